@@ -1,0 +1,33 @@
+# Needs Python 3.11, make and a package index; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check format clean
+
+# The whole road on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
+demo: $(STAMP)
+	$(BIN)/imaxray study --config configs/phantom.yaml --out study/phantom
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+# Format, lint, types, and the one-way flow of imports.
+check: $(STAMP)
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) study build dist src/*.egg-info

@@ -1,0 +1,5 @@
+"""Metrics, additive so that they bootstrap."""
+
+from imaxray.metrics._base import Metric
+
+__all__ = ["Metric"]

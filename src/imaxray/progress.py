@@ -1,0 +1,66 @@
+"""Progress bars for long steps, on stderr, silent where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+T = TypeVar("T")
+
+
+class Bar:
+    """One running bar; :meth:`advance` moves it."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, steps: int = 1) -> None:
+        """Move the bar by ``steps``."""
+        self._progress.advance(self._task, steps)
+
+
+@contextmanager
+def progress_bar(label: str, total: int | None) -> Iterator[Bar]:
+    """Show a bar labelled ``label`` while the block runs.
+
+    The bar goes to stderr, so that tables on stdout stay clean, and prints nothing when stderr is
+    no terminal (a log file, CI), where only one line says that the step began.
+    """
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        console.print(f"{label} …" if total is None else f"{label} … ({total:,})", highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
+        yield Bar(bars, bars.add_task(label, total=total))
+
+
+def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Yield from ``items`` under a progress bar."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with progress_bar(label, total) as bar:
+        for item in items:
+            yield item
+            bar.advance()

@@ -1,0 +1,186 @@
+"""Columns, types and units of every table, in one place.
+
+Tables travel as Polars frames in exactly these schemas. An *annotation* is one fact about one
+image; its ``kind`` says which of the value columns carry it:
+
+=============  ==============================  =========================================
+kind           columns                         meaning
+=============  ==============================  =========================================
+measurement    name (``ctr``/``cpar``), value  ratio in (0, 1)
+report         name (section), text            ``findings`` or ``impression`` text
+grade          name (``edema``), value         0-3, see EDEMA_GRADES
+label          name (one of FINDINGS), value   1 yes, 0 no, -1 uncertain; no row: unknown
+region         name, text (phrase), boxes      ``name`` is the category or region of the phrase
+qa             name (question type), text      question in ``text``, gold answers in ``answers``,
+               answers, value                  ``value`` 1 closed, 0 open question
+=============  ==============================  =========================================
+
+Boxes everywhere: ``[x1, y1, x2, y2]``, float, pixels of the original image (see
+:mod:`imaxray.boxes`). Ids everywhere: ``<collection>/<id in the release>``, e.g.
+``mimic-cxr/10000032``; releases about the same images share the collection, and so join.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, get_args
+
+import polars as pl
+
+from imaxray.errors import ImaxrayError
+
+TaskName = Literal["calculation", "report", "grading", "findings", "rec", "reg", "vqa"]
+Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]
+Split = Literal["train", "val", "test"]
+
+TASKS: Final[tuple[TaskName, ...]] = get_args(TaskName)
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+
+CHEXPERT: Final = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Enlarged Cardiomediastinum",
+    "Fracture",
+    "Lung Lesion",
+    "Lung Opacity",
+    "No Finding",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Pneumonia",
+    "Pneumothorax",
+    "Support Devices",
+)
+"""The 14 labels of CheXpert and MIMIC-CXR-JPG."""
+
+FINDINGS: Final = (
+    *CHEXPERT,
+    # ChestX-ray14 names with no CheXpert equal.
+    "Emphysema",
+    "Fibrosis",
+    "Hernia",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pleural Thickening",
+)
+"""Every finding label a source may use, in the order used by tables and prompts."""
+
+EDEMA_GRADES: Final = ("none", "vascular congestion", "interstitial edema", "alveolar edema")
+"""Names of the edema grades 0-3 (mimic-cxr-pe-severity)."""
+
+FRONTAL: Final = ("PA", "AP")
+"""Values of ``view`` that count as frontal."""
+
+Boxes: Final[Any] = pl.List(pl.List(pl.Float64))
+
+_Columns = dict[str, Any]  # Polars mixes type classes and instances here
+
+_PROVENANCE: Final[_Columns] = {
+    "source": pl.String,  # name of the source that read the row
+    "file": pl.String,  # path inside the release
+    "row": pl.Int64,  # 1-based: data row of a table, item of a list, member of an archive
+}
+
+IMAGES: Final = pl.Schema(
+    {
+        "image_id": pl.String,
+        "patient_id": pl.String,
+        "study_id": pl.String,  # null where a release has no studies
+        "split": pl.String,  # train / val / test; null until curation assigns it
+        "path": pl.String,  # relative to the root of release ``source``
+        "width": pl.Int32,  # pixels
+        "height": pl.Int32,  # pixels
+        "view": pl.String,  # PA, AP, LATERAL, … ; null: not stated
+        "sex": pl.String,  # M / F / null
+        "age": pl.Int16,  # years / null
+        **_PROVENANCE,
+    }
+)
+
+_FACT: Final[_Columns] = {
+    "kind": pl.String,
+    "name": pl.String,
+    "value": pl.Float64,
+    "text": pl.String,
+    "boxes": Boxes,
+    "answers": pl.List(pl.String),
+    "origin": pl.String,  # human / silver (made by a program) / pseudo (made by a model of ours)
+    "quality": pl.String,  # grade within the origin, e.g. expert, consensus, regex
+}
+
+SOURCE_ANNOTATIONS: Final = pl.Schema(
+    {
+        "image_id": pl.String,  # null: the fact is about the whole study
+        "study_id": pl.String,  # set for facts about a study, which its frontal images get
+        **_FACT,
+        **_PROVENANCE,
+    }
+)
+"""What a source returns."""
+
+ANNOTATIONS: Final = pl.Schema({"image_id": pl.String, **_FACT, **_PROVENANCE})
+"""What the catalog holds, after the join per image."""
+
+SPLIT_HINTS: Final = pl.Schema(
+    {
+        # exactly one of the three ids is set
+        "image_id": pl.String,
+        "study_id": pl.String,
+        "patient_id": pl.String,
+        "split": pl.String,  # the release's own split, as train / val / test
+        **_PROVENANCE,
+    }
+)
+"""Official splits of the releases; curation settles one split per patient from them."""
+
+ENTRIES: Final = pl.Schema(
+    {
+        "entry_id": pl.String,
+        "image_id": pl.String,
+        "patient_id": pl.String,
+        "task": pl.String,
+        "split": pl.String,
+        "prompt": pl.String,  # ``<box>`` stands for the next box of ``boxes``
+        "target": pl.String,  # likewise; the prompt's placeholders come first
+        "boxes": Boxes,
+        "answer": pl.String,  # canonical JSON of the typed gold answer, see imaxray.tasks
+        "template": pl.String,  # <task>.<subtask>.<number>
+        "sources": pl.List(pl.String),
+        "quality": pl.String,
+    }
+)
+
+REJECTS: Final = pl.Schema(
+    {
+        **_PROVENANCE,
+        "key": pl.String,  # an id that finds the row again; never report text
+        "code": pl.String,
+        "message": pl.String,
+    }
+)
+
+
+def empty(schema: pl.Schema) -> pl.DataFrame:
+    """Return an empty frame of ``schema``."""
+    return pl.DataFrame(schema=schema)
+
+
+def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """Return ``frame`` with exactly the columns of ``schema``: missing ones null, types cast.
+
+    Raises:
+        ImaxrayError: a column that the schema does not know.
+    """
+    unknown = sorted(set(frame.columns) - set(schema.names()))
+    if unknown:
+        raise ImaxrayError(
+            f"Expected the columns {', '.join(schema.names())}, but got {', '.join(unknown)} too; "
+            "drop or rename them."
+        )
+    present = set(frame.columns)
+    return frame.select(
+        pl.col(name).cast(dtype) if name in present else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in schema.items()
+    )

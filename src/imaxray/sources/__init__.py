@@ -1,0 +1,1 @@
+"""Readers for public releases, one module a release."""

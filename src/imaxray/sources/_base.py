@@ -1,0 +1,72 @@
+"""What a source is: a reader for one release, and the tables it returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import polars as pl
+
+from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, TaskName, empty
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """One file of a release that a source read: its rows and its fingerprint."""
+
+    source: str
+    file: str  # path inside the release, with forward slashes
+    rows: int  # data rows, list items or archive members
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """Everything that one release says.
+
+    The account is closed later: every row of every file in ``files`` must turn up in the catalog,
+    through an image, an annotation or a split hint that carries its ``file`` and ``row``, or in the
+    rejects.
+    """
+
+    images: pl.DataFrame = field(default_factory=lambda: empty(IMAGES))
+    annotations: pl.DataFrame = field(default_factory=lambda: empty(SOURCE_ANNOTATIONS))
+    hints: pl.DataFrame = field(default_factory=lambda: empty(SPLIT_HINTS))
+    rejects: pl.DataFrame = field(default_factory=lambda: empty(REJECTS))
+    files: tuple[ReleaseFile, ...] = ()
+
+
+class Source(ABC):
+    """A reader for one release.
+
+    A source is one module with one subclass. It reads local files only, knows nothing of other
+    sources, and never learns whether the release is real or synthetic.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    version: ClassVar[str]
+    collection: ClassVar[str]  # prefix of ids; releases about the same images share it
+    tasks: ClassVar[tuple[TaskName, ...]]
+    access: ClassVar[Literal["open", "registration", "credentialed"]]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    url: ClassVar[str]
+
+    @abstractmethod
+    def check(self, root: Path) -> list[str]:
+        """Look at the files and headers only; return the files found, relative to ``root``.
+
+        Raises:
+            ImaxrayError: a missing root or file, a wrong header, an empty table.
+        """
+
+    @abstractmethod
+    def read(self, root: Path) -> SourceTables:
+        """Check, then read the whole release.
+
+        Raises:
+            ImaxrayError: as :meth:`check`. Bad rows are not errors but rejects with a code.
+        """

@@ -1,0 +1,155 @@
+"""Reading the files of a release: found under either name, header first, every row numbered."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from imaxray.errors import ImaxrayError
+from imaxray.schema import REJECTS, conform
+from imaxray.sources._base import ReleaseFile
+
+MAX_TABLE_BYTES = 20 * 2**30
+"""Refuse to unpack a table beyond this (a gzip bomb, not a release)."""
+
+
+def require_root(root: Path, source: str) -> Path:
+    """Return ``root`` if it is a folder.
+
+    Raises:
+        ImaxrayError: it is not.
+    """
+    if not root.is_dir():
+        raise ImaxrayError(
+            f"Expected the {source} release as a folder at {root}, but there is none; give the "
+            "folder that holds the files as downloaded."
+        )
+    return root
+
+
+def find_file(root: Path, candidates: Sequence[str], source: str) -> Path:
+    """Return the first of ``candidates`` (paths inside the release) that exists under ``root``.
+
+    Raises:
+        ImaxrayError: none exists.
+    """
+    require_root(root, source)
+    for candidate in candidates:
+        path = root / candidate
+        if path.is_file():
+            return path
+    raise ImaxrayError(
+        f"Expected {' or '.join(candidates)} in the {source} release at {root}, but found none of "
+        "them; download the file or correct the path."
+    )
+
+
+def relative(path: Path, root: Path) -> str:
+    """``path`` inside the release, with forward slashes."""
+    return path.relative_to(root).as_posix()
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path from a source table stays inside its release."""
+    pure = PurePosixPath(path.replace("\\", "/"))
+    return not pure.is_absolute() and ".." not in pure.parts and ":" not in pure.parts[0:1]
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def release_file(path: Path, root: Path, source: str, rows: int) -> ReleaseFile:
+    """Describe a file that was read: its name inside the release, rows and fingerprint."""
+    return ReleaseFile(source, relative(path, root), rows, sha256(path))
+
+
+def read_header(path: Path) -> list[str]:
+    """First line of a CSV or CSV.GZ as column names; an empty list for an empty file."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            line = stream.readline()
+    except (OSError, UnicodeDecodeError, EOFError) as error:
+        raise _damaged(path) from error
+    return next(csv.reader(io.StringIO(line)), [])
+
+
+def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
+    """Raise a one-sentence error unless ``header`` holds every name of ``required``."""
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise ImaxrayError(
+            f"Expected the column {', '.join(missing)} in {path}, but its header is "
+            f"{','.join(header) or 'empty'}; check that it is the file of the stated release."
+        )
+
+
+def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl.DataFrame:
+    """Read a CSV or CSV.GZ as strings, with a 1-based ``row`` column in front.
+
+    Blank cells are null. Extra columns stay. Short rows are filled with null, long ones cut.
+
+    Raises:
+        ImaxrayError: a required column is missing, there is no data row, or the file is damaged.
+    """
+    check_columns(path, read_header(path), required)
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            with gzip.open(io.BytesIO(data)) as stream:
+                data = stream.read(MAX_TABLE_BYTES + 1)
+            if len(data) > MAX_TABLE_BYTES:
+                raise _damaged(path)
+        frame = pl.read_csv(
+            data,
+            separator=separator,
+            infer_schema=False,
+            truncate_ragged_lines=True,
+            encoding="utf8-lossy",
+        )
+    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
+        raise _damaged(path) from error
+    if frame.is_empty():
+        raise ImaxrayError(
+            f"Expected at least one data row in {path}, but the table is empty; download it again."
+        )
+    frame = frame.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+    return frame.with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64))
+
+
+def reject(
+    rows: pl.DataFrame, *, source: str, file: str, key: str | pl.Expr, code: str, message: str
+) -> pl.DataFrame:
+    """Turn ``rows`` (with a ``row`` column) into rejects that carry ``code`` and ``message``.
+
+    ``key`` names the column, or is the expression, of an id that finds the row again.
+    """
+    key_expr = pl.col(key) if isinstance(key, str) else key
+    return conform(
+        rows.select(
+            pl.lit(source).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
+            key_expr.cast(pl.String).alias("key"),
+            pl.lit(code).alias("code"),
+            pl.lit(message).alias("message"),
+        ),
+        REJECTS,
+    )
+
+
+def _damaged(path: Path) -> ImaxrayError:
+    return ImaxrayError(
+        f"Expected a readable table at {path}, but it is damaged or no CSV; compare its checksum "
+        "with the release's SHA256SUMS.txt and download it again."
+    )

@@ -1,0 +1,109 @@
+"""What a task is: annotations to entries, answer text to a typed answer, and a list of metrics."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+import orjson
+import polars as pl
+
+from imaxray.boxes import Box
+from imaxray.metrics import Metric
+from imaxray.schema import ENTRIES, Boxes, TaskName, conform
+
+DRAFTS: Final = pl.Schema(
+    {
+        "image_id": pl.String,
+        "subtask": pl.String,  # picks the family of templates, e.g. ctr
+        "subject": pl.String,  # what makes the entry unique within image, task and subtask
+        "fill": pl.String,  # text put where the template says {}; null where it has no {}
+        "target": pl.String,
+        "boxes": Boxes,
+        "answer": pl.String,  # canonical JSON
+        "sources": pl.List(pl.String),
+        "quality": pl.String,
+    }
+)
+"""Entries before ids and prompts: what a task module makes."""
+
+
+class Task(ABC):
+    """One of the seven tasks.
+
+    An answer is a plain JSON value; its form per task is documented in each module. ``metrics[0]``
+    is the primary metric, the one that gains are computed from.
+    """
+
+    name: ClassVar[TaskName]
+    templates: ClassVar[Mapping[str, Sequence[str]]]  # subtask -> prompts; [0] is the evaluation's
+    metrics: ClassVar[tuple[Metric, ...]]
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that comparisons use."""
+        return self.metrics[0]
+
+    @abstractmethod
+    def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
+        """Make this task's drafts (schema DRAFTS) from catalog annotations of any kind."""
+
+    @abstractmethod
+    def parse(self, text: str, boxes: Sequence[Box], template: str) -> Any | None:
+        """Read a model's answer; ``None`` where it cannot be read.
+
+        ``text`` has ``<box>`` where the model wrote a box and ``boxes`` holds those, in pixels of
+        the original image: the model's box convention is undone before a task sees the answer.
+        ``template`` is the entry's, which tells the subtask.
+        """
+
+    def entries(self, annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+        """Make this task's entries (schema ENTRIES), sorted by ``entry_id``.
+
+        Train entries draw their prompt template by a hash of the entry id; validation and test
+        always use the first one.
+        """
+        drafts = self.drafts(annotations)
+        placed = drafts.join(
+            images.select("image_id", "patient_id", "split"), on="image_id", how="inner"
+        )
+        ids, prompts, templates = [], [], []
+        for image_id, subtask, subject, fill, split in placed.select(
+            "image_id", "subtask", "subject", "fill", "split"
+        ).iter_rows():
+            digest = hashlib.blake2b(
+                "\x1f".join((image_id, self.name, subtask, subject)).encode(), digest_size=8
+            )
+            choices = self.templates[subtask]
+            number = int.from_bytes(digest.digest()[:4]) % len(choices) if split == "train" else 0
+            ids.append(f"{self.name}-{digest.hexdigest()}")
+            # str.replace, not str.format: phrases may hold braces
+            prompts.append(choices[number].replace("{}", fill or ""))
+            templates.append(f"{self.name}.{subtask}.{number}")
+        columns = {"entry_id": ids, "prompt": prompts, "template": templates}
+        frame = placed.drop("subtask", "subject", "fill").with_columns(
+            pl.lit(self.name).alias("task"),
+            *(pl.Series(name, values, dtype=pl.String) for name, values in columns.items()),
+        )
+        return (
+            conform(frame, ENTRIES)
+            .unique("entry_id", keep="first", maintain_order=True)
+            .sort("entry_id")
+        )
+
+
+def subtask_of(template: str) -> str:
+    """The subtask in a template id ``<task>.<subtask>.<number>``."""
+    return template.split(".")[1]
+
+
+def to_json(answer: Any) -> str:
+    """Canonical JSON of an answer: sorted keys, no spaces."""
+    return orjson.dumps(answer, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def from_json(answer: str) -> Any:
+    """Read :func:`to_json` back."""
+    return orjson.loads(answer)
