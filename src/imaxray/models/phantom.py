@@ -1,0 +1,198 @@
+"""The phantom model: a tiny LLaVA of stock ``transformers`` parts, trained from scratch.
+
+CLIP vision tower (one grey channel), two-layer projector, Llama text model, a byte-level BPE
+tokenizer trained on the corpus at hand. No download. It exists so that the whole road runs on two
+CPU cores in minutes; it is a real ``LlavaForConditionalGeneration`` and takes every code path that
+a large one takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from imaxray import radiograph
+from imaxray.boxes import PERCENT
+from imaxray.models._chat import ChatModel
+
+_PAD, _BOS, _EOS, _IMAGE, _USER, _ASSISTANT = SPECIAL = (
+    "<pad>",
+    "<s>",
+    "</s>",
+    "<image>",
+    "<|user|>",
+    "<|assistant|>",
+)
+
+_CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}<|user|>"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}"
+    "{% else %}<|assistant|>{{ message['content'][0]['text'] }}{{ eos_token }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+class PhantomConfig(BaseModel):
+    """Shape of the phantom model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image_size: int = Field(96, description="pixels a side of the model's square input")
+    patch_size: int = Field(
+        12, description="pixels a side of a patch; image tokens = (size/patch)²"
+    )
+    width: int = Field(128, description="hidden size of tower and text model")
+    heads: int = 4
+    vision_layers: int = 4
+    text_layers: int = 2
+    vocabulary: int = Field(1200, description="tokenizer size, learned from the corpus")
+
+
+class PhantomModel(ChatModel):
+    """A tiny LLaVA spoken to in percent boxes (``[12, 34, 56, 78]``)."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__("phantom", model, processor, PERCENT)
+
+    def pixels(self, path: Path) -> dict[str, torch.Tensor]:
+        """``pixel_values`` (1, 1, S, S) float32 of the contrast-stretched image."""
+        grey = Image.fromarray(radiograph.load(path, stretch=True))
+        side = self.processor.image_processor.size["height"]
+        # Area averaging from far larger sizes; CLIP's bicubic alone would alias fine lines.
+        small = np.asarray(grey.resize((side, side), Image.Resampling.BOX))[..., None]
+        inputs = self.processor.image_processor(
+            [small], return_tensors="pt", input_data_format="channels_last"
+        )
+        return {"pixel_values": inputs["pixel_values"]}
+
+    def expand(self, text: str) -> str:
+        """One ``<image>`` becomes one per patch."""
+        return text.replace(_IMAGE, _IMAGE * self._image_tokens, 1)
+
+    @property
+    def _image_tokens(self) -> int:
+        return int(
+            (self.processor.image_processor.size["height"] // self.processor.patch_size) ** 2
+        )
+
+
+def build(config: PhantomConfig, corpus: Iterable[str], *, seed: int) -> PhantomModel:
+    """Build the model with random weights and train its tokenizer on ``corpus``.
+
+    The same corpus, config and seed give the same model, bit for bit.
+    """
+    tokenizer = _train_tokenizer(corpus, config.vocabulary)
+    ids = tokenizer.convert_tokens_to_ids
+    vision = CLIPVisionConfig(
+        hidden_size=config.width,
+        intermediate_size=4 * config.width,
+        num_hidden_layers=config.vision_layers,
+        num_attention_heads=config.heads,
+        image_size=config.image_size,
+        patch_size=config.patch_size,
+        num_channels=1,
+        projection_dim=config.width,
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.width,
+        intermediate_size=3 * config.width,
+        num_hidden_layers=config.text_layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        pad_token_id=ids(_PAD),
+        bos_token_id=ids(_BOS),
+        eos_token_id=ids(_EOS),
+    )
+    llava = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=ids(_IMAGE),
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        image_seq_length=(config.image_size // config.patch_size) ** 2,
+        tie_word_embeddings=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlavaForConditionalGeneration(llava)
+    image_processor = CLIPImageProcessorPil(
+        size={"height": config.image_size, "width": config.image_size},
+        do_center_crop=False,
+        do_convert_rgb=False,
+        image_mean=[0.5],
+        image_std=[0.25],
+    )
+    processor = LlavaProcessor(
+        image_processor=image_processor,
+        tokenizer=tokenizer,
+        patch_size=config.patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,  # CLIP's class token, dropped by the strategy
+        chat_template=_CHAT_TEMPLATE,
+    )
+    return PhantomModel(model, processor)
+
+
+def load(folder: Path) -> PhantomModel:
+    """Read what :meth:`ChatModel.save` wrote."""
+    model = LlavaForConditionalGeneration.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True
+    )
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True),
+        tokenizer=tokenizer,
+        patch_size=model.config.vision_config.patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=_CHAT_TEMPLATE,
+    )
+    return PhantomModel(model, processor)
+
+
+def _train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=_PAD,
+        bos_token=_BOS,
+        eos_token=_EOS,
+        extra_special_tokens={"image_token": _IMAGE},
+        additional_special_tokens=[_USER, _ASSISTANT],
+        clean_up_tokenization_spaces=False,
+    )
