@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,13 +37,14 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``."""
-        moved = {
-            f.name: value.to(device)
-            if isinstance(value := getattr(self, f.name), Tensor)
-            else value
-            for f in fields(self)
-        }
-        return Batch(**moved)
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            position_ids=self.position_ids.to(device),
+            segments=self.segments.to(device),
+            valid=self.valid.to(device),
+            entry=self.entry.to(device),
+        )
 
     def model_inputs(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask`` and ``position_ids`` for a ``transformers`` model."""
@@ -102,9 +103,9 @@ def entry_losses(logits: Tensor, batch: Batch, *, kept: int | None = None) -> Te
     start = 0 if kept is None else length - kept
     targets = batch.entry[:, start + 1 :]
     picked = targets >= 0
-    predicted = (
-        logits[:, :-1][picked].float() if logits.dtype != torch.float64 else logits[:, :-1][picked]
-    )
+    predicted = logits[:, :-1][picked]
+    if predicted.dtype in (torch.float16, torch.bfloat16):
+        predicted = predicted.float()
     losses = cross_entropy(predicted, batch.input_ids[:, start + 1 :][picked], reduction="none")
     owner = targets[picked]
     total = torch.zeros(batch.entries, dtype=losses.dtype, device=losses.device)
