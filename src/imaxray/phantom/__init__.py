@@ -1,1 +1,5 @@
-"""Phantom stage."""
+"""Synthetic chest radiographs with exact ground truth, written out as real release formats."""
+
+from imaxray.phantom.write import default_workers, write_phantom
+
+__all__ = ["default_workers", "write_phantom"]

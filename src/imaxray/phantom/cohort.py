@@ -1,0 +1,209 @@
+"""Who is imaged and what they have: patients, studies and images, drawn from one seed.
+
+Every patient is drawn from a seed sequence of its own, so that any part of a cohort can be made on
+any worker and comes out the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+Side = Literal["right", "left"]
+Zone = Literal["upper", "mid", "lower"]
+FindingKind = Literal[
+    "effusion", "consolidation", "nodule", "pneumothorax", "edema", "cardiomegaly", "device"
+]
+
+SIDES: Final[tuple[Side, ...]] = ("right", "left")
+ZONES: Final[tuple[Zone, ...]] = ("upper", "mid", "lower")
+DEVICES: Final = ("pacemaker", "central line", "endotracheal tube")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One abnormality as it is planned; the rendering measures its box.
+
+    Attributes:
+        kind: what it is.
+        side: the patient's side; empty where there is none.
+        zone: lung zone; empty where there is none.
+        size: small / moderate / large, edema grade ``1``-``3``, or the device's name.
+        strength: 0 faint to 1 plain.
+        place: two numbers in [0, 1] that place it inside its zone.
+    """
+
+    kind: FindingKind
+    side: str = ""
+    zone: str = ""
+    size: str = ""
+    strength: float = 1.0
+    place: tuple[float, float] = (0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Habitus:
+    """Build of one patient, in shares of the image's width or height; persists over studies."""
+
+    lung_width: float
+    lung_height: float
+    asymmetry: float
+    heart_offset: float
+    dome: float
+    rib_angle: float
+    sex: str
+    age: int
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """One radiograph to render."""
+
+    index: int  # over the whole cohort
+    patient: int
+    study: int  # over the whole cohort
+    view: str  # PA, AP or LATERAL
+    width: int
+    height: int
+    shift: tuple[float, float]  # in shares of the image
+    tilt: float  # radians
+    exposure: float
+    noise_seed: int
+    habitus: Habitus
+    ctr: float  # aimed at; the rendering measures the true one
+    findings: tuple[Finding, ...]
+
+    @property
+    def edema_grade(self) -> int:
+        """0-3."""
+        return next((int(f.size) for f in self.findings if f.kind == "edema"), 0)
+
+    def has(self, kind: FindingKind) -> bool:
+        """Whether a finding of this kind is planned."""
+        return any(f.kind == kind for f in self.findings)
+
+
+def draw_cohort(images: int, seed: int) -> list[ImagePlan]:
+    """Plan ``images`` radiographs: patients with 1-3 studies of 1-3 images each."""
+    plans: list[ImagePlan] = []
+    patient = study = 0
+    while len(plans) < images:
+        random = np.random.default_rng([seed, patient])
+        habitus = _habitus(random)
+        for _ in range(int(random.choice([1, 2, 3], p=[0.6, 0.28, 0.12]))):
+            findings, ctr = _findings(random)
+            for view in _views(random):
+                plans.append(
+                    _image(random, len(plans), patient, study, view, habitus, findings, ctr)
+                )
+            study += 1
+        patient += 1
+    return plans[:images]
+
+
+def _habitus(random: np.random.Generator) -> Habitus:
+    return Habitus(
+        lung_width=float(random.uniform(0.70, 0.80)),
+        lung_height=float(random.uniform(0.60, 0.70)),
+        asymmetry=float(random.uniform(-0.015, 0.015)),
+        heart_offset=float(random.uniform(0.04, 0.08)),
+        dome=float(random.uniform(0.05, 0.08)),
+        rib_angle=float(random.uniform(0.25, 0.4)),
+        sex=str(random.choice(["M", "F"])),
+        age=int(random.integers(20, 91)),
+    )
+
+
+def _views(random: np.random.Generator) -> list[str]:
+    kind = random.random()
+    if kind < 0.42:
+        return ["PA"]
+    if kind < 0.62:
+        return ["PA", "LATERAL"]
+    if kind < 0.92:
+        return ["AP"]
+    return ["AP", "AP"] if kind < 0.97 else ["PA", "PA", "LATERAL"]
+
+
+def _findings(random: np.random.Generator) -> tuple[tuple[Finding, ...], float]:
+    """Findings of one study and the cardiothoracic ratio aimed at."""
+    if random.random() < 0.18:
+        return (), float(random.uniform(0.39, 0.49))
+    found: list[Finding] = []
+    taken: set[tuple[str, str]] = set()
+
+    def strength() -> float:
+        return float(random.uniform(0.75, 1.0))
+
+    def place() -> tuple[float, float]:
+        return (float(random.random()), float(random.random()))
+
+    def side() -> str:
+        return str(random.choice(SIDES))
+
+    lung_of_air = ""
+    if random.random() < 0.24:
+        lung_of_air = side()
+        size = str(random.choice(["small", "moderate", "large"]))
+        found.append(Finding("pneumothorax", lung_of_air, "upper", size, strength(), place()))
+        taken.update((lung_of_air, zone) for zone in ("upper", "mid"))
+    if random.random() < 0.34:
+        sides = [s for s in SIDES if s != lung_of_air]
+        if len(sides) == 2 and random.random() < 0.75:
+            sides = [side()]  # type: ignore[list-item]
+        for one in sides:
+            size = str(random.choice(["small", "moderate", "large"]))
+            found.append(Finding("effusion", one, "lower", size, strength(), place()))
+            taken.add((one, "lower"))
+            if size == "large":
+                taken.add((one, "mid"))
+    for kind, chance in (("consolidation", 0.3), ("nodule", 0.28)):
+        free = [(s, z) for s in SIDES for z in ZONES if (s, z) not in taken]
+        if free and random.random() < chance:
+            one, zone = free[int(random.integers(len(free)))]
+            size = str(random.choice(["small", "large"]))
+            found.append(Finding(kind, one, zone, size, strength(), place()))  # type: ignore[arg-type]
+            taken.add((one, zone))
+    if random.random() < 0.46:
+        grade = str(int(random.integers(1, 4)))
+        found.append(Finding("edema", "", "", grade, strength(), place()))
+    large_heart = random.random() < 0.32
+    if large_heart:
+        found.append(Finding("cardiomegaly"))
+        ctr = float(random.uniform(0.565, 0.68))
+    else:
+        ctr = float(random.uniform(0.38, 0.545))
+    if random.random() < 0.3:
+        found.append(Finding("device", "", "", str(random.choice(DEVICES)), 1.0, place()))
+    return tuple(found), ctr
+
+
+def _image(
+    random: np.random.Generator,
+    index: int,
+    patient: int,
+    study: int,
+    view: str,
+    habitus: Habitus,
+    findings: tuple[Finding, ...],
+    ctr: float,
+) -> ImagePlan:
+    width = int(random.integers(30, 38)) * 8
+    height = int(width * random.uniform(1.0, 1.18)) // 8 * 8
+    return ImagePlan(
+        index=index,
+        patient=patient,
+        study=study,
+        view=view,
+        width=width,
+        height=height,
+        shift=(float(random.uniform(-0.03, 0.03)), float(random.uniform(-0.03, 0.03))),
+        tilt=float(random.uniform(-0.04, 0.04)),
+        exposure=float(random.uniform(0.85, 1.15)),
+        noise_seed=int(random.integers(2**31)),
+        habitus=habitus,
+        ctr=ctr,
+        findings=findings,
+    )

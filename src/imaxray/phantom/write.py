@@ -1,0 +1,142 @@
+"""Write a whole phantom: images, seven releases, ground truth; same seed, same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import polars as pl
+from PIL import Image
+
+from imaxray.errors import ImaxrayError
+from imaxray.phantom import releases
+from imaxray.phantom.cohort import ImagePlan, draw_cohort
+from imaxray.phantom.records import Radiograph, group_studies, ids
+from imaxray.phantom.render import render
+from imaxray.progress import progress_bar
+
+_MARKER = "phantom.json"
+_VERSION = 1
+_CHUNK = 64
+
+
+def write_phantom(out: Path, *, images: int, seed: int = 0, workers: int = 1) -> None:
+    """Write ``images`` radiographs and their releases under ``out``.
+
+    Each release lies in a folder of its source's name; ``truth/`` holds what is exactly true. The
+    bytes depend on ``images`` and ``seed`` only. A phantom that is already complete there is left
+    as it is; an unfinished one is made anew.
+
+    Args:
+        out: folder; must be empty, absent or an earlier phantom.
+        images: number of radiographs, frontal and lateral.
+        seed: of everything random.
+        workers: processes that render.
+
+    Raises:
+        ImaxrayError: ``out`` holds something else, or ``images`` is less than 20.
+    """
+    if images < 20:
+        raise ImaxrayError(f"Expected at least 20 images, but got {images}; ask for more.")
+    wanted = {"images": images, "seed": seed, "version": _VERSION}
+    marker = out / _MARKER
+    if marker.exists() and json.loads(marker.read_text()) == wanted:
+        return
+    aside = out.with_name(out.name + ".part")
+    if out.exists() and any(out.iterdir()) and not marker.exists():
+        raise ImaxrayError(
+            f"Expected an empty folder or an earlier phantom at {out}, but it holds other files; "
+            "choose another folder."
+        )
+    shutil.rmtree(aside, ignore_errors=True)
+    plans = draw_cohort(images, seed)
+    radiographs = _render_all(plans, aside / "mimic-cxr-jpg", seed, workers)
+    studies = group_studies(radiographs, seed)
+    releases.write_mimic_cxr_jpg(aside / "mimic-cxr-jpg", studies, seed)
+    releases.write_mimic_cxr(aside / "mimic-cxr", studies)
+    releases.write_pe_severity(aside / "mimic-cxr-pe-severity", studies, seed)
+    releases.write_cardiomegaly(aside / "cxr-cardiomegaly", studies, seed)
+    releases.write_ms_cxr(aside / "ms-cxr", studies, seed)
+    releases.write_chest_imagenome(aside / "chest-imagenome", studies, seed)
+    releases.write_mimic_cxr_vqa(aside / "mimic-cxr-vqa", studies, seed)
+    _write_truth(aside / "truth", radiographs)
+    (aside / _MARKER).write_text(json.dumps(wanted))
+    if out.exists():
+        shutil.rmtree(out)
+    aside.rename(out)
+
+
+def _render_all(
+    plans: Sequence[ImagePlan], root: Path, seed: int, workers: int
+) -> list[Radiograph]:
+    chunks = [plans[k : k + _CHUNK] for k in range(0, len(plans), _CHUNK)]
+    radiographs: list[Radiograph] = []
+    with progress_bar("Rendering radiographs", total=len(plans)) as bar:
+        for chunk in _mapped(chunks, root, seed, workers):
+            radiographs += chunk
+            bar.advance(len(chunk))
+    return radiographs
+
+
+def _mapped(
+    chunks: Sequence[Sequence[ImagePlan]], root: Path, seed: int, workers: int
+) -> Iterator[list[Radiograph]]:
+    if workers <= 1:
+        for chunk in chunks:
+            yield _render_chunk(chunk, root, seed)
+        return
+    # spawn, not fork: the parent may hold threads of Polars or torch
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_render_chunk, chunk, root, seed) for chunk in chunks]
+        for job in jobs:
+            yield job.result()
+
+
+def _render_chunk(plans: Sequence[ImagePlan], root: Path, seed: int) -> list[Radiograph]:
+    made = []
+    for plan in plans:
+        rendered = render(plan)
+        subject, study, dicom = ids(plan, seed)
+        image = Radiograph(
+            plan, subject, study, dicom, rendered.ctr, rendered.cpar, rendered.regions,
+            rendered.findings,
+        )  # fmt: skip
+        path = root / image.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rendered.pixels).save(path, format="JPEG", quality=90)
+        made.append(image)
+    return made
+
+
+def _write_truth(folder: Path, radiographs: Sequence[Radiograph]) -> None:
+    folder.mkdir(parents=True)
+    pl.DataFrame(
+        [
+            (f"mimic-cxr/{i.dicom_id}", f"mimic-cxr/{i.subject_id}", i.plan.view, i.ctr, i.cpar,
+             i.plan.edema_grade)
+            for i in radiographs
+        ],
+        schema={"image_id": pl.String, "patient_id": pl.String, "view": pl.String,
+                "ctr": pl.Float64, "cpar": pl.Float64, "edema_grade": pl.Int8},
+        orient="row",
+    ).write_parquet(folder / "images.parquet")  # fmt: skip
+    pl.DataFrame(
+        [
+            (f"mimic-cxr/{i.dicom_id}", f.kind, f.side, f.zone, f.size, list(box) if box else None)
+            for i in radiographs
+            for f, box in i.findings
+        ],
+        schema={"image_id": pl.String, "kind": pl.String, "side": pl.String, "zone": pl.String,
+                "size": pl.String, "box": pl.List(pl.Float64)},
+        orient="row",
+    ).write_parquet(folder / "findings.parquet")  # fmt: skip
+
+
+def default_workers() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
