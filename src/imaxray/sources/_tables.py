@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from imaxray.errors import ImaxrayError
-from imaxray.schema import REJECTS, conform
+from imaxray.schema import REJECTS, Boxes, conform
 from imaxray.sources._base import ReleaseFile
 
 MAX_TABLE_BYTES = 20 * 2**30
@@ -153,3 +153,15 @@ def _damaged(path: Path) -> ImaxrayError:
         f"Expected a readable table at {path}, but it is damaged or no CSV; compare its checksum "
         "with the release's SHA256SUMS.txt and download it again."
     )
+
+
+def numeric(column: str) -> pl.Expr:
+    """A text column as float; null where it is no number."""
+    return pl.col(column).cast(pl.Float64, strict=False)
+
+
+def xyxy_from_xywh(x: str, y: str, width: str, height: str) -> pl.Expr:
+    """Columns left, top, width, height (floats) as a list with one box of corners."""
+    left, top = pl.col(x), pl.col(y)
+    corners = pl.concat_arr(left, top, left + pl.col(width), top + pl.col(height))
+    return corners.reshape((-1, 1, 4)).cast(Boxes)

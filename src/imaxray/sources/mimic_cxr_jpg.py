@@ -1,0 +1,278 @@
+"""MIMIC-CXR-JPG 2.1.0: images, official split, and the 14 labels of each study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from imaxray.schema import CHEXPERT, IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources import _mimic
+from imaxray.sources._base import Source, SourceTables
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    numeric,
+    read_csv,
+    read_header,
+    reject,
+    relative,
+    release_file,
+)
+
+_METADATA: Final = ("dicom_id", "subject_id", "study_id", "ViewPosition", "Rows", "Columns")
+_SPLIT: Final = ("dicom_id", "study_id", "subject_id", "split")
+_VIEW_OF_CODE: Final = {
+    "postero-anterior": "PA",
+    "antero-posterior": "AP",
+    "lateral": "LATERAL",
+    "left lateral": "LL",
+}
+
+
+class MimicCxrJpg(Source):
+    """Images and labels.
+
+    Labels: where CheXpert and NegBio state the same value the quality is ``agreed``, where they
+    differ CheXpert's value stands as ``disputed``; what only one states is ``chexpert`` or
+    ``negbio``. The radiologist's test labels replace both for their studies.
+    """
+
+    name = "mimic-cxr-jpg"
+    title = "MIMIC-CXR-JPG"
+    version = "2.1.0"
+    collection = _mimic.COLLECTION
+    tasks = ("findings",)
+    access = "credentialed"
+    licence = "PhysioNet Credentialed Health Data License 1.5.0"
+    citation = "Johnson et al., MIMIC-CXR-JPG (PhysioNet, 2024), arXiv:1901.07042"
+    url = "https://physionet.org/content/mimic-cxr-jpg/2.1.0/"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        metadata, split, chexpert = self._required(root)
+        check_columns(metadata, read_header(metadata), _METADATA)
+        check_columns(split, read_header(split), _SPLIT)
+        check_columns(chexpert, read_header(chexpert), ("study_id", *CHEXPERT))
+        found = [metadata, split, chexpert]
+        for path in (self._negbio(root), self._radiologist(root)):
+            if path is not None:
+                check_columns(path, read_header(path), ("study_id",))
+                found.append(path)
+        return [relative(path, root) for path in found]
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        self.check(root)
+        metadata, split, chexpert = self._required(root)
+        images, bad_images, image_rows = self._images(metadata, root)
+        hints, bad_hints, hint_rows = self._hints(split, root)
+        tables = [self._labels(chexpert, root, "chexpert")]
+        negbio, radiologist = self._negbio(root), self._radiologist(root)
+        if negbio is not None:
+            tables.append(self._labels(negbio, root, "negbio"))
+        if radiologist is not None:
+            tables.append(self._labels(radiologist, root, "radiologist"))
+        labels, superseded = _settle(pl.concat([labels for labels, _, _ in tables]))
+        files = [
+            release_file(metadata, root, self.name, image_rows),
+            release_file(split, root, self.name, hint_rows),
+        ]
+        sources = [chexpert, negbio, radiologist]
+        counts = [rows for _, _, rows in tables]
+        present = [path for path in sources if path is not None]
+        files += [
+            release_file(path, root, self.name, rows)
+            for path, rows in zip(present, counts, strict=True)
+        ]
+        return SourceTables(
+            images=images,
+            annotations=labels,
+            hints=hints,
+            rejects=pl.concat([bad_images, bad_hints, superseded, *(bad for _, bad, _ in tables)]),
+            files=tuple(files),
+        )
+
+    def _required(self, root: Path) -> tuple[Path, Path, Path]:
+        def find(stem: str) -> Path:
+            name = f"mimic-cxr-2.0.0-{stem}.csv"
+            return find_file(root, (f"{name}.gz", name), self.name)
+
+        return find("metadata"), find("split"), find("chexpert")
+
+    def _negbio(self, root: Path) -> Path | None:
+        names = ("mimic-cxr-2.0.0-negbio.csv.gz", "mimic-cxr-2.0.0-negbio.csv")
+        return next((root / name for name in names if (root / name).is_file()), None)
+
+    def _radiologist(self, root: Path) -> Path | None:
+        name = "mimic-cxr-2.1.0-test-set-labeled.csv"
+        paths = (root / name, root / f"{name}.gz")
+        return next((path for path in paths if path.is_file()), None)
+
+    def _images(self, path: Path, root: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        table = read_csv(path, _METADATA)
+        file = relative(path, root)
+        code = (
+            pl.col("ViewCodeSequence_CodeMeaning").str.to_lowercase().replace_strict(
+                _VIEW_OF_CODE, default=None, return_dtype=pl.String
+            )
+            if "ViewCodeSequence_CodeMeaning" in table.columns
+            else pl.lit(None, dtype=pl.String)
+        )  # fmt: skip
+        full = table.with_columns(
+            _mimic.image_id("dicom_id").alias("image_id"),
+            _mimic.patient_id("subject_id").alias("patient_id"),
+            _mimic.study_id("study_id").alias("study"),
+            numeric("Rows").alias("height"),
+            numeric("Columns").alias("width"),
+            pl.coalesce("ViewPosition", code).alias("view"),
+        )
+        known = pl.all_horizontal(pl.col("image_id", "patient_id", "study").is_not_null())
+        sized = (pl.col("width") >= 1) & (pl.col("height") >= 1)
+        good = full.filter(known & sized.fill_null(False)).select(
+            "image_id",
+            "patient_id",
+            pl.col("study").alias("study_id"),
+            _jpg_path().alias("path"),
+            "width",
+            "height",
+            "view",
+            pl.lit(self.name).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
+        )
+        where = {"source": self.name, "file": file, "key": "dicom_id"}
+        bad = pl.concat([
+            reject(full.filter(~known), **where, code="bad-id",
+                   message="dicom_id, subject_id or study_id is none of MIMIC's"),
+            reject(full.filter(known & ~sized.fill_null(False)), **where, code="bad-value",
+                   message="Rows and Columns must be positive numbers"),
+        ])  # fmt: skip
+        return conform(good, IMAGES), bad, table.height
+
+    def _hints(self, path: Path, root: Path) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        table = read_csv(path, _SPLIT)
+        file = relative(path, root)
+        full = table.with_columns(
+            _mimic.image_id("dicom_id").alias("image_id"),
+            pl.col("split").str.to_lowercase().replace({"validate": "val", "valid": "val"}),
+        )
+        known = pl.col("image_id").is_not_null()
+        named = pl.col("split").is_in(["train", "val", "test"]).fill_null(False)
+        good = full.filter(known & named).select(
+            "image_id",
+            "split",
+            pl.lit(self.name).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
+        )
+        where = {"source": self.name, "file": file, "key": "dicom_id"}
+        bad = pl.concat([
+            reject(full.filter(~known), **where, code="bad-id",
+                   message="dicom_id is none of MIMIC's"),
+            reject(full.filter(known & ~named), **where, code="bad-value",
+                   message="split must be train, validate or test"),
+        ])  # fmt: skip
+        return conform(good, SPLIT_HINTS), bad, table.height
+
+    def _labels(
+        self, path: Path, root: Path, labeler: str
+    ) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        table = read_csv(path, ("study_id",)).rename(
+            {"Airspace Opacity": "Lung Opacity"}, strict=False
+        )
+        names = [name for name in CHEXPERT if name in table.columns]
+        file = relative(path, root)
+        full = table.with_columns(_mimic.study_id("study_id").alias("study"))
+        known = full.filter(pl.col("study").is_not_null())
+        stated = known.unpivot(
+            names, index=["row", "study_id", "study"], variable_name="name", value_name="stated"
+        ).filter(pl.col("stated").is_not_null())
+        coded = stated.with_columns(numeric("stated").alias("value"))
+        legal = pl.col("value").is_in([1.0, 0.0, -1.0]).fill_null(False)
+        labels = coded.filter(legal).select(
+            pl.col("study").alias("study_id"),
+            pl.lit("label").alias("kind"),
+            "name",
+            "value",
+            pl.lit("human" if labeler == "radiologist" else "silver").alias("origin"),
+            pl.lit(labeler).alias("quality"),
+            pl.lit(self.name).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
+        )
+        blank = known.join(stated, on="row", how="anti")
+        where = {"source": self.name, "file": file, "key": "study_id"}
+        bad = pl.concat([
+            reject(full.filter(pl.col("study").is_null()), **where, code="bad-id",
+                   message="study_id is none of MIMIC's"),
+            reject(coded.filter(~legal), **where, code="unknown-label",
+                   message="a label must be 1.0, 0.0, -1.0 or blank"),
+            reject(blank, **where, code="no-label", message="all labels of the study are blank"),
+        ])  # fmt: skip
+        return conform(labels, SOURCE_ANNOTATIONS), bad, table.height
+
+
+def _jpg_path() -> pl.Expr:
+    subject = pl.col("patient_id").str.strip_prefix(f"{_mimic.COLLECTION}/")
+    return pl.concat_str(
+        pl.lit("files/p"), subject.str.slice(0, 2), pl.lit("/p"), subject, pl.lit("/s"),
+        pl.col("study").str.strip_prefix(f"{_mimic.COLLECTION}/"), pl.lit("/"),
+        pl.col("image_id").str.strip_prefix(f"{_mimic.COLLECTION}/"), pl.lit(".jpg"),
+    )  # fmt: skip
+
+
+def _settle(labels: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """One label a study and name: radiologist, else CheXpert, else NegBio; others are rejects.
+
+    NegBio rows that merely confirm stay out of the annotations but are not rejects: the label they
+    confirm says so in its quality. A row of which nothing at all stands is ``superseded``.
+    """
+    key = ["study_id", "name"]
+    read_by = labels.filter(pl.col("quality") == "radiologist").select("study_id").unique()
+    human = labels.filter(pl.col("quality") == "radiologist")
+    machine = labels.filter(pl.col("quality") != "radiologist")
+    overruled = machine.join(read_by, on="study_id", how="semi")
+    machine = machine.join(read_by, on="study_id", how="anti")
+    chexpert = machine.filter(pl.col("quality") == "chexpert").unique(
+        key, keep="first", maintain_order=True
+    )
+    negbio = machine.filter(pl.col("quality") == "negbio").unique(
+        key, keep="first", maintain_order=True
+    )
+    both = chexpert.join(
+        negbio.select(*key, pl.col("value").alias("other")),
+        on=key,
+        how="left",
+        maintain_order="left",
+    )
+    quality = (
+        pl.when(pl.col("other").is_null())
+        .then(pl.lit("chexpert"))
+        .when(pl.col("other") == pl.col("value"))
+        .then(pl.lit("agreed"))
+        .otherwise(pl.lit("disputed"))
+    )
+    first = both.with_columns(quality.alias("quality")).drop("other")
+    only_negbio = negbio.join(chexpert, on=key, how="anti", maintain_order="left")
+    kept = pl.concat([human, first, only_negbio])
+    standing = kept.select("file", "row").unique()
+    row = ["source", "file", "row", "study_id"]
+    confirming = negbio.join(chexpert, on=key, how="semi")
+    overruled_by = "the radiologist's labels of this study stand"
+    confirms = "CheXpert states the same labels; quality says whether they agree"
+    lost = pl.concat(
+        [
+            overruled.select(*row, pl.lit(overruled_by).alias("message")),
+            confirming.select(*row, pl.lit(confirms).alias("message")),
+        ]
+    )
+    lost = lost.join(standing, on=["file", "row"], how="anti").unique(
+        ["file", "row"], keep="first", maintain_order=True
+    )
+    rejects = lost.select(
+        "source", "file", "row", pl.col("study_id").alias("key"),
+        pl.lit("superseded").alias("code"), "message",
+    )  # fmt: skip
+    return kept, rejects
