@@ -39,7 +39,7 @@ class ChestImagenome(Source):
 
     Two sorts of region annotation: every region's own box, phrase = the region's name, quality
     ``anatomy``; and every positive finding attribute, phrase ``<finding> in the <region>`` with the
-    region's box, quality ``attribute``. Patients of ``images_to_avoid.csv`` (the gold set) belong to
+    region's box, quality ``attribute``. Patients of ``images_to_avoid.csv`` (the gold set) go to
     the test split; the release's own train / valid / test is not followed, for it disagrees with
     MIMIC's, but tells which scene graphs should be there.
     """

@@ -1,0 +1,278 @@
+"""NIH ChestX-ray14: 14 labels of every image and boxes of some."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray import radiograph
+from imaxray.errors import ImaxrayError
+from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources._base import ReleaseFile, Source, SourceTables
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    numeric,
+    read_csv,
+    read_header,
+    reject,
+    relative,
+    release_file,
+    require_root,
+    xyxy_from_xywh,
+)
+
+_TABLES: Final = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+_BOXES: Final = "BBox_List_2017.csv"
+_COLUMNS: Final = ("Image Index", "Finding Labels", "Patient ID", "View Position")
+_FRAME: Final = 1024.0
+"""Boxes are in pixels of the published 1024 x 1024 images."""
+
+_LABELS: Final = {
+    "Atelectasis": "Atelectasis",
+    "Cardiomegaly": "Cardiomegaly",
+    "Consolidation": "Consolidation",
+    "Edema": "Edema",
+    "Effusion": "Pleural Effusion",
+    "Emphysema": "Emphysema",
+    "Fibrosis": "Fibrosis",
+    "Hernia": "Hernia",
+    "Infiltration": "Infiltration",
+    "Mass": "Mass",
+    "Nodule": "Nodule",
+    "Pleural_Thickening": "Pleural Thickening",
+    "Pneumonia": "Pneumonia",
+    "Pneumothorax": "Pneumothorax",
+}
+_NONE: Final = "No Finding"
+
+
+class NihChestxray14(Source):
+    """Labels mined from reports, of which the publisher states all 14 for each image.
+
+    So a label that is not listed is negative here, not unknown. Most copies hold only some of the
+    112,120 images; rows without an image are rejects (``missing-image``).
+    """
+
+    name = "nih-chestxray14"
+    title = "NIH ChestX-ray14"
+    version = "2017 (v2020)"
+    collection = "nih-chestxray14"
+    tasks = ("findings", "rec", "reg")
+    access = "open"
+    licence = "unrestricted use; cite, link and acknowledge the NIH Clinical Center"
+    citation = "Wang et al., CVPR 2017, arXiv:1705.02315"
+    url = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        table, boxes = self._paths(root)
+        check_columns(table, read_header(table), _COLUMNS)
+        check_columns(boxes, read_header(boxes), ("Image Index", "Finding Label", "Bbox [x"))
+        return [relative(table, root), relative(boxes, root)]
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        self.check(root)
+        path, box_path = self._paths(root)
+        table = read_csv(path, _COLUMNS)
+        file = relative(path, root)
+        files, broken = _image_files(root)
+        full = table.join(
+            files, left_on="Image Index", right_on="png", how="left", maintain_order="left"
+        )
+        present, legal = pl.col("path").is_not_null(), pl.col("Patient ID").is_not_null()
+        where = {"source": self.name, "file": file, "key": "Image Index"}
+        unreadable = pl.col("Image Index").is_in(broken)
+        rejects = [
+            reject(full.filter(~present & ~unreadable), **where, code="missing-image",
+                   message="the image is not in this copy"),
+            reject(full.filter(unreadable), **where, code="unreadable-image",
+                   message="the image file is damaged"),
+            reject(full.filter(present & ~legal), **where, code="bad-id",
+                   message="the row has no Patient ID"),
+        ]  # fmt: skip
+        full = full.filter(present & legal)
+        labels, unknown = self._labels(full, file)
+        boxes, bad_boxes, box_rows = self._boxes(box_path, root, full)
+        hints, bad_hints, hint_files = self._hints(root, full)
+        return SourceTables(
+            images=self._images(full, file),
+            annotations=pl.concat([labels, boxes]),
+            hints=hints,
+            rejects=pl.concat([*rejects, unknown, bad_boxes, bad_hints]),
+            files=(
+                release_file(path, root, self.name, table.height),
+                release_file(box_path, root, self.name, box_rows),
+                *hint_files,
+            ),
+        )
+
+    def _paths(self, root: Path) -> tuple[Path, Path]:
+        return find_file(root, _TABLES, self.name), find_file(root, (_BOXES,), self.name)
+
+    def _images(self, full: pl.DataFrame, file: str) -> pl.DataFrame:
+        # v2020 writes 58, the first edition 058Y; a few of its ages are typing errors
+        age = (
+            pl.col("Patient Age").str.extract(r"(\d+)").cast(pl.Int32, strict=False)
+            if "Patient Age" in full.columns
+            else pl.lit(None, dtype=pl.Int32)
+        )
+        sex = (
+            pl.col("Patient Gender").str.to_uppercase().replace_strict(
+                {"M": "M", "F": "F"}, default=None, return_dtype=pl.String
+            )
+            if "Patient Gender" in full.columns
+            else pl.lit(None, dtype=pl.String)
+        )  # fmt: skip
+        frame = full.select(
+            self._id().alias("image_id"),
+            (pl.lit(f"{self.collection}/") + pl.col("Patient ID")).alias("patient_id"),
+            "path",
+            "width",
+            "height",
+            pl.col("View Position").alias("view"),
+            sex.alias("sex"),
+            pl.when(age <= 120).then(age).alias("age"),
+            pl.lit(self.name).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
+        )
+        return conform(frame, IMAGES)
+
+    def _labels(self, full: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        stated = full.select("row", "Image Index", pl.col("Finding Labels").str.split("|"))
+        named = stated.explode("Finding Labels")
+        strange = ~pl.col("Finding Labels").is_in([*_LABELS, _NONE]).fill_null(False)
+        unknown = reject(
+            named.filter(strange),
+            source=self.name,
+            file=file,
+            key="Image Index",
+            code="unknown-label",
+            message="the label is none of the release's",
+        )
+        columns = [
+            pl.col("Finding Labels").list.contains(label).cast(pl.Float64).alias(name)
+            for label, name in _LABELS.items()
+        ]
+        nothing = pl.col("Finding Labels").list.contains(_NONE)
+        long = (
+            stated.join(
+                named.filter(strange).select("row"), on="row", how="anti", maintain_order="left"
+            )
+            .select("row", "Image Index", *columns, pl.when(nothing).then(1.0).alias(_NONE))
+            .unpivot(index=["row", "Image Index"], variable_name="name", value_name="value")
+            .filter(pl.col("value").is_not_null())
+            .sort("row", "name")
+        )
+        frame = long.select(
+            self._id().alias("image_id"),
+            pl.lit("label").alias("kind"),
+            "name",
+            "value",
+            pl.lit("silver").alias("origin"),
+            pl.lit("nlp").alias("quality"),
+            pl.lit(self.name).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
+        )
+        return conform(frame, SOURCE_ANNOTATIONS), unknown
+
+    def _boxes(
+        self, path: Path, root: Path, full: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        # the header's unquoted bracket splits: x is in "Bbox [x", then y, w, "h]"
+        table = read_csv(path, ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"))
+        file = relative(path, root)
+        columns = {"Bbox [x": "_x", "y": "_y", "w": "_w", "h]": "_h"}
+        boxes = table.with_columns(numeric(old).alias(new) for old, new in columns.items()).join(
+            full.select("Image Index", "width", "height"),
+            on="Image Index", how="left", maintain_order="left",
+        )  # fmt: skip
+        label = pl.col("Finding Label").replace("Infiltrate", "Infiltration")
+        present = pl.col("width").is_not_null()
+        number = pl.all_horizontal(pl.col(*columns.values()).is_not_null())
+        sized = ((pl.col("_w") > 0) & (pl.col("_h") > 0)).fill_null(False)
+        named = label.is_in(list(_LABELS)).fill_null(False)
+        where = {"source": self.name, "file": file, "key": "Image Index"}
+        bad = pl.concat([
+            reject(boxes.filter(~present), **where, code="missing-image",
+                   message="the image is not in this copy"),
+            reject(boxes.filter(present & ~number), **where, code="bad-value",
+                   message="x, y, w and h must be numbers"),
+            reject(boxes.filter(present & number & ~sized), **where, code="zero-area-box",
+                   message="the box has no width or no height"),
+            reject(boxes.filter(present & number & sized & ~named), **where,
+                   code="unknown-label", message="the label is none of the release's"),
+        ])  # fmt: skip
+        good = boxes.filter(present & number & sized & named).with_columns(
+            pl.col("_x", "_w") * pl.col("width") / _FRAME,
+            pl.col("_y", "_h") * pl.col("height") / _FRAME,
+        )
+        frame = good.select(
+            self._id().alias("image_id"),
+            pl.lit("region").alias("kind"),
+            label.replace_strict(_LABELS, return_dtype=pl.String).alias("name"),
+            label.replace_strict(_LABELS, return_dtype=pl.String).str.to_lowercase().alias("text"),
+            xyxy_from_xywh("_x", "_y", "_w", "_h").alias("boxes"),
+            pl.lit("human").alias("origin"),
+            pl.lit("radiologist").alias("quality"),
+            pl.lit(self.name).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
+        )
+        return conform(frame, SOURCE_ANNOTATIONS), bad, table.height
+
+    def _hints(
+        self, root: Path, full: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame, list[ReleaseFile]]:
+        """The official lists, where a copy has them."""
+        hints, rejects, files = [SourceTables().hints], [SourceTables().rejects], []
+        for name, split in (("train_val_list.txt", "train"), ("test_list.txt", "test")):
+            path = root / name
+            if not path.is_file():
+                continue
+            names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+            listed = pl.DataFrame({"Image Index": names}, schema={"Image Index": pl.String})
+            listed = listed.with_row_index("row", offset=1).with_columns(
+                pl.col("row").cast(pl.Int64)
+            )
+            here = pl.col("Image Index").is_in(full["Image Index"].to_list())
+            hint = listed.filter(here).select(
+                self._id().alias("image_id"), pl.lit(split).alias("split"),
+                pl.lit(self.name).alias("source"), pl.lit(name).alias("file"), "row",
+            )  # fmt: skip
+            hints.append(conform(hint, SPLIT_HINTS))
+            rejects.append(
+                reject(listed.filter(~here), source=self.name, file=name, key="Image Index",
+                       code="missing-image", message="the image is not in this copy")
+            )  # fmt: skip
+            files.append(release_file(path, root, self.name, len(names)))
+        return pl.concat(hints), pl.concat(rejects), files
+
+    def _id(self) -> pl.Expr:
+        return pl.lit(f"{self.collection}/") + pl.col("Image Index")
+
+
+def _image_files(root: Path) -> tuple[pl.DataFrame, list[str]]:
+    """PNG files (``images/``, ``images_001/images/`` …) with their sizes, and broken ones."""
+    require_root(root, NihChestxray14.name)
+    rows: list[tuple[Any, ...]] = []
+    broken: list[str] = []
+    for folder in sorted(root.glob("images*")):
+        for parent, _, names in sorted(os.walk(folder)):
+            for name in sorted(names):
+                if not name.endswith(".png"):
+                    continue
+                path = Path(parent) / name
+                try:
+                    rows.append((name, relative(path, root), *radiograph.size(path)))
+                except ImaxrayError:
+                    broken.append(name)
+    schema = {"png": pl.String, "path": pl.String, "width": pl.Int32, "height": pl.Int32}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.unique("png", keep="first", maintain_order=True), broken

@@ -1,0 +1,254 @@
+"""Wingspan CTR: human cardiothoracic ratios, and organ masks that give CPAR and organ boxes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from imaxray import radiograph
+from imaxray.errors import ImaxrayError
+from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, conform
+from imaxray.sources._base import ReleaseFile, Source, SourceTables
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    numeric,
+    read_csv,
+    read_header,
+    reject,
+    relative,
+    release_file,
+)
+
+Mask = NDArray[np.bool_]
+
+_IMAGES: Final = "wingspan/png"
+_ORGANS: Final = {"heart": "heart", "left_lung": "left lung", "right_lung": "right lung"}
+"""Mask folder -> phrase. Sides are the patient's."""
+
+
+class WingspanCtr(Source):
+    """CTR by humans for 221 images; from the masks: CTR for the rest, CPAR and organ boxes for all.
+
+    The masks are drawn by humans, so what follows from them is ``human`` too, with the quality
+    ``mask`` to tell it from the ratio that a human stated (``stated``).
+    """
+
+    name = "wingspan-ctr"
+    title = "Wingspan cardiothoracic ratio dataset"
+    version = "2020"
+    collection = "wingspan-ctr"
+    tasks = ("calculation", "rec", "reg")
+    access = "open"
+    licence = "MIT"
+    citation = "Dong et al. 2018 (arXiv:1807.03434) and 2020"
+    url = "https://github.com/eveningdong/cardiothoracic_ratio_estimation_dataset"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        path = find_file(root, ("ctr_ground_truth.csv",), self.name)
+        check_columns(path, read_header(path), ("id", "ctr"))
+        folders = [_IMAGES, *(f"wingspan/mask/{organ}" for organ in _ORGANS)]
+        for folder in folders:
+            if not any((root / folder).glob("*.png")):
+                raise ImaxrayError(
+                    f"Expected PNG files in {root / folder}, but found none; check that it is the "
+                    f"folder of the {self.name} release."
+                )
+        return [relative(path, root), *folders]
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        self.check(root)
+        rejects: list[tuple[Any, ...]] = []
+        images, facts = [], []
+        pngs = sorted(path.name for path in (root / _IMAGES).glob("*.png"))
+        stated, bad_rows, table_file = self._stated(root, set(pngs))
+        members = {
+            organ: sorted(path.name for path in (root / "wingspan/mask" / organ).glob("*.png"))
+            for organ in _ORGANS
+        }
+        known = set(stated["png"].to_list())
+        for row, name in enumerate(pngs, start=1):
+            try:
+                width, height = radiograph.size(root / _IMAGES / name)
+            except ImaxrayError:
+                rejects.append((self.name, _IMAGES, row, name, "unreadable-image", "no PNG"))
+                continue
+            image = f"{self.collection}/{name}"
+            images.append((image, image, f"{_IMAGES}/{name}", width, height, _IMAGES, row))
+        shapes = {item[0]: (item[3], item[4]) for item in images}
+        for name in pngs:
+            image = f"{self.collection}/{name}"
+            if image in shapes:
+                facts += self._mask_facts(root, name, image, shapes[image], members, known, rejects)
+        for organ, names in members.items():
+            file = f"wingspan/mask/{organ}"
+            rejects += [
+                (self.name, file, row, name, "unknown-image", "the mask has no image")
+                for row, name in enumerate(names, start=1)
+                if f"{self.collection}/{name}" not in shapes
+            ]
+        from_masks = _facts_frame(facts, self.name)
+        return SourceTables(
+            images=_images_frame(images, self.name),
+            annotations=pl.concat([conform(stated.drop("png"), SOURCE_ANNOTATIONS), from_masks]),
+            rejects=pl.concat([bad_rows, pl.DataFrame(rejects, schema=REJECTS, orient="row")]),
+            files=(
+                table_file,
+                _folder(root, _IMAGES, pngs, self.name),
+                *(_folder(root, f"wingspan/mask/{o}", n, self.name) for o, n in members.items()),
+            ),
+        )
+
+    def _stated(self, root: Path, pngs: set[str]) -> tuple[pl.DataFrame, pl.DataFrame, ReleaseFile]:
+        path = find_file(root, ("ctr_ground_truth.csv",), self.name)
+        table = read_csv(path, ("id", "ctr")).with_columns(numeric("ctr").alias("value"))
+        file = relative(path, root)
+        present = pl.col("id").is_in(sorted(pngs)).fill_null(False)
+        valid = ((pl.col("value") > 0) & (pl.col("value") < 1)).fill_null(False)
+        where = {"source": self.name, "file": file, "key": "id"}
+        bad = pl.concat([
+            reject(table.filter(~present), **where, code="missing-image",
+                   message="there is no image of this id"),
+            reject(table.filter(present & ~valid), **where, code="out-of-range",
+                   message="ctr must lie between 0 and 1"),
+        ])  # fmt: skip
+        good = table.filter(present & valid).select(
+            pl.col("id").alias("png"),
+            (pl.lit(f"{self.collection}/") + pl.col("id")).alias("image_id"),
+            pl.lit("measurement").alias("kind"),
+            pl.lit("ctr").alias("name"),
+            "value",
+            pl.lit("human").alias("origin"),
+            pl.lit("stated").alias("quality"),
+            pl.lit(self.name).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
+        )
+        return good, bad, release_file(path, root, self.name, table.height)
+
+    def _mask_facts(
+        self,
+        root: Path,
+        name: str,
+        image: str,
+        size: tuple[int, int],
+        members: dict[str, list[str]],
+        stated: set[str],
+        rejects: list[tuple[Any, ...]],
+    ) -> list[tuple[Any, ...]]:
+        masks: dict[str, Mask] = {}
+        rows: dict[str, int] = {}
+        for organ, names in members.items():
+            if name not in names:
+                continue
+            file, row = f"wingspan/mask/{organ}", names.index(name) + 1
+            try:
+                mask = read_mask(root / file / name)
+            except ImaxrayError:
+                rejects.append((self.name, file, row, name, "unreadable-image", "no PNG"))
+                continue
+            if mask.shape != (size[1], size[0]):
+                rejects.append(
+                    (self.name, file, row, name, "size-mismatch", "not the image's size")
+                )
+            elif not mask.any():
+                rejects.append((self.name, file, row, name, "empty-mask", "no pixel is set"))
+            else:
+                masks[organ], rows[organ] = mask, row
+        facts: list[tuple[Any, ...]] = []
+        for organ, mask in masks.items():
+            phrase, box = _ORGANS[organ], mask_box(mask)
+            where = (f"wingspan/mask/{organ}", rows[organ])
+            facts.append((image, "region", phrase, None, phrase, [box], *where))
+        if len(masks) == len(_ORGANS):
+            ctr, cpar = mask_ratios(masks["heart"], masks["left_lung"], masks["right_lung"])
+            where = ("wingspan/mask/heart", rows["heart"])
+            facts.append((image, "measurement", "cpar", cpar, None, None, *where))
+            if name not in stated:
+                facts.append((image, "measurement", "ctr", ctr, None, None, *where))
+        return facts
+
+
+def read_mask(path: Path) -> Mask:
+    """A mask PNG as booleans (H, W). Edges are anti-aliased: set means more than half.
+
+    Raises:
+        ImaxrayError: the file is missing or no image.
+    """
+    return np.asarray(radiograph.load(path) > 127)
+
+
+def mask_ratios(heart: Mask, left_lung: Mask, right_lung: Mask) -> tuple[float, float]:
+    """CTR and CPAR of three masks (H, W), none empty.
+
+    CTR: width of the heart's box over the width of the box of both lungs. CPAR: heart area over
+    lung area. The definitions of the cxr-cardiomegaly release.
+    """
+    lungs = left_lung | right_lung
+    (hx1, _, hx2, _), (lx1, _, lx2, _) = mask_box(heart), mask_box(lungs)
+    return (hx2 - hx1) / (lx2 - lx1), float(heart.sum() / lungs.sum())
+
+
+def mask_box(mask: Mask) -> list[float]:
+    """Tight box of a mask, xyxy pixels, right and bottom edges exclusive."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    return [float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)]
+
+
+def ctr_agreement(root: Path) -> pl.DataFrame:
+    """Human CTR beside the CTR of the masks, for every image that has both.
+
+    Columns id, stated, mask, difference (mask - stated), lungs_px (width of the lungs in pixels of
+    the 512-pixel copies, on which the masks are measured); worst first.
+    """
+    table = read_csv(root / "ctr_ground_truth.csv", ("id", "ctr"))
+    rows = []
+    for name, text in table.select("id", "ctr").iter_rows():
+        paths = [root / "wingspan/mask" / organ / str(name) for organ in _ORGANS]
+        if not all(path.is_file() for path in paths):
+            continue
+        heart, left, right = (read_mask(path) for path in paths)
+        ctr, _ = mask_ratios(heart, left, right)
+        x1, _, x2, _ = mask_box(left | right)
+        rows.append((name, float(text), ctr, ctr - float(text), int(x2 - x1)))
+    schema = {"id": pl.String, "stated": pl.Float64, "mask": pl.Float64,
+              "difference": pl.Float64, "lungs_px": pl.Int64}  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row").sort(
+        pl.col("difference").abs(), descending=True
+    )
+
+
+def _images_frame(images: list[tuple[Any, ...]], source: str) -> pl.DataFrame:
+    columns = ("image_id", "patient_id", "path", "width", "height", "file", "row")
+    schema = {column: IMAGES[column] for column in columns}
+    frame = pl.DataFrame(images, schema=schema, orient="row").with_columns(
+        pl.lit(source).alias("source"), pl.lit("PA").alias("view")
+    )
+    return conform(frame, IMAGES)
+
+
+def _facts_frame(facts: list[tuple[Any, ...]], source: str) -> pl.DataFrame:
+    columns = ("image_id", "kind", "name", "value", "text", "boxes", "file", "row")
+    schema = {column: SOURCE_ANNOTATIONS[column] for column in columns}
+    frame = pl.DataFrame(facts, schema=schema, orient="row").with_columns(
+        pl.lit("human").alias("origin"),
+        pl.lit("mask").alias("quality"),
+        pl.lit(source).alias("source"),
+    )
+    return conform(frame, SOURCE_ANNOTATIONS)
+
+
+def _folder(root: Path, folder: str, names: Sequence[str], source: str) -> ReleaseFile:
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(name.encode())
+        digest.update((root / folder / name).read_bytes())
+    return ReleaseFile(source, folder, len(names), digest.hexdigest())
