@@ -1,1 +1,65 @@
-"""Tasks stage."""
+"""The seven tasks: annotations to entries, answers parsed back, metrics."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from imaxray.errors import ImaxrayError
+from imaxray.tasks._base import Task, from_json, subtask_of, to_json
+from imaxray.tasks.calculation import Calculation
+from imaxray.tasks.findings import Findings
+from imaxray.tasks.grading import Grading
+from imaxray.tasks.rec import Rec
+from imaxray.tasks.reg import Reg
+from imaxray.tasks.report import Report
+from imaxray.tasks.vqa import Vqa
+
+_ALL: Final[tuple[Task, ...]] = (
+    Calculation(),
+    Report(),
+    Grading(),
+    Findings(),
+    Rec(),
+    Reg(),
+    Vqa(),
+)
+
+
+def all_tasks() -> tuple[Task, ...]:
+    """The seven tasks, in the order of the schema."""
+    return _ALL
+
+
+def get_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        ImaxrayError: there is none.
+    """
+    for task in _ALL:
+        if task.name == name:
+            return task
+    raise ImaxrayError(
+        f"Expected one of the tasks {', '.join(task.name for task in _ALL)}, but got {name}."
+    )
+
+
+def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """Entries (schema ENTRIES) of all tasks from catalog annotations; sorted by task and id.
+
+    ``images`` must have its ``split`` assigned.
+    """
+    return pl.concat([task.entries(annotations, images) for task in _ALL])
+
+
+__all__ = [
+    "Task",
+    "all_tasks",
+    "from_json",
+    "get_task",
+    "make_entries",
+    "subtask_of",
+    "to_json",
+]

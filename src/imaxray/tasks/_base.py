@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import orjson
@@ -13,6 +15,9 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Metric
 from imaxray.schema import ENTRIES, Boxes, TaskName, conform
+
+_FENCE: Final = re.compile(r"^```\w*\n?(.*?)\n?```$", re.DOTALL)
+_LEAD: Final = re.compile(r"^(?:the )?answer(?: is)?\s*:?\s+", re.IGNORECASE)
 
 DRAFTS: Final = pl.Schema(
     {
@@ -59,6 +64,28 @@ class Task(ABC):
         ``template`` is the entry's, which tells the subtask.
         """
 
+    def given(self, gold: Any) -> Any:
+        """The gold answer in the form that :meth:`parse` returns: a perfect answer."""
+        return gold
+
+    def constant(self, golds: Sequence[Any]) -> Any:
+        """The one answer, in parsed form, that does best on the primary metric over ``golds``.
+
+        Tried are the most frequent gold answers and what :meth:`candidates` adds. This is the
+        constant (majority) baseline. At most 400 golds, evenly taken, are scored against.
+        """
+        counted = Counter(to_json(self.given(gold)) for gold in golds)
+        frequent = sorted(counted, key=lambda key: (-counted[key], key))[:25]
+        options = [from_json(key) for key in frequent] + list(self.candidates(golds))
+        sample = golds[:: max(1, len(golds) // 400)]
+        sign = 1 if self.primary.higher_is_better else -1
+        scores = [sign * self.primary(sample, [option] * len(sample)) for option in options]
+        return options[scores.index(max(scores))]
+
+    def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
+        """Further constant answers worth trying, e.g. a median."""
+        return ()
+
     def entries(self, annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
         """Make this task's entries (schema ENTRIES), sorted by ``entry_id``.
 
@@ -102,6 +129,26 @@ def subtask_of(template: str) -> str:
 def to_json(answer: Any) -> str:
     """Canonical JSON of an answer: sorted keys, no spaces."""
     return orjson.dumps(answer, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def json_series(answers: Iterable[Any]) -> pl.Series:
+    """Answers as a column of canonical JSON."""
+    return pl.Series("answer", [to_json(answer) for answer in answers], dtype=pl.String)
+
+
+def provenance() -> tuple[pl.Expr, pl.Expr]:
+    """``sources`` and ``quality`` of a group of annotations: distinct values, sorted."""
+    quality = pl.col("origin") + pl.lit("/") + pl.col("quality").fill_null("-")
+    return (
+        pl.col("source").unique().sort().alias("sources"),
+        quality.unique().sort().str.join("+").alias("quality"),
+    )
+
+
+def strip_wrapping(text: str) -> str:
+    """Take code fences, quotes, a leading ``Answer:`` and a final full stop off an answer."""
+    bare = _FENCE.sub(r"\1", text.strip()).strip().strip("\"'`").strip()
+    return _LEAD.sub("", bare).strip().removesuffix(".").strip()
 
 
 def from_json(answer: str) -> Any:

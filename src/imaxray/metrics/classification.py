@@ -1,0 +1,117 @@
+"""Metrics of one grade, of a set of labels, and the share of unreadable answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from imaxray.metrics._base import Floats, Metric, mean_of, ratio
+
+
+def invalid_rate() -> Metric:
+    """Share of answers that could not be read."""
+    return Metric("invalid", False, 0.0, 1.0, "", mean_of(lambda _, a: float(a is None)), ratio)
+
+
+def grade_metrics(classes: int) -> tuple[Metric, Metric, Metric]:
+    """Macro F1 over the fixed classes, accuracy, quadratic weighted kappa.
+
+    Statistics are a confusion matrix of ``classes`` rows (gold) and ``classes + 1`` columns, the
+    last for unreadable answers. Kappa takes an unreadable answer as the grade farthest from gold.
+    """
+
+    def cell(gold: int, answer: int | None) -> Sequence[float]:
+        counts = np.zeros(classes * (classes + 1))
+        counts[gold * (classes + 1) + (classes if answer is None else answer)] = 1.0
+        return counts.tolist()
+
+    def table(sums: Floats) -> Floats:
+        return sums.reshape(*sums.shape[:-1], classes, classes + 1)
+
+    def macro_f1(sums: Floats) -> Floats:
+        counts = table(sums)
+        hit = np.diagonal(counts[..., :classes], axis1=-2, axis2=-1)
+        given, asked = counts[..., :classes].sum(axis=-2), counts.sum(axis=-1)
+        return _safe(2 * hit, given + asked).mean(axis=-1)
+
+    def accuracy(sums: Floats) -> Floats:
+        counts = table(sums)
+        hit = np.diagonal(counts[..., :classes], axis1=-2, axis2=-1).sum(axis=-1)
+        return _safe(hit, counts.sum(axis=(-2, -1)))
+
+    def kappa(sums: Floats) -> Floats:
+        counts = table(sums)
+        square = counts[..., :classes].copy()
+        for gold in range(classes):
+            far = 0 if gold > (classes - 1) / 2 else classes - 1
+            square[..., gold, far] += counts[..., gold, classes]
+        grades = np.arange(classes)
+        weight = (grades[:, None] - grades[None, :]) ** 2
+        total = square.sum(axis=(-2, -1))
+        chance = square.sum(axis=-1)[..., :, None] * square.sum(axis=-2)[..., None, :]
+        seen = (weight * square).sum(axis=(-2, -1))
+        expected = _safe((weight * chance).sum(axis=(-2, -1)), total)
+        # one class on both sides: no disagreement is possible, and none is seen
+        return np.asarray(np.where(expected > 0, 1 - _safe(seen, expected), 0.0))
+
+    return (
+        Metric("macro F1", True, 0.0, 1.0, "", cell, macro_f1),
+        Metric("accuracy", True, 0.0, 1.0, "", cell, accuracy),
+        Metric("QWK", True, -1.0, 1.0, "", cell, kappa),
+    )
+
+
+def label_metrics(labels: Sequence[str]) -> tuple[Metric, Metric, Metric]:
+    """Macro, micro and example F1 of a label set.
+
+    Gold maps a label to 1 or 0; a label that is not in it is unknown and masked: naming it costs
+    nothing and earns nothing. The answer maps the named labels to 1. Macro F1 is the mean over the
+    labels that have a gold positive in the set scored.
+    """
+    index = {label: number for number, label in enumerate(labels)}
+
+    def counts(gold: Mapping[str, int], answer: Mapping[str, int] | None) -> Sequence[float]:
+        cells = np.zeros((len(labels), 3))  # true positive, false positive, false negative
+        for label, value in gold.items():
+            named = bool(answer) and answer.get(label) == 1  # type: ignore[union-attr]
+            if named:
+                cells[index[label], 0 if value == 1 else 1] += 1
+            elif value == 1:
+                cells[index[label], 2] += 1
+        return cells.ravel().tolist()
+
+    def table(sums: Floats) -> Floats:
+        return sums.reshape(*sums.shape[:-1], len(labels), 3)
+
+    def macro(sums: Floats) -> Floats:
+        cells = table(sums)
+        tp, fp, fn = cells[..., 0], cells[..., 1], cells[..., 2]
+        seen = tp + fn > 0
+        return _safe((_safe(2 * tp, 2 * tp + fp + fn) * seen).sum(axis=-1), seen.sum(axis=-1))
+
+    def micro(sums: Floats) -> Floats:
+        total = table(sums).sum(axis=-2)
+        tp, fp, fn = total[..., 0], total[..., 1], total[..., 2]
+        return _safe(2 * tp, 2 * tp + fp + fn)
+
+    def example(gold: Mapping[str, int], answer: Mapping[str, int] | None) -> float:
+        if answer is None:
+            return 0.0
+        positive = {label for label, value in gold.items() if value == 1}
+        named = {label for label in answer if label in gold}
+        if not positive and not named:
+            return 1.0
+        return 2 * len(positive & named) / (len(positive) + len(named))
+
+    return (
+        Metric("macro F1", True, 0.0, 1.0, "", counts, macro),
+        Metric("micro F1", True, 0.0, 1.0, "", counts, micro),
+        Metric("example F1", True, 0.0, 1.0, "", mean_of(example), ratio),
+    )
+
+
+def _safe(numerator: Any, denominator: Any) -> Floats:
+    top, bottom = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
+    return np.asarray(np.divide(top, bottom, out=np.zeros_like(top), where=bottom != 0))

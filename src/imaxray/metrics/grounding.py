@@ -1,0 +1,39 @@
+"""Metrics of located boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from imaxray.boxes import Box, iou
+from imaxray.metrics._base import Metric, mean_of, ratio
+
+
+def matched_ious(gold: Sequence[Box], answer: Sequence[Box]) -> list[float]:
+    """IoU of the best one-to-one (Hungarian) matching, one number a matched pair."""
+    table = np.array([[iou(g, a) for a in answer] for g in gold])
+    rows, columns = linear_sum_assignment(-table)
+    return [float(value) for value in table[rows, columns]]
+
+
+def _mean_iou(gold: Sequence[Box], answer: Sequence[Box] | None) -> float:
+    if not answer:
+        return 0.0
+    # boxes too many or too few count as pairs with IoU 0
+    return sum(matched_ious(gold, answer)) / max(len(gold), len(answer))
+
+
+def mean_iou() -> Metric:
+    """Mean IoU over all entries, failures 0; several boxes are matched one to one."""
+    return Metric("mean IoU", True, 0.0, 1.0, "", mean_of(_mean_iou), ratio)
+
+
+def accuracy_at(threshold: float) -> Metric:
+    """Share of entries whose (mean matched) IoU is at least ``threshold``."""
+
+    def hit(gold: Sequence[Box], answer: Sequence[Box] | None) -> float:
+        return float(_mean_iou(gold, answer) >= threshold)
+
+    return Metric(f"Acc@{threshold:g}", True, 0.0, 1.0, "", mean_of(hit), ratio)

@@ -1,0 +1,105 @@
+"""Metrics of words: token overlap (SQuAD), ROUGE-L (rouge-score), corpus BLEU (sacrebleu)."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from imaxray.metrics._base import Floats, Metric, mean_of, ratio
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalise(text: str) -> str:
+    """SQuAD normalisation: lower case, no punctuation, no articles, single spaces."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def token_f1(gold: str, answer: str) -> float:
+    """F1 of the multisets of normalised tokens; 1 if both are empty."""
+    return _overlap(gold, answer, lambda hit, asked, given: 2 * hit / (asked + given))
+
+
+def token_recall(gold: str, answer: str) -> float:
+    """Share of the gold's normalised tokens, as a multiset, that the answer holds."""
+    return _overlap(gold, answer, lambda hit, asked, _: hit / asked if asked else 0.0)
+
+
+def _overlap(gold: str, answer: str, share: Callable[[int, int, int], float]) -> float:
+    asked, given = Counter(normalise(gold).split()), Counter(normalise(answer).split())
+    if not asked and not given:
+        return 1.0
+    return share((asked & given).total(), asked.total(), given.total())
+
+
+def best_of(
+    score: Callable[[str, str], float],
+) -> Callable[[Sequence[str], str | None], float]:
+    """Lift a score of two texts to the best over several acceptable gold texts; no answer is 0."""
+    return lambda golds, answer: 0.0 if answer is None else max(score(g, answer) for g in golds)
+
+
+def exact(gold: str, answer: str) -> float:
+    """1 where the normalised texts are equal."""
+    return float(normalise(gold) == normalise(answer))
+
+
+@cache
+def _rouge() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer  # late: it loads nltk
+
+    return RougeScorer(["rougeL"], use_stemmer=True)
+
+
+@cache
+def rouge_l(gold: str, answer: str) -> float:
+    """ROUGE-L F1 with stemming, as the rouge-score package gives it."""
+    return float(_rouge().score(gold, answer)["rougeL"].fmeasure)
+
+
+def mean_metric(name: str, score: Callable[[Any, Any], float]) -> Metric:
+    """A metric that is the mean of a score in [0, 1]."""
+    return Metric(name, True, 0.0, 1.0, "", mean_of(score), ratio)
+
+
+def corpus_bleu(order: int, text: Callable[[Any], str]) -> Metric:
+    """Corpus BLEU up to n-grams of ``order``, sacrebleu's counts and formula, in 0-100.
+
+    ``text`` takes the words out of a gold or a parsed answer; no answer is the empty text.
+    """
+
+    def statistics(gold: Any, answer: Any) -> Sequence[float]:
+        return _bleu_counts(text(gold), "" if answer is None else text(answer), order)
+
+    def value(sums: Floats) -> Floats:
+        return _bleu(sums, order)
+
+    return Metric(f"BLEU-{order}", True, 0.0, 100.0, "", statistics, value)
+
+
+@cache
+def _bleu_counts(gold: str, answer: str, order: int) -> tuple[float, ...]:
+    from sacrebleu.metrics.bleu import BLEU  # late: it is slow to import
+
+    score = BLEU(max_ngram_order=order).corpus_score([answer], [[gold]])
+    return (*score.counts, *score.totals, score.sys_len, score.ref_len)
+
+
+def _bleu(sums: Floats, order: int) -> Floats:
+    counts, totals = sums[..., :order], sums[..., order : 2 * order]
+    system, reference = sums[..., -2], sums[..., -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # sacrebleu's "exp" smoothing: the k-th order without a match counts as 1 / 2^k
+        halvings = 2.0 ** np.cumsum((counts == 0) & (totals > 0), axis=-1)
+        precision = np.where(counts > 0, counts / totals, 1.0 / (halvings * totals))
+        brevity = np.where(system < reference, np.exp(1 - reference / system), 1.0)
+        value = 100 * brevity * np.exp(np.log(precision).mean(axis=-1))
+    usable = (counts[..., 0] > 0) & (totals > 0).all(axis=-1) & (system > 0)
+    return np.where(usable, value, 0.0)

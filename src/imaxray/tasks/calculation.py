@@ -1,0 +1,73 @@
+"""Calculation: the cardiothoracic and the cardiopulmonary area ratio, as a number.
+
+Gold and parsed answer: a float in (0, 1). The target states two decimals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from imaxray.boxes import Box
+from imaxray.metrics import invalid_rate, mean_absolute_error, within
+from imaxray.schema import Boxes
+from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
+
+_NUMBER: Final = re.compile(r"(?<![\d.])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
+
+
+class Calculation(Task):
+    """Measure a ratio."""
+
+    name = "calculation"
+    templates = {
+        "ctr": (
+            "Measure the cardiothoracic ratio.",
+            "What is the cardiothoracic ratio?",
+            "Calculate the CTR of this radiograph.",
+        ),
+        "cpar": (
+            "Measure the cardiopulmonary area ratio.",
+            "What is the cardiopulmonary area ratio?",
+            "Calculate the CPAR of this radiograph.",
+        ),
+    }
+    metrics = (mean_absolute_error(1.0), within(0.05), invalid_rate())
+
+    def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
+        """See :meth:`Task.drafts`."""
+        frame = (
+            annotations.filter(
+                pl.col("kind") == "measurement", pl.col("name").is_in(["ctr", "cpar"])
+            )
+            .sort("image_id", "name", "origin", "source", "row")
+            .group_by("image_id", "name", maintain_order=True)
+            .agg(pl.col("value").first(), *provenance())
+        )
+        return frame.select(
+            "image_id",
+            pl.col("name").alias("subtask"),
+            pl.lit("").alias("subject"),
+            pl.lit(None, dtype=pl.String).alias("fill"),
+            pl.Series("target", [f"{value:.2f}" for value in frame["value"]], dtype=pl.String),
+            pl.lit([], dtype=Boxes).alias("boxes"),
+            json_series(frame["value"]),
+            "sources",
+            "quality",
+        )
+
+    def parse(self, text: str, boxes: Sequence[Box], template: str) -> float | None:
+        """The first decimal or percentage (``52%`` is 0.52); ``None`` unless it lies in (0, 1)."""
+        found = _NUMBER.search(strip_wrapping(text))
+        if found is None:
+            return None
+        value = float(found.group(1)) / (100 if found.group(2) else 1)
+        return value if 0 < value < 1 else None
+
+    def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
+        """The median, which no constant beats in absolute error."""
+        return (float(np.median(golds)),)

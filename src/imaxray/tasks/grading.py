@@ -1,0 +1,57 @@
+"""Grading: the severity of pulmonary edema.
+
+Gold and parsed answer: an int 0-3. The target is the grade's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from imaxray.boxes import Box
+from imaxray.metrics import grade_metrics, invalid_rate
+from imaxray.schema import EDEMA_GRADES, Boxes
+from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
+
+
+class Grading(Task):
+    """Grade pulmonary edema."""
+
+    name = "grading"
+    templates = {
+        "edema": (
+            "Grade the pulmonary edema.",
+            "How severe is the pulmonary edema?",
+            "What is the grade of pulmonary edema?",
+        )
+    }
+    metrics = (*grade_metrics(len(EDEMA_GRADES)), invalid_rate())
+
+    def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
+        """See :meth:`Task.drafts`."""
+        frame = (
+            annotations.filter(pl.col("kind") == "grade", pl.col("name") == "edema")
+            .sort("image_id", "origin", "source", "row")
+            .group_by("image_id", maintain_order=True)
+            .agg(pl.col("value").first().cast(pl.Int64), *provenance())
+        )
+        names = [EDEMA_GRADES[grade] for grade in frame["value"]]
+        return frame.select(
+            "image_id",
+            pl.lit("edema").alias("subtask"),
+            pl.lit("").alias("subject"),
+            pl.lit(None, dtype=pl.String).alias("fill"),
+            pl.Series("target", names, dtype=pl.String),
+            pl.lit([], dtype=Boxes).alias("boxes"),
+            json_series(frame["value"]),
+            "sources",
+            "quality",
+        )
+
+    def parse(self, text: str, boxes: Sequence[Box], template: str) -> int | None:
+        """A whole class name, or a digit 0-3, alone or after ``grade``; else ``None``."""
+        answer = strip_wrapping(text).lower().removeprefix("grade").strip()
+        if answer in EDEMA_GRADES:
+            return EDEMA_GRADES.index(answer)
+        return int(answer) if answer in ("0", "1", "2", "3") else None

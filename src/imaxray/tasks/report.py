@@ -1,0 +1,106 @@
+"""Report: write findings and impression.
+
+Gold and parsed answer: ``{"findings": str, "impression": str}``, an absent section absent. Metrics
+compare the sections joined, so that an answer without heads is scored too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.boxes import Box
+from imaxray.metrics import corpus_bleu, invalid_rate, mean_metric, rouge_l
+from imaxray.schema import Boxes
+from imaxray.tasks._base import Task, json_series, provenance
+
+_SECTIONS: Final = ("findings", "impression")
+_HEAD: Final = re.compile(r"\b(FINDINGS|IMPRESSION):\s*", re.IGNORECASE)
+
+
+def joined(sections: Mapping[str, str]) -> str:
+    """Text of all sections, findings first."""
+    return " ".join(sections[name] for name in _SECTIONS if name in sections)
+
+
+def _rouge(gold: Mapping[str, str], answer: Mapping[str, str] | None) -> float:
+    return 0.0 if answer is None else rouge_l(joined(gold), joined(answer))
+
+
+class Report(Task):
+    """Write the report."""
+
+    name = "report"
+    templates = {
+        "both": (
+            "Write the findings and the impression.",
+            "Write a radiology report with findings and impression.",
+            "Report this radiograph.",
+        ),
+        "findings": ("Write the findings.", "Describe the findings of this radiograph."),
+        "impression": ("Write the impression.", "Summarise this radiograph in an impression."),
+    }
+    metrics = (
+        mean_metric("ROUGE-L", _rouge),
+        corpus_bleu(4, joined),
+        corpus_bleu(1, joined),
+        invalid_rate(),
+    )
+
+    def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
+        """See :meth:`Task.drafts`."""
+        frame = (
+            annotations.filter(pl.col("kind") == "report", pl.col("name").is_in(_SECTIONS))
+            .sort("image_id", "origin", "source", "row")
+            .group_by("image_id", maintain_order=True)
+            .agg(
+                *(pl.col("text").filter(pl.col("name") == s).first().alias(s) for s in _SECTIONS),
+                *provenance(),
+            )
+        )
+        answers = [
+            {name: text for name, text in zip(_SECTIONS, row, strict=True) if text is not None}
+            for row in frame.select(_SECTIONS).iter_rows()
+        ]
+        targets = [
+            " ".join(f"{name.upper()}: {text}" for name, text in answer.items())
+            for answer in answers
+        ]
+        subtasks = ["both" if len(answer) == 2 else next(iter(answer)) for answer in answers]
+        return frame.select(
+            "image_id",
+            pl.Series("subtask", subtasks, dtype=pl.String),
+            pl.lit("").alias("subject"),
+            pl.lit(None, dtype=pl.String).alias("fill"),
+            pl.Series("target", targets, dtype=pl.String),
+            pl.lit([], dtype=Boxes).alias("boxes"),
+            json_series(answers),
+            "sources",
+            "quality",
+        )
+
+    def parse(
+        self,
+        text: str,
+        boxes: Sequence[Box],
+        template: str,
+    ) -> dict[str, str] | None:
+        """Sections by their heads; text without heads is what the prompt asked for."""
+        parts = _HEAD.split(text.strip())
+        lead, named = parts[0].strip(), parts[1:]
+        asked = template.split(".")[1]
+        answer: dict[str, str] = {}
+        if lead:
+            answer["impression" if asked == "impression" else "findings"] = lead
+        for head, body in zip(named[::2], named[1::2], strict=True):
+            if body.strip():
+                answer[head.lower()] = body.strip()
+        return answer or None
+
+    def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
+        """Reports of middling length, evenly taken: all are distinct, so none is frequent."""
+        by_length = sorted(golds, key=lambda gold: (len(joined(gold)), joined(gold)))
+        return by_length[:: max(1, len(by_length) // 20)]
