@@ -25,7 +25,7 @@ def grade_metrics(classes: int) -> tuple[Metric, Metric, Metric]:
     def cell(gold: int, answer: int | None) -> Sequence[float]:
         counts = np.zeros(classes * (classes + 1))
         counts[gold * (classes + 1) + (classes if answer is None else answer)] = 1.0
-        return counts.tolist()
+        return list(map(float, counts))
 
     def table(sums: Floats) -> Floats:
         return sums.reshape(*sums.shape[:-1], classes, classes + 1)
@@ -34,7 +34,7 @@ def grade_metrics(classes: int) -> tuple[Metric, Metric, Metric]:
         counts = table(sums)
         hit = np.diagonal(counts[..., :classes], axis1=-2, axis2=-1)
         given, asked = counts[..., :classes].sum(axis=-2), counts.sum(axis=-1)
-        return _safe(2 * hit, given + asked).mean(axis=-1)
+        return np.asarray(_safe(2 * hit, given + asked).mean(axis=-1))
 
     def accuracy(sums: Floats) -> Floats:
         counts = table(sums)
@@ -80,7 +80,7 @@ def label_metrics(labels: Sequence[str]) -> tuple[Metric, Metric, Metric]:
                 cells[index[label], 0 if value == 1 else 1] += 1
             elif value == 1:
                 cells[index[label], 2] += 1
-        return cells.ravel().tolist()
+        return list(map(float, cells.ravel()))
 
     def table(sums: Floats) -> Floats:
         return sums.reshape(*sums.shape[:-1], len(labels), 3)
