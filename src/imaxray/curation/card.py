@@ -1,0 +1,76 @@
+"""The dataset card: front matter by which ``datasets.load_dataset(FOLDER)`` finds the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from imaxray.curation.density import density
+from imaxray.curation.tables import Tables
+from imaxray.schema import SPLITS
+from imaxray.sources import get_source
+
+_HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
+
+
+def write_card(tables: Tables, path: Path) -> None:
+    """Write README.md: configs for the loader, then density and duties for the reader."""
+    splits = [split for split in SPLITS if not tables.split(split).is_empty()]
+    entries = [{"split": _HF_SPLIT[s], "path": f"entries/{s}.parquet"} for s in splits]
+    front = {
+        "license": "other",
+        "task_categories": ["image-text-to-text", "visual-question-answering"],
+        "tags": ["medical", "radiology", "chest-x-ray", "imaxray"],
+        "configs": [
+            {"config_name": "entries", "data_files": entries, "default": True},
+            *(
+                {"config_name": name, "data_files": [{"split": "train", "path": f"{name}.parquet"}]}
+                for name in ("images", "annotations", "rejects")
+            ),
+        ],
+    }
+    dense = density(tables)
+    names = sorted({file.source for file in tables.files})
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False).strip(),
+        "---",
+        "",
+        "# Image-centric multi-annotation radiographs",
+        "",
+        f"{dense.images:,} training images of {dense.patients:,} patients with {dense.entries:,} "
+        f"entries: {dense.tasks_per_image:.2f} tasks and {dense.entries_per_image:.2f} entries an "
+        "image.",
+        "",
+        "| split | " + " | ".join(dense.entries_per_task) + " |",
+        "| --- |" + " ---: |" * len(dense.entries_per_task),
+        *(
+            f"| {split} | "
+            + " | ".join(f"{n:,}" for n in density(tables, split).entries_per_task.values())
+            + " |"
+            for split in splits
+        ),
+        "",
+        "Boxes are `[x1, y1, x2, y2]` in pixels of the original image; `<box>` in a prompt or "
+        "target stands for the next of them. `answer` is the typed gold answer as JSON. Images are not "
+        "part of this folder: `images.parquet` holds their paths inside each release.",
+        "",
+        "## Releases and duties",
+        "",
+        "| release | access | licence | cite |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in names:
+        source = get_source(name)
+        lines.append(
+            f"| [{source.title} {source.version}]({source.url}) | {source.access} | "
+            f"{source.licence} | {source.citation} |"
+        )
+    lines += [
+        "",
+        "What is made from credentialed releases stays under their data use agreements: do not "
+        "share it with anyone who has not signed them.",
+        "",
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")

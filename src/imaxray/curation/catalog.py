@@ -1,0 +1,93 @@
+"""The catalog: all images, annotations and entries of the chosen releases, before any selection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from imaxray.curation.account import close_account
+from imaxray.curation.join import join_annotations, join_images
+from imaxray.curation.splits import SplitConfig, assign_splits
+from imaxray.curation.tables import Tables
+from imaxray.curation.verify import verify_images
+from imaxray.errors import ImaxrayError
+from imaxray.progress import track
+from imaxray.sources import get_source
+from imaxray.tasks import make_entries
+
+
+def build_catalog(
+    releases: Mapping[str, Path],
+    *,
+    seed: int = 0,
+    splits: SplitConfig | None = None,
+    verify: bool = True,
+    workers: int = 1,
+) -> Tables:
+    """Read ``releases`` (source name → folder) and join them per image.
+
+    The result depends on the releases' content, ``seed`` and ``splits`` only.
+
+    Args:
+        releases: folders as downloaded.
+        seed: places patients whom no release assigns.
+        splits: shares for those patients.
+        verify: decode every image; otherwise only look whether it exists.
+        workers: processes that decode.
+
+    Raises:
+        ImaxrayError: no release, an unknown source, or a release that fails its check.
+    """
+    if not releases:
+        raise ImaxrayError(
+            "Expected at least one release, but got none; name a source and its path."
+        )
+    sources = {name: get_source(name) for name in sorted(releases)}
+    for name, source in sources.items():
+        source.check(releases[name])  # all headers before anything slow
+    seconds: dict[str, float] = {}
+    clock = time.perf_counter()
+
+    def lap(step: str) -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        seconds[step] = now - clock
+        clock = now
+
+    read = [
+        source.read(releases[name]) for name, source in track(sources.items(), "Reading releases")
+    ]
+    lap("read")
+    images, rejects = join_images(read)
+    rejects += [tables.rejects for tables in read]
+    lap("join images")
+    good, bad = verify_images(images, releases, decode=verify, workers=workers)
+    dropped = images.join(good, on="image_id", how="anti").select("image_id", "study_id")
+    rejects.append(bad)
+    lap("verify images")
+    hints = pl.concat([tables.hints for tables in read])
+    good, used, unused = assign_splits(good, hints, splits or SplitConfig(), seed=seed)
+    rejects.append(unused)
+    annotations, unplaced = join_annotations(read, good, dropped)
+    rejects += unplaced
+    all_rejects = pl.concat(rejects).unique(maintain_order=True).sort(
+        "source", "file", "row", "code", "key", nulls_last=True
+    )  # fmt: skip
+    files = tuple(file for tables in read for file in tables.files)
+    account = close_account(files, good, annotations, used, all_rejects)
+    lap("join annotations")
+    entries = make_entries(annotations, good)
+    lap("make entries")
+    return Tables(
+        images=good,
+        annotations=annotations,
+        entries=entries,
+        rejects=all_rejects,
+        account=account,
+        files=files,
+        roots=dict(releases),
+        seconds=seconds,
+    )

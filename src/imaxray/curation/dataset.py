@@ -1,0 +1,154 @@
+"""The dataset folder: written whole or not at all, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray import __version__
+from imaxray.curation.card import write_card
+from imaxray.curation.tables import ACCOUNT, Tables
+from imaxray.errors import ImaxrayError
+from imaxray.schema import SPLITS
+from imaxray.sources import ReleaseFile
+
+MANIFEST: Final = "manifest.json"
+_ROOTS: Final = "roots.json"
+
+
+def write_dataset(tables: Tables, folder: Path, *, config: Mapping[str, Any], seed: int) -> None:
+    """Write ``tables`` as a dataset folder.
+
+    It is written aside and renamed, so it appears whole or not at all. ``roots.json`` says where
+    the images lie on this machine; every other file depends on the content alone.
+
+    Raises:
+        ImaxrayError: ``folder`` exists and is no dataset folder.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise ImaxrayError(
+            f"Expected an empty folder or an earlier data set at {folder}, but it holds other "
+            "files; choose another folder."
+        )
+    aside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    (aside / "entries").mkdir(parents=True)
+    _write(tables.images, aside / "images.parquet")
+    _write(tables.annotations, aside / "annotations.parquet")
+    _write(tables.rejects, aside / "rejects.parquet")
+    for split in SPLITS:
+        _write(tables.split(split), aside / "entries" / f"{split}.parquet")
+    write_card(tables, aside / "README.md")
+    files = sorted(path for path in aside.rglob("*") if path.is_file())
+    manifest = {
+        "imaxray": __version__,
+        "config": dict(config),
+        "seed": seed,
+        "releases": [asdict(file) for file in tables.files],
+        "account": tables.account.to_dicts(),
+        "counts": {
+            "images": tables.images.height,
+            "annotations": tables.annotations.height,
+            "rejects": tables.rejects.height,
+            "entries": {split: tables.split(split).height for split in SPLITS},
+        },
+        "files": {path.relative_to(aside).as_posix(): _sha256(path) for path in files},
+    }
+    (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    roots = {name: str(path.resolve()) for name, path in sorted(tables.roots.items())}
+    (aside / _ROOTS).write_text(json.dumps(roots, indent=1) + "\n")
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder that was opened."""
+
+    folder: Path
+    tables: Tables
+    manifest: Mapping[str, Any]
+
+    def image_path(self, image_id: str) -> Path:
+        """Where an image lies on this machine.
+
+        Raises:
+            ImaxrayError: the image is not in the data set, or its release's folder is unknown.
+        """
+        found = self._paths.get(image_id)
+        if found is None:
+            raise ImaxrayError(f"Expected the id of an image of {self.folder}, but got {image_id}.")
+        source, path = found
+        if source not in self.tables.roots:
+            raise ImaxrayError(
+                f"Expected the folder of release {source} in {self.folder / _ROOTS}, but it names "
+                f"{', '.join(self.tables.roots) or 'none'}; add its path there."
+            )
+        return self.tables.roots[source] / path
+
+    @property
+    def sha256(self) -> str:
+        """One digest of the whole content, from the manifest's."""
+        text = json.dumps(self.manifest["files"], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def verify(self) -> list[str]:
+        """Names of files whose content is not what the manifest says; empty if all is well."""
+        return [
+            name
+            for name, digest in self.manifest["files"].items()
+            if not (self.folder / name).is_file() or _sha256(self.folder / name) != digest
+        ]
+
+    @property
+    def _paths(self) -> dict[str, tuple[str, str]]:
+        if "_path_cache" not in self.__dict__:
+            rows = self.tables.images.select("image_id", "source", "path").iter_rows()
+            self.__dict__["_path_cache"] = {i: (s, p) for i, s, p in rows}
+        cache: dict[str, tuple[str, str]] = self.__dict__["_path_cache"]
+        return cache
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Open a dataset folder.
+
+    Raises:
+        ImaxrayError: the folder is none.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        roots = json.loads((folder / _ROOTS).read_text()) if (folder / _ROOTS).exists() else {}
+        tables = Tables(
+            images=pl.read_parquet(folder / "images.parquet"),
+            annotations=pl.read_parquet(folder / "annotations.parquet"),
+            rejects=pl.read_parquet(folder / "rejects.parquet"),
+            entries=pl.concat(
+                [pl.read_parquet(folder / "entries" / f"{split}.parquet") for split in SPLITS]
+            ),
+            account=pl.DataFrame(manifest["account"], schema=ACCOUNT),
+            files=tuple(ReleaseFile(**file) for file in manifest["releases"]),
+            roots={name: Path(path) for name, path in roots.items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise ImaxrayError(
+            f"Expected a dataset folder at {folder}, but its manifest or tables are missing or "
+            "damaged; build it again."
+        ) from error
+    return Dataset(folder, tables, manifest)
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    frame.write_parquet(path, compression="zstd", compression_level=3, row_group_size=65_536)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,54 @@
+"""Density: tasks per image and entries per image of a train split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from imaxray.curation.tables import Tables
+from imaxray.schema import TASKS
+
+
+@dataclass(frozen=True)
+class Density:
+    """How image-centric a split is.
+
+    Attributes:
+        images: images with at least one entry.
+        patients: patients of those images.
+        entries: entries in all.
+        tasks_per_image: mean number of distinct tasks an image.
+        entries_per_image: mean number of entries an image.
+        entries_per_task: entries of each task, zero where there are none.
+        images_by_tasks: number of images with exactly k tasks, for k = 1..7.
+    """
+
+    images: int
+    patients: int
+    entries: int
+    tasks_per_image: float
+    entries_per_image: float
+    entries_per_task: Mapping[str, int]
+    images_by_tasks: Mapping[int, int]
+
+
+def density(tables: Tables, split: str = "train") -> Density:
+    """Measure one split of a data set."""
+    entries = tables.split(split)
+    per_image = entries.group_by("image_id").agg(
+        pl.col("task").n_unique().alias("tasks"), pl.len().alias("entries")
+    )
+    per_task = dict(entries.group_by("task").len().iter_rows())
+    by_tasks = dict(per_image.group_by("tasks").len().iter_rows())
+    images = per_image.height
+    return Density(
+        images=images,
+        patients=entries["patient_id"].n_unique(),
+        entries=entries.height,
+        tasks_per_image=int(per_image["tasks"].sum()) / images if images else 0.0,
+        entries_per_image=entries.height / images if images else 0.0,
+        entries_per_task={task: per_task.get(task, 0) for task in TASKS},
+        images_by_tasks={k: by_tasks.get(k, 0) for k in range(1, len(TASKS) + 1)},
+    )

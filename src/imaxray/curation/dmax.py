@@ -1,0 +1,201 @@
+"""DMAX: the decentralized control, IMAX's volume spread over as many images as possible."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from imaxray.curation.density import Density, density
+from imaxray.curation.imax import subset
+from imaxray.curation.spread import Counts, spread
+from imaxray.curation.strata import with_strata
+from imaxray.curation.tables import Tables
+from imaxray.errors import ImaxrayError
+
+
+class DmaxConfig(BaseModel):
+    """How far to spread."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks_per_image: float | None = Field(
+        None, ge=1, description="the dose: about so many tasks an image; none: as few as possible"
+    )
+
+
+@dataclass(frozen=True)
+class MatchReport:
+    """What a match achieved.
+
+    Attributes:
+        imax: density of IMAX's train split.
+        dmax: density of DMAX's train split.
+        volume: train entries per task, equal in both arms.
+        distance: per task, total variation between the arms' answer strata, in [0, 1].
+        shared_images: train images that both arms use.
+        pool_images: train images of the catalog that offer an entry of a needed stratum.
+        limit: what kept the spread from going further, in words.
+    """
+
+    imax: Density
+    dmax: Density
+    volume: Mapping[str, int]
+    distance: Mapping[str, float]
+    shared_images: int
+    pool_images: int
+    limit: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return asdict(self)
+
+
+def match_dmax(
+    catalog: Tables, imax: Tables, config: DmaxConfig | None = None, *, seed: int = 0
+) -> tuple[Tables, MatchReport]:
+    """Match DMAX to ``imax``: per answer stratum exactly as many train entries, spread widest.
+
+    Validation and test entries are IMAX's own. Every stratum can be filled, for IMAX's entries are
+    in the catalog too.
+
+    Args:
+        catalog: all entries.
+        imax: the selection to match.
+        config: the dose; default: the widest spread.
+        seed: decides among equally good images and among an image's entries.
+
+    Raises:
+        ImaxrayError: ``imax`` has no train entries, or was not selected from ``catalog``.
+    """
+    config = config or DmaxConfig()
+    wanted = with_strata(imax.split("train"))
+    if wanted.is_empty():
+        raise ImaxrayError("Expected train entries in IMAX, but there are none; select it again.")
+    pool = with_strata(catalog.split("train")).join(
+        wanted.select("stratum").unique(), on="stratum", how="semi"
+    )
+    demand = wanted.group_by("stratum").len().sort("stratum")
+    order = pool.group_by("image_id").agg(pl.col("task").n_unique().alias("tasks"))
+    order = order.with_columns(
+        pl.Series("mix", [_mix(i, seed) for i in order["image_id"]], dtype=pl.String)
+    )
+    if config.tasks_per_image is None:
+        chosen = _take(pool, order.sort("mix"), demand, seed)
+    else:
+        dense_first = order.sort("tasks", "mix", descending=[True, False])
+        chosen = _dose(pool, dense_first, demand, config.tasks_per_image, seed)
+    if chosen is None:
+        raise ImaxrayError(
+            "Expected IMAX to be selected from this catalog, but the catalog lacks entries like "
+            "its own; match it with the catalog it came from."
+        )
+    entries = pl.concat(
+        [chosen.select(imax.entries.columns), imax.entries.filter(pl.col("split") != "train")]
+    )
+    dmax = subset(catalog, entries)
+    return dmax, _report(imax, dmax, pool)
+
+
+def _take(
+    pool: pl.DataFrame, order: pl.DataFrame, demand: pl.DataFrame, seed: int
+) -> pl.DataFrame | None:
+    """Entries of the widest spread over the images of ``order``."""
+    numbered = order.select("image_id").with_row_index("image")
+    strata = demand.select("stratum").with_row_index("number")
+    mixed = (
+        pool.join(numbered, on="image_id")
+        .join(strata, on="stratum")
+        .with_columns(
+            pl.Series("mix", [], dtype=pl.String)
+            if pool.is_empty()
+            else pl.col("entry_id").alias("mix")
+        )
+    )
+    mixed = mixed.with_columns(
+        pl.Series("mix", [_mix(e, seed) for e in mixed["entry_id"]], dtype=pl.String)
+    ).sort("image", "number", "mix")
+    offers = mixed.group_by("image", "number", maintain_order=True).len()
+    taken = spread(
+        _counts(offers["image"]),
+        _counts(offers["number"]),
+        _counts(offers["len"]),
+        _counts(demand["len"]),
+    )
+    if taken is None:
+        return None
+    quota = offers.select("image", "number").with_columns(pl.Series("quota", taken))
+    return mixed.join(quota, on=["image", "number"], maintain_order="left").filter(
+        pl.int_range(pl.len()).over("image", "number") < pl.col("quota")
+    )
+
+
+def _dose(
+    pool: pl.DataFrame, dense_first: pl.DataFrame, demand: pl.DataFrame, dose: float, seed: int
+) -> pl.DataFrame | None:
+    """The spread over the densest images, as many of them as give ``dose`` tasks an image."""
+    low, high = 1, dense_first.height
+    best: tuple[float, pl.DataFrame] | None = None
+    while low <= high:
+        middle = (low + high) // 2
+        head = dense_first.head(middle)
+        chosen = _take(pool.join(head, on="image_id", how="semi"), head, demand, seed)
+        if chosen is None:
+            low = middle + 1
+            continue
+        tasks = chosen.group_by("image_id").agg(pl.col("task").n_unique())["task"].mean()
+        reached = float(tasks)  # type: ignore[arg-type]
+        if best is None or abs(reached - dose) < best[0]:
+            best = (abs(reached - dose), chosen)
+        if reached > dose:
+            low = middle + 1
+        else:
+            high = middle - 1
+    return None if best is None else best[1]
+
+
+def _report(imax: Tables, dmax: Tables, pool: pl.DataFrame) -> MatchReport:
+    ours, theirs = with_strata(imax.split("train")), with_strata(dmax.split("train"))
+    volume = dict(ours.group_by("task").len().sort("task").iter_rows())
+    distance = {}
+    for task in volume:
+        a, b = (
+            frame.filter(pl.col("task") == task).group_by("stratum").len()
+            for frame in (ours, theirs)
+        )
+        both = a.join(b, on="stratum", how="full", coalesce=True).fill_null(0)
+        gap = (both["len"].cast(pl.Int64) - both["len_right"].cast(pl.Int64)).abs().sum()
+        distance[task] = gap / (2 * volume[task])
+    spread_wide = density(dmax)
+    images = pool["image_id"].n_unique()
+    limit = (
+        "every entry has an image of its own"
+        if spread_wide.images == spread_wide.entries
+        else f"{spread_wide.entries:,} entries must share {images:,} images, and scarce answers "
+        "lie on few of them"
+    )
+    common = (
+        ours.select("image_id").unique().join(theirs.select("image_id").unique(), on="image_id")
+    )
+    return MatchReport(
+        imax=density(imax),
+        dmax=spread_wide,
+        volume=volume,
+        distance=distance,
+        shared_images=common.height,
+        pool_images=images,
+        limit=limit,
+    )
+
+
+def _counts(series: pl.Series) -> Counts:
+    return series.to_numpy().astype(np.int32)
+
+
+def _mix(key: str, seed: int) -> str:
+    return hashlib.blake2b(f"{seed}\x1f{key}".encode(), digest_size=8).hexdigest()

@@ -1,0 +1,86 @@
+"""IMAX: few images, each with many tasks and entries."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from imaxray.curation.tables import Tables
+from imaxray.errors import ImaxrayError
+
+
+class ImaxConfig(BaseModel):
+    """What makes an image image-centric, and how much of it to take."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_tasks: int = Field(4, ge=1, le=7, description="tasks an image must have")
+    max_entries_per_task: int = Field(2, ge=1, description="entries of one task on one image")
+    target_entries: int | None = Field(
+        None, ge=1, description="stop taking images once so many train entries are in; none: all"
+    )
+    eval_entries_per_task: int | None = Field(
+        None, ge=1, description="val and test entries of one task in all; none: all"
+    )
+
+
+def select_imax(catalog: Tables, config: ImaxConfig) -> Tables:
+    """Select IMAX from the catalog.
+
+    Train: images with at least ``min_tasks`` tasks, at most ``max_entries_per_task`` entries of a
+    task on each (drawn by a hash of the entry id), densest images first (tasks, then entries, then
+    a hash of the id), whole images, until ``target_entries`` is reached. Validation and test: all
+    images, capped alike; every arm of a study shares them.
+
+    Raises:
+        ImaxrayError: no image has so many tasks.
+    """
+    capped = _cap(catalog.entries, ["image_id", "task"], config.max_entries_per_task)
+    train = capped.filter(pl.col("split") == "train")
+    density = (
+        train.group_by("image_id")
+        .agg(pl.col("task").n_unique().alias("tasks"), pl.len().alias("entries"))
+        .filter(pl.col("tasks") >= config.min_tasks)
+    )
+    if density.is_empty():
+        raise ImaxrayError(
+            f"Expected training images with at least {config.min_tasks} tasks, but no image has so "
+            "many; lower min_tasks or add releases about the same images."
+        )
+    ranked = density.with_columns(
+        pl.Series("mix", [_mix(i) for i in density["image_id"]], dtype=pl.String)
+    ).sort("tasks", "entries", "mix", descending=[True, True, False])
+    if config.target_entries is not None:
+        before = pl.col("entries").cum_sum() - pl.col("entries")
+        ranked = ranked.filter(before < config.target_entries)
+    chosen = train.join(ranked.select("image_id"), on="image_id", how="semi")
+    held_out = capped.filter(pl.col("split") != "train")
+    if config.eval_entries_per_task is not None:
+        held_out = _cap(held_out, ["split", "task"], config.eval_entries_per_task)
+    return subset(catalog, pl.concat([chosen, held_out]))
+
+
+def subset(catalog: Tables, entries: pl.DataFrame) -> Tables:
+    """The catalog cut down to ``entries``: their images and those images' annotations."""
+    ids = entries.select("image_id").unique()
+    return replace(
+        catalog,
+        images=catalog.images.join(ids, on="image_id", how="semi", maintain_order="left"),
+        annotations=catalog.annotations.join(ids, on="image_id", how="semi", maintain_order="left"),
+        entries=entries.sort("split", "task", "entry_id"),
+    )
+
+
+def _cap(entries: pl.DataFrame, group: list[str], limit: int) -> pl.DataFrame:
+    """At most ``limit`` entries a group; which ones is a matter of the (hashed) entry ids."""
+    mixed = entries.with_columns(
+        pl.col("entry_id").str.split("-").list.last().str.reverse().alias("_mix")
+    ).sort("_mix", "entry_id")
+    return mixed.filter(pl.int_range(pl.len()).over(group) < limit).drop("_mix")
+
+
+def _mix(image_id: str) -> str:
+    return hashlib.blake2b(image_id.encode(), digest_size=8).hexdigest()

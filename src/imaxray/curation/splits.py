@@ -1,0 +1,85 @@
+"""One split per patient, over all releases."""
+
+from __future__ import annotations
+
+import hashlib
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from imaxray.schema import REJECTS, conform
+
+
+class SplitConfig(BaseModel):
+    """Shares for patients whom no release puts anywhere; hints of releases come first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    val: float = Field(0.05, ge=0, lt=1)
+    test: float = Field(0.15, ge=0, lt=1)
+
+
+def assign_splits(
+    images: pl.DataFrame, hints: pl.DataFrame, config: SplitConfig, *, seed: int
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Give every image its patient's split.
+
+    A patient whom any release tests on, through any image or study, is a test patient everywhere;
+    else one whom any release validates on is a validation patient; else train. A patient without a
+    hint is placed by a hash of seed and patient id.
+
+    Returns:
+        Images with ``split``; the hints that concern an image of the catalog; rejects for others.
+    """
+    people = images.select("patient_id").unique()
+    of_image = images.select("image_id", "patient_id")
+    of_study = (
+        images.filter(pl.col("study_id").is_not_null()).select("study_id", "patient_id").unique()
+    )
+
+    def reached(by: str, owners: pl.DataFrame) -> pl.DataFrame:
+        rows = hints.filter(pl.col(by).is_not_null())
+        return (rows if by == "patient_id" else rows.drop("patient_id")).join(owners, on=by)
+
+    parts = [
+        reached("image_id", of_image),
+        reached("study_id", of_study),
+        reached("patient_id", people),
+    ]
+    used = pl.concat([part.select(hints.columns) for part in parts])
+    unused = hints.join(used, on=["source", "file", "row"], how="anti")
+    rejects = unused.select(
+        "source",
+        "file",
+        "row",
+        pl.coalesce("image_id", "study_id", "patient_id").alias("key"),
+        pl.lit("unknown-image").alias("code"),
+        pl.lit("no image of the catalog belongs to the row").alias("message"),
+    )
+    rank = pl.col("split").replace_strict({"test": 3, "val": 2, "train": 1}, return_dtype=pl.Int8)
+    hinted = (
+        used.filter(pl.col("split").is_not_null())
+        .group_by("patient_id")
+        .agg(rank.max().alias("rank"))
+        .with_columns(
+            pl.col("rank")
+            .replace_strict({3: "test", 2: "val", 1: "train"}, return_dtype=pl.String)
+            .alias("split")
+        )
+        .select("patient_id", "split")
+    )
+    free = people.join(hinted, on="patient_id", how="anti").sort("patient_id")
+    drawn = free.with_columns(
+        pl.Series("split", [_draw(p, config, seed) for p in free["patient_id"]], dtype=pl.String)
+    )
+    settled = pl.concat([hinted, drawn])
+    split = images.drop("split").join(settled, on="patient_id", how="left", maintain_order="left")
+    return split.select(images.columns), used, conform(rejects, REJECTS)
+
+
+def _draw(patient: str, config: SplitConfig, seed: int) -> str:
+    digest = hashlib.blake2b(f"{seed}\x1f{patient}".encode(), digest_size=8).digest()
+    share = int.from_bytes(digest) / 2**64
+    if share < config.test:
+        return "test"
+    return "val" if share < config.test + config.val else "train"

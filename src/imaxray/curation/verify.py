@@ -1,0 +1,89 @@
+"""Is every image there, whole, and of the size its table says?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import polars as pl
+
+from imaxray import radiograph
+from imaxray.errors import ImaxrayError
+from imaxray.progress import progress_bar
+from imaxray.schema import REJECTS, conform
+from imaxray.sources._tables import is_inside
+
+_CHUNK = 256
+_MESSAGES = {
+    "path-outside-release": "the path leaves the release folder",
+    "missing-image": "the image file is not there",
+    "unreadable-image": "the image file is damaged",
+    "size-mismatch": "the image has another size than its table says",
+}
+
+_Job = tuple[str, int, int]
+
+
+def verify_images(
+    images: pl.DataFrame, roots: Mapping[str, Path], *, decode: bool, workers: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the images that are good, and rejects for the others.
+
+    Args:
+        images: schema IMAGES.
+        roots: release folder of each source.
+        decode: decode every image whole and compare sizes; otherwise only look whether it exists.
+        workers: processes; the result does not depend on it.
+    """
+    codes: list[str | None] = []
+    jobs = images.select("source", "path", "width", "height").rows()
+    work = [(str(roots[source] / path) if is_inside(path) else "", width, height)
+            for source, path, width, height in jobs]  # fmt: skip
+    chunks = [work[k : k + _CHUNK] for k in range(0, len(work), _CHUNK)]
+    label = "Verifying images" if decode else "Looking for images"
+    with progress_bar(label, total=len(work)) as bar:
+        for result in _mapped(chunks, decode, workers):
+            codes += result
+            bar.advance(len(result))
+    marked = images.with_columns(pl.Series("code", codes, dtype=pl.String))
+    bad = marked.filter(pl.col("code").is_not_null())
+    rejects = bad.select(
+        "source",
+        "file",
+        "row",
+        pl.col("image_id").alias("key"),
+        "code",
+        pl.col("code").replace_strict(_MESSAGES, return_dtype=pl.String).alias("message"),
+    )
+    return marked.filter(pl.col("code").is_null()).drop("code"), conform(rejects, REJECTS)
+
+
+def _mapped(
+    chunks: Sequence[Sequence[_Job]], decode: bool, workers: int
+) -> Iterator[list[str | None]]:
+    if workers <= 1 or len(chunks) < 2 or not decode:
+        for chunk in chunks:
+            yield _check_chunk(chunk, decode)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_check_chunk, chunks, [decode] * len(chunks))
+
+
+def _check_chunk(chunk: Sequence[_Job], decode: bool) -> list[str | None]:
+    return [_check(Path(path) if path else None, w, h, decode) for path, w, h in chunk]
+
+
+def _check(path: Path | None, width: int, height: int, decode: bool) -> str | None:
+    if path is None:
+        return "path-outside-release"
+    if not path.is_file():
+        return "missing-image"
+    if not decode:
+        return None
+    try:
+        pixels = radiograph.load(path)
+    except ImaxrayError:
+        return "unreadable-image"
+    return None if pixels.shape == (height, width) else "size-mismatch"
