@@ -53,8 +53,8 @@ def write_card(tables: Tables, path: Path) -> None:
         ),
         "",
         "Boxes are `[x1, y1, x2, y2]` in pixels of the original image; `<box>` in a prompt or "
-        "target stands for the next of them. `answer` is the typed gold answer as JSON. Images are not "
-        "part of this folder: `images.parquet` holds their paths inside each release.",
+        "target stands for the next of them. `answer` is the typed gold answer as JSON. Images are "
+        "not part of this folder: `images.parquet` holds their paths inside each release.",
         "",
         "## Releases and duties",
         "",

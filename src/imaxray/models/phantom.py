@@ -62,7 +62,7 @@ class PhantomConfig(BaseModel):
 
     image_size: int = Field(96, description="pixels a side of the model's square input")
     patch_size: int = Field(
-        12, description="pixels a side of a patch; image tokens = (size/patch)²"
+        16, description="pixels a side of a patch; image tokens = (size/patch)²"
     )
     width: int = Field(128, description="hidden size of tower and text model")
     heads: int = 4

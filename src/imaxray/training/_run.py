@@ -47,6 +47,7 @@ def train(
     layout: Layout,
     config: TrainingConfig,
     seed: int,
+    progress: bool = True,
 ) -> Run:
     """Train ``chat`` in place and write the run folder ``out``.
 
@@ -89,10 +90,11 @@ def train(
     curve = LearningCurve(out / "curve.jsonl", config.log_every)
     trainer = EntryTrainer(
         model=chat.model,
-        args=_arguments(out, config, seed),
+        args=_arguments(out, config, seed, progress),
         train_dataset=StepDataset(chat, table, entries, encoded, pixels, layout),
         data_collator=first_item,
         curve=curve,
+        config=config,
     )
     trainer.train(resume_from_checkpoint=_last_checkpoint(out / "checkpoints"))
     chat.model.eval()
@@ -117,7 +119,7 @@ def train(
     return Run(out, manifest)
 
 
-def _arguments(out: Path, config: TrainingConfig, seed: int) -> TrainingArguments:
+def _arguments(out: Path, config: TrainingConfig, seed: int, progress: bool) -> TrainingArguments:
     cuda = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(out / "checkpoints"),
@@ -127,9 +129,7 @@ def _arguments(out: Path, config: TrainingConfig, seed: int) -> TrainingArgument
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=round(config.warmup * config.steps),
-        weight_decay=config.weight_decay,
         max_grad_norm=config.max_gradient_norm,
-        adam_beta2=0.98,  # short runs from scratch: 0.999 would remember the first steps too long
         bf16=config.bf16,
         use_cpu=not cuda,
         seed=seed,
@@ -142,7 +142,7 @@ def _arguments(out: Path, config: TrainingConfig, seed: int) -> TrainingArgument
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=cuda,
-        disable_tqdm=False,
+        disable_tqdm=not progress,
     )
 
 

@@ -12,16 +12,27 @@ from transformers import Trainer, TrainerCallback
 
 from imaxray.packing import Batch, answer_start, entry_losses
 from imaxray.schema import TASKS
+from imaxray.training._config import TrainingConfig
+from imaxray.training._optimizer import make_optimizer
 
 
 class EntryTrainer(Trainer):  # type: ignore[misc]
     """Loss: mean over entries of each entry's mean token loss, identical packed and separate."""
 
-    def __init__(self, *args: Any, curve: LearningCurve, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, curve: LearningCurve, config: TrainingConfig, **kwargs: Any
+    ) -> None:
         super().__init__(*args, callbacks=[curve], **kwargs)
+        self._config = config
         # the loss is a mean over the step's entries, so accumulation must divide it
         self.loss_is_scaled_for_ga = False
         self._curve = curve
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """The recipe's optimizer."""
+        if self.optimizer is None:
+            self.optimizer: Any = make_optimizer(self.model, self._config)
+        return self.optimizer
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         device = self.args.device
