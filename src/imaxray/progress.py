@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -64,3 +64,23 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         for item in items:
             yield item
             bar.advance()
+
+
+@contextmanager
+def multi_bar(totals: Mapping[str, int]) -> Iterator[Callable[[str, int], None]]:
+    """Show one bar per label; the block gets a function that sets a bar to a count."""
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        for label, total in totals.items():
+            console.print(f"{label} … ({total:,})", highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
+        tasks = {label: bars.add_task(label, total=total) for label, total in totals.items()}
+        yield lambda label, count: bars.update(tasks[label], completed=count)

@@ -1,1 +1,6 @@
-"""Study stage."""
+"""Studies: arms trained, evaluated on one shared test set, compared and reported."""
+
+from imaxray.study.config import StudyConfig, load_config
+from imaxray.study.run import StudyOutcome, build_study_data, run_study
+
+__all__ = ["StudyConfig", "StudyOutcome", "build_study_data", "load_config", "run_study"]

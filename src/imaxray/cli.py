@@ -1,0 +1,240 @@
+"""The command line: parse, call the library, print. Everything here is one public call."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from imaxray import __version__
+from imaxray.errors import ImaxrayError
+
+if TYPE_CHECKING:
+    from imaxray.curation import Dataset
+
+app = typer.Typer(
+    name="imaxray",
+    help="Image-centric multi-annotation data for medical multimodal LLMs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+sources_app = typer.Typer(
+    help="What releases can be read, and whether yours can.", no_args_is_help=True
+)
+app.add_typer(sources_app, name="sources")
+
+Config = Annotated[Path, typer.Option("--config", help="Study configuration (YAML).")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+Root = Annotated[Path | None, typer.Option("--root", help="Folder that holds the releases.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> NoReturn:
+    """Run the command line: user errors are one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except ImaxrayError as error:
+        print(f"imaxray: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    raise SystemExit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    images: Annotated[int, typer.Option(help="Radiographs, frontal and lateral.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; default: all cores.")] = None,
+) -> None:
+    """Write synthetic radiographs and their releases in the real file formats."""
+    from imaxray.phantom import default_workers, write_phantom
+
+    write_phantom(out, images=images, seed=seed, workers=workers or default_workers())
+    print(f"{images:,} radiographs and seven releases in {out}")
+
+
+@sources_app.command("list")
+def sources_list(as_json: Json = False) -> None:
+    """List the sources: release, tasks, access, licence, download page."""
+    from imaxray.sources import list_sources
+
+    keys = ("name", "title", "version", "tasks", "access", "licence", "citation", "url")
+    rows = [{key: getattr(source, key) for key in keys} for source in list_sources()]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    _print_table(
+        None,
+        ["source", "release", "tasks", "access", "licence"],
+        [[r["name"], f"{r['title']} {r['version']}", ", ".join(r["tasks"]), r["access"],
+          r["licence"]] for r in rows],
+    )  # fmt: skip
+
+
+@sources_app.command("check")
+def sources_check(
+    name: Annotated[str, typer.Argument(help="Source, as `sources list` names it.")],
+    path: Annotated[Path, typer.Argument(help="The release's folder.")],
+) -> None:
+    """Check that PATH holds the release: files, headers, rows, rejects."""
+    from imaxray.sources import get_source
+
+    source = get_source(name)
+    source.check(path)
+    tables = source.read(path)
+    counts = tables.rejects.unique(["file", "row"])["file"].value_counts()
+    rejected = dict(counts.iter_rows())
+    _print_table(
+        f"{source.title} at {path}",
+        ["file", "rows", "rows with a reject", "sha256"],
+        [[f.file, f"{f.rows:,}", f"{rejected.get(f.file, 0):,}", f.sha256[:12]]
+         for f in tables.files],
+    )  # fmt: skip
+    _print_codes(tables.rejects)
+    print(
+        f"{tables.images.height:,} images, {tables.annotations.height:,} annotations, "
+        f"{tables.rejects.height:,} rejects"
+    )
+
+
+@app.command()
+def build(
+    config: Config,
+    out: Out,
+    root: Root = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; default: the config's.")] = None,
+) -> None:
+    """Build catalog, IMAX and DMAX of a study configuration, without training."""
+    from imaxray.curation import open_dataset
+    from imaxray.study import build_study_data, load_config
+
+    study = load_config(config)
+    if workers is not None:
+        study = study.model_copy(update={"workers": workers})
+    match = build_study_data(study, out, root=root)
+    for name in ("catalog", "imax", "dmax"):
+        _print_density(name, open_dataset(out / name))
+    _print_match(match)
+
+
+@app.command()
+def match(
+    catalog: Annotated[Path, typer.Argument(help="Catalog data set (`build` writes it).")],
+    imax: Annotated[Path, typer.Argument(help="IMAX data set to match.")],
+    out: Out,
+    tasks_per_image: Annotated[
+        float | None, typer.Option(help="Dose: about so many tasks an image; default: fewest.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides among equally good images.")] = 0,
+) -> None:
+    """Match DMAX to IMAX: equal volume per task and answer, spread over the most images."""
+    from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
+
+    dose = DmaxConfig(tasks_per_image=tasks_per_image)
+    selected = open_dataset(imax)
+    tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=seed)
+    config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
+    write_dataset(tables, out, config=config, seed=seed)
+    _print_density("dmax", open_dataset(out))
+    _print_match(report.as_dict())
+
+
+@app.command()
+def stats(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder.")], as_json: Json = False
+) -> None:
+    """Density, entries per task and split, and the account: rows in = kept + rejected."""
+    from imaxray.curation import density, open_dataset
+
+    data = open_dataset(dataset)
+    if as_json:
+        splits = {s: asdict(density(data.tables, s)) for s in ("train", "val", "test")}
+        account = data.tables.account.to_dicts()
+        print(json.dumps({"density": splits, "account": account}, indent=1))
+        return
+    _print_density(dataset.name, data)
+    _print_table(
+        "Rows in = kept + rejected",
+        ["source", "file", "rows in", "kept", "rejected"],
+        [[source, file, f"{rows:,}", f"{kept:,}", f"{rejected:,}"]
+         for source, file, rows, kept, rejected in data.tables.account.iter_rows()],
+    )  # fmt: skip
+    _print_codes(data.tables.rejects)
+
+
+@app.command()
+def study(config: Config, out: Out, root: Root = None) -> None:
+    """Run a whole study: build, match, train both arms, evaluate, compare, report.html."""
+    from rich.console import Console
+
+    from imaxray.study import load_config, run_study, write_study_report
+
+    outcome = run_study(load_config(config), out, root=root)
+    report = write_study_report(outcome)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(outcome.equal_entries.table("Equal entries seen"))
+    console.print(outcome.equal_compute.table("Equal compute (wall-clock)"))
+    for line in outcome.summary():
+        console.print(line, highlight=False)
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+
+
+def _print_density(name: str, data: Dataset) -> None:
+    from imaxray.curation import density
+
+    rows = []
+    for split in ("train", "val", "test"):
+        d = density(data.tables, split)
+        tasks = [f"{n:,}" for n in d.entries_per_task.values()]
+        rows.append([split, f"{d.images:,}", f"{d.patients:,}", f"{d.entries:,}",
+                     f"{d.tasks_per_image:.2f}", f"{d.entries_per_image:.2f}", *tasks])  # fmt: skip
+    header = ["split", "images", "patients", "entries", "tasks/image", "entries/image"]
+    _print_table(name, [*header, *density(data.tables).entries_per_task], rows)
+
+
+def _print_match(report: Any) -> None:
+    imax, dmax = report["imax"], report["dmax"]
+    print(
+        f"DMAX spreads {dmax['entries']:,} entries over {dmax['images']:,} images "
+        f"({dmax['tasks_per_image']:.2f} tasks an image; IMAX: {imax['images']:,} images, "
+        f"{imax['tasks_per_image']:.2f}). Greatest distance of an answer distribution: "
+        f"{max(report['distance'].values()):.3f}. Limit: {report['limit']}."
+    )
+
+
+def _print_codes(rejects: Any) -> None:
+    counts = (
+        rejects.group_by("source", "code").len().sort("source", "len", descending=[False, True])
+    )
+    _print_table(
+        "Rejects",
+        ["source", "code", "rows and items"],
+        [[source, code, f"{n:,}"] for source, code, n in counts.iter_rows()],
+    )
+
+
+def _print_table(title: str | None, header: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(header):
+        table.add_column(column, justify="left" if index == 0 else "default", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    # wide enough for a file or a pipe; a terminal's own width otherwise
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -1,0 +1,107 @@
+"""A study as YAML: everything that decides its result."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imaxray.curation import DmaxConfig, ImaxConfig, SplitConfig
+from imaxray.errors import ImaxrayError
+from imaxray.models.phantom import PhantomConfig
+from imaxray.training import TrainingConfig
+
+
+class PhantomRelease(BaseModel):
+    """The synthetic cohort a study writes for itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: int = Field(2000, ge=20)
+    seed: int = 0
+
+
+class EvaluationConfig(BaseModel):
+    """How arms are evaluated and compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_new_tokens: int = Field(96, ge=1)
+    images_per_batch: int = Field(16, ge=1)
+    resamples: int = Field(2000, ge=100, description="bootstrap draws of patients")
+    level: float = Field(0.95, gt=0, lt=1)
+    examples: int = Field(12, ge=0, description="test images shown in the report")
+
+
+class StudyConfig(BaseModel):
+    """One study: releases → IMAX and DMAX → arms → comparison."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    seed: int = 0
+    phantom: PhantomRelease | None = Field(None, description="write a synthetic cohort first")
+    root: Path | None = Field(None, description="folder that holds the releases")
+    root_env: str | None = Field(None, description="environment variable that overrides root")
+    releases: dict[str, str] = Field(
+        default_factory=dict, description="source name → folder inside root; with phantom: all"
+    )
+    verify: bool = True
+    workers: int = Field(2, ge=1)
+    splits: SplitConfig = SplitConfig()
+    imax: ImaxConfig = ImaxConfig()
+    dmax: DmaxConfig = DmaxConfig()
+    model: PhantomConfig = PhantomConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def release_paths(self, out: Path, root: Path | None) -> dict[str, Path]:
+        """Folder of each release: ``root`` argument, environment, config, in this order.
+
+        Raises:
+            ImaxrayError: neither a phantom nor a root is named, or the root is no folder.
+        """
+        if self.phantom is not None:
+            base = out / "releases"
+            return {p.name: p for p in sorted(base.iterdir()) if p.is_dir() and p.name != "truth"}
+        from_env = os.environ.get(self.root_env) if self.root_env else None
+        base_path = root or (Path(from_env) if from_env else self.root)
+        if base_path is None or not base_path.is_dir():
+            raise ImaxrayError(
+                f"Expected the folder of the releases, but {base_path or 'none'} is none; give it "
+                f"with --root{f' or ${self.root_env}' if self.root_env else ''}."
+            )
+        return {name: base_path / folder for name, folder in sorted(self.releases.items())}
+
+    def content(self) -> dict[str, Any]:
+        """What decides the data: without paths of a machine and without the number of workers."""
+        return self.model_dump(mode="json", exclude={"root", "root_env", "workers"})
+
+
+def load_config(path: Path) -> StudyConfig:
+    """Read a study's YAML.
+
+    Raises:
+        ImaxrayError: the file is missing, no YAML, or has an unknown key or a bad value.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ImaxrayError(
+            f"Expected a study configuration at {path}, but there is none; give a YAML file such "
+            "as configs/phantom.yaml."
+        ) from error
+    except yaml.YAMLError as error:
+        raise ImaxrayError(f"Expected YAML in {path}, but it cannot be read: {error}.") from error
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ImaxrayError(
+            f"Expected a valid value for {where} in {path}, but: {first['msg']}; correct it "
+            "(docs/study.md lists all keys)."
+        ) from error
