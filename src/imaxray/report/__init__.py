@@ -1,1 +1,15 @@
-"""Report stage."""
+"""The study's report: one self-contained HTML file."""
+
+from imaxray.report.result import Answer, Curve, Example, Question, StudyResult, View
+from imaxray.report.write import thumbnail, write_report
+
+__all__ = [
+    "Answer",
+    "Curve",
+    "Example",
+    "Question",
+    "StudyResult",
+    "View",
+    "thumbnail",
+    "write_report",
+]

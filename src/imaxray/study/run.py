@@ -43,7 +43,7 @@ ARMS = ("dmax", "imax", "imax (equal compute)")
 """dmax: one sequence an entry. imax: packed, as many entries as dmax. imax (equal compute): packed,
 as many more entries as fit into dmax's wall-clock."""
 
-_FOLDERS = {"dmax": "dmax", "imax": "imax", "imax (equal compute)": "imax-equal-compute"}
+RUN_FOLDERS = {"dmax": "dmax", "imax": "imax", "imax (equal compute)": "imax-equal-compute"}
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def _train(
     longer = max(1, round(steps * throughput.ratio))
 
     def job(arm: str, dataset: str, layout: Any, arm_steps: int) -> ArmJob:
-        folder = out / "runs" / _FOLDERS[arm]
+        folder = out / "runs" / RUN_FOLDERS[arm]
         return ArmJob(arm, out / dataset, init, folder, layout, arm_steps, config)
 
     lanes = [
@@ -284,7 +284,7 @@ def _score(imax: Dataset, out: Path) -> dict[str, Scores]:
     tables = imax.tables
     test = tables.split("test")
     scores = {"constant": constant_baseline(tables.split("train"), test, tables.images)}
-    for arm, folder in _FOLDERS.items():
+    for arm, folder in RUN_FOLDERS.items():
         predictions = pl.read_parquet(out / "runs" / folder / "predictions.parquet")
         scores[arm] = score(test, predictions, tables.images, PERCENT)
         scores[arm].table.write_parquet(out / "runs" / folder / "scores.parquet")

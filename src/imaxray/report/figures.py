@@ -1,0 +1,141 @@
+"""The report's figures as inline SVG: no script, no outside resource, same input same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from imaxray.report.result import Curve
+from imaxray.schema import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
+COLOURS: Final = {"dmax": "#b45f06", "imax": "#1f6f8b", "imax (equal compute)": "#6a4c93"}
+"""Arm colours, told apart by lightness too."""
+
+_STYLE: Final[dict[Any, Any]] = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": "#777777",
+    "text.color": "#777777",
+    "xtick.color": "#888888",
+    "ytick.color": "#888888",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "imaxray",
+}
+
+
+@contextmanager
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> Iterator[Any]:
+    import matplotlib as mpl  # late: only reports draw
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        yield figure, axes
+
+
+def forest(comparison: Mapping[str, Any], arm: str) -> Figure:
+    """Relative gain of ``arm`` over the reference, per task and mean, with intervals."""
+    rows = [(row["task"], row["gains"].get(arm)) for row in comparison["tasks"]]
+    rows.append(("mean", comparison["mean_gain"].get(arm)))
+    with _figure(6.4, 0.36 * len(rows) + 0.9) as (figure, axes):
+        axis = axes[0, 0]
+        axis.axvline(0, color="#aaaaaa", linewidth=1)
+        for place, (task, gain) in enumerate(reversed(rows)):
+            if gain is None:
+                continue
+            low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+            colour = COLOURS["imax"] if value >= 0 else COLOURS["dmax"]
+            axis.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+            axis.plot(value, place, "D" if task == "mean" else "o", color=colour, markersize=6)
+        axis.set_yticks(range(len(rows)), [task for task, _ in reversed(rows)])
+        axis.set_xlabel(f"relative gain of {arm} over {comparison['reference']} (%)")
+    return _made(figure)
+
+
+def learning(curves: Sequence[Curve], x: str) -> Figure:
+    """Training loss of each task over ``x`` (``entries_seen`` or ``seconds``), one line an arm."""
+    with _figure(9.6, 4.4, 2, 4) as (figure, axes):
+        flat = list(axes.ravel())
+        for axis, task in zip(flat, TASKS, strict=False):
+            for curve in curves:
+                points = [(p[x], p["losses"][task]) for p in curve.points if task in p["losses"]]
+                if points:
+                    xs, ys = zip(*points, strict=True)
+                    colour = COLOURS.get(curve.arm, "#555555")
+                    axis.plot(xs, ys, color=colour, linewidth=1.4, label=curve.arm)
+            axis.set_title(task, fontsize=10)
+            axis.set_yscale("log")
+            axis.tick_params(labelsize=8)
+        flat[len(TASKS)].axis("off")
+        handles, labels = flat[0].get_legend_handles_labels()
+        flat[len(TASKS)].legend(handles, labels, loc="center", frameon=False)
+        figure.supxlabel("entries seen" if x == "entries_seen" else "seconds", fontsize=10)
+        figure.supylabel("loss", fontsize=10)
+    return _made(figure)
+
+
+def tasks_per_image(density: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Number of training images by the number of tasks each has, one group of bars an arm."""
+    arms = list(density)
+    with _figure(6.4, 2.6) as (figure, axes):
+        axis = axes[0, 0]
+        wide = 0.8 / len(arms)
+        for index, arm in enumerate(arms):
+            counts = {int(k): n for k, n in density[arm]["images_by_tasks"].items()}
+            places = [k + (index - (len(arms) - 1) / 2) * wide for k in counts]
+            axis.bar(places, counts.values(), wide, color=COLOURS.get(arm, "#555555"), label=arm)
+        axis.set_xticks(range(1, len(TASKS) + 1))
+        axis.set_xlabel("tasks an image")
+        axis.set_ylabel("training images")
+        axis.legend(frameon=False)
+    return _made(figure)
+
+
+def results(comparison: Mapping[str, Any], labels: Mapping[str, str]) -> Figure:
+    """Each task's primary metric: constant baseline and arms, with intervals, one panel a task."""
+    with _figure(9.6, 2.5, 1, len(comparison["tasks"])) as (figure, axes):
+        for axis, row in zip(axes[0], comparison["tasks"], strict=True):
+            if row["constant"] is not None:
+                axis.axhline(row["constant"], color="#999999", linestyle=":", linewidth=1.5)
+            for place, (arm, cell) in enumerate(row["arms"].items()):
+                span = [[cell["value"] - cell["low"]], [cell["high"] - cell["value"]]]
+                colour = COLOURS.get(arm, "#555555")
+                axis.bar(place, cell["value"], 0.7, color=colour, label=labels.get(arm, arm))
+                axis.errorbar(place, cell["value"], yerr=span, color="#333333", linewidth=1.2)
+            axis.set_xticks([])
+            arrow = "higher" if row["higher_is_better"] else "lower"
+            axis.set_title(f"{row['task']}\n{row['metric']}", fontsize=9)
+            axis.set_xlabel(f"{arrow} is better", fontsize=8)
+            axis.tick_params(labelsize=8)
+        handles, names = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    return _made(figure)
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an inline SVG element."""
+    buffer = io.StringIO()
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _made(figure: Any) -> Figure:
+    made: Figure = figure
+    return made

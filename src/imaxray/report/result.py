@@ -1,0 +1,92 @@
+"""What a study's report shows: plain, JSON-able values, no frames and no models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imaxray.boxes import Box
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of the comparison, e.g. equal entries seen; ``comparison`` as Comparison.as_dict."""
+
+    name: str
+    explanation: str
+    comparison: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Learning curve of one arm: points with step, entries_seen, seconds, loss, losses per task."""
+
+    arm: str
+    points: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one arm answered, and the boxes it wrote (pixels of the original image)."""
+
+    arm: str
+    text: str
+    boxes: Sequence[Box] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """One test entry of an example image."""
+
+    task: str
+    prompt: str
+    gold: str
+    gold_boxes: Sequence[Box]
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test image with all its questions; ``png`` is base64."""
+
+    image_id: str
+    png: str
+    width: int
+    height: int
+    questions: Sequence[Question]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything the report shows.
+
+    Attributes:
+        title: heading.
+        summary: what came out, in sentences.
+        views: the comparison, seen two ways.
+        density: arm → Density as a dict.
+        match: MatchReport as a dict.
+        curves: learning curves.
+        throughput: rows of arm, layout, entries, seconds, entries per second, tokens an entry.
+        packing: Throughput as a dict: packing against separate, same process.
+        account: rows of source, file, rows_in, kept, rejected.
+        reject_codes: rows of source, code, count.
+        examples: test images.
+        provenance: name → value: seed, digests, versions.
+        config: the study's YAML.
+    """
+
+    title: str
+    summary: Sequence[str]
+    views: Sequence[View]
+    density: Mapping[str, Mapping[str, Any]]
+    match: Mapping[str, Any]
+    curves: Sequence[Curve]
+    throughput: Sequence[Mapping[str, Any]]
+    packing: Mapping[str, Any]
+    account: Sequence[Mapping[str, Any]]
+    reject_codes: Sequence[tuple[str, str, int]]
+    examples: Sequence[Example] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    config: str = ""

@@ -1,0 +1,75 @@
+"""Write the report: one HTML file that holds everything it shows."""
+
+from __future__ import annotations
+
+import base64
+import io
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from imaxray import radiograph
+from imaxray.boxes import Box
+from imaxray.report import figures
+from imaxray.report.result import StudyResult
+
+
+def write_report(result: StudyResult, path: Path) -> None:
+    """Render ``result`` to the self-contained HTML file ``path``; whole or not at all."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # late: only reports need it
+
+    environment = Environment(
+        loader=PackageLoader("imaxray.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    environment.filters["interval"] = _interval
+    environment.filters["rect"] = _rect
+    labels = {"imax": "imax", "dmax": "dmax"}
+    html = environment.get_template("template.html").render(
+        result=result,
+        css=files("imaxray.report").joinpath("style.css").read_text(encoding="utf-8"),
+        colours=figures.COLOURS,
+        forests=[figures.svg(figures.forest(view.comparison, "imax")) for view in result.views],
+        bars=[figures.svg(figures.results(view.comparison, labels)) for view in result.views],
+        by_entries=figures.svg(figures.learning(result.curves, "entries_seen")),
+        by_seconds=figures.svg(figures.learning(result.curves, "seconds")),
+        histogram=figures.svg(figures.tasks_per_image(result.density)),
+    )
+    aside = path.with_suffix(".part")
+    aside.write_text(html, encoding="utf-8")
+    aside.rename(path)
+
+
+def thumbnail(path: Path, max_side: int = 320) -> str:
+    """A contrast-stretched PNG of at most ``max_side`` pixels a side, base64.
+
+    Raises:
+        ImaxrayError: the image cannot be read.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(radiograph.load(path, stretch=True))
+    image.thumbnail((max_side, max_side))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _percent(cell: Any) -> str:
+    if cell is None:
+        return "–"
+    low, value, high = (100 * cell[key] for key in ("low", "value", "high"))
+    return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"
+
+
+def _interval(cell: Any) -> str:
+    return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
+
+
+def _rect(box: Box) -> dict[str, float]:
+    x1, y1, x2, y2 = box
+    return {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1}

@@ -1,0 +1,147 @@
+"""From a study's outcome to its report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from imaxray import __version__
+from imaxray.boxes import PERCENT, PLACEHOLDER
+from imaxray.curation import Dataset, density, open_dataset
+from imaxray.report import (
+    Answer,
+    Curve,
+    Example,
+    Question,
+    StudyResult,
+    View,
+    figures,
+    thumbnail,
+    write_report,
+)
+from imaxray.study.run import ARMS, REFERENCE, RUN_FOLDERS, StudyOutcome
+
+_EXPLANATIONS = (
+    (
+        "Equal entries seen",
+        "Both arms took the same number of optimizer steps over the same number of entries. IMAX "
+        "was done several times sooner.",
+    ),
+    (
+        "Equal compute (wall-clock)",
+        "IMAX trained on for as long as DMAX took; packing lets it see several times more entries "
+        "in that time.",
+    ),
+)
+
+
+def write_study_report(outcome: StudyOutcome) -> Path:
+    """Write ``report.html`` (and ``results.png``) into the study folder; returns the report."""
+    imax = open_dataset(outcome.out / "imax")
+    dmax = open_dataset(outcome.out / "dmax")
+    counts = imax.tables.rejects.group_by("source", "code").len().sort(
+        "source", "len", "code", descending=[False, True, False]
+    )  # fmt: skip
+    views = [
+        View(name, text, comparison.as_dict())
+        for (name, text), comparison in zip(
+            _EXPLANATIONS, (outcome.equal_entries, outcome.equal_compute), strict=True
+        )
+    ]
+    result = StudyResult(
+        title=outcome.config.title,
+        summary=outcome.summary(),
+        views=views,
+        density={n: asdict(density(d.tables)) for n, d in (("imax", imax), ("dmax", dmax))},
+        match=outcome.match,
+        curves=[Curve(arm, _curve(outcome.out / "runs" / RUN_FOLDERS[arm])) for arm in ARMS],
+        throughput=[_speed(arm, outcome.runs[arm]) for arm in ARMS],
+        packing=asdict(outcome.throughput),
+        account=imax.tables.account.to_dicts(),
+        reject_codes=[(s, c, n) for s, c, n in counts.iter_rows()],
+        examples=_examples(outcome, imax),
+        provenance=_provenance(outcome, imax, dmax),
+        config=yaml.safe_dump(outcome.config.content(), sort_keys=False),
+    )
+    path = outcome.out / "report.html"
+    write_report(result, path)
+    figure = figures.results(views[1].comparison, {})
+    figure.savefig(outcome.out / "results.png", dpi=160, metadata={"Software": None})
+    return path
+
+
+def _curve(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()]
+
+
+def _speed(arm: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "arm": arm,
+        "layout": manifest["identity"]["layout"],
+        "entries": manifest["entries_seen"],
+        "seconds": manifest["seconds"],
+        "entries_per_second": manifest["entries_per_second"],
+        "tokens_per_entry": manifest["tokens_seen"] / manifest["entries_seen"],
+    }
+
+
+def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
+    """Test images by a hash of their ids, those with the most tasks first."""
+    test = imax.tables.split("test")
+    per_image = test.group_by("image_id").agg(pl.col("task").n_unique().alias("tasks"))
+    ranked = sorted(per_image.iter_rows(), key=lambda row: (-row[1], _mix(row[0])))
+    examples = []
+    for image_id, _ in ranked[: outcome.config.evaluation.examples]:
+        image = imax.tables.images.row(by_predicate=pl.col("image_id") == image_id, named=True)
+        size = (image["width"], image["height"])
+        rows = test.filter(pl.col("image_id") == image_id).sort("task", "entry_id")
+        questions = []
+        for entry in rows.iter_rows(named=True):
+            boxes = entry["boxes"] or []
+            asked = entry["prompt"].count(PLACEHOLDER)
+            answers = []
+            for arm in (REFERENCE, "imax"):
+                table = outcome.scores[arm].table
+                text = table.row(by_predicate=pl.col("entry_id") == entry["entry_id"], named=True)[
+                    "text"
+                ]
+                answers.append(Answer(arm, text, PERCENT.extract(text, *size)[1]))
+            questions.append(
+                Question(
+                    entry["task"],
+                    PERCENT.fill(entry["prompt"], boxes[:asked], *size),
+                    PERCENT.fill(entry["target"], boxes[asked:], *size),
+                    boxes[asked:],
+                    answers,
+                )
+            )
+        png = thumbnail(imax.image_path(image_id))
+        examples.append(Example(image_id, png, *size, questions))
+    return examples
+
+
+def _provenance(outcome: StudyOutcome, imax: Dataset, dmax: Dataset) -> dict[str, str]:
+    versions = next(iter(outcome.runs.values()))["versions"]
+    return {
+        "imaxray": __version__,
+        "seed": str(outcome.config.seed),
+        "data set imax": imax.sha256,
+        "data set dmax": dmax.sha256,
+        "initial weights": next(iter(outcome.runs.values()))["identity"]["weights"],
+        "parameters": f"{next(iter(outcome.runs.values()))['parameters']:,}",
+        "torch": versions["torch"],
+        "transformers": versions["transformers"],
+        "python": platform.python_version(),
+        "threads an arm": str(outcome.config.training.threads),
+    }
+
+
+def _mix(key: str) -> str:
+    return hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
