@@ -160,8 +160,12 @@ def numeric(column: str) -> pl.Expr:
     return pl.col(column).cast(pl.Float64, strict=False)
 
 
+def one_box(x1: str | pl.Expr, y1: str | pl.Expr, x2: str | pl.Expr, y2: str | pl.Expr) -> pl.Expr:
+    """Four columns of corners (floats) as a list with one box."""
+    return pl.concat_arr(x1, y1, x2, y2).reshape((-1, 1, 4)).cast(Boxes)
+
+
 def xyxy_from_xywh(x: str, y: str, width: str, height: str) -> pl.Expr:
     """Columns left, top, width, height (floats) as a list with one box of corners."""
     left, top = pl.col(x), pl.col(y)
-    corners = pl.concat_arr(left, top, left + pl.col(width), top + pl.col(height))
-    return corners.reshape((-1, 1, 4)).cast(Boxes)
+    return one_box(left, top, left + pl.col(width), top + pl.col(height))

@@ -16,6 +16,7 @@ from imaxray.sources._base import Source, SourceTables
 from imaxray.sources._tables import (
     check_columns,
     find_file,
+    one_box,
     read_csv,
     read_header,
     reject,
@@ -30,7 +31,8 @@ _KINDS: Final = ("anatomicalfinding", "disease", "tubesandlines", "device")
 
 _CORNERS: Final = ("original_x1", "original_y1", "original_x2", "original_y2")
 
-_Row = tuple[str, str, str, list[list[float]], str, int]
+_Corners = tuple[float, float, float, float]
+_Row = tuple[str, str, str, float, float, float, float, str, int]
 _Reject = tuple[int, str, str, str]
 
 
@@ -176,7 +178,7 @@ def _parse(content: bytes | None) -> dict[str, Any] | None:
 
 def _regions(graph: dict[str, Any], row: int, bad: list[_Reject]) -> Iterator[_Row]:
     image = str(graph["image_id"])
-    boxes: dict[str, list[list[float]]] = {}
+    boxes: dict[str, _Corners] = {}
     for item in graph["objects"]:
         region = str(item.get("bbox_name", "")) if isinstance(item, dict) else ""
         try:
@@ -191,8 +193,8 @@ def _regions(graph: dict[str, Any], row: int, bad: list[_Reject]) -> Iterator[_R
         elif not (x1 < x2 and y1 < y2):
             bad.append((row, f"{image}/{region}", "zero-area-box", "the box has no area"))
         else:
-            boxes[region] = [[x1, y1, x2, y2]]
-            yield (image, region, region, boxes[region], "anatomy", row)
+            boxes[region] = (x1, y1, x2, y2)
+            yield (image, region, region, *boxes[region], "anatomy", row)
     attributes = graph.get("attributes")
     if not isinstance(attributes, list):
         bad.append((row, image, "missing-attributes", "the scene graph has no attributes list"))
@@ -208,7 +210,7 @@ def _regions(graph: dict[str, Any], row: int, bad: list[_Reject]) -> Iterator[_R
             text = name if region in name else f"{name} in the {region}"
             if text not in seen:  # phrases repeat in the release
                 seen.add(text)
-                yield (image, region, text, boxes[region], "attribute", row)
+                yield (image, region, text, *boxes[region], "attribute", row)
 
 
 def _findings(item: dict[str, Any]) -> list[str]:
@@ -224,17 +226,24 @@ def _findings(item: dict[str, Any]) -> list[str]:
 
 
 def _annotations(rows: list[_Row], source: str, file: str) -> pl.DataFrame:
+    names = ("dicom_id", "name", "text", "x1", "y1", "x2", "y2", "quality", "row")
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    types: list[Any] = [pl.String] * 3 + [pl.Float64] * 4 + [pl.String, pl.Int64]
     frame = pl.DataFrame(
-        rows,
-        schema={"dicom_id": pl.String, "name": pl.String, "text": pl.String,
-                "boxes": SOURCE_ANNOTATIONS["boxes"], "quality": pl.String, "row": pl.Int64},
-        orient="row",
-    )  # fmt: skip
+        [pl.Series(n, c, t) for n, c, t in zip(names, columns, types, strict=True)]
+    )
     return conform(
         frame.select(
-            _mimic.image_id("dicom_id").alias("image_id"), pl.lit("region").alias("kind"),
-            "name", "text", "boxes", pl.lit("silver").alias("origin"), "quality",
-            pl.lit(source).alias("source"), pl.lit(file).alias("file"), "row",
+            _mimic.image_id("dicom_id").alias("image_id"),
+            pl.lit("region").alias("kind"),
+            "name",
+            "text",
+            one_box("x1", "y1", "x2", "y2").alias("boxes"),
+            pl.lit("silver").alias("origin"),
+            "quality",
+            pl.lit(source).alias("source"),
+            pl.lit(file).alias("file"),
+            "row",
         ),
         SOURCE_ANNOTATIONS,
-    )  # fmt: skip
+    )

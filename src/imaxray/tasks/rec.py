@@ -42,17 +42,18 @@ class Rec(Task):
             frame.join(best, on=["image_id", "phrase", "source"], how="semi", maintain_order="left")
             .explode("boxes")
             .unique(["image_id", "phrase", "boxes"], keep="first", maintain_order=True)
+            .sort("image_id", "phrase", "boxes")
             .group_by("image_id", "phrase", maintain_order=True)
             .agg("boxes", *provenance())
         )
-        boxes = [sorted(group) for group in frame["boxes"].to_list()]
+        boxes = frame["boxes"].to_list()
         return frame.select(
             "image_id",
             pl.lit("phrase").alias("subtask"),
             pl.col("phrase").alias("subject"),
             pl.col("phrase").alias("fill"),
             pl.Series("target", [" ".join([PLACEHOLDER] * len(b)) for b in boxes], dtype=pl.String),
-            pl.Series("boxes", boxes, dtype=frame.schema["boxes"]),
+            "boxes",
             json_series(boxes),
             "sources",
             "quality",
