@@ -238,3 +238,7 @@ def _print_table(title: str | None, header: list[str], rows: list[list[str]]) ->
         table.add_row(*row)
     # wide enough for a file or a pipe; a terminal's own width otherwise
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from imaxray.boxes import PLACEHOLDER, Box, BoxConvention
 
@@ -94,6 +95,7 @@ class ChatModel(ABC):
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors) and processor so that ``transformers`` loads them."""
+        transformers.utils.logging.disable_progress_bar()  # one shard needs no bar
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
 

@@ -149,5 +149,9 @@ def _labels(
 
 
 def _split(patient: int, seed: int) -> str:
+    # the first patients cover all splits, so that no file of a small cohort is empty
+    fixed = {1: "test", 2: "validate", 3: "test"}
+    if patient in fixed:
+        return fixed[patient]
     share = np.random.default_rng([seed, 2, patient]).random()
     return "train" if share < 0.82 else "validate" if share < 0.86 else "test"

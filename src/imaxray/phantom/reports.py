@@ -104,7 +104,7 @@ def sections(
     if "Cardiomegaly" in uncertain:
         absent.remove("heart")
         sentences.append("The heart is at the upper limits of normal in size.")
-    kept = [key for key in absent if random.random() < 0.75] or absent[:1]
+    kept = [key for key in absent if random.random() < 0.4] or absent[:1]
     sentences += [str(random.choice(_NORMAL[key])) for key in kept]
     order = random.permutation(len(sentences))
     body = " ".join(sentences[i] for i in order)

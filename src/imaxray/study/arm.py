@@ -52,7 +52,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     from imaxray.training import encode_entries, prepare_images, train
 
     transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     torch.set_num_threads(job.config.training.threads)
     data = open_dataset(job.dataset)

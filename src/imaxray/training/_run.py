@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import torch
 import transformers
-from transformers import TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from imaxray import __version__
@@ -96,6 +96,7 @@ def train(
         curve=curve,
         config=config,
     )
+    trainer.remove_callback(PrinterCallback)  # the learning curve says it all
     trainer.train(resume_from_checkpoint=_last_checkpoint(out / "checkpoints"))
     chat.model.eval()
     chat.save(out / "model")

@@ -42,7 +42,7 @@ def write_ms_cxr(out: Path, studies: Sequence[Study], seed: int) -> None:
             split = "test" if split == "train" else "train"
         for image in study.frontals:
             random = np.random.default_rng([seed, 9, image.plan.index])
-            if random.random() > 0.45:
+            if random.random() > 0.45 and rows:
                 continue
             for finding, box in image.findings:
                 if box is None or finding.kind not in _CATEGORY:
@@ -89,17 +89,18 @@ def write_chest_imagenome(out: Path, studies: Sequence[Study], seed: int) -> Non
     splits: dict[str, list[tuple[Any, ...]]] = {"train": [], "valid": [], "test": []}
     avoid: list[tuple[Any, ...]] = []
     for study in studies:
-        gold = study.split == "test" and study.subject_id % 5 == 0
+        gold = study.split == "test" and (study.subject_id % 5 == 0 or not avoid)
         for image in study.frontals:
             random = np.random.default_rng([seed, 10, image.plan.index])
-            if random.random() > 0.85:
+            own = splits[{"validate": "valid"}.get(study.split, study.split)]
+            if random.random() > 0.85 and own and avoid:
                 continue
             row = (image.subject_id, image.study_id, image.dicom_id,
                    image.path.replace(".jpg", ".dcm"), image.plan.view)  # fmt: skip
             if gold:
                 avoid.append(row)
             else:
-                splits[{"validate": "valid"}.get(study.split, study.split)].append(row)
+                own.append(row)
             if random.random() < 0.01:
                 continue  # listed, but its JSON is missing
             graph = _scene_graph(image, random)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,10 @@ from imaxray.phantom.releases._files import write_csv
 
 def write_pe_severity(out: Path, studies: Sequence[Study], seed: int) -> None:
     """Write the regex, expert and consensus files; the latter two are also in the first."""
-    regex, expert, consensus, cohort = [], [], [], []
+    regex: list[tuple[int, ...]] = []
+    expert: list[tuple[int, ...]] = []
+    consensus: list[tuple[Any, ...]] = []
+    cohort: list[tuple[Any, ...]] = []
     for study in studies:
         random = np.random.default_rng([seed, 6, study.number])
         dice = random.random()
@@ -22,9 +26,10 @@ def write_pe_severity(out: Path, studies: Sequence[Study], seed: int) -> None:
         head = (study.subject_id, study.study_id)
         cohort += [(*head, image.dicom_id, "frontal") for image in study.frontals]
         grade = study.edema_grade
-        if dice < 0.03:
+        # small cohorts too have one study of each kind
+        if dice < 0.03 or not consensus:
             consensus.append((*head, study.frontals[0].dicom_id, grade))
-        elif dice < 0.06:
+        elif dice < 0.06 or not expert:
             expert.append((*head, grade))
         # the regex reads one study in ten of those differently
         wrong = dice < 0.06 and random.random() < 0.1

@@ -34,7 +34,7 @@ def write_mimic_cxr_vqa(out: Path, studies: Sequence[Study], seed: int) -> None:
         split = {"validate": "valid"}.get(study.split, study.split)
         for image in study.frontals:
             random = np.random.default_rng([seed, 11, image.plan.index])
-            if random.random() > 0.7:
+            if random.random() > 0.7 and files[split]:
                 continue
             items = _questions(image, random)
             picked = random.permutation(len(items))[: int(random.integers(2, 5))]

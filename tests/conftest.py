@@ -1,0 +1,33 @@
+"""Shared fixtures."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imaxray.phantom import write_phantom
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def open_cxr() -> Path:
+    """The real radiographs; tests that need them are skipped where they are absent."""
+    path = Path(os.environ.get("IMAXRAY_OPEN_CXR", ROOT.parent / "shared" / "open-cxr"))
+    if not path.is_dir():
+        pytest.skip(f"the open radiographs are not at {path}; set IMAXRAY_OPEN_CXR")
+    return path
+
+
+@pytest.fixture(scope="session")
+def phantom_root(tmp_path_factory) -> Path:
+    """A small phantom: 120 images and their seven releases."""
+    out = tmp_path_factory.mktemp("phantom") / "releases"
+    write_phantom(out, images=120, seed=3)
+    return out
+
+
+@pytest.fixture(scope="session")
+def phantom_releases(phantom_root) -> dict[str, Path]:
+    """Source name -> folder of the small phantom."""
+    return {p.name: p for p in sorted(phantom_root.iterdir()) if p.is_dir() and p.name != "truth"}

@@ -1,0 +1,177 @@
+"""The whole road, small: releases to report, resumable, the same bytes every time."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from imaxray.errors import ImaxrayError
+from imaxray.study import (
+    StudyConfig,
+    build_study_data,
+    load_config,
+    run_study,
+    write_study_report,
+)
+
+TINY = {
+    "title": "Tiny study",
+    "phantom": {"images": 90, "seed": 1},
+    "workers": 1,
+    "imax": {"min_tasks": 5, "max_entries_per_task": 1, "eval_entries_per_task": 6},
+    "model": {
+        "image_size": 32, "patch_size": 16, "width": 32, "vision_layers": 1, "text_layers": 1,
+        "vocabulary": 400,
+    },
+    "training": {"entries_per_step": 12, "steps": 4, "log_every": 2, "save_every": 2},
+    "evaluation": {"max_new_tokens": 8, "resamples": 100, "examples": 2},
+}  # fmt: skip
+
+
+def hashes(out):
+    return {
+        name: json.loads((out / name / "manifest.json").read_text())["files"]
+        for name in ("catalog", "imax", "dmax")
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "out"
+    config = StudyConfig.model_validate(TINY)
+    outcome = run_study(config, out)
+    return config, out, outcome, write_study_report(outcome)
+
+
+def test_both_views_cover_all_seven_tasks(finished):
+    _, _, outcome, _ = finished
+    for comparison in (outcome.equal_entries, outcome.equal_compute):
+        rows = comparison.as_dict()["tasks"]
+        assert [row["task"] for row in rows] == [
+            "calculation", "report", "grading", "findings", "rec", "reg", "vqa",
+        ]  # fmt: skip
+        assert all(set(row["arms"]) == {"dmax", "imax"} for row in rows)
+        assert all(row["constant"] is not None for row in rows)
+
+
+def test_both_arms_saw_the_same_number_of_entries(finished):
+    outcome = finished[2]
+    assert outcome.runs["imax"]["entries_seen"] == outcome.runs["dmax"]["entries_seen"] == 48
+    assert (
+        outcome.runs["imax"]["identity"]["weights"] == outcome.runs["dmax"]["identity"]["weights"]
+    )
+    assert outcome.runs["imax"]["identity"]["layout"] == "packed"
+    assert outcome.runs["dmax"]["identity"]["layout"] == "separate"
+
+
+def test_the_report_is_one_file_without_outside_resources(finished):
+    report = finished[3]
+    html = report.read_text()
+    for part in ("Equal entries seen", "Equal compute", "Learning curves", "Examples", "Rows in"):
+        assert part in html
+    assert html.count("<svg") >= 7
+    outside = html.replace("http://www.w3.org", "").replace("http://purl.org", "")
+    outside = outside.replace("http://creativecommons.org", "")
+    for loader in ('src="http', 'href="http', "url(http", "<script", "@import"):
+        assert loader not in outside
+
+
+def test_a_finished_study_is_not_repeated(finished, monkeypatch):
+    config, out, outcome, _ = finished
+
+    def boom(*_, **__):
+        raise AssertionError("a finished stage ran again")
+
+    import imaxray.study.run as module
+
+    monkeypatch.setattr(module, "build_catalog", boom)
+    monkeypatch.setattr(module, "measure_throughput", boom)
+    again = run_study(config, out)
+    assert again.equal_entries.as_dict() == outcome.equal_entries.as_dict()
+
+
+def test_building_twice_and_with_two_workers_gives_the_same_sha256(finished, tmp_path):
+    config, out, _, _ = finished
+    for workers in (1, 2):
+        other = tmp_path / f"workers{workers}"
+        build_study_data(config.model_copy(update={"workers": workers}), other)
+        assert hashes(other) == hashes(out)
+        releases = sorted(p for p in (out / "releases").rglob("*") if p.is_file())
+        for path in releases:
+            twin = other / "releases" / path.relative_to(out / "releases")
+            assert twin.read_bytes() == path.read_bytes(), path.name
+
+
+def test_dmax_has_imax_volume_and_its_test_set(finished):
+    import polars as pl
+
+    _, out, _, _ = finished
+
+    def count(name):
+        frame = pl.read_parquet(out / name / "entries" / "train.parquet")
+        return dict(frame.group_by("task").len().iter_rows())
+
+    assert count("imax") == count("dmax")
+    tests = [(out / name / "entries" / "test.parquet").read_bytes() for name in ("imax", "dmax")]
+    assert tests[0] == tests[1]
+
+
+def test_no_test_patient_trains(finished):
+    import polars as pl
+
+    _, out, _, _ = finished
+    for name in ("catalog", "imax", "dmax"):
+        patients = [
+            set(pl.read_parquet(out / name / "entries" / f"{s}.parquet")["patient_id"])
+            for s in ("train", "test")
+        ]
+        assert not patients[0] & patients[1]
+
+
+def test_a_changed_image_is_noticed_by_its_release(finished, tmp_path):
+    """A release that lost an image still builds; its row is a reject with a code."""
+    import polars as pl
+
+    config, out, _, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(out / "releases", copy / "releases")
+    victim = sorted((copy / "releases" / "mimic-cxr-jpg").rglob("*.jpg"))[0]
+    victim.write_bytes(victim.read_bytes()[:200])
+    build_study_data(config, copy)
+    rejects = pl.read_parquet(copy / "catalog" / "rejects.parquet")
+    codes = rejects.filter(pl.col("key") == f"mimic-cxr/{victim.stem}")["code"].to_list()
+    # the image's own row, and whatever other releases say of it
+    assert codes.count("unreadable-image") == 1
+    assert set(codes) <= {"unreadable-image", "image-rejected"}
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("title: [", "YAML"),
+        ("title: x\ncolour: blue", "colour"),
+        ("title: x\nimax: {min_tasks: 12}", "imax.min_tasks"),
+    ],
+)
+def test_a_bad_config_is_one_sentence(tmp_path, text, match):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(ImaxrayError, match=match) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value) or "YAML" in match
+
+
+def test_a_missing_config_or_root_is_one_sentence(tmp_path):
+    with pytest.raises(ImaxrayError, match="configuration"):
+        load_config(tmp_path / "none.yaml")
+    config = StudyConfig(title="x", root=tmp_path / "nowhere", releases={"vqa-rad": "vqa-rad"})
+    with pytest.raises(ImaxrayError, match="--root"):
+        build_study_data(config, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["phantom", "open-cxr"])
+def test_shipped_configs_load(name):
+    config = load_config(Path(__file__).parents[2] / "configs" / f"{name}.yaml")
+    assert yaml.safe_dump(config.content())

@@ -1,0 +1,84 @@
+"""The command line: same nouns as the library, user errors in one sentence, exit code 2."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from imaxray import __version__
+
+
+def run(*args, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-m", "imaxray.cli", *map(str, args)],
+        capture_output=True, text=True, check=False, **kwargs,
+    )  # fmt: skip
+
+
+def test_version():
+    assert run("--version").stdout.strip() == __version__
+
+
+def test_help_needs_no_torch_and_no_polars():
+    code = (
+        "import sys, runpy; sys.argv = ['imaxray', '--help']\n"
+        "try: runpy.run_module('imaxray.cli', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'polars', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "sys.stderr.write('HEAVY ' + ' '.join(sorted(heavy)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert out.stderr.endswith("HEAVY ")
+    for noun in ("phantom", "sources", "build", "match", "stats", "study"):
+        assert noun in out.stdout
+
+
+def test_sources_list_json():
+    rows = json.loads(run("sources", "list", "--json").stdout)
+    names = [row["name"] for row in rows]
+    assert names == sorted(names) and len(names) == 10
+    assert all(row["licence"] and row["url"].startswith("https://") for row in rows)
+
+
+def test_sources_check_shows_files_and_rejects(phantom_root):
+    out = run("sources", "check", "cxr-cardiomegaly", phantom_root / "cxr-cardiomegaly")
+    assert out.returncode == 0
+    assert "CTRs.csv" in out.stdout and "annotations" in out.stdout
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("sources", "check", "mimic-cxr-jgp", "."),
+        ("sources", "check", "ms-cxr", "no/such/folder"),
+        ("stats", "no/such/folder"),
+        ("study", "--config", "none.yaml", "--out", "out"),
+        ("phantom", "out", "--images", "3"),
+    ],
+)
+def test_user_errors_are_one_sentence_and_exit_code_2(args, tmp_path):
+    out = run(*args, cwd=tmp_path)
+    assert out.returncode == 2
+    assert out.stderr.startswith("imaxray: Expected") and "Traceback" not in out.stderr
+    assert out.stderr.strip().count("\n") == 0
+
+
+def test_build_match_and_stats(tmp_path):
+    config = tmp_path / "tiny.yaml"
+    config.write_text(
+        "title: tiny\nphantom: {images: 80, seed: 2}\nworkers: 1\n"
+        "imax: {min_tasks: 5, max_entries_per_task: 2}\n"
+    )
+    built = run("build", "--config", config, "--out", tmp_path / "out")
+    assert built.returncode == 0, built.stderr
+    assert "DMAX spreads" in built.stdout
+    dose = run(
+        "match", tmp_path / "out/catalog", tmp_path / "out/imax", "--out", tmp_path / "dose",
+        "--tasks-per-image", "4",
+    )  # fmt: skip
+    assert dose.returncode == 0, dose.stderr
+    stats = run("stats", tmp_path / "out/catalog", "--json")
+    account = json.loads(stats.stdout)["account"]
+    assert account and all(r["rows_in"] == r["kept"] + r["rejected"] for r in account)
+    assert "rows in" in run("stats", tmp_path / "out/imax").stdout

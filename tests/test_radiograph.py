@@ -1,0 +1,58 @@
+"""Images are opened safely, as 8-bit grey."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imaxray import radiograph
+from imaxray.errors import ImaxrayError
+
+
+def save(path, pixels):
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_eight_bit_is_left_alone(tmp_path):
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    path = save(tmp_path / "a.png", pixels)
+    assert radiograph.size(path) == (4, 3)
+    np.testing.assert_array_equal(radiograph.load(path), pixels)
+
+
+def test_sixteen_bit_fills_the_grey_range(tmp_path):
+    pixels = np.linspace(1000, 5000, 64, dtype=np.uint16).reshape(8, 8)
+    grey = radiograph.load(save(tmp_path / "a.png", pixels))
+    assert grey.dtype == np.uint8 and grey.min() == 0 and grey.max() == 255
+
+
+def test_colour_becomes_grey(tmp_path):
+    path = save(tmp_path / "a.png", np.full((4, 5, 3), 90, dtype=np.uint8))
+    assert radiograph.load(path).shape == (4, 5)
+
+
+def test_stretch_brightens_a_dark_image(tmp_path):
+    dark = np.random.default_rng(0).integers(5, 40, (32, 32)).astype(np.uint8)
+    grey = radiograph.load(save(tmp_path / "a.png", dark), stretch=True)
+    assert grey.max() > 250 and grey.min() < 5
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated"])
+def test_unreadable_images_are_one_sentence(tmp_path, damage):
+    path = tmp_path / "a.png"
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("no image")
+    elif damage == "truncated":
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+        save(path, noise)
+        path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(ImaxrayError, match="readable image"):
+        radiograph.load(path)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(radiograph, "MAX_PIXELS", 10)
+    with pytest.raises(ImaxrayError):
+        radiograph.load(save(tmp_path / "a.png", np.zeros((4, 4), dtype=np.uint8)))
