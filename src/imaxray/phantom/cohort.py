@@ -105,10 +105,10 @@ def draw_cohort(images: int, seed: int) -> list[ImagePlan]:
 
 def _habitus(random: np.random.Generator) -> Habitus:
     return Habitus(
-        lung_width=float(random.uniform(0.70, 0.80)),
-        lung_height=float(random.uniform(0.60, 0.70)),
+        lung_width=float(random.uniform(0.73, 0.79)),
+        lung_height=float(random.uniform(0.62, 0.68)),
         asymmetry=float(random.uniform(-0.015, 0.015)),
-        heart_offset=float(random.uniform(0.04, 0.08)),
+        heart_offset=float(random.uniform(0.05, 0.07)),
         dome=float(random.uniform(0.05, 0.08)),
         rib_angle=float(random.uniform(0.25, 0.4)),
         sex=str(random.choice(["M", "F"])),
@@ -130,12 +130,12 @@ def _views(random: np.random.Generator) -> list[str]:
 def _findings(random: np.random.Generator) -> tuple[tuple[Finding, ...], float]:
     """Findings of one study and the cardiothoracic ratio aimed at."""
     if random.random() < 0.18:
-        return (), float(random.uniform(0.39, 0.49))
+        return (), float(random.uniform(0.36, 0.49))
     found: list[Finding] = []
     taken: set[tuple[str, str]] = set()
 
     def strength() -> float:
-        return float(random.uniform(0.75, 1.0))
+        return float(random.uniform(0.85, 1.0))
 
     def place() -> tuple[float, float]:
         return (float(random.random()), float(random.random()))
@@ -172,9 +172,9 @@ def _findings(random: np.random.Generator) -> tuple[tuple[Finding, ...], float]:
     large_heart = random.random() < 0.32
     if large_heart:
         found.append(Finding("cardiomegaly"))
-        ctr = float(random.uniform(0.565, 0.68))
+        ctr = float(random.uniform(0.565, 0.71))
     else:
-        ctr = float(random.uniform(0.38, 0.545))
+        ctr = float(random.uniform(0.36, 0.545))
     if random.random() < 0.3:
         found.append(Finding("device", "", "", str(random.choice(DEVICES)), 1.0, place()))
     return tuple(found), ctr
@@ -191,7 +191,7 @@ def _image(
     ctr: float,
 ) -> ImagePlan:
     width = int(random.integers(30, 38)) * 8
-    height = int(width * random.uniform(1.0, 1.18)) // 8 * 8
+    height = int(width * random.uniform(1.02, 1.14)) // 8 * 8
     return ImagePlan(
         index=index,
         patient=patient,
@@ -199,9 +199,9 @@ def _image(
         view=view,
         width=width,
         height=height,
-        shift=(float(random.uniform(-0.03, 0.03)), float(random.uniform(-0.03, 0.03))),
-        tilt=float(random.uniform(-0.04, 0.04)),
-        exposure=float(random.uniform(0.85, 1.15)),
+        shift=(float(random.uniform(-0.02, 0.02)), float(random.uniform(-0.02, 0.02))),
+        tilt=float(random.uniform(-0.03, 0.03)),
+        exposure=float(random.uniform(0.9, 1.1)),
         noise_seed=int(random.integers(2**31)),
         habitus=habitus,
         ctr=ctr,

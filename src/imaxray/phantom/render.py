@@ -104,7 +104,7 @@ def _paint(
     elif finding.kind == "consolidation":
         # patchy, with dark air bronchograms
         grain = _texture(picture.shape, 6, random)
-        patchy = 0.58 + 0.28 * grain
+        patchy = 0.66 + 0.28 * grain
         picture[mask] += (patchy[mask] - picture[mask]) * strength
     elif finding.kind == "pneumothorax":
         # no vessels, no ribs' haze: black air, then the bright pleural line at its inner border
@@ -123,15 +123,15 @@ def _edema(
         angle = np.arctan2(body.v - 0.42, x - 0.06)
         streaks = np.maximum(np.sin(angle * 11), 0) ** 2
         upper = np.clip((0.50 - body.v) / 0.1, 0, 1)
-        picture[lungs] += (0.34 * strength * streaks * upper)[lungs]
+        picture[lungs] += (0.44 * strength * streaks * upper)[lungs]
     elif grade == 2:  # interstitial: a net of fine septal lines, most at the bases
         lines = np.maximum(np.sin(body.v * 150), 0) ** 3 + np.maximum(np.sin(body.u * 120), 0) ** 3
         lower = np.clip((body.v - 0.35) / 0.1, 0, 1)
-        picture[lungs] += (0.26 * strength * lines * (0.25 + 0.75 * lower))[lungs]
+        picture[lungs] += (0.34 * strength * lines * (0.25 + 0.75 * lower))[lungs]
     else:  # alveolar: confluent haze around both hila, the periphery spared
         wing = np.exp(-(((x - 0.15) / 0.11) ** 2) - ((body.v - 0.44) / 0.17) ** 2)
         grain = _texture(picture.shape, 9, random)
-        picture[lungs] += (strength * wing * (0.48 + 0.12 * grain))[lungs]
+        picture[lungs] += (strength * wing * (0.54 + 0.12 * grain))[lungs]
 
 
 def _device(picture: Field, plan: ImagePlan, finding: Finding) -> Box:

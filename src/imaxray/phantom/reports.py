@@ -56,6 +56,19 @@ _NORMAL: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
+_ORDER: Final = (
+    "device",
+    "heart",
+    "cardiomegaly",
+    "lungs",
+    "consolidation",
+    "nodule",
+    "edema",
+    "effusion",
+    "pneumothorax",
+)
+"""The order in which a report goes through the systems."""
+
 _INDICATIONS: Final = ("cough", "shortness of breath", "chest pain", "fever", "hypoxia")
 
 
@@ -93,27 +106,31 @@ def sections(
     findings: Sequence[Finding], uncertain: Sequence[str], random: np.random.Generator
 ) -> tuple[str, str]:
     """Compose the FINDINGS and IMPRESSION text of one study."""
-    sentences = [_sentence(finding, random) for finding in findings]
     kinds = {finding.kind for finding in findings}
+    said: list[tuple[str, str]] = [
+        (finding.kind, _sentence(finding, random)) for finding in findings
+    ]
     absent = []
     if not kinds & {"consolidation", "nodule"} and "Pneumonia" not in uncertain:
         absent.append("lungs")
     absent += [k for k in ("effusion", "pneumothorax", "edema") if k not in kinds]
-    if "cardiomegaly" not in kinds:
+    if "cardiomegaly" not in kinds and "Cardiomegaly" not in uncertain:
         absent.append("heart")
     if "Cardiomegaly" in uncertain:
-        absent.remove("heart")
-        sentences.append("The heart is at the upper limits of normal in size.")
+        said.append(("heart", "The heart is at the upper limits of normal in size."))
     kept = [key for key in absent if random.random() < 0.4] or absent[:1]
-    sentences += [str(random.choice(_NORMAL[key])) for key in kept]
-    order = random.permutation(len(sentences))
-    body = " ".join(sentences[i] for i in order)
+    said += [(key, _choose(_NORMAL[key], random)) for key in kept]
+    # system by system, as departments teach it; one report in four wanders
+    said.sort(key=lambda pair: _ORDER.index(pair[0]))
+    if random.random() < 0.25:
+        said = [said[k] for k in random.permutation(len(said))]
+    body = " ".join(sentence for _, sentence in said)
     if not findings:
         impression = str(
             random.choice(["No acute cardiopulmonary process.", "Normal chest radiograph."])
         )
     else:
-        named = [_first_upper(phrase(f, variant=int(random.integers(2)))) for f in findings]
+        named = [_first_upper(phrase(f)) for f in findings]
         if len(named) > 1 and random.random() < 0.5:
             impression = " ".join(f"{k}. {name}." for k, name in enumerate(named, start=1))
         else:
@@ -158,11 +175,18 @@ def write_report(
 
 
 def _sentence(finding: Finding, random: np.random.Generator) -> str:
-    wording = str(random.choice(_WORDINGS[finding.kind]))
+    wording = _choose(_WORDINGS[finding.kind], random)
     words = phrase(finding, variant=int(random.integers(2)))
     text = wording.replace("{p}", words).replace("{side}", finding.side)
     text = text.replace("A endo", "An endo").replace(" a endo", " an endo")
     return _first_upper(text)
+
+
+def _choose(wordings: Sequence[str], random: np.random.Generator) -> str:
+    """A wording; a department has its favourite, so the first comes up half the time."""
+    if random.random() < 0.5:
+        return wordings[0]
+    return str(random.choice(wordings))
 
 
 def _first_upper(text: str) -> str:
