@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from imaxray.curation.tables import Tables
 from imaxray.errors import ImaxrayError
+from imaxray.schema import TASKS, TaskName
 
 
 class ImaxConfig(BaseModel):
@@ -18,7 +20,9 @@ class ImaxConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_tasks: int = Field(4, ge=1, le=7, description="tasks an image must have")
-    max_entries_per_task: int = Field(2, ge=1, description="entries of one task on one image")
+    max_entries_per_task: PositiveInt | dict[TaskName, PositiveInt] = Field(
+        2, description="entries of one task on one image: one number, or one a task (others: 1)"
+    )
     target_entries: int | None = Field(
         None, ge=1, description="stop taking images once so many train entries are in; none: all"
     )
@@ -38,7 +42,7 @@ def select_imax(catalog: Tables, config: ImaxConfig) -> Tables:
     Raises:
         ImaxrayError: no image has so many tasks.
     """
-    capped = _cap(catalog.entries, ["image_id", "task"], config.max_entries_per_task)
+    capped = _cap_tasks(catalog.entries, config.max_entries_per_task)
     train = capped.filter(pl.col("split") == "train")
     density = (
         train.group_by("image_id")
@@ -72,6 +76,17 @@ def subset(catalog: Tables, entries: pl.DataFrame) -> Tables:
         annotations=catalog.annotations.join(ids, on="image_id", how="semi", maintain_order="left"),
         entries=entries.sort("split", "task", "entry_id"),
     )
+
+
+def _cap_tasks(entries: pl.DataFrame, limit: int | Mapping[TaskName, int]) -> pl.DataFrame:
+    """At most so many entries of a task on one image."""
+    if isinstance(limit, int):
+        return _cap(entries, ["image_id", "task"], limit)
+    parts = [
+        _cap(entries.filter(pl.col("task") == task), ["image_id"], limit.get(task, 1))
+        for task in TASKS
+    ]
+    return pl.concat(parts)
 
 
 def _cap(entries: pl.DataFrame, group: list[str], limit: int) -> pl.DataFrame:

@@ -141,7 +141,7 @@ def _labels(
             labels[label] = 1.0
         elif label not in labels and label != "Support Devices" and random.random() < 0.55:
             labels[label] = 0.0
-    if plan.has("consolidation") and random.random() < 0.6:
+    if plan.has("consolidation"):
         labels["Lung Opacity"] = 1.0
     if not {f.kind for f in plan.findings} - {"device"} and not uncertain:
         labels["No Finding"] = 1.0

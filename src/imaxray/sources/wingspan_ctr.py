@@ -171,9 +171,14 @@ class WingspanCtr(Source):
         if len(masks) == len(_ORGANS):
             ctr, cpar = mask_ratios(masks["heart"], masks["left_lung"], masks["right_lung"])
             where = ("wingspan/mask/heart", rows["heart"])
-            facts.append((image, "measurement", "cpar", cpar, None, None, *where))
-            if name not in stated:
-                facts.append((image, "measurement", "ctr", ctr, None, None, *where))
+            for ratio, value in (("cpar", cpar), ("ctr", ctr)):
+                if ratio == "ctr" and name in stated:
+                    continue
+                if 0 < value < 1:
+                    facts.append((image, "measurement", ratio, value, None, None, *where))
+                else:  # a heart larger than what is left of the lungs
+                    message = f"{ratio} must lie between 0 and 1"
+                    rejects.append((self.name, *where, name, "out-of-range", message))
         return facts
 
 
