@@ -103,4 +103,4 @@ class Report(Task):
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
         """Reports of middling length, evenly taken: all are distinct, so none is frequent."""
         by_length = sorted(golds, key=lambda gold: (len(joined(gold)), joined(gold)))
-        return by_length[:: max(1, len(by_length) // 20)]
+        return by_length[:: max(1, len(by_length) // 12)]
