@@ -17,7 +17,10 @@ from imaxray.metrics import Metric
 from imaxray.schema import ENTRIES, Boxes, TaskName, conform
 
 _FENCE: Final = re.compile(r"^```\w*\n?(.*?)\n?```$", re.DOTALL)
-_LEAD: Final = re.compile(r"^(?:the )?answer(?: is)?\s*:?\s+", re.IGNORECASE)
+_LEAD: Final = re.compile(r"^(?:the )?answer(?: is)?(?:\s*:\s*|\s+)", re.IGNORECASE)
+_EDGES: Final = "\"'` \t\r\n"
+_FREQUENT: Final = 20  # gold answers that a constant is searched among
+_SCORED: Final = 250  # gold answers that it is scored against
 
 DRAFTS: Final = pl.Schema(
     {
@@ -71,15 +74,18 @@ class Task(ABC):
     def constant(self, golds: Sequence[Any]) -> Any:
         """The one answer, in parsed form, that does best on the primary metric over ``golds``.
 
-        Tried are the most frequent gold answers and what :meth:`candidates` adds. This is the
-        constant (majority) baseline. At most 400 golds, evenly taken, are scored against.
+        Tried are 20 gold answers (those given more than once come first, by how often; answers
+        given once, as boxes and reports mostly are, fill up and are taken evenly) and what
+        :meth:`candidates` adds. This is the constant (majority) baseline. At most 250 golds,
+        evenly taken, are scored against.
         """
         counted = Counter(to_json(self.given(gold)) for gold in golds)
-        frequent = sorted(counted, key=lambda key: (-counted[key], key))[:25]
-        # answers that are all distinct (reports, boxes): no one of them is frequent
-        frequent = [key for key in frequent if counted[key] > 1] or frequent[:1]
-        options = [from_json(key) for key in frequent] + list(self.candidates(golds))
-        sample = golds[:: -(-len(golds) // 400)]
+        ranked = sorted(counted, key=lambda key: (-counted[key], key))
+        repeated = [key for key in ranked if counted[key] > 1][:_FREQUENT]
+        once = [key for key in ranked if counted[key] == 1]
+        tried = repeated + _evenly(once, _FREQUENT - len(repeated))
+        options = [from_json(key) for key in tried] + list(self.candidates(golds))
+        sample = _evenly(golds, _SCORED)
         sign = 1 if self.primary.higher_is_better else -1
         scores = [sign * self.primary(sample, [option] * len(sample)) for option in options]
         return options[scores.index(max(scores))]
@@ -96,7 +102,10 @@ class Task(ABC):
         """
         drafts = self.drafts(annotations)
         placed = drafts.join(
-            images.select("image_id", "patient_id", "split"), on="image_id", how="inner"
+            images.select("image_id", "patient_id", "split"),
+            on="image_id",
+            how="inner",
+            maintain_order="left",
         )
         ids, prompts, templates = [], [], []
         for image_id, subtask, subject, fill, split in placed.select(
@@ -149,8 +158,16 @@ def provenance() -> tuple[pl.Expr, pl.Expr]:
 
 def strip_wrapping(text: str) -> str:
     """Take code fences, quotes, a leading ``Answer:`` and a final full stop off an answer."""
-    bare = _FENCE.sub(r"\1", text.strip()).strip().strip("\"'`").strip()
-    return _LEAD.sub("", bare).strip().removesuffix(".").strip()
+    bare = _FENCE.sub(r"\1", text.strip()).strip(_EDGES)
+    # the full stop may stand inside or outside the quotes
+    return _LEAD.sub("", bare).strip(_EDGES).removesuffix(".").strip(_EDGES)
+
+
+def _evenly(values: Sequence[Any], most: int) -> list[Any]:
+    """At most ``most`` of the values, at even distances, in their order."""
+    if most <= 0:
+        return []
+    return list(values[:: max(1, -(-len(values) // most))])
 
 
 def from_json(answer: str) -> Any:

@@ -17,7 +17,12 @@ from imaxray.metrics import invalid_rate, mean_absolute_error, within
 from imaxray.schema import Boxes
 from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
 
-_NUMBER: Final = re.compile(r"(?<![\d.])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
+_NUMBER: Final = re.compile(r"(?<![\d.-])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
+
+
+def _stated(ratio: float) -> str:
+    """Two decimals, never ``0.00`` or ``1.00``: a target must be readable as a ratio."""
+    return f"{min(max(ratio, 0.01), 0.99):.2f}"
 
 
 class Calculation(Task):
@@ -53,7 +58,7 @@ class Calculation(Task):
             pl.col("name").alias("subtask"),
             pl.lit("").alias("subject"),
             pl.lit(None, dtype=pl.String).alias("fill"),
-            pl.Series("target", [f"{value:.2f}" for value in frame["value"]], dtype=pl.String),
+            pl.Series("target", [_stated(value) for value in frame["value"]], dtype=pl.String),
             pl.lit([], dtype=Boxes).alias("boxes"),
             json_series(frame["value"]),
             "sources",
@@ -61,7 +66,10 @@ class Calculation(Task):
         )
 
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> float | None:
-        """The first decimal or percentage (``52%`` is 0.52); ``None`` unless it lies in (0, 1)."""
+        """The first decimal or percentage (``52%`` is 0.52); ``None`` unless it lies in (0, 1).
+
+        A minus sign right before the number makes it unreadable: no ratio is negative.
+        """
         found = _NUMBER.search(strip_wrapping(text))
         if found is None:
             return None

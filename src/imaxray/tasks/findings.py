@@ -21,7 +21,12 @@ from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
 
 _NONE: Final = "No Finding"
 _LABELS: Final = {label.lower(): label for label in FINDINGS}
-_NEGATION: Final = re.compile(r"\b(no|without|negative for|absence of|not)\b", re.IGNORECASE)
+_SENTENCE: Final = re.compile(r"[;\n]|\.\s|\b(?:but|however)\b")
+_CLAUSE: Final = re.compile(r",|\band\b")
+_NO_FINDING: Final = re.compile(r"(?:there (?:is|are) )?no findings?")
+_BEFORE: Final = re.compile(r"\b(?:no|without|negative for|absence of|free of)\b")
+_ANYWHERE: Final = re.compile(r"\b(?:not|nor|no longer|absent)\b")
+_OR: Final = re.compile(r"\b(?:or|nor)\b")
 _NOT_AN_ABNORMALITY: Final = (_NONE, "Support Devices")
 
 
@@ -47,6 +52,10 @@ def _on_known(metric: Metric) -> Metric:
         lambda gold, answer: metric.statistics(known(gold), answer),
         metric.value,
     )
+
+
+def _places(label: str, clause: str) -> list[int]:
+    return [found.start() for found in re.finditer(rf"\b{label}\b", clause)]
 
 
 class Findings(Task):
@@ -95,21 +104,31 @@ class Findings(Task):
         boxes: Sequence[Box],
         template: str,
     ) -> dict[str, int] | None:
-        """Labels named in a list or in sentences; a clause with a negation names nothing.
+        """Labels named in a list or in sentences, less the negated ones.
 
-        ``None`` where no label of the fixed set is named and ``No Finding`` is not said.
+        ``no``, ``without`` and the like negate what follows them in their clause, ``not`` and
+        ``absent`` the whole clause. Commas and ``and`` part clauses; a negation reaches over them
+        to an ``or`` of the same sentence ("no edema, mass, or pneumonia"). ``None`` where no label
+        of the fixed set is named and ``No Finding`` is not said.
         """
         answer: dict[str, int] = {}
         read = False
-        for clause in re.split(r"[,;\n]|\.\s|\band\b", strip_wrapping(text)):
-            bare = clause.strip().lower().removesuffix(".")
-            if bare in _LABELS:
-                answer[_LABELS[bare]] = 1
-                continue
-            named = [label for low, label in _LABELS.items() if re.search(rf"\b{low}\b", bare)]
-            read = read or bool(named)
-            if not _NEGATION.search(bare):
-                answer.update(dict.fromkeys(named, 1))
+        for sentence in _SENTENCE.split(strip_wrapping(text).lower()):
+            clauses = [clause.strip().removesuffix(".") for clause in _CLAUSE.split(sentence)]
+            last_or = max((i for i, clause in enumerate(clauses) if _OR.search(clause)), default=-1)
+            negated = False
+            for number, clause in enumerate(clauses):
+                if _NO_FINDING.fullmatch(clause):
+                    answer[_NONE] = 1
+                    continue
+                before = _BEFORE.search(clause)
+                all_negated = _ANYWHERE.search(clause) or (negated and number <= last_or)
+                named = [(low, at) for low in _LABELS for at in _places(low, clause)]
+                read = read or bool(named)
+                for low, at in named:
+                    if not all_negated and (before is None or at < before.start()):
+                        answer[_LABELS[low]] = 1
+                negated = before is not None or (negated and number <= last_or)
         return answer if answer or read else None
 
     def given(self, gold: Mapping[str, int]) -> dict[str, int]:

@@ -5,7 +5,9 @@ Gold and parsed answer: an int 0-3. The target is the grade's name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 import polars as pl
 
@@ -13,6 +15,8 @@ from imaxray.boxes import Box
 from imaxray.metrics import grade_metrics, invalid_rate
 from imaxray.schema import EDEMA_GRADES, Boxes
 from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
+
+_GRADE: Final = re.compile(r"^grade\s*:?\s*")
 
 
 class Grading(Task):
@@ -50,8 +54,8 @@ class Grading(Task):
         )
 
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> int | None:
-        """A whole class name, or a digit 0-3, alone or after ``grade``; else ``None``."""
-        answer = strip_wrapping(text).lower().removeprefix("grade").strip()
+        """A whole class name or a digit 0-3, alone or after ``grade``; else ``None``."""
+        answer = _GRADE.sub("", strip_wrapping(text).lower())
         if answer in EDEMA_GRADES:
             return EDEMA_GRADES.index(answer)
         return int(answer) if answer in ("0", "1", "2", "3") else None

@@ -32,7 +32,11 @@ class Rec(Task):
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`. Rows of one release with the same phrase are one entry."""
         frame = (
-            annotations.filter(pl.col("kind") == "region", pl.col("text").is_not_null())
+            annotations.filter(
+                pl.col("kind") == "region",
+                pl.col("text").is_not_null(),
+                pl.col("boxes").list.len() > 0,
+            )
             .with_columns(pl.col("text").str.to_lowercase().alias("phrase"))
             .sort("image_id", "phrase", "origin", "source", "file", "row")
         )

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from imaxray.boxes import Box
 from imaxray.metrics import corpus_bleu, invalid_rate, mean_metric, rouge_l
 from imaxray.schema import Boxes
-from imaxray.tasks._base import Task, json_series, provenance
+from imaxray.tasks._base import Task, json_series, provenance, subtask_of
 
 _SECTIONS: Final = ("findings", "impression")
-_HEAD: Final = re.compile(r"\b(FINDINGS|IMPRESSION):\s*", re.IGNORECASE)
+# capitals anywhere, or any case at the start of a line: "other findings: none" is not a head
+_HEAD: Final = re.compile(
+    r"\b(?:FINDINGS|IMPRESSION):\s*|^[ \t]*(?i:findings|impression):\s*", re.MULTILINE
+)
 
 
 def joined(sections: Mapping[str, str]) -> str:
@@ -88,19 +91,19 @@ class Report(Task):
         boxes: Sequence[Box],
         template: str,
     ) -> dict[str, str] | None:
-        """Sections by their heads; text without heads is what the prompt asked for."""
-        parts = _HEAD.split(text.strip())
-        lead, named = parts[0].strip(), parts[1:]
-        asked = template.split(".")[1]
-        answer: dict[str, str] = {}
-        if lead:
-            answer["impression" if asked == "impression" else "findings"] = lead
-        for head, body in zip(named[::2], named[1::2], strict=True):
-            if body.strip():
-                answer[head.lower()] = body.strip()
-        return answer or None
+        """Sections by their heads; text without heads is what the prompt asked for.
 
-    def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
-        """Reports of middling length, evenly taken: all are distinct, so none is frequent."""
-        by_length = sorted(golds, key=lambda gold: (len(joined(gold)), joined(gold)))
-        return by_length[:: max(1, len(by_length) // 12)]
+        A head counts in capitals, or at the start of a line. Nothing the model wrote is dropped:
+        the parts of a section that comes twice are joined, text before the first head included.
+        """
+        text = text.strip()
+        heads = list(_HEAD.finditer(text))
+        asked = "impression" if subtask_of(template) == "impression" else "findings"
+        names = [asked, *(head.group().strip(" \t\r\n:").lower() for head in heads)]
+        starts = [0, *(head.end() for head in heads)]
+        ends = [*(head.start() for head in heads), len(text)]
+        parts: dict[str, list[str]] = {}
+        for name, start, end in zip(names, starts, ends, strict=True):
+            if body := text[start:end].strip():
+                parts.setdefault(name, []).append(body)
+        return {name: " ".join(bodies) for name, bodies in parts.items()} or None
