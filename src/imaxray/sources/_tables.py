@@ -59,7 +59,8 @@ def relative(path: Path, root: Path) -> str:
 def is_inside(path: str) -> bool:
     """Whether a path from a source table stays inside its release."""
     pure = PurePosixPath(path.replace("\\", "/"))
-    return not pure.is_absolute() and ".." not in pure.parts and ":" not in pure.parts[0:1]
+    drive = bool(pure.parts) and ":" in pure.parts[0]  # C:/x leaves the release on Windows
+    return not pure.is_absolute() and not drive and ".." not in pure.parts
 
 
 def sha256(path: Path) -> str:
