@@ -155,7 +155,7 @@ def write_report(
     exam = "CHEST (PORTABLE AP)" if view == "AP" else "CHEST (PA AND LAT)"
     lines = [" " * 33 + "FINAL REPORT", f" EXAMINATION:  {exam}", " "]
     reason = f"___ year old {noun} with {random.choice(_INDICATIONS)}"
-    lines += [f" INDICATION:  {reason}.  // evaluate for acute process", " "]
+    lines += [*_wrap(f"INDICATION:  {reason}.  // evaluate for acute process"), " "]
     lines += [
         f" TECHNIQUE:  {'Single AP' if view == 'AP' else 'PA and lateral'} view of the chest",
         " ",

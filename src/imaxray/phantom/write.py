@@ -21,7 +21,7 @@ from imaxray.phantom.render import render
 from imaxray.progress import progress_bar
 
 _MARKER = "phantom.json"
-_VERSION = 2
+_VERSION = 3
 _CHUNK = 64
 
 
