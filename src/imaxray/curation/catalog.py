@@ -65,11 +65,13 @@ def build_catalog(
     rejects += [tables.rejects for tables in read]
     lap("join images")
     good, bad = verify_images(images, releases, decode=verify, workers=workers)
-    dropped = images.join(good, on="image_id", how="anti").select("image_id", "study_id")
+    dropped = images.join(good, on="image_id", how="anti")
     rejects.append(bad)
     lap("verify images")
     hints = pl.concat([tables.hints for tables in read])
-    good, used, unused = assign_splits(good, hints, splits or SplitConfig(), seed=seed)
+    good, used, unused = assign_splits(
+        good, hints, splits or SplitConfig(), seed=seed, dropped=dropped
+    )
     rejects.append(unused)
     annotations, unplaced = join_annotations(read, good, dropped)
     rejects += unplaced

@@ -16,7 +16,7 @@ from imaxray import __version__
 from imaxray.curation.card import write_card
 from imaxray.curation.tables import ACCOUNT, Tables
 from imaxray.errors import ImaxrayError
-from imaxray.schema import SPLITS
+from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, REJECTS, SPLITS
 from imaxray.sources import ReleaseFile
 
 MANIFEST: Final = "manifest.json"
@@ -32,12 +32,13 @@ def write_dataset(tables: Tables, folder: Path, *, config: Mapping[str, Any], se
     Raises:
         ImaxrayError: ``folder`` exists and is no dataset folder.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+    if folder.exists() and not _is_ours(folder):
         raise ImaxrayError(
             f"Expected an empty folder or an earlier data set at {folder}, but it holds other "
             "files; choose another folder."
         )
-    aside = folder.with_name(folder.name + ".part")
+    folder = folder.resolve()  # "." has no name to write aside under
+    aside, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
     shutil.rmtree(aside, ignore_errors=True)
     (aside / "entries").mkdir(parents=True)
     _write(tables.images, aside / "images.parquet")
@@ -64,9 +65,11 @@ def write_dataset(tables: Tables, folder: Path, *, config: Mapping[str, Any], se
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     roots = {name: str(path.resolve()) for name, path in sorted(tables.roots.items())}
     (aside / _ROOTS).write_text(json.dumps(roots, indent=1) + "\n")
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.rename(old)  # removing it takes time; a kill in between must not cost both
     aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -127,22 +130,46 @@ def open_dataset(folder: Path) -> Dataset:
         manifest = json.loads((folder / MANIFEST).read_text())
         roots = json.loads((folder / _ROOTS).read_text()) if (folder / _ROOTS).exists() else {}
         tables = Tables(
-            images=pl.read_parquet(folder / "images.parquet"),
-            annotations=pl.read_parquet(folder / "annotations.parquet"),
-            rejects=pl.read_parquet(folder / "rejects.parquet"),
+            images=_read(folder / "images.parquet", IMAGES),
+            annotations=_read(folder / "annotations.parquet", ANNOTATIONS),
+            rejects=_read(folder / "rejects.parquet", REJECTS),
             entries=pl.concat(
-                [pl.read_parquet(folder / "entries" / f"{split}.parquet") for split in SPLITS]
+                [_read(folder / "entries" / f"{split}.parquet", ENTRIES) for split in SPLITS]
             ),
             account=pl.DataFrame(manifest["account"], schema=ACCOUNT),
             files=tuple(ReleaseFile(**file) for file in manifest["releases"]),
             roots={name: Path(path) for name, path in roots.items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        pl.exceptions.PolarsError,
+    ) as error:
         raise ImaxrayError(
             f"Expected a dataset folder at {folder}, but its manifest or tables are missing or "
             "damaged; build it again."
         ) from error
     return Dataset(folder, tables, manifest)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder may be replaced: empty, or a data set that imaxray wrote."""
+    if not folder.is_dir():
+        return False
+    if not any(folder.iterdir()):
+        return True
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"imaxray", "files", "account"} <= manifest.keys()
+
+
+def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    return pl.read_parquet(path).select(schema.names()).cast(schema)
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

@@ -10,6 +10,9 @@ from imaxray.schema import ANNOTATIONS, FRONTAL, REJECTS, Boxes, conform
 from imaxray.sources import SourceTables
 
 _KEY = ["source", "file", "row"]
+_STRENGTH = pl.col("origin").replace_strict(
+    {"human": 0, "silver": 1, "pseudo": 2}, default=3, return_dtype=pl.Int8
+)
 
 
 def join_images(tables: Sequence[SourceTables]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -28,7 +31,7 @@ def join_annotations(
 
     A fact about a study goes to each of its frontal images. Boxes are cut to the image's frame.
     Exact repetitions are rejects, and so is the weaker of two values for one thing (human before
-    silver, then by source name).
+    silver before pseudo, then by source name).
 
     Args:
         tables: as the sources returned them.
@@ -101,8 +104,10 @@ def _clip(facts: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.D
 
 
 def _unique(facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Each statement of a source once, sorted; phrases compare without case."""
-    ordered = facts.sort("image_id", "kind", "name", "source", "file", "row", "text", "boxes")
+    """Each statement of a source once, the human one first; phrases compare without case."""
+    ordered = facts.sort(
+        "image_id", "kind", "name", "source", _STRENGTH, "file", "row", "text", "boxes"
+    )
     same = ordered.with_row_index("_order").with_columns(
         pl.col("text").str.to_lowercase().alias("_text"),
     )
@@ -120,7 +125,7 @@ def _settle(facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One value for each measurement, grade, label and report section of an image."""
     single = pl.col("kind").is_in(["measurement", "grade", "label", "report"])
     ranked = facts.filter(single).sort(
-        "image_id", "kind", "name", pl.col("origin") != "human", "source", "file", "row"
+        "image_id", "kind", "name", _STRENGTH, "source", "file", "row"
     )
     numbered = ranked.with_row_index("_order")
     first = numbered.unique(["image_id", "kind", "name"], keep="first", maintain_order=True)

@@ -20,7 +20,12 @@ class SplitConfig(BaseModel):
 
 
 def assign_splits(
-    images: pl.DataFrame, hints: pl.DataFrame, config: SplitConfig, *, seed: int
+    images: pl.DataFrame,
+    hints: pl.DataFrame,
+    config: SplitConfig,
+    *,
+    seed: int,
+    dropped: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Give every image its patient's split.
 
@@ -28,13 +33,25 @@ def assign_splits(
     else one whom any release validates on is a validation patient; else train. A patient without a
     hint is placed by a hash of seed and patient id.
 
+    Args:
+        images: the images of the catalog.
+        hints: schema SPLIT_HINTS.
+        config: shares for patients without a hint.
+        seed: places those patients.
+        dropped: images that the catalog rejected. A release that tests on one of them still tests
+            on its patient, so the patient's other images follow.
+
     Returns:
-        Images with ``split``; the hints that concern an image of the catalog; rejects for others.
+        Images with ``split``; the hints that concern a patient of the catalog; rejects for others.
     """
     people = images.select("patient_id").unique()
-    of_image = images.select("image_id", "patient_id")
+    columns = ["image_id", "study_id", "patient_id"]
+    known = images.select(columns)
+    if dropped is not None:
+        known = pl.concat([known, dropped.select(columns)])
+    of_image = known.select("image_id", "patient_id")
     of_study = (
-        images.filter(pl.col("study_id").is_not_null()).select("study_id", "patient_id").unique()
+        known.filter(pl.col("study_id").is_not_null()).select("study_id", "patient_id").unique()
     )
 
     def reached(by: str, owners: pl.DataFrame) -> pl.DataFrame:
@@ -44,18 +61,18 @@ def assign_splits(
     parts = [
         reached("image_id", of_image),
         reached("study_id", of_study),
-        reached("patient_id", people),
+        reached("patient_id", known.select("patient_id").unique()),
     ]
-    used = pl.concat([part.select(hints.columns) for part in parts])
-    unused = hints.join(used, on=["source", "file", "row"], how="anti")
-    rejects = unused.select(
-        "source",
-        "file",
-        "row",
-        pl.coalesce("image_id", "study_id", "patient_id").alias("key"),
-        pl.lit("unknown-image").alias("code"),
-        pl.lit("no image of the catalog belongs to the row").alias("message"),
-    )
+    resolved = pl.concat([part.select(hints.columns) for part in parts])
+    used = resolved.join(people, on="patient_id", how="semi")
+    row = ["source", "file", "row"]
+    unused = hints.join(used, on=row, how="anti")
+    gone = unused.join(resolved.select(row).unique(), on=row, how="semi")
+    nowhere = unused.join(resolved, on=row, how="anti")
+    rejects = pl.concat([
+        _reject(gone, "image-rejected", "every image of the patient was rejected"),
+        _reject(nowhere, "unknown-image", "no image of the catalog belongs to the row"),
+    ])  # fmt: skip
     rank = pl.col("split").replace_strict({"test": 3, "val": 2, "train": 1}, return_dtype=pl.Int8)
     hinted = (
         used.filter(pl.col("split").is_not_null())
@@ -74,7 +91,19 @@ def assign_splits(
     )
     settled = pl.concat([hinted, drawn])
     split = images.drop("split").join(settled, on="patient_id", how="left", maintain_order="left")
-    return split.select(images.columns), used, conform(rejects, REJECTS)
+    return split.select(images.columns), used, rejects
+
+
+def _reject(hints: pl.DataFrame, code: str, message: str) -> pl.DataFrame:
+    frame = hints.select(
+        "source",
+        "file",
+        "row",
+        pl.coalesce("image_id", "study_id", "patient_id").alias("key"),
+        pl.lit(code).alias("code"),
+        pl.lit(message).alias("message"),
+    )
+    return conform(frame, REJECTS)
 
 
 def _draw(patient: str, config: SplitConfig, seed: int) -> str:

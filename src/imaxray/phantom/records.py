@@ -139,7 +139,7 @@ def _labels(
     for kind, label in LABEL_OF.items():
         if plan.has(kind):  # type: ignore[arg-type]
             labels[label] = 1.0
-        elif label not in labels and label != "Support Devices" and random.random() < 0.55:
+        elif label not in labels and label != "Support Devices" and random.random() < 0.85:
             labels[label] = 0.0
     if plan.has("consolidation"):
         labels["Lung Opacity"] = 1.0

@@ -228,7 +228,7 @@ def _throughput(
             train,
             layout=layout,  # type: ignore[arg-type]
             entries_per_step=config.training.entries_per_step,
-            steps=4,
+            steps=3,
             seed=config.seed,
         )
         used = train.filter(pl.col("entry_id").is_in(table["entry_id"].unique().to_list()))
@@ -236,7 +236,7 @@ def _throughput(
         encoded = encode_entries(chat, used, data.tables.images)
         steps = StepDataset(chat, table, used, encoded, pixels, layout)  # type: ignore[arg-type]
         items.append([steps[k] for k in range(len(steps))])
-    measured = measure_throughput(chat, items[0], items[1], config.training)
+    measured = measure_throughput(chat, items[0], items[1], config.training, repeats=3)
     _write_json(path, {"key": key, **measured.__dict__})
     return measured
 

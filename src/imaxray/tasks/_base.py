@@ -19,8 +19,8 @@ from imaxray.schema import ENTRIES, Boxes, TaskName, conform
 _FENCE: Final = re.compile(r"^```\w*\n?(.*?)\n?```$", re.DOTALL)
 _LEAD: Final = re.compile(r"^(?:the )?answer(?: is)?(?:\s*:\s*|\s+)", re.IGNORECASE)
 _EDGES: Final = "\"'` \t\r\n"
-_FREQUENT: Final = 25  # gold answers that a constant is searched among
-_SCORED: Final = 400  # gold answers that it is scored against
+_FREQUENT: Final = 20  # gold answers that a constant is searched among
+_SCORED: Final = 250  # gold answers that it is scored against
 
 DRAFTS: Final = pl.Schema(
     {
@@ -74,9 +74,9 @@ class Task(ABC):
     def constant(self, golds: Sequence[Any]) -> Any:
         """The one answer, in parsed form, that does best on the primary metric over ``golds``.
 
-        Tried are 25 gold answers (those given more than once come first, by how often; answers
+        Tried are 20 gold answers (those given more than once come first, by how often; answers
         given once, as boxes and reports mostly are, fill up and are taken evenly) and what
-        :meth:`candidates` adds. This is the constant (majority) baseline. At most 400 golds,
+        :meth:`candidates` adds. This is the constant (majority) baseline. At most 250 golds,
         evenly taken, are scored against.
         """
         counted = Counter(to_json(self.given(gold)) for gold in golds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -107,8 +107,3 @@ class Report(Task):
             if body := text[start:end].strip():
                 parts.setdefault(name, []).append(body)
         return {name: " ".join(bodies) for name, bodies in parts.items()} or None
-
-    def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
-        """Reports of middling length, evenly taken: all are distinct, so none is frequent."""
-        by_length = sorted(golds, key=lambda gold: (len(joined(gold)), joined(gold)))
-        return by_length[:: max(1, len(by_length) // 20)]

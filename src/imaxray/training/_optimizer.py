@@ -44,7 +44,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
                 lr=muon_rate,
                 weight_decay=weight_decay,
                 adjust_lr_fn="match_rms_adamw",
-                ns_steps=3,
+                ns_steps=5,
             ),
             AdamW(rest, lr=learning_rate, betas=_BETAS, weight_decay=weight_decay),
         )

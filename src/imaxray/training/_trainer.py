@@ -34,6 +34,17 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
             self.optimizer: Any = make_optimizer(self.model, self._config)
         return self.optimizer
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Restore the weights of a checkpoint.
+
+        Checkpoints of vision-language models are written under their hub names, which only
+        ``from_pretrained`` maps back; the stock method reads the raw file, finds no name of the
+        model in it, warns, and goes on with the weights at hand.
+        """
+        target = self.model if model is None else model
+        saved = type(target).from_pretrained(resume_from_checkpoint, local_files_only=True)
+        target.load_state_dict(saved.state_dict())
+
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         device = self.args.device
         return {
