@@ -1,9 +1,9 @@
 """Shared-prefix packing against one sequence an entry: entries/s, same model, same process.
 
-    python bench/packing.py [--images 48] [--entries 8] [--repeats 7]
+    python bench/packing.py [--image-size 128] [--entries 8] [--optimizer adamw]
 
-The model and the recipe are the demo's, the entries those of a small phantom, all tasks mixed. A
-step is the whole step (forward, backward, optimizer); separate rows are padded to the longest of
+The model is the demo's (with 64 image tokens by default, 36 in the demo), the entries are those of a
+small phantom, all tasks mixed. A step is the whole step (forward, backward, optimizer); separate rows are padded to the longest of
 their step, as the stock collator does. The two layouts alternate, ratios are taken pair by pair.
 Prints a table and, as its last line, one JSON object.
 """
@@ -39,17 +39,21 @@ LAYOUTS: tuple[Literal["packed", "separate"], ...] = ("packed", "separate")
 def main() -> None:
     parser = argparse.ArgumentParser(description="Packing against one sequence an entry.")
     parser.add_argument("--config", type=Path, default=Path("configs/phantom.yaml"))
+    parser.add_argument("--image-size", type=int, default=128, help="128: 64 image tokens")
+    parser.add_argument("--optimizer", choices=("adamw", "muon"), default="adamw")
     parser.add_argument("--images", type=int, default=48, help="images in the pool")
     parser.add_argument("--entries", type=int, default=8, help="entries an image")
     parser.add_argument("--entries-per-step", type=int, default=96)
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
     config = load_config(args.config)
+    shape = config.model.model_copy(update={"image_size": args.image_size})
+    recipe = config.training.model_copy(update={"optimizer": args.optimizer})
     with tempfile.TemporaryDirectory() as folder:
         data = _data(Path(folder), args.images, args.entries)
         train, images = data.tables.split("train"), data.tables.images
         corpus = [*train["prompt"], *train["target"], *(str(n) for n in range(101))]
-        chat = phantom.build(config.model, corpus, seed=0)
+        chat = phantom.build(shape, corpus, seed=0)
         encoded = encode_entries(chat, train, images)
         pixels = prepare_images(chat, train["image_id"].unique().sort().to_list(), data.image_path)
     steps = {}
@@ -60,9 +64,13 @@ def main() -> None:
         items = StepDataset(chat, table, train, encoded, pixels, layout)
         steps[layout] = [items[k] for k in range(len(items))]
     result = measure_throughput(
-        chat, steps["packed"], steps["separate"], config.training, repeats=args.repeats
+        chat, steps["packed"], steps["separate"], recipe, repeats=args.repeats
     )
-    table = Table(title=f"{args.entries} entries an image, {config.training.threads} thread")
+    tokens = (shape.image_size // shape.patch_size) ** 2
+    table = Table(
+        title=f"{args.entries} entries an image, {tokens} image tokens, {args.optimizer}, "
+        f"{recipe.threads} thread"
+    )
     for column in ("layout", "entries/s", "tokens an entry", "ratio", "least", "most"):
         table.add_column(column, justify="left" if column == "layout" else "right")
     table.add_row("separate", f"{result.separate:.0f}", f"{result.separate_tokens:.1f}", "1")
@@ -81,6 +89,7 @@ def main() -> None:
                 "ratio": round(result.ratio, 3),
                 "packed_entries_per_s": round(result.packed, 1),
                 "separate_entries_per_s": round(result.separate, 1),
+                "image_tokens": tokens,
                 "packed_tokens": round(result.packed_tokens, 1),
                 "separate_tokens": round(result.separate_tokens, 1),
             }

@@ -108,17 +108,16 @@ class Task(ABC):
             maintain_order="left",
         )
         ids, prompts, templates = [], [], []
-        for image_id, subtask, subject, fill, split in placed.select(
-            "image_id", "subtask", "subject", "fill", "split"
-        ).iter_rows():
-            digest = hashlib.blake2b(
-                "\x1f".join((image_id, self.name, subtask, subject)).encode(), digest_size=8
-            )
+        rows = placed.select("image_id", "subtask", "subject", "fill", "split").iter_rows()
+        for image_id, subtask, subject, fill, split in rows:
+            key = f"{image_id}\x1f{self.name}\x1f{subtask}\x1f{subject}"
+            digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
             choices = self.templates[subtask]
-            number = int.from_bytes(digest.digest()[:4]) % len(choices) if split == "train" else 0
-            ids.append(f"{self.name}-{digest.hexdigest()}")
+            number = int(digest[:8], 16) % len(choices) if split == "train" else 0
+            ids.append(f"{self.name}-{digest}")
+            prompt = choices[number]
             # str.replace, not str.format: phrases may hold braces
-            prompts.append(choices[number].replace("{}", fill or ""))
+            prompts.append(prompt if fill is None else prompt.replace("{}", fill))
             templates.append(f"{self.name}.{subtask}.{number}")
         columns = {"entry_id": ids, "prompt": prompts, "template": templates}
         frame = placed.drop("subtask", "subject", "fill").with_columns(
