@@ -2,10 +2,10 @@
 
     python bench/packing.py [--image-size 128] [--entries 8] [--optimizer adamw]
 
-The model is the demo's (with 64 image tokens by default, 36 in the demo), the entries are those of a
-small phantom, all tasks mixed. A step is the whole step (forward, backward, optimizer); separate rows are padded to the longest of
-their step, as the stock collator does. The two layouts alternate, ratios are taken pair by pair.
-Prints a table and, as its last line, one JSON object.
+The model is the demo's (by default with 64 image tokens; the demo has 36), the entries are those of
+a small phantom, all tasks mixed. A step is the whole step: forward, backward, optimizer. Separate
+rows are padded to the longest of their step, as the stock collator does. The layouts alternate,
+ratios are taken pair by pair. Prints a table and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
