@@ -109,6 +109,8 @@ def sources_check(
         f"{tables.images.height:,} images, {tables.annotations.height:,} annotations, "
         f"{tables.rejects.height:,} rejects"
     )
+    for remark in source.remarks(path):
+        print(remark)
 
 
 @app.command()

@@ -38,6 +38,13 @@ def test_ctr_of_the_masks_agrees_with_the_human_one(open_cxr):
     assert (table["difference"].abs() * table["lungs_px"]).max() < 2
 
 
+def test_the_release_remarks_on_its_own_agreement(open_cxr):
+    source = get_source("wingspan-ctr")
+    (remark,) = source.remarks(open_cxr / "wingspan-ctr")
+    assert "221 images" in remark and "0.0012" in remark
+    assert get_source("vqa-rad").remarks(open_cxr / "vqa-rad") == []
+
+
 def test_nih_counts(open_cxr):
     tables = get_source("nih-chestxray14").read(open_cxr / "nih-chestxray14")
     assert tables.images.height == 124

@@ -67,6 +67,8 @@ def forest(comparison: Mapping[str, Any], arm: str) -> Figure:
 
 def learning(curves: Sequence[Curve], x: str) -> Figure:
     """Training loss of each task over ``x`` (``entries_seen`` or ``seconds``), one line an arm."""
+    from matplotlib.ticker import NullFormatter  # late, with the rest of matplotlib
+
     with _figure(9.6, 4.4, 2, 4) as (figure, axes):
         flat = list(axes.ravel())
         for axis, task in zip(flat, TASKS, strict=False):
@@ -78,6 +80,7 @@ def learning(curves: Sequence[Curve], x: str) -> Figure:
                     axis.plot(xs, ys, color=colour, linewidth=1.4, label=curve.arm)
             axis.set_title(task, fontsize=10)
             axis.set_yscale("log")
+            axis.yaxis.set_minor_formatter(NullFormatter())  # decades are enough
             axis.tick_params(labelsize=8)
         flat[len(TASKS)].axis("off")
         handles, labels = flat[0].get_legend_handles_labels()

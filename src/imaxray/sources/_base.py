@@ -70,3 +70,7 @@ class Source(ABC):
         Raises:
             ImaxrayError: as :meth:`check`. Bad rows are not errors but rejects with a code.
         """
+
+    def remarks(self, root: Path) -> list[str]:  # noqa: ARG002 - most sources have none
+        """Sentences about how well the release agrees with itself; none by default."""
+        return []

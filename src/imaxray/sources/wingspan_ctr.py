@@ -107,6 +107,23 @@ class WingspanCtr(Source):
             ),
         )
 
+    def remarks(self, root: Path) -> list[str]:
+        """How well the CTR of the masks agrees with the stated one, and the worst cases."""
+        table = ctr_agreement(root)
+        if table.is_empty():
+            return []
+        gap = table["difference"].abs()
+        worst = ", ".join(
+            f"{name} ({stated:.4f} stated, {mask:.4f} from the masks)"
+            for name, stated, mask in table.select("id", "stated", "mask").head(3).iter_rows()
+        )
+        pixels = (gap * table["lungs_px"]).max()
+        return [
+            f"CTR of the masks against the stated CTR, {table.height} images: mean absolute "
+            f"difference {gap.mean():.4f}, greatest {gap.max():.4f}, no more than {pixels:.2f} "
+            f"mask pixels. Worst: {worst}."
+        ]
+
     def _stated(self, root: Path, pngs: set[str]) -> tuple[pl.DataFrame, pl.DataFrame, ReleaseFile]:
         path = find_file(root, ("ctr_ground_truth.csv",), self.name)
         table = read_csv(path, ("id", "ctr")).with_columns(numeric("ctr").alias("value"))

@@ -27,6 +27,7 @@ from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, s
 from imaxray.models import phantom
 from imaxray.phantom import write_phantom
 from imaxray.progress import multi_bar
+from imaxray.sources import get_source
 from imaxray.study.arm import ArmJob, entries_seen, run_arms
 from imaxray.study.config import StudyConfig
 from imaxray.training import (
@@ -79,6 +80,9 @@ class StudyOutcome:
             f"Packing: {fast.packed:.0f} entries/s against {fast.separate:.0f} one sequence an "
             f"entry, {fast.ratio:.2f} times (same model, same process)."
         )
+        roots = open_dataset(self.out / "catalog").tables.roots
+        for name, root in sorted(roots.items()):
+            lines += [f"{name}: {remark}" for remark in get_source(name).remarks(root)]
         return lines
 
 
