@@ -112,12 +112,12 @@ class WingspanCtr(Source):
         table = ctr_agreement(root)
         if table.is_empty():
             return []
-        gap = table["difference"].abs()
+        gap = table["difference"].abs().to_numpy()
         worst = ", ".join(
             f"{name} ({stated:.4f} stated, {mask:.4f} from the masks)"
             for name, stated, mask in table.select("id", "stated", "mask").head(3).iter_rows()
         )
-        pixels = (gap * table["lungs_px"]).max()
+        pixels = (gap * table["lungs_px"].to_numpy()).max()
         return [
             f"CTR of the masks against the stated CTR, {table.height} images: mean absolute "
             f"difference {gap.mean():.4f}, greatest {gap.max():.4f}, no more than {pixels:.2f} "
