@@ -80,6 +80,12 @@ class StudyOutcome:
             f"Packing: {fast.packed:.0f} entries/s against {fast.separate:.0f} one sequence an "
             f"entry, {fast.ratio:.2f} times (same model, same process)."
         )
+        took = {arm: run["seconds"] for arm, run in self.runs.items()}
+        lines.append(
+            "Training took "
+            + ", ".join(f"{arm} {seconds:.0f} s" for arm, seconds in took.items())
+            + "; equal compute is planned from the measured speed, these are the seconds it took."
+        )
         roots = open_dataset(self.out / "catalog").tables.roots
         for name, root in sorted(roots.items()):
             lines += [f"{name}: {remark}" for remark in get_source(name).remarks(root)]
