@@ -1,3 +1,42 @@
-"""Image-centric multi-annotation data for medical multimodal LLMs."""
+"""Image-centric multi-annotation data for medical multimodal LLMs.
+
+The names below are the road in order; each is imported when it is first used, so that the core
+needs no torch and the command line starts at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "write_phantom": "imaxray.phantom",
+    "list_sources": "imaxray.sources",
+    "get_source": "imaxray.sources",
+    "build_catalog": "imaxray.curation",
+    "select_imax": "imaxray.curation",
+    "match_dmax": "imaxray.curation",
+    "density": "imaxray.curation",
+    "write_dataset": "imaxray.curation",
+    "open_dataset": "imaxray.curation",
+    "make_entries": "imaxray.tasks",
+    "score": "imaxray.evaluation",
+    "compare": "imaxray.evaluation",
+    "load_config": "imaxray.study",
+    "run_study": "imaxray.study",
+    "write_study_report": "imaxray.study",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'imaxray' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,7 +13,7 @@ from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
 from imaxray.schema import REJECTS, conform
-from imaxray.sources._tables import is_inside
+from imaxray.sources import is_inside
 
 _CHUNK = 256
 _MESSAGES = {

@@ -13,6 +13,7 @@ from typing import Final
 
 from imaxray.errors import ImaxrayError
 from imaxray.sources._base import ReleaseFile, Source, SourceTables
+from imaxray.sources._tables import is_inside
 
 _BUILT_IN: Final = {
     "chest-imagenome": "chest_imagenome:ChestImagenome",
@@ -54,4 +55,4 @@ def get_source(name: str) -> Source:
     raise ImaxrayError(f"Expected the name of a source, but got {name}; {hint}")
 
 
-__all__ = ["ReleaseFile", "Source", "SourceTables", "get_source", "list_sources"]
+__all__ = ["ReleaseFile", "Source", "SourceTables", "get_source", "is_inside", "list_sources"]
