@@ -161,6 +161,19 @@ def test_imax_takes_dense_images_whole_and_capped(catalog):
     )
 
 
+def test_tasks_that_dense_images_lack_are_filled(catalog):
+    """Releases that share no image with others would be left out wholly."""
+    lone = catalog.split("train").filter(pl.col("task") == "vqa")["image_id"].unique()
+    apart = catalog.entries.filter(
+        (pl.col("task") == "vqa") | ~pl.col("image_id").is_in(lone.to_list())
+    )
+    torn = replace(catalog, entries=apart)
+    config = ImaxConfig(min_tasks=4, max_entries_per_task=2)
+    assert "vqa" not in select_imax(torn, config).split("train")["task"].to_list()
+    filled = select_imax(torn, config.model_copy(update={"fill_tasks": 12})).split("train")
+    assert 12 <= filled["task"].to_list().count("vqa") <= 13
+
+
 def test_imax_without_dense_images_is_a_sentence(catalog):
     poor = replace(catalog, entries=catalog.entries.filter(pl.col("task") == "vqa"))
     with pytest.raises(ImaxrayError, match="min_tasks"):

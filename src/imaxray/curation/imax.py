@@ -26,6 +26,12 @@ class ImaxConfig(BaseModel):
     target_entries: int | None = Field(
         None, ge=1, description="stop taking images once so many train entries are in; none: all"
     )
+    fill_tasks: int = Field(
+        0,
+        ge=0,
+        description="train entries each task must have; what the dense images lack of a task comes "
+        "from the densest other images that have it",
+    )
     eval_entries_per_task: int | None = Field(
         None, ge=1, description="val and test entries of one task in all; none: all"
     )
@@ -36,35 +42,52 @@ def select_imax(catalog: Tables, config: ImaxConfig) -> Tables:
 
     Train: images with at least ``min_tasks`` tasks, at most ``max_entries_per_task`` entries of a
     task on each (drawn by a hash of the entry id), densest images first (tasks, then entries, then
-    a hash of the id), whole images, until ``target_entries`` is reached. Validation and test: all
-    images, capped alike; every arm of a study shares them.
+    a hash of the id), whole images, until ``target_entries`` is reached; then ``fill_tasks``, for
+    releases that share no image with others and would be left out wholly. Validation and test:
+    all images, capped alike; every arm of a study shares them.
 
     Raises:
         ImaxrayError: no image has so many tasks.
     """
     capped = _cap_tasks(catalog.entries, config.max_entries_per_task)
     train = capped.filter(pl.col("split") == "train")
-    density = (
-        train.group_by("image_id")
-        .agg(pl.col("task").n_unique().alias("tasks"), pl.len().alias("entries"))
-        .filter(pl.col("tasks") >= config.min_tasks)
+    density = train.group_by("image_id").agg(
+        pl.col("task").n_unique().alias("tasks"), pl.len().alias("entries")
     )
-    if density.is_empty():
+    order = density.with_columns(
+        pl.Series("mix", [_mix(i) for i in density["image_id"]], dtype=pl.String)
+    ).sort("tasks", "entries", "mix", descending=[True, True, False])
+    ranked = order.filter(pl.col("tasks") >= config.min_tasks)
+    if ranked.is_empty():
         raise ImaxrayError(
             f"Expected training images with at least {config.min_tasks} tasks, but no image has so "
             "many; lower min_tasks or add releases about the same images."
         )
-    ranked = density.with_columns(
-        pl.Series("mix", [_mix(i) for i in density["image_id"]], dtype=pl.String)
-    ).sort("tasks", "entries", "mix", descending=[True, True, False])
     if config.target_entries is not None:
         before = pl.col("entries").cum_sum() - pl.col("entries")
         ranked = ranked.filter(before < config.target_entries)
-    chosen = train.join(ranked.select("image_id"), on="image_id", how="semi")
+    ids = _fill(train, order, ranked["image_id"].to_list(), config.fill_tasks)
+    chosen = train.filter(pl.col("image_id").is_in(ids))
     held_out = capped.filter(pl.col("split") != "train")
     if config.eval_entries_per_task is not None:
         held_out = _cap(held_out, ["split", "task"], config.eval_entries_per_task)
     return subset(catalog, pl.concat([chosen, held_out]))
+
+
+def _fill(train: pl.DataFrame, order: pl.DataFrame, chosen: list[str], least: int) -> list[str]:
+    """Add images, densest first, until every task has ``least`` entries or no more to give."""
+    ids = list(chosen)
+    for task in TASKS if least else ():
+        counts = dict(train.filter(pl.col("task") == task).group_by("image_id").len().iter_rows())
+        have = sum(counts.get(image, 0) for image in ids)
+        taken = set(ids)
+        for image in order["image_id"]:
+            if have >= least:
+                break
+            if image in counts and image not in taken:
+                ids.append(image)
+                have += counts[image]
+    return ids
 
 
 def subset(catalog: Tables, entries: pl.DataFrame) -> Tables:
