@@ -108,15 +108,7 @@ def _take(
     """Entries of the widest spread over the images of ``order``."""
     numbered = order.select("image_id").with_row_index("image")
     strata = demand.select("stratum").with_row_index("number")
-    mixed = (
-        pool.join(numbered, on="image_id")
-        .join(strata, on="stratum")
-        .with_columns(
-            pl.Series("mix", [], dtype=pl.String)
-            if pool.is_empty()
-            else pl.col("entry_id").alias("mix")
-        )
-    )
+    mixed = pool.join(numbered, on="image_id").join(strata, on="stratum")
     mixed = mixed.with_columns(
         pl.Series("mix", [_mix(e, seed) for e in mixed["entry_id"]], dtype=pl.String)
     ).sort("image", "number", "mix")
