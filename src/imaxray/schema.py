@@ -104,8 +104,10 @@ _FACT: Final[_Columns] = {
     "name": pl.String,
     "value": pl.Float64,
     "text": pl.String,
+    "raw": pl.String,  # the text as published, where cleaning changed it; null: unchanged
     "boxes": Boxes,
     "answers": pl.List(pl.String),
+    "reader": pl.String,  # who stated it, where a release has several readers; null: one, or agreed
     "origin": pl.String,  # human / silver (made by a program) / pseudo (made by a model of ours)
     "quality": pl.String,  # grade within the origin, e.g. expert, consensus, regex
 }

@@ -112,7 +112,7 @@ def _unique(facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.col("text").str.to_lowercase().alias("_text"),
     )
     kept = same.unique(
-        ["image_id", "kind", "name", "value", "_text", "boxes", "answers", "source"],
+        ["image_id", "kind", "name", "value", "_text", "boxes", "answers", "reader", "source"],
         keep="first",
         maintain_order=True,
     )

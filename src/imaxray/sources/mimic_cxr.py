@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS
+from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
 from imaxray.sources import _mimic
 from imaxray.sources._archives import Archive
 from imaxray.sources._base import Source, SourceTables
@@ -59,14 +59,10 @@ class MimicCxr(Source):
             for path, row in unknown.select("path", "row").iter_rows()
         ]
         annotations = frame.filter(pl.col("study_id").is_not_null()).select(
-            pl.lit(None, dtype=pl.String).alias("image_id"),
             "study_id",
             pl.lit("report").alias("kind"),
             "name",
-            pl.lit(None, dtype=pl.Float64).alias("value"),
             "text",
-            pl.lit(None, dtype=SOURCE_ANNOTATIONS["boxes"]).alias("boxes"),
-            pl.lit(None, dtype=SOURCE_ANNOTATIONS["answers"]).alias("answers"),
             pl.lit("human").alias("origin"),
             pl.lit("report").alias("quality"),
             pl.lit(self.name).alias("source"),
@@ -74,7 +70,7 @@ class MimicCxr(Source):
             "row",
         )
         return SourceTables(
-            annotations=annotations,
+            annotations=conform(annotations, SOURCE_ANNOTATIONS),
             rejects=pl.DataFrame(bad, schema=REJECTS, orient="row"),
             files=(archive.release_file(rows),),
         )
