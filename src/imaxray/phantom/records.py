@@ -89,10 +89,14 @@ def group_studies(images: Sequence[Radiograph], seed: int) -> list[Study]:
     grouped: dict[int, list[Radiograph]] = {}
     for image in images:
         grouped.setdefault(image.study_id, []).append(image)
-    return [_study(members, seed) for _, members in sorted(grouped.items())]
+    return [
+        make_study(members, seed, _split(members[0].plan.patient, seed))
+        for _, members in sorted(grouped.items())
+    ]
 
 
-def _study(images: list[Radiograph], seed: int) -> Study:
+def make_study(images: Sequence[Radiograph], seed: int, split: str) -> Study:
+    """Write the report and the labels of one study from the plan of its first image."""
     plan = images[0].plan
     random = np.random.default_rng([seed, 1, plan.study])
     uncertain = _uncertain(plan, random)
@@ -114,7 +118,7 @@ def _study(images: list[Radiograph], seed: int) -> Study:
         subject_id=images[0].subject_id,
         study_id=images[0].study_id,
         number=plan.study,
-        split=_split(plan.patient, seed),
+        split=split,
         images=tuple(images),
         findings=plan.findings,
         labels=_labels(plan, uncertain, random),

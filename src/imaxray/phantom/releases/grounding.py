@@ -15,6 +15,11 @@ from imaxray.phantom.records import Radiograph, Study
 from imaxray.phantom.releases._files import write_csv, write_json, write_zip
 from imaxray.phantom.reports import phrase
 
+MS_CXR: Final = (
+    "dicom_id", "category_name", "label_text", "path", "x", "y", "w", "h", "image_width",
+    "image_height", "split",
+)  # fmt: skip
+IMAGENOME: Final = ("subject_id", "study_id", "dicom_id", "path", "ViewPosition")
 _CATEGORY: Final = {
     "effusion": "Pleural Effusion",
     "consolidation": "Consolidation",
@@ -44,21 +49,18 @@ def write_ms_cxr(out: Path, studies: Sequence[Study], seed: int) -> None:
             random = np.random.default_rng([seed, 9, image.plan.index])
             if random.random() > 0.45 and rows:
                 continue
-            for finding, box in image.findings:
-                if box is None or finding.kind not in _CATEGORY:
-                    continue
-                text = phrase(finding, variant=int(random.integers(2)))
-                row = _ms_row(image, finding, text, box, split)
-                rows.append(row)
-                if random.random() < 0.03:  # the same phrase again, in other case
-                    rows.append((*row[:2], text.capitalize(), *row[3:]))
-    header = ("dicom_id", "category_name", "label_text", "path", "x", "y", "w", "h",
-              "image_width", "image_height", "split")  # fmt: skip
-    write_csv(out / "MS_CXR_Local_Alignment_v1.1.0.csv", header, rows)
+            rows += ms_rows(image, split, random)
+    write_csv(out / "MS_CXR_Local_Alignment_v1.1.0.csv", MS_CXR, rows)
+    write_json(out / "MS_CXR_Local_Alignment_v1.1.0.json", ms_coco(rows))
+
+
+def ms_coco(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """The rows of the CSV in COCO form."""
     names = sorted({row[1] for row in rows})
     dicoms = sorted({row[0] for row in rows})
     first = {row[0]: row for row in rows}
-    coco = {
+    number = {dicom: k for k, dicom in enumerate(dicoms, start=1)}
+    return {
         "categories": [{"id": k, "name": name} for k, name in enumerate(names, start=1)],
         "images": [
             {"id": k, "file_name": f"{d}.jpg", "path": first[d][3], "width": first[d][8],
@@ -66,13 +68,26 @@ def write_ms_cxr(out: Path, studies: Sequence[Study], seed: int) -> None:
             for k, d in enumerate(dicoms, start=1)
         ],
         "annotations": [
-            {"id": k, "image_id": dicoms.index(row[0]) + 1, "category_id": names.index(row[1]) + 1,
+            {"id": k, "image_id": number[row[0]], "category_id": names.index(row[1]) + 1,
              "bbox": list(row[4:8]), "label_text": row[2], "width": row[8], "height": row[9],
              "split": row[10]}
             for k, row in enumerate(rows, start=1)
         ],
     }  # fmt: skip
-    write_json(out / "MS_CXR_Local_Alignment_v1.1.0.json", coco)
+
+
+def ms_rows(image: Radiograph, split: str, random: np.random.Generator) -> list[tuple[Any, ...]]:
+    """The image's rows of the CSV: one a box."""
+    rows: list[tuple[Any, ...]] = []
+    for finding, box in image.findings:
+        if box is None or finding.kind not in _CATEGORY:
+            continue
+        text = phrase(finding, variant=int(random.integers(2)))
+        row = _ms_row(image, finding, text, box, split)
+        rows.append(row)
+        if random.random() < 0.03:  # the same phrase again, in other case
+            rows.append((*row[:2], text.capitalize(), *row[3:]))
+    return rows
 
 
 def _ms_row(
@@ -95,25 +110,30 @@ def write_chest_imagenome(out: Path, studies: Sequence[Study], seed: int) -> Non
             own = splits[{"validate": "valid"}.get(study.split, study.split)]
             if random.random() > 0.85 and own and avoid:
                 continue
-            row = (image.subject_id, image.study_id, image.dicom_id,
-                   image.path.replace(".jpg", ".dcm"), image.plan.view)  # fmt: skip
+            row = imagenome_row(image)
             if gold:
                 avoid.append(row)
             else:
                 own.append(row)
             if random.random() < 0.01:
                 continue  # listed, but its JSON is missing
-            graph = _scene_graph(image, random)
+            graph = scene_graph(image, random)
             members[f"scene_graph/{image.dicom_id}_SceneGraph.json"] = json.dumps(graph).encode()
     write_zip(out / "silver_dataset" / "scene_graph.zip", members)
-    header = ("subject_id", "study_id", "dicom_id", "path", "ViewPosition")
     for name, rows in splits.items():
         numbered = [(k, *row) for k, row in enumerate(rows)]
-        write_csv(out / "silver_dataset" / "splits" / f"{name}.csv", ("", *header), numbered)
-    write_csv(out / "silver_dataset" / "splits" / "images_to_avoid.csv", header, avoid)
+        write_csv(out / "silver_dataset" / "splits" / f"{name}.csv", ("", *IMAGENOME), numbered)
+    write_csv(out / "silver_dataset" / "splits" / "images_to_avoid.csv", IMAGENOME, avoid)
 
 
-def _scene_graph(image: Radiograph, random: np.random.Generator) -> dict[str, Any]:
+def imagenome_row(image: Radiograph) -> tuple[Any, ...]:
+    """One row of a split file."""
+    path = image.path.replace(".jpg", ".dcm")
+    return (image.subject_id, image.study_id, image.dicom_id, path, image.plan.view)
+
+
+def scene_graph(image: Radiograph, random: np.random.Generator) -> dict[str, Any]:
+    """The image's scene graph, with the faults that the release has."""
     plan = image.plan
     objects, attributes = [], []
     for name, box in image.regions.items():

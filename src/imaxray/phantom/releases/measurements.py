@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from imaxray.phantom.records import Study
+from imaxray.phantom.records import Radiograph, Study
 from imaxray.phantom.releases._files import write_csv
+
+GRADES: Final = ("subject_id", "study_id", "edema_severity")
+CONSENSUS: Final = ("subject_id", "study_id", "dicom_id", "edema_severity")
+COHORT: Final = ("subject_id", "study_id", "dicom_id", "view")
+CTRS: Final = ("dicom_file", "CTR")
+CPARS: Final = ("dicom_file", "CPAR")
 
 
 def write_pe_severity(out: Path, studies: Sequence[Study], seed: int) -> None:
@@ -33,34 +39,41 @@ def write_pe_severity(out: Path, studies: Sequence[Study], seed: int) -> None:
             expert.append((*head, grade))
         # the regex reads one study in ten of those differently
         wrong = dice < 0.06 and random.random() < 0.1
-        regex.append((*head, min(3, max(0, grade + (1 if grade < 2 else -1))) if wrong else grade))
-    columns = ("subject_id", "study_id", "edema_severity")
-    write_csv(out / "regex_report_edema_severity.csv", columns, regex)
-    write_csv(out / "expert_report_edema_severity.csv", columns, expert)
+        regex.append((*head, misread(grade) if wrong else grade))
+    write_csv(out / "regex_report_edema_severity.csv", GRADES, regex)
+    write_csv(out / "expert_report_edema_severity.csv", GRADES, expert)
+    write_csv(out / "consensus_image_edema_severity.csv", CONSENSUS, consensus)
     write_csv(
-        out / "consensus_image_edema_severity.csv",
-        ("subject_id", "study_id", "dicom_id", "edema_severity"),
-        consensus,
+        out / "auxiliary_metadata" / "mimic_cxr_metadata_available_CHF_view.csv", COHORT, cohort
     )
-    write_csv(
-        out / "auxiliary_metadata" / "mimic_cxr_metadata_available_CHF_view.csv",
-        ("subject_id", "study_id", "dicom_id", "view"),
-        cohort,
-    )
+
+
+def misread(grade: int) -> int:
+    """A neighbouring grade, as a regex would report it."""
+    return min(3, max(0, grade + (1 if grade < 2 else -1)))
 
 
 def write_cardiomegaly(out: Path, studies: Sequence[Study], seed: int) -> None:
     """Write CTRs.csv and CPARs.csv: PA images only, machine noise, sentinels 2, 3, 4."""
-    ctrs, cpars = [], []
-    for study in studies:
-        for image in study.images:
-            if image.plan.view != "PA" or image.ctr is None or image.cpar is None:
-                continue
-            random = np.random.default_rng([seed, 7, image.plan.index])
-            noise = random.normal(0, 0.002, 2)
-            failed = random.random()
-            code = float(random.integers(2, 5)) if failed < 0.03 else None
-            ctrs.append((image.dicom_id, repr(code or float(image.ctr + noise[0]))))
-            cpars.append((image.dicom_id, repr(code or float(image.cpar + noise[1]))))
-    write_csv(out / "CTRs.csv", ("dicom_file", "CTR"), ctrs)
-    write_csv(out / "CPARs.csv", ("dicom_file", "CPAR"), cpars)
+    rows = [
+        ratio_rows(image, seed)
+        for study in studies
+        for image in study.images
+        if image.plan.view == "PA" and image.ctr is not None
+    ]
+    write_csv(out / "CTRs.csv", CTRS, [ctr for ctr, _ in rows])
+    write_csv(out / "CPARs.csv", CPARS, [cpar for _, cpar in rows])
+
+
+def ratio_rows(image: Radiograph, seed: int) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The image's rows of CTRs.csv and CPARs.csv."""
+    if image.ctr is None or image.cpar is None:
+        raise ValueError(f"{image.dicom_id} is a lateral and has no ratios")
+    random = np.random.default_rng([seed, 7, image.plan.index])
+    noise = random.normal(0, 0.002, 2)
+    failed = random.random()
+    code = float(random.integers(2, 5)) if failed < 0.03 else None
+    return (
+        (image.dicom_id, repr(code or float(image.ctr + noise[0]))),
+        (image.dicom_id, repr(code or float(image.cpar + noise[1]))),
+    )

@@ -36,10 +36,10 @@ def write_mimic_cxr_vqa(out: Path, studies: Sequence[Study], seed: int) -> None:
             random = np.random.default_rng([seed, 11, image.plan.index])
             if random.random() > 0.7 and files[split]:
                 continue
-            items = _questions(image, random)
+            items = questions(image, random)
             picked = random.permutation(len(items))[: int(random.integers(2, 5))]
             for k in sorted(picked):
-                files[split].append(_item(image, split, len(files[split]), items[k]))
+                files[split].append(item(image, split, len(files[split]), items[k]))
     folder = out / "MIMIC-Ext-MIMIC-CXR-VQA" / "dataset"
     for name, rows in files.items():
         write_json(folder / f"{name}.json", rows)
@@ -47,7 +47,8 @@ def write_mimic_cxr_vqa(out: Path, studies: Sequence[Study], seed: int) -> None:
     write_json(folder / "ans2idx.json", {answer: k for k, answer in enumerate(answers)})
 
 
-def _questions(image: Radiograph, random: np.random.Generator) -> list[Question]:
+def questions(image: Radiograph, random: np.random.Generator) -> list[Question]:
+    """Questions that the image answers."""
     plan = image.plan
     present = {f.kind for f in plan.findings}
     absent = [kind for kind in _ATTRIBUTES if kind not in present]
@@ -83,7 +84,8 @@ def _questions(image: Radiograph, random: np.random.Generator) -> list[Question]
     return items
 
 
-def _item(image: Radiograph, split: str, index: int, question: Question) -> dict[str, Any]:
+def item(image: Radiograph, split: str, index: int, question: Question) -> dict[str, Any]:
+    """One item of the JSON."""
     text, semantic, content, answer = question
     # the release was written with default=str: ids are strings in one split, numbers in others
     as_id = str if split == "train" else int
