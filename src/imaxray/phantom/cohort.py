@@ -91,9 +91,9 @@ def draw_cohort(images: int, seed: int) -> list[ImagePlan]:
     patient = study = 0
     while len(plans) < images:
         random = np.random.default_rng([seed, patient])
-        habitus = _habitus(random)
+        habitus = draw_body(random)
         for _ in range(int(random.choice([1, 2, 3], p=[0.6, 0.28, 0.12]))):
-            findings, ctr = _findings(random)
+            findings, ctr = draw_findings(random)
             for view in _views(random):
                 plans.append(
                     _image(random, len(plans), patient, study, view, habitus, findings, ctr)
@@ -103,7 +103,8 @@ def draw_cohort(images: int, seed: int) -> list[ImagePlan]:
     return plans[:images]
 
 
-def _habitus(random: np.random.Generator) -> Habitus:
+def draw_body(random: np.random.Generator) -> Habitus:
+    """Build of one patient."""
     return Habitus(
         lung_width=float(random.uniform(0.73, 0.79)),
         lung_height=float(random.uniform(0.62, 0.68)),
@@ -127,7 +128,7 @@ def _views(random: np.random.Generator) -> list[str]:
     return ["AP", "AP"] if kind < 0.97 else ["PA", "PA", "LATERAL"]
 
 
-def _findings(random: np.random.Generator) -> tuple[tuple[Finding, ...], float]:
+def draw_findings(random: np.random.Generator) -> tuple[tuple[Finding, ...], float]:
     """Findings of one study and the cardiothoracic ratio aimed at."""
     if random.random() < 0.18:
         return (), float(random.uniform(0.36, 0.49))
