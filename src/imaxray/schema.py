@@ -34,6 +34,8 @@ Split = Literal["train", "val", "test"]
 
 TASKS: Final[tuple[TaskName, ...]] = get_args(TaskName)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ORIGINS: Final = ("human", "silver", "pseudo")
+"""Who stated a fact, the strongest first: the order in which columns of them sort."""
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 CHEXPERT: Final = (
@@ -77,9 +79,12 @@ Boxes: Final[Any] = pl.List(pl.List(pl.Float64))
 
 _Columns = dict[str, Any]  # Polars mixes type classes and instances here
 
+# Few distinct values over millions of rows are kept once and counted by four bytes a row.
+_Few: Final[Any] = pl.Categorical()
+
 _PROVENANCE: Final[_Columns] = {
-    "source": pl.String,  # name of the source that read the row
-    "file": pl.String,  # path inside the release
+    "source": _Few,  # name of the source that read the row
+    "file": _Few,  # path inside the release
     "row": pl.Int64,  # 1-based: data row of a table, item of a list, member of an archive
 }
 
@@ -100,16 +105,18 @@ IMAGES: Final = pl.Schema(
 )
 
 _FACT: Final[_Columns] = {
-    "kind": pl.String,
-    "name": pl.String,
+    "kind": pl.Enum(KINDS),
+    "name": _Few,
     "value": pl.Float64,
     "text": pl.String,
     "raw": pl.String,  # the text as published, where cleaning changed it; null: unchanged
     "boxes": Boxes,
     "answers": pl.List(pl.String),
-    "reader": pl.String,  # who stated it, where a release has several readers; null: one, or agreed
-    "origin": pl.String,  # human / silver (made by a program) / pseudo (made by a model of ours)
-    "quality": pl.String,  # grade within the origin, e.g. expert, consensus, regex
+    "reader": _Few,  # who stated it, where a release has several readers; null: one, or agreed
+    "origin": pl.Enum(
+        ORIGINS
+    ),  # human / silver (made by a program) / pseudo (made by a model of ours)
+    "quality": _Few,  # grade within the origin, e.g. expert, consensus, regex
 }
 
 SOURCE_ANNOTATIONS: Final = pl.Schema(
@@ -158,8 +165,8 @@ REJECTS: Final = pl.Schema(
     {
         **_PROVENANCE,
         "key": pl.String,  # an id that finds the row again; never report text
-        "code": pl.String,
-        "message": pl.String,
+        "code": _Few,
+        "message": _Few,
     }
 )
 

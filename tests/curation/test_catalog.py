@@ -86,7 +86,11 @@ def test_boxes_are_cut_to_the_frame():
         "one": [[0.0, 10.0, 50.0, 80.0]],
         "three": [[1.0, 1.0, 2.0, 2.0]],
     }
-    assert rejects.select("row", "code").rows() == [(2, "box-outside-frame")]
+    # the one of two boxes that is lost is told, though its annotation stays
+    assert rejects.select("row", "code").rows() == [
+        (2, "box-outside-frame"),
+        (3, "box-outside-frame"),
+    ]
 
 
 def hint(row, split, **ids):
@@ -127,7 +131,7 @@ def test_an_open_account_is_a_bug():
     files = (ReleaseFile("x", "x.csv", 2, "-"),)
     empty = SourceTables()
     with pytest.raises(RuntimeError, match=r"x\.csv: 2 rows in, but 1 kept and 0 rejected"):
-        close_account(files, table, empty.annotations, empty.hints, empty.rejects)
+        close_account(files, [table, empty.annotations, empty.hints], [empty.rejects])
 
 
 def test_rows_in_are_kept_plus_rejected(catalog):

@@ -61,7 +61,7 @@ class Fake:
     def check(self, root):
         return [file.file for file in self.tables.files]
 
-    def read(self, root):
+    def read_with(self, root, pool):
         return self.tables
 
 
@@ -184,7 +184,7 @@ def test_accounts_close_and_test_patients_stay_out_of_train(present, hints, fact
             ("images.csv", len(every)), ("split.csv", len(rows)), ("labels.csv", len(stated))
         )
     )  # fmt: skip
-    account = close_account(files, split, kept, used, pl.concat(lost))
+    account = close_account(files, [split, kept, used], lost)
     assert account["rows_in"].sum() == len(every) + len(rows) + len(stated)
 
 

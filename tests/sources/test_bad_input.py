@@ -200,13 +200,14 @@ def test_a_scene_graph_that_is_no_json_is_one_reject(release):
     path = root / "silver_dataset/scene_graph.zip"
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("scene_graph/0_SceneGraph.json", b"{no json")
-        archive.writestr(
-            "scene_graph/1_SceneGraph.json", json.dumps({"image_id": "x", "objects": []})
-        )
+        for number, image in ((1, "-".join(["0" * 8] * 5)), (2, "x")):
+            graph = json.dumps({"image_id": image, "objects": []})
+            archive.writestr(f"scene_graph/{number}_SceneGraph.json", graph)
     tables = get_source("chest-imagenome").read(root)
     codes = tables.rejects.select("key", "code").rows()
     assert ("scene_graph/0_SceneGraph.json", "bad-json") in codes
     assert ("scene_graph/1_SceneGraph.json", "no-box") in codes
+    assert ("scene_graph/2_SceneGraph.json", "bad-id") in codes
     account_closes(tables)
 
 

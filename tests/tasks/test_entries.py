@@ -1,7 +1,5 @@
 """Entries from handmade annotations: what is joined, what is unique, what they cite."""
 
-import hashlib
-
 import polars as pl
 import pytest
 
@@ -84,9 +82,8 @@ def test_ids_and_templates_follow_from_the_content_alone():
     fact = {"kind": "grade", "name": "edema", "value": 1.0}
     for split in ("train", "val", "test"):
         (entry,) = make_entries(facts(fact), images(split)).to_dicts()
-        digest = hashlib.blake2b(b"c/1\x1fgrading\x1fedema\x1f", digest_size=8)
-        assert entry["entry_id"] == f"grading-{digest.hexdigest()}"
-        number = int.from_bytes(digest.digest()[:4]) % 3 if split == "train" else 0
+        assert entry["entry_id"] == "grading-74fe4a5cfbbfe9c5"
+        number = 0x74FE4A5C % 3 if split == "train" else 0
         assert entry["template"] == f"grading.edema.{number}"
         assert entry["prompt"] == get_task("grading").templates["edema"][number]
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +18,9 @@ from imaxray.curation.splits import SplitConfig, assign_splits
 from imaxray.curation.tables import Tables
 from imaxray.curation.verify import verify_images
 from imaxray.errors import ImaxrayError
-from imaxray.progress import track
-from imaxray.sources import get_source
+from imaxray.progress import progress_bar
+from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources import Source, SourceTables, get_source
 from imaxray.tasks import make_entries
 
 
@@ -57,9 +62,8 @@ def build_catalog(
         seconds[step] = now - clock
         clock = now
 
-    read = [
-        source.read(releases[name]) for name, source in track(sources.items(), "Reading releases")
-    ]
+    with _pool(workers) as pool:
+        read = _read(sources, releases, pool)
     lap("read")
     images, rejects = join_images(read)
     rejects += [tables.rejects for tables in read]
@@ -73,14 +77,15 @@ def build_catalog(
         good, hints, splits or SplitConfig(), seed=seed, dropped=dropped
     )
     rejects.append(unused)
-    annotations, unplaced = join_annotations(read, good, dropped)
-    rejects += unplaced
-    all_rejects = pl.concat(rejects).unique(maintain_order=True).sort(
-        "source", "file", "row", "code", "key", nulls_last=True
-    )  # fmt: skip
+    lap("assign splits")
     files = tuple(file for tables in read for file in tables.files)
-    account = close_account(files, good, annotations, used, all_rejects)
+    annotations, unplaced = join_annotations(read, good, dropped)
+    del read
+    rejects += unplaced
     lap("join annotations")
+    all_rejects = _sorted(pl.concat(rejects))
+    account = close_account(files, [good, annotations, used], [all_rejects])
+    lap("close account")
     entries = make_entries(annotations, good)
     lap("make entries")
     return Tables(
@@ -92,4 +97,44 @@ def build_catalog(
         files=files,
         roots=dict(releases),
         seconds=seconds,
+    )
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor | None]:
+    if workers <= 1:
+        yield None
+        return
+    # spawn, not fork: Polars holds threads
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def _read(
+    sources: Mapping[str, Source], releases: Mapping[str, Path], pool: Executor | None
+) -> list[SourceTables]:
+    """Read every release; those with archives share the pool, the others are read meanwhile."""
+    with progress_bar("Reading releases", total=len(sources)) as bar:
+
+        def one(name: str) -> SourceTables:
+            tables = sources[name].read_with(releases[name], pool)
+            bar.advance()
+            # a reader of another package may hold to the names but not to the types
+            return replace(
+                tables,
+                images=conform(tables.images, IMAGES),
+                annotations=conform(tables.annotations, SOURCE_ANNOTATIONS),
+                hints=conform(tables.hints, SPLIT_HINTS),
+                rejects=conform(tables.rejects, REJECTS),
+            )
+
+        if pool is None:
+            return [one(name) for name in sources]
+        with ThreadPoolExecutor(4) as threads:
+            return list(threads.map(one, sources))
+
+
+def _sorted(rejects: pl.DataFrame) -> pl.DataFrame:
+    return rejects.unique(maintain_order=True).sort(
+        "source", "file", "row", "code", "key", nulls_last=True
     )

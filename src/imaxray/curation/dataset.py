@@ -173,7 +173,11 @@ def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
-    frame.write_parquet(path, compression="zstd", compression_level=3, row_group_size=65_536)
+    # categories are numbered as a process met them, so text is what the file holds
+    few = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
+    frame.lazy().with_columns(few.cast(pl.String)).sink_parquet(
+        path, compression="zstd", compression_level=3, row_group_size=65_536
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from imaxray.curation.spread import Counts, spread
 from imaxray.curation.strata import with_strata
 from imaxray.curation.tables import Tables
 from imaxray.errors import ImaxrayError
+from imaxray.stable import digests, from_hexadecimal, mixed
 
 
 class DmaxConfig(BaseModel):
@@ -82,9 +82,7 @@ def match_dmax(
     )
     demand = wanted.group_by("stratum").len().sort("stratum")
     order = pool.group_by("image_id").agg(pl.col("task").n_unique().alias("tasks"))
-    order = order.with_columns(
-        pl.Series("mix", [_mix(i, seed) for i in order["image_id"]], dtype=pl.String)
-    )
+    order = order.with_columns(pl.Series("mix", mixed(digests(order["image_id"]), seed)))
     if config.tasks_per_image is None:
         chosen = _take(pool, order.sort("mix"), demand, seed)
     else:
@@ -108,11 +106,10 @@ def _take(
     """Entries of the widest spread over the images of ``order``."""
     numbered = order.select("image_id").with_row_index("image")
     strata = demand.select("stratum").with_row_index("number")
-    mixed = pool.join(numbered, on="image_id").join(strata, on="stratum")
-    mixed = mixed.with_columns(
-        pl.Series("mix", [_mix(e, seed) for e in mixed["entry_id"]], dtype=pl.String)
-    ).sort("image", "number", "mix")
-    offers = mixed.group_by("image", "number", maintain_order=True).len()
+    offered = pool.join(numbered, on="image_id").join(strata, on="stratum")
+    drawn = mixed(from_hexadecimal(offered["entry_id"]), seed)
+    offered = offered.with_columns(pl.Series("mix", drawn)).sort("image", "number", "mix")
+    offers = offered.group_by("image", "number", maintain_order=True).len()
     taken = spread(
         _counts(offers["image"]),
         _counts(offers["number"]),
@@ -122,7 +119,7 @@ def _take(
     if taken is None:
         return None
     quota = offers.select("image", "number").with_columns(pl.Series("quota", taken))
-    return mixed.join(quota, on=["image", "number"], maintain_order="left").filter(
+    return offered.join(quota, on=["image", "number"], maintain_order="left").filter(
         pl.int_range(pl.len()).over("image", "number") < pl.col("quota")
     )
 
@@ -187,7 +184,3 @@ def _report(imax: Tables, dmax: Tables, pool: pl.DataFrame) -> MatchReport:
 
 def _counts(series: pl.Series) -> Counts:
     return series.to_numpy().astype(np.int32)
-
-
-def _mix(key: str, seed: int) -> str:
-    return hashlib.blake2b(f"{seed}\x1f{key}".encode(), digest_size=8).hexdigest()

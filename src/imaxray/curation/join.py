@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from imaxray.schema import ANNOTATIONS, FRONTAL, REJECTS, Boxes, conform
+from imaxray.curation.frame import clip_boxes
+from imaxray.schema import ANNOTATIONS, FRONTAL, REJECTS, conform, empty
 from imaxray.sources import SourceTables
 
 _KEY = ["source", "file", "row"]
-_STRENGTH = pl.col("origin").replace_strict(
-    {"human": 0, "silver": 1, "pseudo": 2}, default=3, return_dtype=pl.Int8
-)
+_CHUNK = 40_000  # images whose annotations are curated at a time: memory, never the result
 
 
 def join_images(tables: Sequence[SourceTables]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -27,112 +26,117 @@ def join_images(tables: Sequence[SourceTables]) -> tuple[pl.DataFrame, list[pl.D
 def join_annotations(
     tables: Sequence[SourceTables], images: pl.DataFrame, dropped: pl.DataFrame
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """All annotations that belong to an image of ``images``, sorted.
+    """All annotations that belong to an image of ``images``, in the images' order.
 
     A fact about a study goes to each of its frontal images. Boxes are cut to the image's frame.
-    Exact repetitions are rejects, and so is the weaker of two values for one thing (human before
-    silver before pseudo, then by source name).
+    Each thing is stated once (:func:`state_once`).
 
     Args:
-        tables: as the sources returned them.
-        images: the images that stay.
-        dropped: ids of images that the catalog rejected (column image_id, study_id).
+        tables: as the sources returned them, in the order of their names.
+        images: the images that stay, sorted by id.
+        dropped: images that the catalog rejected (columns image_id, study_id).
+
+    Returns:
+        Schema ANNOTATIONS, and rejects.
     """
-    rows = pl.concat([t.annotations for t in tables])
-    by_image = rows.filter(pl.col("image_id").is_not_null())
-    by_study = rows.filter(pl.col("image_id").is_null())
-    rejects: list[pl.DataFrame] = []
+    placed, rejects = place_annotations(tables, images, dropped)
+    facts: list[pl.DataFrame] = []
+    for chunk in image_chunks(placed, images.height):
+        clipped, outside = clip_boxes(chunk, images)
+        once, repeated = state_once(clipped)
+        rejects += [outside, *repeated]
+        facts.append(once.select(ANNOTATIONS.names()))
+    return pl.concat(facts), rejects
 
-    placed = by_image.join(images.select("image_id"), on="image_id", how="semi")
-    lost = by_image.join(images.select("image_id"), on="image_id", how="anti")
-    gone = pl.col("image_id").is_in(dropped["image_id"].to_list())
-    rejects += [
-        _reject(lost.filter(gone), "image_id", "image-rejected", "the image was rejected"),
-        _reject(lost.filter(~gone), "image_id", "unknown-image", "no release gives the image"),
-    ]
 
-    frontal = images.filter(pl.col("view").is_in(FRONTAL), pl.col("study_id").is_not_null())
-    spread = by_study.drop("image_id").join(
-        frontal.select("image_id", "study_id"), on="study_id", how="inner"
-    )
-    left = by_study.join(frontal.select("study_id").unique(), on="study_id", how="anti")
+def place_annotations(
+    tables: Sequence[SourceTables], images: pl.DataFrame, dropped: pl.DataFrame
+) -> tuple[list[pl.DataFrame], list[pl.DataFrame]]:
+    """Give every annotation its image; a fact about a study goes to each frontal image of it.
+
+    Args:
+        tables: as the sources returned them, in the order of their names.
+        images: the images that stay, sorted by id.
+        dropped: images that the catalog rejected (columns image_id, study_id).
+
+    Returns:
+        Frames of placed annotations (schema ANNOTATIONS, and ``_image``, the position of the image
+        in ``images``), and rejects for annotations that have no image.
+    """
+    numbered = images.select("image_id", "study_id", "view").with_row_index("_image")
+    frontal = numbered.filter(pl.col("view").is_in(FRONTAL), pl.col("study_id").is_not_null())
     studies = pl.concat([images.select("study_id"), dropped.select("study_id")]).unique()
-    known = left.join(studies, on="study_id", how="semi")
-    unknown = left.join(studies, on="study_id", how="anti")
-    rejects += [
-        _reject(known, "study_id", "no-frontal-image", "the study has no frontal image"),
-        _reject(unknown, "study_id", "unknown-study", "no release gives the study"),
-    ]
-
-    facts = pl.concat([conform(placed.drop("study_id"), ANNOTATIONS),
-                       conform(spread.drop("study_id"), ANNOTATIONS)])  # fmt: skip
-    facts, outside = _clip(facts, images)
-    facts, repeated = _unique(facts)
-    facts, weaker = _settle(facts)
-    return facts, [*rejects, outside, repeated, weaker]
-
-
-def _clip(facts: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Cut boxes to the frame; an annotation none of whose boxes is left is a reject."""
-    boxed = facts.filter(pl.col("boxes").is_not_null())
-    plain = facts.filter(pl.col("boxes").is_null())
-    numbered = boxed.with_row_index("_fact").join(
-        images.select("image_id", "width", "height"), on="image_id", how="left"
-    )
-    corners = numbered.select("_fact", "width", "height", "boxes").explode("boxes").with_columns(
-        pl.col("boxes").list.get(0).clip(lower_bound=0).alias("x1"),
-        pl.col("boxes").list.get(1).clip(lower_bound=0).alias("y1"),
-        pl.min_horizontal(pl.col("boxes").list.get(2), "width").alias("x2"),
-        pl.min_horizontal(pl.col("boxes").list.get(3), "height").alias("y2"),
-    )  # fmt: skip
-    inside = corners.filter((pl.col("x1") < pl.col("x2")) & (pl.col("y1") < pl.col("y2")))
-    cut = (
-        inside.select(
-            "_fact", pl.concat_list("x1", "y1", "x2", "y2").cast(Boxes.inner).alias("box")
+    placed: list[pl.DataFrame] = []
+    rejects: list[pl.DataFrame] = []
+    for table in tables:
+        rows = table.annotations
+        of_image = rows.filter(pl.col("image_id").is_not_null()).drop("study_id")
+        found = of_image.join(
+            numbered.select("image_id", "_image"), on="image_id", how="left", maintain_order="left"
         )
-        .group_by("_fact", maintain_order=True)
-        .agg(pl.col("box").alias("cut"))
-    )
-    kept = numbered.join(cut, on="_fact", how="inner", maintain_order="left").with_columns(
-        pl.col("cut").alias("boxes")
-    )
-    outside = numbered.join(cut, on="_fact", how="anti")
-    rejects = _reject(
-        outside, "image_id", "box-outside-frame", "no part of the box is in the image"
-    )
-    return pl.concat([plain, kept.select(ANNOTATIONS.names())]), rejects
+        lost = found.filter(pl.col("_image").is_null())
+        gone = pl.col("image_id").is_in(dropped["image_id"].to_list())
+        rejects += [
+            _reject(lost.filter(gone), "image_id", "image-rejected", "the image was rejected"),
+            _reject(lost.filter(~gone), "image_id", "unknown-image", "no release gives the image"),
+        ]
+        placed.append(found.filter(pl.col("_image").is_not_null()) if lost.height else found)
+        of_study = rows.filter(pl.col("image_id").is_null()).drop("image_id")
+        spread = of_study.join(
+            frontal.select("image_id", "study_id", "_image"),
+            on="study_id", how="inner", maintain_order="left_right",
+        )  # fmt: skip
+        placed.append(spread.select(*ANNOTATIONS.names(), "_image"))
+        left = of_study.join(frontal.select("study_id").unique(), on="study_id", how="anti")
+        known = left.join(studies, on="study_id", how="semi")
+        unknown = left.join(studies, on="study_id", how="anti")
+        rejects += [
+            _reject(known, "study_id", "no-frontal-image", "the study has no frontal image"),
+            _reject(unknown, "study_id", "unknown-study", "no release gives the study"),
+        ]
+    return placed, [frame for frame in rejects if frame.height]
 
 
-def _unique(facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Each statement of a source once, the human one first; phrases compare without case."""
-    ordered = facts.sort(
-        "image_id", "kind", "name", "source", _STRENGTH, "file", "row", "text", "boxes"
-    )
-    same = ordered.with_row_index("_order").with_columns(
-        pl.col("text").str.to_lowercase().alias("_text"),
-    )
-    kept = same.unique(
-        ["image_id", "kind", "name", "value", "_text", "boxes", "answers", "reader", "source"],
-        keep="first",
-        maintain_order=True,
-    )
-    again = same.join(kept, on="_order", how="anti")
-    rejects = _reject(again, "image_id", "duplicate-annotation", "the source states it already")
-    return kept.drop("_order", "_text"), rejects
+def image_chunks(placed: Sequence[pl.DataFrame], images: int) -> Iterator[pl.DataFrame]:
+    """The placed annotations of a few ten thousand images at a time, in the images' order."""
+    for start in range(0, max(images, 1), _CHUNK):
+        inside = pl.col("_image").is_between(start, start + _CHUNK - 1)
+        yield pl.concat([frame.filter(inside) for frame in placed] or [_none()])
 
 
-def _settle(facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One value for each measurement, grade, label and report section of an image."""
-    single = pl.col("kind").is_in(["measurement", "grade", "label", "report"])
-    ranked = facts.filter(single).sort(
-        "image_id", "kind", "name", _STRENGTH, "source", "file", "row"
+def state_once(facts: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Each statement once, and one value for each measurement, grade, label and report section.
+
+    Exact repetitions by one source are rejects (phrases compare without case), and so is the weaker
+    of two values for one thing: human before silver before pseudo, then by source name, then in the
+    order of the release. Facts that name a ``reader`` stay beside those of other readers.
+    """
+    ordered = facts.with_row_index("_order").sort("origin", "_order")
+    same = ["_image", "kind", "name", "value", "_text", "reader", "source"]
+    marked = ordered.with_columns(pl.col("text").str.to_lowercase().alias("_text"))
+    marked = marked.with_columns((pl.len().over(same) > 1).alias("_twin"))
+    twins = marked.filter(pl.col("_twin"))
+    first = twins.unique([*same, "boxes", "answers"], keep="first", maintain_order=True)
+    again = twins.join(first, on="_order", how="anti")
+    facts = pl.concat([marked.filter(~pl.col("_twin")), first]).drop("_text", "_twin")
+    rejects = [_reject(again, "image_id", "duplicate-annotation", "the source states it already")]
+    one = pl.col("kind").is_in(["measurement", "grade", "label", "report"])
+    thing = ["_image", "kind", "name"]
+    facts = facts.sort("origin", "_order").with_columns(
+        (one & pl.col("reader").is_null() & (pl.len().over(thing) > 1)).alias("_rival")
     )
-    numbered = ranked.with_row_index("_order")
-    first = numbered.unique(["image_id", "kind", "name"], keep="first", maintain_order=True)
-    weaker = numbered.join(first, on="_order", how="anti")
-    rejects = _reject(weaker, "image_id", "superseded", "a stronger source states another value")
-    kept = pl.concat([first.drop("_order"), facts.filter(~single)])
-    return kept.sort("image_id", "kind", "name", "source", "file", "row", "text", "boxes"), rejects
+    rivals = facts.filter(pl.col("_rival"))
+    first = rivals.unique(thing, keep="first", maintain_order=True)
+    weaker = rivals.join(first, on="_order", how="anti")
+    rejects.append(
+        _reject(weaker, "image_id", "superseded", "a stronger source states another value")
+    )
+    kept = pl.concat([facts.filter(~pl.col("_rival")), first])
+    return kept.sort("_image", "kind", "_order").drop("_order", "_rival"), rejects
+
+
+def _none() -> pl.DataFrame:
+    return empty(ANNOTATIONS).with_columns(pl.lit(0, dtype=pl.UInt32).alias("_image"))
 
 
 def _reject(rows: pl.DataFrame, key: str, code: str, message: str) -> pl.DataFrame:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 from imaxray.errors import ImaxrayError
 from imaxray.sources._base import ReleaseFile
@@ -15,6 +19,28 @@ from imaxray.sources._tables import is_inside, relative, release_file, require_r
 
 MAX_MEMBER_BYTES: Final = 16 * 2**20
 """A larger member is rejected unread."""
+
+_PART: Final = 2000  # members of one piece of work
+_ENCRYPTED: Final = 0x1
+_LOCAL: Final = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
+
+T = TypeVar("T")
+Member = tuple[int, str, bytes | None]
+"""1-based number, name, content; content is None where it cannot be read."""
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Where one member lies in a zip."""
+
+    number: int
+    name: str
+    offset: int
+    packed: int
+    size: int
+    crc: int
+    method: int
+    flags: int
 
 
 class Archive:
@@ -51,8 +77,56 @@ class Archive:
         """Path inside the release."""
         return relative(self.path, self._root)
 
-    def members(self) -> Iterator[tuple[int, str, bytes | None]]:
-        """Yield (1-based number, name, content); content is None where it cannot be read.
+    def map(
+        self, function: Callable[[Iterator[Member]], T], pool: Executor | None
+    ) -> tuple[int, list[T]]:
+        """Apply ``function`` to all members, a few thousand at a time, in ``pool`` if there is one.
+
+        Args:
+            function: a function of a module (it travels to another process).
+            pool: processes; the parts do not depend on it.
+
+        Returns:
+            Number of members, and the results in the members' order.
+
+        Raises:
+            ImaxrayError: the zip itself is damaged, or holds no member with the suffix.
+        """
+        if not self.zipped:
+            names = sorted(self.path.rglob(f"*{self._suffix}"))
+            self._require(len(names))
+            work: list[Any] = [
+                [(k + 1, str(names[k])) for k in range(start, min(start + _PART, len(names)))]
+                for start in range(0, len(names), _PART)
+            ]
+            count, task = len(names), cast(Any, _map_files)
+        else:
+            stored = self._stored()
+            count, task = len(stored), _map_stored
+            work = [stored[k : k + _PART] for k in range(0, count, _PART)]
+        if pool is None or len(work) < 2:
+            return count, [task(function, str(self.path), part) for part in work]
+        jobs: list[Future[T]] = [pool.submit(task, function, str(self.path), p) for p in work]
+        return count, [job.result() for job in jobs]
+
+    def _stored(self) -> list[_Stored]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                infos = sorted(
+                    (i for i in archive.infolist() if i.filename.endswith(self._suffix)),
+                    key=lambda i: i.filename,
+                )
+        except zipfile.BadZipFile as error:
+            raise self._damaged() from error
+        self._require(len(infos))
+        return [
+            _Stored(number, i.filename, i.header_offset, i.compress_size, i.file_size, i.CRC,
+                    i.compress_type, i.flag_bits)
+            for number, i in enumerate(infos, start=1)
+        ]  # fmt: skip
+
+    def members(self) -> Iterator[Member]:
+        """Yield every member; content is None where it cannot be read.
 
         Raises:
             ImaxrayError: the zip itself is damaged, or holds no member with the suffix.
@@ -68,20 +142,7 @@ class Archive:
                     None if big else path.read_bytes(),
                 )
             return
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                infos = sorted(
-                    (i for i in archive.infolist() if i.filename.endswith(self._suffix)),
-                    key=lambda i: i.filename,
-                )
-                self._require(len(infos))
-                for number, info in enumerate(infos, start=1):
-                    yield number, info.filename, self._content(archive, info)
-        except zipfile.BadZipFile as error:
-            raise ImaxrayError(
-                f"Expected a readable zip at {self.path}, but it is damaged; compare its checksum "
-                "with the release's SHA256SUMS.txt and download it again."
-            ) from error
+        yield from _read_stored(str(self.path), self._stored())
 
     def release_file(self, rows: int) -> ReleaseFile:
         """Describe the archive; a folder's fingerprint covers names and contents."""
@@ -93,13 +154,11 @@ class Archive:
             digest.update(path.read_bytes())
         return ReleaseFile(self._source, self.file, rows, digest.hexdigest())
 
-    def _content(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | None:
-        if info.file_size > MAX_MEMBER_BYTES or not is_inside(info.filename):
-            return None
-        try:
-            return archive.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
-            return None  # one damaged, encrypted or oddly compressed member
+    def _damaged(self) -> ImaxrayError:
+        return ImaxrayError(
+            f"Expected a readable zip at {self.path}, but it is damaged; compare its checksum "
+            "with the release's SHA256SUMS.txt and download it again."
+        )
 
     def _require(self, count: int) -> None:
         if count == 0:
@@ -107,3 +166,69 @@ class Archive:
                 f"Expected members that end in {self._suffix} in {self.path}, but there is none; "
                 f"check that it is the file of the {self._source} release."
             )
+
+
+def _map_stored(
+    function: Callable[[Iterator[Member]], T], path: str, members: Sequence[_Stored]
+) -> T:
+    return _uncollected(function, _read_stored(path, members))
+
+
+def _map_files(
+    function: Callable[[Iterator[Member]], T], path: str, members: Sequence[tuple[int, str]]
+) -> T:
+    root = Path(path)
+
+    def read() -> Iterator[Member]:
+        for number, name in members:
+            file = Path(name)
+            big = file.stat().st_size > MAX_MEMBER_BYTES
+            yield number, file.relative_to(root).as_posix(), None if big else file.read_bytes()
+
+    return _uncollected(function, read())
+
+
+def _uncollected(function: Callable[[Iterator[Member]], T], members: Iterator[Member]) -> T:
+    """Run without the cycle collector, which walks every parsed object again and again in vain."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return function(members)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _read_stored(path: str, members: Sequence[_Stored]) -> Iterator[Member]:
+    with Path(path).open("rb") as stream:
+        for member in members:
+            yield member.number, member.name, _content(stream, member)
+
+
+def _content(stream: BinaryIO, member: _Stored) -> bytes | None:
+    """Content of one member; None if it is damaged, encrypted, too large or oddly compressed."""
+    if member.size > MAX_MEMBER_BYTES or member.packed > MAX_MEMBER_BYTES:
+        return None
+    if member.flags & _ENCRYPTED or not is_inside(member.name):
+        return None
+    stream.seek(member.offset)
+    head = stream.read(30)
+    if len(head) < 30:
+        return None
+    signature, name, extra = _LOCAL.unpack(head)
+    if signature != b"PK\x03\x04":
+        return None
+    stream.seek(name + extra, 1)
+    packed = stream.read(member.packed)
+    if member.method == zipfile.ZIP_STORED:
+        content = packed
+    elif member.method == zipfile.ZIP_DEFLATED:
+        inflater = zlib.decompressobj(-15)
+        try:
+            content = inflater.decompress(packed, member.size + 1)
+        except zlib.error:
+            return None
+    else:
+        return None
+    sound = len(content) == member.size and zlib.crc32(content) == member.crc
+    return content if sound else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -70,6 +71,14 @@ class Source(ABC):
         Raises:
             ImaxrayError: as :meth:`check`. Bad rows are not errors but rejects with a code.
         """
+
+    def read_with(self, root: Path, pool: Executor | None) -> SourceTables:  # noqa: ARG002
+        """Read as :meth:`read` does, with the help of ``pool``; for sources with large archives.
+
+        The result is the same with any pool and with none. A source that has nothing to share out
+        leaves this as it is.
+        """
+        return self.read(root)
 
     def remarks(self, root: Path) -> list[str]:  # noqa: ARG002 - most sources have none
         """Sentences about how well the release agrees with itself; none by default."""

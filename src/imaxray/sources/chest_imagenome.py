@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
-from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, Boxes, conform
 from imaxray.sources import _mimic
-from imaxray.sources._archives import Archive
+from imaxray.sources._archives import Archive, Member
 from imaxray.sources._base import Source, SourceTables
 from imaxray.sources._tables import (
     check_columns,
     find_file,
-    one_box,
     read_csv,
     read_header,
     reject,
@@ -29,10 +34,10 @@ _SPLITS: Final = ("train", "valid", "test")
 _KINDS: Final = ("anatomicalfinding", "disease", "tubesandlines", "device")
 """Attribute categories that make a phrase worth locating."""
 
-_CORNERS: Final = ("original_x1", "original_y1", "original_x2", "original_y2")
+_DICOM: Final = re.compile(_mimic.DICOM)
+_NO_CODES: Final = np.empty(0, dtype=np.uint32)  # so that no graph at all concatenates too
 
 _Corners = tuple[float, float, float, float]
-_Row = tuple[str, str, str, float, float, float, float, str, int]
 _Reject = tuple[int, str, str, str]
 
 
@@ -67,33 +72,21 @@ class ChestImagenome(Source):
 
     def read(self, root: Path) -> SourceTables:
         """See :meth:`Source.read`."""
+        return self.read_with(root, None)
+
+    def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
+        """See :meth:`Source.read_with`: the scene graphs are parsed in ``pool``."""
         archive = self._archive(root)
         file = archive.file
-        rows: list[_Row] = []
-        bad: list[_Reject] = []
-        present: list[str] = []
-        count = 0
-        for count, name, content in archive.members():
-            graph = _parse(content)
-            if graph is None:
-                bad.append((count, name, "bad-json", "the member is no readable scene graph"))
-                continue
-            before = len(rows)
-            rows += _regions(graph, count, bad)
-            if len(rows) == before:
-                bad.append((count, name, "no-box", "no region of the scene graph has a box"))
-            present.append(str(graph["image_id"]))
-        annotations = _annotations(rows, self.name, file)
-        unknown = annotations.filter(pl.col("image_id").is_null()).unique("row")
-        bad += [
-            (row, "", "bad-id", "image_id is none of MIMIC's") for row in unknown["row"].to_list()
-        ]
+        count, parts = archive.map(_read_graphs, pool)
+        bad = [item for part in parts for item in part.bad]
         rejects = pl.DataFrame(
             [(self.name, file, *item) for item in bad], schema=REJECTS, orient="row"
         )
-        hints, missing, files = self._hints(root, present)
+        dicoms = pl.Series([dicom for part in parts for dicom in part.dicoms], dtype=pl.String)
+        hints, missing, files = self._hints(root, dicoms)
         return SourceTables(
-            annotations=annotations.filter(pl.col("image_id").is_not_null()),
+            annotations=_annotations(parts, dicoms, self.name, file),
             hints=hints,
             rejects=pl.concat([rejects, missing]),
             files=(archive.release_file(count), *files),
@@ -120,9 +113,9 @@ class ChestImagenome(Source):
         return tables
 
     def _hints(
-        self, root: Path, present: list[str]
+        self, root: Path, present: pl.Series
     ) -> tuple[pl.DataFrame, pl.DataFrame, list[Any]]:
-        known = pl.DataFrame({"dicom_id": present}, schema={"dicom_id": pl.String}).select(
+        known = pl.DataFrame({"dicom_id": present}).select(
             _mimic.image_id("dicom_id").alias("image_id")
         )
         hints, rejects, files = [], [], []
@@ -163,6 +156,46 @@ class ChestImagenome(Source):
         return pl.concat(hints), pl.concat(rejects), files
 
 
+@dataclass
+class _Part:
+    """Regions of a few thousand scene graphs, in columns; strings by their number in ``words``."""
+
+    words: list[str] = field(default_factory=list)
+    dicoms: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)  # archive member of each graph
+    counts: list[int] = field(default_factory=list)  # regions of each graph
+    names: Any = field(default_factory=lambda: array("i"))
+    texts: Any = field(default_factory=lambda: array("i"))
+    attribute: Any = field(default_factory=lambda: array("b"))  # 1: a finding, 0: anatomy
+    corners: Any = field(default_factory=lambda: array("d"))  # x1, y1, x2, y2 of each
+    bad: list[_Reject] = field(default_factory=list)
+
+
+def _read_graphs(members: Iterator[Member]) -> _Part:
+    part = _Part()
+    number: dict[str, int] = {}
+    finding: dict[str, str | None] = {}
+    for row, name, content in members:
+        graph = _parse(content)
+        if graph is None:
+            part.bad.append((row, name, "bad-json", "the member is no readable scene graph"))
+            continue
+        image = str(graph["image_id"])
+        if not _DICOM.search(image.lower()):
+            part.bad.append((row, name, "bad-id", "image_id is none of MIMIC's"))
+            continue
+        before = len(part.names)
+        boxes = _anatomy(graph["objects"], image, row, part, number)
+        _attributes(graph.get("attributes"), image, row, part, number, boxes, finding)
+        if len(part.names) == before:
+            part.bad.append((row, name, "no-box", "no region of the scene graph has a box"))
+        part.dicoms.append(image)
+        part.rows.append(row)
+        part.counts.append(len(part.names) - before)
+    part.words = list(number)
+    return part
+
+
 def _parse(content: bytes | None) -> dict[str, Any] | None:
     if content is None:
         return None
@@ -176,74 +209,132 @@ def _parse(content: bytes | None) -> dict[str, Any] | None:
     return graph if good else None
 
 
-def _regions(graph: dict[str, Any], row: int, bad: list[_Reject]) -> Iterator[_Row]:
-    image = str(graph["image_id"])
+def _anatomy(
+    objects: list[Any], image: str, row: int, part: _Part, number: dict[str, int]
+) -> dict[str, _Corners]:
+    """Add every region's own box; return the boxes by region."""
     boxes: dict[str, _Corners] = {}
-    for item in graph["objects"]:
-        region = str(item.get("bbox_name", "")) if isinstance(item, dict) else ""
+    for item in objects:
         try:
-            x1, y1, x2, y2 = (float(item[corner]) for corner in _CORNERS)
-        except (KeyError, TypeError, ValueError):
-            bad.append(
+            region = str(item.get("bbox_name", ""))
+            box = (
+                float(item["original_x1"]),
+                float(item["original_y1"]),
+                float(item["original_x2"]),
+                float(item["original_y2"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            region = str(item.get("bbox_name", "")) if isinstance(item, dict) else ""
+            part.bad.append(
                 (row, f"{image}/{region}", "bad-value", "a region has no original_* corners")
             )
             continue
+        x1, y1, x2, y2 = box
         if region in boxes:
-            bad.append((row, f"{image}/{region}", "duplicate-region", "the region stands twice"))
+            what = (row, f"{image}/{region}", "duplicate-region", "the region stands twice")
+            part.bad.append(what)
         elif not (x1 < x2 and y1 < y2):
-            bad.append((row, f"{image}/{region}", "zero-area-box", "the box has no area"))
+            what = (row, f"{image}/{region}", "zero-area-box", "the box has no area")
+            part.bad.append(what)
         else:
-            boxes[region] = (x1, y1, x2, y2)
-            yield (image, region, region, *boxes[region], "anatomy", row)
-    attributes = graph.get("attributes")
+            boxes[region] = box
+            code = number.setdefault(region, len(number))
+            part.names.append(code)
+            part.texts.append(code)
+            part.attribute.append(0)
+            part.corners.extend(box)
+    return boxes
+
+
+def _attributes(
+    attributes: Any,
+    image: str,
+    row: int,
+    part: _Part,
+    number: dict[str, int],
+    boxes: dict[str, _Corners],
+    finding: dict[str, str | None],
+) -> None:
+    """Add every positive finding with the box of its region."""
     if not isinstance(attributes, list):
-        bad.append((row, image, "missing-attributes", "the scene graph has no attributes list"))
+        what = (row, image, "missing-attributes", "the scene graph has no attributes list")
+        part.bad.append(what)
         return
     seen: set[str] = set()
     for item in attributes:
         region = str(item.get("bbox_name", "")) if isinstance(item, dict) else ""
-        names = _findings(item) if region else []
+        names = _findings(item, finding) if region else {}
         if names and region not in boxes:
-            bad.append((row, f"{image}/{region}", "no-box", "a finding's region has no box"))
+            part.bad.append((row, f"{image}/{region}", "no-box", "a finding's region has no box"))
             continue
         for name in names:
             text = name if region in name else f"{name} in the {region}"
             if text not in seen:  # phrases repeat in the release
                 seen.add(text)
-                yield (image, region, text, *boxes[region], "attribute", row)
+                part.names.append(number.setdefault(region, len(number)))
+                part.texts.append(number.setdefault(text, len(number)))
+                part.attribute.append(1)
+                part.corners.extend(boxes[region])
 
 
-def _findings(item: dict[str, Any]) -> list[str]:
-    """Names of the positive finding attributes of one region, each once, in order."""
+def _findings(item: dict[str, Any], known: dict[str, str | None]) -> dict[str, None]:
+    """Names of the positive finding attributes of one region, each once, in order.
+
+    ``known`` remembers what each attribute string says: a few hundred make up the release.
+    """
     names: dict[str, None] = {}
     lines = item.get("attributes")
     for line in lines if isinstance(lines, list) else []:
         for attribute in line if isinstance(line, list) else []:
-            parts = str(attribute).split("|")
-            if len(parts) == 3 and parts[0] in _KINDS and parts[1] == "yes":
-                names[parts[2]] = None
-    return list(names)
+            text = attribute if isinstance(attribute, str) else str(attribute)
+            if text not in known:
+                parts = text.split("|")
+                positive = len(parts) == 3 and parts[0] in _KINDS and parts[1] == "yes"
+                known[text] = parts[2] if positive else None
+            name = known[text]
+            if name is not None:
+                names[name] = None
+    return names
 
 
-def _annotations(rows: list[_Row], source: str, file: str) -> pl.DataFrame:
-    names = ("dicom_id", "name", "text", "x1", "y1", "x2", "y2", "quality", "row")
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    types: list[Any] = [pl.String] * 3 + [pl.Float64] * 4 + [pl.String, pl.Int64]
+def _annotations(parts: Sequence[_Part], dicoms: pl.Series, source: str, file: str) -> pl.DataFrame:
+    words: dict[str, int] = {}
+    names, texts = [], []
+    for part in parts:
+        code = np.array([words.setdefault(w, len(words)) for w in part.words], dtype=np.uint32)
+        names.append(code[np.asarray(part.names)])
+        texts.append(code[np.asarray(part.texts)])
+    counts = np.array([count for part in parts for count in part.counts], dtype=np.int64)
+    graph = np.repeat(np.arange(len(counts)), counts)
+    rows = np.array([row for part in parts for row in part.rows], dtype=np.int64)
+    corners = np.concatenate([np.asarray(part.corners) for part in parts] or [np.empty(0)])
+    found = np.concatenate([np.asarray(part.attribute) for part in parts] or [np.empty(0)])
+    ids = pl.DataFrame({"dicom_id": dicoms}).select(_mimic.image_id("dicom_id")).to_series()
+    word = pl.Series(list(words), dtype=pl.String)
     frame = pl.DataFrame(
-        [pl.Series(n, c, t) for n, c, t in zip(names, columns, types, strict=True)]
+        {
+            "image_id": ids.gather(graph),
+            "name": word.cast(pl.Categorical()).gather(np.concatenate([*names, _NO_CODES])),
+            "text": word.gather(np.concatenate([*texts, _NO_CODES])),
+            "boxes": _single_boxes(corners),
+            "quality": pl.Series(["anatomy", "attribute"], dtype=pl.Categorical()).gather(
+                found.astype(np.uint32)
+            ),
+            "row": rows[graph],
+        }
     )
     return conform(
-        frame.select(
-            _mimic.image_id("dicom_id").alias("image_id"),
-            pl.lit("region").alias("kind"),
-            "name",
-            "text",
-            one_box("x1", "y1", "x2", "y2").alias("boxes"),
-            pl.lit("silver").alias("origin"),
-            "quality",
-            pl.lit(source).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+        frame.with_columns(
+            pl.lit("region", dtype=SOURCE_ANNOTATIONS["kind"]).alias("kind"),
+            pl.lit("silver", dtype=SOURCE_ANNOTATIONS["origin"]).alias("origin"),
+            pl.lit(source, dtype=pl.Categorical()).alias("source"),
+            pl.lit(file, dtype=pl.Categorical()).alias("file"),
         ),
         SOURCE_ANNOTATIONS,
     )
+
+
+def _single_boxes(corners: NDArray[np.float64]) -> pl.Series:
+    """Corners, four a row, as lists with one box."""
+    flat = pl.Series(np.ascontiguousarray(corners), dtype=pl.Float64)
+    return flat.reshape((-1, 1, 4)).cast(Boxes)

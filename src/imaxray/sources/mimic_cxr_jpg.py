@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from imaxray.schema import CHEXPERT, IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.schema import CHEXPERT, IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources import _mimic
 from imaxray.sources._base import Source, SourceTables
 from imaxray.sources._tables import (
@@ -253,8 +253,9 @@ def _settle(labels: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .when(pl.col("other") == pl.col("value"))
         .then(pl.lit("agreed"))
         .otherwise(pl.lit("disputed"))
+        .alias("quality")
     )
-    first = both.with_columns(quality.alias("quality")).drop("other")
+    first = both.with_columns(quality.cast(SOURCE_ANNOTATIONS["quality"])).drop("other")
     only_negbio = negbio.join(chexpert, on=key, how="anti", maintain_order="left")
     kept = pl.concat([human, first, only_negbio])
     standing = kept.select("file", "row").unique()
@@ -275,4 +276,4 @@ def _settle(labels: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         "source", "file", "row", pl.col("study_id").alias("key"),
         pl.lit("superseded").alias("code"), "message",
     )  # fmt: skip
-    return kept, rejects
+    return kept, conform(rejects, REJECTS)

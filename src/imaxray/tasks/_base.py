@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
 from imaxray.boxes import Box
 from imaxray.metrics import Metric
 from imaxray.schema import ENTRIES, Boxes, TaskName, conform
+from imaxray.stable import Hashes, digest, digests, hexadecimal, mixed
 
 _FENCE: Final = re.compile(r"^```\w*\n?(.*?)\n?```$", re.DOTALL)
 _LEAD: Final = re.compile(r"^(?:the )?answer(?: is)?(?:\s*:\s*|\s+)", re.IGNORECASE)
@@ -26,7 +28,7 @@ DRAFTS: Final = pl.Schema(
     {
         "image_id": pl.String,
         "subtask": pl.String,  # picks the family of templates, e.g. ctr
-        "subject": pl.String,  # what makes the entry unique within image, task and subtask
+        "subject": pl.UInt64,  # hash of what makes the entry unique within image, task and subtask
         "fill": pl.String,  # text put where the template says {}; null where it has no {}
         "target": pl.String,
         "boxes": Boxes,
@@ -100,35 +102,48 @@ class Task(ABC):
         Train entries draw their prompt template by a hash of the entry id; validation and test
         always use the first one.
         """
-        drafts = self.drafts(annotations)
-        placed = drafts.join(
+        placed = self.drafts(annotations).join(
             images.select("image_id", "patient_id", "split"),
             on="image_id",
             how="inner",
             maintain_order="left",
         )
-        ids, prompts, templates = [], [], []
-        rows = placed.select("image_id", "subtask", "subject", "fill", "split").iter_rows()
-        for image_id, subtask, subject, fill, split in rows:
-            key = f"{image_id}\x1f{self.name}\x1f{subtask}\x1f{subject}"
-            digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-            choices = self.templates[subtask]
-            number = int(digest[:8], 16) % len(choices) if split == "train" else 0
-            ids.append(f"{self.name}-{digest}")
-            prompt = choices[number]
-            # str.replace, not str.format: phrases may hold braces
-            prompts.append(prompt if fill is None else prompt.replace("{}", fill))
-            templates.append(f"{self.name}.{subtask}.{number}")
-        columns = {"entry_id": ids, "prompt": prompts, "template": templates}
-        frame = placed.drop("subtask", "subject", "fill").with_columns(
-            pl.lit(self.name).alias("task"),
-            *(pl.Series(name, values, dtype=pl.String) for name, values in columns.items()),
+        keys = mixed(
+            digests(placed["image_id"]), digest(self.name), digests(placed["subtask"]),
+            placed["subject"].to_numpy(),
+        )  # fmt: skip
+        train = (placed["split"] == "train").fill_null(False).to_numpy()
+        number = self._template_numbers(placed["subtask"], keys, train)
+        chosen = placed.with_columns(
+            pl.concat_str(pl.lit(f"{self.name}-"), hexadecimal(keys)).alias("entry_id"),
+            pl.concat_str(pl.lit(f"{self.name}."), "subtask", pl.lit("."), pl.Series(number)).alias(
+                "template"
+            ),
         )
+        wording = {
+            f"{self.name}.{subtask}.{k}": text
+            for subtask, texts in self.templates.items()
+            for k, text in enumerate(texts)
+        }
+        prompt = pl.col("template").replace_strict(wording, return_dtype=pl.String)
+        # literal: phrases may hold braces and dollars
+        filled = prompt.str.replace("{}", pl.col("fill"), literal=True)
+        frame = chosen.with_columns(
+            pl.lit(self.name).alias("task"), pl.coalesce(filled, prompt).alias("prompt")
+        ).drop("subtask", "subject", "fill")
         return (
             conform(frame, ENTRIES)
             .unique("entry_id", keep="first", maintain_order=True)
             .sort("entry_id")
         )
+
+    def _template_numbers(
+        self, subtasks: pl.Series, keys: Hashes, train: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        counts = {subtask: len(texts) for subtask, texts in self.templates.items()}
+        choices = subtasks.replace_strict(counts, return_dtype=pl.UInt64).to_numpy()
+        drawn = (keys >> np.uint64(32)) % np.maximum(choices, np.uint64(1))
+        return np.where(train, drawn, 0).astype(np.int64)
 
 
 def subtask_of(template: str) -> str:
@@ -146,13 +161,56 @@ def json_series(answers: Iterable[Any]) -> pl.Series:
     return pl.Series("answer", [to_json(answer) for answer in answers], dtype=pl.String)
 
 
-def provenance() -> tuple[pl.Expr, pl.Expr]:
-    """``sources`` and ``quality`` of a group of annotations: distinct values, sorted."""
-    quality = pl.col("origin") + pl.lit("/") + pl.col("quality").fill_null("-")
-    return (
-        pl.col("source").unique().sort().alias("sources"),
-        quality.unique().sort().str.join("+").alias("quality"),
+def one_each(
+    frame: pl.DataFrame, keys: Sequence[str], alone: Sequence[pl.Expr], together: Sequence[pl.Expr]
+) -> pl.DataFrame:
+    """One row a group of equal ``keys``, with its provenance.
+
+    Most groups of a catalog have one row; those take the plain expressions ``alone`` instead of
+    the aggregations ``together``, which say the same of several rows and cost far more.
+    """
+    counted = frame.with_columns(pl.len().over(list(keys)).alias("_rows"))
+    single = counted.filter(pl.col("_rows") == 1).select(
+        *keys,
+        *alone,
+        pl.concat_list(pl.col("source").cast(pl.String)).alias("sources"),
+        _PROVENANCE.alias("quality"),
     )
+    several = (
+        counted.filter(pl.col("_rows") > 1)
+        .group_by(list(keys), maintain_order=True)
+        .agg(
+            *together,
+            pl.col("source").cast(pl.String).unique().sort().alias("sources"),
+            _PROVENANCE.unique().sort().str.join("+").alias("quality"),
+        )
+    )
+    return pl.concat([single, several])
+
+
+def text_subject(texts: pl.Series) -> pl.Series:
+    """Texts as subjects of drafts."""
+    return pl.Series("subject", digests(texts), dtype=pl.UInt64)
+
+
+def box_subject(boxes: pl.Series) -> pl.Series:
+    """Lists of exactly one box as subjects of drafts, to a hundredth of a pixel."""
+    corners = boxes.list.first()
+    parts = [
+        (corners.list.get(k) * 100).round().cast(pl.Int64).to_numpy().astype(np.uint64)
+        for k in range(4)
+    ]
+    return pl.Series("subject", mixed(*parts), dtype=pl.UInt64)
+
+
+NO_SUBJECT: Final = pl.lit(0, dtype=pl.UInt64).alias("subject")
+"""For tasks with one entry an image and subtask."""
+
+_PROVENANCE: Final = pl.concat_str(
+    pl.col("origin").cast(pl.String),
+    pl.lit("/"),
+    pl.col("quality").cast(pl.String).fill_null("-"),
+)
 
 
 def strip_wrapping(text: str) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import invalid_rate, mean_absolute_error, within
 from imaxray.schema import Boxes
-from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
+from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, strip_wrapping
 
 _NUMBER: Final = re.compile(r"(?<![\d.-])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
 
@@ -45,18 +45,15 @@ class Calculation(Task):
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`."""
-        frame = (
-            annotations.filter(
-                pl.col("kind") == "measurement", pl.col("name").is_in(["ctr", "cpar"])
-            )
-            .sort("image_id", "name", "origin", "source", "row")
-            .group_by("image_id", "name", maintain_order=True)
-            .agg(pl.col("value").first(), *provenance())
-        )
+        facts = annotations.filter(
+            pl.col("kind") == "measurement", pl.col("name").is_in(["ctr", "cpar"])
+        ).sort("origin", maintain_order=True)
+        value = pl.col("value")
+        frame = one_each(facts, ["image_id", "name"], [value], [value.first()])
         return frame.select(
             "image_id",
-            pl.col("name").alias("subtask"),
-            pl.lit("").alias("subject"),
+            pl.col("name").cast(pl.String).alias("subtask"),
+            NO_SUBJECT,
             pl.lit(None, dtype=pl.String).alias("fill"),
             pl.Series("target", [_stated(value) for value in frame["value"]], dtype=pl.String),
             pl.lit([], dtype=Boxes).alias("boxes"),

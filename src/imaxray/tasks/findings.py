@@ -17,7 +17,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
-from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
+from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, strip_wrapping
 
 _NONE: Final = "No Finding"
 _LABELS: Final = {label.lower(): label for label in FINDINGS}
@@ -73,11 +73,15 @@ class Findings(Task):
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`."""
-        frame = (
-            annotations.filter(pl.col("kind") == "label", pl.col("name").is_in(FINDINGS))
-            .sort("image_id", "name", "origin", "source", "row")
-            .group_by("image_id", maintain_order=True)
-            .agg("name", pl.col("value").cast(pl.Int64), *provenance())
+        facts = annotations.filter(pl.col("kind") == "label", pl.col("name").is_in(FINDINGS)).sort(
+            "origin", maintain_order=True
+        )
+        name, value = pl.col("name").cast(pl.String), pl.col("value").cast(pl.Int64)
+        frame = one_each(
+            facts,
+            ["image_id"],
+            [pl.concat_list(name).alias("name"), pl.concat_list(value).alias("value")],
+            [name, value],
         )
         answers = []
         for names, values in frame.select("name", "value").iter_rows():
@@ -89,7 +93,7 @@ class Findings(Task):
         return frame.select(
             "image_id",
             pl.lit("list").alias("subtask"),
-            pl.lit("").alias("subject"),
+            NO_SUBJECT,
             pl.lit(None, dtype=pl.String).alias("fill"),
             pl.Series("target", targets, dtype=pl.String),
             pl.lit([], dtype=Boxes).alias("boxes"),

@@ -14,7 +14,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import grade_metrics, invalid_rate
 from imaxray.schema import EDEMA_GRADES, Boxes
-from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
+from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, strip_wrapping
 
 _GRADE: Final = re.compile(r"^grade\s*:?\s*")
 
@@ -34,17 +34,16 @@ class Grading(Task):
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`."""
-        frame = (
-            annotations.filter(pl.col("kind") == "grade", pl.col("name") == "edema")
-            .sort("image_id", "origin", "source", "row")
-            .group_by("image_id", maintain_order=True)
-            .agg(pl.col("value").first().cast(pl.Int64), *provenance())
+        facts = annotations.filter(pl.col("kind") == "grade", pl.col("name") == "edema").sort(
+            "origin", maintain_order=True
         )
+        value = pl.col("value").cast(pl.Int64)
+        frame = one_each(facts, ["image_id"], [value], [value.first()])
         names = [EDEMA_GRADES[grade] for grade in frame["value"]]
         return frame.select(
             "image_id",
             pl.lit("edema").alias("subtask"),
-            pl.lit("").alias("subject"),
+            NO_SUBJECT,
             pl.lit(None, dtype=pl.String).alias("fill"),
             pl.Series("target", names, dtype=pl.String),
             pl.lit([], dtype=Boxes).alias("boxes"),

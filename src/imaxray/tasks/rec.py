@@ -13,7 +13,8 @@ import polars as pl
 
 from imaxray.boxes import PLACEHOLDER, Box
 from imaxray.metrics import accuracy_at, invalid_rate, mean_iou
-from imaxray.tasks._base import Task, json_series, provenance
+from imaxray.schema import Boxes
+from imaxray.tasks._base import Task, json_series, one_each, text_subject
 
 
 class Rec(Task):
@@ -31,34 +32,29 @@ class Rec(Task):
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`. Rows of one release with the same phrase are one entry."""
-        frame = (
-            annotations.filter(
-                pl.col("kind") == "region",
-                pl.col("text").is_not_null(),
-                pl.col("boxes").list.len() > 0,
-            )
-            .with_columns(pl.col("text").str.to_lowercase().alias("phrase"))
-            .sort("image_id", "phrase", "origin", "source", "file", "row")
-        )
-        # the same phrase in two releases: the human one stands
-        best = frame.unique(["image_id", "phrase"], keep="first", maintain_order=True)
-        frame = (
-            frame.join(best, on=["image_id", "phrase", "source"], how="semi", maintain_order="left")
-            .explode("boxes")
-            .unique(["image_id", "phrase", "boxes"], keep="first", maintain_order=True)
-            .sort("image_id", "phrase", "boxes")
-            .group_by("image_id", "phrase", maintain_order=True)
-            .agg("boxes", *provenance())
-        )
-        boxes = frame["boxes"].to_list()
+        facts = annotations.filter(
+            pl.col("kind") == "region",
+            pl.col("text").is_not_null(),
+            pl.col("boxes").list.len() > 0,
+        ).with_columns(pl.col("text").str.to_lowercase().alias("phrase"))
+        keys = ["image_id", "phrase"]
+        facts = facts.sort("origin", maintain_order=True)
+        # the same phrase in two releases: the stronger one stands
+        facts = facts.filter(pl.col("source") == pl.col("source").first().over(keys))
+        boxes = pl.col("boxes")
+        frame = one_each(facts, keys, [boxes], [boxes.list.explode().alias("boxes")])
+        frame = frame.with_columns(_each_once(frame["boxes"]))
         return frame.select(
             "image_id",
             pl.lit("phrase").alias("subtask"),
-            pl.col("phrase").alias("subject"),
+            text_subject(frame["phrase"]),
             pl.col("phrase").alias("fill"),
-            pl.Series("target", [" ".join([PLACEHOLDER] * len(b)) for b in boxes], dtype=pl.String),
+            pl.lit(PLACEHOLDER)
+            .repeat_by(pl.col("boxes").list.len())
+            .list.join(" ")
+            .alias("target"),
             "boxes",
-            json_series(boxes),
+            json_series(frame["boxes"].to_list()),
             "sources",
             "quality",
         )
@@ -75,3 +71,15 @@ class Rec(Task):
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
         """The box of median corners."""
         return ([np.median([gold[0] for gold in golds], axis=0).tolist()],)
+
+
+def _each_once(boxes: pl.Series) -> pl.Series:
+    """Boxes of each phrase sorted, without repetitions."""
+    several = boxes.list.len() > 1
+    if not several.any():
+        return boxes
+    settled = [
+        sorted(map(list, set(map(tuple, row)))) if more else row
+        for row, more in zip(boxes.to_list(), several, strict=True)
+    ]
+    return pl.Series("boxes", settled, dtype=Boxes)

@@ -18,7 +18,7 @@ from imaxray.metrics import (
     rouge_l,
     token_f1,
 )
-from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
+from imaxray.tasks._base import Task, box_subject, json_series, one_each, strip_wrapping
 
 
 class Reg(Task):
@@ -41,25 +41,29 @@ class Reg(Task):
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`. One entry a box; findings name it before anatomy does."""
-        frame = (
-            annotations.filter(
-                pl.col("kind") == "region",
-                pl.col("text").is_not_null(),
-                pl.col("boxes").list.len() == 1,
-            )
-            .with_columns(pl.col("text").str.to_lowercase().alias("phrase"))
-            .with_columns((pl.col("phrase") == pl.col("name").str.to_lowercase()).alias("anatomy"))
-            .sort("image_id", "origin", "anatomy", "phrase", "source", "row")
-            .group_by("image_id", "boxes", maintain_order=True)
-            .agg(pl.col("phrase").unique(maintain_order=True), *provenance())
+        facts = annotations.filter(
+            pl.col("kind") == "region",
+            pl.col("text").is_not_null(),
+            pl.col("boxes").list.len() == 1,
+        ).with_columns(pl.col("text").str.to_lowercase().alias("phrase"))
+        anatomy = pl.col("phrase") == pl.col("name").cast(pl.String).str.to_lowercase()
+        corner = pl.col("boxes").list.first().list
+        corners = [f"_{k}" for k in range(4)]
+        facts = facts.with_columns(
+            anatomy.alias("anatomy"), *(corner.get(k).alias(c) for k, c in enumerate(corners))
         )
-        subjects = [
-            ",".join(f"{value:.2f}" for value in boxes[0]) for boxes in frame["boxes"].to_list()
-        ]
+        phrase, boxes = pl.col("phrase"), pl.col("boxes")
+        order = ["origin", "anatomy", "phrase"]
+        frame = one_each(
+            facts,
+            ["image_id", *corners],
+            [pl.concat_list(phrase).alias("phrase"), boxes],
+            [phrase.sort_by(order).unique(maintain_order=True), boxes.first()],
+        )
         return frame.select(
             "image_id",
             pl.lit("phrase").alias("subtask"),
-            pl.Series("subject", subjects, dtype=pl.String),
+            box_subject(frame["boxes"]),
             pl.lit(None, dtype=pl.String).alias("fill"),
             pl.col("phrase").list.first().alias("target"),
             "boxes",

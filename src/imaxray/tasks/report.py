@@ -15,7 +15,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import corpus_bleu, invalid_rate, mean_metric, rouge_l
 from imaxray.schema import Boxes
-from imaxray.tasks._base import Task, json_series, provenance, subtask_of
+from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, subtask_of
 
 _SECTIONS: Final = ("findings", "impression")
 # capitals anywhere, or any case at the start of a line: "other findings: none" is not a head
@@ -55,14 +55,15 @@ class Report(Task):
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`."""
-        frame = (
-            annotations.filter(pl.col("kind") == "report", pl.col("name").is_in(_SECTIONS))
-            .sort("image_id", "origin", "source", "row")
-            .group_by("image_id", maintain_order=True)
-            .agg(
-                *(pl.col("text").filter(pl.col("name") == s).first().alias(s) for s in _SECTIONS),
-                *provenance(),
-            )
+        facts = annotations.filter(
+            pl.col("kind") == "report", pl.col("name").is_in(_SECTIONS)
+        ).sort("origin", maintain_order=True)
+        text, name = pl.col("text"), pl.col("name")
+        frame = one_each(
+            facts,
+            ["image_id"],
+            [pl.when(name == s).then(text).alias(s) for s in _SECTIONS],
+            [text.filter(name == s).first().alias(s) for s in _SECTIONS],
         )
         answers = [
             {name: text for name, text in zip(_SECTIONS, row, strict=True) if text is not None}
@@ -76,7 +77,7 @@ class Report(Task):
         return frame.select(
             "image_id",
             pl.Series("subtask", subtasks, dtype=pl.String),
-            pl.lit("").alias("subject"),
+            NO_SUBJECT,
             pl.lit(None, dtype=pl.String).alias("fill"),
             pl.Series("target", targets, dtype=pl.String),
             pl.lit([], dtype=Boxes).alias("boxes"),

@@ -23,7 +23,7 @@ from imaxray.metrics import (
     token_recall,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks._base import Task, json_series, provenance, strip_wrapping
+from imaxray.tasks._base import Task, json_series, one_each, strip_wrapping, text_subject
 
 _NONE: Final = "none"
 _YES_NO: Final = re.compile(r"\b(yes|no)\b")
@@ -79,11 +79,12 @@ class Vqa(Task):
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`. A question asked twice about an image is one entry."""
-        frame = (
-            annotations.filter(pl.col("kind") == "qa", pl.col("text").is_not_null())
-            .sort("image_id", "text", "origin", "source", "file", "row")
-            .group_by("image_id", "text", maintain_order=True)
-            .agg(pl.col("answers").first(), pl.col("value").first(), *provenance())
+        facts = annotations.filter(pl.col("kind") == "qa", pl.col("text").is_not_null()).sort(
+            "origin", maintain_order=True
+        )
+        given, value = pl.col("answers"), pl.col("value")
+        frame = one_each(
+            facts, ["image_id", "text"], [given, value], [given.first(), value.first()]
         )
         answers = [
             {"closed": value == 1.0, "answers": list(texts or [])}
@@ -93,7 +94,7 @@ class Vqa(Task):
             "image_id",
             pl.when(pl.col("value") == 1.0).then(pl.lit("closed")).otherwise(pl.lit("open"))
             .alias("subtask"),
-            pl.col("text").alias("subject"),
+            text_subject(frame["text"]),
             pl.col("text").alias("fill"),
             pl.Series("target", [gold_text(answer) for answer in answers], dtype=pl.String),
             pl.lit([], dtype=Boxes).alias("boxes"),

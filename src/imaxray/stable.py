@@ -1,0 +1,75 @@
+"""Hashes that are the same on every machine and in every version: all hidden chance in one place.
+
+What other projects draw with a seeded generator is drawn here by hashing what it is drawn for, so
+that a choice does not depend on the order of rows, on the number of workers or on what else is in
+the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND: Final = np.uint64(0x94D049BB133111EB)
+
+
+def digest(text: str) -> int:
+    """64-bit BLAKE2b of one text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def digests(texts: pl.Series) -> Hashes:
+    """:func:`digest` of every text of a column, shape ``(n,)``; null counts as the empty text.
+
+    Each distinct text is hashed once, so a column of few values costs no more than a look-up.
+    """
+    column = texts.cast(pl.String).fill_null("")
+    different = column.unique()
+    if different.len() * 2 > column.len():
+        return np.fromiter((digest(t) for t in column), dtype=np.uint64, count=column.len())
+    table = pl.DataFrame(
+        {"text": different, "hash": [digest(t) for t in different]},
+        schema={"text": pl.String, "hash": pl.UInt64},
+    )
+    found = pl.DataFrame({"text": column}).join(table, on="text", how="left", maintain_order="left")
+    return found["hash"].to_numpy()
+
+
+def mixed(first: Hashes, *others: Hashes | int) -> Hashes:
+    """One hash of several, element by element (SplitMix64's finaliser over a running sum)."""
+    result = _scramble(first)
+    for other in others:
+        number = np.uint64(other % 2**64) if isinstance(other, int) else other
+        with np.errstate(over="ignore"):
+            result = _scramble(result + number * np.uint64(3))
+    return result
+
+
+def hexadecimal(hashes: Hashes) -> pl.Series:
+    """Hashes as 16 hex digits each."""
+    raw = hashes.astype(">u8").tobytes()
+    return pl.Series(
+        [raw[k : k + 8] for k in range(0, len(raw), 8)], dtype=pl.Binary
+    ).bin.encode("hex")  # fmt: skip
+
+
+def from_hexadecimal(texts: pl.Series) -> Hashes:
+    """The hashes that :func:`hexadecimal` wrote; texts may have something before the 16 digits."""
+    digits = texts.str.tail(16).str.decode("hex").to_list()
+    return np.frombuffer(b"".join(digits), dtype=">u8").astype(np.uint64)
+
+
+def _scramble(hashes: Hashes) -> Hashes:
+    with np.errstate(over="ignore"):
+        z = hashes + _GOLDEN
+        z = (z ^ (z >> np.uint64(30))) * _FIRST
+        z = (z ^ (z >> np.uint64(27))) * _SECOND
+        return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
