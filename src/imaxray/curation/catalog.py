@@ -16,7 +16,7 @@ from imaxray.curation.account import close_account
 from imaxray.curation.join import join_annotations, join_images
 from imaxray.curation.splits import SplitConfig, assign_splits
 from imaxray.curation.tables import Tables
-from imaxray.curation.verify import verify_images
+from imaxray.curation.verify import Verify, verify_images
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
@@ -29,7 +29,7 @@ def build_catalog(
     *,
     seed: int = 0,
     splits: SplitConfig | None = None,
-    verify: bool = True,
+    verify: bool | Verify = True,
     workers: int = 1,
 ) -> Tables:
     """Read ``releases`` (source name → folder) and join them per image.
@@ -40,8 +40,9 @@ def build_catalog(
         releases: folders as downloaded.
         seed: places patients whom no release assigns.
         splits: shares for those patients.
-        verify: decode every image; otherwise only look whether it exists.
-        workers: processes that decode.
+        verify: ``decode`` every image (``True``), look only whether it ``exists`` (``False``), or
+            believe the tables (``none``).
+        workers: processes that read archives and decode.
 
     Raises:
         ImaxrayError: no release, an unknown source, or a release that fails its check.
@@ -50,6 +51,7 @@ def build_catalog(
         raise ImaxrayError(
             "Expected at least one release, but got none; name a source and its path."
         )
+    how: Verify = verify if isinstance(verify, str) else "decode" if verify else "exists"
     sources = {name: get_source(name) for name in sorted(releases)}
     for name, source in sources.items():
         source.check(releases[name])  # all headers before anything slow
@@ -68,7 +70,7 @@ def build_catalog(
     images, rejects = join_images(read)
     rejects += [tables.rejects for tables in read]
     lap("join images")
-    good, bad = verify_images(images, releases, decode=verify, workers=workers)
+    good, bad = verify_images(images, releases, how=how, workers=workers)
     dropped = images.join(good, on="image_id", how="anti")
     rejects.append(bad)
     lap("verify images")

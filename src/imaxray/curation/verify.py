@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -23,20 +24,34 @@ _MESSAGES = {
     "size-mismatch": "the image has another size than its table says",
 }
 
+Verify = Literal["decode", "exists", "none"]
+"""Decode every image whole; only look whether it exists; or believe the tables."""
+
 _Job = tuple[str, int, int]
 
 
 def verify_images(
-    images: pl.DataFrame, roots: Mapping[str, Path], *, decode: bool, workers: int
+    images: pl.DataFrame, roots: Mapping[str, Path], *, how: Verify, workers: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the images that are good, and rejects for the others.
 
     Args:
         images: schema IMAGES.
         roots: release folder of each source.
-        decode: decode every image whole and compare sizes; otherwise only look whether it exists.
+        how: ``decode`` every image whole and compare sizes, look only whether it ``exists``, or
+            believe the tables (``none``), for releases whose images are not at hand yet. A path
+            that leaves its release is refused in any case.
         workers: processes; the result does not depend on it.
     """
+    if how == "none":
+        outside = [not is_inside(path) for path in images["path"]]
+        marked = images.with_columns(
+            pl.when(pl.Series(outside, dtype=pl.Boolean))
+            .then(pl.lit("path-outside-release"))
+            .alias("code")
+        )
+        return _parted(marked)
+    decode = how == "decode"
     codes: list[str | None] = []
     jobs = images.select("source", "path", "width", "height").rows()
     work = [(str(roots[source] / path) if is_inside(path) else "", width, height)
@@ -47,7 +62,10 @@ def verify_images(
         for result in _mapped(chunks, decode, workers):
             codes += result
             bar.advance(len(result))
-    marked = images.with_columns(pl.Series("code", codes, dtype=pl.String))
+    return _parted(images.with_columns(pl.Series("code", codes, dtype=pl.String)))
+
+
+def _parted(marked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     bad = marked.filter(pl.col("code").is_not_null())
     rejects = bad.select(
         "source",

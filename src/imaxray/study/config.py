@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imaxray.curation import DmaxConfig, ImaxConfig, SplitConfig
+from imaxray.curation.verify import Verify
 from imaxray.errors import ImaxrayError
 from imaxray.models.phantom import PhantomConfig
 from imaxray.training import TrainingConfig
@@ -49,7 +50,9 @@ class StudyConfig(BaseModel):
     releases: dict[str, str] = Field(
         default_factory=dict, description="source name → folder inside root; with phantom: all"
     )
-    verify: bool = True
+    verify: bool | Verify = Field(
+        True, description="decode (true), exists (false), or none: believe the tables"
+    )
     workers: int = Field(2, ge=1)
     splits: SplitConfig = SplitConfig()
     imax: ImaxConfig = ImaxConfig()
