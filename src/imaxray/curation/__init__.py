@@ -4,7 +4,8 @@ from imaxray.curation.catalog import build_catalog
 from imaxray.curation.dataset import Dataset, open_dataset, write_dataset
 from imaxray.curation.density import Density, density
 from imaxray.curation.dmax import DmaxConfig, MatchReport, match_dmax
-from imaxray.curation.imax import ImaxConfig, select_imax
+from imaxray.curation.entries import EntriesConfig
+from imaxray.curation.imax import ImaxConfig, SelectionReport, report_imax, select_imax
 from imaxray.curation.splits import SplitConfig
 from imaxray.curation.tables import Tables
 
@@ -12,14 +13,17 @@ __all__ = [
     "Dataset",
     "Density",
     "DmaxConfig",
+    "EntriesConfig",
     "ImaxConfig",
     "MatchReport",
+    "SelectionReport",
     "SplitConfig",
     "Tables",
     "build_catalog",
     "density",
     "match_dmax",
     "open_dataset",
+    "report_imax",
     "select_imax",
     "write_dataset",
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from imaxray.curation.account import close_account
+from imaxray.curation.entries import EntriesConfig, catalog_entries
 from imaxray.curation.join import join_annotations, join_images
 from imaxray.curation.splits import SplitConfig, assign_splits
 from imaxray.curation.tables import Tables
@@ -21,7 +22,6 @@ from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources import Source, SourceTables, get_source
-from imaxray.tasks import make_entries
 
 
 def build_catalog(
@@ -29,17 +29,20 @@ def build_catalog(
     *,
     seed: int = 0,
     splits: SplitConfig | None = None,
+    entries: EntriesConfig | None = None,
     verify: bool | Verify = True,
     workers: int = 1,
 ) -> Tables:
     """Read ``releases`` (source name → folder) and join them per image.
 
-    The result depends on the releases' content, ``seed`` and ``splits`` only.
+    The result depends on the releases' content, ``seed``, ``splits`` and ``entries``
+    only.
 
     Args:
         releases: folders as downloaded.
         seed: places patients whom no release assigns.
         splits: shares for those patients.
+        entries: which facts become entries; default: all.
         verify: ``decode`` every image (``True``), look only whether it ``exists`` (``False``), or
             believe the tables (``none``).
         workers: processes that read archives and decode.
@@ -88,12 +91,12 @@ def build_catalog(
     all_rejects = _sorted(pl.concat(rejects))
     account = close_account(files, [good, annotations, used], [all_rejects])
     lap("close account")
-    entries = make_entries(annotations, good)
+    made = catalog_entries(annotations, good, entries or EntriesConfig())
     lap("make entries")
     return Tables(
         images=good,
         annotations=annotations,
-        entries=entries,
+        entries=made,
         rejects=all_rejects,
         account=account,
         files=files,
@@ -132,7 +135,7 @@ def _read(
 
         if pool is None:
             return [one(name) for name in sources]
-        with ThreadPoolExecutor(4) as threads:
+        with ThreadPoolExecutor(len(sources)) as threads:
             return list(threads.map(one, sources))
 
 

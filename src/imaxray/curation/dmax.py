@@ -77,8 +77,11 @@ def match_dmax(
     wanted = with_strata(imax.split("train"))
     if wanted.is_empty():
         raise ImaxrayError("Expected train entries in IMAX, but there are none; select it again.")
-    pool = with_strata(catalog.split("train")).join(
-        wanted.select("stratum").unique(), on="stratum", how="semi"
+    needed = wanted["stratum"].unique()
+    pool = (
+        with_strata(catalog.split("train"))
+        .filter(pl.col("stratum").is_in(needed.implode()))
+        .select("entry_id", "image_id", "task", "stratum")  # prompts and boxes are not needed here
     )
     demand = wanted.group_by("stratum").len().sort("stratum")
     order = pool.group_by("image_id").agg(pl.col("task").n_unique().alias("tasks"))
@@ -93,9 +96,8 @@ def match_dmax(
             "Expected IMAX to be selected from this catalog, but the catalog lacks entries like "
             "its own; match it with the catalog it came from."
         )
-    entries = pl.concat(
-        [chosen.select(imax.entries.columns), imax.entries.filter(pl.col("split") != "train")]
-    )
+    train = catalog.entries.filter(pl.col("entry_id").is_in(chosen["entry_id"].implode()))
+    entries = pl.concat([train, imax.entries.filter(pl.col("split") != "train")])
     dmax = subset(catalog, entries)
     return dmax, _report(imax, dmax, pool)
 

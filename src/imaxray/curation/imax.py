@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -188,11 +189,14 @@ def _fill(train: pl.DataFrame, order: pl.DataFrame, chosen: list[str], least: in
 
 def subset(catalog: Tables, entries: pl.DataFrame) -> Tables:
     """The catalog cut down to ``entries``: their images and those images' annotations."""
-    ids = entries.select("image_id").unique()
+    ids = entries["image_id"].unique()
+    # annotations lie together by image: membership is asked once an image, not once a fact
+    runs = catalog.annotations["image_id"].rle().struct.unnest()
+    mask = np.repeat(runs["value"].is_in(ids.implode()).to_numpy(), runs["len"].to_numpy())
     return replace(
         catalog,
-        images=catalog.images.join(ids, on="image_id", how="semi", maintain_order="left"),
-        annotations=catalog.annotations.join(ids, on="image_id", how="semi", maintain_order="left"),
+        images=catalog.images.filter(pl.col("image_id").is_in(ids.implode())),
+        annotations=catalog.annotations.filter(pl.Series(mask, dtype=pl.Boolean)),
         entries=entries.sort("split", "task", "entry_id"),
     )
 

@@ -14,7 +14,7 @@ from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
 from imaxray.schema import REJECTS, conform
-from imaxray.sources import is_inside
+from imaxray.sources import is_inside, leaves_release
 
 _CHUNK = 256
 _MESSAGES = {
@@ -44,13 +44,8 @@ def verify_images(
         workers: processes; the result does not depend on it.
     """
     if how == "none":
-        outside = [not is_inside(path) for path in images["path"]]
-        marked = images.with_columns(
-            pl.when(pl.Series(outside, dtype=pl.Boolean))
-            .then(pl.lit("path-outside-release"))
-            .alias("code")
-        )
-        return _parted(marked)
+        outside = pl.when(leaves_release("path")).then(pl.lit("path-outside-release"))
+        return _parted(images.with_columns(outside.alias("code")))
     decode = how == "decode"
     codes: list[str | None] = []
     jobs = images.select("source", "path", "width", "height").rows()

@@ -13,7 +13,7 @@ from typing import Final
 
 from imaxray.errors import ImaxrayError
 from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._tables import is_inside
+from imaxray.sources._tables import is_inside, leaves_release
 
 _BUILT_IN: Final = {
     "chest-imagenome": "chest_imagenome:ChestImagenome",
@@ -55,4 +55,12 @@ def get_source(name: str) -> Source:
     raise ImaxrayError(f"Expected the name of a source, but got {name}; {hint}")
 
 
-__all__ = ["ReleaseFile", "Source", "SourceTables", "get_source", "is_inside", "list_sources"]
+__all__ = [
+    "ReleaseFile",
+    "Source",
+    "SourceTables",
+    "get_source",
+    "is_inside",
+    "leaves_release",
+    "list_sources",
+]

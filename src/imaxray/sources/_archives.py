@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
@@ -77,6 +78,18 @@ class Archive:
         """Path inside the release."""
         return relative(self.path, self._root)
 
+    def check(self) -> None:
+        """Look whether there is an archive with members, without going through them.
+
+        Raises:
+            ImaxrayError: the file is no zip, or no file of the folder has the suffix.
+        """
+        if self.zipped:
+            if not zipfile.is_zipfile(self.path):
+                raise self._damaged()
+        else:
+            self._require(sum(1 for _ in islice(self.path.rglob(f"*{self._suffix}"), 1)))
+
     def map(
         self, function: Callable[[Iterator[Member]], T], pool: Executor | None
     ) -> tuple[int, list[T]]:
@@ -124,25 +137,6 @@ class Archive:
                     i.compress_type, i.flag_bits)
             for number, i in enumerate(infos, start=1)
         ]  # fmt: skip
-
-    def members(self) -> Iterator[Member]:
-        """Yield every member; content is None where it cannot be read.
-
-        Raises:
-            ImaxrayError: the zip itself is damaged, or holds no member with the suffix.
-        """
-        if not self.zipped:
-            paths = sorted(self.path.rglob(f"*{self._suffix}"))
-            self._require(len(paths))
-            for number, path in enumerate(paths, start=1):
-                big = path.stat().st_size > MAX_MEMBER_BYTES
-                yield (
-                    number,
-                    path.relative_to(self.path).as_posix(),
-                    None if big else path.read_bytes(),
-                )
-            return
-        yield from _read_stored(str(self.path), self._stored())
 
     def release_file(self, rows: int) -> ReleaseFile:
         """Describe the archive; a folder's fingerprint covers names and contents."""

@@ -72,13 +72,13 @@ class Source(ABC):
             ImaxrayError: as :meth:`check`. Bad rows are not errors but rejects with a code.
         """
 
-    def read_with(self, root: Path, pool: Executor | None) -> SourceTables:  # noqa: ARG002
-        """Read as :meth:`read` does, with the help of ``pool``; for sources with large archives.
+    def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
+        """Read as :meth:`read` does, with the help of ``pool``.
 
-        The result is the same with any pool and with none. A source that has nothing to share out
-        leaves this as it is.
+        The result is the same with any pool and with none. Here the whole reading is one piece of
+        work; sources with large archives share theirs out.
         """
-        return self.read(root)
+        return self.read(root) if pool is None else pool.submit(self.read, root).result()
 
     def remarks(self, root: Path) -> list[str]:  # noqa: ARG002 - most sources have none
         """Sentences about how well the release agrees with itself; none by default."""

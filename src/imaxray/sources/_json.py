@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from imaxray.errors import ImaxrayError
+
+_HEAD: Final = 2**18  # bytes that hold the first item of every list met so far
+
+
+def check_items(path: Path, required: Sequence[str]) -> None:
+    """Look whether ``path`` starts as a list whose first item has the ``required`` keys.
+
+    Only the head of the file is read; :func:`read_items` finds what is wrong farther on.
+
+    Raises:
+        ImaxrayError: as :func:`read_items`.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD).decode("utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
+        if head.startswith("["):
+            item, _ = json.JSONDecoder().raw_decode(head[1:].lstrip())
+            _require([item], path, required)
+            return
+    except (OSError, ValueError, RecursionError):
+        pass  # no list, or an item longer than the head: reading it whole tells
+    read_items(path, required)
 
 
 def read_items(path: Path, required: Sequence[str]) -> list[Any]:
@@ -24,6 +47,12 @@ def read_items(path: Path, required: Sequence[str]) -> list[Any]:
             f"Expected readable JSON at {path}, but it is damaged; compare its checksum with the "
             "release's and download it again."
         ) from error
+    _require(items, path, required)
+    good: list[Any] = items
+    return good
+
+
+def _require(items: Any, path: Path, required: Sequence[str]) -> None:
     if not isinstance(items, list) or not items:
         raise ImaxrayError(
             f"Expected a non-empty list of questions in {path}, but it holds none; check that it "
@@ -36,7 +65,6 @@ def read_items(path: Path, required: Sequence[str]) -> list[Any]:
             f"Expected the key {', '.join(missing)} in the items of {path}, but they have "
             f"{', '.join(sorted(first)) or 'none'}; check that it is the file with answers."
         )
-    return items
 
 
 def text_of(value: Any) -> str:

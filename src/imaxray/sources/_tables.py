@@ -17,6 +17,7 @@ from imaxray.schema import REJECTS, Boxes, conform
 from imaxray.sources._base import ReleaseFile
 
 MAX_TABLE_BYTES = 20 * 2**30
+_OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 """Refuse to unpack a table beyond this (a gzip bomb, not a release)."""
 
 
@@ -61,6 +62,11 @@ def is_inside(path: str) -> bool:
     pure = PurePosixPath(path.replace("\\", "/"))
     drive = bool(pure.parts) and ":" in pure.parts[0]  # C:/x leaves the release on Windows
     return not pure.is_absolute() and not drive and ".." not in pure.parts
+
+
+def leaves_release(column: str) -> pl.Expr:
+    """The opposite of :func:`is_inside`, for a column of paths."""
+    return pl.col(column).str.contains(_OUTSIDE)
 
 
 def sha256(path: Path) -> str:

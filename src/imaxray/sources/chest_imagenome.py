@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import orjson
 import polars as pl
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, Boxes, conf
 from imaxray.sources import _mimic
 from imaxray.sources._archives import Archive, Member
 from imaxray.sources._base import Source, SourceTables
+from imaxray.sources._scene_graphs import SceneGraph, parse_graph
 from imaxray.sources._tables import (
     check_columns,
     find_file,
@@ -64,7 +64,7 @@ class ChestImagenome(Source):
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
         archive = self._archive(root)
-        next(iter(archive.members()))
+        archive.check()
         tables = self._tables(root)
         for path in tables.values():
             check_columns(path, read_header(path), ("subject_id", "dicom_id"))
@@ -176,96 +176,72 @@ def _read_graphs(members: Iterator[Member]) -> _Part:
     number: dict[str, int] = {}
     finding: dict[str, str | None] = {}
     for row, name, content in members:
-        graph = _parse(content)
+        graph = None if content is None else parse_graph(content)
         if graph is None:
             part.bad.append((row, name, "bad-json", "the member is no readable scene graph"))
             continue
-        image = str(graph["image_id"])
-        if not _DICOM.search(image.lower()):
+        if not _DICOM.search(graph.image_id.lower()):
             part.bad.append((row, name, "bad-id", "image_id is none of MIMIC's"))
             continue
         before = len(part.names)
-        boxes = _anatomy(graph["objects"], image, row, part, number)
-        _attributes(graph.get("attributes"), image, row, part, number, boxes, finding)
+        boxes = _anatomy(graph, row, part, number)
+        _findings(graph, row, part, number, boxes, finding)
         if len(part.names) == before:
             part.bad.append((row, name, "no-box", "no region of the scene graph has a box"))
-        part.dicoms.append(image)
+        part.dicoms.append(graph.image_id)
         part.rows.append(row)
         part.counts.append(len(part.names) - before)
     part.words = list(number)
     return part
 
 
-def _parse(content: bytes | None) -> dict[str, Any] | None:
-    if content is None:
-        return None
-    try:
-        graph = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    good = (
-        isinstance(graph, dict) and "image_id" in graph and isinstance(graph.get("objects"), list)
-    )
-    return graph if good else None
-
-
 def _anatomy(
-    objects: list[Any], image: str, row: int, part: _Part, number: dict[str, int]
+    graph: SceneGraph, row: int, part: _Part, number: dict[str, int]
 ) -> dict[str, _Corners]:
     """Add every region's own box; return the boxes by region."""
     boxes: dict[str, _Corners] = {}
-    for item in objects:
-        try:
-            region = str(item.get("bbox_name", ""))
-            box = (
-                float(item["original_x1"]),
-                float(item["original_y1"]),
-                float(item["original_x2"]),
-                float(item["original_y2"]),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-            region = str(item.get("bbox_name", "")) if isinstance(item, dict) else ""
-            part.bad.append(
-                (row, f"{image}/{region}", "bad-value", "a region has no original_* corners")
-            )
-            continue
+    for item in graph.objects:
+        region = item.bbox_name
+        box = (item.original_x1, item.original_y1, item.original_x2, item.original_y2)
         x1, y1, x2, y2 = box
-        if region in boxes:
-            what = (row, f"{image}/{region}", "duplicate-region", "the region stands twice")
-            part.bad.append(what)
-        elif not (x1 < x2 and y1 < y2):
-            what = (row, f"{image}/{region}", "zero-area-box", "the box has no area")
-            part.bad.append(what)
-        else:
+        if x1 < x2 and y1 < y2 and region not in boxes:
             boxes[region] = box
             code = number.setdefault(region, len(number))
             part.names.append(code)
             part.texts.append(code)
             part.attribute.append(0)
             part.corners.extend(box)
+            continue
+        key = f"{graph.image_id}/{region}"
+        if any(corner != corner for corner in box):
+            part.bad.append((row, key, "bad-value", "a region has no original_* corners"))
+        elif region in boxes:
+            part.bad.append((row, key, "duplicate-region", "the region stands twice"))
+        else:
+            part.bad.append((row, key, "zero-area-box", "the box has no area"))
     return boxes
 
 
-def _attributes(
-    attributes: Any,
-    image: str,
+def _findings(
+    graph: SceneGraph,
     row: int,
     part: _Part,
     number: dict[str, int],
     boxes: dict[str, _Corners],
-    finding: dict[str, str | None],
+    known: dict[str, str | None],
 ) -> None:
     """Add every positive finding with the box of its region."""
-    if not isinstance(attributes, list):
-        what = (row, image, "missing-attributes", "the scene graph has no attributes list")
+    if graph.attributes is None:
+        what = (row, graph.image_id, "missing-attributes", "the graph has no attributes list")
         part.bad.append(what)
         return
     seen: set[str] = set()
-    for item in attributes:
-        region = str(item.get("bbox_name", "")) if isinstance(item, dict) else ""
-        names = _findings(item, finding) if region else {}
+    for item in graph.attributes:
+        region = item.bbox_name
+        names = _positive(item.attributes, known) if region else {}
         if names and region not in boxes:
-            part.bad.append((row, f"{image}/{region}", "no-box", "a finding's region has no box"))
+            key = f"{graph.image_id}/{region}"
+            part.bad.append((row, key, "no-box", "a finding's region has no box"))
             continue
         for name in names:
             text = name if region in name else f"{name} in the {region}"
@@ -277,16 +253,14 @@ def _attributes(
                 part.corners.extend(boxes[region])
 
 
-def _findings(item: dict[str, Any], known: dict[str, str | None]) -> dict[str, None]:
+def _positive(lines: list[list[str]], known: dict[str, str | None]) -> dict[str, None]:
     """Names of the positive finding attributes of one region, each once, in order.
 
     ``known`` remembers what each attribute string says: a few hundred make up the release.
     """
     names: dict[str, None] = {}
-    lines = item.get("attributes")
-    for line in lines if isinstance(lines, list) else []:
-        for attribute in line if isinstance(line, list) else []:
-            text = attribute if isinstance(attribute, str) else str(attribute)
+    for line in lines:
+        for text in line:
             if text not in known:
                 parts = text.split("|")
                 positive = len(parts) == 3 and parts[0] in _KINDS and parts[1] == "yes"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 import polars as pl
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
 from imaxray.sources import _mimic
-from imaxray.sources._archives import Archive
+from imaxray.sources._archives import Archive, Member
 from imaxray.sources._base import Source, SourceTables
 from imaxray.sources._report_sections import findings_and_impression
 
@@ -29,25 +31,20 @@ class MimicCxr(Source):
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
         archive = self._archive(root)
-        next(iter(archive.members()))
+        archive.check()
         return [archive.file]
 
     def read(self, root: Path) -> SourceTables:
         """See :meth:`Source.read`."""
+        return self.read_with(root, None)
+
+    def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
+        """See :meth:`Source.read_with`: the reports are split in ``pool``."""
         archive = self._archive(root)
         file = archive.file
-        texts: list[tuple[str, str, str, int]] = []
-        bad: list[tuple[str, str, int, str, str, str]] = []
-        rows = 0
-        for rows, name, content in archive.members():
-            where = (self.name, file, rows, name)
-            if content is None:
-                bad.append((*where, "unreadable-member", "the member is damaged or too large"))
-                continue
-            sections = findings_and_impression(content.decode("utf-8", errors="replace"))
-            if not sections:
-                bad.append((*where, "empty-text", "neither findings nor impression has text"))
-            texts += [(name, section, text, rows) for section, text in sections.items()]
+        rows, parts = archive.map(_read_reports, pool)
+        texts = [text for part in parts for text in part[0]]
+        bad = [(self.name, file, *item) for part in parts for item in part[1]]
         frame = pl.DataFrame(
             texts,
             schema={"path": pl.String, "name": pl.String, "text": pl.String, "row": pl.Int64},
@@ -79,3 +76,22 @@ class MimicCxr(Source):
         return Archive(
             root, ("mimic-cxr-reports.zip",), ("mimic-cxr-reports", "files"), ".txt", self.name
         )
+
+
+_Text = tuple[str, str, str, int]  # member, section, text, row
+
+
+def _read_reports(members: Iterator[Member]) -> tuple[list[_Text], list[tuple[int, str, str, str]]]:
+    texts: list[_Text] = []
+    bad: list[tuple[int, str, str, str]] = []
+    for row, name, content in members:
+        if content is None:
+            what = "the member is damaged or too large"
+            bad.append((row, name, "unreadable-member", what))
+            continue
+        sections = findings_and_impression(content.decode("utf-8", errors="replace"))
+        if not sections:
+            what = "neither findings nor impression has text"
+            bad.append((row, name, "empty-text", what))
+        texts += [(name, section, text, row) for section, text in sections.items()]
+    return texts, bad

@@ -176,8 +176,8 @@ def _build_datasets(config: StudyConfig, out: Path, root: Path | None) -> dict[s
     Folders of the same configuration are kept.
     """
     content = config.content()
-    data = {key: content[key] for key in ("seed", "phantom", "releases", "splits", "verify")}
-    wanted = {**data, "imax": content["imax"], "dmax": content["dmax"]}
+    keys = ("seed", "phantom", "releases", "splits", "verify", "entries", "imax", "dmax")
+    wanted = {key: content[key] for key in keys}
     report = out / "match.json"
     if report.exists() and all(
         _config_of(out / name) == wanted for name in ("catalog", "imax", "dmax")
@@ -188,6 +188,7 @@ def _build_datasets(config: StudyConfig, out: Path, root: Path | None) -> dict[s
         config.release_paths(out, root),
         seed=config.seed,
         splits=config.splits,
+        entries=config.entries,
         verify=config.verify,
         workers=config.workers,
     )
