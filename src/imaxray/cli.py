@@ -14,7 +14,9 @@ from imaxray import __version__
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
-    from imaxray.curation import Dataset
+    from collections.abc import Mapping
+
+    from imaxray.curation import Tables
 
 app = typer.Typer(
     name="imaxray",
@@ -121,15 +123,14 @@ def build(
     workers: Annotated[int | None, typer.Option(help="Processes; default: the config's.")] = None,
 ) -> None:
     """Build catalog, IMAX and DMAX of a study configuration, without training."""
-    from imaxray.curation import open_dataset
     from imaxray.study import build_study_data, load_config
 
     study = load_config(config)
     if workers is not None:
         study = study.model_copy(update={"workers": workers})
     match = build_study_data(study, out, root=root)
-    for name in ("catalog", "imax", "dmax"):
-        _print_density(name, open_dataset(out / name))
+    for name, splits in match["density"].items():
+        _print_density(name, splits)
     _print_match(match)
 
 
@@ -151,7 +152,7 @@ def match(
     tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=seed)
     config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
     write_dataset(tables, out, config=config, seed=seed)
-    _print_density("dmax", open_dataset(out))
+    _print_density("dmax", _densities(tables))
     _print_match(report.as_dict())
 
 
@@ -160,15 +161,14 @@ def stats(
     dataset: Annotated[Path, typer.Argument(help="Data set folder.")], as_json: Json = False
 ) -> None:
     """Density, entries per task and split, and the account: rows in = kept + rejected."""
-    from imaxray.curation import density, open_dataset
+    from imaxray.curation import open_dataset
 
     data = open_dataset(dataset)
     if as_json:
-        splits = {s: asdict(density(data.tables, s)) for s in ("train", "val", "test")}
         account = data.tables.account.to_dicts()
-        print(json.dumps({"density": splits, "account": account}, indent=1))
+        print(json.dumps({"density": _densities(data.tables), "account": account}, indent=1))
         return
-    _print_density(dataset.name, data)
+    _print_density(dataset.name, _densities(data.tables))
     _print_table(
         "Rows in = kept + rejected",
         ["source", "file", "rows in", "kept", "rejected"],
@@ -195,17 +195,21 @@ def study(config: Config, out: Out, root: Root = None) -> None:
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
 
 
-def _print_density(name: str, data: Dataset) -> None:
+def _densities(tables: Tables) -> dict[str, Any]:
     from imaxray.curation import density
 
+    return {split: asdict(density(tables, split)) for split in ("train", "val", "test")}
+
+
+def _print_density(name: str, splits: Mapping[str, Any]) -> None:
     rows = []
-    for split in ("train", "val", "test"):
-        d = density(data.tables, split)
-        tasks = [f"{n:,}" for n in d.entries_per_task.values()]
-        rows.append([split, f"{d.images:,}", f"{d.patients:,}", f"{d.entries:,}",
-                     f"{d.tasks_per_image:.2f}", f"{d.entries_per_image:.2f}", *tasks])  # fmt: skip
+    for split, d in splits.items():
+        tasks = [f"{n:,}" for n in d["entries_per_task"].values()]
+        counts = [f"{d[key]:,}" for key in ("images", "patients", "entries")]
+        means = [f"{d[key]:.2f}" for key in ("tasks_per_image", "entries_per_image")]
+        rows.append([split, *counts, *means, *tasks])
     header = ["split", "images", "patients", "entries", "tasks/image", "entries/image"]
-    _print_table(name, [*header, *density(data.tables).entries_per_task], rows)
+    _print_table(name, [*header, *splits["train"]["entries_per_task"]], rows)
 
 
 def _print_match(report: Any) -> None:

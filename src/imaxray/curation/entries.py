@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import polars as pl
@@ -15,6 +16,7 @@ ANATOMY = "anatomy"
 """Quality of a region that is only a part of the body, with no finding stated of it."""
 
 _CHUNK = 40_000  # images whose entries are made at a time: memory, never the result
+_AT_ONCE = 2
 
 
 class EntriesConfig(BaseModel):
@@ -42,12 +44,14 @@ def catalog_entries(
         images: schema IMAGES, sorted by id, with their split.
         config: what becomes an entry.
     """
-    made = [
-        make_entries(facts, some)
-        for facts, some in _chunks(annotations, images)
-        for facts, some in [_wanted(facts, some, config)]
+    pieces = (
+        (facts, some)
+        for facts, some in (_wanted(*piece, config) for piece in _chunks(annotations, images))
         if facts.height
-    ]
+    )
+    # two at a time: much of a piece's work keeps one core busy only
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        made = list(threads.map(lambda piece: make_entries(*piece), pieces))
     return pl.concat(made or [empty(ENTRIES)]).sort("split", "task", "entry_id")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 
@@ -12,6 +13,8 @@ from imaxray.sources import SourceTables
 
 _KEY = ["source", "file", "row"]
 _CHUNK = 40_000  # images whose annotations are curated at a time: memory, never the result
+
+_AT_ONCE = 2  # chunks under work; likewise
 
 
 def join_images(tables: Sequence[SourceTables]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -40,13 +43,17 @@ def join_annotations(
         Schema ANNOTATIONS, and rejects.
     """
     placed, rejects = place_annotations(tables, images, dropped)
-    facts: list[pl.DataFrame] = []
-    for chunk in image_chunks(placed, images.height):
+
+    def settle(chunk: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
         clipped, outside = clip_boxes(chunk, images)
         once, repeated = state_once(clipped)
-        rejects += [outside, *repeated]
-        facts.append(once.select(ANNOTATIONS.names()))
-    return pl.concat(facts), rejects
+        return once.select(ANNOTATIONS.names()), [outside, *repeated]
+
+    # two at a time: much of a chunk's work keeps one core busy only
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        settled = list(threads.map(settle, image_chunks(placed, images.height)))
+    rejects += [frame for _, bad in settled for frame in bad]
+    return pl.concat([facts for facts, _ in settled]), rejects
 
 
 def place_annotations(

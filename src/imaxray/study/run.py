@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from imaxray.boxes import PERCENT
 from imaxray.curation import (
     Dataset,
     build_catalog,
+    density,
     match_dmax,
     open_dataset,
+    report_imax,
     select_imax,
     write_dataset,
 )
@@ -27,6 +30,7 @@ from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, s
 from imaxray.models import phantom
 from imaxray.phantom import write_phantom
 from imaxray.progress import multi_bar
+from imaxray.schema import SPLITS
 from imaxray.sources import get_source
 from imaxray.study.arm import ArmJob, entries_seen, run_arms
 from imaxray.study.config import StudyConfig
@@ -192,13 +196,38 @@ def _build_datasets(config: StudyConfig, out: Path, root: Path | None) -> dict[s
         verify=config.verify,
         workers=config.workers,
     )
-    imax = select_imax(catalog, config.imax)
-    dmax, match = match_dmax(catalog, imax, config.dmax, seed=config.seed)
-    for name, tables in (("catalog", catalog), ("imax", imax), ("dmax", dmax)):
-        write_dataset(tables, out / name, config=wanted, seed=config.seed)
-    _write_json(report, {**match.as_dict(), "build_seconds": dict(catalog.seconds)})
-    written: dict[str, Any] = json.loads(report.read_text())
-    return written
+    seconds = dict(catalog.seconds)
+    write = partial(write_dataset, config=wanted, seed=config.seed)
+    # the catalog is written while the arms are selected from it
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(write, catalog, out / "catalog")
+        clock = time.perf_counter()
+        imax = select_imax(catalog, config.imax)
+        selection = report_imax(catalog, imax, config.imax)
+        seconds["select IMAX"] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        dmax, match = match_dmax(catalog, imax, config.dmax, seed=config.seed)
+        seconds["match DMAX"] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        written.result()
+    write(imax, out / "imax")
+    write(dmax, out / "dmax")
+    seconds["write"] = time.perf_counter() - clock
+    arms = {"catalog": catalog, "imax": imax, "dmax": dmax}
+    _write_json(
+        report,
+        {
+            **match.as_dict(),
+            "selection": selection.as_dict(),
+            "density": {
+                name: {split: asdict(density(tables, split)) for split in SPLITS}
+                for name, tables in arms.items()
+            },
+            "build_seconds": seconds,
+        },
+    )
+    result: dict[str, Any] = json.loads(report.read_text())
+    return result
 
 
 def _config_of(folder: Path) -> Any:

@@ -102,14 +102,15 @@ class Task(ABC):
         Train entries draw their prompt template by a hash of the entry id; validation and test
         always use the first one.
         """
+        known = images if IMAGE_HASH in images.columns else with_image_hash(images)
         placed = self.drafts(annotations).join(
-            images.select("image_id", "patient_id", "split"),
+            known.select("image_id", "patient_id", "split", IMAGE_HASH),
             on="image_id",
             how="inner",
             maintain_order="left",
         )
         keys = mixed(
-            digests(placed["image_id"]), digest(self.name), digests(placed["subtask"]),
+            placed[IMAGE_HASH].to_numpy(), digest(self.name), digests(placed["subtask"]),
             placed["subject"].to_numpy(),
         )  # fmt: skip
         train = (placed["split"] == "train").fill_null(False).to_numpy()
@@ -130,7 +131,7 @@ class Task(ABC):
         filled = prompt.str.replace("{}", pl.col("fill"), literal=True)
         frame = chosen.with_columns(
             pl.lit(self.name).alias("task"), pl.coalesce(filled, prompt).alias("prompt")
-        ).drop("subtask", "subject", "fill")
+        ).drop("subtask", "subject", "fill", IMAGE_HASH)
         return (
             conform(frame, ENTRIES)
             .unique("entry_id", keep="first", maintain_order=True)
@@ -146,6 +147,14 @@ class Task(ABC):
         return np.where(train, drawn, 0).astype(np.int64)
 
 
+IMAGE_HASH: Final = "_image_hash"
+
+
+def with_image_hash(images: pl.DataFrame) -> pl.DataFrame:
+    """Images with the hash of their ids, which every task's entry ids are made of."""
+    return images.with_columns(pl.Series(IMAGE_HASH, digests(images["image_id"])))
+
+
 def subtask_of(template: str) -> str:
     """The subtask in a template id ``<task>.<subtask>.<number>``."""
     return template.split(".")[1]
@@ -159,6 +168,17 @@ def to_json(answer: Any) -> str:
 def json_series(answers: Iterable[Any]) -> pl.Series:
     """Answers as a column of canonical JSON."""
     return pl.Series("answer", [to_json(answer) for answer in answers], dtype=pl.String)
+
+
+def json_of(*columns: str) -> pl.Expr:
+    """Columns as a column ``answer`` of canonical JSON objects, for what needs no Python.
+
+    Raises:
+        ValueError: the columns are not in the order of their names.
+    """
+    if list(columns) != sorted(columns):
+        raise ValueError("canonical JSON has its keys sorted")
+    return pl.struct(*columns).struct.json_encode().alias("answer")
 
 
 def one_each(

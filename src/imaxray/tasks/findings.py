@@ -17,9 +17,10 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
-from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, strip_wrapping
+from imaxray.tasks._base import NO_SUBJECT, Task, one_each, strip_wrapping
 
 _NONE: Final = "No Finding"
+_PLACE: Final = {label: place for place, label in enumerate(FINDINGS)}
 _LABELS: Final = {label.lower(): label for label in FINDINGS}
 _SENTENCE: Final = re.compile(r"[;\n]|\.\s|\b(?:but|however)\b")
 _CLAUSE: Final = re.compile(r",|\band\b")
@@ -76,28 +77,41 @@ class Findings(Task):
         facts = annotations.filter(pl.col("kind") == "label", pl.col("name").is_in(FINDINGS)).sort(
             "origin", maintain_order=True
         )
+        # the strongest statement of a label counts; keys of canonical JSON are sorted
         name, value = pl.col("name").cast(pl.String), pl.col("value").cast(pl.Int64)
+        facts = facts.with_columns(
+            pl.struct("image_id", "name").is_first_distinct().alias("counts"),
+            pl.concat_str(pl.lit('"'), name, pl.lit('":'), value).alias("pair"),
+            name.replace_strict(_PLACE, return_dtype=pl.UInt8).alias("place"),
+        ).sort(name, maintain_order=True)
+        counts, positive = pl.col("counts"), pl.col("value") == 1
+        named = counts & positive
         frame = one_each(
             facts,
             ["image_id"],
-            [pl.concat_list(name).alias("name"), pl.concat_list(value).alias("value")],
-            [name, value],
-        )
-        answers = []
-        for names, values in frame.select("name", "value").iter_rows():
-            first: dict[str, int] = {}
-            for label, value in zip(names, values, strict=True):
-                first.setdefault(label, value)
-            answers.append(first)
-        targets = [self._target(answer) for answer in answers]
+            [
+                pl.col("pair"),
+                pl.when(positive).then(name).alias("labels"),
+                (pl.col("value") == 0).alias("negative"),
+            ],
+            [
+                pl.col("pair").filter(counts).str.join(","),
+                name.filter(named).sort_by(pl.col("place").filter(named)).str.join(", ")
+                .alias("labels"),
+                ((pl.col("value") == 0) & counts).any().alias("negative"),
+            ],
+        )  # fmt: skip
+        labels = pl.col("labels").replace("", None)
+        # only uncertain labels: nothing can be said
+        nothing = pl.when("negative").then(pl.lit(_NONE))
         return frame.select(
             "image_id",
             pl.lit("list").alias("subtask"),
             NO_SUBJECT,
             pl.lit(None, dtype=pl.String).alias("fill"),
-            pl.Series("target", targets, dtype=pl.String),
+            pl.coalesce(labels, nothing).alias("target"),
             pl.lit([], dtype=Boxes).alias("boxes"),
-            json_series(answers),
+            pl.concat_str(pl.lit("{"), "pair", pl.lit("}")).alias("answer"),
             "sources",
             "quality",
         ).filter(pl.col("target").is_not_null())
@@ -146,11 +160,3 @@ class Findings(Task):
         ranked = sorted(counts, key=lambda label: (-counts[label], label))
         sets = [ranked[:k] for k in range(1, len(ranked) + 1)] + [[label] for label in ranked]
         return [dict.fromkeys(labels, 1) for labels in sets]
-
-    @staticmethod
-    def _target(answer: Mapping[str, int]) -> str | None:
-        positive = [label for label in FINDINGS if answer.get(label) == 1]
-        if positive:
-            return ", ".join(positive)
-        # only uncertain labels: nothing can be said
-        return _NONE if 0 in answer.values() else None

@@ -15,7 +15,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import corpus_bleu, invalid_rate, mean_metric, rouge_l
 from imaxray.schema import Boxes
-from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, subtask_of
+from imaxray.tasks._base import NO_SUBJECT, Task, json_of, one_each, subtask_of
 
 _SECTIONS: Final = ("findings", "impression")
 # capitals anywhere, or any case at the start of a line: "other findings: none" is not a head
@@ -65,23 +65,28 @@ class Report(Task):
             [pl.when(name == s).then(text).alias(s) for s in _SECTIONS],
             [text.filter(name == s).first().alias(s) for s in _SECTIONS],
         )
-        answers = [
-            {name: text for name, text in zip(_SECTIONS, row, strict=True) if text is not None}
-            for row in frame.select(_SECTIONS).iter_rows()
-        ]
-        targets = [
-            " ".join(f"{name.upper()}: {text}" for name, text in answer.items())
-            for answer in answers
-        ]
-        subtasks = ["both" if len(answer) == 2 else next(iter(answer)) for answer in answers]
         return frame.select(
             "image_id",
-            pl.Series("subtask", subtasks, dtype=pl.String),
+            pl.when(pl.all_horizontal(pl.col(_SECTIONS).is_not_null()))
+            .then(pl.lit("both"))
+            .when(pl.col("findings").is_not_null())
+            .then(pl.lit("findings"))
+            .otherwise(pl.lit("impression"))
+            .alias("subtask"),
             NO_SUBJECT,
             pl.lit(None, dtype=pl.String).alias("fill"),
-            pl.Series("target", targets, dtype=pl.String),
+            pl.concat_str(
+                [pl.concat_str(pl.lit(f"{s.upper()}: "), s) for s in _SECTIONS],
+                separator=" ",
+                ignore_nulls=True,
+            ).alias("target"),
             pl.lit([], dtype=Boxes).alias("boxes"),
-            json_series(answers),
+            pl.when(pl.all_horizontal(pl.col(_SECTIONS).is_not_null()))
+            .then(json_of(*_SECTIONS))
+            .when(pl.col("findings").is_not_null())
+            .then(json_of("findings"))
+            .otherwise(json_of("impression"))
+            .alias("answer"),
             "sources",
             "quality",
         )

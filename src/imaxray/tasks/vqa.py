@@ -23,7 +23,7 @@ from imaxray.metrics import (
     token_recall,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks._base import Task, json_series, one_each, strip_wrapping, text_subject
+from imaxray.tasks._base import Task, json_of, one_each, strip_wrapping, text_subject
 
 _NONE: Final = "none"
 _YES_NO: Final = re.compile(r"\b(yes|no)\b")
@@ -86,19 +86,19 @@ class Vqa(Task):
         frame = one_each(
             facts, ["image_id", "text"], [given, value], [given.first(), value.first()]
         )
-        answers = [
-            {"closed": value == 1.0, "answers": list(texts or [])}
-            for texts, value in frame.select("answers", "value").iter_rows()
-        ]
+        frame = frame.with_columns(
+            pl.col("answers").fill_null([]),
+            (pl.col("value") == 1.0).fill_null(False).alias("closed"),
+        )
+        text = pl.col("answers").list.join(", ")
         return frame.select(
             "image_id",
-            pl.when(pl.col("value") == 1.0).then(pl.lit("closed")).otherwise(pl.lit("open"))
-            .alias("subtask"),
+            pl.when("closed").then(pl.lit("closed")).otherwise(pl.lit("open")).alias("subtask"),
             text_subject(frame["text"]),
             pl.col("text").alias("fill"),
-            pl.Series("target", [gold_text(answer) for answer in answers], dtype=pl.String),
+            pl.when(text == "").then(pl.lit(_NONE)).otherwise(text).alias("target"),
             pl.lit([], dtype=Boxes).alias("boxes"),
-            json_series(answers),
+            json_of("answers", "closed"),
             "sources",
             "quality",
         )  # fmt: skip
