@@ -35,7 +35,7 @@ def test_help_needs_no_torch_and_no_polars():
 
 
 def test_sources_list_json():
-    rows = json.loads(run("sources", "list", "--json").stdout)
+    rows = json.loads(run("sources", "list", "--format", "json").stdout)
     names = [row["name"] for row in rows]
     assert names == sorted(names) and len(names) == 10
     assert all(row["licence"] and row["url"].startswith("https://") for row in rows)
@@ -78,7 +78,7 @@ def test_build_match_and_stats(tmp_path):
         "--tasks-per-image", "4",
     )  # fmt: skip
     assert dose.returncode == 0, dose.stderr
-    stats = run("stats", tmp_path / "out/catalog", "--json")
+    stats = run("stats", tmp_path / "out/catalog", "--format", "json")
     account = json.loads(stats.stdout)["account"]
     assert account and all(r["rows_in"] == r["kept"] + r["rejected"] for r in account)
     assert "rows in" in run("stats", tmp_path / "out/imax").stdout

@@ -13,10 +13,12 @@ __version__ = "0.1.0"
 
 _HOME = {
     "write_phantom": "imaxray.phantom",
+    "write_phantom_tables": "imaxray.phantom",
     "list_sources": "imaxray.sources",
     "get_source": "imaxray.sources",
     "build_catalog": "imaxray.curation",
     "select_imax": "imaxray.curation",
+    "report_imax": "imaxray.curation",
     "match_dmax": "imaxray.curation",
     "density": "imaxray.curation",
     "write_dataset": "imaxray.curation",

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -33,7 +33,7 @@ app.add_typer(sources_app, name="sources")
 Config = Annotated[Path, typer.Option("--config", help="Study configuration (YAML).")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder that holds the releases.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print.")]
 
 
 def main() -> NoReturn:
@@ -59,24 +59,50 @@ def _version(
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     images: Annotated[int, typer.Option(help="Radiographs, frontal and lateral.")] = 2000,
+    scale: Annotated[
+        Literal["images", "mimic"],
+        typer.Option(help="As many as --images says, or the exact counts of MIMIC-CXR."),
+    ] = "images",
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Tables, reports and scene graphs; no pixels.")
+    ] = False,
+    times: Annotated[float, typer.Option(help="With --scale mimic: so many MIMIC-CXRs.")] = 1.0,
+    no_archives: Annotated[
+        bool, typer.Option("--no-archives", help="With --scale mimic: tables only.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes; default: all cores.")] = None,
 ) -> None:
     """Write synthetic radiographs and their releases in the real file formats."""
-    from imaxray.phantom import default_workers, write_phantom
+    from imaxray.phantom import default_workers, write_phantom, write_phantom_tables
 
-    write_phantom(out, images=images, seed=seed, workers=workers or default_workers())
-    print(f"{images:,} radiographs and seven releases in {out}")
+    processes = workers or default_workers()
+    if scale == "images":
+        if no_images or no_archives or times != 1.0:
+            raise ImaxrayError(
+                "Expected --no-images, --no-archives and --times with --scale mimic, but the scale "
+                "is that of --images; add --scale mimic or leave them out."
+            )
+        write_phantom(out, images=images, seed=seed, workers=processes)
+        print(f"{images:,} radiographs and seven releases in {out}")
+        return
+    if not no_images:
+        raise ImaxrayError(
+            "Expected --no-images with --scale mimic, but it is not given; 377,110 radiographs of "
+            "full size are not drawn, so add it."
+        )
+    write_phantom_tables(out, times=times, seed=seed, workers=processes, archives=not no_archives)
+    print(f"{'Five' if no_archives else 'Seven'} releases of {times:g} MIMIC-CXR in {out}")
 
 
 @sources_app.command("list")
-def sources_list(as_json: Json = False) -> None:
+def sources_list(form: Format = "text") -> None:
     """List the sources: release, tasks, access, licence, download page."""
     from imaxray.sources import list_sources
 
     keys = ("name", "title", "version", "tasks", "access", "licence", "citation", "url")
     rows = [{key: getattr(source, key) for key in keys} for source in list_sources()]
-    if as_json:
+    if form == "json":
         print(json.dumps(rows, indent=1))
         return
     _print_table(
@@ -121,13 +147,17 @@ def build(
     out: Out,
     root: Root = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: the config's.")] = None,
+    verify: Annotated[
+        Literal["decode", "exists", "none"] | None,
+        typer.Option(help="Decode images, look whether they exist, or believe the tables."),
+    ] = None,
 ) -> None:
     """Build catalog, IMAX and DMAX of a study configuration, without training."""
     from imaxray.study import build_study_data, load_config
 
     study = load_config(config)
-    if workers is not None:
-        study = study.model_copy(update={"workers": workers})
+    given = {"workers": workers, "verify": verify}
+    study = study.model_copy(update={k: v for k, v in given.items() if v is not None})
     match = build_study_data(study, out, root=root)
     for name, splits in match["density"].items():
         _print_density(name, splits)
@@ -158,13 +188,13 @@ def match(
 
 @app.command()
 def stats(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder.")], as_json: Json = False
+    dataset: Annotated[Path, typer.Argument(help="Data set folder.")], form: Format = "text"
 ) -> None:
     """Density, entries per task and split, and the account: rows in = kept + rejected."""
     from imaxray.curation import open_dataset
 
     data = open_dataset(dataset)
-    if as_json:
+    if form == "json":
         account = data.tables.account.to_dicts()
         print(json.dumps({"density": _densities(data.tables), "account": account}, indent=1))
         return

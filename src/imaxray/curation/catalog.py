@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from imaxray.curation.account import close_account
+from imaxray.curation.cleaning import CleaningConfig, clean_reports
 from imaxray.curation.entries import EntriesConfig, catalog_entries
 from imaxray.curation.join import join_annotations, join_images
 from imaxray.curation.splits import SplitConfig, assign_splits
@@ -29,19 +30,21 @@ def build_catalog(
     *,
     seed: int = 0,
     splits: SplitConfig | None = None,
+    cleaning: CleaningConfig | None = None,
     entries: EntriesConfig | None = None,
     verify: bool | Verify = True,
     workers: int = 1,
 ) -> Tables:
     """Read ``releases`` (source name → folder) and join them per image.
 
-    The result depends on the releases' content, ``seed``, ``splits`` and ``entries``
+    The result depends on the releases' content, ``seed`` and the configurations
     only.
 
     Args:
         releases: folders as downloaded.
         seed: places patients whom no release assigns.
         splits: shares for those patients.
+        cleaning: steps that report text goes through; default: see :class:`CleaningConfig`.
         entries: which facts become entries; default: all.
         verify: ``decode`` every image (``True``), look only whether it ``exists`` (``False``), or
             believe the tables (``none``).
@@ -68,7 +71,7 @@ def build_catalog(
         clock = now
 
     with _pool(workers) as pool:
-        read = _read(sources, releases, pool)
+        read = _read(sources, releases, cleaning or CleaningConfig(), pool)
     lap("read")
     images, rejects = join_images(read)
     rejects += [tables.rejects for tables in read]
@@ -116,21 +119,26 @@ def _pool(workers: int) -> Iterator[Executor | None]:
 
 
 def _read(
-    sources: Mapping[str, Source], releases: Mapping[str, Path], pool: Executor | None
+    sources: Mapping[str, Source],
+    releases: Mapping[str, Path],
+    cleaning: CleaningConfig,
+    pool: Executor | None,
 ) -> list[SourceTables]:
-    """Read every release; those with archives share the pool, the others are read meanwhile."""
+    """Read every release, all in ``pool`` at once, and clean its reports as it comes."""
     with progress_bar("Reading releases", total=len(sources)) as bar:
 
         def one(name: str) -> SourceTables:
             tables = sources[name].read_with(releases[name], pool)
-            bar.advance()
             # a reader of another package may hold to the names but not to the types
+            annotations = conform(tables.annotations, SOURCE_ANNOTATIONS)
+            cleaned, emptied = clean_reports(annotations, cleaning)
+            bar.advance()
             return replace(
                 tables,
                 images=conform(tables.images, IMAGES),
-                annotations=conform(tables.annotations, SOURCE_ANNOTATIONS),
+                annotations=cleaned,
                 hints=conform(tables.hints, SPLIT_HINTS),
-                rejects=conform(tables.rejects, REJECTS),
+                rejects=pl.concat([conform(tables.rejects, REJECTS), emptied]),
             )
 
         if pool is None:

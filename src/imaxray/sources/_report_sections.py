@@ -1,9 +1,13 @@
-"""Sections of a MIMIC-CXR report, by the rules MIT-LCP publishes with the release.
+"""Sections of a MIMIC-CXR report, by the rules that MIT-LCP publishes for them.
 
 A section head is a newline, exactly one space, capitals (with spaces, parentheses, slashes, commas
-and dashes), a colon. Text before the first head is the preamble. Names are normalised, the last
-section of a name counts, and a report with neither findings nor impression gives its last
-paragraph.
+and dashes), a colon, white space; the line after a head is never read as the next head. Text before
+the first head is the preamble. Names are normalised (typos, wordings, the views that stand for the
+findings), the last section of a name counts, and a report with neither findings nor impression
+gives what follows the first paragraph of its last section.
+
+Text is returned as published: line breaks kept, white space around it stripped. Cleaning is
+curation's.
 """
 
 from __future__ import annotations
@@ -12,62 +16,96 @@ import re
 from typing import Final
 
 _HEAD: Final = re.compile(r"\n ([A-Z ()/,-]+):\s")
+_PARAGRAPHS: Final = "\n \n"
 
 _NAMES: Final = {
     "findings": (
-        "findings", "finding", "findins", "findindgs", "findgins", "findngs", "report",
-        "chest, two views", "chest two views", "chest, pa and lateral", "chest, single view",
-        "pa and lateral views of the chest", "portable chest", "frontal view of the chest",
-        "ap chest", "cxr", "chest", "chest radiograph", "observations",
+        "finding", "findins", "findindgs", "findgings", "findgins", "findngs", "findnings",
+        "finidngs", "reference findings", "chest, two views",
     ),
     "impression": (
-        "impression", "impressions", "impresson", "impressson", "imperssion", "imprssion",
-        "impession", "conclusion", "conclusions", "opinion", "findings and impression",
-        "findings/impression", "impression and findings", "wet read impression",
+        "conclusion", "conclusions", "opinion", "findings and impression", "findings/impression",
+        "findings/ impression", "ndication", "impresson", "imprression", "imoression",
+        "impressoin", "imprssion", "impresion", "imperssion", "mpression", "impession",
     ),
-    "indication": ("indication", "reason for exam", "reason for examination", "reason"),
-    "history": ("history", "clinical history", "clinical information", "patient history"),
-    "comparison": ("comparison", "comparisons", "comparison study"),
-    "technique": ("technique", "technqiue", "procedure"),
+    "indication": (
+        "reason for exam", "reason for examination", "clinical indication", "idication",
+    ),
+    "history": ("clinical history", "clinical information", "patient history", "pfi"),
+    "comparison": (
+        "comparisons", "reference exam", "comparison exam", "comparison film", "comparision",
+        "comparsion", "comparrison", "comparisions",
+    ),
+    "examination": ("exam", "type of examination"),
+    "technique": ("technqiue",),
+    "recommendations": ("recommendation", "recommendation(s)"),
+    "wet read": ("wetread",),
 }  # fmt: skip
 _CANONICAL: Final = {variant: name for name, variants in _NAMES.items() for variant in variants}
+_PARTS: Final = ("impression", "findings", "history", "comparison", "addendum")
+"""A longer head that holds one of these words is that section, the first that fits."""
+_VIEWS: Final = re.compile(
+    "chest|portable|pa and lateral|lateral and pa|ap and lateral|lateral and ap|frontal and|"
+    "two views|frontal view|pa view|ap view|one view|lateral view|bone window|frontal upright|"
+    "frontal semi-upright|ribs|pa and lat"
+)
+"""A head that names the views stands for the findings."""
 
 
 def split_sections(text: str) -> dict[str, str]:
-    """Sections of ``text`` by normalised name; wrapped lines are joined.
+    """Sections of ``text`` by normalised name, the last of a name.
 
     Never strip or re-wrap the text first: the rules rest on the newline and the one space.
     """
-    heads = list(_HEAD.finditer(text))
+    heads = _heads(text)
     if not heads:
-        return {"full report": _unwrap(text)}
-    sections = {"preamble": _unwrap(text[: heads[0].start()])}
+        return {"full report": text.strip()}
+    sections = {"preamble": text[: heads[0].start()].strip()}
     ends = [head.start() for head in heads[1:]] + [len(text)]
+    name = "preamble"
+    last = ""
     for head, end in zip(heads, ends, strict=True):
-        raw = " ".join(head.group(1).lower().split())
-        body = _unwrap(text[head.end() : end])
-        name = _CANONICAL.get(raw, raw)
-        if body or name not in ("findings", "impression"):
-            sections[name] = body
+        name, last = _normalised(head.group(1)), text[head.end() : end]
+        if last.strip() or name not in ("findings", "impression"):
+            sections[name] = last.strip()
+    if not {"findings", "impression"} & sections.keys() and _PARAGRAPHS in last:
+        first, _, rest = last.partition(_PARAGRAPHS)
+        sections[name], sections["last_paragraph"] = first.strip(), rest.strip()
     return sections
 
 
 def findings_and_impression(text: str) -> dict[str, str]:
     """The two sections a report task needs, those that exist.
 
-    A report with neither gives its last paragraph as ``findings``.
+    A report with neither gives its ``last_paragraph`` (or, without any head, what follows its first
+    paragraph) as ``findings``.
     """
     sections = split_sections(text)
     wanted = {n: sections[n] for n in ("findings", "impression") if sections.get(n)}
     if wanted:
         return wanted
-    heads = list(_HEAD.finditer(text))
-    last = text[heads[-1].end() :] if heads else text
-    paragraphs = [p for p in re.split(r"\n\s*\n", last) if p.strip()]
-    if heads and len(paragraphs) < 2:
-        return {}  # nothing follows the last head but its own line
-    return {"findings": _unwrap(paragraphs[-1])} if paragraphs else {}
+    rest = (
+        sections.get("last_paragraph") or sections.get("full report", "").partition(_PARAGRAPHS)[2]
+    )
+    return {"findings": rest.strip()} if rest.strip() else {}
 
 
-def _unwrap(text: str) -> str:
-    return " ".join(text.split())
+def _heads(text: str) -> list[re.Match[str]]:
+    heads = []
+    found = _HEAD.search(text)
+    while found:
+        heads.append(found)
+        # MIT-LCP skips past the next newline "to avoid some bad parses"
+        newline = text.find("\n", found.end())
+        found = _HEAD.search(text, found.end() if newline < 0 else newline)
+    return heads
+
+
+def _normalised(head: str) -> str:
+    name = " ".join(head.lower().split())
+    if name in _CANONICAL:
+        return _CANONICAL[name]
+    for part in _PARTS:
+        if part in name:
+            return part
+    return "findings" if _VIEWS.search(name) else name

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imaxray.curation import DmaxConfig, EntriesConfig, ImaxConfig, SplitConfig
+from imaxray.curation import CleaningConfig, DmaxConfig, EntriesConfig, ImaxConfig, SplitConfig
 from imaxray.curation.verify import Verify
 from imaxray.errors import ImaxrayError
 from imaxray.models.phantom import PhantomConfig
@@ -55,6 +55,7 @@ class StudyConfig(BaseModel):
     )
     workers: int = Field(2, ge=1)
     splits: SplitConfig = SplitConfig()
+    cleaning: CleaningConfig = CleaningConfig()
     entries: EntriesConfig = EntriesConfig()
     imax: ImaxConfig = ImaxConfig()
     dmax: DmaxConfig = DmaxConfig()

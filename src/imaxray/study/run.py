@@ -48,6 +48,11 @@ ARMS = ("dmax", "imax", "imax (equal compute)")
 """dmax: one sequence an entry. imax: packed, as many entries as dmax. imax (equal compute): packed,
 as many more entries as fit into dmax's wall-clock."""
 
+DATA_KEYS = (
+    "seed", "phantom", "releases", "splits", "verify", "cleaning", "entries", "imax", "dmax",
+)  # fmt: skip
+"""What of a study's configuration decides its data sets."""
+
 RUN_FOLDERS = {"dmax": "dmax", "imax": "imax", "imax (equal compute)": "imax-equal-compute"}
 
 
@@ -180,8 +185,7 @@ def _build_datasets(config: StudyConfig, out: Path, root: Path | None) -> dict[s
     Folders of the same configuration are kept.
     """
     content = config.content()
-    keys = ("seed", "phantom", "releases", "splits", "verify", "entries", "imax", "dmax")
-    wanted = {key: content[key] for key in keys}
+    wanted = {key: content[key] for key in DATA_KEYS}
     report = out / "match.json"
     if report.exists() and all(
         _config_of(out / name) == wanted for name in ("catalog", "imax", "dmax")
@@ -192,6 +196,7 @@ def _build_datasets(config: StudyConfig, out: Path, root: Path | None) -> dict[s
         config.release_paths(out, root),
         seed=config.seed,
         splits=config.splits,
+        cleaning=config.cleaning,
         entries=config.entries,
         verify=config.verify,
         workers=config.workers,
