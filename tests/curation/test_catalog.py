@@ -50,7 +50,8 @@ def fact(row, **values):
 def joined(*facts, rows=(("a", 1, 1, "PA"), ("b", 1, 1, "LATERAL"), ("c", 2, 2, "LATERAL"))):
     table = images(*rows)
     none = table.select("image_id", "study_id").clear()
-    kept, rejects = join_annotations([SourceTables(annotations=pl.concat(facts))], table, none)
+    joined = join_annotations([SourceTables(annotations=pl.concat(facts))], table, none)
+    kept, rejects = joined.annotations, joined.rejects
     return kept, pl.concat(rejects)
 
 

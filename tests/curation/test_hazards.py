@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaxray.curation import (
+    CurationConfig,
     ImaxConfig,
     SplitConfig,
     Tables,
@@ -92,7 +93,7 @@ def test_a_test_hint_on_a_missing_image_still_holds_for_its_patient(built, tmp_p
         hints=frame(hints, SPLIT_HINTS),
         files=(ReleaseFile("s", "images.csv", 3, "-"), ReleaseFile("s", "split.csv", 4, "-")),
     )
-    catalog = built(tables, splits=SplitConfig(val=0, test=0))
+    catalog = built(tables, config=CurationConfig(splits=SplitConfig(val=0, test=0)))
     assert catalog.images.select("image_id", "split").rows() == [("c/here", "test")]
     assert catalog.account.select("file", "kept", "rejected").rows() == [
         ("images.csv", 1, 2), ("split.csv", 2, 2),
@@ -132,7 +133,8 @@ def test_the_stronger_origin_stays_whatever_the_order_and_value(weak, strong, va
     rows = [label(1, "c/a", origin=weak), label(2, "c/a", origin=strong, value=value)]
     table = frame(rows, SOURCE_ANNOTATIONS)
     images = frame([image(1, "c/a", "c/p")], IMAGES)
-    kept, rejects = join_annotations([SourceTables(annotations=table)], images, images.clear())
+    joined = join_annotations([SourceTables(annotations=table)], images, images.clear())
+    kept, rejects = joined.annotations, joined.rejects
     assert kept.select("origin", "value").rows() == [(strong, value)]
     assert pl.concat(rejects)["row"].to_list() == [1]
 
@@ -176,7 +178,8 @@ def test_accounts_close_and_test_patients_stay_out_of_train(present, hints, fact
               value=value) for n, (i, by_study, value) in enumerate(facts, 1)
     ]  # fmt: skip
     source = SourceTables(annotations=frame(stated, SOURCE_ANNOTATIONS))
-    kept, rejects = join_annotations([source], good, bad)
+    joined = join_annotations([source], good, bad)
+    kept, rejects = joined.annotations, joined.rejects
     lost = [unused, *rejects, _as_rejects(bad)]
     files = tuple(
         ReleaseFile("s", name, count, "-")

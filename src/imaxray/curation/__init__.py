@@ -1,23 +1,30 @@
 """Curation: the catalog joined per image, IMAX and DMAX selected from it, the dataset folder."""
 
-from imaxray.curation.catalog import build_catalog
+from imaxray.curation.catalog import CurationConfig, build_catalog
 from imaxray.curation.cleaning import CleaningConfig
+from imaxray.curation.conflicts import ConflictsConfig
 from imaxray.curation.dataset import Dataset, open_dataset, write_dataset
 from imaxray.curation.density import Density, density
 from imaxray.curation.dmax import DmaxConfig, MatchReport, match_dmax
+from imaxray.curation.duplicates import DuplicatesConfig
 from imaxray.curation.entries import EntriesConfig
 from imaxray.curation.imax import ImaxConfig, SelectionReport, report_imax, select_imax
+from imaxray.curation.readers import ReadersConfig
 from imaxray.curation.splits import SplitConfig
 from imaxray.curation.tables import Tables
 
 __all__ = [
     "CleaningConfig",
+    "ConflictsConfig",
+    "CurationConfig",
     "Dataset",
     "Density",
     "DmaxConfig",
+    "DuplicatesConfig",
     "EntriesConfig",
     "ImaxConfig",
     "MatchReport",
+    "ReadersConfig",
     "SelectionReport",
     "SplitConfig",
     "Tables",

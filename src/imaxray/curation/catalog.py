@@ -11,11 +11,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from imaxray.curation.account import close_account
 from imaxray.curation.cleaning import CleaningConfig, clean_reports
+from imaxray.curation.conflicts import ConflictsConfig
+from imaxray.curation.duplicates import DuplicatesConfig, hash_images, join_duplicates
 from imaxray.curation.entries import EntriesConfig, catalog_entries
 from imaxray.curation.join import join_annotations, join_images
+from imaxray.curation.readers import ReadersConfig
 from imaxray.curation.splits import SplitConfig, assign_splits
 from imaxray.curation.tables import Tables
 from imaxray.curation.verify import Verify, verify_images
@@ -25,27 +29,35 @@ from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, con
 from imaxray.sources import Source, SourceTables, get_source
 
 
+class CurationConfig(BaseModel):
+    """Everything that decides a catalog besides the releases and the seed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    splits: SplitConfig = SplitConfig()
+    cleaning: CleaningConfig = CleaningConfig()
+    readers: ReadersConfig = ReadersConfig()
+    conflicts: ConflictsConfig = ConflictsConfig()
+    duplicates: DuplicatesConfig = DuplicatesConfig()
+    entries: EntriesConfig = EntriesConfig()
+
+
 def build_catalog(
     releases: Mapping[str, Path],
+    config: CurationConfig | None = None,
     *,
     seed: int = 0,
-    splits: SplitConfig | None = None,
-    cleaning: CleaningConfig | None = None,
-    entries: EntriesConfig | None = None,
     verify: bool | Verify = True,
     workers: int = 1,
 ) -> Tables:
     """Read ``releases`` (source name → folder) and join them per image.
 
-    The result depends on the releases' content, ``seed`` and the configurations
-    only.
+    The result depends on the releases' content, ``config`` and ``seed`` only.
 
     Args:
         releases: folders as downloaded.
+        config: splits, cleaning, readers, conflicts, duplicates, entries.
         seed: places patients whom no release assigns.
-        splits: shares for those patients.
-        cleaning: steps that report text goes through; default: see :class:`CleaningConfig`.
-        entries: which facts become entries; default: all.
         verify: ``decode`` every image (``True``), look only whether it ``exists`` (``False``), or
             believe the tables (``none``).
         workers: processes that read archives and decode.
@@ -57,6 +69,7 @@ def build_catalog(
         raise ImaxrayError(
             "Expected at least one release, but got none; name a source and its path."
         )
+    config = config or CurationConfig()
     how: Verify = verify if isinstance(verify, str) else "decode" if verify else "exists"
     sources = {name: get_source(name) for name in sorted(releases)}
     for name, source in sources.items():
@@ -71,36 +84,45 @@ def build_catalog(
         clock = now
 
     with _pool(workers) as pool:
-        read = _read(sources, releases, cleaning or CleaningConfig(), pool)
+        read = _read(sources, releases, config.cleaning, pool)
     lap("read")
     images, rejects = join_images(read)
     rejects += [tables.rejects for tables in read]
     lap("join images")
     good, bad = verify_images(images, releases, how=how, workers=workers)
+    bound: list[frozenset[str]] = []
+    if config.duplicates.effect != "off":
+        hashes = hash_images(good, releases, workers=workers)
+        good, again, bound = join_duplicates(good, hashes, config.duplicates)
+        rejects.append(again)
     dropped = images.join(good, on="image_id", how="anti")
     rejects.append(bad)
     lap("verify images")
     hints = pl.concat([tables.hints for tables in read])
     good, used, unused = assign_splits(
-        good, hints, splits or SplitConfig(), seed=seed, dropped=dropped
+        good, hints, config.splits, seed=seed, dropped=dropped, bound=bound
     )
     rejects.append(unused)
     lap("assign splits")
     files = tuple(file for tables in read for file in tables.files)
-    annotations, unplaced = join_annotations(read, good, dropped)
+    joined = join_annotations(
+        read, good, dropped, readers=config.readers, conflicts=config.conflicts
+    )
     del read
-    rejects += unplaced
+    rejects += joined.rejects
     lap("join annotations")
     all_rejects = _sorted(pl.concat(rejects))
-    account = close_account(files, [good, annotations, used], [all_rejects])
+    account = close_account(files, [good, joined.annotations, used], [all_rejects])
     lap("close account")
-    made = catalog_entries(annotations, good, entries or EntriesConfig())
+    entries = catalog_entries(joined.annotations, good, config.entries)
     lap("make entries")
     return Tables(
         images=good,
-        annotations=annotations,
-        entries=made,
+        annotations=joined.annotations,
+        entries=entries,
         rejects=all_rejects,
+        conflicts=joined.conflicts,
+        compared=joined.compared,
         account=account,
         files=files,
         roots=dict(releases),

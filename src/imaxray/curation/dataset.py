@@ -14,6 +14,7 @@ import polars as pl
 
 from imaxray import __version__
 from imaxray.curation.card import write_card
+from imaxray.curation.conflicts import CONFLICTS, count_conflicts
 from imaxray.curation.tables import ACCOUNT, Tables
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, REJECTS, SPLITS
@@ -44,6 +45,7 @@ def write_dataset(tables: Tables, folder: Path, *, config: Mapping[str, Any], se
     _write(tables.images, aside / "images.parquet")
     _write(tables.annotations, aside / "annotations.parquet")
     _write(tables.rejects, aside / "rejects.parquet")
+    _write(tables.conflicts, aside / "conflicts.parquet")
     for split in SPLITS:
         _write(tables.split(split), aside / "entries" / f"{split}.parquet")
     write_card(tables, aside / "README.md")
@@ -54,6 +56,7 @@ def write_dataset(tables: Tables, folder: Path, *, config: Mapping[str, Any], se
         "seed": seed,
         "releases": [asdict(file) for file in tables.files],
         "account": tables.account.to_dicts(),
+        "conflicts": count_conflicts(tables.conflicts, tables.compared),
         "counts": {
             "images": tables.images.height,
             "annotations": tables.annotations.height,
@@ -136,6 +139,8 @@ def open_dataset(folder: Path) -> Dataset:
             entries=pl.concat(
                 [_read(folder / "entries" / f"{split}.parquet", ENTRIES) for split in SPLITS]
             ),
+            conflicts=_read(folder / "conflicts.parquet", CONFLICTS),
+            compared={rule: n["compared"] for rule, n in manifest["conflicts"].items()},
             account=pl.DataFrame(manifest["account"], schema=ACCOUNT),
             files=tuple(ReleaseFile(**file) for file in manifest["releases"]),
             roots={name: Path(path) for name, path in roots.items()},

@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from imaxray.curation.conflicts import DISPUTED
 from imaxray.schema import ENTRIES, FRONTAL, empty
 from imaxray.tasks import make_entries
 
@@ -28,6 +29,9 @@ class EntriesConfig(BaseModel):
         "all",
         description="findings: boxes of mere anatomy (29 on every image that Chest ImaGenome has) "
         "ask neither REC nor REG; all: they do",
+    )
+    disputed: Literal["keep", "leave-out"] = Field(
+        "keep", description="leave-out: facts that a conflict rule has downgraded make no entries"
     )
     views: Literal["all", "frontal"] = Field(
         "all", description="frontal: only PA and AP images, and those of no stated view"
@@ -62,6 +66,9 @@ def _wanted(
         facts = facts.filter(
             (pl.col("kind") != "region") | pl.col("quality").ne_missing(pl.lit(ANATOMY))
         )
+    if config.disputed == "leave-out":
+        disputed = pl.col("quality").cast(pl.String).str.ends_with(DISPUTED)
+        facts = facts.filter(~disputed.fill_null(False))
     if config.views == "frontal":
         images = images.filter(pl.col("view").is_null() | pl.col("view").is_in(FRONTAL))
     return facts, images

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import polars as pl
 
+from imaxray.curation.conflicts import ConflictsConfig, find_conflicts
 from imaxray.curation.frame import clip_boxes
+from imaxray.curation.readers import ReadersConfig, settle_readers
 from imaxray.schema import ANNOTATIONS, FRONTAL, REJECTS, conform, empty
 from imaxray.sources import SourceTables
 
@@ -26,34 +29,71 @@ def join_images(tables: Sequence[SourceTables]) -> tuple[pl.DataFrame, list[pl.D
     return kept.drop("_order").sort("image_id"), [rejects]
 
 
+@dataclass(frozen=True)
+class Joined:
+    """What the join made.
+
+    Attributes:
+        annotations: schema ANNOTATIONS, in the images' order.
+        rejects: schema REJECTS.
+        conflicts: schema CONFLICTS.
+        compared: pairs of facts that each conflict rule compared.
+    """
+
+    annotations: pl.DataFrame
+    rejects: list[pl.DataFrame]
+    conflicts: pl.DataFrame
+    compared: Mapping[str, int]
+
+
 def join_annotations(
-    tables: Sequence[SourceTables], images: pl.DataFrame, dropped: pl.DataFrame
-) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    tables: Sequence[SourceTables],
+    images: pl.DataFrame,
+    dropped: pl.DataFrame,
+    *,
+    readers: ReadersConfig | None = None,
+    conflicts: ConflictsConfig | None = None,
+) -> Joined:
     """All annotations that belong to an image of ``images``, in the images' order.
 
     A fact about a study goes to each of its frontal images. Boxes are cut to the image's frame.
-    Each thing is stated once (:func:`state_once`).
+    Each thing is stated once (:func:`state_once`), several readers are settled to one statement,
+    and contradictions are looked for.
 
     Args:
         tables: as the sources returned them, in the order of their names.
         images: the images that stay, sorted by id.
         dropped: images that the catalog rejected (columns image_id, study_id).
-
-    Returns:
-        Schema ANNOTATIONS, and rejects.
+        readers: how several readers are settled.
+        conflicts: which contradictions are looked for.
     """
     placed, rejects = place_annotations(tables, images, dropped)
+    rules, policy = conflicts or ConflictsConfig(), readers or ReadersConfig()
 
-    def settle(chunk: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    def settle(chunk: pl.DataFrame) -> Joined:
         clipped, outside = clip_boxes(chunk, images)
         once, repeated = state_once(clipped)
-        return once.select(ANNOTATIONS.names()), [outside, *repeated]
+        once, disputed, between, compared = find_conflicts(once, rules, of_readers=True)
+        settled, merged = settle_readers(once, images, policy)
+        agreed, contradicted, found, more = find_conflicts(settled, rules, of_readers=False)
+        return Joined(
+            agreed.select(ANNOTATIONS.names()),
+            [outside, *repeated, disputed, merged, contradicted],
+            pl.concat([between, found]),
+            {**compared, **more},
+        )
 
     # two at a time: much of a chunk's work keeps one core busy only
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        settled = list(threads.map(settle, image_chunks(placed, images.height)))
-    rejects += [frame for _, bad in settled for frame in bad]
-    return pl.concat([facts for facts, _ in settled]), rejects
+        parts = list(threads.map(settle, image_chunks(placed, images.height)))
+    return Joined(
+        pl.concat([part.annotations for part in parts]),
+        rejects + [frame for part in parts for frame in part.rejects],
+        pl.concat([part.conflicts for part in parts]).sort(
+            pl.col("rule").cast(pl.String), "image_id", maintain_order=True
+        ),
+        {rule: sum(part.compared.get(rule, 0) for part in parts) for rule in rules.rules},
+    )
 
 
 def place_annotations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +27,7 @@ def assign_splits(
     *,
     seed: int,
     dropped: pl.DataFrame | None = None,
+    bound: Sequence[frozenset[str]] = (),
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Give every image its patient's split.
 
@@ -40,6 +42,8 @@ def assign_splits(
         seed: places those patients.
         dropped: images that the catalog rejected. A release that tests on one of them still tests
             on its patient, so the patient's other images follow.
+        bound: sets of patients who must share a split, for they share a radiograph: that of the
+            one whom a test, else a validation set holds.
 
     Returns:
         Images with ``split``; the hints that concern a patient of the catalog; rejects for others.
@@ -74,8 +78,8 @@ def assign_splits(
         _reject(nowhere, "unknown-image", "no image of the catalog belongs to the row"),
     ])  # fmt: skip
     rank = pl.col("split").replace_strict({"test": 3, "val": 2, "train": 1}, return_dtype=pl.Int8)
-    hinted = (
-        used.filter(pl.col("split").is_not_null())
+    told = (
+        resolved.filter(pl.col("split").is_not_null())
         .group_by("patient_id")
         .agg(rank.max().alias("rank"))
         .with_columns(
@@ -85,13 +89,35 @@ def assign_splits(
         )
         .select("patient_id", "split")
     )
+    hinted = told.join(people, on="patient_id", how="semi")
     free = people.join(hinted, on="patient_id", how="anti").sort("patient_id")
     drawn = free.with_columns(
         pl.Series("split", [_draw(p, config, seed) for p in free["patient_id"]], dtype=pl.String)
     )
-    settled = pl.concat([hinted, drawn])
+    settled = _bind(pl.concat([hinted, drawn]), told, bound)
     split = images.drop("split").join(settled, on="patient_id", how="left", maintain_order="left")
     return split.select(images.columns), used, rejects
+
+
+def _bind(
+    settled: pl.DataFrame, told: pl.DataFrame, bound: Sequence[frozenset[str]]
+) -> pl.DataFrame:
+    if not bound:
+        return settled
+    # a patient whose last image went as a duplicate still binds the one who has it too
+    split = dict(told.iter_rows()) | dict(settled.iter_rows())
+    groups: list[set[str]] = []
+    for patients in bound:
+        touched = [group for group in groups if group & patients]
+        groups = [group for group in groups if not group & patients]
+        groups.append(set(patients).union(*touched))
+    for group in groups:
+        known = [split[patient] for patient in group if patient in split]
+        strongest = max(known, key=("train", "val", "test").index, default="train")
+        split.update(dict.fromkeys(group, strongest))
+    return settled.with_columns(
+        pl.col("patient_id").replace_strict(split, return_dtype=pl.String).alias("split")
+    )
 
 
 def _reject(hints: pl.DataFrame, code: str, message: str) -> pl.DataFrame:

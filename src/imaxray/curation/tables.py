@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from imaxray.curation.conflicts import CONFLICTS
 from imaxray.schema import REJECTS, empty
 from imaxray.sources import ReleaseFile
 
@@ -28,6 +29,8 @@ class Tables:
     """Images, annotations, entries and rejects (schemas of the same names) of one data set.
 
     Attributes:
+        conflicts: schema CONFLICTS, of the whole catalog: contradictions between annotations.
+        compared: pairs of facts that each conflict rule compared.
         account: schema ACCOUNT, of the whole catalog.
         files: the release files behind it, with fingerprints.
         roots: where each source's release lies on this machine.
@@ -38,6 +41,8 @@ class Tables:
     annotations: pl.DataFrame
     entries: pl.DataFrame
     rejects: pl.DataFrame = field(default_factory=lambda: empty(REJECTS))
+    conflicts: pl.DataFrame = field(default_factory=lambda: empty(CONFLICTS))
+    compared: Mapping[str, int] = field(default_factory=dict)
     account: pl.DataFrame = field(default_factory=lambda: empty(ACCOUNT))
     files: tuple[ReleaseFile, ...] = ()
     roots: Mapping[str, Path] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imaxray.curation import CleaningConfig, DmaxConfig, EntriesConfig, ImaxConfig, SplitConfig
+from imaxray.curation import CurationConfig, DmaxConfig, ImaxConfig
 from imaxray.curation.verify import Verify
 from imaxray.errors import ImaxrayError
 from imaxray.models.phantom import PhantomConfig
@@ -54,9 +54,7 @@ class StudyConfig(BaseModel):
         True, description="decode (true), exists (false), or none: believe the tables"
     )
     workers: int = Field(2, ge=1)
-    splits: SplitConfig = SplitConfig()
-    cleaning: CleaningConfig = CleaningConfig()
-    entries: EntriesConfig = EntriesConfig()
+    curation: CurationConfig = CurationConfig()
     imax: ImaxConfig = ImaxConfig()
     dmax: DmaxConfig = DmaxConfig()
     model: PhantomConfig = PhantomConfig()

@@ -48,9 +48,7 @@ ARMS = ("dmax", "imax", "imax (equal compute)")
 """dmax: one sequence an entry. imax: packed, as many entries as dmax. imax (equal compute): packed,
 as many more entries as fit into dmax's wall-clock."""
 
-DATA_KEYS = (
-    "seed", "phantom", "releases", "splits", "verify", "cleaning", "entries", "imax", "dmax",
-)  # fmt: skip
+DATA_KEYS = ("seed", "phantom", "releases", "verify", "curation", "imax", "dmax")
 """What of a study's configuration decides its data sets."""
 
 RUN_FOLDERS = {"dmax": "dmax", "imax": "imax", "imax (equal compute)": "imax-equal-compute"}
@@ -194,10 +192,8 @@ def _build_datasets(config: StudyConfig, out: Path, root: Path | None) -> dict[s
         return kept
     catalog = build_catalog(
         config.release_paths(out, root),
+        config.curation,
         seed=config.seed,
-        splits=config.splits,
-        cleaning=config.cleaning,
-        entries=config.entries,
         verify=config.verify,
         workers=config.workers,
     )

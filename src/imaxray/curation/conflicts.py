@@ -1,0 +1,303 @@
+"""Contradictions between annotations of one image, found by named rules.
+
+Only a catalog joined per image can see them: each release by itself is consistent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from imaxray.curation.mentions import MENTIONS, affirms, denies
+from imaxray.schema import FINDINGS, REJECTS, conform
+
+Effect = Literal["drop", "downgrade", "keep"]
+
+DISPUTED: Final = ", disputed"
+"""What a downgraded fact's quality ends in."""
+
+_FEW: Final[Any] = pl.Categorical()
+_ONE: Final[dict[str, Any]] = {
+    "source": _FEW, "file": _FEW, "row": pl.Int64, "name": _FEW, "value": pl.Float64,
+}  # fmt: skip
+
+CONFLICTS: Final = pl.Schema(
+    {
+        "rule": _FEW,
+        "image_id": pl.String,
+        "effect": _FEW,
+        **_ONE,
+        **{f"other_{name}": dtype for name, dtype in _ONE.items()},
+    }
+)
+"""One row a contradiction: the two facts, and what was done."""
+
+
+class RuleConfig(BaseModel):
+    """Threshold and effect of one rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: float | None = Field(None, description="none: the rule's own")
+    effect: Effect = "downgrade"
+
+
+class ConflictsConfig(BaseModel):
+    """Which rules are looked for, and what a contradiction does to the weaker fact.
+
+    The weaker of two facts is the one of the weaker origin (human, silver, pseudo); between equals
+    both count as weaker. ``drop`` makes it a reject, ``downgrade`` marks its quality ``disputed``
+    (``entries.disputed`` decides whether such facts become entries), ``keep`` only counts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rules: Mapping[str, RuleConfig] = Field(
+        default_factory=lambda: {
+            "ctr-cardiomegaly": RuleConfig(),
+            "edema-grade-label": RuleConfig(),
+            "region-label": RuleConfig(),
+            "report-label": RuleConfig(effect="keep"),
+            "reader-boxes": RuleConfig(effect="keep"),
+        }
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> ConflictsConfig:
+        unknown = sorted(set(self.rules) - set(RULES))
+        if unknown:
+            raise ValueError(f"unknown rule {', '.join(unknown)}; known are {', '.join(RULES)}")
+        return self
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One sort of contradiction.
+
+    Attributes:
+        says: what contradicts what, in one sentence with the threshold's meaning.
+        threshold: the rule's own.
+        pairs: finds the facts that the rule compares, and whether they contradict each other:
+            columns ``_a`` and ``_b`` (numbers of facts) and ``bad``.
+        of_readers: compares readers with each other, so it is asked before they are settled.
+    """
+
+    says: str
+    threshold: float
+    pairs: Callable[[pl.DataFrame, float], pl.DataFrame]
+    of_readers: bool = False
+
+
+def find_conflicts(
+    facts: pl.DataFrame, config: ConflictsConfig, *, of_readers: bool
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, dict[str, int]]:
+    """Find contradictions and apply the effects.
+
+    Args:
+        facts: schema ANNOTATIONS, and ``_image``, the position of the image.
+        config: the rules.
+        of_readers: ask the rules that compare readers, or the others.
+
+    Returns:
+        The facts after the effects; rejects ``conflict``; the contradictions (schema CONFLICTS);
+        and how many pairs each rule compared.
+    """
+    numbered = facts.with_row_index("_fact")
+    found: list[pl.DataFrame] = []
+    compared: dict[str, int] = {}
+    for name, choice in config.rules.items():
+        rule = RULES[name]
+        if rule.of_readers is not of_readers:
+            continue
+        threshold = rule.threshold if choice.threshold is None else choice.threshold
+        pairs = rule.pairs(numbered, threshold)
+        compared[name] = pairs.height
+        bad = pairs.filter("bad").select("_a", "_b")
+        found.append(
+            bad.with_columns(pl.lit(name).alias("rule"), pl.lit(choice.effect).alias("effect"))
+        )
+    nothing = conform(facts.head(0).select("source", "file", "row"), REJECTS)
+    if not sum(frame.height for frame in found):
+        return facts, nothing, pl.DataFrame(schema=CONFLICTS), compared
+    pairs = pl.concat(found)
+    conflicts = _described(pairs, numbered)
+    kept, rejects = _apply(pairs, numbered)
+    return kept.select(facts.columns), rejects, conflicts, compared
+
+
+def count_conflicts(
+    conflicts: pl.DataFrame, compared: Mapping[str, int]
+) -> dict[str, dict[str, int]]:
+    """Per rule, pairs ``compared`` and contradictions ``found``."""
+    found = dict(conflicts.group_by(pl.col("rule").cast(pl.String)).len().iter_rows())
+    return {
+        rule: {"compared": pairs, "found": found.get(rule, 0)} for rule, pairs in compared.items()
+    }
+
+
+def _described(pairs: pl.DataFrame, numbered: pl.DataFrame) -> pl.DataFrame:
+    columns = ["source", "file", "row", "name", "value"]
+    first, second = numbered[pairs["_a"]], numbered[pairs["_b"]].select(columns)
+    return conform(
+        pl.concat(
+            [
+                pairs.select("rule", "effect"),
+                first.select("image_id", *columns),
+                second.rename({name: f"other_{name}" for name in columns}),
+            ],
+            how="horizontal",
+        ),
+        CONFLICTS,
+    )
+
+
+def _apply(pairs: pl.DataFrame, numbered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    strength = numbered["origin"].to_physical()
+    marked = pairs.with_columns(
+        strength.gather(pairs["_a"]).alias("a"), strength.gather(pairs["_b"]).alias("b")
+    )
+    weaker = pl.concat(
+        [
+            marked.filter(pl.col("a") >= pl.col("b")).select("effect", "rule", _fact="_a"),
+            marked.filter(pl.col("b") >= pl.col("a")).select("effect", "rule", _fact="_b"),
+        ]
+    )
+    dropped = weaker.filter(pl.col("effect") == "drop").unique("_fact", maintain_order=True)
+    lowered = weaker.filter(pl.col("effect") == "downgrade").select("_fact").unique()
+    rejects = (
+        numbered.join(dropped.select("_fact", "rule"), on="_fact", how="inner")
+        .sort("_fact")
+        .select(
+            "source", "file", "row", pl.col("image_id").alias("key"),
+            pl.lit("conflict").alias("code"),
+            pl.format("a stronger or equal fact contradicts it: {}", "rule").alias("message"),
+        )
+    )  # fmt: skip
+    quality = pl.col("quality").cast(pl.String).fill_null("-")
+    kept = numbered.filter(~pl.col("_fact").is_in(dropped["_fact"].implode())).with_columns(
+        pl.when(pl.col("_fact").is_in(lowered["_fact"].implode()))
+        .then(quality.str.strip_suffix(DISPUTED) + DISPUTED)
+        .otherwise(pl.col("quality").cast(pl.String))
+        .cast(numbered.schema["quality"])
+        .alias("quality")
+    )
+    return kept, conform(rejects, REJECTS)
+
+
+def _of(facts: pl.DataFrame, which: pl.Expr, number: str, *columns: str) -> pl.DataFrame:
+    return facts.filter(which).select("_image", pl.col("_fact").alias(number), *columns)
+
+
+def _label(name: str) -> pl.Expr:
+    return (
+        (pl.col("kind") == "label") & (pl.col("name") == name) & pl.col("value").is_in([0.0, 1.0])
+    )
+
+
+def _ctr_cardiomegaly(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
+    ctr = (pl.col("kind") == "measurement") & (pl.col("name") == "ctr")
+    left = _of(facts, ctr, "_a", "value")
+    right = _of(facts, _label("Cardiomegaly"), "_b", "value").rename({"value": "label"})
+    small = (pl.col("label") == 1) & (pl.col("value") < 0.5 - threshold)
+    large = (pl.col("label") == 0) & (pl.col("value") > 0.5 + threshold)
+    return left.join(right, on="_image").with_columns((small | large).alias("bad"))
+
+
+def _edema_grade_label(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
+    grade = (pl.col("kind") == "grade") & (pl.col("name") == "edema")
+    left = _of(facts, grade, "_a", "value")
+    right = _of(facts, _label("Edema"), "_b", "value").rename({"value": "label"})
+    none = (pl.col("label") == 1) & (pl.col("value") == 0)
+    high = (pl.col("label") == 0) & (pl.col("value") >= threshold)
+    return left.join(right, on="_image").with_columns((none | high).alias("bad"))
+
+
+def _region_label(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
+    region = (
+        (pl.col("kind") == "region") & (pl.col("origin") == "human")
+        & pl.col("name").is_in(FINDINGS) & (pl.col("name") != "No Finding")
+    )  # fmt: skip
+    label = (pl.col("kind") == "label") & pl.col("value").is_in([0.0, 1.0])
+    left = _of(facts, region, "_a", "name")
+    right = _of(facts, label, "_b", "name", "value")
+    return left.join(right, on=["_image", "name"]).with_columns(
+        (pl.col("value") < threshold).alias("bad")
+    )
+
+
+def _report_label(facts: pl.DataFrame, _threshold: float) -> pl.DataFrame:
+    label = (
+        (pl.col("kind") == "label") & pl.col("name").is_in(list(MENTIONS))
+        & pl.col("value").is_in([0.0, 1.0])
+    )  # fmt: skip
+    labels = _of(facts, label, "_a", "name", "value")
+    report = (pl.col("kind") == "report") & pl.col("text").is_not_null()
+    reports = _of(facts, report, "_b", "text")
+    parts = []
+    for name in MENTIONS:
+        both = labels.filter(pl.col("name") == name).join(reports, on="_image")
+        text = pl.col("text")
+        bad = (
+            pl.when(pl.col("value") == 1)
+            .then(denies(text, name) & ~affirms(text, name))
+            .otherwise(affirms(text, name) & ~denies(text, name))
+        )
+        parts.append(both.select("_a", "_b", bad.alias("bad")))
+    return pl.concat(parts)
+
+
+def _reader_boxes(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
+    """Each box of a reader against the nearest of another reader's of the same name."""
+    read = (
+        pl.col("reader").is_not_null() & (pl.col("kind") == "region")
+        & (pl.col("boxes").list.len() == 1)
+    )  # fmt: skip
+    corner = pl.col("boxes").list.first().list
+    boxes = facts.filter(read).select(
+        "_image", "name", "_fact", "reader", *(corner.get(k).alias(f"c{k}") for k in range(4))
+    )
+    both = boxes.join(boxes, on=["_image", "name"], suffix="_b").filter(
+        pl.col("reader").cast(pl.String) != pl.col("reader_b").cast(pl.String)
+    )
+    wide = pl.min_horizontal("c2", "c2_b") - pl.max_horizontal("c0", "c0_b")
+    high = pl.min_horizontal("c3", "c3_b") - pl.max_horizontal("c1", "c1_b")
+    shared = wide.clip(lower_bound=0) * high.clip(lower_bound=0)
+    area = (pl.col("c2") - pl.col("c0")) * (pl.col("c3") - pl.col("c1"))
+    other = (pl.col("c2_b") - pl.col("c0_b")) * (pl.col("c3_b") - pl.col("c1_b"))
+    nearest = (
+        both.with_columns((shared / (area + other - shared)).alias("iou"))
+        .sort("_fact", "reader_b", "iou", descending=[False, False, True])
+        .unique(["_fact", "reader_b"], keep="first", maintain_order=True)
+    )
+    return nearest.select(
+        pl.col("_fact").alias("_a"), pl.col("_fact_b").alias("_b"),
+        (pl.col("iou") < threshold).alias("bad"),
+    )  # fmt: skip
+
+
+RULES: Final[dict[str, Rule]] = {
+    "ctr-cardiomegaly": Rule(
+        "Cardiomegaly is stated, but the CTR lies below 0.5 by more than the threshold; or denied, "
+        "but it lies above by more.", 0.05, _ctr_cardiomegaly,
+    ),
+    "edema-grade-label": Rule(
+        "Edema is stated, but its grade is 0; or denied, but its grade is at least the threshold.",
+        2, _edema_grade_label,
+    ),
+    "region-label": Rule(
+        "A reader boxed a finding that the label of the same name denies (value below the "
+        "threshold).", 1, _region_label,
+    ),
+    "report-label": Rule(
+        "The label states a finding that the report denies and nowhere affirms, or the other way "
+        "round.", 0, _report_label,
+    ),
+    "reader-boxes": Rule(
+        "A reader's box has no box of the same finding by another reader with an IoU of at least "
+        "the threshold.", 0.1, _reader_boxes, of_readers=True,
+    ),
+}  # fmt: skip
