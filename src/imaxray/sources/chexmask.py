@@ -187,14 +187,14 @@ def _read_file(name: str, path: Path, root: Path) -> tuple[pl.DataFrame, pl.Data
 
 def _facts(table: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     known, rca = pl.col("image_id").is_not_null(), pl.col("rca")
-    scored = rca.is_between(0, 1).fill_nan(False).fill_null(False)
+    scored = rca.is_between(0, 1)
     sure = rca >= _MIN_RCA
     where = {"source": Chexmask.name, "file": file, "key": "id"}
     usable = table.filter(known & scored & sure)
     long = usable.filter(pl.col("code").is_null()).unpivot(
         ("cpar", "ctr"), index=["row", "id", "image_id", "rca"], variable_name="name"
     )
-    valid = pl.col("value").is_between(0, 1, closed="none").fill_nan(False)
+    valid = pl.col("value").is_between(0, 1, closed="none")
     bad = [
         reject(table.filter(~known), **where, code="bad-id",
                message="the id is none of the collection's"),
