@@ -34,7 +34,7 @@ _RCA: Final = ("Dice RCA (Mean)", "Dice RCA (Max)")
 _SHAPE: Final = ("Height", "Width")
 _MIN_RCA: Final = 0.7  # the publisher's advice
 _LARGEST: Final = 65_535  # pixels a side
-_BLOCK: Final = 16 * 2**20  # bytes in memory at a time; a row is at most some 100 KB
+_BLOCK: Final = 4 * 2**20  # bytes parsed at a time; a row is at most some 100 KB
 _SAME_CTR: Final = 0.02  # masks are drawn from the landmarks: rounding, no more
 _SAME_CPAR: Final = 0.03
 
@@ -281,8 +281,9 @@ def _batches(path: Path, column: str, ragged: list[int]) -> Iterator[Any]:
     try:
         with csv.open_csv(
             path,
-            # one thread: only then are the rows numbered
-            read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False),
+            # one thread: only then are the rows numbered; Latin-1: any byte is legal, so that the
+            # handler gets every bad row
+            read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False, encoding="latin-1"),
             parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
             convert_options=csv.ConvertOptions(
                 include_columns=wanted,
