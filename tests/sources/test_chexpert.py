@@ -161,7 +161,7 @@ def test_garbage_rows_are_rejects(release):
         line("train/patient00009/study1/view1_frontal.jpg"),
         line("train/patient00002/study1/view1_frontal.jpg", Edema="2", Fracture="yes",
              Pneumonia="nan", Pneumothorax="-1"),
-        "short",
+        line(f"train/patient{'9' * 400}/study1/view1_frontal.jpg"),
         "\x00,inf" + "9" * 400,
     ]  # fmt: skip
     write(release, "train", lines)

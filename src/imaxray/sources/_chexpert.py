@@ -16,7 +16,8 @@ from imaxray.sources._tables import leaves_release, numeric, reject
 COLLECTION: Final = "chexpert"
 
 _PATH: Final = (
-    r"^(?:.*/)?((?:train|valid|test)/(patient\d+)/(study\d+)/view\d+_(?:frontal|lateral))"
+    r"^(?:.*/)?((?:train|valid|test)/(patient\d{1,9})/(study\d{1,6})"
+    r"/view\d{1,6}_(?:frontal|lateral))"
     r"(?:\.[A-Za-z]+)?$"
 )
 _SUFFIXES: Final = (".jpg", ".png")

@@ -128,6 +128,7 @@ def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl
         )
     except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
         raise _damaged(path) from error
+    check_columns(path, frame.columns, required)  # a damaged header may split otherwise here
     if frame.is_empty():
         raise ImaxrayError(
             f"Expected at least one data row in {path}, but the table is empty; download it again."

@@ -70,7 +70,8 @@ class ChexpertPlus(Source):
         """See :meth:`Source.read`."""
         self.check(root)
         path, labels_path = self._table(root), self._labels_file(root)
-        table = read_csv(path, _COLUMNS)
+        text = () if labels_path is None else (_LABELS[_read_by(labels_path)],)
+        table = read_csv(path, (*_COLUMNS, *text))
         file = relative(path, root)
         where = {"source": self.name, "file": file}
         known, bad = _chexpert.split_paths(table, "path_to_image", **where)
