@@ -1,10 +1,15 @@
 """Paths, boxes and numbers of source tables."""
 
+import gzip
+
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imaxray.errors import ImaxrayError
 from imaxray.sources import is_inside, leaves_release
+from imaxray.sources._tables import read_csv, read_header
 
 
 @given(st.lists(st.text(alphabet="./\\:ab\n ", max_size=12), min_size=1, max_size=20))
@@ -17,3 +22,22 @@ def test_paths_that_leave_a_release():
     for path in ("../x.png", "/etc/passwd", "a/../../x", "C:\\x", "a\\..\\b"):
         assert not is_inside(path)
     assert is_inside("files/p10/a..b.jpg")
+
+
+def test_a_header_that_splits_otherwise_is_one_sentence(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,b\r[[\r\n1,2\n")  # ends after b for one parser, not for the other
+    with pytest.raises(ImaxrayError, match="Expected"):
+        read_csv(path, ("a", "b"))
+
+
+def test_a_damaged_header_is_one_sentence(tmp_path):
+    path = tmp_path / "x.csv.gz"
+    packed = gzip.compress(b"a,b\n" * 5000, 9)
+    path.write_bytes(packed[:12] + b"\xff\xff\xff" + packed[15:])
+    with pytest.raises(ImaxrayError, match="damaged"):
+        read_header(path)
+    path = tmp_path / "x.csv"
+    path.write_text('"' + "x" * 200_000)  # beyond the csv module's field limit
+    with pytest.raises(ImaxrayError, match="damaged"):
+        read_header(path)

@@ -17,6 +17,9 @@ from imaxray.sources._tables import is_inside, leaves_release
 
 _BUILT_IN: Final = {
     "chest-imagenome": "chest_imagenome:ChestImagenome",
+    "chexmask": "chexmask:Chexmask",
+    "chexpert": "chexpert:Chexpert",
+    "chexpert-plus": "chexpert_plus:ChexpertPlus",
     "cxr-cardiomegaly": "cxr_cardiomegaly:CxrCardiomegaly",
     "mimic-cxr": "mimic_cxr:MimicCxr",
     "mimic-cxr-jpg": "mimic_cxr_jpg:MimicCxrJpg",

@@ -17,8 +17,10 @@ from imaxray.schema import REJECTS, Boxes, conform
 from imaxray.sources._base import ReleaseFile
 
 MAX_TABLE_BYTES = 20 * 2**30
-_OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 """Refuse to unpack a table beyond this (a gzip bomb, not a release)."""
+
+_MAX_HEADER = 2**20  # characters; a file without line breaks is not read whole
+_OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 
 
 def require_root(root: Path, source: str) -> Path:
@@ -85,10 +87,10 @@ def read_header(path: Path) -> list[str]:
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
-            line = stream.readline()
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+            line = stream.readline(_MAX_HEADER)
+        return next(csv.reader(io.StringIO(line)), [])
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error, csv.Error) as error:
         raise _damaged(path) from error
-    return next(csv.reader(io.StringIO(line)), [])
 
 
 def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
@@ -126,6 +128,7 @@ def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl
         )
     except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
         raise _damaged(path) from error
+    check_columns(path, frame.columns, required)  # a damaged header may split otherwise here
     if frame.is_empty():
         raise ImaxrayError(
             f"Expected at least one data row in {path}, but the table is empty; download it again."

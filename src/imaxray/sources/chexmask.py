@@ -1,0 +1,300 @@
+"""CheXmask: heart and lung masks of five collections, and the two ratios that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from imaxray.errors import ImaxrayError
+from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
+from imaxray.sources import _chexpert, _mimic
+from imaxray.sources._base import ReleaseFile, Source, SourceTables
+from imaxray.sources._organ_masks import contour_ratios, mask_ratios, parse_landmarks, parse_runs
+from imaxray.sources._tables import (
+    check_columns,
+    read_header,
+    reject,
+    relative,
+    release_file,
+    require_root,
+)
+
+_LAYOUTS: Final = ("Preprocessed", "OriginalResolution")
+"""Both give the same ratios; the smaller files first, whose frame is known."""
+
+_ORGANS: Final = ("Heart", "Left Lung", "Right Lung")
+_RCA: Final = ("Dice RCA (Mean)", "Dice RCA (Max)")
+_SHAPE: Final = ("Height", "Width")
+_MIN_RCA: Final = 0.7  # the publisher's advice
+_LARGEST: Final = 65_535  # pixels a side
+_BLOCK: Final = 4 * 2**20  # bytes parsed at a time; a row is at most some 100 KB
+_SAME_CTR: Final = 0.02  # masks are drawn from the landmarks: rounding, no more
+_SAME_CPAR: Final = 0.03
+
+
+def _plain(collection: str) -> Callable[[str], pl.Expr]:
+    """Ids that stand in the column as they are."""
+
+    def ids(column: str) -> pl.Expr:
+        bare = pl.col(column).str.strip_chars().str.extract(r"^([\w.-]+)$", 1)
+        return pl.when(bare.is_not_null()).then(pl.lit(f"{collection}/") + bare)
+
+    return ids
+
+
+_FILES: Final[dict[str, tuple[str, Callable[[str], pl.Expr]]]] = {
+    "ChestX-Ray8": ("Image Index", _plain("nih-chestxray14")),
+    "CheXpert": ("Path", _chexpert.image_id),
+    "MIMIC-CXR-JPG": ("dicom_id", _mimic.image_id),
+    "Padchest": ("ImageID", _plain("padchest")),
+    "VinDr-CXR": ("image_id", _plain("vindr-cxr")),
+}
+"""File -> its id column and the ids of the collection that has the images."""
+
+
+class Chexmask(Source):
+    """CTR and CPAR from masks that HybridGNet drew; images come from the collections' sources.
+
+    Any of the five files may be there, of the ``Preprocessed`` or the ``OriginalResolution``
+    layout. Masks and landmarks are two forms of one contour (the authors draw the masks from the
+    landmarks), so they prove each other: rows where they differ are rejects (``mask-mismatch``),
+    which catches a frame with height and width swapped, a known risk of the original-resolution
+    MIMIC and PadChest files. Where only one form is whole, it is used alone. The mean Dice of the
+    reverse classification accuracy must reach 0.7; since PadChest mixes up mean and maximum, the
+    smaller of the two counts. Quality is that Dice, cut to a tenth. The licence's wording is not
+    verified. The CANDID-PTX file of 0.1 is not read.
+    """
+
+    name = "chexmask"
+    title = "CheXmask"
+    version = "1.0.0"
+    collection = "chexpert, mimic-cxr, nih-chestxray14, padchest, vindr-cxr"
+    tasks = ("calculation",)
+    access = "open"
+    licence = "CC BY 4.0"
+    citation = "Gaggion et al., Scientific Data 2024, arXiv:2307.03293"
+    url = "https://physionet.org/content/chexmask-cxr-segmentation-data/1.0.0/"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        paths = self._paths(root)
+        for name, path in paths.items():
+            required = (_FILES[name][0], *_RCA, "Landmarks", *_ORGANS, *_SHAPE)
+            check_columns(path, read_header(path), required)
+        return [relative(path, root) for path in paths.values()]
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        return self.read_with(root, None)
+
+    def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
+        """See :meth:`Source.read_with`: a piece of work is a file."""
+        self.check(root)
+        work = [(name, path, root) for name, path in self._paths(root).items()]
+        if pool is None:
+            parts = [_read_file(*item) for item in work]
+        else:
+            parts = [job.result() for job in [pool.submit(_read_file, *item) for item in work]]
+        return SourceTables(
+            annotations=pl.concat([facts for facts, _, _ in parts]),
+            rejects=pl.concat([bad for _, bad, _ in parts]),
+            files=tuple(file for _, _, file in parts),
+        )
+
+    def remarks(self, root: Path) -> list[str]:
+        """Files of the other layout, which were not read."""
+        read = set(self.check(root))
+        twins = [relative(p, root) for name in _FILES for p in _candidates(root, name)]
+        unread = [twin for twin in twins if twin not in read]
+        if not unread:
+            return []
+        return [f"Not read, because the other layout gives the same ratios: {', '.join(unread)}."]
+
+    def _paths(self, root: Path) -> dict[str, Path]:
+        require_root(root, self.name)
+        found = {name: _candidates(root, name)[:1] for name in _FILES}
+        paths = {name: path for name, here in found.items() for path in here}
+        if not paths:
+            names = " or ".join(f"{layout}/{name}.csv" for layout in _LAYOUTS for name in _FILES)
+            raise ImaxrayError(
+                f"Expected {names} in the {self.name} release at {root}, but found none of them; "
+                "download a file or correct the path."
+            )
+        return paths
+
+
+@dataclass
+class _Rows:
+    """What a file says, row by row."""
+
+    ids: list[str] = field(default_factory=list)
+    rca: list[NDArray[np.float64]] = field(default_factory=list)
+    ratios: list[NDArray[np.float64]] = field(default_factory=list)  # (n, 2): CTR, CPAR
+    codes: list[str | None] = field(default_factory=list)  # why there is no ratio
+
+
+def _candidates(root: Path, name: str) -> list[Path]:
+    paths = [root / f"{layout}/{name}.csv{end}" for layout in _LAYOUTS for end in ("", ".gz")]
+    return [path for path in paths if path.is_file()]
+
+
+def _read_file(name: str, path: Path, root: Path) -> tuple[pl.DataFrame, pl.DataFrame, ReleaseFile]:
+    """Annotations, rejects and fingerprint of one file."""
+    column, ids = _FILES[name]
+    rows = _Rows()
+    ragged: list[int] = []
+    for batch in _batches(path, column, ragged):
+        cells = {key: batch.column(key).to_pylist() for key in batch.schema.names}
+        rows.ids += [cell.decode(errors="replace") for cell in cells[column]]
+        rca = np.stack([_floats(cells[key]) for key in _RCA], axis=1)
+        rows.rca.append(rca.min(axis=1))
+        ratios, codes = _measure(cells, rca.min(axis=1) >= _MIN_RCA)
+        rows.ratios.append(ratios)
+        rows.codes += codes
+    count = len(rows.ids) + len(ragged)
+    if count == 0:
+        raise ImaxrayError(
+            f"Expected at least one data row in {path}, but the table is empty; download it again."
+        )
+    numbers = np.setdiff1d(np.arange(1, count + 1), ragged)
+    ratio = np.concatenate([*rows.ratios, np.empty((0, 2))])
+    table = pl.DataFrame(
+        {
+            "row": pl.Series(numbers, dtype=pl.Int64),
+            "id": pl.Series(rows.ids, dtype=pl.String),
+            "rca": pl.Series(np.concatenate([*rows.rca, np.empty(0)]), dtype=pl.Float64),
+            "code": pl.Series(rows.codes, dtype=pl.String),
+            "ctr": pl.Series(ratio[:, 0], dtype=pl.Float64),
+            "cpar": pl.Series(ratio[:, 1], dtype=pl.Float64),
+        }
+    ).with_columns(ids("id").alias("image_id"))
+    file = relative(path, root)
+    facts, bad = _facts(table, file)
+    short = pl.DataFrame(
+        [(Chexmask.name, file, row, None, "bad-row", "the row has not the header's columns")
+         for row in ragged],
+        schema=REJECTS, orient="row",
+    )  # fmt: skip
+    return facts, pl.concat([bad, short]), release_file(path, root, Chexmask.name, count)
+
+
+def _facts(table: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    known, rca = pl.col("image_id").is_not_null(), pl.col("rca")
+    scored = rca.is_between(0, 1)
+    sure = rca >= _MIN_RCA
+    where = {"source": Chexmask.name, "file": file, "key": "id"}
+    usable = table.filter(known & scored & sure)
+    long = usable.filter(pl.col("code").is_null()).unpivot(
+        ("cpar", "ctr"), index=["row", "id", "image_id", "rca"], variable_name="name"
+    )
+    valid = pl.col("value").is_between(0, 1, closed="none")
+    bad = [
+        reject(table.filter(~known), **where, code="bad-id",
+               message="the id is none of the collection's"),
+        reject(table.filter(known & ~scored), **where, code="bad-value",
+               message="the Dice values must be numbers from 0 to 1"),
+        reject(table.filter(known & scored & ~sure), **where, code="low-quality",
+               message=f"the mean Dice is under {_MIN_RCA}"),
+        reject(usable.filter(pl.col("code") == "bad-value"), **where, code="bad-value",
+               message="neither masks nor landmarks can be read"),
+        reject(usable.filter(pl.col("code") == "mask-mismatch"), **where, code="mask-mismatch",
+               message="masks and landmarks differ: is the frame transposed?"),
+        reject(long.filter(~valid), **where, code="out-of-range",
+               message="a ratio must lie between 0 and 1"),
+    ]  # fmt: skip
+    tenth = (rca * 10 + 1e-9).floor().cast(pl.Int64).cast(pl.String)
+    facts = long.filter(valid).sort("row", "name").select(
+        "image_id",
+        pl.lit("measurement").alias("kind"),
+        "name",
+        "value",
+        pl.lit("silver").alias("origin"),
+        pl.when(rca >= 1).then(pl.lit("rca-1.0")).otherwise(pl.lit("rca-0.") + tenth)
+        .alias("quality"),
+        pl.lit(Chexmask.name).alias("source"),
+        pl.lit(file).alias("file"),
+        "row",
+    )  # fmt: skip
+    return conform(facts, SOURCE_ANNOTATIONS), pl.concat(bad)
+
+
+def _measure(
+    cells: dict[str, list[bytes]], wanted: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], list[str | None]]:
+    """CTR and CPAR of each row, shape ``(n, 2)``, and why a row has none; not ``wanted``: nan."""
+    drawn = np.full((len(wanted), 2), np.nan)
+    traced = np.full_like(drawn, np.nan)
+    heights, widths = (_floats(cells[key]) for key in _SHAPE)
+    points = {}
+    for k in np.flatnonzero(wanted):
+        contour = parse_landmarks(cells["Landmarks"][k])
+        if contour is not None:
+            points[k] = contour
+        height, width = heights[k], widths[k]
+        if not (1 <= height <= _LARGEST and 1 <= width <= _LARGEST):  # nan too
+            continue
+        runs = [parse_runs(cells[organ][k], int(height) * int(width)) for organ in _ORGANS]
+        heart, left, right = runs
+        if heart is not None and left is not None and right is not None:
+            drawn[k] = mask_ratios(heart, left, right, int(width))
+    if points:
+        traced[list(points)] = np.stack(contour_ratios(np.stack(list(points.values()))), axis=1)
+    has_mask, has_contour = ~np.isnan(drawn[:, 0]), ~np.isnan(traced[:, 0])
+    # nan compares false, so rows that have one form only never differ
+    differ = (np.abs(drawn - traced) > (_SAME_CTR, _SAME_CPAR)).any(axis=1)
+    none = wanted & ~has_mask & ~has_contour
+    codes = np.where(differ, "mask-mismatch", np.where(none, "bad-value", ""))
+    ratios = np.where(has_mask[:, None], drawn, traced)
+    return ratios, [str(code) or None for code in codes]
+
+
+def _floats(cells: list[bytes]) -> NDArray[np.float64]:
+    """Cells as numbers; nan where they are none."""
+    text = pl.Series([cell.decode(errors="replace") for cell in cells], dtype=pl.String)
+    numbers = text.str.strip_chars().cast(pl.Float64, strict=False).fill_null(np.nan)
+    return np.asarray(numbers.to_numpy(), dtype=np.float64)
+
+
+def _batches(path: Path, column: str, ragged: list[int]) -> Iterator[Any]:
+    """Record batches of the needed columns as bytes, a block at a time.
+
+    Rows with too few or too many cells are left out; their numbers go to ``ragged``.
+
+    Raises:
+        ImaxrayError: the file is damaged, or a row is longer than a block.
+    """
+    import pyarrow as pa  # late: only this source needs it
+    from pyarrow import csv
+
+    def skip(row: Any) -> str:
+        ragged.append(row.number - 1)  # it counts the header
+        return "skip"
+
+    wanted = [column, *_RCA, "Landmarks", *_ORGANS, *_SHAPE]
+    try:
+        with csv.open_csv(
+            path,
+            # one thread: only then are the rows numbered; Latin-1: any byte is legal, so that the
+            # handler gets every bad row
+            read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False, encoding="latin-1"),
+            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
+            convert_options=csv.ConvertOptions(
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.binary()),
+                check_utf8=False,
+            ),
+        ) as reader:
+            yield from reader
+    except (OSError, pa.ArrowException) as error:
+        raise ImaxrayError(
+            f"Expected a readable table at {path}, but it is damaged or has a row of more than "
+            f"{_BLOCK >> 20} MiB; compare its checksum with the release's SHA256SUMS.txt and "
+            "download it again."
+        ) from error

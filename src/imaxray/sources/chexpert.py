@@ -1,0 +1,91 @@
+"""CheXpert 1.0: images, and the 14 labels of each study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from imaxray.schema import CHEXPERT, SPLIT_HINTS, conform
+from imaxray.sources import _chexpert
+from imaxray.sources._base import Source, SourceTables
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    read_csv,
+    read_header,
+    relative,
+    release_file,
+)
+
+_COLUMNS: Final = ("Path", "Frontal/Lateral", "AP/PA", *CHEXPERT)
+_FOLDERS: Final = ("", "CheXpert-v1.0-small", "CheXpert-v1.0")
+_SPLITS: Final = {"train": "train", "valid": "val"}
+_BY: Final = {"train": ("silver", "chexpert"), "valid": ("human", "radiologists")}
+"""Who stated the labels: the CheXpert labeler from the report, or the radiologists' majority."""
+
+
+class Chexpert(Source):
+    """Labels of the train set mined from reports, of the validation set by three radiologists.
+
+    Both downloads are read, small and full size; their paths differ in the leading folder, which
+    no id carries. Labels are the study's, so its frontal images get them. Blank is unknown.
+    """
+
+    name = "chexpert"
+    title = "CheXpert"
+    version = "1.0"
+    collection = _chexpert.COLLECTION
+    tasks = ("findings",)
+    access = "registration"
+    licence = "Stanford University Dataset Research Use Agreement"
+    citation = "Irvin et al., AAAI 2019, arXiv:1901.07031"
+    url = "https://stanfordmlgroup.github.io/competitions/chexpert/"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        found = []
+        for path in self._paths(root).values():
+            check_columns(path, read_header(path), _COLUMNS)
+            found.append(relative(path, root))
+        return found
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        self.check(root)
+        images, facts, hints, rejects, files = [], [], [], [], []
+        for name, path in self._paths(root).items():
+            table = read_csv(path, _COLUMNS)
+            file = relative(path, root)
+            files.append(release_file(path, root, self.name, table.height))
+            where = {"source": self.name, "file": file}
+            known, bad = _chexpert.split_paths(table, "Path", **where)
+            here, missing = _chexpert.read_images(
+                known, root, _FOLDERS, side="Frontal/Lateral", projection="AP/PA", **where
+            )
+            origin, quality = _BY[name]
+            labels, unknown = _chexpert.study_labels(known, origin=origin, quality=quality, **where)
+            hint = known.select(
+                "image_id",
+                pl.lit(_SPLITS[name]).alias("split"),
+                pl.lit(self.name).alias("source"),
+                pl.lit(file).alias("file"),
+                "row",
+            )
+            images.append(here)
+            facts.append(labels)
+            hints.append(conform(hint, SPLIT_HINTS))
+            rejects += [bad, missing, unknown]
+        return SourceTables(
+            images=pl.concat(images),
+            annotations=pl.concat(facts),
+            hints=pl.concat(hints),
+            rejects=pl.concat(rejects),
+            files=tuple(files),
+        )
+
+    def _paths(self, root: Path) -> dict[str, Path]:
+        return {
+            name: find_file(root, (f"{name}.csv", f"{name}.csv.gz"), self.name) for name in _SPLITS
+        }

@@ -1,0 +1,197 @@
+"""CheXpert 1.0: ids, images and labels, and what can be wrong with them."""
+
+import gzip
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from imaxray.curation import build_catalog
+from imaxray.errors import ImaxrayError
+from imaxray.schema import CHEXPERT
+from imaxray.sources import get_source
+
+# the release's own order, not the alphabet's
+ORDER = ["No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion",
+         "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion",
+         "Pleural Other", "Fracture", "Support Devices"]  # fmt: skip
+HEADER = ",".join(["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *ORDER])
+
+
+def account_closes(tables):
+    key = ["source", "file", "row"]
+    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
+    seen = pl.concat([f.select(key) for f in frames]).unique()
+    for file in tables.files:
+        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
+        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
+
+
+def line(path, sex="Female", age="68", side="Frontal", projection="AP", **labels):
+    cells = [labels.get(name.replace(" ", "_"), "") for name in ORDER]
+    return ",".join([path, sex, age, side, projection, *cells])
+
+
+def image(root, key, size=(9, 8), suffix=".jpg"):
+    path = root / f"{key}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size).save(path)
+    return path
+
+
+def write(root, name, lines):
+    (root / f"{name}.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+
+
+def read(root):
+    tables = get_source("chexpert").read(root)
+    account_closes(tables)
+    return tables
+
+
+@pytest.fixture
+def release(tmp_path):
+    """Two studies of one patient, one of another, and a validation study."""
+    small = "CheXpert-v1.0-small/"
+    first, second = "train/patient00001/study1/view1_frontal", "train/patient00002/study1"
+    opacity = {"Lung_Opacity": "1.0", "Edema": "-1.0", "Fracture": "0.0"}
+    lines = [
+        line(f"{small}{first}.jpg", No_Finding="1.0", Support_Devices="1.0"),
+        line(f"{small}{second}/view1_frontal.jpg", "Male", "87", projection="PA", **opacity),
+        line(f"{small}{second}/view2_lateral.jpg", "Male", "87", "Lateral", "", **opacity),
+        line(f"{small}train/patient00001/study2/view1_frontal.jpg", "Unknown", "0", "Frontal",
+             "LL", Pneumonia="0.0"),
+    ]  # fmt: skip
+    write(tmp_path, "train", lines)
+    valid = dict.fromkeys((n.replace(" ", "_") for n in ORDER), "0.0") | {"Cardiomegaly": "1.0"}
+    write(tmp_path, "valid",
+          [line(f"{small}valid/patient64541/study1/view1_frontal.jpg", "Male", "73", **valid)],
+    )  # fmt: skip
+    for key in (first, f"{second}/view1_frontal", f"{second}/view2_lateral",
+                "train/patient00001/study2/view1_frontal",
+                "valid/patient64541/study1/view1_frontal"):  # fmt: skip
+        image(tmp_path, key)
+    return tmp_path
+
+
+def test_images(release):
+    tables = read(release)
+    rows = tables.images.drop("source", "file", "row").rows()
+    assert rows == [
+        ("chexpert/train/patient00001/study1/view1_frontal", "chexpert/patient00001",
+         "chexpert/patient00001/study1", None, "train/patient00001/study1/view1_frontal.jpg",
+         9, 8, "AP", "F", 68),
+        ("chexpert/train/patient00002/study1/view1_frontal", "chexpert/patient00002",
+         "chexpert/patient00002/study1", None, "train/patient00002/study1/view1_frontal.jpg",
+         9, 8, "PA", "M", 87),
+        ("chexpert/train/patient00002/study1/view2_lateral", "chexpert/patient00002",
+         "chexpert/patient00002/study1", None, "train/patient00002/study1/view2_lateral.jpg",
+         9, 8, "LATERAL", "M", 87),
+        ("chexpert/train/patient00001/study2/view1_frontal", "chexpert/patient00001",
+         "chexpert/patient00001/study2", None, "train/patient00001/study2/view1_frontal.jpg",
+         9, 8, "LL", None, 0),
+        ("chexpert/valid/patient64541/study1/view1_frontal", "chexpert/patient64541",
+         "chexpert/patient64541/study1", None, "valid/patient64541/study1/view1_frontal.jpg",
+         9, 8, "AP", "M", 73),
+    ]  # fmt: skip
+    assert tables.hints["split"].to_list() == ["train"] * 4 + ["val"]
+    assert tables.hints["image_id"].to_list() == tables.images["image_id"].to_list()
+    assert tables.rejects.is_empty()
+
+
+def test_labels_are_the_studys_and_stated_once(release):
+    facts = read(release).annotations
+    assert facts["image_id"].null_count() == facts.height
+    train = facts.filter(pl.col("file") == "train.csv")
+    assert train.select("study_id", "name", "value", "row").rows() == [
+        ("chexpert/patient00001/study1", "No Finding", 1.0, 1),
+        ("chexpert/patient00001/study1", "Support Devices", 1.0, 1),
+        ("chexpert/patient00002/study1", "Edema", -1.0, 2),
+        ("chexpert/patient00002/study1", "Fracture", 0.0, 2),
+        ("chexpert/patient00002/study1", "Lung Opacity", 1.0, 2),
+        ("chexpert/patient00001/study2", "Pneumonia", 0.0, 4),
+    ]
+    assert set(train.select("origin", "quality").rows()) == {("silver", "chexpert")}
+    valid = facts.filter(pl.col("file") == "valid.csv")
+    assert dict(valid.select("name", "value").rows()) == (
+        dict.fromkeys(CHEXPERT, 0.0) | {"Cardiomegaly": 1.0}
+    )
+    assert set(valid.select("origin", "quality").rows()) == {("human", "radiologists")}
+
+
+def test_the_catalog_gives_them_to_frontal_images(release):
+    catalog = build_catalog({"chexpert": release})
+    labelled = set(catalog.annotations["image_id"])
+    assert labelled == {
+        "chexpert/train/patient00001/study1/view1_frontal",
+        "chexpert/train/patient00002/study1/view1_frontal",
+        "chexpert/valid/patient64541/study1/view1_frontal",
+    }
+    # a decubitus image alone carries no facts of its study
+    assert set(catalog.rejects["code"]) == {"no-frontal-image"}
+
+
+def test_the_full_size_download_and_gzip_do_as_well(release, tmp_path):
+    small = read(release)
+    for name in ("train", "valid"):
+        path = release / f"{name}.csv"
+        text = path.read_text().replace("CheXpert-v1.0-small/", "CheXpert-v1.0/")
+        path.with_name(f"{name}.csv.gz").write_bytes(gzip.compress(text.encode()))
+        path.unlink()
+    for name in ("train", "valid"):
+        (release / "CheXpert-v1.0").mkdir(exist_ok=True)
+        (release / name).rename(release / "CheXpert-v1.0" / name)
+    full = read(release)
+    assert full.annotations.drop("file").equals(small.annotations.drop("file"))
+    assert full.images.drop("file", "path").equals(small.images.drop("file", "path"))
+    assert full.images["path"][0].startswith("CheXpert-v1.0/train/patient00001/")
+
+
+def test_garbage_rows_are_rejects(release):
+    good = "CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg"
+    (release / "train/patient00009/study1").mkdir(parents=True)
+    (release / "train/patient00009/study1/view1_frontal.jpg").write_text("no image")
+    lines = [
+        line(good, age="400", sex="?", projection="odd", Edema="1"),
+        line("../train/patient00001/study1/view1_frontal.jpg", Edema="1"),
+        line("/etc/passwd"),
+        line("train/patient00001/view1_frontal.jpg"),
+        line(""),
+        line("train/patient00001/study7/view1_frontal.jpg", Edema="0"),
+        line("train/patient00009/study1/view1_frontal.jpg"),
+        line("train/patient00002/study1/view1_frontal.jpg", Edema="2", Fracture="yes",
+             Pneumonia="nan", Pneumothorax="-1"),
+        line(f"train/patient{'9' * 400}/study1/view1_frontal.jpg"),
+        "\x00,inf" + "9" * 400,
+    ]  # fmt: skip
+    write(release, "train", lines)
+    tables = read(release)
+    codes = tables.rejects.filter(pl.col("file") == "train.csv").select("row", "code").rows()
+    assert sorted(codes) == [
+        (2, "path-outside-release"), (3, "path-outside-release"), (4, "bad-id"), (5, "bad-id"),
+        (6, "missing-image"), (7, "unreadable-image"), *[(8, "unknown-label")] * 3, (9, "bad-id"),
+        (10, "bad-id"),
+    ]  # fmt: skip
+    first = tables.images.row(0, named=True)
+    assert first["view"] is None and first["age"] is None and first["sex"] is None
+    facts = tables.annotations.filter(pl.col("file") == "train.csv")
+    # the labels of a study outlive a missing image: another release may have it
+    assert facts.select("row", "name", "value").rows() == [
+        (1, "Edema", 1.0), (6, "Edema", 0.0), (8, "Pneumothorax", -1.0),
+    ]  # fmt: skip
+
+
+def test_missing_files_columns_and_rows(release):
+    source = get_source("chexpert")
+    assert source.check(release) == ["train.csv", "valid.csv"]
+    path = release / "valid.csv"
+    text = path.read_text()
+    path.write_text(text.replace("Pleural Other", "Pleura"))
+    with pytest.raises(ImaxrayError, match="Expected the column Pleural Other"):
+        source.check(release)
+    path.write_text(text.splitlines()[0] + "\n")
+    with pytest.raises(ImaxrayError, match="at least one data row"):
+        source.read(release)
+    path.unlink()
+    with pytest.raises(ImaxrayError, match=r"Expected valid\.csv or valid\.csv\.gz"):
+        source.check(release)
