@@ -27,6 +27,8 @@ _HOME = {
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
     "load_config": "imaxray.study",
+    "build_datasets": "imaxray.study",
+    "rebuild_dataset": "imaxray.study",
     "run_study": "imaxray.study",
     "write_study_report": "imaxray.study",
 }

@@ -172,18 +172,44 @@ def match(
     tasks_per_image: Annotated[
         float | None, typer.Option(help="Dose: about so many tasks an image; default: fewest.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides among equally good images.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides among equally good images; default: the build's.")
+    ] = None,
 ) -> None:
     """Match DMAX to IMAX: equal volume per task and answer, spread over the most images."""
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 
-    dose = DmaxConfig(tasks_per_image=tasks_per_image)
+    dose = DmaxConfig(tasks_per_image=tasks_per_image, seed=seed)
     selected = open_dataset(imax)
-    tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=seed)
+    built = selected.manifest["seed"]
+    tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)
     config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
-    write_dataset(tables, out, config=config, seed=seed)
+    write_dataset(tables, out, config=config, seed=built, role="dmax")
     _print_density("dmax", _densities(tables))
     _print_match(report.as_dict())
+
+
+@app.command()
+def rebuild(
+    manifest: Annotated[Path, typer.Argument(help="manifest.json of the data set to make again.")],
+    out: Out,
+    source: Annotated[
+        list[str], typer.Option(help="NAME=PATH of a release; once for each that is needed.")
+    ],
+    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+) -> None:
+    """Make the very same data set from your own downloads, and prove it by sha256."""
+    from imaxray.study import rebuild_dataset
+
+    releases = {}
+    for item in source:
+        name, equals, path = item.partition("=")
+        if not equals or not path:
+            raise ImaxrayError(f"Expected --source NAME=PATH, but got {item}; write both.")
+        releases[name] = Path(path)
+    report = rebuild_dataset(manifest, releases, out, workers=workers)
+    rows = [[name, digest, "identical"] for name, digest in report.files.items()]
+    _print_table(f"{out}", ["file", "sha256", "with the manifest"], rows)
 
 
 @app.command()

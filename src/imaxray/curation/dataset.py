@@ -24,11 +24,20 @@ MANIFEST: Final = "manifest.json"
 _ROOTS: Final = "roots.json"
 
 
-def write_dataset(tables: Tables, folder: Path, *, config: Mapping[str, Any], seed: int) -> None:
+def write_dataset(
+    tables: Tables, folder: Path, *, config: Mapping[str, Any], seed: int, role: str = "catalog"
+) -> None:
     """Write ``tables`` as a dataset folder.
 
     It is written aside and renamed, so it appears whole or not at all. ``roots.json`` says where
     the images lie on this machine; every other file depends on the content alone.
+
+    Args:
+        tables: what to write.
+        folder: where.
+        config: everything that decided it, for the manifest.
+        seed: likewise.
+        role: catalog, imax or dmax: which of a configuration's data sets this is.
 
     Raises:
         ImaxrayError: ``folder`` exists and is no dataset folder.
@@ -52,6 +61,7 @@ def write_dataset(tables: Tables, folder: Path, *, config: Mapping[str, Any], se
     files = sorted(path for path in aside.rglob("*") if path.is_file())
     manifest = {
         "imaxray": __version__,
+        "role": role,
         "config": dict(config),
         "seed": seed,
         "releases": [asdict(file) for file in tables.files],

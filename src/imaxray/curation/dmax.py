@@ -27,6 +27,9 @@ class DmaxConfig(BaseModel):
     tasks_per_image: float | None = Field(
         None, ge=1, description="the dose: about so many tasks an image; none: as few as possible"
     )
+    seed: int | None = Field(
+        None, description="decides among equally good images; none: the build's seed"
+    )
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,14 @@ def match_dmax(
         catalog: all entries.
         imax: the selection to match.
         config: the dose; default: the widest spread.
-        seed: decides among equally good images and among an image's entries.
+        seed: decides among equally good images and among an image's entries, unless the config
+            names one.
 
     Raises:
         ImaxrayError: ``imax`` has no train entries, or was not selected from ``catalog``.
     """
     config = config or DmaxConfig()
+    seed = seed if config.seed is None else config.seed
     wanted = with_strata(imax.split("train"))
     if wanted.is_empty():
         raise ImaxrayError("Expected train entries in IMAX, but there are none; select it again.")

@@ -9,10 +9,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imaxray.curation import CurationConfig, DmaxConfig, ImaxConfig
-from imaxray.curation.verify import Verify
 from imaxray.errors import ImaxrayError
 from imaxray.models.phantom import PhantomConfig
+from imaxray.study.build import DataConfig
 from imaxray.training import TrainingConfig
 
 
@@ -37,26 +36,17 @@ class EvaluationConfig(BaseModel):
     examples: int = Field(12, ge=0, description="test images shown in the report")
 
 
-class StudyConfig(BaseModel):
+class StudyConfig(DataConfig):
     """One study: releases → IMAX and DMAX → arms → comparison."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     title: str
-    seed: int = 0
     phantom: PhantomRelease | None = Field(None, description="write a synthetic cohort first")
     root: Path | None = Field(None, description="folder that holds the releases")
     root_env: str | None = Field(None, description="environment variable that overrides root")
     releases: dict[str, str] = Field(
         default_factory=dict, description="source name → folder inside root; with phantom: all"
     )
-    verify: bool | Verify = Field(
-        True, description="decode (true), exists (false), or none: believe the tables"
-    )
     workers: int = Field(2, ge=1)
-    curation: CurationConfig = CurationConfig()
-    imax: ImaxConfig = ImaxConfig()
-    dmax: DmaxConfig = DmaxConfig()
     model: PhantomConfig = PhantomConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -78,6 +68,10 @@ class StudyConfig(BaseModel):
                 f"with --root{f' or ${self.root_env}' if self.root_env else ''}."
             )
         return {name: base_path / folder for name, folder in sorted(self.releases.items())}
+
+    def data(self) -> DataConfig:
+        """The part that decides the data sets."""
+        return DataConfig(**{name: getattr(self, name) for name in DataConfig.model_fields})
 
     def content(self) -> dict[str, Any]:
         """What decides the data: without paths of a machine and without the number of workers."""

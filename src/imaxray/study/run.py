@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,14 @@ from typing import Any
 import polars as pl
 
 from imaxray.boxes import PERCENT
-from imaxray.curation import (
-    Dataset,
-    build_catalog,
-    density,
-    match_dmax,
-    open_dataset,
-    report_imax,
-    select_imax,
-    write_dataset,
-)
-from imaxray.curation.dataset import MANIFEST
+from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.models import phantom
 from imaxray.phantom import write_phantom
 from imaxray.progress import multi_bar
-from imaxray.schema import SPLITS
 from imaxray.sources import get_source
 from imaxray.study.arm import ArmJob, entries_seen, run_arms
+from imaxray.study.build import build_datasets, is_built
 from imaxray.study.config import StudyConfig
 from imaxray.training import (
     StepDataset,
@@ -47,9 +36,6 @@ REFERENCE = "dmax"
 ARMS = ("dmax", "imax", "imax (equal compute)")
 """dmax: one sequence an entry. imax: packed, as many entries as dmax. imax (equal compute): packed,
 as many more entries as fit into dmax's wall-clock."""
-
-DATA_KEYS = ("seed", "phantom", "releases", "verify", "curation", "imax", "dmax")
-"""What of a study's configuration decides its data sets."""
 
 RUN_FOLDERS = {"dmax": "dmax", "imax": "imax", "imax (equal compute)": "imax-equal-compute"}
 
@@ -111,7 +97,8 @@ def _verdict(comparison: Comparison, arm: str, view: str) -> str:
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
     """Write what a study trains on: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``.
 
-    Returns the match report. What is already there for the same configuration is kept.
+    Returns the report of :func:`imaxray.study.build.build_datasets` as a dict. Data sets of the
+    same configuration are kept.
 
     Raises:
         ImaxrayError: as the stages do.
@@ -124,7 +111,18 @@ def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None
             seed=config.phantom.seed,
             workers=config.workers,
         )
-    return _build_datasets(config, out, root)
+    path = out / "match.json"
+    # the phantom and the list of releases decide the bytes too, and no manifest names them
+    whole = {"phantom": config.content()["phantom"], "releases": dict(config.releases)}
+    if path.exists() and is_built(config.data(), out):
+        kept: dict[str, Any] = json.loads(path.read_text())
+        if kept.get("of") == whole:
+            return kept
+    releases = config.release_paths(out, root)
+    report = build_datasets(releases, config.data(), out, workers=config.workers)
+    _write_json(path, {**report.as_dict(), "of": whole})
+    written: dict[str, Any] = json.loads(path.read_text())
+    return written
 
 
 def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> StudyOutcome:
@@ -175,65 +173,6 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
     return StudyOutcome(
         config, out, equal_entries, equal_compute, scores, runs, throughput, match, seconds
     )
-
-
-def _build_datasets(config: StudyConfig, out: Path, root: Path | None) -> dict[str, Any]:
-    """Build ``catalog/``, select ``imax/`` and match ``dmax/``; returns the match report.
-
-    Folders of the same configuration are kept.
-    """
-    content = config.content()
-    wanted = {key: content[key] for key in DATA_KEYS}
-    report = out / "match.json"
-    if report.exists() and all(
-        _config_of(out / name) == wanted for name in ("catalog", "imax", "dmax")
-    ):
-        kept: dict[str, Any] = json.loads(report.read_text())
-        return kept
-    catalog = build_catalog(
-        config.release_paths(out, root),
-        config.curation,
-        seed=config.seed,
-        verify=config.verify,
-        workers=config.workers,
-    )
-    seconds = dict(catalog.seconds)
-    write = partial(write_dataset, config=wanted, seed=config.seed)
-    # the catalog is written while the arms are selected from it
-    with ThreadPoolExecutor(1) as writer:
-        written = writer.submit(write, catalog, out / "catalog")
-        clock = time.perf_counter()
-        imax = select_imax(catalog, config.imax)
-        selection = report_imax(catalog, imax, config.imax)
-        seconds["select IMAX"] = time.perf_counter() - clock
-        clock = time.perf_counter()
-        dmax, match = match_dmax(catalog, imax, config.dmax, seed=config.seed)
-        seconds["match DMAX"] = time.perf_counter() - clock
-        clock = time.perf_counter()
-        written.result()
-    write(imax, out / "imax")
-    write(dmax, out / "dmax")
-    seconds["write"] = time.perf_counter() - clock
-    arms = {"catalog": catalog, "imax": imax, "dmax": dmax}
-    _write_json(
-        report,
-        {
-            **match.as_dict(),
-            "selection": selection.as_dict(),
-            "density": {
-                name: {split: asdict(density(tables, split)) for split in SPLITS}
-                for name, tables in arms.items()
-            },
-            "build_seconds": seconds,
-        },
-    )
-    result: dict[str, Any] = json.loads(report.read_text())
-    return result
-
-
-def _config_of(folder: Path) -> Any:
-    path = folder / MANIFEST
-    return json.loads(path.read_text())["config"] if path.exists() else None
 
 
 def _initial_model(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> Path:

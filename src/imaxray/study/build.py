@@ -1,0 +1,139 @@
+"""The data half of a study: releases to catalog, IMAX and DMAX."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imaxray.curation import (
+    CurationConfig,
+    DmaxConfig,
+    ImaxConfig,
+    MatchReport,
+    SelectionReport,
+    Tables,
+    build_catalog,
+    density,
+    match_dmax,
+    report_imax,
+    select_imax,
+    write_dataset,
+)
+from imaxray.curation.conflicts import count_conflicts
+from imaxray.curation.dataset import MANIFEST
+from imaxray.curation.verify import Verify
+from imaxray.schema import SPLITS
+
+ROLES: Final = ("catalog", "imax", "dmax")
+"""The data sets of a study, each in a folder of that name."""
+
+
+class DataConfig(BaseModel):
+    """What decides a study's data sets; the manifest of each carries it whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    verify: bool | Verify = Field(
+        True, description="decode (true), exists (false), or none: believe the tables"
+    )
+    curation: CurationConfig = CurationConfig()
+    imax: ImaxConfig = ImaxConfig()
+    dmax: DmaxConfig = DmaxConfig()
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a build did; ``match.json`` of a study.
+
+    Attributes:
+        selection: what IMAX had to choose from and took.
+        match: what DMAX achieved.
+        density: per data set and split.
+        conflicts: per rule, pairs compared and contradictions found.
+        seconds: how long each step took.
+    """
+
+    selection: SelectionReport
+    match: MatchReport
+    density: Mapping[str, Any]
+    conflicts: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {
+            **self.match.as_dict(),
+            "selection": self.selection.as_dict(),
+            "density": dict(self.density),
+            "conflicts": dict(self.conflicts),
+            "build_seconds": dict(self.seconds),
+        }
+
+
+def build_datasets(
+    releases: Mapping[str, Path], config: DataConfig, out: Path, *, workers: int = 1
+) -> DataReport:
+    """Write ``catalog/``, ``imax/`` and ``dmax/`` under ``out``.
+
+    Args:
+        releases: source name → folder of the release.
+        config: what decides the bytes, with the releases' content.
+        out: folder of the three.
+        workers: processes; the bytes do not depend on it.
+
+    Raises:
+        ImaxrayError: as the stages do.
+    """
+    catalog = build_catalog(
+        releases, config.curation, seed=config.seed, verify=config.verify, workers=workers
+    )
+    seconds = dict(catalog.seconds)
+
+    def write(tables: Tables, role: str) -> None:
+        content = config.model_dump(mode="json")
+        write_dataset(tables, out / role, config=content, seed=config.seed, role=role)
+
+    # the catalog is written while the arms are selected from it
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(write, catalog, "catalog")
+        clock = time.perf_counter()
+        imax = select_imax(catalog, config.imax)
+        selection = report_imax(catalog, imax, config.imax)
+        seconds["select IMAX"] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        dmax, match = match_dmax(catalog, imax, config.dmax, seed=config.seed)
+        seconds["match DMAX"] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        written.result()
+    write(imax, "imax")
+    write(dmax, "dmax")
+    seconds["write"] = time.perf_counter() - clock
+    return DataReport(
+        selection,
+        match,
+        {
+            role: {split: asdict(density(tables, split)) for split in SPLITS}
+            for role, tables in zip(ROLES, (catalog, imax, dmax), strict=True)
+        },
+        count_conflicts(catalog.conflicts, catalog.compared),
+        seconds,
+    )
+
+
+def is_built(config: DataConfig, out: Path) -> bool:
+    """Whether the three data sets of ``config`` are in ``out`` already."""
+    wanted = config.model_dump(mode="json")
+    return all(_config_of(out / role) == wanted for role in ROLES)
+
+
+def _config_of(folder: Path) -> Any:
+    path = folder / MANIFEST
+    return json.loads(path.read_text())["config"] if path.exists() else None
