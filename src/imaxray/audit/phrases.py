@@ -29,11 +29,11 @@ _NORMAL_HEART: Final = re.compile(
     r"|\b(?:normal heart size|heart is normal in size|cardiac silhouette is normal in size)\b"
 )
 
-_SENTENCE: Final = re.compile(r"[.;:\n]+(?=\s|$)|\b(?:but|however|although|except|otherwise)\b")
+_SENTENCE: Final = re.compile(r"[.;\n]+(?=\s|$)|\b(?:but|however|although|except|otherwise)\b")
 _CLAUSE: Final = re.compile(r",|\band\b|\bwith\b")
 _OR: Final = re.compile(r"\b(?:n?or)\b")
 _NO: Final = re.compile(r"\b(?:no|without|free of|negative for|absence of)\b")
-_NOT: Final = re.compile(r"\b(?:not|absent|none)\b")
+_NOT: Final = re.compile(r"\b(?:not|absent|none)\b|: *no\b *$")
 _DOUBT: Final = re.compile(
     r"\b(?:may|might|could|can(?:not)?|possibl[ey]|probabl[ey]|likely|questionabl[ey]|question"
     r"|suspect\w*|suspicio\w*|concern\w*|suggest\w*|presum\w*|potential\w*|equivocal|versus|vs"

@@ -47,7 +47,7 @@ def _texts(task: str, prompt: str, target: str, gold: Any) -> list[str]:
     if task == "findings" and gold is not None:
         positive = {label for label, value in gold.items() if value == 1}
         offered = any(_holds(prompt, label) for label in FINDINGS if label not in positive)
-        return [target] if offered else [target, *sorted(positive)]
+        return [] if offered else [target, *sorted(positive)]
     return [target]
 
 
