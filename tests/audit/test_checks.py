@@ -163,7 +163,7 @@ def test_a_planted_fault_is_found(data, code):
     plant, split, place = PLANTED[code]
     plant(data)
     faults = found(data)
-    assert {c for c, _, _ in faults} - ALSO.get(code, set()) == {code}
+    assert {c for c, _, _ in faults} == {code} | ALSO.get(code, set())
     mine = [(s, i) for c, s, i in faults if c == code]
     assert {s for s, _ in mine} == {split}
     if place is not None:

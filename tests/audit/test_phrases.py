@@ -17,6 +17,8 @@ from imaxray.audit.phrases import asked, stated
         ("The heart is mildly enlarged.", {"Cardiomegaly": 1}),
         ("The heart is not enlarged.", {"Cardiomegaly": 0}),
         ("Heart size is within normal limits.", {"Cardiomegaly": 0}),
+        ("The heart is probably enlarged. Perhaps the heart size is normal.", {}),
+        ("If the heart size is normal, follow up.", {}),
         ("The heart is at the upper limits of normal in size.", {}),
         ("Pneumothorax is not seen.", {"Pneumothorax": 0}),
         ("Effusion: none. Pneumothorax: no", {"Pleural Effusion": 0, "Pneumothorax": 0}),
