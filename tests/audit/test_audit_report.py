@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 from imaxray.audit import CHECKS
@@ -40,6 +41,7 @@ def test_json_holds_all_findings_and_all_checks(spoilt):
 
 
 def test_the_same_data_give_the_same_report(spoilt):
+    spoilt.entries(prompt=pl.col("target"))
     first = spoilt.audit().to_json()
     spoilt.tables = spoilt.tables.__class__(
         spoilt.tables.images.reverse(), spoilt.tables.annotations, spoilt.tables.entries.reverse(),
