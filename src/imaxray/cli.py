@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -34,6 +35,11 @@ Config = Annotated[Path, typer.Option("--config", help="Study configuration (YAM
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder that holds the releases.")]
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print.")]
+
+
+class _Format(StrEnum):
+    text = "text"
+    json = "json"
 
 
 def main() -> NoReturn:
@@ -232,6 +238,36 @@ def stats(
          for source, file, rows, kept, rejected in data.tables.account.iter_rows()],
     )  # fmt: skip
     _print_codes(data.tables.rejects)
+
+
+@app.command()
+def audit(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Data set folder, or LLaVA JSON / messages JSONL files."),
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images; default: as the data says.")
+    ] = None,
+    output: Annotated[_Format, typer.Option("--format", help="What to print.")] = _Format.text,
+    patient_field: Annotated[
+        str | None, typer.Option(help="Field with the patient's id, in files of other projects.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(help="Code of a check to leave out; can be repeated.")
+    ] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Findings of a check shown as text.")] = 5,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decode images.")] = 1,
+) -> None:
+    """Look for leaks, broken or double images, bad boxes and contradictions; exit code 1 if any."""
+    from imaxray.audit import audit as run_audit
+
+    report = run_audit(
+        paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers
+    )
+    print(report.to_json() if output is _Format.json else report.to_text(examples))
+    if not report.clean:
+        raise typer.Exit(1)
 
 
 @app.command()

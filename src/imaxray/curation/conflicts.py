@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray.curation.mentions import MENTIONS, affirms, denies
+from imaxray.curation.phrases import stated
 from imaxray.schema import FINDINGS, REJECTS, conform
 
 Effect = Literal["drop", "downgrade", "keep"]
@@ -246,8 +247,18 @@ def _report_label(facts: pl.DataFrame, _threshold: float) -> pl.DataFrame:
             .then(denies(text, name) & ~affirms(text, name))
             .otherwise(affirms(text, name) & ~denies(text, name))
         )
-        parts.append(both.select("_a", "_b", bad.alias("bad")))
-    return pl.concat(parts)
+        parts.append(both.select("_a", "_b", "name", "value", "text", bad.alias("bad")))
+    pairs = pl.concat(parts)
+    # the column expressions only suspect; the careful rule reads what few reports are left
+    suspected = pairs.filter("bad").select("_a", "_b", "name", "value", "text")
+    confirmed = [
+        stated(text).get(name) == 1 - value
+        for name, value, text in suspected.select("name", "value", "text").iter_rows()
+    ]
+    bad_pairs = suspected.select("_a", "_b").with_columns(
+        pl.Series("bad", confirmed, dtype=pl.Boolean)
+    )
+    return pl.concat([pairs.filter(~pl.col("bad")).select("_a", "_b", "bad"), bad_pairs])
 
 
 def _reader_boxes(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from imaxray import radiograph
-from imaxray.errors import ImaxrayError
+from imaxray.perceptual import NEAR, groups, near_pairs, perceptual_hash, require_hash
 from imaxray.progress import progress_bar
 from imaxray.schema import REJECTS, conform
 
 _CHUNK: Final = 64
-_BITS: Final = 64
 
 
 class DuplicatesConfig(BaseModel):
@@ -38,67 +32,31 @@ class DuplicatesConfig(BaseModel):
 
     effect: Literal["off", "report", "drop"] = "off"
     distance: int = Field(
-        2, ge=0, le=7, description="bits of 64 by which two perceptual hashes may differ"
+        NEAR, ge=0, le=NEAR, description="bits of 256 by which two perceptual hashes may differ"
     )
 
 
 def hash_images(
     images: pl.DataFrame, roots: Mapping[str, Path], *, workers: int
-) -> NDArray[np.uint64]:
-    """Perceptual hash (pHash, 64 bits) of every image, shape (n,).
+) -> NDArray[np.uint8]:
+    """Perceptual hash of every image, shape (n, 32).
 
     Raises:
         ImaxrayError: the extra ``duplicates`` is not installed, or an image cannot be read.
     """
-    try:
-        importlib.import_module("imagehash")
-    except ImportError as error:
-        raise ImaxrayError(
-            "Expected the package imagehash to compare images, but it is not installed; run pip "
-            "install 'imaxray[duplicates]' or set duplicates.effect to off."
-        ) from error
+    require_hash()
     paths = [str(roots[s] / p) for s, p in images.select("source", "path").iter_rows()]
     chunks = [paths[k : k + _CHUNK] for k in range(0, len(paths), _CHUNK)]
-    hashes: list[int] = []
+    hashes: list[bytes] = []
     with progress_bar("Comparing images", total=len(paths)) as bar:
         for part in _mapped(chunks, workers):
             hashes += part
             bar.advance(len(part))
-    return np.array(hashes, dtype=np.uint64)
-
-
-def near_pairs(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
-    """Positions (i < j) of hashes that differ in at most ``distance`` bits, shape (m, 2), sorted.
-
-    Cut into ``distance + 1`` bands, two such hashes agree in one band wholly, so only hashes that
-    share a band are compared.
-    """
-    pairs: set[tuple[int, int]] = set()
-    edges = np.linspace(0, _BITS, distance + 2).astype(int)
-    for low, high in pairwise(edges):
-        mask = np.uint64((1 << int(high - low)) - 1)
-        band = (hashes >> np.uint64(low)) & mask
-        order = np.argsort(band, kind="stable")
-        starts = np.flatnonzero(np.diff(band[order]) != 0) + 1
-        for start, end in pairwise([0, *starts.tolist(), len(order)]):
-            group = np.sort(order[start:end])
-            for at, i in enumerate(group[:-1]):
-                others = group[at + 1 :]
-                near = np.bitwise_count(hashes[others] ^ hashes[i]) <= distance
-                pairs |= {(int(i), int(j)) for j in others[near]}
-    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-
-
-def same_radiograph(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Group of each of ``count`` images: those joined by pairs, directly or through others."""
-    ones = np.ones(len(pairs), dtype=np.int8)
-    graph: Any = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    _, group = connected_components(graph, directed=False)
-    return np.asarray(group, dtype=np.int64)
+    return np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(paths), -1)
 
 
 def join_duplicates(
-    images: pl.DataFrame, hashes: NDArray[np.uint64], config: DuplicatesConfig
+    images: pl.DataFrame, hashes: NDArray[np.uint8], config: DuplicatesConfig
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[frozenset[str]]]:
     """Apply the effect of ``config``.
 
@@ -111,7 +69,7 @@ def join_duplicates(
         The images that stay; rejects ``near-duplicate``; and the sets of patients whose images are
         the same radiograph, who must share a split.
     """
-    group = same_radiograph(near_pairs(hashes, config.distance), images.height)
+    group = groups(near_pairs(hashes, config.distance), images.height)
     numbered = images.with_columns(pl.Series("_group", group))
     shared = numbered.filter(pl.len().over("_group") > 1)
     bound = [
@@ -138,7 +96,7 @@ def join_duplicates(
     return kept, conform(rejects, REJECTS), bound
 
 
-def _mapped(chunks: Sequence[Sequence[str]], workers: int) -> Iterator[list[int]]:
+def _mapped(chunks: Sequence[Sequence[str]], workers: int) -> Iterator[list[bytes]]:
     if workers <= 1 or len(chunks) < 2:
         yield from map(_hashes, chunks)
         return
@@ -146,9 +104,5 @@ def _mapped(chunks: Sequence[Sequence[str]], workers: int) -> Iterator[list[int]
         yield from pool.map(_hashes, chunks)
 
 
-def _hashes(paths: Sequence[str]) -> list[int]:
-    imagehash = importlib.import_module("imagehash")
-    return [
-        int(str(imagehash.phash(Image.fromarray(radiograph.load(Path(path))))), 16)
-        for path in paths
-    ]
+def _hashes(paths: Sequence[str]) -> list[bytes]:
+    return [perceptual_hash(radiograph.load(Path(path))) for path in paths]

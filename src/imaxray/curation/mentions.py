@@ -1,7 +1,6 @@
-"""Whether report text affirms or denies a finding: a small rule for counting contradictions.
+"""Whether report text may affirm or deny a finding: column expressions for millions of reports.
 
-It reads clause by clause and gives up where a clause hedges. It is made to be right when it speaks,
-not to find every mention; labels are not made with it.
+They only suspect; :mod:`imaxray.curation.phrases` then reads the few reports that are left.
 """
 
 from __future__ import annotations

@@ -1,0 +1,107 @@
+"""Digests of decoded images: equal pixels, and nearly equal ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from imaxray import radiograph
+from imaxray.errors import ImaxrayError
+from imaxray.perceptual import can_hash, groups, near_pairs, perceptual_hash
+from imaxray.progress import progress_bar
+
+_CHUNK: Final = 64
+
+_Survey = tuple[str | None, str | None, int, int, bytes]  # problem, sha256, width, height, hash
+
+
+class Pixels:
+    """Images of a data set, decoded once for all checks.
+
+    Args:
+        files: schema FILES.
+        perceptual: compute perceptual hashes too, where that can be done.
+        workers: processes; the result does not depend on it.
+    """
+
+    def __init__(self, files: pl.DataFrame, *, perceptual: bool, workers: int) -> None:
+        self._files = files.sort("image_id")
+        self._perceptual = perceptual and can_hash()
+        self._workers = workers
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """One row an image: ``image_id, problem, sha256, decoded_width, decoded_height, hash``.
+
+        ``problem`` says why an image could not be decoded; the other columns are null or zero then.
+        ``sha256`` is of the pixels as 8-bit grey (:func:`imaxray.radiograph.load`) with their
+        shape, so the file format does not matter.
+        """
+        paths: list[str] = self._files["file"].fill_null("").to_list()
+        chunks = [paths[k : k + _CHUNK] for k in range(0, len(paths), _CHUNK)]
+        surveyed: list[_Survey] = []
+        with progress_bar("Decoding images", total=len(paths)) as bar:
+            for result in self._mapped(chunks):
+                surveyed += result
+                bar.advance(len(result))
+        schema = {"found": pl.String, "sha256": pl.String, "decoded_width": pl.Int64,
+                  "decoded_height": pl.Int64, "hash": pl.Binary}  # fmt: skip
+        seen = pl.DataFrame(surveyed, schema=schema, orient="row")
+        table = self._files.select("image_id", "problem", "width", "height").hstack(seen)
+        return table.with_columns(pl.coalesce("problem", "found").alias("problem")).drop("found")
+
+    def near(self) -> list[list[str]]:
+        """Groups of images that look the same though their pixels differ, sorted by id.
+
+        Chains count: of a group, each image is near to at least one other.
+        """
+        good = self.table.filter(pl.col("sha256").is_not_null(), pl.col("hash").bin.size() > 0)
+        first = good.unique("sha256", keep="first", maintain_order=True)
+        if first.height < 2:
+            return []
+        raw = np.frombuffer(b"".join(first["hash"]), dtype=np.uint8)
+        pairs = near_pairs(raw.reshape(first.height, -1))
+        if not pairs.size:
+            return []
+        alike: dict[int, list[str]] = {}
+        for image, number in zip(first["image_id"], groups(pairs, first.height), strict=True):
+            alike.setdefault(int(number), []).append(image)
+        return sorted(sorted(group) for group in alike.values() if len(group) > 1)
+
+    def _mapped(self, chunks: Sequence[Sequence[str]]) -> Iterator[list[_Survey]]:
+        if self._workers <= 1 or len(chunks) < 2:
+            for chunk in chunks:
+                yield _survey(chunk, self._perceptual)
+            return
+        # spawn, not fork: Polars holds threads
+        with ProcessPoolExecutor(self._workers, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(_survey, chunks, [self._perceptual] * len(chunks))
+
+
+def _survey(paths: Sequence[str], perceptual: bool) -> list[_Survey]:
+    return [_look(Path(path), perceptual) if path else _bad("no file") for path in paths]
+
+
+def _look(path: Path, perceptual: bool) -> _Survey:
+    if not path.is_file():
+        return _bad("the image file is not there")
+    try:
+        radiograph.size(path)  # a decompression bomb ends here, unopened
+        pixels = radiograph.load(path)
+    except ImaxrayError:
+        return _bad("the image file is damaged or no image")
+    height, width = pixels.shape
+    digest = hashlib.sha256(f"{height} {width} ".encode() + pixels.tobytes()).hexdigest()
+    return (None, digest, width, height, perceptual_hash(pixels) if perceptual else b"")
+
+
+def _bad(problem: str) -> _Survey:
+    return (problem, None, 0, 0, b"")

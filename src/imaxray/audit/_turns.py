@@ -1,0 +1,142 @@
+"""One record of a chat file: its turns, its images, its boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+_USER: Final = ("user", "human")
+_MODEL: Final = ("assistant", "gpt", "model")
+_MEDIA: Final = ("<image>", "<|image|>")
+
+_Box = list[float | None]
+
+
+class BadRecordError(Exception):
+    """A record that cannot be read; the text says why, and quotes nothing of it."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One answer and all that the user (and the system) wrote right before it."""
+
+    prompt: str
+    target: str
+
+
+def field(record: dict[str, Any], name: str) -> Any:
+    """A field of the record or of its ``meta`` (an object, or JSON text of one)."""
+    if record.get(name) is not None:
+        return record[name]
+    meta = record.get("meta")
+    if isinstance(meta, str):
+        try:
+            meta = orjson.loads(meta)
+        except orjson.JSONDecodeError:
+            return None
+    return meta.get(name) if isinstance(meta, dict) else None
+
+
+def turns_of(record: dict[str, Any]) -> list[Turn]:
+    """Turns of ``messages`` or ``conversations``, image placeholders taken out.
+
+    Raises:
+        BadRecordError: no turns, an unknown role, or no answer.
+    """
+    messages = record.get("messages", record.get("conversations"))
+    if not isinstance(messages, list) or not messages:
+        raise BadRecordError("no list of messages or conversations")
+    turns: list[Turn] = []
+    before: list[str] = []
+    for message in messages:
+        if not isinstance(message, dict):
+            raise BadRecordError("a message is no object")
+        role = message.get("role", message.get("from"))
+        text = _text(message.get("content", message.get("value")))
+        if role in _MODEL:
+            turns.append(Turn("\n".join(before), text))
+            before = []
+        elif role in _USER or role == "system":
+            before.append(text)
+        else:
+            raise BadRecordError("a message has an unknown role")
+    if not turns:
+        raise BadRecordError("no answer of the assistant")
+    return turns
+
+
+def images_of(record: dict[str, Any]) -> list[str]:
+    """Paths of the record's images, of its blocks where it has no list of its own.
+
+    Raises:
+        BadRecordError: an image that is named by no text.
+    """
+    given = record.get("images", record.get("image"))
+    listed = [] if given is None else given if isinstance(given, list) else [given]
+    if not listed:
+        messages = record.get("messages", record.get("conversations"))
+        listed = [path for message in messages or [] for path in _block_images(message)]
+    paths: list[str] = []
+    for item in listed:
+        path = item.get("path") if isinstance(item, dict) else item
+        if not isinstance(path, str) or not path:
+            raise BadRecordError("an image is named by no text")
+        paths.append(path)
+    return paths
+
+
+def boxes_of(record: dict[str, Any], images: int) -> list[tuple[list[_Box], bool, int]]:
+    """Boxes of ms-swift's ``objects``: box, whether in the unit square, number of the image.
+
+    Points (two numbers) are no boxes and left out. Boxes written out in the text of a prompt or an
+    answer are not read: their convention is not known.
+
+    Raises:
+        BadRecordError: objects in another form.
+    """
+    objects = record.get("objects")
+    if objects is None:
+        return []
+    if not isinstance(objects, dict) or not isinstance(objects.get("bbox") or [], list):
+        raise BadRecordError("objects have another form than ms-swift's")
+    boxes = objects.get("bbox") or []
+    places = objects.get("image_id") or [0] * len(boxes)
+    if not isinstance(places, list) or len(places) != len(boxes):
+        raise BadRecordError("objects have another number of image_id than of bbox")
+    found = []
+    for box, image in zip(boxes, places, strict=True):
+        if not isinstance(box, list) or not isinstance(image, int) or not 0 <= image < images:
+            raise BadRecordError("a box is no list, or belongs to no image of the record")
+        if len(box) != 2:
+            numbers = [float(v) if isinstance(v, (int, float)) else None for v in box]
+            found.append(([numbers], objects.get("bbox_type") == "norm1", image))
+    return found
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        blocks = [block for block in content if isinstance(block, dict)]
+        content = "\n".join(
+            str(block.get("text", block.get("value", "")))
+            for block in blocks
+            if block.get("type") == "text"
+        )
+    if not isinstance(content, str):
+        raise BadRecordError("a message has no text")
+    text: str = content
+    for placeholder in _MEDIA:
+        text = text.replace(placeholder, " ")
+    return text.strip()
+
+
+def _block_images(message: Any) -> list[Any]:
+    content = message.get("content") if isinstance(message, dict) else None
+    found = []
+    for block in content if isinstance(content, list) else []:
+        if isinstance(block, dict) and block.get("type") in ("image", "image_url"):
+            keys = ("image", "path", "value", "image_url", "url")
+            path = next((block[key] for key in keys if block.get(key) is not None), None)
+            found.append(path.get("url") if isinstance(path, dict) else path)
+    return found

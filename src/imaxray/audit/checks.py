@@ -1,0 +1,68 @@
+"""The table of all checks: code, one line, function, and what may keep it from seeing all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from imaxray.audit import boxes, contradictions, images, patients, prompts
+from imaxray.audit._material import Finding, Material
+
+
+def bad_records(material: Material) -> Iterable[Finding]:
+    """Records that could not be read, and so escape every other check."""
+    return material.bad
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        code: names it in findings and on the command line.
+        description: one line.
+        find: yields the faults.
+        limits: says why the check sees less than everything, if it does.
+    """
+
+    code: str
+    description: str
+    find: Callable[[Material], Iterable[Finding]]
+    limits: Callable[[Material], str | None] | None = None
+
+
+CHECKS: Final = (
+    Check("bad-record", "a record cannot be read", bad_records),
+    Check("entry-image", "an entry's image is unknown or of another patient or split",
+          patients.entry_image),
+    Check("patient-over-splits", "a patient is in several splits of one source",
+          patients.over_splits, patients.limits),
+    Check("patient-over-sources", "two sources put a patient in different splits",
+          patients.over_sources, patients.limits),
+    Check("image-over-splits", "an image is in several splits",
+          patients.image_over_splits, patients.split_limits),
+    Check("broken-image", "an image is missing, damaged or of another size than stated",
+          images.broken),
+    Check("duplicate-image", "two images of a split have the same pixels",
+          images.duplicates, images.unread),
+    Check("duplicate-over-splits", "images of two splits have the same pixels",
+          images.duplicates_over_splits, images.unread),
+    Check("near-duplicate", "two images look the same (perceptual hash)",
+          images.near_duplicates, images.near_limits),
+    Check("box-degenerate", "a box has no area or is no box", boxes.degenerate),
+    Check("box-outside-frame", "a box reaches out of its image", boxes.outside, boxes.limits),
+    Check("ctr-cardiomegaly", "CTR above 0.5, but Cardiomegaly is negative",
+          contradictions.ratio, contradictions.limits),
+    Check("edema-grade", "edema grade above 0, but Edema is negative",
+          contradictions.grade, contradictions.limits),
+    Check("report-labels", "a report plainly says the opposite of a label",
+          contradictions.report, contradictions.limits),
+    Check("vqa-labels", "a yes or no says the opposite of a label",
+          contradictions.vqa, contradictions.limits),
+    Check("prompt-target", "the answer stands word for word in the prompt", prompts.leaks),
+)  # fmt: skip
+"""All checks, in the order in which they are reported."""
+
+PIXEL_CODES: Final = ("broken-image", "duplicate-image", "duplicate-over-splits", "near-duplicate")
+"""Checks that decode every image."""

@@ -1,0 +1,118 @@
+"""Patients, and entries, that stand where they must not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+
+from imaxray.audit._material import NO_SPLIT, Finding, Material, joined
+
+_ONE: Final = "there is only one split"
+
+
+def limits(material: Material) -> str | None:
+    """Why leaks may stay unseen: one split, or records without a patient."""
+    if len([split for split in material.splits if split != NO_SPLIT]) < 2:
+        return _ONE
+    places = material.places
+    unknown = places.filter(pl.col("patient_id").is_null())["image_id"].n_unique()
+    if unknown:
+        total = places["image_id"].n_unique()
+        return f"{unknown:,} of {total:,} images (or records without one) have no known patient"
+    return None
+
+
+def split_limits(material: Material) -> str | None:
+    """Why an image in two splits cannot be."""
+    return _ONE if len([s for s in material.splits if s != NO_SPLIT]) < 2 else None
+
+
+def _known(material: Material) -> pl.DataFrame:
+    return material.places.filter(pl.col("patient_id").is_not_null(), pl.col("split") != NO_SPLIT)
+
+
+def over_splits(material: Material) -> Iterator[Finding]:
+    """One source puts a patient in several splits."""
+    for patient, splits, examples in _within_one_source(material).iter_rows():
+        where = "; ".join(f"{image} in {split}" for split, image in _first_of(examples))
+        yield Finding("patient-over-splits", joined(splits), patient, where)
+
+
+def over_sources(material: Material) -> Iterator[Finding]:
+    """Each source keeps a patient in one split, but they do not agree on which."""
+    known = _known(material).filter(pl.col("source").is_not_null())
+    alone = _within_one_source(material).select("patient_id")
+    between = (
+        known.join(alone, on="patient_id", how="anti")
+        .group_by("patient_id")
+        .agg(pl.col("split").unique(), pl.struct("split", "source").unique().alias("examples"))
+        .filter(pl.col("split").list.len() > 1)
+        .sort("patient_id")
+    )
+    for patient, splits, stated in between.iter_rows():
+        pairs = sorted({(row["split"], row["source"]) for row in stated})
+        where = "; ".join(f"{split} by {source}" for split, source in pairs)
+        yield Finding("patient-over-sources", joined(splits), patient, where)
+
+
+def _within_one_source(material: Material) -> pl.DataFrame:
+    """Patients whom some one source has in several splits: ``patient_id, split, examples``."""
+    known = _known(material)
+    # records that name no source count as one source
+    twice = (
+        known.group_by("patient_id", "source")
+        .agg(pl.col("split").n_unique().alias("n"))
+        .filter(pl.col("n") > 1)
+        .select("patient_id")
+        .unique()
+    )
+    return (
+        known.join(twice, on="patient_id", how="semi")
+        .group_by("patient_id")
+        .agg(pl.col("split").unique(), pl.struct("split", "image_id").unique().alias("examples"))
+        .sort("patient_id")
+    )
+
+
+def _first_of(examples: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """The first image of each split."""
+    first: dict[str, str] = {}
+    for row in sorted(examples, key=lambda row: (row["split"], row["image_id"])):
+        first.setdefault(row["split"], row["image_id"])
+    return sorted(first.items())
+
+
+def image_over_splits(material: Material) -> Iterator[Finding]:
+    """One image is in several splits."""
+    for image, splits in sorted(material.splits_of.items()):
+        stated = [split for split in splits if split != NO_SPLIT]
+        if len(stated) > 1:
+            yield Finding("image-over-splits", joined(stated), image, "one image, several splits")
+
+
+def entry_image(material: Material) -> Iterator[Finding]:
+    """An entry's image is unknown, or belongs to another patient or split."""
+    if material.image_table is None:
+        return
+    owners = material.image_table.select(
+        "image_id", pl.col("patient_id").alias("owner"), pl.col("split").alias("place"),
+        pl.lit(True).alias("known"),
+    )  # fmt: skip
+    rows = material.entries.select("entry_id", "split", "image_id", "patient_id").join(
+        owners, on="image_id", how="left"
+    )
+    wrong = (
+        pl.when(pl.col("known").is_null())
+        .then(pl.lit("is in no table of images"))
+        .when(pl.col("owner").ne_missing(pl.col("patient_id")))
+        .then(pl.lit("belongs to another patient"))
+        .when(pl.col("place").ne_missing(pl.col("split")))
+        .then(pl.lit("is in another split"))
+    )
+    bad = rows.with_columns(wrong.alias("wrong")).filter(pl.col("wrong").is_not_null())
+    for entry, split, image, why in bad.select(
+        "entry_id", "split", "image_id", "wrong"
+    ).iter_rows():
+        yield Finding("entry-image", split, entry, f"its image {image} {why}")

