@@ -18,7 +18,6 @@ _HOME = {
     "get_source": "imaxray.sources",
     "build_catalog": "imaxray.curation",
     "select_imax": "imaxray.curation",
-    "report_imax": "imaxray.curation",
     "match_dmax": "imaxray.curation",
     "density": "imaxray.curation",
     "write_dataset": "imaxray.curation",

@@ -153,12 +153,12 @@ def test_entries_of_all_seven_tasks_with_unique_ids(catalog):
 
 def test_imax_takes_dense_images_whole_and_capped(catalog):
     config = ImaxConfig(min_tasks=5, max_entries_per_task=2, target_entries=60)
-    train = select_imax(catalog, config).split("train")
+    train = select_imax(catalog, config)[0].split("train")
     per_image = train.group_by("image_id").agg(pl.col("task").n_unique().alias("t"), pl.len())
     assert per_image["t"].min() >= 5
     assert train.group_by("image_id", "task").len()["len"].max() <= 2
     assert 60 <= train.height < 60 + per_image["len"].max()
-    everything = select_imax(catalog, config.model_copy(update={"target_entries": None}))
+    everything, _ = select_imax(catalog, config.model_copy(update={"target_entries": None}))
     left = everything.split("train").join(per_image, on="image_id", how="anti")
     assert (
         left.group_by("image_id").agg(pl.col("task").n_unique())["task"].max()
@@ -174,8 +174,8 @@ def test_tasks_that_dense_images_lack_are_filled(catalog):
     )
     torn = replace(catalog, entries=apart)
     config = ImaxConfig(min_tasks=4, max_entries_per_task=2)
-    assert "vqa" not in select_imax(torn, config).split("train")["task"].to_list()
-    filled = select_imax(torn, config.model_copy(update={"fill_tasks": 12})).split("train")
+    assert "vqa" not in select_imax(torn, config)[0].split("train")["task"].to_list()
+    filled = select_imax(torn, config.model_copy(update={"fill_tasks": 12}))[0].split("train")
     assert 12 <= filled["task"].to_list().count("vqa") <= 13
 
 
@@ -187,7 +187,9 @@ def test_imax_without_dense_images_is_a_sentence(catalog):
 
 @pytest.fixture(scope="module")
 def imax(catalog):
-    return select_imax(catalog, ImaxConfig(min_tasks=6, max_entries_per_task=1, target_entries=90))
+    return select_imax(catalog, ImaxConfig(min_tasks=6, max_entries_per_task=1, target_entries=90))[
+        0
+    ]
 
 
 def test_dmax_matches_volume_and_answers_and_spreads(catalog, imax):

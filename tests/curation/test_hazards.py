@@ -293,7 +293,7 @@ def test_the_same_bytes_on_any_number_of_workers(small, tmp_path, monkeypatch):
     for run, workers in enumerate((1, 1, 2)):
         releases = small if run else dict(reversed(small.items()))
         catalog = build_catalog(releases, seed=1, workers=workers)
-        imax = select_imax(catalog, ImaxConfig(min_tasks=4, target_entries=60))
+        imax, _ = select_imax(catalog, ImaxConfig(min_tasks=4, target_entries=60))
         dmax, report = match_dmax(catalog, imax, seed=1)
         assert json.loads(json.dumps(report.as_dict()))["volume"] == dict(report.volume)
         for name, tables in {"catalog": catalog, "imax": imax, "dmax": dmax}.items():

@@ -28,7 +28,9 @@ SHAPE = PhantomConfig(image_size=32, patch_size=16, width=32, vision_layers=1, t
 @pytest.fixture(scope="module")
 def data(phantom_releases):
     catalog = build_catalog(phantom_releases, verify=False)
-    imax = select_imax(catalog, ImaxConfig(min_tasks=6, max_entries_per_task=1, target_entries=60))
+    imax, _ = select_imax(
+        catalog, ImaxConfig(min_tasks=6, max_entries_per_task=1, target_entries=60)
+    )
     train_entries = imax.split("train")
     chat = phantom.build(SHAPE, train_entries["target"].to_list(), seed=0)
     encoded = encode_entries(chat, train_entries, imax.images)

@@ -8,7 +8,7 @@ from imaxray.curation.density import Density, density
 from imaxray.curation.dmax import DmaxConfig, MatchReport, match_dmax
 from imaxray.curation.duplicates import DuplicatesConfig
 from imaxray.curation.entries import EntriesConfig
-from imaxray.curation.imax import ImaxConfig, SelectionReport, report_imax, select_imax
+from imaxray.curation.imax import ImaxConfig, SelectionReport, select_imax
 from imaxray.curation.readers import ReadersConfig
 from imaxray.curation.splits import SplitConfig
 from imaxray.curation.tables import Tables
@@ -32,7 +32,6 @@ __all__ = [
     "density",
     "match_dmax",
     "open_dataset",
-    "report_imax",
     "select_imax",
     "write_dataset",
 ]

@@ -23,31 +23,35 @@ def clip_boxes(facts: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame,
     Returns:
         The annotations in their order, and rejects.
     """
-    boxed = facts.with_row_index("_fact").filter(pl.col("boxes").is_not_null())
+    numbered = facts.with_row_index("_fact")
+    boxed = numbered.filter(pl.col("boxes").is_not_null()).select("_fact", "_image", "boxes")
+    nothing = conform(facts.head(0).select("source", "file", "row"), REJECTS)
     if boxed.is_empty():
-        return facts, conform(facts.head(0).select("source", "file", "row"), REJECTS)
-    lists = boxed["boxes"].rechunk().to_arrow()
-    counts = boxed["boxes"].list.len().to_numpy()
-    corners = lists.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
-    owner = np.repeat(np.arange(boxed.height), counts)
+        return facts, nothing
+    corners = boxed["boxes"].rechunk().to_arrow().flatten().flatten()
+    flat = corners.to_numpy(zero_copy_only=False).reshape(-1, 4)
+    owner = np.repeat(np.arange(boxed.height), boxed["boxes"].list.len().to_numpy())
     image = boxed["_image"].to_numpy()[owner]
     edge = np.stack([images["width"].to_numpy()[image], images["height"].to_numpy()[image]], axis=1)
-    low = np.maximum(corners[:, :2], 0.0)
-    high = np.minimum(corners[:, 2:], edge)
+    over = ((flat[:, :2] < 0) | (flat[:, 2:] > edge) | (flat[:, :2] >= flat[:, 2:])).any(axis=1)
+    if not over.any():
+        return facts, nothing
+    # few boxes reach over the frame: only their annotations are made anew
+    touched = np.unique(owner[over])
+    mine = np.isin(owner, touched)
+    low, high = np.maximum(flat[mine, :2], 0.0), np.minimum(flat[mine, 2:], edge[mine])
     inside = (low < high).all(axis=1)
-    left = np.bincount(owner[inside], minlength=boxed.height)
-    cut = _lists(np.concatenate([low, high], axis=1)[inside], left)
-    fact = boxed["_fact"].to_numpy()
-    # most annotations keep all their boxes; only the others need new rows
-    whole = pl.DataFrame({"_fact": boxed["_fact"], "_cut": cut, "_left": left})
-    merged = facts.with_row_index("_fact").join(
-        whole, on="_fact", how="left", maintain_order="left"
+    owned = np.searchsorted(touched, owner[mine])
+    left = np.bincount(owned[inside], minlength=len(touched))
+    rows = boxed["_fact"].gather(touched)
+    anew = (
+        numbered.filter(pl.col("_fact").is_in(rows.implode()))
+        .with_columns(_lists(np.concatenate([low, high], axis=1)[inside], left))
+        .filter(pl.Series(left > 0))
     )
-    kept = merged.filter(pl.col("_left").is_null() | (pl.col("_left") > 0)).with_columns(
-        pl.col("_cut").alias("boxes")
-    )
-    lost = fact[owner[~inside]]
-    rejects = facts[lost].select(
+    others = numbered.filter(~pl.col("_fact").is_in(rows.implode()))
+    kept = pl.concat([others, anew]).sort("_fact").drop("_fact")
+    lost = facts[rows.gather(owned[~inside])].select(
         "source",
         "file",
         "row",
@@ -55,7 +59,7 @@ def clip_boxes(facts: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame,
         pl.lit("box-outside-frame").alias("code"),
         pl.lit("no part of the box is in the image").alias("message"),
     )
-    return kept.select(facts.columns), conform(rejects, REJECTS)
+    return kept, conform(lost, REJECTS)
 
 
 def _lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Series:

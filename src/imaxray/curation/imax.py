@@ -91,8 +91,8 @@ class SelectionReport:
         }
 
 
-def select_imax(catalog: Tables, config: ImaxConfig) -> Tables:
-    """Select IMAX from the catalog; :func:`report_imax` says what it did.
+def select_imax(catalog: Tables, config: ImaxConfig) -> tuple[Tables, SelectionReport]:
+    """Select IMAX from the catalog, and say what was there and what ended the selection.
 
     Train: images with at least ``min_tasks`` tasks, at most ``max_entries_per_task`` entries of a
     task on each (drawn by a hash of the entry id), densest images first (tasks, then entries, then
@@ -111,19 +111,16 @@ def select_imax(catalog: Tables, config: ImaxConfig) -> Tables:
     order = _by_density(train)
     ids = _images(order, config)
     ids = _fill(train, order, ids, config.fill_tasks)
-    chosen = train.join(pl.DataFrame({"image_id": ids}), on="image_id", how="semi")
+    taken = order.filter(pl.col("image_id").is_in(pl.Series(ids, dtype=pl.String).implode()))
+    chosen = train.filter(pl.col("image_id").is_in(taken["image_id"].implode()))
     held_out = capped.filter(pl.col("split") != "train")
     if config.eval_entries_per_task is not None:
         held_out = _cap(held_out, ["split", "task"], config.eval_entries_per_task)
-    return subset(catalog, pl.concat([chosen, held_out]))
+    return subset(catalog, pl.concat([chosen, held_out])), _report(order, taken, config)
 
 
-def report_imax(catalog: Tables, imax: Tables, config: ImaxConfig) -> SelectionReport:
-    """What the selection had to choose from, what it took, and what ended it."""
-    train = catalog.entries.filter(pl.col("split") == "train")
-    order = _by_density(_cap_tasks(train, config.max_entries_per_task))
+def _report(order: pl.DataFrame, taken: pl.DataFrame, config: ImaxConfig) -> SelectionReport:
     eligible = order.filter(pl.col("tasks") >= config.min_tasks)
-    taken = _by_density(imax.split("train"))
     entries = int(taken["entries"].sum())
     if config.target_entries is not None and entries >= config.target_entries:
         limit = f"the target of {config.target_entries:,} entries was reached"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -158,28 +160,34 @@ def state_once(facts: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     of two values for one thing: human before silver before pseudo, then by source name, then in the
     order of the release. Facts that name a ``reader`` stay beside those of other readers.
     """
-    ordered = facts.with_row_index("_order").sort("origin", "_order")
+    numbered = facts.with_row_index("_order").with_columns(
+        pl.col("text").str.to_lowercase().alias("_text")
+    )
     same = ["_image", "kind", "name", "value", "_text", "reader", "source"]
-    marked = ordered.with_columns(pl.col("text").str.to_lowercase().alias("_text"))
-    marked = marked.with_columns((pl.len().over(same) > 1).alias("_twin"))
-    twins = marked.filter(pl.col("_twin"))
-    first = twins.unique([*same, "boxes", "answers"], keep="first", maintain_order=True)
-    again = twins.join(first, on="_order", how="anti")
-    facts = pl.concat([marked.filter(~pl.col("_twin")), first]).drop("_text", "_twin")
+    # rows alike by hash are few; only they are compared in full
+    suspect = _hash(same).is_duplicated()
+    alike = numbered.filter(suspect).sort("origin", "_order")
+    first = alike.unique([*same, "boxes", "answers"], keep="first", maintain_order=True)
+    again = alike.join(first, on="_order", how="anti")
     rejects = [_reject(again, "image_id", "duplicate-annotation", "the source states it already")]
+    stated = numbered.filter(~pl.col("_order").is_in(again["_order"].implode()))
     one = pl.col("kind").is_in(["measurement", "grade", "label", "report"])
     thing = ["_image", "kind", "name"]
-    facts = facts.sort("origin", "_order").with_columns(
-        (one & pl.col("reader").is_null() & (pl.len().over(thing) > 1)).alias("_rival")
-    )
-    rivals = facts.filter(pl.col("_rival"))
+    single = stated.filter(one & pl.col("reader").is_null())
+    rivals = single.filter(_hash(thing).is_duplicated()).sort("origin", "_order")
     first = rivals.unique(thing, keep="first", maintain_order=True)
     weaker = rivals.join(first, on="_order", how="anti")
     rejects.append(
         _reject(weaker, "image_id", "superseded", "a stronger source states another value")
     )
-    kept = pl.concat([facts.filter(~pl.col("_rival")), first])
-    return kept.sort("_image", "kind", "_order").drop("_order", "_rival"), rejects
+    kept = stated.filter(~pl.col("_order").is_in(weaker["_order"].implode()))
+    return kept.sort("_image", "kind", "_order").drop("_order", "_text"), rejects
+
+
+def _hash(columns: Sequence[str]) -> pl.Expr:
+    """One number a row, equal for equal rows; for looking only, as it may be equal for others."""
+    mixed = [pl.col(column).hash(seed) for seed, column in enumerate(columns)]
+    return functools.reduce(operator.xor, mixed)
 
 
 def _none() -> pl.DataFrame:

@@ -22,7 +22,6 @@ from imaxray.curation import (
     build_catalog,
     density,
     match_dmax,
-    report_imax,
     select_imax,
     write_dataset,
 )
@@ -105,8 +104,7 @@ def build_datasets(
     with ThreadPoolExecutor(1) as writer:
         written = writer.submit(write, catalog, "catalog")
         clock = time.perf_counter()
-        imax = select_imax(catalog, config.imax)
-        selection = report_imax(catalog, imax, config.imax)
+        imax, selection = select_imax(catalog, config.imax)
         seconds["select IMAX"] = time.perf_counter() - clock
         clock = time.perf_counter()
         dmax, match = match_dmax(catalog, imax, config.dmax, seed=config.seed)
