@@ -1,6 +1,16 @@
-"""Models: how each family is spoken to. Importing this package imports torch."""
+"""Models: one family a module, and the way each is spoken to."""
 
-from imaxray.models._chat import ChatModel, EncodedEntry
-from imaxray.models.phantom import PhantomConfig, PhantomModel
+from typing import TYPE_CHECKING
 
-__all__ = ["ChatModel", "EncodedEntry", "PhantomConfig", "PhantomModel"]
+from imaxray._lazy import lazily
+from imaxray.models._phantom_config import PhantomConfig
+
+if TYPE_CHECKING:
+    from imaxray.models._chat import ChatModel, EncodedEntry
+else:  # torch
+    __getattr__ = lazily(
+        __name__,
+        {"ChatModel": "imaxray.models._chat", "EncodedEntry": "imaxray.models._chat"},
+    )
+
+__all__ = ["ChatModel", "EncodedEntry", "PhantomConfig"]

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
@@ -32,6 +31,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from imaxray import radiograph
 from imaxray.boxes import PERCENT
 from imaxray.models._chat import ChatModel
+from imaxray.models._phantom_config import PhantomConfig
 
 _PAD, _BOS, _EOS, _IMAGE, _USER, _ASSISTANT = SPECIAL = (
     "<pad>",
@@ -53,22 +53,6 @@ _CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-
-
-class PhantomConfig(BaseModel):
-    """Shape of the phantom model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    image_size: int = Field(96, description="pixels a side of the model's square input")
-    patch_size: int = Field(
-        16, description="pixels a side of a patch; image tokens = (size/patch)²"
-    )
-    width: int = Field(128, description="hidden size of tower and text model")
-    heads: int = 4
-    vision_layers: int = 4
-    text_layers: int = 2
-    vocabulary: int = Field(1200, description="tokenizer size, learned from the corpus")
 
 
 class PhantomModel(ChatModel):
