@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from imaxray import __version__
+from imaxray._memory import keep_freed_memory
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class _Format(StrEnum):
 
 def main() -> NoReturn:
     """Run the command line: user errors are one sentence on stderr and exit code 2."""
+    keep_freed_memory()
     try:
         app()
     except ImaxrayError as error:
