@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from imaxray._memory import collector_paused
 from imaxray.errors import ImaxrayError
@@ -220,7 +221,7 @@ def _content(data: mmap.mmap, member: _Stored) -> bytes | None:
         inflater = isal_zlib.decompressobj(-15)
         try:
             content = inflater.decompress(packed, member.size + 1)
-        except isal_zlib.error:
+        except IsalError:  # type: ignore[misc] # its stub gives an instance, not the class
             return None
     else:
         return None
