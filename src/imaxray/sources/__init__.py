@@ -21,6 +21,8 @@ _BUILT_IN: Final = {
     "chexpert": "chexpert:Chexpert",
     "chexpert-plus": "chexpert_plus:ChexpertPlus",
     "cxr-cardiomegaly": "cxr_cardiomegaly:CxrCardiomegaly",
+    "medical-cxr-vqa": "medical_cxr_vqa:MedicalCxrVqa",
+    "medical-diff-vqa": "medical_diff_vqa:MedicalDiffVqa",
     "mimic-cxr": "mimic_cxr:MimicCxr",
     "mimic-cxr-jpg": "mimic_cxr_jpg:MimicCxrJpg",
     "mimic-cxr-pe-severity": "mimic_cxr_pe_severity:MimicCxrPeSeverity",
