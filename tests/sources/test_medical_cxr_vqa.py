@@ -120,9 +120,9 @@ def test_what_is_missing_or_damaged_is_one_sentence(tmp_path):
 
 def test_the_account_closes_in_a_catalog(phantom_releases, tmp_path):
     jpg = phantom_releases["mimic-cxr-jpg"]
-    image, study, patient, view = (
+    image, study, patient = (
         get_source("mimic-cxr-jpg").read(jpg).images.filter(pl.col("view") == "LATERAL")
-        .select("image_id", "study_id", "patient_id", "view").row(0)
+        .select("image_id", "study_id", "patient_id").row(0)
     )  # fmt: skip
     bare = [text.rpartition("/")[2] for text in (image, patient, study)]
     rows = [(*bare, WHERE, "location", "left", "train"),

@@ -188,8 +188,8 @@ def test_the_account_closes_in_a_catalog(phantom_releases, tmp_path):
     frontal = images.filter(pl.col("view").is_in(["PA", "AP"])).unique(
         "study_id", keep="first", maintain_order=True
     )
-    bare = [(i.rpartition("/")[2], s.rpartition("/")[2], p.rpartition("/")[2])
-            for i, s, p in frontal.select("image_id", "study_id", "patient_id").head(3).rows()]  # fmt: skip
+    ids = frontal.select("image_id", "study_id", "patient_id").head(3)
+    bare = [[text.rpartition("/")[2] for text in row] for row in ids.rows()]
     views = {"PA": "postero-anterior", "AP": "antero-posterior"}
     studies = [(p, s, i, views[v], "train", "21800101", 1)
                for (i, s, p), v in zip(bare, frontal["view"], strict=False)]  # fmt: skip

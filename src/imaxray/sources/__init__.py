@@ -27,6 +27,7 @@ _BUILT_IN: Final = {
     "mimic-cxr-jpg": "mimic_cxr_jpg:MimicCxrJpg",
     "mimic-cxr-pe-severity": "mimic_cxr_pe_severity:MimicCxrPeSeverity",
     "mimic-cxr-vqa": "mimic_cxr_vqa:MimicCxrVqa",
+    "mimic-ext-cxr-qba": "mimic_ext_cxr_qba:MimicExtCxrQba",
     "ms-cxr": "ms_cxr:MsCxr",
     "nih-chestxray14": "nih_chestxray14:NihChestxray14",
     "vqa-rad": "vqa_rad:VqaRad",

@@ -23,6 +23,14 @@ MAX_MEMBER_BYTES: Final = 16 * 2**20
 
 _PART: Final = 2000  # members of one piece of work
 _ENCRYPTED: Final = 0x1
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    OSError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)  # what zipfile raises over a damaged directory
 _LOCAL: Final = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 
 T = TypeVar("T")
@@ -129,7 +137,7 @@ class Archive:
                     (i for i in archive.infolist() if i.filename.endswith(self._suffix)),
                     key=lambda i: i.filename,
                 )
-        except zipfile.BadZipFile as error:
+        except _DAMAGE as error:
             raise self._damaged() from error
         self._require(len(infos))
         return [
@@ -203,7 +211,7 @@ def _content(stream: BinaryIO, member: _Stored) -> bytes | None:
     """Content of one member; None if it is damaged, encrypted, too large or oddly compressed."""
     if member.size > MAX_MEMBER_BYTES or member.packed > MAX_MEMBER_BYTES:
         return None
-    if member.flags & _ENCRYPTED or not is_inside(member.name):
+    if member.offset < 0 or member.flags & _ENCRYPTED or not is_inside(member.name):
         return None
     stream.seek(member.offset)
     head = stream.read(30)

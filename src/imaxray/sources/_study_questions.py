@@ -1,4 +1,4 @@
-"""Questions about MIMIC studies, each asked of the one image that its authors took for the study."""
+"""Questions about MIMIC studies, each asked of the one image that stands for its study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Medical-CXR-VQA 1.0.0: questions about single images, answered from reports by a language model."""
+"""Medical-CXR-VQA 1.0.0: questions about single images, answered by a language model."""
 
 from __future__ import annotations
 
