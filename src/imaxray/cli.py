@@ -105,7 +105,7 @@ def phantom(
 
 @sources_app.command("list")
 def sources_list(form: Format = "text") -> None:
-    """List the sources: release, tasks, access, licence, download page."""
+    """List the sources: release, tasks, access and licence, citation, download page."""
     from imaxray.sources import list_sources
 
     keys = ("name", "title", "version", "tasks", "access", "licence", "citation", "url")
@@ -113,12 +113,12 @@ def sources_list(form: Format = "text") -> None:
     if form == "json":
         print(json.dumps(rows, indent=1))
         return
-    _print_table(
-        None,
-        ["source", "release", "tasks", "access", "licence"],
-        [[r["name"], f"{r['title']} {r['version']}", ", ".join(r["tasks"]), r["access"],
-          r["licence"]] for r in rows],
-    )  # fmt: skip
+    for row in rows:  # not a table: citations and addresses are too long for columns
+        print(f"{row['name']}: {row['title']}, version {row['version']}")
+        print(f"  tasks     {', '.join(row['tasks'])}")
+        print(f"  access    {row['access']}; {row['licence']}")
+        print(f"  cite      {row['citation']}")
+        print(f"  download  {row['url']}")
 
 
 @sources_app.command("check")

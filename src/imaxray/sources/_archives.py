@@ -28,6 +28,14 @@ MAX_MEMBER_BYTES: Final = 16 * 2**20
 _PART: Final = 2000  # members of one piece of work
 _ENCRYPTED: Final = 0x1
 _PLAIN_NAME: Final = re.compile(r"\w[\w-]*(\.\w+)*(/\w[\w-]*(\.\w+)*)*")
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    OSError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)  # what zipfile raises over a damaged directory
 _LOCAL: Final = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 
 T = TypeVar("T")
@@ -134,7 +142,7 @@ class Archive:
                     (i for i in archive.infolist() if i.filename.endswith(self._suffix)),
                     key=lambda i: i.filename,
                 )
-        except zipfile.BadZipFile as error:
+        except _DAMAGE as error:
             raise self._damaged() from error
         self._require(len(infos))
         with collector_paused():
@@ -204,8 +212,10 @@ def _content(data: mmap.mmap, member: _Stored) -> bytes | None:
     """Content of one member; None if it is damaged, encrypted, too large or oddly compressed."""
     if member.size > MAX_MEMBER_BYTES or member.packed > MAX_MEMBER_BYTES:
         return None
-    plain = _PLAIN_NAME.fullmatch(member.name) is not None  # nearly all: spares the closer look
-    if member.flags & _ENCRYPTED or not (plain or is_inside(member.name)):
+    if member.offset < 0 or member.flags & _ENCRYPTED:
+        return None
+    # the pattern fits nearly all names and spares them the closer look
+    if not _PLAIN_NAME.fullmatch(member.name) and not is_inside(member.name):
         return None
     head = data[member.offset : member.offset + _LOCAL.size]
     if len(head) < _LOCAL.size:

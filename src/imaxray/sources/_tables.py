@@ -10,7 +10,10 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, Boxes, conform
@@ -173,6 +176,15 @@ def numeric(column: str) -> pl.Expr:
 def one_box(x1: str | pl.Expr, y1: str | pl.Expr, x2: str | pl.Expr, y2: str | pl.Expr) -> pl.Expr:
     """Four columns of corners (floats) as a list with one box."""
     return pl.concat_arr(x1, y1, x2, y2).reshape((-1, 1, 4)).cast(Boxes)
+
+
+def box_lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Series:
+    """Corners, four a box, as lists with ``counts`` boxes each."""
+    inner = pa.LargeListArray.from_arrays(
+        np.arange(0, len(corners) + 1, 4, dtype=np.int64), pa.array(corners, pa.float64())
+    )
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return pl.Series("boxes", pa.LargeListArray.from_arrays(ends, inner), dtype=Boxes)
 
 
 def xyxy_from_xywh(x: str, y: str, width: str, height: str) -> pl.Expr:
