@@ -114,7 +114,6 @@ ENCODED = {
     "4.51": (DEEP, lambda p: imagecodecs.jpeg_encode(p, bitspersample=12, level=98)),
     "4.57": (DEEP, lambda p: imagecodecs.jpeg_encode(p, lossless=True, bitspersample=12)),
     "4.70": (RAMP, lambda p: imagecodecs.jpeg_encode(p, lossless=True)),
-    "4.80": (DEEP, lambda p: imagecodecs.jpegls_encode(p)),
     "4.90": (RAMP, lambda p: pillow(p, "JPEG2000", irreversible=False)),
     "4.91": (RAMP, lambda p: pillow(p, "JPEG2000", irreversible=True, quality_layers=[1])),
 }

@@ -33,11 +33,13 @@ _DECODERS: Final = {
     **dict.fromkeys(("", ".1", ".1.99", ".2", ".5"), "pydicom"),  # uncompressed, deflated, RLE
     **dict.fromkeys((".4.50", ".4.90", ".4.91"), "pillow"),  # JPEG baseline, JPEG 2000
     **dict.fromkeys((".4.51", ".4.57", ".4.70"), "jpeg"),  # JPEG extended, lossless
-    **dict.fromkeys((".4.80", ".4.81"), "jpegls"),
 }
-"""Transfer syntax -> who decodes it. Not GDCM, which ends the process at some damaged files."""
+"""Transfer syntax -> who decodes it.
 
-_FRAME_STARTS: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+Not GDCM, which ends the whole process at some damaged files, and not JPEG-LS, whose decoder
+allocates gigabytes at others; no release met so far has it."""
+
+_FRAME_STARTS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JP2: Final = b"\x00\x00\x00\x0cjP  "
 _AGE: Final = re.compile(r"(\d{1,3})([DWMY]?)")
 _YEARS: Final = {"D": 365.25, "W": 52.18, "M": 12, "Y": 1, "": 1}
@@ -209,8 +211,7 @@ def _stored(data: Any, decoder: str | None) -> NDArray[Any]:
     _check_size(frame, int(data.Rows), int(data.Columns))
     import imagecodecs
 
-    decode = imagecodecs.jpegls_decode if decoder == "jpegls" else imagecodecs.jpeg_decode
-    values: NDArray[Any] = decode(frame)
+    values: NDArray[Any] = imagecodecs.jpeg_decode(frame)
     if data.PixelRepresentation == 1:
         bits = values.dtype.itemsize * 8 - int(data.BitsStored)  # the sign is the highest stored
         values = (values << bits).view(f"i{values.dtype.itemsize}") >> bits
@@ -299,8 +300,8 @@ def _decoder(transfer_syntax: str) -> str | None:
     if not transfer_syntax.startswith(_SYNTAX):
         return None
     decoder = _DECODERS.get(transfer_syntax.removeprefix(_SYNTAX))
-    needed = {"pydicom": "pydicom", "pillow": "PIL", None: "pydicom"}.get(decoder, "imagecodecs")
-    return None if importlib.util.find_spec(needed) is None else decoder
+    missing = decoder == "jpeg" and importlib.util.find_spec("imagecodecs") is None
+    return None if missing else decoder
 
 
 def _transfer_syntax(data: Any) -> str:
