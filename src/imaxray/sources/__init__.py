@@ -27,6 +27,8 @@ _BUILT_IN: Final = {
     "mimic-cxr-vqa": "mimic_cxr_vqa:MimicCxrVqa",
     "ms-cxr": "ms_cxr:MsCxr",
     "nih-chestxray14": "nih_chestxray14:NihChestxray14",
+    "rsna-pneumonia": "rsna_pneumonia:RsnaPneumonia",
+    "vindr-cxr": "vindr_cxr:VindrCxr",
     "vqa-rad": "vqa_rad:VqaRad",
     "wingspan-ctr": "wingspan_ctr:WingspanCtr",
 }
