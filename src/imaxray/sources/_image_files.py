@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -45,7 +45,12 @@ def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def read_images(
-    root: Path, folders: Sequence[str], suffixes: Sequence[str], pool: Executor | None
+    root: Path,
+    folders: Sequence[str],
+    suffixes: Sequence[str],
+    pool: Executor | None,
+    *,
+    only: Collection[str] | None = None,
 ) -> pl.DataFrame:
     """Every image file of ``folders`` (schema FILES), the first of each stem.
 
@@ -54,9 +59,11 @@ def read_images(
         folders: inside the release; those that are missing are passed over.
         suffixes: endings that count, in lower case.
         pool: processes that read headers; the result does not depend on it.
+        only: stems that are asked for; none: all.
     """
     paths = [path for folder in folders for path in list_files(root / folder, suffixes)]
-    names = [relative(path, root) for path in paths]
+    wanted = None if only is None else set(only)
+    names = [relative(path, root) for path in paths if wanted is None or path.stem in wanted]
     rows = map_parts(_look, str(root), names, pool)
     return pl.DataFrame(rows, schema=FILES, orient="row").unique(
         "stem", keep="first", maintain_order=True
