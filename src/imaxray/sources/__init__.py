@@ -31,6 +31,7 @@ _BUILT_IN: Final = {
     "chexpert": "chexpert:Chexpert",
     "chexpert-plus": "chexpert_plus:ChexpertPlus",
     "cxr-cardiomegaly": "cxr_cardiomegaly:CxrCardiomegaly",
+    "dicom-folder": "dicom_folder:DicomFolder",
     "medical-cxr-vqa": "medical_cxr_vqa:MedicalCxrVqa",
     "medical-diff-vqa": "medical_diff_vqa:MedicalDiffVqa",
     "mimic-cxr": "mimic_cxr:MimicCxr",
@@ -40,6 +41,9 @@ _BUILT_IN: Final = {
     "mimic-ext-cxr-qba": "mimic_ext_cxr_qba:MimicExtCxrQba",
     "ms-cxr": "ms_cxr:MsCxr",
     "nih-chestxray14": "nih_chestxray14:NihChestxray14",
+    "padchest-gr": "padchest_gr:PadchestGr",
+    "rsna-pneumonia": "rsna_pneumonia:RsnaPneumonia",
+    "vindr-cxr": "vindr_cxr:VindrCxr",
     "vqa-rad": "vqa_rad:VqaRad",
     "wingspan-ctr": "wingspan_ctr:WingspanCtr",
 }
