@@ -2,51 +2,67 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from imaxray.errors import ImaxrayError
 
 MAX_PIXELS = 100_000_000
 """Refuse larger images (a decompression bomb, not a radiograph)."""
 
+Readable = Path | NDArray[np.uint8]
+"""What :func:`load` takes: a file, or pixels that were decoded before (of an image cache)."""
+
+# EXIF orientation -> how the stored pixels are turned to be seen upright
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+# What Pillow raises on damaged files: OSError mostly, the others from single chunks and tags.
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
+    struct.error, zlib.error, UnidentifiedImageError, Image.DecompressionBombError,
+)  # fmt: skip
+
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone.
+    """Width and height in pixels as :func:`load` gives them, from the header alone.
 
     Raises:
         ImaxrayError: the file is missing or no image.
     """
     try:
         with Image.open(path) as image:
-            return image.size
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            width, height = image.size
+            return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
+    except _DAMAGE as error:
         raise _unreadable(path) from error
 
 
-def load(path: Path, *, stretch: bool = False) -> NDArray[np.uint8]:
-    """Decode ``path`` whole: ``(height, width)`` uint8 grey.
+def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
+    """Decode an image whole: ``(height, width)`` uint8 grey, upright (EXIF orientation).
 
-    16-bit images are scaled from their own range. ``stretch`` maps the 0.5th and 99.5th percentile
-    to 0 and 255, for display and for models that expect a full grey range (many archive images are
-    dark).
+    Pixels that were decoded before are taken as they are. 16-bit images are scaled from their own
+    range. ``stretch`` maps the 0.5th and 99.5th percentile to 0 and 255, for display and for models
+    that expect a full grey range (many archive images are dark).
 
     Raises:
         ImaxrayError: the file is missing, no image, truncated, or beyond MAX_PIXELS.
     """
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _unreadable(path)
-            wide = image.mode.startswith(("I", "F"))
-            pixels: NDArray[Any] = np.asarray(image if wide else image.convert("L"))
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        # Pillow reports damage as OSError or, for some PNG chunks, SyntaxError / ValueError.
-        raise _unreadable(path) from error
+    pixels, wide = (image, False) if isinstance(image, np.ndarray) else _decode(image)
     if wide or stretch:
         floats = pixels.astype(np.float32)
         low, high = np.percentile(floats, [0.5, 99.5]) if stretch else (floats.min(), floats.max())
@@ -54,6 +70,32 @@ def load(path: Path, *, stretch: bool = False) -> NDArray[np.uint8]:
         return np.asarray(np.clip(scaled, 0, 255), dtype=np.uint8)
     grey: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)
     return grey
+
+
+def _decode(path: Path) -> tuple[NDArray[Any], bool]:
+    """Upright pixels of a file, and whether they have more than 8 bits."""
+    try:
+        # a stream, not a path: Pillow maps uncompressed TIFFs by path, sideways ones wrongly
+        with path.open("rb") as stream, Image.open(stream) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _unreadable(path)
+            turn = _UPRIGHT.get(_orientation(image))
+            wide = image.mode.startswith(("I", "F"))
+            grey = image if wide or image.mode == "L" else image.convert("L")
+            return np.asarray(grey if turn is None else grey.transpose(turn)), wide
+    except _DAMAGE as error:
+        raise _unreadable(path) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation as the header states it; 1 where the pixels are upright.
+
+    PNG may state it behind the pixels, which counts nowhere: a size must come from the header. TIFF
+    is turned by Pillow itself.
+    """
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _unreadable(path: Path) -> ImaxrayError:
