@@ -8,7 +8,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
@@ -17,12 +19,13 @@ from imaxray.schema import REJECTS, conform
 from imaxray.sources import is_inside, leaves_release
 
 _CHUNK = 256
-_MESSAGES = {
+IMAGE_CODES = {
     "path-outside-release": "the path leaves the release folder",
     "missing-image": "the image file is not there",
     "unreadable-image": "the image file is damaged",
     "size-mismatch": "the image has another size than its table says",
 }
+"""Why an image is a reject."""
 
 Verify = Literal["decode", "exists", "none"]
 """Decode every image whole; only look whether it exists; or believe the tables."""
@@ -68,7 +71,7 @@ def _parted(marked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         "row",
         pl.col("image_id").alias("key"),
         "code",
-        pl.col("code").replace_strict(_MESSAGES, return_dtype=pl.String).alias("message"),
+        pl.col("code").replace_strict(IMAGE_CODES, return_dtype=pl.String).alias("message"),
     )
     return marked.filter(pl.col("code").is_null()).drop("code"), conform(rejects, REJECTS)
 
@@ -89,14 +92,27 @@ def _check_chunk(chunk: Sequence[_Job], decode: bool) -> list[str | None]:
 
 
 def _check(path: Path | None, width: int, height: int, decode: bool) -> str | None:
+    if decode or path is None:
+        return load_checked(path, width, height)[1]
+    return None if path.is_file() else "missing-image"
+
+
+def load_checked(
+    path: Path | None, width: int, height: int
+) -> tuple[NDArray[np.uint8], None] | tuple[None, str]:
+    """Pixels of an image (:func:`imaxray.radiograph.load`), or its code of IMAGE_CODES.
+
+    Args:
+        path: ``None`` where the path leaves its release.
+        width: in pixels, as the table says.
+        height: likewise.
+    """
     if path is None:
-        return "path-outside-release"
+        return None, "path-outside-release"
     if not path.is_file():
-        return "missing-image"
-    if not decode:
-        return None
+        return None, "missing-image"
     try:
         pixels = radiograph.load(path)
     except ImaxrayError:
-        return "unreadable-image"
-    return None if pixels.shape == (height, width) else "size-mismatch"
+        return None, "unreadable-image"
+    return (pixels, None) if pixels.shape == (height, width) else (None, "size-mismatch")
