@@ -19,6 +19,14 @@ MAX_PIXELS = 100_000_000
 Readable = Path | NDArray[np.uint8]
 """What :func:`load` takes: a file, or pixels that were decoded before (of an image cache)."""
 
+IMAGE_CODES = {
+    "path-outside-release": "the path leaves the release folder",
+    "missing-image": "the image file is not there",
+    "unreadable-image": "the image file is damaged",
+    "size-mismatch": "the image has another size than its table says",
+}
+"""Why an image is a reject."""
+
 # EXIF orientation -> how the stored pixels are turned to be seen upright
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -70,6 +78,27 @@ def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
         return np.asarray(np.clip(scaled, 0, 255), dtype=np.uint8)
     grey: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)
     return grey
+
+
+def load_checked(
+    path: Path | None, width: int, height: int
+) -> tuple[NDArray[np.uint8], None] | tuple[None, str]:
+    """Pixels of an image (:func:`load`), or its code of IMAGE_CODES.
+
+    Args:
+        path: ``None`` where the path leaves its release.
+        width: in pixels, as the table says.
+        height: likewise.
+    """
+    if path is None:
+        return None, "path-outside-release"
+    if not path.is_file():
+        return None, "missing-image"
+    try:
+        pixels = load(path)
+    except ImaxrayError:
+        return None, "unreadable-image"
+    return (pixels, None) if pixels.shape == (height, width) else (None, "size-mismatch")
 
 
 def _decode(path: Path) -> tuple[NDArray[Any], bool]:

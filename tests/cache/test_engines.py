@@ -181,3 +181,8 @@ def test_an_error_on_a_ray_node_is_the_same_sentence(two_nodes, tmp_path):
     with pytest.raises(ImaxrayError, match="No such file or directory"):
         list(_engines.run_on_ray(jobs))
     assert two_nodes.is_initialized()  # a cluster that was there stays
+
+
+def test_a_process_that_makes_shards_imports_little():
+    code = "import sys, imaxray.cache._engines\nassert not {'polars', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env=_ENVIRONMENT)

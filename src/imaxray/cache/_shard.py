@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaxray.curation.verify import load_checked
 from imaxray.errors import ImaxrayError
+from imaxray.radiograph import load_checked
 
 SHARD: Final = pa.schema(
     {

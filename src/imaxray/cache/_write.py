@@ -28,9 +28,9 @@ from imaxray.cache._plan import (
 from imaxray.cache._shard import leftovers, read_shard
 from imaxray.cache._store import default_folder
 from imaxray.curation import Dataset
-from imaxray.curation.verify import IMAGE_CODES
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
+from imaxray.radiograph import IMAGE_CODES
 from imaxray.schema import REJECTS, conform
 
 

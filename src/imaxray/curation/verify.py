@@ -8,25 +8,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from imaxray import radiograph
-from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
+from imaxray.radiograph import IMAGE_CODES, load_checked
 from imaxray.schema import REJECTS, conform
 from imaxray.sources import is_inside, leaves_release
 
 _CHUNK = 256
-IMAGE_CODES = {
-    "path-outside-release": "the path leaves the release folder",
-    "missing-image": "the image file is not there",
-    "unreadable-image": "the image file is damaged",
-    "size-mismatch": "the image has another size than its table says",
-}
-"""Why an image is a reject."""
-
 Verify = Literal["decode", "exists", "none"]
 """Decode every image whole; only look whether it exists; or believe the tables."""
 
@@ -95,24 +84,3 @@ def _check(path: Path | None, width: int, height: int, decode: bool) -> str | No
     if decode or path is None:
         return load_checked(path, width, height)[1]
     return None if path.is_file() else "missing-image"
-
-
-def load_checked(
-    path: Path | None, width: int, height: int
-) -> tuple[NDArray[np.uint8], None] | tuple[None, str]:
-    """Pixels of an image (:func:`imaxray.radiograph.load`), or its code of IMAGE_CODES.
-
-    Args:
-        path: ``None`` where the path leaves its release.
-        width: in pixels, as the table says.
-        height: likewise.
-    """
-    if path is None:
-        return None, "path-outside-release"
-    if not path.is_file():
-        return None, "missing-image"
-    try:
-        pixels = radiograph.load(path)
-    except ImaxrayError:
-        return None, "unreadable-image"
-    return (pixels, None) if pixels.shape == (height, width) else (None, "size-mismatch")
