@@ -21,6 +21,8 @@ _HOME = {
     "density": "imaxray.curation",
     "write_dataset": "imaxray.curation",
     "open_dataset": "imaxray.curation",
+    "cache_images": "imaxray.cache",
+    "ImageCache": "imaxray.cache",
     "make_entries": "imaxray.tasks",
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",

@@ -243,6 +243,36 @@ def stats(
 
 
 @app.command()
+def cache(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder; the catalog serves its arms.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Default: image-cache beside the data set.")
+    ] = None,
+    max_side: Annotated[int, typer.Option(min=1, help="Longest side in pixels.")] = 1024,
+    shard_images: Annotated[int, typer.Option(min=1, help="Images a shard.")] = 64,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Processes here, or a Ray cluster.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Processes of the engine local.")] = 2,
+) -> None:
+    """Decode, verify, orient and resize every image once; a killed run goes on where it was."""
+    from imaxray.cache import cache_images
+    from imaxray.curation import open_dataset
+
+    report = cache_images(
+        open_dataset(dataset), out, max_side=max_side, shard_images=shard_images, engine=engine,
+        workers=workers,
+    )  # fmt: skip
+    if report.rejects.height:
+        _print_codes(report.rejects)
+    print(
+        f"{report.images:,} images and {report.rejects.height:,} rejects in {report.shards:,} "
+        f"shards ({report.bytes / 1e6:,.1f} MB; {report.kept_shards:,} were there before) in "
+        f"{report.folder}, {report.seconds:.1f} s"
+    )
+
+
+@app.command()
 def audit(
     paths: Annotated[
         list[Path],

@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from imaxray.boxes import PLACEHOLDER, Box, BoxConvention
+from imaxray.radiograph import Readable
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ class ChatModel(ABC):
         return self.processor.tokenizer
 
     @abstractmethod
-    def pixels(self, path: Path) -> dict[str, torch.Tensor]:
-        """Model inputs of one image, batch dimension of 1, e.g. ``pixel_values (1, C, H, W)``."""
+    def pixels(self, image: Readable) -> dict[str, torch.Tensor]:
+        """Model inputs of one image, batch dimension of 1, e.g. ``pixel_values (1, C, H, W)``.
+
+        ``image`` is a file or cached pixels; :func:`imaxray.radiograph.load` opens either.
+        """
 
     @abstractmethod
     def expand(self, text: str) -> str:

@@ -32,6 +32,7 @@ from imaxray import radiograph
 from imaxray.boxes import PERCENT
 from imaxray.models._chat import ChatModel
 from imaxray.models._phantom_config import PhantomConfig
+from imaxray.radiograph import Readable
 
 _PAD, _BOS, _EOS, _IMAGE, _USER, _ASSISTANT = SPECIAL = (
     "<pad>",
@@ -61,9 +62,9 @@ class PhantomModel(ChatModel):
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__("phantom", model, processor, PERCENT)
 
-    def pixels(self, path: Path) -> dict[str, torch.Tensor]:
+    def pixels(self, image: Readable) -> dict[str, torch.Tensor]:
         """``pixel_values`` (1, 1, S, S) float32 of the contrast-stretched image."""
-        grey = Image.fromarray(radiograph.load(path, stretch=True))
+        grey = Image.fromarray(radiograph.load(image, stretch=True))
         side = self.processor.image_processor.size["height"]
         # Area averaging from far larger sizes; CLIP's bicubic alone would alias fine lines.
         small = np.asarray(grey.resize((side, side), Image.Resampling.BOX))[..., None]

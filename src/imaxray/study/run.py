@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from imaxray.boxes import PERCENT
+from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.models import phantom
@@ -180,7 +181,8 @@ def _throughput(
             seed=config.seed,
         )
         used = train.filter(pl.col("entry_id").is_in(table["entry_id"].unique().to_list()))
-        pixels = prepare_images(chat, used["image_id"].unique().sort().to_list(), data.image_path)
+        ids = used["image_id"].unique().sort().to_list()
+        pixels = prepare_images(chat, ids, ImageStore(data))
         encoded = encode_entries(chat, used, data.tables.images)
         steps = StepDataset(chat, table, used, encoded, pixels, layout)  # type: ignore[arg-type]
         items.append([steps[k] for k in range(len(steps))])
