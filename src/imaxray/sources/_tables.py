@@ -59,6 +59,14 @@ def relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
+def exists(path: Path) -> bool:
+    """Whether ``path`` is a file; False too where no file can have that name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or a NUL in it
+        return False
+
+
 def is_inside(path: str) -> bool:
     """Whether a path from a source table stays inside its release."""
     pure = PurePosixPath(path.replace("\\", "/"))
