@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from imaxray.errors import ImaxrayError
 
@@ -31,7 +31,8 @@ def size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow reports damage as OSError or, for some PNG chunks, SyntaxError / ValueError.
         raise _unreadable(path) from error
 
 
@@ -67,8 +68,7 @@ def _decoded(path: Path) -> tuple[bool, NDArray[Any]]:
                 raise _unreadable(path)
             wide = image.mode.startswith(("I", "F"))
             return wide, np.asarray(image if wide else image.convert("L"))
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        # Pillow reports damage as OSError or, for some PNG chunks, SyntaxError / ValueError.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path) from error
 
 

@@ -1,12 +1,17 @@
 """Small valid releases, one module a source in ``releases/``; what every reader must hold to."""
 
 import importlib.util
+import math
+import re
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from imaxray.phantom import write_phantom
+from imaxray.schema import FINDINGS
+from imaxray.sources import is_inside
 
 RELEASES = Path(__file__).parent / "releases"
 PHANTOM = (
@@ -35,7 +40,7 @@ def small_releases(tmp_path_factory):
     def make(name):
         if name in PHANTOM:
             if not (base / "phantom").exists():
-                write_phantom(base / "phantom", images=8, seed=5)
+                write_phantom(base / "phantom", images=20, seed=5)
             return {"write": base / "phantom" / name}
         made = {}
         for variant, write in writers(name).items():
@@ -63,3 +68,85 @@ def account_closes():
             assert sorted(rows) == list(range(1, file.rows + 1)), file.file
 
     return check
+
+
+@pytest.fixture
+def copies(small_releases, tmp_path):
+    """A function: copies of the small releases of a source, tables only where MIMIC's are."""
+
+    def make(source):
+        made = small_releases(source.name)
+        assert made, f"{source.name} has no small release: write tests/sources/releases/"
+        return [
+            shutil.copytree(
+                root, tmp_path / variant, ignore=lambda d, n: [x for x in n if x == "files"]
+            )
+            for variant, root in sorted(made.items())
+        ]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sound(account_closes):
+    """A function: the account of what a reader returned closes, and its values are legal."""
+
+    def check(tables, source):
+        account_closes(tables)
+        assert_sound(tables, source)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def one_sentence():
+    """A function: an error is one sentence."""
+    return assert_one_sentence
+
+
+def assert_sound(tables, source):
+    """Whatever a reader returns has the values that the schema allows."""
+    prefix = tuple(f"{name}/" for name in source.collection.split(", "))
+    for reject in tables.rejects.unique(["code", "message"]).iter_rows(named=True):
+        assert re.fullmatch("[a-z0-9-]+", reject["code"]), reject
+        assert reject["message"] and reject["message"].isprintable(), reject
+    for image in tables.images.iter_rows(named=True):
+        assert image["image_id"].startswith(prefix) and image["patient_id"].startswith(prefix), (
+            image
+        )
+        assert is_inside(image["path"]), image
+        assert image["width"] > 0 and image["height"] > 0, image
+        assert image["sex"] in (None, "M", "F"), image
+        assert image["age"] is None or 0 <= image["age"] <= 120, image
+    for hint in tables.hints.iter_rows(named=True):
+        ids = [hint[k] for k in ("image_id", "study_id", "patient_id") if hint[k] is not None]
+        assert len(ids) == 1 and ids[0].startswith(prefix), hint
+        assert hint["split"] in (None, "train", "val", "test"), hint
+    for fact in tables.annotations.iter_rows(named=True):
+        ids = [fact[k] for k in ("image_id", "study_id") if fact[k] is not None]
+        assert ids and all(i.startswith(prefix) for i in ids), fact
+        assert fact["name"] and fact["origin"] and fact["quality"], fact
+        assert SOUND[fact["kind"]](fact), fact
+
+
+def sound_boxes(boxes):
+    return bool(boxes) and all(
+        len(b) == 4 and all(map(math.isfinite, b)) and b[0] < b[2] and b[1] < b[3] for b in boxes
+    )
+
+
+SOUND = {
+    "measurement": lambda f: f["name"] in ("ctr", "cpar") and 0 < f["value"] < 1,
+    "report": lambda f: f["name"] in ("findings", "impression") and f["text"].strip(),
+    "grade": lambda f: f["name"] == "edema" and f["value"] in (0, 1, 2, 3),
+    "label": lambda f: f["name"] in FINDINGS and f["value"] in (-1, 0, 1),
+    "region": lambda f: f["text"].strip() and sound_boxes(f["boxes"]),
+    "qa": lambda f: f["text"].strip() and f["answers"] is not None and f["value"] in (0, 1),
+}
+
+
+def assert_one_sentence(error):
+    """Fit to be read: what was expected, in one line of sane length."""
+    message = str(error)
+    assert message.startswith("Expected ") and message.endswith("."), message
+    assert len(message) < 1500 and message.isprintable(), message

@@ -129,7 +129,13 @@ class Archive:
                     (i for i in archive.infolist() if i.filename.endswith(self._suffix)),
                     key=lambda i: i.filename,
                 )
-        except zipfile.BadZipFile as error:
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            OSError,
+            ValueError,
+            struct.error,
+        ) as error:
             raise self._damaged() from error
         self._require(len(infos))
         return [
@@ -204,6 +210,8 @@ def _content(stream: BinaryIO, member: _Stored) -> bytes | None:
     if member.size > MAX_MEMBER_BYTES or member.packed > MAX_MEMBER_BYTES:
         return None
     if member.flags & _ENCRYPTED or not is_inside(member.name):
+        return None
+    if member.offset < 0:  # the directory lies
         return None
     stream.seek(member.offset)
     head = stream.read(30)

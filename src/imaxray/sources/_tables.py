@@ -20,6 +20,8 @@ MAX_TABLE_BYTES = 20 * 2**30
 """Refuse to unpack a table beyond this (a gzip bomb, not a release)."""
 
 _MAX_HEADER = 2**20  # characters; a file without line breaks is not read whole
+_FAR = 1e15
+_MAX_SHOWN = 400  # characters of a file's own text in an error
 _OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 
 
@@ -107,8 +109,15 @@ def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) ->
     if missing:
         raise ImaxrayError(
             f"Expected the column {', '.join(missing)} in {path}, but its header is "
-            f"{','.join(header) or 'empty'}; check that it is the file of the stated release."
+            f"{shown(','.join(header)) or 'empty'}; check that it is the file of the stated "
+            "release."
         )
+
+
+def shown(text: str) -> str:
+    """What a file says, fit for one line of an error: printable, and cut where it is long."""
+    line = "".join(c if c.isprintable() else "?" for c in text[:_MAX_SHOWN])
+    return f"{line} …" if len(text) > _MAX_SHOWN else line
 
 
 def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl.DataFrame:
@@ -174,13 +183,21 @@ def _damaged(path: Path) -> ImaxrayError:
 
 
 def numeric(column: str) -> pl.Expr:
-    """A text column as float; null where it is no number."""
-    return pl.col(column).cast(pl.Float64, strict=False)
+    """A text column as float; null where it is no number, or none that a release can mean."""
+    value = pl.col(column).cast(pl.Float64, strict=False)
+    return pl.when(value.abs() < _FAR).then(value)  # NaN and infinities are none either
 
 
 def one_box(x1: str | pl.Expr, y1: str | pl.Expr, x2: str | pl.Expr, y2: str | pl.Expr) -> pl.Expr:
     """Four columns of corners (floats) as a list with one box."""
     return pl.concat_arr(x1, y1, x2, y2).reshape((-1, 1, 4)).cast(Boxes)
+
+
+def has_area(x: str, y: str, width: str, height: str) -> pl.Expr:
+    """Whether left, top, width, height (floats) still span an area as corners; null is none."""
+    across = pl.col(x) + pl.col(width) > pl.col(x)
+    down = pl.col(y) + pl.col(height) > pl.col(y)
+    return (across & down).fill_null(False)
 
 
 def xyxy_from_xywh(x: str, y: str, width: str, height: str) -> pl.Expr:

@@ -133,7 +133,7 @@ class _Reading:
     def detections(self) -> ReleaseFile:
         """Take the boxes of the images that have a question; the folder counts as one file."""
         digest = hashlib.sha256()
-        paths = sorted(self._folder.glob(f"*/{_DETECTION}"))
+        paths = sorted(path for path in self._folder.glob(f"*/{_DETECTION}") if path.is_file())
         file = relative(self._folder, self._root)
         for row, path in enumerate(paths, start=1):
             member = relative(path, self._folder)
