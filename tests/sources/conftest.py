@@ -19,6 +19,11 @@ PHANTOM = (
     "mimic-cxr-vqa", "ms-cxr",
 )  # fmt: skip
 """Sources whose small release the phantom writes."""
+UNPACKED = {
+    "mimic-cxr": ("mimic-cxr-reports.zip", "mimic-cxr-reports"),
+    "chest-imagenome": ("silver_dataset/scene_graph.zip", "silver_dataset"),
+}
+"""Of them, those that people unpack."""
 
 
 def writers(name):
@@ -32,6 +37,15 @@ def writers(name):
     return {key: value for key, value in vars(module).items() if key.startswith("write")}
 
 
+def unpacked(root, target):
+    if not target.exists():
+        archive, folder = UNPACKED[root.name]
+        shutil.copytree(root, target)
+        shutil.unpack_archive(target / archive, target / folder)
+        (target / archive).unlink()
+    return target
+
+
 @pytest.fixture(scope="session")
 def small_releases(tmp_path_factory):
     """A function: the small releases of a source, a folder for each variant."""
@@ -41,7 +55,10 @@ def small_releases(tmp_path_factory):
         if name in PHANTOM:
             if not (base / "phantom").exists():
                 write_phantom(base / "phantom", images=20, seed=5)
-            return {"write": base / "phantom" / name}
+            made = {"zipped": base / "phantom" / name}
+            if name in UNPACKED:
+                made["unpacked"] = unpacked(made["zipped"], base / "unpacked" / name)
+            return made
         made = {}
         for variant, write in writers(name).items():
             made[variant] = base / name / variant
@@ -77,10 +94,9 @@ def copies(small_releases, tmp_path):
     def make(source):
         made = small_releases(source.name)
         assert made, f"{source.name} has no small release: write tests/sources/releases/"
+        ignore = shutil.ignore_patterns("*.jpg", "*.dcm") if source.name in PHANTOM else None
         return [
-            shutil.copytree(
-                root, tmp_path / variant, ignore=lambda d, n: [x for x in n if x == "files"]
-            )
+            shutil.copytree(root, tmp_path / variant, ignore=ignore)
             for variant, root in sorted(made.items())
         ]
 
