@@ -5,9 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaxray import boxes
-from imaxray.boxes import PER_MILLE, PERCENT, UNIT
+from imaxray.boxes import PER_MILLE, PERCENT, BoxConvention
 
-CONVENTIONS = [PERCENT, PER_MILLE, UNIT]
+CONVENTIONS = sorted(
+    (value for value in vars(boxes).values() if isinstance(value, BoxConvention)),
+    key=lambda convention: convention.name,
+)
+"""Whatever the module has, so that none is added untested."""
 
 
 @st.composite
@@ -65,3 +69,27 @@ def test_iou_by_hand():
 def test_clip():
     assert boxes.clip((-5, 10, 50, 200), 100, 100) == (0.0, 10.0, 50.0, 100.0)
     assert boxes.clip((120, 10, 150, 20), 100, 100) is None
+
+
+@st.composite
+def box_within_resolution(draw, convention):
+    """An image no finer than the convention's step, and a box of at least two pixels."""
+    steps = round(convention.scale * 10**convention.decimals)
+    width, height = draw(st.integers(4, steps)), draw(st.integers(4, steps))
+    x1, y1 = draw(st.floats(0, width - 2)), draw(st.floats(0, height - 2))
+    x2, y2 = draw(st.floats(x1 + 2, width)), draw(st.floats(y1 + 2, height))
+    return (x1, y1, x2, y2), width, height
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS, ids=lambda c: c.name)
+@given(data=st.data())
+def test_boxes_survive_every_convention_within_half_a_pixel(convention, data):
+    """Where the image is no finer than the convention; else within half a step, as above."""
+    cases = st.lists(box_within_resolution(convention), min_size=1, max_size=3)
+    for box, width, height in data.draw(cases):
+        through_xywh = boxes.from_xywh(*boxes.to_xywh(box))
+        said = convention.fill(f"a {boxes.PLACEHOLDER} b", [through_xywh], width, height)
+        text, (again,) = convention.extract(said, width, height)
+        assert text == f"a {boxes.PLACEHOLDER} b"
+        assert max(abs(a - b) for a, b in zip(box, again, strict=True)) <= 0.5 + 1e-6
+        assert boxes.clip(again, width, height) == again

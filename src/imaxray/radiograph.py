@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +46,22 @@ _DAMAGE = (
     struct.error, zlib.error, UnidentifiedImageError, Image.DecompressionBombError,
 )  # fmt: skip
 
+_RAW_SIDE: Final = 2048  # a JSRT .IMG file has no header: pixels only, square
+_RAW_BLACK: Final = 4095  # 12 bits in 16, big-endian; optical density, so the greatest is black
+
 
 def size(path: Path) -> tuple[int, int]:
     """Width and height in pixels as :func:`load` gives them, from the header alone.
 
+    A JSRT ``.IMG`` has no header: its length tells.
+
     Raises:
         ImaxrayError: the file is missing or no image, or it is DICOM and pydicom is not installed.
     """
+    if _is_raw(path):
+        if not path.is_file() or path.stat().st_size != 2 * _RAW_SIDE**2:
+            raise _unreadable(path)
+        return _RAW_SIDE, _RAW_SIDE
     if dicom.is_dicom(path):
         header = dicom.read_header(path)
         if header.width < 1 or header.height < 1:
@@ -70,9 +79,10 @@ def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
     """Decode an image whole: ``(height, width)`` uint8 grey, upright (EXIF orientation).
 
     Pixels that were decoded before are taken as they are. 16-bit images are scaled from their own
-    range, DICOM images as :func:`imaxray.dicom.read_grey` says: window applied, MONOCHROME1 turned.
-    ``stretch`` maps the 0.5th and 99.5th percentile to 0 and 255, for display and for models that
-    expect a full grey range (many archive images are dark).
+    range, DICOM images as :func:`imaxray.dicom.read_grey` says: window applied, MONOCHROME1 turned;
+    a JSRT ``.IMG`` (12-bit optical density) from its bits, and dense is dark. ``stretch`` maps the
+    0.5th and 99.5th percentile to 0 and 255, for display and for models that expect a full grey
+    range (many archive images are dark).
 
     Raises:
         ImaxrayError: the file is missing, no image, truncated, or beyond MAX_PIXELS; or it is DICOM
@@ -111,6 +121,8 @@ def load_checked(
 
 def _decode(path: Path) -> tuple[NDArray[Any], bool]:
     """Upright pixels of a file, and whether they have more than 8 bits."""
+    if _is_raw(path):
+        return _raw_grey(path), False
     if dicom.is_dicom(path):
         return dicom.read_grey(path, most=MAX_PIXELS), False
     try:
@@ -135,6 +147,18 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
     return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _is_raw(path: Path) -> bool:
+    return path.suffix.lower() == ".img"
+
+
+def _raw_grey(path: Path) -> NDArray[Any]:
+    width, height = size(path)
+    density = np.fromfile(path, dtype=">u2").reshape(height, width)
+    if density.max() > _RAW_BLACK:
+        raise _unreadable(path)  # the bytes of a pixel are swapped, or it is another format
+    return np.asarray((_RAW_BLACK - density.astype(np.uint32)) * 255 // _RAW_BLACK, dtype=np.uint8)
 
 
 def _unreadable(path: Path) -> ImaxrayError:

@@ -101,7 +101,7 @@ class Archive:
             if not zipfile.is_zipfile(self.path):
                 raise self._damaged()
         else:
-            self._require(sum(1 for _ in islice(self.path.rglob(f"*{self._suffix}"), 1)))
+            self._require(sum(1 for _ in islice(self._files(), 1)))
 
     def map(
         self, function: Callable[[Iterator[Member]], T], pool: Executor | None
@@ -119,7 +119,7 @@ class Archive:
             ImaxrayError: the zip itself is damaged, or holds no member with the suffix.
         """
         if not self.zipped:
-            names = sorted(self.path.rglob(f"*{self._suffix}"))
+            names = sorted(self._files())
             self._require(len(names))
             work: list[Any] = [
                 [(k + 1, str(names[k])) for k in range(start, min(start + _PART, len(names)))]
@@ -134,6 +134,9 @@ class Archive:
             return count, [task(function, str(self.path), part) for part in work]
         jobs: list[Future[T]] = [pool.submit(task, function, str(self.path), p) for p in work]
         return count, [job.result() for job in jobs]
+
+    def _files(self) -> Iterator[Path]:
+        return (path for path in self.path.rglob(f"*{self._suffix}") if path.is_file())
 
     def _stored(self) -> list[_Stored]:
         try:
@@ -157,7 +160,7 @@ class Archive:
         if self.zipped:
             return release_file(self.path, self._root, self._source, rows)
         digest = hashlib.sha256()
-        for path in sorted(self.path.rglob(f"*{self._suffix}")):
+        for path in sorted(self._files()):
             digest.update(path.relative_to(self.path).as_posix().encode())
             digest.update(path.read_bytes())
         return ReleaseFile(self._source, self.file, rows, digest.hexdigest())

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from imaxray.errors import ImaxrayError
+from imaxray.sources._tables import shown
 
 _HEAD: Final = 2**18  # bytes that hold the first item of every list met so far
 
@@ -63,7 +64,7 @@ def _require(items: Any, path: Path, required: Sequence[str], what: str) -> None
     if missing:
         raise ImaxrayError(
             f"Expected the key {', '.join(missing)} in the items of {path}, but they have "
-            f"{', '.join(sorted(first)) or 'none'}; check that it is the "
+            f"{shown(', '.join(sorted(first))) or 'none'}; check that it is the "
             f"file with {'answers' if what == 'questions' else what}."
         )
 

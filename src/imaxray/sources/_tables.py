@@ -30,6 +30,8 @@ _DAMAGE: Final = (
     OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError,
 )  # fmt: skip
 _MAX_HEADER = 2**20  # characters; a file without line breaks is not read whole
+_FAR = 1e15
+_MAX_SHOWN = 400  # characters of a file's own text in an error
 _OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 
 
@@ -67,6 +69,14 @@ def find_file(root: Path, candidates: Sequence[str], source: str) -> Path:
 def relative(path: Path, root: Path) -> str:
     """``path`` inside the release, with forward slashes."""
     return path.relative_to(root).as_posix()
+
+
+def exists(path: Path) -> bool:
+    """Whether ``path`` is a file; False too where no file can have that name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or a NUL in it
+        return False
 
 
 def is_inside(path: str) -> bool:
@@ -109,8 +119,15 @@ def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) ->
     if missing:
         raise ImaxrayError(
             f"Expected the column {', '.join(missing)} in {path}, but its header is "
-            f"{','.join(header) or 'empty'}; check that it is the file of the stated release."
+            f"{shown(','.join(header)) or 'empty'}; check that it is the file of the stated "
+            "release."
         )
+
+
+def shown(text: str) -> str:
+    """What a file says, fit for one line of an error: printable, and cut where it is long."""
+    line = "".join(c if c.isprintable() else "?" for c in text[:_MAX_SHOWN])
+    return f"{line} …" if len(text) > _MAX_SHOWN else line
 
 
 def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl.DataFrame:
@@ -196,8 +213,9 @@ def _damaged(path: Path) -> ImaxrayError:
 
 
 def numeric(column: str) -> pl.Expr:
-    """A text column as float; null where it is no number."""
-    return pl.col(column).cast(pl.Float64, strict=False)
+    """A text column as float; null where it is no number, or none that a release can mean."""
+    value = pl.col(column).cast(pl.Float64, strict=False)
+    return pl.when(value.abs() < _FAR).then(value)  # NaN and infinities are none either
 
 
 def one_box(x1: str | pl.Expr, y1: str | pl.Expr, x2: str | pl.Expr, y2: str | pl.Expr) -> pl.Expr:
@@ -212,6 +230,13 @@ def box_lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Ser
     )
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return pl.Series("boxes", pa.LargeListArray.from_arrays(ends, inner), dtype=Boxes)
+
+
+def has_area(x: str, y: str, width: str, height: str) -> pl.Expr:
+    """Whether left, top, width, height (floats) still span an area as corners; null is none."""
+    across = pl.col(x) + pl.col(width) > pl.col(x)
+    down = pl.col(y) + pl.col(height) > pl.col(y)
+    return (across & down).fill_null(False)
 
 
 def xyxy_from_xywh(x: str, y: str, width: str, height: str) -> pl.Expr:
