@@ -23,6 +23,7 @@ _HOME = {
     "write_dataset": "imaxray.curation",
     "open_dataset": "imaxray.curation",
     "make_entries": "imaxray.tasks",
+    "export_dataset": "imaxray.export",
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
     "load_config": "imaxray.study",
