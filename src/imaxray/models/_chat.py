@@ -205,16 +205,22 @@ class ChatModel:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated ids without special tokens, save those that boxes are written with."""
-        tags = set(self.convention.tags or ())
-        dropped = {
-            id_
-            for id_, token in zip(
-                self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True
-            )
-            if token not in tags
-        }
-        kept = [id_ for id_ in ids if id_ not in dropped]
+        kept = [id_ for id_ in ids if int(id_) not in self._silent]
         return str(self.tokenizer.decode(kept, skip_special_tokens=False)).strip()
+
+    @cached_property
+    def _silent(self) -> frozenset[int]:
+        """Ids that are no part of an answer's text."""
+        tags = self.convention.tags or ()
+        special = {
+            id_: token.content
+            for id_, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
+        special |= zip(
+            self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True
+        )
+        return frozenset(id_ for id_, token in special.items() if token not in tags)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), processor and convention, as ``load_model`` reads them."""
@@ -241,7 +247,12 @@ class ChatModel:
 
     def _images(self, outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """What of ``outputs`` the model takes; counts are for the processor's text only."""
-        unused = {"num_crops", "num_patches", "batch_num_images", *self.processor.unused_input_names}
+        unused = {
+            "num_crops",
+            "num_patches",
+            "batch_num_images",
+            *self.processor.unused_input_names,
+        }
         return {key: value for key, value in outputs.items() if key not in unused}
 
     def _scale_to(self, most: int) -> bool:
@@ -257,7 +268,9 @@ class ChatModel:
 
         Families override this with arithmetic on ``size``; tests hold both equal.
         """
-        return self._process([self.prepare(Image.fromarray(np.zeros((size[1], size[0], 3), "uint8")))])
+        return self._process(
+            [self.prepare(Image.fromarray(np.zeros((size[1], size[0], 3), "uint8")))]
+        )
 
     def _tokenize(self, text: str) -> list[int]:
         """Ids of a rendered conversation, as the processor makes them.
@@ -270,7 +283,7 @@ class ChatModel:
 
         def once(run: re.Match[str]) -> str:
             runs.append(len(run[0]) // len(token))
-            return token
+            return str(token)
 
         short = re.sub(f"(?:{re.escape(token)})+", once, text)
         # transformers' own rule: the template has written the first token, or the tokenizer does

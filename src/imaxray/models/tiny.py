@@ -177,7 +177,9 @@ def _qwen_ids(tokenizer: Any) -> dict[str, int]:
     }
 
 
-def _with_video(processor_class: Any, video: str, images: Any, tokenizer: Any, **kwargs: Any) -> Any:
+def _with_video(
+    processor_class: Any, video: str, images: Any, tokenizer: Any, **kwargs: Any
+) -> Any:
     """A processor that wants a video processor, with one where it can be built."""
     made = getattr(transformers, video)() if has_torchvision() else None
     return without_video(processor_class)(images, tokenizer, made, **kwargs)
