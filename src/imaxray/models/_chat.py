@@ -55,9 +55,9 @@ class ChatModel:
 
     family: ClassVar[str] = "other"
     tower: ClassVar[tuple[str, ...]] = ("model.vision_tower", "model.visual", "model.vision_model")
-    """Prefixes of the vision encoder's modules; those that the model lacks are ignored."""
+    """Prefixes of the vision encoder's parameter names; those that the model lacks are ignored."""
     connector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector", "model.connector")
-    """Prefixes of the modules between vision encoder and text model: connector-only training."""
+    """Prefixes of the parameters between vision encoder and text model: connector-only training."""
     template: ClassVar[str | None] = None
     """Chat template for repositories of the family that ship none."""
 
@@ -87,7 +87,14 @@ class ChatModel:
     @property
     def image_token(self) -> int:
         """Id of the token that stands for one image feature, repeated once per feature."""
-        return int(self.model.config.image_token_id)
+        config = self.model.config
+        for name in ("image_token_id", "image_token_index"):
+            if getattr(config, name, None) is not None:
+                return int(getattr(config, name))
+        raise ImaxrayError(
+            f"Expected the configuration of {self.name} to name an image token, but it has none; "
+            "models that place images otherwise are not supported."
+        )
 
     @property
     def context_length(self) -> int:
@@ -117,7 +124,17 @@ class ChatModel:
         return self._images(self._process([image]))
 
     def join(self, images: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Inputs of several images as one, in order: the order of their placeholder tokens."""
+        """Inputs of several images as one, in order: the order of their placeholder tokens.
+
+        Raises:
+            ImaxrayError: a model of no known family whose images differ in shape.
+        """
+        shapes = {key: {image[key].shape[1:] for image in images} for key in images[0]}
+        if any(len(found) > 1 for found in shapes.values()):
+            raise ImaxrayError(
+                f"Expected images of {self.name} to have inputs of one shape, but the processor makes "
+                "them of several; give one image a row, or scale the images to one size."
+            )
         return {key: torch.cat([image[key] for image in images]) for key in images[0]}
 
     def expand(self, text: str, size: tuple[int, int]) -> str:
@@ -293,6 +310,13 @@ class ChatModel:
         for id_ in tokenizer(short, add_special_tokens=not written)["input_ids"]:
             ids += [id_] * (next(rest) if id_ == self.image_token else 1)
         return ids
+
+
+def sides(size: Any) -> tuple[int, int]:
+    """Height and width of a processor's ``size``, which may give the shorter side only."""
+    if size["height"] and size["width"]:
+        return int(size["height"]), int(size["width"])
+    return int(size["shortest_edge"]), int(size["shortest_edge"])
 
 
 def _has_template(processor: Any) -> bool:

@@ -29,6 +29,8 @@ QWEN_VISION: Final = (
     "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
 
+INTERNVL_TAGS: Final = ("<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>")
+
 _QWEN_TURN: Final = (
     "<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}<|im_end|>\n"
