@@ -7,6 +7,7 @@ from PIL import Image
 
 from imaxray.curation import Tables, open_dataset, write_dataset
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, conform
+from imaxray.sources import ReleaseFile
 
 SIZE = (200, 100)
 IMAGES_OF = {"a": ("p1", "train"), "b": ("p2", "train"), "c": ("p3", "test")}
@@ -70,6 +71,7 @@ class Small:
             conform(pl.DataFrame(images), IMAGES),
             conform(pl.DataFrame(facts, infer_schema_length=None), ANNOTATIONS),
             conform(pl.DataFrame(entries, infer_schema_length=None), ENTRIES),
+            files=(ReleaseFile("ms-cxr", "list.csv", 3, "0" * 64),),
             roots={"x": self.root},
         )
         write_dataset(tables, self.folder, config={}, seed=0)

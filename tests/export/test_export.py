@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -454,6 +456,41 @@ def test_a_failure_leaves_the_earlier_export(small, tmp_path, monkeypatch):
         export_dataset(data, "llava", out, boxes="percent")
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_what_a_killed_run_left_is_cleared_away(small, tmp_path):
+    data = small.open()
+    export_dataset(data, "llava", tmp_path / "clean", boxes="unit")
+    (tmp_path / ".out.part" / "images").mkdir(parents=True)
+    (tmp_path / ".out.part" / "train.json").write_text("[half")
+    (tmp_path / ".out.part" / "stray").write_text("")
+    export_dataset(data, "llava", tmp_path / "out", boxes="unit")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "train.json", "test.json", "export.json", "left_out.jsonl",
+    }  # fmt: skip
+    assert not (tmp_path / ".out.part").exists()
+
+
+def test_the_command_line(small, tmp_path):
+    small.add("b", "vqa-bad", "What is <image>?", "a")
+    small.open()
+
+    def run(*args):
+        call = [sys.executable, "-m", "imaxray.cli", "export", str(small.folder), *map(str, args)]
+        return subprocess.run(call, capture_output=True, text=True, check=False)
+
+    out = tmp_path / "out"
+    given = ("--out", out, "--boxes", "internvl", "--per", "image", "--split", "train")
+    done = run("--format", "llava", *given, "--images", "link", "--max-turns", 2)
+    assert done.returncode == 0 and "reserved-text" in done.stdout
+    report = export_dataset(
+        small.folder, "llava", tmp_path / "again", boxes="internvl", per="image",
+        splits=["train"], images="link", max_turns=2,
+    )  # fmt: skip
+    assert json.loads((out / "export.json").read_text())["files"] == report.files
+    done = run("--format", "lava", "--out", tmp_path / "no")
+    assert done.returncode == 2 and done.stderr.startswith("imaxray: Expected the format as one")
+    assert "Traceback" not in done.stderr
 
 
 def test_other_peoples_files_are_not_replaced(small, tmp_path):
