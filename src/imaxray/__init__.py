@@ -24,6 +24,7 @@ _HOME = {
     "cache_images": "imaxray.cache",
     "ImageCache": "imaxray.cache",
     "make_entries": "imaxray.tasks",
+    "export_dataset": "imaxray.export",
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
     "load_config": "imaxray.study",
