@@ -25,6 +25,8 @@ _HOME = {
     "ImageCache": "imaxray.cache",
     "make_entries": "imaxray.tasks",
     "export_dataset": "imaxray.export",
+    "list_models": "imaxray.models",
+    "load_model": "imaxray.models",
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
     "load_config": "imaxray.study",

@@ -75,7 +75,12 @@ class ChatModel:
         self.model = model
         self.processor = processor
         self.commit = commit
-        if self.template and not _has_template(processor):
+        if not _has_template(processor):
+            if self.template is None:
+                raise ImaxrayError(
+                    f"Expected a chat template with the processor of {name}, but it has none; take "
+                    "an instruction-tuned checkpoint or add chat_template.jinja to its folder."
+                )
             processor.chat_template = self.template
         self.convention = convention.seen_through(self.geometry(convention))
         self._expansion = lru_cache(maxsize=4096)(self._expand_size)
@@ -85,7 +90,7 @@ class ChatModel:
         """The processor's tokenizer."""
         return self.processor.tokenizer
 
-    @property
+    @cached_property
     def image_token(self) -> int:
         """Id of the token that stands for one image feature, repeated once per feature."""
         config = self.model.config
@@ -136,8 +141,8 @@ class ChatModel:
         shapes = {key: {image[key].shape[1:] for image in images} for key in images[0]}
         if any(len(found) > 1 for found in shapes.values()):
             raise ImaxrayError(
-                f"Expected images of {self.name} to have inputs of one shape, but the processor makes "
-                "them of several; give one image a row, or scale the images to one size."
+                f"Expected images of {self.name} to have inputs of one shape, but the processor "
+                "makes them of several; give one image a row, or scale the images to one size."
             )
         return {key: torch.cat([image[key] for image in images]) for key in images[0]}
 
