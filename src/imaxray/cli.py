@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from imaxray import __version__
+from imaxray._memory import keep_freed_memory
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class _Format(StrEnum):
 
 def main() -> NoReturn:
     """Run the command line: user errors are one sentence on stderr and exit code 2."""
+    keep_freed_memory()
     try:
         app()
     except ImaxrayError as error:
@@ -103,7 +105,7 @@ def phantom(
 
 @sources_app.command("list")
 def sources_list(form: Format = "text") -> None:
-    """List the sources: release, tasks, access, licence, download page."""
+    """List the sources: release, tasks, access and licence, citation, download page."""
     from imaxray.sources import list_sources
 
     keys = ("name", "title", "version", "tasks", "access", "licence", "citation", "url")
@@ -111,12 +113,12 @@ def sources_list(form: Format = "text") -> None:
     if form == "json":
         print(json.dumps(rows, indent=1))
         return
-    _print_table(
-        None,
-        ["source", "release", "tasks", "access", "licence"],
-        [[r["name"], f"{r['title']} {r['version']}", ", ".join(r["tasks"]), r["access"],
-          r["licence"]] for r in rows],
-    )  # fmt: skip
+    for row in rows:  # not a table: citations and addresses are too long for columns
+        print(f"{row['name']}: {row['title']}, version {row['version']}")
+        print(f"  tasks     {', '.join(row['tasks'])}")
+        print(f"  access    {row['access']}; {row['licence']}")
+        print(f"  cite      {row['citation']}")
+        print(f"  download  {row['url']}")
 
 
 @sources_app.command("check")
@@ -264,6 +266,36 @@ def stats(
          for source, file, rows, kept, rejected in data.tables.account.iter_rows()],
     )  # fmt: skip
     _print_codes(data.tables.rejects)
+
+
+@app.command()
+def cache(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder; the catalog serves its arms.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Default: image-cache beside the data set.")
+    ] = None,
+    max_side: Annotated[int, typer.Option(min=1, help="Longest side in pixels.")] = 1024,
+    shard_images: Annotated[int, typer.Option(min=1, help="Images a shard.")] = 64,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Processes here, or a Ray cluster.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Processes of the engine local.")] = 2,
+) -> None:
+    """Decode, verify, orient and resize every image once; a killed run goes on where it was."""
+    from imaxray.cache import cache_images
+    from imaxray.curation import open_dataset
+
+    report = cache_images(
+        open_dataset(dataset), out, max_side=max_side, shard_images=shard_images, engine=engine,
+        workers=workers,
+    )  # fmt: skip
+    if report.rejects.height:
+        _print_codes(report.rejects)
+    print(
+        f"{report.images:,} images and {report.rejects.height:,} rejects in {report.shards:,} "
+        f"shards ({report.bytes / 1e6:,.1f} MB; {report.kept_shards:,} were there before) in "
+        f"{report.folder}, {report.seconds:.1f} s"
+    )
 
 
 @app.command()
