@@ -24,6 +24,7 @@ _HOME = {
     "cache_images": "imaxray.cache",
     "ImageCache": "imaxray.cache",
     "make_entries": "imaxray.tasks",
+    "export_dataset": "imaxray.export",
     "list_models": "imaxray.models",
     "load_model": "imaxray.models",
     "score": "imaxray.evaluation",

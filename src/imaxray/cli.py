@@ -329,6 +329,60 @@ def audit(
 
 
 @app.command()
+def export(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="llamafactory, swift, trl, llava, fiftyone or croissant."),
+    ],
+    out: Out,
+    boxes: Annotated[
+        str | None,
+        typer.Option(help="How boxes are written: a convention or a model (docs/export.md)."),
+    ] = None,
+    per: Annotated[
+        Literal["entry", "image"] | None,
+        typer.Option(help="A conversation an entry (default), or one of many turns an image."),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="train, val or test; can be repeated. Default: all.")
+    ] = None,
+    images: Annotated[
+        Literal["path", "link", "copy"],
+        typer.Option(help="Name images where they lie, link them, or copy them."),
+    ] = "path",
+    max_turns: Annotated[
+        int | None, typer.Option(help="With --per image: most turns of a conversation.")
+    ] = None,
+    min_pixels: Annotated[
+        int | None, typer.Option(help="Qwen2.5-VL: smallest area that the processor resizes to.")
+    ] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Likewise the largest.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides the order of rows and turns.")] = 0,
+    headers: Annotated[
+        bool, typer.Option(help="Open each image's header to see that tools can read it.")
+    ] = True,
+) -> None:
+    """Write a data set in the format of another tool."""
+    from imaxray.export import export_dataset
+
+    report = export_dataset(
+        dataset, form, out, boxes=boxes, per=per, splits=split, images=images,
+        max_turns=max_turns, min_pixels=min_pixels, max_pixels=max_pixels, seed=seed,
+        headers=headers,
+    )  # fmt: skip
+    _print_table(
+        f"{form} at {out}",
+        ["split", "rows", "entries", "images"],
+        [[s, *(f"{c[key]:,}" for key in ("rows", "entries", "images"))]
+         for s, c in report.counts.items()],
+    )  # fmt: skip
+    if report.left_out:
+        left = [[code, f"{n:,}"] for code, n in report.left_out.items()]
+        _print_table("Left out (left_out.jsonl)", ["reason", "number"], left)
+
+
+@app.command()
 def study(config: Config, out: Out, root: Root = None) -> None:
     """Run a whole study: build, match, train both arms, evaluate, compare, report.html."""
     from rich.console import Console

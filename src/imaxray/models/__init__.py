@@ -1,4 +1,7 @@
-"""Models: how each family is spoken to, and which ones are known by name."""
+"""Models: how each family is spoken to, and which ones are known by name.
+
+torch is imported by the first name that needs it; listing the registry needs none.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
     from imaxray.models._load import load_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
-else:  # torch
+else:
     __getattr__ = lazily(
         __name__,
         {
