@@ -30,7 +30,8 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from imaxray import radiograph
-from imaxray.boxes import PERCENT
+from imaxray.boxes import PERCENT, BoxConvention
+from imaxray.geometry import WHOLE, Geometry
 from imaxray.models._chat import ChatModel
 
 _PAD, _BOS, _EOS, _IMAGE, _USER, _ASSISTANT = SPECIAL = (
@@ -74,8 +75,23 @@ class PhantomConfig(BaseModel):
 class PhantomModel(ChatModel):
     """A tiny LLaVA spoken to in percent boxes (``[12, 34, 56, 78]``)."""
 
-    def __init__(self, model: Any, processor: Any) -> None:
-        super().__init__("phantom", model, processor, PERCENT)
+    family = "phantom"
+    tower = ("model.vision_tower",)
+    connector = ("model.multi_modal_projector",)
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        convention: BoxConvention = PERCENT,
+        *,
+        name: str = "phantom",
+    ) -> None:
+        super().__init__(name, model, processor, convention)
+
+    def geometry(self, convention: BoxConvention) -> Geometry:
+        """The image is squashed to the model's square: relative numbers are of the whole image."""
+        return WHOLE
 
     def pixels(self, path: Path) -> dict[str, torch.Tensor]:
         """``pixel_values`` (1, 1, S, S) float32 of the contrast-stretched image."""
@@ -88,15 +104,10 @@ class PhantomModel(ChatModel):
         )
         return {"pixel_values": inputs["pixel_values"]}
 
-    def expand(self, text: str) -> str:
-        """One ``<image>`` becomes one per patch."""
-        return text.replace(_IMAGE, _IMAGE * self._image_tokens, 1)
-
-    @property
-    def _image_tokens(self) -> int:
-        return int(
-            (self.processor.image_processor.size["height"] // self.processor.patch_size) ** 2
-        )
+    def _expand_size(self, size: tuple[int, int]) -> str:
+        """One ``<image>`` per patch, whatever the image's size."""
+        side = self.processor.image_processor.size["height"] // self.processor.patch_size
+        return _IMAGE * int(side**2)
 
 
 def build(config: PhantomConfig, corpus: Iterable[str], *, seed: int) -> PhantomModel:
