@@ -1,22 +1,42 @@
-"""Training: one recipe on ``transformers.Trainer``, both layouts, equal entries a step."""
+"""Training: one recipe on ``transformers.Trainer``, all layouts, equal entries a step."""
 
-from imaxray.training._config import Layout, TrainingConfig
-from imaxray.training._data import Pixels, StepDataset, encode_entries, first_item, prepare_images
+from imaxray.training._config import Layout, LoraSettings, TrainingConfig
+from imaxray.training._conversation import Conversations
+from imaxray.training._data import Examples, ShareDataset, StepDataset, encode_entries, first_item
+from imaxray.training._dataset import train_dataset
+from imaxray.training._images import ImageLoader, LazyImages, Pixels, prepare_images
+from imaxray.training._recipe import Recipe, load_recipe
 from imaxray.training._run import Run, train
-from imaxray.training._schedule import schedule
+from imaxray.training._schedule import schedule, task_shares
+from imaxray.training._share import share_out
 from imaxray.training._throughput import Throughput, measure_throughput
+from imaxray.training._tokens import Encoded, TokenStore, encode_split
 
 __all__ = [
+    "Conversations",
+    "Encoded",
+    "Examples",
+    "ImageLoader",
     "Layout",
+    "LazyImages",
+    "LoraSettings",
     "Pixels",
+    "Recipe",
     "Run",
+    "ShareDataset",
     "StepDataset",
     "Throughput",
+    "TokenStore",
     "TrainingConfig",
     "encode_entries",
+    "encode_split",
     "first_item",
+    "load_recipe",
     "measure_throughput",
     "prepare_images",
     "schedule",
+    "share_out",
+    "task_shares",
     "train",
+    "train_dataset",
 ]

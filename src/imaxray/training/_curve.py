@@ -124,10 +124,11 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
         """What a checkpoint must hold, so that a resumed curve is the uninterrupted one."""
         return {"seconds": self.seconds, "sums": self._here.local().tolist()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+    def restore(self, state: dict[str, Any], *, sums: bool = True) -> None:
+        """Go on from :meth:`state`; with or without the losses it had not yet written."""
         self.seconds = float(state["seconds"])
-        self._here.restore(torch.tensor(state["sums"], dtype=torch.float64))
+        if sums:
+            self._here.restore(torch.tensor(state["sums"], dtype=torch.float64))
 
     def _append(self, path: Path, line: dict[str, Any]) -> None:
         if self._writes:

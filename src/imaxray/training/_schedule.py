@@ -83,6 +83,20 @@ def schedule(
     )
 
 
+def once(
+    entries: pl.DataFrame, *, layout: Layout, entries_per_step: int, most: int, seed: int
+) -> pl.DataFrame:
+    """Each entry once, at most ``most`` of them, as :func:`schedule` lays steps out.
+
+    For losses on the val split: the last step may be short.
+    """
+    total = min(most, entries.height)
+    table = schedule(entries, layout=layout, entries_per_step=total, steps=1, seed=seed)
+    step = pl.int_range(total, dtype=pl.Int32) // entries_per_step
+    first = pl.col("row").min().over("step")
+    return table.with_columns(step.alias("step")).with_columns((pl.col("row") - first).alias("row"))
+
+
 def task_shares(
     entries: pl.DataFrame,
     weights: Mapping[str, float] | None = None,
