@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -254,6 +255,7 @@ def _arguments(
     out: Path, config: TrainingConfig, steps: int, seed: int, progress: bool, evaluates: bool
 ) -> TrainingArguments:
     cuda = torch.cuda.is_available()
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # by torchrun or accelerate
     for package in config.report_to:
         if importlib.util.find_spec(package) is None:
             raise ImaxrayError(
@@ -273,7 +275,7 @@ def _arguments(
         max_grad_norm=config.max_gradient_norm,
         bf16=config.bf16,
         use_cpu=not cuda,
-        ddp_backend=None if cuda else "gloo",
+        ddp_backend="gloo" if launched and not cuda else None,
         ddp_find_unused_parameters=True,  # the last layers of many vision towers are unused
         fsdp=config.fsdp or None,
         seed=seed,
