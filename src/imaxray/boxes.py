@@ -154,8 +154,7 @@ class BoxConvention:
         last = 0
         for match in self._reading.finditer(text):
             found = [
-                self._read(numbers, frame, width, height)
-                for numbers in self._one.findall(match[0])
+                self._read(numbers, frame, width, height) for numbers in self._one.findall(match[0])
             ]
             taken = [box for box in found if box is not None]
             if len(taken) < len(found):

@@ -144,8 +144,9 @@ class TileCanvas:
     kind: ClassVar[str] = "tile-canvas"
 
     def grid(self, width: float, height: float) -> tuple[int, int]:
-        """Columns and rows: nearest aspect ratio; of equally near ones the largest that the image
-        fills to more than half.
+        """Columns and rows of the nearest aspect ratio.
+
+        Of equally near ones the largest that the image fills to more than half.
         """
         most = self.max_tiles
         grids = sorted(

@@ -6,6 +6,8 @@ import torch
 from PIL import Image
 
 from imaxray.boxes import CONVENTIONS
+from imaxray.errors import ImaxrayError
+from imaxray.geometry import Letterbox
 from imaxray.models import build_tiny, load_model
 from imaxray.models.tiny import tiny_families
 
@@ -152,8 +154,9 @@ def test_lora_tower_and_connector_name_real_modules(models, family):
     matched = [name for name in modules if re.fullmatch(chat.lora_targets, name)]
     assert len(matched) == 7 * chat.model.config.get_text_config().num_hidden_layers
     assert all(isinstance(modules[name], torch.nn.Linear) for name in matched)
+    parameters = [name for name, _ in chat.model.named_parameters()]
     for prefixes in (chat.tower, chat.connector):
-        assert prefixes and all(any(n.startswith(p) for n in modules) for p in prefixes)
+        assert prefixes and all(any(n.startswith(p) for n in parameters) for p in prefixes)
         assert not any(name.startswith(prefixes) for name in matched)
 
 
@@ -174,3 +177,100 @@ def test_any_convention_can_be_named(family):
     for name in CONVENTIONS:
         chat = build_tiny(family, convention=name)
         assert chat.convention.name == name
+
+
+@pytest.mark.parametrize("family", tiny_families())
+def test_all_parameters_have_a_place(models, family):
+    """Tower, connector and text model are the whole model: nothing is left out of training."""
+    chat = models(family)
+    text = ("model.language_model", "lm_head")
+    for name, _ in chat.model.named_parameters():
+        assert name.startswith((*chat.tower, *chat.connector, *text)), name
+
+
+@pytest.mark.parametrize("family", tiny_families())
+def test_backward_reaches_the_vision_tower(family, radiograph):
+    chat, size = build_tiny(family), SIZES[0]
+    entry = chat.encode(QUESTION, ANSWER, boxes(size), size)
+    ids = torch.tensor([[*entry.prompt, *entry.target]])
+    extra = {}
+    if chat.family in ("qwen2_5_vl", "qwen3_vl"):
+        extra["mm_token_type_ids"] = (ids == chat.image_token).long()
+    if chat.family == "gemma3":
+        extra["token_type_ids"] = (ids == chat.image_token).long()
+    chat.model(input_ids=ids, labels=ids, **chat.pixels(radiograph(size)), **extra).loss.backward()
+    for prefixes in (chat.tower, chat.connector):
+        moved = [p.grad for n, p in chat.model.named_parameters() if n.startswith(prefixes)]
+        assert any(g is not None and g.abs().sum() > 0 for g in moved)
+
+
+@pytest.mark.parametrize("family", tiny_families())
+def test_the_answer_depends_on_the_pixels(models, radiograph, family):
+    chat, size = models(family), SIZES[1]
+    ids = chat.encode(QUESTION, None, boxes(size)[:1], size).prompt
+    images = chat.pixels(radiograph(size))
+    other = {**images, "pixel_values": -images["pixel_values"]}
+    moved = forward(chat, [ids], images)[0, -1] - forward(chat, [ids], other)[0, -1]
+    assert float(moved.abs().max()) > 1e-5
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision"])
+def test_image_tokens_can_be_limited(family, radiograph, tmp_path):
+    chat, size = build_tiny(family), (640, 480)
+    before, most = chat.image_tokens(size), 16
+    assert before > most
+    chat.limit_image_tokens(most)
+    assert 0 < chat.image_tokens(size) <= most
+    for shape in SIZES:
+        assert chat.image_tokens(shape) <= most
+    asked = processed(chat, radiograph(size), size, answer=False)
+    entry = chat.encode(QUESTION, None, boxes(size)[:1], size)
+    assert asked["input_ids"][0].tolist() == entry.prompt
+    forward(chat, [entry.prompt], chat.pixels(radiograph(size)))  # features and tokens agree
+    chat.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert again.image_tokens(size) == chat.image_tokens(size)
+    assert again.convention == chat.convention
+
+
+@pytest.mark.parametrize("family", ["gemma3", "llava"])
+def test_a_fixed_number_of_image_tokens_cannot_be_limited(family):
+    chat = build_tiny(family)
+    chat.limit_image_tokens(1000)
+    with pytest.raises(ImaxrayError, match="no fewer than"):
+        chat.limit_image_tokens(2)
+
+
+def test_a_thought_is_no_part_of_the_answer():
+    chat = build_tiny("gemma3")
+    said = "<unused94>the heart at {}<unused95>Cardiomegaly."
+    ids = chat.tokenizer(said, add_special_tokens=False)["input_ids"]
+    assert chat.decode([*ids, chat.end_of_turn]) == "Cardiomegaly."
+    unfinished = chat.tokenizer("<unused94>so the", add_special_tokens=False)["input_ids"]
+    assert chat.decode(unfinished) == ""
+
+
+def test_box_tags_survive_decoding_and_other_special_tokens_do_not():
+    chat = build_tiny("internvl")
+    ids = chat.tokenizer("<ref>heart</ref><box>[[1, 2, 3, 4]]</box><|im_end|>")["input_ids"]
+    assert chat.decode(ids) == "heart<box>[[1, 2, 3, 4]]</box>"
+
+
+def test_the_answer_of_a_medgemma_is_the_json_that_it_writes():
+    chat = build_tiny("gemma3")
+    entry = chat.encode("Where?", "<box> <box>", boxes((100, 200))[1:], (100, 200))
+    assert chat.decode(entry.target) == (
+        '```json\n[{"box_2d": [0, 250, 1000, 500]}, {"box_2d": [0, 400, 500, 750]}]\n```'
+    )
+
+
+def test_padding_and_its_frame_agree(radiograph):
+    """The letterbox frame says where the pixels really are."""
+    chat, size = build_tiny("gemma3"), (97, 301)
+    with Image.open(radiograph(size)) as image:
+        whole = image.convert("RGB")
+    padded = chat.prepare(whole)
+    left, top, right, bottom = map(int, Letterbox().frame(*size).enter((0, 0, *size)))
+    assert padded.size == (301, 301)
+    assert padded.crop((left, top, right, bottom)).tobytes() == whole.tobytes()
+    assert not np.asarray(padded.crop((0, 0, left, 301))).any()

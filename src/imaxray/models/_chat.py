@@ -55,9 +55,9 @@ class ChatModel:
 
     family: ClassVar[str] = "other"
     tower: ClassVar[tuple[str, ...]] = ("model.vision_tower", "model.visual", "model.vision_model")
-    """Prefixes of the vision encoder's modules; those that the model lacks are ignored."""
+    """Prefixes of the vision encoder's parameter names; those that the model lacks are ignored."""
     connector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector", "model.connector")
-    """Prefixes of the modules between vision encoder and text model: connector-only training."""
+    """Prefixes of the parameters between vision encoder and text model: connector-only training."""
     template: ClassVar[str | None] = None
     """Chat template for repositories of the family that ship none."""
 
@@ -87,7 +87,14 @@ class ChatModel:
     @property
     def image_token(self) -> int:
         """Id of the token that stands for one image feature, repeated once per feature."""
-        return int(self.model.config.image_token_id)
+        config = self.model.config
+        for name in ("image_token_id", "image_token_index"):
+            if getattr(config, name, None) is not None:
+                return int(getattr(config, name))
+        raise ImaxrayError(
+            f"Expected the configuration of {self.name} to name an image token, but it has none; "
+            "models that place images otherwise are not supported."
+        )
 
     @property
     def context_length(self) -> int:
@@ -117,7 +124,17 @@ class ChatModel:
         return self._images(self._process([image]))
 
     def join(self, images: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Inputs of several images as one, in order: the order of their placeholder tokens."""
+        """Inputs of several images as one, in order: the order of their placeholder tokens.
+
+        Raises:
+            ImaxrayError: a model of no known family whose images differ in shape.
+        """
+        shapes = {key: {image[key].shape[1:] for image in images} for key in images[0]}
+        if any(len(found) > 1 for found in shapes.values()):
+            raise ImaxrayError(
+                f"Expected images of {self.name} to have inputs of one shape, but the processor makes "
+                "them of several; give one image a row, or scale the images to one size."
+            )
         return {key: torch.cat([image[key] for image in images]) for key in images[0]}
 
     def expand(self, text: str, size: tuple[int, int]) -> str:
@@ -205,16 +222,22 @@ class ChatModel:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated ids without special tokens, save those that boxes are written with."""
-        tags = set(self.convention.tags or ())
-        dropped = {
-            id_
-            for id_, token in zip(
-                self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True
-            )
-            if token not in tags
-        }
-        kept = [id_ for id_ in ids if id_ not in dropped]
+        kept = [id_ for id_ in ids if int(id_) not in self._silent]
         return str(self.tokenizer.decode(kept, skip_special_tokens=False)).strip()
+
+    @cached_property
+    def _silent(self) -> frozenset[int]:
+        """Ids that are no part of an answer's text."""
+        tags = self.convention.tags or ()
+        special = {
+            id_: token.content
+            for id_, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
+        special |= zip(
+            self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True
+        )
+        return frozenset(id_ for id_, token in special.items() if token not in tags)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), processor and convention, as ``load_model`` reads them."""
@@ -241,7 +264,12 @@ class ChatModel:
 
     def _images(self, outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """What of ``outputs`` the model takes; counts are for the processor's text only."""
-        unused = {"num_crops", "num_patches", "batch_num_images", *self.processor.unused_input_names}
+        unused = {
+            "num_crops",
+            "num_patches",
+            "batch_num_images",
+            *self.processor.unused_input_names,
+        }
         return {key: value for key, value in outputs.items() if key not in unused}
 
     def _scale_to(self, most: int) -> bool:
@@ -257,7 +285,9 @@ class ChatModel:
 
         Families override this with arithmetic on ``size``; tests hold both equal.
         """
-        return self._process([self.prepare(Image.fromarray(np.zeros((size[1], size[0], 3), "uint8")))])
+        return self._process(
+            [self.prepare(Image.fromarray(np.zeros((size[1], size[0], 3), "uint8")))]
+        )
 
     def _tokenize(self, text: str) -> list[int]:
         """Ids of a rendered conversation, as the processor makes them.
@@ -270,7 +300,7 @@ class ChatModel:
 
         def once(run: re.Match[str]) -> str:
             runs.append(len(run[0]) // len(token))
-            return token
+            return str(token)
 
         short = re.sub(f"(?:{re.escape(token)})+", once, text)
         # transformers' own rule: the template has written the first token, or the tokenizer does
@@ -280,6 +310,13 @@ class ChatModel:
         for id_ in tokenizer(short, add_special_tokens=not written)["input_ids"]:
             ids += [id_] * (next(rest) if id_ == self.image_token else 1)
         return ids
+
+
+def sides(size: Any) -> tuple[int, int]:
+    """Height and width of a processor's ``size``, which may give the shorter side only."""
+    if size["height"] and size["width"]:
+        return int(size["height"]), int(size["width"])
+    return int(size["shortest_edge"]), int(size["shortest_edge"])
 
 
 def _has_template(processor: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Load a model by registry name, repository id or folder. Remote code stays off; safetensors only."""
+"""Load a model by registry name, repository id or folder: safetensors only, no remote code."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ def _config(source: str, name: str, hub: dict[str, Any]) -> Any:
         ) from error
     except OSError as error:
         raise unknown_model(
-            name, "cannot be read: there is no such repository or folder, or the hub is out of reach"
+            name,
+            "cannot be read: there is no such repository or folder, or the hub is out of reach",
         ) from error
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         raise unknown_model(name, f"has no image input (its type is {config.model_type})")

@@ -42,7 +42,9 @@ def without_video(processor_class: type[Any]) -> type[Any]:
 
     # the same name: it is what is written into saved configurations
     return type(
-        processor_class.__name__, (processor_class,), {"get_attributes": classmethod(get_attributes)}
+        processor_class.__name__,
+        (processor_class,),
+        {"get_attributes": classmethod(get_attributes)},
     )
 
 

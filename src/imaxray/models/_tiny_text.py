@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from tokenizers import AddedToken
 from transformers import GemmaTokenizer, LlamaTokenizer, Qwen2Tokenizer
 
 CORPUS: Final = (
@@ -27,6 +28,8 @@ QWEN_VISION: Final = (
     "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>",
     "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
+
+INTERNVL_TAGS: Final = ("<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>")
 
 _QWEN_TURN: Final = (
     "<|im_start|>{{ message['role'] }}\n"
@@ -94,7 +97,6 @@ def qwen_tokenizer(corpus: Iterable[str], special: Sequence[str], **named: str) 
         tokens,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        additional_special_tokens=[*_CHATML, *special],
         extra_special_tokens=named,
     )
 
@@ -119,7 +121,6 @@ def gemma_tokenizer(corpus: Iterable[str]) -> Any:
         GemmaTokenizer,
         corpus,
         [*tokens, "<unused94>", "<unused95>"],
-        additional_special_tokens=turns,
         extra_special_tokens=named,
     )
 
@@ -127,8 +128,10 @@ def gemma_tokenizer(corpus: Iterable[str]) -> Any:
 _BYTES: Final = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
-def _train(tokenizer_class: Any, corpus: Iterable[str], tokens: Sequence[str], **kwargs: Any) -> Any:
-    """The family's tokenizer with a vocabulary of its own: ``tokens`` first, then what is learned."""
+def _train(
+    tokenizer_class: Any, corpus: Iterable[str], tokens: Sequence[str], **kwargs: Any
+) -> Any:
+    """The family's tokenizer with a vocabulary of its own: ``tokens``, then what is learned."""
     size = len(tokens) + 256
     learned = tokenizer_class().train_new_from_iterator(
         list(corpus), vocab_size=size, new_special_tokens=list(tokens), show_progress=False
@@ -137,4 +140,9 @@ def _train(tokenizer_class: Any, corpus: Iterable[str], tokens: Sequence[str], *
     pieces = sorted(set(state["vocab"]) - set(tokens), key=state["vocab"].__getitem__)
     vocabulary = {piece: index for index, piece in enumerate([*tokens, *pieces])}
     merges = [tuple(pair) for pair in state["merges"]]
-    return tokenizer_class(vocab=vocabulary, merges=merges, **kwargs)
+    tokenizer = tokenizer_class(vocab=vocabulary, merges=merges, **kwargs)
+    whole = [token for token in tokens if token not in _BYTES]  # never split; as the releases have
+    special = [token for token in whole if not token.startswith("<unused")]
+    tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in special])
+    tokenizer.add_tokens([AddedToken(t, normalized=False) for t in whole if t not in special])
+    return tokenizer

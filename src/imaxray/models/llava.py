@@ -10,7 +10,7 @@ from PIL import Image
 
 from imaxray.boxes import BoxConvention
 from imaxray.geometry import Geometry, Letterbox
-from imaxray.models._chat import ChatModel
+from imaxray.models._chat import ChatModel, sides
 
 
 class LlavaModel(ChatModel):
@@ -44,10 +44,8 @@ class LlavaModel(ChatModel):
 
     def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:
         images = self.processor.image_processor
-        side = images.crop_size if images.do_center_crop else images.size
-        high = side["height"] if side["height"] else side["shortest_edge"]
-        wide = side["width"] if side["width"] else side["shortest_edge"]
-        return {"pixel_values": np.broadcast_to(np.float32(0), (1, 3, high, wide))}
+        shape = sides(images.crop_size if images.do_center_crop else images.size)
+        return {"pixel_values": np.broadcast_to(np.float32(0), (1, 3, *shape))}
 
 
 def pad_to_square(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:

@@ -15,15 +15,35 @@ import torch
 import transformers
 from transformers import (
     CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3Processor,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLProcessor,
+    InternVLVisionConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionProcessor,
     LlavaProcessor,
     MistralConfig,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
+    Qwen2Config,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    SiglipVisionConfig,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from imaxray.boxes import BoxConvention, get_convention
@@ -87,13 +107,23 @@ def build_tiny(
     model_class, config, processor = _BUILDERS[family](corpus, text_config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = model_class(config).to(dtype).eval()
+        model = model_class(config)
+        _wake(model)
+    model = model.to(dtype).eval()
     return family_of(family)(
         f"tiny-{family}",
         model,
         processor,
         get_convention(named) if isinstance(named, str) else named,
     )
+
+
+def _wake(model: Any) -> None:
+    """Fill matrices that start as zeros (Gemma's projection): images must reach the answer."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1 and not parameter.any():
+                parameter.normal_(std=0.02)
 
 
 def _qwen2_5_vl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
@@ -146,6 +176,108 @@ def _llava(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
     return LlavaForConditionalGeneration, config, processor
 
 
+def _qwen3_vl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.qwen_tokenizer(corpus, text.QWEN_VISION)
+    config = Qwen3VLConfig(
+        text_config={
+            **_text(tokenizer), "head_dim": 16, "rope_parameters": _mrope(mrope_interleaved=True),
+            **extra,
+        },
+        vision_config={
+            "depth": 2, "hidden_size": _HIDDEN, "intermediate_size": 2 * _HIDDEN, "num_heads": 2,
+            "out_hidden_size": _HIDDEN, "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0],
+        },
+        **_qwen_ids(tokenizer),
+    )  # fmt: skip
+    images = Qwen2VLImageProcessorPil(
+        patch_size=16, min_pixels=64 * 64, max_pixels=32 * 32 * 24,
+        image_mean=[0.5] * 3, image_std=[0.5] * 3,
+    )  # fmt: skip
+    processor = _with_video(
+        Qwen3VLProcessor, "Qwen3VLVideoProcessor", images, tokenizer,
+        chat_template=text.TEMPLATES["qwen3_vl"],
+    )  # fmt: skip
+    return Qwen3VLForConditionalGeneration, config, processor
+
+
+def _gemma3(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.gemma_tokenizer(corpus)
+    side, patch, tokens = 56, 14, 4
+    config = Gemma3Config(
+        text_config={
+            **_text(tokenizer), "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 512,
+            "layer_types": ["sliding_attention", "full_attention"], **extra,
+        },
+        vision_config=_siglip(side, patch),
+        mm_tokens_per_image=tokens,
+        boi_token_index=tokenizer.boi_token_id,
+        eoi_token_index=tokenizer.eoi_token_id,
+        image_token_index=tokenizer.image_token_id,
+    )  # fmt: skip
+    images = Gemma3ImageProcessorPil(
+        size={"height": side, "width": side}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    processor = Gemma3Processor(
+        images, tokenizer, chat_template=text.TEMPLATES["gemma3"], image_seq_length=tokens
+    )
+    return Gemma3ForConditionalGeneration, config, processor
+
+
+def _llava_onevision(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.qwen_tokenizer(corpus, (), image_token="<image>", video_token="<video>")
+    side, patch = 28, 14
+    canvases = [[side * rows, side * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
+    config = LlavaOnevisionConfig(
+        text_config=Qwen2Config(**{**_text(tokenizer), **extra}),
+        vision_config=_siglip(side, patch),
+        image_token_index=tokenizer.image_token_id,
+        video_token_index=tokenizer.video_token_id,
+        image_grid_pinpoints=canvases,
+    )
+    images = LlavaOnevisionImageProcessorPil(
+        size={"height": side, "width": side}, image_grid_pinpoints=canvases
+    )
+    processor = _with_video(
+        LlavaOnevisionProcessor, "LlavaOnevisionVideoProcessor", images, tokenizer,
+        num_image_tokens=(side // patch) ** 2, vision_feature_select_strategy="full",
+        chat_template=text.TEMPLATES["llava_onevision"],
+    )  # fmt: skip
+    return LlavaOnevisionForConditionalGeneration, config, processor
+
+
+def _internvl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.qwen_tokenizer(
+        corpus, text.INTERNVL_TAGS, start_image_token="<img>", end_image_token="</img>",
+        context_image_token="<IMG_CONTEXT>", video_token="<video>",
+    )  # fmt: skip
+    side, patch = 56, 14
+    tokens = (side // patch) ** 2 // 4  # pixel shuffle by a half
+    config = InternVLConfig(
+        text_config=Qwen2Config(**{**_text(tokenizer), **extra}),
+        vision_config=InternVLVisionConfig(
+            hidden_size=_HIDDEN, intermediate_size=2 * _HIDDEN, num_hidden_layers=2,
+            num_attention_heads=2, image_size=side, patch_size=patch,
+        ),
+        image_token_id=tokenizer.context_image_token_id,
+        image_seq_length=tokens,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    images = GotOcr2ImageProcessorPil(size={"height": side, "width": side}, max_patches=6)
+    processor = _with_video(
+        InternVLProcessor, "InternVLVideoProcessor", images, tokenizer,
+        image_seq_length=tokens, chat_template=text.TEMPLATES["internvl"],
+    )  # fmt: skip
+    return InternVLForConditionalGeneration, config, processor
+
+
+def _siglip(side: int, patch: int) -> Any:
+    return SiglipVisionConfig(
+        hidden_size=_HIDDEN, intermediate_size=2 * _HIDDEN, num_hidden_layers=2,
+        num_attention_heads=2, image_size=side, patch_size=patch, vision_use_head=False,
+    )  # fmt: skip
+
+
 def _text(tokenizer: Any) -> dict[str, Any]:
     """What all text models share."""
     return {
@@ -177,13 +309,19 @@ def _qwen_ids(tokenizer: Any) -> dict[str, int]:
     }
 
 
-def _with_video(processor_class: Any, video: str, images: Any, tokenizer: Any, **kwargs: Any) -> Any:
+def _with_video(
+    processor_class: Any, video: str, images: Any, tokenizer: Any, **kwargs: Any
+) -> Any:
     """A processor that wants a video processor, with one where it can be built."""
     made = getattr(transformers, video)() if has_torchvision() else None
     return without_video(processor_class)(images, tokenizer, made, **kwargs)
 
 
 _BUILDERS: Final[Mapping[str, Callable[[Iterable[str], Mapping[str, Any]], Parts]]] = {
+    "gemma3": _gemma3,
+    "internvl": _internvl,
     "llava": _llava,
+    "llava_onevision": _llava_onevision,
     "qwen2_5_vl": _qwen2_5_vl,
+    "qwen3_vl": _qwen3_vl,
 }
