@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.utils.fsdp_utils import save_fsdp_optimizer
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback
@@ -34,6 +36,23 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         super().__init__(*args, callbacks=[curve, _Completion(self)], **kwargs)
         self._config = config
         self._curve = curve
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Let Accelerate shard on CPUs too.
+
+        It shards by FSDP2 on accelerators only and falls back to DDP elsewhere without a word; what
+        it would do works as well over gloo, and tests run it there.
+        """
+        super().create_accelerator_and_postprocess()
+        state = self.accelerator.state
+        if self.args.fsdp and state.distributed_type == DistributedType.MULTI_CPU:
+            plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            if self.args.mixed_precision != "no":
+                plugin.set_mixed_precision(self.args.mixed_precision)
+            state.fsdp_plugin = plugin
+            state.distributed_type = DistributedType.FSDP
+            PartialState().distributed_type = DistributedType.FSDP
+            self.is_fsdp_enabled = True
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The recipe's optimizer."""
