@@ -132,8 +132,8 @@ class ChatModel:
         shapes = {key: {image[key].shape[1:] for image in images} for key in images[0]}
         if any(len(found) > 1 for found in shapes.values()):
             raise ImaxrayError(
-                f"Expected images of {self.name} to have inputs of one shape, but the processor makes "
-                "them of several; give one image a row, or scale the images to one size."
+                f"Expected images of {self.name} to have inputs of one shape, but the processor "
+                "makes them of several; give one image a row, or scale the images to one size."
             )
         return {key: torch.cat([image[key] for image in images]) for key in images[0]}
 

@@ -73,7 +73,10 @@ def load_model(
     name = str(name_or_path)
     folder = Path(name)
     if (folder / "adapter_config.json").is_file():
-        return _load_adapter(folder, convention, dtype, device, local_files_only, attention)
+        chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
+        if max_image_tokens is not None:
+            chat.limit_image_tokens(max_image_tokens)
+        return chat
     about = _sidecar(folder)
     row = None if folder.is_dir() else find_row(name)
     if row is not None and row.repository is None:
@@ -89,7 +92,7 @@ def load_model(
         "local_files_only": local_files_only or folder.is_dir(),
         "trust_remote_code": False,
     }
-    config = _config(source, name, hub)
+    config = _config(source, name, row, hub)
     family = family_of(about.get("family") or config.model_type)
     if row is not None and row.family != config.model_type:
         raise ImaxrayError(
@@ -98,10 +101,7 @@ def load_model(
         )
     chosen = _convention(name, convention, row, about)
     extra = {} if attention is None else {"attn_implementation": attention}
-    transformers.utils.logging.disable_progress_bar()
-    model = AutoModelForImageTextToText.from_pretrained(
-        source, config=config, dtype=dtype, use_safetensors=True, **hub, **extra
-    )
+    model = _weights(source, name, config=config, dtype=dtype, **hub, **extra)
     chat = family(
         str(about.get("name") or (row.name if row else name)),
         model.to(device).eval(),
@@ -114,7 +114,7 @@ def load_model(
     return chat
 
 
-def _config(source: str, name: str, hub: dict[str, Any]) -> Any:
+def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:
     """The model's configuration, once it is sure that a native class takes it with images."""
     try:
         config = AutoConfig.from_pretrained(source, **hub)
@@ -124,6 +124,12 @@ def _config(source: str, name: str, hub: dict[str, Any]) -> Any:
             name, "needs code of its own, which is never run, or a newer transformers"
         ) from error
     except OSError as error:
+        if row is not None:
+            raise ImaxrayError(
+                f"Expected {row.title} at {source} on the hub or in its cache, but it cannot be read "
+                f"from either (access: {row.access}); log in with an account that may, or download "
+                f"it and name its folder and --boxes {row.convention}."
+            ) from error
         raise unknown_model(
             name,
             "cannot be read: there is no such repository or folder, or the hub is out of reach",
@@ -131,6 +137,27 @@ def _config(source: str, name: str, hub: dict[str, Any]) -> Any:
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         raise unknown_model(name, f"has no image input (its type is {config.model_type})")
     return config
+
+
+def _weights(source: str, name: str, **kwargs: Any) -> Any:
+    """The model with its weights, all of them."""
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model, info = AutoModelForImageTextToText.from_pretrained(
+            source, use_safetensors=True, output_loading_info=True, **kwargs
+        )
+    except OSError as error:
+        raise ImaxrayError(
+            f"Expected the weights of {name} as safetensors, but there are none to be read; "
+            "download them whole, or convert them (pickled weights are not opened)."
+        ) from error
+    if info["missing_keys"]:
+        raise ImaxrayError(
+            f"Expected every weight of {name} in its files, but {len(info['missing_keys'])} are "
+            f"missing (first: {min(info['missing_keys'])}); download them whole, or take a "
+            "checkpoint of this very class."
+        )
+    return model
 
 
 def _convention(

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 
 Access = Literal["open", "gated", "credentialed", "built here"]
-
-PIN: Final = "revision to be pinned on first download; the run manifest records the commit"
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,11 @@ class RegistryRow:
     note: str = ""
 
     @property
+    def pinned(self) -> str:
+        """The commit, or that it is still to be pinned."""
+        return self.revision or "newest: to be pinned on first download"
+
+    @property
     def boxes(self) -> BoxConvention:
         """The box convention; a loaded model's has its own processor's frame."""
         return get_convention(self.convention)
@@ -65,7 +68,6 @@ _ROWS: Final = (
         "not stated; its sibling is Apache-2.0",
         "open",
         None,
-        PIN,
     ),
     RegistryRow(
         "internvl3-8b",
@@ -77,7 +79,7 @@ _ROWS: Final = (
         "Apache-2.0",
         "open",
         None,
-        f"general baseline, not a medical model; {PIN}",
+        "general baseline, not a medical model",
     ),
     RegistryRow(
         "lingshu-7b",
@@ -89,7 +91,7 @@ _ROWS: Final = (
         "MIT",
         "open",
         True,
-        f"its own grounding is not stated, so boxes are Qwen2.5-VL's; {PIN}",
+        "its own grounding is not stated, so boxes are Qwen2.5-VL's",
     ),
     RegistryRow(
         "lingshu-i-8b",
@@ -100,8 +102,8 @@ _ROWS: Final = (
         "per-mille-tagged",
         "not stated",
         "open",
-        True,
-        f"loads only if its config.json says `internvl`; else take internvl3-8b; {PIN}",
+        None,
+        "loads only if its config.json says `internvl`; else take internvl3-8b",
     ),
     RegistryRow(
         "llava-med-v1.5",
@@ -113,8 +115,8 @@ _ROWS: Final = (
         "Microsoft Research licence",
         "open",
         None,
-        "a community port of microsoft/llava-med-v1.5-mistral-7b, which loads nowhere else; "
-        f"it writes no boxes of its own, so they are LLaVA 1.5's; {PIN}",
+        "a community port of microsoft/llava-med-v1.5-mistral-7b, which needs code of its own; "
+        "it writes no boxes of its own, so they are LLaVA 1.5's",
     ),
     RegistryRow(
         "medgemma-1.5-4b",
@@ -126,7 +128,6 @@ _ROWS: Final = (
         "Health AI Developer Foundations terms",
         "gated",
         True,
-        PIN,
     ),
     RegistryRow(
         "medmo-4b",
@@ -138,7 +139,7 @@ _ROWS: Final = (
         "Apache-2.0",
         "open",
         True,
-        f"box scale inferred from its base, Qwen3-VL; {PIN}",
+        "box scale inferred from its base, Qwen3-VL",
     ),
     RegistryRow(
         "medmo-8b",
@@ -150,7 +151,7 @@ _ROWS: Final = (
         "Apache-2.0",
         "open",
         True,
-        f"box scale inferred from its base, Qwen3-VL; {PIN}",
+        "box scale inferred from its base, Qwen3-VL",
     ),
     RegistryRow(
         "phantom",
@@ -175,7 +176,7 @@ _ROWS: Final = (
         "credentialed",
         True,
         "weights at physionet.org/content/radvlm-model/1.0.0: name the downloaded folder and "
-        f"`--boxes unit`; {PIN}",
+        "`--boxes unit`",
     ),
 )
 
@@ -205,9 +206,3 @@ def unknown_model(name: str, why: str) -> ImaxrayError:
         f"Expected a model that takes images, but {name} {why}; the nearest names are "
         f"{', '.join(best)} (`imaxray models` lists all)."
     )
-
-
-def as_rows() -> list[dict[str, Any]]:
-    """The registry as plain values, for printing."""
-    keys = RegistryRow.__dataclass_fields__
-    return [{key: getattr(row, key) for key in keys} for row in list_models()]

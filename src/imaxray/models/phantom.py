@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -78,16 +77,6 @@ class PhantomModel(ChatModel):
     family = "phantom"
     tower = ("model.vision_tower",)
     connector = ("model.multi_modal_projector",)
-
-    def __init__(
-        self,
-        model: Any,
-        processor: Any,
-        convention: BoxConvention = PERCENT,
-        *,
-        name: str = "phantom",
-    ) -> None:
-        super().__init__(name, model, processor, convention)
 
     def geometry(self, convention: BoxConvention) -> Geometry:
         """The image is squashed to the model's square: relative numbers are of the whole image."""
@@ -167,7 +156,7 @@ def build(config: PhantomConfig, corpus: Iterable[str], *, seed: int) -> Phantom
         num_additional_image_tokens=1,  # CLIP's class token, dropped by the strategy
         chat_template=_CHAT_TEMPLATE,
     )
-    return PhantomModel(model, processor)
+    return PhantomModel("phantom", model, processor, PERCENT)
 
 
 def load(folder: Path) -> PhantomModel:
@@ -184,7 +173,7 @@ def load(folder: Path) -> PhantomModel:
         num_additional_image_tokens=1,
         chat_template=_CHAT_TEMPLATE,
     )
-    return PhantomModel(model, processor)
+    return PhantomModel("phantom", model, processor, PERCENT)
 
 
 def _train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerFast:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -20,8 +20,8 @@ class Qwen25VLModel(ChatModel):
     """
 
     family = "qwen2_5_vl"
-    tower = ("model.visual.patch_embed", "model.visual.blocks")
-    connector = ("model.visual.merger",)
+    tower: ClassVar[tuple[str, ...]] = ("model.visual.patch_embed", "model.visual.blocks")
+    connector: ClassVar[tuple[str, ...]] = ("model.visual.merger",)
 
     @property
     def resize(self) -> SmartResize:
