@@ -71,7 +71,7 @@ def test_two_processes_equal_one(run, alone, how):
 
 @pytest.mark.parametrize(
     "more",
-    [("--accumulate", "3"), ("--tokens-per-batch", "400")],
+    [("--accumulate", "3"), ("--tokens-per-batch", "500")],
     ids=["accumulate", "tokens-per-batch"],
 )
 def test_cutting_a_step_changes_nothing(run, alone, more):
@@ -81,7 +81,7 @@ def test_cutting_a_step_changes_nothing(run, alone, more):
 def test_sharded_full_training_in_short_passes_equals_one(run):
     more = ("--method", "full", "--learning-rate", "0.002", "--layout", "separate")
     alone = run("full", *more)
-    out = run("full-fsdp", *more, "--fsdp", "--tokens-per-batch", "300", ranks=2)
+    out = run("full-fsdp", *more, "--fsdp", "--tokens-per-batch", "500", ranks=2)
     assert_same(out, alone)
     weights = [load_file(o / "model" / "model.safetensors") for o in (out, alone)]
     assert weights[0].keys() == weights[1].keys()

@@ -11,10 +11,12 @@ from imaxray.training._schedule import schedule, task_shares
 from imaxray.training._share import share_out
 from imaxray.training._throughput import Throughput, measure_throughput
 from imaxray.training._tokens import Encoded, TokenStore, encode_split
+from imaxray.training._trainer import EntryTrainer
 
 __all__ = [
     "Conversations",
     "Encoded",
+    "EntryTrainer",
     "Examples",
     "ImageLoader",
     "Layout",

@@ -84,6 +84,12 @@ def _train(
     ready = encode_split(chat, learn, data.tables.images)
     validation, unseen = _validation(chat, data, recipe, loader)
     drops = pl.concat([ready.drops, unseen])
+    budget = recipe.tokens_per_batch
+    if budget is not None and ready.longest > budget:
+        raise ImaxrayError(
+            f"Expected at least {ready.longest} tokens a batch, the length of the longest entry, "
+            f"but --tokens-per-batch is {budget}; raise it."
+        )
     for code, tokens in ready.drops.group_by("code").agg(pl.col("tokens").max()).iter_rows():
         count = ready.drops.filter(pl.col("code") == code).height
         warnings.warn(

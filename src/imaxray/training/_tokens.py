@@ -93,11 +93,13 @@ class Encoded:
         entries: schema ENTRIES, those that fit.
         tokens: their ids.
         drops: the others, schema :data:`DROPS`.
+        longest: tokens of the longest that fits.
     """
 
     entries: pl.DataFrame
     tokens: TokenStore
     drops: pl.DataFrame
+    longest: int
 
     def counts(self) -> dict[str, int]:
         """How many entries were dropped, by code."""
@@ -116,6 +118,7 @@ def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -
     sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
     seen: dict[str, int] = {}
     dropped: list[tuple[str, str, str, int, int, str]] = []
+    longest = 0
     rows = entries.select(
         "entry_id", "image_id", pl.col("task").cast(pl.String), "prompt", "target", "boxes"
     )
@@ -129,6 +132,7 @@ def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -
             dropped.append((entry_id, image_id, task, length, limit, LONGER_THAN_CONTEXT))
         else:
             store.add(entry_id, entry)
+            longest = max(longest, length)
     if dropped and not store:
         shortest = min(row[3] for row in dropped)
         raise ImaxrayError(
@@ -138,7 +142,7 @@ def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -
         )
     drops = pl.DataFrame(dropped, schema=DROPS, orient="row")
     kept = entries.filter(~pl.col("entry_id").is_in(drops["entry_id"].to_list()))
-    return Encoded(kept, store, drops)
+    return Encoded(kept, store, drops, longest)
 
 
 def _check_image(image_id: str, count: int, seen: dict[str, int]) -> None:
