@@ -106,7 +106,7 @@ def test_lora_with_the_connector(dataset, qwen, tmp_path):
 
 def test_task_shares(dataset, qwen, tmp_path):
     tasks = dataset.tables.split("train")["task"].cast(pl.String).unique().sort().to_list()
-    weights = {task: 0.0 for task in tasks} | {"rec": 3.0, "vqa": 1.0}
+    weights = dict.fromkeys(tasks, 0.0) | {"rec": 3.0, "vqa": 1.0}
     mixed = recipe(qwen, weights=weights, steps=2, entries_per_step=16)
     run = train_dataset(dataset, tmp_path / "run", mixed, progress=False)
     drawn = run.manifest["drawn"]

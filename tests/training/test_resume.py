@@ -1,4 +1,4 @@
-"""kill -9 at any moment, the same command again: the adapter of the uninterrupted run, bit by bit."""
+"""kill -9 at any moment, the same command again: the bytes of the uninterrupted run."""
 
 import json
 import os

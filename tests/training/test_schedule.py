@@ -39,9 +39,7 @@ def test_every_step_has_its_entries_and_rows_share_an_image(layout, shares):
 
 def test_shares_are_kept_in_every_epoch_and_no_entry_is_starved():
     shares = {"vqa": 0.75, "rec": 0.25}
-    table = schedule(
-        ENTRIES, layout="packed", entries_per_step=120, steps=3, seed=0, shares=shares
-    )
+    table = schedule(ENTRIES, layout="packed", entries_per_step=120, steps=3, seed=0, shares=shares)
     for step in range(3):
         assert tasks_of(table.filter(pl.col("step") == step)) == {"vqa": 90, "rec": 30}
     # 270 draws of 108: each twice or three times, as epochs go on where they stopped
@@ -108,5 +106,3 @@ def test_work_is_shared_evenly():
     loads = [sum(lengths[r] for rows in share for r in rows)
              for share in share_out(lengths, ranks=4)]  # fmt: skip
     assert max(loads) < 1.3 * min(loads)
-
-

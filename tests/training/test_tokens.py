@@ -67,7 +67,7 @@ def test_a_processor_that_changes_the_size_between_entries_is_refused(chat, imax
     monkeypatch.setattr(chat, "encode", moody)
     two = imax.split("train").sort("image_id")[:2]
     assert two["image_id"].n_unique() == 1
-    with pytest.raises(ImaxrayError, match="one size for all entries of image .* 16 and 17"):
+    with pytest.raises(ImaxrayError, match=r"one size for all entries of image .* 16 and 17"):
         encode_split(chat, two, imax.images)
 
 

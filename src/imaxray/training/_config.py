@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Layout = Literal["packed", "separate", "conversation"]
-"""packed: the entries of an image share one encoding of it. separate: one sequence an entry, the same
-objective. conversation: one multi-turn chat an image, where later turns see earlier answers: another
-objective, so an arm of its own."""
+"""packed: the entries of an image share one encoding of it. separate: one sequence an entry, with
+the same objective. conversation: one multi-turn chat an image, where later turns see earlier
+answers: another objective, so an arm of its own."""
 
 Method = Literal["full", "lora", "connector"]
 Tracker = Literal["tensorboard", "wandb"]

@@ -88,7 +88,9 @@ class Conversations:
         group = (Group(0, length, length),)
         return Row(ids, zeros, zeros, list(range(length)), owner, len(spans), group)
 
-    def _ids(self, turns: list[dict[str, Any]], size: tuple[int, int], answering: bool) -> list[int]:
+    def _ids(
+        self, turns: list[dict[str, Any]], size: tuple[int, int], answering: bool
+    ) -> list[int]:
         text = self._chat.processor.apply_chat_template(
             turns, add_generation_prompt=answering, tokenize=False
         )

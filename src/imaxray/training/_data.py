@@ -161,9 +161,7 @@ class ShareDataset(Dataset[dict[str, Any]]):
         step, rank = divmod(index, self._ranks)
         pieces = self._steps.pieces(step, self._budget)
         lengths = [len(piece.row) for piece in pieces]
-        shares = share_out(
-            lengths, ranks=self._ranks, at_least=self._at_least, budget=self._budget
-        )
+        shares = share_out(lengths, ranks=self._ranks, at_least=self._at_least, budget=self._budget)
         shortest = min(range(len(pieces)), key=lambda k: lengths[k])
         passes = [
             {**self._steps.item([pieces[k] for k in rows or [shortest]]), "idle": not rows}

@@ -1,4 +1,4 @@
-"""Images as a model takes them: prepared when they are needed, the latest kept in bounded memory."""
+"""Images as a model takes them: prepared when needed, the latest kept in bounded memory."""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ def load_recipe(path: Path | None = None, **changes: Any) -> Recipe:
                 "those of configs/train."
             ) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ImaxrayError(f"Expected YAML in {path}, but it cannot be read: {error}.") from error
+            raise ImaxrayError(
+                f"Expected YAML in {path}, but it cannot be read: {error}."
+            ) from error
         if not isinstance(data, Mapping):
             raise ImaxrayError(
                 f"Expected keys and values in {path}, but it holds none; see configs/train."

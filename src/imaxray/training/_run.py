@@ -58,7 +58,7 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """Folder for :func:`imaxray.models.load_model`: ``adapter/`` of a LoRA run, or ``model/``."""
+        """For :func:`imaxray.models.load_model`: ``adapter/`` of a LoRA run, or ``model/``."""
         return self.folder / weights_folder(self.manifest["identity"]["config"]["method"])
 
 

@@ -61,7 +61,9 @@ def schedule(
     else:
         epochs = _mixed(image, ordered["task"].cast(pl.String), shares, alone, seed)
     total = steps * entries_per_step
-    drawn, groups, have = [], [], 0
+    drawn: list[_Indices] = []
+    groups: list[_Indices] = []
+    have = 0
     while have < total:
         indices, group = next(epochs)
         drawn.append(indices)

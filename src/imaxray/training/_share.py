@@ -58,5 +58,3 @@ def _halves(lengths: Sequence[int], rows: list[int]) -> list[list[int]]:
         have += lengths[rows[first]]
         first += 1
     return [rows[:first], rows[first:]]
-
-

@@ -158,5 +158,3 @@ def _check_image(image_id: str, count: int, seen: dict[str, int]) -> None:
             f"{known} and {count} image tokens; switch off what changes the image between entries "
             "(random crops, sizes that depend on the prompt) in the processor's configuration."
         )
-
-

@@ -30,6 +30,8 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
     happens inside :meth:`training_step` and the Trainer itself never accumulates.
     """
 
+    control: Any  # the Trainer's, which has no types
+
     def __init__(
         self, *args: Any, curve: LearningCurve, config: TrainingConfig, **kwargs: Any
     ) -> None:
