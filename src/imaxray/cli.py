@@ -164,9 +164,10 @@ def models(form: Format = "text") -> None:
         print(json.dumps(rows, indent=1))
         return
     seen = {True: "yes", False: "no", None: "not stated"}
+    header = ["model", "repository", "revision", "family", "boxes", "licence", "access"]
     _print_table(
         None,
-        ["model", "repository", "revision", "family", "boxes", "licence", "access", "saw MIMIC-CXR"],
+        [*header, "saw MIMIC-CXR"],
         [[r["name"], r["repository"] or "-", (r["revision"] or "newest")[:12], r["family"],
           r["convention"], r["licence"], r["access"], seen[r["saw_mimic"]]] for r in rows],
     )  # fmt: skip

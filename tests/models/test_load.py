@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -156,6 +157,42 @@ def test_the_phantom_loads_as_any_other(tmp_path):
     assert chat.encode(*args) == made.encode(*args)
 
 
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "internvl", "gemma3", "llava"])
+def test_folders_laid_out_as_older_repositories(family, tmp_path):
+    """preprocessor_config.json with a `Fast` class, chat_template.json, no imaxray.json."""
+    made = build_tiny(family, seed=2)
+    made.save(tmp_path)
+    (tmp_path / "imaxray.json").unlink()
+    whole = json.loads((tmp_path / "processor_config.json").read_text())
+    images = whole.pop("image_processor")
+    images["image_processor_type"] = images["image_processor_type"].removesuffix("Pil") + "Fast"
+    images["processor_class"] = whole["processor_class"]
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(images))
+    (tmp_path / "processor_config.json").write_text(json.dumps(whole))
+    if family == "llava":  # processors of that age did not count image tokens, nor chat
+        (tmp_path / "processor_config.json").unlink()
+        (tmp_path / "chat_template.jinja").unlink()
+    else:
+        template = (tmp_path / "chat_template.jinja").read_text()
+        (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+        (tmp_path / "chat_template.jinja").unlink()
+    chat = load_model(tmp_path, convention=made.convention.name)
+    assert chat.convention == made.convention
+    box = [(10.0, 20.0, 40.0, 80.0)]
+    args = ("What is in <box>?", "at <box>", [*box, *box], (90, 133))
+    assert chat.encode(*args) == made.encode(*args)
+    Image.new("RGB", (90, 133), (70, 70, 70)).save(tmp_path / "image.png")
+    one, two = made.pixels(tmp_path / "image.png"), chat.pixels(tmp_path / "image.png")
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_a_model_that_was_never_taught_to_chat(tmp_path):
+    build_tiny("qwen3_vl").save(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    with pytest.raises(ImaxrayError, match=r"add chat_template\.jinja"):
+        load_model(tmp_path)
+
+
 def test_an_adapter_loads_on_its_base(tmp_path):
     from peft import LoraConfig, get_peft_model
 
@@ -218,8 +255,6 @@ def test_other_native_models_by_folder(tmp_path):
     processor.save_pretrained(tmp_path)
     chat = load_model(tmp_path, convention="per-mille")
     assert type(chat) is ChatModel and chat.family == "other"
-    from PIL import Image
-
     for size in [(61, 47), (40, 99)]:
         image = Image.new("RGB", size, (90, 90, 90))
         image.save(tmp_path / "image.png")

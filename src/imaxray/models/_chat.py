@@ -74,7 +74,12 @@ class ChatModel:
         self.model = model
         self.processor = processor
         self.commit = commit
-        if self.template and not _has_template(processor):
+        if not _has_template(processor):
+            if self.template is None:
+                raise ImaxrayError(
+                    f"Expected a chat template with the processor of {name}, but it has none; take "
+                    "an instruction-tuned checkpoint or add chat_template.jinja to its folder."
+                )
             processor.chat_template = self.template
         self.convention = convention.seen_through(self.geometry(convention))
         self._expansion = lru_cache(maxsize=4096)(self._expand_size)
@@ -84,7 +89,7 @@ class ChatModel:
         """The processor's tokenizer."""
         return self.processor.tokenizer
 
-    @property
+    @cached_property
     def image_token(self) -> int:
         """Id of the token that stands for one image feature, repeated once per feature."""
         config = self.model.config

@@ -126,9 +126,9 @@ def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]
     except OSError as error:
         if row is not None:
             raise ImaxrayError(
-                f"Expected {row.title} at {source} on the hub or in its cache, but it cannot be read "
-                f"from either (access: {row.access}); log in with an account that may, or download "
-                f"it and name its folder and --boxes {row.convention}."
+                f"Expected {row.title} at {source} on the hub or in its cache, but it can be read "
+                f"from neither (access: {row.access}); log in with an account that may, or name "
+                f"the folder of a download with --boxes {row.convention}."
             ) from error
         raise unknown_model(
             name,

@@ -33,6 +33,15 @@ class LlavaModel(ChatModel):
         "{% else %} {{ message['content'][0]['text'] }}{{ eos_token }}{% endif %}{% endfor %}"
     )
 
+    def __init__(self, name: str, model: Any, processor: Any, *args: Any, **kwargs: Any) -> None:
+        if processor.patch_size is None:
+            # Processors saved before they counted image tokens themselves; the model knows better.
+            config = model.config
+            processor.patch_size = config.vision_config.patch_size
+            processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+            processor.num_additional_image_tokens = 1  # CLIP's class token
+        super().__init__(name, model, processor, *args, **kwargs)
+
     def geometry(self, convention: BoxConvention) -> Geometry:
         """Always the padded square."""
         return Letterbox()
