@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from imaxray.errors import ImaxrayError
+from imaxray.packing._attention import PACKED_SDPA, pieces_mask
 from imaxray.packing._batch import Batch
 from imaxray.packing._mask import Visibility, additive, image_blocks
 
@@ -87,7 +88,7 @@ def _masks(config: Any, batch: Batch, image_token: int, dtype: torch.dtype) -> A
 
     def mask(width: int | None) -> Any:
         seen = Visibility(batch.segments, batch.prefixes, batch.position_ids, blocks, width)
-        return _form(seen, text._attn_implementation, dtype)
+        return _form(seen, batch, text._attn_implementation, dtype)
 
     if "sliding_attention" in kinds:
         return {kind: mask(window if kind == "sliding_attention" else None) for kind in kinds}
@@ -95,7 +96,9 @@ def _masks(config: Any, batch: Batch, image_token: int, dtype: torch.dtype) -> A
     return mask(None if kinds else window)
 
 
-def _form(seen: Visibility, implementation: str, dtype: torch.dtype) -> Any:
+def _form(seen: Visibility, batch: Batch, implementation: str, dtype: torch.dtype) -> Any:
+    if implementation == PACKED_SDPA:
+        return pieces_mask(batch, seen)
     if implementation == "sdpa":
         return seen.dense()[:, None]
     if implementation == "flex_attention":
