@@ -23,6 +23,8 @@ _HOME = {
     "write_dataset": "imaxray.curation",
     "open_dataset": "imaxray.curation",
     "make_entries": "imaxray.tasks",
+    "list_models": "imaxray.models",
+    "load_model": "imaxray.models",
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
     "load_config": "imaxray.study",

@@ -148,6 +148,32 @@ def sources_check(
 
 
 @app.command()
+def models(form: Format = "text") -> None:
+    """List the models known by name: repository, family, boxes, licence, access."""
+    from imaxray.models import list_models
+
+    rows = [asdict(row) for row in list_models()]
+    if form == "json":
+        print(json.dumps(rows, indent=1))
+        return
+    seen = {True: "yes", False: "no", None: "not stated"}
+    header = ["model", "repository", "revision", "family", "boxes", "licence", "access"]
+    _print_table(
+        None,
+        [*header, "saw MIMIC-CXR"],
+        [[r["name"], r["repository"] or "-", (r["revision"] or "newest")[:12], r["family"],
+          r["convention"], r["licence"], r["access"], seen[r["saw_mimic"]]] for r in rows],
+    )  # fmt: skip
+    for row in rows:
+        if row["note"]:
+            print(f"{row['name']}: {row['note']}")
+    print(
+        "A revision `newest` is to be pinned on first download; runs record the commit they took."
+    )
+    print("Any other native image-text model: its repository id or folder, with --boxes.")
+
+
+@app.command()
 def build(
     config: Config,
     out: Out,
