@@ -64,7 +64,8 @@ def pieces_mask(batch: Batch, seen: Visibility) -> Tensor:
     carrier = torch.empty((1, 1, 0, 0), dtype=torch.bool, device=batch.input_ids.device)
     segments = batch.segments.tolist()
     carrier.pieces = [  # type: ignore[attr-defined]
-        list(_pieces(seen, number, row, segments[number])) for number, row in enumerate(batch.groups)
+        list(_pieces(seen, number, row, segments[number]))
+        for number, row in enumerate(batch.groups)
     ]
     return carrier
 
@@ -118,7 +119,8 @@ def _packed_sdpa(
         lengths = [piece.length for piece in row]
         # split, not sliced: the gradients of the parts are put together once
         queries, keys, values = (
-            states[number : number + 1].split(lengths, dim=2) for states in (query, key, value)
+            torch.split(states[number : number + 1], lengths, dim=2)
+            for states in (query, key, value)
         )
         parts = []
         for piece, q, k, v in zip(row, queries, keys, values, strict=True):

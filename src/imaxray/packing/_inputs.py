@@ -50,7 +50,7 @@ def model_inputs(model: Any, batch: Batch, images: Mapping[str, Tensor]) -> dict
         "logits_to_keep": batch.predicts,
         "use_cache": False,
     }
-    image_token = int(config.image_token_id)
+    image_token = _image_token(config)
     if not batch.packed:
         inputs["attention_mask"] = batch.valid.long()
         types = (batch.input_ids == image_token).long()
@@ -144,6 +144,11 @@ def _three_axes(model: Any, batch: Batch, image_token: int, grid: Tensor | None)
 
 def _config(model: Any) -> Any:
     return getattr(model, "module", model).config
+
+
+def _image_token(config: Any) -> int:
+    found = getattr(config, "image_token_id", None)
+    return int(config.image_token_index if found is None else found)
 
 
 def _dtype(model: Any) -> torch.dtype:
