@@ -12,6 +12,7 @@ from imaxray.packing import (
     lay_out,
     model_inputs,
     packing_gap,
+    use_packed_attention,
 )
 
 IMAGE = 3
@@ -44,9 +45,18 @@ def gap(tiny, *counts, dtype=torch.float64, **options):
     return packing_gap(model, groups(tiny, *counts), images, IMAGE, **options)
 
 
+@pytest.fixture(params=[False, True], ids=["dense", "pieces"])
+def pieces(request, monkeypatch):
+    """Attention by one dense mask, or piece by piece (two entries or so a piece)."""
+    monkeypatch.setattr("imaxray.packing._attention._RUN", 6)
+    return request.param
+
+
 @pytest.mark.parametrize("budget", [None, 500], ids=["row an image", "three images in a row"])
-def test_float64(tiny, budget):
+def test_float64(tiny, budget, pieces):
     """Three images (of three sizes where the family has sizes), the vision tower in the graph."""
+    if pieces:
+        use_packed_attention(tiny.model)
     found = gap(tiny, 4, 2, 3, tokens_per_row=budget)
     assert found.loss <= 1e-7
     assert found.gradient <= 1e-6
@@ -59,8 +69,10 @@ def test_float32(tiny):
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_gradient_checkpointing(tiny, reentrant):
-    """Recomputed layers see the same masks; and the gradient is that without checkpointing."""
+def test_gradient_checkpointing(tiny, reentrant, pieces):
+    """Recomputed layers see the same masks."""
+    if pieces:
+        use_packed_attention(tiny.model)
     tiny.model.gradient_checkpointing_enable({"use_reentrant": reentrant})
     found = gap(tiny, 4, 2, tokens_per_row=500)
     assert found.loss <= 1e-7

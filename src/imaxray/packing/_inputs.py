@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from imaxray.errors import ImaxrayError
+from imaxray.packing._attention import PACKED_SDPA, pieces_mask
 from imaxray.packing._batch import Batch
 from imaxray.packing._mask import Visibility, additive, image_blocks
 
@@ -49,7 +50,7 @@ def model_inputs(model: Any, batch: Batch, images: Mapping[str, Tensor]) -> dict
         "logits_to_keep": batch.predicts,
         "use_cache": False,
     }
-    image_token = int(config.image_token_id)
+    image_token = _image_token(config)
     if not batch.packed:
         inputs["attention_mask"] = batch.valid.long()
         types = (batch.input_ids == image_token).long()
@@ -87,7 +88,7 @@ def _masks(config: Any, batch: Batch, image_token: int, dtype: torch.dtype) -> A
 
     def mask(width: int | None) -> Any:
         seen = Visibility(batch.segments, batch.prefixes, batch.position_ids, blocks, width)
-        return _form(seen, text._attn_implementation, dtype)
+        return _form(seen, batch, text._attn_implementation, dtype)
 
     if "sliding_attention" in kinds:
         return {kind: mask(window if kind == "sliding_attention" else None) for kind in kinds}
@@ -95,7 +96,9 @@ def _masks(config: Any, batch: Batch, image_token: int, dtype: torch.dtype) -> A
     return mask(None if kinds else window)
 
 
-def _form(seen: Visibility, implementation: str, dtype: torch.dtype) -> Any:
+def _form(seen: Visibility, batch: Batch, implementation: str, dtype: torch.dtype) -> Any:
+    if implementation == PACKED_SDPA:
+        return pieces_mask(batch, seen)
     if implementation == "sdpa":
         return seen.dense()[:, None]
     if implementation == "flex_attention":
@@ -141,6 +144,11 @@ def _three_axes(model: Any, batch: Batch, image_token: int, grid: Tensor | None)
 
 def _config(model: Any) -> Any:
     return getattr(model, "module", model).config
+
+
+def _image_token(config: Any) -> int:
+    found = getattr(config, "image_token_id", None)
+    return int(config.image_token_index if found is None else found)
 
 
 def _dtype(model: Any) -> torch.dtype:

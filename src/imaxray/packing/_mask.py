@@ -43,6 +43,13 @@ class Visibility:
             lambda values: values[:, None, :],
         )
 
+    def part(self, row: int, query: slice, key: slice) -> Tensor:
+        """The mask of some queries of one row against some of its keys, (Q, K) bool."""
+        return self._rule(
+            lambda values: values[row, query, None],
+            lambda values: values[row, None, key],
+        )
+
     def predicate(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
         """A ``mask_mod`` of flex attention: may ``query`` look at ``key``?"""
 
