@@ -24,6 +24,7 @@ from transformers import PrinterCallback, TrainingArguments
 from imaxray import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
+from imaxray.packing import use_packed_attention
 from imaxray.training._checkpoint import gathered, last_checkpoint, state_of
 from imaxray.training._config import Layout, TrainingConfig
 from imaxray.training._conversation import Conversations
@@ -127,6 +128,8 @@ def train(
 
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    if layout == "packed":
+        use_packed_attention(chat.model)
     make_trainable(chat, config, seed)
     ranks, main = processes.num_processes, processes.is_main_process
     curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
