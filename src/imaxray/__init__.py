@@ -25,6 +25,8 @@ _HOME = {
     "make_entries": "imaxray.tasks",
     "list_models": "imaxray.models",
     "load_model": "imaxray.models",
+    "load_recipe": "imaxray.training",
+    "train_dataset": "imaxray.training",
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
     "load_config": "imaxray.study",

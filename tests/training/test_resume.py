@@ -48,18 +48,19 @@ def without_clock(points):
     return [{k: v for k, v in point.items() if k != "seconds"} for point in points]
 
 
-def kill_at(launch, argv, out, step):
+def kill_at(launch, argv, out, step, ranks=1):
     """SIGKILL once the curve has come to ``step``."""
-    [pid] = launch.start(*argv)
+    pids = launch.start(*argv, ranks=ranks)
     until = time.monotonic() + 120
     while time.monotonic() < until:
         points = lines(out)
         if points and points[-1]["step"] >= step:
             break
         time.sleep(0.002)
-    os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
     codes, text = launch.wait()
-    assert codes == [-signal.SIGKILL], text
+    assert codes == [-signal.SIGKILL] * ranks, text
     assert not (out / "run.json").exists()
 
 
@@ -75,6 +76,26 @@ def test_a_killed_run_ends_in_the_same_bytes(launch, command, whole, tmp_path):
     assert lines(out, "evaluations.jsonl") == lines(whole, "evaluations.jsonl")
     assert [p["step"] for p in lines(out)] == list(range(2, STEPS + 1, 2))
     assert not (out / "checkpoints").exists()
+
+
+def test_a_killed_sharded_run_goes_on(launch, dataset, qwen, tmp_path):
+    """Trained tensors and moments are gathered and dealt out again; two processes, FSDP2."""
+
+    def command(out):
+        return ("train", dataset.folder, "--model", qwen, "--out", out, "--steps", 12,
+                "--entries-per-step", 4, "--learning-rate", 0.01, "--save-every", 4, "--fsdp",
+                "--config", tmp_path / "log.yaml")  # fmt: skip
+
+    (tmp_path / "log.yaml").write_text("log_every: 1\n")
+    kill_at(launch, command(tmp_path / "cut"), tmp_path / "cut", 6, ranks=2)
+    codes, text = launch(*command(tmp_path / "cut"), "--ddp")
+    assert codes == [2] and "with or without FSDP" in text
+    for out in ("cut", "whole"):
+        codes, text = launch(*command(tmp_path / out), ranks=2)
+        assert codes == [0, 0], text
+    cut, whole = lines(tmp_path / "cut"), lines(tmp_path / "whole")
+    assert [p["loss"] for p in cut] == pytest.approx([p["loss"] for p in whole], rel=1e-6)
+    assert [p["tokens_seen"] for p in cut] == [p["tokens_seen"] for p in whole]
 
 
 def test_a_finished_run_is_kept_and_another_config_starts_anew(launch, command, whole, tmp_path):
