@@ -22,8 +22,8 @@ def test_there_is_one_for_every_model_and_no_other():
 def test_recipe(row):
     path = FOLDER / f"{row.name}.yaml"
     first = path.read_text().splitlines()[0]
-    pattern = (
-        r"# imaxray train (\S+) --config (\S+)( --model FOLDER)? --out runs/" + re.escape(row.name)
+    pattern = r"# imaxray train (\S+) --config (\S+)( --model FOLDER)? --out runs/" + re.escape(
+        row.name
     )
     match = re.fullmatch(pattern, first)
     assert match and match[2] == f"configs/train/{row.name}.yaml"

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import torch
 import transformers
+from accelerate import PartialState
 
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
@@ -125,7 +126,7 @@ def _train(
         },
         progress=progress,
     )
-    if not (out / "drops.parquet").exists():
+    if PartialState().is_main_process and not (out / "drops.parquet").exists():
         aside = out / "drops.parquet.part"
         drops.write_parquet(aside)
         aside.rename(out / "drops.parquet")

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any
 
 import polars as pl
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from transformers import PrinterCallback, TrainingArguments
+from transformers.integrations import TensorBoardCallback
 
-from imaxray import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import use_packed_attention
@@ -30,13 +26,12 @@ from imaxray.training._config import Layout, TrainingConfig
 from imaxray.training._conversation import Conversations
 from imaxray.training._curve import LearningCurve
 from imaxray.training._data import Examples, ShareDataset, StepDataset, first_item
+from imaxray.training._folder import device_name, open_run, versions
 from imaxray.training._images import Pixels
 from imaxray.training._memory import told_when_memory_runs_out
 from imaxray.training._method import make_trainable, save_trained
 from imaxray.training._schedule import once, schedule, task_shares
 from imaxray.training._trainer import EntryTrainer
-
-_PACKAGES: Final = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -122,7 +117,7 @@ def train(
         seed=seed,
         shares=shares,
     )
-    manifest = _open(out, chat, table, layout, config, seed, about, processes)
+    manifest = open_run(out, chat, table, layout, config, seed, about, processes)
     if manifest is not None:
         return Run(out, manifest)
 
@@ -145,6 +140,11 @@ def train(
             curve=curve,
             config=config,
         )
+        if "tensorboard" in config.report_to:
+            # its default lies among the checkpoints, which go
+            tensorboard = TensorBoardCallback()
+            tensorboard.logging_dir = str(out / "tensorboard")
+            trainer.add_callback(tensorboard)
         trainer.remove_callback(PrinterCallback)  # the learning curve says it all
         trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
     sharded = trainer.is_fsdp_enabled
@@ -161,8 +161,8 @@ def train(
         "drawn": _by_task(table, entries),
         "processes": ranks,
         "sharded": sharded,
-        "device": _device(arguments.device),
-        "versions": _versions(),
+        "device": device_name(arguments.device),
+        "versions": versions(),
         **(about or {}),
     }
     chat.model.eval()
@@ -176,59 +176,6 @@ def train(
     del trainer
     gc.collect()  # the Trainer holds itself and the model in a cycle
     return Run(out, manifest)
-
-
-def _open(
-    out: Path,
-    chat: ChatModel,
-    table: pl.DataFrame,
-    layout: Layout,
-    config: TrainingConfig,
-    seed: int,
-    about: Mapping[str, Any] | None,
-    processes: PartialState,
-) -> dict[str, Any] | None:
-    """Make or take up the run folder; the manifest, if the run is finished already."""
-    found: list[Any] = [None]
-    if processes.is_main_process:
-        identity = {
-            "imaxray": __version__,
-            "model": chat.name,
-            "layout": layout,
-            "seed": seed,
-            "config": config.model_dump(mode="json"),
-            "weights": _fingerprint(chat.model),
-            "schedule": hashlib.sha256(
-                "\n".join(f"{s} {r} {e}" for s, r, e in table.iter_rows()).encode()
-            ).hexdigest(),
-            "dataset": (about or {}).get("dataset"),
-        }
-        found[0] = _take_up(out, identity)
-        if found[0] is None:
-            table.write_parquet(out / "schedule.parquet")
-    broadcast_object_list(found)
-    return cast("dict[str, Any] | None", found[0])
-
-
-def _take_up(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    finished, started = out / "run.json", out / "started.json"
-    if finished.exists():
-        manifest: dict[str, Any] = json.loads(finished.read_text())
-        if manifest["identity"] == identity:
-            return manifest
-    same = started.exists() and json.loads(started.read_text()) == identity
-    if out.exists() and not same:
-        if any(out.iterdir()) and not (started.exists() or finished.exists()):
-            raise ImaxrayError(
-                f"Expected an empty folder or an earlier run at {out}, but it holds other files; "
-                "choose another --out."
-            )
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    aside = out / "started.json.part"
-    aside.write_text(json.dumps(identity, indent=1))
-    aside.rename(started)
-    return None
 
 
 def _validation(
@@ -289,7 +236,7 @@ def _arguments(
         logging_strategy="no",  # the learning curve asks for it
         eval_strategy="steps" if evaluates and config.eval_every else "no",
         eval_steps=config.eval_every,
-        report_to=list(config.report_to) or "none",
+        report_to=[name for name in config.report_to if name != "tensorboard"] or "none",
         remove_unused_columns=False,
         dataloader_num_workers=config.workers,
         dataloader_pin_memory=cuda,
@@ -322,24 +269,6 @@ def _by_task(table: pl.DataFrame, entries: pl.DataFrame) -> dict[str, int]:
     task = entries.select("entry_id", pl.col("task").cast(pl.String))
     drawn = table.join(task, on="entry_id").group_by("task").len().sort("task")
     return dict(drawn.iter_rows())
-
-
-def _device(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-
-
-def _versions() -> dict[str, str]:
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), **found}
-
-
-def _fingerprint(model: Any) -> str:
-    """Sha256 of all weights: two runs that start from different weights are different runs."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

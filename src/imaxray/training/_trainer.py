@@ -12,6 +12,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.utils.fsdp_utils import save_fsdp_optimizer
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback
 
@@ -102,6 +103,9 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
                     losses, item = self._losses(self.model, item)
                     if not item["idle"]:
                         sums.add(losses, item["tasks"], item["tokens"])
+        for module in self.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # no backward pass does it here, and optimizers know shards only
         found, entries, _ = sums.take(self._sum)
         self._curve.evaluated(self.state.global_step, found, entries, began)
         metrics = {f"{metric_key_prefix}_loss": found["loss"]}
