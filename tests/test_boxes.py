@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imaxray import boxes
@@ -54,7 +54,8 @@ def close(box, again, step):
     )
 
 
-@pytest.mark.parametrize("convention", SEEN, ids=lambda c: f"{c.name}-{c.geometry}")
+@pytest.mark.parametrize("convention", SEEN, ids=lambda c: f"{c.name}-{c.geometry.kind}")
+@settings(max_examples=25, deadline=None)
 @given(case=box_in_image())
 def test_written_boxes_come_back_within_their_resolution(convention, case):
     box, width, height = case
@@ -66,7 +67,8 @@ def test_written_boxes_come_back_within_their_resolution(convention, case):
         assert all(abs(v - w) <= 0.5 + 1e-6 for v, w in zip(box, found[0], strict=True))
 
 
-@pytest.mark.parametrize("convention", SEEN, ids=lambda c: f"{c.name}-{c.geometry}")
+@pytest.mark.parametrize("convention", SEEN, ids=lambda c: f"{c.name}-{c.geometry.kind}")
+@settings(max_examples=25, deadline=None)
 @given(
     cases=st.lists(box_in_image(thinnest=0.0), min_size=1, max_size=4), between=st.text(max_size=8)
 )
@@ -84,6 +86,7 @@ def test_text_around_boxes_comes_back(convention, cases, between):
         assert all(close(*pair, step) for pair in zip(found, again, strict=True))
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='[]{}<box/>0123456789., "_2d:\n', max_size=80))
 def test_whatever_a_model_writes_has_as_many_placeholders_as_boxes(text):
     for convention in CONVENTIONS.values():
@@ -172,7 +175,7 @@ def test_answers_as_real_models_give_them():
         (BOX_2D, "[340, 120, 780, 560]"),
         (BOX_2D, '{"box": [340, 120, 780, 560]}'),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "name", value),
 )
 def test_other_conventions_boxes_are_not_read(convention, text):
     bare, found = convention.extract(text, 1000, 2000)
@@ -198,3 +201,29 @@ def test_conventions_by_name_and_as_plain_values():
         assert again == convention
     with pytest.raises(ImaxrayError, match="one of percent"):
         get_convention("pixel")
+
+
+@st.composite
+def box_within_resolution(draw, convention):
+    """An image no finer than the convention's step, and a box of at least two pixels."""
+    steps = round((convention.scale or 1000) * 10**convention.decimals)
+    width, height = draw(st.integers(8, steps)), draw(st.integers(8, steps))
+    assume(max(convention.resolution(width, height)) <= 1)
+    x1, y1 = draw(st.floats(0, width - 2)), draw(st.floats(0, height - 2))
+    x2, y2 = draw(st.floats(x1 + 2, width)), draw(st.floats(y1 + 2, height))
+    return (x1, y1, x2, y2), width, height
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=CONVENTIONS)
+@settings(deadline=None)
+@given(data=st.data())
+def test_boxes_survive_every_convention_within_half_a_pixel(convention, data):
+    """Where the image is no finer than the convention; else within half a step, as above."""
+    cases = st.lists(box_within_resolution(convention), min_size=1, max_size=3)
+    for box, width, height in data.draw(cases):
+        through_xywh = boxes.from_xywh(*boxes.to_xywh(box))
+        said = convention.fill(f"a {boxes.PLACEHOLDER} b", [through_xywh], width, height)
+        text, (again,) = convention.extract(said, width, height)
+        assert text == f"a {boxes.PLACEHOLDER} b"
+        assert max(abs(a - b) for a, b in zip(box, again, strict=True)) <= 0.5 + 1e-6
+        assert boxes.clip(again, width, height) == again

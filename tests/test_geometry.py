@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from imaxray.geometry import (
     WHOLE,
@@ -25,10 +28,9 @@ GEOMETRIES = [
 ]
 
 
+@settings(deadline=None)
 @given(side, side, st.sampled_from([28, 32]), st.integers(4, 60), st.integers(60, 16384))
 def test_smart_resize_is_the_processors(width, height, factor, least, most):
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
-
     pixels = (least * factor**2, most * factor**2)
     wide, high = SmartResize(factor, *pixels).resized(width, height)
     assert (high, wide) == smart_resize(height, width, factor, *pixels)
@@ -39,12 +41,9 @@ def test_smart_resize_refuses_what_the_processor_refuses():
         SmartResize().resized(10, 2001)
 
 
+@settings(deadline=None)
 @given(side, side, st.sampled_from([(1, 12), (1, 6), (2, 6), (1, 1)]))
 def test_tiles_are_the_processors(width, height, tiles):
-    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import (
-        GotOcr2ImageProcessorPil,
-    )
-
     processor = GotOcr2ImageProcessorPil(
         size={"height": 448, "width": 448}, min_patches=tiles[0], max_patches=tiles[1],
         crop_to_patches=True,
@@ -53,10 +52,9 @@ def test_tiles_are_the_processors(width, height, tiles):
     assert TileCanvas(448, *tiles).tiles(width, height) == expected
 
 
+@settings(deadline=None)
 @given(side, side)
 def test_letterbox_is_the_padding_of_the_processors(width, height):
-    from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
-
     small = (max(1, width // 40), max(1, height // 40))
     image = np.ones((3, small[1], small[0]), dtype=np.uint8)
     padded = LlavaImageProcessorPil().pad_to_square(image)[0]
@@ -68,6 +66,7 @@ def test_letterbox_is_the_padding_of_the_processors(width, height):
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+@settings(max_examples=30, deadline=None)
 @given(width=side, height=side, corners=st.tuples(*[st.floats(0, 1)] * 4))
 def test_what_enters_a_frame_leaves_it_where_it_was(geometry, width, height, corners):
     frame = geometry.frame(width, height)
