@@ -38,7 +38,26 @@ def test_sources_list_json():
     rows = json.loads(run("sources", "list", "--format", "json").stdout)
     names = [row["name"] for row in rows]
     assert names == sorted(names) and {"mimic-cxr", "chexmask", "vqa-rad"} <= set(names)
-    assert all(row["licence"] and row["url"].startswith("https://") for row in rows)
+    keys = {"name", "title", "version", "tasks", "access", "licence", "citation", "url"}
+    for row in rows:
+        assert set(row) == keys and all(row.values())
+        assert row["url"].startswith("https://")
+        assert row["tasks"] and row["access"] in ("open", "registration", "credentialed")
+
+
+def test_sources_list_says_all_that_json_does():
+    rows = json.loads(run("sources", "list", "--format", "json").stdout)
+    lines = run("sources", "list").stdout.splitlines()
+    starts = [k for k, line in enumerate(lines) if not line.startswith(" ")]
+    assert len(starts) == len(rows)
+    for row, start in zip(rows, starts, strict=True):
+        assert lines[start] == f"{row['name']}: {row['title']}, version {row['version']}"
+        assert lines[start + 1 : start + 5] == [
+            f"  tasks     {', '.join(row['tasks'])}",
+            f"  access    {row['access']}; {row['licence']}",
+            f"  cite      {row['citation']}",
+            f"  download  {row['url']}",
+        ]
 
 
 def test_models_json():

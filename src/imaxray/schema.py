@@ -72,8 +72,8 @@ FINDINGS: Final = (
 EDEMA_GRADES: Final = ("none", "vascular congestion", "interstitial edema", "alveolar edema")
 """Names of the edema grades 0-3 (mimic-cxr-pe-severity)."""
 
-FRONTAL: Final = ("PA", "AP")
-"""Values of ``view`` that count as frontal."""
+FRONTAL: Final = ("PA", "AP", "FRONTAL")
+"""Values of ``view`` that count as frontal; ``FRONTAL``: a release says no more than that."""
 
 Boxes: Final[Any] = pl.List(pl.List(pl.Float64))
 
@@ -97,7 +97,7 @@ IMAGES: Final = pl.Schema(
         "path": pl.String,  # relative to the root of release ``source``
         "width": pl.Int32,  # pixels
         "height": pl.Int32,  # pixels
-        "view": pl.String,  # PA, AP, LATERAL, … ; null: not stated
+        "view": pl.String,  # PA, AP, FRONTAL, LATERAL, … ; null: not stated
         "sex": pl.String,  # M / F / null
         "age": pl.Int16,  # years / null
         **_PROVENANCE,

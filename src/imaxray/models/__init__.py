@@ -3,27 +3,28 @@
 torch is imported by the first name that needs it; listing the registry needs none.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+from imaxray._lazy import lazily
+from imaxray.models._phantom_config import PhantomConfig
 from imaxray.models._registry import RegistryRow, find_row, list_models
 
 if TYPE_CHECKING:
     from imaxray.models._chat import ChatModel, EncodedEntry
     from imaxray.models._load import load_model
-    from imaxray.models.phantom import PhantomConfig, PhantomModel
+    from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
-
-_HOME = {
-    "ChatModel": "imaxray.models._chat",
-    "EncodedEntry": "imaxray.models._chat",
-    "PhantomConfig": "imaxray.models.phantom",
-    "PhantomModel": "imaxray.models.phantom",
-    "build_tiny": "imaxray.models.tiny",
-    "load_model": "imaxray.models._load",
-}
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "ChatModel": "imaxray.models._chat",
+            "EncodedEntry": "imaxray.models._chat",
+            "PhantomModel": "imaxray.models.phantom",
+            "build_tiny": "imaxray.models.tiny",
+            "load_model": "imaxray.models._load",
+        },
+    )
 
 __all__ = [
     "ChatModel",
@@ -36,9 +37,3 @@ __all__ = [
     "list_models",
     "load_model",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'imaxray.models' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)

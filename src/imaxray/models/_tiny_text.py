@@ -105,7 +105,10 @@ def llama_tokenizer(corpus: Iterable[str]) -> Any:
     """A ``LlamaTokenizer`` as Mistral's: pieces with byte fallback, ``<image>``."""
     tokens = ["<unk>", "<s>", "</s>", *_BYTES, "<image>", "<pad>"]
     named = {"image_token": "<image>"}
-    return _train(LlamaTokenizer, corpus, tokens, pad_token="<pad>", extra_special_tokens=named)
+    return _train(
+        LlamaTokenizer, corpus, tokens,
+        pad_token="<pad>", add_bos_token=True, extra_special_tokens=named,
+    )  # fmt: skip
 
 
 def gemma_tokenizer(corpus: Iterable[str]) -> Any:
@@ -121,6 +124,7 @@ def gemma_tokenizer(corpus: Iterable[str]) -> Any:
         GemmaTokenizer,
         corpus,
         [*tokens, "<unused94>", "<unused95>"],
+        add_bos_token=True,
         extra_special_tokens=named,
     )
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
@@ -32,6 +31,8 @@ from imaxray import radiograph
 from imaxray.boxes import PERCENT, BoxConvention
 from imaxray.geometry import WHOLE, Geometry
 from imaxray.models._chat import ChatModel
+from imaxray.models._phantom_config import PhantomConfig
+from imaxray.radiograph import Readable
 
 _PAD, _BOS, _EOS, _IMAGE, _USER, _ASSISTANT = SPECIAL = (
     "<pad>",
@@ -55,22 +56,6 @@ _CHAT_TEMPLATE = (
 )
 
 
-class PhantomConfig(BaseModel):
-    """Shape of the phantom model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    image_size: int = Field(96, description="pixels a side of the model's square input")
-    patch_size: int = Field(
-        16, description="pixels a side of a patch; image tokens = (size/patch)²"
-    )
-    width: int = Field(128, description="hidden size of tower and text model")
-    heads: int = 4
-    vision_layers: int = 4
-    text_layers: int = 2
-    vocabulary: int = Field(1200, description="tokenizer size, learned from the corpus")
-
-
 class PhantomModel(ChatModel):
     """A tiny LLaVA spoken to in percent boxes (``[12, 34, 56, 78]``)."""
 
@@ -82,9 +67,11 @@ class PhantomModel(ChatModel):
         """The image is squashed to the model's square: relative numbers are of the whole image."""
         return WHOLE
 
-    def pixels(self, path: Path) -> dict[str, torch.Tensor]:
+    def pixels(
+        self, image: Readable, size: tuple[int, int] | None = None
+    ) -> dict[str, torch.Tensor]:
         """``pixel_values`` (1, 1, S, S) float32 of the contrast-stretched image."""
-        grey = Image.fromarray(radiograph.load(path, stretch=True))
+        grey = Image.fromarray(radiograph.load(image, stretch=True))
         side = self.processor.image_processor.size["height"]
         # Area averaging from far larger sizes; CLIP's bicubic alone would alias fine lines.
         small = np.asarray(grey.resize((side, side), Image.Resampling.BOX))[..., None]

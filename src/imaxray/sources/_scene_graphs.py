@@ -79,9 +79,10 @@ def _region(item: Any) -> Region:
 
 def _number(value: Any) -> float:
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return _NAN
+    return number if math.isfinite(number) else _NAN
 
 
 def _attributes(item: Any) -> Attributes:

@@ -204,9 +204,11 @@ def _anatomy(
         region = item.bbox_name
         box = (item.original_x1, item.original_y1, item.original_x2, item.original_y2)
         x1, y1, x2, y2 = box
-        if x1 < x2 and y1 < y2 and region not in boxes:
+        code = number.get(region)
+        if code is None and region.strip():
+            code = number[region] = len(number)
+        if x1 < x2 and y1 < y2 and region not in boxes and code is not None:
             boxes[region] = box
-            code = number.setdefault(region, len(number))
             part.names.append(code)
             part.texts.append(code)
             part.attribute.append(0)
@@ -215,6 +217,8 @@ def _anatomy(
         key = f"{graph.image_id}/{region}"
         if any(corner != corner for corner in box):
             part.bad.append((row, key, "bad-value", "a region has no original_* corners"))
+        elif code is None:
+            part.bad.append((row, key, "bad-value", "a region has no name"))
         elif region in boxes:
             part.bad.append((row, key, "duplicate-region", "the region stands twice"))
         else:
@@ -264,7 +268,7 @@ def _positive(lines: list[list[str]], known: dict[str, str | None]) -> dict[str,
             if text not in known:
                 parts = text.split("|")
                 positive = len(parts) == 3 and parts[0] in _KINDS and parts[1] == "yes"
-                known[text] = parts[2] if positive else None
+                known[text] = parts[2].strip() or None if positive else None
             name = known[text]
             if name is not None:
                 names[name] = None

@@ -20,6 +20,7 @@ from imaxray.sources._tables import (
     reject,
     relative,
     release_file,
+    shown,
 )
 
 _RATIOS: Final = {"CTR": "ctr", "CPAR": "cpar"}
@@ -48,7 +49,7 @@ class CxrCardiomegaly(Source):
             if not set(_IDS) & set(header):
                 raise ImaxrayError(
                     f"Expected the column {' or '.join(_IDS)} in {path}, but its header is "
-                    f"{','.join(header)}; check that it is the file of the stated release."
+                    f"{shown(','.join(header))}; check that it is the file of the stated release."
                 )
             found.append(relative(path, root))
         return found

@@ -272,8 +272,23 @@ def _settle(labels: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     lost = lost.join(standing, on=["file", "row"], how="anti").unique(
         ["file", "row"], keep="first", maintain_order=True
     )
-    rejects = lost.select(
-        "source", "file", "row", pl.col("study_id").alias("key"),
-        pl.lit("superseded").alias("code"), "message",
+    rejects = [_rejected(lost, "superseded")]
+    if chexpert.height + negbio.height < machine.height:  # a file has a study twice
+        settled = pl.concat([standing, lost.select("file", "row")])
+        again = machine.join(settled, on=["file", "row"], how="anti", maintain_order="left")
+        said = pl.lit("another row of the file states the study's labels").alias("message")
+        rejects.append(
+            _rejected(
+                again.unique(["file", "row"], maintain_order=True).with_columns(said),
+                "duplicate-annotation",
+            )
+        )
+    return kept, pl.concat(rejects)
+
+
+def _rejected(rows: pl.DataFrame, code: str) -> pl.DataFrame:
+    frame = rows.select(
+        "source", "file", "row", pl.col("study_id").alias("key"), pl.lit(code).alias("code"),
+        "message",
     )  # fmt: skip
-    return kept, conform(rejects, REJECTS)
+    return conform(frame, REJECTS)

@@ -7,12 +7,13 @@ from typing import Final
 
 import polars as pl
 
-from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, SPLITS, conform
 from imaxray.sources import _mimic
 from imaxray.sources._base import Source, SourceTables
 from imaxray.sources._tables import (
     check_columns,
     find_file,
+    has_area,
     numeric,
     read_csv,
     read_header,
@@ -62,8 +63,8 @@ class MsCxr(Source):
         )
         known = pl.col("image_id").is_not_null()
         number = pl.all_horizontal(pl.col("_x", "_y", "_w", "_h").is_not_null())
-        sized = ((pl.col("_w") > 0) & (pl.col("_h") > 0)).fill_null(False)
-        worded = pl.col("label_text").is_not_null()
+        sized = has_area("_x", "_y", "_w", "_h")
+        worded = pl.all_horizontal(pl.col("label_text", "category_name").is_not_null())
         where = {"source": self.name, "file": file, "key": "dicom_id"}
         rejects = [
             reject(full.filter(~known), **where, code="bad-id",
@@ -73,7 +74,7 @@ class MsCxr(Source):
             reject(full.filter(known & number & ~sized), **where, code="zero-area-box",
                    message="the box has no width or no height"),
             reject(full.filter(known & number & sized & ~worded), **where, code="empty-text",
-                   message="the box has no phrase"),
+                   message="the box has no phrase or no category"),
         ]  # fmt: skip
         good = full.filter(known & number & sized & worded)
         annotations = good.select(
@@ -89,10 +90,16 @@ class MsCxr(Source):
             "row",
         )
         # 1.0.0 has no split of its own
-        split = pl.col("split") if "split" in good.columns else pl.lit(None, dtype=pl.String)
+        stated = pl.col("split") if "split" in good.columns else pl.lit(None, dtype=pl.String)
+        split = stated.str.to_lowercase().replace({"valid": "val", "validate": "val"})
+        named = split.is_null() | split.is_in(list(SPLITS))
+        rejects.append(
+            reject(good.filter(~named), **where, code="bad-value",
+                   message="split must be train, val or test")
+        )  # fmt: skip
         hints = good.filter(pl.col("patient_id").is_not_null()).select(
             "patient_id",
-            split.str.to_lowercase().replace({"valid": "val", "validate": "val"}).alias("split"),
+            pl.when(named).then(split).alias("split"),
             pl.lit(self.name).alias("source"),
             pl.lit(file).alias("file"),
             "row",

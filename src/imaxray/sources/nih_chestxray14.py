@@ -15,6 +15,7 @@ from imaxray.sources._base import ReleaseFile, Source, SourceTables
 from imaxray.sources._tables import (
     check_columns,
     find_file,
+    has_area,
     numeric,
     read_csv,
     read_header,
@@ -86,7 +87,7 @@ class NihChestxray14(Source):
         )
         present, legal = pl.col("path").is_not_null(), pl.col("Patient ID").is_not_null()
         where = {"source": self.name, "file": file, "key": "Image Index"}
-        unreadable = pl.col("Image Index").is_in(broken)
+        unreadable = pl.col("Image Index").is_in(broken).fill_null(False)
         rejects = [
             reject(full.filter(~present & ~unreadable), **where, code="missing-image",
                    message="the image is not in this copy"),
@@ -196,7 +197,7 @@ class NihChestxray14(Source):
         label = pl.col("Finding Label").replace("Infiltrate", "Infiltration")
         present = pl.col("width").is_not_null()
         number = pl.all_horizontal(pl.col(*columns.values()).is_not_null())
-        sized = ((pl.col("_w") > 0) & (pl.col("_h") > 0)).fill_null(False)
+        sized = has_area("_x", "_y", "_w", "_h")
         named = label.is_in(list(_LABELS)).fill_null(False)
         where = {"source": self.name, "file": file, "key": "Image Index"}
         bad = pl.concat([
@@ -236,7 +237,11 @@ class NihChestxray14(Source):
             path = root / name
             if not path.is_file():
                 continue
-            names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+            names = [
+                line.strip()
+                for line in path.read_text("utf-8-sig", "replace").splitlines()
+                if line.strip()
+            ]
             listed = pl.DataFrame({"Image Index": names}, schema={"Image Index": pl.String})
             listed = listed.with_row_index("row", offset=1).with_columns(
                 pl.col("row").cast(pl.Int64)

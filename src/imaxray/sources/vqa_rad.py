@@ -12,7 +12,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._base import Source, SourceTables
 from imaxray.sources._json import read_items, text_of
-from imaxray.sources._tables import find_file, is_inside, relative, release_file
+from imaxray.sources._tables import exists, find_file, is_inside, relative, release_file
 
 _FILES: Final = {"train": "trainset.json", "test": "testset.json"}
 _KEYS: Final = ("image_name", "image_organ", "question", "answer", "answer_type")
@@ -126,7 +126,7 @@ def _image_problem(
             sizes[name] = None
     if sizes[name] is not None:
         return None
-    if path.is_file():
+    if exists(path):
         return "unreadable-image", "the image file is damaged"
     return "missing-image", "the image is not in this copy"
 

@@ -56,7 +56,7 @@ class WingspanCtr(Source):
         check_columns(path, read_header(path), ("id", "ctr"))
         folders = [_IMAGES, *(f"wingspan/mask/{organ}" for organ in _ORGANS)]
         for folder in folders:
-            if not any((root / folder).glob("*.png")):
+            if not _pngs(root / folder):
                 raise ImaxrayError(
                     f"Expected PNG files in {root / folder}, but found none; check that it is the "
                     f"folder of the {self.name} release."
@@ -68,12 +68,9 @@ class WingspanCtr(Source):
         self.check(root)
         rejects: list[tuple[Any, ...]] = []
         images, facts = [], []
-        pngs = sorted(path.name for path in (root / _IMAGES).glob("*.png"))
+        pngs = _pngs(root / _IMAGES)
         stated, bad_rows, table_file = self._stated(root, set(pngs))
-        members = {
-            organ: sorted(path.name for path in (root / "wingspan/mask" / organ).glob("*.png"))
-            for organ in _ORGANS
-        }
+        members = {organ: _pngs(root / "wingspan/mask" / organ) for organ in _ORGANS}
         known = set(stated["png"].to_list())
         for row, name in enumerate(pngs, start=1):
             try:
@@ -246,6 +243,10 @@ def ctr_agreement(root: Path) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").sort(
         pl.col("difference").abs(), descending=True
     )
+
+
+def _pngs(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.png") if path.is_file())
 
 
 def _images_frame(images: list[tuple[Any, ...]], source: str) -> pl.DataFrame:

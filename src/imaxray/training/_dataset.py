@@ -10,6 +10,7 @@ import torch
 import transformers
 from accelerate import PartialState
 
+from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
@@ -41,8 +42,9 @@ def train_dataset(
         dataset: dataset folder.
         out: run folder. The same call again returns a finished run, or resumes an interrupted one.
         recipe: model, layout and configuration.
-        image_loader: from image ids to model inputs; default: each image is decoded when it is
-            needed, and the latest are kept, up to ``image_cache_mb``.
+        image_loader: from image ids to model inputs; default: each image is taken from the image
+            cache of the data set, if there is one, or decoded when it is needed, and the latest
+            are kept, up to ``image_cache_mb``.
         progress: show the Trainer's bar.
 
     Raises:
@@ -123,6 +125,7 @@ def _train(
             "recipe": recipe.model_dump(mode="json"),
             "entries": examples.entries.height,
             "dropped": ready.counts(),
+            "image_cache": None if loader else ImageStore(data).describe(),
         },
         progress=progress,
     )
@@ -152,7 +155,8 @@ def _examples(
     chat: ChatModel, data: Dataset, ready: Encoded, recipe: Recipe, loader: ImageLoader | None
 ) -> Examples:
     ids = ready.entries["image_id"].unique().sort().to_list()
-    load = loader or (lambda image_id: chat.pixels(data.image_path(image_id)))
+    image_of = ImageStore(data)
+    load = loader or (lambda image_id: chat.pixels(image_of(image_id)))
     conversations = (
         Conversations(chat, ready.entries, data.tables.images)
         if recipe.layout == "conversation"

@@ -51,6 +51,7 @@ def open_run(
                 "\n".join(f"{s} {r} {e}" for s, r, e in table.iter_rows()).encode()
             ).hexdigest(),
             "dataset": (about or {}).get("dataset"),
+            "image_cache": (about or {}).get("image_cache"),
         }
         found[0] = _take_up(out, identity)
         if found[0] is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import torch
 
 from imaxray.models import ChatModel
 from imaxray.progress import track
+from imaxray.radiograph import Readable
 
 Pixels = Mapping[str, Mapping[str, torch.Tensor]]
 """Prepared model inputs of each image, by image id: a dict, or :class:`LazyImages`."""
@@ -57,10 +57,13 @@ class LazyImages(Mapping[str, Mapping[str, torch.Tensor]]):
 
 
 def prepare_images(
-    chat: ChatModel, image_ids: Sequence[str], path_of: Callable[[str], Path]
+    chat: ChatModel, image_ids: Sequence[str], image_of: Callable[[str], Readable]
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Decode and prepare every image once, held in memory: for data sets that fit there."""
-    return {i: chat.pixels(path_of(i)) for i in track(image_ids, "Preparing images")}
+    """Decode and prepare every image once, held in memory: for data sets that fit there.
+
+    ``image_of`` gives the file of an image, or its pixels: :class:`imaxray.cache.ImageStore`.
+    """
+    return {i: chat.pixels(image_of(i)) for i in track(image_ids, "Preparing images")}
 
 
 def _bytes(image: Mapping[str, torch.Tensor]) -> int:

@@ -1,0 +1,260 @@
+"""Open-I (Indiana University): reports with MeSH terms, and their radiographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.errors import ImaxrayError
+from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources import _open_i
+from imaxray.sources._archives import Archive, Member
+from imaxray.sources._base import ReleaseFile, Source, SourceTables
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    is_inside,
+    read_csv,
+    read_header,
+    relative,
+    release_file,
+    require_root,
+)
+from imaxray.sources._tarballs import is_tar, tar_members
+
+_TARS: Final = ("NLMCXR_reports.tgz", "NLMCXR_reports.tar.gz")
+_XML: Final = ("ecgen-radiology", "NLMCXR_reports/ecgen-radiology", "NLMCXR_reports")
+_REPORTS: Final = "indiana_reports.csv"
+_PROJECTIONS: Final = "indiana_projections.csv"
+_REPORT_COLUMNS: Final = ("uid", "MeSH", "findings", "impression")
+_PROJECTION_COLUMNS: Final = ("uid", "filename", "projection")
+_FOLDERS: Final = (
+    "NLMCXR_png", "images/images_normalized", "images_normalized", "images", "png", ".",
+)  # fmt: skip
+_VIEWS: Final = {"FRONTAL": "FRONTAL", "LATERAL": "LATERAL"}
+
+
+class OpenI(Source):
+    """Findings, impression and labels of 3,955 examinations with 7,470 images.
+
+    Either NLM's files (``NLMCXR_reports.tgz`` or its XML folder, and the unpacked PNGs) or the
+    Kaggle mirror (``indiana_reports.csv``, ``indiana_projections.csv``); an image has the same id
+    in both. The XML states no view: it is taken from ``indiana_projections.csv`` where that lies
+    beside it, or from a caption that names one view only; an examination with no frontal image
+    gives its report to none. Labels are the MeSH main headings of the indexers that clearly equal
+    a finding; what they do not name is unknown. There are no patient ids, so an examination counts
+    as a patient. ``XXXX`` marks stay for curation to clean.
+    """
+
+    name = "open-i"
+    title = "Open-I chest X-ray collection (Indiana University)"
+    version = "2014"
+    collection = _open_i.COLLECTION
+    tasks = ("findings", "report")
+    access = "open"
+    licence = "CC BY-NC-ND 4.0"
+    citation = "Demner-Fushman et al., JAMIA 23(2):304-310 (2016)"
+    url = "https://openi.nlm.nih.gov/faq#collection"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        require_root(root, self.name)
+        reports = _reports_path(root)
+        files = [relative(reports, root)]
+        if reports.suffix == ".csv":
+            check_columns(reports, read_header(reports), _REPORT_COLUMNS)
+            find_file(root, (_PROJECTIONS,), self.name)
+        elif reports.is_dir():
+            Archive(root, (), _XML, ".xml", self.name).check()
+        elif not is_tar(reports):
+            tar_members(reports, ".xml")  # says what is wrong
+        projections = root / _PROJECTIONS
+        if projections.is_file():
+            check_columns(projections, read_header(projections), _PROJECTION_COLUMNS)
+            files.append(_PROJECTIONS)
+        if not _open_i.has_images(root, _FOLDERS):
+            raise ImaxrayError(
+                f"Expected PNG files in {' or '.join(_FOLDERS[:-1])} of the {self.name} release at "
+                f"{root}, but found none; unpack NLMCXR_png.tgz there, as images are read one by "
+                "one."
+            )
+        return files
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        self.check(root)
+        reading = _Reading(self.name, root)
+        path = _reports_path(root)
+        if path.suffix == ".csv":
+            reading.table(path)
+        else:
+            reading.archive(path)
+        if (root / _PROJECTIONS).is_file():
+            reading.projections(root / _PROJECTIONS)
+        return reading.tables()
+
+
+def _reports_path(root: Path) -> Path:
+    """The tar, the XML folder or the table that holds the reports: NLM's own before the mirror."""
+    for name in _TARS:
+        if (root / name).is_file():
+            return root / name
+    for name in _XML:
+        if (root / name).is_dir():
+            return root / name
+    if (root / _REPORTS).is_file():
+        return root / _REPORTS
+    raise ImaxrayError(
+        f"Expected {' or '.join((*_TARS, *_XML, _REPORTS))} in the {OpenI.name} release at {root}, "
+        "but found none of them; download the file or correct the path."
+    )
+
+
+class _Reading:
+    """One release being read: what was found so far."""
+
+    def __init__(self, source: str, root: Path) -> None:
+        self._source, self._root = source, root
+        self._files = _open_i.image_files(root, _FOLDERS)
+        self._captions: dict[str, str] = {}  # by uid
+        self._views: dict[str, str] = {}  # by image key
+        self._images: dict[str, tuple[Any, ...]] = {}  # by image key
+        self._hints: list[tuple[Any, ...]] = []
+        self._facts: list[tuple[Any, ...]] = []
+        self._rejects: list[tuple[Any, ...]] = []
+        self._read: list[ReleaseFile] = []
+
+    def archive(self, path: Path) -> None:
+        """Reports as XML: text, terms, and which images belong to them."""
+        file = relative(path, self._root)
+        if path.is_dir():
+            folder = Archive(self._root, (), (file,), ".xml", self._source)
+            count, parts = folder.map(_parsed, None)
+            reports = [item for part in parts for item in part]
+            self._read.append(folder.release_file(count))
+        else:
+            reports = _parsed(iter(tar_members(path, ".xml")))
+            self._read.append(release_file(path, self._root, self._source, len(reports)))
+        for row, name, report in reports:
+            if report is None:
+                self._reject(
+                    file, row, name, "bad-xml", "the member is no report XML, or too large"
+                )
+            elif not report.uid:
+                self._reject(file, row, name, "bad-id", "uId is none of Open-I's")
+            else:
+                self._report(report, file, row)
+                if not report.images:
+                    self._reject(file, row, name, "no-image", "the report names no image")
+                for image in report.images:
+                    self._image(image, report.uid, file, row)
+
+    def table(self, path: Path) -> None:
+        """Reports of the Kaggle mirror."""
+        table = read_csv(path, _REPORT_COLUMNS)
+        caption = pl.col("image") if "image" in table.columns else pl.lit(None)
+        for row, uid, mesh, findings, impression, image in table.select(
+            "row", *_REPORT_COLUMNS, caption.cast(pl.String).alias("_caption")
+        ).iter_rows():
+            known = _open_i.uid_of(uid or "")
+            if known is None:
+                self._reject(_REPORTS, row, uid, "bad-id", "uid is no number")
+                continue
+            terms = tuple((mesh or "").split(";"))
+            report = _open_i.Report(known, findings or "", impression or "", image or "", terms)
+            self._report(report, _REPORTS, row)
+        self._read.append(release_file(path, self._root, self._source, table.height))
+
+    def projections(self, path: Path) -> None:
+        """Views; in the Kaggle mirror also which images there are."""
+        table = read_csv(path, _PROJECTION_COLUMNS)
+        for row, uid, name, projection in table.select("row", *_PROJECTION_COLUMNS).iter_rows():
+            known, view = _open_i.uid_of(uid or ""), _VIEWS.get((projection or "").upper())
+            if known is None:
+                self._reject(_PROJECTIONS, row, uid, "bad-id", "uid is no number")
+                continue
+            if view is None:
+                what = "projection must be Frontal or Lateral"
+                self._reject(_PROJECTIONS, row, name, "bad-value", what)
+            key = self._image(name or "", known, _PROJECTIONS, row)
+            if key is not None and view is not None:
+                self._views[key] = view
+        self._read.append(release_file(path, self._root, self._source, table.height))
+
+    def tables(self) -> SourceTables:
+        """Everything found."""
+        rows = [(*image, self._view(key, image[1])) for key, image in self._images.items()]
+        where = ("file", "row", "source")
+        return SourceTables(
+            images=_frame(
+                rows, ("image_id", "study_id", "path", "width", "height", *where, "view"), IMAGES
+            ).with_columns(pl.col("study_id").alias("patient_id")),
+            annotations=_frame(
+                self._facts, ("study_id", "kind", "name", "value", "text", "quality", *where),
+                SOURCE_ANNOTATIONS,
+            ).with_columns(pl.lit("human").cast(SOURCE_ANNOTATIONS["origin"]).alias("origin")),
+            hints=_frame(self._hints, ("image_id", *where), SPLIT_HINTS),
+            rejects=pl.DataFrame(self._rejects, schema=REJECTS, orient="row"),
+            files=tuple(self._read),
+        )  # fmt: skip
+
+    def _report(self, report: _open_i.Report, file: str, row: int) -> None:
+        study, where = f"{_open_i.COLLECTION}/CXR{report.uid}", (file, row, self._source)
+        self._captions.setdefault(report.uid, report.caption)
+        texts = {"findings": report.findings, "impression": report.impression}
+        for name, text in texts.items():
+            if text:
+                self._facts.append((study, "report", name, None, text, "report", *where))
+        if not any(texts.values()):
+            what = "neither findings nor impression has text"
+            self._reject(file, row, study, "empty-text", what)
+        for name, value in sorted(_open_i.labels_of(report.terms).items()):
+            self._facts.append((study, "label", name, value, None, "mesh", *where))
+
+    def _image(self, name: str, uid: str, file: str, row: int) -> str | None:
+        """Take the image of that name, if there is one; its key."""
+        key = _open_i.image_key(name)
+        if not is_inside(name):
+            self._reject(file, row, name, "path-outside-release", "the name leaves the folder")
+        elif key is None or key.partition("_")[0] != f"CXR{uid}":
+            self._reject(file, row, name, "bad-id", "the image is none of this report's")
+        elif key not in self._files:
+            self._reject(file, row, name, "missing-image", "the image is not in this copy")
+        elif self._files[key][1] is None:
+            self._reject(file, row, name, "unreadable-image", "the image file is damaged")
+        else:
+            path, size = self._files[key]
+            assert size is not None  # looked at above
+            ids = (f"{_open_i.COLLECTION}/{key}", f"{_open_i.COLLECTION}/CXR{uid}")
+            where = (file, row, self._source)
+            self._images.setdefault(key, (*ids, path, *size, *where))
+            self._hints.append((ids[0], *where))  # names no split, but shows that the row was used
+            return key
+        return None
+
+    def _view(self, key: str, study: str) -> str | None:
+        """PA, AP, FRONTAL, LATERAL, or None where nothing says."""
+        caption = self._captions.get(study.rpartition("/CXR")[2], "")
+        stated = self._views.get(key)
+        if stated == "FRONTAL":
+            return _open_i.projection_of(caption) or stated
+        return stated or _open_i.one_view(caption)
+
+    def _reject(self, file: str, row: int, key: str | None, code: str, message: str) -> None:
+        self._rejects.append((self._source, file, row, key, code, message))
+
+
+def _parsed(members: Iterator[Member]) -> list[tuple[int, str, _open_i.Report | None]]:
+    return [
+        (row, name, None if content is None else _open_i.parse_report(content))
+        for row, name, content in members
+    ]
+
+
+def _frame(
+    rows: list[tuple[Any, ...]], columns: tuple[str, ...], schema: pl.Schema
+) -> pl.DataFrame:
+    return conform(pl.DataFrame(rows, schema={c: schema[c] for c in columns}, orient="row"), schema)
