@@ -1,6 +1,6 @@
 """Small valid releases, one module a source in ``releases/``; what every reader must hold to."""
 
-import importlib.util
+import importlib
 import math
 import re
 import shutil
@@ -28,12 +28,10 @@ UNPACKED = {
 
 def writers(name):
     """Functions of ``releases/<name>.py`` that write a variant of the release, by variant."""
-    path = RELEASES / f"{name.replace('-', '_')}.py"
-    if not path.is_file():
+    stem = name.replace("-", "_")
+    if not (RELEASES / f"{stem}.py").is_file():
         return {}
-    spec = importlib.util.spec_from_file_location(f"releases_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module(f"sources.releases.{stem}")
     return {key: value for key, value in vars(module).items() if key.startswith("write")}
 
 
@@ -83,6 +81,18 @@ def account_closes():
         for file in tables.files:
             rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
             assert sorted(rows) == list(range(1, file.rows + 1)), file.file
+
+    return check
+
+
+@pytest.fixture
+def read(request, account_closes):
+    """A function: what the ``SOURCE`` of the test's module reads; its account closes."""
+
+    def check(root, pool=None):
+        tables = request.module.SOURCE.read_with(root, pool)
+        account_closes(tables)
+        return tables
 
     return check
 

@@ -11,15 +11,9 @@ from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
 
+SOURCE = get_source("dicom-folder")
+
 GREY = np.arange(48, dtype=np.uint16).reshape(6, 8)
-
-
-def read(root):
-    tables = get_source("dicom-folder").read(root)
-    (file,) = tables.files
-    rows = pl.concat([tables.images.select("row"), tables.rejects.select("row")])["row"]
-    assert sorted(rows) == list(range(1, file.rows + 1))
-    return tables
 
 
 @pytest.fixture
@@ -37,7 +31,7 @@ def folder(tmp_path, write_dicom):
     return root
 
 
-def test_ids_and_facts_come_from_the_tags(folder):
+def test_ids_and_facts_come_from_the_tags(folder, read):
     tables = read(folder)
     rows = tables.images.drop("split", "source", "file").rows()
     assert rows == [
@@ -49,7 +43,7 @@ def test_ids_and_facts_come_from_the_tags(folder):
     assert tables.annotations.is_empty() and tables.rejects.is_empty()
 
 
-def test_everything_else_is_a_reject_with_a_code(folder, write_dicom):
+def test_everything_else_is_a_reject_with_a_code(folder, write_dicom, read):
     write_dicom(folder / "c/frames.dcm", GREY, NumberOfFrames=2)
     write_dicom(folder / "c/report.dcm", Modality="SR")
     write_dicom(folder / "c/ct.dcm", GREY, Modality="CT")
@@ -84,7 +78,7 @@ def test_the_catalog(folder, write_dicom):
     assert catalog.account.select("rows_in", "kept", "rejected").rows() == [(5, 3, 2)]
 
 
-def test_the_fingerprint_is_of_names_and_contents(folder, write_dicom):
+def test_the_fingerprint_is_of_names_and_contents(folder, write_dicom, read):
     (first,) = read(folder).files
     (again,) = read(folder).files
     assert first == again
@@ -99,14 +93,13 @@ def test_processes_change_nothing(tmp_path, write_dicom):
     one = write_dicom(tmp_path / "in/0.dcm", GREY).read_bytes()
     for k in range(1, 502):
         (tmp_path / f"in/{k}.dcm").write_bytes(one)
-    source = get_source("dicom-folder")
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        shared = source.read_with(tmp_path / "in", pool)
-    alone = source.read(tmp_path / "in")
+        shared = SOURCE.read_with(tmp_path / "in", pool)
+    alone = SOURCE.read(tmp_path / "in")
     assert shared.images.equals(alone.images) and shared.files == alone.files
 
 
 def test_a_folder_without_dicom(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no DICOM")
     with pytest.raises(ImaxrayError, match="Expected DICOM files"):
-        get_source("dicom-folder").check(tmp_path)
+        SOURCE.check(tmp_path)

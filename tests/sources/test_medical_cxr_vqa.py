@@ -11,6 +11,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT
 from imaxray.sources import get_source
 
+SOURCE = get_source("medical-cxr-vqa")
+
 NAMES = [
     f"{name}.csv{ending}"
     for name in ("medical-cxr-vqa-questions", "medical_cxr_vqa_questions")
@@ -22,15 +24,6 @@ WITH_IMAGES = (
 WITHOUT = ("study_id", "subject_id", "question_type", "question", "answer")
 DICOM, OTHER = ("-".join([f"{k:08x}"] * 5) for k in (1, 2))
 WHERE = "where is the atelectasis?"
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
 
 
 def write(path, header, rows):
@@ -45,19 +38,13 @@ def write_images(root, view="antero-posterior", dicom=DICOM):
     write(root / "mimic_all.csv", header, [row])
 
 
-def read(root):
-    tables = get_source("medical-cxr-vqa").read(root)
-    account_closes(tables)
-    return tables
-
-
 def facts(tables):
     columns = ("image_id", "name", "value", "text", "answers", "quality", "row")
     return tables.annotations.select(columns).rows()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_that_name_their_image(name, tmp_path):
+def test_rows_that_name_their_image(name, tmp_path, read):
     rows = [
         (DICOM, 19999901, 59999901, WHERE, "location", "left lower lobe", "train"),
         (DICOM, 19999901, 59999901, "is there edema?", "presence", "yes", "test"),
@@ -66,7 +53,7 @@ def test_rows_that_name_their_image(name, tmp_path):
         (DICOM, 19999901, 59999901, "is there edema?", "presence", "", "test"),
     ]
     write(tmp_path / name, WITH_IMAGES, rows)
-    assert get_source("medical-cxr-vqa").check(tmp_path) == [name]
+    assert SOURCE.check(tmp_path) == [name]
     tables = read(tmp_path)
     image = f"mimic-cxr/{DICOM}"
     assert facts(tables) == [
@@ -79,10 +66,10 @@ def test_rows_that_name_their_image(name, tmp_path):
     ]  # fmt: skip
 
 
-def test_rows_that_name_their_study(tmp_path):
+def test_rows_that_name_their_study(tmp_path, read):
     write(tmp_path / NAMES[0], WITHOUT, [("59999901", "19999901", "location", WHERE, "left")])
     write_images(tmp_path)
-    assert get_source("medical-cxr-vqa").check(tmp_path) == [NAMES[0], "mimic_all.csv"]
+    assert SOURCE.check(tmp_path) == [NAMES[0], "mimic_all.csv"]
     tables = read(tmp_path)
     image = f"mimic-cxr/{DICOM}"
     assert facts(tables) == [(image, "location", 0.0, WHERE, ["left"], "language-model", 1)]
@@ -91,7 +78,7 @@ def test_rows_that_name_their_study(tmp_path):
     assert read(tmp_path).rejects["code"].to_list() == ["no-frontal-image"]
 
 
-def test_the_least_header(tmp_path):
+def test_the_least_header(tmp_path, read):
     write(tmp_path / NAMES[0], ("", "study_id", "question", "answer"),
           [(0, "59999901", WHERE, "left, right"), (1, "59999902", WHERE, "left")])  # fmt: skip
     write_images(tmp_path)
@@ -101,21 +88,20 @@ def test_the_least_header(tmp_path):
 
 
 def test_what_is_missing_or_damaged_is_one_sentence(tmp_path):
-    source = get_source("medical-cxr-vqa")
     path = tmp_path / NAMES[1]
     write(path, WITHOUT, [("59999901", "19999901", "location", WHERE, "left")] * 50)
     with pytest.raises(ImaxrayError, match=r"Expected mimic_all\.csv"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     write_images(tmp_path)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ImaxrayError, match="damaged"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
     write(path, [name for name in WITHOUT if name != "answer"], [])
     with pytest.raises(ImaxrayError, match="Expected the column answer"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     write(path, WITHOUT, [])
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
 
 
 def test_the_account_closes_in_a_catalog(phantom_releases, tmp_path):

@@ -13,6 +13,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT
 from imaxray.sources import get_source
 
+SOURCE = get_source("medical-diff-vqa")
+
 TABLE, ALL = "mimic_pair_questions.csv", "mimic_all.csv"
 HEADER = ("study_id", "subject_id", "ref_id", "question_type", "question", "answer", "split")
 ALL_HEADER = (
@@ -35,15 +37,6 @@ ROWS = [
 ]  # fmt: skip
 
 
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
-
-
 def write(path, header, rows):
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "wt", newline="") as stream:
@@ -58,15 +51,9 @@ def write_release(root, rows=ROWS, studies=STUDIES, ending=""):
     return root
 
 
-def read(root):
-    tables = get_source("medical-diff-vqa").read(root)
-    account_closes(tables)
-    return tables
-
-
-def test_questions_and_hints(tmp_path):
+def test_questions_and_hints(tmp_path, read):
     write_release(tmp_path)
-    assert get_source("medical-diff-vqa").check(tmp_path) == [TABLE, ALL]
+    assert SOURCE.check(tmp_path) == [TABLE, ALL]
     tables = read(tmp_path)
     first, second = f"mimic-cxr/{FRONTAL}", f"mimic-cxr/{SECOND}"
     shown = tables.annotations.select("image_id", "name", "value", "text", "answers", "row")
@@ -90,7 +77,7 @@ def test_questions_and_hints(tmp_path):
     assert [(f.file, f.rows) for f in tables.files] == [(TABLE, 5), (ALL, 3)]
 
 
-def test_gzipped_and_other_forms_of_ids_do_as_well(tmp_path):
+def test_gzipped_and_other_forms_of_ids_do_as_well(tmp_path, read):
     plain, other = tmp_path / "plain", tmp_path / "other"
     plain.mkdir()
     other.mkdir()
@@ -103,7 +90,7 @@ def test_gzipped_and_other_forms_of_ids_do_as_well(tmp_path):
     assert one.hints.drop("file").equals(two.hints.drop("file"))
 
 
-def test_bad_rows_are_rejects(tmp_path):
+def test_bad_rows_are_rejects(tmp_path, read):
     rows = [
         ("5", "19999901", "", "level", "q?", "a"),
         ("59999901", "x", "", "level", "q?", "a"),
@@ -136,30 +123,29 @@ def test_a_missing_column(column, tmp_path):
     header = [name if name != column else "other" for name in HEADER]
     write(tmp_path / TABLE, header, [(*row, "train") for row in ROWS])
     with pytest.raises(ImaxrayError, match=f"Expected the column {column}"):
-        get_source("medical-diff-vqa").check(tmp_path)
+        SOURCE.check(tmp_path)
 
 
 def test_missing_and_damaged_files(tmp_path):
-    source = get_source("medical-diff-vqa")
     write_release(tmp_path, ending=".gz")
     path = tmp_path / f"{TABLE}.gz"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImaxrayError, match="damaged"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
     path.write_bytes(whole)
     write(tmp_path / f"{ALL}.gz", ALL_HEADER, [])
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
     write(tmp_path / f"{ALL}.gz", ("study_id", "dicom_id"), [(1, 2)])
     with pytest.raises(ImaxrayError, match="Expected the column subject_id"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     (tmp_path / f"{ALL}.gz").unlink()
     with pytest.raises(ImaxrayError, match=r"Expected mimic_all\.csv or mimic_all\.csv\.gz"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
 
 
-def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path):
+def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path, read):
     write_release(tmp_path)
     paths = (tmp_path / TABLE, tmp_path / ALL)
     whole = {path: path.read_bytes() for path in paths}

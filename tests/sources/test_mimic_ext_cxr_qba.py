@@ -14,6 +14,8 @@ from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import _archives, get_source
 
+SOURCE = get_source("mimic-ext-cxr-qba")
+
 DICOM, SECOND = ("-".join([f"{k:08x}"] * 5) for k in (1, 2))
 STUDY = "59999901"
 QA = f"p19/p19999901/s{STUDY}.qa.json"
@@ -107,22 +109,7 @@ def write(root, files, qa="qa.zip", graph="scene_data.zip"):
     return root
 
 
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
-
-
-def read(root, pool=None):
-    tables = get_source("mimic-ext-cxr-qba").read_with(root, pool)
-    account_closes(tables)
-    return tables
-
-
-def test_questions(tmp_path):
+def test_questions(tmp_path, read):
     tables = read(write(tmp_path, members()))
     facts = tables.annotations.filter(pl.col("kind") == "qa")
     assert facts.select("name", "value", "text", "answers", "quality").rows() == [
@@ -138,7 +125,7 @@ def test_questions(tmp_path):
     ]  # fmt: skip
 
 
-def test_positive_observations_are_regions(tmp_path):
+def test_positive_observations_are_regions(tmp_path, read):
     tables = read(write(tmp_path, members()))
     facts = tables.annotations.filter(pl.col("kind") == "region")
     assert facts.select("image_id", "name", "text", "boxes", "quality").rows() == [
@@ -167,23 +154,23 @@ def test_positive_observations_are_regions(tmp_path):
         ("exports/B_frontal/qa.zip", "exports/B_frontal/scene_graph"),
     ],
 )
-def test_every_layout_does_as_well(qa, graph, tmp_path):
+def test_every_layout_does_as_well(qa, graph, tmp_path, read):
     plain, other = write(tmp_path / "plain", members()), tmp_path / "other"
     write(other, members(study=STUDY), qa, graph)  # bare id
-    assert len(get_source("mimic-ext-cxr-qba").check(other)) == 2
+    assert len(SOURCE.check(other)) == 2
     one, two = read(plain), read(other)
     assert one.annotations.drop("file").equals(two.annotations.drop("file"))
     assert one.rejects.drop("file").equals(two.rejects.drop("file"))
 
 
-def test_the_frontal_export_comes_before_the_whole_release(tmp_path):
+def test_the_frontal_export_comes_before_the_whole_release(tmp_path, read):
     write(tmp_path, members([], {}))
     write(tmp_path, members(), "exports/A_frontal/qa.zip", "exports/A_frontal/scene_graph.zip")
     assert read(tmp_path).annotations.height == 8
     assert {f.file.rpartition("/")[0] for f in read(tmp_path).files} == {"exports/A_frontal"}
 
 
-def test_rating_codes_are_looked_up(tmp_path):
+def test_rating_codes_are_looked_up(tmp_path, read):
     write(tmp_path, members([question("Q?", answer("A."), quality=4)], {}))
     legend = tmp_path / "quality_mappings.csv"
     legend.write_text(
@@ -192,10 +179,10 @@ def test_rating_codes_are_looked_up(tmp_path):
     tables = read(tmp_path)
     assert tables.annotations["quality"].to_list() == ["A+"]
     assert tables.files[0].file == legend.name
-    assert get_source("mimic-ext-cxr-qba").check(tmp_path)[-1] == legend.name
+    assert SOURCE.check(tmp_path)[-1] == legend.name
 
 
-def test_parts_and_pool_change_nothing(tmp_path, monkeypatch):
+def test_parts_and_pool_change_nothing(tmp_path, monkeypatch, read):
     qa, graph = members()
     for k in range(2, 6):
         new = (STUDY, f"5999990{k}")
@@ -214,7 +201,7 @@ def test_parts_and_pool_change_nothing(tmp_path, monkeypatch):
         assert tables.rejects.equals(whole.rejects) and tables.files == whole.files
 
 
-def test_odd_items_are_rejects(tmp_path):
+def test_odd_items_are_rejects(tmp_path, read):
     questions = [
         question("Good?", answer("Fine.")),
         question(" ", answer("Fine.")),
@@ -248,7 +235,7 @@ def test_odd_items_are_rejects(tmp_path):
 
 
 @pytest.mark.parametrize("layout", [("qa.zip", "scene_data.zip"), ("qa", "scene_data")])
-def test_damaged_members_are_rejects(layout, tmp_path):
+def test_damaged_members_are_rejects(layout, tmp_path, read):
     broken = {
         "bad-json": ["", "{no json", "[]", '{"study_id": "s59999901"}', b"\xff\xfe{", "[" * 5000,
                      '{"study_id": "\ud800"}'.encode("utf-8", "surrogatepass")],
@@ -268,23 +255,22 @@ def test_damaged_members_are_rejects(layout, tmp_path):
 
 
 def test_missing_or_damaged_archives_are_one_sentence(tmp_path):
-    source = get_source("mimic-ext-cxr-qba")
     with pytest.raises(ImaxrayError, match=r"Expected qa\.zip or qa in"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     write(tmp_path, members())
     (tmp_path / "scene_data.zip").rename(tmp_path / "else.zip")
     with pytest.raises(ImaxrayError, match=r"Expected scene_graph\.zip or scene_data\.zip"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     whole = (tmp_path / "else.zip").read_bytes()
     (tmp_path / "scene_data.zip").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImaxrayError, match="zip"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     write(tmp_path, ({"p19/s1.json": "{}"}, members()[1]))
     with pytest.raises(ImaxrayError, match=r"members that end in \.qa\.json"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
 
 
-def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path):
+def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path, read):
     write(tmp_path, members(), "qa", "scene_data")
     folder = write(tmp_path / "zipped", members())
     paths = [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and "metadata" not in p.name]

@@ -13,19 +13,12 @@ from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
 
+SOURCE = get_source("padchest-gr")
+
 REPORTS = "grounded_reports_20240819.json"
 TABLE = "master_table.csv"
 ONE, TWO = "21684011_00-141-160.png", "21684012_01-002-003.png"
 HEADER = "StudyID,ImageID,PatientID,PatientAge,PatientSex_DICOM,label,label_group,split"
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
 
 
 def finding(english, boxes=(), *, extra=(), labels=(), abnormal=True, spanish="frase"):
@@ -69,13 +62,7 @@ def release(tmp_path):
     return root
 
 
-def read(root):
-    tables = get_source("padchest-gr").read(root)
-    account_closes(tables)
-    return tables
-
-
-def test_images_and_hints(release):
+def test_images_and_hints(release, read):
     tables = read(release)
     folder = "Padchest_GR_files/PadChest_GR"
     rows = tables.images.drop("split", "source", "file", "view").rows()
@@ -89,7 +76,7 @@ def test_images_and_hints(release):
     assert tables.rejects.is_empty()
 
 
-def test_boxes_become_pixels_and_keep_their_readers(release):
+def test_boxes_become_pixels_and_keep_their_readers(release, read):
     regions = read(release).annotations.filter(pl.col("kind") == "region")
     found = regions.select("name", "text", "raw", "reader", "boxes").rows()
     assert [row[:4] for row in found] == [
@@ -106,7 +93,7 @@ def test_boxes_become_pixels_and_keep_their_readers(release):
     assert set(regions.select("origin", "quality").rows()) == {("human", "radiologist")}
 
 
-def test_reports_and_labels(release):
+def test_reports_and_labels(release, read):
     facts = read(release).annotations
     reports = facts.filter(pl.col("kind") == "report")
     assert reports.select("image_id", "name", "text", "origin").rows() == [
@@ -134,7 +121,7 @@ def test_the_catalog(release):
 
 
 @pytest.mark.parametrize("form", ["gz", "csv.zip", "zip", "folder"])
-def test_the_master_table_may_be_packed(release, form):
+def test_the_master_table_may_be_packed(release, form, read):
     plain, text = read(release), (release / TABLE).read_bytes()
     (release / TABLE).unlink()
     if form == "gz":
@@ -151,7 +138,7 @@ def test_the_master_table_may_be_packed(release, form):
     assert packed.images.drop("file").equals(plain.images.drop("file"))
 
 
-def test_ids_may_be_numbers_and_lack_the_ending(release):
+def test_ids_may_be_numbers_and_lack_the_ending(release, read):
     plain = read(release)
     items = json.loads((release / REPORTS).read_text())
     for item in items:
@@ -163,7 +150,7 @@ def test_ids_may_be_numbers_and_lack_the_ending(release):
     assert read(release).annotations.equals(plain.annotations)
 
 
-def test_garbage_is_rejected(release):
+def test_garbage_is_rejected(release, read):
     ill = finding("Odd.", [[0.1, 0.1, 1.5, 0.2], [10, 20, 30, 40], [0.5, 0.1, 0.4, 0.2], [0.1],
                            "box", [0.1, 0.1, float("nan"), 0.3], [True, 0.1, 0.2, 0.3],
                            [0.0, 0.0, 0.5, 1.001]], labels=[None, "odd"])  # fmt: skip
@@ -204,22 +191,21 @@ def test_garbage_is_rejected(release):
 
 
 def test_missing_files_columns_and_images(release):
-    source = get_source("padchest-gr")
-    assert source.check(release) == [REPORTS, TABLE]
+    assert SOURCE.check(release) == [REPORTS, TABLE]
     text = (release / TABLE).read_text()
     (release / TABLE).write_text(text.replace("PatientID", "Patient"))
     with pytest.raises(ImaxrayError, match="Expected the column PatientID"):
-        source.check(release)
+        SOURCE.check(release)
     (release / TABLE).write_text(text)
     (release / REPORTS).write_text("[]")
     with pytest.raises(ImaxrayError, match="non-empty list of grounded reports"):
-        source.check(release)
+        SOURCE.check(release)
     (release / REPORTS).write_text("[{}]")
     with pytest.raises(ImaxrayError, match="Expected the key StudyID"):
-        source.read(release)
+        SOURCE.read(release)
     (release / REPORTS).unlink()
     with pytest.raises(ImaxrayError, match="Expected grounded_reports"):
-        source.check(release)
+        SOURCE.check(release)
 
 
 def test_images_still_in_parts_of_a_zip(release):
@@ -228,4 +214,4 @@ def test_images_still_in_parts_of_a_zip(release):
     for k in (1, 2):
         (release / "Padchest_GR_files" / f"PadChest_GR.zip.{k:03}").write_bytes(b"PK")
     with pytest.raises(ImaxrayError, match="only 2 parts of a zip; join the parts"):
-        get_source("padchest-gr").check(release)
+        SOURCE.check(release)

@@ -12,19 +12,12 @@ from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
 
+SOURCE = get_source("rsna-pneumonia")
+
 LABELS = "stage_2_train_labels.csv"
 CLASSES = "stage_2_detailed_class_info.csv"
 ONE, TWO, THREE = (f"0004cfab-14fd-4e49-80ba-63a80b6bddd{k}" for k in (6, 7, 8))
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
 
 
 def write(root, labels, classes):
@@ -54,13 +47,7 @@ def release(tmp_path, write_dicom):
     return root
 
 
-def read(root):
-    tables = get_source("rsna-pneumonia").read(root)
-    account_closes(tables)
-    return tables
-
-
-def test_images(release):
+def test_images(release, read):
     images = read(release).images
     ids = [f"rsna-pneumonia/{name}" for name in (ONE, TWO, THREE)]
     assert images["image_id"].to_list() == images["patient_id"].to_list() == ids
@@ -71,7 +58,7 @@ def test_images(release):
     ]
 
 
-def test_boxes_and_labels(release):
+def test_boxes_and_labels(release, read):
     facts = read(release).annotations
     regions = facts.filter(pl.col("kind") == "region")
     assert regions.select("row", "name", "text", "boxes").rows() == [
@@ -88,14 +75,14 @@ def test_boxes_and_labels(release):
     assert facts["reader"].null_count() == facts.height
 
 
-def test_boxes_are_scaled_to_the_copy(release):
+def test_boxes_are_scaled_to_the_copy(release, read):
     (release / "stage_2_train_images" / f"{ONE}.dcm").unlink()
     Image.new("L", (512, 256)).save(release / "stage_2_train_images" / f"{ONE}.png")
     regions = read(release).annotations.filter(pl.col("kind") == "region")
     assert regions["boxes"].to_list()[0] == [[132.0, 38.0, 238.5, 132.75]]
 
 
-def test_zipped_and_gzipped_tables_do_as_well(release):
+def test_zipped_and_gzipped_tables_do_as_well(release, read):
     plain = read(release)
     with zipfile.ZipFile(release / f"{LABELS}.zip", "w") as archive:
         archive.write(release / LABELS, LABELS)
@@ -120,7 +107,7 @@ def test_the_catalog(release):
     assert targets == {"6": "Lung Opacity, Pneumonia", "8": "No Finding"}
 
 
-def test_garbage_rows_are_rejects(release):
+def test_garbage_rows_are_rejects(release, read):
     write(
         release,
         [f"{ONE},1,2,3,4,1", f"{ONE},1,2,0,4,1", f"{ONE},nan,2,3,4,1", f"{ONE},1,2,3,4,0",
@@ -143,17 +130,16 @@ def test_garbage_rows_are_rejects(release):
 
 
 def test_missing_columns_rows_and_images(release):
-    source = get_source("rsna-pneumonia")
-    assert source.check(release) == [LABELS, CLASSES, "stage_2_train_images"]
-    assert source.remarks(release) == []
+    assert SOURCE.check(release) == [LABELS, CLASSES, "stage_2_train_images"]
+    assert SOURCE.remarks(release) == []
     text = (release / LABELS).read_text()
     (release / LABELS).write_text(text.replace("Target", "target"))
     with pytest.raises(ImaxrayError, match="Expected the column Target"):
-        source.check(release)
+        SOURCE.check(release)
     (release / LABELS).write_text(text.splitlines()[0] + "\n")
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(release)
+        SOURCE.read(release)
     (release / LABELS).write_text(text)
     (release / "stage_2_train_images").rename(release / "elsewhere")
     with pytest.raises(ImaxrayError, match="Expected images that end in"):
-        source.check(release)
+        SOURCE.check(release)

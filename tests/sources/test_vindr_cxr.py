@@ -12,6 +12,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import FINDINGS
 from imaxray.sources import get_source
 
+SOURCE = get_source("vindr-cxr")
+
 # the release's own order
 LABELS = ["Aortic enlargement", "Atelectasis", "Calcification", "Cardiomegaly", "Clavicle fracture",
           "Consolidation", "Edema", "Emphysema", "Enlarged PA", "ILD", "Infiltration",
@@ -24,15 +26,6 @@ BOXES = "annotations/annotations_train.csv"
 CELLS = "annotations/image_labels_train.csv"
 TEST_BOXES = "annotations/annotations_test.csv"
 TEST_CELLS = "annotations/image_labels_test.csv"
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
 
 
 def cells(image, reader=None, *, positive=(), fill="0", **others):
@@ -78,18 +71,12 @@ def release(tmp_path, write_dicom):
     return root
 
 
-def read(root):
-    tables = get_source("vindr-cxr").read(root)
-    account_closes(tables)
-    return tables
-
-
 def of(tables, kind, *columns):
     facts = tables.annotations.filter(pl.col("kind") == kind)
     return facts.select(pl.col("image_id").str.tail(1), *columns).rows()
 
 
-def test_images_and_hints(release):
+def test_images_and_hints(release, read):
     tables = read(release)
     rows = tables.images.select("image_id", "path", "width", "height", "view", "sex", "age").rows()
     assert rows == [
@@ -103,7 +90,7 @@ def test_images_and_hints(release):
     ]  # fmt: skip
 
 
-def test_boxes_keep_their_readers(release):
+def test_boxes_keep_their_readers(release, read):
     assert of(read(release), "region", "reader", "name", "text", "boxes", "quality") == [
         ("a", "R1", "Cardiomegaly", "cardiomegaly", [[10, 20, 50, 60]], "radiologist"),
         ("a", "R2", "Cardiomegaly", "cardiomegaly", [[12, 22, 52, 62]], "radiologist"),
@@ -114,7 +101,7 @@ def test_boxes_keep_their_readers(release):
     ]
 
 
-def test_labels_of_each_reader(release):
+def test_labels_of_each_reader(release, read):
     tables = read(release)
     labels = tables.annotations.filter(pl.col("kind") == "label")
     table = labels.filter(pl.col("file").is_in([CELLS, TEST_CELLS]))
@@ -160,7 +147,7 @@ def test_the_catalog_settles_readers(release):
     }  # fmt: skip
 
 
-def test_spellings_and_places(release):
+def test_spellings_and_places(release, read):
     plain = read(release)
     for name in (BOXES, CELLS, TEST_BOXES, TEST_CELLS):
         text = (release / name).read_text()
@@ -186,7 +173,7 @@ def kaggle(release):
     return release
 
 
-def test_kaggle(kaggle):
+def test_kaggle(kaggle, read):
     tables = read(kaggle)
     assert tables.hints.is_empty()
     assert tables.images.select("file", "row").rows() == [("train.csv", 1), ("train.csv", 2)]
@@ -205,20 +192,20 @@ def test_kaggle(kaggle):
     assert "Edema" not in labels["name"].to_list()  # no class of the challenge: unknown
     assert tables.rejects.select("row", "code").rows() == [(6, "unknown-label")]
     assert build_catalog({"vindr-cxr": kaggle}).images.height == 2
-    assert get_source("vindr-cxr").remarks(kaggle) == []
+    assert SOURCE.remarks(kaggle) == []
 
 
-def test_physionet_comes_before_kaggle(release):
+def test_physionet_comes_before_kaggle(release, read):
     write(release, "train.csv", "image_id,class_name,rad_id,x_min,y_min,x_max,y_max", [f"{ONE},x"])
     (release / f"test/{THREE}.dicom").rename(release / f"train/{THREE}.dicom")
     assert "train.csv" not in [file.file for file in read(release).files]
-    assert get_source("vindr-cxr").remarks(release) == [
+    assert SOURCE.remarks(release) == [
         "Images in train that no row is about: 1.",
         "Not read, because PhysioNet's tables say more: Kaggle's train.csv.",
     ]
 
 
-def test_garbage_rows_are_rejects(release, write_dicom):
+def test_garbage_rows_are_rejects(release, write_dicom, read):
     bad, frames = "d" * 32, "e" * 32
     (release / f"train/{bad}.dicom").write_bytes(b"no image")
     write_dicom(release / f"train/{frames}.dicom", np.zeros((4, 4), np.uint8), NumberOfFrames=2)
@@ -252,20 +239,19 @@ def test_garbage_rows_are_rejects(release, write_dicom):
 
 
 def test_missing_files_columns_and_images(release):
-    source = get_source("vindr-cxr")
-    assert source.check(release) == [BOXES, CELLS, TEST_BOXES, TEST_CELLS]
+    assert SOURCE.check(release) == [BOXES, CELLS, TEST_BOXES, TEST_CELLS]
     text = (release / CELLS).read_text()
     (release / CELLS).write_text(text.replace("Lung cyst", "Cyst"))
     with pytest.raises(ImaxrayError, match="Expected the column Lung cyst"):
-        source.check(release)
+        SOURCE.check(release)
     (release / CELLS).write_text(text.splitlines()[0])
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(release)
+        SOURCE.read(release)
     (release / CELLS).unlink()
     with pytest.raises(ImaxrayError, match=r"Expected annotations/image_labels_train\.csv or"):
-        source.check(release)
+        SOURCE.check(release)
     (release / CELLS).write_text(text)
     for name in ("train", "test"):
         (release / name).rename(release / f"{name}_png")
     with pytest.raises(ImaxrayError, match=r"images that end in \.dicom or \.dcm"):
-        source.check(release)
+        SOURCE.check(release)
