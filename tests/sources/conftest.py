@@ -32,7 +32,11 @@ def writers(name):
     if not (RELEASES / f"{stem}.py").is_file():
         return {}
     module = importlib.import_module(f"sources.releases.{stem}")
-    return {key: value for key, value in vars(module).items() if key.startswith("write")}
+    return {
+        key: value
+        for key, value in vars(module).items()
+        if key.startswith("write") and value.__module__ == module.__name__
+    }
 
 
 def unpacked(root, target):

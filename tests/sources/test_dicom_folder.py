@@ -1,34 +1,23 @@
 """A folder of DICOM files: what becomes an image, and the code of everything else."""
 
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-import numpy as np
 import polars as pl
 import pytest
 
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
+from sources.releases.dicom_folder import GREY
 
 SOURCE = get_source("dicom-folder")
 
-GREY = np.arange(48, dtype=np.uint16).reshape(6, 8)
-
 
 @pytest.fixture
-def folder(tmp_path, write_dicom):
-    root = tmp_path / "archive"
-    write_dicom(root / "a/1.dcm", GREY, SOPInstanceUID="1.1", StudyInstanceUID="1.9",
-                ViewPosition="PA", PatientSex="F", PatientAge="064Y", BodyPartExamined="CHEST",
-                Modality="DX")  # fmt: skip
-    write_dicom(root / "a/2", GREY[:, :5], SOPInstanceUID="1.2", StudyInstanceUID="1.9",
-                ViewPosition="LL", PhotometricInterpretation="MONOCHROME1")  # fmt: skip
-    write_dicom(root / "b/3.dcm", GREY, SOPInstanceUID="1.3", StudyInstanceUID="2.9",
-                PatientID="")  # fmt: skip
-    write_dicom(root / "b/4.dcm", GREY, SOPInstanceUID="1.4", StudyInstanceUID=None,
-                PatientID=None)  # fmt: skip
-    return root
+def folder(small_releases, tmp_path):
+    return shutil.copytree(small_releases("dicom-folder")["write"], tmp_path / "archive")
 
 
 def test_ids_and_facts_come_from_the_tags(folder, read):

@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -13,104 +12,25 @@ import pytest
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import _archives, get_source
+from sources.releases.mimic_ext_cxr_qba import (
+    DICOM,
+    LEGEND,
+    QUESTIONS,
+    SECOND,
+    STUDY,
+    answer,
+    members,
+    observation,
+    pack,
+    place,
+    question,
+)
 
 SOURCE = get_source("mimic-ext-cxr-qba")
 
-DICOM, SECOND = ("-".join([f"{k:08x}"] * 5) for k in (1, 2))
-STUDY = "59999901"
-QA = f"p19/p19999901/s{STUDY}.qa.json"
-GRAPH = f"p19/p19999901/s{STUDY}.scene_graph.json"
-
-
-def answer(text, kind="main_answer", **more):
-    return {
-        "answer_id": "a1b2", "answer_type": kind, "answer_level": 0, "text": text,
-        "name_tag": text[:9], "laterality": "bilateral", "regions": ["lungs"],
-        "obs_entities": ["consolidation"], "positiveness": "neg", "certainty": "certain",
-        "modifiers": [["spread", "focal"]], "localization": {DICOM: place([[1.0, 2.0, 3.0, 4.0]])},
-        "sub_answers": [], "from_report": True, "answer_quality": {"rating": "A"}, **more,
-    }  # fmt: skip
-
-
-def question(text, *answers, kind="describe_all", quality="A++", **more):
-    return {
-        "question_id": "c3d4", "question_type": kind, "question_strategy": "abnormal",
-        "variables": {}, "obs_ids": ["O01"], "question": text, "answers": list(answers),
-        "question_quality": {"rating": quality, "entailment": 6}, **more,
-    }  # fmt: skip
-
-
-def place(boxes, **more):
-    return {
-        "image_id": DICOM, "localization_reference_ids": ["lungs"], "bboxes": boxes,
-        "instance_mask_ids": [], "missing_localization": [], "is_fallback": False,
-        "localization_quality": 5, **more,
-    }  # fmt: skip
-
-
-def observation(name, positiveness="pos", entities=("consolidation",), localization=None, **more):
-    return {
-        "obs_id": "O01", "name": name, "summary_sentence": f"There is {name}.",
-        "regions": [{"region": "lungs", "distances": []}], "obs_entities": list(entities),
-        "positiveness": positiveness, "modifiers": {"severity": []}, "obs_quality": {},
-        "localization": {} if localization is None else localization, **more,
-    }  # fmt: skip
-
-
-QUESTIONS = [
-    question("Describe the given study.", answer("There is no  focal consolidation."),
-             answer("Small effusion."), answer("A lead.", "related_information")),
-    question("Is there edema?", answer("Yes, there is edema."), kind="D02_has_finding",
-             quality="B"),
-    question("Is it abnormal?", answer("No."), kind="is_abnormal", quality=None),
-    question("Is it normal?", answer("Normal study."), kind="B04_is_normal", quality=4),
-]  # fmt: skip
-OBSERVATIONS = {
-    "O01": observation("no consolidation", "neg", localization={DICOM: place([[1, 2, 3, 4]])}),
-    "O02": observation(
-        "small  left effusion.", entities=["pleural effusion", "fluid"],
-        localization={
-            DICOM: place([[10.5, 20, 110, 220], [5, 6, 7, 8]]),
-            f"{SECOND}": place([[1, 2, 30, 40]], missing_localization=["left lung"]),
-        },
-    ),
-    "O02.01": observation(
-        None, summary_sentence="There is a tube.", entities=[], obs_quality={"rating": "A+"},
-        localization={
-            DICOM: place([[1, 1, 9, 9]]), SECOND: place([[1, 1, 9, 9]], is_fallback=True),
-        },
-    ),
-    "O03": observation("edema"),
-}  # fmt: skip
-
-
-def members(qa=QUESTIONS, graph=OBSERVATIONS, study=f"s{STUDY}"):
-    base = {"patient_id": "p19999901", "study_id": study}
-    return (
-        {QA: json.dumps({**base, "questions": qa})},
-        {GRAPH: json.dumps({**base, "sentences": {"S01": {}}, "observations": graph}),
-         GRAPH.replace("scene_graph", "metadata"): "{}"},
-    )  # fmt: skip
-
-
-def write(root, files, qa="qa.zip", graph="scene_data.zip"):
-    """Write members as zips (names that end in .zip) or folders."""
-    for name, content in zip((qa, graph), files, strict=True):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                for member, text in content.items():
-                    archive.writestr(member, text)
-            continue
-        for member, text in content.items():
-            (path / member).parent.mkdir(parents=True, exist_ok=True)
-            (path / member).write_bytes(text if isinstance(text, bytes) else text.encode())
-    return root
-
 
 def test_questions(tmp_path, read):
-    tables = read(write(tmp_path, members()))
+    tables = read(pack(tmp_path, members()))
     facts = tables.annotations.filter(pl.col("kind") == "qa")
     assert facts.select("name", "value", "text", "answers", "quality").rows() == [
         ("describe_all", 0.0, "Describe the given study.",
@@ -126,7 +46,7 @@ def test_questions(tmp_path, read):
 
 
 def test_positive_observations_are_regions(tmp_path, read):
-    tables = read(write(tmp_path, members()))
+    tables = read(pack(tmp_path, members()))
     facts = tables.annotations.filter(pl.col("kind") == "region")
     assert facts.select("image_id", "name", "text", "boxes", "quality").rows() == [
         (f"mimic-cxr/{DICOM}", "pleural effusion, fluid", "small left effusion",
@@ -155,8 +75,8 @@ def test_positive_observations_are_regions(tmp_path, read):
     ],
 )
 def test_every_layout_does_as_well(qa, graph, tmp_path, read):
-    plain, other = write(tmp_path / "plain", members()), tmp_path / "other"
-    write(other, members(study=STUDY), qa, graph)  # bare id
+    plain, other = pack(tmp_path / "plain", members()), tmp_path / "other"
+    pack(other, members(study=STUDY), qa, graph)  # bare id
     assert len(SOURCE.check(other)) == 2
     one, two = read(plain), read(other)
     assert one.annotations.drop("file").equals(two.annotations.drop("file"))
@@ -164,18 +84,16 @@ def test_every_layout_does_as_well(qa, graph, tmp_path, read):
 
 
 def test_the_frontal_export_comes_before_the_whole_release(tmp_path, read):
-    write(tmp_path, members([], {}))
-    write(tmp_path, members(), "exports/A_frontal/qa.zip", "exports/A_frontal/scene_graph.zip")
+    pack(tmp_path, members([], {}))
+    pack(tmp_path, members(), "exports/A_frontal/qa.zip", "exports/A_frontal/scene_graph.zip")
     assert read(tmp_path).annotations.height == 8
     assert {f.file.rpartition("/")[0] for f in read(tmp_path).files} == {"exports/A_frontal"}
 
 
 def test_rating_codes_are_looked_up(tmp_path, read):
-    write(tmp_path, members([question("Q?", answer("A."), quality=4)], {}))
+    pack(tmp_path, members([question("Q?", answer("A."), quality=4)], {}))
     legend = tmp_path / "quality_mappings.csv"
-    legend.write_text(
-        "field,value,name\nquestion.quality.rating,4,A+\nobs.rating,1,B\nissue_level,4,FIXABLE\n"
-    )
+    legend.write_text(LEGEND)
     tables = read(tmp_path)
     assert tables.annotations["quality"].to_list() == ["A+"]
     assert tables.files[0].file == legend.name
@@ -189,7 +107,7 @@ def test_parts_and_pool_change_nothing(tmp_path, monkeypatch, read):
         qa |= {key.replace(*new): text.replace(*new).replace("edema", f"edema {k}")
                for key, text in list(qa.items())[:1]}  # fmt: skip
         graph |= {key.replace(*new): text.replace(*new) for key, text in list(graph.items())[:2]}
-    write(tmp_path, (qa, graph))
+    pack(tmp_path, (qa, graph))
     whole = read(tmp_path)
     monkeypatch.setattr(_archives, "_PART", 2)
     parts = read(tmp_path)
@@ -223,7 +141,7 @@ def test_odd_items_are_rejects(tmp_path, read):
         "O8": observation("f", localization={DICOM: place(None)}),
         "O9": observation("g", "unclear", localization={DICOM: place([[1, 1, 2, 2]])}),
     }
-    tables = read(write(tmp_path, members(questions, observations)))
+    tables = read(pack(tmp_path, members(questions, observations)))
     assert tables.annotations["text"].to_list() == ["Good?", "a"]
     codes = tables.rejects.select(pl.col("key").str.strip_prefix(f"s{STUDY}/"), "code").rows()
     assert codes == [
@@ -247,7 +165,7 @@ def test_damaged_members_are_rejects(layout, tmp_path, read):
     empty = json.dumps({"study_id": f"s{STUDY}", "observations": {}})
     graph = {f"p19/{k:02}.scene_graph.json": text for k, (_, text) in enumerate(texts[:-1])}
     graph["p19/99.scene_graph.json"] = empty
-    tables = read(write(tmp_path, (qa, graph), *layout))
+    tables = read(pack(tmp_path, (qa, graph), *layout))
     wanted = [code for code, _ in texts]
     by_file = tables.rejects.group_by("file", maintain_order=True).agg("code")["code"].to_list()
     assert [list(codes) for codes in by_file] == [wanted, [*wanted[:-1], "no-box"]]
@@ -257,7 +175,7 @@ def test_damaged_members_are_rejects(layout, tmp_path, read):
 def test_missing_or_damaged_archives_are_one_sentence(tmp_path):
     with pytest.raises(ImaxrayError, match=r"Expected qa\.zip or qa in"):
         SOURCE.check(tmp_path)
-    write(tmp_path, members())
+    pack(tmp_path, members())
     (tmp_path / "scene_data.zip").rename(tmp_path / "else.zip")
     with pytest.raises(ImaxrayError, match=r"Expected scene_graph\.zip or scene_data\.zip"):
         SOURCE.check(tmp_path)
@@ -265,14 +183,14 @@ def test_missing_or_damaged_archives_are_one_sentence(tmp_path):
     (tmp_path / "scene_data.zip").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImaxrayError, match="zip"):
         SOURCE.check(tmp_path)
-    write(tmp_path, ({"p19/s1.json": "{}"}, members()[1]))
+    pack(tmp_path, ({"p19/s1.json": "{}"}, members()[1]))
     with pytest.raises(ImaxrayError, match=r"members that end in \.qa\.json"):
         SOURCE.read(tmp_path)
 
 
 def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path, read):
-    write(tmp_path, members(), "qa", "scene_data")
-    folder = write(tmp_path / "zipped", members())
+    pack(tmp_path, members(), "qa", "scene_data")
+    folder = pack(tmp_path / "zipped", members())
     paths = [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and "metadata" not in p.name]
     whole = {path: path.read_bytes() for path in paths}
     rng = random.Random(0)
@@ -307,8 +225,8 @@ def test_the_account_closes_in_a_catalog(phantom_releases, tmp_path):
         }),
         "O02": observation("edema", localization={dicom: place([[1, height, 9, height + 9]])}),
     }  # fmt: skip
-    root = write(tmp_path / "qba", members(QUESTIONS, graph, f"s{study}"))
-    write(root, [{**m, k.replace(STUDY, "59999909"): t.replace(study, "59999909")}
+    root = pack(tmp_path / "qba", members(QUESTIONS, graph, f"s{study}"))
+    pack(root, [{**m, k.replace(STUDY, "59999909"): t.replace(study, "59999909")}
                  for m in members(QUESTIONS, graph, f"s{study}")
                  for k, t in list(m.items())[:1]])  # fmt: skip
     catalog = build_catalog({"mimic-cxr-jpg": jpg, "mimic-ext-cxr-qba": root}, verify="none")

@@ -2,64 +2,24 @@
 
 import gzip
 import json
+import shutil
 import zipfile
 
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
 
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
+from sources.releases.padchest_gr import ONE, REPORTS, TABLE, TWO, finding, study, tables_of
 
 SOURCE = get_source("padchest-gr")
 
-REPORTS = "grounded_reports_20240819.json"
-TABLE = "master_table.csv"
-ONE, TWO = "21684011_00-141-160.png", "21684012_01-002-003.png"
-HEADER = "StudyID,ImageID,PatientID,PatientAge,PatientSex_DICOM,label,label_group,split"
-
-
-def finding(english, boxes=(), *, extra=(), labels=(), abnormal=True, spanish="frase"):
-    return {"sentence_en": english, "sentence_es": spanish, "abnormal": abnormal,
-            "boxes": list(boxes), "extra_boxes": list(extra), "labels": list(labels),
-            "locations": [], "progression": None}  # fmt: skip
-
-
-def study(image, *findings, number="100"):
-    return {"StudyID": number, "ImageID": image, "PreviousStudyID": None,
-            "PreviousImageID": None, "findings": list(findings)}  # fmt: skip
-
-
-def write(root, studies, rows):
-    root.mkdir(exist_ok=True)
-    (root / REPORTS).write_text(json.dumps(studies))
-    (root / TABLE).write_text("\n".join([HEADER, *rows, ""]))
-
 
 @pytest.fixture
-def release(tmp_path):
-    root = tmp_path / "padchest-gr"
-    negative = {"sentence_en": "No pleural effusion.", "sentence_es": "Sin derrame.",
-                "abnormal": False}  # fmt: skip
-    write(
-        root,
-        [study(ONE, finding("Mild cardiomegaly.", [[0.25, 0.5, 0.75, 0.9]],
-                            extra=[[0.26, 0.5, 0.76, 0.9]], labels=["cardiomegaly"]),
-               finding("Aortic elongation", [[0.4, 0.1, 0.6, 0.4]], labels=["aortic elongation"]),
-               finding("Bilateral  nodules.", [[0.1, 0.1, 0.2, 0.2], [0.8, 0.1, 0.9, 0.2]],
-                       labels=["nodule"]), negative),
-         study(TWO, finding("", spanish="Sin hallazgos.", abnormal=False), number="200")],
-        [f"100,{ONE},7,61.0,M,cardiomegaly,heart,train", f"100,{ONE},7,61.0,M,nodule,lung,train",
-         f"100,{ONE},7,61.0,M,aortic elongation,aorta,train",
-         f"200,{TWO},8,45,F,Normal,normal,validation"],
-    )  # fmt: skip
-    images = root / "Padchest_GR_files" / "PadChest_GR"
-    images.mkdir(parents=True)
-    Image.fromarray(np.arange(20000, dtype=np.uint16).reshape(100, 200)).save(images / ONE)
-    Image.fromarray(np.zeros((50, 40), dtype=np.uint16)).save(images / TWO)
-    return root
+def release(small_releases, tmp_path):
+    return shutil.copytree(small_releases("padchest-gr")["write"], tmp_path / "padchest-gr")
 
 
 def test_images_and_hints(release, read):
@@ -154,7 +114,7 @@ def test_garbage_is_rejected(release, read):
     ill = finding("Odd.", [[0.1, 0.1, 1.5, 0.2], [10, 20, 30, 40], [0.5, 0.1, 0.4, 0.2], [0.1],
                            "box", [0.1, 0.1, float("nan"), 0.3], [True, 0.1, 0.2, 0.3],
                            [0.0, 0.0, 0.5, 1.001]], labels=[None, "odd"])  # fmt: skip
-    write(
+    tables_of(
         release,
         [study(ONE, ill, "no finding", finding("", spanish=None), finding(7)),
          "no study", {"ImageID": ONE, "findings": {}}, study(ONE), study(None, finding("x")),

@@ -1,9 +1,7 @@
 """RSNA pneumonia challenge: boxes, classes, and what can be wrong with them."""
 
-import gzip
-import zipfile
+import shutil
 
-import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
@@ -11,40 +9,19 @@ from PIL import Image
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
+from sources.releases.rsna_pneumonia import CLASSES, LABELS, ONE, THREE, TWO, tables_of
 
 SOURCE = get_source("rsna-pneumonia")
 
-LABELS = "stage_2_train_labels.csv"
-CLASSES = "stage_2_detailed_class_info.csv"
-ONE, TWO, THREE = (f"0004cfab-14fd-4e49-80ba-63a80b6bddd{k}" for k in (6, 7, 8))
-GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
 
-
-def write(root, labels, classes):
-    root.mkdir(exist_ok=True)
-    (root / LABELS).write_text("\n".join(["patientId,x,y,width,height,Target", *labels, ""]))
-    (root / CLASSES).write_text("\n".join(["patientId,class", *classes, ""]))
+@pytest.fixture
+def variants(small_releases):
+    return small_releases("rsna-pneumonia")
 
 
 @pytest.fixture
-def release(tmp_path, write_dicom):
-    """An image with two boxes, one not normal, one normal."""
-    root = tmp_path / "rsna"
-    write(
-        root,
-        [f"{ONE},264.0,152.0,213.0,379.0,1", f"{ONE},562.0,152.0,256.0,453.0,1",
-         f"{TWO},,,,,0", f"{THREE},,,,,0"],
-        [f"{ONE},Lung Opacity", f"{ONE},Lung Opacity", f"{TWO},No Lung Opacity / Not Normal",
-         f"{THREE},Normal"],
-    )  # fmt: skip
-    for name, size, tags in (
-        (ONE, 1024, {"ViewPosition": "PA", "PatientSex": "F", "PatientAge": "51"}),
-        (TWO, 8, {"ViewPosition": "AP", "PatientSex": "M", "PatientAge": "048Y"}),
-        (THREE, 8, {}),
-    ):
-        write_dicom(root / "stage_2_train_images" / f"{name}.dcm",
-                    np.zeros((size, size), np.uint8) + GREY[0, 3], **tags)  # fmt: skip
-    return root
+def release(variants, tmp_path):
+    return shutil.copytree(variants["write"], tmp_path / "rsna")
 
 
 def test_images(release, read):
@@ -82,14 +59,8 @@ def test_boxes_are_scaled_to_the_copy(release, read):
     assert regions["boxes"].to_list()[0] == [[132.0, 38.0, 238.5, 132.75]]
 
 
-def test_zipped_and_gzipped_tables_do_as_well(release, read):
-    plain = read(release)
-    with zipfile.ZipFile(release / f"{LABELS}.zip", "w") as archive:
-        archive.write(release / LABELS, LABELS)
-    (release / f"{CLASSES}.gz").write_bytes(gzip.compress((release / CLASSES).read_bytes()))
-    (release / LABELS).unlink()
-    (release / CLASSES).unlink()
-    packed = read(release)
+def test_zipped_and_gzipped_tables_do_as_well(release, variants, read):
+    plain, packed = read(release), read(variants["write_packed"])
     assert [f.file for f in packed.files] == [f"{LABELS}.zip", f"{CLASSES}.gz"]
     assert packed.annotations.drop("file").equals(plain.annotations.drop("file"))
 
@@ -108,7 +79,7 @@ def test_the_catalog(release):
 
 
 def test_garbage_rows_are_rejects(release, read):
-    write(
+    tables_of(
         release,
         [f"{ONE},1,2,3,4,1", f"{ONE},1,2,0,4,1", f"{ONE},nan,2,3,4,1", f"{ONE},1,2,3,4,0",
          f"{ONE},1,2,3,4,2", f"{ONE},,,,,1", f"{TWO},NaN,NaN,NaN,NaN,0", f"{TWO},,,,,0",
