@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -131,22 +132,22 @@ def fuzz_text(rng, content):
 
 
 def fuzz_dicom(rng, content):
-    """One to three tags with other values, or none."""
+    """One to three tags with other bytes, or none."""
     data = pydicom.dcmread(io.BytesIO(content))
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        element = rng.choice(list(data))
-        if rng.random() < 0.15:
-            del data[element.tag]
-        elif element.VR == "US":
-            element.value = rng.choice((0, 1, 2, 255, 65535, [1, 2], None))
-        elif element.VR in ("OB", "OW"):
-            element.value = element.value[: 2 * rng.randrange(len(element.value) // 2 + 1)]
-        else:
-            # bytes of any form are taken for the tag's own when they are read
-            data[element.tag] = pydicom.DataElement(element.tag, "UN", rng.choice(TEXTS).encode())
-    stream = io.BytesIO()
-    data.save_as(stream)
-    return stream.getvalue()
+    elements = [data.get_item(tag) for tag in data.keys()]  # noqa: SIM118 - bytes, not values
+    changed = rng.sample(range(len(elements)), rng.choice((1, 1, 2, 3)))
+    parts = [content[: elements[0].value_tell - 8]]
+    for k, (tag, vr, _, value, *_) in enumerate(elements):
+        if k in changed and rng.random() < 0.15:
+            continue
+        if k in changed:
+            nasty = rng.choice((*TEXTS, *"\0\1\xff")).encode("latin-1", errors="ignore")
+            value = rng.choice((nasty, rng.choice(TEXTS).encode(), value[: len(value) // 4 * 2]))
+        long = vr in ("OB", "OW")
+        form = "<HH2s2xI" if long else "<HH2sH"
+        value = (value + b" " * (len(value) % 2))[: None if long else 65_534]
+        parts += [struct.pack(form, tag.group, tag.elem, vr.encode(), len(value)), value]
+    return b"".join(parts)
 
 
 def fuzz_member(rng, name, content):
@@ -159,7 +160,7 @@ def fuzz_member(rng, name, content):
 
 def members_of(path):
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in MEMBERS)
+        files = sorted(p for p in path.rglob("*") if p.suffix in MEMBERS and p.is_file())
         return {p.relative_to(path).as_posix(): p.read_bytes() for p in files}
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
@@ -250,7 +251,7 @@ def shares(total, parts):
 
 def has_rows(path):
     return path.suffix in (".csv", ".gz", ".json", ".txt", ".zip", ".tgz") or (
-        path.is_dir() and any(p.suffix in MEMBERS for p in path.rglob("*"))
+        path.is_dir() and any(p.suffix in MEMBERS and p.is_file() for p in path.rglob("*"))
     )
 
 
