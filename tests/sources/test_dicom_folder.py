@@ -92,3 +92,10 @@ def test_a_folder_without_dicom(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no DICOM")
     with pytest.raises(ImaxrayError, match="Expected DICOM files"):
         SOURCE.check(tmp_path)
+
+
+def test_a_damaged_transfer_syntax_is_not_repeated(folder, read):
+    path = folder / "a/1.dcm"
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1", b"1.2\x1b840.10008.1.2.1"))
+    (message,) = read(folder).rejects["message"]
+    assert message.startswith("no decoder for transfer syntax unknown;")

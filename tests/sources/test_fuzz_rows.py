@@ -200,7 +200,7 @@ def fuzz_file(rng, path, count):
             fuzzed = fuzz_member(rng, name, members[name])
             # a folder's members may be known by their folder, an archive's by their file
             place = f"{folder}-{k}/{last}" if path.is_dir() and last == "detection.json" else (
-                f"{folder}/{k}-{last}" if rng.random() < 0.8 else f"{folder}/{k}/{last}"
+                f"{folder}/{k}-{last}" if rng.random() < 0.8 else f"{folder}/in-{k}/{last}"
             )  # fmt: skip
             members[place.lstrip("/")] = fuzzed
         if path.name == "imgs":  # members of images that no question is about tell nothing

@@ -114,3 +114,14 @@ def test_missing_columns_rows_and_images(release):
     (release / "stage_2_train_images").rename(release / "elsewhere")
     with pytest.raises(ImaxrayError, match="Expected images that end in"):
         SOURCE.check(release)
+
+
+def test_boxes_of_no_sane_size_are_rejects(release, read):
+    rows = ["1e308,2,1e308,4", "1,2,1e-320,4", "1,2,3,-4", "1,2,3,4"]
+    tables_of(release, [f"{ONE},{row},1" for row in rows], [f"{ONE},Lung Opacity"])
+    tables = read(release)
+    assert tables.rejects.filter(pl.col("file") == LABELS).select("row", "code").rows() == [
+        (1, "bad-value"), (2, "zero-area-box"), (3, "zero-area-box"),
+    ]  # fmt: skip
+    (box,) = tables.annotations.filter(pl.col("kind") == "region")["boxes"].to_list()
+    assert box == [[1, 2, 4, 6]]
