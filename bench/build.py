@@ -34,7 +34,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import polars as pl
 import psutil
 from rich.console import Console
 from rich.table import Table
@@ -148,6 +147,9 @@ def _phantom(out: Path, times: float, *, archives: bool) -> None:
 
 
 def _imaxray(releases: Path, out: Path) -> None:
+    from imaxray._memory import keep_freed_memory
+
+    keep_freed_memory()  # as the command line does
     from imaxray.study import build_study_data, load_config
 
     config = load_config(HERE.parent / "configs" / "mimic.yaml")
@@ -164,6 +166,8 @@ def _imaxray(releases: Path, out: Path) -> None:
 
 
 def _floor(releases: Path, processes: int) -> None:
+    import polars as pl  # here: its allocator is set before the import, in the part that is ours
+
     for path in sorted(releases.rglob("*.csv*")):
         data = path.read_bytes()
         if path.suffix == ".gz":

@@ -38,7 +38,47 @@ def test_sources_list_json():
     rows = json.loads(run("sources", "list", "--format", "json").stdout)
     names = [row["name"] for row in rows]
     assert names == sorted(names) and {"mimic-cxr", "chexmask", "vqa-rad"} <= set(names)
-    assert all(row["licence"] and row["url"].startswith("https://") for row in rows)
+    keys = {"name", "title", "version", "tasks", "access", "licence", "citation", "url"}
+    for row in rows:
+        # a folder of images alone states no task
+        stated = {k: v for k, v in row.items() if k != "tasks" or row["name"] != "dicom-folder"}
+        assert set(row) == keys and all(stated.values())
+        assert row["url"].startswith(("https://", "http://db.jsrt.or.jp"))  # JSRT has no https page
+        assert row["access"] in ("open", "registration", "credentialed")
+
+
+def test_sources_list_says_all_that_json_does():
+    rows = json.loads(run("sources", "list", "--format", "json").stdout)
+    lines = run("sources", "list").stdout.splitlines()
+    starts = [k for k, line in enumerate(lines) if not line.startswith(" ")]
+    assert len(starts) == len(rows)
+    for row, start in zip(rows, starts, strict=True):
+        assert lines[start] == f"{row['name']}: {row['title']}, version {row['version']}"
+        assert lines[start + 1 : start + 5] == [
+            f"  tasks     {', '.join(row['tasks'])}",
+            f"  access    {row['access']}; {row['licence']}",
+            f"  cite      {row['citation']}",
+            f"  download  {row['url']}",
+        ]
+
+
+def test_models_json():
+    rows = json.loads(run("models", "--format", "json").stdout)
+    names = {row["name"] for row in rows}
+    assert {"lingshu-7b", "medmo-8b", "medgemma-1.5-4b", "radvlm", "llava-med-v1.5"} <= names
+    assert all(row["licence"] and row["convention"] and row["family"] for row in rows)
+
+
+def test_models_table_needs_no_torch():
+    code = (
+        "import sys, runpy; sys.argv = ['imaxray', 'models']\n"
+        "try: runpy.run_module('imaxray.cli', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "sys.stderr.write('HEAVY ' + ' '.join({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert out.stderr.endswith("HEAVY ")
+    assert "MBZUAI/MedMO-8B" in out.stdout and "gated" in out.stdout
 
 
 def test_sources_check_shows_files_and_rejects(phantom_root):

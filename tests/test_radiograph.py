@@ -56,3 +56,31 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(radiograph, "MAX_PIXELS", 10)
     with pytest.raises(ImaxrayError):
         radiograph.load(save(tmp_path / "a.png", np.zeros((4, 4), dtype=np.uint8)))
+
+
+def test_pixels_are_taken_as_they_are():
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert radiograph.load(pixels) is pixels
+    assert (radiograph.load(pixels, stretch=True).max(), pixels.max()) == (255, 11)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_upright(tmp_path, suffix, orientation):
+    """EXIF says how the stored pixels are to be turned: row 0 and column 0, as the standard names
+    them (6: row 0 is the right side, column 0 the top)."""
+    upright = np.zeros((48, 80), dtype=np.uint8)
+    upright[:16, :16], upright[:16, -16:] = 255, 120  # top left bright, top right grey
+    turned = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.T, 6: upright.T[::-1], 7: upright.T[::-1, ::-1],
+        8: upright.T[:, ::-1],
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.ascontiguousarray(turned)).save(path, exif=exif, quality=95)
+    assert radiograph.size(path) == (80, 48)
+    found = radiograph.load(path)
+    assert found.shape == (48, 80)
+    assert np.abs(found.astype(int) - upright).max() < 12

@@ -6,8 +6,7 @@ needs no torch and the command line starts at once.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from imaxray._lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -22,7 +21,12 @@ _HOME = {
     "density": "imaxray.curation",
     "write_dataset": "imaxray.curation",
     "open_dataset": "imaxray.curation",
+    "cache_images": "imaxray.cache",
+    "ImageCache": "imaxray.cache",
     "make_entries": "imaxray.tasks",
+    "export_dataset": "imaxray.export",
+    "list_models": "imaxray.models",
+    "load_model": "imaxray.models",
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
     "load_config": "imaxray.study",
@@ -35,10 +39,7 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'imaxray' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+__getattr__ = lazily(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from imaxray import __version__
+from imaxray._memory import keep_freed_memory
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class _Format(StrEnum):
 
 def main() -> NoReturn:
     """Run the command line: user errors are one sentence on stderr and exit code 2."""
+    keep_freed_memory()
     try:
         app()
     except ImaxrayError as error:
@@ -103,7 +105,7 @@ def phantom(
 
 @sources_app.command("list")
 def sources_list(form: Format = "text") -> None:
-    """List the sources: release, tasks, access, licence, download page."""
+    """List the sources: release, tasks, access and licence, citation, download page."""
     from imaxray.sources import list_sources
 
     keys = ("name", "title", "version", "tasks", "access", "licence", "citation", "url")
@@ -111,12 +113,12 @@ def sources_list(form: Format = "text") -> None:
     if form == "json":
         print(json.dumps(rows, indent=1))
         return
-    _print_table(
-        None,
-        ["source", "release", "tasks", "access", "licence"],
-        [[r["name"], f"{r['title']} {r['version']}", ", ".join(r["tasks"]), r["access"],
-          r["licence"]] for r in rows],
-    )  # fmt: skip
+    for row in rows:  # not a table: citations and addresses are too long for columns
+        print(f"{row['name']}: {row['title']}, version {row['version']}")
+        print(f"  tasks     {', '.join(row['tasks'])}")
+        print(f"  access    {row['access']}; {row['licence']}")
+        print(f"  cite      {row['citation']}")
+        print(f"  download  {row['url']}")
 
 
 @sources_app.command("check")
@@ -145,6 +147,32 @@ def sources_check(
     )
     for remark in source.remarks(path):
         print(remark)
+
+
+@app.command()
+def models(form: Format = "text") -> None:
+    """List the models known by name: repository, family, boxes, licence, access."""
+    from imaxray.models import list_models
+
+    rows = [asdict(row) for row in list_models()]
+    if form == "json":
+        print(json.dumps(rows, indent=1))
+        return
+    seen = {True: "yes", False: "no", None: "not stated"}
+    header = ["model", "repository", "revision", "family", "boxes", "licence", "access"]
+    _print_table(
+        None,
+        [*header, "saw MIMIC-CXR"],
+        [[r["name"], r["repository"] or "-", (r["revision"] or "newest")[:12], r["family"],
+          r["convention"], r["licence"], r["access"], seen[r["saw_mimic"]]] for r in rows],
+    )  # fmt: skip
+    for row in rows:
+        if row["note"]:
+            print(f"{row['name']}: {row['note']}")
+    print(
+        "A revision `newest` is to be pinned on first download; runs record the commit they took."
+    )
+    print("Any other native image-text model: its repository id or folder, with --boxes.")
 
 
 @app.command()
@@ -241,6 +269,36 @@ def stats(
 
 
 @app.command()
+def cache(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder; the catalog serves its arms.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Default: image-cache beside the data set.")
+    ] = None,
+    max_side: Annotated[int, typer.Option(min=1, help="Longest side in pixels.")] = 1024,
+    shard_images: Annotated[int, typer.Option(min=1, help="Images a shard.")] = 64,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Processes here, or a Ray cluster.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Processes of the engine local.")] = 2,
+) -> None:
+    """Decode, verify, orient and resize every image once; a killed run goes on where it was."""
+    from imaxray.cache import cache_images
+    from imaxray.curation import open_dataset
+
+    report = cache_images(
+        open_dataset(dataset), out, max_side=max_side, shard_images=shard_images, engine=engine,
+        workers=workers,
+    )  # fmt: skip
+    if report.rejects.height:
+        _print_codes(report.rejects)
+    print(
+        f"{report.images:,} images and {report.rejects.height:,} rejects in {report.shards:,} "
+        f"shards ({report.bytes / 1e6:,.1f} MB; {report.kept_shards:,} were there before) in "
+        f"{report.folder}, {report.seconds:.1f} s"
+    )
+
+
+@app.command()
 def audit(
     paths: Annotated[
         list[Path],
@@ -268,6 +326,60 @@ def audit(
     print(report.to_json() if output is _Format.json else report.to_text(examples))
     if not report.clean:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="llamafactory, swift, trl, llava, fiftyone or croissant."),
+    ],
+    out: Out,
+    boxes: Annotated[
+        str | None,
+        typer.Option(help="How boxes are written: a convention or a model (docs/export.md)."),
+    ] = None,
+    per: Annotated[
+        Literal["entry", "image"] | None,
+        typer.Option(help="A conversation an entry (default), or one of many turns an image."),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="train, val or test; can be repeated. Default: all.")
+    ] = None,
+    images: Annotated[
+        Literal["path", "link", "copy"],
+        typer.Option(help="Name images where they lie, link them, or copy them."),
+    ] = "path",
+    max_turns: Annotated[
+        int | None, typer.Option(help="With --per image: most turns of a conversation.")
+    ] = None,
+    min_pixels: Annotated[
+        int | None, typer.Option(help="Qwen2.5-VL: smallest area that the processor resizes to.")
+    ] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Likewise the largest.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides the order of rows and turns.")] = 0,
+    headers: Annotated[
+        bool, typer.Option(help="Open each image's header to see that tools can read it.")
+    ] = True,
+) -> None:
+    """Write a data set in the format of another tool."""
+    from imaxray.export import export_dataset
+
+    report = export_dataset(
+        dataset, form, out, boxes=boxes, per=per, splits=split, images=images,
+        max_turns=max_turns, min_pixels=min_pixels, max_pixels=max_pixels, seed=seed,
+        headers=headers,
+    )  # fmt: skip
+    _print_table(
+        f"{form} at {out}",
+        ["split", "rows", "entries", "images"],
+        [[s, *(f"{c[key]:,}" for key in ("rows", "entries", "images"))]
+         for s, c in report.counts.items()],
+    )  # fmt: skip
+    if report.left_out:
+        left = [[code, f"{n:,}"] for code, n in report.left_out.items()]
+        _print_table("Left out (left_out.jsonl)", ["reason", "number"], left)
 
 
 @app.command()

@@ -1,56 +1,94 @@
-"""Pixels of a radiograph: opened safely, as 8-bit grey."""
+"""Pixels of a radiograph: opened safely, as 8-bit grey; DICOM, PNG, JPEG and what Pillow reads."""
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from imaxray import dicom
 from imaxray.errors import ImaxrayError
 
 MAX_PIXELS = 100_000_000
 """Refuse larger images (a decompression bomb, not a radiograph)."""
+
+Readable = Path | NDArray[np.uint8]
+"""What :func:`load` takes: a file, or pixels that were decoded before (of an image cache)."""
+
+IMAGE_CODES = {
+    "path-outside-release": "the path leaves the release folder",
+    "missing-image": "the image file is not there",
+    "unreadable-image": "the image file is damaged",
+    "size-mismatch": "the image has another size than its table says",
+}
+"""Why an image is a reject."""
+
+# EXIF orientation -> how the stored pixels are turned to be seen upright
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+# What Pillow raises on damaged files: OSError mostly, the others from single chunks and tags.
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
+    struct.error, zlib.error, UnidentifiedImageError, Image.DecompressionBombError,
+)  # fmt: skip
 
 _RAW_SIDE: Final = 2048  # a JSRT .IMG file has no header: pixels only, square
 _RAW_BLACK: Final = 4095  # 12 bits in 16, big-endian; optical density, so the greatest is black
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone; of a JSRT ``.IMG``, from its length.
+    """Width and height in pixels as :func:`load` gives them, from the header alone.
+
+    A JSRT ``.IMG`` has no header: its length tells.
 
     Raises:
-        ImaxrayError: the file is missing or no image.
+        ImaxrayError: the file is missing or no image, or it is DICOM and pydicom is not installed.
     """
     if _is_raw(path):
         if not path.is_file() or path.stat().st_size != 2 * _RAW_SIDE**2:
             raise _unreadable(path)
         return _RAW_SIDE, _RAW_SIDE
+    if dicom.is_dicom(path):
+        header = dicom.read_header(path)
+        if header.width < 1 or header.height < 1:
+            raise _unreadable(path)
+        return header.width, header.height
     try:
         with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow reports damage as OSError or, for some PNG chunks, SyntaxError / ValueError.
+            width, height = image.size
+            return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
+    except _DAMAGE as error:
         raise _unreadable(path) from error
 
 
-def load(path: Path, *, stretch: bool = False) -> NDArray[np.uint8]:
-    """Decode ``path`` whole: ``(height, width)`` uint8 grey.
+def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
+    """Decode an image whole: ``(height, width)`` uint8 grey, upright (EXIF orientation).
 
-    16-bit images are scaled from their own range; a JSRT ``.IMG`` (12-bit optical density) from
-    its bits, and dense is dark. ``stretch`` maps the 0.5th and 99.5th percentile
-    to 0 and 255, for display and for models that expect a full grey range (many archive images are
-    dark).
+    Pixels that were decoded before are taken as they are. 16-bit images are scaled from their own
+    range, DICOM images as :func:`imaxray.dicom.read_grey` says: window applied, MONOCHROME1 turned;
+    a JSRT ``.IMG`` (12-bit optical density) from its bits, and dense is dark. ``stretch`` maps the
+    0.5th and 99.5th percentile to 0 and 255, for display and for models that expect a full grey
+    range (many archive images are dark).
 
     Raises:
-        ImaxrayError: the file is missing, no image, truncated, or beyond MAX_PIXELS.
+        ImaxrayError: the file is missing, no image, truncated, or beyond MAX_PIXELS; or it is DICOM
+            and pydicom is not installed.
     """
-    if _is_raw(path):
-        wide, pixels = False, _raw_grey(path)
-    else:
-        wide, pixels = _decoded(path)
+    pixels, wide = (image, False) if isinstance(image, np.ndarray) else _decode(image)
     if wide or stretch:
         floats = pixels.astype(np.float32)
         low, high = np.percentile(floats, [0.5, 99.5]) if stretch else (floats.min(), floats.max())
@@ -60,16 +98,55 @@ def load(path: Path, *, stretch: bool = False) -> NDArray[np.uint8]:
     return grey
 
 
-def _decoded(path: Path) -> tuple[bool, NDArray[Any]]:
-    """Whether a pixel has more than 8 bits, and the pixels."""
+def load_checked(
+    path: Path | None, width: int, height: int
+) -> tuple[NDArray[np.uint8], None] | tuple[None, str]:
+    """Pixels of an image (:func:`load`), or its code of IMAGE_CODES.
+
+    Args:
+        path: ``None`` where the path leaves its release.
+        width: in pixels, as the table says.
+        height: likewise.
+    """
+    if path is None:
+        return None, "path-outside-release"
+    if not path.is_file():
+        return None, "missing-image"
     try:
-        with Image.open(path) as image:
+        pixels = load(path)
+    except ImaxrayError:
+        return None, "unreadable-image"
+    return (pixels, None) if pixels.shape == (height, width) else (None, "size-mismatch")
+
+
+def _decode(path: Path) -> tuple[NDArray[Any], bool]:
+    """Upright pixels of a file, and whether they have more than 8 bits."""
+    if _is_raw(path):
+        return _raw_grey(path), False
+    if dicom.is_dicom(path):
+        return dicom.read_grey(path, most=MAX_PIXELS), False
+    try:
+        # a stream, not a path: Pillow maps uncompressed TIFFs by path, sideways ones wrongly
+        with path.open("rb") as stream, Image.open(stream) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _unreadable(path)
+            turn = _UPRIGHT.get(_orientation(image))
             wide = image.mode.startswith(("I", "F"))
-            return wide, np.asarray(image if wide else image.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            grey = image if wide or image.mode == "L" else image.convert("L")
+            return np.asarray(grey if turn is None else grey.transpose(turn)), wide
+    except _DAMAGE as error:
         raise _unreadable(path) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation as the header states it; 1 where the pixels are upright.
+
+    PNG may state it behind the pixels, which counts nowhere: a size must come from the header. TIFF
+    is turned by Pillow itself.
+    """
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _is_raw(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Paths, boxes and numbers of source tables."""
 
 import gzip
+import zipfile
 
 import polars as pl
 import pytest
@@ -41,3 +42,28 @@ def test_a_damaged_header_is_one_sentence(tmp_path):
     path.write_text('"' + "x" * 200_000)  # beyond the csv module's field limit
     with pytest.raises(ImaxrayError, match="damaged"):
         read_header(path)
+
+
+def zipped(path, **members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name.replace("_", ".", 1) if "/" not in name else name, text)
+    return path
+
+
+def test_a_zipped_table_is_read(tmp_path):
+    path = zipped(tmp_path / "x.csv.zip", x_csv="\ufeffa,b\n1,\n", readme_txt="no table",
+                  **{"__MACOSX/._x.csv": "resource"})  # fmt: skip
+    assert read_header(path) == ["a", "b"]
+    assert read_csv(path, ("a", "b")).rows() == [(1, "1", None)]
+
+
+def test_a_zip_that_is_damaged_or_holds_no_one_table_is_one_sentence(tmp_path):
+    several = zipped(tmp_path / "x.csv.zip", x_csv="a\n1\n", y_csv="a\n1\n")
+    none = zipped(tmp_path / "y.csv.zip", readme_txt="no table")
+    cut = tmp_path / "z.csv.zip"
+    cut.write_bytes(several.read_bytes()[:40])
+    for path in (several, none, cut):
+        for look in (read_header, lambda p: read_csv(p, ("a",))):
+            with pytest.raises(ImaxrayError, match="damaged"):
+                look(path)

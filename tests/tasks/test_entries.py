@@ -129,3 +129,14 @@ def test_a_constant_of_one_gold_is_that_gold():
         gold = golds[task.name]
         best = task.primary([gold], [task.given(gold)])
         assert task.primary([gold], [task.constant([gold])]) == pytest.approx(best)
+
+
+def test_no_finding_is_not_the_target_where_it_is_denied():
+    label = {"kind": "label"}
+    none = {"name": "No Finding", "value": 0.0}
+    draft = get_task("findings").drafts
+    # a finding that has no label of ours was found: nothing true can be said
+    assert draft(facts(label | none, label | {"name": "Edema", "value": 0.0})).is_empty()
+    assert draft(facts(label | none)).is_empty()
+    (kept,) = draft(facts(label | none, label | {"name": "Edema", "value": 1.0})).to_dicts()
+    assert kept["target"] == "Edema"

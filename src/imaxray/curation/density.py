@@ -37,9 +37,10 @@ class Density:
 def density(tables: Tables, split: str = "train") -> Density:
     """Measure one split of a data set."""
     entries = tables.split(split)
-    per_image = entries.group_by("image_id").agg(
-        pl.col("task").n_unique().alias("tasks"), pl.len().alias("entries")
-    )
+    per_image = (
+        entries.group_by("image_id", "task").len("entries").group_by("image_id")
+        .agg(pl.len().alias("tasks"), pl.col("entries").sum())
+    )  # fmt: skip
     per_task = dict(entries.group_by("task").len().iter_rows())
     by_tasks = dict(per_image.group_by("tasks").len().iter_rows())
     images = per_image.height

@@ -10,20 +10,12 @@ from typing import Literal
 
 import polars as pl
 
-from imaxray import radiograph
-from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
+from imaxray.radiograph import IMAGE_CODES, load_checked
 from imaxray.schema import REJECTS, conform
 from imaxray.sources import is_inside, leaves_release
 
 _CHUNK = 256
-_MESSAGES = {
-    "path-outside-release": "the path leaves the release folder",
-    "missing-image": "the image file is not there",
-    "unreadable-image": "the image file is damaged",
-    "size-mismatch": "the image has another size than its table says",
-}
-
 Verify = Literal["decode", "exists", "none"]
 """Decode every image whole; only look whether it exists; or believe the tables."""
 
@@ -68,7 +60,7 @@ def _parted(marked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         "row",
         pl.col("image_id").alias("key"),
         "code",
-        pl.col("code").replace_strict(_MESSAGES, return_dtype=pl.String).alias("message"),
+        pl.col("code").replace_strict(IMAGE_CODES, return_dtype=pl.String).alias("message"),
     )
     return marked.filter(pl.col("code").is_null()).drop("code"), conform(rejects, REJECTS)
 
@@ -89,14 +81,6 @@ def _check_chunk(chunk: Sequence[_Job], decode: bool) -> list[str | None]:
 
 
 def _check(path: Path | None, width: int, height: int, decode: bool) -> str | None:
-    if path is None:
-        return "path-outside-release"
-    if not path.is_file():
-        return "missing-image"
-    if not decode:
-        return None
-    try:
-        pixels = radiograph.load(path)
-    except ImaxrayError:
-        return "unreadable-image"
-    return None if pixels.shape == (height, width) else "size-mismatch"
+    if decode or path is None:
+        return load_checked(path, width, height)[1]
+    return None if path.is_file() else "missing-image"

@@ -10,6 +10,7 @@ from typing import Any
 
 from imaxray import radiograph
 from imaxray.boxes import Box
+from imaxray.radiograph import Readable
 from imaxray.report import figures
 from imaxray.report.result import StudyResult
 
@@ -44,7 +45,7 @@ def write_report(result: StudyResult, path: Path) -> None:
     aside.rename(path)
 
 
-def thumbnail(path: Path, max_side: int = 320) -> str:
+def thumbnail(source: Readable, max_side: int = 320) -> str:
     """A contrast-stretched PNG of at most ``max_side`` pixels a side, base64.
 
     Raises:
@@ -52,7 +53,7 @@ def thumbnail(path: Path, max_side: int = 320) -> str:
     """
     from PIL import Image
 
-    image = Image.fromarray(radiograph.load(path, stretch=True))
+    image = Image.fromarray(radiograph.load(source, stretch=True))
     image.thumbnail((max_side, max_side))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from imaxray.errors import ImaxrayError
+from imaxray.schema import TASKS
 from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._tables import is_inside, leaves_release
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    is_inside,
+    leaves_release,
+    read_csv,
+    read_header,
+    reject,
+    release_file,
+)
 
 _BUILT_IN: Final = {
     "chest-imagenome": "chest_imagenome:ChestImagenome",
@@ -21,15 +31,22 @@ _BUILT_IN: Final = {
     "chexpert": "chexpert:Chexpert",
     "chexpert-plus": "chexpert_plus:ChexpertPlus",
     "cxr-cardiomegaly": "cxr_cardiomegaly:CxrCardiomegaly",
+    "dicom-folder": "dicom_folder:DicomFolder",
     "jsrt": "jsrt:Jsrt",
+    "medical-cxr-vqa": "medical_cxr_vqa:MedicalCxrVqa",
+    "medical-diff-vqa": "medical_diff_vqa:MedicalDiffVqa",
     "mimic-cxr": "mimic_cxr:MimicCxr",
     "mimic-cxr-jpg": "mimic_cxr_jpg:MimicCxrJpg",
     "mimic-cxr-pe-severity": "mimic_cxr_pe_severity:MimicCxrPeSeverity",
     "mimic-cxr-vqa": "mimic_cxr_vqa:MimicCxrVqa",
+    "mimic-ext-cxr-qba": "mimic_ext_cxr_qba:MimicExtCxrQba",
     "ms-cxr": "ms_cxr:MsCxr",
     "nih-chestxray14": "nih_chestxray14:NihChestxray14",
     "open-i": "open_i:OpenI",
+    "padchest-gr": "padchest_gr:PadchestGr",
+    "rsna-pneumonia": "rsna_pneumonia:RsnaPneumonia",
     "slake": "slake:Slake",
+    "vindr-cxr": "vindr_cxr:VindrCxr",
     "vqa-rad": "vqa_rad:VqaRad",
     "wingspan-ctr": "wingspan_ctr:WingspanCtr",
 }
@@ -42,10 +59,11 @@ def list_sources() -> list[Source]:
 
 
 def get_source(name: str) -> Source:
-    """The source of that name.
+    """The source of that name: ours, or that of an installed package (docs/adding-a-source.md).
 
     Raises:
-        ImaxrayError: there is none; the message names the nearest.
+        ImaxrayError: there is none (the message names the nearest), or the package's cannot be
+            loaded or does not declare what a source declares.
     """
     if name in _BUILT_IN:
         module, cls = _BUILT_IN[name].split(":")
@@ -53,20 +71,56 @@ def get_source(name: str) -> Source:
         return source
     points = {point.name: point for point in entry_points(group="imaxray.sources")}
     if name in points:
-        plugin: Source = points[name].load()()
-        return plugin
+        return _plugin(points[name])
     known = sorted(_BUILT_IN.keys() | points.keys())
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
     raise ImaxrayError(f"Expected the name of a source, but got {name}; {hint}")
 
 
+def _plugin(point: EntryPoint) -> Source:
+    package = point.dist.name if point.dist is not None else point.module
+    try:
+        cls = point.load()
+    except Exception as error:  # whatever the import of a stranger raises
+        raise ImaxrayError(
+            f"Expected the source {point.name} at {point.value} of the package {package}, but "
+            f"loading it failed ({type(error).__name__}: {error}); reinstall or remove the package."
+        ) from error
+    if not (isinstance(cls, type) and issubclass(cls, Source)):
+        raise _unfit(point, package, "it is no subclass of imaxray.sources.Source")
+    missing = [key for key in Source.__annotations__ if not hasattr(cls, key)]
+    missing += sorted(cls.__abstractmethods__)
+    if missing:
+        raise _unfit(point, package, f"it does not declare {', '.join(missing)}")
+    if cls.name != point.name:
+        raise _unfit(point, package, f"its name is {cls.name}")
+    unknown = [task for task in cls.tasks if task not in TASKS]
+    if unknown:
+        raise _unfit(point, package, f"it declares the task {', '.join(unknown)}")
+    source: Source = cls()
+    return source
+
+
+def _unfit(point: EntryPoint, package: str, what: str) -> ImaxrayError:
+    return ImaxrayError(
+        f"Expected the source {point.name} at {point.value} of the package {package}, but {what}; "
+        "ask its author for a corrected release, or remove the package."
+    )
+
+
 __all__ = [
     "ReleaseFile",
     "Source",
     "SourceTables",
+    "check_columns",
+    "find_file",
     "get_source",
     "is_inside",
     "leaves_release",
     "list_sources",
+    "read_csv",
+    "read_header",
+    "reject",
+    "release_file",
 ]

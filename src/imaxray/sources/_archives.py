@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
+import mmap
+import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
+
+from imaxray._memory import collector_paused
 from imaxray.errors import ImaxrayError
 from imaxray.sources._base import ReleaseFile
 from imaxray.sources._tables import is_inside, relative, release_file, require_root
@@ -23,6 +27,15 @@ MAX_MEMBER_BYTES: Final = 16 * 2**20
 
 _PART: Final = 2000  # members of one piece of work
 _ENCRYPTED: Final = 0x1
+_PLAIN_NAME: Final = re.compile(r"\w[\w-]*(\.\w+)*(/\w[\w-]*(\.\w+)*)*")
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    OSError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)  # what zipfile raises over a damaged directory
 _LOCAL: Final = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 
 T = TypeVar("T")
@@ -127,25 +140,20 @@ class Archive:
 
     def _stored(self) -> list[_Stored]:
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with collector_paused(), zipfile.ZipFile(self.path) as archive:
                 infos = sorted(
                     (i for i in archive.infolist() if i.filename.endswith(self._suffix)),
                     key=lambda i: i.filename,
                 )
-        except (
-            zipfile.BadZipFile,
-            NotImplementedError,
-            OSError,
-            ValueError,
-            struct.error,
-        ) as error:
+        except _DAMAGE as error:
             raise self._damaged() from error
         self._require(len(infos))
-        return [
-            _Stored(number, i.filename, i.header_offset, i.compress_size, i.file_size, i.CRC,
-                    i.compress_type, i.flag_bits)
-            for number, i in enumerate(infos, start=1)
-        ]  # fmt: skip
+        with collector_paused():
+            return [
+                _Stored(number, i.filename, i.header_offset, i.compress_size, i.file_size, i.CRC,
+                        i.compress_type, i.flag_bits)
+                for number, i in enumerate(infos, start=1)
+            ]  # fmt: skip
 
     def release_file(self, rows: int) -> ReleaseFile:
         """Describe the archive; a folder's fingerprint covers names and contents."""
@@ -174,7 +182,8 @@ class Archive:
 def _map_stored(
     function: Callable[[Iterator[Member]], T], path: str, members: Sequence[_Stored]
 ) -> T:
-    return _uncollected(function, _read_stored(path, members))
+    with collector_paused():
+        return function(_read_stored(path, members))
 
 
 def _map_files(
@@ -188,52 +197,46 @@ def _map_files(
             big = file.stat().st_size > MAX_MEMBER_BYTES
             yield number, file.relative_to(root).as_posix(), None if big else file.read_bytes()
 
-    return _uncollected(function, read())
-
-
-def _uncollected(function: Callable[[Iterator[Member]], T], members: Iterator[Member]) -> T:
-    """Run without the cycle collector, which walks every parsed object again and again in vain."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return function(members)
-    finally:
-        if collecting:
-            gc.enable()
+    with collector_paused():
+        return function(read())
 
 
 def _read_stored(path: str, members: Sequence[_Stored]) -> Iterator[Member]:
-    with Path(path).open("rb") as stream:
+    # mapped: two system calls a member would cost as much as inflating it
+    with (
+        Path(path).open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
         for member in members:
-            yield member.number, member.name, _content(stream, member)
+            yield member.number, member.name, _content(data, member)
 
 
-def _content(stream: BinaryIO, member: _Stored) -> bytes | None:
+def _content(data: mmap.mmap, member: _Stored) -> bytes | None:
     """Content of one member; None if it is damaged, encrypted, too large or oddly compressed."""
     if member.size > MAX_MEMBER_BYTES or member.packed > MAX_MEMBER_BYTES:
         return None
-    if member.flags & _ENCRYPTED or not is_inside(member.name):
+    if member.offset < 0 or member.flags & _ENCRYPTED:
         return None
-    if member.offset < 0:  # the directory lies
+    # the pattern fits nearly all names and spares them the closer look
+    if not _PLAIN_NAME.fullmatch(member.name) and not is_inside(member.name):
         return None
-    stream.seek(member.offset)
-    head = stream.read(30)
-    if len(head) < 30:
+    head = data[member.offset : member.offset + _LOCAL.size]
+    if len(head) < _LOCAL.size:
         return None
     signature, name, extra = _LOCAL.unpack(head)
     if signature != b"PK\x03\x04":
         return None
-    stream.seek(name + extra, 1)
-    packed = stream.read(member.packed)
+    start = member.offset + _LOCAL.size + name + extra
+    packed = data[start : start + member.packed]
     if member.method == zipfile.ZIP_STORED:
         content = packed
     elif member.method == zipfile.ZIP_DEFLATED:
-        inflater = zlib.decompressobj(-15)
+        inflater = isal_zlib.decompressobj(-15)
         try:
             content = inflater.decompress(packed, member.size + 1)
-        except zlib.error:
+        except IsalError:  # type: ignore[misc] # its stub gives an instance, not the class
             return None
     else:
         return None
-    sound = len(content) == member.size and zlib.crc32(content) == member.crc
+    sound = len(content) == member.size and isal_zlib.crc32(content) == member.crc
     return content if sound else None

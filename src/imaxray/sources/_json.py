@@ -15,7 +15,7 @@ from imaxray.sources._tables import shown
 _HEAD: Final = 2**18  # bytes that hold the first item of every list met so far
 
 
-def check_items(path: Path, required: Sequence[str]) -> None:
+def check_items(path: Path, required: Sequence[str], what: str = "questions") -> None:
     """Look whether ``path`` starts as a list whose first item has the ``required`` keys.
 
     Only the head of the file is read; :func:`read_items` finds what is wrong farther on.
@@ -28,14 +28,14 @@ def check_items(path: Path, required: Sequence[str]) -> None:
             head = stream.read(_HEAD).decode("utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
         if head.startswith("["):
             item, _ = json.JSONDecoder().raw_decode(head[1:].lstrip())
-            _require([item], path, required)
+            _require([item], path, required, what)
             return
     except (OSError, ValueError, RecursionError):
         pass  # no list, or an item longer than the head: reading it whole tells
-    read_items(path, required)
+    read_items(path, required, what)
 
 
-def read_items(path: Path, required: Sequence[str]) -> list[Any]:
+def read_items(path: Path, required: Sequence[str], what: str = "questions") -> list[Any]:
     """Read a JSON file that must hold a non-empty list whose first item has the ``required`` keys.
 
     Raises:
@@ -48,15 +48,15 @@ def read_items(path: Path, required: Sequence[str]) -> list[Any]:
             f"Expected readable JSON at {path}, but it is damaged; compare its checksum with the "
             "release's and download it again."
         ) from error
-    _require(items, path, required)
+    _require(items, path, required, what)
     good: list[Any] = items
     return good
 
 
-def _require(items: Any, path: Path, required: Sequence[str]) -> None:
+def _require(items: Any, path: Path, required: Sequence[str], what: str) -> None:
     if not isinstance(items, list) or not items:
         raise ImaxrayError(
-            f"Expected a non-empty list of questions in {path}, but it holds none; check that it "
+            f"Expected a non-empty list of {what} in {path}, but it holds none; check that it "
             "is the file of the stated release."
         )
     first = items[0] if isinstance(items[0], dict) else {}
@@ -64,7 +64,8 @@ def _require(items: Any, path: Path, required: Sequence[str]) -> None:
     if missing:
         raise ImaxrayError(
             f"Expected the key {', '.join(missing)} in the items of {path}, but they have "
-            f"{shown(', '.join(sorted(first))) or 'none'}; check that it is the file with answers."
+            f"{shown(', '.join(sorted(first))) or 'none'}; check that it is the "
+            f"file with {'answers' if what == 'questions' else what}."
         )
 
 

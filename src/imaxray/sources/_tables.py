@@ -6,11 +6,17 @@ import csv
 import gzip
 import hashlib
 import io
+import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO, Final, cast
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, Boxes, conform
@@ -19,6 +25,10 @@ from imaxray.sources._base import ReleaseFile
 MAX_TABLE_BYTES = 20 * 2**30
 """Refuse to unpack a table beyond this (a gzip bomb, not a release)."""
 
+# NotImplementedError, RuntimeError: a zip of an odd compression, or encrypted
+_DAMAGE: Final = (
+    OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError,
+)  # fmt: skip
 _MAX_HEADER = 2**20  # characters; a file without line breaks is not read whole
 _FAR = 1e15
 _MAX_SHOWN = 400  # characters of a file's own text in an error
@@ -93,13 +103,13 @@ def release_file(path: Path, root: Path, source: str, rows: int) -> ReleaseFile:
 
 
 def read_header(path: Path) -> list[str]:
-    """First line of a CSV or CSV.GZ as column names; an empty list for an empty file."""
-    opener = gzip.open if path.suffix == ".gz" else open
+    """First line of a table, plain, .gz or .zip; an empty list for an empty file."""
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
+        with _opened(path) as binary:
+            stream = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
             line = stream.readline(_MAX_HEADER)
         return next(csv.reader(io.StringIO(line)), [])
-    except (OSError, UnicodeDecodeError, EOFError, zlib.error, csv.Error) as error:
+    except (*_DAMAGE, UnicodeDecodeError, csv.Error) as error:
         raise _damaged(path) from error
 
 
@@ -121,7 +131,7 @@ def shown(text: str) -> str:
 
 
 def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl.DataFrame:
-    """Read a CSV or CSV.GZ as strings, with a 1-based ``row`` column in front.
+    """Read a table, plain, .gz or .zip, as strings, with a 1-based ``row`` column in front.
 
     Blank cells are null. Extra columns stay. Short rows are filled with null, long ones cut.
 
@@ -130,12 +140,13 @@ def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl
     """
     check_columns(path, read_header(path), required)
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            with gzip.open(io.BytesIO(data)) as stream:
+        if path.suffix in (".gz", ".zip"):
+            with _opened(path) as stream:
                 data = stream.read(MAX_TABLE_BYTES + 1)
             if len(data) > MAX_TABLE_BYTES:
                 raise _damaged(path)
+        else:
+            data = path.read_bytes()
         frame = pl.read_csv(
             data,
             separator=separator,
@@ -143,7 +154,7 @@ def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl
             truncate_ragged_lines=True,
             encoding="utf8-lossy",
         )
-    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
+    except (*_DAMAGE, pl.exceptions.PolarsError) as error:
         raise _damaged(path) from error
     check_columns(path, frame.columns, required)  # a damaged header may split otherwise here
     if frame.is_empty():
@@ -175,6 +186,25 @@ def reject(
     )
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a table; of a zip, those of the only CSV in it."""
+    if path.suffix == ".gz":
+        with gzip.open(path) as stream:
+            yield cast(IO[bytes], stream)
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            members = [name for name in archive.namelist() if name.endswith(".csv")]
+            own = [name for name in members if not name.startswith("__MACOSX/")]
+            if len(own) != 1:
+                raise zipfile.BadZipFile(f"{len(own)} tables")
+            with archive.open(own[0]) as stream:
+                yield stream
+    else:
+        with path.open("rb") as stream:
+            yield stream
+
+
 def _damaged(path: Path) -> ImaxrayError:
     return ImaxrayError(
         f"Expected a readable table at {path}, but it is damaged or no CSV; compare its checksum "
@@ -191,6 +221,15 @@ def numeric(column: str) -> pl.Expr:
 def one_box(x1: str | pl.Expr, y1: str | pl.Expr, x2: str | pl.Expr, y2: str | pl.Expr) -> pl.Expr:
     """Four columns of corners (floats) as a list with one box."""
     return pl.concat_arr(x1, y1, x2, y2).reshape((-1, 1, 4)).cast(Boxes)
+
+
+def box_lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Series:
+    """Corners, four a box, as lists with ``counts`` boxes each."""
+    inner = pa.LargeListArray.from_arrays(
+        np.arange(0, len(corners) + 1, 4, dtype=np.int64), pa.array(corners, pa.float64())
+    )
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return pl.Series("boxes", pa.LargeListArray.from_arrays(ends, inner), dtype=Boxes)
 
 
 def has_area(x: str, y: str, width: str, height: str) -> pl.Expr:

@@ -1,10 +1,25 @@
 """Studies: arms trained, evaluated on one shared test set, compared and reported."""
 
+from typing import TYPE_CHECKING
+
+from imaxray._lazy import lazily
 from imaxray.study.build import DataConfig, DataReport, build_datasets
 from imaxray.study.config import StudyConfig, load_config
-from imaxray.study.publish import write_study_report
+from imaxray.study.data import build_study_data
 from imaxray.study.rebuild import RebuildReport, rebuild_dataset
-from imaxray.study.run import StudyOutcome, build_study_data, run_study
+
+if TYPE_CHECKING:
+    from imaxray.study.publish import write_study_report
+    from imaxray.study.run import StudyOutcome, run_study
+else:  # these train, and so load torch
+    __getattr__ = lazily(
+        __name__,
+        {
+            "StudyOutcome": "imaxray.study.run",
+            "run_study": "imaxray.study.run",
+            "write_study_report": "imaxray.study.publish",
+        },
+    )
 
 __all__ = [
     "DataConfig",

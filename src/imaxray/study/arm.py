@@ -46,6 +46,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     import torch  # late: after the wait policy is set
     import transformers
 
+    from imaxray.cache import ImageStore
     from imaxray.curation import open_dataset
     from imaxray.evaluation.generation import generate
     from imaxray.models import phantom
@@ -61,7 +62,8 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     training = job.config.training.model_copy(update={"steps": job.steps})
     learn, test = tables.split("train"), tables.split("test")
     used = sorted({*learn["image_id"].unique(), *test["image_id"].unique()})
-    pixels = prepare_images(chat, used, data.image_path)
+    image_of = ImageStore(data)
+    pixels = prepare_images(chat, used, image_of)
     run = train(
         chat,
         learn,
@@ -87,7 +89,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
         aside = predictions.with_suffix(".part")
         answers.write_parquet(aside)
         aside.rename(predictions)
-    return {**run.manifest, "arm": job.name}
+    return {**run.manifest, "arm": job.name, "image_cache": image_of.describe()}
 
 
 def entries_seen(out: Path) -> int:

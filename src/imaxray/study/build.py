@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imaxray._memory import collector_paused
 from imaxray.curation import (
     CurationConfig,
     DmaxConfig,
@@ -91,6 +92,11 @@ def build_datasets(
     Raises:
         ImaxrayError: as the stages do.
     """
+    with collector_paused():
+        return _build(releases, config, out, workers)
+
+
+def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers: int) -> DataReport:
     catalog = build_catalog(
         releases, config.curation, seed=config.seed, verify=config.verify, workers=workers
     )

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imaxray.errors import ImaxrayError
-from imaxray.models.phantom import PhantomConfig
+from imaxray.models import PhantomConfig
 from imaxray.study.build import DataConfig
 from imaxray.training import TrainingConfig
 

@@ -14,6 +14,7 @@ import yaml
 
 from imaxray import __version__
 from imaxray.boxes import PERCENT, PLACEHOLDER
+from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, density, open_dataset
 from imaxray.report import (
     Answer,
@@ -97,6 +98,7 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
     test = imax.tables.split("test")
     per_image = test.group_by("image_id").agg(pl.col("task").n_unique().alias("tasks"))
     ranked = sorted(per_image.iter_rows(), key=lambda row: (-row[1], _mix(row[0])))
+    image_of = ImageStore(imax)
     examples = []
     for image_id, _ in ranked[: outcome.config.evaluation.examples]:
         image = imax.tables.images.row(by_predicate=pl.col("image_id") == image_id, named=True)
@@ -122,7 +124,7 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
                     answers,
                 )
             )
-        png = thumbnail(imax.image_path(image_id))
+        png = thumbnail(image_of(image_id))
         examples.append(Example(image_id, png, *size, questions))
     return examples
 

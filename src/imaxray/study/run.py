@@ -14,15 +14,15 @@ from typing import Any
 import polars as pl
 
 from imaxray.boxes import PERCENT
+from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.models import phantom
-from imaxray.phantom import write_phantom
 from imaxray.progress import multi_bar
 from imaxray.sources import get_source
 from imaxray.study.arm import ArmJob, entries_seen, run_arms
-from imaxray.study.build import build_datasets, is_built
 from imaxray.study.config import StudyConfig
+from imaxray.study.data import build_study_data, write_json
 from imaxray.training import (
     StepDataset,
     Throughput,
@@ -94,37 +94,6 @@ def _verdict(comparison: Comparison, arm: str, view: str) -> str:
     return f"At {view} {who}: mean relative gain of IMAX {value:+.1f} % [{low:+.1f}, {high:+.1f}]."
 
 
-def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
-    """Write what a study trains on: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``.
-
-    Returns the report of :func:`imaxray.study.build.build_datasets` as a dict. Data sets of the
-    same configuration are kept.
-
-    Raises:
-        ImaxrayError: as the stages do.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    if config.phantom is not None:
-        write_phantom(
-            out / "releases",
-            images=config.phantom.images,
-            seed=config.phantom.seed,
-            workers=config.workers,
-        )
-    path = out / "match.json"
-    # the phantom and the list of releases decide the bytes too, and no manifest names them
-    whole = {"phantom": config.content()["phantom"], "releases": dict(config.releases)}
-    if path.exists() and is_built(config.data(), out):
-        kept: dict[str, Any] = json.loads(path.read_text())
-        if kept.get("of") == whole:
-            return kept
-    releases = config.release_paths(out, root)
-    report = build_datasets(releases, config.data(), out, workers=config.workers)
-    _write_json(path, {**report.as_dict(), "of": whole})
-    written: dict[str, Any] = json.loads(path.read_text())
-    return written
-
-
 def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> StudyOutcome:
     """Run or resume a study in the folder ``out``; finished stages are kept.
 
@@ -166,7 +135,7 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
         for arm in ARMS[1:]
     )
     lap("compare")
-    _write_json(
+    write_json(
         out / "comparison.json",
         {"equal_entries": equal_entries.as_dict(), "equal_compute": equal_compute.as_dict()},
     )
@@ -212,12 +181,13 @@ def _throughput(
             seed=config.seed,
         )
         used = train.filter(pl.col("entry_id").is_in(table["entry_id"].unique().to_list()))
-        pixels = prepare_images(chat, used["image_id"].unique().sort().to_list(), data.image_path)
+        ids = used["image_id"].unique().sort().to_list()
+        pixels = prepare_images(chat, ids, ImageStore(data))
         encoded = encode_entries(chat, used, data.tables.images)
         steps = StepDataset(chat, table, used, encoded, pixels, layout)  # type: ignore[arg-type]
         items.append([steps[k] for k in range(len(steps))])
     measured = measure_throughput(chat, items[0], items[1], config.training, repeats=3)
-    _write_json(path, {"key": key, **measured.__dict__})
+    write_json(path, {"key": key, **measured.__dict__})
     return measured
 
 
@@ -269,9 +239,3 @@ def _score(imax: Dataset, out: Path) -> dict[str, Scores]:
         scores[arm] = score(test, predictions, tables.images, PERCENT)
         scores[arm].table.write_parquet(out / "runs" / folder / "scores.parquet")
     return scores
-
-
-def _write_json(path: Path, value: Any) -> None:
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(value, indent=1) + "\n")
-    aside.rename(path)

@@ -84,7 +84,7 @@ class Findings(Task):
             pl.concat_str(pl.lit('"'), name, pl.lit('":'), value).alias("pair"),
             name.replace_strict(_PLACE, return_dtype=pl.UInt8).alias("place"),
         ).sort(name, maintain_order=True)
-        counts, positive = pl.col("counts"), pl.col("value") == 1
+        counts, positive, denied = pl.col("counts"), pl.col("value") == 1, pl.col("value") == 0
         named = counts & positive
         frame = one_each(
             facts,
@@ -92,17 +92,18 @@ class Findings(Task):
             [
                 pl.col("pair"),
                 pl.when(positive).then(name).alias("labels"),
-                (pl.col("value") == 0).alias("negative"),
+                (denied & (name != _NONE)).alias("negative"),
             ],
             [
                 pl.col("pair").filter(counts).str.join(","),
                 name.filter(named).sort_by(pl.col("place").filter(named)).str.join(", ")
                 .alias("labels"),
-                ((pl.col("value") == 0) & counts).any().alias("negative"),
+                ((denied & counts).any() & ~(denied & counts & (name == _NONE)).any())
+                .alias("negative"),
             ],
         )  # fmt: skip
         labels = pl.col("labels").replace("", None)
-        # only uncertain labels: nothing can be said
+        # only uncertain labels, or something found that has no label here: nothing can be said
         nothing = pl.when("negative").then(pl.lit(_NONE))
         return frame.select(
             "image_id",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,6 +12,7 @@ from torch.utils.data import Dataset
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import collate, pack, separate
 from imaxray.progress import track
+from imaxray.radiograph import Readable
 from imaxray.schema import TASKS
 from imaxray.training._config import Layout
 
@@ -35,10 +35,13 @@ def encode_entries(
 
 
 def prepare_images(
-    chat: ChatModel, image_ids: Sequence[str], path_of: Callable[[str], Path]
+    chat: ChatModel, image_ids: Sequence[str], image_of: Callable[[str], Readable]
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Decode and prepare every image once, held in memory."""
-    return {i: chat.pixels(path_of(i)) for i in track(image_ids, "Preparing images")}
+    """Decode and prepare every image once, held in memory.
+
+    ``image_of`` gives the file of an image, or its pixels: :class:`imaxray.cache.ImageStore`.
+    """
+    return {i: chat.pixels(image_of(i)) for i in track(image_ids, "Preparing images")}
 
 
 class StepDataset(Dataset[dict[str, Any]]):

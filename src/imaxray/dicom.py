@@ -1,0 +1,357 @@
+"""DICOM files of radiographs: what the header says, and the pixels as they are meant to be seen."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaxray.errors import ImaxrayError
+
+SUFFIXES: Final = (".dcm", ".dicom")
+"""Endings of files that are taken for DICOM even where the preamble is missing."""
+
+_MAGIC: Final = b"DICM"
+_PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # float, double, integer
+_GREY: Final = ("MONOCHROME1", "MONOCHROME2")
+_OLDEST: Final = 120  # years
+_FAR: Final = 1e12  # beyond any pixel value
+_VIEWS: Final = {
+    "POSTEROANTERIOR": "PA", "ANTEROPOSTERIOR": "AP", "LEFTLATERAL": "LL", "RIGHTLATERAL": "RL",
+    "LATERAL": "LATERAL", "LAT": "LATERAL",
+}  # fmt: skip
+_SYNTAX: Final = "1.2.840.10008.1.2"
+_DECODERS: Final = {
+    **dict.fromkeys(("", ".1", ".1.99", ".2", ".5"), "pydicom"),  # uncompressed, deflated, RLE
+    **dict.fromkeys((".4.50", ".4.90", ".4.91"), "pillow"),  # JPEG baseline, JPEG 2000
+    **dict.fromkeys((".4.51", ".4.57", ".4.70"), "jpeg"),  # JPEG extended, lossless
+}
+"""Transfer syntax -> who decodes it.
+
+Not GDCM, which ends the whole process at some damaged files, and not JPEG-LS, whose decoder
+allocates gigabytes at others; no release met so far has it."""
+
+_FRAME_STARTS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JP2: Final = b"\x00\x00\x00\x0cjP  "
+_AGE: Final = re.compile(r"(\d{1,3})([DWMY]?)")
+_YEARS: Final = {"D": 365.25, "W": 52.18, "M": 12, "Y": 1, "": 1}
+_HEADER: Final = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge",
+    "Modality", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "Rows", "Columns",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is read of a file before its pixels; absent text is empty, absent facts are null."""
+
+    instance: str  # SOPInstanceUID
+    study: str  # StudyInstanceUID
+    patient: str  # PatientID
+    modality: str
+    body_part: str
+    transfer_syntax: str
+    photometric: str
+    width: int  # pixels; 0: no image
+    height: int
+    frames: int
+    samples: int  # per pixel
+    pixels: bool  # is there pixel data at all
+    view: str | None  # PA, AP, LL, RL, LATERAL or what else ViewPosition says
+    sex: str | None  # M / F
+    age: int | None  # whole years, at most 120
+
+
+def require_dicom() -> None:
+    """Raise a one-sentence error unless the extra ``dicom`` is installed."""
+    if importlib.util.find_spec("pydicom") is None:
+        raise ImaxrayError(
+            "Expected the package pydicom to read DICOM files, but it is not installed; run pip "
+            "install 'imaxray[dicom]'."
+        )
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether ``path`` is marked as DICOM, by its preamble or else by its ending."""
+    return has_preamble(path) or path.suffix.lower() in SUFFIXES
+
+
+def has_preamble(path: Path) -> bool:
+    """Whether ``path`` starts as PS3.10 says: 128 bytes, then ``DICM``."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == _MAGIC
+    except OSError:
+        return False
+
+
+def read_header(path: Path) -> Header:
+    """Read everything in front of the pixel data, which is neither read nor decoded.
+
+    Raises:
+        ImaxrayError: pydicom is not installed, or the file is missing, damaged or no DICOM.
+    """
+    require_dicom()
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
+
+    seen: list[int] = []
+
+    def at_pixels(tag: Any, _vr: str | None, _length: int) -> bool:
+        if int(tag) in _PIXELS:
+            seen.append(int(tag))
+        return bool(seen)
+
+    with _reading(path), path.open("rb") as stream:
+        tags: list[Any] = [Tag(name) for name in _HEADER]
+        data = read_partial(stream, stop_when=at_pixels, force=True, specific_tags=tags)
+        # a media directory has none of these and is DICOM all the same, if without an image
+        known = any(name in data for name in ("SOPClassUID", "Rows", "Modality"))
+        if not known and "MediaStorageSOPClassUID" not in data.file_meta:
+            raise ValueError("no DICOM data")
+        return Header(
+            instance=_text(data, "SOPInstanceUID"),
+            study=_text(data, "StudyInstanceUID"),
+            patient=_text(data, "PatientID"),
+            modality=_text(data, "Modality").upper(),
+            body_part=_text(data, "BodyPartExamined").upper(),
+            transfer_syntax=_transfer_syntax(data),
+            photometric=_text(data, "PhotometricInterpretation").upper(),
+            width=_number(data, "Columns", 0),
+            height=_number(data, "Rows", 0),
+            frames=_number(data, "NumberOfFrames", 1),
+            samples=_number(data, "SamplesPerPixel", 1),
+            pixels=bool(seen),
+            view=_view(data),
+            sex={"M": "M", "F": "F"}.get(_text(data, "PatientSex").upper()[:1]),
+            age=_age(_text(data, "PatientAge")),
+        )
+
+
+def problem(header: Header, most: int) -> tuple[str, str] | None:
+    """Code and message of why a file is no single grey image that can be decoded here.
+
+    Args:
+        header: of the file.
+        most: pixels, more than which an image may not have.
+    """
+    if not header.pixels or header.width < 1 or header.height < 1:
+        return "no-pixels", "the file has no image"
+    if header.frames != 1:
+        return "multi-frame", "the file has several frames"
+    if header.samples != 1 or header.photometric not in _GREY:
+        return "not-greyscale", "the image is not MONOCHROME1 or MONOCHROME2"
+    if header.width * header.height > most:
+        return "too-large", f"the image has more than {most:,} pixels"
+    if _decoder(header.transfer_syntax) is None:
+        return "no-decoder", (
+            f"no decoder for transfer syntax {header.transfer_syntax or 'unknown'}; run pip "
+            "install 'imaxray[dicom]'"
+        )
+    return None
+
+
+def read_grey(path: Path, *, most: int) -> NDArray[np.uint8]:
+    """Decode the image of ``path`` as ``(height, width)`` uint8, black to white as displayed.
+
+    PS3.3 C.11: the modality LUT or rescale, then the first VOI LUT, else the first window; the
+    output range is mapped to 0-255 and MONOCHROME1 is turned to white for dense. Without a VOI an
+    image of 8 bits is left alone, and a deeper one is scaled from its own range less its padding,
+    as 16-bit PNG files are.
+
+    Args:
+        path: a DICOM file.
+        most: pixels, more than which are refused before decoding.
+
+    Raises:
+        ImaxrayError: as :func:`read_header`; or the file is no single grey image, or the pixel
+            data is damaged or shorter than the header says.
+    """
+    header = read_header(path)
+    fault = problem(header, most)
+    if fault is not None:
+        raise ImaxrayError(
+            f"Expected one readable greyscale image in {path}, but {fault[1]}; remove its row or "
+            "fetch it again."
+        )
+    from pydicom import dcmread
+    from pydicom.uid import UID
+
+    with _reading(path):
+        data = dcmread(path, force=True)
+        data.ensure_file_meta()
+        data.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)
+        stored = _stored(data, _decoder(header.transfer_syntax))
+        if stored.shape != (header.height, header.width):
+            raise ValueError("the pixel data is not of the header's size")
+        grey = _displayed(stored, data)
+        return 255 - grey if header.photometric == "MONOCHROME1" else grey
+
+
+def _stored(data: Any, decoder: str | None) -> NDArray[Any]:
+    """Stored values, before any look-up."""
+    from pydicom.encaps import get_frame
+
+    if decoder == "pydicom":
+        return np.asarray(data.pixel_array)
+    frame = get_frame(data.PixelData, 0, number_of_frames=1)
+    if decoder == "pillow":
+        _check_boxes(frame)
+        data.pixel_array_options(decoding_plugin="pillow")
+        return np.asarray(data.pixel_array)
+    _check_size(frame, int(data.Rows), int(data.Columns))
+    import imagecodecs
+
+    values: NDArray[Any] = imagecodecs.jpeg_decode(frame)
+    if data.PixelRepresentation == 1:
+        bits = values.dtype.itemsize * 8 - int(data.BitsStored)  # the sign is the highest stored
+        values = (values << bits).view(f"i{values.dtype.itemsize}") >> bits
+    return values
+
+
+def _check_size(frame: bytes, height: int, width: int) -> None:
+    """Raise ValueError unless a JPEG frame has the size of the header: decoders allocate first."""
+    at = 2
+    while at + 9 <= len(frame):
+        if frame[at] != 0xFF:
+            break
+        if frame[at + 1] in _FRAME_STARTS:
+            if frame[at + 5 : at + 9] == height.to_bytes(2) + width.to_bytes(2):
+                return
+            break
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4])
+    raise ValueError("the frame is not of the header's size")
+
+
+def _check_boxes(frame: bytes) -> None:
+    """Raise ValueError where a JP2 file has a box too short, at which pydicom 3 never ends."""
+    if not frame.startswith(_JP2):
+        return
+    at = len(_JP2) + 4
+    while at < len(frame) and frame[at + 4 : at + 8] != b"jp2c":
+        length = int.from_bytes(frame[at : at + 4])
+        if length < 8:
+            raise ValueError("a JP2 box of no length")
+        at += length
+
+
+def _displayed(stored: NDArray[Any], data: Any) -> NDArray[np.uint8]:
+    from pydicom.pixels.processing import apply_modality_lut
+
+    values: NDArray[Any] = apply_modality_lut(stored, data)
+    voi = _voi(values, data)
+    if voi is not None:
+        seen, low, high = voi
+    elif stored.dtype == np.uint8 and _number(data, "BitsStored", 8) == 8 and _is_plain(data):
+        return stored
+    else:
+        seen = values
+        real = values[~_padding(stored, data)]
+        low, high = (float(real.min()), float(real.max())) if real.size else (0.0, 0.0)
+    scaled = (seen.astype(np.float64) - low) * (255.0 / (high - low) if high != low else 0.0)
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def _voi(values: NDArray[Any], data: Any) -> tuple[NDArray[Any], float, float] | None:
+    """Values after the first VOI LUT or window, with what it makes of black and white."""
+    from pydicom.pixels.processing import apply_voi, apply_windowing
+
+    # some files carry a window of no width or a LUT that contradicts itself: as if there were none
+    broken = (ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError)
+    if data.get("VOILUTSequence"):
+        with contextlib.suppress(*broken):
+            first = int(data.VOILUTSequence[0].LUTDescriptor[1])
+            table = np.asarray(apply_voi(np.arange(first, first + 2**16), data))
+            if table.min() != table.max():
+                return apply_voi(values, data), float(table.min()), float(table.max())
+    if data.get("WindowCenter") is not None and data.get("WindowWidth") is not None:
+        with contextlib.suppress(*broken), np.errstate(over="ignore"):
+            ends = apply_windowing(np.array([-_FAR, _FAR]), data)
+            if ends[0] != ends[1]:
+                return apply_windowing(values, data), float(ends[0]), float(ends[1])
+    return None
+
+
+def _padding(stored: NDArray[Any], data: Any) -> NDArray[np.bool_]:
+    """Pixels that are none: where the detector saw nothing (Pixel Padding Value)."""
+    first = data.get("PixelPaddingValue")
+    if first is None:
+        return np.zeros(stored.shape, dtype=np.bool_)
+    last = data.get("PixelPaddingRangeLimit")
+    low, high = sorted((int(first), int(first if last is None else last)))
+    return np.asarray((stored >= low) & (stored <= high))
+
+
+def _is_plain(data: Any) -> bool:
+    slope = data.get("RescaleSlope")
+    return not data.get("ModalityLUTSequence") and (slope is None or float(slope) > 0)
+
+
+def _decoder(transfer_syntax: str) -> str | None:
+    if not transfer_syntax.startswith(_SYNTAX):
+        return None
+    decoder = _DECODERS.get(transfer_syntax.removeprefix(_SYNTAX))
+    missing = decoder == "jpeg" and importlib.util.find_spec("imagecodecs") is None
+    return None if missing else decoder
+
+
+def _transfer_syntax(data: Any) -> str:
+    """The stated one; of a bare data set, the one that its first element shows."""
+    stated = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+    if stated:
+        return str(stated)
+    implicit, little = data.original_encoding
+    if not little:
+        return "1.2.840.10008.1.2.2"
+    return "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
+
+
+def _text(data: Any, name: str) -> str:
+    value = data.get(name)
+    return "" if value is None else str(value).replace("\x00", "").strip()
+
+
+def _number(data: Any, name: str, absent: int) -> int:
+    text = _text(data, name)
+    return int(text) if re.fullmatch(r"\d{1,9}", text) else absent
+
+
+def _view(data: Any) -> str | None:
+    stated = _text(data, "ViewPosition").upper()
+    if not stated:
+        codes = data.get("ViewCodeSequence") or []
+        stated = _text(codes[0], "CodeMeaning").upper() if len(codes) else ""
+    return _VIEWS.get(re.sub(r"[\s_-]", "", stated), stated) or None
+
+
+def _age(text: str) -> int | None:
+    match = _AGE.fullmatch(text.upper())
+    if match is None:
+        return None
+    years = int(int(match[1]) / _YEARS[match[2]])
+    return years if years <= _OLDEST else None
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong inside is one sentence; pydicom's remarks on odd values are silenced."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except ImaxrayError:
+            raise
+        except Exception as error:  # pydicom and its decoders report damage as any exception
+            raise ImaxrayError(
+                f"Expected a readable DICOM file at {path}, but it is missing or damaged; fetch it "
+                "again or remove its row."
+            ) from error

@@ -1,0 +1,89 @@
+"""Medical-CXR-VQA 1.0.0: questions about single images, answered by a language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from imaxray.sources import _mimic
+from imaxray.sources._base import Source, SourceTables
+from imaxray.sources._study_questions import (
+    STUDY_COLUMNS,
+    STUDY_IMAGES,
+    read_questions,
+    read_study_images,
+)
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    read_csv,
+    read_header,
+    relative,
+    release_file,
+)
+
+# the README writes underscores, the authors' code and users' copies hyphens
+_FILES: Final = tuple(
+    f"{name}.csv{ending}"
+    for name in ("medical-cxr-vqa-questions", "medical_cxr_vqa_questions")
+    for ending in ("", ".gz")
+)
+_COLUMNS: Final = ("study_id", "question", "answer")
+
+
+class MedicalCxrVqa(Source):
+    """Questions about a study, asked of the row's ``dicom_id``, else of ``mimic_all.csv``'s image.
+
+    The documented headers differ: only study_id, question and answer are required, and
+    ``mimic_all.csv`` only where the table has no ``dicom_id``. The release's own split is not
+    followed: whether it keeps patients apart is not documented.
+    """
+
+    name = "medical-cxr-vqa"
+    title = "Medical-CXR-VQA"
+    version = "1.0.0"
+    collection = _mimic.COLLECTION
+    tasks = ("vqa",)
+    access = "credentialed"
+    licence = "PhysioNet Credentialed Health Data License 1.5.0"
+    citation = "Hu et al., PhysioNet 2025, doi:10.13026/1pm5-hy02"
+    url = "https://physionet.org/content/medical-cxr-vqa-dataset/1.0.0/"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        questions = find_file(root, _FILES, self.name)
+        check_columns(questions, read_header(questions), _COLUMNS)
+        images = self._images(root, questions)
+        if images is None:
+            return [relative(questions, root)]
+        check_columns(images, read_header(images), STUDY_COLUMNS)
+        return [relative(questions, root), relative(images, root)]
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        self.check(root)
+        path = find_file(root, _FILES, self.name)
+        table = read_csv(path, _COLUMNS)
+        files = [release_file(path, root, self.name, table.height)]
+        studies, hints, odd = None, SourceTables().hints, SourceTables().rejects
+        images = self._images(root, path)
+        if images is not None:
+            studies, hints, odd, file = read_study_images(images, root, self.name)
+            files.append(file)
+        annotations, rejects = read_questions(
+            table, studies, source=self.name, file=relative(path, root), quality="language-model"
+        )
+        return SourceTables(
+            annotations=annotations,
+            hints=hints,
+            rejects=pl.concat([rejects, odd]),
+            files=tuple(files),
+        )
+
+    def _images(self, root: Path, questions: Path) -> Path | None:
+        """``mimic_all.csv``, unless every row names its image itself."""
+        if "dicom_id" in read_header(questions):
+            return None
+        return find_file(root, STUDY_IMAGES, self.name)

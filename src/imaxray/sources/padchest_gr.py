@@ -1,0 +1,355 @@
+"""PadChest-GR: reports as sentences, each positive one with radiologists' boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.errors import ImaxrayError
+from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources._base import Source, SourceTables
+from imaxray.sources._image_files import is_sound, list_files, read_images, reject_images
+from imaxray.sources._json import check_items, read_items, text_of
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    read_csv,
+    read_header,
+    reject,
+    relative,
+    release_file,
+    require_root,
+)
+
+_REPORTS: Final = "grounded_reports_*.json"
+_TABLES: Final = (
+    "master_table.csv", "master_table.csv.gz", "master_table.csv.zip", "master_table.zip",
+    "master_table.csv/master_table.csv",
+)  # fmt: skip
+_KEYS: Final = ("StudyID", "ImageID", "findings")
+_COLUMNS: Final = ("StudyID", "ImageID", "PatientID", "label", "split")
+_SPLITS: Final = {"train": "train", "validation": "val", "val": "val", "valid": "val",
+                  "test": "test"}  # fmt: skip
+_VIEWS: Final = {"PA": "PA", "POSTEROANTERIOR": "PA", "AP": "AP", "AP_HORIZONTAL": "AP",
+                 "ANTEROPOSTERIOR": "AP", "L": "LATERAL"}  # fmt: skip
+_READERS: Final = {"boxes": "first", "extra_boxes": "second"}
+_SLACK: Final = 0.01  # of the image's side: more than that outside is another convention
+_OLDEST: Final = 120  # years
+
+_LABELS: Final = {
+    "atelectasis": "Atelectasis",
+    "cardiomegaly": "Cardiomegaly",
+    "clavicle fracture": "Fracture",
+    "consolidation": "Consolidation",
+    "emphysema": "Emphysema",
+    "fracture": "Fracture",
+    "hiatal hernia": "Hernia",
+    "humeral fracture": "Fracture",
+    "infiltrates": "Infiltration",
+    "nodule": "Nodule",
+    "normal": "No Finding",
+    "pleural effusion": "Pleural Effusion",
+    "pleural thickening": "Pleural Thickening",
+    "pneumonia": "Pneumonia",
+    "pneumothorax": "Pneumothorax",
+    "pulmonary edema": "Edema",
+    "pulmonary fibrosis": "Fibrosis",
+    "pulmonary mass": "Mass",
+    "rib fracture": "Fracture",
+    "vertebral fracture": "Fracture",
+}
+"""PadChest's labels that have an equal among ours, or are a kind of one. They are only ever
+positive: what a study does not list is unknown."""
+
+_Row = tuple[Any, ...]
+
+
+class PadchestGr(Source):
+    """Sentences with boxes, reports made of them, labels and splits.
+
+    The report of an image is its sentences in their order, positive and negative. GPT-4 took them
+    from the Spanish report and translated them, so reports are ``silver``; radiologists drew the
+    boxes, so regions are ``human``. English is taken, and Spanish only where it is blank. A phrase
+    is the sentence without its full stop.
+
+    ``boxes`` and ``extra_boxes`` are the sets of two independent readers (the paper says so; that
+    the second key is the second reader is inferred). Where a sentence has both, they carry a
+    ``reader`` each and ``readers`` of the curation settles them. Boxes are fractions of the image
+    and become pixels of the PNG file.
+
+    The images must be unpacked, anywhere in the folder: the zip comes in parts that only make one
+    together.
+    """
+
+    name = "padchest-gr"
+    title = "PadChest-GR"
+    version = "2024-08-19"
+    collection = "padchest"
+    tasks = ("report", "findings", "rec", "reg")
+    access = "registration"
+    licence = "BIMCV PadChest-GR research use agreement"
+    citation = "Castro et al., NEJM AI (2025), arXiv:2411.05085"
+    url = "https://bimcv.cipf.es/bimcv-projects/padchest-gr/"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        reports, table = self._paths(root)
+        check_items(reports, _KEYS, "grounded reports")
+        check_columns(table, read_header(table), _COLUMNS)
+        if not list_files(root, [".png"]):
+            parts = list_files(root, [f".{k:03}" for k in range(1, 100)])
+            found = f"only {len(parts)} parts of a zip" if parts else "none"
+            raise ImaxrayError(
+                f"Expected the images as PNG files in {root}, but found {found}; join the parts "
+                "(cat PadChest_GR.zip.* > PadChest_GR.zip) and unzip them there."
+            )
+        return [relative(reports, root), relative(table, root)]
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        return self.read_with(root, None)
+
+    def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
+        """See :meth:`Source.read_with`: headers are read in ``pool``."""
+        self.check(root)
+        path, table_path = self._paths(root)
+        items = read_items(path, _KEYS, "grounded reports")
+        table = read_csv(table_path, _COLUMNS)
+        file = relative(table_path, root)
+        stem = pl.col("ImageID").str.replace(r"(?i)\.png$", "")
+        full = table.with_columns(stem.alias("_stem"))
+        images = read_images(root, [""], [".png"], pool, only=full["_stem"].drop_nulls().to_list())
+        full = full.join(
+            images.drop("view", "sex", "age"), left_on="_stem", right_on="stem", how="left",
+            maintain_order="left",
+        )  # fmt: skip
+        catalog, facts, hints, bad = self._table(full, file)
+        rows, rejects = self._reports(items, relative(path, root), full)
+        return SourceTables(
+            images=catalog,
+            annotations=pl.concat([_facts_frame(rows, self.name, relative(path, root)), facts]),
+            hints=hints,
+            rejects=pl.concat([bad, pl.DataFrame(rejects, schema=REJECTS, orient="row")]),
+            files=(
+                release_file(path, root, self.name, len(items)),
+                release_file(table_path, root, self.name, table.height),
+            ),
+        )
+
+    def _paths(self, root: Path) -> tuple[Path, Path]:
+        require_root(root, self.name)
+        reports = sorted(root.glob(_REPORTS))
+        if not reports:
+            raise ImaxrayError(
+                f"Expected {_REPORTS} in the {self.name} release at {root}, but found none; "
+                "download the file or correct the path."
+            )
+        return reports[-1], find_file(root, _TABLES, self.name)  # the last by its date
+
+    def _table(
+        self, full: pl.DataFrame, file: str
+    ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+        """Images, labels, hints and rejects of the master table: a row for a label of a study."""
+        where: dict[str, Any] = {"source": self.name, "file": file, "key": "ImageID"}
+        here = full.filter(is_sound())
+        owned = pl.col("PatientID").is_not_null()
+        same = pl.col("PatientID") == pl.col("PatientID").first().over("_stem")
+        good = here.filter(owned).with_columns(same.alias("_same"))
+        split = pl.col("split").str.to_lowercase()
+        legal = split.is_null() | split.is_in(list(_SPLITS))
+        bad = pl.concat([
+            reject_images(full, **where),
+            reject(here.filter(~owned), **where, code="bad-id", message="the row has no PatientID"),
+            reject(good.filter(~pl.col("_same")), **where, code="bad-id",
+                   message="an earlier row gives the image to another patient"),
+            reject(good.filter("_same", ~legal), **where, code="bad-value",
+                   message="split must be train, validation or test"),
+        ])  # fmt: skip
+        good = good.filter("_same", legal)
+        images = good.unique("_stem", keep="first", maintain_order=True).select(
+            self._id().alias("image_id"),
+            (pl.lit(f"{self.collection}/") + pl.col("PatientID")).alias("patient_id"),
+            (pl.lit(f"{self.collection}/") + pl.col("StudyID")).alias("study_id"),
+            "path",
+            "width",
+            "height",
+            _view(good).alias("view"),
+            _sex(good).alias("sex"),
+            _age(good).alias("age"),
+            *self._from(file),
+        )
+        hints = good.select(
+            self._id().alias("image_id"),
+            split.replace_strict(_SPLITS, default=None, return_dtype=pl.String).alias("split"),
+            *self._from(file),
+        )
+        name = pl.col("label").str.to_lowercase().replace_strict(
+            _LABELS, default=None, return_dtype=pl.String
+        )  # fmt: skip
+        # kinds of one finding, e.g. two fractures, state it once
+        named = good.with_columns(name.alias("name")).filter(pl.col("name").is_not_null())
+        labels = named.unique(["_stem", "name"], keep="first", maintain_order=True).select(
+            self._id().alias("image_id"),
+            pl.lit("label").alias("kind"),
+            "name",
+            pl.lit(1.0).alias("value"),
+            pl.lit("human").alias("origin"),
+            pl.lit("radiologist").alias("quality"),
+            *self._from(file),
+        )
+        return (
+            conform(images, IMAGES),
+            conform(labels, SOURCE_ANNOTATIONS),
+            conform(hints, SPLIT_HINTS),
+            bad,
+        )
+
+    def _reports(
+        self, items: list[Any], file: str, full: pl.DataFrame
+    ) -> tuple[list[_Row], list[_Row]]:
+        """Reports and regions of the grounded reports, and rejects."""
+        known = full.unique("_stem", keep="first").select("_stem", "path", "width", "height")
+        sizes = {stem: (path, w, h) for stem, path, w, h in known.iter_rows()}
+        facts: list[_Row] = []
+        rejects: list[_Row] = []
+        for row, item in enumerate(items, start=1):
+            where = (self.name, file, row)
+            image = text_of(item.get("ImageID")) if isinstance(item, dict) else ""
+            stem = image[:-4] if image.lower().endswith(".png") else image
+            problem = _problem(item, stem, sizes)
+            if problem is not None:
+                rejects.append((*where, image or None, *problem))
+                continue
+            _, width, height = sizes[stem]
+            image_id = f"{self.collection}/{stem}.png"
+            sentences = []
+            for finding in item["findings"]:
+                text = _sentence(finding)
+                if text is None:
+                    fault = ("empty-text", "a finding has no sentence")
+                    rejects.append((*where, image, *fault))
+                    continue
+                sentences.append(text)
+                regions, faults = _regions(finding, text, float(width), float(height))
+                facts += [(image_id, "region", *region, row) for region in regions]
+                rejects += [(*where, image, *fault) for fault in faults]
+            if sentences:
+                report = ("findings", " ".join(sentences), None, None, None, "silver", "gpt-4")
+                facts.append((image_id, "report", *report, row))
+            elif not item["findings"]:
+                rejects.append((*where, image, "empty-text", "the report has no sentence"))
+        return facts, rejects
+
+    def _id(self) -> pl.Expr:
+        return pl.lit(f"{self.collection}/") + pl.col("_stem") + pl.lit(".png")
+
+    def _from(self, file: str) -> tuple[pl.Expr, ...]:
+        return pl.lit(self.name).alias("source"), pl.lit(file).alias("file"), pl.col("row")
+
+
+def _problem(
+    item: Any, stem: str, sizes: dict[str, tuple[str | None, int | None, int | None]]
+) -> tuple[str, str] | None:
+    if not isinstance(item, dict) or not isinstance(item.get("findings"), list):
+        return "bad-json", "the item is no object with a list of findings"
+    if not stem:
+        return "bad-id", "the item has no ImageID"
+    if stem not in sizes:
+        return "unknown-image", "the master table does not have the image"
+    path, width, _ = sizes[stem]
+    if path is None:
+        return "missing-image", "the image is not in this copy"
+    if width is None:
+        return "unreadable-image", "the image file is damaged"
+    return None
+
+
+def _sentence(finding: Any) -> str | None:
+    if not isinstance(finding, dict):
+        return None
+    english, spanish = (text_of(finding.get(key)) for key in ("sentence_en", "sentence_es"))
+    return " ".join((english or spanish).split()) or None
+
+
+def _regions(
+    finding: dict[str, Any], text: str, width: float, height: float
+) -> tuple[list[_Row], list[tuple[str, str]]]:
+    """One region for each reader of the finding, with all their boxes; and what is wrong."""
+    labels = [text_of(label) for label in _list(finding.get("labels"))]
+    equals = [_LABELS[label.lower()] for label in labels if label.lower() in _LABELS]
+    name = next(iter([*equals, *filter(None, labels)]), None)
+    phrase = text.rstrip(" .") or text
+    raw = None if phrase == text else text
+    found: dict[str, list[list[float]]] = {}
+    faults: list[tuple[str, str]] = []
+    for key, reader in _READERS.items():
+        for box in _list(finding.get(key)):
+            corners = _corners(box)
+            if corners is None:
+                faults.append(("bad-value", "a box must be four numbers from 0 to 1"))
+            elif corners[0] >= corners[2] or corners[1] >= corners[3]:
+                faults.append(("zero-area-box", "the box has no width or no height"))
+            else:
+                x1, y1, x2, y2 = corners
+                pixels = [x1 * width, y1 * height, x2 * width, y2 * height]
+                found.setdefault(reader, []).append(pixels)
+    several = len(found) > 1
+    regions = [
+        (name, phrase, raw, boxes, reader if several else None, "human", "radiologist")
+        for reader, boxes in found.items()
+    ]
+    return regions, faults
+
+
+def _corners(box: Any) -> list[float] | None:
+    numbers = [v for v in _list(box) if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    if len(numbers) != 4 or len(_list(box)) != 4:
+        return None
+    inside = all(math.isfinite(v) and -_SLACK <= v <= 1 + _SLACK for v in numbers)
+    return [float(v) for v in numbers] if inside else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _facts_frame(rows: list[_Row], source: str, file: str) -> pl.DataFrame:
+    columns = ("image_id", "kind", "name", "text", "raw", "boxes", "reader", "origin", "quality",
+               "row")  # fmt: skip
+    schema = {column: SOURCE_ANNOTATIONS[column] for column in columns}
+    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.lit(source).alias("source"), pl.lit(file).alias("file")
+    )
+    return conform(frame, SOURCE_ANNOTATIONS)
+
+
+def _first(table: pl.DataFrame, *names: str) -> Iterator[pl.Expr]:
+    yield from (pl.col(name) for name in names if name in table.columns)
+
+
+def _view(table: pl.DataFrame) -> pl.Expr:
+    stated = [
+        column.str.to_uppercase().replace_strict(_VIEWS, default=None, return_dtype=pl.String)
+        for column in _first(table, "Projection", "ViewPosition_DICOM")
+    ]
+    return pl.coalesce(*stated, pl.lit(None, dtype=pl.String))
+
+
+def _sex(table: pl.DataFrame) -> pl.Expr:
+    stated = [column.str.to_uppercase().str.head(1) for column in _first(table, "PatientSex_DICOM")]
+    letter = pl.coalesce(*stated, pl.lit(None, dtype=pl.String))
+    return pl.when(letter.is_in(["M", "F"])).then(letter)
+
+
+def _age(table: pl.DataFrame) -> pl.Expr:
+    stated = [
+        column.str.extract(r"^(\d{1,3})(?:\.\d*)?Y?$").cast(pl.Int16, strict=False)
+        for column in _first(table, "PatientAge")
+    ]
+    years = pl.coalesce(*stated, pl.lit(None, dtype=pl.Int16))
+    return pl.when(years <= _OLDEST).then(years)

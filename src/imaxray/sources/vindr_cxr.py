@@ -1,0 +1,398 @@
+"""VinDr-CXR: boxes and labels by three radiologists an image; also its Kaggle form, VinBigData."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray import dicom
+from imaxray.errors import ImaxrayError
+from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform, empty
+from imaxray.sources._base import Source, SourceTables
+from imaxray.sources._image_files import is_sound, list_files, read_images, reject_images
+from imaxray.sources._tables import (
+    check_columns,
+    find_file,
+    numeric,
+    one_box,
+    read_csv,
+    read_header,
+    reject,
+    relative,
+    release_file,
+    require_root,
+)
+
+_ENDINGS: Final = (".csv", ".csv.gz", ".csv.zip")
+_SUFFIXES: Final = (".dicom", ".dcm")
+_SETS: Final = ("train", "test")
+_CORNERS: Final = ("x_min", "y_min", "x_max", "y_max")
+_NONE: Final = "No finding"
+_OTHER: Final = "Other diseases"
+
+_LABELS: Final = {
+    "Atelectasis": "Atelectasis",
+    "Cardiomegaly": "Cardiomegaly",
+    "Consolidation": "Consolidation",
+    "Edema": "Edema",
+    "Emphysema": "Emphysema",
+    "Infiltration": "Infiltration",
+    "Lung Opacity": "Lung Opacity",
+    "No finding": "No Finding",
+    "Pleural effusion": "Pleural Effusion",
+    "Pleural thickening": "Pleural Thickening",
+    "Pneumonia": "Pneumonia",
+    "Pneumothorax": "Pneumothorax",
+    "Pulmonary fibrosis": "Fibrosis",
+}
+"""The release's labels that have an equal among ours."""
+
+_PHRASES: Final = {
+    "Aortic enlargement": "aortic enlargement",
+    "COPD": "chronic obstructive pulmonary disease",
+    "Calcification": "calcification",
+    "Clavicle fracture": "clavicle fracture",
+    "Enlarged PA": "enlarged pulmonary artery",
+    "ILD": "interstitial lung disease",
+    "Lung cavity": "lung cavity",
+    "Lung cyst": "lung cyst",
+    "Lung tumor": "lung tumor",
+    "Mediastinal shift": "mediastinal shift",
+    "Nodule/Mass": "nodule or mass",
+    "Other lesion": None,
+    "Rib fracture": "rib fracture",
+    "Tuberculosis": "tuberculosis",
+    _OTHER: None,
+    **{name: ours.lower() for name, ours in _LABELS.items()},
+}
+"""All 28 labels, and how a box of each is called in words; "other" names nothing to look for."""
+
+_KAGGLE: Final = (
+    "Atelectasis", "Cardiomegaly", "Consolidation", "Infiltration", "Lung Opacity", _NONE,
+    "Pleural effusion", "Pleural thickening", "Pneumothorax", "Pulmonary fibrosis",
+)  # fmt: skip
+"""Of the 15 classes of the Kaggle form, those with an equal among ours."""
+
+_BY_LOWER: Final = {name.lower(): name for name in ("image_id", "rad_id", "class_name", *_PHRASES)}
+_OTHER_FORM: Final = re.compile(r"other diseases?(?:\(s\))?")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One table of the release, read: its rows joined with their image files."""
+
+    file: str
+    rows: int
+    full: pl.DataFrame
+    agreed: bool  # by several readers, whom it does not name
+
+
+class VindrCxr(Source):
+    """Train images were read by three radiologists each, test images by five who agreed.
+
+    PhysioNet's four tables (in ``annotations/`` or beside the images) or the ``train.csv`` of the
+    VinBigData challenge at Kaggle (registration); the former are read where both are there. Boxes
+    are pixels of the DICOM image. Rows of the train set carry their ``reader``, so ``readers`` of
+    the curation settles them.
+
+    Labels: 13 of the 28 have an equal among ours; 0 says that the reader saw none. Kaggle has boxes
+    only, but its classes are complete by the publisher's word (class 14 is the absence of all), so
+    a class that a reader does not list is negative there. The other classes name regions under
+    their own names; ``Other lesion`` has no phrase, so it makes no entry.
+
+    No patient is given, so an image counts as one. All images are postero-anterior views of adults:
+    an age of 0 is a blank. Kaggle's images are PhysioNet's train set; they get no split.
+    """
+
+    name = "vindr-cxr"
+    title = "VinDr-CXR"
+    version = "1.0.0"
+    collection = "vindr-cxr"
+    tasks = ("findings", "rec", "reg")
+    access = "credentialed"
+    licence = "PhysioNet Credentialed Health Data License 1.5.0"
+    citation = "Nguyen et al., Sci Data 9:429 (2022), arXiv:2012.15029"
+    url = "https://physionet.org/content/vindr-cxr/1.0.0/"
+
+    def check(self, root: Path) -> list[str]:
+        """See :meth:`Source.check`."""
+        require_root(root, self.name)
+        tables = self._tables(root)
+        for path, required in tables:
+            check_columns(path, [*_renamed(read_header(path)).values()], required)
+        if not any(list_files(root / name, _SUFFIXES)[:1] for name in _SETS):
+            raise ImaxrayError(
+                f"Expected images that end in {' or '.join(_SUFFIXES)} in {root / 'train'} or "
+                f"{root / 'test'}, but found none; boxes are in pixels of the DICOM images."
+            )
+        dicom.require_dicom()
+        return [relative(path, root) for path, _ in tables]
+
+    def read(self, root: Path) -> SourceTables:
+        """See :meth:`Source.read`."""
+        return self.read_with(root, None)
+
+    def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
+        """See :meth:`Source.read_with`: headers are read in ``pool``."""
+        self.check(root)
+        images, facts, hints, rejects, files = [], [], [], [], []
+        for which, boxes_path, labels_path in self._sets(root):
+            here = read_images(root, [which], _SUFFIXES, pool)
+            agreed = which == "test"
+            boxes = _part(boxes_path, root, here, agreed)
+            regions, bad = self._boxes(boxes)
+            stated, again = self._listed(boxes, complete=labels_path is None)
+            facts.append(regions)
+            rejects += [bad, again, self._bad_images(boxes)]
+            if labels_path is None:
+                source = boxes
+            else:
+                source = labels = _part(labels_path, root, here, agreed)
+                cells, bad = self._cells(labels)
+                facts.append(cells)
+                hints.append(self._hints(labels, which))
+                rejects += [bad, self._bad_images(labels)]
+                files.append(release_file(labels_path, root, self.name, labels.rows))
+            facts.append(stated)  # after the table of labels, which says the same
+            images.append(self._images(source))
+            files.append(release_file(boxes_path, root, self.name, boxes.rows))
+        return SourceTables(
+            images=pl.concat(images),
+            annotations=pl.concat(facts),
+            hints=pl.concat(hints) if hints else empty(SPLIT_HINTS),
+            rejects=pl.concat(rejects),
+            files=tuple(files),
+        )
+
+    def remarks(self, root: Path) -> list[str]:
+        """Images that no row is about, and tables that were not read."""
+        said = []
+        for which, boxes, labels in self._sets(root):
+            table = read_csv(labels or boxes, ())
+            table = table.rename(_renamed(table.columns))
+            here = {path.stem for path in list_files(root / which, _SUFFIXES)}
+            lost = here - set(table["image_id"].to_list())
+            said += [f"Images in {which} that no row is about: {len(lost):,}."] if lost else []
+        if self._is_physionet(root) and any((root / f"train{e}").is_file() for e in _ENDINGS):
+            said.append("Not read, because PhysioNet's tables say more: Kaggle's train.csv.")
+        return said
+
+    def _is_physionet(self, root: Path) -> bool:
+        stems = [f"{kind}_{which}" for kind in ("annotations", "image_labels") for which in _SETS]
+        return any((root / name).is_file() for stem in stems for name in _names(stem))
+
+    def _sets(self, root: Path) -> Iterator[tuple[str, Path, Path | None]]:
+        """Set of images, table of its boxes, table of its labels."""
+        if self._is_physionet(root):
+            for which in _SETS:
+                yield (
+                    which,
+                    find_file(root, _names(f"annotations_{which}"), self.name),
+                    find_file(root, _names(f"image_labels_{which}"), self.name),
+                )
+        else:
+            names = [f"train{ending}" for ending in _ENDINGS]
+            if not any((root / name).is_file() for name in names):
+                names = [*_names("annotations_train"), *names]
+            yield "train", find_file(root, names, self.name), None
+
+    def _tables(self, root: Path) -> list[tuple[Path, tuple[str, ...]]]:
+        """Every table, with the columns it must have."""
+        tables: list[tuple[Path, tuple[str, ...]]] = []
+        for which, boxes, labels in self._sets(root):
+            reader = ("rad_id",) if which == "train" else ()
+            tables.append((boxes, ("image_id", *reader, "class_name", *_CORNERS)))
+            if labels is not None:
+                tables.append((labels, ("image_id", *reader, *_PHRASES)))
+        return tables
+
+    def _images(self, part: _Part) -> pl.DataFrame:
+        first = part.full.filter(is_sound()).unique("image_id", keep="first", maintain_order=True)
+        frame = first.select(
+            self._id().alias("image_id"),
+            self._id().alias("patient_id"),
+            "path",
+            "width",
+            "height",
+            pl.col("view").fill_null("PA"),
+            "sex",
+            pl.when(pl.col("age") > 0).then("age").alias("age"),
+            *self._from(part),
+        )
+        return conform(frame, IMAGES)
+
+    def _hints(self, part: _Part, split: str) -> pl.DataFrame:
+        frame = part.full.filter(is_sound()).select(
+            self._id().alias("image_id"), pl.lit(split).alias("split"), *self._from(part)
+        )
+        return conform(frame, SPLIT_HINTS)
+
+    def _bad_images(self, part: _Part) -> pl.DataFrame:
+        where: dict[str, Any] = {"source": self.name, "file": part.file, "key": "image_id"}
+        nobody = part.full.filter(is_sound(), ~_has_reader(part))
+        return pl.concat([
+            reject_images(part.full, **where),
+            reject(nobody, **where, code="bad-id", message="the row has no rad_id"),
+        ])  # fmt: skip
+
+    def _boxes(self, part: _Part) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Regions, and rejects for rows that have no good box and no label either."""
+        where: dict[str, Any] = {"source": self.name, "file": part.file, "key": "image_id"}
+        here = part.full.filter(is_sound(), _has_reader(part)).with_columns(
+            _canonical_class(), *(numeric(name).alias(f"_{name}") for name in _CORNERS)
+        )
+        corners = [f"_{name}" for name in _CORNERS]
+        blank = pl.all_horizontal(
+            pl.col(*_CORNERS).is_null() | pl.col(*_CORNERS).is_in(["nan", "NaN"])
+        )
+        number = pl.all_horizontal(pl.col(*corners).is_finite().fill_null(False))
+        sized = (pl.col("_x_min") < pl.col("_x_max")) & (pl.col("_y_min") < pl.col("_y_max"))
+        sized = sized.fill_null(False)
+        known, nothing = pl.col("_class").is_not_null(), pl.col("_class") == _NONE
+        labelled = pl.col("_class").is_in(list(_LABELS))
+        bad = pl.concat([
+            reject(here.filter(~known), **where, code="unknown-label",
+                   message="the class is none of the release's"),
+            reject(here.filter(known & blank & ~labelled), **where, code="no-box",
+                   message="the class has no box, and no equal among the labels"),
+            reject(here.filter(nothing & ~blank), **where, code="bad-value",
+                   message="No finding has a box"),
+            reject(here.filter(known & ~nothing & ~blank & ~number), **where, code="bad-value",
+                   message="x_min, y_min, x_max and y_max must be numbers"),
+            reject(here.filter(known & ~nothing & number & ~sized), **where, code="zero-area-box",
+                   message="the box has no width or no height"),
+        ])  # fmt: skip
+        named = pl.col("_class").replace_strict(_PHRASES, return_dtype=pl.String)
+        regions = here.filter(known & ~nothing & number & sized).select(
+            self._id().alias("image_id"),
+            pl.lit("region").alias("kind"),
+            pl.col("_class").replace(_LABELS).alias("name"),
+            named.alias("text"),
+            one_box(*corners).alias("boxes"),
+            *self._by(part),
+        )
+        return conform(regions, SOURCE_ANNOTATIONS), bad
+
+    def _cells(self, part: _Part) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Labels of a table with a column for each."""
+        here = part.full.filter(is_sound(), _has_reader(part))
+        long = (
+            here.unpivot(
+                list(_LABELS), index=["row", "image_id", "rad_id"],
+                variable_name="_class", value_name="_cell",
+            )
+            .filter(pl.col("_cell").is_not_null())
+            .with_columns(numeric("_cell").alias("value"))
+            .sort("row", "_class")
+        )  # fmt: skip
+        legal = pl.col("value").is_in([0.0, 1.0]).fill_null(False)
+        bad = reject(
+            long.filter(~legal), source=self.name, file=part.file, key="image_id",
+            code="unknown-label", message="a label must be 1, 0 or blank",
+        )  # fmt: skip
+        return self._label_facts(long.filter(legal), part), bad
+
+    def _listed(self, part: _Part, *, complete: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Labels that follow from rows of boxes, and rejects for rows that repeat one.
+
+        Where the list is ``complete`` (Kaggle), the classes that a reader lists for an image are
+        positive and the others negative. Else (PhysioNet, with tables of labels) only rows without
+        a box state a label, nearly all of them ``No finding``.
+        """
+        one = ["image_id", "rad_id"]
+        rows = part.full.filter(is_sound(), _has_reader(part)).with_columns(_canonical_class())
+        boxed = pl.any_horizontal(
+            pl.col(*_CORNERS).is_not_null() & ~pl.col(*_CORNERS).is_in(["nan", "NaN"])
+        )
+        labelled = rows.filter(pl.col("_class").is_in(list(_LABELS)), ~boxed | complete)
+        yes = labelled.unique([*one, "_class"], keep="first", maintain_order=True)
+        bare = labelled.filter(~boxed).join(yes.select("row"), on="row", how="anti")
+        again = reject(
+            bare, source=self.name, file=part.file, key="image_id", code="duplicate-annotation",
+            message="the reader says so in an earlier row",
+        )  # fmt: skip
+        stated = [yes.select("row", *one, "_class", pl.lit(1.0).alias("value"))]
+        if complete:
+            # a class that cannot be read might be any of them
+            strange = rows.filter(pl.col("_class").is_null()).select(one)
+            read = rows.join(strange, on=one, how="anti", maintain_order="left")
+            every = read.unique(one, keep="first", maintain_order=True).select("row", *one)
+            no = every.join(pl.DataFrame({"_class": list(_KAGGLE)}), how="cross").join(
+                yes, on=[*one, "_class"], how="anti"
+            )
+            stated.append(no.select("row", *one, "_class", pl.lit(0.0).alias("value")))
+        return self._label_facts(pl.concat(stated).sort("row", "_class"), part), again
+
+    def _label_facts(self, long: pl.DataFrame, part: _Part) -> pl.DataFrame:
+        frame = long.select(
+            self._id().alias("image_id"),
+            pl.lit("label").alias("kind"),
+            pl.col("_class").replace_strict(_LABELS, return_dtype=pl.String).alias("name"),
+            "value",
+            *self._by(part),
+        )
+        return conform(frame, SOURCE_ANNOTATIONS)
+
+    def _id(self) -> pl.Expr:
+        return pl.lit(f"{self.collection}/") + pl.col("image_id")
+
+    def _from(self, part: _Part) -> tuple[pl.Expr, ...]:
+        return pl.lit(self.name).alias("source"), pl.lit(part.file).alias("file"), pl.col("row")
+
+    def _by(self, part: _Part) -> tuple[pl.Expr, ...]:
+        return (
+            pl.col("rad_id").alias("reader"),
+            pl.lit("human").alias("origin"),
+            pl.lit("consensus" if part.agreed else "radiologist").alias("quality"),
+            *self._from(part),
+        )
+
+
+def _names(stem: str) -> list[str]:
+    return [f"{folder}{stem}{end}" for folder in ("annotations/", "") for end in _ENDINGS]
+
+
+def _renamed(columns: list[str]) -> dict[str, str]:
+    """Columns in the spelling used here: ``rad_ID``, ``Other disease`` and the like occur."""
+    names: dict[str, str] = {}
+    for column in columns:
+        low = column.strip().lower()
+        name = _OTHER if _OTHER_FORM.fullmatch(low) else _BY_LOWER.get(low, column)
+        # of two columns in one spelling the first counts
+        names[column] = column if name in names.values() else name
+    return names
+
+
+def _part(path: Path, root: Path, images: pl.DataFrame, agreed: bool) -> _Part:
+    table = read_csv(path, ())
+    table = table.rename(_renamed(table.columns))
+    if agreed:
+        table = table.with_columns(pl.lit(None, dtype=pl.String).alias("rad_id"))
+    full = table.join(images, left_on="image_id", right_on="stem", how="left",
+                      maintain_order="left")  # fmt: skip
+    return _Part(relative(path, root), table.height, full, agreed)
+
+
+def _has_reader(part: _Part) -> pl.Expr:
+    return pl.lit(part.agreed) | pl.col("rad_id").is_not_null()
+
+
+def _canonical_class() -> pl.Expr:
+    """``class_name`` as one of the 28 names; null where it is none."""
+    low = pl.col("class_name").str.to_lowercase()
+    return (
+        pl.when(low.str.contains(f"^{_OTHER_FORM.pattern}$"))
+        .then(pl.lit(_OTHER))
+        .otherwise(
+            low.replace_strict(
+                {name.lower(): name for name in _PHRASES}, default=None, return_dtype=pl.String
+            )
+        )
+        .alias("_class")
+    )

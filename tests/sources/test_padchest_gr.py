@@ -1,0 +1,231 @@
+"""PadChest-GR: sentences, boxes of two readers, labels and splits, and what can be wrong."""
+
+import gzip
+import json
+import zipfile
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from imaxray.curation import build_catalog
+from imaxray.errors import ImaxrayError
+from imaxray.sources import get_source
+
+REPORTS = "grounded_reports_20240819.json"
+TABLE = "master_table.csv"
+ONE, TWO = "21684011_00-141-160.png", "21684012_01-002-003.png"
+HEADER = "StudyID,ImageID,PatientID,PatientAge,PatientSex_DICOM,label,label_group,split"
+
+
+def account_closes(tables):
+    key = ["source", "file", "row"]
+    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
+    seen = pl.concat([f.select(key) for f in frames]).unique()
+    for file in tables.files:
+        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
+        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
+
+
+def finding(english, boxes=(), *, extra=(), labels=(), abnormal=True, spanish="frase"):
+    return {"sentence_en": english, "sentence_es": spanish, "abnormal": abnormal,
+            "boxes": list(boxes), "extra_boxes": list(extra), "labels": list(labels),
+            "locations": [], "progression": None}  # fmt: skip
+
+
+def study(image, *findings, number="100"):
+    return {"StudyID": number, "ImageID": image, "PreviousStudyID": None,
+            "PreviousImageID": None, "findings": list(findings)}  # fmt: skip
+
+
+def write(root, studies, rows):
+    root.mkdir(exist_ok=True)
+    (root / REPORTS).write_text(json.dumps(studies))
+    (root / TABLE).write_text("\n".join([HEADER, *rows, ""]))
+
+
+@pytest.fixture
+def release(tmp_path):
+    root = tmp_path / "padchest-gr"
+    negative = {"sentence_en": "No pleural effusion.", "sentence_es": "Sin derrame.",
+                "abnormal": False}  # fmt: skip
+    write(
+        root,
+        [study(ONE, finding("Mild cardiomegaly.", [[0.25, 0.5, 0.75, 0.9]],
+                            extra=[[0.26, 0.5, 0.76, 0.9]], labels=["cardiomegaly"]),
+               finding("Aortic elongation", [[0.4, 0.1, 0.6, 0.4]], labels=["aortic elongation"]),
+               finding("Bilateral  nodules.", [[0.1, 0.1, 0.2, 0.2], [0.8, 0.1, 0.9, 0.2]],
+                       labels=["nodule"]), negative),
+         study(TWO, finding("", spanish="Sin hallazgos.", abnormal=False), number="200")],
+        [f"100,{ONE},7,61.0,M,cardiomegaly,heart,train", f"100,{ONE},7,61.0,M,nodule,lung,train",
+         f"100,{ONE},7,61.0,M,aortic elongation,aorta,train",
+         f"200,{TWO},8,45,F,Normal,normal,validation"],
+    )  # fmt: skip
+    images = root / "Padchest_GR_files" / "PadChest_GR"
+    images.mkdir(parents=True)
+    Image.fromarray(np.arange(20000, dtype=np.uint16).reshape(100, 200)).save(images / ONE)
+    Image.fromarray(np.zeros((50, 40), dtype=np.uint16)).save(images / TWO)
+    return root
+
+
+def read(root):
+    tables = get_source("padchest-gr").read(root)
+    account_closes(tables)
+    return tables
+
+
+def test_images_and_hints(release):
+    tables = read(release)
+    folder = "Padchest_GR_files/PadChest_GR"
+    rows = tables.images.drop("split", "source", "file", "view").rows()
+    assert rows == [
+        (f"padchest/{ONE}", "padchest/7", "padchest/100", f"{folder}/{ONE}", 200, 100, "M", 61, 1),
+        (f"padchest/{TWO}", "padchest/8", "padchest/200", f"{folder}/{TWO}", 40, 50, "F", 45, 4),
+    ]
+    assert tables.hints.select("image_id", "split", "row").rows() == [
+        *((f"padchest/{ONE}", "train", k) for k in (1, 2, 3)), (f"padchest/{TWO}", "val", 4),
+    ]  # fmt: skip
+    assert tables.rejects.is_empty()
+
+
+def test_boxes_become_pixels_and_keep_their_readers(release):
+    regions = read(release).annotations.filter(pl.col("kind") == "region")
+    found = regions.select("name", "text", "raw", "reader", "boxes").rows()
+    assert [row[:4] for row in found] == [
+        ("Cardiomegaly", "Mild cardiomegaly", "Mild cardiomegaly.", "first"),
+        ("Cardiomegaly", "Mild cardiomegaly", "Mild cardiomegaly.", "second"),
+        ("aortic elongation", "Aortic elongation", None, None),
+        ("Nodule", "Bilateral nodules", "Bilateral nodules.", None),
+    ]
+    boxes = [row[4] for row in found]
+    expected = [[[50, 50, 150, 90]], [[52, 50, 152, 90]], [[80, 10, 120, 40]],
+                [[20, 10, 40, 20], [160, 10, 180, 20]]]  # fmt: skip
+    assert [len(b) for b in boxes] == [1, 1, 1, 2]
+    np.testing.assert_allclose(np.concatenate(boxes), np.concatenate(expected))
+    assert set(regions.select("origin", "quality").rows()) == {("human", "radiologist")}
+
+
+def test_reports_and_labels(release):
+    facts = read(release).annotations
+    reports = facts.filter(pl.col("kind") == "report")
+    assert reports.select("image_id", "name", "text", "origin").rows() == [
+        (f"padchest/{ONE}", "findings",
+         "Mild cardiomegaly. Aortic elongation Bilateral nodules. No pleural effusion.", "silver"),
+        (f"padchest/{TWO}", "findings", "Sin hallazgos.", "silver"),
+    ]  # fmt: skip
+    labels = facts.filter(pl.col("kind") == "label").select("row", "name", "value").rows()
+    # a label that is not listed is unknown: none is negative
+    assert labels == [(1, "Cardiomegaly", 1.0), (2, "Nodule", 1.0), (4, "No Finding", 1.0)]
+
+
+def test_the_catalog(release):
+    catalog = build_catalog({"padchest-gr": release})
+    assert dict(catalog.images.select("image_id", "split").rows()) == {
+        f"padchest/{ONE}": "train", f"padchest/{TWO}": "val",
+    }  # fmt: skip
+    heart = catalog.annotations.filter(name="Cardiomegaly", kind="region").row(0, named=True)
+    assert heart["boxes"] == [pytest.approx([51, 50, 151, 90], abs=1e-3)]
+    assert heart["quality"] == "wbf 2/2" and heart["reader"] is None
+    rec = catalog.entries.filter(task="rec").sort("prompt")
+    assert sorted(len(boxes) for boxes in rec["boxes"]) == [1, 1, 2]
+    assert set(catalog.entries["task"]) == {"rec", "reg", "report", "findings"}
+    assert set(catalog.rejects["code"]) <= {"merged-readers"}
+
+
+@pytest.mark.parametrize("form", ["gz", "csv.zip", "zip", "folder"])
+def test_the_master_table_may_be_packed(release, form):
+    plain, text = read(release), (release / TABLE).read_bytes()
+    (release / TABLE).unlink()
+    if form == "gz":
+        (release / f"{TABLE}.gz").write_bytes(gzip.compress(text))
+    elif form == "folder":  # as some tools unpack it
+        (release / TABLE).mkdir()
+        (release / TABLE / TABLE).write_bytes(text)
+    else:
+        name = "master_table.zip" if form == "zip" else f"{TABLE}.zip"
+        with zipfile.ZipFile(release / name, "w") as archive:
+            archive.writestr(TABLE, text)
+    packed = read(release)
+    assert packed.annotations.drop("file").equals(plain.annotations.drop("file"))
+    assert packed.images.drop("file").equals(plain.images.drop("file"))
+
+
+def test_ids_may_be_numbers_and_lack_the_ending(release):
+    plain = read(release)
+    items = json.loads((release / REPORTS).read_text())
+    for item in items:
+        item["StudyID"] = int(item["StudyID"])
+        item["ImageID"] = item["ImageID"].removesuffix(".png")
+    (release / REPORTS).write_text(json.dumps(items))
+    text = (release / TABLE).read_text()
+    (release / TABLE).write_text(text.replace(".png", ""))
+    assert read(release).annotations.equals(plain.annotations)
+
+
+def test_garbage_is_rejected(release):
+    ill = finding("Odd.", [[0.1, 0.1, 1.5, 0.2], [10, 20, 30, 40], [0.5, 0.1, 0.4, 0.2], [0.1],
+                           "box", [0.1, 0.1, float("nan"), 0.3], [True, 0.1, 0.2, 0.3],
+                           [0.0, 0.0, 0.5, 1.001]], labels=[None, "odd"])  # fmt: skip
+    write(
+        release,
+        [study(ONE, ill, "no finding", finding("", spanish=None), finding(7)),
+         "no study", {"ImageID": ONE, "findings": {}}, study(ONE), study(None, finding("x")),
+         study("unknown.png", finding("x")), study("lost.png", finding("x")),
+         study("bad.png", finding("x")), study(ONE, finding(None, spanish=""))],
+        [f"100,{ONE},7,400,?,odd,x,train", f"100,{ONE},9,61,M,nodule,x,train",
+         f"100,{ONE},,61,M,nodule,x,train", f"100,{ONE},7,61,M,nodule,x,holdout",
+         "1,lost.png,7,61,M,nodule,x,test", "1,bad.png,7,61,M,nodule,x,test",
+         f"100,{ONE},7,x,,Rib fracture,x,", ",,,,,,,"],
+    )  # fmt: skip
+    text = (release / REPORTS).read_text()
+    items = json.dumps(study(ONE, finding("x")))
+    (release / REPORTS).write_text(f"[{items}," + text[1:].replace("NaN", "9e9"))
+    (release / "bad.png").write_bytes(b"no image")
+    tables = read(release)
+    codes = tables.rejects.select("file", "row", "code").rows()
+    assert [(row, code) for file, row, code in codes if file == REPORTS] == [
+        *[(2, "bad-value")] * 2, (2, "zero-area-box"), *[(2, "bad-value")] * 4,
+        (2, "empty-text"), (2, "empty-text"), (3, "bad-json"), (4, "bad-json"), (5, "empty-text"),
+        (6, "bad-id"), (7, "unknown-image"), (8, "missing-image"), (9, "unreadable-image"),
+        (10, "empty-text"),
+    ]  # fmt: skip
+    assert sorted((row, code) for file, row, code in codes if file == TABLE) == [
+        (2, "bad-id"), (3, "bad-id"), (4, "bad-value"), (5, "missing-image"),
+        (6, "unreadable-image"), (8, "missing-image"),
+    ]  # fmt: skip
+    image = tables.images.row(0, named=True)
+    assert image["age"] is None and image["sex"] is None
+    (region,) = tables.annotations.filter(pl.col("kind") == "region").to_dicts()
+    assert region["name"] == "odd" and region["boxes"] == [pytest.approx([0, 0, 100, 100.1])]
+    assert tables.annotations.filter(kind="label")["name"].to_list() == ["Fracture"]
+    catalog = build_catalog({"padchest-gr": release})
+    assert catalog.images.height == 1
+
+
+def test_missing_files_columns_and_images(release):
+    source = get_source("padchest-gr")
+    assert source.check(release) == [REPORTS, TABLE]
+    text = (release / TABLE).read_text()
+    (release / TABLE).write_text(text.replace("PatientID", "Patient"))
+    with pytest.raises(ImaxrayError, match="Expected the column PatientID"):
+        source.check(release)
+    (release / TABLE).write_text(text)
+    (release / REPORTS).write_text("[]")
+    with pytest.raises(ImaxrayError, match="non-empty list of grounded reports"):
+        source.check(release)
+    (release / REPORTS).write_text("[{}]")
+    with pytest.raises(ImaxrayError, match="Expected the key StudyID"):
+        source.read(release)
+    (release / REPORTS).unlink()
+    with pytest.raises(ImaxrayError, match="Expected grounded_reports"):
+        source.check(release)
+
+
+def test_images_still_in_parts_of_a_zip(release):
+    for path in release.rglob("*.png"):
+        path.unlink()
+    for k in (1, 2):
+        (release / "Padchest_GR_files" / f"PadChest_GR.zip.{k:03}").write_bytes(b"PK")
+    with pytest.raises(ImaxrayError, match="only 2 parts of a zip; join the parts"):
+        get_source("padchest-gr").check(release)
