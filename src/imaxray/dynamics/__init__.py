@@ -4,6 +4,18 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.dynamics.gram import REDUCTIONS, Gram, Reduction
+from imaxray.dynamics.intervals import (
+    Contrast,
+    Estimate,
+    contrast,
+    crossed_probes,
+    estimate,
+    n_curve,
+    subsamples,
+    two_probes,
+)
+from imaxray.dynamics.statistics import STATISTICS, Spectrum, centred, spectrum
+from imaxray.dynamics.tasks import TaskGeometry, task_geometry
 
 if TYPE_CHECKING:
     from imaxray.dynamics._families import vision_scopes
@@ -27,13 +39,27 @@ else:  # torch
 
 __all__ = [
     "REDUCTIONS",
+    "STATISTICS",
+    "Contrast",
+    "Estimate",
     "Gram",
     "GramRecorder",
     "Reduction",
     "RowMap",
+    "Spectrum",
+    "TaskGeometry",
+    "centred",
+    "contrast",
+    "crossed_probes",
     "empirical_fisher",
+    "estimate",
+    "n_curve",
     "naive_gram",
     "one_row_each",
     "row_losses",
+    "spectrum",
+    "subsamples",
+    "task_geometry",
+    "two_probes",
     "vision_scopes",
 ]
