@@ -2,8 +2,8 @@
 
     python bench/fisher.py [--rounds 5] [--methods ours,naive,…] [--device cpu] [--width 256] …
 
-A Llama-type model with LoRA (r = 16, random B) on all linears, one thread on a CPU. The floor is one
-forward and backward pass over all N entries together. Every method runs in a process of its own,
+A Llama-type model with LoRA (r = 16, random B) on all linears, one thread on a CPU. The floor is
+one forward and backward pass over all N entries together. Every method has a process of its own,
 in turn with the floor; its figure is the median of the ratios of neighbouring runs. Peak memory is
 what one pass of that method alone adds to a fresh process (resident memory; on a GPU, allocated).
 
@@ -221,6 +221,7 @@ class Bench:
         self._wrapped: Any = None
 
     def data(self, n: int) -> dict[str, Any]:
+        """Random token rows, the last ones the answer."""
         import torch
 
         args = self.args
@@ -232,6 +233,7 @@ class Bench:
         return {"input_ids": ids.to(args.device), "labels": labels.to(args.device)}
 
     def losses(self, data: dict[str, Any], model: Any = None) -> Any:
+        """Summed answer loss of each row."""
         from imaxray.dynamics import row_losses
 
         return row_losses(model or self.model, data)
@@ -239,10 +241,12 @@ class Bench:
     # ---- methods
 
     def floor(self, data: dict[str, Any]) -> None:
+        """One batched pass, nothing else."""
         self.losses(data).sum().backward()
         self._clear()
 
     def ours(self, data: dict[str, Any]) -> Any:
+        """Rows freed layer by layer."""
         from imaxray.dynamics import GramRecorder
 
         with GramRecorder(self.model) as recorder:
@@ -253,6 +257,7 @@ class Bench:
         return gram
 
     def micro(self, data: dict[str, Any]) -> Any:
+        """Rows kept over micro-batches."""
         from imaxray.dynamics import GramRecorder
 
         with GramRecorder(self.model, keep_rows=True) as recorder:
@@ -264,6 +269,7 @@ class Bench:
         return gram
 
     def naive(self, data: dict[str, Any]) -> Any:
+        """One pass an entry."""
         import torch
 
         rows = []
@@ -275,6 +281,7 @@ class Bench:
         return (stacked @ stacked.T).double().cpu().numpy()
 
     def vmap(self, data: dict[str, Any]) -> Any:
+        """All gradients by function transforms."""
         import torch
         from torch.func import functional_call, grad, vmap
 
@@ -299,6 +306,7 @@ class Bench:
         return gram.cpu().numpy()
 
     def torchjd(self, data: dict[str, Any]) -> Any:
+        """Without ``.grad``."""
         from torchjd.autogram import Engine
 
         if self._wrapped is None:  # hooks stay on the model: make it once
@@ -308,6 +316,7 @@ class Bench:
         return gram
 
     def opacus(self, data: dict[str, Any]) -> Any:
+        """Per-sample gradients of every parameter, then K."""
         from opacus.grad_sample import GradSampleModule
 
         if self._wrapped is None:
@@ -317,6 +326,7 @@ class Bench:
         return self._gram_of("grad_sample")
 
     def backpack(self, data: dict[str, Any]) -> Any:
+        """Likewise."""
         import torch
         from backpack import backpack, extend
         from backpack.extensions import BatchGrad

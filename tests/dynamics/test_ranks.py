@@ -28,7 +28,9 @@ def data():
 def losses(model, x):
     return model(x).flatten(1).square().sum(1)
 """
-RANK = NET + """
+RANK = (
+    NET
+    + """
 import sys
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -46,6 +48,7 @@ with GramRecorder(model, keep_rows=True) as recorder:
 np.savez(f"{out}/{rank}.npz", k=gram.matrix, grad=model[0].weight.grad.numpy())
 dist.destroy_process_group()
 """
+)
 
 
 def test_two_ranks_equal_one(tmp_path):

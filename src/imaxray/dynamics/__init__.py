@@ -14,20 +14,29 @@ from imaxray.dynamics.intervals import (
     subsamples,
     two_probes,
 )
+from imaxray.dynamics.probe_entries import probe_entries
 from imaxray.dynamics.statistics import STATISTICS, Spectrum, centred, spectrum
+from imaxray.dynamics.summary import PAIRS, SPECTRA, spectra_table, tasks_table
 from imaxray.dynamics.tasks import TaskGeometry, task_geometry
 
 if TYPE_CHECKING:
+    from imaxray.dynamics._batches import separate_inputs
     from imaxray.dynamics._families import vision_scopes
     from imaxray.dynamics._recorder import GramRecorder
     from imaxray.dynamics._rows import RowMap
     from imaxray.dynamics.fisher import empirical_fisher, naive_gram, one_row_each, row_losses
+    from imaxray.dynamics.probe import FisherProbe, Probe, StepFisher
 else:  # torch
+    _PROBE = "imaxray.dynamics.probe"
     _FISHER = "imaxray.dynamics.fisher"
     __getattr__ = lazily(
         __name__,
         {
             "GramRecorder": "imaxray.dynamics._recorder",
+            "FisherProbe": _PROBE,
+            "Probe": _PROBE,
+            "StepFisher": _PROBE,
+            "separate_inputs": "imaxray.dynamics._batches",
             "RowMap": "imaxray.dynamics._rows",
             "empirical_fisher": _FISHER,
             "naive_gram": _FISHER,
@@ -38,15 +47,20 @@ else:  # torch
     )
 
 __all__ = [
+    "PAIRS",
     "REDUCTIONS",
+    "SPECTRA",
     "STATISTICS",
     "Contrast",
     "Estimate",
+    "FisherProbe",
     "Gram",
     "GramRecorder",
+    "Probe",
     "Reduction",
     "RowMap",
     "Spectrum",
+    "StepFisher",
     "TaskGeometry",
     "centred",
     "contrast",
@@ -56,10 +70,14 @@ __all__ = [
     "n_curve",
     "naive_gram",
     "one_row_each",
+    "probe_entries",
     "row_losses",
+    "separate_inputs",
+    "spectra_table",
     "spectrum",
     "subsamples",
     "task_geometry",
+    "tasks_table",
     "two_probes",
     "vision_scopes",
 ]

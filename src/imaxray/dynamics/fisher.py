@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -57,6 +58,7 @@ def empirical_fisher(
     uncovered: Literal["raise", "name"] = "raise",
     verify: bool | int = False,
     train_mode: bool = False,
+    distributed: bool = False,
     **about: Any,
 ) -> Gram:
     """Gram matrix of per-sample gradients of ``batches``, exact, for the trainable parameters.
@@ -75,6 +77,8 @@ def empirical_fisher(
         uncovered: "raise" on, or "name", trainable parameters that have no rows.
         verify: compare this many entries (5 when True) with a naive loop, one backward each.
         train_mode: do not switch to eval mode.
+        distributed: every rank calls this with all the batches and computes its share of them; K
+            is whole on every rank.
         about: ``ids``, ``tasks``, ``images``, ``tokens`` of all samples, in the batches' order.
 
     Raises:
@@ -82,14 +86,18 @@ def empirical_fisher(
     """
     if not batches:
         raise ImaxrayError("Expected batches of entries, but there are none; give at least one.")
+    mine = _share(batches, verify) if distributed else batches
     parameters = [p for p in model.parameters() if p.requires_grad]
     with _mode(model, train_mode), _set_aside(parameters):
         recorder = GramRecorder(
-            model, keep_rows=len(batches) > 1, leave_out=leave_out, uncovered=uncovered
+            model,
+            keep_rows=len(batches) > 1 or distributed,
+            leave_out=leave_out,
+            uncovered=uncovered,
         )
         counts = []
         with recorder:
-            for batch in batches:
+            for batch in mine:
                 text, scopes = rows(model, batch)
                 counts.append(text.count)
                 with recorder.batch(text, scopes=scopes):
@@ -98,7 +106,7 @@ def empirical_fisher(
                     found.sum().backward()  # type: ignore[no-untyped-call]
                 for parameter in parameters:
                     parameter.grad = None
-            gram = recorder.gram(**about)
+            gram = recorder.gram(distributed=distributed, **about)
         if verify:
             left = set(recorder.uncovered)
             covered = [p for n, p in model.named_parameters() if p.requires_grad and n not in left]
@@ -137,6 +145,18 @@ def naive_gram(
                 parameter.grad = None
     stacked = torch.stack(gradients)
     return np.asarray((stacked @ stacked.T).cpu().numpy(), dtype=np.float64)
+
+
+def _share(batches: Sequence[Any], verify: bool | int) -> Sequence[Any]:
+    """This rank's batches: consecutive, so that samples in rank order are in batch order."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    if len(batches) < world or verify:
+        raise ImaxrayError(
+            f"Expected at least {world} batches for {world} ranks and no verify, but got "
+            f"{len(batches)}; make smaller batches, and verify on one rank."
+        )
+    chosen = np.array_split(np.arange(len(batches)), world)[rank]
+    return [batches[i] for i in chosen]
 
 
 def _verify(
