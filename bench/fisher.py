@@ -16,8 +16,8 @@ opacus    GradSampleModule, then the Gram matrix of its grad_sample
 backpack  BatchGrad, then the Gram matrix of its grad_batch
 
 `step` is a whole training step at --step-width with AdamW, with and without the recorder *and* the
-eigendecomposition in every step. `error`: largest difference to the naive float64 loop on 4 entries.
-Packages that are not installed show as a dash. Last line: JSON.
+eigendecomposition in every step. `error`: largest difference to the naive float64 loop on 4
+entries. Packages that are not installed show as a dash. Last line: JSON.
 """
 
 from __future__ import annotations

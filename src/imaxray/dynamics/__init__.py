@@ -15,6 +15,7 @@ from imaxray.dynamics.intervals import (
     two_probes,
 )
 from imaxray.dynamics.probe_entries import probe_entries
+from imaxray.dynamics.runs import compare_runs, recorded, run_spectra
 from imaxray.dynamics.statistics import STATISTICS, Spectrum, centred, spectrum
 from imaxray.dynamics.summary import PAIRS, SPECTRA, spectra_table, tasks_table
 from imaxray.dynamics.tasks import TaskGeometry, task_geometry
@@ -63,6 +64,7 @@ __all__ = [
     "StepFisher",
     "TaskGeometry",
     "centred",
+    "compare_runs",
     "contrast",
     "crossed_probes",
     "empirical_fisher",
@@ -71,7 +73,9 @@ __all__ = [
     "naive_gram",
     "one_row_each",
     "probe_entries",
+    "recorded",
     "row_losses",
+    "run_spectra",
     "separate_inputs",
     "spectra_table",
     "spectrum",
