@@ -277,8 +277,8 @@ class Bench:
             self.losses(part).sum().backward()
             rows.append(torch.cat([p.grad.flatten() for p in self._trained()]))
             self._clear()
-        stacked = torch.stack(rows)
-        return (stacked @ stacked.T).double().cpu().numpy()
+        stacked = torch.stack(rows).double()
+        return (stacked @ stacked.T).cpu().numpy()
 
     def vmap(self, data: dict[str, Any]) -> Any:
         """All gradients by function transforms."""

@@ -327,3 +327,13 @@ def test_reductions_scale_rows():
     assert np.allclose(np.diag(gram.reduced("unit-norm").matrix), 1)
     with pytest.raises(ImaxrayError, match="summed losses"):
         gram.reduced("unit-norm").reduced("token-mean")
+
+
+def test_long_float32_rows_keep_their_digits():
+    """Kept rows of many parameters are multiplied together: float32 sums must not add up."""
+    from imaxray.dynamics._rows import gram_of
+
+    rows = torch.rand(3, 2_000_000, generator=torch.Generator().manual_seed(3))
+    exact = rows.double() @ rows.double().T
+    assert (gram_of(rows) - exact).abs().max() < 1e-6 * exact.max()
+    assert torch.equal(gram_of(rows[:, :0]), torch.zeros(3, 3, dtype=torch.float64))

@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from imaxray.dynamics._rows import gram_of
+
 
 def counts_of_ranks(local: int, group: dist.ProcessGroup | None, device: torch.device) -> list[int]:
     """Samples of every rank, in rank order."""
@@ -38,8 +40,7 @@ def shard_gram(rows: Tensor, counts: list[int], group: dist.ProcessGroup | None)
         input_split_sizes=[len(part) for part in sent],
         group=group,
     )
-    shard = received.reshape(sum(counts), mine)
-    return (shard @ shard.T).double()
+    return gram_of(received.reshape(sum(counts), mine))
 
 
 def summed(gram: Tensor, group: dist.ProcessGroup | None) -> Tensor:

@@ -19,7 +19,7 @@ from imaxray.dynamics._distributed import counts_of_ranks, shard_gram, summed
 from imaxray.dynamics._ledger import Account
 from imaxray.dynamics._linear import Call, RowLinear
 from imaxray.dynamics._replay import replay_on_backward
-from imaxray.dynamics._rows import Layout, RowMap
+from imaxray.dynamics._rows import Layout, RowMap, gram_of
 from imaxray.dynamics.gram import Gram
 from imaxray.errors import ImaxrayError
 
@@ -250,9 +250,7 @@ class GramRecorder:
         counts = counts_of_ranks(total, group, self._device) if distributed else [total]
         matrices: dict[str, Tensor] = {}
         for name, bucket in self._buckets(total):
-            part = (
-                shard_gram(bucket, counts, group) if distributed else (bucket @ bucket.T).double()
-            )
+            part = shard_gram(bucket, counts, group) if distributed else gram_of(bucket)
             matrices[name] = matrices[name].add_(part) if name in matrices else part
         if distributed:
             matrices = {name: summed(matrices[name], group) for name in sorted(matrices)}
@@ -303,7 +301,7 @@ class GramRecorder:
             self._kept.setdefault(name, {})[len(self._counts) - 1] = rows
             return
         group = self._group[name]
-        part = torch.mm(rows, rows.T).double()
+        part = gram_of(rows)
         if group in self._matrices:
             self._matrices[group].add_(part)
         else:
