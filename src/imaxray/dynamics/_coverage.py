@@ -126,6 +126,17 @@ def _is_variant(module: nn.Module) -> bool:
     )
 
 
+def refuse_coupling(model: nn.Module) -> None:
+    """Raise where the model's loss has a term over all entries together."""
+    config = getattr(model, "config", None)
+    configs = [config, getattr(config, "text_config", None)]
+    if any(getattr(c, "output_router_logits", False) for c in configs if c is not None):
+        raise ImaxrayError(
+            "Expected a loss that is a sum over entries, but the router's balancing loss couples "
+            "them; set output_router_logits to False."
+        )
+
+
 _VISION = frozenset({"vision_tower", "visual", "vision_model", "image_tower", "vision_encoder"})
 _CONNECTOR = frozenset(
     {"multi_modal_projector", "merger", "deepstack_merger_list", "connector", "embed_vision"}

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from imaxray.dynamics._coverage import coverage, module_group
+from imaxray.dynamics._coverage import coverage, module_group, refuse_coupling
 from imaxray.dynamics._distributed import counts_of_ranks, shard_gram, summed
 from imaxray.dynamics._ledger import Account
 from imaxray.dynamics._linear import Call, RowLinear
@@ -63,7 +63,7 @@ class GramRecorder:
         uncovered: Literal["raise", "name"] = "raise",
         group: Callable[[str], str] = module_group,
     ) -> None:
-        _refuse_coupling(model)
+        refuse_coupling(model)
         self.plan = coverage(model, leave_out)
         left = [n for n in self.plan.uncovered if not any(fnmatchcase(n, p) for p in leave_out)]
         if left and uncovered == "raise":
@@ -388,16 +388,6 @@ class GramRecorder:
             return output
 
         return forward
-
-
-def _refuse_coupling(model: nn.Module) -> None:
-    config = getattr(model, "config", None)
-    configs = [config, getattr(config, "text_config", None)]
-    if any(getattr(c, "output_router_logits", False) for c in configs if c is not None):
-        raise ImaxrayError(
-            "Expected a loss that is a sum over entries, but the router's balancing loss couples "
-            "them; set output_router_logits to False."
-        )
 
 
 def _numbers(values: Tensor | Sequence[float]) -> Any:
