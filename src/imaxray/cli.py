@@ -523,6 +523,55 @@ def study(config: Config, out: Out, root: Root = None) -> None:
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
 
 
+@app.command()
+def dynamics(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of one arm, a seed each.")],
+    out: Out,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", help="Run folder of the other arm; once a seed, same order."),
+    ] = None,
+    group: Annotated[str, typer.Option("--group", help="Module group, or all.")] = "all",
+) -> None:
+    """Read recorded Fisher probes: SE, rho and H2 over training, and one arm against another."""
+    from imaxray import dynamics as part
+    from imaxray.dynamics.plots import plot_spectra
+
+    arms = {"runs": part.run_spectra(runs)}
+    if against:
+        arms["against"] = part.run_spectra(against)
+    out.mkdir(parents=True, exist_ok=True)
+    for arm, table in arms.items():
+        table.write_csv(out / f"{arm}.csv")
+    plot_spectra(arms, out / "spectra.svg", group=group)
+    if not against:
+        shown = arms["runs"].filter(group=group, reduction="sum")
+        rows = [
+            [run, f"{seen:,}", f"{se:.3f}", f"{rho:.3f}", f"{h2:.3f}"]
+            for run, seen, se, rho, h2 in shown.select(
+                "run", "entries_seen", "se", "rho", "h2"
+            ).iter_rows()
+        ]
+        _print_table("Empirical Fisher", ["run", "entries seen", "SE", "rho", "H2"], rows)
+        return
+    found = part.compare_runs(runs, against, group=group)
+    found.write_csv(out / "contrast.csv")
+    seen = int(found["entries_seen"].to_list()[-1])
+    last = found.filter(entries_seen=seen)
+    rows = [
+        [
+            row["reduction"], row["statistic"], f"{row['value']:.3f}", f"{row['other']:.3f}",
+            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            "yes" if row["ordering_holds"] else "no",
+        ]
+        for row in last.iter_rows(named=True)
+    ]  # fmt: skip
+    header = ["gradients", "statistic", "runs", "against", "difference", "at N/4 and N/2 too"]
+    _print_table(f"After {seen:,} entries", header, rows)
+    if len(runs) < 3:
+        print("Fewer than three seeds an arm: do not report these intervals.", file=sys.stderr)
+
+
 def _densities(tables: Tables) -> dict[str, Any]:
     from imaxray.curation import density
 

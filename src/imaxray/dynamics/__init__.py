@@ -1,0 +1,87 @@
+"""Optimisation dynamics: the exact empirical Fisher spectrum and how tasks' gradients agree."""
+
+from typing import TYPE_CHECKING
+
+from imaxray._lazy import lazily
+from imaxray.dynamics.gram import REDUCTIONS, Gram, Reduction
+from imaxray.dynamics.intervals import (
+    Contrast,
+    Estimate,
+    contrast,
+    crossed_probes,
+    estimate,
+    n_curve,
+    subsamples,
+    two_probes,
+)
+from imaxray.dynamics.probe_entries import probe_entries
+from imaxray.dynamics.runs import compare_runs, recorded, run_spectra
+from imaxray.dynamics.statistics import STATISTICS, Spectrum, centred, spectrum
+from imaxray.dynamics.summary import PAIRS, SPECTRA, spectra_table, tasks_table
+from imaxray.dynamics.tasks import TaskGeometry, task_geometry
+
+if TYPE_CHECKING:
+    from imaxray.dynamics._batches import separate_inputs
+    from imaxray.dynamics._families import vision_scopes
+    from imaxray.dynamics._recorder import GramRecorder
+    from imaxray.dynamics._rows import RowMap
+    from imaxray.dynamics.fisher import empirical_fisher, naive_gram, one_row_each, row_losses
+    from imaxray.dynamics.probe import FisherProbe, Probe, StepFisher
+else:  # torch
+    _PROBE = "imaxray.dynamics.probe"
+    _FISHER = "imaxray.dynamics.fisher"
+    __getattr__ = lazily(
+        __name__,
+        {
+            "GramRecorder": "imaxray.dynamics._recorder",
+            "FisherProbe": _PROBE,
+            "Probe": _PROBE,
+            "StepFisher": _PROBE,
+            "separate_inputs": "imaxray.dynamics._batches",
+            "RowMap": "imaxray.dynamics._rows",
+            "empirical_fisher": _FISHER,
+            "naive_gram": _FISHER,
+            "one_row_each": _FISHER,
+            "row_losses": _FISHER,
+            "vision_scopes": "imaxray.dynamics._families",
+        },
+    )
+
+__all__ = [
+    "PAIRS",
+    "REDUCTIONS",
+    "SPECTRA",
+    "STATISTICS",
+    "Contrast",
+    "Estimate",
+    "FisherProbe",
+    "Gram",
+    "GramRecorder",
+    "Probe",
+    "Reduction",
+    "RowMap",
+    "Spectrum",
+    "StepFisher",
+    "TaskGeometry",
+    "centred",
+    "compare_runs",
+    "contrast",
+    "crossed_probes",
+    "empirical_fisher",
+    "estimate",
+    "n_curve",
+    "naive_gram",
+    "one_row_each",
+    "probe_entries",
+    "recorded",
+    "row_losses",
+    "run_spectra",
+    "separate_inputs",
+    "spectra_table",
+    "spectrum",
+    "subsamples",
+    "task_geometry",
+    "tasks_table",
+    "two_probes",
+    "vision_scopes",
+]

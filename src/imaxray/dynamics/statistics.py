@@ -1,0 +1,205 @@
+"""Numbers of a Gram matrix: spectral entropy, concentration, Rényi-2 entropy, trace.
+
+With F = (1/N) Σ g_i g_iᵀ and K_ij = ⟨g_i, g_j⟩, the non-zero eigenvalues of F are those of K / N.
+Every function takes a stack of Gram matrices (…, N, N) and returns (…).
+
+SE and rho depend on N (SE ≤ ln N): compare them at equal N, task quotas and answer lengths only. H2
+is a ratio of U-statistics and nearly free of N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaxray.errors import ImaxrayError
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+
+
+def centred(gram: Floats) -> Floats:
+    """Gram matrix of the gradients less their mean: HKH with H = I − 11ᵀ/N."""
+    rows = gram.mean(axis=-1, keepdims=True)
+    total = gram.mean(axis=(-2, -1), keepdims=True)
+    return np.asarray(gram - rows - np.swapaxes(rows, -1, -2) + total, dtype=np.float64)
+
+
+def shares(gram: Floats) -> Floats:
+    """p_k = λ_k / Σλ, ascending, (…, N); NaN where the trace is 0."""
+    values = np.clip(np.linalg.eigvalsh(gram), 0, None)
+    total = values.sum(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(values / np.where(total > 0, total, np.nan), dtype=np.float64)
+
+
+def spectral_entropy(gram: Floats) -> Floats:
+    """SE = −Σ p_k ln p_k, in nats."""
+    p = shares(gram)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(p == 0, 0.0, p * np.log(p))
+    return np.asarray(-terms.sum(axis=-1), dtype=np.float64)
+
+
+def effective_rank(gram: Floats) -> Floats:
+    """Exp(SE): how many equal eigenvalues would have this entropy (Roy and Vetterli 2007)."""
+    return np.asarray(np.exp(spectral_entropy(gram)), dtype=np.float64)
+
+
+def concentration(gram: Floats) -> Floats:
+    """Rho = λ_max / Σλ."""
+    return np.asarray(shares(gram)[..., -1], dtype=np.float64)
+
+
+def trace(gram: Floats) -> Floats:
+    """Trace of F: mean squared gradient norm. Its scale is that of the loss."""
+    return np.asarray(np.trace(gram, axis1=-2, axis2=-1) / gram.shape[-1], dtype=np.float64)
+
+
+def renyi_entropy(gram: Floats) -> Floats:
+    """H2 = −ln(tr F² / (tr F)²) with both traces unbiased, (…).
+
+    mean_{i≠j} K_ij² over mean_{i≠j} K_ii K_jj. NaN for N < 2.
+    """
+    n = gram.shape[-1]
+    diagonal = np.diagonal(gram, axis1=-2, axis2=-1)
+    squares = (gram**2).sum(axis=(-2, -1)) - (diagonal**2).sum(axis=-1)
+    products = diagonal.sum(axis=-1) ** 2 - (diagonal**2).sum(axis=-1)
+    if n < 2:
+        return np.full(gram.shape[:-2], np.nan)
+    return _minus_log(squares, products)
+
+
+def renyi_entropy_centred(gram: Floats) -> Floats:
+    """H2 of the covariance of gradients, both traces unbiased without knowing the mean.
+
+    tr Σ² from distinct pairs, triples and quadruples of entries (Himeno and Yamada 2014; Chen and
+    Qin 2010), (tr Σ)² from distinct pairs of half squared distances. NaN for N < 4, and where
+    chance makes an unbiased trace negative.
+    """
+    n = gram.shape[-1]
+    if n < 4:
+        return np.full(gram.shape[:-2], np.nan)
+    diagonal = np.diagonal(gram, axis1=-2, axis2=-1)
+    off = gram * (1 - np.eye(n))
+    pairs, triples, quadruples = _distinct(off)
+    squared = (
+        pairs / (n * (n - 1))
+        - 2 * triples / (n * (n - 1) * (n - 2))
+        + quadruples / (n * (n - 1) * (n - 2) * (n - 3))
+    )
+    distances = (diagonal[..., :, None] + diagonal[..., None, :]) / 2 - gram
+    distances = distances * (1 - np.eye(n))
+    _, _, products = _distinct(distances)
+    return _minus_log(squared, products / (n * (n - 1) * (n - 2) * (n - 3)))
+
+
+def _distinct(off: Floats) -> tuple[Floats, Floats, Floats]:
+    """Σ A_ij², Σ A_ij A_jk and Σ A_ij A_kl over distinct indices; A symmetric, diagonal 0."""
+    squares = (off**2).sum(axis=(-2, -1))
+    sums = off.sum(axis=-1)
+    total = sums.sum(axis=-1)
+    rows = (sums**2).sum(axis=-1)
+    return squares, rows - squares, total**2 - 4 * rows + 2 * squares
+
+
+def _minus_log(above: Floats, below: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = above / below
+        return np.asarray(np.where(ratio > 0, -np.log(ratio), np.nan), dtype=np.float64)
+
+
+def _of_centred(function: Statistic) -> Statistic:
+    def of_centred(gram: Floats) -> Floats:
+        return function(centred(gram))
+
+    return of_centred
+
+
+STATISTICS: Final[dict[str, Statistic]] = {
+    "se": spectral_entropy,
+    "rho": concentration,
+    "h2": renyi_entropy,
+    "effective_rank": effective_rank,
+    "trace": trace,
+    "se_centred": _of_centred(spectral_entropy),
+    "rho_centred": _of_centred(concentration),
+    "h2_centred": renyi_entropy_centred,
+    "effective_rank_centred": _of_centred(effective_rank),
+    "trace_centred": lambda gram: _of_centred(trace)(gram) * gram.shape[-1] / (gram.shape[-1] - 1),
+}
+"""Name → statistic of a stack of Gram matrices."""
+
+
+def statistic(name: str) -> Statistic:
+    """The statistic called ``name``.
+
+    Raises:
+        ImaxrayError: there is none.
+    """
+    if name not in STATISTICS:
+        raise ImaxrayError(
+            f"Expected one of the statistics {', '.join(STATISTICS)}, but got {name}."
+        )
+    return STATISTICS[name]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """All numbers of one Gram matrix, uncentred or centred.
+
+    Attributes:
+        entries: N; SE and rho compare at equal N only.
+        se: spectral entropy in nats, at most ln N.
+        rho: share of the largest eigenvalue.
+        h2: Rényi-2 entropy in nats, from unbiased traces.
+        effective_rank: exp(se).
+        trace: of F (of the unbiased covariance when centred).
+        centred: whether the mean gradient was taken out.
+        eigenvalues: of F, descending, (N,).
+    """
+
+    entries: int
+    se: float
+    rho: float
+    h2: float
+    effective_rank: float
+    trace: float
+    centred: bool
+    eigenvalues: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+def spectrum(gram: Floats, *, centre: bool = False) -> Spectrum:
+    """Spectrum of F, from the (N, N) Gram matrix; ``centre`` takes out the mean gradient.
+
+    Raises:
+        ImaxrayError: not a square matrix of finite numbers.
+    """
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not len(gram):
+        raise ImaxrayError(
+            f"Expected a square Gram matrix, but got shape {gram.shape}; pass Gram.matrix."
+        )
+    if not np.isfinite(gram).all():
+        raise ImaxrayError(
+            "Expected finite gradients, but the Gram matrix has NaN or infinity; look at the loss."
+        )
+    suffix = "_centred" if centre else ""
+    values = {
+        name: float(STATISTICS[name + suffix](gram))
+        for name in ("se", "rho", "h2", "effective_rank", "trace")
+    }
+    found = np.linalg.eigvalsh(centred(gram) if centre else gram)[::-1] / len(gram)
+    return Spectrum(
+        entries=len(gram),
+        centred=centre,
+        eigenvalues=tuple(float(max(v, 0.0)) for v in found),
+        **values,
+    )
