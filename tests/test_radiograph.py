@@ -84,3 +84,10 @@ def test_images_are_upright(tmp_path, suffix, orientation):
     found = radiograph.load(path)
     assert found.shape == (48, 80)
     assert np.abs(found.astype(int) - upright).max() < 12
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    for name in ("a\0.png", "x" * 5000 + ".png"):
+        for read in (radiograph.size, radiograph.load):
+            with pytest.raises(ImaxrayError, match="readable image"):
+                read(tmp_path / name)

@@ -91,7 +91,7 @@ def has_preamble(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
             return stream.read(132)[128:] == _MAGIC
-    except OSError:
+    except (OSError, ValueError):  # no file can have a name with a NUL in it
         return False
 
 
