@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tools whose own readers load our exports in the tests; each in a folder of its own, since they
+# ask for other versions of the same packages.
+READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcard tests/export/readers/*.txt))
 
-.PHONY: demo test check format clean
+.PHONY: demo test readers check format clean
 
 # The whole road on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
@@ -12,6 +15,14 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# About 900 MB; without them the tests that need them are skipped.
+readers: $(READERS)
+
+.readers/%/.installed: tests/export/readers/%.txt $(STAMP)
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) -r $<
+	touch $@
 
 # Format, lint, types, and the one-way flow of imports.
 check: $(STAMP)
@@ -30,4 +41,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) study build dist src/*.egg-info
+	rm -rf $(VENV) .readers study build dist src/*.egg-info

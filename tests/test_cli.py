@@ -60,6 +60,25 @@ def test_sources_list_says_all_that_json_does():
         ]
 
 
+def test_models_json():
+    rows = json.loads(run("models", "--format", "json").stdout)
+    names = {row["name"] for row in rows}
+    assert {"lingshu-7b", "medmo-8b", "medgemma-1.5-4b", "radvlm", "llava-med-v1.5"} <= names
+    assert all(row["licence"] and row["convention"] and row["family"] for row in rows)
+
+
+def test_models_table_needs_no_torch():
+    code = (
+        "import sys, runpy; sys.argv = ['imaxray', 'models']\n"
+        "try: runpy.run_module('imaxray.cli', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "sys.stderr.write('HEAVY ' + ' '.join({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert out.stderr.endswith("HEAVY ")
+    assert "MBZUAI/MedMO-8B" in out.stdout and "gated" in out.stdout
+
+
 def test_sources_check_shows_files_and_rejects(phantom_root):
     out = run("sources", "check", "cxr-cardiomegaly", phantom_root / "cxr-cardiomegaly")
     assert out.returncode == 0

@@ -8,14 +8,29 @@ patient's: the patient's right lies on the left of the image.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Final
+
+from imaxray.errors import ImaxrayError
+from imaxray.geometry import (
+    WHOLE,
+    Frame,
+    Geometry,
+    Letterbox,
+    SmartResize,
+    geometry_as_dict,
+    geometry_from_dict,
+)
 
 Box = tuple[float, float, float, float]
 
 PLACEHOLDER: Final = "<box>"
 """Stands for one box in prompts, targets and parsed answers."""
+
+_RUN: Final = re.compile(r"<box>(?:\s*<box>)*")
+_NO_PLACEHOLDER: Final = "&lt;box&gt;"
 
 
 def from_xywh(x: float, y: float, width: float, height: float) -> Box:
@@ -55,25 +70,54 @@ def iou(a: Box, b: Box) -> float:
 
 @dataclass(frozen=True)
 class BoxConvention:
-    """How a model writes boxes in text: scale and bracket form.
+    """How a model writes boxes in text: numbers, brackets, and the frame they refer to.
 
-    ``scale`` is the number that the right and bottom edge of the image map to: 100 and 1000 give
-    integers relative to the image (Uni-Med, InternVL, Qwen3-VL), 1 gives the unit square.
-    Conventions in pixels of a resized image arrive with the model families that use them.
+    Nothing about a box is ever inferred from the size of its numbers: scale, order and frame are
+    the convention's.
+
+    Attributes:
+        name: as the command line takes it.
+        scale: the number that the frame's right and bottom edge map to: 100 or 1000 for integers
+            relative to the frame, 1 for the unit square; ``None`` for pixels of the frame.
+        decimals: digits after the point; with 0 only integers are read.
+        y_first: ``y1, x1, y2, x2`` instead of ``x1, y1, x2, y2``.
+        key: a box is a JSON object with the four numbers under this key (others are not read).
+        tags: text around the list of one box or of several boxes in a row.
+        fence: text around the list of boxes, in an answer that is nothing but boxes.
+        geometry: how originals come into the frame. The model's processor decides it; see
+            :meth:`seen_through`.
     """
 
     name: str
-    scale: float
-    decimals: int
-    opening: str = "["
-    closing: str = "]"
+    scale: float | None
+    decimals: int = 0
+    y_first: bool = False
+    key: str | None = None
+    tags: tuple[str, str] | None = None
+    fence: tuple[str, str] | None = None
+    geometry: Geometry = WHOLE
+
+    def seen_through(self, geometry: Geometry) -> BoxConvention:
+        """The same convention in the frame of a model's processor."""
+        return replace(self, geometry=geometry)
+
+    def resolution(self, width: float, height: float) -> tuple[float, float]:
+        """Original pixels that one step of the last digit spans, along x and y.
+
+        A rendered box comes back within half a step of where it was: within half a pixel wherever
+        a step is at most one pixel. Only a box thinner than a step is written one step wide, each
+        side within one step.
+        """
+        frame = self.geometry.frame(width, height)
+        step, (right, bottom) = 10.0**-self.decimals, self._edges(frame)
+        return (
+            step * frame.width / right / frame.scale[0],
+            step * frame.height / bottom / frame.scale[1],
+        )
 
     def render(self, box: Box, width: float, height: float) -> str:
         """Write ``box`` (pixels of the ``width`` × ``height`` original) as the model's text."""
-        x1, y1, x2, y2 = box
-        unit = (x1 / width, y1 / height, x2 / width, y2 / height)
-        numbers = ", ".join(f"{min(max(v, 0.0), 1.0) * self.scale:.{self.decimals}f}" for v in unit)
-        return f"{self.opening}{numbers}{self.closing}"
+        return self._in_tags([self._write(box, width, height)])
 
     def fill(self, text: str, boxes: Sequence[Box], width: float, height: float) -> str:
         """Replace each ``<box>`` of ``text`` by the next of ``boxes``.
@@ -81,47 +125,174 @@ class BoxConvention:
         Raises:
             ValueError: placeholders and boxes differ in number.
         """
-        parts = text.split(PLACEHOLDER)
-        if len(parts) - 1 != len(boxes):
+        count = text.count(PLACEHOLDER)
+        if count != len(boxes):
             raise ValueError(
-                f"{len(boxes)} boxes for {len(parts) - 1} {PLACEHOLDER} placeholders in one text"
+                f"{len(boxes)} boxes for {count} {PLACEHOLDER} placeholders in one text"
             )
-        filled = [parts[0]]
-        for box, part in zip(boxes, parts[1:], strict=True):
-            filled += [self.render(box, width, height), part]
-        return "".join(filled)
+        written = [self._write(box, width, height) for box in boxes]
+        if self.fence and _RUN.fullmatch(text):
+            return f"{self.fence[0]}[{', '.join(written)}]{self.fence[1]}"
+        rest = iter(written)
+        pattern = _RUN if self.tags else re.compile(PLACEHOLDER)
+        return pattern.sub(
+            lambda run: self._in_tags([next(rest) for _ in range(run[0].count(PLACEHOLDER))]), text
+        )
 
     def extract(self, text: str, width: float, height: float) -> tuple[str, list[Box]]:
         """Take the boxes out of a model's ``text``: the text with placeholders, and the boxes.
 
-        Strict: a bracket with anything but four numbers in [0, scale], or with corners out of
-        order, is left in the text as it is and so fails the task's parse. Nothing is guessed from
-        magnitudes. Returned boxes are in pixels of the ``width`` × ``height`` original.
+        Strict: a bracket with anything but four numbers within the frame, or with corners out of
+        order, is left in the text as it is and so fails the task's parse; in a list of boxes one
+        such spoils all. Boxes that reach into a frame's padding are cut to the image; what lies
+        wholly there is no box. Returned boxes are in pixels of the ``width`` × ``height`` original,
+        one for each placeholder of the returned text.
         """
+        frame = self.geometry.frame(width, height)
         boxes: list[Box] = []
+        parts: list[str] = []
+        last = 0
+        for match in self._reading.finditer(text):
+            found = [
+                self._read(numbers, frame, width, height) for numbers in self._one.findall(match[0])
+            ]
+            taken = [box for box in found if box is not None]
+            if len(taken) < len(found):
+                continue
+            boxes += taken
+            parts += [_literal(text[last : match.start()]), " ".join([PLACEHOLDER] * len(taken))]
+            last = match.end()
+        return "".join([*parts, _literal(text[last:])]), boxes
 
-        def take(match: re.Match[str]) -> str:
-            x1, y1, x2, y2 = (float(number) / self.scale for number in match.groups())
-            if max(x1, y1, x2, y2) > 1 or x1 >= x2 or y1 >= y2:
-                return match.group(0)
-            boxes.append((x1 * width, y1 * height, x2 * width, y2 * height))
-            return PLACEHOLDER
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for manifests; :meth:`from_dict` reads them back."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "geometry": geometry_as_dict(self.geometry)}
 
-        return self._pattern.sub(take, text), boxes
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BoxConvention:
+        """Read :meth:`as_dict` back, also from JSON."""
+        pairs = {key: tuple(values[key]) for key in ("tags", "fence") if values.get(key)}
+        geometry = geometry_from_dict(values["geometry"])
+        return cls(**{**values, **pairs, "geometry": geometry})
 
-    @property
-    def _pattern(self) -> re.Pattern[str]:
-        number = r"\s*(\d+(?:\.\d+)?)\s*"
-        return re.compile(
-            re.escape(self.opening) + ",".join([number] * 4) + re.escape(self.closing)
-        )
+    def _edges(self, frame: Frame) -> tuple[float, float]:
+        """The numbers of the frame's right and bottom edge."""
+        if self.scale is None:
+            return frame.width, frame.height
+        return self.scale, self.scale
+
+    def _write(self, box: Box, width: float, height: float) -> str:
+        frame = self.geometry.frame(width, height)
+        right, bottom = self._edges(frame)
+        x1, y1, x2, y2 = frame.enter(box)
+        x1, x2 = self._steps(x1 / frame.width * right, x2 / frame.width * right, right)
+        y1, y2 = self._steps(y1 / frame.height * bottom, y2 / frame.height * bottom, bottom)
+        order = (y1, x1, y2, x2) if self.y_first else (x1, y1, x2, y2)
+        numbers = "[" + ", ".join(f"{value:.{self.decimals}f}" for value in order) + "]"
+        return f'{{"{self.key}": {numbers}}}' if self.key else numbers
+
+    def _steps(self, low: float, high: float, edge: float) -> tuple[float, float]:
+        """Two coordinates on the grid of the last digit, never one and the same."""
+        unit = 10**self.decimals
+        last = int(edge * unit)
+        a, b = (min(max(round(value * unit), 0), last) for value in (low, high))
+        if a == b:  # thinner than a step: move the side that is nearer to its neighbour
+            up = b < last and (a == 0 or high * unit - b >= a - low * unit)
+            a, b = (a, b + 1) if up else (a - 1, b)
+        return a / unit, b / unit
+
+    def _in_tags(self, written: Sequence[str]) -> str:
+        if self.tags is None:
+            return " ".join(written)
+        return f"{self.tags[0]}[{', '.join(written)}]{self.tags[1]}"
+
+    def _read(
+        self, numbers: Sequence[str], frame: Frame, width: float, height: float
+    ) -> Box | None:
+        a, b, c, d = map(float, numbers)
+        x1, y1, x2, y2 = (b, a, d, c) if self.y_first else (a, b, c, d)
+        right, bottom = self._edges(frame)
+        if x2 > right or y2 > bottom or x1 >= x2 or y1 >= y2:
+            return None
+        wide, high = frame.width / right, frame.height / bottom
+        return clip(frame.leave((x1 * wide, y1 * high, x2 * wide, y2 * high)), width, height)
+
+    @cached_property
+    def _one(self) -> re.Pattern[str]:
+        """One box, the four numbers as groups."""
+        number = r"\s*(\d+(?:\.\d+)?)\s*" if self.decimals else r"\s*(\d+)\s*"
+        numbers = r"\[" + ",".join([number] * 4) + r"\]"
+        if self.key is None:
+            return re.compile(numbers)
+        return re.compile(r'\{[^{}]*"' + re.escape(self.key) + r'"\s*:\s*' + numbers + r"[^{}]*\}")
+
+    @cached_property
+    def _reading(self) -> re.Pattern[str]:
+        """What is replaced by placeholders: one box, or a tagged list of them.
+
+        The tags may be missing (they are special tokens, which some decoders drop); the outer
+        bracket of the list may not.
+        """
+        if self.tags is None:
+            return self._one
+        one = re.sub(r"\((?!\?)", "(?:", self._one.pattern)
+        before, after = (rf"(?:{re.escape(tag)})?" for tag in self.tags)
+        return re.compile(rf"{before}\s*\[\s*{one}(?:\s*,\s*{one})*\s*\]\s*{after}")
 
 
-PERCENT: Final = BoxConvention("percent", scale=100, decimals=0)
-"""``[12, 34, 56, 78]``: integers 0-100 of the image's width and height (Uni-Med, CheXagent-2)."""
+def _literal(text: str) -> str:
+    """Text in which ``<box>`` was the model's own word and stands for no box."""
+    return text.replace(PLACEHOLDER, _NO_PLACEHOLDER)
 
-PER_MILLE: Final = BoxConvention("per-mille", scale=1000, decimals=0)
-"""``[120, 340, 560, 780]``: integers 0-1000 (InternVL, Qwen3-VL)."""
+
+PERCENT: Final = BoxConvention("percent", scale=100)
+"""``[12, 34, 56, 78]``: integers 0-100 of the image's width and height (Uni-Med)."""
+
+PER_MILLE: Final = BoxConvention("per-mille", scale=1000)
+"""``[120, 340, 560, 780]``: integers 0-1000."""
+
+PER_MILLE_TAGGED: Final = BoxConvention("per-mille-tagged", scale=1000, tags=("<box>", "</box>"))
+"""``<box>[[120, 340, 560, 780]]</box>``: integers 0-1000 (InternVL, MedMO)."""
 
 UNIT: Final = BoxConvention("unit", scale=1, decimals=2)
 """``[0.12, 0.34, 0.56, 0.78]``: the unit square, two decimals (RadVLM)."""
+
+UNIT_PADDED: Final = BoxConvention("unit-padded", scale=1, decimals=2, geometry=Letterbox())
+"""The same of the image padded to a square (LLaVA 1.5)."""
+
+PIXELS: Final = BoxConvention("pixels", scale=None, geometry=SmartResize())
+"""``[151, 182, 213, 236]``: integer pixels of the resized image (Qwen2.5-VL)."""
+
+BOX_2D: Final = BoxConvention(
+    "box-2d",
+    scale=1000,
+    y_first=True,
+    key="box_2d",
+    fence=("```json\n", "\n```"),
+    geometry=Letterbox(),
+)
+"""``{"box_2d": [340, 120, 780, 560]}``: y first, 0-1000 of the image padded to a square
+(MedGemma 1.5)."""
+
+CONVENTIONS: Final[Mapping[str, BoxConvention]] = {
+    convention.name: convention
+    for convention in (
+        PERCENT, PER_MILLE, PER_MILLE_TAGGED, UNIT, UNIT_PADDED, PIXELS, BOX_2D,
+    )
+}  # fmt: skip
+"""Every convention by its name."""
+
+
+def get_convention(name: str) -> BoxConvention:
+    """The convention of this name.
+
+    Raises:
+        ImaxrayError: there is none.
+    """
+    if name not in CONVENTIONS:
+        raise ImaxrayError(
+            f"Expected a box convention, one of {', '.join(CONVENTIONS)}, but got {name}; "
+            "name one of these."
+        )
+    return CONVENTIONS[name]

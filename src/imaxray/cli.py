@@ -150,6 +150,32 @@ def sources_check(
 
 
 @app.command()
+def models(form: Format = "text") -> None:
+    """List the models known by name: repository, family, boxes, licence, access."""
+    from imaxray.models import list_models
+
+    rows = [asdict(row) for row in list_models()]
+    if form == "json":
+        print(json.dumps(rows, indent=1))
+        return
+    seen = {True: "yes", False: "no", None: "not stated"}
+    header = ["model", "repository", "revision", "family", "boxes", "licence", "access"]
+    _print_table(
+        None,
+        [*header, "saw MIMIC-CXR"],
+        [[r["name"], r["repository"] or "-", (r["revision"] or "newest")[:12], r["family"],
+          r["convention"], r["licence"], r["access"], seen[r["saw_mimic"]]] for r in rows],
+    )  # fmt: skip
+    for row in rows:
+        if row["note"]:
+            print(f"{row['name']}: {row['note']}")
+    print(
+        "A revision `newest` is to be pinned on first download; runs record the commit they took."
+    )
+    print("Any other native image-text model: its repository id or folder, with --boxes.")
+
+
+@app.command()
 def build(
     config: Config,
     out: Out,
@@ -300,6 +326,60 @@ def audit(
     print(report.to_json() if output is _Format.json else report.to_text(examples))
     if not report.clean:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="llamafactory, swift, trl, llava, fiftyone or croissant."),
+    ],
+    out: Out,
+    boxes: Annotated[
+        str | None,
+        typer.Option(help="How boxes are written: a convention or a model (docs/export.md)."),
+    ] = None,
+    per: Annotated[
+        Literal["entry", "image"] | None,
+        typer.Option(help="A conversation an entry (default), or one of many turns an image."),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="train, val or test; can be repeated. Default: all.")
+    ] = None,
+    images: Annotated[
+        Literal["path", "link", "copy"],
+        typer.Option(help="Name images where they lie, link them, or copy them."),
+    ] = "path",
+    max_turns: Annotated[
+        int | None, typer.Option(help="With --per image: most turns of a conversation.")
+    ] = None,
+    min_pixels: Annotated[
+        int | None, typer.Option(help="Qwen2.5-VL: smallest area that the processor resizes to.")
+    ] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Likewise the largest.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides the order of rows and turns.")] = 0,
+    headers: Annotated[
+        bool, typer.Option(help="Open each image's header to see that tools can read it.")
+    ] = True,
+) -> None:
+    """Write a data set in the format of another tool."""
+    from imaxray.export import export_dataset
+
+    report = export_dataset(
+        dataset, form, out, boxes=boxes, per=per, splits=split, images=images,
+        max_turns=max_turns, min_pixels=min_pixels, max_pixels=max_pixels, seed=seed,
+        headers=headers,
+    )  # fmt: skip
+    _print_table(
+        f"{form} at {out}",
+        ["split", "rows", "entries", "images"],
+        [[s, *(f"{c[key]:,}" for key in ("rows", "entries", "images"))]
+         for s, c in report.counts.items()],
+    )  # fmt: skip
+    if report.left_out:
+        left = [[code, f"{n:,}"] for code, n in report.left_out.items()]
+        _print_table("Left out (left_out.jsonl)", ["reason", "number"], left)
 
 
 @app.command()

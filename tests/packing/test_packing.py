@@ -112,7 +112,7 @@ def test_prompt_ids_equal_the_processors(chat):
     """Our fast path tokenises as the real processor does, image tokens and all."""
     image = np.zeros((32, 32, 1), dtype=np.uint8)
     entry = chat.encode("Where is <box>?", None, [(10.0, 20.0, 50.0, 60.0)], (100, 80))
-    text = chat._chat("Where is [10, 25, 50, 75]?")
+    text = chat.chat("Where is [10, 25, 50, 75]?")
     out = chat.processor(
         text=text, images=[image], return_tensors="pt", input_data_format="channels_last",
         add_special_tokens=False,

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Final
 
+import numpy as np
 import torch
 import transformers
+from PIL import Image
 
+from imaxray import radiograph
 from imaxray.boxes import PLACEHOLDER, Box, BoxConvention
+from imaxray.errors import ImaxrayError
+from imaxray.geometry import WHOLE, Geometry
 from imaxray.radiograph import Readable
+
+SIDECAR: Final = "imaxray.json"
+"""Beside saved weights: the model's name, family and box convention."""
 
 
 @dataclass(frozen=True)
@@ -28,40 +38,143 @@ class EncodedEntry:
     target: list[int]
 
 
-class ChatModel(ABC):
+class ChatModel:
     """A vision-language model with the way it is spoken to.
 
-    Subclasses are families. All text goes through the processor's own chat template; boxes are
-    written and read in ``convention``; pixels go through the processor's own image processor.
+    Subclasses are families. All text goes through the processor's own chat template, all image
+    placeholders through its own expansion, all pixels through its own image processor; boxes are
+    written and read in ``convention``. As it stands the class serves any native model whose
+    processor is of the usual kind.
 
     Attributes:
-        name: registry name or path, for manifests.
+        name: registry name, repository id or path, for manifests.
         model: the ``transformers`` model.
         processor: its processor.
-        convention: how it writes boxes.
+        convention: how it writes boxes, in the frame of this processor.
+        commit: the hub's commit of the weights, where they came from the hub.
     """
 
-    def __init__(self, name: str, model: Any, processor: Any, convention: BoxConvention) -> None:
+    family: ClassVar[str] = "other"
+    tower: ClassVar[tuple[str, ...]] = ("model.vision_tower", "model.visual", "model.vision_model")
+    """Prefixes of the vision encoder's parameter names; those that the model lacks are ignored."""
+    connector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector", "model.connector")
+    """Prefixes of the parameters between vision encoder and text model: connector-only training."""
+    template: ClassVar[str | None] = None
+    """Chat template for repositories of the family that ship none."""
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        processor: Any,
+        convention: BoxConvention,
+        *,
+        commit: str | None = None,
+    ) -> None:
         self.name = name
         self.model = model
         self.processor = processor
-        self.convention = convention
+        self.commit = commit
+        if not _has_template(processor):
+            if self.template is None:
+                raise ImaxrayError(
+                    f"Expected a chat template with the processor of {name}, but it has none; take "
+                    "an instruction-tuned checkpoint or add chat_template.jinja to its folder."
+                )
+            processor.chat_template = self.template
+        self.convention = convention.seen_through(self.geometry(convention))
+        self._expansion = lru_cache(maxsize=4096)(self._expand_size)
 
     @property
     def tokenizer(self) -> Any:
         """The processor's tokenizer."""
         return self.processor.tokenizer
 
-    @abstractmethod
+    @cached_property
+    def image_token(self) -> int:
+        """Id of the token that stands for one image feature, repeated once per feature."""
+        config = self.model.config
+        for name in ("image_token_id", "image_token_index"):
+            if getattr(config, name, None) is not None:
+                return int(getattr(config, name))
+        raise ImaxrayError(
+            f"Expected the configuration of {self.name} to name an image token, but it has none; "
+            "models that place images otherwise are not supported."
+        )
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence that the text model's positions allow."""
+        return int(self.model.config.get_text_config().max_position_embeddings)
+
+    @property
+    def lora_targets(self) -> str | list[str]:
+        """Regular expression over module names: every linear layer of the text model's blocks."""
+        return (
+            r"(?:.*\.)?(?:language_model|text_model)\.layers\.\d+\."
+            r"(?:self_attn\.(?:q|k|v|o)_proj|mlp\.(?:gate|up|down)_proj)"
+        )
+
+    def geometry(self, convention: BoxConvention) -> Geometry:
+        """How this processor brings an image into the frame that ``convention`` refers to."""
+        # Relative numbers do not depend on the resolution; a padding convention says so itself.
+        return WHOLE if convention.scale is None else convention.geometry
+
+    def prepare(self, image: Image.Image) -> Image.Image:
+        """What is done to a whole RGB image before the processor takes it: nothing."""
+        return image
+
     def pixels(self, image: Readable) -> dict[str, torch.Tensor]:
-        """Model inputs of one image, batch dimension of 1, e.g. ``pixel_values (1, C, H, W)``.
+        """Model inputs of one image, e.g. ``pixel_values (1, C, H, W)`` float32.
 
         ``image`` is a file or cached pixels; :func:`imaxray.radiograph.load` opens either.
         """
+        whole = self.prepare(Image.fromarray(radiograph.load(image)).convert("RGB"))
+        return self._images(self._process([whole]))
 
-    @abstractmethod
-    def expand(self, text: str) -> str:
-        """Write one image placeholder of ``text`` out to one per image token."""
+    def join(self, images: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Inputs of several images as one, in order: the order of their placeholder tokens.
+
+        Raises:
+            ImaxrayError: a model of no known family whose images differ in shape.
+        """
+        shapes = {key: {image[key].shape[1:] for image in images} for key in images[0]}
+        if any(len(found) > 1 for found in shapes.values()):
+            raise ImaxrayError(
+                f"Expected images of {self.name} to have inputs of one shape, but the processor "
+                "makes them of several; give one image a row, or scale the images to one size."
+            )
+        return {key: torch.cat([image[key] for image in images]) for key in images[0]}
+
+    def expand(self, text: str, size: tuple[int, int]) -> str:
+        """Write the image placeholder of ``text`` out to one token per image feature.
+
+        Args:
+            text: as the chat template makes it, one image placeholder.
+            size: width and height of the original image.
+        """
+        return text.replace(self.processor.image_token, self._expansion(size), 1)
+
+    def image_tokens(self, size: tuple[int, int]) -> int:
+        """How many image tokens an original of ``size`` (width, height) takes."""
+        token = self.tokenizer.convert_ids_to_tokens(self.image_token)
+        return self._expansion(size).count(token)
+
+    def limit_image_tokens(self, most: int) -> None:
+        """Make the processor scale images so that none takes more than ``most`` image tokens.
+
+        Raises:
+            ImaxrayError: the family's images cannot be scaled, or not so far.
+        """
+        if not self._scale_to(most):
+            needed = self.image_tokens((512, 512))
+            if needed > most:
+                raise ImaxrayError(
+                    f"Expected at most {most} image tokens, but {self.name} takes no fewer than "
+                    f"{needed} an image; raise the limit or take a model whose images scale."
+                )
+        self._expansion.cache_clear()
+        self.convention = self.convention.seen_through(self.geometry(self.convention))
 
     def encode(
         self,
@@ -72,6 +185,10 @@ class ChatModel(ABC):
     ) -> EncodedEntry:
         """Tokenise one entry as the model is spoken to.
 
+        The prompt's ids are those of the prompt alone, as generation sees it. The target's are what
+        follows them when the whole conversation is tokenised; where a token would reach across the
+        border, the answer is tokenised by itself.
+
         Args:
             prompt: with ``<box>`` placeholders.
             target: likewise, or ``None`` for a generation prompt only.
@@ -80,33 +197,136 @@ class ChatModel(ABC):
         """
         asked = prompt.count(PLACEHOLDER)
         question = self.convention.fill(prompt, boxes[:asked], *size)
-        head = self.expand(self._chat(question))
-        ids = self.tokenizer(head, add_special_tokens=False)["input_ids"]
+        ask = self.expand(self.chat(question), size)
+        ids = self._tokenize(ask)
         if target is None:
             return EncodedEntry(ids, [])
         answer = self.convention.fill(target, boxes[asked:], *size)
-        end = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
-        return EncodedEntry(ids, [*end, self.end_of_turn])
+        whole = self._tokenize(self.expand(self.chat(question, answer), size))
+        if whole[: len(ids)] == ids:
+            rest = whole[len(ids) :]
+        else:
+            rest = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        end = self.end_of_turn
+        return EncodedEntry(ids, [*(rest[: rest.index(end)] if end in rest else rest), end])
 
-    @property
+    def chat(self, question: str, answer: str | None = None) -> str:
+        """One question about one image, and its answer, by the processor's own chat template."""
+        user = [{"type": "image"}, {"type": "text", "text": question}]
+        turns = [{"role": "user", "content": user}]
+        if answer is not None:
+            turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        return str(
+            self.processor.apply_chat_template(
+                turns, add_generation_prompt=answer is None, tokenize=False
+            )
+        )
+
+    @cached_property
     def end_of_turn(self) -> int:
-        """Id of the token that ends an answer."""
-        return int(self.tokenizer.eos_token_id)
+        """Id of the token that ends an answer: the first that the template writes after one."""
+        after = self.chat("?", "!").rpartition("!")[2].lstrip()
+        ids = self.tokenizer(after, add_special_tokens=False)["input_ids"] if after else []
+        return int(ids[0] if ids else self.tokenizer.eos_token_id)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of generated ids, special tokens removed."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        """Text of generated ids without special tokens, save those that boxes are written with."""
+        kept = [id_ for id_ in ids if int(id_) not in self._silent]
+        return str(self.tokenizer.decode(kept, skip_special_tokens=False)).strip()
+
+    @cached_property
+    def _silent(self) -> frozenset[int]:
+        """Ids that are no part of an answer's text."""
+        tags = self.convention.tags or ()
+        special = {
+            id_: token.content
+            for id_, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
+        special |= zip(
+            self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True
+        )
+        return frozenset(id_ for id_, token in special.items() if token not in tags)
 
     def save(self, folder: Path) -> None:
-        """Write weights (safetensors) and processor so that ``transformers`` loads them."""
+        """Write weights (safetensors), processor and convention, as ``load_model`` reads them."""
         transformers.utils.logging.disable_progress_bar()  # one shard needs no bar
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+        about = {
+            "name": self.name,
+            "family": self.family,
+            "commit": self.commit,
+            "convention": self.convention.as_dict(),
+        }
+        (folder / SIDECAR).write_text(json.dumps(about, indent=1) + "\n")
 
-    def _chat(self, question: str) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": question}]
-        return str(
-            self.processor.apply_chat_template(
-                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-            )
+    def _process(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
+        """The image processor's outputs, with the keywords that the processor itself gives it."""
+        merged = self.processor._merge_kwargs(
+            tokenizer_init_kwargs=self.tokenizer.init_kwargs, return_tensors="pt"
         )
+        outputs: Mapping[str, Any] = self.processor.image_processor(
+            list(images), **{**merged["images_kwargs"], "return_tensors": "pt"}
+        )
+        return outputs
+
+    def _images(self, outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """What of ``outputs`` the model takes; counts are for the processor's text only."""
+        unused = {
+            "num_crops",
+            "num_patches",
+            "batch_num_images",
+            *self.processor.unused_input_names,
+        }
+        return {key: value for key, value in outputs.items() if key not in unused}
+
+    def _scale_to(self, most: int) -> bool:
+        """Set the processor so that an image takes at most ``most`` tokens; whether it can."""
+        return False
+
+    def _expand_size(self, size: tuple[int, int]) -> str:
+        """The processor's own expansion of one image placeholder."""
+        return str(self.processor.replace_image_token(self._stand_in(size), image_idx=0))
+
+    def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:
+        """Image outputs that the expansion reads: of a blank image, where no family knows better.
+
+        Families override this with arithmetic on ``size``; tests hold both equal.
+        """
+        return self._process(
+            [self.prepare(Image.fromarray(np.zeros((size[1], size[0], 3), "uint8")))]
+        )
+
+    def _tokenize(self, text: str) -> list[int]:
+        """Ids of a rendered conversation, as the processor makes them.
+
+        Runs of the image token are tokenised once and repeated after: it is a special token, so
+        neighbours cannot merge with it.
+        """
+        tokenizer, token = self.tokenizer, self.tokenizer.convert_ids_to_tokens(self.image_token)
+        runs: list[int] = []
+
+        def once(run: re.Match[str]) -> str:
+            runs.append(len(run[0]) // len(token))
+            return str(token)
+
+        short = re.sub(f"(?:{re.escape(token)})+", once, text)
+        # transformers' own rule: the template has written the first token, or the tokenizer does
+        written = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+        ids: list[int] = []
+        rest = iter(runs)
+        for id_ in tokenizer(short, add_special_tokens=not written)["input_ids"]:
+            ids += [id_] * (next(rest) if id_ == self.image_token else 1)
+        return ids
+
+
+def sides(size: Any) -> tuple[int, int]:
+    """Height and width of a processor's ``size``, which may give the shorter side only."""
+    if size["height"] and size["width"]:
+        return int(size["height"]), int(size["width"])
+    return int(size["shortest_edge"]), int(size["shortest_edge"])
+
+
+def _has_template(processor: Any) -> bool:
+    return bool(processor.chat_template or getattr(processor.tokenizer, "chat_template", None))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,8 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from imaxray import radiograph
-from imaxray.boxes import PERCENT
+from imaxray.boxes import PERCENT, BoxConvention
+from imaxray.geometry import WHOLE, Geometry
 from imaxray.models._chat import ChatModel
 from imaxray.models._phantom_config import PhantomConfig
 from imaxray.radiograph import Readable
@@ -59,8 +59,13 @@ _CHAT_TEMPLATE = (
 class PhantomModel(ChatModel):
     """A tiny LLaVA spoken to in percent boxes (``[12, 34, 56, 78]``)."""
 
-    def __init__(self, model: Any, processor: Any) -> None:
-        super().__init__("phantom", model, processor, PERCENT)
+    family = "phantom"
+    tower = ("model.vision_tower",)
+    connector = ("model.multi_modal_projector",)
+
+    def geometry(self, convention: BoxConvention) -> Geometry:
+        """The image is squashed to the model's square: relative numbers are of the whole image."""
+        return WHOLE
 
     def pixels(self, image: Readable) -> dict[str, torch.Tensor]:
         """``pixel_values`` (1, 1, S, S) float32 of the contrast-stretched image."""
@@ -73,15 +78,10 @@ class PhantomModel(ChatModel):
         )
         return {"pixel_values": inputs["pixel_values"]}
 
-    def expand(self, text: str) -> str:
-        """One ``<image>`` becomes one per patch."""
-        return text.replace(_IMAGE, _IMAGE * self._image_tokens, 1)
-
-    @property
-    def _image_tokens(self) -> int:
-        return int(
-            (self.processor.image_processor.size["height"] // self.processor.patch_size) ** 2
-        )
+    def _expand_size(self, size: tuple[int, int]) -> str:
+        """One ``<image>`` per patch, whatever the image's size."""
+        side = self.processor.image_processor.size["height"] // self.processor.patch_size
+        return _IMAGE * int(side**2)
 
 
 def build(config: PhantomConfig, corpus: Iterable[str], *, seed: int) -> PhantomModel:
@@ -141,7 +141,7 @@ def build(config: PhantomConfig, corpus: Iterable[str], *, seed: int) -> Phantom
         num_additional_image_tokens=1,  # CLIP's class token, dropped by the strategy
         chat_template=_CHAT_TEMPLATE,
     )
-    return PhantomModel(model, processor)
+    return PhantomModel("phantom", model, processor, PERCENT)
 
 
 def load(folder: Path) -> PhantomModel:
@@ -158,7 +158,7 @@ def load(folder: Path) -> PhantomModel:
         num_additional_image_tokens=1,
         chat_template=_CHAT_TEMPLATE,
     )
-    return PhantomModel(model, processor)
+    return PhantomModel("phantom", model, processor, PERCENT)
 
 
 def _train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerFast:

@@ -1,0 +1,63 @@
+"""Box conventions by their own name or by that of the model that writes so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from imaxray.boxes import CONVENTIONS, BoxConvention, get_convention
+from imaxray.errors import ImaxrayError
+from imaxray.geometry import SmartResize
+
+_MODELS: Final = {
+    "internvl": "per-mille-tagged",
+    "llava": "unit-padded",
+    "medgemma": "box-2d",
+    "medmo": "per-mille-tagged",
+    "qwen2.5-vl": "pixels",
+    "qwen3-vl": "per-mille",
+    "radvlm": "unit",
+}
+
+
+def list_conventions() -> tuple[str, ...]:
+    """Names that ``boxes`` may have: the conventions, then models that use one of them."""
+    return (*CONVENTIONS, *_MODELS)
+
+
+def find_convention(
+    name: str, min_pixels: int | None = None, max_pixels: int | None = None
+) -> BoxConvention:
+    """The convention of this name.
+
+    Args:
+        name: one of :func:`list_conventions`.
+        min_pixels: smallest area of a resized image; for conventions in its pixels only. Default:
+            that of the convention's geometry.
+        max_pixels: likewise, the largest.
+
+    Raises:
+        ImaxrayError: an unknown name, or areas for a convention that does not depend on them.
+    """
+    if name not in list_conventions():
+        raise ImaxrayError(
+            f"Expected boxes as one of {', '.join(list_conventions())}, but got {name}; name the "
+            "model's convention."
+        )
+    convention = get_convention(_MODELS.get(name, name))
+    given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
+    areas = {key: value for key, value in given.items() if value is not None}
+    if not areas:
+        return convention
+    if not isinstance(convention.geometry, SmartResize):
+        raise ImaxrayError(
+            f"Expected min_pixels and max_pixels with boxes in pixels of a resized image, but "
+            f"{name} does not depend on them; leave them out."
+        )
+    geometry = replace(convention.geometry, **areas)
+    if not 0 < geometry.min_pixels <= geometry.max_pixels:
+        raise ImaxrayError(
+            f"Expected 0 < min_pixels <= max_pixels, but got {geometry.min_pixels} and "
+            f"{geometry.max_pixels}; give those of the model's processor."
+        )
+    return convention.seen_through(geometry)

@@ -1,0 +1,106 @@
+"""Images: whether the tools can open them, and how an export names them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+import polars as pl
+from PIL import Image, UnidentifiedImageError
+
+from imaxray.errors import ImaxrayError
+from imaxray.progress import track
+from imaxray.sources import is_inside
+
+How = Literal["path", "link", "copy"]
+
+FOLDER: Final = "images"
+_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+_THREADS: Final = 8  # waiting for files, not computing
+
+USABLE: Final = pl.Schema(
+    {
+        "image_id": pl.String,
+        "width": pl.Int32,
+        "height": pl.Int32,
+        "disk": pl.String,  # where it lies on this machine; null: nowhere
+        "named": pl.String,  # as the rows name it
+        "image_code": pl.String,  # why it cannot be used; null: it can
+    }
+)
+
+
+def usable_images(
+    images: pl.DataFrame, roots: Mapping[str, Path], *, how: How, headers: bool
+) -> pl.DataFrame:
+    """Images in schema USABLE.
+
+    Args:
+        images: schema IMAGES.
+        roots: folder of each release.
+        how: ``path``: rows name the file where it lies; otherwise as ``images/<source>/<path>``,
+            relative to the export.
+        headers: whether each file is opened (its header only), to see that it is there, of 8 bits
+            and of the size that the table says; a size that the table lacks is filled in.
+
+    Raises:
+        ImaxrayError: the folder of a release is not known.
+    """
+    unknown = sorted(set(images["source"].cast(pl.String).unique()) - set(roots))
+    if unknown:
+        raise ImaxrayError(
+            f"Expected the folders of the releases in roots.json, but it does not name "
+            f"{', '.join(unknown)}; add their paths there."
+        )
+    rows = images.select("image_id", pl.col("source").cast(pl.String), "path", "width", "height")
+
+    def one(row: tuple[str, str, str, int | None, int | None]) -> tuple[object, ...]:
+        image_id, source, path, width, height = row
+        if not path or not is_inside(path):
+            return image_id, width, height, None, None, "image-path"
+        disk = Path(os.path.normpath(roots[source] / path))
+        name = PurePosixPath(FOLDER, source, path)
+        file = disk.as_posix() if how == "path" else name.as_posix()
+        if disk.suffix.lower() not in _SUFFIXES:
+            return image_id, width, height, None, None, "image-format"
+        if not headers:
+            return image_id, width, height, disk.as_posix(), file, None
+        code, found = _header(disk)
+        width, height = width or found[0], height or found[1]
+        if code is None and found != (width, height):
+            code = "image-size"
+        return image_id, width, height, disk.as_posix(), file, code
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        done = threads.map(one, rows.iter_rows())
+        found = list(track(done, "Looking at images", rows.height) if headers else done)
+    return pl.DataFrame(found, schema=USABLE, orient="row")
+
+
+def place(images: pl.DataFrame, out: Path, how: How) -> None:
+    """Link or copy images (schema USABLE, usable ones only) into the export folder ``out``."""
+    act: Callable[[str, Path], object] = (
+        shutil.copyfile if how == "copy" else lambda source, target: target.symlink_to(source)
+    )
+    for disk, named in track(
+        images.select("disk", "named").iter_rows(), "Placing images", images.height
+    ):
+        target = out / named
+        target.parent.mkdir(parents=True, exist_ok=True)
+        act(disk, target)
+
+
+def _header(path: Path) -> tuple[str | None, tuple[int, int]]:
+    """Why a file cannot be used, and its width and height."""
+    try:
+        with Image.open(path) as image:
+            deep = image.mode.startswith(("I", "F"))
+            return ("image-depth" if deep else None), image.size
+    except FileNotFoundError:
+        return "image-missing", (0, 0)
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        return "image-format", (0, 0)

@@ -1,0 +1,64 @@
+"""LLaMA-Factory: messages in JSON lines, and ``dataset_info.json`` that describes them.
+
+The formatting is ``sharegpt`` with tags: ``openai`` would put a system prompt of its own before
+every conversation. There is no field for boxes: they are text, in a named model's convention.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from imaxray.export._format import IMAGE, ChatFormat, Layout, string_messages, write_json_lines
+from imaxray.export._record import Conversation
+
+
+def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
+    """One row: ``id``, ``messages``, ``images``, ``meta``."""
+    return {
+        "id": conversation.id,
+        "messages": string_messages(
+            conversation.texts(layout.convention),
+            role="role",
+            content="content",
+            roles=("user", "assistant"),
+            image=f"{IMAGE}\n",
+        ),
+        "images": [conversation.image],
+        "meta": conversation.meta,
+    }
+
+
+def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) -> None:
+    write_json_lines((row(c, layout) for c in conversations), path)
+
+
+def _finish(folder: Path, splits: Sequence[str]) -> None:
+    info = {
+        f"imaxray_{split}": {
+            "file_name": f"{split}.jsonl",
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages", "images": "images"},
+            "tags": {
+                "role_tag": "role",
+                "content_tag": "content",
+                "user_tag": "user",
+                "assistant_tag": "assistant",
+                "system_tag": "system",
+            },
+        }
+        for split in splits
+    }
+    (folder / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n")
+
+
+FORMAT = ChatFormat(
+    name="llamafactory",
+    tool="LLaMA-Factory",
+    suffix=".jsonl",
+    reserved=("<image>", "<video>", "<audio>"),
+    write=_write,
+    finish=_finish,
+)

@@ -1,0 +1,39 @@
+"""LLaVA JSON: one list, ``image`` as text, turns of ``human`` and ``gpt``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from imaxray.export._format import IMAGE, ChatFormat, Layout, string_messages, write_json_list
+from imaxray.export._record import Conversation
+
+
+def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
+    """One row: ``id``, ``image``, ``conversations``, ``meta``."""
+    return {
+        "id": conversation.id,
+        "image": conversation.image,
+        "conversations": string_messages(
+            conversation.texts(layout.convention),
+            role="from",
+            content="value",
+            roles=("human", "gpt"),
+            image=f"{IMAGE}\n",
+        ),
+        "meta": conversation.meta,
+    }
+
+
+def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) -> None:
+    write_json_list((row(c, layout) for c in conversations), path, b"[", b"]\n")
+
+
+FORMAT = ChatFormat(
+    name="llava",
+    tool="LLaVA and its forks",
+    suffix=".json",
+    reserved=("<image>", "<video>", "<audio>"),
+    write=_write,
+)

@@ -1,0 +1,52 @@
+"""ms-swift: messages in JSON lines, boxes as numbers in ``objects``.
+
+``<bbox>`` in a text stands for the next box of ``objects``, in pixels of the original image; swift
+writes it as the model that is trained has it. Every row has ``objects``, empty where there is no
+box: readers infer one type for the column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from imaxray.boxes import PLACEHOLDER
+from imaxray.export._format import IMAGE, ChatFormat, Layout, string_messages, write_json_lines
+from imaxray.export._record import Conversation
+
+_BOX: Final = "<bbox>"
+
+
+def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
+    """One row: ``id``, ``messages``, ``images``, ``objects``, ``meta``."""
+    texts = conversation.texts(layout.convention)
+    boxes: list[list[float]] = []
+    if layout.convention is None:
+        texts = ((q.replace(PLACEHOLDER, _BOX), a.replace(PLACEHOLDER, _BOX)) for q, a in texts)
+        boxes = conversation.boxes
+    return {
+        "id": conversation.id,
+        "messages": string_messages(
+            texts, role="role", content="content", roles=("user", "assistant"), image=IMAGE
+        ),
+        "images": [conversation.image],
+        "objects": {"ref": [], "bbox": boxes, "bbox_type": "real", "image_id": [0] * len(boxes)},
+        "meta": conversation.meta,
+    }
+
+
+def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) -> None:
+    write_json_lines((row(c, layout) for c in conversations), path)
+
+
+FORMAT = ChatFormat(
+    name="swift",
+    tool="ms-swift",
+    suffix=".jsonl",
+    reserved=(
+        "<image>", "<video>", "<audio>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>",
+    ),
+    write=_write,
+    own_boxes=True,
+)  # fmt: skip

@@ -1,0 +1,84 @@
+"""TRL: messages of blocks in Parquet, images as a column of images.
+
+One entry a row is ``prompt`` and ``completion`` (the loss is on the answer alone); one image a row
+is ``messages``. Texts are blocks and hold no ``<image>``: given plain text, TRL would put an image
+of its own before it and leave the word in. Images are named by their path, or lie in the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imaxray.export._format import ChatFormat, Layout
+from imaxray.export._record import Conversation
+
+_ROWS: Final = {"path": 10_000, "copy": 200}  # rows of a group; images take memory
+
+_TEXT: Final = {"dtype": "string", "_type": "Value"}
+_MESSAGES: Final = [{"role": _TEXT, "content": [{"type": _TEXT, "text": _TEXT}]}]
+_BLOCK: Final = pa.struct([("type", pa.string()), ("text", pa.string())])
+_MESSAGE: Final = pa.struct([("role", pa.string()), ("content", pa.list_(_BLOCK))])
+_IMAGE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
+    """One row: ``id``, ``images``, ``prompt`` and ``completion`` or ``messages``, ``meta``."""
+    messages: list[dict[str, Any]] = []
+    for question, answer in conversation.texts(layout.convention):
+        block = [] if messages else [{"type": "image", "text": None}]
+        messages += [
+            {"role": "user", "content": [*block, {"type": "text", "text": question}]},
+            {"role": "assistant", "content": [{"type": "text", "text": answer}]},
+        ]
+    turns: dict[str, Any] = (
+        {"prompt": messages[:1], "completion": messages[1:]}
+        if layout.per == "entry"
+        else {"messages": messages}
+    )
+    path = Path(conversation.image)
+    image = (
+        {"bytes": path.read_bytes(), "path": path.name}
+        if layout.images == "copy"
+        else {"bytes": None, "path": conversation.image}
+    )
+    return {"id": conversation.id, "images": [image], **turns, "meta": conversation.meta}
+
+
+def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) -> None:
+    turns = ("prompt", "completion") if layout.per == "entry" else ("messages",)
+    features: dict[str, Any] = {
+        "id": _TEXT,
+        "images": [{"_type": "Image"}],  # a list is read by every version of `datasets`
+        **dict.fromkeys(turns, _MESSAGES),
+        "meta": _TEXT,
+    }
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("images", pa.list_(_IMAGE)),
+            *((name, pa.list_(_MESSAGE)) for name in turns),
+            ("meta", pa.string()),
+        ],
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )
+    rest = iter(conversations)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        while rows := [row(c, layout) for c in islice(rest, _ROWS[layout.images])]:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+FORMAT = ChatFormat(
+    name="trl",
+    tool="TRL's SFTTrainer",
+    suffix=".parquet",
+    reserved=("<image>",),
+    write=_write,
+    links=False,
+)

@@ -1,0 +1,197 @@
+"""Where a model sees the pixels of an image: the frame that its box numbers refer to.
+
+A processor resizes, pads or tiles an image before the model sees it. Each geometry says, for an
+original of a given size, how large the resulting frame is and where the original lies in it. Pure
+arithmetic on sizes: no image is opened and nothing is inferred from coordinates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Final, Protocol
+
+Numbers = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One original inside its frame: ``frame = original * scale + offset``, both axes.
+
+    Attributes:
+        width: of the frame, in its own pixels.
+        height: likewise.
+        scale: frame pixels per original pixel, (x, y).
+        offset: where the original's top left corner lies in the frame, (x, y).
+    """
+
+    width: float
+    height: float
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def enter(self, box: Numbers) -> Numbers:
+        """Original pixels to frame pixels."""
+        (sx, sy), (ox, oy), (x1, y1, x2, y2) = self.scale, self.offset, box
+        return (x1 * sx + ox, y1 * sy + oy, x2 * sx + ox, y2 * sy + oy)
+
+    def leave(self, box: Numbers) -> Numbers:
+        """Frame pixels to original pixels."""
+        (sx, sy), (ox, oy), (x1, y1, x2, y2) = self.scale, self.offset, box
+        return ((x1 - ox) / sx, (y1 - oy) / sy, (x2 - ox) / sx, (y2 - oy) / sy)
+
+
+class Geometry(Protocol):
+    """How originals come into frames."""
+
+    kind: ClassVar[str]
+
+    def frame(self, width: float, height: float) -> Frame:
+        """The frame of an original of ``width`` × ``height`` pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The frame is the image itself, whatever is done to its resolution.
+
+    Right for numbers relative to the image's sides, where the processor squashes the image to a
+    fixed size or cuts it into tiles that together cover exactly the image.
+    """
+
+    kind: ClassVar[str] = "whole"
+
+    def frame(self, width: float, height: float) -> Frame:
+        """See :class:`Geometry`."""
+        return Frame(width, height)
+
+
+@dataclass(frozen=True)
+class SmartResize:
+    """Qwen2-VL, Qwen2.5-VL, Qwen3-VL: both sides become multiples of ``factor``.
+
+    The aspect ratio is kept up to that rounding, and the area lies between ``min_pixels`` and
+    ``max_pixels``: ``smart_resize`` of Qwen's own processor.
+
+    Attributes:
+        factor: patch size times merge size: 28 for Qwen2.5-VL, 32 for Qwen3-VL.
+        min_pixels: smallest area.
+        max_pixels: largest area.
+    """
+
+    factor: int = 28
+    min_pixels: int = 56 * 56
+    max_pixels: int = 28 * 28 * 1280
+    kind: ClassVar[str] = "smart-resize"
+
+    def resized(self, width: float, height: float) -> tuple[int, int]:
+        """Width and height after the resize.
+
+        Raises:
+            ValueError: one side is more than 200 times the other, which the processor refuses.
+        """
+        if max(width, height) > 200 * min(width, height):
+            raise ValueError(f"an image of {width:g} × {height:g} is too narrow to be resized")
+        factor = self.factor
+        high, wide = round(height / factor) * factor, round(width / factor) * factor
+        if high * wide > self.max_pixels:
+            shrink = math.sqrt(height * width / self.max_pixels)
+            high = max(factor, math.floor(height / shrink / factor) * factor)
+            wide = max(factor, math.floor(width / shrink / factor) * factor)
+        elif high * wide < self.min_pixels:
+            grow = math.sqrt(self.min_pixels / (height * width))
+            high = math.ceil(height * grow / factor) * factor
+            wide = math.ceil(width * grow / factor) * factor
+        return wide, high
+
+    def frame(self, width: float, height: float) -> Frame:
+        """See :class:`Geometry`."""
+        wide, high = self.resized(width, height)
+        return Frame(wide, high, (wide / width, high / height))
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """The image is centred on a square of its longer side; what is left over is padding.
+
+    Odd remainders put the extra row or column at the bottom or right, as LLaVA's
+    ``expand2square`` and MedGemma's localisation notebook do.
+    """
+
+    kind: ClassVar[str] = "letterbox"
+
+    def frame(self, width: float, height: float) -> Frame:
+        """See :class:`Geometry`."""
+        side = max(width, height)
+        left, top = (side - width) // 2, (side - height) // 2
+        return Frame(side, side, (1.0, 1.0), (float(left), float(top)))
+
+
+@dataclass(frozen=True)
+class TileCanvas:
+    """InternVL: the image is stretched over a grid of square tiles whose shape is nearest its own.
+
+    Attributes:
+        tile: side of a tile in pixels.
+        min_tiles: fewest tiles.
+        max_tiles: most tiles, the thumbnail not counted.
+    """
+
+    tile: int = 448
+    min_tiles: int = 1
+    max_tiles: int = 12
+    kind: ClassVar[str] = "tile-canvas"
+
+    def grid(self, width: float, height: float) -> tuple[int, int]:
+        """Columns and rows of the nearest aspect ratio.
+
+        Of equally near ones the largest that the image fills to more than half.
+        """
+        most = self.max_tiles
+        grids = sorted(
+            (
+                (columns, rows)
+                for columns in range(1, most + 1)
+                for rows in range(1, most + 1)
+                if self.min_tiles <= columns * rows <= most
+            ),
+            key=lambda grid: grid[0] * grid[1],
+        )
+        ratio, nearest, best = width / height, math.inf, (1, 1)
+        for columns, rows in grids:
+            distance = abs(ratio - columns / rows)
+            fills = width * height > 0.5 * self.tile * self.tile * columns * rows
+            if distance < nearest or (distance == nearest and fills):
+                nearest, best = distance, (columns, rows)
+        return best
+
+    def tiles(self, width: float, height: float) -> int:
+        """How many tiles the model sees: the grid, and a thumbnail where it has more than one."""
+        columns, rows = self.grid(width, height)
+        return columns * rows + (columns * rows > 1)
+
+    def frame(self, width: float, height: float) -> Frame:
+        """See :class:`Geometry`."""
+        columns, rows = self.grid(width, height)
+        wide, high = columns * self.tile, rows * self.tile
+        return Frame(wide, high, (wide / width, high / height))
+
+
+WHOLE: Final = Whole()
+
+_KINDS: Final[Mapping[str, type[Any]]] = {
+    geometry.kind: geometry for geometry in (Whole, SmartResize, Letterbox, TileCanvas)
+}
+
+
+def geometry_as_dict(geometry: Geometry) -> dict[str, Any]:
+    """A geometry as plain values, for manifests."""
+    return {"kind": geometry.kind, **asdict(geometry)}  # type: ignore[call-overload]
+
+
+def geometry_from_dict(values: Mapping[str, Any]) -> Geometry:
+    """Read :func:`geometry_as_dict` back."""
+    rest = dict(values)
+    made: Geometry = _KINDS[rest.pop("kind")](**rest)
+    return made

@@ -1,0 +1,65 @@
+"""Read a processor, also where it insists on a video processor that cannot be built.
+
+The processors of Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision and InternVL take a video processor, and
+``transformers`` builds those on torchvision only. No video is ever shown here. Where torchvision
+imports, the processor is read as ``transformers`` reads it. Where it does not, this module makes a
+subclass of the very processor class that does not count the video processor among its parts: it is
+then neither loaded, nor checked, nor saved, and everything about text and images is unchanged. This
+is the one place where that is done.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+from transformers import AutoProcessor
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+_VIDEO = "video_processor"
+
+
+@cache
+def has_torchvision() -> bool:
+    """Whether torchvision is installed and imports beside this torch."""
+    try:
+        importlib.import_module("torchvision")
+    except Exception:  # a torchvision built for another torch fails with RuntimeError
+        return False
+    return True
+
+
+@cache
+def without_video(processor_class: type[Any]) -> type[Any]:
+    """``processor_class`` itself, or its subclass without a video processor where that must be."""
+    if _VIDEO not in processor_class.get_attributes() or has_torchvision():
+        return processor_class
+
+    def get_attributes(_: type[Any]) -> list[str]:
+        attributes: list[str] = processor_class.get_attributes()
+        return [name for name in attributes if name != _VIDEO]
+
+    # the same name: it is what is written into saved configurations
+    return type(
+        processor_class.__name__,
+        (processor_class,),
+        {"get_attributes": classmethod(get_attributes)},
+    )
+
+
+def load_processor(name_or_path: str, config: Any, **hub: Any) -> Any:
+    """Read the processor that belongs to a model's ``config``.
+
+    Images are prepared by PIL everywhere, so that the same image gives the same pixels with and
+    without torchvision.
+
+    Args:
+        name_or_path: repository id or folder.
+        config: the model's configuration.
+        hub: ``revision``, ``local_files_only``, ``trust_remote_code``.
+    """
+    if type(config) not in PROCESSOR_MAPPING:
+        return AutoProcessor.from_pretrained(name_or_path, backend="pil", **hub)
+    processor_class = without_video(PROCESSOR_MAPPING[type(config)])
+    return processor_class.from_pretrained(name_or_path, backend="pil", **hub)

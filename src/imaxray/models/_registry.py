@@ -1,0 +1,208 @@
+"""The models known by name: where they lie, how they write boxes, and what they may be used for.
+
+No torch here: the command line lists this table at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from imaxray.boxes import BoxConvention, get_convention
+from imaxray.errors import ImaxrayError
+
+Access = Literal["open", "gated", "credentialed", "built here"]
+
+
+@dataclass(frozen=True)
+class RegistryRow:
+    """One model of the registry.
+
+    Attributes:
+        name: what the command line takes.
+        title: what its authors call it.
+        repository: id on the Hugging Face hub; of ``phantom``, none.
+        revision: commit to load. ``None``: not known where this table was written (no hub could be
+            reached), so the hub's newest is taken and the run manifest records which that was.
+        family: model family, as :attr:`ChatModel.family`.
+        convention: name of the box convention, see :mod:`imaxray.boxes`.
+        licence: of the weights.
+        access: whether the weights need a form or a credentialed account.
+        saw_mimic: whether MIMIC-CXR was in its training data, as far as its authors say: such a
+            model may have seen MIMIC-CXR's test reports too, so keep to the official test patients
+            and read absolute scores with that in mind. ``None``: not stated.
+        note: what else a user must know.
+    """
+
+    name: str
+    title: str
+    repository: str | None
+    revision: str | None
+    family: str
+    convention: str
+    licence: str
+    access: Access
+    saw_mimic: bool | None
+    note: str = ""
+
+    @property
+    def pinned(self) -> str:
+        """The commit, or that it is still to be pinned."""
+        return self.revision or "newest: to be pinned on first download"
+
+    @property
+    def boxes(self) -> BoxConvention:
+        """The box convention; a loaded model's has its own processor's frame."""
+        return get_convention(self.convention)
+
+
+_ROWS: Final = (
+    RegistryRow(
+        "huatuogpt-vision-7b",
+        "HuatuoGPT-Vision-7B-Qwen2.5VL",
+        "FreedomIntelligence/HuatuoGPT-Vision-7B-Qwen2.5VL",
+        None,
+        "qwen2_5_vl",
+        "pixels",
+        "not stated; its sibling is Apache-2.0",
+        "open",
+        None,
+    ),
+    RegistryRow(
+        "internvl3-8b",
+        "InternVL3-8B-hf",
+        "OpenGVLab/InternVL3-8B-hf",
+        None,
+        "internvl",
+        "per-mille-tagged",
+        "Apache-2.0",
+        "open",
+        None,
+        "general baseline, not a medical model",
+    ),
+    RegistryRow(
+        "lingshu-7b",
+        "Lingshu-7B",
+        "lingshu-medical-mllm/Lingshu-7B",
+        None,
+        "qwen2_5_vl",
+        "pixels",
+        "MIT",
+        "open",
+        True,
+        "its own grounding is not stated, so boxes are Qwen2.5-VL's",
+    ),
+    RegistryRow(
+        "lingshu-i-8b",
+        "Lingshu-I-8B",
+        "lingshu-medical-mllm/Lingshu-I-8B",
+        None,
+        "internvl",
+        "per-mille-tagged",
+        "not stated",
+        "open",
+        None,
+        "loads only if its config.json says `internvl`; else take internvl3-8b",
+    ),
+    RegistryRow(
+        "llava-med-v1.5",
+        "LLaVA-Med v1.5 (HF port)",
+        "chaoyinshe/llava-med-v1.5-mistral-7b-hf",
+        None,
+        "llava",
+        "unit-padded",
+        "Microsoft Research licence",
+        "open",
+        None,
+        "a community port of microsoft/llava-med-v1.5-mistral-7b, which needs code of its own; "
+        "it writes no boxes of its own, so they are LLaVA 1.5's",
+    ),
+    RegistryRow(
+        "medgemma-1.5-4b",
+        "MedGemma 1.5 4B",
+        "google/medgemma-1.5-4b-it",
+        None,
+        "gemma3",
+        "box-2d",
+        "Health AI Developer Foundations terms",
+        "gated",
+        True,
+    ),
+    RegistryRow(
+        "medmo-4b",
+        "MedMO-4B",
+        "MBZUAI/MedMO-4B",
+        None,
+        "qwen3_vl",
+        "per-mille-tagged",
+        "Apache-2.0",
+        "open",
+        True,
+        "box scale inferred from its base, Qwen3-VL",
+    ),
+    RegistryRow(
+        "medmo-8b",
+        "MedMO-8B",
+        "MBZUAI/MedMO-8B",
+        None,
+        "qwen3_vl",
+        "per-mille-tagged",
+        "Apache-2.0",
+        "open",
+        True,
+        "box scale inferred from its base, Qwen3-VL",
+    ),
+    RegistryRow(
+        "phantom",
+        "phantom",
+        None,
+        None,
+        "phantom",
+        "percent",
+        "Apache-2.0",
+        "built here",
+        False,
+        "a tiny LLaVA trained from scratch on two CPU cores; `imaxray study` builds it",
+    ),
+    RegistryRow(
+        "radvlm",
+        "RadVLM",
+        "KrauthammerLab/RadVLM",
+        None,
+        "llava_onevision",
+        "unit",
+        "CC BY-NC 4.0 (repository)",
+        "credentialed",
+        True,
+        "weights at physionet.org/content/radvlm-model/1.0.0: name the downloaded folder and "
+        "`--boxes unit`",
+    ),
+)
+
+
+def list_models() -> list[RegistryRow]:
+    """Every model of the registry, sorted by name."""
+    return sorted(_ROWS, key=lambda row: row.name)
+
+
+def find_row(name: str) -> RegistryRow | None:
+    """The row of a registry name or repository id, upper and lower case alike; ``None`` if none."""
+    wanted = name.lower()
+    for row in _ROWS:
+        if wanted in (row.name, (row.repository or row.name).lower()):
+            return row
+    return None
+
+
+def unknown_model(name: str, why: str) -> ImaxrayError:
+    """The error for a name that leads nowhere, with the nearest names that do."""
+    names = {row.name: row.name for row in _ROWS}
+    names |= {row.repository.lower(): row.name for row in _ROWS if row.repository}
+    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4)
+    # several spellings of one model are one suggestion
+    best = list(dict.fromkeys(names[spelling] for spelling in near)) or sorted(names.values())[:3]
+    return ImaxrayError(
+        f"Expected a model that takes images, but {name} {why}; the nearest names are "
+        f"{', '.join(best)} (`imaxray models` lists all)."
+    )

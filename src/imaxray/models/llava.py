@@ -1,0 +1,65 @@
+"""LLaVA 1.5 and its kin (LLaVA-Med v1.5, HF port): CLIP tower, image padded to a square."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from imaxray.boxes import BoxConvention
+from imaxray.geometry import Geometry, Letterbox
+from imaxray.models._chat import ChatModel, sides
+
+
+class LlavaModel(ChatModel):
+    """``LlavaForConditionalGeneration``.
+
+    The image is padded to a square in the processor's mean colour, as LLaVA 1.5 was trained
+    (``image_aspect_ratio: pad``); CLIP's own centre crop would cut the edges of a radiograph off.
+    All box numbers are of that square.
+    """
+
+    family = "llava"
+    tower = ("model.vision_tower",)
+    connector = ("model.multi_modal_projector",)
+    # Mistral's instruction form, with which LLaVA-Med v1.5 is spoken to; its ports ship none.
+    template = (
+        "{{ bos_token }}{% for message in messages %}"
+        "{% if message['role'] == 'user' %}[INST] "
+        "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n"
+        "{% else %}{{ part['text'] }}{% endif %}{% endfor %} [/INST]"
+        "{% else %} {{ message['content'][0]['text'] }}{{ eos_token }}{% endif %}{% endfor %}"
+    )
+
+    def __init__(self, name: str, model: Any, processor: Any, *args: Any, **kwargs: Any) -> None:
+        if processor.patch_size is None:
+            # Processors saved before they counted image tokens themselves; the model knows better.
+            config = model.config
+            processor.patch_size = config.vision_config.patch_size
+            processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+            processor.num_additional_image_tokens = 1  # CLIP's class token
+        super().__init__(name, model, processor, *args, **kwargs)
+
+    def geometry(self, convention: BoxConvention) -> Geometry:
+        """Always the padded square."""
+        return Letterbox()
+
+    def prepare(self, image: Image.Image) -> Image.Image:
+        """Pad to a square, the image in the middle."""
+        mean = self.processor.image_processor.image_mean
+        return pad_to_square(image, tuple(int(255 * value) for value in mean))
+
+    def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:
+        images = self.processor.image_processor
+        shape = sides(images.crop_size if images.do_center_crop else images.size)
+        return {"pixel_values": np.broadcast_to(np.float32(0), (1, 3, *shape))}
+
+
+def pad_to_square(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:
+    """``image`` centred on a square of its longer side; the frame of :class:`Letterbox`."""
+    frame = Letterbox().frame(image.width, image.height)
+    square = Image.new(image.mode, (int(frame.width), int(frame.height)), colour)
+    square.paste(image, (int(frame.offset[0]), int(frame.offset[1])))
+    return square

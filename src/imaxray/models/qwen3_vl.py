@@ -1,0 +1,18 @@
+"""Qwen3-VL (MedMO): smart resize by 32, boxes 0-1000 of the whole image."""
+
+from __future__ import annotations
+
+from imaxray.models.qwen2_5_vl import Qwen25VLModel
+
+
+class Qwen3VLModel(Qwen25VLModel):
+    """``Qwen3VLForConditionalGeneration``.
+
+    Images go in as Qwen2.5-VL's do, with patches of 16 instead of 14 pixels. Features of several
+    depths are added at the image tokens inside the text model (deepstack); their mergers belong to
+    the connector.
+    """
+
+    family = "qwen3_vl"
+    tower = ("model.visual.patch_embed", "model.visual.pos_embed", "model.visual.blocks")
+    connector = ("model.visual.merger", "model.visual.deepstack_merger_list")
