@@ -129,8 +129,8 @@ def set_f1(
 ) -> tuple[Metric, Metric]:
     """Macro and micro F1 of two sets of labels, with no label unknown.
 
-    Macro F1 is the mean over all ``labels``, one that neither side ever has counting 0, as
-    scikit-learn (``zero_division=0``) and RadEval count.
+    Macro F1 is the mean over the labels that a gold or an answer of the set has: an invented label
+    counts 0. (RadEval divides by all labels; the same on sets that have them all.)
 
     Args:
         name: put before ``macro F1`` and ``micro F1``.
@@ -156,9 +156,8 @@ def set_f1(
 
     def macro(sums: Floats) -> Floats:
         cells = table(sums)
-        return np.asarray(
-            _safe(2 * cells[..., 0], 2 * cells[..., 0] + cells[..., 1] + cells[..., 2]).mean(-1)
-        )
+        bottom = 2 * cells[..., 0] + cells[..., 1] + cells[..., 2]
+        return _safe(_safe(2 * cells[..., 0], bottom).sum(axis=-1), (bottom > 0).sum(axis=-1))
 
     def micro(sums: Floats) -> Floats:
         total = table(sums).sum(axis=-2)

@@ -11,7 +11,7 @@ from imaxray.tasks._base import Task, from_json, subtask_of, to_json, with_image
 from imaxray.tasks.calculation import Calculation
 from imaxray.tasks.findings import Findings
 from imaxray.tasks.grading import Grading
-from imaxray.tasks.reading import RULES, clean_answer
+from imaxray.tasks.reading import RULES, clean_answer, reading_rules
 from imaxray.tasks.rec import Rec
 from imaxray.tasks.reg import Reg
 from imaxray.tasks.report import Report
@@ -64,6 +64,7 @@ __all__ = [
     "from_json",
     "get_task",
     "make_entries",
+    "reading_rules",
     "subtask_of",
     "to_json",
 ]

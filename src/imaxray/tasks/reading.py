@@ -54,19 +54,33 @@ RULES: Final[dict[str, Callable[[str], str]]] = {
 """Rule name → what it does; all are on unless a caller says otherwise."""
 
 
+def reading_rules(without: Sequence[str] = ()) -> tuple[str, ...]:
+    """All rules but the named ones.
+
+    Raises:
+        ImaxrayError: a rule of that name does not exist.
+    """
+    _require_known(without)
+    return tuple(name for name in RULES if name not in without)
+
+
 def clean_answer(text: str, rules: Sequence[str] = tuple(RULES)) -> str:
     """Apply the named rules to a model's text, in the order of ``RULES``.
 
     Raises:
         ImaxrayError: a rule of that name does not exist.
     """
-    unknown = sorted(set(rules) - set(RULES))
+    _require_known(rules)
+    for name, rule in RULES.items():
+        if name in rules:
+            text = rule(text)
+    return text
+
+
+def _require_known(names: Sequence[str]) -> None:
+    unknown = sorted(set(names) - set(RULES))
     if unknown:
         raise ImaxrayError(
             f"Expected reading rules among {', '.join(RULES)}, but got {unknown[0]}; "
             "leave it out or name one of these."
         )
-    for name, rule in RULES.items():
-        if name in rules:
-            text = rule(text)
-    return text
