@@ -511,7 +511,8 @@ def _print_result(data: Mapping[str, Any]) -> None:
     rows = []
     for task in data["tasks"]:
         for place, metric in enumerate(task["metrics"]):
-            arrow = "↑" if metric["higher_is_better"] else "↓"
+            down = "→ 0" if metric["low_bound"] < 0 else "↓"
+            arrow = "↑" if metric["higher_is_better"] else down
             rows.append([
                 task["task"] if place == 0 else "",
                 f"{metric['name']} {arrow}",

@@ -123,9 +123,7 @@ def compare(
         primary = get_task(name).primary
         group = np.array([number[p] for p in base_tasks[name].patients], dtype=np.intp)
 
-        def drawn(
-            arm: str, metric: Metric, name: str = name, group: Any = group
-        ) -> Floats:
+        def drawn(arm: str, metric: Metric, name: str = name, group: Any = group) -> Floats:
             each = [s.tasks[name].statistics[metric.name] for s in seeds[arm]]
             values = np.stack([metric.resampled(m, group, weights) for m in each])
             return over_seeds(values, np.random.default_rng([seed, 1, list(seeds).index(arm)]))

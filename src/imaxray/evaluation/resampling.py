@@ -106,9 +106,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def patient_sums(
-    statistics: Sequence[Floats], group: NDArray[np.intp], patients: int
-) -> Floats:
+def patient_sums(statistics: Sequence[Floats], group: NDArray[np.intp], patients: int) -> Floats:
     """Statistics summed per patient and averaged over seeds, shape ``(patients, k)``."""
     sums = np.zeros((patients, statistics[0].shape[1]))
     for matrix in statistics:

@@ -185,6 +185,7 @@ def _task(
                 "higher_is_better": metric.higher_is_better,
                 "low_bound": metric.low,
                 "high_bound": metric.high,
+                "best": metric.best,
                 "unit": metric.unit,
                 **cells[metric_name],
                 "baselines": {

@@ -63,9 +63,7 @@ PLAIN: Final = {label: re.compile(rf"\b(?:{text})\b") for label, text in _PLAIN.
 FURTHER: Final = {label: re.compile(rf"\b(?:{text})\b") for label, text in _FURTHER.items()}
 ANY: Final = {
     # plain first: at the same place the longer, plainer wording names the mention
-    label: re.compile(
-        rf"\b(?:{'|'.join(t[label] for t in (_PLAIN, _FURTHER) if label in t)})\b"
-    )
+    label: re.compile(rf"\b(?:{'|'.join(t[label] for t in (_PLAIN, _FURTHER) if label in t)})\b")
     for label in _LABELS
 }
 """All phrases of a label, lower case."""

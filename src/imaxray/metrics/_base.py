@@ -45,6 +45,13 @@ class Metric:
     value: Callable[[Floats], Floats]
     whole: Whole | None = None
 
+    @property
+    def best(self) -> float:
+        """The value of perfect answers; a signed error is best at 0."""
+        if self.higher_is_better:
+            return self.high
+        return max(self.low, 0.0)
+
     def matrix(self, golds: Sequence[Any], answers: Sequence[Any]) -> Floats:
         """Statistics of all entries, shape ``(n, k)``."""
         if self.whole is not None:
