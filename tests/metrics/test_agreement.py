@@ -9,7 +9,6 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 from scipy.stats import trim_mean
 from sklearn.metrics import (
-    accuracy_score,
     cohen_kappa_score,
     f1_score,
     mean_absolute_error,
@@ -45,7 +44,7 @@ def test_grades_agree_with_scikit_learn():
         answer = [draw.randrange(4) for _ in gold]
         f1 = f1_score(gold, answer, labels=labels, average="macro", zero_division=0)
         assert macro(gold, answer) == exactly(f1)
-        assert accuracy(gold, answer) == exactly(accuracy_score(gold, answer))
+        assert accuracy(gold, answer) == exactly(np.mean(np.equal(gold, answer)))
         if len({*gold, *answer}) > 1:
             qwk = cohen_kappa_score(gold, answer, labels=labels, weights="quadratic")
             assert kappa(gold, answer) == exactly(qwk)
@@ -56,16 +55,17 @@ def test_label_sets_agree_with_scikit_learn_and_torchmetrics():
     names = ["a", "b", "c", "d", "e"]
     macro, micro, example = metrics.label_metrics(names)
     set_macro, set_micro = metrics.set_f1("x", names, set, lambda a: set(a or ()))
-    for _ in range(CASES):
+    for case in range(CASES):
         truth, guess = draw.integers(0, 2, (2, 12, 5))
         golds = [dict(zip(names, map(int, row), strict=True)) for row in truth]
         answers = [{n: 1 for n, v in zip(names, row, strict=True) if v} for row in guess]
         expected = f1_score(truth, guess, average="micro", zero_division=0)
         assert micro(golds, answers) == exactly(expected)
-        of_torch = multilabel_f1_score(
-            torch.tensor(guess), torch.tensor(truth), num_labels=5, average="micro"
-        )
-        assert float(of_torch) == pytest.approx(expected, abs=1e-6)  # float32
+        if case < 50:  # slow, and in float32
+            of_torch = multilabel_f1_score(
+                torch.tensor(guess), torch.tensor(truth), num_labels=5, average="micro"
+            )
+            assert float(of_torch) == pytest.approx(expected, abs=1e-6)
         seen = truth.any(axis=0)
         expected = f1_score(truth[:, seen], guess[:, seen], average="macro", zero_division=0)
         assert macro(golds, answers) == exactly(expected)

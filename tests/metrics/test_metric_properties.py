@@ -161,6 +161,8 @@ def test_a_better_mean_cannot_come_from_refusing():
         for metric in task.metrics:
             if metric.name in ("open F1", "open recall"):  # the gold is a closed question
                 continue
+            if task.name == "reg" and metric.name == "BLEU-4":  # two words have no four
+                continue
             if metric.name == "QWK":  # agreement beyond chance needs two grades
                 continue
             if metric.name in ("bias", "limits of agreement"):  # signed: of readable answers only

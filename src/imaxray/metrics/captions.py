@@ -114,7 +114,13 @@ def meteor_statistics(pairs: Sequence[tuple[Sequence[str], str]]) -> Floats:
                 f"{len(numbers)}; check that `java -version` says 17 or later."
             )
         rows.append([float(number) for number in numbers])
-    return np.asarray(rows, dtype=np.float64).reshape(-1, 7 + 4 * _STAGES)
+    table = np.asarray(rows, dtype=np.float64).reshape(-1, 7 + 4 * _STAGES)
+    length, gold_length = table[:, 0], table[:, 1]
+    chunks, hits, gold_hits = (table[:, 4 + 4 * _STAGES + k] for k in range(3))
+    # the program pays no fragmentation for a text that is its gold, nor adds its chunk to a total
+    whole = (hits == length) & (gold_hits == gold_length) & (chunks == 1)
+    table[whole, 4 + 4 * _STAGES] = 0.0
+    return table
 
 
 @cache
@@ -144,8 +150,7 @@ def meteor_value(sums: Floats) -> Floats:
             _DELTA * (gold_length - gold_function) + (1 - _DELTA) * gold_function
         )
         mean = 1.0 / ((1.0 - _ALPHA) / precision + _ALPHA / recall)
-        same = (hits == length) & (gold_hits == gold_length) & (chunks == 1)
-        scatter = np.where(same, 0.0, chunks / ((hits + gold_hits) / 2))
+        scatter = chunks / ((hits + gold_hits) / 2)
         value = mean * (1.0 - _GAMMA * scatter**_BETA)
     return np.where(np.isfinite(value), np.maximum(value, 0.0), 0.0)
 
