@@ -1,5 +1,7 @@
 """Intervals, tests and corrections: coverage in simulation, and known answers."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -174,7 +176,7 @@ def test_holm_lies_between_raw_and_bonferroni(p_values):
     for name, p in raw.items():
         assert p <= adjusted[name] <= min(1.0, len(raw) * p) + 1e-12
     order = sorted(raw, key=lambda name: raw[name])
-    assert all(adjusted[a] <= adjusted[b] for a, b in zip(order, order[1:], strict=False))
+    assert all(adjusted[a] <= adjusted[b] for a, b in itertools.pairwise(order))
     # Benjamini and Hochberg control less, so never correct more
     milder = false_discovery_control(p_values)
     assert all(adjusted[str(k)] >= m - 1e-9 for k, m in enumerate(milder))

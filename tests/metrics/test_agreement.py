@@ -21,10 +21,7 @@ from imaxray.boxes import iou
 from imaxray.metrics import captions
 
 CASES = 1000
-WORDS = (
-    "the heart is mildly enlarged large lungs are clear no pleural effusion effusions , . in left "
-    "right increased bigger small tiny there of and with 2.5 cm x-ray opacities opacity"
-).split()
+WORDS = "the heart is mildly enlarged large lungs are clear no pleural effusion effusions , . in left right increased bigger small tiny there of and with 2.5 cm x-ray opacities opacity".split()  # noqa: SIM905, E501
 
 
 def sentence(draw, low, high):

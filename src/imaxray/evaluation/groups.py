@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 import polars as pl
 
@@ -53,8 +54,9 @@ def subgroups(
 def _bands(value: pl.Expr, edges: tuple[int, ...]) -> pl.Expr:
     """Bands of whole numbers; those below the first edge are ``<edge``, or ``1`` if that is 2."""
     first = "1" if edges[0] == 2 else f"<{edges[0]}"
-    band = pl.when(value < edges[0]).then(pl.lit(first))
-    for low, high in zip(edges, edges[1:], strict=False):
+    band: Any = pl.when(value < edges[0]).then(pl.lit(first))
+    for low, high in pairwise(edges):
         name = str(low) if high == low + 1 else f"{low}-{high - 1}"
         band = band.when(value < high).then(pl.lit(name))
-    return band.when(value >= edges[-1]).then(pl.lit(f"{edges[-1]}+"))
+    result: pl.Expr = band.when(value >= edges[-1]).then(pl.lit(f"{edges[-1]}+"))
+    return result

@@ -8,8 +8,8 @@ commas, ``and`` and ``with``. A mention is a phrase of a label (:mod:`imaxray.la
   ``resolved`` and ``cleared`` deny what they are said of.
 - **Uncertainty.** ``may``, ``possible``, ``likely``, ``suspected``, ``cannot be excluded``,
   ``versus``, ``borderline`` … in the clause make a mention uncertain, negated or not.
-- **Laterality.** ``left``, ``right``, ``bilateral`` (``both``) of the clause, nearest to the mention;
-  the patient's side. A label is present if any side is.
+- **Laterality.** ``left``, ``right``, ``bilateral`` (``both``) of the clause, nearest to the
+  mention; the patient's side. A label is present if any side is.
 - **Not said.** What was only looked for (``evaluate for``), asked, or is history is no mention; an
   effusion of another place (pericardial, joint) is none either.
 
@@ -99,7 +99,7 @@ def label_report(text: str) -> dict[str, int]:
     said: dict[str, set[int]] = {}
     for mention in mentions(text):
         said.setdefault(mention.label, set()).add(mention.value)
-    labels = {
+    labels: dict[str, int] = {
         label: next(value for value in (1, -1, 0) if value in said[label])
         for label in CHEXPERT
         if label in said
@@ -173,12 +173,13 @@ def _of_sentence(sentence: str) -> Iterator[Mention]:
 
 
 def _found(clause: str) -> Sequence[tuple[str, int, int]]:
-    """Label, start and end of every phrase in a clause; a phrase inside a longer one is none."""
-    found = []
-    for label, pattern in ANY.items():
-        for match in pattern.finditer(clause):
-            if not _ELSEWHERE.search(clause[: match.start()]):
-                found.append((label, match.start(), match.end()))
+    """Label, start and end of every phrase in a clause, in its order."""
+    found = [
+        (label, match.start(), match.end())
+        for label, pattern in ANY.items()
+        for match in pattern.finditer(clause)
+        if not _ELSEWHERE.search(clause[: match.start()])
+    ]
     return sorted(found, key=lambda item: (item[1], item[0]))
 
 

@@ -37,8 +37,8 @@ def words(text: str) -> str:
 def missing_for_captions() -> str | None:
     """What CIDEr and METEOR lack here, as a sentence; ``None`` if nothing."""
     try:
-        import pycocoevalcap.cider.cider_scorer  # noqa: F401
-        import pycocoevalcap.meteor.meteor  # noqa: F401
+        import pycocoevalcap.cider.cider_scorer
+        import pycocoevalcap.meteor.meteor
     except ImportError:
         return (
             "Expected the package pycocoevalcap for CIDEr and METEOR, but it is not installed; "

@@ -1,6 +1,6 @@
 """What is taken off a model's text before a task reads it: named rules that can be switched.
 
-Rules work in the order of ``RULES``. What they take is not an answer; what is left is read strictly.
+Rules work in the order of ``RULES``. What they take is no answer; what is left is read strictly.
 """
 
 from __future__ import annotations
