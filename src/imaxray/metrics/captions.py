@@ -7,6 +7,7 @@ statistics come from its Java program (Java 17) and add up; its formula is appli
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -36,10 +37,7 @@ def words(text: str) -> str:
 
 def missing_for_captions() -> str | None:
     """What CIDEr and METEOR lack here, as a sentence; ``None`` if nothing."""
-    try:
-        import pycocoevalcap.cider.cider_scorer
-        import pycocoevalcap.meteor.meteor
-    except ImportError:
+    if importlib.util.find_spec("pycocoevalcap") is None:
         return (
             "Expected the package pycocoevalcap for CIDEr and METEOR, but it is not installed; "
             f"install imaxray[{EXTRA}] or leave {EXTRA} out."
