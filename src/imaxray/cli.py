@@ -407,6 +407,9 @@ def score_command(
         list[str] | None,
         typer.Option(help="Reading rule to switch off (thinking, fences …); can be repeated."),
     ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="A phantom's folder truth: what true answers get.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap over patients.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 2000,
     out: Annotated[
@@ -427,6 +430,7 @@ def score_command(
         split=split,
         rules=reading_rules(without or ()),
         extras=extra or (),
+        truth=truth,
         seed=seed,
         resamples=resamples,
     )
@@ -661,6 +665,9 @@ def _print_result(data: Mapping[str, Any]) -> None:
         f"one; {counts['unknown']:,} predictions are of other ids and {counts['doubles']:,} are "
         "doubles (the first counts)."
     )
+    for task, of_truth in (data["truth"] or {}).items():
+        values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
+        print(f"True answers, {task}, {of_truth['entries']:,} entries: {values}")
     for extra, reason in data["not_computed"].items():
         print(f"Not computed: {extra} metrics ({reason})")
 

@@ -208,6 +208,20 @@ def test_radeval_absent_is_a_sentence(dataset, answers, tmp_path):
         score_run(dataset, read_predictions(path), PERCENT, extras=["radiology"])
 
 
+def test_the_truth_of_a_phantom_is_a_ceiling(dataset, answers, phantom_root, tmp_path):
+    path = lines(tmp_path / "p.jsonl", answers)
+    truth = phantom_root / "truth"
+    result = score_run(dataset, read_predictions(path), PERCENT, truth=truth, resamples=100)
+    found = result.data["truth"]
+    assert set(found) == {"calculation", "grading", "findings", "rec"}
+    assert found["calculation"]["MAE"] < 0.02
+    assert found["findings"]["micro F1"] > 0.95
+    assert 0.5 < found["rec"]["mean IoU"] <= 1.0  # readers draw boxes a little off
+    assert found["rec"]["entries"] < result.data["tasks"][4]["entries"]  # no truth of anatomy
+    with pytest.raises(ImaxrayError, match="truth of a phantom"):
+        score_run(dataset, read_predictions(path), PERCENT, truth=tmp_path, resamples=100)
+
+
 def test_the_command(dataset, answers, tmp_path):
     pl.DataFrame(answers).write_parquet(tmp_path / "predictions.parquet")
     command = [sys.executable, "-m", "imaxray.cli", "score", str(tmp_path), "--data",

@@ -10,6 +10,7 @@ from imaxray.evaluation.labels import labeller_on
 from imaxray.evaluation.predictions import Predictions, read_predictions
 from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, score_answers
+from imaxray.evaluation.truth import truth_ceiling
 
 __all__ = [
     "Comparison",
@@ -29,5 +30,6 @@ __all__ = [
     "score_answers",
     "score_run",
     "subgroups",
+    "truth_ceiling",
     "write_result",
 ]

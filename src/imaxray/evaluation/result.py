@@ -22,6 +22,7 @@ from imaxray.evaluation.comparison import compare, compare_groups
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.predictions import Predictions
 from imaxray.evaluation.scoring import EXTRAS, Scores, per_entry, point, score
+from imaxray.evaluation.truth import truth_ceiling
 from imaxray.labeller import LABELLER_VERSION
 from imaxray.metrics import bleu_signature, confusion
 from imaxray.metrics.captions import TOKENISER
@@ -61,6 +62,7 @@ def score_run(
     split: str = "test",
     rules: Sequence[str] = tuple(RULES),
     extras: Collection[str] = (),
+    truth: Path | None = None,
     seed: int = 0,
     resamples: int = 2000,
     level: float = 0.95,
@@ -74,6 +76,8 @@ def score_run(
         split: whose entries are scored.
         rules: reading rules that are on.
         extras: ``captions`` (METEOR, CIDEr), ``radiology`` (RadGraph, CheXbert, GREEN).
+        truth: a phantom's folder ``truth``: adds what true answers get, over the entries that it
+            decides.
         seed: of the bootstrap over patients.
         resamples: of it.
         level: of its intervals.
@@ -143,6 +147,7 @@ def score_run(
         },
         "patients": whole["patients"],
         "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
+        "truth": None if truth is None else _true(truth_ceiling(entries, truth)),
         "groups": {
             prop: {value: _group(part.as_dict()) for value, part in values.items()}
             for prop, values in parts.items()
@@ -210,6 +215,16 @@ def _task(
             "counts": confusion(of_task.statistics[task.primary.name], len(EDEMA_GRADES)),
         }
     return result
+
+
+def _true(scores: Scores) -> dict[str, Any]:
+    return {
+        name: {
+            "entries": len(of_task.entry_ids),
+            **{m: point(of_task, get_task(name).metric(m)) for m in of_task.statistics},
+        }
+        for name, of_task in scores.tasks.items()
+    }
 
 
 def _group(part: Mapping[str, Any]) -> list[dict[str, Any]]:
