@@ -11,6 +11,7 @@ from rich.table import Table
 
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import (
+    finite,
     holm,
     interval,
     over_seeds,
@@ -32,7 +33,7 @@ _TINY = 1e-3
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every number of a comparison, JSON-able (``nan`` where there was nothing to measure).
+    """Every number of a comparison, JSON-able (``None`` where there was nothing to measure).
 
     ``as_dict`` has: reference, level, resamples, permutations, seeds per arm; ``tasks``: per task
     metric, direction, entries, patients, the constant baseline, per arm value with interval and
@@ -66,7 +67,7 @@ class Comparison:
             cells = [row["task"], f"{row['metric']} {arrow}", constant]
             cells += [_interval_text(row["arms"][arm]) for arm in arms]
             for arm in others:
-                cells += [_percent(row["gains"][arm]), f"{row['p_holm'][arm]:.3f}"]
+                cells += [_percent(row["gains"][arm]), _number(row["p_holm"][arm])]
             table.add_row(*cells)
         means = [cell for arm in others for cell in (_percent(self.data["mean_gain"][arm]), "")]
         table.add_section()
@@ -181,20 +182,22 @@ def compare(
         for row in rows:
             row["p_holm"][arm] = adjusted[row["task"]]
     return Comparison(
-        {
-            "reference": reference,
-            "arms": list(seeds),
-            "seeds": {arm: len(scores) for arm, scores in seeds.items()},
-            "level": level,
-            "resamples": resamples,
-            "permutations": tests,
-            "patients": len(patients),
-            "tasks": rows,
-            "mean_gain": {
-                arm: interval(np.mean(values, axis=0), level) if values else None
-                for arm, values in gains.items()
-            },
-        }
+        finite(
+            {
+                "reference": reference,
+                "arms": list(seeds),
+                "seeds": {arm: len(scores) for arm, scores in seeds.items()},
+                "level": level,
+                "resamples": resamples,
+                "permutations": tests,
+                "patients": len(patients),
+                "tasks": rows,
+                "mean_gain": {
+                    arm: interval(np.mean(values, axis=0), level) if values else None
+                    for arm, values in gains.items()
+                },
+            }
+        )
     )
 
 
@@ -268,11 +271,15 @@ def _invalid(seeds: Sequence[Scores], task: str) -> float:
     return float(np.mean([point(scores.tasks[task], metric) for scores in seeds]))
 
 
-def _interval_text(cell: Mapping[str, float]) -> str:
-    return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
+def _interval_text(cell: Mapping[str, Any]) -> str:
+    return f"{_number(cell['value'])} [{_number(cell['low'])}, {_number(cell['high'])}]"
 
 
-def _percent(cell: Mapping[str, float] | None) -> str:
-    if cell is None:
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _percent(cell: Mapping[str, Any] | None) -> str:
+    if cell is None or None in cell.values():
         return "–"
     return f"{100 * cell['value']:+.1f} % [{100 * cell['low']:+.1f}, {100 * cell['high']:+.1f}]"

@@ -8,7 +8,9 @@ say how much trainings differ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,3 +114,12 @@ def patient_sums(statistics: Sequence[Floats], group: NDArray[np.intp], patients
     for matrix in statistics:
         np.add.at(sums, group, matrix)
     return sums / len(statistics)
+
+
+def finite(value: Any) -> Any:
+    """The same with ``None`` for ``nan`` and infinity, which JSON has not."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value

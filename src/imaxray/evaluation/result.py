@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_bas
 from imaxray.evaluation.comparison import compare, compare_groups
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.predictions import Predictions
+from imaxray.evaluation.resampling import finite
 from imaxray.evaluation.scoring import EXTRAS, Scores, per_entry, point, score
 from imaxray.evaluation.truth import truth_ceiling
 from imaxray.labeller import LABELLER_VERSION
@@ -153,7 +153,7 @@ def score_run(
             for prop, values in parts.items()
         },
     }
-    return Result(_finite(data), per_entry(scores), scores)
+    return Result(finite(data), per_entry(scores), scores)
 
 
 def write_result(result: Result, out: Path) -> None:
@@ -230,15 +230,6 @@ def _true(scores: Scores) -> dict[str, Any]:
 def _group(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     keys = ("task", "metric", "higher_is_better", "entries", "patients")
     return [{**{k: row[k] for k in keys}, **row["arms"][_RUN]} for row in part["tasks"]]
-
-
-def _finite(value: Any) -> Any:
-    """The same with ``None`` for ``nan`` and infinity, which JSON has not."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _version(package: str) -> str | None:
