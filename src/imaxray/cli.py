@@ -389,6 +389,88 @@ def export(
         _print_table("Left out (left_out.jsonl)", ["reason", "number"], left)
 
 
+@app.command("score")
+def score_command(
+    predictions: Annotated[
+        Path, typer.Argument(help="Parquet or JSON lines with entry_id and text, or a run folder.")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="Data set folder that was asked.")],
+    boxes: Annotated[
+        str, typer.Option("--boxes", help="How the model writes boxes, e.g. percent, per-mille.")
+    ] = "percent",
+    split: Annotated[str, typer.Option(help="Whose entries are scored.")] = "test",
+    extra: Annotated[
+        list[str] | None,
+        typer.Option(help="captions (METEOR, CIDEr) or radiology (RadGraph …); can be repeated."),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Reading rule to switch off (thinking, fences …); can be repeated."),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="A phantom's folder truth: what true answers get.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap over patients.")] = 0,
+    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 2000,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for result.json and scores.parquet.")
+    ] = None,
+    form: Format = "text",
+) -> None:
+    """Score anybody's answers, without any model: every number, and what decided it."""
+    from imaxray.boxes import get_convention
+    from imaxray.curation import open_dataset
+    from imaxray.evaluation import read_predictions, score_run, write_result
+    from imaxray.tasks import reading_rules
+
+    result = score_run(
+        open_dataset(data),
+        read_predictions(predictions),
+        get_convention(boxes),
+        split=split,
+        rules=reading_rules(without or ()),
+        extras=extra or (),
+        truth=truth,
+        seed=seed,
+        resamples=resamples,
+    )
+    if out is not None:
+        write_result(result, out)
+    if form == "json":
+        print(json.dumps(result.data, indent=1))
+        return
+    _print_result(result.data)
+
+
+@app.command()
+def labeller(
+    dataset: Annotated[Path, typer.Argument(help="Data set with reports and labels.")],
+    form: Format = "text",
+) -> None:
+    """How well the built-in report labeller agrees with the labels of a data set."""
+    from imaxray.curation import open_dataset
+    from imaxray.evaluation import labeller_on
+
+    found = labeller_on(open_dataset(dataset).tables.annotations).as_dict()
+    if form == "json":
+        print(json.dumps(found, indent=1))
+        return
+    cells = {**found["labels"], "all labels": found["micro"]}
+    _print_table(
+        f"Labeller {found['labeller']} against the labels of {found['reports']:,} reports",
+        ["label", "positive in both", "only read", "only given", "neither", "precision", "recall",
+         "F1"],
+        [
+            [label, *(f"{cell[key]:,}" for key in ("tp", "fp", "fn", "tn")),
+             *("–" if cell[key] is None else f"{cell[key]:.3f}"
+               for key in ("precision", "recall", "f1"))]
+            for label, cell in cells.items()
+        ],
+    )  # fmt: skip
+    unsure = found["uncertain"]
+    print(f"Given as uncertain: {unsure['given']:,}; read so too: {unsure['read']:,}")
+
+
 @app.command()
 def train(
     dataset: Annotated[Path, typer.Argument(help="Data set folder with a train split.")],
@@ -597,6 +679,46 @@ def _print_match(report: Any) -> None:
         f"{imax['tasks_per_image']:.2f}). Greatest distance of an answer distribution: "
         f"{max(report['distance'].values()):.3f}. Limit: {report['limit']}."
     )
+
+
+def _print_result(data: Mapping[str, Any]) -> None:
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    rows = []
+    for task in data["tasks"]:
+        for place, metric in enumerate(task["metrics"]):
+            down = "→ 0" if metric["low_bound"] < 0 else "↓"
+            arrow = "↑" if metric["higher_is_better"] else down
+            rows.append([
+                task["task"] if place == 0 else "",
+                f"{metric['name']} {arrow}",
+                f"{number(metric['value'])} [{number(metric['low'])}, {number(metric['high'])}]",
+                *(number(metric["baselines"].get(kind))
+                  for kind in ("constant", "majority", "ceiling")),
+                f"{100 * task['invalid']:.1f} %" if place == 0 else "",
+                f"{task['entries']:,}" if place == 0 else "",
+                f"{task['patients']:,}" if place == 0 else "",
+            ])  # fmt: skip
+    level = data["decided_by"]["bootstrap"]["level"]
+    _print_table(
+        f"Scores with {100 * level:.0f} % intervals over patients",
+        ["task", "metric", "value", "constant", "majority", "ceiling", "invalid", "entries",
+         "patients"],
+        rows,
+    )  # fmt: skip
+    counts = data["counts"]
+    print(
+        f"{counts['entries']:,} entries, {counts['predictions']:,} predictions; of the entries "
+        f"{counts['missing']:,} have no answer (counted as wrong) and {counts['empty']:,} an empty "
+        f"one; {counts['unknown']:,} predictions are of other ids and {counts['doubles']:,} are "
+        "doubles (the first counts)."
+    )
+    for task, of_truth in (data["truth"] or {}).items():
+        values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
+        print(f"True answers, {task}, {of_truth['entries']:,} entries: {values}")
+    for extra, reason in data["not_computed"].items():
+        print(f"Not computed: {extra} metrics ({reason})")
 
 
 def _print_codes(rejects: Any) -> None:

@@ -63,9 +63,11 @@ def test_the_constant_is_one_answer_a_subtask(data):
 
 def made_up(values, patients):
     """Scores of the calculation task with given absolute errors."""
-    metric = get_task("calculation").primary
+    task = get_task("calculation")
+    metric = task.primary
     statistics = np.column_stack([values, np.ones(len(values))])
-    others = {m.name: np.zeros((len(values), 2)) for m in get_task("calculation").metrics}
+    golds = [0.5] * len(values)
+    others = {m.name: m.matrix(golds, golds) for m in task.metrics}
     ids = [str(k) for k in range(len(values))]
     of_task = TaskScores(ids, patients, {**others, metric.name: statistics})
     return Scores({"calculation": of_task}, pl.DataFrame())

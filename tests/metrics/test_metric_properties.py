@@ -46,6 +46,12 @@ PAIRS = {  # task -> gold answers, parsed answers
 }
 
 
+ERRORS = ("MAE", "median AE", "bias", "limits of agreement", "invalid")
+MAY_BE_UNDEFINED = (
+    "closed accuracy", "open F1", "open recall", "bias", "limits of agreement"
+)  # fmt: skip
+
+
 def cases(task):
     golds, answers = PAIRS[task.name]
     return st.lists(st.tuples(golds, st.none() | answers), min_size=1, max_size=6)
@@ -61,8 +67,13 @@ def test_sums_order_and_bounds(task, data):
     golds, answers = zip(*pairs, strict=True)
     for metric in task.metrics:
         value = metric(golds, answers)
+        if np.isnan(value):  # nothing to measure, e.g. no open question
+            assert metric.name in MAY_BE_UNDEFINED
+            continue
         assert metric.low - 1e-9 <= value <= metric.high + 1e-9, metric.name
         assert metric(*zip(*shuffled, strict=True)) == pytest.approx(value, abs=1e-9)
+        if isinstance(metric, metrics.Median):  # does not add up, see test_a_median_is_weighted
+            continue
         parts = [pairs[:cut], pairs[cut:]]
         sums = [metric.matrix(*zip(*part, strict=True)).sum(axis=0) for part in parts if part]
         assert float(metric.value(np.sum(sums, axis=0))) == pytest.approx(value, abs=1e-9)
@@ -92,7 +103,7 @@ def test_every_metric_states_its_direction_and_range(task):
     assert task.metrics[-1].name == "invalid"
     for metric in task.metrics:
         assert metric.low < metric.high
-        assert metric.higher_is_better is (metric.name not in ("MAE", "invalid"))
+        assert metric.higher_is_better is (metric.name not in ERRORS)
         assert np.isnan(metric([], []))
 
 
@@ -126,7 +137,8 @@ def test_bleu_agrees_with_sacrebleu_on_short_texts(pairs, order):
     """Where whole orders have no n-gram or no match, smoothing and cut-offs decide."""
     golds, answers = map(list, zip(*pairs, strict=True))
     expected = BLEU(max_ngram_order=order).corpus_score(answers, [golds]).score
-    assert metrics.corpus_bleu(order, str)(golds, answers) == pytest.approx(expected, abs=1e-9)
+    metric = metrics.corpus_bleu(order, lambda gold: [gold], str)
+    assert metric(golds, answers) == pytest.approx(expected, abs=1e-9)
 
 
 def test_no_in_normal_is_no_answer():
@@ -149,7 +161,11 @@ def test_a_better_mean_cannot_come_from_refusing():
         for metric in task.metrics:
             if metric.name in ("open F1", "open recall"):  # the gold is a closed question
                 continue
+            if task.name == "reg" and metric.name == "BLEU-4":  # two words have no four
+                continue
             if metric.name == "QWK":  # agreement beyond chance needs two grades
+                continue
+            if metric.name in ("bias", "limits of agreement"):  # signed: of readable answers only
                 continue
             both = metric([gold, gold], [good, None])
             alone = metric([gold], [good])

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaxray.schema import ANNOTATIONS, EDEMA_GRADES, FINDINGS, conform
-from imaxray.tasks import from_json, get_task
+from imaxray.tasks import clean_answer, from_json, get_task
 
 
 def parse(task, text, subtask="x"):
-    return get_task(task).parse(text, [], f"{task}.{subtask}.0")
+    return get_task(task).parse(clean_answer(text), [], f"{task}.{subtask}.0")
 
 
 def drafts(task, *facts):

@@ -13,7 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray.curation.mentions import MENTIONS, affirms, denies
-from imaxray.curation.phrases import stated
+from imaxray.labeller import stated
 from imaxray.schema import FINDINGS, REJECTS, conform
 
 Effect = Literal["drop", "downgrade", "keep"]

@@ -1,6 +1,6 @@
 """Whether report text may affirm or deny a finding: column expressions for millions of reports.
 
-They only suspect; :mod:`imaxray.curation.phrases` then reads the few reports that are left.
+They only suspect; :mod:`imaxray.labeller` then reads the few reports that are left.
 """
 
 from __future__ import annotations

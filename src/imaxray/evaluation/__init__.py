@@ -1,18 +1,35 @@
-"""Evaluation: scoring, baselines, comparison with intervals.
+"""Evaluation: scoring, baselines, comparison with intervals, result files.
 
 ``imaxray.evaluation.generation`` needs torch and is imported on its own.
 """
 
-from imaxray.evaluation.baseline import constant_baseline
-from imaxray.evaluation.comparison import Comparison, compare
-from imaxray.evaluation.scoring import Scores, TaskScores, score, score_answers
+from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
+from imaxray.evaluation.comparison import Comparison, compare, compare_groups
+from imaxray.evaluation.groups import subgroups
+from imaxray.evaluation.labels import labeller_on
+from imaxray.evaluation.predictions import Predictions, read_predictions
+from imaxray.evaluation.result import Result, score_run, write_result
+from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, score_answers
+from imaxray.evaluation.truth import truth_ceiling
 
 __all__ = [
     "Comparison",
+    "Predictions",
+    "Result",
     "Scores",
     "TaskScores",
+    "ceiling",
     "compare",
+    "compare_groups",
     "constant_baseline",
+    "labeller_on",
+    "majority_baseline",
+    "per_entry",
+    "read_predictions",
     "score",
     "score_answers",
+    "score_run",
+    "subgroups",
+    "truth_ceiling",
+    "write_result",
 ]

@@ -1,23 +1,58 @@
-"""What answers get without looking at the image."""
+"""What answers get without looking at the image, and what perfect ones could get."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from imaxray.evaluation.scoring import Scores, score_answers
-from imaxray.tasks import from_json, get_task, subtask_of
+from imaxray.boxes import PLACEHOLDER, BoxConvention
+from imaxray.evaluation.scoring import Scores, score, score_answers
+from imaxray.tasks import Task, from_json, get_task, subtask_of, to_json
 
 
 def constant_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFrame) -> Scores:
     """For each task and subtask the one answer that does best on the *training* entries.
 
-    It is the majority class, the median, the most typical report: the strongest answer that ignores
+    It is the best class, the median, the most typical report: the strongest answer that ignores
     both image and question. Boxes are constant in shares of the image.
     """
+    return _fixed(train, test, images, lambda task, golds: task.constant(golds))
+
+
+def majority_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFrame) -> Scores:
+    """For each task and subtask the most frequent answer of the *training* entries.
+
+    Of equally frequent ones the first in the order of their JSON. Where answers hardly repeat
+    (boxes, reports) it means little; :func:`constant_baseline` is the stronger one.
+    """
+    return _fixed(train, test, images, _most_frequent)
+
+
+def ceiling(entries: pl.DataFrame, images: pl.DataFrame, convention: BoxConvention) -> Scores:
+    """The gold targets, written in a model's box convention and read back.
+
+    What a model could reach that answers as it was taught: below the perfect value where a target
+    rounds (two decimals of a ratio, a box on the convention's grid).
+    """
+    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    texts = []
+    for entry in entries.iter_rows(named=True):
+        asked = entry["prompt"].count(PLACEHOLDER)
+        boxes = (entry["boxes"] or [])[asked:]
+        texts.append(convention.fill(entry["target"], boxes, *sizes[entry["image_id"]]))
+    predictions = entries.select("entry_id").with_columns(pl.Series("text", texts, dtype=pl.String))
+    return score(entries, predictions, images, convention, rules=())
+
+
+def _fixed(
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    images: pl.DataFrame,
+    choose: Callable[[Task, Sequence[Any]], Any],
+) -> Scores:
     sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
     golds: dict[tuple[str, str], list[Any]] = defaultdict(list)
     columns = ["task", "template", "answer", "image_id"]
@@ -26,7 +61,7 @@ def constant_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFr
         if task == "rec":
             gold = _scaled(gold, 1 / sizes[image][0], 1 / sizes[image][1])
         golds[task, subtask_of(template)].append(gold)
-    constants = {key: get_task(key[0]).constant(values) for key, values in golds.items()}
+    constants = {key: choose(get_task(key[0]), values) for key, values in golds.items()}
 
     def answer_of(entry: Mapping[str, Any]) -> tuple[str, Any]:
         constant = constants.get((entry["task"], subtask_of(entry["template"])))
@@ -35,6 +70,11 @@ def constant_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFr
         return "", constant
 
     return score_answers(test, answer_of)
+
+
+def _most_frequent(task: Task, golds: Sequence[Any]) -> Any:
+    counts = Counter(to_json(task.given(gold)) for gold in golds)
+    return from_json(min(counts, key=lambda key: (-counts[key], key)))
 
 
 def _scaled(boxes: list[list[float]], x: float, y: float) -> list[list[float]]:

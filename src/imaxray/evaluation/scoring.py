@@ -1,18 +1,24 @@
-"""Score raw answers: undo the box convention, parse by task, keep additive statistics per entry."""
+"""Score raw answers: clean, undo the box convention, parse by task, keep statistics per entry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
 
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
-from imaxray.metrics import Floats
-from imaxray.tasks import from_json, get_task, to_json
+from imaxray.metrics import Floats, Metric, missing_for_captions, missing_for_radiology
+from imaxray.tasks import RULES, clean_answer, from_json, get_task, to_json
+
+EXTRAS: Final[Mapping[str, Callable[[], str | None]]] = {
+    "captions": missing_for_captions,
+    "radiology": missing_for_radiology,
+}
+"""Extra whose metrics are computed only where asked for → what it lacks here, if anything."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class TaskScores:
     Attributes:
         entry_ids: length n, sorted.
         patients: patient of each entry, length n.
-        statistics: metric name → additive statistics (n, k).
+        statistics: metric name → statistics (n, k).
     """
 
     entry_ids: list[str]
@@ -38,10 +44,13 @@ class Scores:
         tasks: task name → scores, in the order of the schema; tasks without entries are absent.
         table: one row an entry: entry_id, image_id, patient_id, task, text, answer (parsed, JSON;
             null if unreadable), score (the primary metric of that entry alone).
+        counts: entries, predictions, and of them ``missing``, ``unknown``, ``doubles``, ``empty``;
+            empty for baselines.
     """
 
     tasks: Mapping[str, TaskScores]
     table: pl.DataFrame
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 _TABLE = pl.Schema(
@@ -62,66 +71,153 @@ def score(
     predictions: pl.DataFrame,
     images: pl.DataFrame,
     convention: BoxConvention,
+    *,
+    rules: Sequence[str] = tuple(RULES),
+    missing: Literal["error", "wrong"] = "error",
+    extras: Collection[str] = (),
 ) -> Scores:
     """Score ``predictions`` (entry_id, text) against ``entries``.
 
+    An answer that cannot be read, or is null, counts as wrong and stays. Predictions of unknown ids
+    are left out, of doubles the first counts; ``counts`` tells how many there were.
+
     Args:
         entries: schema ENTRIES.
-        predictions: raw model text of every entry.
+        predictions: raw model texts.
         images: gives each image's size, by which boxes become pixels.
         convention: how the model writes boxes.
+        rules: reading rules of :data:`imaxray.tasks.RULES` that are on.
+        missing: whether an entry without a prediction is an error or counts as a wrong answer.
+        extras: of EXTRAS, whose metrics are computed too.
 
     Raises:
-        ImaxrayError: an entry has no prediction.
+        ImaxrayError: an entry has no prediction (unless that counts as wrong), an extra is unknown
+            or not installed, a reading rule is unknown.
     """
-    texts = dict(predictions.select("entry_id", "text").iter_rows())
-    missing = [e for e in entries["entry_id"] if e not in texts]
-    if missing:
+    require_extras(extras)
+    clean_answer("", rules)  # an unknown rule is told before any work
+    known = set(entries["entry_id"])
+    asked = predictions.filter(pl.col("entry_id").is_in(known))
+    first = asked.unique("entry_id", keep="first", maintain_order=True)
+    texts: dict[str, str | None] = dict(first.select("entry_id", "text").iter_rows())
+    absent = [e for e in entries["entry_id"] if e not in texts]
+    if absent and missing == "error":
         raise ImaxrayError(
-            f"Expected a prediction for each of {entries.height} entries, but {len(missing)} have "
-            f"none (first: {missing[0]}); generate answers for all of them."
+            f"Expected a prediction for each of {entries.height} entries, but {len(absent)} have "
+            f"none (first: {absent[0]}); generate answers for all of them."
         )
     sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
 
-    def parsed(entry: Mapping[str, Any]) -> tuple[str, Any]:
-        text = texts[entry["entry_id"]]
-        bare, boxes = convention.extract(text, *sizes[entry["image_id"]])
+    def parsed(entry: Mapping[str, Any]) -> tuple[str | None, Any]:
+        text = texts.get(entry["entry_id"])
+        if text is None:
+            return None, None
+        clean = clean_answer(text, rules)
+        bare, boxes = convention.extract(clean, *sizes[entry["image_id"]])
         return text, get_task(entry["task"]).parse(bare, boxes, entry["template"])
 
-    return score_answers(entries, parsed)
+    scores = score_answers(entries, parsed, extras=extras)
+    counts = {
+        "entries": entries.height,
+        "predictions": predictions.height,
+        "missing": len(absent),
+        "unknown": predictions.height - asked.height,
+        "doubles": asked.height - first.height,
+        "empty": sum(text is None or not text.strip() for text in texts.values()),
+    }
+    return Scores(scores.tasks, scores.table, counts)
 
 
 def score_answers(
-    entries: pl.DataFrame, answer_of: Callable[[Mapping[str, Any]], tuple[str, Any]]
+    entries: pl.DataFrame,
+    answer_of: Callable[[Mapping[str, Any]], tuple[str | None, Any]],
+    *,
+    extras: Collection[str] = (),
 ) -> Scores:
     """Score answers that are given as (raw text, parsed answer) by a function of the entry."""
+    require_extras(extras)
     tasks: dict[str, TaskScores] = {}
     rows: list[tuple[Any, ...]] = []
     for task_name in entries["task"].unique(maintain_order=True).to_list():
         task = get_task(task_name)
         of_task = entries.filter(pl.col("task") == task_name).sort("entry_id")
-        golds, answers = [], []
+        golds, texts, answers = [], [], []
         for entry in of_task.iter_rows(named=True):
-            gold, (text, answer) = from_json(entry["answer"]), answer_of(entry)
-            golds.append(gold)
+            text, answer = answer_of(entry)
+            golds.append(from_json(entry["answer"]))
+            texts.append(text)
             answers.append(answer)
-            own = task.primary([gold], [answer])
-            rows.append((
-                entry["entry_id"], entry["image_id"], entry["patient_id"], task_name, text,
-                None if answer is None else to_json(answer), own,
-            ))  # fmt: skip
+        metrics = metrics_of(task_name, extras)
+        statistics = {metric.name: metric.matrix(golds, answers) for metric in metrics}
         tasks[task_name] = TaskScores(
-            of_task["entry_id"].to_list(),
-            of_task["patient_id"].to_list(),
-            {metric.name: metric.matrix(golds, answers) for metric in task.metrics},
+            of_task["entry_id"].to_list(), of_task["patient_id"].to_list(), statistics
         )
+        own = task.primary.each(statistics[task.primary.name])
+        ids = of_task.select("entry_id", "image_id", "patient_id").iter_rows()
+        rows += [
+            (*row, task_name, text, None if answer is None else to_json(answer), float(value))
+            for row, text, answer, value in zip(ids, texts, answers, own, strict=True)
+        ]
     return Scores(tasks, pl.DataFrame(rows, schema=_TABLE, orient="row"))
+
+
+def metrics_of(task_name: str, extras: Collection[str] = ()) -> list[Metric]:
+    """The metrics of a task: its own, and those of the ``extras``."""
+    task = get_task(task_name)
+    return [*task.metrics, *(m for extra in extras for m in task.optional.get(extra, ()))]
+
+
+def require_extras(extras: Collection[str]) -> None:
+    """Check that the metrics of ``extras`` can be computed.
+
+    Raises:
+        ImaxrayError: one is unknown, or lacks something here.
+    """
+    for extra in extras:
+        if extra not in EXTRAS:
+            raise ImaxrayError(
+                f"Expected extra metrics among {', '.join(EXTRAS)}, but got {extra}; leave it out."
+            )
+        if lacking := EXTRAS[extra]():
+            raise ImaxrayError(lacking)
+
+
+def per_entry(scores: Scores) -> pl.DataFrame:
+    """``scores.table`` with a column for every metric: that of the entry alone, null elsewhere."""
+    parts = []
+    for name, of_task in scores.tasks.items():
+        task = get_task(name)
+        columns = {
+            metric: task.metric(metric).each(statistics)
+            for metric, statistics in of_task.statistics.items()
+        }
+        parts.append(pl.DataFrame({"entry_id": of_task.entry_ids, **columns}))
+    if not parts:
+        return scores.table
+    wide = pl.concat(parts, how="diagonal").with_columns(pl.selectors.float().fill_nan(None))
+    return scores.table.join(wide, on="entry_id", how="left", maintain_order="left")
+
+
+def restrict(scores: Scores, entry_ids: Collection[str]) -> Scores:
+    """The scores of some of the entries; tasks of which none is left are absent."""
+    wanted = set(entry_ids)
+    tasks = {}
+    for name, of_task in scores.tasks.items():
+        kept = np.array([entry in wanted for entry in of_task.entry_ids], dtype=bool)
+        if kept.any():
+            tasks[name] = TaskScores(
+                [e for e, keep in zip(of_task.entry_ids, kept, strict=True) if keep],
+                [p for p, keep in zip(of_task.patients, kept, strict=True) if keep],
+                {metric: matrix[kept] for metric, matrix in of_task.statistics.items()},
+            )
+    return Scores(tasks, scores.table.filter(pl.col("entry_id").is_in(wanted)), scores.counts)
 
 
 def primary_values(scores: Scores) -> dict[str, float]:
     """Primary metric of every task over all entries."""
-    values = {}
-    for name, of_task in scores.tasks.items():
-        metric = get_task(name).primary
-        values[name] = float(metric.value(np.sum(of_task.statistics[metric.name], axis=0)))
-    return values
+    return {name: point(of_task, get_task(name).primary) for name, of_task in scores.tasks.items()}
+
+
+def point(scores: TaskScores, metric: Metric) -> float:
+    """A metric over all entries of a task."""
+    return metric.of(scores.statistics[metric.name])

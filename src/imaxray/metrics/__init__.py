@@ -1,11 +1,25 @@
 """Metrics: each knows its direction, range and unit, and is additive, so that it bootstraps."""
 
-from imaxray.metrics._base import Floats, Metric, mean_of, ratio
-from imaxray.metrics.classification import grade_metrics, invalid_rate, label_metrics
+from imaxray.metrics._base import Floats, Median, Metric, mean_of, ratio
+from imaxray.metrics.captions import caption_metrics, missing_for_captions
+from imaxray.metrics.classification import (
+    confusion,
+    grade_metrics,
+    invalid_rate,
+    label_metrics,
+    set_f1,
+)
 from imaxray.metrics.grounding import accuracy_at, mean_iou
-from imaxray.metrics.regression import mean_absolute_error, within
+from imaxray.metrics.radiology import missing_for_radiology, radiology_metrics
+from imaxray.metrics.regression import (
+    bland_altman,
+    mean_absolute_error,
+    median_absolute_error,
+    within,
+)
 from imaxray.metrics.text import (
     best_of,
+    bleu_signature,
     corpus_bleu,
     exact,
     mean_metric,
@@ -17,9 +31,14 @@ from imaxray.metrics.text import (
 
 __all__ = [
     "Floats",
+    "Median",
     "Metric",
     "accuracy_at",
     "best_of",
+    "bland_altman",
+    "bleu_signature",
+    "caption_metrics",
+    "confusion",
     "corpus_bleu",
     "exact",
     "grade_metrics",
@@ -29,9 +48,14 @@ __all__ = [
     "mean_iou",
     "mean_metric",
     "mean_of",
+    "median_absolute_error",
+    "missing_for_captions",
+    "missing_for_radiology",
     "normalise",
+    "radiology_metrics",
     "ratio",
     "rouge_l",
+    "set_f1",
     "token_f1",
     "token_recall",
     "within",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,15 @@ def grade_metrics(classes: int) -> tuple[Metric, Metric, Metric]:
     )
 
 
+def confusion(statistics: Floats, classes: int) -> list[list[int]]:
+    """Confusion matrix out of the statistics of :func:`grade_metrics`.
+
+    Rows are gold grades, columns answers, the last one unreadable answers.
+    """
+    counts = statistics.sum(axis=0).reshape(classes, classes + 1)
+    return [[int(count) for count in row] for row in counts]
+
+
 def label_metrics(labels: Sequence[str]) -> tuple[Metric, Metric, Metric]:
     """Macro, micro and example F1 of a label set.
 
@@ -109,6 +118,54 @@ def label_metrics(labels: Sequence[str]) -> tuple[Metric, Metric, Metric]:
         Metric("macro F1", True, 0.0, 1.0, "", counts, macro),
         Metric("micro F1", True, 0.0, 1.0, "", counts, micro),
         Metric("example F1", True, 0.0, 1.0, "", mean_of(example), ratio),
+    )
+
+
+def set_f1(
+    name: str,
+    labels: Sequence[str],
+    gold_set: Callable[[Any], Collection[str]],
+    answer_set: Callable[[Any], Collection[str]],
+) -> tuple[Metric, Metric]:
+    """Macro and micro F1 of two sets of labels, with no label unknown.
+
+    Macro F1 is the mean over the labels that a gold or an answer of the set has: an invented label
+    counts 0. (RadEval divides by all labels; the same on sets that have them all.)
+
+    Args:
+        name: put before ``macro F1`` and ``micro F1``.
+        labels: all there are.
+        gold_set: takes the gold answer's labels.
+        answer_set: takes the parsed answer's labels; it gets ``None`` for an unreadable answer.
+    """
+
+    def counts(gold: Any, answer: Any) -> Sequence[float]:
+        asked, given = gold_set(gold), answer_set(answer)
+        return [
+            float(cell)
+            for label in labels
+            for cell in (
+                label in asked and label in given,
+                label not in asked and label in given,
+                label in asked and label not in given,
+            )
+        ]
+
+    def table(sums: Floats) -> Floats:
+        return sums.reshape(*sums.shape[:-1], len(labels), 3)
+
+    def macro(sums: Floats) -> Floats:
+        cells = table(sums)
+        bottom = 2 * cells[..., 0] + cells[..., 1] + cells[..., 2]
+        return _safe(_safe(2 * cells[..., 0], bottom).sum(axis=-1), (bottom > 0).sum(axis=-1))
+
+    def micro(sums: Floats) -> Floats:
+        total = table(sums).sum(axis=-2)
+        return _safe(2 * total[..., 0], 2 * total[..., 0] + total[..., 1] + total[..., 2])
+
+    return (
+        Metric(f"{name} macro F1", True, 0.0, 1.0, "", counts, macro),
+        Metric(f"{name} micro F1", True, 0.0, 1.0, "", counts, micro),
     )
 
 

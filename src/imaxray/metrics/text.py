@@ -7,13 +7,14 @@ import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from imaxray.metrics._base import Floats, Metric, mean_of, ratio
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+GoldTexts = Callable[[Any], Sequence[str]]
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -69,14 +70,22 @@ def mean_metric(name: str, score: Callable[[Any, Any], float]) -> Metric:
     return Metric(name, True, 0.0, 1.0, "", mean_of(score), ratio)
 
 
-def corpus_bleu(order: int, text: Callable[[Any], str]) -> Metric:
-    """Corpus BLEU up to n-grams of ``order``, sacrebleu's counts and formula, in 0-100.
+BLEU_ORDER: Final = 4
 
-    ``text`` takes the words out of a gold or a parsed answer; no answer is the empty text.
+
+def corpus_bleu(order: int, gold_texts: GoldTexts, text: Callable[[Any], str]) -> Metric:
+    """Corpus BLEU up to n-grams of ``order`` (at most 4): sacrebleu's counts and formula, 0-100.
+
+    Args:
+        order: 1 to 4.
+        gold_texts: takes the acceptable texts out of a gold answer; several are several references.
+        text: takes the text out of a parsed answer; no answer is the empty text.
     """
 
     def statistics(gold: Any, answer: Any) -> Sequence[float]:
-        return _bleu_counts(text(gold), "" if answer is None else text(answer), order)
+        counts = _bleu_counts(tuple(gold_texts(gold)), "" if answer is None else text(answer))
+        hits, totals = counts[:BLEU_ORDER], counts[BLEU_ORDER : 2 * BLEU_ORDER]
+        return (*hits[:order], *totals[:order], *counts[2 * BLEU_ORDER :])
 
     def value(sums: Floats) -> Floats:
         return _bleu(sums, order)
@@ -85,11 +94,23 @@ def corpus_bleu(order: int, text: Callable[[Any], str]) -> Metric:
 
 
 @cache
-def _bleu_counts(gold: str, answer: str, order: int) -> tuple[float, ...]:
+def _sacrebleu() -> Any:
     from sacrebleu.metrics.bleu import BLEU  # late: it is slow to import
 
-    score = BLEU(max_ngram_order=order).corpus_score([answer], [[gold]])
+    return BLEU(max_ngram_order=BLEU_ORDER)
+
+
+@cache
+def _bleu_counts(golds: tuple[str, ...], answer: str) -> tuple[float, ...]:
+    score = _sacrebleu().corpus_score([answer], [[gold] for gold in golds])
     return (*score.counts, *score.totals, score.sys_len, score.ref_len)
+
+
+def bleu_signature() -> str:
+    """Tokeniser, case, smoothing and version, as sacrebleu words them."""
+    scorer = _sacrebleu()
+    scorer.corpus_score(["a"], [["a"]])  # it knows its signature after a first use
+    return str(scorer.get_signature())
 
 
 def _bleu(sums: Floats, order: int) -> Floats:

@@ -68,6 +68,8 @@ def _percent(cell: Any) -> str:
 
 
 def _interval(cell: Any) -> str:
+    if None in cell.values():  # there was nothing to measure
+        return "–"
     return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
 
 

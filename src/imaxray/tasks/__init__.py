@@ -11,6 +11,7 @@ from imaxray.tasks._base import Task, from_json, subtask_of, to_json, with_image
 from imaxray.tasks.calculation import Calculation
 from imaxray.tasks.findings import Findings
 from imaxray.tasks.grading import Grading
+from imaxray.tasks.reading import RULES, clean_answer, reading_rules
 from imaxray.tasks.rec import Rec
 from imaxray.tasks.reg import Reg
 from imaxray.tasks.report import Report
@@ -56,11 +57,14 @@ def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFram
 
 
 __all__ = [
+    "RULES",
     "Task",
     "all_tasks",
+    "clean_answer",
     "from_json",
     "get_task",
     "make_entries",
+    "reading_rules",
     "subtask_of",
     "to_json",
 ]

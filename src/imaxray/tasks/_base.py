@@ -14,11 +14,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.boxes import Box
+from imaxray.errors import ImaxrayError
 from imaxray.metrics import Metric
 from imaxray.schema import ENTRIES, Boxes, TaskName, conform
 from imaxray.stable import Hashes, digest, digests, hexadecimal, mixed
 
-_FENCE: Final = re.compile(r"^```\w*\n?(.*?)\n?```$", re.DOTALL)
 _LEAD: Final = re.compile(r"^(?:the )?answer(?: is)?(?:\s*:\s*|\s+)", re.IGNORECASE)
 _EDGES: Final = "\"'` \t\r\n"
 _FREQUENT: Final = 20  # gold answers that a constant is searched among
@@ -50,6 +50,22 @@ class Task(ABC):
     name: ClassVar[TaskName]
     templates: ClassVar[Mapping[str, Sequence[str]]]  # subtask -> prompts; [0] is the evaluation's
     metrics: ClassVar[tuple[Metric, ...]]
+    optional: ClassVar[Mapping[str, tuple[Metric, ...]]] = {}  # extra that they need -> metrics
+
+    def metric(self, name: str) -> Metric:
+        """The metric of this name, an optional one too.
+
+        Raises:
+            ImaxrayError: there is none.
+        """
+        known = [*self.metrics, *(m for more in self.optional.values() for m in more)]
+        for metric in known:
+            if metric.name == name:
+                return metric
+        raise ImaxrayError(
+            f"Expected a metric of {self.name}, one of {', '.join(m.name for m in known)}, but got "
+            f"{name}."
+        )
 
     @property
     def primary(self) -> Metric:
@@ -234,8 +250,8 @@ _PROVENANCE: Final = pl.concat_str(
 
 
 def strip_wrapping(text: str) -> str:
-    """Take code fences, quotes, a leading ``Answer:`` and a final full stop off an answer."""
-    bare = _FENCE.sub(r"\1", text.strip()).strip(_EDGES)
+    """Take quotes, backticks, a leading ``Answer:`` and a final full stop off an answer."""
+    bare = text.strip(_EDGES)
     # the full stop may stand inside or outside the quotes
     return _LEAD.sub("", bare).strip(_EDGES).removesuffix(".").strip(_EDGES)
 

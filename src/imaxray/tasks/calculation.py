@@ -13,7 +13,13 @@ import numpy as np
 import polars as pl
 
 from imaxray.boxes import Box
-from imaxray.metrics import invalid_rate, mean_absolute_error, within
+from imaxray.metrics import (
+    bland_altman,
+    invalid_rate,
+    mean_absolute_error,
+    median_absolute_error,
+    within,
+)
 from imaxray.schema import Boxes
 from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, strip_wrapping
 
@@ -41,7 +47,13 @@ class Calculation(Task):
             "Calculate the CPAR of this radiograph.",
         ),
     }
-    metrics = (mean_absolute_error(1.0), within(0.05), invalid_rate())
+    metrics = (
+        mean_absolute_error(1.0),
+        median_absolute_error(1.0),
+        within(0.05),
+        *bland_altman(1.0),
+        invalid_rate(),
+    )
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`."""

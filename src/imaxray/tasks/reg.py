@@ -12,6 +12,8 @@ import polars as pl
 from imaxray.boxes import PLACEHOLDER, Box
 from imaxray.metrics import (
     best_of,
+    caption_metrics,
+    corpus_bleu,
     exact,
     invalid_rate,
     mean_metric,
@@ -36,8 +38,11 @@ class Reg(Task):
         mean_metric("token F1", best_of(token_f1)),
         mean_metric("exact match", best_of(exact)),
         mean_metric("ROUGE-L", best_of(rouge_l)),
+        corpus_bleu(4, list, str),
+        corpus_bleu(1, list, str),
         invalid_rate(),
     )
+    optional = {"captions": caption_metrics(list, str)}
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`. One entry a box; findings name it before anatomy does."""

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
 
 from imaxray.boxes import Box
-from imaxray.metrics import corpus_bleu, invalid_rate, mean_metric, rouge_l
-from imaxray.schema import Boxes
+from imaxray.labeller import label_report
+from imaxray.metrics import (
+    caption_metrics,
+    corpus_bleu,
+    invalid_rate,
+    mean_metric,
+    radiology_metrics,
+    rouge_l,
+    set_f1,
+)
+from imaxray.schema import CHEXPERT, Boxes
 from imaxray.tasks._base import NO_SUBJECT, Task, json_of, one_each, subtask_of
 
 _SECTIONS: Final = ("findings", "impression")
@@ -27,6 +37,20 @@ _HEAD: Final = re.compile(
 def joined(sections: Mapping[str, str]) -> str:
     """Text of all sections, findings first."""
     return " ".join(sections[name] for name in _SECTIONS if name in sections)
+
+
+def _golds(gold: Mapping[str, str]) -> list[str]:
+    return [joined(gold)]
+
+
+@lru_cache(maxsize=100_000)
+def _present(text: str) -> frozenset[str]:
+    """CheXpert labels of a text; uncertain ones count as present, as in CheXbert's F1."""
+    return frozenset(label for label, value in label_report(text).items() if value != 0)
+
+
+def _labels(sections: Mapping[str, str] | None) -> frozenset[str]:
+    return frozenset() if sections is None else _present(joined(sections))
 
 
 def _rouge(gold: Mapping[str, str], answer: Mapping[str, str] | None) -> float:
@@ -48,10 +72,14 @@ class Report(Task):
     }
     metrics = (
         mean_metric("ROUGE-L", _rouge),
-        corpus_bleu(4, joined),
-        corpus_bleu(1, joined),
+        *(corpus_bleu(order, _golds, joined) for order in (4, 3, 2, 1)),
+        *set_f1("clinical", CHEXPERT, _labels, _labels),
         invalid_rate(),
     )
+    optional = {
+        "captions": caption_metrics(_golds, joined),
+        "radiology": radiology_metrics(joined),
+    }
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """See :meth:`Task.drafts`."""

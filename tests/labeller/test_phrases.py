@@ -2,7 +2,7 @@
 
 import pytest
 
-from imaxray.curation.phrases import asked, stated
+from imaxray.labeller import asked, stated
 
 
 @pytest.mark.parametrize(

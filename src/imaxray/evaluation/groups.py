@@ -1,0 +1,62 @@
+"""Sub-groups of entries: view, sex, age, source, and how dense the image is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Final
+
+import polars as pl
+
+UNKNOWN: Final = "unknown"
+_AGES: Final = (40, 60, 80)
+_DENSITIES: Final = (2, 3, 5)  # tasks on the image from which the next band begins
+
+
+def subgroups(
+    entries: pl.DataFrame, images: pl.DataFrame, *, all_entries: pl.DataFrame | None = None
+) -> dict[str, dict[str, list[str]]]:
+    """Entry ids by property and value.
+
+    ``view`` as stated; ``sex``; ``age`` in bands (<40, 40-59, 60-79, 80+ years); ``source``, the
+    release that the image comes from; ``tasks of the image``, how many tasks the data set holds of
+    the image (1, 2, 3-4, 5+): over train entries, how densely what was learned was annotated.
+    What is not stated is ``unknown``. Values are sorted, ids in the order of ``entries``.
+
+    Args:
+        entries: schema ENTRIES, those that are scored.
+        images: schema IMAGES.
+        all_entries: from which tasks are counted; default: ``entries``.
+    """
+    counted = entries if all_entries is None else all_entries
+    tasks = counted.group_by("image_id").agg(pl.col("task").n_unique().alias("_tasks"))
+    known = images.select("image_id", "view", "sex", "age", pl.col("source").cast(pl.String))
+    table = (
+        entries.select("entry_id", "image_id")
+        .join(known, on="image_id", how="left", maintain_order="left")
+        .join(tasks, on="image_id", how="left", maintain_order="left")
+        .select(
+            "entry_id",
+            "view",
+            "sex",
+            _bands(pl.col("age"), _AGES).alias("age"),
+            "source",
+            _bands(pl.col("_tasks"), _DENSITIES).alias("tasks of the image"),
+        )
+    )
+    result: dict[str, dict[str, list[str]]] = {}
+    for prop in table.columns[1:]:
+        values = table.select("entry_id", pl.col(prop).fill_null(UNKNOWN))
+        parts = values.group_by(prop, maintain_order=True).agg("entry_id").sort(prop)
+        result[prop] = dict(parts.iter_rows())
+    return result
+
+
+def _bands(value: pl.Expr, edges: tuple[int, ...]) -> pl.Expr:
+    """Bands of whole numbers; those below the first edge are ``<edge``, or ``1`` if that is 2."""
+    first = "1" if edges[0] == 2 else f"<{edges[0]}"
+    band: Any = pl.when(value < edges[0]).then(pl.lit(first))
+    for low, high in pairwise(edges):
+        name = str(low) if high == low + 1 else f"{low}-{high - 1}"
+        band = band.when(value < high).then(pl.lit(name))
+    result: pl.Expr = band.when(value >= edges[-1]).then(pl.lit(f"{edges[-1]}+"))
+    return result

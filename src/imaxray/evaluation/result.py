@@ -1,0 +1,239 @@
+"""A scored run as files: one JSON with every number and what decided it, one Parquet of entries."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray import __version__
+from imaxray.boxes import BoxConvention
+from imaxray.curation import Dataset
+from imaxray.errors import ImaxrayError
+from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
+from imaxray.evaluation.comparison import compare, compare_groups
+from imaxray.evaluation.groups import subgroups
+from imaxray.evaluation.predictions import Predictions
+from imaxray.evaluation.resampling import finite
+from imaxray.evaluation.scoring import EXTRAS, Scores, per_entry, point, score
+from imaxray.evaluation.truth import truth_ceiling
+from imaxray.labeller import LABELLER_VERSION
+from imaxray.metrics import bleu_signature, confusion
+from imaxray.metrics.captions import TOKENISER
+from imaxray.schema import EDEMA_GRADES, SPLITS
+from imaxray.tasks import RULES, get_task
+
+FORMAT: Final = 1
+_RUN: Final = "run"
+_PACKAGES: Final = (
+    "numpy", "scipy", "polars", "scikit-learn", "sacrebleu", "rouge-score", "nltk",
+    "pycocoevalcap", "RadEval",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scored run.
+
+    Attributes:
+        data: every number and the versions of what decided it, JSON-able; ``null`` where there was
+            nothing to measure. The same predictions, data set and options give the same bytes.
+        entries: one row an entry: ids, task, raw text, extracted answer (JSON; null: unreadable),
+            primary score, and a column for every metric.
+        scores: for :func:`imaxray.evaluation.compare`.
+    """
+
+    data: Mapping[str, Any]
+    entries: pl.DataFrame
+    scores: Scores
+
+
+def score_run(
+    dataset: Dataset,
+    predictions: Predictions,
+    convention: BoxConvention,
+    *,
+    split: str = "test",
+    rules: Sequence[str] = tuple(RULES),
+    extras: Collection[str] = (),
+    truth: Path | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Result:
+    """Score anybody's predictions against a data set; an entry without one counts as wrong.
+
+    Args:
+        dataset: an opened data set.
+        predictions: see :func:`imaxray.evaluation.read_predictions`.
+        convention: how the model writes boxes.
+        split: whose entries are scored.
+        rules: reading rules that are on.
+        extras: ``captions`` (METEOR, CIDEr), ``radiology`` (RadGraph, CheXbert, GREEN).
+        truth: a phantom's folder ``truth``: adds what true answers get, over the entries that it
+            decides.
+        seed: of the bootstrap over patients.
+        resamples: of it.
+        level: of its intervals.
+
+    Raises:
+        ImaxrayError: as :func:`imaxray.evaluation.score` does; the split is unknown or empty; no
+            prediction is of the split.
+    """
+    if split not in SPLITS:
+        raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {split}.")
+    tables = dataset.tables
+    entries = tables.split(split)
+    if entries.is_empty():
+        raise ImaxrayError(
+            f"Expected entries in the split {split} of {dataset.folder}, but there are none; "
+            "name another split."
+        )
+    scores = score(
+        entries, predictions.table, tables.images, convention,
+        rules=rules, missing="wrong", extras=extras,
+    )  # fmt: skip
+    if scores.counts["missing"] == entries.height:
+        raise ImaxrayError(
+            f"Expected answers to the {entries.height} entries of {dataset.folder} ({split}), but "
+            f"none of the {predictions.table.height} predictions has one of their ids; name the "
+            "data set and split that were asked."
+        )
+    train = tables.split("train")
+    options = {"seed": seed, "resamples": resamples, "permutations": 0, "level": level}
+    whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()  # type: ignore[arg-type]
+    baselines = {
+        "constant": constant_baseline(train, entries, tables.images),
+        "majority": majority_baseline(train, entries, tables.images),
+        "ceiling": ceiling(entries, tables.images, convention),
+    }
+    every = pl.concat([tables.split(name) for name in SPLITS])
+    groups = subgroups(entries, tables.images, all_entries=every)
+    parts = compare_groups({_RUN: scores}, groups, reference=_RUN, **options)
+    data = {
+        "format": FORMAT,
+        "decided_by": {
+            "imaxray": __version__,
+            "python": platform.python_version(),
+            "dataset": {
+                "sha256": dataset.sha256,
+                "role": dataset.manifest.get("role"),
+                "split": split,
+                "text_cleaning": dataset.manifest["config"].get("cleaning"),
+            },
+            "predictions": {"file": predictions.name, "sha256": predictions.sha256},
+            "boxes": convention.as_dict(),
+            "reading_rules": [rule for rule in RULES if rule in rules],
+            "labeller": LABELLER_VERSION,
+            "tokenisers": {
+                "BLEU": bleu_signature(),
+                "ROUGE-L": "rouge-score with stemmer",
+                "token F1": "SQuAD normalisation",
+                "METEOR": "METEOR 1.5 -norm",
+                "CIDEr": TOKENISER,
+            },
+            "packages": {name: _version(name) for name in _PACKAGES},
+            "bootstrap": {"over": "patients", "resamples": resamples, "level": level, "seed": seed},
+        },
+        "counts": dict(scores.counts),
+        "not_computed": {
+            extra: EXTRAS[extra]() or "not asked for" for extra in EXTRAS if extra not in extras
+        },
+        "patients": whole["patients"],
+        "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
+        "truth": None if truth is None else _true(truth_ceiling(entries, truth)),
+        "groups": {
+            prop: {value: _group(part.as_dict()) for value, part in values.items()}
+            for prop, values in parts.items()
+        },
+    }
+    return Result(finite(data), per_entry(scores), scores)
+
+
+def write_result(result: Result, out: Path) -> None:
+    """Write ``result.json`` and ``scores.parquet`` into the folder ``out``, each whole or not.
+
+    Raises:
+        ImaxrayError: ``out`` is a file.
+    """
+    if out.is_file():
+        raise ImaxrayError(f"Expected a folder to write at {out}, but it is a file; name another.")
+    out.mkdir(parents=True, exist_ok=True)
+    table, numbers = out / "scores.parquet", out / "result.json"
+    aside = table.with_suffix(".part")
+    result.entries.write_parquet(aside)
+    aside.rename(table)
+    aside = numbers.with_suffix(".part")
+    aside.write_text(json.dumps(result.data, indent=1, allow_nan=False) + "\n")
+    aside.rename(numbers)
+
+
+def _task(
+    row: Mapping[str, Any], scores: Scores, baselines: Mapping[str, Scores]
+) -> dict[str, Any]:
+    name = row["task"]
+    task, of_task = get_task(name), scores.tasks[name]
+    primary = {k: row["arms"][_RUN][k] for k in ("value", "low", "high")}
+    cells = {row["metric"]: primary, **{m: arms[_RUN] for m, arms in row["others"].items()}}
+    metrics = []
+    for metric_name in of_task.statistics:
+        metric = task.metric(metric_name)
+        metrics.append(
+            {
+                "name": metric_name,
+                "higher_is_better": metric.higher_is_better,
+                "low_bound": metric.low,
+                "high_bound": metric.high,
+                "best": metric.best,
+                "unit": metric.unit,
+                **cells[metric_name],
+                "baselines": {
+                    kind: point(other.tasks[name], metric)
+                    for kind, other in baselines.items()
+                    if metric_name in other.tasks[name].statistics
+                },
+            }
+        )
+    result = {
+        "task": name,
+        "primary": row["metric"],
+        "entries": row["entries"],
+        "patients": row["patients"],
+        "invalid": row["arms"][_RUN]["invalid"],
+        "metrics": metrics,
+    }
+    if name == "grading":
+        result["confusion"] = {
+            "gold": list(EDEMA_GRADES),
+            "answer": [*EDEMA_GRADES, "unreadable"],
+            "counts": confusion(of_task.statistics[task.primary.name], len(EDEMA_GRADES)),
+        }
+    return result
+
+
+def _true(scores: Scores) -> dict[str, Any]:
+    return {
+        name: {
+            "entries": len(of_task.entry_ids),
+            **{m: point(of_task, get_task(name).metric(m)) for m in of_task.statistics},
+        }
+        for name, of_task in scores.tasks.items()
+    }
+
+
+def _group(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+    keys = ("task", "metric", "higher_is_better", "entries", "patients")
+    return [{**{k: row[k] for k in keys}, **row["arms"][_RUN]} for row in part["tasks"]]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,16 @@
+"""The finding labeller: rules that read CheXpert's 14 labels out of report text; no model."""
+
+from imaxray.labeller.agreement import Agreement, labeller_agreement
+from imaxray.labeller.phrases import asked
+from imaxray.labeller.reading import LABELLER_VERSION, Mention, label_report, mentions, stated
+
+__all__ = [
+    "LABELLER_VERSION",
+    "Agreement",
+    "Mention",
+    "asked",
+    "label_report",
+    "labeller_agreement",
+    "mentions",
+    "stated",
+]

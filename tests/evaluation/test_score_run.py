@@ -1,0 +1,234 @@
+"""Anybody's predictions against a data set: counts, files, the command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pytest
+
+from imaxray.boxes import PERCENT
+from imaxray.curation import build_catalog, open_dataset, write_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.evaluation import (
+    compare,
+    compare_groups,
+    read_predictions,
+    score,
+    score_run,
+    subgroups,
+    write_result,
+)
+from imaxray.tasks import all_tasks
+
+
+@pytest.fixture(scope="module")
+def dataset(phantom_releases, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "catalog"
+    write_dataset(build_catalog(phantom_releases, verify=False), folder, config={}, seed=0)
+    return open_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def answers(dataset):
+    """Perfect answers to the test entries."""
+    tables = dataset.tables
+    sizes = {i: (w, h) for i, w, h in tables.images.select("image_id", "width", "height").rows()}
+    rows = []
+    for entry in tables.split("test").iter_rows(named=True):
+        asked = entry["prompt"].count("<box>")
+        text = PERCENT.fill(entry["target"], entry["boxes"][asked:], *sizes[entry["image_id"]])
+        rows.append({"entry_id": entry["entry_id"], "text": text})
+    return rows
+
+
+def lines(path, rows):
+    path.write_bytes(b"\n".join(orjson.dumps(row) for row in rows) + b"\n")
+    return path
+
+
+def test_missing_unknown_and_doubles_are_counted(dataset, answers, tmp_path):
+    rows = [
+        *answers[2:],
+        {"entry_id": answers[5]["entry_id"], "text": "another answer"},
+        {"entry_id": "nobody", "text": "0.5"},
+    ]
+    rows[0] = {**rows[0], "text": None}
+    result = score_run(
+        dataset, read_predictions(lines(tmp_path / "p.jsonl", rows)), PERCENT, resamples=100
+    )
+    assert result.data["counts"] == {
+        "entries": len(answers), "predictions": len(answers), "missing": 2, "unknown": 1,
+        "doubles": 1, "empty": 1,
+    }  # fmt: skip
+    assert result.entries["answer"].null_count() == 3
+    by_id = dict(result.entries.select("entry_id", "score").iter_rows())
+    assert set(by_id) == {row["entry_id"] for row in answers}
+    kept = dict(result.entries.select("entry_id", "text").iter_rows())
+    assert kept[answers[5]["entry_id"]] == answers[5]["text"]  # the first counts
+
+
+def test_files_hold_every_number_and_what_decided_it(dataset, answers, tmp_path):
+    path = lines(tmp_path / "p.jsonl", answers)
+    result = score_run(dataset, read_predictions(path), PERCENT, resamples=100)
+    for folder in ("one", "two"):
+        write_result(result, tmp_path / folder)
+    for name in ("result.json", "scores.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    data = json.loads((tmp_path / "one" / "result.json").read_text())
+    decided = data["decided_by"]
+    assert decided["dataset"]["sha256"] == dataset.sha256
+    assert decided["labeller"]
+    assert "tok:13a" in decided["tokenisers"]["BLEU"]
+    assert decided["packages"]["sacrebleu"]
+    assert decided["boxes"]["name"] == "percent"
+    assert set(data["not_computed"]) == {"captions", "radiology"}
+    assert [task["task"] for task in data["tasks"]] == [task.name for task in all_tasks()]
+    for task, of_task in zip(data["tasks"], all_tasks(), strict=True):
+        assert [m["name"] for m in task["metrics"]] == [m.name for m in of_task.metrics]
+        assert task["invalid"] == 0.0
+        for metric in task["metrics"]:
+            assert metric["low"] is None or metric["low"] <= metric["value"] <= metric["high"]
+            # the answers are the targets
+            assert metric["baselines"]["ceiling"] == pytest.approx(metric["value"])
+    assert sum(map(sum, data["tasks"][2]["confusion"]["counts"])) == data["tasks"][2]["entries"]
+    table = pl.read_parquet(tmp_path / "one" / "scores.parquet")
+    for task, of_task in zip(data["tasks"], all_tasks(), strict=True):
+        mean = table.filter(task=of_task.name)["score"].mean()
+        if of_task.name not in ("grading", "findings"):  # macro F1 is no mean of entries
+            assert mean == pytest.approx(task["metrics"][0]["value"])
+        assert table.filter(pl.col("task") != "grading")["QWK"].null_count() > 0
+
+
+def test_groups_part_the_entries(dataset, answers):
+    tables = dataset.tables
+    test = tables.split("test")
+    groups = subgroups(test, tables.images)
+    assert list(groups) == ["view", "sex", "age", "source", "tasks of the image"]
+    for values in groups.values():
+        ids = [entry for members in values.values() for entry in members]
+        assert sorted(ids) == sorted(test["entry_id"])
+    scores = score(test, pl.DataFrame(answers), tables.images, PERCENT)
+    parts = compare_groups({"a": scores}, groups, reference="a", resamples=100)
+    entries = [
+        sum(row["entries"] for row in part.as_dict()["tasks"]) for part in parts["sex"].values()
+    ]
+    assert sum(entries) == test.height
+
+
+def test_age_and_density_bands():
+    entries = pl.DataFrame(
+        {"entry_id": [f"e{k}" for k in range(7)], "image_id": [f"i{k}" for k in range(7)],
+         "task": ["reg"] * 7}
+    )  # fmt: skip
+    images = pl.DataFrame(
+        {"image_id": [f"i{k}" for k in range(7)], "view": ["PA"] * 6 + [None], "sex": ["F"] * 7,
+         "age": [39, 40, 59, 60, 79, 80, None], "source": ["s"] * 7}
+    )  # fmt: skip
+    every = pl.DataFrame(
+        [(f"i{k}", task) for k in range(7) for task in ["reg", "rec", "vqa", "a", "b"][:k or 1]],
+        schema=["image_id", "task"], orient="row",
+    )  # fmt: skip
+    groups = subgroups(entries, images, all_entries=every)
+    assert groups["age"] == {"40-59": ["e1", "e2"], "60-79": ["e3", "e4"], "80+": ["e5"],
+                             "<40": ["e0"], "unknown": ["e6"]}  # fmt: skip
+    assert groups["tasks of the image"] == {
+        "1": ["e0", "e1"], "2": ["e2"], "3-4": ["e3", "e4"], "5+": ["e5", "e6"]
+    }  # fmt: skip
+    assert groups["view"] == {"PA": [f"e{k}" for k in range(6)], "unknown": ["e6"]}
+
+
+def test_seeds_are_averaged(dataset, answers):
+    tables = dataset.tables
+    test = tables.split("test").filter(pl.col("task") == "reg")
+    good = score(test, pl.DataFrame(answers), tables.images, PERCENT)
+    nothing = test.select("entry_id", pl.lit("").alias("text"))
+    bad = score(test, nothing, tables.images, PERCENT)
+    found = compare({"a": [good, bad], "b": good}, reference="a", resamples=200).as_dict()
+    row = found["tasks"][0]
+    assert row["arms"]["a"]["value"] == pytest.approx(0.5)
+    assert row["arms"]["a"]["invalid"] == pytest.approx(0.5)
+    assert row["arms"]["a"]["low"] < 0.3 < 0.7 < row["arms"]["a"]["high"]
+    assert found["seeds"] == {"a": 2, "b": 1}
+    # LibMTL's formula: (B - N) / B with the sign of the metric, 0.5 -> 1
+    assert row["gains"]["b"]["value"] == pytest.approx(1.0)
+    assert row["p_holm"]["b"] == row["p"]["b"] < 0.05
+    with pytest.raises(ImaxrayError, match="at least one seed"):
+        compare({"a": []}, reference="a")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b'{"entry_id": "a", "text": "x"}\nnot json\n', "line 2 is none"),
+        (b'{"text": "x"}\n', "line 1 has none"),
+        (b'{"entry_id": "a"}\n', "model's answer as text"),
+        (b'{"entry_id": "a", "text": 3}\n', "model's answer as text"),
+        (b"[1]\n", "text entry_id"),
+    ],
+)
+def test_damaged_json_lines_are_a_sentence(content, match, tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ImaxrayError, match=match):
+        read_predictions(path)
+
+
+def test_damaged_parquet_is_a_sentence(tmp_path):
+    path = tmp_path / "p.parquet"
+    with pytest.raises(ImaxrayError, match="no such file"):
+        read_predictions(path)
+    path.write_bytes(b"PAR1")
+    with pytest.raises(ImaxrayError, match="cannot be read"):
+        read_predictions(path)
+    pl.DataFrame({"entry_id": ["a"], "answer": ["x"]}).write_parquet(path)
+    with pytest.raises(ImaxrayError, match="text column text"):
+        read_predictions(path)
+
+
+def test_other_ids_and_extras_are_a_sentence(dataset, tmp_path):
+    other = read_predictions(lines(tmp_path / "p.jsonl", [{"entry_id": "x", "text": "1"}]))
+    with pytest.raises(ImaxrayError, match="none of the 1 predictions"):
+        score_run(dataset, other, PERCENT)
+    with pytest.raises(ImaxrayError, match="captions, radiology, but got bleurt"):
+        score_run(dataset, other, PERCENT, extras=["bleurt"])
+    with pytest.raises(ImaxrayError, match="a split"):
+        score_run(dataset, other, PERCENT, split="dev")
+
+
+def test_radeval_absent_is_a_sentence(dataset, answers, tmp_path):
+    from imaxray.metrics import missing_for_radiology
+
+    if missing_for_radiology() is None:
+        pytest.skip("RadEval is installed")
+    path = lines(tmp_path / "p.jsonl", answers)
+    with pytest.raises(ImaxrayError, match=r"install imaxray\[radiology\]"):
+        score_run(dataset, read_predictions(path), PERCENT, extras=["radiology"])
+
+
+def test_the_truth_of_a_phantom_is_a_ceiling(dataset, answers, phantom_root, tmp_path):
+    path = lines(tmp_path / "p.jsonl", answers)
+    truth = phantom_root / "truth"
+    result = score_run(dataset, read_predictions(path), PERCENT, truth=truth, resamples=100)
+    found = result.data["truth"]
+    assert set(found) == {"calculation", "grading", "findings", "rec"}
+    assert found["calculation"]["MAE"] < 0.02
+    assert found["findings"]["micro F1"] > 0.95
+    assert 0.5 < found["rec"]["mean IoU"] <= 1.0  # readers draw boxes a little off
+    assert found["rec"]["entries"] < result.data["tasks"][4]["entries"]  # no truth of anatomy
+    with pytest.raises(ImaxrayError, match="truth of a phantom"):
+        score_run(dataset, read_predictions(path), PERCENT, truth=tmp_path, resamples=100)
+
+
+def test_the_command(dataset, answers, tmp_path):
+    pl.DataFrame(answers).write_parquet(tmp_path / "predictions.parquet")
+    command = [sys.executable, "-m", "imaxray.cli", "score", str(tmp_path), "--data",
+               str(dataset.folder), "--resamples", "100"]  # fmt: skip
+    done = subprocess.run([*command, "--format", "json", "--out", str(tmp_path / "out")],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert json.loads(done.stdout) == json.loads(Path(tmp_path / "out" / "result.json").read_text())
+    wrong = subprocess.run([*command, "--boxes", "furlongs"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("imaxray: Expected a box convention")
