@@ -8,7 +8,7 @@ import torch
 
 from imaxray.curation import ImaxConfig, build_catalog, select_imax
 from imaxray.models import PhantomConfig, phantom
-from imaxray.packing import entry_losses
+from imaxray.packing import entry_losses, model_inputs
 from imaxray.training import (
     StepDataset,
     TrainingConfig,
@@ -76,8 +76,7 @@ def test_the_same_entries_give_the_same_losses_in_both_layouts(data):
     for layout, rows in (("packed", table), ("separate", alone)):
         item = StepDataset(chat, rows, entries, encoded, pixels, layout)[0]
         with torch.no_grad():
-            inputs = item["batch"].model_inputs(torch.float32)
-            logits = chat.model(**item["images"], **inputs).logits
+            logits = chat.model(**model_inputs(chat.model, item["batch"], item["images"])).logits
         losses.append(entry_losses(logits, item["batch"]))
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
 

@@ -3,19 +3,38 @@
 Loss and gradients equal those of the separate sequences; the image is encoded and prefilled once.
 """
 
-from imaxray.packing._batch import Batch, answer_start, collate, entry_losses
-from imaxray.packing._layout import Row, common_prefix, pack, separate
-from imaxray.packing._mask import additive, allowed
+from imaxray.packing._attention import PACKED_SDPA, use_packed_attention
+from imaxray.packing._batch import Batch, collate
+from imaxray.packing._exact import Gap, packing_gap
+from imaxray.packing._inputs import PACKABLE, model_inputs
+from imaxray.packing._layout import Group, Row, common_prefix, join_rows, pack, separate
+from imaxray.packing._loss import entry_losses, step_loss
+from imaxray.packing._mask import Visibility, additive, image_blocks
+from imaxray.packing._plan import TOO_LONG, Dropped, Plan, fill, lay_out
 
 __all__ = [
+    "PACKABLE",
+    "PACKED_SDPA",
+    "TOO_LONG",
     "Batch",
+    "Dropped",
+    "Gap",
+    "Group",
+    "Plan",
     "Row",
+    "Visibility",
     "additive",
-    "allowed",
-    "answer_start",
     "collate",
     "common_prefix",
     "entry_losses",
+    "fill",
+    "image_blocks",
+    "join_rows",
+    "lay_out",
+    "model_inputs",
     "pack",
+    "packing_gap",
     "separate",
+    "step_loss",
+    "use_packed_attention",
 ]

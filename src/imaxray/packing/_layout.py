@@ -1,37 +1,54 @@
-"""Lay the entries of one image out as ``[prefix][entry 1][entry 2] …`` in one row.
+"""Lay the entries of one image out as ``[prefix][entry 1][entry 2] …``, and groups side by side.
 
 The prefix is the longest run of token ids that all prompts of the image share (found on ids, not on
 text: tokens may merge across any border in text). Entry *k* continues from the prefix as if it were
-alone: its position ids start where the prefix ends, and it sees the prefix and itself.
+alone: its position ids start where the prefix ends, and it sees the prefix and itself. Such a group
+is one row, or several groups share a row and never see each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from imaxray.models import EncodedEntry
 
 
+class Group(NamedTuple):
+    """An image's place in a row: ``[start, split)`` the prefix, ``[split, stop)`` its entries."""
+
+    start: int
+    split: int
+    stop: int
+
+
 @dataclass(frozen=True)
 class Row:
-    """One sequence for the model: a packed group of entries, or a single separate one.
+    """One sequence for the model: groups of entries, or a single separate entry.
 
-    All lists have the row's length.
+    All lists but ``groups`` have the row's length.
 
     Attributes:
         ids: token ids.
-        segments: 0 on the prefix, k on entry k (1-based).
+        segments: a number for each prefix and each entry, unique in the row.
+        prefixes: segment of the prefix that the token may look back into: that of its own image.
         positions: position of the token in the *separate* sequence of its entry.
         entry: index (into the row's entries) whose answer the token is part of; -1 elsewhere.
         entries: how many entries the row holds.
+        groups: one an image, in the order of the placeholders and hence of the image inputs.
     """
 
     ids: list[int]
     segments: list[int]
+    prefixes: list[int]
     positions: list[int]
     entry: list[int]
     entries: int
+    groups: tuple[Group, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
@@ -49,14 +66,17 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
 
 
 def pack(entries: Sequence[EncodedEntry], image_token: int) -> Row:
-    """Pack the entries of one image into one row.
+    """Pack the entries of one image into one row; one entry alone is a separate row.
 
     Raises:
         ValueError: the image is not wholly inside the common prefix (a prompt that places text
-            before the image that differs between entries); such entries cannot share it.
+            before the image that differs between entries); such entries cannot share it, and
+            :func:`lay_out` gives each its own.
     """
+    if len(entries) == 1:
+        return separate(entries[0])
     prompts = [entry.prompt for entry in entries]
-    shared = common_prefix(prompts) if len(entries) > 1 else max(len(prompts[0]) - 1, 0)
+    shared = common_prefix(prompts)
     if any(image_token in prompt[shared:] for prompt in prompts):
         raise ValueError(f"the image does not end within the common prefix of {shared} tokens")
     ids = list(prompts[0][:shared])
@@ -70,7 +90,8 @@ def pack(entries: Sequence[EncodedEntry], image_token: int) -> Row:
         segments += [index + 1] * length
         positions += range(shared, shared + length)
         entry += [-1] * len(own) + [index] * len(item.target)
-    return Row(ids, segments, positions, entry, len(entries))
+    group = Group(0, shared, len(ids))
+    return Row(ids, segments, [0] * len(ids), positions, entry, len(entries), (group,))
 
 
 def separate(entry: EncodedEntry) -> Row:
@@ -79,7 +100,33 @@ def separate(entry: EncodedEntry) -> Row:
     return Row(
         ids,
         [0] * len(ids),
+        [0] * len(ids),
         list(range(len(ids))),
         [-1] * len(entry.prompt) + [0] * len(entry.target),
         1,
+        (Group(0, len(ids), len(ids)),),
     )
+
+
+def join_rows(rows: Sequence[Row]) -> Row:
+    """Put ``rows`` one behind the other into one; segments and entries are numbered through."""
+    if len(rows) == 1:
+        return rows[0]
+    ids: list[int] = []
+    segments: list[int] = []
+    prefixes: list[int] = []
+    positions: list[int] = []
+    entry: list[int] = []
+    groups: list[Group] = []
+    entries, first = 0, 0
+    for row in rows:
+        offset = len(ids)
+        ids += row.ids
+        segments += [first + s for s in row.segments]
+        prefixes += [first + p for p in row.prefixes]
+        positions += row.positions
+        entry += [entries + e if e >= 0 else -1 for e in row.entry]
+        groups += [Group(*(offset + place for place in group)) for group in row.groups]
+        entries += row.entries
+        first += max(row.segments) + 1
+    return Row(ids, segments, prefixes, positions, entry, entries, tuple(groups))

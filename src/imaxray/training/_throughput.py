@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from imaxray.models import ChatModel
-from imaxray.packing import answer_start, entry_losses
+from imaxray.packing import entry_losses, model_inputs
 from imaxray.training._config import TrainingConfig
 from imaxray.training._optimizer import make_optimizer
 
@@ -92,10 +92,8 @@ class _Stepper:
         entries, started = 0, time.perf_counter()
         for item in self._items[:limit]:
             batch = item["batch"]
-            kept = batch.input_ids.shape[1] - answer_start(batch)
-            inputs = batch.model_inputs(self._model.dtype)
-            logits = self._model(**item["images"], **inputs, logits_to_keep=kept).logits
-            loss = entry_losses(logits, batch, kept=kept).mean()
+            inputs = model_inputs(self._model, batch, item["images"])
+            loss = entry_losses(self._model(**inputs).logits, batch).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             self._optimizer.zero_grad()

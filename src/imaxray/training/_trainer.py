@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback
 
-from imaxray.packing import Batch, answer_start, entry_losses
+from imaxray.packing import Batch, entry_losses, model_inputs
 from imaxray.schema import TASKS
 from imaxray.training._config import TrainingConfig
 from imaxray.training._optimizer import make_optimizer
@@ -65,13 +65,8 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
     ) -> Any:
         """Mean over the step's entries; logs each task's share."""
         batch: Batch = inputs["batch"]
-        kept = batch.input_ids.shape[1] - answer_start(batch)
-        outputs = model(
-            **inputs["images"],
-            **batch.model_inputs(next(model.parameters()).dtype),
-            logits_to_keep=kept,
-        )
-        losses = entry_losses(outputs.logits, batch, kept=kept)
+        outputs = model(**model_inputs(model, batch, inputs["images"]))
+        losses = entry_losses(outputs.logits, batch)
         self._curve.add(losses.detach(), inputs["tasks"], batch.tokens)
         loss = losses.mean()
         return (loss, outputs) if return_outputs else loss
