@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imaxray import boxes
@@ -201,3 +201,29 @@ def test_conventions_by_name_and_as_plain_values():
         assert again == convention
     with pytest.raises(ImaxrayError, match="one of percent"):
         get_convention("pixel")
+
+
+@st.composite
+def box_within_resolution(draw, convention):
+    """An image no finer than the convention's step, and a box of at least two pixels."""
+    steps = round((convention.scale or 1000) * 10**convention.decimals)
+    width, height = draw(st.integers(8, steps)), draw(st.integers(8, steps))
+    assume(max(convention.resolution(width, height)) <= 1)
+    x1, y1 = draw(st.floats(0, width - 2)), draw(st.floats(0, height - 2))
+    x2, y2 = draw(st.floats(x1 + 2, width)), draw(st.floats(y1 + 2, height))
+    return (x1, y1, x2, y2), width, height
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=CONVENTIONS)
+@settings(deadline=None)
+@given(data=st.data())
+def test_boxes_survive_every_convention_within_half_a_pixel(convention, data):
+    """Where the image is no finer than the convention; else within half a step, as above."""
+    cases = st.lists(box_within_resolution(convention), min_size=1, max_size=3)
+    for box, width, height in data.draw(cases):
+        through_xywh = boxes.from_xywh(*boxes.to_xywh(box))
+        said = convention.fill(f"a {boxes.PLACEHOLDER} b", [through_xywh], width, height)
+        text, (again,) = convention.extract(said, width, height)
+        assert text == f"a {boxes.PLACEHOLDER} b"
+        assert max(abs(a - b) for a, b in zip(box, again, strict=True)) <= 0.5 + 1e-6
+        assert boxes.clip(again, width, height) == again

@@ -106,6 +106,27 @@ def test_one_image_or_several_in_a_batch(models, radiograph, family):
     assert not torch.allclose(alone[0], alone[1])
 
 
+@pytest.mark.parametrize("family", tiny_families())
+def test_a_smaller_copy_takes_the_tokens_of_its_original(models, radiograph, family):
+    """Pixels of the image cache are shrunken; tokens and boxes follow the original all the same."""
+    chat = models(family)
+    for size in [(640, 480), (300, 701), (97, 301)]:
+        whole = chat.pixels(radiograph(size), size)
+        with Image.open(radiograph(size)) as image:
+            copy = np.asarray(image.resize((round(size[0] / 2.3), round(size[1] / 2.3))))
+        small = chat.pixels(copy, size)
+        assert {k: v.shape for k, v in small.items()} == {k: v.shape for k, v in whole.items()}
+        for key in set(small) - {"pixel_values"}:
+            assert torch.equal(small[key], whole[key])
+        ids = chat.encode(QUESTION, None, boxes(size)[:1], size).prompt
+        forward(chat, [ids], small)  # features and tokens agree
+
+
+def test_a_file_of_another_size_is_told(models, radiograph):
+    with pytest.raises(ImaxrayError, match="60 × 47 pixels, as its table says"):
+        models("llava").pixels(radiograph((61, 47)), (60, 47))
+
+
 def forward(chat, rows, images, longest=None):
     longest = longest or len(rows[0])
     pad = chat.tokenizer.pad_token_id

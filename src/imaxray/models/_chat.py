@@ -124,13 +124,36 @@ class ChatModel:
         """What is done to a whole RGB image before the processor takes it: nothing."""
         return image
 
-    def pixels(self, image: Readable) -> dict[str, torch.Tensor]:
+    def pixels(
+        self, image: Readable, size: tuple[int, int] | None = None
+    ) -> dict[str, torch.Tensor]:
         """Model inputs of one image, e.g. ``pixel_values (1, C, H, W)`` float32.
 
-        ``image`` is a file or cached pixels; :func:`imaxray.radiograph.load` opens either.
+        Args:
+            image: a file, or cached pixels; :func:`imaxray.radiograph.load` opens either.
+            size: width and height of the original. Needed where ``image`` is a smaller copy of it
+                (of an image cache): the number of tokens follows the original, as in
+                :meth:`encode`.
+
+        Raises:
+            ImaxrayError: a file that is not of ``size``, or cannot be read.
         """
-        whole = self.prepare(Image.fromarray(radiograph.load(image)).convert("RGB"))
-        return self._images(self._process([whole]))
+        picture = Image.fromarray(radiograph.load(image)).convert("RGB")
+        if size is not None and picture.size != size:
+            if isinstance(image, Path):
+                raise ImaxrayError(
+                    f"Expected {image} to have {size[0]} × {size[1]} pixels, as its table says, "
+                    f"but it has {picture.width} × {picture.height}; mend the table or the file."
+                )
+            picture = self.enlarge(picture, size)
+        return self._images(self._process([self.prepare(picture)]))
+
+    def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """A smaller copy, as large as the processor must see it to treat it as the original.
+
+        Families whose processors look at proportions only leave it as it is.
+        """
+        return copy.resize(size, Image.Resampling.BICUBIC)
 
     def join(self, images: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Inputs of several images as one, in order: the order of their placeholder tokens.

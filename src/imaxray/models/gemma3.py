@@ -32,6 +32,10 @@ class Gemma3Model(ChatModel):
         """Always the padded square."""
         return Letterbox()
 
+    def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """Nothing: every image becomes one square."""
+        return copy
+
     def prepare(self, image: Image.Image) -> Image.Image:
         """Pad to a square, the image in the middle."""
         return pad_to_square(image, (0, 0, 0))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
+
 from imaxray.boxes import BoxConvention
 from imaxray.geometry import Geometry, TileCanvas
 from imaxray.models._chat import ChatModel, sides
@@ -34,6 +36,12 @@ class InternVLModel(ChatModel):
     def geometry(self, convention: BoxConvention) -> Geometry:
         """The canvas of tiles."""
         return self.canvas
+
+    def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """To the canvas of the original at once, which the processor then cuts as it is."""
+        columns, rows = self.canvas.grid(*size)
+        tile = self.canvas.tile
+        return copy.resize((columns * tile, rows * tile), Image.Resampling.BICUBIC)
 
     def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:
         return {"num_patches": [self.canvas.tiles(*size)]}

@@ -46,6 +46,10 @@ class LlavaModel(ChatModel):
         """Always the padded square."""
         return Letterbox()
 
+    def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """Nothing: every image becomes one square."""
+        return copy
+
     def prepare(self, image: Image.Image) -> Image.Image:
         """Pad to a square, the image in the middle."""
         mean = self.processor.image_processor.image_mean

@@ -67,7 +67,9 @@ class PhantomModel(ChatModel):
         """The image is squashed to the model's square: relative numbers are of the whole image."""
         return WHOLE
 
-    def pixels(self, image: Readable) -> dict[str, torch.Tensor]:
+    def pixels(
+        self, image: Readable, size: tuple[int, int] | None = None
+    ) -> dict[str, torch.Tensor]:
         """``pixel_values`` (1, 1, S, S) float32 of the contrast-stretched image."""
         grey = Image.fromarray(radiograph.load(image, stretch=True))
         side = self.processor.image_processor.size["height"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
+from PIL import Image
 
 from imaxray.boxes import BoxConvention
 from imaxray.geometry import WHOLE, Geometry, SmartResize
@@ -36,6 +37,10 @@ class Qwen25VLModel(ChatModel):
     def geometry(self, convention: BoxConvention) -> Geometry:
         """Pixels are those after smart resize; relative numbers are of the whole image."""
         return self.resize if convention.scale is None else WHOLE
+
+    def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """To the frame of the original at once, which the processor's resize then keeps."""
+        return copy.resize(self.resize.resized(*size), Image.Resampling.BICUBIC)
 
     def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:
         wide, high = self.resize.resized(*size)
