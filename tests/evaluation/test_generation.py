@@ -104,7 +104,7 @@ def test_the_same_tokens_as_stock_generate(family, windows, pictures):
 
 
 def test_rows_leave_when_they_end(pictures):
-        chat = lively(build_tiny("qwen2_5_vl", dtype=torch.float64))
+    chat = lively(build_tiny("qwen2_5_vl", dtype=torch.float64))
     data = material(chat, pictures)
     # the token that rows write at most different places becomes the end of turn
     free = stock(chat, *data).values()
