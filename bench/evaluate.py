@@ -79,9 +79,7 @@ def main() -> None:
         ),
         **{
             f"generate, batches of {size}" if size > 1 else "generate, one by one": (
-                lambda size=size: _stock(
-                    chat, ids, images, encoded, pixels, args.new_tokens, size
-                )
+                lambda size=size: _stock(chat, ids, images, encoded, pixels, args.new_tokens, size)
             )
             for size in (1, *args.batch_sizes)
         },
@@ -180,9 +178,7 @@ def _stock(
         longest = max(map(len, prompts))
         out = model.generate(
             input_ids=torch.tensor([[pad] * (longest - len(p)) + p for p in prompts]),
-            attention_mask=torch.tensor(
-                [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
-            ),
+            attention_mask=torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts]),
             pixel_values=torch.cat([pixels[images[e]]["pixel_values"] for e in some]),
             max_new_tokens=new_tokens,
             do_sample=False,

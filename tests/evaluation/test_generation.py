@@ -54,9 +54,7 @@ def pictures(tmp_path_factory):
 
 def material(chat, folder, counts=(4, 2, 3, 1)):
     """Entries of four images of three sizes, their tokens, and the image inputs."""
-    rows = [
-        (f"i{k}-{q}", f"i{k}", *QUESTIONS[q]) for k, n in enumerate(counts) for q in range(n)
-    ]
+    rows = [(f"i{k}-{q}", f"i{k}", *QUESTIONS[q]) for k, n in enumerate(counts) for q in range(n)]
     entries = pl.DataFrame([r[:2] for r in rows], schema=["entry_id", "image_id"], orient="row")
     encoded = {e: chat.encode(p, None, b, SIZES[int(i[1])]) for e, i, p, b in rows}
     pixels = {f"i{k}": chat.pixels(folder / f"i{k}.png") for k in range(len(counts))}
@@ -112,7 +110,7 @@ def test_rows_leave_when_they_end(pictures):
     chat.__dict__["end_of_turn"] = max(first, key=lambda id_: len(first[id_]))
     chat.model.generation_config.eos_token_id = None
     ending = generate(chat, *data, max_new_tokens=NEW)
-    assert 0 < ending["ended"].sum() and ending["tokens"].n_unique() > 2
+    assert ending["ended"].sum() > 0 and ending["tokens"].n_unique() > 2
     assert dict(ending.select("entry_id", "raw").iter_rows()) == one_by_one(chat, *data)
 
 

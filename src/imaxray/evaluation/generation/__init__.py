@@ -3,6 +3,15 @@
 Needs torch, so it is imported on its own.
 """
 
+from imaxray.evaluation.generation._evaluate import Evaluation, evaluate_model, weights_of
 from imaxray.evaluation.generation._generate import PREDICTIONS, generate
+from imaxray.evaluation.generation._parts import PredictionStore
 
-__all__ = ["PREDICTIONS", "generate"]
+__all__ = [
+    "PREDICTIONS",
+    "Evaluation",
+    "PredictionStore",
+    "evaluate_model",
+    "generate",
+    "weights_of",
+]

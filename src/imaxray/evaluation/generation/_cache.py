@@ -117,7 +117,7 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
         self.is_initialized = True
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
         """Append, and return all there is."""
         if not self.is_initialized:

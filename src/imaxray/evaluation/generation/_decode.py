@@ -27,9 +27,7 @@ class Rows:
         cache: own keys and values.
     """
 
-    def __init__(
-        self, prefixes: Prefixes, owners: Tensor, padding: Tensor, capacity: int
-    ) -> None:
+    def __init__(self, prefixes: Prefixes, owners: Tensor, padding: Tensor, capacity: int) -> None:
         self.prefixes, self.owners, self.padding = prefixes, owners, padding
         self.start = prefixes.lengths[owners] - padding
         self.numbers = torch.arange(len(owners), device=owners.device)
