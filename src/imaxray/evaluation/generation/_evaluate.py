@@ -190,11 +190,9 @@ def _fill(
     with progress_bar("Generating answers", total=entries.height) as bar:
         bar.advance(len(done))
         if engine == "vllm":
+            base, adapter = _served(weights)
             server = VllmEngine(
-                chat,
-                *_served(weights),
-                revision=revision,
-                max_new_tokens=max_new_tokens,
+                chat, base, revision=revision, adapter=adapter, max_new_tokens=max_new_tokens
             )
             frames = server.answers(
                 [_of(entries, units) for units in todo], data.image_path, _sizes(data)
