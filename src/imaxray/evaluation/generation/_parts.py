@@ -93,7 +93,7 @@ class PredictionStore:
 
     def _read(self) -> pl.DataFrame:
         files = sorted(self._parts.glob("*.parquet"))
-        parts = [pl.read_parquet(file).cast(PREDICTIONS) for file in files]  # type: ignore[arg-type]
+        parts = [pl.read_parquet(file).cast(PREDICTIONS) for file in files]
         return pl.concat([pl.DataFrame(schema=PREDICTIONS), *parts]).sort("entry_id")
 
 
