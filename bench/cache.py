@@ -1,6 +1,6 @@
 """`imaxray cache` against bare decode + resize + encode of the same files: images/s, one run.
 
-    python bench/cache.py [--images 384] [--workers 2] [--repeats 3] [--open ../shared/open-cxr]
+    python bench/cache.py [--images 512] [--workers 2] [--repeats 3] [--open ../shared/open-cxr]
 
 Two sets of files: JPEGs of MIMIC's size (2544 × 3056), drawn from phantom radiographs with grain
 of their own, and the open radiographs, if they are there. The bare program is what anyone would
@@ -44,7 +44,7 @@ SIZE = (2544, 3056)  # the commonest of MIMIC-CXR-JPG
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="imaxray cache against the bare program.")
-    parser.add_argument("--images", type=int, default=384, help="phantom radiographs")
+    parser.add_argument("--images", type=int, default=512, help="phantom radiographs")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--max-side", type=int, default=1024)

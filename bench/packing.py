@@ -1,120 +1,377 @@
-"""Shared-prefix packing against one sequence an entry: entries/s, same model, same process.
+"""Shared-prefix packing against one sequence an entry, and against TRL: entries/s, one process.
 
-    python bench/packing.py [--image-size 128] [--entries 8] [--optimizer adamw]
+    python bench/packing.py [--width 512] [--layers 2] [--seconds 10] [--skip-trl]
 
-The model is the demo's (by default with 64 image tokens; the demo has 36), the entries are those of
-a small phantom, all tasks mixed. A step is the whole step: forward, backward, optimizer. Separate
-rows are padded to the longest of their step, as the stock collator does. The layouts alternate,
-ratios are taken pair by pair. Prints a table and, as its last line, one JSON object.
+A LLaVA of stock parts, random weights, everything trained, the vision tower too; about 40 tokens of
+text an entry. A step is the whole step: forward, backward, AdamW (fused), one thread. Every cell
+takes the same entries in both layouts, some 16 a step, and both layouts take them in turn; the
+ratio is that of the medians. "7.46" is a mixture of 13 images with 2 to 13 entries, 97 in all.
+
+Unpacked is at its best here: all entries are equally long, so nothing is padded; masks are plain
+causal, so it has the fastest attention; images are prepared and logits computed only where an
+answer follows, as packed.
+
+`limit` is the ratio of the token counts, (P + T) K / (P + K T). A step can beat it, because the
+image is also encoded K times less often, or miss it, because attention, the optimizer and calls
+have other costs.
+
+TRL's SFTTrainer trains the same model on the same entries of the 7.46 mixture with 576 image
+tokens, one sequence an entry (it refuses to pack image data), with its own collator, the same
+optimizer, no gradient checkpointing. There both sides are timed from text and image to the end of
+the step.
+
+On a busy machine `--clock cpu` counts this process's CPU seconds instead of the wall's.
+
+Prints tables and, as its last line, one JSON object; `ratio` and `limit` are those of 7.46 entries
+and 576 image tokens, `worst_fraction_of_limit` is over all cells from 4 entries on.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import itertools
 import json
+import random
+import statistics
 import tempfile
-from dataclasses import replace
-from pathlib import Path
-from typing import Literal
+import time
+from dataclasses import dataclass
+from typing import Any
 
-import polars as pl
+import numpy as np
+import torch
+import transformers
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    TrainerCallback,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from imaxray.curation import Dataset, build_catalog, open_dataset, write_dataset
-from imaxray.models import phantom
-from imaxray.phantom import write_phantom
-from imaxray.study import load_config
-from imaxray.training import (
-    StepDataset,
-    encode_entries,
-    measure_throughput,
-    prepare_images,
-    schedule,
+from imaxray.boxes import get_convention
+from imaxray.models import ChatModel, EncodedEntry
+from imaxray.models.llava import LlavaModel
+from imaxray.models.tiny import build_tiny
+from imaxray.packing import (
+    Batch,
+    collate,
+    entry_losses,
+    lay_out,
+    model_inputs,
+    use_packed_attention,
 )
 
-LAYOUTS: tuple[Literal["packed", "separate"], ...] = ("packed", "separate")
+PATCH = 14
+TEXT = 40  # tokens an entry, question and answer
+MIXTURE = [[2, 13], [3, 12], [5, 10], [6, 9], [7, 8], [7, 8], [7]]  # 97 entries, 13 images
+COUNTS = {
+    "1": [[1] * 16],
+    "2": [[2] * 8],
+    "4": [[4] * 4],
+    "7.46": MIXTURE,
+    "16": [[16]],
+}
+IMAGE_TOKENS = (64, 256, 576)
+WORDS = [
+    "heart",
+    "lungs",
+    "large",
+    "clear",
+    "left",
+    "right",
+    "opacity",
+    "edema",
+    "there",
+    "is",
+    "no",
+]
+now = time.perf_counter  # or CPU time, see --clock
+
+
+@dataclass
+class Entry:
+    """One entry as text and as ids."""
+
+    question: str
+    answer: str
+    encoded: EncodedEntry
+
+
+@dataclass
+class Step:
+    """What one optimizer step sees: entries by image, image inputs by image."""
+
+    groups: list[list[Entry]]
+    images: list[Image.Image]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Packing against one sequence an entry.")
-    parser.add_argument("--config", type=Path, default=Path("configs/phantom.yaml"))
-    parser.add_argument("--image-size", type=int, default=128, help="128: 64 image tokens")
-    parser.add_argument("--optimizer", choices=("adamw", "muon"), default="adamw")
-    parser.add_argument("--images", type=int, default=48, help="images in the pool")
-    parser.add_argument("--entries", type=int, default=8, help="entries an image")
-    parser.add_argument("--entries-per-step", type=int, default=96)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=10, help="a cell, at least two pairs")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--skip-trl", action="store_true")
     args = parser.parse_args()
-    config = load_config(args.config)
-    shape = config.model.model_copy(update={"image_size": args.image_size})
-    recipe = config.training.model_copy(update={"optimizer": args.optimizer})
-    with tempfile.TemporaryDirectory() as folder:
-        data = _data(Path(folder), args.images, args.entries)
-        train, images = data.tables.split("train"), data.tables.images
-        corpus = [*train["prompt"], *train["target"], *(str(n) for n in range(101))]
-        chat = phantom.build(shape, corpus, seed=0)
-        encoded = encode_entries(chat, train, images)
-        pixels = prepare_images(chat, train["image_id"].unique().sort().to_list(), data.image_path)
-    steps = {}
-    for layout in LAYOUTS:
-        table = schedule(
-            train, layout=layout, entries_per_step=args.entries_per_step, steps=3, seed=0
-        )
-        items = StepDataset(chat, table, train, encoded, pixels, layout)
-        steps[layout] = [items[k] for k in range(len(items))]
-    result = measure_throughput(
-        chat, steps["packed"], steps["separate"], recipe, repeats=args.repeats
-    )
-    tokens = (shape.image_size // shape.patch_size) ** 2
-    table = Table(
-        title=f"{args.entries} entries an image, {tokens} image tokens, {args.optimizer}, "
-        f"{recipe.threads} thread"
-    )
-    for column in ("layout", "entries/s", "tokens an entry", "ratio", "least", "most"):
-        table.add_column(column, justify="left" if column == "layout" else "right")
-    table.add_row("separate", f"{result.separate:.0f}", f"{result.separate_tokens:.1f}", "1")
-    table.add_row(
-        "packed",
-        f"{result.packed:.0f}",
-        f"{result.packed_tokens:.1f}",
-        f"{result.ratio:.2f}",
-        f"{min(result.ratios):.2f}",
-        f"{max(result.ratios):.2f}",
-    )
-    Console().print(table)
-    print(
-        json.dumps(
-            {
-                "ratio": round(result.ratio, 3),
-                "packed_entries_per_s": round(result.packed, 1),
-                "separate_entries_per_s": round(result.separate, 1),
-                "image_tokens": tokens,
-                "packed_tokens": round(result.packed_tokens, 1),
-                "separate_tokens": round(result.separate_tokens, 1),
-            }
-        )
-    )
-
-
-def _data(folder: Path, images: int, entries: int) -> Dataset:
-    """A data set of ``images`` training images with exactly ``entries`` entries each."""
-    write_phantom(folder / "phantom", images=8 * images, seed=0)
-    releases = {
-        path.name: path
-        for path in sorted((folder / "phantom").iterdir())
-        if path.is_dir() and path.name != "truth"
+    global now
+    now = time.process_time if args.clock == "cpu" else time.perf_counter
+    torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()
+    table = Table(title=f"LLaVA, {args.width} wide, {args.layers} layers, one thread")
+    for column in ("image tokens", "entries/image", "separate/s", "packed/s", "ratio", "limit"):
+        table.add_column(column, justify="right")
+    table.add_column("of limit", justify="right")
+    results: dict[tuple[int, str], tuple[float, float]] = {}
+    for tokens in IMAGE_TOKENS:
+        chat = build(tokens, args.width, args.layers)
+        for count, layout in COUNTS.items():
+            steps = [make_step(chat, tokens, counts) for counts in layout]
+            cell = measure(chat, steps, args.seconds)
+            results[tokens, count] = cell.ratio, cell.limit
+            table.add_row(
+                str(tokens), count, f"{cell.separate:.2f}", f"{cell.packed:.2f}",
+                f"{cell.ratio:.2f}", f"{cell.limit:.2f}", f"{cell.ratio / cell.limit:.0%}",
+            )  # fmt: skip
+            print(
+                f"{tokens} image tokens, {count} entries: {cell.ratio:.2f} of {cell.limit:.2f}",
+                flush=True,
+            )
+    console = Console()
+    console.print(table)
+    ratio, limit = results[576, "7.46"]
+    worst = min(r / most for (_, count), (r, most) in results.items() if count not in ("1", "2"))
+    found: dict[str, Any] = {
+        "ratio": round(ratio, 3),
+        "limit": round(limit, 3),
+        "worst_fraction_of_limit": round(worst, 3),
     }
-    catalog = build_catalog(releases, verify=False)
-    # at most two entries a task, as in the demo; then so many an image
-    train = catalog.split("train").sort("image_id", "entry_id")
-    few = train.filter(pl.int_range(pl.len()).over("image_id", "task") < 2)
-    cut = few.filter(pl.int_range(pl.len()).over("image_id") < entries)
-    full = cut.filter(pl.len().over("image_id") == entries)
-    chosen = full["image_id"].unique(maintain_order=True)[:images]
-    entries_kept = full.filter(pl.col("image_id").is_in(chosen.to_list()))
-    write_dataset(replace(catalog, entries=entries_kept), folder / "data", config={}, seed=0)
-    return open_dataset(folder / "data")
+    if not args.skip_trl:
+        steps = [make_step(chat, 576, counts) for counts in MIXTURE[:3]]
+        theirs = trl_rate(chat, steps)
+        ours = packed_from_text(chat, steps)
+        console.print(
+            f"7.46 entries, 576 image tokens, from text and image: imaxray {ours:.2f} entries/s, "
+            f"TRL's SFTTrainer {theirs:.2f} entries/s"
+        )
+        found["over_trl"] = round(ours / theirs, 3)
+        found["packed_entries_per_s"], found["trl_entries_per_s"] = round(ours, 3), round(theirs, 3)
+    print(json.dumps(found))
+
+
+def build(image_tokens: int, width: int, layers: int) -> ChatModel:
+    """A LLaVA whose images take so many tokens; tokenizer and template of the miniature one."""
+    side = round(image_tokens**0.5) * PATCH
+    tokenizer = build_tiny("llava").tokenizer
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=128, intermediate_size=512, num_hidden_layers=2, num_attention_heads=4,
+            image_size=side, patch_size=PATCH,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=4096, hidden_size=width, intermediate_size=width * 11 // 4,
+            num_hidden_layers=layers, num_attention_heads=width // 64,
+            num_key_value_heads=width // 64, max_position_embeddings=2048,
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+        image_token_index=tokenizer.image_token_id,
+        image_seq_length=image_tokens,
+        vision_feature_layer=-1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = LlavaForConditionalGeneration(config).train()
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+        ),
+        tokenizer=tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LlavaModel.template,
+    )
+    return LlavaModel("bench", model, processor, get_convention("unit-padded"))
+
+
+def make_step(chat: ChatModel, image_tokens: int, counts: list[int]) -> Step:
+    """Images with so many entries each, all entries of the same length."""
+    side = round(image_tokens**0.5) * PATCH
+    draw = random.Random(f"{image_tokens} {counts}")
+    pixels = np.random.default_rng(sum(counts))
+    empty = chat.encode("", "", [], (side, side))
+    length = max(k for k, i in enumerate(empty.prompt) if i == chat.image_token) + 1 + TEXT
+    return Step(
+        groups=[
+            [make_entry(chat, (side, side), length, k, draw) for k in range(count)]
+            for count in counts
+        ],
+        images=[
+            Image.fromarray(pixels.integers(0, 256, (side, side, 3), dtype=np.uint8))
+            for _ in counts
+        ],
+    )
+
+
+def make_entry(
+    chat: ChatModel, size: tuple[int, int], length: int, number: int, draw: random.Random
+) -> Entry:
+    question = f"{chr(ord('A') + number)}?"  # questions differ from their first token on
+    answer = ""
+    for _ in itertools.count():
+        encoded = chat.encode(question, answer, [], size)
+        missing = length - len(encoded.prompt) - len(encoded.target)
+        if missing <= 0:
+            return Entry(question, answer, encoded)
+        word = draw.choice(WORDS) if missing > 12 else "a"
+        if len(encoded.prompt) < length - TEXT // 2:
+            question += f" {word}"
+        else:
+            answer += f" {word}"
+    raise AssertionError
+
+
+@dataclass
+class Cell:
+    """Entries/s of both layouts, their ratio, and that of the token counts."""
+
+    separate: float
+    packed: float
+    ratio: float
+    limit: float
+
+
+def measure(chat: ChatModel, steps: list[Step], seconds: float) -> Cell:
+    """Both layouts in turn, step by step, until ``seconds`` have passed, at least two pairs."""
+    runs: dict[bool, list[list[float]]] = {}
+    models, tokens, items = {}, {}, {}
+    for packed in (False, True):
+        models[packed] = prepare(chat.model, packed)
+        items[packed] = [lay(chat, step, packed) for step in steps]
+        tokens[packed] = sum(batch.tokens for batch, _ in items[packed])
+        runs[packed] = [[] for _ in steps]
+        # kernels, optimizer state; one image will do
+        run(models[packed], lay(chat, Step(steps[0].groups[:1], steps[0].images[:1]), packed))
+    begun = time.perf_counter()
+    rounds = 0
+    while rounds * len(steps) < 2 or time.perf_counter() - begun < seconds:
+        for number in range(len(steps)):
+            for packed in (False, True):
+                runs[packed][number].append(run(models[packed], items[packed][number]))
+        rounds += 1
+    entries = sum(len(group) for step in steps for group in step.groups)
+    rate = {p: entries / sum(statistics.median(each) for each in runs[p]) for p in runs}
+    return Cell(rate[False], rate[True], rate[True] / rate[False], tokens[False] / tokens[True])
+
+
+def prepare(model: Any, packed: bool) -> tuple[Any, torch.optim.Optimizer]:
+    mine = copy.deepcopy(model)
+    if packed:
+        use_packed_attention(mine)
+    return mine, torch.optim.AdamW(mine.parameters(), lr=1e-4, fused=True)
+
+
+def lay(chat: ChatModel, step: Step, packed: bool) -> tuple[Batch, dict[str, torch.Tensor]]:
+    """One row with all groups, or one row an entry."""
+    groups = [[entry.encoded for entry in group] for group in step.groups]
+    plan = lay_out(groups, chat.image_token, packed=packed, tokens_per_row=100_000)
+    pixels = [chat._images(chat._process([chat.prepare(image)])) for image in step.images]
+    batch = collate(plan.rows, pad=chat.tokenizer.pad_token_id)
+    return batch, chat.join([pixels[k] for k in plan.images])
+
+
+def run(
+    trained: tuple[Any, torch.optim.Optimizer], item: tuple[Batch, dict[str, torch.Tensor]]
+) -> float:
+    """Seconds of one whole step."""
+    model, optimizer = trained
+    batch, images = item
+    started = now()
+    logits = model(**model_inputs(model, batch, images)).logits
+    entry_losses(logits, batch).mean().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return now() - started
+
+
+def packed_from_text(chat: ChatModel, steps: list[Step]) -> float:
+    """Entries/s packed, tokenisation and image preparation in the time; first step not counted."""
+    trained = prepare(chat.model, packed=True)
+    seconds, entries = 0.0, 0
+    for number, step in enumerate(steps):
+        started = now()
+        for group, image in zip(step.groups, step.images, strict=True):
+            for entry in group:
+                entry.encoded = chat.encode(entry.question, entry.answer, [], image.size)
+        run(trained, lay(chat, step, packed=True))
+        if number:
+            seconds += now() - started
+            entries += sum(len(group) for group in step.groups)
+    return entries / seconds
+
+
+class Clock(TrainerCallback):  # type: ignore[misc]
+    """Seconds from the end of the first step to the end of the last: collating is in it."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Note the time."""
+        self.ends.append(now())
+
+
+def trl_rate(chat: ChatModel, steps: list[Step]) -> float:
+    """Entries/s of TRL's SFTTrainer, its own collator; steps of one size, the first not counted."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    rows = [
+        {
+            "images": [image],
+            "prompt": [{"role": "user", "content": entry.question}],
+            "completion": [{"role": "assistant", "content": entry.answer.strip()}],
+        }
+        for step in steps
+        for group, image in zip(step.groups, step.images, strict=True)
+        for entry in group
+    ]
+    size = len(rows) // len(steps)
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = SFTTrainer(
+            model=copy.deepcopy(chat.model),
+            processing_class=chat.processor,
+            train_dataset=Dataset.from_list(rows),
+            callbacks=[clock],
+            args=SFTConfig(
+                output_dir=folder,
+                per_device_train_batch_size=size,
+                max_steps=len(steps),
+                optim="adamw_torch_fused",
+                learning_rate=1e-4,
+                lr_scheduler_type="constant",
+                max_grad_norm=0,  # no clipping, as in the step it is compared with
+                gradient_checkpointing=False,
+                bf16=False,
+                use_cpu=True,
+                max_length=None,
+                completion_only_loss=True,
+                train_sampling_strategy="sequential",
+                dataloader_pin_memory=False,
+                report_to="none",
+                save_strategy="no",
+                logging_strategy="no",
+                disable_tqdm=True,
+            ),
+        )
+        trainer.train()
+    return size * (len(steps) - 1) / (clock.ends[-1] - clock.ends[0])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ _HOME = {
     "export_dataset": "imaxray.export",
     "list_models": "imaxray.models",
     "load_model": "imaxray.models",
+    "load_recipe": "imaxray.training",
+    "train_dataset": "imaxray.training",
     "score": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
     "load_config": "imaxray.study",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -41,6 +42,12 @@ Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How t
 class _Format(StrEnum):
     text = "text"
     json = "json"
+
+
+class _Tracker(StrEnum):
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    none = "none"
 
 
 def main() -> NoReturn:
@@ -380,6 +387,123 @@ def export(
     if report.left_out:
         left = [[code, f"{n:,}"] for code, n in report.left_out.items()]
         _print_table("Left out (left_out.jsonl)", ["reason", "number"], left)
+
+
+@app.command()
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder with a train split.")],
+    out: Out,
+    model: Annotated[
+        str | None, typer.Option(help="Registry name, repository id or folder of a model.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Recipe (YAML), as in configs/train.")
+    ] = None,
+    layout: Annotated[
+        Literal["packed", "separate", "conversation"] | None,
+        typer.Option(help="Image shared, one sequence an entry, or one chat an image."),
+    ] = None,
+    method: Annotated[
+        Literal["lora", "full", "connector"] | None, typer.Option(help="What is trained.")
+    ] = None,
+    boxes: Annotated[
+        str | None, typer.Option(help="Box convention, for models the registry lacks.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the entries.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
+    entries_per_step: Annotated[
+        int | None, typer.Option(help="Entries of a step, over all processes.")
+    ] = None,
+    tokens_per_batch: Annotated[
+        int | None, typer.Option(help="Most tokens of one forward pass: what memory allows.")
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Forward passes of a step, at least.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest rate.")] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="TASK=SHARE of the entries drawn; once for each task.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Shares ∝ entries^(1/T); 1: as they are.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of entry order and new weights.")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between losses on the val split.")
+    ] = None,
+    save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
+    report_to: Annotated[
+        list[_Tracker] | None,
+        typer.Option(help="Tracker; can be repeated."),
+    ] = None,
+    max_image_tokens: Annotated[
+        int | None, typer.Option(help="Upper limit of an image's tokens, where a model has one.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode images beside training.")
+    ] = None,
+    bf16: Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="Autocast.")] = None,
+    gradient_checkpointing: Annotated[
+        bool | None,
+        typer.Option("--gradient-checkpointing/--no-gradient-checkpointing", help="Less memory."),
+    ] = None,
+    fsdp: Annotated[
+        bool | None, typer.Option("--fsdp/--ddp", help="Shard the model over the processes.")
+    ] = None,
+) -> None:
+    """Train a model on a data set; the same command again resumes. Also under torchrun."""
+    from imaxray.training import load_recipe, train_dataset
+
+    if (steps is None) is False and epochs is not None:
+        raise ImaxrayError("Expected --steps or --epochs, but both are given; leave one out.")
+    recipe = load_recipe(
+        config,
+        model=model,
+        layout=layout,
+        method=method,
+        boxes=boxes,
+        epochs=epochs,
+        steps=steps,
+        entries_per_step=entries_per_step,
+        tokens_per_batch=tokens_per_batch,
+        accumulate=accumulate,
+        learning_rate=learning_rate,
+        weights=_shares(weights),
+        temperature=temperature,
+        seed=seed,
+        eval_every=eval_every,
+        save_every=save_every,
+        report_to=None if report_to is None else tuple(str(t) for t in report_to if t != "none"),
+        max_image_tokens=max_image_tokens,
+        workers=workers,
+        bf16=bf16,
+        gradient_checkpointing=gradient_checkpointing,
+        fsdp=fsdp,
+    )
+    run = train_dataset(dataset, out, recipe, progress=sys.stderr.isatty())
+    if int(os.environ.get("RANK", "0")) == 0:
+        last = run.curve[-1]
+        print(
+            f"{run.weights}: {last['entries_seen']:,} entries in {last['step']:,} steps, loss "
+            f"{last['loss']:.4f}, {run.manifest['entries_per_second']:,} entries/s, "
+            f"{run.manifest['tokens_per_second']:,} tokens/s; {run.manifest['dropped'] or 'none'} "
+            "dropped"
+        )
+
+
+def _shares(items: list[str] | None) -> dict[str, float] | None:
+    if items is None:
+        return None
+    found = {}
+    for item in items:
+        task, _, share = item.partition("=")
+        try:
+            found[task] = float(share)
+        except ValueError:
+            raise ImaxrayError(
+                f"Expected --weights TASK=SHARE with a number, but got {item}; for example vqa=2."
+            ) from None
+    return found
 
 
 @app.command()

@@ -41,6 +41,7 @@ allocates gigabytes at others; no release met so far has it."""
 
 _FRAME_STARTS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JP2: Final = b"\x00\x00\x00\x0cjP  "
+_UID: Final = re.compile(r"[0-9.]{1,64}")
 _AGE: Final = re.compile(r"(\d{1,3})([DWMY]?)")
 _YEARS: Final = {"D": 365.25, "W": 52.18, "M": 12, "Y": 1, "": 1}
 _HEADER: Final = (
@@ -153,9 +154,10 @@ def problem(header: Header, most: int) -> tuple[str, str] | None:
     if header.width * header.height > most:
         return "too-large", f"the image has more than {most:,} pixels"
     if _decoder(header.transfer_syntax) is None:
+        # a damaged one may hold anything, and this goes into logs
+        known = header.transfer_syntax if _UID.fullmatch(header.transfer_syntax) else "unknown"
         return "no-decoder", (
-            f"no decoder for transfer syntax {header.transfer_syntax or 'unknown'}; run pip "
-            "install 'imaxray[dicom]'"
+            f"no decoder for transfer syntax {known}; run pip install 'imaxray[dicom]'"
         )
     return None
 

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from imaxray.errors import ImaxrayError
 from imaxray.models import EncodedEntry
 from imaxray.packing import (
     Visibility,
@@ -118,6 +120,59 @@ def test_eager_attention(build):
         tiny = build(name)
         tiny.model.set_attn_implementation("eager")
         assert gap(tiny, 4, 2, dtype=torch.float32).loss <= 1e-5
+
+
+def test_flex_attention(tiny, monkeypatch):
+    """The model carries block masks to flex attention, whose answer is that of the dense mask.
+
+    Uncompiled and without gradients, which is what flex attention does on a CPU.
+    """
+
+    def uncompiled(query, key, value, training=False, kernel_options=None, **kwargs):
+        return flex_attention(query, key, value, **kwargs)
+
+    monkeypatch.setattr(
+        "transformers.integrations.flex_attention.compile_friendly_flex_attention", uncompiled
+    )
+    tiny.model.float()
+    plan = lay_out(groups(tiny, 4, 2, 3), IMAGE, tokens_per_row=500)
+    batch = collate(plan.rows, pad=0)
+    images = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in tiny.images(plan.images).items()
+    }
+
+    def run():
+        with torch.no_grad():
+            inputs = model_inputs(tiny.model, batch, images)
+            return inputs, entry_losses(tiny.model(**inputs).logits, batch)
+
+    _, dense = run()
+    use_packed_attention(tiny.model, flex=True)
+    inputs, flex = run()
+    masks = inputs["attention_mask"]
+    for mask in masks.values() if isinstance(masks, dict) else [masks]:
+        assert isinstance(mask, BlockMask)
+    torch.testing.assert_close(flex, dense, rtol=1e-5, atol=1e-5)
+
+
+def test_attention_without_masks_is_refused(build):
+    tiny = build("llava")
+    tiny.model.config.get_text_config()._attn_implementation = "flash_attention_2"
+    plan = lay_out(groups(tiny, 2), IMAGE)
+    with pytest.raises(ImaxrayError, match="load it with 'sdpa'"):
+        model_inputs(tiny.model, collate(plan.rows, pad=0), tiny.images([0]))
+
+
+def test_an_unproven_family_is_refused_packed_only(build):
+    tiny = build("llava")
+    tiny.model.config.model_type = "novel"
+    packed = lay_out(groups(tiny, 2), IMAGE)
+    with pytest.raises(ImaxrayError, match="separate layout"):
+        model_inputs(tiny.model, collate(packed.rows, pad=0), tiny.images([0]))
+    plan = lay_out(groups(tiny, 2), IMAGE, packed=False)
+    inputs = model_inputs(tiny.model, collate(plan.rows, pad=0), tiny.images([0, 0]))
+    assert inputs["attention_mask"].dim() == 2
 
 
 # --- the tests can fail

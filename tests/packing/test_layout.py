@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaxray.errors import ImaxrayError
@@ -55,6 +55,7 @@ def test_image_outside_the_prefix_is_refused():
 prompts = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=2, max_size=5)
 
 
+@settings(deadline=None)  # busy machines
 @given(prompts)
 def test_common_prefix_is_common_and_leaves_a_token(items):
     length = common_prefix(items)
@@ -84,6 +85,7 @@ group = st.tuples(
 )
 
 
+@settings(deadline=None)  # busy machines
 @given(st.lists(group, min_size=1, max_size=4), st.integers(20, 60) | st.none(), st.booleans())
 def test_rows_stand_for_the_entries(items, budget, packed):
     """Whatever the plan, reading the rows back gives every entry, whole, once, with its image."""
@@ -140,6 +142,7 @@ def test_an_entry_above_the_budget_is_an_error():
         lay_out([[EncodedEntry([1, IMAGE, 5, 5], [6, 6])]], IMAGE, tokens_per_row=5)
 
 
+@settings(deadline=None)  # busy machines
 @given(st.lists(st.integers(1, 20), max_size=30), st.integers(20, 40))
 def test_fill(lengths, budget):
     bins = fill(lengths, budget)

@@ -58,7 +58,7 @@ def expected(row, both_ways, window):
     return mask
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(rows, st.booleans(), st.none() | st.integers(1, 6))
 def test_dense(rows, both_ways, window):
     made, batch = batch_of(rows)
@@ -70,7 +70,7 @@ def test_dense(rows, both_ways, window):
     assert mask.any(dim=-1).all()  # no softmax over nothing, not even on padding
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(rows, st.booleans(), st.none() | st.integers(1, 6))
 def test_the_predicate_is_the_dense_mask(rows, both_ways, window):
     """What flex attention asks, element by element, on a GPU."""

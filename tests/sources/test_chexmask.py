@@ -14,19 +14,12 @@ from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import chexmask, get_source
 
+SOURCE = get_source("chexmask")
+
 DICOM = ["-".join([f"{k:08x}"] * 5) for k in range(20)]
 HEADER = ["dicom_id", "Dice RCA (Mean)", "Dice RCA (Max)", "Landmarks", "Left Lung", "Right Lung",
           "Heart", "Height", "Width"]  # fmt: skip
 PARTS = {"Right Lung": slice(0, 44), "Left Lung": slice(44, 94), "Heart": slice(94, 120)}
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
 
 
 def ellipse(count, x, y, a, b):
@@ -72,12 +65,6 @@ def write(root, name, rows, header=HEADER, layout="Preprocessed"):
     return path
 
 
-def read(root):
-    tables = get_source("chexmask").read(root)
-    account_closes(tables)
-    return tables
-
-
 def ratios(tables):
     return {
         (image, name): value
@@ -85,7 +72,7 @@ def ratios(tables):
     }
 
 
-def test_known_shapes_in_every_collection(tmp_path):
+def test_known_shapes_in_every_collection(tmp_path, read):
     images = {
         "MIMIC-CXR-JPG": ("dicom_id", DICOM[0], f"mimic-cxr/{DICOM[0]}"),
         "ChestX-Ray8": ("Image Index", "00000001_000.png", "nih-chestxray14/00000001_000.png"),
@@ -98,9 +85,8 @@ def test_known_shapes_in_every_collection(tmp_path):
     }  # fmt: skip
     for name, (column, image, _) in images.items():
         write(tmp_path, name, [row(image)], [column, *HEADER[1:]])
-    source = get_source("chexmask")
     files = sorted(f"Preprocessed/{name}.csv" for name in images)
-    assert sorted(source.check(tmp_path)) == files
+    assert sorted(SOURCE.check(tmp_path)) == files
     tables = read(tmp_path)
     assert tables.images.is_empty() and tables.rejects.is_empty()
     found = ratios(tables)
@@ -113,10 +99,10 @@ def test_known_shapes_in_every_collection(tmp_path):
     assert fact["kind"] == "measurement" and fact["origin"] == "silver"
     assert fact["quality"] == "rca-0.8"
     with ThreadPoolExecutor(2) as pool:
-        assert source.read_with(tmp_path, pool).annotations.equals(tables.annotations)
+        assert SOURCE.read_with(tmp_path, pool).annotations.equals(tables.annotations)
 
 
-def test_both_layouts_give_the_same_ratios(tmp_path):
+def test_both_layouts_give_the_same_ratios(tmp_path, read):
     points = landmarks()
     bigger = (points * 2.5 + (-60, 140)).round().astype(int)
     small, large = tmp_path / "small", tmp_path / "large"
@@ -132,23 +118,22 @@ def test_both_layouts_give_the_same_ratios(tmp_path):
         assert there[key] == pytest.approx(value, abs=0.003)
 
 
-def test_gzip_and_the_smaller_layout_first(tmp_path):
+def test_gzip_and_the_smaller_layout_first(tmp_path, read):
     plain = write(tmp_path, "CheXpert", [row("train/patient1/study1/view1_frontal.jpg")],
                   ["Path", *HEADER[1:]])  # fmt: skip
     before = read(tmp_path).annotations.drop("file")
     plain.with_name("CheXpert.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
     write(tmp_path, "CheXpert", [["x"]], layout="OriginalResolution")
-    source = get_source("chexmask")
-    assert source.check(tmp_path) == ["Preprocessed/CheXpert.csv.gz"]
+    assert SOURCE.check(tmp_path) == ["Preprocessed/CheXpert.csv.gz"]
     assert read(tmp_path).annotations.drop("file").equals(before)
-    (remark,) = source.remarks(tmp_path)
+    (remark,) = SOURCE.remarks(tmp_path)
     assert "OriginalResolution/CheXpert.csv" in remark
     (tmp_path / "OriginalResolution/CheXpert.csv").unlink()
-    assert source.remarks(tmp_path) == []
+    assert SOURCE.remarks(tmp_path) == []
 
 
-def test_the_mean_dice_is_the_smaller_one(tmp_path):
+def test_the_mean_dice_is_the_smaller_one(tmp_path, read):
     """PadChest mixes up its two columns, whose order differs too."""
     header = ["ImageID", "Dice RCA (Max)", "Dice RCA (Mean)", *HEADER[3:]]
     rows = [
@@ -178,7 +163,7 @@ def test_the_mean_dice_is_the_smaller_one(tmp_path):
     ]
 
 
-def test_one_form_alone_is_enough(tmp_path):
+def test_one_form_alone_is_enough(tmp_path, read):
     organs = dict.fromkeys(PARTS, "")
     shape = {"Height": "", "Width": ""}
     rows = [
@@ -203,7 +188,7 @@ def test_one_form_alone_is_enough(tmp_path):
     ]  # fmt: skip
 
 
-def test_masks_that_are_not_where_the_landmarks_are(tmp_path):
+def test_masks_that_are_not_where_the_landmarks_are(tmp_path, read):
     """Height and width swapped: in the columns, or when the masks were drawn (so cut)."""
     points = (landmarks() * 2.5 + (600, 0)).round().astype(int)  # reaches x = 2700
     right = row(DICOM[0], points, height=2544, width=3056)
@@ -219,7 +204,7 @@ def test_masks_that_are_not_where_the_landmarks_are(tmp_path):
     assert found[f"mimic-cxr/{DICOM[3]}", "ctr"] == found[f"mimic-cxr/{DICOM[0]}", "ctr"]
 
 
-def test_garbage_rows_are_rejects(tmp_path):
+def test_garbage_rows_are_rejects(tmp_path, read):
     wide = landmarks(heart=400)
     rows = [
         row("no dicom"),
@@ -240,7 +225,7 @@ def test_garbage_rows_are_rejects(tmp_path):
     assert facts == [(3, "cpar"), (7, "cpar"), (7, "ctr")]
 
 
-def test_rows_are_read_a_block_at_a_time(tmp_path, monkeypatch):
+def test_rows_are_read_a_block_at_a_time(tmp_path, monkeypatch, read):
     """The same result from many small blocks, and the row numbers right after bad rows."""
     rows = [
         [DICOM[k], "0.9"] if k % 5 == 3 else row(DICOM[k], original=True, mean=f"0.{70 + k}")
@@ -260,7 +245,7 @@ def test_rows_are_read_a_block_at_a_time(tmp_path, monkeypatch):
         assert image == f"mimic-cxr/{DICOM[number - 1]}"
 
 
-def test_a_row_longer_than_a_block_is_one_sentence(tmp_path, monkeypatch):
+def test_a_row_longer_than_a_block_is_one_sentence(tmp_path, monkeypatch, read):
     write(tmp_path, "MIMIC-CXR-JPG", [row(DICOM[0]), row(DICOM[1])])
     monkeypatch.setattr(chexmask, "_BLOCK", 2000)
     with pytest.raises(ImaxrayError, match="damaged or has a row"):
@@ -268,18 +253,17 @@ def test_a_row_longer_than_a_block_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_missing_files_columns_and_rows(tmp_path):
-    source = get_source("chexmask")
     with pytest.raises(ImaxrayError, match=r"Expected Preprocessed/.* but found none"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     write(tmp_path, "VinDr-CXR", [row("a")], ["Image ID", *HEADER[1:]])
     with pytest.raises(ImaxrayError, match="Expected the column image_id"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     path = write(tmp_path, "VinDr-CXR", [], ["image_id", *HEADER[1:]])
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
     path.write_bytes(b"")
     with pytest.raises(ImaxrayError, match="Expected the column"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
 
 
 def test_a_damaged_gzip_is_one_sentence(tmp_path):
@@ -292,10 +276,10 @@ def test_a_damaged_gzip_is_one_sentence(tmp_path):
                     b"no gzip"):  # fmt: skip
         path.write_bytes(damaged)
         with pytest.raises(ImaxrayError, match="damaged"):
-            get_source("chexmask").read(tmp_path)
+            SOURCE.read(tmp_path)
 
 
-def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path):
+def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path, read):
     path = write(tmp_path, "Padchest", [row(f"a{k}", original=True) for k in range(6)],
                  ["ImageID", *HEADER[1:]])  # fmt: skip
     whole = path.read_bytes()

@@ -14,6 +14,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT
 from imaxray.sources import get_source
 
+SOURCE = get_source("chexpert-plus")
+
 TABLE = "df_chexpert_plus_240401.csv"
 HEADER = ["path_to_image", "path_to_dcm", "frontal_lateral", "ap_pa", "deid_patient_id",
           "patient_report_date_order", "report", "section_narrative", "section_findings",
@@ -21,15 +23,6 @@ HEADER = ["path_to_image", "path_to_dcm", "frontal_lateral", "ap_pa", "deid_pati
 FIRST = "train/patient00001/study1/view1_frontal"
 STUDY = "chexpert/patient00001/study1"
 IMPRESSION = "1. Small effusion.\n\n 2.  No pneumothorax."
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
 
 
 def row(key, **cells):
@@ -67,12 +60,6 @@ def image(root, key, folder="", suffix=".png"):
     Image.new("L", (9, 8)).save(path)
 
 
-def read(root):
-    tables = get_source("chexpert-plus").read(root)
-    account_closes(tables)
-    return tables
-
-
 @pytest.fixture
 def release(tmp_path):
     """A study with two images, one without findings, a validation study without an image."""
@@ -96,9 +83,9 @@ def release(tmp_path):
     return tmp_path
 
 
-def test_images_and_splits(release):
+def test_images_and_splits(release, read):
     tables = read(release)
-    assert get_source("chexpert-plus").check(release) == [
+    assert SOURCE.check(release) == [
         TABLE, "chexbert_labels/report_fixed.json",
     ]  # fmt: skip
     shown = tables.images.select("image_id", "study_id", "path", "width", "view", "sex", "age")
@@ -112,7 +99,7 @@ def test_images_and_splits(release):
     assert tables.hints["split"].to_list() == ["train", "train", "train", "val"]
 
 
-def test_reports_are_the_studys(release):
+def test_reports_are_the_studys(release, read):
     reports = read(release).annotations.filter(pl.col("kind") == "report")
     assert reports.select("study_id", "name", "text", "raw", "row").rows() == [
         (STUDY, "findings", "Left effusion.", None, 1),
@@ -123,7 +110,7 @@ def test_reports_are_the_studys(release):
     assert set(reports.select("image_id", "origin").rows()) == {(None, "human")}
 
 
-def test_chexbert_labels_and_what_they_leave(release):
+def test_chexbert_labels_and_what_they_leave(release, read):
     tables = read(release)
     found = tables.annotations.filter(pl.col("kind") == "label")
     assert found.select("study_id", "name", "value", "row").rows() == [
@@ -140,7 +127,7 @@ def test_chexbert_labels_and_what_they_leave(release):
     ]
 
 
-def test_without_labels_and_gzipped(release):
+def test_without_labels_and_gzipped(release, read):
     before = read(release)
     (release / "chexbert_labels/report_fixed.json").unlink()
     (release / f"{TABLE}.gz").write_bytes(gzip.compress((release / TABLE).read_bytes()))
@@ -151,7 +138,7 @@ def test_without_labels_and_gzipped(release):
     assert [file.file for file in after.files] == [f"{TABLE}.gz"]
 
 
-def test_labels_of_an_empty_text_are_rejects(release):
+def test_labels_of_an_empty_text_are_rejects(release, read):
     """CheXbert calls a study without findings normal."""
     (release / "chexbert_labels/report_fixed.json").unlink()
     other = "train/patient00002/study3/view1_frontal"
@@ -180,7 +167,7 @@ def test_the_images_of_chexpert_carry_the_reports(release, tmp_path):
     assert {i for i, *_ in facts} == {f"chexpert/{FIRST}"}
 
 
-def test_garbage_is_rejects(release):
+def test_garbage_is_rejects(release, read):
     other = "train/patient00002/study3/view1_frontal"
     write(release, [
         row(FIRST, split="odd", section_impression=" \n "),
@@ -221,28 +208,27 @@ def test_garbage_is_rejects(release):
 
 
 def test_missing_files_columns_and_rows(release):
-    source = get_source("chexpert-plus")
     path = release / "chexbert_labels/report_fixed.json"
     for text in ("", "[]", '[{"path_to_image": "x"}]', '{"path_to_image": "x"}'):
         path.write_text(text)
         with pytest.raises(ImaxrayError, match="Expected JSON lines with"):
-            source.check(release)
+            SOURCE.check(release)
     write_labels(release, [labels(FIRST)])
     write(release, [row(FIRST)], [name for name in HEADER if name != "report"])
     with pytest.raises(ImaxrayError, match="Expected the column report"):
-        source.check(release)
+        SOURCE.check(release)
     write(release, [row(FIRST)], [name for name in HEADER if name != "section_impression"])
     with pytest.raises(ImaxrayError, match="Expected the column section_impression"):
-        source.check(release)
+        SOURCE.check(release)
     write(release, [])
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(release)
+        SOURCE.read(release)
     (release / TABLE).unlink()
     with pytest.raises(ImaxrayError, match="Expected df_chexpert_plus"):
-        source.check(release)
+        SOURCE.check(release)
 
 
-def test_damaged_bytes_are_rejects_or_one_sentence(release):
+def test_damaged_bytes_are_rejects_or_one_sentence(release, read):
     paths = (release / TABLE, release / "chexbert_labels/report_fixed.json")
     whole = {path: path.read_bytes() for path in paths}
     rng = random.Random(0)

@@ -1,43 +1,26 @@
 """A folder of DICOM files: what becomes an image, and the code of everything else."""
 
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-import numpy as np
 import polars as pl
 import pytest
 
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
+from sources.releases.dicom_folder import GREY
 
-GREY = np.arange(48, dtype=np.uint16).reshape(6, 8)
-
-
-def read(root):
-    tables = get_source("dicom-folder").read(root)
-    (file,) = tables.files
-    rows = pl.concat([tables.images.select("row"), tables.rejects.select("row")])["row"]
-    assert sorted(rows) == list(range(1, file.rows + 1))
-    return tables
+SOURCE = get_source("dicom-folder")
 
 
 @pytest.fixture
-def folder(tmp_path, write_dicom):
-    root = tmp_path / "archive"
-    write_dicom(root / "a/1.dcm", GREY, SOPInstanceUID="1.1", StudyInstanceUID="1.9",
-                ViewPosition="PA", PatientSex="F", PatientAge="064Y", BodyPartExamined="CHEST",
-                Modality="DX")  # fmt: skip
-    write_dicom(root / "a/2", GREY[:, :5], SOPInstanceUID="1.2", StudyInstanceUID="1.9",
-                ViewPosition="LL", PhotometricInterpretation="MONOCHROME1")  # fmt: skip
-    write_dicom(root / "b/3.dcm", GREY, SOPInstanceUID="1.3", StudyInstanceUID="2.9",
-                PatientID="")  # fmt: skip
-    write_dicom(root / "b/4.dcm", GREY, SOPInstanceUID="1.4", StudyInstanceUID=None,
-                PatientID=None)  # fmt: skip
-    return root
+def folder(small_releases, tmp_path):
+    return shutil.copytree(small_releases("dicom-folder")["write"], tmp_path / "archive")
 
 
-def test_ids_and_facts_come_from_the_tags(folder):
+def test_ids_and_facts_come_from_the_tags(folder, read):
     tables = read(folder)
     rows = tables.images.drop("split", "source", "file").rows()
     assert rows == [
@@ -49,7 +32,7 @@ def test_ids_and_facts_come_from_the_tags(folder):
     assert tables.annotations.is_empty() and tables.rejects.is_empty()
 
 
-def test_everything_else_is_a_reject_with_a_code(folder, write_dicom):
+def test_everything_else_is_a_reject_with_a_code(folder, write_dicom, read):
     write_dicom(folder / "c/frames.dcm", GREY, NumberOfFrames=2)
     write_dicom(folder / "c/report.dcm", Modality="SR")
     write_dicom(folder / "c/ct.dcm", GREY, Modality="CT")
@@ -84,7 +67,7 @@ def test_the_catalog(folder, write_dicom):
     assert catalog.account.select("rows_in", "kept", "rejected").rows() == [(5, 3, 2)]
 
 
-def test_the_fingerprint_is_of_names_and_contents(folder, write_dicom):
+def test_the_fingerprint_is_of_names_and_contents(folder, write_dicom, read):
     (first,) = read(folder).files
     (again,) = read(folder).files
     assert first == again
@@ -99,14 +82,20 @@ def test_processes_change_nothing(tmp_path, write_dicom):
     one = write_dicom(tmp_path / "in/0.dcm", GREY).read_bytes()
     for k in range(1, 502):
         (tmp_path / f"in/{k}.dcm").write_bytes(one)
-    source = get_source("dicom-folder")
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        shared = source.read_with(tmp_path / "in", pool)
-    alone = source.read(tmp_path / "in")
+        shared = SOURCE.read_with(tmp_path / "in", pool)
+    alone = SOURCE.read(tmp_path / "in")
     assert shared.images.equals(alone.images) and shared.files == alone.files
 
 
 def test_a_folder_without_dicom(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no DICOM")
     with pytest.raises(ImaxrayError, match="Expected DICOM files"):
-        get_source("dicom-folder").check(tmp_path)
+        SOURCE.check(tmp_path)
+
+
+def test_a_damaged_transfer_syntax_is_not_repeated(folder, read):
+    path = folder / "a/1.dcm"
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1", b"1.2\x1b840.10008.1.2.1"))
+    (message,) = read(folder).rejects["message"]
+    assert message.startswith("no decoder for transfer syntax unknown;")

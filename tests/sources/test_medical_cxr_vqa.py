@@ -1,54 +1,28 @@
 """Medical-CXR-VQA: both documented headers, both spellings of the file."""
 
-import csv
-import gzip
-
 import polars as pl
 import pytest
 
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
-from imaxray.schema import CHEXPERT
 from imaxray.sources import get_source
+from sources.releases.medical_cxr_vqa import (
+    DICOM,
+    OTHER,
+    WHERE,
+    WITH_IMAGES,
+    WITHOUT,
+    images,
+    table,
+)
+
+SOURCE = get_source("medical-cxr-vqa")
 
 NAMES = [
     f"{name}.csv{ending}"
     for name in ("medical-cxr-vqa-questions", "medical_cxr_vqa_questions")
     for ending in ("", ".gz")
 ]
-WITH_IMAGES = (
-    "dicom_id", "subject_id", "study_id", "question", "question_type", "answer", "split",
-)  # fmt: skip
-WITHOUT = ("study_id", "subject_id", "question_type", "question", "answer")
-DICOM, OTHER = ("-".join([f"{k:08x}"] * 5) for k in (1, 2))
-WHERE = "where is the atelectasis?"
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
-
-
-def write(path, header, rows):
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "wt", newline="") as stream:
-        csv.writer(stream).writerows([header, *rows])
-
-
-def write_images(root, view="antero-posterior", dicom=DICOM):
-    header = ("subject_id", "study_id", *CHEXPERT, "dicom_id", "view", "split", "study_date")
-    row = (19999901, 59999901, *[""] * 14, dicom, view, "test", 21800101)
-    write(root / "mimic_all.csv", header, [row])
-
-
-def read(root):
-    tables = get_source("medical-cxr-vqa").read(root)
-    account_closes(tables)
-    return tables
 
 
 def facts(tables):
@@ -57,7 +31,7 @@ def facts(tables):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_that_name_their_image(name, tmp_path):
+def test_rows_that_name_their_image(name, tmp_path, read):
     rows = [
         (DICOM, 19999901, 59999901, WHERE, "location", "left lower lobe", "train"),
         (DICOM, 19999901, 59999901, "is there edema?", "presence", "yes", "test"),
@@ -65,8 +39,8 @@ def test_rows_that_name_their_image(name, tmp_path):
         ("x", 19999901, 59999901, "is there edema?", "presence", "yes", "test"),
         (DICOM, 19999901, 59999901, "is there edema?", "presence", "", "test"),
     ]
-    write(tmp_path / name, WITH_IMAGES, rows)
-    assert get_source("medical-cxr-vqa").check(tmp_path) == [name]
+    table(tmp_path / name, WITH_IMAGES, rows)
+    assert SOURCE.check(tmp_path) == [name]
     tables = read(tmp_path)
     image = f"mimic-cxr/{DICOM}"
     assert facts(tables) == [
@@ -79,43 +53,42 @@ def test_rows_that_name_their_image(name, tmp_path):
     ]  # fmt: skip
 
 
-def test_rows_that_name_their_study(tmp_path):
-    write(tmp_path / NAMES[0], WITHOUT, [("59999901", "19999901", "location", WHERE, "left")])
-    write_images(tmp_path)
-    assert get_source("medical-cxr-vqa").check(tmp_path) == [NAMES[0], "mimic_all.csv"]
+def test_rows_that_name_their_study(tmp_path, read):
+    table(tmp_path / NAMES[0], WITHOUT, [("59999901", "19999901", "location", WHERE, "left")])
+    images(tmp_path)
+    assert SOURCE.check(tmp_path) == [NAMES[0], "mimic_all.csv"]
     tables = read(tmp_path)
     image = f"mimic-cxr/{DICOM}"
     assert facts(tables) == [(image, "location", 0.0, WHERE, ["left"], "language-model", 1)]
     assert tables.hints.select("image_id", "split").rows() == [(image, "test")]
-    write_images(tmp_path, view="left lateral")
+    images(tmp_path, view="left lateral")
     assert read(tmp_path).rejects["code"].to_list() == ["no-frontal-image"]
 
 
-def test_the_least_header(tmp_path):
-    write(tmp_path / NAMES[0], ("", "study_id", "question", "answer"),
+def test_the_least_header(tmp_path, read):
+    table(tmp_path / NAMES[0], ("", "study_id", "question", "answer"),
           [(0, "59999901", WHERE, "left, right"), (1, "59999902", WHERE, "left")])  # fmt: skip
-    write_images(tmp_path)
+    images(tmp_path)
     tables = read(tmp_path)
     assert [fact[1:5] for fact in facts(tables)] == [("question", 0.0, WHERE, ["left", "right"])]
     assert tables.rejects.select("row", "code").rows() == [(2, "unknown-study")]
 
 
 def test_what_is_missing_or_damaged_is_one_sentence(tmp_path):
-    source = get_source("medical-cxr-vqa")
     path = tmp_path / NAMES[1]
-    write(path, WITHOUT, [("59999901", "19999901", "location", WHERE, "left")] * 50)
+    table(path, WITHOUT, [("59999901", "19999901", "location", WHERE, "left")] * 50)
     with pytest.raises(ImaxrayError, match=r"Expected mimic_all\.csv"):
-        source.check(tmp_path)
-    write_images(tmp_path)
+        SOURCE.check(tmp_path)
+    images(tmp_path)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ImaxrayError, match="damaged"):
-        source.read(tmp_path)
-    write(path, [name for name in WITHOUT if name != "answer"], [])
+        SOURCE.read(tmp_path)
+    table(path, [name for name in WITHOUT if name != "answer"], [])
     with pytest.raises(ImaxrayError, match="Expected the column answer"):
-        source.check(tmp_path)
-    write(path, WITHOUT, [])
+        SOURCE.check(tmp_path)
+    table(path, WITHOUT, [])
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
 
 
 def test_the_account_closes_in_a_catalog(phantom_releases, tmp_path):
@@ -127,7 +100,7 @@ def test_the_account_closes_in_a_catalog(phantom_releases, tmp_path):
     bare = [text.rpartition("/")[2] for text in (image, patient, study)]
     rows = [(*bare, WHERE, "location", "left", "train"),
             (OTHER, 19999901, 59999901, WHERE, "location", "left", "train")]  # fmt: skip
-    write(tmp_path / NAMES[0], WITH_IMAGES, rows)
+    table(tmp_path / NAMES[0], WITH_IMAGES, rows)
     catalog = build_catalog({"mimic-cxr-jpg": jpg, "medical-cxr-vqa": tmp_path}, verify="none")
     mine = catalog.annotations.filter(pl.col("source") == "medical-cxr-vqa")
     assert mine.select("image_id", "row").rows() == [(image, 1)]

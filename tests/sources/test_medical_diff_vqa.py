@@ -1,7 +1,5 @@
 """Medical-Diff-VQA: invented rows in the release's form, and what can be wrong with them."""
 
-import csv
-import gzip
 import random
 import shutil
 
@@ -10,63 +8,28 @@ import pytest
 
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
-from imaxray.schema import CHEXPERT
 from imaxray.sources import get_source
+from sources.releases.medical_diff_vqa import (
+    ALL,
+    ALL_HEADER,
+    FRONTAL,
+    HEADER,
+    LATERAL,
+    ROWS,
+    SECOND,
+    STUDIES,
+    TABLE,
+    table,
+    write,
+    write_gzipped,
+)
 
-TABLE, ALL = "mimic_pair_questions.csv", "mimic_all.csv"
-HEADER = ("study_id", "subject_id", "ref_id", "question_type", "question", "answer", "split")
-ALL_HEADER = (
-    "subject_id", "study_id", *CHEXPERT, "dicom_id", "view", "split", "study_date", "study_order",
-)  # fmt: skip
-FRONTAL, LATERAL, SECOND = ("-".join([f"{k:08x}"] * 5) for k in (1, 2, 3))
-STUDIES = [
-    (19999901, 59999901, FRONTAL, "antero-posterior", "train", "21800102", 1.0),
-    (19999901, 59999902, LATERAL, "lateral", "train", "21800203", 2.0),
-    (19999903, 59999903, SECOND, "postero-anterior", "validate", "21800304", 1.0),
-]
-ROWS = [
-    ("59999901", "19999901", "59999900", "level", "what level is the pleural effusion?", "small"),
-    ("59999901", "19999901", "59999900", "abnormality",
-     "what abnormalities are seen in this image?", "Pleural Effusion, atelectasis,"),
-    ("59999901", "19999901", "59999900", "difference",
-     "what has changed compared to the reference image?", "nothing has changed."),
-    ("59999903", "19999903", "59999900", "presence", "is there edema?", "No"),
-    ("59999903", "19999903", "59999900", "view", "which view is this image taken?", "PA view"),
-]  # fmt: skip
+SOURCE = get_source("medical-diff-vqa")
 
 
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
-
-
-def write(path, header, rows):
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "wt", newline="") as stream:
-        csv.writer(stream).writerows([header, *rows])
-
-
-def write_release(root, rows=ROWS, studies=STUDIES, ending=""):
-    write(root / (TABLE + ending), HEADER, [(*row, "train") for row in rows])
-    labels = [1.0, "", -1.0, *[""] * 11]
-    lines = [(p, s, *labels, d, v, x, date, order) for p, s, d, v, x, date, order in studies]
-    write(root / (ALL + ending), ALL_HEADER, lines)
-    return root
-
-
-def read(root):
-    tables = get_source("medical-diff-vqa").read(root)
-    account_closes(tables)
-    return tables
-
-
-def test_questions_and_hints(tmp_path):
-    write_release(tmp_path)
-    assert get_source("medical-diff-vqa").check(tmp_path) == [TABLE, ALL]
+def test_questions_and_hints(tmp_path, read):
+    write(tmp_path)
+    assert SOURCE.check(tmp_path) == [TABLE, ALL]
     tables = read(tmp_path)
     first, second = f"mimic-cxr/{FRONTAL}", f"mimic-cxr/{SECOND}"
     shown = tables.annotations.select("image_id", "name", "value", "text", "answers", "row")
@@ -90,20 +53,18 @@ def test_questions_and_hints(tmp_path):
     assert [(f.file, f.rows) for f in tables.files] == [(TABLE, 5), (ALL, 3)]
 
 
-def test_gzipped_and_other_forms_of_ids_do_as_well(tmp_path):
+def test_gzipped_and_other_forms_of_ids_do_as_well(tmp_path, read):
     plain, other = tmp_path / "plain", tmp_path / "other"
     plain.mkdir()
     other.mkdir()
-    write_release(plain)
-    lettered = [(f"s{row[0]}", f"p{row[1]}", *row[2:]) for row in ROWS]
-    studies = [(f"{s[0]}.0", f"{s[1]}.0", *s[2:]) for s in STUDIES]
-    write_release(other, lettered, studies, ending=".gz")
+    write(plain)
+    write_gzipped(other)
     one, two = read(plain), read(other)
     assert one.annotations.drop("file").equals(two.annotations.drop("file"))
     assert one.hints.drop("file").equals(two.hints.drop("file"))
 
 
-def test_bad_rows_are_rejects(tmp_path):
+def test_bad_rows_are_rejects(tmp_path, read):
     rows = [
         ("5", "19999901", "", "level", "q?", "a"),
         ("59999901", "x", "", "level", "q?", "a"),
@@ -120,7 +81,7 @@ def test_bad_rows_are_rejects(tmp_path):
         (19999901, 59999904, "no-dicom", "lateral", "train", "", 1),
         (19999901, 59999905, FRONTAL, "lateral", "holdout", "", 1),
     ]
-    tables = read(write_release(tmp_path, rows, studies))
+    tables = read(write(tmp_path, rows, studies))
     assert sorted(tables.rejects.select("file", "row", "code").rows()) == [
         (ALL, 4, "bad-id"), (ALL, 5, "bad-value"),
         (TABLE, 1, "bad-id"), (TABLE, 2, "bad-id"), (TABLE, 3, "bad-id"), (TABLE, 4, "bad-value"),
@@ -132,35 +93,34 @@ def test_bad_rows_are_rejects(tmp_path):
 
 @pytest.mark.parametrize("column", ["study_id", "question_type", "question", "answer"])
 def test_a_missing_column(column, tmp_path):
-    write_release(tmp_path)
+    write(tmp_path)
     header = [name if name != column else "other" for name in HEADER]
-    write(tmp_path / TABLE, header, [(*row, "train") for row in ROWS])
+    table(tmp_path / TABLE, header, [(*row, "train") for row in ROWS])
     with pytest.raises(ImaxrayError, match=f"Expected the column {column}"):
-        get_source("medical-diff-vqa").check(tmp_path)
+        SOURCE.check(tmp_path)
 
 
 def test_missing_and_damaged_files(tmp_path):
-    source = get_source("medical-diff-vqa")
-    write_release(tmp_path, ending=".gz")
+    write(tmp_path, ending=".gz")
     path = tmp_path / f"{TABLE}.gz"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImaxrayError, match="damaged"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
     path.write_bytes(whole)
-    write(tmp_path / f"{ALL}.gz", ALL_HEADER, [])
+    table(tmp_path / f"{ALL}.gz", ALL_HEADER, [])
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(tmp_path)
-    write(tmp_path / f"{ALL}.gz", ("study_id", "dicom_id"), [(1, 2)])
+        SOURCE.read(tmp_path)
+    table(tmp_path / f"{ALL}.gz", ("study_id", "dicom_id"), [(1, 2)])
     with pytest.raises(ImaxrayError, match="Expected the column subject_id"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     (tmp_path / f"{ALL}.gz").unlink()
     with pytest.raises(ImaxrayError, match=r"Expected mimic_all\.csv or mimic_all\.csv\.gz"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
 
 
-def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path):
-    write_release(tmp_path)
+def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path, read):
+    write(tmp_path)
     paths = (tmp_path / TABLE, tmp_path / ALL)
     whole = {path: path.read_bytes() for path in paths}
     rng = random.Random(0)
@@ -197,7 +157,7 @@ def test_the_account_closes_in_a_catalog(phantom_releases, tmp_path):
     rows += [rows[0], ("59999901", "19999901", "", "presence", "is there edema?", "no")]
     root = tmp_path / "medical-diff-vqa"
     root.mkdir()
-    write_release(root, rows, [*studies, STUDIES[0]])
+    write(root, rows, [*studies, STUDIES[0]])
     catalog = build_catalog({"mimic-cxr-jpg": jpg, "medical-diff-vqa": root}, verify="none")
     mine = catalog.annotations.filter(pl.col("source") == "medical-diff-vqa")
     assert sorted(mine["image_id"]) == sorted(f"mimic-cxr/{i}" for i, _, _ in bare)

@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -13,117 +12,25 @@ import pytest
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import _archives, get_source
+from sources.releases.mimic_ext_cxr_qba import (
+    DICOM,
+    LEGEND,
+    QUESTIONS,
+    SECOND,
+    STUDY,
+    answer,
+    members,
+    observation,
+    pack,
+    place,
+    question,
+)
 
-DICOM, SECOND = ("-".join([f"{k:08x}"] * 5) for k in (1, 2))
-STUDY = "59999901"
-QA = f"p19/p19999901/s{STUDY}.qa.json"
-GRAPH = f"p19/p19999901/s{STUDY}.scene_graph.json"
-
-
-def answer(text, kind="main_answer", **more):
-    return {
-        "answer_id": "a1b2", "answer_type": kind, "answer_level": 0, "text": text,
-        "name_tag": text[:9], "laterality": "bilateral", "regions": ["lungs"],
-        "obs_entities": ["consolidation"], "positiveness": "neg", "certainty": "certain",
-        "modifiers": [["spread", "focal"]], "localization": {DICOM: place([[1.0, 2.0, 3.0, 4.0]])},
-        "sub_answers": [], "from_report": True, "answer_quality": {"rating": "A"}, **more,
-    }  # fmt: skip
-
-
-def question(text, *answers, kind="describe_all", quality="A++", **more):
-    return {
-        "question_id": "c3d4", "question_type": kind, "question_strategy": "abnormal",
-        "variables": {}, "obs_ids": ["O01"], "question": text, "answers": list(answers),
-        "question_quality": {"rating": quality, "entailment": 6}, **more,
-    }  # fmt: skip
+SOURCE = get_source("mimic-ext-cxr-qba")
 
 
-def place(boxes, **more):
-    return {
-        "image_id": DICOM, "localization_reference_ids": ["lungs"], "bboxes": boxes,
-        "instance_mask_ids": [], "missing_localization": [], "is_fallback": False,
-        "localization_quality": 5, **more,
-    }  # fmt: skip
-
-
-def observation(name, positiveness="pos", entities=("consolidation",), localization=None, **more):
-    return {
-        "obs_id": "O01", "name": name, "summary_sentence": f"There is {name}.",
-        "regions": [{"region": "lungs", "distances": []}], "obs_entities": list(entities),
-        "positiveness": positiveness, "modifiers": {"severity": []}, "obs_quality": {},
-        "localization": {} if localization is None else localization, **more,
-    }  # fmt: skip
-
-
-QUESTIONS = [
-    question("Describe the given study.", answer("There is no  focal consolidation."),
-             answer("Small effusion."), answer("A lead.", "related_information")),
-    question("Is there edema?", answer("Yes, there is edema."), kind="D02_has_finding",
-             quality="B"),
-    question("Is it abnormal?", answer("No."), kind="is_abnormal", quality=None),
-    question("Is it normal?", answer("Normal study."), kind="B04_is_normal", quality=4),
-]  # fmt: skip
-OBSERVATIONS = {
-    "O01": observation("no consolidation", "neg", localization={DICOM: place([[1, 2, 3, 4]])}),
-    "O02": observation(
-        "small  left effusion.", entities=["pleural effusion", "fluid"],
-        localization={
-            DICOM: place([[10.5, 20, 110, 220], [5, 6, 7, 8]]),
-            f"{SECOND}": place([[1, 2, 30, 40]], missing_localization=["left lung"]),
-        },
-    ),
-    "O02.01": observation(
-        None, summary_sentence="There is a tube.", entities=[], obs_quality={"rating": "A+"},
-        localization={
-            DICOM: place([[1, 1, 9, 9]]), SECOND: place([[1, 1, 9, 9]], is_fallback=True),
-        },
-    ),
-    "O03": observation("edema"),
-}  # fmt: skip
-
-
-def members(qa=QUESTIONS, graph=OBSERVATIONS, study=f"s{STUDY}"):
-    base = {"patient_id": "p19999901", "study_id": study}
-    return (
-        {QA: json.dumps({**base, "questions": qa})},
-        {GRAPH: json.dumps({**base, "sentences": {"S01": {}}, "observations": graph}),
-         GRAPH.replace("scene_graph", "metadata"): "{}"},
-    )  # fmt: skip
-
-
-def write(root, files, qa="qa.zip", graph="scene_data.zip"):
-    """Write members as zips (names that end in .zip) or folders."""
-    for name, content in zip((qa, graph), files, strict=True):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                for member, text in content.items():
-                    archive.writestr(member, text)
-            continue
-        for member, text in content.items():
-            (path / member).parent.mkdir(parents=True, exist_ok=True)
-            (path / member).write_bytes(text if isinstance(text, bytes) else text.encode())
-    return root
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
-
-
-def read(root, pool=None):
-    tables = get_source("mimic-ext-cxr-qba").read_with(root, pool)
-    account_closes(tables)
-    return tables
-
-
-def test_questions(tmp_path):
-    tables = read(write(tmp_path, members()))
+def test_questions(tmp_path, read):
+    tables = read(pack(tmp_path, members()))
     facts = tables.annotations.filter(pl.col("kind") == "qa")
     assert facts.select("name", "value", "text", "answers", "quality").rows() == [
         ("describe_all", 0.0, "Describe the given study.",
@@ -138,8 +45,8 @@ def test_questions(tmp_path):
     ]  # fmt: skip
 
 
-def test_positive_observations_are_regions(tmp_path):
-    tables = read(write(tmp_path, members()))
+def test_positive_observations_are_regions(tmp_path, read):
+    tables = read(pack(tmp_path, members()))
     facts = tables.annotations.filter(pl.col("kind") == "region")
     assert facts.select("image_id", "name", "text", "boxes", "quality").rows() == [
         (f"mimic-cxr/{DICOM}", "pleural effusion, fluid", "small left effusion",
@@ -167,42 +74,40 @@ def test_positive_observations_are_regions(tmp_path):
         ("exports/B_frontal/qa.zip", "exports/B_frontal/scene_graph"),
     ],
 )
-def test_every_layout_does_as_well(qa, graph, tmp_path):
-    plain, other = write(tmp_path / "plain", members()), tmp_path / "other"
-    write(other, members(study=STUDY), qa, graph)  # bare id
-    assert len(get_source("mimic-ext-cxr-qba").check(other)) == 2
+def test_every_layout_does_as_well(qa, graph, tmp_path, read):
+    plain, other = pack(tmp_path / "plain", members()), tmp_path / "other"
+    pack(other, members(study=STUDY), qa, graph)  # bare id
+    assert len(SOURCE.check(other)) == 2
     one, two = read(plain), read(other)
     assert one.annotations.drop("file").equals(two.annotations.drop("file"))
     assert one.rejects.drop("file").equals(two.rejects.drop("file"))
 
 
-def test_the_frontal_export_comes_before_the_whole_release(tmp_path):
-    write(tmp_path, members([], {}))
-    write(tmp_path, members(), "exports/A_frontal/qa.zip", "exports/A_frontal/scene_graph.zip")
+def test_the_frontal_export_comes_before_the_whole_release(tmp_path, read):
+    pack(tmp_path, members([], {}))
+    pack(tmp_path, members(), "exports/A_frontal/qa.zip", "exports/A_frontal/scene_graph.zip")
     assert read(tmp_path).annotations.height == 8
     assert {f.file.rpartition("/")[0] for f in read(tmp_path).files} == {"exports/A_frontal"}
 
 
-def test_rating_codes_are_looked_up(tmp_path):
-    write(tmp_path, members([question("Q?", answer("A."), quality=4)], {}))
+def test_rating_codes_are_looked_up(tmp_path, read):
+    pack(tmp_path, members([question("Q?", answer("A."), quality=4)], {}))
     legend = tmp_path / "quality_mappings.csv"
-    legend.write_text(
-        "field,value,name\nquestion.quality.rating,4,A+\nobs.rating,1,B\nissue_level,4,FIXABLE\n"
-    )
+    legend.write_text(LEGEND)
     tables = read(tmp_path)
     assert tables.annotations["quality"].to_list() == ["A+"]
     assert tables.files[0].file == legend.name
-    assert get_source("mimic-ext-cxr-qba").check(tmp_path)[-1] == legend.name
+    assert SOURCE.check(tmp_path)[-1] == legend.name
 
 
-def test_parts_and_pool_change_nothing(tmp_path, monkeypatch):
+def test_parts_and_pool_change_nothing(tmp_path, monkeypatch, read):
     qa, graph = members()
     for k in range(2, 6):
         new = (STUDY, f"5999990{k}")
         qa |= {key.replace(*new): text.replace(*new).replace("edema", f"edema {k}")
                for key, text in list(qa.items())[:1]}  # fmt: skip
         graph |= {key.replace(*new): text.replace(*new) for key, text in list(graph.items())[:2]}
-    write(tmp_path, (qa, graph))
+    pack(tmp_path, (qa, graph))
     whole = read(tmp_path)
     monkeypatch.setattr(_archives, "_PART", 2)
     parts = read(tmp_path)
@@ -214,7 +119,7 @@ def test_parts_and_pool_change_nothing(tmp_path, monkeypatch):
         assert tables.rejects.equals(whole.rejects) and tables.files == whole.files
 
 
-def test_odd_items_are_rejects(tmp_path):
+def test_odd_items_are_rejects(tmp_path, read):
     questions = [
         question("Good?", answer("Fine.")),
         question(" ", answer("Fine.")),
@@ -236,7 +141,7 @@ def test_odd_items_are_rejects(tmp_path):
         "O8": observation("f", localization={DICOM: place(None)}),
         "O9": observation("g", "unclear", localization={DICOM: place([[1, 1, 2, 2]])}),
     }
-    tables = read(write(tmp_path, members(questions, observations)))
+    tables = read(pack(tmp_path, members(questions, observations)))
     assert tables.annotations["text"].to_list() == ["Good?", "a"]
     codes = tables.rejects.select(pl.col("key").str.strip_prefix(f"s{STUDY}/"), "code").rows()
     assert codes == [
@@ -248,7 +153,7 @@ def test_odd_items_are_rejects(tmp_path):
 
 
 @pytest.mark.parametrize("layout", [("qa.zip", "scene_data.zip"), ("qa", "scene_data")])
-def test_damaged_members_are_rejects(layout, tmp_path):
+def test_damaged_members_are_rejects(layout, tmp_path, read):
     broken = {
         "bad-json": ["", "{no json", "[]", '{"study_id": "s59999901"}', b"\xff\xfe{", "[" * 5000,
                      '{"study_id": "\ud800"}'.encode("utf-8", "surrogatepass")],
@@ -260,7 +165,7 @@ def test_damaged_members_are_rejects(layout, tmp_path):
     empty = json.dumps({"study_id": f"s{STUDY}", "observations": {}})
     graph = {f"p19/{k:02}.scene_graph.json": text for k, (_, text) in enumerate(texts[:-1])}
     graph["p19/99.scene_graph.json"] = empty
-    tables = read(write(tmp_path, (qa, graph), *layout))
+    tables = read(pack(tmp_path, (qa, graph), *layout))
     wanted = [code for code, _ in texts]
     by_file = tables.rejects.group_by("file", maintain_order=True).agg("code")["code"].to_list()
     assert [list(codes) for codes in by_file] == [wanted, [*wanted[:-1], "no-box"]]
@@ -268,25 +173,24 @@ def test_damaged_members_are_rejects(layout, tmp_path):
 
 
 def test_missing_or_damaged_archives_are_one_sentence(tmp_path):
-    source = get_source("mimic-ext-cxr-qba")
     with pytest.raises(ImaxrayError, match=r"Expected qa\.zip or qa in"):
-        source.check(tmp_path)
-    write(tmp_path, members())
+        SOURCE.check(tmp_path)
+    pack(tmp_path, members())
     (tmp_path / "scene_data.zip").rename(tmp_path / "else.zip")
     with pytest.raises(ImaxrayError, match=r"Expected scene_graph\.zip or scene_data\.zip"):
-        source.check(tmp_path)
+        SOURCE.check(tmp_path)
     whole = (tmp_path / "else.zip").read_bytes()
     (tmp_path / "scene_data.zip").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImaxrayError, match="zip"):
-        source.check(tmp_path)
-    write(tmp_path, ({"p19/s1.json": "{}"}, members()[1]))
+        SOURCE.check(tmp_path)
+    pack(tmp_path, ({"p19/s1.json": "{}"}, members()[1]))
     with pytest.raises(ImaxrayError, match=r"members that end in \.qa\.json"):
-        source.read(tmp_path)
+        SOURCE.read(tmp_path)
 
 
-def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path):
-    write(tmp_path, members(), "qa", "scene_data")
-    folder = write(tmp_path / "zipped", members())
+def test_damaged_bytes_are_rejects_or_one_sentence(tmp_path, read):
+    pack(tmp_path, members(), "qa", "scene_data")
+    folder = pack(tmp_path / "zipped", members())
     paths = [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and "metadata" not in p.name]
     whole = {path: path.read_bytes() for path in paths}
     rng = random.Random(0)
@@ -321,8 +225,8 @@ def test_the_account_closes_in_a_catalog(phantom_releases, tmp_path):
         }),
         "O02": observation("edema", localization={dicom: place([[1, height, 9, height + 9]])}),
     }  # fmt: skip
-    root = write(tmp_path / "qba", members(QUESTIONS, graph, f"s{study}"))
-    write(root, [{**m, k.replace(STUDY, "59999909"): t.replace(study, "59999909")}
+    root = pack(tmp_path / "qba", members(QUESTIONS, graph, f"s{study}"))
+    pack(root, [{**m, k.replace(STUDY, "59999909"): t.replace(study, "59999909")}
                  for m in members(QUESTIONS, graph, f"s{study}")
                  for k, t in list(m.items())[:1]])  # fmt: skip
     catalog = build_catalog({"mimic-cxr-jpg": jpg, "mimic-ext-cxr-qba": root}, verify="none")

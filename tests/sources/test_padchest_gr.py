@@ -2,80 +2,27 @@
 
 import gzip
 import json
+import shutil
 import zipfile
 
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
 
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
+from sources.releases.padchest_gr import ONE, REPORTS, TABLE, TWO, finding, study, tables_of
 
-REPORTS = "grounded_reports_20240819.json"
-TABLE = "master_table.csv"
-ONE, TWO = "21684011_00-141-160.png", "21684012_01-002-003.png"
-HEADER = "StudyID,ImageID,PatientID,PatientAge,PatientSex_DICOM,label,label_group,split"
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
-
-
-def finding(english, boxes=(), *, extra=(), labels=(), abnormal=True, spanish="frase"):
-    return {"sentence_en": english, "sentence_es": spanish, "abnormal": abnormal,
-            "boxes": list(boxes), "extra_boxes": list(extra), "labels": list(labels),
-            "locations": [], "progression": None}  # fmt: skip
-
-
-def study(image, *findings, number="100"):
-    return {"StudyID": number, "ImageID": image, "PreviousStudyID": None,
-            "PreviousImageID": None, "findings": list(findings)}  # fmt: skip
-
-
-def write(root, studies, rows):
-    root.mkdir(exist_ok=True)
-    (root / REPORTS).write_text(json.dumps(studies))
-    (root / TABLE).write_text("\n".join([HEADER, *rows, ""]))
+SOURCE = get_source("padchest-gr")
 
 
 @pytest.fixture
-def release(tmp_path):
-    root = tmp_path / "padchest-gr"
-    negative = {"sentence_en": "No pleural effusion.", "sentence_es": "Sin derrame.",
-                "abnormal": False}  # fmt: skip
-    write(
-        root,
-        [study(ONE, finding("Mild cardiomegaly.", [[0.25, 0.5, 0.75, 0.9]],
-                            extra=[[0.26, 0.5, 0.76, 0.9]], labels=["cardiomegaly"]),
-               finding("Aortic elongation", [[0.4, 0.1, 0.6, 0.4]], labels=["aortic elongation"]),
-               finding("Bilateral  nodules.", [[0.1, 0.1, 0.2, 0.2], [0.8, 0.1, 0.9, 0.2]],
-                       labels=["nodule"]), negative),
-         study(TWO, finding("", spanish="Sin hallazgos.", abnormal=False), number="200")],
-        [f"100,{ONE},7,61.0,M,cardiomegaly,heart,train", f"100,{ONE},7,61.0,M,nodule,lung,train",
-         f"100,{ONE},7,61.0,M,aortic elongation,aorta,train",
-         f"200,{TWO},8,45,F,Normal,normal,validation"],
-    )  # fmt: skip
-    images = root / "Padchest_GR_files" / "PadChest_GR"
-    images.mkdir(parents=True)
-    Image.fromarray(np.arange(20000, dtype=np.uint16).reshape(100, 200)).save(images / ONE)
-    Image.fromarray(np.zeros((50, 40), dtype=np.uint16)).save(images / TWO)
-    return root
+def release(small_releases, tmp_path):
+    return shutil.copytree(small_releases("padchest-gr")["write"], tmp_path / "padchest-gr")
 
 
-def read(root):
-    tables = get_source("padchest-gr").read(root)
-    account_closes(tables)
-    return tables
-
-
-def test_images_and_hints(release):
+def test_images_and_hints(release, read):
     tables = read(release)
     folder = "Padchest_GR_files/PadChest_GR"
     rows = tables.images.drop("split", "source", "file", "view").rows()
@@ -89,7 +36,7 @@ def test_images_and_hints(release):
     assert tables.rejects.is_empty()
 
 
-def test_boxes_become_pixels_and_keep_their_readers(release):
+def test_boxes_become_pixels_and_keep_their_readers(release, read):
     regions = read(release).annotations.filter(pl.col("kind") == "region")
     found = regions.select("name", "text", "raw", "reader", "boxes").rows()
     assert [row[:4] for row in found] == [
@@ -106,7 +53,7 @@ def test_boxes_become_pixels_and_keep_their_readers(release):
     assert set(regions.select("origin", "quality").rows()) == {("human", "radiologist")}
 
 
-def test_reports_and_labels(release):
+def test_reports_and_labels(release, read):
     facts = read(release).annotations
     reports = facts.filter(pl.col("kind") == "report")
     assert reports.select("image_id", "name", "text", "origin").rows() == [
@@ -134,7 +81,7 @@ def test_the_catalog(release):
 
 
 @pytest.mark.parametrize("form", ["gz", "csv.zip", "zip", "folder"])
-def test_the_master_table_may_be_packed(release, form):
+def test_the_master_table_may_be_packed(release, form, read):
     plain, text = read(release), (release / TABLE).read_bytes()
     (release / TABLE).unlink()
     if form == "gz":
@@ -151,7 +98,7 @@ def test_the_master_table_may_be_packed(release, form):
     assert packed.images.drop("file").equals(plain.images.drop("file"))
 
 
-def test_ids_may_be_numbers_and_lack_the_ending(release):
+def test_ids_may_be_numbers_and_lack_the_ending(release, read):
     plain = read(release)
     items = json.loads((release / REPORTS).read_text())
     for item in items:
@@ -163,11 +110,11 @@ def test_ids_may_be_numbers_and_lack_the_ending(release):
     assert read(release).annotations.equals(plain.annotations)
 
 
-def test_garbage_is_rejected(release):
+def test_garbage_is_rejected(release, read):
     ill = finding("Odd.", [[0.1, 0.1, 1.5, 0.2], [10, 20, 30, 40], [0.5, 0.1, 0.4, 0.2], [0.1],
                            "box", [0.1, 0.1, float("nan"), 0.3], [True, 0.1, 0.2, 0.3],
                            [0.0, 0.0, 0.5, 1.001]], labels=[None, "odd"])  # fmt: skip
-    write(
+    tables_of(
         release,
         [study(ONE, ill, "no finding", finding("", spanish=None), finding(7)),
          "no study", {"ImageID": ONE, "findings": {}}, study(ONE), study(None, finding("x")),
@@ -204,22 +151,21 @@ def test_garbage_is_rejected(release):
 
 
 def test_missing_files_columns_and_images(release):
-    source = get_source("padchest-gr")
-    assert source.check(release) == [REPORTS, TABLE]
+    assert SOURCE.check(release) == [REPORTS, TABLE]
     text = (release / TABLE).read_text()
     (release / TABLE).write_text(text.replace("PatientID", "Patient"))
     with pytest.raises(ImaxrayError, match="Expected the column PatientID"):
-        source.check(release)
+        SOURCE.check(release)
     (release / TABLE).write_text(text)
     (release / REPORTS).write_text("[]")
     with pytest.raises(ImaxrayError, match="non-empty list of grounded reports"):
-        source.check(release)
+        SOURCE.check(release)
     (release / REPORTS).write_text("[{}]")
     with pytest.raises(ImaxrayError, match="Expected the key StudyID"):
-        source.read(release)
+        SOURCE.read(release)
     (release / REPORTS).unlink()
     with pytest.raises(ImaxrayError, match="Expected grounded_reports"):
-        source.check(release)
+        SOURCE.check(release)
 
 
 def test_images_still_in_parts_of_a_zip(release):
@@ -228,4 +174,4 @@ def test_images_still_in_parts_of_a_zip(release):
     for k in (1, 2):
         (release / "Padchest_GR_files" / f"PadChest_GR.zip.{k:03}").write_bytes(b"PK")
     with pytest.raises(ImaxrayError, match="only 2 parts of a zip; join the parts"):
-        get_source("padchest-gr").check(release)
+        SOURCE.check(release)

@@ -1,9 +1,7 @@
 """RSNA pneumonia challenge: boxes, classes, and what can be wrong with them."""
 
-import gzip
-import zipfile
+import shutil
 
-import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
@@ -11,56 +9,22 @@ from PIL import Image
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
+from sources.releases.rsna_pneumonia import CLASSES, LABELS, ONE, THREE, TWO, tables_of
 
-LABELS = "stage_2_train_labels.csv"
-CLASSES = "stage_2_detailed_class_info.csv"
-ONE, TWO, THREE = (f"0004cfab-14fd-4e49-80ba-63a80b6bddd{k}" for k in (6, 7, 8))
-GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
-
-
-def write(root, labels, classes):
-    root.mkdir(exist_ok=True)
-    (root / LABELS).write_text("\n".join(["patientId,x,y,width,height,Target", *labels, ""]))
-    (root / CLASSES).write_text("\n".join(["patientId,class", *classes, ""]))
+SOURCE = get_source("rsna-pneumonia")
 
 
 @pytest.fixture
-def release(tmp_path, write_dicom):
-    """An image with two boxes, one not normal, one normal."""
-    root = tmp_path / "rsna"
-    write(
-        root,
-        [f"{ONE},264.0,152.0,213.0,379.0,1", f"{ONE},562.0,152.0,256.0,453.0,1",
-         f"{TWO},,,,,0", f"{THREE},,,,,0"],
-        [f"{ONE},Lung Opacity", f"{ONE},Lung Opacity", f"{TWO},No Lung Opacity / Not Normal",
-         f"{THREE},Normal"],
-    )  # fmt: skip
-    for name, size, tags in (
-        (ONE, 1024, {"ViewPosition": "PA", "PatientSex": "F", "PatientAge": "51"}),
-        (TWO, 8, {"ViewPosition": "AP", "PatientSex": "M", "PatientAge": "048Y"}),
-        (THREE, 8, {}),
-    ):
-        write_dicom(root / "stage_2_train_images" / f"{name}.dcm",
-                    np.zeros((size, size), np.uint8) + GREY[0, 3], **tags)  # fmt: skip
-    return root
+def variants(small_releases):
+    return small_releases("rsna-pneumonia")
 
 
-def read(root):
-    tables = get_source("rsna-pneumonia").read(root)
-    account_closes(tables)
-    return tables
+@pytest.fixture
+def release(variants, tmp_path):
+    return shutil.copytree(variants["write"], tmp_path / "rsna")
 
 
-def test_images(release):
+def test_images(release, read):
     images = read(release).images
     ids = [f"rsna-pneumonia/{name}" for name in (ONE, TWO, THREE)]
     assert images["image_id"].to_list() == images["patient_id"].to_list() == ids
@@ -71,7 +35,7 @@ def test_images(release):
     ]
 
 
-def test_boxes_and_labels(release):
+def test_boxes_and_labels(release, read):
     facts = read(release).annotations
     regions = facts.filter(pl.col("kind") == "region")
     assert regions.select("row", "name", "text", "boxes").rows() == [
@@ -88,21 +52,15 @@ def test_boxes_and_labels(release):
     assert facts["reader"].null_count() == facts.height
 
 
-def test_boxes_are_scaled_to_the_copy(release):
+def test_boxes_are_scaled_to_the_copy(release, read):
     (release / "stage_2_train_images" / f"{ONE}.dcm").unlink()
     Image.new("L", (512, 256)).save(release / "stage_2_train_images" / f"{ONE}.png")
     regions = read(release).annotations.filter(pl.col("kind") == "region")
     assert regions["boxes"].to_list()[0] == [[132.0, 38.0, 238.5, 132.75]]
 
 
-def test_zipped_and_gzipped_tables_do_as_well(release):
-    plain = read(release)
-    with zipfile.ZipFile(release / f"{LABELS}.zip", "w") as archive:
-        archive.write(release / LABELS, LABELS)
-    (release / f"{CLASSES}.gz").write_bytes(gzip.compress((release / CLASSES).read_bytes()))
-    (release / LABELS).unlink()
-    (release / CLASSES).unlink()
-    packed = read(release)
+def test_zipped_and_gzipped_tables_do_as_well(release, variants, read):
+    plain, packed = read(release), read(variants["write_packed"])
     assert [f.file for f in packed.files] == [f"{LABELS}.zip", f"{CLASSES}.gz"]
     assert packed.annotations.drop("file").equals(plain.annotations.drop("file"))
 
@@ -120,8 +78,8 @@ def test_the_catalog(release):
     assert targets == {"6": "Lung Opacity, Pneumonia", "8": "No Finding"}
 
 
-def test_garbage_rows_are_rejects(release):
-    write(
+def test_garbage_rows_are_rejects(release, read):
+    tables_of(
         release,
         [f"{ONE},1,2,3,4,1", f"{ONE},1,2,0,4,1", f"{ONE},nan,2,3,4,1", f"{ONE},1,2,3,4,0",
          f"{ONE},1,2,3,4,2", f"{ONE},,,,,1", f"{TWO},NaN,NaN,NaN,NaN,0", f"{TWO},,,,,0",
@@ -143,17 +101,27 @@ def test_garbage_rows_are_rejects(release):
 
 
 def test_missing_columns_rows_and_images(release):
-    source = get_source("rsna-pneumonia")
-    assert source.check(release) == [LABELS, CLASSES, "stage_2_train_images"]
-    assert source.remarks(release) == []
+    assert SOURCE.check(release) == [LABELS, CLASSES, "stage_2_train_images"]
+    assert SOURCE.remarks(release) == []
     text = (release / LABELS).read_text()
     (release / LABELS).write_text(text.replace("Target", "target"))
     with pytest.raises(ImaxrayError, match="Expected the column Target"):
-        source.check(release)
+        SOURCE.check(release)
     (release / LABELS).write_text(text.splitlines()[0] + "\n")
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(release)
+        SOURCE.read(release)
     (release / LABELS).write_text(text)
     (release / "stage_2_train_images").rename(release / "elsewhere")
     with pytest.raises(ImaxrayError, match="Expected images that end in"):
-        source.check(release)
+        SOURCE.check(release)
+
+
+def test_boxes_of_no_sane_size_are_rejects(release, read):
+    rows = ["1e308,2,1e308,4", "1,2,1e-320,4", "1,2,3,-4", "1,2,3,4"]
+    tables_of(release, [f"{ONE},{row},1" for row in rows], [f"{ONE},Lung Opacity"])
+    tables = read(release)
+    assert tables.rejects.filter(pl.col("file") == LABELS).select("row", "code").rows() == [
+        (1, "bad-value"), (2, "zero-area-box"), (3, "zero-area-box"),
+    ]  # fmt: skip
+    (box,) = tables.annotations.filter(pl.col("kind") == "region")["boxes"].to_list()
+    assert box == [[1, 2, 4, 6]]

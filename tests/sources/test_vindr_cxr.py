@@ -1,6 +1,6 @@
 """VinDr-CXR: readers, consensus, the Kaggle form, and what can be wrong with them."""
 
-import gzip
+import shutil
 
 import numpy as np
 import polars as pl
@@ -11,77 +11,30 @@ from imaxray.curation.readers import ReadersConfig
 from imaxray.errors import ImaxrayError
 from imaxray.schema import FINDINGS
 from imaxray.sources import get_source
+from sources.releases.vindr_cxr import (
+    BOXES,
+    CELLS,
+    LABELS,
+    ONE,
+    TEST_BOXES,
+    TEST_CELLS,
+    THREE,
+    TWO,
+    cells,
+    table,
+)
 
-# the release's own order
-LABELS = ["Aortic enlargement", "Atelectasis", "Calcification", "Cardiomegaly", "Clavicle fracture",
-          "Consolidation", "Edema", "Emphysema", "Enlarged PA", "ILD", "Infiltration",
-          "Lung Opacity", "Lung cavity", "Lung cyst", "Mediastinal shift", "Nodule/Mass",
-          "Pleural effusion", "Pleural thickening", "Pneumothorax", "Pulmonary fibrosis",
-          "Rib fracture", "Other lesion", "COPD", "Lung tumor", "Pneumonia", "Tuberculosis",
-          "Other diseases", "No finding"]  # fmt: skip
-ONE, TWO, THREE = (f"{k}" * 32 for k in "abc")
-BOXES = "annotations/annotations_train.csv"
-CELLS = "annotations/image_labels_train.csv"
-TEST_BOXES = "annotations/annotations_test.csv"
-TEST_CELLS = "annotations/image_labels_test.csv"
-
-
-def account_closes(tables):
-    key = ["source", "file", "row"]
-    frames = (tables.images, tables.annotations, tables.hints, tables.rejects)
-    seen = pl.concat([f.select(key) for f in frames]).unique()
-    for file in tables.files:
-        rows = seen.filter(pl.col("source") == file.source, pl.col("file") == file.file)["row"]
-        assert sorted(rows) == list(range(1, file.rows + 1)), file.file
-
-
-def cells(image, reader=None, *, positive=(), fill="0", **others):
-    values = [others.get(n, "1" if n in positive else fill) for n in LABELS]
-    return ",".join([image, *([reader] if reader else []), *values])
-
-
-def write(root, name, header, lines):
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([header, *lines, ""]))
+SOURCE = get_source("vindr-cxr")
 
 
 @pytest.fixture
-def release(tmp_path, write_dicom):
-    """Two train images of three readers each, one test image of their consensus."""
-    root = tmp_path / "vindr"
-    box = "x_min,y_min,x_max,y_max"
-    write(root, BOXES, f"image_id,rad_id,class_name,{box}",
-          [f"{ONE},R1,Cardiomegaly,10.0,20.0,50.0,60.0",
-           f"{ONE},R2,Cardiomegaly,12.0,22.0,52.0,62.0",
-           f"{ONE},R2,ILD,1.0,2.0,30.0,40.0",
-           f"{ONE},R3,Other lesion,70.5,70.5,90.0,95.0",
-           f"{TWO},R1,No finding,,,,", f"{TWO},R2,No finding,,,,", f"{TWO},R3,No finding,,,,"],
-    )  # fmt: skip
-    write(root, CELLS, ",".join(["image_id", "rad_id", *LABELS]),
-          [cells(ONE, "R1", positive=["Cardiomegaly"]),
-           cells(ONE, "R2", positive=["Cardiomegaly", "ILD"]),
-           cells(ONE, "R3", positive=["Other lesion", "Tuberculosis"]),
-           *(cells(TWO, f"R{k}", positive=["No finding"]) for k in (1, 2, 3))],
-    )  # fmt: skip
-    write(root, TEST_BOXES, f"image_id,class_name,{box}",
-          [f"{THREE},Pleural effusion,5.0,6.0,25.0,36.0",
-           f"{THREE},Nodule/Mass,40.0,40.0,50.0,50.0"])  # fmt: skip
-    header = ",".join(["image_id", *LABELS]).replace("Other diseases", "Other disease")
-    write(root, TEST_CELLS, header, [cells(THREE, positive=["Pleural effusion", "Nodule/Mass"])])
-    pixels = np.arange(100 * 120, dtype=np.uint16).reshape(100, 120)
-    dicoms = ((f"train/{ONE}", {"PatientSex": "M", "PatientAge": "061Y"}),
-              (f"train/{TWO}", {"PatientSex": "O", "PatientAge": "000Y", "ViewPosition": "AP"}),
-              (f"test/{THREE}", {"PhotometricInterpretation": "MONOCHROME1"}))  # fmt: skip
-    for name, tags in dicoms:
-        write_dicom(root / f"{name}.dicom", pixels, **tags)
-    return root
+def variants(small_releases):
+    return small_releases("vindr-cxr")
 
 
-def read(root):
-    tables = get_source("vindr-cxr").read(root)
-    account_closes(tables)
-    return tables
+@pytest.fixture
+def release(variants, tmp_path):
+    return shutil.copytree(variants["write"], tmp_path / "vindr")
 
 
 def of(tables, kind, *columns):
@@ -89,7 +42,7 @@ def of(tables, kind, *columns):
     return facts.select(pl.col("image_id").str.tail(1), *columns).rows()
 
 
-def test_images_and_hints(release):
+def test_images_and_hints(release, read):
     tables = read(release)
     rows = tables.images.select("image_id", "path", "width", "height", "view", "sex", "age").rows()
     assert rows == [
@@ -103,7 +56,7 @@ def test_images_and_hints(release):
     ]  # fmt: skip
 
 
-def test_boxes_keep_their_readers(release):
+def test_boxes_keep_their_readers(release, read):
     assert of(read(release), "region", "reader", "name", "text", "boxes", "quality") == [
         ("a", "R1", "Cardiomegaly", "cardiomegaly", [[10, 20, 50, 60]], "radiologist"),
         ("a", "R2", "Cardiomegaly", "cardiomegaly", [[12, 22, 52, 62]], "radiologist"),
@@ -114,7 +67,7 @@ def test_boxes_keep_their_readers(release):
     ]
 
 
-def test_labels_of_each_reader(release):
+def test_labels_of_each_reader(release, read):
     tables = read(release)
     labels = tables.annotations.filter(pl.col("kind") == "label")
     table = labels.filter(pl.col("file").is_in([CELLS, TEST_CELLS]))
@@ -160,33 +113,19 @@ def test_the_catalog_settles_readers(release):
     }  # fmt: skip
 
 
-def test_spellings_and_places(release):
-    plain = read(release)
-    for name in (BOXES, CELLS, TEST_BOXES, TEST_CELLS):
-        text = (release / name).read_text()
-        head, _, rest = text.partition("\n")
-        head = head.replace("rad_id", "rad_ID").replace("Other diseases", "Other disease(s)")
-        packed = gzip.compress(f"{head}\n{rest}".encode())
-        (release / f"{name.removeprefix('annotations/')}.gz").write_bytes(packed)
-        (release / name).unlink()
-    other = read(release)
+@pytest.mark.parametrize("variant", ["write_gzipped", "write_zipped"])
+def test_spellings_and_places(variant, release, variants, read):
+    plain, other = read(release), read(variants[variant])
     assert other.annotations.drop("file").equals(plain.annotations.drop("file"))
     assert other.images.drop("file").equals(plain.images.drop("file"))
 
 
 @pytest.fixture
-def kaggle(release):
-    """The challenge's form of the two train images."""
-    for name in (BOXES, CELLS, TEST_BOXES, TEST_CELLS):
-        (release / name).unlink()
-    write(release, "train.csv", "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max",
-          [f"{ONE},Cardiomegaly,3,R10,10,20,50,60", f"{TWO},No finding,14,R10,,,,",
-           f"{ONE},Aortic enlargement,0,R9,30,10,60,40", f"{ONE},Cardiomegaly,3,R10,1,2,3,4",
-           f"{TWO},No finding,14,R9,,,,", f"{TWO},Mass of cells,9,R8,1,2,3,4"])  # fmt: skip
-    return release
+def kaggle(variants, tmp_path):
+    return shutil.copytree(variants["write_kaggle"], tmp_path / "kaggle")
 
 
-def test_kaggle(kaggle):
+def test_kaggle(kaggle, read):
     tables = read(kaggle)
     assert tables.hints.is_empty()
     assert tables.images.select("file", "row").rows() == [("train.csv", 1), ("train.csv", 2)]
@@ -205,24 +144,24 @@ def test_kaggle(kaggle):
     assert "Edema" not in labels["name"].to_list()  # no class of the challenge: unknown
     assert tables.rejects.select("row", "code").rows() == [(6, "unknown-label")]
     assert build_catalog({"vindr-cxr": kaggle}).images.height == 2
-    assert get_source("vindr-cxr").remarks(kaggle) == []
+    assert SOURCE.remarks(kaggle) == []
 
 
-def test_physionet_comes_before_kaggle(release):
-    write(release, "train.csv", "image_id,class_name,rad_id,x_min,y_min,x_max,y_max", [f"{ONE},x"])
+def test_physionet_comes_before_kaggle(release, read):
+    table(release, "train.csv", "image_id,class_name,rad_id,x_min,y_min,x_max,y_max", [f"{ONE},x"])
     (release / f"test/{THREE}.dicom").rename(release / f"train/{THREE}.dicom")
     assert "train.csv" not in [file.file for file in read(release).files]
-    assert get_source("vindr-cxr").remarks(release) == [
+    assert SOURCE.remarks(release) == [
         "Images in train that no row is about: 1.",
         "Not read, because PhysioNet's tables say more: Kaggle's train.csv.",
     ]
 
 
-def test_garbage_rows_are_rejects(release, write_dicom):
+def test_garbage_rows_are_rejects(release, write_dicom, read):
     bad, frames = "d" * 32, "e" * 32
     (release / f"train/{bad}.dicom").write_bytes(b"no image")
     write_dicom(release / f"train/{frames}.dicom", np.zeros((4, 4), np.uint8), NumberOfFrames=2)
-    write(release, BOXES, "image_id,rad_id,class_name,x_min,y_min,x_max,y_max",
+    table(release, BOXES, "image_id,rad_id,class_name,x_min,y_min,x_max,y_max",
           [f"{ONE},R1,cardiomegaly,10,20,50,60", f"{ONE},R1,Edema,10,20,10,60",
            f"{ONE},R1,Edema,50,20,10,60", f"{ONE},R1,Edema,a,20,10,60", f"{ONE},R1,Edema,,20,10,60",
            f"{ONE},R1,Odd,1,2,3,4", f"{ONE},,Edema,1,2,3,4", f"{ONE},R1,No finding,1,2,3,4",
@@ -230,7 +169,7 @@ def test_garbage_rows_are_rejects(release, write_dicom):
            f"{bad},R1,Edema,1,2,3,4", f"{frames},R1,Edema,1,2,3,4", f"{'f' * 32},R1,Edema,1,2,3,4",
            "../../etc/passwd,R1,Edema,1,2,3,4", ",,,,,,", f"{ONE},R1,Other diseases,1,2,inf,4",
            f"{ONE},R1,ILD,900,900,950,950"])  # fmt: skip
-    write(release, CELLS, ",".join(["image_id", "rad_id", *LABELS]),
+    table(release, CELLS, ",".join(["image_id", "rad_id", *LABELS]),
           [cells(ONE, "R1", Cardiomegaly="2", Edema="x", Atelectasis=""), cells(TWO, "R1", fill=""),
            cells(THREE, "R1")])  # fmt: skip
     tables = read(release)
@@ -252,20 +191,19 @@ def test_garbage_rows_are_rejects(release, write_dicom):
 
 
 def test_missing_files_columns_and_images(release):
-    source = get_source("vindr-cxr")
-    assert source.check(release) == [BOXES, CELLS, TEST_BOXES, TEST_CELLS]
+    assert SOURCE.check(release) == [BOXES, CELLS, TEST_BOXES, TEST_CELLS]
     text = (release / CELLS).read_text()
     (release / CELLS).write_text(text.replace("Lung cyst", "Cyst"))
     with pytest.raises(ImaxrayError, match="Expected the column Lung cyst"):
-        source.check(release)
+        SOURCE.check(release)
     (release / CELLS).write_text(text.splitlines()[0])
     with pytest.raises(ImaxrayError, match="at least one data row"):
-        source.read(release)
+        SOURCE.read(release)
     (release / CELLS).unlink()
     with pytest.raises(ImaxrayError, match=r"Expected annotations/image_labels_train\.csv or"):
-        source.check(release)
+        SOURCE.check(release)
     (release / CELLS).write_text(text)
     for name in ("train", "test"):
         (release / name).rename(release / f"{name}_png")
     with pytest.raises(ImaxrayError, match=r"images that end in \.dicom or \.dcm"):
-        source.check(release)
+        SOURCE.check(release)

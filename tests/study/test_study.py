@@ -84,9 +84,10 @@ def test_a_finished_study_is_not_repeated(finished, monkeypatch):
     def boom(*_, **__):
         raise AssertionError("a finished stage ran again")
 
+    import imaxray.study.data as data
     import imaxray.study.run as module
 
-    monkeypatch.setattr(module, "build_catalog", boom)
+    monkeypatch.setattr(data, "build_datasets", boom)
     monkeypatch.setattr(module, "measure_throughput", boom)
     again = run_study(config, out)
     assert again.equal_entries.as_dict() == outcome.equal_entries.as_dict()

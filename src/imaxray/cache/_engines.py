@@ -75,7 +75,7 @@ def run_on_ray(jobs: Iterable[ShardJob]) -> Iterator[Done]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
         try:
             ray.init(log_to_driver=False, include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise ImaxrayError(
                 f"Expected a Ray cluster, but Ray says: {str(error).splitlines()[0]}; start one or "
                 "use the engine local."

@@ -3,7 +3,7 @@
 Loss and gradients equal those of the separate sequences; the image is encoded and prefilled once.
 """
 
-from imaxray.packing._attention import PACKED_SDPA, use_packed_attention
+from imaxray.packing._attention import PACKED_FLEX, PACKED_SDPA, use_packed_attention
 from imaxray.packing._batch import Batch, collate
 from imaxray.packing._exact import Gap, packing_gap
 from imaxray.packing._inputs import PACKABLE, model_inputs
@@ -14,6 +14,7 @@ from imaxray.packing._plan import TOO_LONG, Dropped, Plan, fill, lay_out
 
 __all__ = [
     "PACKABLE",
+    "PACKED_FLEX",
     "PACKED_SDPA",
     "TOO_LONG",
     "Batch",

@@ -1,4 +1,4 @@
-"""Attention over packed rows by ``sdpa``, piece by piece, so that what nobody sees is not computed.
+"""Attention over packed rows that does not compute what nobody sees.
 
 A dense mask over a row costs the square of its length, most of it between tokens that never see
 each other: entries of one image, groups of two. Here every prefix attends to itself alone, and
@@ -11,11 +11,13 @@ masks, generation) goes to the stock code.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -23,8 +25,11 @@ from imaxray.packing._batch import Batch
 from imaxray.packing._layout import Group
 from imaxray.packing._mask import Visibility
 
-PACKED_SDPA = "packed_sdpa"
-"""Name of the attention implementation."""
+PACKED_SDPA: Final = "packed_sdpa"
+"""Attention implementation: ``sdpa`` in pieces."""
+
+PACKED_FLEX: Final = "packed_flex"
+"""Attention implementation: flex attention with block masks of 128 x 128; needs a GPU to train."""
 
 _RUN = 64  # tokens of neighbouring entries that go in one call; fewer cost calls, more cost work
 
@@ -45,15 +50,19 @@ class Piece(NamedTuple):
     padding: bool = False
 
 
-def use_packed_attention(model: Any) -> None:
-    """Let the text model attend to packed rows piece by piece; ``sdpa`` models only.
+def use_packed_attention(model: Any, *, flex: bool = False) -> None:
+    """Spare the text model what nobody sees in packed rows; models loaded with ``sdpa`` only.
 
-    The result is that of the dense mask, to rounding. A model with another implementation
-    (``eager``, ``flex_attention``) is left as it is.
+    The result is that of a dense mask, to rounding. A model with another implementation is left as
+    it is. Saved weights know nothing of it.
+
+    Args:
+        model: also inside PEFT or DDP wrappers.
+        flex: :data:`PACKED_FLEX` instead of :data:`PACKED_SDPA`.
     """
     inner = getattr(model, "module", model)
-    if inner.config.get_text_config()._attn_implementation == "sdpa":
-        inner.set_attn_implementation({"text_config": PACKED_SDPA})
+    if inner.config.get_text_config()._attn_implementation in ("sdpa", PACKED_SDPA, PACKED_FLEX):
+        inner.set_attn_implementation({"text_config": PACKED_FLEX if flex else PACKED_SDPA})
 
 
 def pieces_mask(batch: Batch, seen: Visibility) -> Tensor:
@@ -139,5 +148,21 @@ def _packed_sdpa(
     return torch.cat(rows), None
 
 
-AttentionInterface.register(PACKED_SDPA, _packed_sdpa)
-AttentionMaskInterface.register(PACKED_SDPA, sdpa_mask)
+def _packed_flex(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    stock = sdpa_attention_forward
+    if isinstance(attention_mask, BlockMask):
+        stock = flex_attention_forward
+    out, _ = stock(module, query, key, value, attention_mask, **kwargs)
+    return out, None
+
+
+for _name, _function in ((PACKED_SDPA, _packed_sdpa), (PACKED_FLEX, _packed_flex)):
+    AttentionInterface.register(_name, _function)
+    AttentionMaskInterface.register(_name, sdpa_mask)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from imaxray.errors import ImaxrayError
-from imaxray.packing._attention import PACKED_SDPA, pieces_mask
+from imaxray.packing._attention import PACKED_FLEX, PACKED_SDPA, pieces_mask
 from imaxray.packing._batch import Batch
 from imaxray.packing._mask import Visibility, additive, image_blocks
 
@@ -101,13 +101,13 @@ def _form(seen: Visibility, batch: Batch, implementation: str, dtype: torch.dtyp
         return pieces_mask(batch, seen)
     if implementation == "sdpa":
         return seen.dense()[:, None]
-    if implementation == "flex_attention":
+    if implementation in ("flex_attention", PACKED_FLEX):
         return seen.block_mask()
     if implementation == "eager":
         return additive(seen.dense(), dtype)
     raise ImaxrayError(
-        f"Expected attention 'sdpa', 'flex_attention' or 'eager' for packed rows, but the model "
-        f"was loaded with {implementation!r}, which takes no mask of its own; load it with 'sdpa'."
+        f"Expected a model loaded with 'sdpa' attention for packed rows, but it was loaded with "
+        f"{implementation!r}, which takes no mask of our own; load it with 'sdpa'."
     )
 
 

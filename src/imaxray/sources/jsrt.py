@@ -54,7 +54,7 @@ class Jsrt(Source):
     access = "registration"
     licence = "free for research and education after registration; cite, do not redistribute"
     citation = "Shiraishi et al., AJR 174:71-74 (2000)"
-    url = "http://db.jsrt.or.jp/eng.php"
+    url = "https://db.jsrt.or.jp/eng.php"
 
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""

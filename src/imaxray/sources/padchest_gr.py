@@ -292,12 +292,13 @@ def _regions(
             corners = _corners(box)
             if corners is None:
                 faults.append(("bad-value", "a box must be four numbers from 0 to 1"))
-            elif corners[0] >= corners[2] or corners[1] >= corners[3]:
-                faults.append(("zero-area-box", "the box has no width or no height"))
-            else:
-                x1, y1, x2, y2 = corners
-                pixels = [x1 * width, y1 * height, x2 * width, y2 * height]
+                continue
+            x1, y1, x2, y2 = corners
+            pixels = [x1 * width, y1 * height, x2 * width, y2 * height]
+            if pixels[0] < pixels[2] and pixels[1] < pixels[3]:
                 found.setdefault(reader, []).append(pixels)
+            else:
+                faults.append(("zero-area-box", "the box has no width or no height"))
     several = len(found) > 1
     regions = [
         (name, phrase, raw, boxes, reader if several else None, "human", "radiologist")

@@ -16,6 +16,7 @@ from imaxray.sources._image_files import is_sound, list_files, read_images, reje
 from imaxray.sources._tables import (
     check_columns,
     find_file,
+    has_area,
     numeric,
     read_csv,
     read_header,
@@ -125,11 +126,13 @@ class RsnaPneumonia(Source):
             numeric("Target").alias("_target"),
             *(numeric(old).alias(new) for old, new in _SIDES.items()),
         ).join(files, left_on="patientId", right_on="stem", how="left", maintain_order="left")
-        here = full.filter(is_sound())
-        sides = pl.col(*_SIDES.values())
+        here = full.filter(is_sound()).with_columns(
+            pl.col("_x", "_w") * (pl.col("columns") / _FRAME),
+            pl.col("_y", "_h") * (pl.col("rows") / _FRAME),
+        )
         blank = pl.all_horizontal(pl.col(*_SIDES).is_null() | pl.col(*_SIDES).is_in(["nan", "NaN"]))
-        number = pl.all_horizontal(sides.is_finite().fill_null(False))
-        sized = ((pl.col("_w") > 0) & (pl.col("_h") > 0)).fill_null(False)
+        number = pl.all_horizontal(pl.col(*_SIDES.values()).is_not_null())
+        sized = has_area(*_SIDES.values())
         legal = pl.col("_target").is_in([0.0, 1.0]).fill_null(False)
         one = pl.col("_target") == 1
         bad = [
@@ -142,10 +145,7 @@ class RsnaPneumonia(Source):
             reject(here.filter(legal & one & number & ~sized), **where, code="zero-area-box",
                    message="the box has no width or no height"),
         ]  # fmt: skip
-        boxed = here.filter(legal & one & number & sized).with_columns(
-            pl.col("_x", "_w") * pl.col("columns") / _FRAME,
-            pl.col("_y", "_h") * pl.col("rows") / _FRAME,
-        )
+        boxed = here.filter(legal & one & number & sized)
         regions = boxed.select(
             self._id().alias("image_id"),
             pl.lit("region").alias("kind"),

@@ -1,8 +1,9 @@
-"""Entries as model-ready steps: tokens encoded once, images prepared once."""
+"""Entries as model-ready steps, and the share of each process in a step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -10,14 +11,13 @@ import torch
 from torch.utils.data import Dataset
 
 from imaxray.models import ChatModel, EncodedEntry
-from imaxray.packing import collate, pack, separate
+from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
-from imaxray.radiograph import Readable
 from imaxray.schema import TASKS
 from imaxray.training._config import Layout
-
-Pixels = Mapping[str, Mapping[str, torch.Tensor]]
-"""Prepared model inputs of each image, by image id."""
+from imaxray.training._conversation import Conversations
+from imaxray.training._images import Pixels
+from imaxray.training._share import share_out
 
 
 def encode_entries(
@@ -34,20 +34,36 @@ def encode_entries(
     }
 
 
-def prepare_images(
-    chat: ChatModel, image_ids: Sequence[str], image_of: Callable[[str], Readable]
-) -> dict[str, dict[str, torch.Tensor]]:
-    """Decode and prepare every image once, held in memory.
+@dataclass(frozen=True)
+class Examples:
+    """Entries with everything a model needs of them.
 
-    ``image_of`` gives the file of an image, or its pixels: :class:`imaxray.cache.ImageStore`.
+    Attributes:
+        entries: schema ENTRIES.
+        encoded: their token ids; unused by conversations.
+        pixels: image inputs by image id.
+        conversations: only for that layout.
     """
-    return {i: chat.pixels(image_of(i)) for i in track(image_ids, "Preparing images")}
+
+    entries: pl.DataFrame
+    encoded: Mapping[str, EncodedEntry]
+    pixels: Pixels
+    conversations: Conversations | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row with the images that its placeholders stand for and its entries, both in order."""
+
+    row: Row
+    images: list[str]
+    entries: list[str]
 
 
 class StepDataset(Dataset[dict[str, Any]]):
     """Item *i* is everything optimizer step *i* needs.
 
-    Items hold the image inputs, one ``Batch``, and ``tasks``
+    Items hold ``images`` (the model's image inputs), ``batch`` (one ``Batch``) and ``tasks``
     (E,) int64, the index of each entry's task in TASKS.
     """
 
@@ -59,12 +75,14 @@ class StepDataset(Dataset[dict[str, Any]]):
         encoded: Mapping[str, EncodedEntry],
         pixels: Pixels,
         layout: Layout,
+        conversations: Conversations | None = None,
     ) -> None:
+        self._chat = chat
         self._encoded = encoded
         self._pixels = pixels
         self._layout = layout
-        self._image_token = int(chat.model.config.image_token_id)
-        self._pad = int(chat.tokenizer.pad_token_id)
+        self._conversations = conversations
+        self._pad = int(chat.tokenizer.pad_token_id or 0)  # masked, so any id will do
         self._image_of = dict(entries.select("entry_id", "image_id").iter_rows())
         task_number = {task: number for number, task in enumerate(TASKS)}
         self._task_of = {
@@ -82,19 +100,74 @@ class StepDataset(Dataset[dict[str, Any]]):
         return len(self._steps)
 
     def __getitem__(self, step: int) -> dict[str, Any]:
+        return self.item(self.pieces(step))
+
+    def entries(self, step: int) -> int:
+        """Entries of a step."""
+        return sum(len(ids) for ids in self._steps[step])
+
+    def pieces(self, step: int, budget: int | None = None) -> list[Piece]:
+        """Rows of a step; packed ones hold several images up to ``budget`` tokens."""
         groups = self._steps[step]
-        rows = [
-            pack([self._encoded[e] for e in ids], self._image_token)
-            if self._layout == "packed"
-            else separate(self._encoded[ids[0]])
-            for ids in groups
-        ]
-        inputs = [self._pixels[self._image_of[ids[0]]] for ids in groups]
+        if self._layout == "conversation":
+            assert self._conversations is not None
+            return [
+                Piece(row, [self._image_of[ids[0]]], ids)
+                for group in groups
+                for row, ids in self._conversations.rows(group, budget)
+            ]
+        plan = lay_out(
+            [[self._encoded[e] for e in ids] for ids in groups],
+            self._chat.image_token,
+            packed=self._layout == "packed",
+            tokens_per_row=budget,
+        )
+        images, entries, pieces = iter(plan.images), iter(plan.entries), []
+        for row in plan.rows:
+            of = [self._image_of[groups[next(images)][0]] for _ in row.groups]
+            ids = [groups[group][k] for group, k in (next(entries) for _ in range(row.entries))]
+            pieces.append(Piece(row, of, ids))
+        return pieces
+
+    def item(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+        """Rows as one batch with its images."""
         return {
-            "batch": collate(rows, pad=self._pad),
-            "images": {key: torch.cat([item[key] for item in inputs]) for key in inputs[0]},
-            "tasks": torch.tensor([self._task_of[e] for ids in groups for e in ids]),
+            "batch": collate([piece.row for piece in pieces], pad=self._pad),
+            "images": self._chat.join([self._pixels[i] for piece in pieces for i in piece.images]),
+            "tasks": torch.tensor([self._task_of[e] for piece in pieces for e in piece.entries]),
         }
+
+
+class ShareDataset(Dataset[dict[str, Any]]):
+    """Item ``step * ranks + rank`` is a process's share of a step.
+
+    A share holds ``passes``, items as of :class:`StepDataset` to be run one after the other, each
+    with ``idle`` (the rank has no rows left: run it, count it for nothing), and ``entries``, those
+    of the whole step over all processes.
+    """
+
+    def __init__(
+        self, steps: StepDataset, *, ranks: int, at_least: int, budget: int | None
+    ) -> None:
+        self._steps = steps
+        self._ranks = ranks
+        self._at_least = at_least
+        self._budget = budget
+
+    def __len__(self) -> int:
+        return len(self._steps) * self._ranks
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        step, rank = divmod(index, self._ranks)
+        pieces = self._steps.pieces(step, self._budget)
+        lengths = [len(piece.row) for piece in pieces]
+        shares = share_out(lengths, ranks=self._ranks, at_least=self._at_least, budget=self._budget)
+        shortest = min(range(len(pieces)), key=lambda k: lengths[k])
+        passes = [
+            {**self._steps.item([pieces[k] for k in rows or [shortest]]), "idle": not rows}
+            for rows in shares[rank]
+        ]
+        return {"passes": passes, "entries": self._steps.entries(step)}
 
 
 def first_item(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

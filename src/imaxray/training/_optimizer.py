@@ -11,17 +11,24 @@ from torch.optim import AdamW, Muon
 
 from imaxray.training._config import TrainingConfig
 
-_BETAS = (0.9, 0.98)  # short runs from scratch: 0.999 would remember the first steps too long
-
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """The optimizer of a recipe, over all trainable parameters."""
     if config.optimizer == "muon":
         return MuonWithAdamW(
-            model, config.learning_rate, config.muon_learning_rate, config.weight_decay
+            model,
+            config.learning_rate,
+            config.muon_learning_rate,
+            config.weight_decay,
+            config.betas,
         )
     trainable = [p for p in model.parameters() if p.requires_grad]
-    return AdamW(trainable, lr=config.learning_rate, betas=_BETAS, weight_decay=config.weight_decay)
+    return AdamW(
+        trainable,
+        lr=config.learning_rate,
+        betas=config.betas,
+        weight_decay=config.weight_decay,
+    )
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -32,7 +39,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, model: nn.Module, learning_rate: float, muon_rate: float, weight_decay: float
+        self,
+        model: nn.Module,
+        learning_rate: float,
+        muon_rate: float,
+        weight_decay: float,
+        betas: tuple[float, float],
     ) -> None:
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         matrices = [p for n, p in named if p.dim() == 2 and "embed" not in n and "lm_head" not in n]
@@ -46,7 +58,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
                 adjust_lr_fn="match_rms_adamw",
                 ns_steps=5,
             ),
-            AdamW(rest, lr=learning_rate, betas=_BETAS, weight_decay=weight_decay),
+            AdamW(rest, lr=learning_rate, betas=betas, weight_decay=weight_decay),
         )
         super().__init__([*matrices, *rest], {})
         # the very dictionaries of the parts, so that a scheduler reaches both

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
+from imaxray.schema import TASKS
 from imaxray.training._config import Layout
+
+_Indices = NDArray[np.int64]
 
 
 def schedule(
-    entries: pl.DataFrame, *, layout: Layout, entries_per_step: int, steps: int, seed: int
+    entries: pl.DataFrame,
+    *,
+    layout: Layout,
+    entries_per_step: int,
+    steps: int,
+    seed: int,
+    shares: Mapping[str, float] | None = None,
 ) -> pl.DataFrame:
     """Draw the entries of every step, epoch by epoch, without replacement inside an epoch.
 
-    ``packed`` shuffles the images and keeps the entries of an image together (a group is cut only
-    where a step ends); ``separate`` shuffles the entries.
+    ``packed`` and ``conversation`` shuffle the images and keep the entries of an image together (a
+    group is cut only where a step ends); ``separate`` shuffles the entries.
+
+    With ``shares`` an epoch is as long as before, but each task gets its share of it: a task with
+    more than it has entries starts over (each entry again once, in another order), one with fewer
+    goes on in the next epoch where it stopped. An entry drawn twice in an epoch goes to two rows.
 
     Args:
         entries: schema ENTRIES, the training split.
@@ -25,6 +39,7 @@ def schedule(
         entries_per_step: entries in every step, exactly.
         steps: number of steps.
         seed: of the shuffles.
+        shares: of each task in the entries drawn, summing to 1; see :func:`task_shares`.
 
     Returns:
         Columns step (from 0), row (from 0 in each step; entries of one row share an image) and
@@ -39,37 +54,148 @@ def schedule(
             "more images or a lower min_tasks."
         )
     ordered = entries.sort("image_id", "entry_id")
-    ids = ordered["entry_id"].to_list()
-    images = ordered["image_id"].to_list()
-    groups: dict[str, list[int]] = {}
-    for index, image in enumerate(images):
-        groups.setdefault(image, []).append(index)
-    stream = _stream(list(groups.values()), len(ids), layout, seed)
-    table_step, table_row, table_entry = [], [], []
-    for step in range(steps):
-        row, previous = -1, None
-        for _ in range(entries_per_step):
-            index = next(stream)
-            if layout == "separate" or images[index] != previous:
-                row, previous = row + 1, images[index]
-            table_step.append(step)
-            table_row.append(row)
-            table_entry.append(ids[index])
+    image = ordered["image_id"].rle_id().to_numpy().astype(np.int64)
+    alone = layout == "separate"
+    if shares is None:
+        epochs = _plain(image, alone, seed)
+    else:
+        epochs = _mixed(image, ordered["task"].cast(pl.String), shares, alone, seed)
+    total = steps * entries_per_step
+    drawn: list[_Indices] = []
+    groups: list[_Indices] = []
+    have = 0
+    while have < total:
+        indices, group = next(epochs)
+        drawn.append(indices)
+        groups.append(group + (groups[-1][-1] + 1 if groups else 0))
+        have += len(indices)
+    index = np.concatenate(drawn)[:total]
+    group = np.concatenate(groups)[:total]
+    step = np.arange(total) // entries_per_step
+    starts = np.ones(total, dtype=bool)  # of rows
+    starts[1:] = (group[1:] != group[:-1]) | (step[1:] != step[:-1])
+    number = np.cumsum(starts) - 1
+    row = number - number[step * entries_per_step]
     return pl.DataFrame(
-        {"step": table_step, "row": table_row, "entry_id": table_entry},
-        schema={"step": pl.Int32, "row": pl.Int32, "entry_id": pl.String},
+        {
+            "step": step.astype(np.int32),
+            "row": row.astype(np.int32),
+            "entry_id": ordered["entry_id"].gather(index),
+        }
     )
 
 
-def _stream(groups: list[list[int]], total: int, layout: Layout, seed: int) -> Iterator[int]:
-    epoch = 0
-    while True:
+def once(
+    entries: pl.DataFrame, *, layout: Layout, entries_per_step: int, most: int, seed: int
+) -> pl.DataFrame:
+    """Each entry once, at most ``most`` of them, as :func:`schedule` lays steps out.
+
+    For losses on the val split: the last step may be short.
+    """
+    total = min(most, entries.height)
+    table = schedule(entries, layout=layout, entries_per_step=total, steps=1, seed=seed)
+    step = pl.int_range(total, dtype=pl.Int32) // entries_per_step
+    first = pl.col("row").min().over("step")
+    return table.with_columns(step.alias("step")).with_columns((pl.col("row") - first).alias("row"))
+
+
+def task_shares(
+    entries: pl.DataFrame,
+    weights: Mapping[str, float] | None = None,
+    temperature: float | None = None,
+) -> dict[str, float] | None:
+    """Share of each task in the entries drawn; ``None``: as the entries are.
+
+    Args:
+        entries: schema ENTRIES, the training split.
+        weights: proportional shares; every task of the split is named, 0 leaves one out.
+        temperature: shares ∝ (entries of the task)^(1/T): 1 as they are, large: all tasks alike.
+
+    Raises:
+        ImaxrayError: ``weights`` names no task of ours, leaves one of the split unnamed or gives
+            weight to one that has no entries.
+    """
+    counts = dict(entries.group_by(pl.col("task").cast(pl.String)).len().sort("task").iter_rows())
+    if weights is not None:
+        missing = sorted(set(counts) - set(weights))
+        empty = sorted(task for task, weight in weights.items() if weight and task not in counts)
+        if missing or empty:
+            problem = (
+                f"{', '.join(missing)} has none" if missing else f"{', '.join(empty)} has no entry"
+            )
+            raise ImaxrayError(
+                f"Expected a weight for each task of the train split ({', '.join(sorted(counts))}) "
+                f"and no other, but {problem}; name every task, with 0 for one to leave out."
+            )
+        raw = {task: float(weights[task]) for task in counts}
+    elif temperature is not None:
+        raw = {task: count ** (1 / temperature) for task, count in counts.items()}
+    else:
+        return None
+    total = sum(raw.values())
+    return {task: value / total for task, value in raw.items()}
+
+
+def _plain(image: _Indices, alone: bool, seed: int) -> Iterator[tuple[_Indices, _Indices]]:
+    """Each epoch's entries in order, and the group of each."""
+    bounds = np.flatnonzero(np.diff(image, prepend=-1))
+    members = np.split(np.arange(len(image)), bounds[1:])
+    for epoch in range(2**62):
         random = np.random.default_rng([seed, epoch])
-        if layout == "separate":
-            yield from random.permutation(total).tolist()
+        if alone:
+            yield random.permutation(len(image)), np.arange(len(image))
         else:
-            for group in random.permutation(len(groups)).tolist():
-                members = groups[group]
-                for member in random.permutation(len(members)).tolist():
-                    yield members[member]
-        epoch += 1
+            order = [random.permutation(members[k]) for k in random.permutation(len(members))]
+            sizes = [len(group) for group in order]
+            yield np.concatenate(order), np.repeat(np.arange(len(order)), sizes)
+
+
+def _mixed(
+    image: _Indices, task: pl.Series, shares: Mapping[str, float], alone: bool, seed: int
+) -> Iterator[tuple[_Indices, _Indices]]:
+    """As :func:`_plain`, each task with its share."""
+    quotas = _apportion(len(image), shares)
+    streams = {
+        name: _cycles(np.flatnonzero((task == name).to_numpy()), quota, [seed, TASKS.index(name)])
+        for name, quota in quotas.items()
+        if quota
+    }
+    for epoch in range(2**62):
+        random = np.random.default_rng([seed, epoch])
+        drawn = np.concatenate([next(stream) for stream in streams.values()])
+        if alone:
+            yield random.permutation(drawn), np.arange(len(drawn))
+            continue
+        drawn = np.sort(drawn, kind="stable")
+        # how often the epoch had the entry before: a second time is a second row
+        first = np.searchsorted(drawn, drawn)
+        again = np.arange(len(drawn)) - first
+        _, group = np.unique(np.stack([image[drawn], again]), axis=1, return_inverse=True)
+        place = random.permutation(int(group.max()) + 1)[group.ravel()]
+        order = np.lexsort((random.random(len(drawn)), place))
+        yield drawn[order], place[order]
+
+
+def _cycles(members: _Indices, quota: int, seed: list[int]) -> Iterator[_Indices]:
+    """``quota`` members at a time out of one permutation after another."""
+    left = np.empty(0, dtype=np.int64)
+    cycle = 0
+    while True:
+        parts = [left]
+        while sum(map(len, parts)) < quota:
+            random = np.random.default_rng([*seed, 1 + cycle])
+            parts.append(random.permutation(members))
+            cycle += 1
+        stream = np.concatenate(parts)
+        left = stream[quota:]
+        yield stream[:quota]
+
+
+def _apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers that sum to ``total``: largest remainders, ties by name."""
+    exact = {name: total * share for name, share in sorted(shares.items())}
+    quotas = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: (quotas[name] - exact[name], name))
+    for name in by_remainder[: total - sum(quotas.values())]:
+        quotas[name] += 1
+    return quotas

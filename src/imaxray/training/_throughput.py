@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from imaxray.models import ChatModel
-from imaxray.packing import entry_losses, model_inputs
+from imaxray.packing import entry_losses, model_inputs, use_packed_attention
 from imaxray.training._config import TrainingConfig
 from imaxray.training._optimizer import make_optimizer
 
@@ -85,6 +85,8 @@ class _Stepper:
     ) -> None:
         self._model = copy.deepcopy(chat.model).train()
         self._items = items
+        if any(item["batch"].packed for item in items):
+            use_packed_attention(self._model)
         self._optimizer = make_optimizer(self._model, config)
 
     def run(self, limit: int | None) -> float:

@@ -1,32 +1,61 @@
-"""``transformers.Trainer`` with the loss that both layouts share and a learning curve per task."""
+"""``transformers.Trainer`` over a step's shares, with the loss that all layouts share."""
 
 from __future__ import annotations
 
-import json
+import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from accelerate.utils.fsdp_utils import save_fsdp_optimizer
+from torch.distributed.fsdp import FSDPModule
+from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback
 
-from imaxray.packing import Batch, entry_losses, model_inputs
-from imaxray.schema import TASKS
+from imaxray.errors import ImaxrayError
+from imaxray.packing import Batch, entry_losses, model_inputs, step_loss
+from imaxray.training._checkpoint import complete, read_weights, state_of, write_weights
 from imaxray.training._config import TrainingConfig
+from imaxray.training._curve import LearningCurve, LossSums
 from imaxray.training._optimizer import make_optimizer
 
 
 class EntryTrainer(Trainer):  # type: ignore[misc]
-    """Loss: mean over entries of each entry's mean token loss, identical packed and separate."""
+    """Loss: mean over a step's entries of each entry's mean token loss, identical in all layouts.
+
+    An item of the data set is one process's share of a whole optimizer step, so accumulation
+    happens inside :meth:`training_step` and the Trainer itself never accumulates.
+    """
+
+    control: Any  # the Trainer's, which has no types
 
     def __init__(
         self, *args: Any, curve: LearningCurve, config: TrainingConfig, **kwargs: Any
     ) -> None:
-        super().__init__(*args, callbacks=[curve], **kwargs)
+        super().__init__(*args, callbacks=[curve, _Completion(self)], **kwargs)
         self._config = config
-        # the loss is a mean over the step's entries, so accumulation must divide it
-        self.loss_is_scaled_for_ga = False
         self._curve = curve
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Let Accelerate shard on CPUs too.
+
+        It shards by FSDP2 on accelerators only and falls back to DDP elsewhere without a word; what
+        it would do works as well over gloo, and tests run it there.
+        """
+        super().create_accelerator_and_postprocess()
+        state = self.accelerator.state
+        if self.args.fsdp and state.distributed_type == DistributedType.MULTI_CPU:
+            plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            if self.args.mixed_precision != "no":
+                plugin.set_mixed_precision(self.args.mixed_precision)
+            state.fsdp_plugin = plugin
+            state.distributed_type = DistributedType.FSDP
+            PartialState().distributed_type = DistributedType.FSDP
+            self.is_fsdp_enabled = True
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The recipe's optimizer."""
@@ -34,101 +63,136 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
             self.optimizer: Any = make_optimizer(self.model, self._config)
         return self.optimizer
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Restore the weights of a checkpoint.
-
-        Checkpoints of vision-language models are written under their hub names, which only
-        ``from_pretrained`` maps back; the stock method reads the raw file, finds no name of the
-        model in it, warns, and goes on with the weights at hand.
-        """
-        target = self.model if model is None else model
-        saved = type(target).from_pretrained(resume_from_checkpoint, local_files_only=True)
-        target.load_state_dict(saved.state_dict())
-
-    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        device = self.args.device
-        return {
-            "batch": inputs["batch"].to(device),
-            "images": {key: value.to(device) for key, value in inputs["images"].items()},
-            "tasks": inputs["tasks"],
-        }
-
-    def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> None:
-        """Entries are averaged per step; nothing to count."""
-
-    def compute_loss(
+    def training_step(
         self,
         model: Any,
         inputs: dict[str, Any],
-        return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """Mean over the step's entries; logs each task's share."""
-        batch: Batch = inputs["batch"]
-        outputs = model(**model_inputs(model, batch, inputs["images"]))
-        losses = entry_losses(outputs.logits, batch)
-        self._curve.add(losses.detach(), inputs["tasks"], batch.tokens)
-        loss = losses.mean()
-        return (loss, outputs) if return_outputs else loss
+    ) -> torch.Tensor:
+        """Forward and backward over all passes of a share; gradients meet in the last."""
+        model.train()
+        ranks = self.accelerator.num_processes
+        total = torch.zeros((), device=self.args.device)
+        last = len(inputs["passes"]) - 1
+        for number, item in enumerate(inputs["passes"]):
+            with self._without_sync(model, number < last):
+                losses, item = self._losses(model, item)
+                if item["idle"]:
+                    losses = losses * 0
+                loss = step_loss(losses, inputs["entries"], ranks=ranks)
+                self.accelerator.backward(loss)
+            if not item["idle"]:
+                self._curve.add(losses.detach(), item["tasks"], item["tokens"])
+            total += loss.detach()
+        return total
 
+    def evaluate(
+        self,
+        eval_dataset: Dataset[Any] | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Mean entry loss of the val split, and per task; no answer is generated here."""
+        began = time.perf_counter()
+        shares: Any = self.eval_dataset if eval_dataset is None else eval_dataset
+        sums = LossSums()
+        self.model.eval()
+        with torch.no_grad():
+            for index in range(self.args.process_index, len(shares), self.args.world_size):
+                for item in shares[index]["passes"]:
+                    losses, item = self._losses(self.model, item)
+                    if not item["idle"]:
+                        sums.add(losses, item["tasks"], item["tokens"])
+        for module in self.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # no backward pass does it here, and optimizers know shards only
+        found, entries, _ = sums.take(self._sum)
+        self._curve.evaluated(self.state.global_step, found, entries, began)
+        metrics = {f"{metric_key_prefix}_loss": found["loss"]}
+        metrics |= {f"{metric_key_prefix}_loss_{t}": v for t, v in found["losses"].items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
 
-class LearningCurve(TrainerCallback):  # type: ignore[misc]
-    """Writes one JSON line per ``every`` steps: entries seen, seconds, loss, loss per task.
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Put the curve's point into what the Trainer's own callbacks report."""
+        if "loss" in logs:
+            point = self._curve.point(self.state.global_step, self._sum)
+            if not point["loss"] < float("inf"):
+                raise ImaxrayError(
+                    f"Expected a finite loss, but it is {point['loss']} at step "
+                    f"{self.state.global_step}; lower the learning rate."
+                )
+            seconds = max(point["seconds"], 1e-9)
+            logs |= {
+                "loss": point["loss"],
+                **{f"loss_{task}": value for task, value in point["losses"].items()},
+                "entries_seen": point["entries_seen"],
+                "entries_per_second": point["entries_seen"] / seconds,
+                "tokens_per_second": point["tokens_seen"] / seconds,
+            }
+        super().log(logs, start_time)
 
-    Seconds count training steps only, not preparation; they go on where a resumed run stopped.
-    """
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The weights of a checkpoint: what is trained."""
+        write_weights(self.model, Path(str(output_dir)), writes=self.args.should_save)
 
-    def __init__(self, path: Path, every: int) -> None:
-        self._path = path
-        self._every = every
-        self._losses: list[torch.Tensor] = []
-        self._tasks: list[torch.Tensor] = []
-        self.entries = 0
-        self.tokens = 0
-        self.seconds = 0.0
-        self._started = 0.0
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Put the weights of a checkpoint back; see ``_checkpoint``."""
+        read_weights(self.model if model is None else model, Path(resume_from_checkpoint))
+        curve = state_of(Path(resume_from_checkpoint))["curve"]
+        self._curve.restore(curve, sums=self.args.should_save)  # they are those of all processes
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take up the curve at the step that training resumes from."""
-        kept = [line for line in self._read() if line["step"] <= state.global_step]
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        if kept:
-            self.entries, self.tokens = kept[-1]["entries_seen"], kept[-1]["tokens_seen"]
-            self.seconds = kept[-1]["seconds"]
-        self._started = time.perf_counter() - self.seconds
-
-    def add(self, losses: torch.Tensor, tasks: torch.Tensor, tokens: int) -> None:
-        """Note the entry losses (E,) and task numbers (E,) of one batch."""
-        self._losses.append(losses.cpu())
-        self._tasks.append(tasks.cpu())
-        self.entries += len(losses)
-        self.tokens += tokens
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write a line when it is time for one."""
-        self.seconds = time.perf_counter() - self._started
-        if state.global_step % self._every and state.global_step != state.max_steps:
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """As the Trainer does, but sharded runs write no second copy of the frozen weights."""
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
             return
-        losses, tasks = torch.cat(self._losses), torch.cat(self._tasks)
-        line = {
-            "step": state.global_step,
-            "entries_seen": self.entries,
-            "tokens_seen": self.tokens,
-            "seconds": round(self.seconds, 3),
-            "loss": float(losses.mean()),
-            "losses": {
-                task: float(losses[tasks == number].mean())
-                for number, task in enumerate(TASKS)
-                if (tasks == number).any()
-            },
-        }
-        self._losses, self._tasks = [], []
-        with self._path.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+        plugin = self.accelerator.state.fsdp_plugin
+        save_fsdp_optimizer(plugin, self.accelerator, self.optimizer, self.model, output_dir)
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), os.path.join(output_dir, "scheduler.pt"))  # noqa: PTH118
 
-    def _read(self) -> list[dict[str, Any]]:
-        if not self._path.exists():
-            return []
-        lines = self._path.read_text().splitlines()
-        # a killed run may have left half a line
-        return [json.loads(line) for line in lines if line.endswith("}}")]
+    def _losses(self, model: Any, item: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Entry losses (E,) of one pass."""
+        device = self.args.device
+        batch: Batch = item["batch"].to(device)
+        images = {key: value.to(device) for key, value in item["images"].items()}
+        outputs = model(**model_inputs(self.model, batch, images))
+        return entry_losses(outputs.logits, batch), {**item, "tokens": item["batch"].tokens}
+
+    def _without_sync(self, model: Any, more: bool) -> AbstractContextManager[Any]:
+        """DDP talks in a step's last pass only; shards always do, to keep gradients sharded."""
+        if more and not self.is_fsdp_enabled:
+            found: AbstractContextManager[Any] = self.accelerator.no_sync(model)
+            return found
+        return nullcontext()
+
+    def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.accelerator.num_processes == 1:
+            return tensor
+        device = self.args.device
+        summed: torch.Tensor = self.accelerator.reduce(tensor.to(device), reduction="sum")
+        return summed.cpu()
+
+
+class _Completion(TrainerCallback):  # type: ignore[misc]
+    """Declares a checkpoint whole once all its files are there."""
+
+    def __init__(self, trainer: EntryTrainer) -> None:
+        self._trainer = trainer
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Every process has written its part; then the first says so."""
+        trainer = self._trainer
+        curve = trainer._curve.state()
+        if trainer.accelerator.num_processes > 1:
+            # the sums of all processes are taken up by the first
+            sums = trainer._sum(torch.tensor(curve["sums"], dtype=torch.float64))
+            curve["sums"] = sums.tolist()
+            trainer.accelerator.wait_for_everyone()
+        if args.should_save:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            complete(folder, {"curve": curve, "sharded": trainer.is_fsdp_enabled})

@@ -1,0 +1,376 @@
+"""Packing at true size on a GPU: 7B / 8B / 4B shapes, random weights, bf16, LoRA.
+
+    python bench/train_gpu.py [--model qwen2.5-vl-7b] [--tokens-per-batch 4096] [--rounds 3]
+                              [--attention packed_sdpa sdpa packed_flex] [--checkpointing]
+
+One optimizer step sees 13 images with 2 to 13 entries, 97 in all (7.46 an image), 40 tokens of text
+an entry; 576 image tokens, or as many as the family's images have. Unpacked and packed accumulate
+over micro-batches of the same token budget; unpacked is stock `sdpa` with plain causal masks. The
+vision tower runs and is frozen, as LoRA recipes have it. Weights are random because the hub is not
+needed: time and memory do not depend on their values.
+
+Prints a table (entries/s, peak memory, ratio, the token-count limit) and, as its last line, one
+JSON object with date and device. Without a GPU it says so and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers as hf
+from peft import LoraConfig, get_peft_model
+from rich.console import Console
+from rich.table import Table
+
+from imaxray.models import EncodedEntry
+from imaxray.packing import (
+    collate,
+    entry_losses,
+    lay_out,
+    model_inputs,
+    step_loss,
+    use_packed_attention,
+)
+
+COUNTS = (2, 3, 5, 6, 7, 7, 7, 8, 8, 9, 10, 12, 13)  # entries of each image
+QUESTION, ANSWER = 24, 16
+LORA = (
+    r"(?:.*\.)?language_model\.layers\.\d+\."
+    r"(?:self_attn\.(?:q|k|v|o)_proj|mlp\.(?:gate|up|down)_proj)"
+)
+IMAGE = 9  # id of the image placeholder: any that is not drawn as text
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's true size, and what its images are.
+
+    Attributes:
+        model: class.
+        config: its configuration.
+        image_tokens: an image takes.
+        pixels: inputs of n images, given n, device and dtype.
+    """
+
+    model: type[Any]
+    config: Any
+    image_tokens: int
+    pixels: Callable[[int, torch.device, torch.dtype], dict[str, torch.Tensor]]
+
+
+def _square(side: int) -> Callable[[int, torch.device, torch.dtype], dict[str, torch.Tensor]]:
+    def pixels(n: int, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        return {"pixel_values": torch.randn((n, 3, side, side), device=device, dtype=dtype)}
+
+    return pixels
+
+
+def _grid(
+    side: int, patch: int
+) -> Callable[[int, torch.device, torch.dtype], dict[str, torch.Tensor]]:
+    """``side`` x ``side`` patches, of which 2 x 2 make a token."""
+
+    def pixels(n: int, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        return {
+            "pixel_values": torch.randn(
+                (n * side * side, 3 * 2 * patch * patch), device=device, dtype=dtype
+            ),
+            "image_grid_thw": torch.tensor([[1, side, side]] * n, device=device),
+        }
+
+    return pixels
+
+
+def qwen2_5_vl_7b() -> Shape:
+    """Qwen2.5-VL-7B: Lingshu-7B, HuatuoGPT-Vision-7B-Qwen2.5VL."""
+    config = hf.Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944,
+            "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
+            "max_position_embeddings": 128000, "use_sliding_window": False,
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24],
+            },
+        },
+        vision_config={
+            "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+            "out_hidden_size": 3584, "patch_size": 14, "window_size": 112,
+            "fullatt_block_indexes": [7, 15, 23, 31],
+        },
+        image_token_id=IMAGE, tie_word_embeddings=False,
+    )  # fmt: skip
+    return Shape(hf.Qwen2_5_VLForConditionalGeneration, config, 576, _grid(48, 14))
+
+
+def _qwen3_vl(text: dict[str, Any], vision: dict[str, Any], *, tied: bool) -> Shape:
+    config = hf.Qwen3VLConfig(
+        text_config={
+            "vocab_size": 151936, "num_hidden_layers": 36, "num_attention_heads": 32,
+            "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 262144,
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20],
+                "mrope_interleaved": True,
+            },
+            "tie_word_embeddings": tied, **text,
+        },
+        vision_config={
+            "num_heads": 16, "patch_size": 16, "out_hidden_size": text["hidden_size"],
+            "num_position_embeddings": 2304, **vision,
+        },
+        image_token_id=IMAGE, tie_word_embeddings=tied,
+    )  # fmt: skip
+    return Shape(hf.Qwen3VLForConditionalGeneration, config, 576, _grid(48, 16))
+
+
+def qwen3_vl_8b() -> Shape:
+    """Qwen3-VL-8B: MedMO-8B."""
+    return _qwen3_vl(
+        {"hidden_size": 4096, "intermediate_size": 12288},
+        {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304,
+         "deepstack_visual_indexes": [8, 16, 24]},
+        tied=False,
+    )  # fmt: skip
+
+
+def qwen3_vl_4b() -> Shape:
+    """Qwen3-VL-4B: MedMO-4B."""
+    return _qwen3_vl(
+        {"hidden_size": 2560, "intermediate_size": 9728},
+        {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096,
+         "deepstack_visual_indexes": [5, 11, 17]},
+        tied=True,
+    )  # fmt: skip
+
+
+def _siglip(side: int) -> Any:
+    return hf.SiglipVisionConfig(
+        hidden_size=1152, intermediate_size=4304, num_hidden_layers=27, num_attention_heads=16,
+        image_size=side, patch_size=14, vision_use_head=False,
+    )  # fmt: skip
+
+
+def medgemma_4b() -> Shape:
+    """Gemma 3 4B: MedGemma. 256 tokens an image, always."""
+    config = hf.Gemma3Config(
+        text_config=hf.Gemma3TextConfig(
+            vocab_size=262208, hidden_size=2560, intermediate_size=10240, num_hidden_layers=34,
+            num_attention_heads=8, num_key_value_heads=4, head_dim=256, sliding_window=1024,
+            max_position_embeddings=131072, query_pre_attn_scalar=256,
+        ),
+        vision_config=_siglip(896),
+        image_token_index=IMAGE, mm_tokens_per_image=256,
+    )  # fmt: skip
+    return Shape(hf.Gemma3ForConditionalGeneration, config, 256, _square(896))
+
+
+def llava_med_7b() -> Shape:
+    """LLaVA-Med v1.5: CLIP ViT-L/14 at 336 and Mistral 7B."""
+    config = hf.LlavaConfig(
+        vision_config=hf.CLIPVisionConfig(
+            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+            image_size=336, patch_size=14, projection_dim=768,
+        ),
+        text_config=hf.MistralConfig(
+            vocab_size=32064, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
+            num_attention_heads=32, num_key_value_heads=8, sliding_window=None,
+        ),
+        image_token_index=IMAGE,
+    )  # fmt: skip
+    return Shape(hf.LlavaForConditionalGeneration, config, 576, _square(336))
+
+
+def internvl3_8b() -> Shape:
+    """InternVL3-8B: one tile, 256 tokens."""
+    config = hf.InternVLConfig(
+        vision_config=hf.InternVLVisionConfig(
+            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+            image_size=[448, 448], patch_size=[14, 14], attention_bias=True,
+        ),
+        text_config=hf.Qwen2Config(
+            vocab_size=151674, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28,
+            num_attention_heads=28, num_key_value_heads=4, max_position_embeddings=32768,
+        ),
+        image_token_id=IMAGE, tie_word_embeddings=False,
+    )  # fmt: skip
+    return Shape(hf.InternVLForConditionalGeneration, config, 256, _square(448))
+
+
+SHAPES: dict[str, Callable[[], Shape]] = {
+    "qwen2.5-vl-7b": qwen2_5_vl_7b,
+    "qwen3-vl-8b": qwen3_vl_8b,
+    "qwen3-vl-4b": qwen3_vl_4b,
+    "medgemma-4b": medgemma_4b,
+    "llava-med-7b": llava_med_7b,
+    "internvl3-8b": internvl3_8b,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Packing at true size on a GPU.")
+    parser.add_argument("--model", choices=SHAPES, default="qwen2.5-vl-7b")
+    parser.add_argument("--tokens-per-batch", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
+    parser.add_argument(
+        "--attention", nargs="+", default=["packed_sdpa", "sdpa"],
+        choices=["packed_sdpa", "sdpa", "packed_flex"], help="of the packed runs",
+    )  # fmt: skip
+    args = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("No GPU here: bench/train_gpu.py needs one with CUDA; nothing was measured.")
+        return
+    shape = SHAPES[args.model]()
+    model = build(shape, torch.device("cuda"), args.rank, checkpointing=args.checkpointing)
+    groups = make_groups(shape)
+    runs = measure(model, shape, groups, args.tokens_per_batch, args.rounds, args.attention)
+    report(args.model, runs, torch.cuda.get_device_name())
+
+
+def build(shape: Shape, device: torch.device, rank: int, *, checkpointing: bool) -> Any:
+    """The model with random weights in bf16, LoRA on every linear layer of the text model."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with device:
+            model = shape.model(shape.config)
+    finally:
+        torch.set_default_dtype(before)
+    model = get_peft_model(model, LoraConfig(r=rank, target_modules=LORA)).train()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def make_groups(shape: Shape, counts: Sequence[int] = COUNTS) -> list[list[EncodedEntry]]:
+    """Random entries: image tokens, then 24 tokens of question and 16 of answer."""
+    draw = random.Random(0)
+    low, high = 100, min(30_000, shape.config.get_text_config().vocab_size)
+
+    def words(n: int) -> list[int]:
+        return [draw.randrange(low, high) for _ in range(n)]
+
+    return [
+        [
+            # the first token differs between entries of an image, so that the prefix ends there
+            EncodedEntry(
+                [*[IMAGE] * shape.image_tokens, 20 + k, *words(QUESTION - 1)], words(ANSWER)
+            )
+            for k in range(count)
+        ]
+        for count in counts
+    ]
+
+
+@dataclass
+class Run:
+    """One layout: seconds of each step, tokens a step, peak bytes."""
+
+    name: str
+    seconds: list[float]
+    tokens: int
+    entries: int
+    peak: int
+
+
+def measure(
+    model: Any,
+    shape: Shape,
+    groups: list[list[EncodedEntry]],
+    budget: int,
+    rounds: int,
+    attention: Sequence[str],
+) -> list[Run]:
+    """Whole steps (forward, backward, AdamW), all variants in turn; the first round warms up."""
+    variants = [("separate", "sdpa"), *((f"packed, {name}", name) for name in attention)]
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=True)
+    device = trainable[0].device
+    dtype = next(p for p in model.parameters() if not p.requires_grad).dtype
+    cuda = device.type == "cuda"
+    runs = [Run(name, [], 0, 0, 0) for name, _ in variants]
+    for round_ in range(rounds + 1):
+        for run, (name, implementation) in zip(runs, variants, strict=True):
+            model.set_attn_implementation({"text_config": "sdpa"})
+            if implementation != "sdpa":
+                use_packed_attention(model, flex=implementation == "packed_flex")
+            batches = micro_batches(groups, budget, packed=name != "separate")
+            if cuda:
+                torch.cuda.synchronize()
+                torch.cuda.reset_peak_memory_stats()
+            started = time.perf_counter()
+            total = sum(batch.entries for batch, _ in batches)
+            for batch, count in batches:
+                here = batch.to(device)
+                images = shape.pixels(count, device, dtype)
+                logits = model(**model_inputs(model, here, images)).logits
+                step_loss(entry_losses(logits, here), total).backward()
+                del logits
+            optimizer.step()
+            optimizer.zero_grad()
+            if cuda:
+                torch.cuda.synchronize()
+                run.peak = max(run.peak, torch.cuda.max_memory_allocated())
+            if round_:
+                run.seconds.append(time.perf_counter() - started)
+            run.tokens, run.entries = sum(batch.tokens for batch, _ in batches), total
+    return runs
+
+
+def micro_batches(
+    groups: list[list[EncodedEntry]], budget: int, *, packed: bool
+) -> list[tuple[Any, int]]:
+    """Batches of at most ``budget`` tokens, and how many images each takes."""
+    if packed:
+        plan = lay_out(groups, IMAGE, tokens_per_row=budget)
+        return [(collate([row], pad=0, multiple_of=128), len(row.groups)) for row in plan.rows]
+    rows = lay_out(groups, IMAGE, packed=False).rows
+    each = max(1, budget // max(len(row) for row in rows))
+    parts = [rows[k : k + each] for k in range(0, len(rows), each)]
+    return [(collate(part, pad=0), len(part)) for part in parts]
+
+
+def report(name: str, runs: list[Run], device: str) -> None:
+    """The table and the JSON line; the best packed variant counts."""
+    rates = [run.entries / statistics.median(run.seconds) for run in runs]
+    table = Table(title=f"{name}, bf16, LoRA, {device}")
+    for column in ("layout", "entries/s", "tokens/s", "peak GB", "ratio", "limit"):
+        table.add_column(column, justify="left" if column == "layout" else "right")
+    for run, rate in zip(runs, rates, strict=True):
+        table.add_row(
+            run.name, f"{rate:.2f}", f"{rate * run.tokens / run.entries:.0f}",
+            f"{run.peak / 1e9:.1f}", f"{rate / rates[0]:.2f}", f"{runs[0].tokens / run.tokens:.2f}",
+        )  # fmt: skip
+    Console().print(table)
+    best = max(range(1, len(runs)), key=rates.__getitem__)
+    limit = runs[0].tokens / runs[best].tokens
+    print(
+        json.dumps(
+            {
+                "model": name,
+                "device": device,
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+                "layout": runs[best].name,
+                "ratio": round(rates[best] / rates[0], 3),
+                "limit": round(limit, 3),
+                "fraction_of_limit": round(rates[best] / rates[0] / limit, 3),
+                "packed_entries_per_s": round(rates[best], 2),
+                "separate_entries_per_s": round(rates[0], 2),
+                "packed_peak_gb": round(runs[best].peak / 1e9, 1),
+                "separate_peak_gb": round(runs[0].peak / 1e9, 1),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""All entries of an image as one chat of many turns: what most tools make of such data today.
+
+It is not the objective of the other layouts: a later turn reads the questions and answers before
+it, so that an answer may be copied from an earlier one instead of being seen in the image. The loss
+is on the answers only, and every entry weighs the same, as everywhere else here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from imaxray.boxes import PLACEHOLDER
+from imaxray.errors import ImaxrayError
+from imaxray.models import ChatModel
+from imaxray.packing import Group, Row
+
+
+class Conversations:
+    """Makes rows of the entries of an image, in the order given.
+
+    Args:
+        chat: whose template is used.
+        entries: schema ENTRIES.
+        images: schema IMAGES.
+    """
+
+    def __init__(self, chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -> None:
+        self._chat = chat
+        self._text = entries.select("image_id", "prompt", "target", "boxes")
+        self._place = {e: k for k, e in enumerate(entries["entry_id"])}
+        self._sizes = {
+            i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()
+        }
+
+    def rows(
+        self, entry_ids: Sequence[str], limit: int | None = None
+    ) -> Iterator[tuple[Row, list[str]]]:
+        """One row for the entries of one image, or several where one would exceed ``limit`` tokens.
+
+        Raises:
+            ImaxrayError: the template does not keep earlier turns as they were, so that the
+                answers cannot be found again in the whole.
+        """
+        row = self._row(entry_ids)
+        most = min(self._chat.context_length, limit or self._chat.context_length)
+        if len(row) <= most or len(entry_ids) == 1:
+            yield row, list(entry_ids)
+            return
+        half = len(entry_ids) // 2
+        yield from self.rows(entry_ids[:half], limit)
+        yield from self.rows(entry_ids[half:], limit)
+
+    def _row(self, entry_ids: Sequence[str]) -> Row:
+        chat = self._chat
+        turns: list[dict[str, Any]] = []
+        spans: list[tuple[int, int]] = []
+        ids: list[int] = []
+        for entry_id in entry_ids:
+            image_id, prompt, target, boxes = self._text.row(self._place[entry_id])
+            size = self._sizes[image_id]
+            asked = prompt.count(PLACEHOLDER)
+            question = chat.convention.fill(prompt, (boxes or [])[:asked], *size)
+            answer = chat.convention.fill(target, (boxes or [])[asked:], *size)
+            content = [] if turns else [{"type": "image"}]
+            turns.append({"role": "user", "content": [*content, _text(question)]})
+            head = self._ids(turns, size, answering=True)
+            turns.append({"role": "assistant", "content": [_text(answer)]})
+            whole = self._ids(turns, size, answering=False)
+            earlier = spans[-1][1] if spans else 0
+            if whole[: len(head)] != head or head[:earlier] != ids[:earlier]:
+                raise ImaxrayError(
+                    f"Expected a chat template that leaves earlier turns as they were, but that of "
+                    f"{chat.name} does not; train it with --layout packed or separate."
+                )
+            end = chat.end_of_turn
+            stop = whole.index(end, len(head)) + 1 if end in whole[len(head) :] else len(whole)
+            spans.append((len(head), stop))
+            ids = whole
+        ids = ids[: spans[-1][1]]
+        owner = [-1] * len(ids)
+        for index, (start, stop) in enumerate(spans):
+            owner[start:stop] = [index] * (stop - start)
+        length = len(ids)
+        zeros = [0] * length
+        group = (Group(0, length, length),)
+        return Row(ids, zeros, zeros, list(range(length)), owner, len(spans), group)
+
+    def _ids(
+        self, turns: list[dict[str, Any]], size: tuple[int, int], answering: bool
+    ) -> list[int]:
+        text = self._chat.processor.apply_chat_template(
+            turns, add_generation_prompt=answering, tokenize=False
+        )
+        return self._chat._tokenize(self._chat.expand(text, size))
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}

@@ -1,0 +1,70 @@
+"""Images as a model takes them: prepared when needed, the latest kept in bounded memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+
+from imaxray.models import ChatModel
+from imaxray.progress import track
+from imaxray.radiograph import Readable
+
+Pixels = Mapping[str, Mapping[str, torch.Tensor]]
+"""Prepared model inputs of each image, by image id: a dict, or :class:`LazyImages`."""
+
+ImageLoader = Callable[[str], Mapping[str, torch.Tensor]]
+"""From an image id to its model inputs; whoever has them on disk puts that in here."""
+
+
+class LazyImages(Mapping[str, Mapping[str, torch.Tensor]]):
+    """Images by id, loaded at first use; the least recently used go when memory is full.
+
+    Args:
+        image_ids: which there are.
+        load: prepares one.
+        megabytes: how much is kept; 0: nothing. Processes that load data keep so much each.
+    """
+
+    def __init__(self, image_ids: Sequence[str], load: ImageLoader, megabytes: int) -> None:
+        self._known = dict.fromkeys(image_ids)
+        self._load = load
+        self._budget = megabytes * 2**20
+        self._kept: OrderedDict[str, Mapping[str, torch.Tensor]] = OrderedDict()
+        self._used = 0
+
+    def __getitem__(self, image_id: str) -> Mapping[str, torch.Tensor]:
+        if image_id in self._kept:
+            self._kept.move_to_end(image_id)
+            return self._kept[image_id]
+        if image_id not in self._known:
+            raise KeyError(image_id)
+        image = self._load(image_id)
+        size = _bytes(image)
+        if size <= self._budget:
+            self._kept[image_id] = image
+            self._used += size
+            while self._used > self._budget:
+                self._used -= _bytes(self._kept.popitem(last=False)[1])
+        return image
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def prepare_images(
+    chat: ChatModel, image_ids: Sequence[str], image_of: Callable[[str], Readable]
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Decode and prepare every image once, held in memory: for data sets that fit there.
+
+    ``image_of`` gives the file of an image, or its pixels: :class:`imaxray.cache.ImageStore`.
+    """
+    return {i: chat.pixels(image_of(i)) for i in track(image_ids, "Preparing images")}
+
+
+def _bytes(image: Mapping[str, torch.Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in image.values())

@@ -1,0 +1,46 @@
+"""RSNA pneumonia challenge: three images, each of another class; invented."""
+
+import gzip
+import zipfile
+
+import numpy as np
+
+from dicoms import write_dicom
+
+LABELS = "stage_2_train_labels.csv"
+CLASSES = "stage_2_detailed_class_info.csv"
+ONE, TWO, THREE = (f"0004cfab-14fd-4e49-80ba-63a80b6bddd{k}" for k in (6, 7, 8))
+GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
+
+
+def tables_of(root, labels, classes):
+    (root / LABELS).write_text("\n".join(["patientId,x,y,width,height,Target", *labels, ""]))
+    (root / CLASSES).write_text("\n".join(["patientId,class", *classes, ""]))
+
+
+def write(root):
+    """An image with two boxes, one not normal, one normal."""
+    tables_of(
+        root,
+        [f"{ONE},264.0,152.0,213.0,379.0,1", f"{ONE},562.0,152.0,256.0,453.0,1",
+         f"{TWO},,,,,0", f"{THREE},,,,,0"],
+        [f"{ONE},Lung Opacity", f"{ONE},Lung Opacity", f"{TWO},No Lung Opacity / Not Normal",
+         f"{THREE},Normal"],
+    )  # fmt: skip
+    for name, size, tags in (
+        (ONE, 1024, {"ViewPosition": "PA", "PatientSex": "F", "PatientAge": "51"}),
+        (TWO, 8, {"ViewPosition": "AP", "PatientSex": "M", "PatientAge": "048Y"}),
+        (THREE, 8, {}),
+    ):
+        write_dicom(root / "stage_2_train_images" / f"{name}.dcm",
+                    np.zeros((size, size), np.uint8) + GREY[0, 3], **tags)  # fmt: skip
+
+
+def write_packed(root):
+    """One table zipped, as Kaggle does, and one gzipped."""
+    write(root)
+    with zipfile.ZipFile(root / f"{LABELS}.zip", "w") as archive:
+        archive.write(root / LABELS, LABELS)
+    (root / f"{CLASSES}.gz").write_bytes(gzip.compress((root / CLASSES).read_bytes(), mtime=0))
+    (root / LABELS).unlink()
+    (root / CLASSES).unlink()
