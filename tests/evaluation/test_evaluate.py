@@ -1,6 +1,7 @@
 """From a model folder and a data set to predictions and scores: whole, resumable, never mixed."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from imaxray.cache import cache_images
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import score
@@ -159,6 +161,20 @@ def test_a_lora_run_folder_is_evaluated(data, tmp_path):
     plain = evaluate_model(base, data, max_new_tokens=6)
     assert plain.folder == base / "evaluation" / "catalog-test"
     assert not adapted.predictions["raw"].equals(plain.predictions["raw"])
+
+
+def test_the_image_cache_serves(data, tmp_path):
+    """Qwen's number of image tokens follows the original, not its smaller copy."""
+    base, folder = tmp_path / "base", tmp_path / "data" / "catalog"
+    build_tiny("qwen2_5_vl").save(base)
+    shutil.copytree(data.folder, folder)
+    cached = open_dataset(folder)
+    cache_images(cached, max_side=64, workers=1)
+    done = evaluate_model(base, cached, tmp_path / "out", max_new_tokens=3)
+    manifest = json.loads((done.folder / "predictions.json").read_text())
+    assert manifest["identity"]["image_cache"]["max_side"] == 64
+    with pytest.raises(ImaxrayError, match="image_cache differ"):
+        evaluate_model(base, data, tmp_path / "out", max_new_tokens=3)
 
 
 def test_the_command_prints_a_table_and_bad_words_one_sentence(whole, model, data):

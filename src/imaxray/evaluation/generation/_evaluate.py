@@ -17,6 +17,7 @@ import transformers
 
 from imaxray import __version__
 from imaxray.boxes import BoxConvention
+from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation._generate import answers
@@ -110,10 +111,12 @@ def evaluate_model(
         max_image_tokens=max_image_tokens,
     )
     convention = chat.convention
+    images = ImageStore(data)
     identity = {
         "model": {"name": chat.name, "commit": chat.commit, "weights": _digest(weights)},
         "boxes": convention.as_dict(),
         "dataset": data.sha256,
+        "image_cache": images.describe(),
         "split": split,
         "engine": engine,
         "decoding": {"greedy": True, "max_new_tokens": max_new_tokens},
@@ -127,7 +130,7 @@ def evaluate_model(
     store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": _versions()})
     if not store.finished:
         _fill(
-            store, chat, data, entries, weights,
+            store, chat, data, images, entries, weights,
             max_new_tokens=max_new_tokens, images_per_batch=images_per_batch,
             rows_per_batch=rows_per_batch, engine=engine, revision=revision,
         )  # fmt: skip
@@ -165,6 +168,7 @@ def _fill(
     store: PredictionStore,
     chat: ChatModel,
     data: Dataset,
+    images: ImageStore,
     entries: pl.DataFrame,
     weights: str,
     *,
@@ -187,6 +191,7 @@ def _fill(
     ]
     frames: Iterator[pl.DataFrame]
     todo = [units for _, units in rest]
+    sizes = _sizes(data)
     with progress_bar("Generating answers", total=entries.height) as bar:
         bar.advance(len(done))
         if engine == "vllm":
@@ -194,15 +199,13 @@ def _fill(
             server = VllmEngine(
                 chat, base, revision=revision, adapter=adapter, max_new_tokens=max_new_tokens
             )
-            frames = server.answers(
-                [_of(entries, units) for units in todo], data.image_path, _sizes(data)
-            )
+            frames = server.answers([_of(entries, units) for units in todo], images, sizes)
             _store(store, rest, frames, bar.advance)
             return
         order = [unit.image_id for units in todo for unit in units]
         with ImagesAhead(
             order,
-            lambda image_id: chat.pixels(data.image_path(image_id)),
+            lambda image_id: chat.pixels(images(image_id), sizes[image_id]),
             ahead=images_per_batch,
             workers=1,
         ) as pixels:

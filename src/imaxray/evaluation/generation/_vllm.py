@@ -110,6 +110,8 @@ class VllmEngine:
             ).iter_rows():
                 if image_id not in images:
                     picture = Image.fromarray(radiograph.load(image_of(image_id))).convert("RGB")
+                    if picture.size != sizes[image_id]:  # a copy of the image cache
+                        picture = chat.enlarge(picture, sizes[image_id])
                     images[image_id] = chat.prepare(picture)
                 requests.append(
                     {
