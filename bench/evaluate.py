@@ -1,6 +1,6 @@
 """Shared-prefix generation against stock ``generate``: entries/s, same model, same texts.
 
-    python bench/evaluate.py [--width 384] [--images 8] [--new-tokens 16] [--rounds 3]
+    python bench/evaluate.py [--width 384] [--images 8] [--new-tokens 16] [--rounds 2]
 
 A LLaVA of stock parts with random weights and 256 image tokens, wide enough that products and not
 Python take the time. Prompts are 20 real ones of every task kind, 7.46 an image on average. Three
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--vision-layers", type=int, default=4)
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--new-tokens", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[4, 8, 16, 32])
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -134,9 +134,11 @@ def _model(width: int, layers: int, vision_layers: int) -> ChatModel:
         seed=0,
     )  # fmt: skip
     generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():  # livelier than at birth: answers depend on image and prompt
+    with torch.no_grad():  # wider than at birth: answers depend on image and prompt
         for parameter in chat.model.parameters():
-            parameter += 0.03 * torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim > 1:
+                spread = 1.5 * parameter[0].numel() ** -0.5
+                parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
     return chat
 
 
