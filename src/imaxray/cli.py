@@ -589,6 +589,64 @@ def _shares(items: list[str] | None) -> dict[str, float] | None:
 
 
 @app.command()
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="Run folder, registry name, repository id, or model folder.")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="Data set folder.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Default: evaluation/DATASET-SPLIT in the run folder."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Whose entries are asked.")] = "test",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
+    images_per_batch: Annotated[
+        int, typer.Option(min=1, help="Most images that are answered together.")
+    ] = 16,
+    rows_per_batch: Annotated[int, typer.Option(min=1, help="Most entries that are.")] = 256,
+    engine: Annotated[
+        Literal["local", "vllm"], typer.Option(help="transformers here, or vLLM.")
+    ] = "local",
+    boxes: Annotated[
+        str | None, typer.Option(help="Box convention, for models the registry does not know.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit or tag on the hub.")] = None,
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; engine local.")] = "cpu",
+    max_image_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Upper limit of an image's tokens.")
+    ] = None,
+    form: Format = "text",
+) -> None:
+    """Ask a model every entry of a split, and score it; a killed run goes on where it was."""
+    from imaxray.evaluation.generation import evaluate_model
+
+    done = evaluate_model(
+        model, data, out, split=split, max_new_tokens=max_new_tokens,
+        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, engine=engine,
+        boxes=boxes, revision=revision, dtype=dtype, device=device,
+        max_image_tokens=max_image_tokens,
+    )  # fmt: skip
+    if form == "json":
+        print(json.dumps(done.summary, indent=1))
+        return
+    _print_table(
+        f"{model} on {data.name} ({split})",
+        ["task", "entries", "invalid", "scores"],
+        [[task, f"{found['entries']:,}", f"{found['invalid']:.1%}",
+          ", ".join(f"{name} {value:.3f}" for name, value in found["metrics"].items())]
+         for task, found in done.summary["tasks"].items()],
+    )  # fmt: skip
+    cut = done.summary["unfinished_answers"]
+    print(
+        f"{done.predictions.height:,} answers, {cut:,} of them cut at {max_new_tokens} tokens, in "
+        f"{done.folder}: predictions.parquet, scores.parquet, scores.json"
+    )
+
+
+@app.command()
 def study(config: Config, out: Out, root: Root = None) -> None:
     """Run a whole study: build, match, train both arms, evaluate, compare, report.html."""
     from rich.console import Console

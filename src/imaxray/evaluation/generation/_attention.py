@@ -1,0 +1,130 @@
+"""Attention of many prompts to few prefixes: each image's keys are read once for all its prompts.
+
+Every prompt looks at the prefix of its image and at its own tokens. The two parts are computed
+apart, the first with all prompts of an image as queries of one product, and joined by their
+log-sum-exp (as in cascade inference and Hydragen, arXiv:2402.05099): exact, and no copy of the
+prefix a prompt. It is registered with ``transformers`` under :data:`SHARED_PREFIX`; whatever does
+not bring a :class:`Step` with its mask goes to stock ``sdpa``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+SHARED_PREFIX: Final = "imaxray_shared_prefix"
+"""Name of the attention implementation."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the layers of one kind need to know in one forward pass of R rows, q tokens each.
+
+    Attributes:
+        keys: of each layer, (I, H, P, D): the prefixes of I images.
+        values: likewise.
+        slots: (R,) int64, place of each row in a table of I times K rows.
+        most: K, most rows of an image.
+        prefix: bool, broadcasts to (I, 1, K, 1, q, P): what is seen of the prefix; None: all of it.
+        own: bool, (R, 1, 1, q, S): what is seen of a row's own S tokens.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    slots: Tensor
+    most: int
+    prefix: Tensor | None
+    own: Tensor
+
+    def carrier(self) -> Tensor:
+        """A 4-D mask of size 0 for the model to pass on; code that does not know it fails."""
+        mask = torch.empty((1, 1, 0, 0), dtype=torch.bool, device=self.slots.device)
+        mask.step = self  # type: ignore[attr-defined]
+        return mask
+
+
+@contextmanager
+def shared_prefix_attention(model: Any) -> Iterator[None]:
+    """Within it, the text model takes steps; its own implementation comes back after."""
+    before = model.config.get_text_config()._attn_implementation
+    model.set_attn_implementation({"text_config": SHARED_PREFIX})
+    try:
+        yield
+    finally:
+        model.set_attn_implementation({"text_config": before})
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    step: Step | None = getattr(attention_mask, "step", None)
+    if step is None:
+        out, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **kwargs
+        )
+        return out, None
+    layer: Any = module.layer_idx
+    prefix_keys, prefix_values = step.keys[layer], step.values[layer]
+    rows, heads, length, width = query.shape
+    images, groups = prefix_keys.shape[:2]
+    query = query * (width**-0.5 if scaling is None else scaling)
+    # heads that share keys are queries of one product, as are the rows of an image
+    own = query.reshape(rows, groups, -1, width)
+    table = own
+    if rows != images * step.most:
+        table = own.new_zeros((images * step.most, *own.shape[1:])).index_copy(0, step.slots, own)
+    table = table.view(images, step.most, *own.shape[1:]).transpose(1, 2)
+    table = table.reshape(images, groups, -1, width)
+
+    form = (images, groups, step.most, heads // groups, length, -1)
+    far = _part(table, prefix_keys, prefix_values, step.prefix, form)
+    far = [  # back to rows
+        part.view(images, groups, step.most, own.shape[2], -1)
+        .transpose(1, 2)
+        .reshape(images * step.most, groups, own.shape[2], -1)
+        for part in far
+    ]
+    if rows != images * step.most:
+        far = [part.index_select(0, step.slots) for part in far]
+    near = _part(own, key, value, step.own, (rows, groups, heads // groups, length, -1))
+    out = _join(far, near).to(query.dtype)
+    return out.view(rows, heads, length, -1).transpose(1, 2).contiguous(), None
+
+
+def _part(
+    query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, form: tuple[int, ...]
+) -> list[Tensor]:
+    """Unnormalised output, sum and maximum of a softmax over some of the keys."""
+    scores = torch.matmul(query, key.transpose(-1, -2))
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    if seen is not None:
+        # finite, so that a part of which nothing is seen weighs nothing and makes no NaN
+        scores.view(form).masked_fill_(~seen, torch.finfo(scores.dtype).min)
+    top = scores.amax(dim=-1, keepdim=True)
+    scores = scores.sub_(top).exp_()
+    total = scores.sum(dim=-1, keepdim=True)
+    return [torch.matmul(scores.to(value.dtype), value).to(scores.dtype), total, top]
+
+
+def _join(far: list[Tensor], near: list[Tensor]) -> Tensor:
+    top = torch.maximum(far[2], near[2])
+    a, b = (far[2] - top).exp_(), (near[2] - top).exp_()
+    return (far[0] * a + near[0] * b) / (far[1] * a + near[1] * b)
+
+
+AttentionInterface.register(SHARED_PREFIX, _attend)
+AttentionMaskInterface.register(SHARED_PREFIX, sdpa_mask)
