@@ -125,7 +125,7 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
     table = Table(title=f"LLaVA, {args.width} wide, {args.layers} layers, one thread")
-    for column in ("image tokens", "entries/image", "separate/s", "packed/s", "ratio", "limit"):
+    for column in ("image tokens", "entries", "separate/s", "packed/s", "ratio", "limit"):
         table.add_column(column, justify="right")
     table.add_column("of limit", justify="right")
     results: dict[tuple[int, str], tuple[float, float]] = {}
