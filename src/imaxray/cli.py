@@ -632,13 +632,15 @@ def evaluate(
     if form == "json":
         print(json.dumps(done.summary, indent=1))
         return
-    _print_table(
-        f"{model} on {data.name} ({split})",
-        ["task", "entries", "invalid", "scores"],
-        [[task, f"{found['entries']:,}", f"{found['invalid']:.1%}",
-          ", ".join(f"{name} {value:.3f}" for name, value in found["metrics"].items())]
-         for task, found in done.summary["tasks"].items()],
-    )  # fmt: skip
+    rows = []
+    for task, found in done.summary["tasks"].items():
+        values = [
+            f"{name} {'–' if value is None else format(value, '.3f')}"
+            for name, value in found["metrics"].items()
+        ]
+        rows.append([task, f"{found['entries']:,}", f"{found['invalid']:.1%}", ", ".join(values)])
+    header = ["task", "entries", "invalid", "scores"]
+    _print_table(f"{model} on {data.name} ({split})", header, rows)
     cut = done.summary["unfinished_answers"]
     print(
         f"{done.predictions.height:,} answers, {cut:,} of them cut at {max_new_tokens} tokens, in "

@@ -288,12 +288,17 @@ def _summary(scores: Scores) -> dict[str, Any]:
             "entries": answered.height,
             "invalid": answered["answer"].null_count() / answered.height,
             "metrics": {
-                metric.name: float(metric.value(np.sum(of_task.statistics[metric.name], axis=0)))
+                metric.name: _finite(metric.value(np.sum(of_task.statistics[metric.name], axis=0)))
                 for metric in get_task(name).metrics
                 if metric.name in of_task.statistics
             },
         }
     return tasks
+
+
+def _finite(value: Any) -> float | None:
+    """JSON knows no NaN, which a metric is that had nothing to measure."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
