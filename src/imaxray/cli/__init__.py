@@ -1,0 +1,24 @@
+"""The command line: parse, call the library, print. Every command is one public call."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from imaxray._memory import keep_freed_memory
+from imaxray.cli import data, models, studies  # noqa: F401 - commands register as they are imported
+from imaxray.cli._app import app
+from imaxray.errors import ImaxrayError
+
+__all__ = ["app", "main"]
+
+
+def main() -> NoReturn:
+    """Run the command line: user errors are one sentence on stderr and exit code 2."""
+    keep_freed_memory()
+    try:
+        app()
+    except ImaxrayError as error:
+        print(f"imaxray: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    raise SystemExit(0)

@@ -1,0 +1,5 @@
+"""``python -m imaxray.cli``."""
+
+from imaxray.cli import main
+
+main()

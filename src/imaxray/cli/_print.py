@@ -1,0 +1,103 @@
+"""Tables on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imaxray.curation import Tables
+
+
+def densities(tables: Tables) -> dict[str, Any]:
+    from imaxray.curation import density
+
+    return {split: asdict(density(tables, split)) for split in ("train", "val", "test")}
+
+
+def print_density(name: str, splits: Mapping[str, Any]) -> None:
+    rows = []
+    for split, d in splits.items():
+        tasks = [f"{n:,}" for n in d["entries_per_task"].values()]
+        counts = [f"{d[key]:,}" for key in ("images", "patients", "entries")]
+        means = [f"{d[key]:.2f}" for key in ("tasks_per_image", "entries_per_image")]
+        rows.append([split, *counts, *means, *tasks])
+    header = ["split", "images", "patients", "entries", "tasks/image", "entries/image"]
+    print_table(name, [*header, *splits["train"]["entries_per_task"]], rows)
+
+
+def print_match(report: Any) -> None:
+    imax, dmax = report["imax"], report["dmax"]
+    print(
+        f"DMAX spreads {dmax['entries']:,} entries over {dmax['images']:,} images "
+        f"({dmax['tasks_per_image']:.2f} tasks an image; IMAX: {imax['images']:,} images, "
+        f"{imax['tasks_per_image']:.2f}). Greatest distance of an answer distribution: "
+        f"{max(report['distance'].values()):.3f}. Limit: {report['limit']}."
+    )
+
+
+def print_result(data: Mapping[str, Any]) -> None:
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    rows = []
+    for task in data["tasks"]:
+        for place, metric in enumerate(task["metrics"]):
+            down = "→ 0" if metric["low_bound"] < 0 else "↓"
+            arrow = "↑" if metric["higher_is_better"] else down
+            rows.append([
+                task["task"] if place == 0 else "",
+                f"{metric['name']} {arrow}",
+                f"{number(metric['value'])} [{number(metric['low'])}, {number(metric['high'])}]",
+                *(number(metric["baselines"].get(kind))
+                  for kind in ("constant", "majority", "ceiling")),
+                f"{100 * task['invalid']:.1f} %" if place == 0 else "",
+                f"{task['entries']:,}" if place == 0 else "",
+                f"{task['patients']:,}" if place == 0 else "",
+            ])  # fmt: skip
+    level = data["decided_by"]["bootstrap"]["level"]
+    print_table(
+        f"Scores with {100 * level:.0f} % intervals over patients",
+        ["task", "metric", "value", "constant", "majority", "ceiling", "invalid", "entries",
+         "patients"],
+        rows,
+    )  # fmt: skip
+    counts = data["counts"]
+    print(
+        f"{counts['entries']:,} entries, {counts['predictions']:,} predictions; of the entries "
+        f"{counts['missing']:,} have no answer (counted as wrong) and {counts['empty']:,} an empty "
+        f"one; {counts['unknown']:,} predictions are of other ids and {counts['doubles']:,} are "
+        "doubles (the first counts)."
+    )
+    for task, of_truth in (data["truth"] or {}).items():
+        values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
+        print(f"True answers, {task}, {of_truth['entries']:,} entries: {values}")
+    for extra, reason in data["not_computed"].items():
+        print(f"Not computed: {extra} metrics ({reason})")
+
+
+def print_codes(rejects: Any) -> None:
+    counts = (
+        rejects.group_by("source", "code").len().sort("source", "len", descending=[False, True])
+    )
+    print_table(
+        "Rejects",
+        ["source", "code", "rows and items"],
+        [[source, code, f"{n:,}"] for source, code, n in counts.iter_rows()],
+    )
+
+
+def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(header):
+        table.add_column(column, justify="left" if index == 0 else "default", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    # wide enough for a file or a pipe; a terminal's own width otherwise
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

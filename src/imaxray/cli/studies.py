@@ -1,0 +1,80 @@
+"""Commands over runs: whole studies and their dynamics."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imaxray.cli._app import Config, Out, Root, app
+from imaxray.cli._print import (
+    print_table,
+)
+
+
+@app.command()
+def study(config: Config, out: Out, root: Root = None) -> None:
+    """Run a whole study: build, match, train both arms, evaluate, compare, report.html."""
+    from rich.console import Console
+
+    from imaxray.study import load_config, run_study, write_study_report
+
+    outcome = run_study(load_config(config), out, root=root)
+    report = write_study_report(outcome)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(outcome.equal_entries.table("Equal entries seen"))
+    console.print(outcome.equal_compute.table("Equal compute (wall-clock)"))
+    for line in outcome.summary():
+        console.print(line, highlight=False)
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def dynamics(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of one arm, a seed each.")],
+    out: Out,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", help="Run folder of the other arm; once a seed, same order."),
+    ] = None,
+    group: Annotated[str, typer.Option("--group", help="Module group, or all.")] = "all",
+) -> None:
+    """Read recorded Fisher probes: SE, rho and H2 over training, and one arm against another."""
+    from imaxray import dynamics as part
+    from imaxray.dynamics.plots import plot_spectra
+
+    arms = {"runs": part.run_spectra(runs)}
+    if against:
+        arms["against"] = part.run_spectra(against)
+    out.mkdir(parents=True, exist_ok=True)
+    for arm, table in arms.items():
+        table.write_csv(out / f"{arm}.csv")
+    plot_spectra(arms, out / "spectra.svg", group=group)
+    if not against:
+        shown = arms["runs"].filter(group=group, reduction="sum")
+        rows = [
+            [run, f"{seen:,}", f"{se:.3f}", f"{rho:.3f}", f"{h2:.3f}"]
+            for run, seen, se, rho, h2 in shown.select(
+                "run", "entries_seen", "se", "rho", "h2"
+            ).iter_rows()
+        ]
+        print_table("Empirical Fisher", ["run", "entries seen", "SE", "rho", "H2"], rows)
+        return
+    found = part.compare_runs(runs, against, group=group)
+    found.write_csv(out / "contrast.csv")
+    seen = int(found["entries_seen"].to_list()[-1])
+    last = found.filter(entries_seen=seen)
+    rows = [
+        [
+            row["reduction"], row["statistic"], f"{row['value']:.3f}", f"{row['other']:.3f}",
+            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            "yes" if row["ordering_holds"] else "no",
+        ]
+        for row in last.iter_rows(named=True)
+    ]  # fmt: skip
+    header = ["gradients", "statistic", "runs", "against", "difference", "at N/4 and N/2 too"]
+    print_table(f"After {seen:,} entries", header, rows)
+    if len(runs) < 3:
+        print("Fewer than three seeds an arm: do not report these intervals.", file=sys.stderr)
