@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from imaxray.cache import cache_images
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny, load_model
@@ -217,6 +218,15 @@ def test_images_in_another_size_than_announced(dataset, qwen, tmp_path):
             dataset, tmp_path / "run", recipe(qwen, layout="separate"), image_loader=loader,
             progress=False,
         )  # fmt: skip
+
+
+def test_smaller_cached_copies_make_the_tokens_of_their_originals(imax, qwen, tmp_path):
+    folder = tmp_path / "data" / "imax"
+    write_dataset(imax, folder, config={}, seed=0, role="imax")
+    data = open_dataset(folder)
+    cache_images(data, max_side=int(data.tables.images["width"].max()) // 4)
+    run = train_dataset(data, tmp_path / "run", recipe(qwen), progress=False)
+    assert len(run.curve) == 3  # token and feature counts agree, or the model would have refused
 
 
 def test_a_budget_below_the_longest_entry(dataset, qwen, tmp_path):

@@ -156,7 +156,10 @@ def _examples(
 ) -> Examples:
     ids = ready.entries["image_id"].unique().sort().to_list()
     image_of = ImageStore(data)
-    load = loader or (lambda image_id: chat.pixels(image_of(image_id)))
+    images = data.tables.images.select("image_id", "width", "height")
+    sizes = {image_id: (width, height) for image_id, width, height in images.iter_rows()}
+    # the size of the original: a cached copy must make as many tokens as were written for it
+    load = loader or (lambda image_id: chat.pixels(image_of(image_id), sizes[image_id]))
     conversations = (
         Conversations(chat, ready.entries, data.tables.images)
         if recipe.layout == "conversation"
