@@ -65,20 +65,21 @@ def command(model, data, out, *more):
 def test_every_entry_is_answered_and_scored(whole, model, data):
     entries = data.tables.split("test")
     assert whole.predictions["entry_id"].to_list() == sorted(entries["entry_id"])
-    assert set(whole.summary["tasks"]) == set(TASKS)
+    told = {task["task"]: task for task in whole.result.data["tasks"]}
+    assert set(told) == set(TASKS)
     convention = load_model(model).convention
     again = score(entries, whole.predictions, data.tables.images, convention)
-    assert again.table.equals(pl.read_parquet(whole.folder / "scores.parquet"))
-    for task, found in whole.summary["tasks"].items():
+    for task, found in told.items():
         rows = again.table.filter(pl.col("task") == task)
         assert found["entries"] == rows.height
         assert found["invalid"] == rows["answer"].is_null().mean()
-    saved = json.loads((whole.folder / "scores.json").read_text())
-    assert saved["tasks"].keys() == whole.summary["tasks"].keys()
+    assert json.loads((whole.folder / "result.json").read_text()) == whole.result.data
+    assert whole.result.entries.equals(pl.read_parquet(whole.folder / "scores.parquet"))
+    assert whole.result.data["decided_by"]["dataset"]["sha256"] == data.sha256
     manifest = json.loads((whole.folder / "predictions.json").read_text())
     assert manifest["identity"]["model"]["name"] == "phantom" and manifest["versions"]["torch"]
     assert sorted(p.name for p in whole.folder.iterdir()) == [
-        "predictions.json", "predictions.parquet", "scores.json", "scores.parquet",
+        "predictions.json", "predictions.parquet", "result.json", "scores.parquet",
     ]  # fmt: skip
 
 

@@ -211,21 +211,12 @@ def evaluate(
         max_image_tokens=max_image_tokens,
     )  # fmt: skip
     if form == "json":
-        print(json.dumps(done.summary, indent=1))
+        print(json.dumps(done.result.data, indent=1))
         return
-    rows = []
-    for task, found in done.summary["tasks"].items():
-        values = [
-            f"{name} {'–' if value is None else format(value, '.3f')}"
-            for name, value in found["metrics"].items()
-        ]
-        rows.append([task, f"{found['entries']:,}", f"{found['invalid']:.1%}", ", ".join(values)])
-    header = ["task", "entries", "invalid", "scores"]
-    print_table(f"{model} on {data.name} ({split})", header, rows)
-    cut = done.summary["unfinished_answers"]
+    print_result(done.result.data)
     print(
-        f"{done.predictions.height:,} answers, {cut:,} of them cut at {max_new_tokens} tokens, in "
-        f"{done.folder}: predictions.parquet, scores.parquet, scores.json"
+        f"{done.predictions.height:,} answers, {done.unfinished:,} of them cut at {max_new_tokens} "
+        f"tokens, in {done.folder}: predictions.parquet, scores.parquet, result.json"
     )
 
 

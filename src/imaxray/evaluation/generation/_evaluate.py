@@ -9,9 +9,8 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import numpy as np
 import polars as pl
 import transformers
 
@@ -25,11 +24,11 @@ from imaxray.evaluation.generation._images import ImagesAhead
 from imaxray.evaluation.generation._parts import PredictionStore
 from imaxray.evaluation.generation._plan import Unit, plan
 from imaxray.evaluation.generation._vllm import VllmEngine, require_vllm
-from imaxray.evaluation.scoring import Scores, score
+from imaxray.evaluation.predictions import read_predictions
+from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.models import ChatModel, load_model
 from imaxray.progress import progress_bar
 from imaxray.schema import SPLITS
-from imaxray.tasks import get_task
 from imaxray.training import encode_entries
 
 Engine = Literal["local", "vllm"]
@@ -39,19 +38,19 @@ _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluated model: ``predictions.parquet``, ``scores.parquet``, ``scores.json``.
+    """An evaluated model: ``predictions.parquet``, ``scores.parquet``, ``result.json``.
 
     Attributes:
         folder: where they lie.
         predictions: schema PREDICTIONS, sorted by entry id.
-        scores: of those.
-        summary: what ``scores.json`` holds: of each task its entries, invalid rate and metrics.
+        result: their scores with intervals and baselines, and what decided them.
+        unfinished: answers that were cut at the greatest length.
     """
 
     folder: Path
     predictions: pl.DataFrame
-    scores: Scores
-    summary: dict[str, Any]
+    result: Result
+    unfinished: int
 
 
 def evaluate_model(
@@ -135,15 +134,9 @@ def evaluate_model(
             rows_per_batch=rows_per_batch, engine=engine, revision=revision,
         )  # fmt: skip
     predictions = store.finish(set(entries["entry_id"]))
-    scores = score(entries, predictions, data.tables.images, convention)
-    summary = {
-        "identity": json.loads(json.dumps(identity)),
-        "unfinished_answers": int((~predictions["ended"]).sum()),
-        "tasks": _summary(scores),
-    }
-    _write(folder / "scores.parquet", scores.table.write_parquet)
-    _write(folder / "scores.json", lambda p: p.write_text(json.dumps(summary, indent=1) + "\n"))
-    return Evaluation(folder, predictions, scores, summary)
+    result = score_run(data, read_predictions(folder), convention, split=split)
+    write_result(result, folder)
+    return Evaluation(folder, predictions, result, int((~predictions["ended"]).sum()))
 
 
 def weights_of(model: str | Path) -> str:
@@ -277,34 +270,6 @@ def _digest(weights: str) -> str | None:
                 f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}".encode()
             )
     return whole.hexdigest()
-
-
-def _summary(scores: Scores) -> dict[str, Any]:
-    """Of each task: entries, share of answers that could not be read, and every metric."""
-    tasks: dict[str, Any] = {}
-    for name, of_task in scores.tasks.items():
-        answered = scores.table.filter(pl.col("task") == name)
-        tasks[name] = {
-            "entries": answered.height,
-            "invalid": answered["answer"].null_count() / answered.height,
-            "metrics": {
-                metric.name: _finite(metric.value(np.sum(of_task.statistics[metric.name], axis=0)))
-                for metric in get_task(name).metrics
-                if metric.name in of_task.statistics
-            },
-        }
-    return tasks
-
-
-def _finite(value: Any) -> float | None:
-    """JSON knows no NaN, which a metric is that had nothing to measure."""
-    return float(value) if np.isfinite(value) else None
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    aside = path.with_name(f"{path.name}.part")
-    write(aside)
-    aside.rename(path)
 
 
 def _versions() -> dict[str, str]:
