@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from imaxray.curation.tables import ACCOUNT, Tables
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, REJECTS, SPLITS
 from imaxray.sources import ReleaseFile
+from imaxray.whole import whole_folder
 
 MANIFEST: Final = "manifest.json"
 _ROOTS: Final = "roots.json"
@@ -42,15 +42,15 @@ def write_dataset(
     Raises:
         ImaxrayError: ``folder`` exists and is no dataset folder.
     """
-    if folder.exists() and not _is_ours(folder):
-        raise ImaxrayError(
-            f"Expected an empty folder or an earlier data set at {folder}, but it holds other "
-            "files; choose another folder."
-        )
-    folder = folder.resolve()  # "." has no name to write aside under
-    aside, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "entries").mkdir(parents=True)
+    ours = ("imaxray", "files", "account")
+    with whole_folder(folder, manifest=MANIFEST, keys=ours, what="data set") as aside:
+        _write_all(tables, aside, config, seed, role)
+
+
+def _write_all(
+    tables: Tables, aside: Path, config: Mapping[str, Any], seed: int, role: str
+) -> None:
+    (aside / "entries").mkdir()
     _write(tables.images, aside / "images.parquet")
     _write(tables.annotations, aside / "annotations.parquet")
     _write(tables.rejects, aside / "rejects.parquet")
@@ -78,11 +78,6 @@ def write_dataset(
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     roots = {name: str(path.resolve()) for name, path in sorted(tables.roots.items())}
     (aside / _ROOTS).write_text(json.dumps(roots, indent=1) + "\n")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)  # removing it takes time; a kill in between must not cost both
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -168,19 +163,6 @@ def open_dataset(folder: Path) -> Dataset:
             "damaged; build it again."
         ) from error
     return Dataset(folder, tables, manifest)
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder may be replaced: empty, or a data set that imaxray wrote."""
-    if not folder.is_dir():
-        return False
-    if not any(folder.iterdir()):
-        return True
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and {"imaxray", "files", "account"} <= manifest.keys()
 
 
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:

@@ -16,13 +16,14 @@ from imaxray.errors import ImaxrayError
 from imaxray.export import croissant, fiftyone, llamafactory, llava, swift, trl
 from imaxray.export._checks import REASONS, why_left_out
 from imaxray.export._conventions import find_convention, list_conventions
-from imaxray.export._folder import LEFT_OUT, whole_folder, write_manifest
+from imaxray.export._folder import LEFT_OUT, MANIFEST, write_manifest
 from imaxray.export._format import ChatFormat, Layout
 from imaxray.export._images import How, place, usable_images
 from imaxray.export._record import Per, conversations, ordered
 from imaxray.geometry import SmartResize
 from imaxray.progress import track
 from imaxray.schema import SPLITS
+from imaxray.whole import whole_folder
 
 _CHATS: Final = {f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)}
 _OTHERS: Final = {"fiftyone": "FiftyOne", "croissant": "Croissant (mlcroissant)"}
@@ -211,7 +212,8 @@ def _finished(
     data: Dataset, name: str, out: Path, options: dict[str, Any], write: Any
 ) -> ExportReport:
     """Write into a folder of its own, with manifest and what was left out."""
-    with whole_folder(out) as folder:
+    ours = ("imaxray", "format", "files")
+    with whole_folder(out, manifest=MANIFEST, keys=ours, what="export") as folder:
         counts, left = write(data, folder)
         with (folder / LEFT_OUT).open("wb") as stream:
             for identity, code in left:
