@@ -78,7 +78,11 @@ class Source(ABC):
         The result is the same with any pool and with none. Here the whole reading is one piece of
         work; sources with large archives share theirs out.
         """
-        return self.read(root) if pool is None else pool.submit(self.read, root).result()
+        if pool is None:
+            return self.read(root)
+        from imaxray.sources._handover import read_elsewhere  # it knows SourceTables
+
+        return read_elsewhere(self.read, root, pool)
 
     def remarks(self, root: Path) -> list[str]:  # noqa: ARG002 - most sources have none
         """Sentences about how well the release agrees with itself; none by default."""
