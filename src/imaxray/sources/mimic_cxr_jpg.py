@@ -183,12 +183,23 @@ class MimicCxrJpg(Source):
             {"Airspace Opacity": "Lung Opacity"}, strict=False
         )
         names = [name for name in CHEXPERT if name in table.columns]
+        if not names:
+            table = table.with_columns(pl.lit(None, dtype=pl.String).alias(CHEXPERT[0]))
+            names = [CHEXPERT[0]]
         file = relative(path, root)
         full = table.with_columns(_mimic.study_id("study_id").alias("study"))
         known = full.filter(pl.col("study").is_not_null())
-        stated = known.unpivot(
-            names, index=["row", "study_id", "study"], variable_name="name", value_name="stated"
-        ).filter(pl.col("stated").is_not_null())
+        # a label at a time: four cells of five are blank
+        stated = pl.concat(
+            known.filter(pl.col(name).is_not_null()).select(
+                "row",
+                "study_id",
+                "study",
+                pl.lit(name, dtype=SOURCE_ANNOTATIONS["name"]).alias("name"),
+                pl.col(name).alias("stated"),
+            )
+            for name in names
+        )
         coded = stated.with_columns(numeric("stated").alias("value"))
         legal = pl.col("value").is_in([1.0, 0.0, -1.0]).fill_null(False)
         labels = coded.filter(legal).select(
@@ -259,16 +270,16 @@ def _settle(labels: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     only_negbio = negbio.join(chexpert, on=key, how="anti", maintain_order="left")
     kept = pl.concat([human, first, only_negbio])
     standing = kept.select("file", "row").unique()
-    row = ["source", "file", "row", "study_id"]
     confirming = negbio.join(chexpert, on=key, how="semi")
     overruled_by = "the radiologist's labels of this study stand"
     confirms = "CheXpert states the same labels; quality says whether they agree"
     lost = pl.concat(
         [
-            overruled.select(*row, pl.lit(overruled_by).alias("message")),
-            confirming.select(*row, pl.lit(confirms).alias("message")),
+            _rows(overruled).with_columns(pl.lit(overruled_by).alias("message")),
+            _rows(confirming).with_columns(pl.lit(confirms).alias("message")),
         ]
     )
+    del overruled, confirming, first, both
     lost = lost.join(standing, on=["file", "row"], how="anti").unique(
         ["file", "row"], keep="first", maintain_order=True
     )
@@ -284,6 +295,13 @@ def _settle(labels: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             )
         )
     return kept, pl.concat(rejects)
+
+
+def _rows(labels: pl.DataFrame) -> pl.DataFrame:
+    """Each row of a file once: a row has up to fourteen labels."""
+    return labels.select("source", "file", "row", "study_id").unique(
+        ["file", "row"], keep="first", maintain_order=True
+    )
 
 
 def _rejected(rows: pl.DataFrame, code: str) -> pl.DataFrame:
