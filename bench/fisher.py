@@ -290,9 +290,9 @@ class Bench:
         values = {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
 
         def loss(values: Any, ids: Any, labels: Any) -> Any:
-            call = lambda **kwargs: functional_call(  # noqa: E731
-                self.model, {**values, **frozen}, (), kwargs
-            )
+            def call(**kwargs: Any) -> Any:
+                return functional_call(self.model, {**values, **frozen}, (), kwargs)
+
             return self.losses({"input_ids": ids[None], "labels": labels[None]}, call).sum()
 
         found = vmap(grad(loss), in_dims=(None, 0, 0), chunk_size=16)(
