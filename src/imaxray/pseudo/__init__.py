@@ -1,0 +1,5 @@
+"""Pseudo IMAX: a model fills in the tasks that decentralized images lack, and what of it to keep."""
+
+from imaxray.pseudo._table import PSEUDO
+
+__all__ = ["PSEUDO"]
