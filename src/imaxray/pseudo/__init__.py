@@ -1,4 +1,4 @@
-"""Pseudo IMAX: a model fills in the tasks that decentralized images lack, and what of it to keep."""
+"""Pseudo IMAX: a model fills in the tasks that decentralized images lack; what of it to keep."""
 
 from imaxray.pseudo._table import PSEUDO
 
