@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaxray.errors import ImaxrayError
-from imaxray.training import schedule, share_out, task_shares
+from imaxray.training import origin_shares, schedule, share_out, task_shares
 from imaxray.training._schedule import once
 
 ENTRIES = pl.DataFrame(
@@ -106,3 +106,39 @@ def test_work_is_shared_evenly():
     loads = [sum(lengths[r] for rows in share for r in rows)
              for share in share_out(lengths, ranks=4)]  # fmt: skip
     assert max(loads) < 1.3 * min(loads)
+
+
+# --- pseudo entries ---
+
+WITH_PSEUDO = ENTRIES.with_columns(
+    quality=pl.when(pl.int_range(120) % 4 == 0)
+    .then(pl.lit("expert"))
+    .otherwise(pl.lit("pseudo/phantom"))
+)
+
+
+@pytest.mark.parametrize("layout", ["packed", "separate"])
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_real_entries_get_their_share_and_tasks_stay_as_they_are(layout, share):
+    shares = origin_shares(WITH_PSEUDO, share)
+    assert sum(shares.values()) == pytest.approx(1)
+    table = schedule(
+        WITH_PSEUDO, layout=layout, entries_per_step=120, steps=4, seed=0, shares=shares
+    )
+    drawn = table.join(WITH_PSEUDO, on="entry_id")
+    real = drawn.filter(quality="expert")
+    assert real.height / drawn.height == pytest.approx(share)
+    for part, name in (
+        (real, "expert"),
+        (drawn.filter(quality="pseudo/phantom"), "pseudo/phantom"),
+    ):
+        if part.height:
+            have = WITH_PSEUDO.filter(quality=name)
+            wanted = have.filter(task="rec").height / have.height
+            assert part.filter(task="rec").height / part.height == pytest.approx(wanted, abs=0.01)
+
+
+def test_a_share_of_what_is_not_there_is_refused():
+    with pytest.raises(ImaxrayError, match="pseudo entries"):
+        origin_shares(WITH_PSEUDO.filter(quality="expert"), 0.5)
+    assert set(origin_shares(WITH_PSEUDO.filter(quality="expert"), 1)) == {"rec", "vqa"}

@@ -162,3 +162,33 @@ def test_throughput_leaves_the_weights_alone(data):
     result = measure_throughput(chat, items["packed"], items["separate"], CONFIG, repeats=2)
     assert result.packed > 0 and result.separate > 0 and len(result.ratios) == 2
     assert all(torch.equal(before[k], v) for k, v in chat.model.state_dict().items())
+
+
+@pytest.mark.parametrize("layout", ["packed", "separate"])
+def test_pseudo_entries_count_by_their_weight(data, tmp_path, layout):
+    """A weight near zero trains as if they were not there; a step's mean is by weight."""
+    entries, encoded, pixels = data
+    made = pl.int_range(pl.len()) % 3 > 0
+    quality = pl.when(made).then(pl.lit("pseudo/phantom")).otherwise(pl.col("quality"))
+    mixed = entries.with_columns(quality=quality)
+    real = mixed.filter(~pl.col("quality").str.starts_with("pseudo"))
+
+    def after(name, some, **changes):
+        one = {"steps": 2, "entries_per_step": some.height, "optimizer": "adamw", **changes}
+        config = CONFIG.model_copy(update=one)
+        train(fresh(data), some, encoded, pixels, tmp_path / name, layout=layout, config=config,
+              seed=0, progress=False)  # fmt: skip
+        return weights(tmp_path / name)
+
+    alone = after("alone", real)
+    none, all_alike = after("none", mixed, pseudo_weight=1e-9), after("alike", mixed)
+    moved = {n: (all_alike[n] - alone[n]).abs().max() for n in alone}
+    assert max(moved.values()) > 1e-4
+    for name in alone:
+        torch.testing.assert_close(none[name], alone[name], rtol=1e-3, atol=2e-5)
+    table = schedule(mixed, layout=layout, entries_per_step=mixed.height, steps=1, seed=0)
+    steps = StepDataset(fresh(data), table, mixed, encoded, pixels, layout, pseudo_weight=0.25)
+    item = steps[0]
+    assert steps.weight(0) == pytest.approx(real.height + 0.25 * (mixed.height - real.height))
+    assert float(item["weights"].sum()) == pytest.approx(steps.weight(0))
+    assert len(item["weights"]) == len(item["tasks"]) == item["batch"].entries

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from imaxray._lazy import lazily
 from imaxray.training._config import Layout, LoraSettings, TrainingConfig
 from imaxray.training._recipe import Recipe, load_recipe
-from imaxray.training._schedule import schedule, task_shares
+from imaxray.training._schedule import origin_shares, schedule, task_shares
 from imaxray.training._share import share_out
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ __all__ = [
     "first_item",
     "load_recipe",
     "measure_throughput",
+    "origin_shares",
     "prepare_images",
     "schedule",
     "share_out",

@@ -52,6 +52,12 @@ class TrainingConfig(BaseModel):
     temperature: float | None = Field(
         None, gt=0, description="share of a task ∝ (its entries)^(1/T); 1: as they are"
     )
+    real_share: float | None = Field(
+        None, ge=0, le=1, description="share of real entries in those drawn, pseudo ones the rest"
+    )
+    pseudo_weight: float = Field(
+        1.0, gt=0, description="weight of a pseudo entry's loss in the step's mean; a real one's: 1"
+    )
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
     muon_learning_rate: float = Field(2e-3, gt=0, description="of weight matrices, with muon")
@@ -86,6 +92,11 @@ class TrainingConfig(BaseModel):
             min(self.weights.values(), default=0) < 0 or not sum(self.weights.values()) > 0
         ):
             raise ValueError("weights must not be negative, and one must be above 0")
+        if self.real_share is not None and (self.weights or self.temperature):
+            raise ValueError(
+                "real_share keeps the tasks as they are on either side; leave weights and "
+                "temperature out"
+            )
         if self.fsdp and self.optimizer == "muon":
             raise ValueError("muon needs whole weight matrices, which fsdp cuts; take adamw")
         return self

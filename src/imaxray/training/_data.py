@@ -17,6 +17,7 @@ from imaxray.schema import TASKS
 from imaxray.training._config import Layout
 from imaxray.training._conversation import Conversations
 from imaxray.training._images import Pixels
+from imaxray.training._schedule import IS_PSEUDO
 from imaxray.training._share import share_out
 
 
@@ -63,8 +64,9 @@ class Piece:
 class StepDataset(Dataset[dict[str, Any]]):
     """Item *i* is everything optimizer step *i* needs.
 
-    Items hold ``images`` (the model's image inputs), ``batch`` (one ``Batch``) and ``tasks``
-    (E,) int64, the index of each entry's task in TASKS.
+    Items hold ``images`` (the model's image inputs), ``batch`` (one ``Batch``), ``tasks`` (E,)
+    int64, the index of each entry's task in TASKS, and, where pseudo entries weigh less or more
+    than real ones, ``weights`` (E,).
     """
 
     def __init__(
@@ -76,6 +78,8 @@ class StepDataset(Dataset[dict[str, Any]]):
         pixels: Pixels,
         layout: Layout,
         conversations: Conversations | None = None,
+        *,
+        pseudo_weight: float = 1.0,
     ) -> None:
         self._chat = chat
         self._encoded = encoded
@@ -88,6 +92,10 @@ class StepDataset(Dataset[dict[str, Any]]):
         self._task_of = {
             e: task_number[t] for e, t in entries.select("entry_id", "task").iter_rows()
         }
+        self._weight_of: dict[str, float] | None = None
+        if pseudo_weight != 1:
+            weight = pl.when(IS_PSEUDO).then(float(pseudo_weight)).otherwise(1.0).alias("weight")
+            self._weight_of = dict(entries.select("entry_id", weight).iter_rows())
         grouped = table.group_by("step", "row", maintain_order=True).agg("entry_id")
         self._steps: list[list[list[str]]] = [
             []
@@ -102,9 +110,11 @@ class StepDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, step: int) -> dict[str, Any]:
         return self.item(self.pieces(step))
 
-    def entries(self, step: int) -> int:
-        """Entries of a step."""
-        return sum(len(ids) for ids in self._steps[step])
+    def weight(self, step: int) -> float:
+        """What the losses of a step are divided by: its entries, or the sum of their weights."""
+        if self._weight_of is None:
+            return sum(len(ids) for ids in self._steps[step])
+        return sum(self._weight_of[entry] for ids in self._steps[step] for entry in ids)
 
     def pieces(self, step: int, budget: int | None = None) -> list[Piece]:
         """Rows of a step; packed ones hold several images up to ``budget`` tokens."""
@@ -131,10 +141,14 @@ class StepDataset(Dataset[dict[str, Any]]):
 
     def item(self, pieces: Sequence[Piece]) -> dict[str, Any]:
         """Rows as one batch with its images."""
+        of = [entry for piece in pieces for entry in piece.entries]
+        known = self._weight_of
+        weights = {} if known is None else {"weights": torch.tensor([known[e] for e in of])}
         return {
             "batch": collate([piece.row for piece in pieces], pad=self._pad),
             "images": self._chat.join([self._pixels[i] for piece in pieces for i in piece.images]),
-            "tasks": torch.tensor([self._task_of[e] for piece in pieces for e in piece.entries]),
+            "tasks": torch.tensor([self._task_of[e] for e in of]),
+            **weights,
         }
 
 
@@ -143,7 +157,7 @@ class ShareDataset(Dataset[dict[str, Any]]):
 
     A share holds ``passes``, items as of :class:`StepDataset` to be run one after the other, each
     with ``idle`` (the rank has no rows left: run it, count it for nothing), and ``entries``, those
-    of the whole step over all processes.
+    of the whole step over all processes, each by its weight.
     """
 
     def __init__(
@@ -167,7 +181,7 @@ class ShareDataset(Dataset[dict[str, Any]]):
             {**self._steps.item([pieces[k] for k in rows or [shortest]]), "idle": not rows}
             for rows in shares[rank]
         ]
-        return {"passes": passes, "entries": self._steps.entries(step)}
+        return {"passes": passes, "entries": self._steps.weight(step)}
 
 
 def first_item(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from imaxray.training._folder import device_name, open_run, versions
 from imaxray.training._images import Pixels
 from imaxray.training._memory import told_when_memory_runs_out
 from imaxray.training._method import make_trainable, save_trained
-from imaxray.training._schedule import once, schedule, task_shares
+from imaxray.training._schedule import once, origin_shares, schedule, task_shares
 from imaxray.training._trainer import EntryTrainer
 
 
@@ -108,7 +108,11 @@ def train(
     steps = config.steps_for(entries.height)
     arguments = _arguments(out, config, steps, seed, progress, validation is not None)
     processes = PartialState()
-    shares = task_shares(entries, config.weights, config.temperature)
+    shares = (
+        task_shares(entries, config.weights, config.temperature)
+        if config.real_share is None
+        else origin_shares(entries, config.real_share)
+    )
     table = schedule(
         entries,
         layout=layout,
@@ -128,7 +132,10 @@ def train(
     make_trainable(chat, config, seed)
     ranks, main = processes.num_processes, processes.is_main_process
     curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
-    data = StepDataset(chat, table, entries, encoded, pixels, layout, conversations)
+    data = StepDataset(
+        chat, table, entries, encoded, pixels, layout, conversations,
+        pseudo_weight=config.pseudo_weight,
+    )  # fmt: skip
     cut = {"ranks": ranks, "at_least": config.accumulate, "budget": config.tokens_per_batch}
     with told_when_memory_runs_out(config):
         trainer = EntryTrainer(

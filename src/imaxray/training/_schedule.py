@@ -14,6 +14,10 @@ from imaxray.training._config import Layout
 
 _Indices = NDArray[np.int64]
 
+_PSEUDO = "pseudo/"
+IS_PSEUDO = pl.col("quality").cast(pl.String).str.starts_with("pseudo").fill_null(False)
+"""Of ENTRIES: whether a model of ours made the entry."""
+
 
 def schedule(
     entries: pl.DataFrame,
@@ -39,7 +43,8 @@ def schedule(
         entries_per_step: entries in every step, exactly.
         steps: number of steps.
         seed: of the shuffles.
-        shares: of each task in the entries drawn, summing to 1; see :func:`task_shares`.
+        shares: of each task in the entries drawn, summing to 1; see :func:`task_shares`. Or of
+            each task's real and pseudo entries apart, see :func:`origin_shares`.
 
     Returns:
         Columns step (from 0), row (from 0 in each step; entries of one row share an image) and
@@ -59,7 +64,7 @@ def schedule(
     if shares is None:
         epochs = _plain(image, alone, seed)
     else:
-        epochs = _mixed(image, ordered["task"].cast(pl.String), shares, alone, seed)
+        epochs = _mixed(image, _strata(ordered, shares), shares, alone, seed)
     total = steps * entries_per_step
     drawn: list[_Indices] = []
     groups: list[_Indices] = []
@@ -136,6 +141,48 @@ def task_shares(
     return {task: value / total for task, value in raw.items()}
 
 
+def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
+    """Share of each task's real (``vqa``) and pseudo (``pseudo/vqa``) entries in those drawn.
+
+    Within the real ones, and within the pseudo ones, tasks stay as they are.
+
+    Args:
+        entries: schema ENTRIES, the training split.
+        real_share: of the real ones, in [0, 1].
+
+    Raises:
+        ImaxrayError: there are no entries of a kind that has a share.
+    """
+    pseudo = entries.select(IS_PSEUDO).to_series()
+    shares: dict[str, float] = {}
+    for kind, prefix, part, share in (
+        ("real", "", entries.filter(~pseudo), real_share),
+        ("pseudo", _PSEUDO, entries.filter(pseudo), 1 - real_share),
+    ):
+        if share and part.is_empty():
+            raise ImaxrayError(
+                f"Expected {kind} entries in the train split for a real share of {real_share:g}, "
+                "but there are none; leave real_share out or train on another data set."
+            )
+        counts = part.group_by(pl.col("task").cast(pl.String)).len().sort("task")
+        shares |= {prefix + task: share * n / part.height for task, n in counts.iter_rows()}
+    return shares
+
+
+def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
+    """The name under which ``shares`` knows each entry."""
+    task = pl.col("task").cast(pl.String)
+    if any(name.startswith(_PSEUDO) for name in shares):
+        task = pl.when(IS_PSEUDO).then(_PSEUDO + task).otherwise(task)
+    return entries.select(task.alias("task")).to_series()
+
+
+def _number(name: str) -> int:
+    """Of a stratum, for its random stream."""
+    task = name.removeprefix(_PSEUDO)
+    return TASKS.index(task) + (len(TASKS) if task != name else 0)  # type: ignore[arg-type]
+
+
 def _plain(image: _Indices, alone: bool, seed: int) -> Iterator[tuple[_Indices, _Indices]]:
     """Each epoch's entries in order, and the group of each."""
     bounds = np.flatnonzero(np.diff(image, prepend=-1))
@@ -156,7 +203,7 @@ def _mixed(
     """As :func:`_plain`, each task with its share."""
     quotas = _apportion(len(image), shares)
     streams = {
-        name: _cycles(np.flatnonzero((task == name).to_numpy()), quota, [seed, TASKS.index(name)])
+        name: _cycles(np.flatnonzero((task == name).to_numpy()), quota, [seed, _number(name)])
         for name, quota in quotas.items()
         if quota
     }

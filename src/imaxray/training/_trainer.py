@@ -79,7 +79,8 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
                 losses, item = self._losses(model, item)
                 if item["idle"]:
                     losses = losses * 0
-                loss = step_loss(losses, inputs["entries"], ranks=ranks)
+                weighted = losses * item["weights"].to(losses) if "weights" in item else losses
+                loss = step_loss(weighted, inputs["entries"], ranks=ranks)
                 self.accelerator.backward(loss)
             if not item["idle"]:
                 self._curve.add(losses.detach(), item["tasks"], item["tokens"])

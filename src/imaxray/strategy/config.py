@@ -1,0 +1,209 @@
+"""A strategy as YAML: the stages in order, what each trains on, and how pseudo IMAX is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from imaxray.errors import ImaxrayError
+from imaxray.models import PhantomConfig
+from imaxray.training import Layout, Recipe
+
+On = Literal["dmax", "pseudo", "mix"]
+"""dmax: the real entries. pseudo: pseudo IMAX as it is, every image with its real entries and those
+that the model gave it. mix: the same folder, with a share of real entries that the stage names."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class StageConfig(BaseModel):
+    """One stage: a training run that starts from an earlier one's weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    on: On
+    start: str = Field("previous", description="previous, base, or the name of an earlier stage")
+    layout: Layout | None = Field(None, description="default: separate on dmax, packed elsewhere")
+    steps: int | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0)
+    learning_rate: float | None = Field(None, gt=0)
+    muon_learning_rate: float | None = Field(None, gt=0)
+    warmup: float | None = Field(None, ge=0, lt=1)
+    real_share: float | None = Field(
+        None, ge=0, le=1, description="on mix: share of real entries in those drawn"
+    )
+    pseudo_weight: float = Field(1.0, gt=0, description="weight of a pseudo entry's loss")
+
+    @model_validator(mode="after")
+    def _settled(self) -> StageConfig:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"stage {self.name} has steps and epochs; give one of them")
+        if (self.on == "mix") != (self.real_share is not None):
+            raise ValueError(
+                f"stage {self.name}: real_share goes with `on: mix`, and `on: mix` needs it"
+            )
+        if self.on == "dmax" and self.pseudo_weight != 1:
+            raise ValueError(f"stage {self.name} is on dmax, which has no pseudo entry to weigh")
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """What the stage says otherwise than the strategy's ``training``."""
+        given: dict[str, Any] = {
+            "layout": self.layout or ("separate" if self.on == "dmax" else "packed"),
+            "pseudo_weight": self.pseudo_weight,
+            "real_share": self.real_share,
+        }
+        if self.steps is not None:
+            given |= {"steps": self.steps, "epochs": None}
+        if self.epochs is not None:
+            given |= {"epochs": self.epochs}
+        for key in ("learning_rate", "muon_learning_rate", "warmup"):
+            if getattr(self, key) is not None:
+                given[key] = getattr(self, key)
+        return given
+
+
+STAGES = (
+    StageConfig(name="dmax", on="dmax", start="base"),
+    StageConfig(name="pseudo-imax", on="pseudo"),
+    StageConfig(name="finish", on="dmax"),
+)
+"""The paper's order. Lengths and rates are the configuration's."""
+
+
+class AnnotateConfig(BaseModel):
+    """How the gaps are filled; see docs/pseudo.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    samples: int = Field(0, ge=0, description="answers sampled for the agreement; 0: none")
+    vqa_per_image: int = Field(2, ge=0)
+    rec_per_image: int = Field(3, ge=0)
+    images_per_batch: int = Field(16, ge=1)
+    engine: Literal["local", "ray", "vllm"] = "local"
+
+
+class FilterConfig(BaseModel):
+    """Which pseudo answers are kept; both off keeps every one that can be read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    confidence: bool = Field(True, description="thresholds per task from the validation split")
+    precision: float = Field(0.9, gt=0, le=1, description="asked for of each task's threshold")
+    consistency: bool = Field(True, description="rules between tasks of one image")
+    rules: Path | None = Field(None, description="YAML of rules; default: those of the package")
+
+
+class StrategyConfig(BaseModel):
+    """Everything that decides the result of a strategy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = "Pseudo IMAX"
+    data: Path | None = Field(None, description="dataset folder with real entries: DMAX")
+    truth: Path | None = Field(
+        None, description="dataset folder of a catalog that knows the answers; only reported on"
+    )
+    model: str | None = Field(None, description="registry name, repository id, or folder")
+    phantom: PhantomConfig | None = Field(None, description="a tiny model from scratch instead")
+    seed: int = 0
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="keys of a recipe, for all stages (docs/training.md)"
+    )
+    stages: tuple[StageConfig, ...] = STAGES
+    rounds: int = Field(1, ge=1, description="how often pseudo IMAX is made and trained on")
+    annotate_with: str = Field("last", description="last, or the name of a stage")
+    annotate: AnnotateConfig = AnnotateConfig()
+    filter: FilterConfig = FilterConfig()
+    max_new_tokens: int = Field(128, ge=1, description="longest answer to a test question")
+    resamples: int = Field(2000, ge=100, description="bootstrap draws of patients")
+
+    @model_validator(mode="after")
+    def _settled(self) -> StrategyConfig:
+        names = [stage.name for stage in self.stages]
+        if not names:
+            raise ValueError("stages must not be empty")
+        known = {"previous", "base"}
+        if len(set(names)) < len(names) or known & set(names):
+            raise ValueError("stages need names of their own, other than previous and base")
+        for stage in self.stages:
+            if stage.start not in known:
+                raise ValueError(
+                    f"stage {stage.name} starts from {stage.start}, which is none of "
+                    f"{', '.join(sorted(known))}"
+                )
+            known.add(stage.name)
+        if self.annotate_with not in {"last", *names}:
+            raise ValueError(f"annotate_with names {self.annotate_with}, which is no stage")
+        if self.rounds > 1 and not self.loop:
+            raise ValueError("rounds need a stage on pseudo or mix")
+        for stage in self.stages:
+            self.recipe(stage, "-", 0)
+        return self
+
+    @property
+    def opening(self) -> tuple[StageConfig, ...]:
+        """The stages before there is any pseudo IMAX."""
+        return self.stages[: len(self.stages) - len(self.loop)]
+
+    @property
+    def loop(self) -> tuple[StageConfig, ...]:
+        """The stages of a round: from the first one on pseudo IMAX to the last."""
+        first = next((n for n, s in enumerate(self.stages) if s.on != "dmax"), len(self.stages))
+        return self.stages[first:]
+
+    def recipe(self, stage: StageConfig, model: str, seed: int) -> Recipe:
+        """The recipe of one stage."""
+        merged = {**self.training, **stage.changes(), "model": model, "seed": seed}
+        if "steps" in self.training and "epochs" not in merged:
+            merged["epochs"] = None
+        return Recipe.model_validate(merged)
+
+
+def load_strategy(path: Path) -> StrategyConfig:
+    """Read a strategy's YAML; ``data``, ``truth`` and ``filter.rules`` may be relative to it.
+
+    Raises:
+        ImaxrayError: the file is missing, no YAML, or has an unknown key or a bad value; no data
+            or no model is named.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ImaxrayError(
+            f"Expected a strategy at {path}, but it cannot be read; give a YAML file such as "
+            "configs/strategy.yaml."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ImaxrayError(f"Expected YAML in {path}, but it cannot be read: {error}.") from error
+    if not isinstance(content, Mapping):
+        raise ImaxrayError(f"Expected keys and values in {path}, but it holds none.")
+    try:
+        config = StrategyConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the strategy as a whole"
+        raise ImaxrayError(
+            f"Expected a valid value for {where} in {path}, but: {first['msg']}; correct it "
+            "(docs/strategy.md lists all keys)."
+        ) from error
+    if config.data is None or (config.model is None) == (config.phantom is None):
+        raise ImaxrayError(
+            f"Expected in {path} the folder of the data (data:) and one of model: or phantom:, but "
+            "they are not there; see configs/strategy.yaml."
+        )
+
+    def near(given: Path | None) -> Path | None:
+        if given is None or given.is_absolute() or not (path.parent / given).exists():
+            return given
+        return path.parent / given
+
+    rules = config.filter.model_copy(update={"rules": near(config.filter.rules)})
+    return config.model_copy(
+        update={"data": near(config.data), "truth": near(config.truth), "filter": rules}
+    )

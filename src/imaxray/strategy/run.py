@@ -1,0 +1,180 @@
+"""A whole strategy: stages and pseudo data sets in one folder, each finished once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from imaxray.curation import Dataset, open_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.evaluation import Comparison, compare, constant_baseline
+from imaxray.strategy.config import StrategyConfig
+from imaxray.strategy.init import base_digest, phantom_base
+from imaxray.strategy.plan import FilterWork, TrainWork, Work, plan
+from imaxray.strategy.workshop import Done, Workshop
+
+
+@dataclass(frozen=True)
+class StrategyOutcome:
+    """What a strategy did and found.
+
+    Attributes:
+        out: its folder.
+        done: every piece of work, in order.
+        comparison: the stages on the test split, against the first one; none without a test split.
+    """
+
+    out: Path
+    done: tuple[Done, ...]
+    comparison: Comparison | None
+
+    @property
+    def final(self) -> Path:
+        """Run folder of the last stage."""
+        return next(d.folder for d in reversed(self.done) if isinstance(d.work, TrainWork))
+
+    def yields(self) -> Table:
+        """What the filter kept, per task, of every round."""
+        table = Table(title="Pseudo entries", title_justify="left")
+        for column in ("round", "task", "rule", "candidates", "kept", "precision"):
+            table.add_column(column, justify="right" if column in _NUMBERS else "left")
+        for one in self.done:
+            if isinstance(one.work, FilterWork):
+                for row in one.record["yields"]:
+                    cells = [_cell(row.get(key)) for key in _YIELD_KEYS]
+                    table.add_row(str(one.work.round), *cells)
+        return table
+
+    def summary(self) -> list[str]:
+        """What happened, in sentences."""
+        return [_sentence(one) for one in self.done] + _verdicts(self.comparison)
+
+
+_NUMBERS = ("candidates", "kept", "precision")
+_YIELD_KEYS = ("task", "rule", "candidates", "kept", "precision")
+
+
+def run_strategy(
+    config: StrategyConfig,
+    out: Path,
+    *,
+    tell: Callable[[str], None] | None = None,
+    progress: bool = True,
+) -> StrategyOutcome:
+    """Run or resume a strategy in the folder ``out``.
+
+    ``out`` gets ``stages/N-NAME/`` (run folders), ``pseudo/round-R/candidates/`` and
+    ``pseudo/round-R/dataset/`` (a dataset folder), beside each a JSON of what it took; ``init/``
+    for a model from scratch; ``strategy.json`` and ``comparison.json``. Work that is finished is
+    not repeated; a changed setting repeats what depends on it.
+
+    Args:
+        config: see :class:`StrategyConfig`.
+        out: folder.
+        tell: is told what happened, piece by piece.
+        progress: show the Trainer's bars.
+
+    Raises:
+        ImaxrayError: no data or no model is named; or what the parts raise.
+    """
+    if config.data is None or (config.model is None) == (config.phantom is None):
+        raise ImaxrayError(
+            "Expected the folder of the data and one of model or phantom in the strategy, but they "
+            "are not there; name them."
+        )
+    data = open_dataset(config.data)
+    base = config.model
+    if config.phantom is not None:
+        base = str(phantom_base(config.phantom, [data], out / "init", seed=config.seed))
+    assert base is not None
+
+    def place(work: Work) -> Path:
+        return out / ("stages" if isinstance(work, TrainWork) else "pseudo") / work.name
+
+    shop = Workshop(config, data, base, place, progress=progress)
+    done: list[Done] = []
+    for work in plan(config, data.sha256, base_digest(base, config.training.get("revision"))):
+        done.append(shop.do(work))
+        if tell is not None:
+            tell(_sentence(done[-1]))
+    comparison = _compare(config, data, shop, done)
+    outcome = StrategyOutcome(out, tuple(done), comparison)
+    _write(out / "strategy.json", _record(config, data, outcome))
+    if comparison is not None:
+        _write(out / "comparison.json", comparison.as_dict())
+    return outcome
+
+
+def _compare(
+    config: StrategyConfig, data: Dataset, shop: Workshop, done: list[Done]
+) -> Comparison | None:
+    test = data.tables.split("test")
+    if test.is_empty():
+        return None
+    stages = [one.work for one in done if isinstance(one.work, TrainWork)]
+    return compare(
+        {work.name: shop.scores(work) for work in stages},
+        reference=stages[0].name,
+        constant=constant_baseline(data.tables.split("train"), test, data.tables.images),
+        seed=config.seed,
+        resamples=config.resamples,
+    )
+
+
+def _record(config: StrategyConfig, data: Dataset, outcome: StrategyOutcome) -> dict[str, Any]:
+    return {
+        "config": config.model_dump(mode="json", exclude={"data", "truth"}),
+        "dataset": data.sha256,
+        "final": outcome.final.relative_to(outcome.out).as_posix(),
+        "done": [dict(one.record) for one in outcome.done],
+    }
+
+
+def _sentence(one: Done) -> str:
+    record, again = one.record, "" if one.repeated else " (was done)"
+    if isinstance(one.work, TrainWork):
+        return (
+            f"{one.work.name}: trained on {record['on']} from {record['start']}, "
+            f"{record['entries_seen']:,} entries in {record['steps']:,} steps, "
+            f"loss {record['loss']:.3f}{again}"
+        )
+    if isinstance(one.work, FilterWork):
+        return f"{one.work.name}: {record['kept']:,} of {record['candidates']:,} candidates kept{again}"
+    return (
+        f"{one.work.name}: {record['by']} gave {record['candidates']:,} answers on "
+        f"{record['images']:,} images, {record['readable']:,} can be read{again}"
+    )
+
+
+def _verdicts(comparison: Comparison | None) -> list[str]:
+    if comparison is None:
+        return ["No test split: nothing was scored."]
+    data = comparison.as_dict()
+    lines = []
+    for name, gain in data["mean_gain"].items():
+        if gain is None or gain["low"] is None:
+            lines.append(f"{name}: no relative gain over {data['reference']} can be given.")
+            continue
+        low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+        lines.append(
+            f"{name} against {data['reference']}: mean relative gain {value:+.1f} % "
+            f"[{low:+.1f}, {high:+.1f}]."
+        )
+    return lines
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else f"{value}"
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    aside = path.with_name(f"{path.name}.part")
+    aside.write_text(json.dumps(content, indent=1) + "\n")
+    aside.rename(path)
