@@ -94,7 +94,10 @@ class FilterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     confidence: bool = Field(True, description="thresholds per task from the validation split")
-    precision: float = Field(0.9, gt=0, le=1, description="asked for of each task's threshold")
+    precision: float = Field(0.9, gt=0, lt=1, description="asked for of each task's threshold")
+    risk: float | None = Field(
+        0.1, gt=0, lt=1, description="that it is less after all; none: the observed precision"
+    )
     consistency: bool = Field(True, description="rules between tasks of one image")
     rules: Path | None = Field(None, description="YAML of rules; default: those of the package")
 

@@ -14,9 +14,9 @@ from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.init import base_digest, phantom_base
-from imaxray.strategy.plan import FilterWork, TrainWork, Work, plan
-from imaxray.strategy.workshop import Done, Workshop
+from imaxray.strategy._init import base_digest, phantom_base
+from imaxray.strategy._plan import FilterWork, TrainWork, Work, plan
+from imaxray.strategy._workshop import Done, Workshop
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class StrategyOutcome:
         return next(d.folder for d in reversed(self.done) if isinstance(d.work, TrainWork))
 
     def yields(self) -> Table:
-        """What the filter kept, per task, of every round."""
+        """What each filter would keep and the last one kept, per task, of every round."""
         table = Table(title="Pseudo entries", title_justify="left")
-        for column in ("round", "task", "rule", "candidates", "kept", "precision"):
+        for column in ("round", *_YIELD_KEYS):
             table.add_column(column, justify="right" if column in _NUMBERS else "left")
         for one in self.done:
             if isinstance(one.work, FilterWork):
@@ -55,8 +55,8 @@ class StrategyOutcome:
         return [_sentence(one) for one in self.done] + _verdicts(self.comparison)
 
 
-_NUMBERS = ("candidates", "kept", "precision")
-_YIELD_KEYS = ("task", "rule", "candidates", "kept", "precision")
+_NUMBERS = ("candidates", "kept", "judged", "precision")
+_YIELD_KEYS = ("task", "filter", "candidates", "kept", "judged", "precision")
 
 
 def run_strategy(

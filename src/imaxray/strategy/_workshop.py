@@ -24,7 +24,7 @@ from imaxray.pseudo import (
     write_pseudo,
 )
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.plan import AnnotateWork, FilterWork, TrainWork, Work
+from imaxray.strategy._plan import AnnotateWork, FilterWork, TrainWork, Work
 from imaxray.training import ImageLoader, train_dataset
 
 
@@ -164,12 +164,13 @@ class Workshop:
         }
 
     def _filter(self, work: FilterWork, folder: Path) -> dict[str, Any]:
-        source, kept = self._place(work.candidates), self._config.filter
+        source, asked = self._place(work.candidates), self._config.filter
         candidates = pl.read_parquet(source / "candidates.parquet")
         thresholds = None
-        if kept.confidence:
+        if asked.confidence:
             calibration = pl.read_parquet(source / "calibration.parquet")
-            thresholds = calibrate(calibration, self._data.tables.split("val"), kept.precision)
+            val = self._data.tables.split("val")
+            thresholds = calibrate(calibration, val, asked.precision, risk=asked.risk)
         truth = None
         if self._config.truth is not None:
             truth = open_dataset(self._config.truth).tables.split("train")
@@ -177,15 +178,24 @@ class Workshop:
             candidates,
             self._data,
             thresholds=thresholds,
-            rules=load_rules(kept.rules) if kept.consistency else None,
+            rules=load_rules(asked.rules) if asked.consistency else None,
             truth=truth,
         )
-        write_pseudo(self._data.folder, filtered.kept, folder)
+        settings = asked.model_dump(mode="json", exclude={"rules"})
+        write_pseudo(
+            self._data, filtered.kept, folder, dropped=filtered.dropped,
+            config={"filter": settings, "round": work.round},
+        )  # fmt: skip
+        says = {} if thresholds is None else thresholds.tasks
         return {
             "candidates": candidates.height,
             "kept": filtered.kept.height,
+            "masked": filtered.masked,
             "dropped": dict(filtered.dropped.group_by("code").len().sort("code").iter_rows()),
+            "thresholds": {task: found.says for task, found in says.items()},
             "yields": filtered.yields.to_dicts(),
+            "rules": filtered.rules.to_dicts(),
+            "equal_yield": filtered.equal_yield.to_dicts(),
         }
 
 
