@@ -21,9 +21,10 @@ def test_all_four_filters(dmax, lacking, fabricate, catalog, tmp_path):
     calibration = fabricate(dmax.tables.split("val"), 0.95, seed=2)
     thresholds = calibrate(calibration, dmax.tables.entries, 0.8)
     done = filter_candidates(made, dmax, thresholds=thresholds, rules=rules, truth=catalog.entries)
-    pl.Config.set_tbl_rows(80); pl.Config.set_tbl_cols(20)
+    pl.Config.set_tbl_rows(80)
+    pl.Config.set_tbl_cols(20)
     print([t.says for t in thresholds.tasks.values()])
     print(done.yields, done.rules, done.equal_yield)
     out = write_pseudo(dmax, done.kept, tmp_path / "out", dropped=done.dropped)
-    print((tmp_path/"out"/"README.md").read_text())
+    print((tmp_path / "out" / "README.md").read_text())
     assert out.verify() == []

@@ -113,7 +113,8 @@ def test_work_is_shared_evenly():
 WITH_PSEUDO = ENTRIES.with_columns(
     quality=pl.when(pl.int_range(120) % 4 == 0)
     .then(pl.lit("expert"))
-    .otherwise(pl.lit("pseudo/phantom"))
+    .otherwise(pl.lit("pseudo/phantom")),
+    sources=pl.lit(None, dtype=pl.List(pl.String)),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,15 +13,25 @@ from imaxray.cli._print import (
     print_table,
 )
 
+if TYPE_CHECKING:
+    from imaxray.study import AblationConfig
+
 
 @app.command()
 def study(config: Config, out: Out, root: Root = None) -> None:
-    """Run a whole study: build, match, train both arms, evaluate, compare, report.html."""
+    """Run a whole study: build, match, train the arms, evaluate, compare, report.html.
+
+    A study with a block `strategy` is the ablation of that strategy: ablation.md.
+    """
     from rich.console import Console
 
-    from imaxray.study import load_config, run_study, write_study_report
+    from imaxray.study import AblationConfig, load_study, run_study, write_study_report
 
-    outcome = run_study(load_config(config), out, root=root)
+    loaded = load_study(config)
+    if isinstance(loaded, AblationConfig):
+        _ablation(loaded, out, root)
+        return
+    outcome = run_study(loaded, out, root=root)
     report = write_study_report(outcome)
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(outcome.equal_entries.table("Equal entries seen"))
@@ -29,6 +39,47 @@ def study(config: Config, out: Out, root: Root = None) -> None:
     for line in outcome.summary():
         console.print(line, highlight=False)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+
+
+def _ablation(config: AblationConfig, out: Path, root: Path | None) -> None:
+    from rich.console import Console
+
+    from imaxray.study import ablation_tables, run_ablation, write_ablation
+    from imaxray.study.ablation_tables import summary
+
+    outcome = run_ablation(config, out, root=root)
+    written = write_ablation(outcome)
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    for table in ablation_tables(outcome):
+        console.print(table)
+    for line in summary(outcome):
+        console.print(line, highlight=False)
+    console.print(f"Tables: {written}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def strategy(
+    config: Annotated[Path, typer.Argument(help="Strategy (YAML), as configs/strategy.yaml.")],
+    out: Out,
+) -> None:
+    """Train on DMAX, fill its gaps, train on pseudo IMAX, finish on DMAX; the same again resumes."""
+    from rich.console import Console
+
+    from imaxray.strategy import load_strategy, run_strategy
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    outcome = run_strategy(
+        load_strategy(config),
+        out,
+        tell=lambda line: console.print(line, highlight=False, soft_wrap=True),
+        progress=sys.stderr.isatty(),
+    )
+    if outcome.comparison is not None:
+        console.print(outcome.comparison.table("Stages on the test split"))
+    console.print(outcome.yields())
+    for line in outcome.verdicts():
+        console.print(line, highlight=False)
+    console.print(f"Final run: {outcome.final}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -39,6 +39,14 @@ class StageConfig(BaseModel):
     )
     pseudo_weight: float = Field(1.0, gt=0, description="weight of a pseudo entry's loss")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _on(cls, given: Any) -> Any:
+        """YAML 1.1 reads a bare ``on`` as true."""
+        if isinstance(given, Mapping) and True in given:
+            return {"on" if key is True else key: value for key, value in given.items()}
+        return given
+
     @model_validator(mode="after")
     def _settled(self) -> StageConfig:
         if self.steps is not None and self.epochs is not None:

@@ -52,7 +52,11 @@ class StrategyOutcome:
 
     def summary(self) -> list[str]:
         """What happened, in sentences."""
-        return [_sentence(one) for one in self.done] + _verdicts(self.comparison)
+        return [_sentence(one) for one in self.done] + self.verdicts()
+
+    def verdicts(self) -> list[str]:
+        """What it gave, in sentences, as it fell."""
+        return _verdicts(self.comparison)
 
 
 _NUMBERS = ("candidates", "kept", "judged", "precision")

@@ -13,11 +13,10 @@ from torch.utils.data import Dataset
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
-from imaxray.schema import TASKS
+from imaxray.schema import TASKS, is_pseudo
 from imaxray.training._config import Layout
 from imaxray.training._conversation import Conversations
 from imaxray.training._images import Pixels
-from imaxray.training._schedule import IS_PSEUDO
 from imaxray.training._share import share_out
 
 
@@ -94,8 +93,11 @@ class StepDataset(Dataset[dict[str, Any]]):
         }
         self._weight_of: dict[str, float] | None = None
         if pseudo_weight != 1:
-            weight = pl.when(IS_PSEUDO).then(float(pseudo_weight)).otherwise(1.0).alias("weight")
-            self._weight_of = dict(entries.select("entry_id", weight).iter_rows())
+            made = is_pseudo(entries)
+            self._weight_of = {
+                entry: pseudo_weight if pseudo else 1.0
+                for entry, pseudo in zip(entries["entry_id"], made, strict=True)
+            }
         grouped = table.group_by("step", "row", maintain_order=True).agg("entry_id")
         self._steps: list[list[list[str]]] = [
             []

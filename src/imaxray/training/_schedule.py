@@ -9,14 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
-from imaxray.schema import TASKS
+from imaxray.schema import TASKS, is_pseudo
 from imaxray.training._config import Layout
 
 _Indices = NDArray[np.int64]
 
 _PSEUDO = "pseudo/"
-IS_PSEUDO = pl.col("quality").cast(pl.String).str.starts_with("pseudo").fill_null(False)
-"""Of ENTRIES: whether a model of ours made the entry."""
 
 
 def schedule(
@@ -153,7 +151,7 @@ def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
     Raises:
         ImaxrayError: there are no entries of a kind that has a share.
     """
-    pseudo = entries.select(IS_PSEUDO).to_series()
+    pseudo = is_pseudo(entries)
     shares: dict[str, float] = {}
     for kind, prefix, part, share in (
         ("real", "", entries.filter(~pseudo), real_share),
@@ -171,10 +169,10 @@ def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
 
 def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
     """The name under which ``shares`` knows each entry."""
-    task = pl.col("task").cast(pl.String)
-    if any(name.startswith(_PSEUDO) for name in shares):
-        task = pl.when(IS_PSEUDO).then(_PSEUDO + task).otherwise(task)
-    return entries.select(task.alias("task")).to_series()
+    task = entries["task"].cast(pl.String)
+    if not any(name.startswith(_PSEUDO) for name in shares):
+        return task
+    return pl.select(pl.when(is_pseudo(entries)).then(_PSEUDO + task).otherwise(task)).to_series()
 
 
 def _number(name: str) -> int:

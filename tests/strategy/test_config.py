@@ -1,0 +1,158 @@
+"""A strategy as YAML: what it unrolls to, what decides each piece, what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from imaxray.errors import ImaxrayError
+from imaxray.strategy import (
+    AnnotateWork,
+    FilterWork,
+    StrategyConfig,
+    TrainWork,
+    load_strategy,
+    plan,
+)
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def strategy(**changes):
+    given = {"model": "qwen", "training": {"steps": 4}, **changes}
+    return StrategyConfig.model_validate(given)
+
+
+def works(config):
+    return plan(config, "data", "base")
+
+
+def names(config):
+    return [work.name for work in works(config)]
+
+
+def test_the_default_is_the_three_stages():
+    found = works(strategy())
+    assert [work.name for work in found] == [
+        "1-dmax", "round-1/candidates", "round-1/dataset", "2-pseudo-imax", "3-finish",
+    ]  # fmt: skip
+    first, candidates, dataset, second, third = found
+    assert (first.start, first.data) == (None, None)
+    assert candidates.model is first and dataset.candidates is candidates
+    assert second.start is first and second.data is dataset
+    assert third.start is second and third.data is None
+    assert [w.round for w in found] == [0, 1, 1, 1, 1]
+
+
+def test_rounds_repeat_what_follows_the_opening():
+    found = works(strategy(rounds=2))
+    assert [work.name for work in found][3:] == [
+        "2-pseudo-imax", "3-finish", "round-2/candidates", "round-2/dataset", "4-pseudo-imax",
+        "5-finish",
+    ]  # fmt: skip
+    by = {work.name: work for work in found}
+    assert by["round-2/candidates"].model.name == "3-finish"
+    assert by["4-pseudo-imax"].start.name == "3-finish"
+    assert by["4-pseudo-imax"].data is by["round-2/dataset"]
+    other = {w.name: w for w in works(strategy(rounds=2, annotate_with="pseudo-imax"))}
+    assert other["round-2/candidates"].model.name == "2-pseudo-imax"
+
+
+def test_stages_start_where_they_say():
+    stages = [
+        {"name": "a", "on": "dmax", "start": "base"},
+        {"name": "b", "on": "mix", "real_share": 0.5, "start": "base"},
+        {"name": "c", "on": "pseudo", "start": "a"},
+    ]
+    found = {w.name: w for w in works(strategy(stages=stages))}
+    assert found["2-b"].start is None and found["3-c"].start is found["1-a"]
+    assert strategy(stages=stages).recipe(found["2-b"].stage, "m", 0).real_share == 0.5
+
+
+def keys(config, data="data", base="base"):
+    return {work.name: work.key for work in plan(config, data, base)}
+
+
+def changed(a, b):
+    return [name for name in a if a[name] != b[name]]
+
+
+STAGES = [
+    {"name": "dmax", "on": "dmax", "start": "base"},
+    {"name": "pseudo-imax", "on": "pseudo"},
+    {"name": "finish", "on": "dmax"},
+]
+
+
+def with_stage(number, **changes):
+    stages = [dict(stage) for stage in STAGES]
+    stages[number] |= changes
+    return strategy(stages=stages)
+
+
+def test_a_change_repeats_that_piece_and_the_later_ones_only():
+    before, every = keys(strategy()), list(keys(strategy()))
+    assert changed(before, keys(with_stage(0, learning_rate=0.5))) == every
+    assert changed(before, keys(with_stage(1, pseudo_weight=0.5))) == every[3:]
+    assert changed(before, keys(with_stage(2, steps=9))) == every[4:]
+    assert changed(before, keys(strategy(filter={"precision": 0.5}))) == every[2:]
+    assert changed(before, keys(strategy(annotate={"samples": 3}))) == every[1:]
+    assert changed(before, keys(strategy(seed=1))) == every
+    assert changed(before, keys(strategy(), data="other")) == every
+    assert changed(before, keys(strategy(), base="other")) == every
+    # how it is computed, where it lies, and what is reported of it do not count
+    for same in ({"training": {"steps": 4, "workers": 2, "threads": 2}}, {"truth": "catalog"},
+                 {"title": "x"}, {"annotate": {"engine": "ray"}}):  # fmt: skip
+        assert changed(before, keys(strategy(**same))) == []
+
+
+def test_a_rule_file_is_known_by_its_content(tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: []")
+    one = keys(strategy(filter={"rules": rules}))
+    rules.write_text("rules: [] # other")
+    assert changed(one, keys(strategy(filter={"rules": rules})))[0] == "round-1/dataset"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("stages: [", "YAML"),
+        ("just text", "keys and values"),
+        ("model: qwen", "data:"),
+        ("data: x\nmodel: qwen\nphantom: {}", "one of model: or phantom:"),
+        ("data: x\nmodel: qwen\ncolour: blue", "colour"),
+        ("data: x\nmodel: qwen\nstages: []", "must not be empty"),
+        ("data: x\nmodel: qwen\nrounds: 2\nstages: [{name: a, on: dmax}]", "pseudo or mix"),
+        ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax}, {name: a, on: pseudo}]", "names"),
+        ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax, start: b}]", "starts from b"),
+        ("data: x\nmodel: qwen\nstages: [{name: a, on: mix}]", "real_share"),
+        ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax, pseudo_weight: 2}]", "weigh"),
+        ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax, steps: 1, epochs: 1}]", "one of them"),
+        ("data: x\nmodel: qwen\nannotate_with: b", "no stage"),
+        ("data: x\nmodel: qwen\ntraining: {learning_rate: -1}", "learning_rate|greater"),
+        ("data: x\nmodel: qwen\nfilter: {precision: 1.5}", "filter.precision"),
+    ],
+)
+def test_a_bad_strategy_is_one_sentence(tmp_path, text, match):
+    path = tmp_path / "strategy.yaml"
+    path.write_text(text)
+    with pytest.raises(ImaxrayError, match=match):
+        load_strategy(path)
+
+
+def test_a_model_from_scratch_cannot_begin_by_annotating():
+    config = StrategyConfig(phantom={}, stages=[{"name": "a", "on": "pseudo", "start": "base"}])
+    with pytest.raises(ImaxrayError, match="from scratch"):
+        plan(config, "data", "base")
+    trained = strategy(stages=[{"name": "a", "on": "pseudo", "start": "base"}])
+    assert names(trained) == ["round-1/candidates", "round-1/dataset", "1-a"]
+
+
+def test_the_shipped_strategy_loads_and_its_data_may_lie_beside_it(tmp_path):
+    config = load_strategy(CONFIGS / "strategy.yaml")
+    assert [type(work) for work in works(config)] == [
+        TrainWork, AnnotateWork, FilterWork, TrainWork, TrainWork,
+    ]  # fmt: skip
+    (tmp_path / "data").mkdir()
+    (tmp_path / "s.yaml").write_text("data: data\nmodel: qwen\n")
+    assert load_strategy(tmp_path / "s.yaml").data == tmp_path / "data"
