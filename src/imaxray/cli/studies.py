@@ -45,7 +45,7 @@ def _ablation(config: AblationConfig, out: Path, root: Path | None) -> None:
     from rich.console import Console
 
     from imaxray.study import ablation_tables, run_ablation, write_ablation
-    from imaxray.study.ablation_tables import summary
+    from imaxray.study._ablation_tables import summary
 
     outcome = run_ablation(config, out, root=root)
     written = write_ablation(outcome)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.strategy.config import (
-    AnnotateConfig,
+    AnnotateSettings,
     FilterConfig,
     StageConfig,
     StrategyConfig,
@@ -29,7 +29,7 @@ else:  # these train, and so load torch
     )
 
 __all__ = [
-    "AnnotateConfig",
+    "AnnotateSettings",
     "AnnotateWork",
     "Done",
     "FilterConfig",

@@ -96,7 +96,7 @@ def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
                 "and a model from scratch cannot annotate; put one first."
             )
         seed = config.seed + 1000 * (round_ - 1)
-        asked = config.annotate.model_dump(mode="json", exclude={"engine"})
+        asked = config.annotate.model_dump(mode="json", exclude={"engine", "seed", "round"})
         key = _digest("annotate", asked, teacher.key if teacher else base, data, round_, seed)
         candidates = AnnotateWork(key, f"round-{round_}/candidates", round_, teacher, seed)
         kept = config.filter.model_dump(mode="json", exclude={"rules"})

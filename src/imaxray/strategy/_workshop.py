@@ -117,6 +117,9 @@ class Workshop:
             run / "evaluation" / "test",
             max_new_tokens=self._config.max_new_tokens,
             boxes=self._config.training.get("boxes"),
+            revision=self._config.training.get("revision"),
+            max_image_tokens=self._config.training.get("max_image_tokens"),
+            device=self._config.device,
         )
         return asked.result.scores
 
@@ -147,20 +150,25 @@ class Workshop:
     def _annotate(self, work: AnnotateWork, folder: Path) -> dict[str, Any]:
         asked = self._config.annotate
         model = self._base if work.model is None else weights_of(self._place(work.model))
+        settings = asked.model_dump(exclude={"seed", "round"})
         found = annotate(
-            Path(model),
-            self._data.folder,
+            model,
+            self._data,
             folder,
             round=work.round,
             seed=work.seed,
-            **asked.model_dump(),
+            boxes=self._config.training.get("boxes"),
+            revision=self._config.training.get("revision"),
+            max_image_tokens=self._config.training.get("max_image_tokens"),
+            device=self._config.device,
+            **settings,
         )
-        read = found.filter(pl.col("target").is_not_null())
         return {
             "by": "base" if work.model is None else work.model.name,
-            "candidates": found.height,
-            "readable": read.height,
-            "images": found["image_id"].n_unique(),
+            "candidates": found.candidates.height,
+            "readable": found.candidates["answer"].is_not_null().sum(),
+            "images": found.manifest["account"]["images"],
+            "tasks": found.summary().to_dicts(),
         }
 
     def _filter(self, work: FilterWork, folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
+from imaxray.pseudo import AnnotateConfig
 from imaxray.training import Layout, Recipe
 
 On = Literal["dmax", "pseudo", "mix"]
@@ -84,16 +85,16 @@ STAGES = (
 """The paper's order. Lengths and rates are the configuration's."""
 
 
-class AnnotateConfig(BaseModel):
-    """How the gaps are filled; see docs/pseudo.md."""
+class AnnotateSettings(AnnotateConfig):
+    """How the gaps are filled, see docs/pseudo.md; seed and round are the strategy's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    samples: int = Field(0, ge=0, description="answers sampled for the agreement; 0: none")
-    vqa_per_image: int = Field(2, ge=0)
-    rec_per_image: int = Field(3, ge=0)
-    images_per_batch: int = Field(16, ge=1)
     engine: Literal["local", "ray", "vllm"] = "local"
+
+    @model_validator(mode="after")
+    def _ours(self) -> AnnotateSettings:
+        if self.model_fields_set & {"seed", "round"}:
+            raise ValueError("seed and round are the strategy's; leave them out of annotate")
+        return self
 
 
 class FilterConfig(BaseModel):
@@ -129,9 +130,10 @@ class StrategyConfig(BaseModel):
     stages: tuple[StageConfig, ...] = STAGES
     rounds: int = Field(1, ge=1, description="how often pseudo IMAX is made and trained on")
     annotate_with: str = Field("last", description="last, or the name of a stage")
-    annotate: AnnotateConfig = AnnotateConfig()
+    annotate: AnnotateSettings = AnnotateSettings()
     filter: FilterConfig = FilterConfig()
     max_new_tokens: int = Field(128, ge=1, description="longest answer to a test question")
+    device: str = Field("cpu", description="that annotates and answers; training finds its own")
     resamples: int = Field(2000, ge=100, description="bootstrap draws of patients")
 
     @model_validator(mode="after")

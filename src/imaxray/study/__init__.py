@@ -11,7 +11,7 @@ from imaxray.study.rebuild import RebuildReport, rebuild_dataset
 
 if TYPE_CHECKING:
     from imaxray.study.ablation import AblationOutcome, run_ablation
-    from imaxray.study.ablation_tables import ablation_tables, write_ablation
+    from imaxray.study._ablation_tables import ablation_tables, write_ablation
     from imaxray.study.publish import write_study_report
     from imaxray.study.run import StudyOutcome, run_study
 else:  # these train, and so load torch
@@ -19,9 +19,9 @@ else:  # these train, and so load torch
         __name__,
         {
             "AblationOutcome": "imaxray.study.ablation",
-            "ablation_tables": "imaxray.study.ablation_tables",
+            "ablation_tables": "imaxray.study._ablation_tables",
             "run_ablation": "imaxray.study.ablation",
-            "write_ablation": "imaxray.study.ablation_tables",
+            "write_ablation": "imaxray.study._ablation_tables",
             "StudyOutcome": "imaxray.study.run",
             "run_study": "imaxray.study.run",
             "write_study_report": "imaxray.study.publish",

@@ -1,0 +1,211 @@
+"""The whole strategy, small: what it writes, what it repeats, killed and begun again."""
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from imaxray.curation import open_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.models import build_tiny
+from imaxray.schema import is_pseudo
+from imaxray.strategy import StrategyConfig, run_strategy
+from imaxray.training import load_recipe, train_dataset
+from imaxray.training._trainer import LearningCurve
+
+
+STAGES = [
+    {"name": "dmax", "on": "dmax", "start": "base", "steps": 120},
+    {"name": "pseudo-imax", "on": "pseudo", "steps": 4, "learning_rate": 5e-4},
+    {"name": "finish", "on": "dmax", "steps": 2, "learning_rate": 5e-4},
+]
+
+
+def weights(folder):
+    [file] = [
+        *(folder / "model").glob("*.safetensors"),
+        *(folder / "adapter").glob("*.safetensors"),
+    ]
+    return load_file(file)
+
+
+def same(one, other):
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.fixture(scope="module")
+def finished(make_strategy, tmp_path_factory):
+    out = tmp_path_factory.mktemp("strategy") / "out"
+    told = []
+    config = make_strategy(stages=STAGES)
+    return config, out, run_strategy(config, out, tell=told.append, progress=False), told
+
+
+def test_each_stage_is_a_run_of_its_own(finished):
+    config, out, outcome, told = finished
+    assert [done.work.name for done in outcome.done] == [
+        "1-dmax", "round-1/candidates", "round-1/dataset", "2-pseudo-imax", "3-finish",
+    ]  # fmt: skip
+    manifests = [
+        json.loads((out / "stages" / name / "run.json").read_text())
+        for name in ("1-dmax", "2-pseudo-imax", "3-finish")
+    ]
+    assert [m["identity"]["layout"] for m in manifests] == ["separate", "packed", "separate"]
+    assert [m["entries_seen"] for m in manifests] == [16 * 120, 16 * 4, 16 * 2]
+    real, pseudo = (open_dataset(p).sha256 for p in (config.data, out / "pseudo/round-1/dataset"))
+    assert [m["identity"]["dataset"] for m in manifests] == [real, pseudo, real]
+    # each starts from the weights that the one before ended with
+    starts = [m["identity"]["weights"] for m in manifests]
+    assert len(set(starts)) == 3
+    assert outcome.final == out / "stages" / "3-finish"
+    assert len(told) == 5 and "120 steps" in told[0] and "kept" in told[2]
+
+
+def test_pseudo_imax_is_real_entries_and_pseudo_ones_on_train_images(finished, dmax):
+    out = finished[1]
+    made = open_dataset(out / "pseudo" / "round-1" / "dataset").tables
+    pseudo = made.entries.filter(is_pseudo(made.entries))
+    assert pseudo.height == finished[2].done[2].record["kept"] > 0
+    assert made.entries.filter(~is_pseudo(made.entries)).height == dmax.tables.entries.height
+    assert set(pseudo["split"]) == {"train"}
+    assert pseudo["quality"].unique().to_list() == ["pseudo/phantom"]
+    drawn = pl.read_parquet(out / "stages" / "2-pseudo-imax" / "schedule.parquet")["entry_id"]
+    assert set(drawn) & set(pseudo["entry_id"])
+
+
+def test_stages_are_scored_and_compared(finished):
+    _, out, outcome, _ = finished
+    data = outcome.comparison.as_dict()
+    assert data["reference"] == "1-dmax" and data["arms"] == ["1-dmax", "2-pseudo-imax", "3-finish"]
+    assert {t["task"] for t in data["tasks"]} >= {"vqa", "findings", "report"}
+    assert json.loads((out / "comparison.json").read_text()) == data
+    for name in data["arms"]:
+        assert (out / "stages" / name / "evaluation" / "test" / "result.json").is_file()
+    record = json.loads((out / "strategy.json").read_text())
+    assert record["final"] == "stages/3-finish" and len(record["done"]) == 5
+    assert str(out) not in json.dumps(record)
+    assert any("mean relative gain" in line for line in outcome.summary())
+    yields = [row for row in outcome.done[2].record["yields"] if row["task"] == "all"]
+    assert {row["filter"] for row in yields} == {"none", "consistency"}
+    assert all(row["judged"] > 0 for row in yields)  # the catalog knows the truth
+
+
+def test_a_finished_strategy_is_not_repeated(finished, monkeypatch):
+    config, out, outcome, _ = finished
+    for name in ("train_dataset", "annotate", "filter_candidates", "write_pseudo"):
+        monkeypatch.setattr(f"imaxray.strategy._workshop.{name}", lambda *_, **__: pytest.fail())
+    again = run_strategy(config, out, progress=False)
+    assert not any(done.repeated for done in again.done)
+    assert again.comparison.as_dict() == outcome.comparison.as_dict()
+
+
+def test_a_change_repeats_a_stage_and_the_later_ones(finished, make_strategy, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(finished[1], out)
+    stages = [*STAGES[:2], {**STAGES[2], "learning_rate": 1e-3}]
+    again = run_strategy(make_strategy(stages=stages), out, progress=False)
+    assert [done.repeated for done in again.done] == [False, False, False, False, True]
+    assert same(
+        weights(out / "stages/2-pseudo-imax"), weights(finished[1] / "stages/2-pseudo-imax")
+    )
+    assert not same(weights(again.final), weights(finished[2].final))
+
+
+def test_killed_anywhere_and_begun_again_gives_the_same(
+    finished, make_strategy, tmp_path, monkeypatch
+):
+    config, _, outcome, _ = finished
+    out = tmp_path / "out"
+    original = LearningCurve.on_step_end
+    stops = {("dmax", 7), ("pseudo-imax", 3)}
+
+    def killed(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        here = (str(args.output_dir).split("/")[-2].split("-", 1)[1], state.global_step)
+        if here in stops:
+            stops.discard(here)
+            raise KeyboardInterrupt
+
+    def cut(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LearningCurve, "on_step_end", killed)
+    with monkeypatch.context() as patch:
+        patch.setattr("imaxray.strategy._workshop.write_pseudo", cut)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                run_strategy(config, out, progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        run_strategy(config, out, progress=False)
+    again = run_strategy(config, out, progress=False)
+    assert not stops
+    assert same(weights(again.final), weights(outcome.final))
+    assert again.comparison.as_dict() == outcome.comparison.as_dict()
+
+
+def test_two_rounds_annotate_with_the_better_model(make_strategy, finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    config = make_strategy(stages=STAGES, rounds=2)
+    outcome = run_strategy(config, out, progress=False)
+    assert [d.repeated for d in outcome.done] == [False] * 5 + [True] * 4
+    assert [d.record.get("by") for d in outcome.done if "by" in d.record] == ["1-dmax", "3-finish"]
+    second = pl.read_parquet(out / "pseudo" / "round-2" / "candidates" / "candidates.parquet")
+    assert second["round"].unique().to_list() == [2]
+    assert outcome.final.name == "5-finish"
+
+
+def test_other_files_are_left_alone(make_strategy, tmp_path):
+    (tmp_path / "stages" / "1-dmax").mkdir(parents=True)
+    (tmp_path / "stages" / "1-dmax" / "thesis.tex").write_text("mine")
+    with pytest.raises(ImaxrayError, match="other files"):
+        run_strategy(make_strategy(), tmp_path, progress=False)
+    assert (tmp_path / "stages" / "1-dmax" / "thesis.tex").read_text() == "mine"
+
+
+def test_adapters_go_on_from_stage_to_stage(folders, tmp_path):
+    """LoRA on a registry family: base + adapter are loaded and trained on, never merged."""
+    build_tiny("qwen2_5_vl").save(tmp_path / "tiny")
+    tasks = open_dataset(folders / "dmax").tables.split("train")["task"].unique().to_list()
+    first = load_recipe(
+        None, model=str(tmp_path / "tiny"), method="full", steps=120, entries_per_step=8,
+        learning_rate=3e-3, weights={task: float(task == "grading") for task in tasks},
+    )  # fmt: skip
+    qwen = train_dataset(folders / "dmax", tmp_path / "base", first, progress=False).weights
+    config = StrategyConfig(
+        data=folders / "dmax",
+        model=str(qwen),
+        training={"entries_per_step": 4, "learning_rate": 1e-4, "lora": {"rank": 2, "alpha": 4}},
+        stages=[
+            {"name": "dmax", "on": "dmax", "start": "base", "steps": 3},
+            {"name": "mixed", "on": "mix", "real_share": 0.5, "pseudo_weight": 0.5, "steps": 2},
+            {"name": "again", "on": "dmax", "start": "dmax", "steps": 1},
+        ],
+        annotate={
+            "tasks": ["grading"],
+            "max_new_tokens": 12,
+            "limit": 20,
+            "calibration_per_task": 1,
+        },
+        filter={"confidence": False, "consistency": False},
+        max_new_tokens=2,
+        resamples=100,
+    )
+    outcome = run_strategy(config, tmp_path / "out", progress=False)
+    stages = {done.work.name: done for done in outcome.done}
+    adapters = {name: weights(stages[name].folder) for name in ("1-dmax", "2-mixed", "3-again")}
+    assert all("lora_" in key for tensors in adapters.values() for key in tensors)
+    assert adapters["1-dmax"].keys() == adapters["2-mixed"].keys()
+    started = {
+        name: json.loads((stages[name].folder / "started.json").read_text())["weights"]
+        for name in adapters
+    }
+    assert started["3-again"] == started["2-mixed"] != started["1-dmax"]
+    assert not same(adapters["1-dmax"], adapters["3-again"])
+    made = open_dataset(stages["round-1/dataset"].folder).tables.entries
+    pseudo = set(made.filter(is_pseudo(made))["entry_id"])
+    drawn = pl.read_parquet(stages["2-mixed"].folder / "schedule.parquet")["entry_id"].to_list()
+    assert len(drawn) == 8 and 0 < sum(entry in pseudo for entry in drawn) < 8
