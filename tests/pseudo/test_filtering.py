@@ -1,7 +1,6 @@
 """Filtering from candidates to a dataset folder, on answers whose error rate is known."""
 
 import polars as pl
-import pytest
 
 from imaxray.pseudo import calibrate, filter_candidates, load_rules, write_pseudo
 

@@ -47,8 +47,9 @@ def make_strategy(folders):
             "truth": folders / "catalog",
             "phantom": SHAPE,
             "training": {
-                "method": "full", "optimizer": "muon", "learning_rate": 4e-3, "muon_learning_rate": 8e-3,
-                "entries_per_step": 16, "log_every": 2, "save_every": 2, "betas": [0.9, 0.98], "steps": 4,
+                "method": "full", "optimizer": "muon", "learning_rate": 4e-3,
+                "muon_learning_rate": 8e-3, "entries_per_step": 16, "log_every": 2,
+                "save_every": 2, "betas": [0.9, 0.98], "steps": 4,
             },
             "annotate": {"max_new_tokens": 24, "rec_per_image": 1, "reg_per_image": 1,
                          "vqa_per_image": 1, "limit": 20},

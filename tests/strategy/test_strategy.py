@@ -16,7 +16,6 @@ from imaxray.strategy import StrategyConfig, run_strategy
 from imaxray.training import load_recipe, train_dataset
 from imaxray.training._trainer import LearningCurve
 
-
 STAGES = [
     {"name": "dmax", "on": "dmax", "start": "base", "steps": 120},
     {"name": "pseudo-imax", "on": "pseudo", "steps": 4, "learning_rate": 5e-4},

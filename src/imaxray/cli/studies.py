@@ -62,7 +62,7 @@ def strategy(
     config: Annotated[Path, typer.Argument(help="Strategy (YAML), as configs/strategy.yaml.")],
     out: Out,
 ) -> None:
-    """Train on DMAX, fill its gaps, train on pseudo IMAX, finish on DMAX; the same again resumes."""
+    """Train on DMAX, fill its gaps, train on pseudo IMAX, finish on DMAX; again: resume."""
     from rich.console import Console
 
     from imaxray.strategy import load_strategy, run_strategy

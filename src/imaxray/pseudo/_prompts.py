@@ -292,7 +292,7 @@ def _positive(labels: Mapping[str, int]) -> frozenset[str]:
 def _subtasks(train: pl.DataFrame, task: str) -> list[str]:
     """Both ratios; of the forms of another task the one that train entries have most."""
     known = list(get_task(task).templates)
-    counts = {name: 0 for name in known}
+    counts = dict.fromkeys(known, 0)
     for template in train.filter(pl.col("task") == task)["template"]:
         counts[subtask_of(template)] += 1
     if task == "calculation":

@@ -14,8 +14,8 @@ from imaxray.strategy.config import (
 if TYPE_CHECKING:
     from imaxray.strategy._init import base_digest, phantom_base
     from imaxray.strategy._plan import AnnotateWork, FilterWork, TrainWork, Work, plan
-    from imaxray.strategy.run import StrategyOutcome, run_strategy
     from imaxray.strategy._workshop import Done, Workshop
+    from imaxray.strategy.run import StrategyOutcome, run_strategy
 else:  # these train, and so load torch
     _HOMES = {
         "_init": ("base_digest", "phantom_base"),

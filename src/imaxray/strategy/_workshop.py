@@ -23,8 +23,8 @@ from imaxray.pseudo import (
     load_rules,
     write_pseudo,
 )
-from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy._plan import AnnotateWork, FilterWork, TrainWork, Work
+from imaxray.strategy.config import StrategyConfig
 from imaxray.training import ImageLoader, train_dataset
 
 

@@ -13,10 +13,10 @@ from rich.table import Table
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
-from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy._init import base_digest, phantom_base
 from imaxray.strategy._plan import FilterWork, TrainWork, Work, plan
 from imaxray.strategy._workshop import Done, Workshop
+from imaxray.strategy.config import StrategyConfig
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,8 @@ def _sentence(one: Done) -> str:
             f"loss {record['loss']:.3f}{again}"
         )
     if isinstance(one.work, FilterWork):
-        return f"{one.work.name}: {record['kept']:,} of {record['candidates']:,} candidates kept{again}"
+        kept, of = record["kept"], record["candidates"]
+        return f"{one.work.name}: {kept:,} of {of:,} candidates kept{again}"
     return (
         f"{one.work.name}: {record['by']} gave {record['candidates']:,} answers on "
         f"{record['images']:,} images, {record['readable']:,} can be read{again}"

@@ -10,8 +10,8 @@ from imaxray.study.data import build_study_data
 from imaxray.study.rebuild import RebuildReport, rebuild_dataset
 
 if TYPE_CHECKING:
-    from imaxray.study.ablation import AblationOutcome, run_ablation
     from imaxray.study._ablation_tables import ablation_tables, write_ablation
+    from imaxray.study.ablation import AblationOutcome, run_ablation
     from imaxray.study.publish import write_study_report
     from imaxray.study.run import StudyOutcome, run_study
 else:  # these train, and so load torch

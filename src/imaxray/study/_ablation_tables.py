@@ -134,8 +134,8 @@ def _precision(outcome: AblationOutcome) -> tuple[list[str], Rows]:
         cells = []
         for name in _FILTERS:
             part = outcome.filters.filter((pl.col("task") == task) & (pl.col("filter") == name))
-            kept = part["kept"].mean()
-            cells.append("–" if kept is None else f"{_spread(part['precision'])} ({kept:,.0f})")
+            kept = _average(part["kept"])
+            cells.append("–" if not kept else f"{_spread(part['precision'])} ({kept})")
         if any(cell != "–" for cell in cells):
             rows.append([task, *cells])
     return ["task", "no filter", *_FILTERS[1:]], rows
@@ -153,7 +153,7 @@ def _equal_yield(outcome: AblationOutcome) -> tuple[list[str], Rows]:
                 for gain, low, high in part.select("gain", "low", "high").iter_rows()
             )
             rows.append([
-                name, task, f"{part['kept'].mean():,.0f}", _spread(part["precision"]),
+                name, task, _average(part["kept"]), _spread(part["precision"]),
                 _spread(part["confidence_precision"]), each,
             ])  # fmt: skip
     header = ["filter", "task", "kept", "its precision", "the most confident as many",
@@ -250,6 +250,11 @@ def _spread(values: pl.Series) -> str:
     if len(known) == 1:
         return f"{mean:.3f}"
     return f"{mean:.3f} ({min(known):.3f} to {max(known):.3f})"
+
+
+def _average(values: pl.Series) -> str:
+    counts: list[int] = values.to_list()
+    return f"{sum(counts) / len(counts):,.0f}" if counts else ""
 
 
 def _points(gains: Sequence[float]) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ from imaxray.progress import progress_bar
 from imaxray.strategy import FilterWork, TrainWork, Work, plan
 from imaxray.strategy._init import base_digest, phantom_base
 from imaxray.study.ablation_config import EQUAL_COMPUTE, REFERENCE, WHOLE, AblationConfig
+from imaxray.study.ablation_data import write_dense
 from imaxray.study.data import build_study_data, write_json
 
 
@@ -62,13 +60,15 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
     """
     build_study_data(config, out, root=root)
     seeds, needed = config.ablation.seeds, config.needed()
+    if "true answers" in needed:
+        write_dense(out, config.imax)
     data = [open_dataset(out / name) for name in ("imax", "dmax")]
     for seed in seeds:
         phantom_base(config.model, data, out / f"seed-{seed}" / "init", seed=seed)
     first: list[tuple[Any, ...]] = []
     second: list[tuple[Any, ...]] = []
     for seed in seeds:
-        alone = [arm for arm in (REFERENCE, "imax") if arm in needed]
+        alone = [arm for arm in (REFERENCE, "imax", "true answers") if arm in needed]
         pseudo = [a for a in needed if a not in (*alone, EQUAL_COMPUTE)]
         begun = [WHOLE] if WHOLE in pseudo else pseudo[:1]
         first += [(config, out, seed, arm) for arm in (*begun, *alone)]
@@ -199,7 +199,7 @@ def _equal_steps(
             return int(known["steps"])
     seconds = whole["train_seconds"] + whole["pseudo_seconds"]
     a_step = reference["train_seconds"] / reference["steps"]
-    steps = max(1, round(seconds / a_step))
+    steps: int = max(1, round(seconds / a_step))
     write_json(path, {"of": of, "seconds": seconds, "seconds_a_step": a_step, "steps": steps})
     return steps
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from imaxray.errors import ImaxrayError
 from imaxray.strategy import FilterConfig, StageConfig, StrategyConfig
+from imaxray.study.ablation_data import DENSE
 from imaxray.study.config import StudyConfig
 
 ArmName = Literal[
@@ -22,6 +23,7 @@ ArmName = Literal[
     "+ both filters",
     "three stages",
     "two rounds",
+    "true answers",
     "imax",
 ]
 WHOLE: Final = "three stages"
@@ -35,6 +37,9 @@ _FILTERS: Final = {
 }
 """Confidence, consistency."""
 
+_DATA: Final = {"imax": "imax", "true answers": DENSE}
+"""Folders of arms that are trained on other data than dmax."""
+
 MEANS: Final[dict[str, str]] = {
     "dmax": "real entries only, one sequence an entry",
     "dmax (equal compute)": "the same for as long as the three stages took, annotation included",
@@ -44,7 +49,8 @@ MEANS: Final[dict[str, str]] = {
     "+ both filters": "stages 1 and 2, both",
     "three stages": "stages 1, 2 (both filters) and 3",
     "two rounds": "as three stages, but annotated again half-way",
-    "imax": "the ceiling: real annotations on fewer, dense images, packed",
+    "true answers": "the ceiling of pseudo IMAX: all real annotations of the same images, packed",
+    "imax": "as many real annotations as dmax, but on fewer, dense images, packed",
 }
 ARMS: Final[tuple[ArmName, ...]] = tuple(MEANS)  # type: ignore[arg-type]
 
@@ -114,7 +120,7 @@ class AblationConfig(StudyConfig):
         base = self.strategy
         training = {**self.training.model_dump(mode="json"), **base.training}
         common: dict[str, Any] = {
-            "data": out / ("imax" if name == "imax" else "dmax"),
+            "data": out / _DATA.get(name, "dmax"),
             "truth": out / "catalog",
             "model": str(init),
             "seed": seed,
@@ -125,8 +131,8 @@ class AblationConfig(StudyConfig):
         last = base.stages[-1]
         if name in (REFERENCE, EQUAL_COMPUTE):
             common["stages"] = (_with(first, steps or self.steps),)
-        elif name == "imax":
-            packed = first.model_copy(update={"name": "imax", "layout": "packed"})
+        elif name in _DATA:
+            packed = first.model_copy(update={"name": _DATA[name], "layout": "packed"})
             common["stages"] = (_with(packed, self.steps),)
         elif name in _FILTERS:
             longer = _with(middle[-1], (middle[-1].steps or 0) + (last.steps or 0))

@@ -178,7 +178,7 @@ def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
 def _number(name: str) -> int:
     """Of a stratum, for its random stream."""
     task = name.removeprefix(_PSEUDO)
-    return TASKS.index(task) + (len(TASKS) if task != name else 0)  # type: ignore[arg-type]
+    return TASKS.index(task) + (len(TASKS) if task != name else 0)
 
 
 def _plain(image: _Indices, alone: bool, seed: int) -> Iterator[tuple[_Indices, _Indices]]:
