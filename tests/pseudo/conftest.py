@@ -1,6 +1,5 @@
 """A DMAX of a small phantom, and answers to what it lacks with a known rate of error."""
 
-
 import numpy as np
 import polars as pl
 import pytest
@@ -23,9 +22,7 @@ def dmax_tables(catalog):
     """Each train image keeps the entries of one of its tasks; val and test are whole."""
     train = catalog.split("train")
     tasks = train.group_by("image_id").agg(pl.col("task").unique().sort()).sort("image_id")
-    kept = {
-        image: names[k % len(names)] for k, (image, names) in enumerate(tasks.iter_rows())
-    }
+    kept = {image: names[k % len(names)] for k, (image, names) in enumerate(tasks.iter_rows())}
     own = train.filter(
         pl.col("task") == pl.col("image_id").replace_strict(kept, return_dtype=pl.String)
     )
@@ -151,5 +148,3 @@ def table():
         ).sort("pseudo_id")
 
     return make
-
-

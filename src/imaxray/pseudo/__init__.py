@@ -7,6 +7,7 @@ from imaxray.pseudo.consistency import VERDICTS, check_consistency
 from imaxray.pseudo.correct import Tolerances, correct
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.filtering import DROPPED, Filtered, filter_candidates
+from imaxray.pseudo.folder import FilteredFolder, filter_folder
 from imaxray.pseudo.rules import Rule, load_rules
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "PSEUDO",
     "VERDICTS",
     "Filtered",
+    "FilteredFolder",
     "Rule",
     "TaskThreshold",
     "Thresholds",
@@ -23,6 +25,7 @@ __all__ = [
     "correct",
     "equal_yield_table",
     "filter_candidates",
+    "filter_folder",
     "load_rules",
     "pseudo_entries",
     "rules_table",
