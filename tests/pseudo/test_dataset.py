@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from imaxray.audit import CHECKS, audit
 from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
@@ -90,7 +91,7 @@ def test_it_loads_as_a_hugging_face_data_set(made, tmp_path):
 
 
 def test_it_can_be_exported(made, tmp_path):
-    export_dataset(made, "llava", tmp_path / "out", convention="percent")
+    export_dataset(made, "llava", tmp_path / "out", boxes="percent")
     assert any((tmp_path / "out").iterdir())
 
 
@@ -243,6 +244,11 @@ def test_schema_of_written_entries(made):
     assert made.tables.entries.schema == ENTRIES
 
 
-def test_the_audit_reads_it(made):
-    report = audit(made.folder)
-    assert report is not None
+SKIPPED = {"broken", "duplicate", "near", "ctr", "edema", "report", "vqa"}
+
+
+def test_the_audit_finds_nothing_new_in_it(dmax, made):
+    # images are dmax's, and contradictions of noisy answers are what a filter leaves
+    skip = [c.code for c in CHECKS if c.code.split("-")[0] in SKIPPED]
+    before, after = (audit(data.folder, skip=skip) for data in (dmax, made))
+    assert {f.code for f in after.findings} == {f.code for f in before.findings} == set()

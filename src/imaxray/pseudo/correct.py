@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imaxray.labeller import label_report, mentions
 from imaxray.metrics import normalise, token_f1
 from imaxray.metrics.grounding import matched_ious
-from imaxray.pseudo._forms import parsed_form
-from imaxray.tasks import from_json
+from imaxray.tasks import from_json, get_task
 from imaxray.tasks.findings import known
 from imaxray.tasks.report import joined
 from imaxray.tasks.vqa import closed_correct, gold_text
@@ -69,7 +68,7 @@ def correct(
 
     Args:
         task: of the answer.
-        answer: canonical JSON in parsed or gold form; null: could not be read, which is wrong.
+        answer: canonical JSON in the gold's form; null: could not be read, which is wrong.
         gold: canonical JSON of the gold answer.
         template: of the answer's entry.
         tolerances: instead of the numbers above.
@@ -78,7 +77,7 @@ def correct(
         ``None`` where the gold decides nothing, e.g. knows none of the labels.
     """
     truth = from_json(gold)
-    given = None if answer is None else parsed_form(task, from_json(answer))
+    given = None if answer is None else get_task(task).given(from_json(answer))
     if task == "findings" and not known(truth):
         return None
     if given is None:
