@@ -31,6 +31,7 @@ CASES = [
     ("reg", "small left pleural effusion", ["left pleural effusion"], True),
     ("reg", "right pleural effusion", ["left pleural effusion"], False),  # token F1 is 2/3
     ("reg", "left pleural thickening", ["left pleural effusion"], False),  # likewise
+    ("reg", "pleural effusion", ["left pleural effusion"], False),  # which one?
     ("reg", "The trachea.", ["carina", "trachea"], True),
     ("vqa", "yes", {"answers": ["yes"], "closed": True}, True),
     ("vqa", "no", {"answers": ["yes"], "closed": True}, False),
@@ -66,4 +67,5 @@ def test_tolerances_are_the_users():
 
 def test_both_sides_is_left_and_right():
     assert alike("bilateral effusions", "left and right effusions") > 0
-    assert alike("effusion", "left effusion") == 0
+    assert alike("right effusion", "left effusion") == 0
+    assert alike("effusion", "left effusion") == pytest.approx(2 / 3)  # it says less, not else

@@ -199,6 +199,7 @@ def test_one_call_from_candidates_to_a_data_set(annotated, dmax, catalog_folder,
     )
     report = json.loads((tmp_path / "out" / "filter.json").read_text())
     assert report == json.loads(json.dumps(done.as_dict()))
+    assert {row["prompt_from"] for row in report["origins"]} == {"template"}
     assert "filter.json" in done.dataset.manifest["files"]
     assert {row["filter"] for row in report["yields"]} == {
         "none", "confidence", "consistency", "both",
@@ -238,6 +239,11 @@ def test_user_errors_of_the_command(annotated, dmax, tmp_path):
                       consistency=False)  # fmt: skip
     with pytest.raises(ImaxrayError, match="write them with imaxray annotate"):
         filter_folder(tmp_path, dmax.folder, tmp_path / "o")
+    shutil.copytree(annotated, tmp_path / "of-another")
+    identity = {"identity": {"dataset": "0" * 64}}
+    (tmp_path / "of-another" / "annotate.json").write_text(json.dumps(identity))
+    with pytest.raises(ImaxrayError, match="is another one"):
+        filter_folder(tmp_path / "of-another", dmax.folder, tmp_path / "o")
 
 
 def test_schema_of_written_entries(made):

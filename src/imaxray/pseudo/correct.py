@@ -100,12 +100,13 @@ def correct(
     if truth["closed"]:
         return bool(closed_correct(truth, given))
     wanted = gold_text(truth)
-    return alike(wanted, given) >= tolerances.words - _HAIR
+    return sides(wanted) == sides(given) and token_f1(wanted, given) >= tolerances.words - _HAIR
 
 
 def alike(one: str, other: str) -> float:
-    """Token F1 of two phrases; 0 where they name different sides ("left" and "right")."""
-    return token_f1(one, other) if sides(one) == sides(other) else 0.0
+    """Token F1 of two phrases; 0 where both name sides, and different ones."""
+    first, second = sides(one), sides(other)
+    return 0.0 if first and second and first != second else token_f1(one, other)
 
 
 def sides(text: str) -> frozenset[str]:
@@ -122,7 +123,8 @@ def named(text: str) -> frozenset[str]:
 def _phrase(gold: str, given: str, least: float) -> bool:
     if normalise(gold) == normalise(given):
         return True
-    return alike(gold, given) >= least - _HAIR and named(gold) == named(given)
+    same = sides(gold) == sides(given) and named(gold) == named(given)
+    return same and token_f1(gold, given) >= least - _HAIR
 
 
 def _findings(gold: Any, given: Any, least: float) -> bool:

@@ -81,6 +81,7 @@ def filter_folder(
     chosen = load_rules(rules) if consistency else ()
     candidates = _read(pseudo / "candidates.parquet")
     dataset = open_dataset(data)
+    _require_same(pseudo / "annotate.json", dataset)
     thresholds = None
     if confidence:
         answers = _read(pseudo / "calibration.parquet")
@@ -117,10 +118,23 @@ def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]
         "masked": filtered.masked,
         "yields": filtered.yields.to_dicts(),
         "rules": filtered.rules.to_dicts(),
+        "origins": filtered.origins.to_dicts(),
         "equal_yield": filtered.equal_yield.to_dicts(),
     }
     plain: dict[str, Any] = finite(report)
     return plain
+
+
+def _require_same(manifest: Path, dataset: Dataset) -> None:
+    """Check that it is this data set that was annotated, where the folder says which."""
+    if not manifest.exists():
+        return
+    known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
+    if known is not None and known != dataset.sha256:
+        raise ImaxrayError(
+            f"Expected the data set that {manifest.parent} annotates, but {dataset.folder} is "
+            "another one; name the one that annotate was given."
+        )
 
 
 def _read(path: Path) -> pl.DataFrame:
