@@ -7,8 +7,8 @@ from imaxray.pseudo._config import AnnotateConfig
 from imaxray.pseudo._table import PSEUDO
 
 if TYPE_CHECKING:
-    from imaxray.pseudo._engine import annotate_images, ask_entries
     from imaxray.pseudo._annotate import Annotation, annotate
+    from imaxray.pseudo._engine import annotate_images, ask_entries
 else:  # torch
     _ANNOTATE = "imaxray.pseudo._annotate"
     _ENGINE = "imaxray.pseudo._engine"
