@@ -99,9 +99,7 @@ def print_annotation(done: Any) -> None:
     )  # fmt: skip
     left = ", ".join(f"{n:,} {code}" for code, n in account["left_out"].items())
     without = ", ".join(f"{task} {n:,}" for task, n in account["without_prompt"].items())
-    print(
-        f"Images left out: {left}. Lacking a task, but nothing to ask of it: {without or 'none'}."
-    )
+    print(f"Images left out: {left}. Nothing to ask of a lacking task: {without or 'none'}.")
     print(
         f"{done.calibration.height:,} validation entries asked too; all in {done.folder}: "
         "candidates.parquet, calibration.parquet, annotate.json"

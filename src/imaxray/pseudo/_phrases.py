@@ -85,8 +85,8 @@ class Phrases:
 
         Of the phrases of the label, such that name a side that was not said are out; the one with
         the fewest words that were not said is taken, of these the most frequent. Where none is
-        left, the label's own name; ``None`` for a label that the train entries never locate (edema has
-        no one place), unless they locate none.
+        left, the label's own name; ``None`` for a label that the train entries never locate
+        (edema has no one place), unless they locate none.
         """
         if self._by_label and said.label not in self._by_label:
             return None
