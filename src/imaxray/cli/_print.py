@@ -79,6 +79,33 @@ def print_result(data: Mapping[str, Any]) -> None:
         print(f"Not computed: {extra} metrics ({reason})")
 
 
+def print_annotation(done: Any) -> None:
+    account = done.manifest["account"]
+    origins = ("template", "real", "model", "similar")
+    rows = [
+        [
+            row["task"], f"{account['lacking'].get(row['task'], 0):,}", f"{row['asked']:,}",
+            f"{row['readable']:,}", f"{row['mean_logprob']:.3f}",
+            "–" if row["mean_agreement"] is None else f"{row['mean_agreement']:.3f}",
+            *(f"{row[origin]:,}" for origin in origins),
+        ]
+        for row in done.summary().iter_rows(named=True)
+    ]  # fmt: skip
+    print_table(
+        f"{account['images']:,} images, {done.candidates.height:,} candidates",
+        ["task", "images that lack it", "asked", "readable", "mean log-prob.", "agreement",
+         *(f"from {origin}" for origin in origins)],
+        rows,
+    )  # fmt: skip
+    left = ", ".join(f"{n:,} {code}" for code, n in account["left_out"].items())
+    without = ", ".join(f"{task} {n:,}" for task, n in account["without_prompt"].items())
+    print(f"Images left out: {left}. Nothing to ask of a lacking task: {without or 'none'}.")
+    print(
+        f"{done.calibration.height:,} validation entries asked too; all in {done.folder}: "
+        "candidates.parquet, calibration.parquet, annotate.json"
+    )
+
+
 def print_codes(rejects: Any) -> None:
     counts = (
         rejects.group_by("source", "code").len().sort("source", "len", descending=[False, True])

@@ -152,8 +152,8 @@ class _Served:
         self._server, self._images, self._sizes = server, images, sizes
         self._temperature = temperature
 
-    def __call__(self, images: Sequence[str]) -> Asked:
-        return self
+    def __call__(self, images: Sequence[str]) -> Asked:  # noqa: ARG002 - an Open
+        return self  # vLLM takes image and prompt together
 
     def ask(self, prompts: Sequence[Prompt], seeds: Sequence[int] | None) -> list[Written]:
         return self._server.write(
