@@ -114,27 +114,6 @@ def test_rows_leave_when_they_end(pictures):
     assert dict(ending.select("entry_id", "raw").iter_rows()) == one_by_one(chat, *data)
 
 
-def test_the_longest_image_leaves_first(pictures):
-    """What is left is padded to the longest of the rest, and sees none of the old padding."""
-    chat = lively(build_tiny("qwen2_5_vl", dtype=torch.float64))
-    entries, encoded, pixels = material(chat, pictures, counts=(2, 1, 1, 2))
-    free = stock(chat, entries, encoded, pixels)
-    images = {e: encoded[e].prompt.count(chat.image_token) for e in free}
-    longest = max(images.values())
-    # whatever the prompts of the longest images write first ends an answer
-    ends = {row[0] for e, row in free.items() if images[e] == longest}
-    chat.model.generation_config.eos_token_id = sorted(ends)
-    wanted = {
-        e: row[: next((k + 1 for k, id_ in enumerate(row) if id_ in ends), NEW)]
-        for e, row in free.items()
-    }
-    assert any(len(row) > 1 for row in wanted.values())
-    ending = generate(chat, entries, encoded, pixels, max_new_tokens=NEW)
-    assert dict(ending.select("entry_id", "raw").iter_rows()) == {
-        e: chat.tokenizer.decode(row) for e, row in wanted.items()
-    }
-
-
 def test_an_image_with_more_prompts_than_a_batch_holds(pictures):
     chat = lively(build_tiny("llava", dtype=torch.float64))
     data = material(chat, pictures)
