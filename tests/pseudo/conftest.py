@@ -8,7 +8,7 @@ from imaxray.boxes import to_xywh
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.curation.imax import subset
 from imaxray.pseudo import PSEUDO
-from imaxray.schema import EDEMA_GRADES, conform
+from imaxray.schema import conform
 from imaxray.tasks import from_json, get_task, to_json
 
 
@@ -67,16 +67,15 @@ def fabricated(entries, right, *, seed=0, logprobs=None):
     rows = []
     for entry, mark, log in zip(entries.iter_rows(named=True), marks, logs, strict=True):
         gold = from_json(entry["answer"])
-        answer = get_task(entry["task"]).given(gold)
-        if not mark:
-            answer = wrong(entry["task"], gold)
+        task = get_task(entry["task"])
+        told = task.as_gold(task.given(gold) if mark else wrong(task.name, gold), entry["template"])
         prompt_boxes = (entry["boxes"] or [])[: entry["prompt"].count("<box>")]
-        boxes = answer if entry["task"] == "rec" else prompt_boxes
         rows.append(
             {
                 **{k: entry[k] for k in ("image_id", "patient_id", "task", "prompt", "template")},
-                "pseudo_id": entry["entry_id"], "target": target(entry["task"], answer),
-                "boxes": boxes, "answer": to_json(answer), "prompt_from": "template",
+                "pseudo_id": entry["entry_id"], "target": told.target,
+                "boxes": prompt_boxes + told.boxes, "answer": to_json(told.answer),
+                "prompt_from": "template",
                 "text": "", "raw": "", "tokens": 5, "ended": True, "logprob": float(log),
                 "model": "made-up", "checkpoint": "0" * 64, "decoding": "{}", "round": 1,
             }
@@ -98,24 +97,12 @@ def wrong(task, gold):
         return {"findings": "Displaced rib fracture. Large pneumothorax. Pacemaker in place."}
     if task == "rec":
         x, y, w, h = to_xywh(gold[0])
-        return [[x + w, y, x + 2 * w, y + h]]
+        return [[x - w, y, x, y + h] if x >= w else [0.0, 0.0, w / 4, h / 4]]
     if task == "reg":
         return "something else altogether"
     if gold["answers"] in (["yes"], ["no"]):
         return "no" if gold["answers"] == ["yes"] else "yes"
     return "wholly another thing"
-
-
-def target(task, answer):
-    if task == "calculation":
-        return f"{answer:.2f}"
-    if task == "grading":
-        return EDEMA_GRADES[answer]
-    if task == "findings":
-        return ", ".join(answer)
-    if task == "report":
-        return " ".join(f"{name.upper()}: {text}" for name, text in answer.items())
-    return " ".join(["<box>"] * len(answer)) if task == "rec" else answer
 
 
 @pytest.fixture(scope="session")
@@ -125,12 +112,15 @@ def candidate():
     def make(task, answer, *, template=None, prompt=None, boxes=(), number=0, **more):
         known = get_task(task)
         subtask = next(iter(known.templates))
+        form = template or f"{task}.{subtask}.0"
+        told = known.as_gold(answer, form)
+        said = answer if task == "findings" else told.answer  # denied labels are wanted as given
         row = {
             "pseudo_id": f"{task}-{number}", "image_id": "i", "patient_id": "p", "task": task,
             "prompt": prompt or known.templates[subtask][0], "boxes": [list(b) for b in boxes],
-            "template": template or f"{task}.{subtask}.0", "answer": to_json(answer),
-            "target": target(task, answer), "prompt_from": "template", "ended": True,
-            "logprob": -0.1, "model": "m", "round": 1, **more,
+            "template": form, "answer": to_json(said),
+            "target": told.target if told else "No Finding", "prompt_from": "template",
+            "ended": True, "logprob": -0.1, "model": "m", "round": 1, **more,
         }  # fmt: skip
         return row
 

@@ -11,6 +11,7 @@ from imaxray.pseudo.consistency import VERDICTS, check_consistency
 from imaxray.pseudo.correct import Tolerances, correct
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.filtering import DROPPED, Filtered, filter_candidates
+from imaxray.pseudo.folder import FilteredFolder, filter_folder
 from imaxray.pseudo.rules import Rule, load_rules
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "AnnotateConfig",
     "Annotation",
     "Filtered",
+    "FilteredFolder",
     "Rule",
     "TaskThreshold",
     "Thresholds",
@@ -48,6 +50,7 @@ __all__ = [
     "correct",
     "equal_yield_table",
     "filter_candidates",
+    "filter_folder",
     "load_rules",
     "pseudo_entries",
     "rules_table",

@@ -15,6 +15,7 @@ from imaxray import __version__
 from imaxray.boxes import BoxConvention
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
+from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation import require_vllm, versions, weights_digest, weights_of
 from imaxray.models import load_model
 from imaxray.progress import progress_bar
@@ -105,6 +106,11 @@ def annotate(
         ImaxrayError: no such model or data set; an option out of range; ``out`` holds annotations
             of another model, data set or decoding; or what the engine raises.
     """
+    unknown = sorted({*tasks} - {*TASKS})
+    if unknown:
+        raise ImaxrayError(
+            f"Expected tasks among {', '.join(TASKS)}, but got {unknown[0]}; name one of these."
+        )
     config = AnnotateConfig(
         tasks=tuple(task for task in TASKS if task in tasks), samples=samples,
         temperature=temperature, seed=seed, round=round, vqa_per_image=vqa_per_image,
@@ -193,7 +199,7 @@ def _lacking(
     book: PromptBook, images: Sequence[str], asked: set[tuple[str, str]] | None
 ) -> dict[str, int]:
     """By task: images that lack it, or of these such that were not asked."""
-    counts = dict.fromkeys(TASKS, 0)
+    counts: dict[str, int] = {task: 0 for task in TASKS}  # noqa: C420 - keys are any text
     for image in images:
         for task in book.lacks(image):
             counts[task] += asked is None or (image, task) not in asked

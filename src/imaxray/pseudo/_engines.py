@@ -152,8 +152,8 @@ class _Served:
         self._server, self._images, self._sizes = server, images, sizes
         self._temperature = temperature
 
-    def __call__(self, images: Sequence[str]) -> Asked:
-        return self
+    def __call__(self, images: Sequence[str]) -> Asked:  # noqa: ARG002 - an Open
+        return self  # vLLM takes image and prompt together
 
     def ask(self, prompts: Sequence[Prompt], seeds: Sequence[int] | None) -> list[Written]:
         return self._server.write(
@@ -240,12 +240,20 @@ def _by_ray_data(ray: Any, job: Job, names: Sequence[str]) -> Iterator[tuple[str
     try:
         for row in made:
             yield str(row["name"]), int(row["rows"])
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, ImaxrayError):
-            raise error.cause from None
-        raise
     except ray.exceptions.RayError as error:
+        if (told := _told(error)) is not None:
+            raise told from None
         raise ImaxrayError(
             f"Expected the Ray cluster to annotate every batch, but got {type(error).__name__}; "
             "run again, finished batches are kept."
         ) from error
+
+
+def _told(error: BaseException) -> ImaxrayError | None:
+    """The sentence meant for the user that Ray has wrapped, if there is one."""
+    found: BaseException | None = error
+    for _ in range(8):  # task, user code, and theirs
+        if found is None or isinstance(found, ImaxrayError):
+            return found
+        found = getattr(found, "cause", None) or found.__cause__
+    return None

@@ -29,7 +29,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray.labeller import asked, mentions, stated
-from imaxray.pseudo._forms import asked_boxes, asked_text, parsed_form
+from imaxray.pseudo._forms import asked_boxes, asked_text
 from imaxray.pseudo.correct import named, sides
 from imaxray.schema import FINDINGS, FRONTAL, Boxes
 from imaxray.tasks import from_json, subtask_of
@@ -129,8 +129,7 @@ def _statements(
             yield "said", label, value, None, None, None
     elif task == "vqa":
         question = asked_text(task, row["template"], row["prompt"])
-        given = gold_text(answer) if usual is None else parsed_form(task, answer)
-        for label, value in _answered(question, given.lower()).items():
+        for label, value in _answered(question, gold_text(answer).lower()).items():
             yield "asked", label, value, None, None, None
     else:
         yield from _regions(row, answer, frame)
@@ -142,8 +141,7 @@ def _regions(
     if row["task"] == "rec":
         phrases, boxes = [asked_text("rec", row["template"], row["prompt"])], answer
     else:
-        phrases = answer if isinstance(answer, list) else [answer]
-        boxes = asked_boxes(row["prompt"], row["boxes"])
+        phrases, boxes = answer, asked_boxes(row["prompt"], row["boxes"])
     for phrase in phrases:
         fits = place(phrase, boxes, frame)
         yield "region", None, None, phrase, boxes, fits

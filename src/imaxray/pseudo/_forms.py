@@ -1,9 +1,8 @@
-"""A candidate's question and answer in the forms that entries, truth and rules need."""
+"""A candidate's question, the truth about it, and its answer less some labels."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import cache
 from typing import Any, Final
 
 import polars as pl
@@ -13,40 +12,12 @@ from imaxray.metrics import normalise
 from imaxray.schema import FINDINGS
 from imaxray.tasks import from_json, get_task, subtask_of, to_json
 
-_NONE: Final = "none"
 _SAME_BOX: Final = 0.5
-
-
-def parsed_form(task: str, answer: Any) -> Any:
-    """An answer as ``Task.parse`` returns it, from that form or from the gold's."""
-    if task == "reg" and isinstance(answer, list):
-        return answer[0] if answer else None
-    if task == "vqa" and isinstance(answer, Mapping):
-        return ", ".join(answer["answers"]) or _NONE
-    return answer
-
-
-def gold_form(task: str, template: str, answer: Any) -> Any:
-    """An answer as entries hold it, from that form or from the parsed one."""
-    if task == "reg" and isinstance(answer, str):
-        return [answer]
-    if task == "vqa" and isinstance(answer, str):
-        answers = [] if answer == _NONE else [answer]
-        return {"answers": answers, "closed": subtask_of(template) == "closed"}
-    return answer
 
 
 def asked_text(task: str, template: str, prompt: str) -> str:
     """The phrase of a REC prompt or the question of a VQA prompt: what fills the template."""
-    before, after = _around(task, template)
-    return prompt.removeprefix(before).removesuffix(after)
-
-
-@cache
-def _around(task: str, template: str) -> tuple[str, str]:
-    _, subtask, number = template.split(".")
-    before, _, after = get_task(task).templates[subtask][int(number)].partition("{}")
-    return before, after
+    return get_task(task).fill_of(template, prompt) or prompt
 
 
 def asked_boxes(prompt: str, boxes: list[list[float]] | None) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""From what is said of an image to phrases one can ask the place of, in the train entries' wording."""
+"""From what is said of an image to phrases that REC asks for, as the train entries word them."""
 
 from __future__ import annotations
 
@@ -80,13 +80,16 @@ class Phrases:
             for label in sorted(labels_of(phrase)):
                 self._by_label.setdefault(label, []).append((phrase, count))
 
-    def for_said(self, said: Said) -> str:
+    def for_said(self, said: Said) -> str | None:
         """The train entries' phrase that claims least beyond what was said.
 
         Of the phrases of the label, such that name a side that was not said are out; the one with
         the fewest words that were not said is taken, of these the most frequent. Where none is
-        left, the label's own name.
+        left, the label's own name; ``None`` for a label that the train entries never locate
+        (edema has no one place), unless they locate none.
         """
+        if self._by_label and said.label not in self._by_label:
+            return None
         allowed = [
             (len(_content(phrase) - said.words), -count, phrase)
             for phrase, count in self._by_label.get(said.label, [])
@@ -105,7 +108,8 @@ class Phrases:
             if not said.sides and said.label in placed:
                 continue
             placed.add(said.label)
-            found.setdefault(self.for_said(said))
+            if phrase := self.for_said(said):
+                found.setdefault(phrase)
         return list(found)
 
 

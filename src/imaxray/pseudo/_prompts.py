@@ -4,8 +4,9 @@
 2. VQA, with questions of similar images, and REC, with phrases: both may follow what pass 1 gave.
 3. REG, with boxes that the image has, or that pass 2 gave.
 
-Templates are picked as for real train entries, by the same hash. Only entries of the train split are
-looked at: facts of tasks that an image was not given stay unknown, though its folder may hold them.
+Templates are picked as for real train entries, by the same hash. Only entries of the train split
+are looked at: facts of tasks that an image was not given stay unknown, though its folder may hold
+them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Questions of similar images: what to ask an image that nobody asked anything.
 
-Two images are *similar* if they share a finding, or if view, sex and age bracket agree wherever both
-are stated, and at least one is. A question fits better the more findings its image shares, then the
-more of the three agree: questions are written about what an image shows, and sex, age and view decide
-which pathologies, devices and projections are asked for. An open question that takes a finding for
-granted ("where is the effusion?") is asked only of an image that has it.
+Two images are *similar* if they share a finding, or if view, sex and age bracket agree wherever
+both are stated, and at least one is. A question fits better the more findings its image shares,
+then the more of the three agree: questions are written about what an image shows, and sex, age and
+view decide which pathologies, devices and projections are asked for. An open question that takes a
+finding for granted ("where is the effusion?") is asked only of an image that has it.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def seen_in_answers(rows: Iterable[tuple[str, bool, Mapping[str, object]]]) -> f
 
 
 def _known_as(labels: frozenset[str]) -> frozenset[str]:
-    """CheXpert's names of what other releases call Mass, Nodule, Infiltration …"""
+    """CheXpert's names of what other releases call Mass, Nodule, Infiltration."""
     said = label_report(". ".join(sorted(labels - {"No Finding"})))
     return frozenset(label for label, value in said.items() if value == 1) - {"No Finding"}
 

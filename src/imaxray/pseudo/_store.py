@@ -85,7 +85,7 @@ class AnnotationStore:
 
     def table(self, stem: str) -> pl.DataFrame:
         """One of the finished tables."""
-        return pl.read_parquet(self.folder / f"{stem}.parquet").cast(PSEUDO)  # type: ignore[arg-type]
+        return pl.read_parquet(self.folder / f"{stem}.parquet").cast(PSEUDO)
 
     def manifest(self) -> dict[str, Any]:
         """What ``annotate.json`` holds."""
@@ -97,7 +97,7 @@ class AnnotationStore:
         self._write_manifest({**self.manifest(), **more})
 
     def _read(self, name: str) -> pl.DataFrame:
-        return pl.read_parquet(self.parts / f"{name}.parquet").cast(PSEUDO)  # type: ignore[arg-type]
+        return pl.read_parquet(self.parts / f"{name}.parquet").cast(PSEUDO)
 
     def _write_manifest(self, content: Mapping[str, Any]) -> None:
         aside = self.folder / f"{MANIFEST}.part"

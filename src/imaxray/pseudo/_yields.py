@@ -120,6 +120,20 @@ def rules_table(verdicts: pl.DataFrame, rules: Sequence[Rule], marks: Marks) -> 
     return pl.DataFrame(rows, schema=_RULES, orient="row")
 
 
+def origins_table(bare: pl.DataFrame, chosen: Answers, marks: Marks) -> pl.DataFrame:
+    """The yields of one filter by where the prompts came from: thresholds are set on real ones.
+
+    Columns as in :func:`yields_table`, and ``prompt_from``. Where precision by origin differs much,
+    calibration on the validation entries does not speak for all of them.
+    """
+    rows = []
+    for (origin,), part in bare.group_by("prompt_from", maintain_order=True):
+        table = yields_table(part, chosen, marks).filter(pl.col("task") != ALL)
+        rows.append(table.with_columns(pl.lit(origin, dtype=pl.String).alias("prompt_from")))
+    empty = pl.DataFrame(schema={**_YIELDS, "prompt_from": pl.String})
+    return pl.concat([empty, *rows]).sort("task", "prompt_from", "filter")
+
+
 def equal_yield_table(
     bare: pl.DataFrame, answers: Answers, marks: Marks, *, seed: int = 0
 ) -> pl.DataFrame:

@@ -31,7 +31,7 @@ from imaxray.schema import TASKS
 
 Floats = NDArray[np.float64]
 
-_GROWTH: Final = 2**0.5  # each threshold lets so many times the answers of the last one through
+_GROWTH: Final = 2**0.25  # each threshold lets so many times the answers of the last one through
 _FEWEST: Final = 10  # answers that a precision without a bound is read from
 _LOGIT_EDGE: Final = 1e-6
 
@@ -223,7 +223,7 @@ def _of_task(
 def _steps(confidence: Floats, wanted: float, risk: float | None) -> list[int]:
     """Numbers of answers that the thresholds let through, the strictest first; ties go together."""
     total = len(confidence)
-    first = _FEWEST if risk is None else max(1, math.ceil(math.log(risk) / math.log(wanted)))
+    first = _FEWEST if risk is None else math.ceil(math.log(risk) / math.log(wanted))
     steps: list[int] = []
     size = float(first)
     while total >= first:
@@ -235,6 +235,9 @@ def _steps(confidence: Floats, wanted: float, risk: float | None) -> list[int]:
         if n == total:
             break
         size = max(size * _GROWTH, n + 1)
+    # a step so small that it could not pass with all answers right would waste its share
+    while risk is not None and len(steps) > 1 and wanted ** steps[0] > risk / len(steps):
+        steps = steps[1:]
     return steps
 
 

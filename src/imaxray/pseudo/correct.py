@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imaxray.labeller import label_report, mentions
 from imaxray.metrics import normalise, token_f1
 from imaxray.metrics.grounding import matched_ious
-from imaxray.pseudo._forms import parsed_form
-from imaxray.tasks import from_json
+from imaxray.tasks import from_json, get_task
 from imaxray.tasks.findings import known
 from imaxray.tasks.report import joined
 from imaxray.tasks.vqa import closed_correct, gold_text
@@ -69,7 +68,7 @@ def correct(
 
     Args:
         task: of the answer.
-        answer: canonical JSON in parsed or gold form; null: could not be read, which is wrong.
+        answer: canonical JSON in the gold's form; null: could not be read, which is wrong.
         gold: canonical JSON of the gold answer.
         template: of the answer's entry.
         tolerances: instead of the numbers above.
@@ -78,7 +77,7 @@ def correct(
         ``None`` where the gold decides nothing, e.g. knows none of the labels.
     """
     truth = from_json(gold)
-    given = None if answer is None else parsed_form(task, from_json(answer))
+    given = None if answer is None else get_task(task).given(from_json(answer))
     if task == "findings" and not known(truth):
         return None
     if given is None:
@@ -101,12 +100,13 @@ def correct(
     if truth["closed"]:
         return bool(closed_correct(truth, given))
     wanted = gold_text(truth)
-    return alike(wanted, given) >= tolerances.words - _HAIR
+    return sides(wanted) == sides(given) and token_f1(wanted, given) >= tolerances.words - _HAIR
 
 
 def alike(one: str, other: str) -> float:
-    """Token F1 of two phrases; 0 where they name different sides ("left" and "right")."""
-    return token_f1(one, other) if sides(one) == sides(other) else 0.0
+    """Token F1 of two phrases; 0 where both name sides, and different ones."""
+    first, second = sides(one), sides(other)
+    return 0.0 if first and second and first != second else token_f1(one, other)
 
 
 def sides(text: str) -> frozenset[str]:
@@ -123,7 +123,8 @@ def named(text: str) -> frozenset[str]:
 def _phrase(gold: str, given: str, least: float) -> bool:
     if normalise(gold) == normalise(given):
         return True
-    return alike(gold, given) >= least - _HAIR and named(gold) == named(given)
+    same = sides(gold) == sides(given) and named(gold) == named(given)
+    return same and token_f1(gold, given) >= least - _HAIR
 
 
 def _findings(gold: Any, given: Any, least: float) -> bool:

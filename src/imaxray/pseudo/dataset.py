@@ -16,7 +16,7 @@ from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo._facts import category
-from imaxray.pseudo._forms import asked_boxes, asked_text, gold_form
+from imaxray.pseudo._forms import asked_boxes, asked_text
 from imaxray.pseudo._table import PSEUDO
 from imaxray.pseudo.filtering import DROPPED
 from imaxray.schema import (
@@ -27,7 +27,7 @@ from imaxray.schema import (
     Boxes,
     conform,
 )
-from imaxray.tasks import from_json, subtask_of, to_json
+from imaxray.tasks import from_json, subtask_of
 
 ROLE: Final = "pseudo-imax"
 FILE: Final = "candidates.parquet"
@@ -99,11 +99,7 @@ def write_pseudo(
 
 
 def pseudo_entries(kept: pl.DataFrame) -> pl.DataFrame:
-    """Candidates as train entries (schema ENTRIES), sorted by id; answers in the gold's form."""
-    answers = [
-        to_json(gold_form(task, template, from_json(answer)))
-        for task, template, answer in kept.select("task", "template", "answer").iter_rows()
-    ]
+    """Candidates as train entries (schema ENTRIES), sorted by id."""
     frame = kept.select(
         pl.col("pseudo_id").alias("entry_id"),
         "image_id",
@@ -113,7 +109,7 @@ def pseudo_entries(kept: pl.DataFrame) -> pl.DataFrame:
         "prompt",
         "target",
         "boxes",
-        pl.Series("answer", answers, dtype=pl.String),
+        "answer",
         "template",
         pl.lit([PSEUDO_SOURCE], dtype=pl.List(pl.String)).alias("sources"),
         pl.concat_str(pl.lit(f"{PSEUDO_SOURCE}/"), "model").alias("quality"),
@@ -163,8 +159,7 @@ def _annotations(kept: pl.DataFrame, numbers: Mapping[str, int]) -> pl.DataFrame
 
 
 def _facts(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    task, template, answer = row["task"], row["template"], from_json(row["answer"])
-    gold = gold_form(task, template, answer)
+    task, template, gold = row["task"], row["template"], from_json(row["answer"])
     match task:
         case "calculation":
             return [{"kind": "measurement", "name": subtask_of(template), "value": float(gold)}]

@@ -12,7 +12,13 @@ from imaxray.curation import Dataset, Tables
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo._forms import masked
 from imaxray.pseudo._table import PSEUDO
-from imaxray.pseudo._yields import Marks, equal_yield_table, rules_table, yields_table
+from imaxray.pseudo._yields import (
+    Marks,
+    equal_yield_table,
+    origins_table,
+    rules_table,
+    yields_table,
+)
 from imaxray.pseudo.calibrate import CONFIDENCE, Thresholds
 from imaxray.pseudo.consistency import check_consistency
 from imaxray.pseudo.correct import DEFAULT, Tolerances
@@ -37,6 +43,7 @@ class Filtered:
         rules: per rule, see :func:`imaxray.pseudo.rules_table`.
         equal_yield: consistency against confidence at equal yield, see
             :func:`imaxray.pseudo.equal_yield_table`; empty without truth.
+        origins: the yields by where the prompts came from, of no filter and of the last one.
         verdicts: schema VERDICTS of the readable candidates; empty without rules.
         masked: answers of which labels were taken.
     """
@@ -46,6 +53,7 @@ class Filtered:
     yields: pl.DataFrame
     rules: pl.DataFrame
     equal_yield: pl.DataFrame
+    origins: pl.DataFrame
     verdicts: pl.DataFrame
     masked: int
 
@@ -119,6 +127,7 @@ def filter_candidates(
         yields=yields_table(bare, answers, marks),
         rules=rules_table(verdicts, rules or (), marks),
         equal_yield=equal_yield_table(bare, answers, marks),
+        origins=origins_table(bare, {n: answers[n] for n in ("none", list(answers)[-1])}, marks),
         verdicts=verdicts,
         masked=len(chosen.masks),
     )

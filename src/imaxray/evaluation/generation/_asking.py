@@ -126,7 +126,7 @@ class EncodedImages:
 
 
 def _beginning(chat: ChatModel, size: Size) -> list[int]:
-    """The ids that prompts about an image of this size share: of two prompts, to the image's end."""
+    """The ids that prompts about an image of this size share, to the image's end; may be none."""
     first, second = (chat.encode(text, None, [], size).prompt for text in ("?", "Is it?"))
     if chat.image_token not in first:
         raise ImaxrayError(

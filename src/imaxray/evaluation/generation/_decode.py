@@ -121,12 +121,10 @@ def write(
     max_new_tokens: int,
     sampling: Sampling | None = None,
 ) -> list[Written]:
-    """As :func:`decode`, with the log-probability of every token; drawn where ``sampling`` is given.
+    """As :func:`decode`, with the log-probability of every token; drawn if ``sampling`` is given.
 
-    Greedy tokens are bit for bit those of :func:`decode`.
-
-    Args:
-        sampling: temperature, and the seed of each prompt.
+    Greedy tokens are bit for bit those of :func:`decode`. ``sampling`` holds the temperature and
+    the seed of each prompt.
     """
     written, scores = _loop(
         chat, prefixes, suffixes, owners, ends, max_new_tokens, sampling, True
