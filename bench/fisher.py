@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--vocabulary", type=int, default=1000)
-    parser.add_argument("--prompt", type=int, default=48, help="tokens")
+    parser.add_argument("--prompt", type=int, default=112, help="tokens")
     parser.add_argument("--answer", type=int, default=16, help="tokens")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--step-width", type=int, default=512)
