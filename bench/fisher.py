@@ -123,8 +123,10 @@ def _child(args: argparse.Namespace, job: str, n: int) -> dict[str, Any]:
         "step_width",
     ):  # fmt: skip
         command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if args.device == "cpu" else {}
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads})
+    setting = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if args.device == "cpu" else {}
+    if not job.startswith("peak"):  # or large tensors cost page faults, the large batch's most
+        setting |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36)}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **setting})
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["killed"])[-1]
         return {"missing": last}
