@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from imaxray.dynamics.gram import Gram
-from imaxray.dynamics.statistics import statistic
+from imaxray.dynamics.statistics import several, statistic
 from imaxray.errors import ImaxrayError
 
 Floats = NDArray[np.float64]
@@ -95,7 +95,7 @@ def estimate(
         ImaxrayError: unknown statistic, or a stratum of one entry.
     """
     code = _strata(strata, len(gram))
-    error = _jackknife_error(_without_one([gram], name)[0], code)
+    error = _jackknife_error(_values(gram, _all_but_one(len(gram)), [name])[name], code)
     degrees = len(gram) - int(code.max()) - 1
     return _with_error(float(statistic(name)(gram)), error, level, degrees)
 
@@ -116,7 +116,7 @@ def n_curve(
     rows = []
     for size in (n // 4, n // 2):
         index = subsamples(strata or ["all"] * n, size, draws, seed)
-        values = _values(gram, index, name)
+        values = _values(gram, index, [name])[name]
         rows.append(
             {"entries": size, "value": float(values.mean()), "deviation": float(values.std(ddof=1))}
         )
@@ -181,6 +181,20 @@ def contrast(
     Raises:
         ImaxrayError: fewer than two pairs, or Gram matrices of different entries.
     """
+    return contrasts(a, b, [name], strata=strata, draws=draws, seed=seed, level=level)[name]
+
+
+def contrasts(
+    a: Sequence[Gram],
+    b: Sequence[Gram],
+    names: Sequence[str],
+    *,
+    strata: Sequence[str] | None = None,
+    draws: int = 50,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Contrast]:
+    """:func:`contrast` of several statistics, with the eigenvalues computed once for all."""
     if len(a) != len(b) or len(a) < 2:
         raise ImaxrayError(
             f"Expected two seeds or more in both arms (three to report), but got {len(a)} and "
@@ -198,21 +212,49 @@ def contrast(
     if strata is None:
         strata = first.tasks
     matrices = [gram.matrix for gram in grams]
-    function, pairs, n = statistic(name), len(a), len(first)
-    values = np.array([float(function(matrix)) for matrix in matrices])
+    n = len(first)
+    index = _all_but_one(n)
+    whole = [several(matrix, names) for matrix in matrices]
+    without = [_values(matrix, index, names) for matrix in matrices]
+    fewer: dict[int, list[dict[str, Floats]]] = {}
+    for size in (n // 4, n // 2):
+        index = subsamples(strata or ["all"] * n, size, draws, seed)
+        fewer[size] = [_values(matrix, index, names) for matrix in matrices]
+    code = _strata(strata, n)
+    return {
+        name: _contrast(
+            name,
+            np.array([float(values[name]) for values in whole]),
+            np.stack([values[name] for values in without]),
+            {size: np.array([v[name].mean() for v in of]) for size, of in fewer.items()},
+            code,
+            level,
+        )
+        for name in names
+    }
+
+
+def _contrast(
+    name: str,
+    values: Floats,
+    without: Floats,
+    fewer: Mapping[int, Floats],
+    code: Indices,
+    level: float,
+) -> Contrast:
+    """From each run's statistic on all entries, less each one, and on fewer; a's runs first."""
+    pairs, n = len(values) // 2, without.shape[1]
     differences = values[:pairs] - values[pairs:]
     mean = float(differences.mean())
     seed_variance = float(differences.var(ddof=1)) / pairs
-    drawn = _without_one(matrices, name)
     probe_error = _jackknife_error(
-        drawn[:pairs].mean(axis=0) - drawn[pairs:].mean(axis=0), _strata(strata, n)
+        without[:pairs].mean(axis=0) - without[pairs:].mean(axis=0), code
     )
     variance = seed_variance + probe_error**2
-    curve = []
-    for size in (n // 4, n // 2):
-        index = subsamples(strata or ["all"] * n, size, draws, seed)
-        at = np.array([_values(matrix, index, name).mean() for matrix in matrices])
-        curve.append({"entries": float(size), "value": float((at[:pairs] - at[pairs:]).mean())})
+    curve = [
+        {"entries": float(size), "value": float((at[:pairs] - at[pairs:]).mean())}
+        for size, at in fewer.items()
+    ]
     curve.append({"entries": float(n), "value": mean})
     return Contrast(
         name=name,
@@ -265,7 +307,10 @@ def two_probes(
         keys = np.argsort(random.random((permutations, len(at))), axis=1)
         labels[1:, at] = label[at][keys]
     index = np.argsort(~labels, axis=1, kind="stable")  # the second probe's entries come first
-    differences = _values(gram, index[:, : n // 2], name) - _values(gram, index[:, n // 2 :], name)
+    first, other = (
+        _values(gram, part, [name])[name] for part in (index[:, : n // 2], index[:, n // 2 :])
+    )
+    differences = first - other
     extreme = np.abs(differences[1:]) >= abs(differences[0]) * (1 - 1e-12)
     return float(differences[0]), float((1 + extreme.sum()) / (1 + permutations))
 
@@ -318,11 +363,9 @@ def _strata(strata: Sequence[str] | None, n: int) -> Indices:
     return np.asarray(code, dtype=np.int64)
 
 
-def _without_one(grams: Sequence[Floats], name: str) -> Floats:
-    """The statistic of every Gram matrix less one entry, (runs, N)."""
-    n = len(grams[0])
-    index = np.array([[j for j in range(n) if j != i] for i in range(n)])
-    return np.stack([_values(gram, index, name) for gram in grams])
+def _all_but_one(n: int) -> Indices:
+    """The subsets that lack one entry, (N, N − 1)."""
+    return np.array([[j for j in range(n) if j != i] for i in range(n)])
 
 
 def _jackknife_error(values: Floats, code: Indices) -> float:
@@ -333,15 +376,14 @@ def _jackknife_error(values: Floats, code: Indices) -> float:
     return float(np.sqrt(((sizes - 1) / sizes * squares).sum()))
 
 
-def _values(gram: Floats, index: Indices, name: str) -> Floats:
-    """The statistic on each subset of entries, (subsets,); 64 MB at a time."""
-    function = statistic(name)
+def _values(gram: Floats, index: Indices, names: Sequence[str]) -> dict[str, Floats]:
+    """Statistics on each subset of entries, (subsets,) each; 64 MB at a time."""
     step = max(1, 2**23 // index.shape[1] ** 2)
     parts = []
     for start in range(0, len(index), step):
         at = index[start : start + step]
-        parts.append(function(gram[at[:, :, None], at[:, None, :]]))
-    return np.concatenate(parts)
+        parts.append(several(gram[at[:, :, None], at[:, None, :]], names))
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 def _with_error(

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray.dynamics.gram import Gram, Reduction
-from imaxray.dynamics.intervals import Estimate, contrast
+from imaxray.dynamics.intervals import Estimate, contrasts
 from imaxray.errors import ImaxrayError
 
 REPORTED: Final = ("se", "rho", "h2", "se_centred", "rho_centred", "h2_centred")
@@ -90,8 +90,8 @@ def compare_runs(
         grams = [_of_group(Gram.read(found[seen]), group) for found in files]
         for reduction in reductions:
             reduced = [gram.reduced(reduction) for gram in grams]
-            for name in statistics:
-                found = contrast(reduced[: len(runs)], reduced[len(runs) :], name, level=level)
+            of = contrasts(reduced[: len(runs)], reduced[len(runs) :], statistics, level=level)
+            for name, found in of.items():
                 rows.append(
                     {
                         "entries_seen": seen,
