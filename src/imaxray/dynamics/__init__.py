@@ -12,6 +12,7 @@ from imaxray.dynamics.intervals import (
     crossed_probes,
     estimate,
     n_curve,
+    over_seeds,
     subsamples,
     two_probes,
 )
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from imaxray.dynamics._recorder import GramRecorder
     from imaxray.dynamics._rows import RowMap
     from imaxray.dynamics.fisher import empirical_fisher, naive_gram, one_row_each, row_losses
-    from imaxray.dynamics.measure import make_probe, measure, probe_while_training
+    from imaxray.dynamics.measure import make_probe, measure_probe, probe_while_training
     from imaxray.dynamics.probe import FisherProbe, Probe, StepFisher
 else:  # torch
     _PROBE = "imaxray.dynamics.probe"
@@ -47,7 +48,7 @@ else:  # torch
             "one_row_each": _FISHER,
             "row_losses": _FISHER,
             "make_probe": _MEASURE,
-            "measure": _MEASURE,
+            "measure_probe": _MEASURE,
             "probe_while_training": _MEASURE,
             "vision_scopes": "imaxray.dynamics._families",
         },
@@ -77,10 +78,11 @@ __all__ = [
     "empirical_fisher",
     "estimate",
     "make_probe",
-    "measure",
+    "measure_probe",
     "n_curve",
     "naive_gram",
     "one_row_each",
+    "over_seeds",
     "probe_entries",
     "probe_pair",
     "probe_while_training",

@@ -124,6 +124,16 @@ def n_curve(
     return rows
 
 
+def over_seeds(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """Mean of one value a seed, with a t interval; one seed has none (NaN)."""
+    at = np.asarray(values, dtype=np.float64)
+    if len(at) < 2:
+        nan = float("nan")
+        return Estimate(float(at.mean()) if len(at) else nan, nan, nan, nan, 0)
+    error = float(at.std(ddof=1)) / len(at) ** 0.5
+    return _with_error(float(at.mean()), error, level, len(at) - 1)
+
+
 @dataclass(frozen=True)
 class Contrast:
     """A statistic under arm a less that under arm b, on one probe, over seeds.

@@ -64,7 +64,7 @@ def dataset_images(chat: ChatModel, data: Dataset, image_ids: Sequence[str]) -> 
     return LazyImages(image_ids, lambda i: chat.pixels(image_of(i), sizes[i]), 0)
 
 
-def measure(model: Any, probe: Probe, *, leave_out: Sequence[str] = ()) -> Gram:
+def measure_probe(model: Any, probe: Probe, *, leave_out: Sequence[str] = ()) -> Gram:
     """The Gram matrix of ``probe`` under ``model``, for its trainable parameters."""
     return empirical_fisher(
         model, probe.batches, leave_out=leave_out, ids=probe.ids, tasks=probe.tasks,

@@ -97,9 +97,10 @@ def _of_task(
         for n in range(len(_LENGTHS))
     ]
     if sum(room) < quota:
+        both = " of the same answer lengths in both data sets" if len(tables) > 1 else ""
         raise ImaxrayError(
-            f"Expected {quota} entries of {task} for a probe, but there are {sum(room)} (of equal "
-            "answer lengths, where two data sets are probed); take a smaller probe."
+            f"Expected {quota} entries of {task} for a probe, but there are {sum(room)}{both}; "
+            "take a smaller probe."
         )
     shares = [0] * len(_LENGTHS)
     for _ in range(quota):  # a third that lacks entries leaves them to the others

@@ -57,6 +57,7 @@ def compare_runs(
     reductions: Sequence[Reduction] = ("sum", "unit-norm"),
     group: str = "all",
     level: float = 0.95,
+    counts: Sequence[int] | None = None,
 ) -> pl.DataFrame:
     """Two arms, paired seed by seed, at every count of entries seen that all runs share.
 
@@ -67,6 +68,7 @@ def compare_runs(
         reductions: which gradients.
         group: module group, or "all".
         level: of the intervals.
+        counts: of entries seen; all that the runs share when None.
 
     Returns:
         One row a count, reduction and statistic: entries_seen, reduction, statistic, value
@@ -86,7 +88,7 @@ def compare_runs(
             "train both arms with one cadence."
         )
     rows: list[dict[str, Any]] = []
-    for seen in common:
+    for seen in common if counts is None else sorted(set(common) & set(counts)):
         grams = [_of_group(Gram.read(found[seen]), group) for found in files]
         for reduction in reductions:
             reduced = [gram.reduced(reduction) for gram in grams]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imaxray.study.config import StudyConfig
+
+if TYPE_CHECKING:
+    from imaxray.dynamics import FisherProbe
+    from imaxray.models import ChatModel
 
 
 @dataclass(frozen=True)
@@ -18,26 +23,27 @@ class ArmJob:
 
     Attributes:
         name: of the arm, e.g. ``imax``.
+        label: of the run, for progress bars: the arm, and its seed where there are several.
         dataset: dataset folder.
         init: folder of the shared initial model.
         out: run folder; predictions go beside the run as ``predictions.parquet``.
         layout: packed or separate rows.
         steps: optimizer steps.
+        seed: of the schedule.
         config: the study's.
+        probes: entries that the run's dynamics are measured on; None: they are not.
     """
 
     name: str
+    label: str
     dataset: Path
     init: Path
     out: Path
     layout: Literal["packed", "separate"]
     steps: int
+    seed: int
     config: StudyConfig
-
-
-def run_arms(jobs: list[ArmJob]) -> list[dict[str, Any]]:
-    """Run several arms one after the other in this process; returns their run manifests."""
-    return [run_arm(job) for job in jobs]
+    probes: Path | None = None
 
 
 def run_arm(job: ArmJob) -> dict[str, Any]:
@@ -50,6 +56,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     from imaxray.curation import open_dataset
     from imaxray.evaluation.generation import generate
     from imaxray.models import phantom
+    from imaxray.study.probes import measure_crossed
     from imaxray.training import encode_entries, prepare_images, train
 
     transformers.logging.set_verbosity_error()
@@ -59,6 +66,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     data = open_dataset(job.dataset)
     tables = data.tables
     chat = phantom.load(job.init)
+    callbacks = [] if job.probes is None else [_probe(job, chat, job.probes)]
     training = job.config.training.model_copy(update={"steps": job.steps})
     learn, test = tables.split("train"), tables.split("test")
     used = sorted({*learn["image_id"].unique(), *test["image_id"].unique()})
@@ -72,12 +80,13 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
         job.out,
         layout=job.layout,
         config=training,
-        seed=job.config.seed,
+        seed=job.seed,
+        callbacks=callbacks,
         progress=False,
     )
     predictions = job.out / "predictions.parquet"
+    trained = phantom.load(job.out / "model")
     if not predictions.exists():
-        trained = phantom.load(job.out / "model")
         answers = generate(
             trained,
             test,
@@ -89,7 +98,35 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
         aside = predictions.with_suffix(".part")
         answers.write_parquet(aside)
         aside.rename(predictions)
-    return {**run.manifest, "arm": job.name, "image_cache": image_of.describe()}
+    if job.probes is not None:
+        measure_crossed(trained, job.probes, data.folder.parent, job.out)
+    return {
+        **run.manifest,
+        "arm": job.name,
+        "seed": job.seed,
+        "image_cache": image_of.describe(),
+    }
+
+
+def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
+    """The probe on the shared val split; a run that was made without this probe goes."""
+    from imaxray.dynamics import FisherProbe
+    from imaxray.study.probes import VAL, probe_of
+
+    dynamics = job.config.dynamics
+    assert dynamics is not None
+    probe = probe_of(chat, probes, VAL, job.dataset.parent)
+    told = job.out / "dynamics" / "probe.json"
+    about = json.loads(told.read_text()) if told.exists() else {}
+    begun = (job.out / "started.json").exists()
+    if begun and (about.get("entry_ids"), about.get("every")) != (list(probe.ids), dynamics.every):
+        shutil.rmtree(job.out)
+    return FisherProbe(
+        probe,
+        job.out / "dynamics",
+        every=dynamics.every,
+        entries_per_step=job.config.training.entries_per_step,
+    )
 
 
 def entries_seen(out: Path) -> int:
