@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
+from imaxray.dynamics.crossed import Crossed, crossed_over_seeds, crossed_probes
 from imaxray.dynamics.gram import REDUCTIONS, Gram, Reduction
 from imaxray.dynamics.intervals import (
     Contrast,
     Estimate,
     contrast,
     contrasts,
-    crossed_probes,
     estimate,
     n_curve,
     over_seeds,
@@ -60,6 +60,7 @@ __all__ = [
     "SPECTRA",
     "STATISTICS",
     "Contrast",
+    "Crossed",
     "Estimate",
     "FisherProbe",
     "Gram",
@@ -74,6 +75,7 @@ __all__ = [
     "compare_runs",
     "contrast",
     "contrasts",
+    "crossed_over_seeds",
     "crossed_probes",
     "empirical_fisher",
     "estimate",

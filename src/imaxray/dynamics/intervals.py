@@ -325,43 +325,6 @@ def two_probes(
     return float(differences[0]), float((1 + extreme.sum()) / (1 + permutations))
 
 
-def crossed_probes(grams: Mapping[tuple[str, str], Gram], name: str) -> dict[str, object]:
-    """Two models on two probes: how much of a difference is the model's and how much the probe's.
-
-    Args:
-        grams: (model, probe) → Gram matrix, all four, all of one number of entries.
-        name: of the statistic.
-
-    Returns:
-        ``values`` by model and probe; ``model``: first less second model, mean over probes;
-        ``probe``: first less second probe, mean over models; ``own``: first model on the first
-        probe less second on the second (what one sees when each arm is probed on its own data) =
-        model + probe; ``interaction``: how much the model's effect differs between the probes.
-
-    Raises:
-        ImaxrayError: not 2 × 2, or different numbers of entries.
-    """
-    models = list(dict.fromkeys(model for model, _ in grams))
-    probes = list(dict.fromkeys(probe for _, probe in grams))
-    sizes = {len(gram) for gram in grams.values()}
-    if len(models) != 2 or len(probes) != 2 or len(grams) != 4 or len(sizes) != 1:
-        raise ImaxrayError(
-            f"Expected two models on two probes of one size, but got {len(grams)} Gram matrices of "
-            f"{len(models)} models and {len(probes)} probes, sizes {sorted(sizes)}."
-        )
-    value = np.array([[float(statistic(name)(grams[m, p].matrix)) for p in probes] for m in models])
-    return {
-        "statistic": name,
-        "models": models,
-        "probes": probes,
-        "values": value.tolist(),
-        "model": float(value[0].mean() - value[1].mean()),
-        "probe": float(value[:, 0].mean() - value[:, 1].mean()),
-        "own": float(value[0, 0] - value[1, 1]),
-        "interaction": float(value[0, 0] - value[1, 0] - value[0, 1] + value[1, 1]),
-    }
-
-
 def _strata(strata: Sequence[str] | None, n: int) -> Indices:
     """Stratum number of each entry."""
     _, code = np.unique(np.asarray(["all"] * n if strata is None else strata), return_inverse=True)
@@ -394,6 +357,30 @@ def _values(gram: Floats, index: Indices, names: Sequence[str]) -> dict[str, Flo
         at = index[start : start + step]
         parts.append(several(gram[at[:, :, None], at[:, None, :]], names))
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def probe_error(
+    grams: Sequence[Gram], names: Sequence[str], weights: Mapping[str, Floats]
+) -> dict[str, dict[str, float]]:
+    """Statistic → combination → its standard error over probes like this one, by the jackknife.
+
+    Args:
+        grams: of several models on the same entries.
+        names: of the statistics.
+        weights: combination → weight of each Gram matrix.
+    """
+    index = _all_but_one(len(grams[0]))
+    without = [_values(gram.matrix, index, names) for gram in grams]
+    code = _strata(grams[0].tasks, len(grams[0]))
+    return {
+        name: {
+            term: _jackknife_error(
+                np.einsum("r,rn->n", weight, np.stack([of[name] for of in without])), code
+            )
+            for term, weight in weights.items()
+        }
+        for name in names
+    }
 
 
 def _with_error(

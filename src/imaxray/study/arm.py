@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ from imaxray.study.config import StudyConfig
 if TYPE_CHECKING:
     from imaxray.dynamics import FisherProbe
     from imaxray.models import ChatModel
+    from imaxray.training import Pixels
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class ArmJob:
         name: of the arm, e.g. ``imax``.
         label: of the run, for progress bars: the arm, and its seed where there are several.
         dataset: dataset folder.
-        init: folder of the shared initial model.
+        init: folder of the initial model that all arms of this seed share.
+        processor: folder of an initial model of any seed; a process prepares images once for all
+            runs that name the same.
         out: run folder; predictions go beside the run as ``predictions.parquet``.
         layout: packed or separate rows.
         steps: optimizer steps.
@@ -38,6 +42,7 @@ class ArmJob:
     label: str
     dataset: Path
     init: Path
+    processor: Path
     out: Path
     layout: Literal["packed", "separate"]
     steps: int
@@ -57,7 +62,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     from imaxray.evaluation.generation import generate
     from imaxray.models import phantom
     from imaxray.study.probes import measure_crossed
-    from imaxray.training import encode_entries, prepare_images, train
+    from imaxray.training import encode_entries, train
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -69,9 +74,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     callbacks = [] if job.probes is None else [_probe(job, chat, job.probes)]
     training = job.config.training.model_copy(update={"steps": job.steps})
     learn, test = tables.split("train"), tables.split("test")
-    used = sorted({*learn["image_id"].unique(), *test["image_id"].unique()})
-    image_of = ImageStore(data)
-    pixels = prepare_images(chat, used, image_of)
+    pixels = _images(job.dataset, data.sha256, job.processor)
     run = train(
         chat,
         learn,
@@ -104,8 +107,22 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
         **run.manifest,
         "arm": job.name,
         "seed": job.seed,
-        "image_cache": image_of.describe(),
+        "image_cache": ImageStore(data).describe(),
     }
+
+
+@lru_cache(maxsize=2)  # both data sets of a study
+def _images(dataset: Path, sha256: str, processor: Path) -> Pixels:  # noqa: ARG001
+    """Model inputs of all train and test images; ``sha256`` tells one build from the next."""
+    from imaxray.cache import ImageStore
+    from imaxray.curation import open_dataset
+    from imaxray.models import phantom
+    from imaxray.training import prepare_images
+
+    data = open_dataset(dataset)
+    splits = (data.tables.split(split)["image_id"].unique() for split in ("train", "test"))
+    used = sorted(set().union(*splits))
+    return prepare_images(phantom.load(processor), used, ImageStore(data))
 
 
 def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:

@@ -72,6 +72,7 @@ def train_arms(
                     label=label,
                     dataset=out / dataset,
                     init=init_folder(config, out, seed),
+                    processor=init_folder(config, out, config.training_seeds[0]),
                     out=run_folder(config, out, arm, seed),
                     layout=layout,
                     steps=arm_steps,

@@ -18,7 +18,7 @@ from imaxray.dynamics import (
     Gram,
     Reduction,
     compare_runs,
-    crossed_probes,
+    crossed_over_seeds,
     n_curve,
     over_seeds,
     recorded,
@@ -35,7 +35,6 @@ __all__ = ["StudyDynamics", "choose_probes", "study_dynamics"]
 
 _STATISTICS: Final = ("se", "rho", "h2")
 _REDUCTIONS: Final[tuple[Reduction, ...]] = ("sum", "unit-norm")
-_TERMS: Final = ("own", "model", "probe", "interaction")
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class StudyDynamics:
         spectra: ``spectra.parquet``: SPECTRA with arm and seed, on the fixed probe.
         contrast: ``contrast.csv``: :func:`compare_runs` at every count of entries seen; empty with
             one seed.
-        crossed: ``crossed.csv``: :func:`crossed_probes` after training, a row a draw, reduction and
-            statistic: values of both models on both probes, and own, model, probe, interaction
-            (means over seeds, each with low and high).
+        crossed: ``crossed.csv``: :func:`crossed_over_seeds` after training, a row a draw, reduction
+            and statistic: values of both models on both probes, and own, model, probe, interaction,
+            means over seeds (low, high: seeds and probes; seeds_low, seeds_high: seeds only).
         tasks: ``tasks.csv``: mean cosine and conflict of task pairs after training, with and
             without pairs of entries of one image, a row an arm and reduction, and their difference.
         curve: ``n_curve.csv``: statistics at N/4, N/2 and N entries after training.
@@ -161,18 +160,22 @@ def _crossed(runs: dict[str, list[Path]], level: float) -> pl.DataFrame:
         pairs = {probe: _same_image(grams[0]["imax", probe]) for probe in ROLES}
         for reduction in _REDUCTIONS:
             reduced = [{k: g.reduced(reduction) for k, g in of.items()} for of in grams]
-            for name in _STATISTICS:
-                of_seeds: list[Any] = [crossed_probes(of, name) for of in reduced]
+            for name, found in crossed_over_seeds(reduced, _STATISTICS, level=level).items():
                 row: dict[str, Any] = {"draw": draw, "reduction": reduction, "statistic": name}
                 row["entries"] = len(grams[0]["imax", "imax"])
                 row |= {f"same_image_pairs_{probe}": n for probe, n in pairs.items()}
                 for i, model in enumerate(ROLES):
                     for j, probe in enumerate(ROLES):
-                        values = [found["values"][i][j] for found in of_seeds]
-                        row[f"{model}_on_{probe}"] = sum(values) / len(values)
-                for term in _TERMS:
-                    found = over_seeds([one[term] for one in of_seeds], level)
-                    row |= {term: found.value, f"{term}_low": found.low, f"{term}_high": found.high}
+                        row[f"{model}_on_{probe}"] = float(found.values[i][j])
+                for term, one in found.terms.items():
+                    these = found.for_these[term]
+                    row |= {
+                        term: one.value,
+                        f"{term}_low": one.low,
+                        f"{term}_high": one.high,
+                        f"{term}_seeds_low": these.low,
+                        f"{term}_seeds_high": these.high,
+                    }
                 rows.append(row)
     return pl.DataFrame(rows)
 
