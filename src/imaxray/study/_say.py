@@ -39,11 +39,11 @@ def contrast(table: pl.DataFrame, spectra: pl.DataFrame, seeds: int) -> list[str
             if name in LABELS:
                 paper = DIRECTIONS.get(name)
                 stated = "" if paper is None else f"; the paper states {paper}"
-                told = verdict(row)
-                if told != "not told apart":
-                    told = f"{told} under IMAX"
+                found = verdict(row)
+                if found != "not told apart":
+                    found = f"{found} under IMAX"
                 parts.append(
-                    f"{LABELS[name]} is {told} ({row['value']:.3f} against "
+                    f"{LABELS[name]} is {found} ({row['value']:.3f} against "
                     f"{row['other']:.3f}, difference {interval(row, 'difference')}{stated})"
                 )
         said.append(
