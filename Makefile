@@ -7,11 +7,15 @@ STAMP := $(VENV)/.installed
 # ask for other versions of the same packages.
 READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcard tests/export/readers/*.txt))
 
-.PHONY: demo test readers check format clean
+.PHONY: demo study test readers check format clean
 
 # The whole road on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
 	$(BIN)/imaxray study --config configs/phantom.yaml --out study/phantom
+
+# The same with three trainings an arm and their optimisation dynamics, about a quarter of an hour.
+study: $(STAMP)
+	$(BIN)/imaxray study --config configs/phantom-seeds.yaml --out study/phantom-seeds
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--vocabulary", type=int, default=1000)
-    parser.add_argument("--prompt", type=int, default=48, help="tokens")
+    parser.add_argument("--prompt", type=int, default=112, help="tokens")
     parser.add_argument("--answer", type=int, default=16, help="tokens")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--step-width", type=int, default=512)
@@ -123,8 +123,10 @@ def _child(args: argparse.Namespace, job: str, n: int) -> dict[str, Any]:
         "step_width",
     ):  # fmt: skip
         command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if args.device == "cpu" else {}
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads})
+    setting = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if args.device == "cpu" else {}
+    if not job.startswith("peak"):  # or large tensors cost page faults, the large batch's most
+        setting |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36)}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **setting})
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["killed"])[-1]
         return {"missing": last}

@@ -114,6 +114,13 @@ def train(
     fsdp: Annotated[
         bool | None, typer.Option("--fsdp/--ddp", help="Shard the model over the processes.")
     ] = None,
+    probe: Annotated[
+        int | None,
+        typer.Option(min=1, help="Measure the Fisher spectrum on so many val entries."),
+    ] = None,
+    probe_every: Annotated[
+        int, typer.Option(min=1, help="Entries seen between two measurements.")
+    ] = 2048,
 ) -> None:
     """Train a model on a data set; the same command again resumes. Also under torchrun."""
     from imaxray.training import load_recipe, train_dataset
@@ -144,7 +151,20 @@ def train(
         gradient_checkpointing=gradient_checkpointing,
         fsdp=fsdp,
     )
-    run = train_dataset(dataset, out, recipe, progress=sys.stderr.isatty())
+    callbacks = None
+    if probe is not None:
+        from imaxray.dynamics import probe_while_training
+
+        if recipe.fsdp:
+            raise ImaxrayError(
+                "Expected --probe without --fsdp, since rows of sharded weights are not measured; "
+                "leave one of them out."
+            )
+        callbacks = probe_while_training(
+            out, probe, every=probe_every, entries_per_step=recipe.entries_per_step,
+            tokens_per_batch=recipe.tokens_per_batch,
+        )  # fmt: skip
+    run = train_dataset(dataset, out, recipe, callbacks=callbacks, progress=sys.stderr.isatty())
     if int(os.environ.get("RANK", "0")) == 0:
         last = run.curve[-1]
         print(

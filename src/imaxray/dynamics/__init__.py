@@ -3,18 +3,20 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
+from imaxray.dynamics.crossed import Crossed, crossed_over_seeds, crossed_probes
 from imaxray.dynamics.gram import REDUCTIONS, Gram, Reduction
 from imaxray.dynamics.intervals import (
     Contrast,
     Estimate,
     contrast,
-    crossed_probes,
+    contrasts,
     estimate,
     n_curve,
+    over_seeds,
     subsamples,
     two_probes,
 )
-from imaxray.dynamics.probe_entries import probe_entries
+from imaxray.dynamics.probe_entries import probe_entries, probe_pair
 from imaxray.dynamics.runs import compare_runs, recorded, run_spectra
 from imaxray.dynamics.statistics import STATISTICS, Spectrum, centred, spectrum
 from imaxray.dynamics.summary import PAIRS, SPECTRA, spectra_table, tasks_table
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from imaxray.dynamics._recorder import GramRecorder
     from imaxray.dynamics._rows import RowMap
     from imaxray.dynamics.fisher import empirical_fisher, naive_gram, one_row_each, row_losses
+    from imaxray.dynamics.measure import make_probe, measure_probe, probe_while_training
     from imaxray.dynamics.probe import FisherProbe, Probe, StepFisher
 else:  # torch
     _PROBE = "imaxray.dynamics.probe"
     _FISHER = "imaxray.dynamics.fisher"
+    _MEASURE = "imaxray.dynamics.measure"
     __getattr__ = lazily(
         __name__,
         {
@@ -43,6 +47,9 @@ else:  # torch
             "naive_gram": _FISHER,
             "one_row_each": _FISHER,
             "row_losses": _FISHER,
+            "make_probe": _MEASURE,
+            "measure_probe": _MEASURE,
+            "probe_while_training": _MEASURE,
             "vision_scopes": "imaxray.dynamics._families",
         },
     )
@@ -53,6 +60,7 @@ __all__ = [
     "SPECTRA",
     "STATISTICS",
     "Contrast",
+    "Crossed",
     "Estimate",
     "FisherProbe",
     "Gram",
@@ -66,13 +74,20 @@ __all__ = [
     "centred",
     "compare_runs",
     "contrast",
+    "contrasts",
+    "crossed_over_seeds",
     "crossed_probes",
     "empirical_fisher",
     "estimate",
+    "make_probe",
+    "measure_probe",
     "n_curve",
     "naive_gram",
     "one_row_each",
+    "over_seeds",
     "probe_entries",
+    "probe_pair",
+    "probe_while_training",
     "recorded",
     "row_losses",
     "run_spectra",

@@ -31,9 +31,10 @@ def row_losses(model: Any, batch: Mapping[str, Any]) -> Tensor:
     ``batch`` holds the model's keyword arguments and ``labels`` (B, L) with −100 where a token is
     no part of the answer.
     """
-    inputs = {key: value for key, value in batch.items() if key != "labels"}
+    device = next(model.parameters()).device
+    inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    labels = inputs.pop("labels")[:, 1:]
     logits = model(**inputs).logits[:, :-1]
-    labels = batch["labels"][:, 1:]
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     losses = cross_entropy(

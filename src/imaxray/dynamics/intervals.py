@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from imaxray.dynamics.gram import Gram
-from imaxray.dynamics.statistics import statistic
+from imaxray.dynamics.statistics import several, statistic
 from imaxray.errors import ImaxrayError
 
 Floats = NDArray[np.float64]
@@ -95,7 +95,7 @@ def estimate(
         ImaxrayError: unknown statistic, or a stratum of one entry.
     """
     code = _strata(strata, len(gram))
-    error = _jackknife_error(_without_one([gram], name)[0], code)
+    error = _jackknife_error(_values(gram, _all_but_one(len(gram)), [name])[name], code)
     degrees = len(gram) - int(code.max()) - 1
     return _with_error(float(statistic(name)(gram)), error, level, degrees)
 
@@ -116,12 +116,22 @@ def n_curve(
     rows = []
     for size in (n // 4, n // 2):
         index = subsamples(strata or ["all"] * n, size, draws, seed)
-        values = _values(gram, index, name)
+        values = _values(gram, index, [name])[name]
         rows.append(
             {"entries": size, "value": float(values.mean()), "deviation": float(values.std(ddof=1))}
         )
     rows.append({"entries": n, "value": float(statistic(name)(gram)), "deviation": 0.0})
     return rows
+
+
+def over_seeds(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """Mean of one value a seed, with a t interval; one seed has none (NaN)."""
+    at = np.asarray(values, dtype=np.float64)
+    if len(at) < 2:
+        nan = float("nan")
+        return Estimate(float(at.mean()) if len(at) else nan, nan, nan, nan, 0)
+    error = float(at.std(ddof=1)) / len(at) ** 0.5
+    return _with_error(float(at.mean()), error, level, len(at) - 1)
 
 
 @dataclass(frozen=True)
@@ -181,6 +191,20 @@ def contrast(
     Raises:
         ImaxrayError: fewer than two pairs, or Gram matrices of different entries.
     """
+    return contrasts(a, b, [name], strata=strata, draws=draws, seed=seed, level=level)[name]
+
+
+def contrasts(
+    a: Sequence[Gram],
+    b: Sequence[Gram],
+    names: Sequence[str],
+    *,
+    strata: Sequence[str] | None = None,
+    draws: int = 50,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Contrast]:
+    """:func:`contrast` of several statistics, with the eigenvalues computed once for all."""
     if len(a) != len(b) or len(a) < 2:
         raise ImaxrayError(
             f"Expected two seeds or more in both arms (three to report), but got {len(a)} and "
@@ -198,21 +222,49 @@ def contrast(
     if strata is None:
         strata = first.tasks
     matrices = [gram.matrix for gram in grams]
-    function, pairs, n = statistic(name), len(a), len(first)
-    values = np.array([float(function(matrix)) for matrix in matrices])
+    n = len(first)
+    index = _all_but_one(n)
+    whole = [several(matrix, names) for matrix in matrices]
+    without = [_values(matrix, index, names) for matrix in matrices]
+    fewer: dict[int, list[dict[str, Floats]]] = {}
+    for size in (n // 4, n // 2):
+        index = subsamples(strata or ["all"] * n, size, draws, seed)
+        fewer[size] = [_values(matrix, index, names) for matrix in matrices]
+    code = _strata(strata, n)
+    return {
+        name: _contrast(
+            name,
+            np.array([float(values[name]) for values in whole]),
+            np.stack([values[name] for values in without]),
+            {size: np.array([v[name].mean() for v in of]) for size, of in fewer.items()},
+            code,
+            level,
+        )
+        for name in names
+    }
+
+
+def _contrast(
+    name: str,
+    values: Floats,
+    without: Floats,
+    fewer: Mapping[int, Floats],
+    code: Indices,
+    level: float,
+) -> Contrast:
+    """From each run's statistic on all entries, less each one, and on fewer; a's runs first."""
+    pairs, n = len(values) // 2, without.shape[1]
     differences = values[:pairs] - values[pairs:]
     mean = float(differences.mean())
     seed_variance = float(differences.var(ddof=1)) / pairs
-    drawn = _without_one(matrices, name)
     probe_error = _jackknife_error(
-        drawn[:pairs].mean(axis=0) - drawn[pairs:].mean(axis=0), _strata(strata, n)
+        without[:pairs].mean(axis=0) - without[pairs:].mean(axis=0), code
     )
     variance = seed_variance + probe_error**2
-    curve = []
-    for size in (n // 4, n // 2):
-        index = subsamples(strata or ["all"] * n, size, draws, seed)
-        at = np.array([_values(matrix, index, name).mean() for matrix in matrices])
-        curve.append({"entries": float(size), "value": float((at[:pairs] - at[pairs:]).mean())})
+    curve = [
+        {"entries": float(size), "value": float((at[:pairs] - at[pairs:]).mean())}
+        for size, at in fewer.items()
+    ]
     curve.append({"entries": float(n), "value": mean})
     return Contrast(
         name=name,
@@ -265,46 +317,12 @@ def two_probes(
         keys = np.argsort(random.random((permutations, len(at))), axis=1)
         labels[1:, at] = label[at][keys]
     index = np.argsort(~labels, axis=1, kind="stable")  # the second probe's entries come first
-    differences = _values(gram, index[:, : n // 2], name) - _values(gram, index[:, n // 2 :], name)
+    first, other = (
+        _values(gram, part, [name])[name] for part in (index[:, : n // 2], index[:, n // 2 :])
+    )
+    differences = first - other
     extreme = np.abs(differences[1:]) >= abs(differences[0]) * (1 - 1e-12)
     return float(differences[0]), float((1 + extreme.sum()) / (1 + permutations))
-
-
-def crossed_probes(grams: Mapping[tuple[str, str], Gram], name: str) -> dict[str, object]:
-    """Two models on two probes: how much of a difference is the model's and how much the probe's.
-
-    Args:
-        grams: (model, probe) → Gram matrix, all four, all of one number of entries.
-        name: of the statistic.
-
-    Returns:
-        ``values`` by model and probe; ``model``: first less second model, mean over probes;
-        ``probe``: first less second probe, mean over models; ``own``: first model on the first
-        probe less second on the second (what one sees when each arm is probed on its own data) =
-        model + probe; ``interaction``: how much the model's effect differs between the probes.
-
-    Raises:
-        ImaxrayError: not 2 × 2, or different numbers of entries.
-    """
-    models = list(dict.fromkeys(model for model, _ in grams))
-    probes = list(dict.fromkeys(probe for _, probe in grams))
-    sizes = {len(gram) for gram in grams.values()}
-    if len(models) != 2 or len(probes) != 2 or len(grams) != 4 or len(sizes) != 1:
-        raise ImaxrayError(
-            f"Expected two models on two probes of one size, but got {len(grams)} Gram matrices of "
-            f"{len(models)} models and {len(probes)} probes, sizes {sorted(sizes)}."
-        )
-    value = np.array([[float(statistic(name)(grams[m, p].matrix)) for p in probes] for m in models])
-    return {
-        "statistic": name,
-        "models": models,
-        "probes": probes,
-        "values": value.tolist(),
-        "model": float(value[0].mean() - value[1].mean()),
-        "probe": float(value[:, 0].mean() - value[:, 1].mean()),
-        "own": float(value[0, 0] - value[1, 1]),
-        "interaction": float(value[0, 0] - value[1, 0] - value[0, 1] + value[1, 1]),
-    }
 
 
 def _strata(strata: Sequence[str] | None, n: int) -> Indices:
@@ -318,11 +336,9 @@ def _strata(strata: Sequence[str] | None, n: int) -> Indices:
     return np.asarray(code, dtype=np.int64)
 
 
-def _without_one(grams: Sequence[Floats], name: str) -> Floats:
-    """The statistic of every Gram matrix less one entry, (runs, N)."""
-    n = len(grams[0])
-    index = np.array([[j for j in range(n) if j != i] for i in range(n)])
-    return np.stack([_values(gram, index, name) for gram in grams])
+def _all_but_one(n: int) -> Indices:
+    """The subsets that lack one entry, (N, N − 1)."""
+    return np.array([[j for j in range(n) if j != i] for i in range(n)])
 
 
 def _jackknife_error(values: Floats, code: Indices) -> float:
@@ -333,15 +349,38 @@ def _jackknife_error(values: Floats, code: Indices) -> float:
     return float(np.sqrt(((sizes - 1) / sizes * squares).sum()))
 
 
-def _values(gram: Floats, index: Indices, name: str) -> Floats:
-    """The statistic on each subset of entries, (subsets,); 64 MB at a time."""
-    function = statistic(name)
+def _values(gram: Floats, index: Indices, names: Sequence[str]) -> dict[str, Floats]:
+    """Statistics on each subset of entries, (subsets,) each; 64 MB at a time."""
     step = max(1, 2**23 // index.shape[1] ** 2)
     parts = []
     for start in range(0, len(index), step):
         at = index[start : start + step]
-        parts.append(function(gram[at[:, :, None], at[:, None, :]]))
-    return np.concatenate(parts)
+        parts.append(several(gram[at[:, :, None], at[:, None, :]], names))
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def probe_error(
+    grams: Sequence[Gram], names: Sequence[str], weights: Mapping[str, Floats]
+) -> dict[str, dict[str, float]]:
+    """Statistic → combination → its standard error over probes like this one, by the jackknife.
+
+    Args:
+        grams: of several models on the same entries.
+        names: of the statistics.
+        weights: combination → weight of each Gram matrix.
+    """
+    index = _all_but_one(len(grams[0]))
+    without = [_values(gram.matrix, index, names) for gram in grams]
+    code = _strata(grams[0].tasks, len(grams[0]))
+    return {
+        name: {
+            term: _jackknife_error(
+                np.einsum("r,rn->n", weight, np.stack([of[name] for of in without])), code
+            )
+            for term, weight in weights.items()
+        }
+        for name in names
+    }
 
 
 def _with_error(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch.distributed as dist
 from torch import Tensor
@@ -16,7 +17,7 @@ from transformers import TrainerCallback
 from imaxray import __version__
 from imaxray.dynamics._recorder import GramRecorder
 from imaxray.dynamics.fisher import Losses, Rows, empirical_fisher, one_row_each, row_losses
-from imaxray.dynamics.gram import Gram
+from imaxray.dynamics.gram import Gram, Matrix
 from imaxray.dynamics.summary import PAIRS, SPECTRA, spectra_table, tasks_table
 from imaxray.errors import ImaxrayError
 
@@ -40,6 +41,11 @@ class Probe:
     images: tuple[str, ...]
     tokens: tuple[int, ...]
     strata: tuple[str, ...]
+
+
+def answer_tokens(probe: Probe) -> Matrix:
+    """Answer tokens of each entry, (N,) float64."""
+    return np.asarray(probe.tokens, dtype=np.float64)
 
 
 class FisherProbe(TrainerCallback):  # type: ignore[misc]
@@ -117,7 +123,7 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
         gram = empirical_fisher(
             model, probe.batches, self._losses, self._rows,
             leave_out=self._leave_out, distributed=_ranks() > 1,
-            ids=probe.ids, tasks=probe.tasks, images=probe.images, tokens=_floats(probe.tokens),
+            ids=probe.ids, tasks=probe.tasks, images=probe.images, tokens=answer_tokens(probe),
         )  # fmt: skip
         if not _first_rank():
             return
@@ -237,12 +243,6 @@ def _ranks() -> int:
 
 def _first_rank() -> bool:
     return _ranks() == 1 or dist.get_rank() == 0
-
-
-def _floats(values: Sequence[int]) -> Any:
-    import numpy as np
-
-    return np.asarray(values, dtype=np.float64)
 
 
 def _write(table: pl.DataFrame, path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray.dynamics.gram import Gram, Reduction
-from imaxray.dynamics.intervals import Estimate, contrast
+from imaxray.dynamics.intervals import Estimate, contrasts
 from imaxray.errors import ImaxrayError
 
 REPORTED: Final = ("se", "rho", "h2", "se_centred", "rho_centred", "h2_centred")
@@ -57,6 +57,7 @@ def compare_runs(
     reductions: Sequence[Reduction] = ("sum", "unit-norm"),
     group: str = "all",
     level: float = 0.95,
+    counts: Sequence[int] | None = None,
 ) -> pl.DataFrame:
     """Two arms, paired seed by seed, at every count of entries seen that all runs share.
 
@@ -67,6 +68,7 @@ def compare_runs(
         reductions: which gradients.
         group: module group, or "all".
         level: of the intervals.
+        counts: of entries seen; all that the runs share when None.
 
     Returns:
         One row a count, reduction and statistic: entries_seen, reduction, statistic, value
@@ -86,12 +88,12 @@ def compare_runs(
             "train both arms with one cadence."
         )
     rows: list[dict[str, Any]] = []
-    for seen in common:
+    for seen in common if counts is None else sorted(set(common) & set(counts)):
         grams = [_of_group(Gram.read(found[seen]), group) for found in files]
         for reduction in reductions:
             reduced = [gram.reduced(reduction) for gram in grams]
-            for name in statistics:
-                found = contrast(reduced[: len(runs)], reduced[len(runs) :], name, level=level)
+            of = contrasts(reduced[: len(runs)], reduced[len(runs) :], statistics, level=level)
+            for name, found in of.items():
                 rows.append(
                     {
                         "entries_seen": seen,

@@ -9,7 +9,7 @@ is a ratio of U-statistics and nearly free of N.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -39,7 +39,10 @@ def shares(gram: Floats) -> Floats:
 
 def spectral_entropy(gram: Floats) -> Floats:
     """SE = −Σ p_k ln p_k, in nats."""
-    p = shares(gram)
+    return _entropy(shares(gram))
+
+
+def _entropy(p: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(p == 0, 0.0, p * np.log(p))
     return np.asarray(-terms.sum(axis=-1), dtype=np.float64)
@@ -135,6 +138,14 @@ STATISTICS: Final[dict[str, Statistic]] = {
 """Name → statistic of a stack of Gram matrices."""
 
 
+_OF_SHARES: Final[dict[str, Statistic]] = {
+    "se": _entropy,
+    "rho": lambda p: np.asarray(p[..., -1], dtype=np.float64),
+    "effective_rank": lambda p: np.asarray(np.exp(_entropy(p)), dtype=np.float64),
+}
+"""Those that the eigenvalues' shares alone decide."""
+
+
 def statistic(name: str) -> Statistic:
     """The statistic called ``name``.
 
@@ -146,6 +157,28 @@ def statistic(name: str) -> Statistic:
             f"Expected one of the statistics {', '.join(STATISTICS)}, but got {name}."
         )
     return STATISTICS[name]
+
+
+def several(gram: Floats, names: Sequence[str]) -> dict[str, Floats]:
+    """Statistics of a stack of Gram matrices by name, each as if computed alone.
+
+    The eigenvalues, which are what takes time, are computed once for all that need them.
+
+    Raises:
+        ImaxrayError: there is no such statistic.
+    """
+    found: dict[str, Floats] = {}
+    kept: dict[str, Floats] = {}
+    for name in names:
+        base = name.removesuffix("_centred")
+        if base not in _OF_SHARES:
+            found[name] = statistic(name)(gram)
+            continue
+        key = name[len(base) :]
+        if key not in kept:
+            kept[key] = shares(centred(gram) if key else gram)
+        found[name] = _OF_SHARES[base](kept[key])
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """The study's report: one self-contained HTML file."""
 
-from imaxray.report.result import Answer, Curve, Example, Question, StudyResult, View
+from imaxray.report.result import Answer, Curve, Dynamics, Example, Question, StudyResult, View
 from imaxray.report.write import thumbnail, write_report
 
 __all__ = [
     "Answer",
     "Curve",
+    "Dynamics",
     "Example",
     "Question",
     "StudyResult",

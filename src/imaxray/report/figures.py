@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from imaxray.report.result import Curve
+from imaxray.report.result import Curve, Dynamics
 from imaxray.schema import TASKS
 
 if TYPE_CHECKING:
@@ -66,18 +66,21 @@ def forest(comparison: Mapping[str, Any], arm: str) -> Figure:
 
 
 def learning(curves: Sequence[Curve], x: str) -> Figure:
-    """Training loss of each task over ``x`` (``entries_seen`` or ``seconds``), one line an arm."""
+    """Training loss of each task over ``x`` (``entries_seen`` or ``seconds``), one line a run."""
     from matplotlib.ticker import NullFormatter  # late, with the rest of matplotlib
 
     with _figure(9.6, 4.4, 2, 4) as (figure, axes):
         flat = list(axes.ravel())
         for axis, task in zip(flat, TASKS, strict=False):
+            known: set[str] = set()
             for curve in curves:
                 points = [(p[x], p["losses"][task]) for p in curve.points if task in p["losses"]]
                 if points:
                     xs, ys = zip(*points, strict=True)
                     colour = COLOURS.get(curve.arm, "#555555")
-                    axis.plot(xs, ys, color=colour, linewidth=1.4, label=curve.arm)
+                    label = None if curve.arm in known else curve.arm  # once for all seeds
+                    known.add(curve.arm)
+                    axis.plot(xs, ys, color=colour, linewidth=1.4, label=label)
             axis.set_title(task, fontsize=10)
             axis.set_yscale("log")
             axis.yaxis.set_minor_formatter(NullFormatter())  # decades are enough
@@ -87,6 +90,32 @@ def learning(curves: Sequence[Curve], x: str) -> Figure:
         flat[len(TASKS)].legend(handles, labels, loc="center", frameon=False)
         figure.supxlabel("entries seen" if x == "entries_seen" else "seconds", fontsize=10)
         figure.supylabel("loss", fontsize=10)
+    return _made(figure)
+
+
+def spectra(dynamics: Dynamics) -> Figure:
+    """Each statistic over entries seen: a line an arm (mean over seeds), a band (all seeds)."""
+    rows, columns = len(dynamics.gradients), len(dynamics.labels)
+    arms = list(dict.fromkeys(point["arm"] for point in dynamics.points))
+    with _figure(9.6, 2.5 * rows + 0.4, rows, columns) as (figure, axes):
+        for line, (reduction, gradients) in zip(axes, dynamics.gradients.items(), strict=True):
+            for axis, (name, label) in zip(line, dynamics.labels.items(), strict=True):
+                for arm in arms:
+                    values: dict[int, list[float]] = {}
+                    for point in dynamics.points:
+                        if point["arm"] == arm and point["reduction"] == reduction:
+                            values.setdefault(point["entries_seen"], []).append(point[name])
+                    seen = sorted(values)
+                    colour = COLOURS.get(arm, "#555555")
+                    lows, highs = ([f(values[x]) for x in seen] for f in (min, max))
+                    axis.fill_between(seen, lows, highs, color=colour, alpha=0.2, linewidth=0)
+                    means = [sum(values[x]) / len(values[x]) for x in seen]
+                    axis.plot(seen, means, color=colour, linewidth=1.8, label=arm)
+                axis.set_title(f"{label}, {gradients} gradients", fontsize=9)
+                axis.tick_params(labelsize=8)
+        handles, names = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+        figure.supxlabel("entries seen", fontsize=10)
     return _made(figure)
 
 

@@ -20,10 +20,40 @@ class View:
 
 @dataclass(frozen=True)
 class Curve:
-    """Learning curve of one arm: points with step, entries_seen, seconds, loss, losses per task."""
+    """Learning curve of one run: points with step, entries_seen, seconds, loss, losses per task."""
 
     arm: str
     points: Sequence[Mapping[str, Any]]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """How the arms' gradients lie, on one probe over training and on crossed probes after it.
+
+    Attributes:
+        sentences: what came out.
+        points: arm, seed, entries_seen, reduction, and each statistic.
+        contrast: after training, a row a statistic and reduction: value (imax), other (dmax),
+            difference, low, high, verdict, paper (its direction), ordering_holds; empty with one
+            seed.
+        crossed: a row a draw, reduction and statistic: both models on both probes and the parts.
+        tasks: a row a reduction, with and without pairs of one image.
+        n_curve: arm, reduction, statistic, entries, value.
+        labels: statistic → how it is written.
+        gradients: reduction → how it is written.
+        entries: of the probe.
+    """
+
+    sentences: Sequence[str]
+    points: Sequence[Mapping[str, Any]]
+    contrast: Sequence[Mapping[str, Any]]
+    crossed: Sequence[Mapping[str, Any]]
+    tasks: Sequence[Mapping[str, Any]]
+    n_curve: Sequence[Mapping[str, Any]]
+    labels: Mapping[str, str]
+    gradients: Mapping[str, str]
+    entries: int
 
 
 @dataclass(frozen=True)
@@ -75,6 +105,8 @@ class StudyResult:
         examples: test images.
         provenance: name → value: seed, digests, versions.
         config: the study's YAML.
+        seeds: trainings of each arm.
+        dynamics: of the optimisation, where it was measured.
     """
 
     title: str
@@ -90,3 +122,5 @@ class StudyResult:
     examples: Sequence[Example] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
+    seeds: Sequence[int] = (0,)
+    dynamics: Dynamics | None = None

@@ -29,6 +29,7 @@ def write_report(result: StudyResult, path: Path) -> None:
     environment.filters["percent"] = _percent
     environment.filters["interval"] = _interval
     environment.filters["rect"] = _rect
+    environment.filters["signed"] = _signed
     labels = {"imax": "imax", "dmax": "dmax"}
     html = environment.get_template("template.html").render(
         result=result,
@@ -38,6 +39,7 @@ def write_report(result: StudyResult, path: Path) -> None:
         bars=[figures.svg(figures.results(view.comparison, labels)) for view in result.views],
         by_entries=figures.svg(figures.learning(result.curves, "entries_seen")),
         by_seconds=figures.svg(figures.learning(result.curves, "seconds")),
+        spectra=None if result.dynamics is None else figures.svg(figures.spectra(result.dynamics)),
         histogram=figures.svg(figures.tasks_per_image(result.density)),
     )
     aside = path.with_suffix(".part")
@@ -71,6 +73,16 @@ def _interval(cell: Any) -> str:
     if None in cell.values():  # there was nothing to measure
         return "–"
     return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
+
+
+def _signed(row: Any, value: str, stem: str = "") -> str:
+    """``row[value]`` with its interval, ``<stem>low`` to ``<stem>high``, where there is one."""
+    if row[value] is None or row[value] != row[value]:
+        return "–"
+    low, high = row[f"{stem}low"], row[f"{stem}high"]
+    if low is None or low != low:
+        return f"{row[value]:+.3f}"
+    return f"{row[value]:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _rect(box: Box) -> dict[str, float]:

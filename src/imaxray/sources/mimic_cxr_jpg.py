@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -68,29 +69,38 @@ class MimicCxrJpg(Source):
         metadata, split, chexpert = self._required(root)
         images, bad_images, image_rows = self._images(metadata, root)
         hints, bad_hints, hint_rows = self._hints(split, root)
-        tables = [self._labels(chexpert, root, "chexpert")]
+        stated = {"chexpert": chexpert}
         negbio, radiologist = self._negbio(root), self._radiologist(root)
         if negbio is not None:
-            tables.append(self._labels(negbio, root, "negbio"))
+            stated["negbio"] = negbio
         if radiologist is not None:
-            tables.append(self._labels(radiologist, root, "radiologist"))
-        labels, superseded = _settle(pl.concat([labels for labels, _, _ in tables]))
+            stated["radiologist"] = radiologist
+        tables = {labeler: _label_table(path) for labeler, path in stated.items()}
+        settled = [self._labels(tables, stated, root, digit) for digit in range(10)]
+        bad_ids = [
+            reject(
+                table.filter(pl.col("study").is_null()),
+                source=self.name,
+                file=relative(stated[labeler], root),
+                key="study_id",
+                code="bad-id",
+                message="study_id is none of MIMIC's",
+            )
+            for labeler, table in tables.items()
+        ]
         files = [
             release_file(metadata, root, self.name, image_rows),
             release_file(split, root, self.name, hint_rows),
         ]
-        sources = [chexpert, negbio, radiologist]
-        counts = [rows for _, _, rows in tables]
-        present = [path for path in sources if path is not None]
         files += [
-            release_file(path, root, self.name, rows)
-            for path, rows in zip(present, counts, strict=True)
+            release_file(path, root, self.name, tables[labeler].height)
+            for labeler, path in stated.items()
         ]
         return SourceTables(
             images=images,
-            annotations=labels,
+            annotations=pl.concat([labels for labels, _ in settled]),
             hints=hints,
-            rejects=pl.concat([bad_images, bad_hints, superseded, *(bad for _, bad, _ in tables)]),
+            rejects=pl.concat([bad_images, bad_hints, *bad_ids, *(bad for _, bad in settled)]),
             files=tuple(files),
         )
 
@@ -177,21 +187,38 @@ class MimicCxrJpg(Source):
         return conform(good, SPLIT_HINTS), bad, table.height
 
     def _labels(
-        self, path: Path, root: Path, labeler: str
-    ) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-        table = read_csv(path, ("study_id",)).rename(
-            {"Airspace Opacity": "Lung Opacity"}, strict=False
-        )
+        self,
+        tables: Mapping[str, pl.DataFrame],
+        paths: Mapping[str, Path],
+        root: Path,
+        digit: int,
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Settled labels of the studies whose id ends in ``digit``, and the rejects among them.
+
+        A tenth of the studies at a time: memory, never the result.
+        """
+        last = pl.col("study").str.slice(-1)
+        # what is no ASCII digit counts as 9
+        here = last == str(digit) if digit < 9 else ~last.is_in(list("012345678"))
+        parts = [
+            self._stated(
+                table.filter(here),
+                relative(paths[labeler], root),
+                labeler,
+            )
+            for labeler, table in tables.items()
+        ]
+        labels, superseded = _settle(pl.concat([labels for labels, _ in parts]))
+        return labels, pl.concat([superseded, *(bad for _, bad in parts)])
+
+    def _stated(
+        self, table: pl.DataFrame, file: str, labeler: str
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """One row a label that a file states, and its rejects."""
         names = [name for name in CHEXPERT if name in table.columns]
-        if not names:
-            table = table.with_columns(pl.lit(None, dtype=pl.String).alias(CHEXPERT[0]))
-            names = [CHEXPERT[0]]
-        file = relative(path, root)
-        full = table.with_columns(_mimic.study_id("study_id").alias("study"))
-        known = full.filter(pl.col("study").is_not_null())
         # a label at a time: four cells of five are blank
         stated = pl.concat(
-            known.filter(pl.col(name).is_not_null()).select(
+            table.filter(pl.col(name).is_not_null()).select(
                 "row",
                 "study_id",
                 "study",
@@ -213,16 +240,22 @@ class MimicCxrJpg(Source):
             pl.lit(file).alias("file"),
             "row",
         )
-        blank = known.join(stated, on="row", how="anti")
+        blank = table.filter(pl.all_horizontal(pl.col(names).is_null()))
         where = {"source": self.name, "file": file, "key": "study_id"}
         bad = pl.concat([
-            reject(full.filter(pl.col("study").is_null()), **where, code="bad-id",
-                   message="study_id is none of MIMIC's"),
             reject(coded.filter(~legal), **where, code="unknown-label",
                    message="a label must be 1.0, 0.0, -1.0 or blank"),
             reject(blank, **where, code="no-label", message="all labels of the study are blank"),
         ])  # fmt: skip
-        return conform(labels, SOURCE_ANNOTATIONS), bad, table.height
+        return conform(labels, SOURCE_ANNOTATIONS), bad
+
+
+def _label_table(path: Path) -> pl.DataFrame:
+    """A labeller's file as published, with the study of each row (null: none of MIMIC's)."""
+    table = read_csv(path, ("study_id",)).rename({"Airspace Opacity": "Lung Opacity"}, strict=False)
+    if not set(CHEXPERT) & set(table.columns):
+        table = table.with_columns(pl.lit(None, dtype=pl.String).alias(CHEXPERT[0]))
+    return table.with_columns(_mimic.study_id("study_id").alias("study"))
 
 
 def _jpg_path() -> pl.Expr:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imaxray.study.config import StudyConfig
+
+if TYPE_CHECKING:
+    from imaxray.dynamics import FisherProbe
+    from imaxray.models import ChatModel
+    from imaxray.training import Pixels
 
 
 @dataclass(frozen=True)
@@ -18,26 +25,30 @@ class ArmJob:
 
     Attributes:
         name: of the arm, e.g. ``imax``.
+        label: of the run, for progress bars: the arm, and its seed where there are several.
         dataset: dataset folder.
-        init: folder of the shared initial model.
+        init: folder of the initial model that all arms of this seed share.
+        processor: folder of an initial model of any seed; a process prepares images once for all
+            runs that name the same.
         out: run folder; predictions go beside the run as ``predictions.parquet``.
         layout: packed or separate rows.
         steps: optimizer steps.
+        seed: of the schedule.
         config: the study's.
+        probes: entries that the run's dynamics are measured on; None: they are not.
     """
 
     name: str
+    label: str
     dataset: Path
     init: Path
+    processor: Path
     out: Path
     layout: Literal["packed", "separate"]
     steps: int
+    seed: int
     config: StudyConfig
-
-
-def run_arms(jobs: list[ArmJob]) -> list[dict[str, Any]]:
-    """Run several arms one after the other in this process; returns their run manifests."""
-    return [run_arm(job) for job in jobs]
+    probes: Path | None = None
 
 
 def run_arm(job: ArmJob) -> dict[str, Any]:
@@ -50,7 +61,8 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     from imaxray.curation import open_dataset
     from imaxray.evaluation.generation import generate
     from imaxray.models import phantom
-    from imaxray.training import encode_entries, prepare_images, train
+    from imaxray.study.probes import measure_crossed
+    from imaxray.training import encode_entries, train
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -59,11 +71,10 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     data = open_dataset(job.dataset)
     tables = data.tables
     chat = phantom.load(job.init)
+    callbacks = [] if job.probes is None else [_probe(job, chat, job.probes)]
     training = job.config.training.model_copy(update={"steps": job.steps})
     learn, test = tables.split("train"), tables.split("test")
-    used = sorted({*learn["image_id"].unique(), *test["image_id"].unique()})
-    image_of = ImageStore(data)
-    pixels = prepare_images(chat, used, image_of)
+    pixels = _images(job.dataset, data.sha256, job.processor)
     run = train(
         chat,
         learn,
@@ -72,12 +83,13 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
         job.out,
         layout=job.layout,
         config=training,
-        seed=job.config.seed,
+        seed=job.seed,
+        callbacks=callbacks,
         progress=False,
     )
     predictions = job.out / "predictions.parquet"
+    trained = phantom.load(job.out / "model")
     if not predictions.exists():
-        trained = phantom.load(job.out / "model")
         answers = generate(
             trained,
             test,
@@ -89,7 +101,49 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
         aside = predictions.with_suffix(".part")
         answers.write_parquet(aside)
         aside.rename(predictions)
-    return {**run.manifest, "arm": job.name, "image_cache": image_of.describe()}
+    if job.probes is not None:
+        measure_crossed(trained, job.probes, data.folder.parent, job.out)
+    return {
+        **run.manifest,
+        "arm": job.name,
+        "seed": job.seed,
+        "image_cache": ImageStore(data).describe(),
+    }
+
+
+@lru_cache(maxsize=2)  # both data sets of a study
+def _images(dataset: Path, sha256: str, processor: Path) -> Pixels:  # noqa: ARG001
+    """Model inputs of all train and test images; ``sha256`` tells one build from the next."""
+    from imaxray.cache import ImageStore
+    from imaxray.curation import open_dataset
+    from imaxray.models import phantom
+    from imaxray.training import prepare_images
+
+    data = open_dataset(dataset)
+    splits = (data.tables.split(split)["image_id"].unique() for split in ("train", "test"))
+    used = sorted(set().union(*splits))
+    return prepare_images(phantom.load(processor), used, ImageStore(data))
+
+
+def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
+    """The probe on the shared val split; a run that was made without this probe goes."""
+    from imaxray.dynamics import FisherProbe
+    from imaxray.study.probes import VAL, probe_of
+
+    dynamics = job.config.dynamics
+    assert dynamics is not None
+    probe = probe_of(chat, probes, VAL, job.dataset.parent)
+    told = job.out / "dynamics" / "probe.json"
+    about = json.loads(told.read_text()) if told.exists() else {}
+    begun = (job.out / "started.json").exists()
+    if begun and (about.get("entry_ids"), about.get("every")) != (list(probe.ids), dynamics.every):
+        shutil.rmtree(job.out)
+    return FisherProbe(
+        probe,
+        job.out / "dynamics",
+        every=dynamics.every,
+        entries_per_step=job.config.training.entries_per_step,
+    )
 
 
 def entries_seen(out: Path) -> int:

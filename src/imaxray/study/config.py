@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
@@ -36,6 +36,17 @@ class EvaluationConfig(BaseModel):
     examples: int = Field(12, ge=0, description="test images shown in the report")
 
 
+class DynamicsConfig(BaseModel):
+    """What is measured of the arms' optimisation (docs/dynamics.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    probe: int = Field(
+        252, ge=28, description="entries of a probe, four a task or more; the same for all runs"
+    )
+    every: int = Field(2048, ge=1, description="entries seen between two measurements")
+
+
 class StudyConfig(DataConfig):
     """One study: releases → IMAX and DMAX → arms → comparison."""
 
@@ -47,9 +58,27 @@ class StudyConfig(DataConfig):
         default_factory=dict, description="source name → folder inside root; with phantom: all"
     )
     workers: int = Field(2, ge=1)
+    seeds: Annotated[int, Field(ge=1)] | tuple[int, ...] = Field(
+        1, description="trainings an arm: so many from ``seed`` on, or these"
+    )
     model: PhantomConfig = PhantomConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    dynamics: DynamicsConfig | None = Field(None, description="measured only where given")
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) < len(seeds)):
+            raise ValueError("seeds must be a number, or a list of different seeds")
+        return seeds
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """Seeds of initial weights and schedules; the data are of ``seed`` in all of them."""
+        if isinstance(self.seeds, tuple):
+            return self.seeds
+        return tuple(range(self.seed, self.seed + self.seeds))
 
     def release_paths(self, out: Path, root: Path | None) -> dict[str, Path]:
         """Folder of each release: ``root`` argument, environment, config, in this order.

@@ -19,6 +19,7 @@ from imaxray.curation import Dataset, density, open_dataset
 from imaxray.report import (
     Answer,
     Curve,
+    Dynamics,
     Example,
     Question,
     StudyResult,
@@ -27,7 +28,10 @@ from imaxray.report import (
     thumbnail,
     write_report,
 )
-from imaxray.study.run import ARMS, REFERENCE, RUN_FOLDERS, StudyOutcome
+from imaxray.study._say import DIRECTIONS, GRADIENTS, LABELS, verdict
+from imaxray.study.arms import ARMS, REFERENCE, run_folder
+from imaxray.study.dynamics import StudyDynamics
+from imaxray.study.run import StudyOutcome
 
 _EXPLANATIONS = (
     (
@@ -38,7 +42,7 @@ _EXPLANATIONS = (
     (
         "Equal compute (wall-clock)",
         "IMAX trained on for as long as DMAX took; packing lets it see several times more entries "
-        "in that time.",
+        "in that time. Time that dynamics take to measure counts for neither.",
     ),
 )
 
@@ -56,20 +60,31 @@ def write_study_report(outcome: StudyOutcome) -> Path:
             _EXPLANATIONS, (outcome.equal_entries, outcome.equal_compute), strict=True
         )
     ]
+    seeds = outcome.config.training_seeds
     result = StudyResult(
         title=outcome.config.title,
         summary=outcome.summary(),
         views=views,
         density={n: asdict(density(d.tables)) for n, d in (("imax", imax), ("dmax", dmax))},
         match=outcome.match,
-        curves=[Curve(arm, _curve(outcome.out / "runs" / RUN_FOLDERS[arm])) for arm in ARMS],
-        throughput=[_speed(arm, outcome.runs[arm]) for arm in ARMS],
+        curves=[
+            Curve(arm, _curve(run_folder(outcome.config, outcome.out, arm, seed)), seed)
+            for arm in ARMS
+            for seed in seeds
+        ],
+        throughput=[
+            _speed(arm if len(seeds) == 1 else f"{arm}, seed {run['seed']}", run)
+            for arm in ARMS
+            for run in outcome.runs[arm]
+        ],
         packing=asdict(outcome.throughput),
         account=imax.tables.account.to_dicts(),
         reject_codes=[(s, c, n) for s, c, n in counts.iter_rows()],
         examples=_examples(outcome, imax),
         provenance=_provenance(outcome, imax, dmax),
         config=yaml.safe_dump(outcome.config.content(), sort_keys=False),
+        seeds=seeds,
+        dynamics=None if outcome.dynamics is None else _dynamics(outcome.dynamics),
     )
     path = outcome.out / "report.html"
     write_report(result, path)
@@ -110,7 +125,7 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
             asked = entry["prompt"].count(PLACEHOLDER)
             answers = []
             for arm in (REFERENCE, "imax"):
-                table = outcome.scores[arm].table
+                table = outcome.scores[arm][0].table  # of the first seed
                 text = table.row(by_predicate=pl.col("entry_id") == entry["entry_id"], named=True)[
                     "text"
                 ]
@@ -130,19 +145,46 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
 
 
 def _provenance(outcome: StudyOutcome, imax: Dataset, dmax: Dataset) -> dict[str, str]:
-    versions = next(iter(outcome.runs.values()))["versions"]
+    runs = outcome.runs[REFERENCE]
+    versions = runs[0]["versions"]
     return {
         "imaxray": __version__,
         "seed": str(outcome.config.seed),
+        "training seeds": ", ".join(str(seed) for seed in outcome.config.training_seeds),
         "data set imax": imax.sha256,
         "data set dmax": dmax.sha256,
-        "initial weights": next(iter(outcome.runs.values()))["identity"]["weights"],
-        "parameters": f"{next(iter(outcome.runs.values()))['parameters']:,}",
+        "initial weights": ", ".join(run["identity"]["weights"] for run in runs),
+        "parameters": f"{runs[0]['parameters']:,}",
         "torch": versions["torch"],
         "transformers": versions["transformers"],
         "python": platform.python_version(),
         "threads an arm": str(outcome.config.training.threads),
     }
+
+
+def _dynamics(found: StudyDynamics) -> Dynamics:
+    """Tables of the dynamics as the report shows them: after training, by name."""
+    contrast = found.contrast
+    if not contrast.is_empty():
+        contrast = contrast.filter(
+            pl.col("entries_seen") == pl.col("entries_seen").max(),
+            pl.col("statistic").is_in(list(LABELS)),
+        )
+    spectra = found.spectra.filter(pl.col("reduction").is_in(list(GRADIENTS)), group="all")
+    return Dynamics(
+        sentences=found.sentences(),
+        points=spectra.select("arm", "seed", "entries_seen", "reduction", *LABELS).to_dicts(),
+        contrast=[
+            {**row, "verdict": verdict(row), "paper": DIRECTIONS.get(row["statistic"], "–")}
+            for row in contrast.iter_rows(named=True)
+        ],
+        crossed=found.crossed.to_dicts(),
+        tasks=found.tasks.to_dicts(),
+        n_curve=found.curve.to_dicts(),
+        labels=LABELS,
+        gradients=GRADIENTS,
+        entries=int(spectra["entries"][0]),
+    )
 
 
 def _mix(key: str) -> str:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +15,11 @@ from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.models import phantom
-from imaxray.progress import multi_bar
 from imaxray.sources import get_source
-from imaxray.study.arm import ArmJob, entries_seen, run_arms
+from imaxray.study.arms import ARMS, REFERENCE, init_folder, run_folders, train_arms
 from imaxray.study.config import StudyConfig
 from imaxray.study.data import build_study_data, write_json
+from imaxray.study.dynamics import StudyDynamics, choose_probes, study_dynamics
 from imaxray.training import (
     StepDataset,
     Throughput,
@@ -32,13 +29,6 @@ from imaxray.training import (
     schedule,
 )
 
-REFERENCE = "dmax"
-ARMS = ("dmax", "imax", "imax (equal compute)")
-"""dmax: one sequence an entry. imax: packed, as many entries as dmax. imax (equal compute): packed,
-as many more entries as fit into dmax's wall-clock."""
-
-RUN_FOLDERS = {"dmax": "dmax", "imax": "imax", "imax (equal compute)": "imax-equal-compute"}
-
 
 @dataclass(frozen=True)
 class StudyOutcome:
@@ -47,10 +37,11 @@ class StudyOutcome:
     Attributes:
         equal_entries: imax against dmax, both having seen the same number of entries.
         equal_compute: imax against dmax, both having had the same wall-clock.
-        scores: of each arm, and of the ``constant`` baseline.
-        runs: run manifest of each arm.
+        scores: of each arm, a seed each; and of the ``constant`` baseline, one.
+        runs: run manifests of each arm, a seed each.
         throughput: packing against separate sequences, measured in one process.
         match: what the match achieved.
+        dynamics: of the arms' optimisation, where the configuration asks for it.
         seconds: wall-clock of each stage of this call (a stage that was already done takes none).
     """
 
@@ -58,10 +49,11 @@ class StudyOutcome:
     out: Path
     equal_entries: Comparison
     equal_compute: Comparison
-    scores: dict[str, Scores]
-    runs: dict[str, dict[str, Any]]
+    scores: dict[str, list[Scores]]
+    runs: dict[str, list[dict[str, Any]]]
     throughput: Throughput
     match: dict[str, Any]
+    dynamics: StudyDynamics | None
     seconds: dict[str, float]
 
     def summary(self) -> list[str]:
@@ -73,9 +65,14 @@ class StudyOutcome:
             f"Packing: {fast.packed:.0f} entries/s against {fast.separate:.0f} one sequence an "
             f"entry, {fast.ratio:.2f} times (same model, same process)."
         )
-        took = {arm: run["seconds"] for arm, run in self.runs.items()}
+        if self.dynamics is not None:
+            lines += self.dynamics.summary()
+        took = {
+            arm: sum(run["seconds"] for run in runs) / len(runs) for arm, runs in self.runs.items()
+        }
+        a_seed = "" if len(self.config.training_seeds) == 1 else " (mean over seeds)"
         lines.append(
-            "Training took "
+            f"Training{a_seed} took "
             + ", ".join(f"{arm} {seconds:.0f} s" for arm, seconds in took.items())
             + "; equal compute is planned from the measured speed, these are the seconds it took."
         )
@@ -117,17 +114,18 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
     match = build_study_data(config, out, root=root)
     lap("write releases, build and match")
     imax, dmax = open_dataset(out / "imax"), open_dataset(out / "dmax")
-    init = _initial_model(config, out, imax, dmax)
-    throughput = _throughput(config, out, init, imax, dmax)
+    _initial_models(config, out, imax, dmax)
+    probes = None if config.dynamics is None else choose_probes(config.dynamics, imax, dmax, out)
+    throughput = _throughput(config, out, imax, dmax)
     lap("measure packing")
-    runs = _train(config, out, init, throughput)
+    runs = train_arms(config, out, throughput, probes)
     lap("train and answer")
-    scores = _score(imax, out)
+    scores = _score(config, imax, out)
     equal_entries, equal_compute = (
         compare(
             {REFERENCE: scores[REFERENCE], "imax": scores[arm]},
             reference=REFERENCE,
-            constant=scores["constant"],
+            constant=scores["constant"][0],
             seed=config.seed,
             resamples=config.evaluation.resamples,
             level=config.evaluation.level,
@@ -139,14 +137,17 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
         out / "comparison.json",
         {"equal_entries": equal_entries.as_dict(), "equal_compute": equal_compute.as_dict()},
     )
+    dynamics = None if config.dynamics is None else study_dynamics(config, out)
+    if dynamics is not None:
+        lap("compare dynamics")
     return StudyOutcome(
-        config, out, equal_entries, equal_compute, scores, runs, throughput, match, seconds
-    )
+        config, out, equal_entries, equal_compute, scores, runs, throughput, match, dynamics,
+        seconds,
+    )  # fmt: skip
 
 
-def _initial_model(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> Path:
-    """The one model all arms start from; its tokenizer has read both arms' training text."""
-    folder = out / "init"
+def _initial_models(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> None:
+    """One model a seed, which all arms start from; the tokenizer has read both arms' text."""
     corpus: list[str] = []
     for data in (imax, dmax):
         images = data.tables.images
@@ -154,22 +155,22 @@ def _initial_model(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset)
         columns = ["prompt", "target", "boxes", "image_id"]
         for prompt, target, boxes, image in data.tables.split("train").select(columns).iter_rows():
             corpus.append(PERCENT.fill(f"{prompt} {target}", boxes or [], *sizes[image]))
-    phantom.build(config.model, corpus, seed=config.seed).save(folder)
-    return folder
+    for seed in config.training_seeds:
+        phantom.build(config.model, corpus, seed=seed).save(init_folder(config, out, seed))
 
 
-def _throughput(
-    config: StudyConfig, out: Path, init: Path, imax: Dataset, dmax: Dataset
-) -> Throughput:
+def _throughput(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> Throughput:
     """Entries per second of the two arms' own steps, layouts in turn, in this process."""
     path = out / "throughput.json"
     key = {"imax": imax.sha256, "dmax": dmax.sha256, **config.content()}
+    for never in ("seeds", "dynamics", "title", "evaluation"):  # they do not move the speed
+        del key[never]
     if path.exists():
         known = json.loads(path.read_text())
         if known.pop("key") == key:
             known["ratios"] = tuple(known["ratios"])
             return Throughput(**known)
-    chat = phantom.load(init)
+    chat = phantom.load(init_folder(config, out, config.training_seeds[0]))
     items: list[list[dict[str, Any]]] = []
     for data, layout in ((imax, "packed"), (dmax, "separate")):
         train = data.tables.split("train")
@@ -191,51 +192,15 @@ def _throughput(
     return measured
 
 
-def _train(
-    config: StudyConfig, out: Path, init: Path, throughput: Throughput
-) -> dict[str, dict[str, Any]]:
-    """Train all arms, dmax beside the two imax ones, each process on its own core."""
-    steps = config.training.steps
-    longer = max(1, round(steps * throughput.ratio))
-
-    def job(arm: str, dataset: str, layout: Any, arm_steps: int) -> ArmJob:
-        folder = out / "runs" / RUN_FOLDERS[arm]
-        return ArmJob(arm, out / dataset, init, folder, layout, arm_steps, config)
-
-    lanes = [
-        [job("dmax", "dmax", "separate", steps)],
-        [
-            job("imax (equal compute)", "imax", "packed", longer),
-            job("imax", "imax", "packed", steps),
-        ],
-    ]
-    manifests: dict[str, dict[str, Any]] = {}
-    with ProcessPoolExecutor(len(lanes), mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run_arms, lane) for lane in lanes]
-        _watch(futures, [job for lane in lanes for job in lane])
-        for future in futures:
-            manifests.update({manifest["arm"]: manifest for manifest in future.result()})
-    return {arm: manifests[arm] for arm in ARMS}
-
-
-def _watch(futures: Sequence[Any], jobs: Sequence[ArmJob]) -> None:
-    """One bar an arm, moved by the entries its learning curve says it has seen."""
-    size = jobs[0].config.training.entries_per_step
-    totals = {f"Training {job.name}": job.steps * size for job in jobs}
-    with multi_bar(totals) as update:
-        while not all(future.done() for future in futures):
-            time.sleep(1.0)
-            for job in jobs:
-                update(f"Training {job.name}", entries_seen(job.out))
-
-
-def _score(imax: Dataset, out: Path) -> dict[str, Scores]:
+def _score(config: StudyConfig, imax: Dataset, out: Path) -> dict[str, list[Scores]]:
     """Scores of every arm and of the constant baseline on the shared test set."""
     tables = imax.tables
     test = tables.split("test")
-    scores = {"constant": constant_baseline(tables.split("train"), test, tables.images)}
-    for arm, folder in RUN_FOLDERS.items():
-        predictions = pl.read_parquet(out / "runs" / folder / "predictions.parquet")
-        scores[arm] = score(test, predictions, tables.images, PERCENT)
-        scores[arm].table.write_parquet(out / "runs" / folder / "scores.parquet")
+    scores = {"constant": [constant_baseline(tables.split("train"), test, tables.images)]}
+    for arm in ARMS:
+        scores[arm] = []
+        for folder in run_folders(config, out, arm):
+            predictions = pl.read_parquet(folder / "predictions.parquet")
+            scores[arm].append(score(test, predictions, tables.images, PERCENT))
+            scores[arm][-1].table.write_parquet(folder / "scores.parquet")
     return scores

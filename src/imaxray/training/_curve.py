@@ -118,6 +118,10 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
     def evaluated(self, step: int, losses: dict[str, Any], entries: int, began: float) -> None:
         """Write the val losses of a step, and take the time they took out of the clock."""
         self._append(self._evaluations, {"step": step, "entries": entries, **losses})
+        self.skip(began)
+
+    def skip(self, began: float) -> None:
+        """Take the time since ``began`` out of the clock: it was not spent on training."""
         self._started += time.perf_counter() - began
 
     def state(self) -> dict[str, Any]:
@@ -134,6 +138,26 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
         if self._writes:
             with path.open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
+
+
+class OffTheClock:
+    """A callback of the Trainer whose time the learning curve does not count."""
+
+    def __init__(self, callback: TrainerCallback, curve: LearningCurve) -> None:
+        self._callback = callback
+        self._curve = curve
+
+    def __getattr__(self, event: str) -> Callable[..., Any]:
+        call = getattr(self._callback, event)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self._curve.skip(began)
+
+        return timed
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

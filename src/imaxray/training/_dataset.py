@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
 import torch
 import transformers
 from accelerate import PartialState
+from transformers import TrainerCallback
 
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
@@ -29,6 +31,7 @@ def train_dataset(
     recipe: Recipe,
     *,
     image_loader: ImageLoader | None = None,
+    callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None = None,
     progress: bool = True,
 ) -> Run:
     """Train a model on a dataset folder and write the run folder ``out``; resumable.
@@ -45,6 +48,8 @@ def train_dataset(
         image_loader: from image ids to model inputs; default: each image is taken from the image
             cache of the data set, if there is one, or decoded when it is needed, and the latest
             are kept, up to ``image_cache_mb``.
+        callbacks: makes callbacks of the Trainer from the loaded model and the data set; see
+            :func:`train`.
         progress: show the Trainer's bar.
 
     Raises:
@@ -70,7 +75,7 @@ def train_dataset(
                 attention=recipe.attention,
                 max_image_tokens=recipe.max_image_tokens,
             )
-        return _train(chat, data, learn, out, recipe, image_loader, progress)
+        return _train(chat, data, learn, out, recipe, image_loader, callbacks, progress)
     finally:
         transformers.utils.logging.set_verbosity(quiet)
 
@@ -82,6 +87,7 @@ def _train(
     out: Path,
     recipe: Recipe,
     loader: ImageLoader | None,
+    callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None,
     progress: bool,
 ) -> Run:
     ready = encode_split(chat, learn, data.tables.images)
@@ -127,6 +133,7 @@ def _train(
             "dropped": ready.counts(),
             "image_cache": None if loader else ImageStore(data).describe(),
         },
+        callbacks=() if callbacks is None else callbacks(chat, data),
         progress=progress,
     )
     if PartialState().is_main_process and not (out / "drops.parquet").exists():

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import torch
 from accelerate import PartialState
-from transformers import PrinterCallback, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
 from imaxray.errors import ImaxrayError
@@ -24,7 +24,7 @@ from imaxray.packing import use_packed_attention
 from imaxray.training._checkpoint import gathered, last_checkpoint, state_of
 from imaxray.training._config import Layout, TrainingConfig
 from imaxray.training._conversation import Conversations
-from imaxray.training._curve import LearningCurve
+from imaxray.training._curve import LearningCurve, OffTheClock
 from imaxray.training._data import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training._folder import device_name, open_run, versions
 from imaxray.training._images import Pixels
@@ -76,6 +76,7 @@ def train(
     conversations: Conversations | None = None,
     validation: Examples | None = None,
     about: Mapping[str, Any] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
 ) -> Run:
     """Train ``chat`` in place and write the run folder ``out``.
@@ -100,6 +101,8 @@ def train(
         conversations: makes the rows of that layout.
         validation: the val split, for ``config.eval_every``.
         about: more for the manifest, and for telling runs apart.
+        callbacks: of the Trainer; the time they take is not counted as the run's. A finished run
+            calls none.
         progress: show the Trainer's bar.
 
     Raises:
@@ -153,6 +156,8 @@ def train(
             tensorboard.logging_dir = str(out / "tensorboard")
             trainer.add_callback(tensorboard)
         trainer.remove_callback(PrinterCallback)  # the learning curve says it all
+        for callback in callbacks:
+            trainer.add_callback(OffTheClock(callback, curve))
         trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
     sharded = trainer.is_fsdp_enabled
     whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None

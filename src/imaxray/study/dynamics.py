@@ -1,0 +1,245 @@
+"""What the runs' probes say: IMAX against DMAX over seeds, and whether model or data differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.dynamics import (
+    PAIRS,
+    Gram,
+    Reduction,
+    compare_runs,
+    crossed_over_seeds,
+    n_curve,
+    over_seeds,
+    recorded,
+    run_spectra,
+)
+from imaxray.progress import track
+from imaxray.study import _say
+from imaxray.study.arms import PROBED, run_folders
+from imaxray.study.config import StudyConfig
+from imaxray.study.data import write_json
+from imaxray.study.probes import DRAWS, ROLES, choose_probes, crossed_name, crossed_path
+
+__all__ = ["StudyDynamics", "choose_probes", "study_dynamics"]
+
+_STATISTICS: Final = ("se", "rho", "h2")
+_REDUCTIONS: Final[tuple[Reduction, ...]] = ("sum", "unit-norm")
+
+
+@dataclass(frozen=True)
+class StudyDynamics:
+    """Dynamics of the arms ``imax`` and ``dmax``; all tables lie in ``dynamics/`` too.
+
+    Attributes:
+        seeds: trainings an arm.
+        spectra: ``spectra.parquet``: SPECTRA with arm and seed, on the fixed probe.
+        contrast: ``contrast.csv``: :func:`compare_runs` at every count of entries seen; empty with
+            one seed.
+        crossed: ``crossed.csv``: :func:`crossed_over_seeds` after training, a row a draw, reduction
+            and statistic: values of both models on both probes, and own, model, probe, interaction,
+            means over seeds (low, high: seeds and probes; seeds_low, seeds_high: seeds only).
+        tasks: ``tasks.csv``: mean cosine and conflict of task pairs after training, with and
+            without pairs of entries of one image, a row an arm and reduction, and their difference.
+        curve: ``n_curve.csv``: statistics at N/4, N/2 and N entries after training.
+        not_made: draw → why its probes could not be made.
+    """
+
+    seeds: int
+    spectra: pl.DataFrame
+    contrast: pl.DataFrame
+    crossed: pl.DataFrame
+    tasks: pl.DataFrame
+    curve: pl.DataFrame
+    not_made: dict[str, str]
+
+    def sentences(self) -> list[str]:
+        """Everything that came out, in sentences, as it fell."""
+        return [
+            *_say.contrast(self.contrast, self.spectra, self.seeds),
+            *_say.crossed(self.crossed, self.seeds),
+            *_say.tasks(self.tasks, self.seeds),
+            *(f"No probes of train entries {draw}: {why}" for draw, why in self.not_made.items()),
+        ]
+
+    def summary(self) -> list[str]:
+        """The few sentences for a headline."""
+        return [
+            *_say.contrast(self.contrast, self.spectra, self.seeds)[:1],
+            *_say.crossed(self.crossed, self.seeds)[:1],
+        ]
+
+
+def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
+    """Read what all runs recorded, compare, and write ``dynamics/`` in the study folder."""
+    runs = {arm: run_folders(config, out, arm) for arm in PROBED}
+    folder = out / "dynamics"
+    last = max(recorded(runs["imax"][0]))
+    level = config.evaluation.level
+    tables = {
+        "spectra": _spectra(config, runs),
+        "contrast": _contrast(config, runs, folder),
+        "crossed": _crossed(runs, level),
+        "tasks": _tasks(runs, last, level),
+        "n_curve": _curve(runs, last),
+    }
+    tables["spectra"].write_parquet(folder / "spectra.parquet")
+    for name in ("contrast", "crossed", "tasks", "n_curve"):
+        tables[name].write_csv(folder / f"{name}.csv")
+    tables["curve"] = tables.pop("n_curve")
+    not_made = json.loads((folder / "not_made.json").read_text())
+    found = StudyDynamics(len(config.training_seeds), **tables, not_made=not_made)
+    write_json(folder / "sentences.json", found.sentences())
+    return found
+
+
+def _spectra(config: StudyConfig, runs: dict[str, list[Path]]) -> pl.DataFrame:
+    return pl.concat(
+        [
+            run_spectra([run]).select(
+                pl.lit(arm).alias("arm"), pl.lit(seed).alias("seed"), pl.exclude("run")
+            )
+            for arm, folders in runs.items()
+            for seed, run in zip(config.training_seeds, folders, strict=True)
+        ]
+    )
+
+
+def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) -> pl.DataFrame:
+    """Every count of entries seen, over processes; kept while the measurements are the same."""
+    if len(config.training_seeds) < 2:
+        return pl.DataFrame()
+    files = [recorded(run) for arm in PROBED for run in runs[arm]]
+    counts = sorted(set.intersection(*(set(found) for found in files)))
+    key = hashlib.sha256(repr(config.evaluation.level).encode())
+    for found in files:
+        for path in found.values():
+            key.update(path.read_bytes())
+    kept, told = folder / "contrast.parquet", folder / "contrast.json"
+    if kept.exists() and told.exists() and json.loads(told.read_text()) == key.hexdigest():
+        return pl.read_parquet(kept)
+    lanes = min(config.workers, len(counts))
+    with ProcessPoolExecutor(lanes, mp_context=get_context("spawn")) as pool:
+        futures = [
+            pool.submit(compare_runs, runs["imax"], runs["dmax"], reductions=_REDUCTIONS,
+                        level=config.evaluation.level, counts=[count])
+            for count in counts
+        ]  # fmt: skip
+        found_all = pl.concat([f.result() for f in track(futures, "Comparing dynamics")])
+    aside = folder / "contrast.parquet.part"
+    found_all.write_parquet(aside)
+    aside.rename(kept)
+    write_json(told, key.hexdigest())
+    return found_all
+
+
+def _crossed(runs: dict[str, list[Path]], level: float) -> pl.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for draw in DRAWS:
+        names = {role: crossed_name(draw, role) for role in ROLES}
+        if not crossed_path(runs["imax"][0], names["imax"]).exists():
+            continue
+        grams = [
+            {
+                (model, probe): Gram.read(crossed_path(run, names[probe]))
+                for model, run in zip(ROLES, pair, strict=True)
+                for probe in ROLES
+            }
+            for pair in zip(runs["imax"], runs["dmax"], strict=True)
+        ]
+        pairs = {probe: _same_image(grams[0]["imax", probe]) for probe in ROLES}
+        for reduction in _REDUCTIONS:
+            reduced = [{k: g.reduced(reduction) for k, g in of.items()} for of in grams]
+            for name, found in crossed_over_seeds(reduced, _STATISTICS, level=level).items():
+                row: dict[str, Any] = {"draw": draw, "reduction": reduction, "statistic": name}
+                row["entries"] = len(grams[0]["imax", "imax"])
+                row |= {f"same_image_pairs_{probe}": n for probe, n in pairs.items()}
+                for i, model in enumerate(ROLES):
+                    for j, probe in enumerate(ROLES):
+                        row[f"{model}_on_{probe}"] = float(found.values[i][j])
+                for term, one in found.terms.items():
+                    these = found.for_these[term]
+                    row |= {
+                        term: one.value,
+                        f"{term}_low": one.low,
+                        f"{term}_high": one.high,
+                        f"{term}_seeds_low": these.low,
+                        f"{term}_seeds_high": these.high,
+                    }
+                rows.append(row)
+    return pl.DataFrame(rows)
+
+
+def _same_image(gram: Gram) -> int:
+    """Pairs of entries that share an image."""
+    assert gram.images is not None
+    counts = pl.Series(gram.images).value_counts()["count"]
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _tasks(runs: dict[str, list[Path]], last: int, level: float) -> pl.DataFrame:
+    """Means over pairs of tasks after training: of each arm, and imax less dmax over seeds."""
+    keys = ["reduction", "same_image"]
+    values = ["cosine", "conflict_rate", "pair_conflict"]
+    per_run = []
+    for arm, folders in runs.items():
+        for number, run in enumerate(folders):
+            table = pl.read_parquet(run / "dynamics" / "tasks.parquet", schema=PAIRS)
+            known = pl.col("cosine").is_finite()
+            per_run.append(
+                table.filter(pl.col("entries_seen") == last, pl.col("reduction") != "token-mean")
+                .group_by(keys)
+                .agg(
+                    pl.col("cosine").filter(known).mean(),
+                    (pl.col("cosine").filter(known) < 0).mean().alias("conflict_rate"),
+                    pl.col("pair_conflict").mean(),
+                    known.sum().alias("pairs"),
+                )
+                .with_columns(pl.lit(arm).alias("arm"), pl.lit(number).alias("seed"))
+            )
+    every = pl.concat(per_run)
+    rows: list[dict[str, Any]] = []
+    for (reduction, same), part in sorted(every.group_by(keys), key=lambda item: str(item[0])):
+        row: dict[str, Any] = {"reduction": reduction, "same_image": same}
+        for name in values:
+            arms = {a: part.filter(arm=a).sort("seed")[name].to_list() for a in PROBED}
+            row |= {f"{name}_{arm}": _mean(of) for arm, of in arms.items()}
+            both = zip(arms["imax"], arms["dmax"], strict=True)
+            differences = [a - b for a, b in both if a is not None and b is not None]
+            found = over_seeds(differences, level)
+            row |= {f"{name}_difference": found.value, f"{name}_low": found.low,
+                    f"{name}_high": found.high}  # fmt: skip
+        row["task_pairs"] = int(part["pairs"].min())  # type: ignore[arg-type]
+        rows.append(row)
+    return pl.DataFrame(rows)
+
+
+def _curve(runs: dict[str, list[Path]], last: int) -> pl.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for arm, folders in runs.items():
+        for reduction in _REDUCTIONS:
+            grams = [Gram.read(recorded(run)[last]).reduced(reduction) for run in folders]
+            for name in _STATISTICS:
+                curves = [n_curve(gram.matrix, name, strata=gram.tasks) for gram in grams]
+                for points in zip(*curves, strict=True):
+                    mean = _mean([point["value"] for point in points])
+                    rows.append(
+                        {"arm": arm, "reduction": reduction, "statistic": name,
+                         "entries": int(points[0]["entries"]), "value": mean}
+                    )  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,85 @@
+"""The probes of a study: chosen once, before training, the same for all arms and seeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from imaxray.curation import Dataset, open_dataset
+from imaxray.dynamics import Gram, Probe, make_probe, measure_probe, probe_entries, probe_pair
+from imaxray.dynamics.measure import dataset_images
+from imaxray.dynamics.probe_entries import Images
+from imaxray.errors import ImaxrayError
+from imaxray.models import ChatModel
+from imaxray.study.config import DynamicsConfig
+
+VAL: Final = "val"
+"""Name of the probe that is measured during training."""
+
+DRAWS: Final[tuple[Images, ...]] = ("apart", "together")
+"""How the probes of train entries share images: not at all, and as much as the data allow."""
+
+ROLES: Final = ("imax", "dmax")
+
+
+def crossed_name(draw: str, role: str) -> str:
+    """Name of the probe of ``role``'s train entries."""
+    return f"{role}-train-{draw}"
+
+
+def choose_probes(config: DynamicsConfig, imax: Dataset, dmax: Dataset, out: Path) -> Path:
+    """Write ``dynamics/probes.parquet``: the entries of every probe; returns it.
+
+    Columns: ``probe`` (its name), ``dataset`` (imax or dmax), then as of :func:`probe_entries`.
+    Pairs of probes that the data are too small for are named in ``dynamics/not_made.json``.
+
+    Raises:
+        ImaxrayError: the val split is too small for the probe.
+    """
+    chosen = {VAL: ("imax", probe_entries(imax.tables.split("val"), config.probe))}
+    learn, other = imax.tables.split("train"), dmax.tables.split("train")
+    failed = {}
+    for draw in DRAWS:
+        try:
+            pair = probe_pair(learn, other, config.probe, images=draw)
+        except ImaxrayError as error:
+            failed[draw] = str(error)
+            continue
+        chosen |= {crossed_name(draw, r): (r, p) for r, p in zip(ROLES, pair, strict=True)}
+    folder = out / "dynamics"
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / "probes.parquet.part"
+    pl.concat(
+        [
+            rows.select(pl.lit(name).alias("probe"), pl.lit(role).alias("dataset"), pl.all())
+            for name, (role, rows) in chosen.items()
+        ]
+    ).write_parquet(aside)
+    (folder / "not_made.json").write_text(json.dumps(failed, indent=1) + "\n")
+    return aside.rename(folder / "probes.parquet")
+
+
+def probe_of(chat: ChatModel, probes: Path, name: str, study: Path) -> Probe:
+    """The probe called ``name``, for a model."""
+    rows = pl.read_parquet(probes).filter(probe=name)
+    data = open_dataset(study / rows["dataset"][0])
+    pixels = dataset_images(chat, data, rows["image_id"].unique().sort().to_list())
+    return make_probe(chat, rows.drop("probe", "dataset"), data.tables.images, pixels)
+
+
+def measure_crossed(trained: ChatModel, probes: Path, study: Path, run: Path) -> None:
+    """Measure a finished run on all probes of train entries; what is there is kept."""
+    table = pl.read_parquet(probes)
+    for name in table["probe"].unique(maintain_order=True).to_list():
+        path = crossed_path(run, name)
+        ids = tuple(table.filter(probe=name)["entry_id"])
+        if name != VAL and not (path.exists() and Gram.read(path).ids == ids):
+            measure_probe(trained.model, probe_of(trained, probes, name, study)).write(path)
+
+
+def crossed_path(run: Path, name: str) -> Path:
+    """Where :func:`measure_crossed` writes."""
+    return run / "dynamics" / "crossed" / f"{name}.parquet"

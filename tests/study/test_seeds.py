@@ -1,0 +1,153 @@
+"""Several seeds an arm and their dynamics, small: training is as without, nothing is done twice."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from imaxray.dynamics import Gram, compare_runs
+from imaxray.study import StudyConfig, load_config, run_study, write_study_report
+
+MINI = {
+    "title": "Mini study of two seeds",
+    "phantom": {"images": 260, "seed": 1},
+    "workers": 1,
+    "imax": {"min_tasks": 5, "max_entries_per_task": 1, "eval_entries_per_task": 6},
+    "model": {
+        "image_size": 32, "patch_size": 16, "width": 16, "heads": 2, "vision_layers": 1,
+        "text_layers": 1, "vocabulary": 400,
+    },
+    "training": {"entries_per_step": 12, "steps": 4, "log_every": 2, "save_every": 2},
+    "evaluation": {"max_new_tokens": 4, "resamples": 100, "examples": 1},
+    "seeds": [0, 5],
+    "dynamics": {"probe": 28, "every": 24},
+}  # fmt: skip
+RUNS = ("dmax/seed-0", "dmax/seed-5", "imax/seed-0", "imax/seed-5")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("seeds") / "out"
+    config = StudyConfig.model_validate(MINI)
+    outcome = run_study(config, out)
+    return config, out, outcome, write_study_report(outcome).read_text()
+
+
+def test_seeds_move_weights_and_schedule_but_not_data(finished):
+    _, out, outcome, _ = finished
+    for arm in ("dmax", "imax", "imax (equal compute)"):
+        first, second = (run["identity"] for run in outcome.runs[arm])
+        assert [run["seed"] for run in outcome.runs[arm]] == [0, 5]
+        assert first["weights"] != second["weights"]
+        assert first["schedule"] != second["schedule"]
+    tokenizers = {(out / "init" / f"seed-{k}" / "tokenizer.json").read_bytes() for k in (0, 5)}
+    assert len(tokenizers) == 1
+    assert outcome.equal_entries.as_dict()["seeds"] == {"dmax": 2, "imax": 2}
+    assert len(outcome.scores["imax"]) == 2
+
+
+def test_all_runs_are_probed_on_the_same_val_entries(finished):
+    _, out, _, _ = finished
+    val = set(pl.read_parquet(out / "imax" / "entries" / "val.parquet")["entry_id"])
+    probes = pl.read_parquet(out / "dynamics" / "probes.parquet")
+    chosen = probes.filter(probe="val")
+    assert chosen.height == 28 and set(chosen["entry_id"]) <= val
+    for run in RUNS:
+        told = json.loads((out / "runs" / run / "dynamics" / "probe.json").read_text())
+        assert told["entry_ids"] == chosen["entry_id"].to_list()
+        grams = sorted((out / "runs" / run / "dynamics" / "gram").iterdir())
+        assert [int(path.stem) for path in grams] == [0, 24, 48]
+    assert not (out / "runs" / "imax-equal-compute" / "seed-0" / "dynamics").exists()
+
+
+def test_crossed_probes_are_of_train_entries_with_equal_strata(finished):
+    _, out, outcome, _ = finished
+    probes = pl.read_parquet(out / "dynamics" / "probes.parquet")
+    assert outcome.dynamics.not_made.keys() <= {"apart"}  # 28 images are many here
+    made = [name for name in probes["probe"].unique() if name != "val"]
+    assert {"imax-train-together", "dmax-train-together"} <= set(made)
+    for name in made:
+        role, _, draw = name.split("-")
+        rows = probes.filter(probe=name)
+        train = pl.read_parquet(out / role / "entries" / "train.parquet")
+        assert set(rows["entry_id"]) <= set(train["entry_id"])
+        other = probes.filter(probe=f"{'dmax' if role == 'imax' else 'imax'}-train-{draw}")
+        assert sorted(rows["stratum"]) == sorted(other["stratum"])
+        if draw == "apart":
+            assert rows["image_id"].is_unique().all()
+    row = outcome.dynamics.crossed.filter(draw="together", reduction="sum", statistic="se")
+    read = [
+        [
+            Gram.read(out / "runs" / model / "dynamics/crossed" / f"{probe}-train-together.parquet")
+            for probe in ("imax", "dmax")
+        ]
+        for model in ("imax/seed-0", "imax/seed-5")
+    ]
+    from imaxray.dynamics import spectrum
+
+    expected = np.mean([spectrum(of[1].matrix).se for of in read])
+    assert row["imax_on_dmax"].item() == pytest.approx(expected, abs=1e-12)
+    assert row["own"].item() == pytest.approx(row["model"].item() + row["probe"].item())
+
+
+def test_the_contrast_is_that_of_the_recorded_runs(finished):
+    _, out, outcome, _ = finished
+    arms = [[out / "runs" / arm / f"seed-{k}" for k in (0, 5)] for arm in ("imax", "dmax")]
+    expected = compare_runs(*arms)
+    assert outcome.dynamics.contrast.equals(expected)
+    first = expected.filter(entries_seen=0)
+    assert (first["difference"] == 0).all()  # the same weights on the same probe
+
+
+def test_weights_are_those_of_a_study_without_dynamics(finished, tmp_path):
+    """And one seed keeps the folders it always had."""
+    config, out, _, _ = finished
+    plain = config.model_copy(update={"dynamics": None, "seeds": (5,)})
+    (tmp_path / "out").mkdir()
+    for part in ("releases", "catalog", "imax", "dmax", "match.json", "throughput.json"):
+        (tmp_path / "out" / part).symlink_to(out / part)
+    outcome = run_study(plain, tmp_path / "out")
+    assert outcome.dynamics is None
+    for arm in ("dmax", "imax", "imax-equal-compute"):
+        probed = load_file(out / "runs" / arm / "seed-5" / "model" / "model.safetensors")
+        alone = load_file(tmp_path / "out" / "runs" / arm / "model" / "model.safetensors")
+        assert all(probed[name].equal(alone[name]) for name in probed), arm
+    assert "not the luck of one training" in write_study_report(outcome).read_text()
+
+
+def test_a_finished_study_is_not_repeated(finished):
+    config, out, outcome, _ = finished
+    files = [p for run in RUNS for p in (out / "runs" / run).rglob("*") if p.is_file()]
+    files += [out / "dynamics" / "contrast.parquet"]
+    before = {p: p.stat().st_mtime_ns for p in files if p.name != "scores.parquet"}
+    again = run_study(config, out)
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert again.summary() == outcome.summary()
+
+
+def test_the_report_tells_of_seeds_and_dynamics(finished):
+    _, _, outcome, html = finished
+    assert "not the luck of one training" not in html
+    assert "the luck of 2 training seeds an arm" in html
+    for part in ("Training dynamics", "Crossed probes", "the paper states lower"):
+        assert part in html
+    assert html.count("Every arm is") == 1
+    said = " ".join(outcome.dynamics.sentences())
+    assert "Fewer than three seeds" in said
+    assert all(line in outcome.dynamics.sentences() for line in outcome.dynamics.summary())
+
+
+@pytest.mark.parametrize("seeds", [0, [], [1, 1], "many"])
+def test_seeds_must_be_a_number_or_different_ones(seeds):
+    with pytest.raises(ValidationError, match="seeds"):
+        StudyConfig(title="x", seeds=seeds)
+
+
+def test_the_shipped_study_has_three_seeds_and_dynamics():
+    config = load_config(Path(__file__).parents[2] / "configs" / "phantom-seeds.yaml")
+    assert len(config.training_seeds) == 3 and config.dynamics is not None
+    assert load_config(Path(__file__).parents[2] / "configs" / "phantom.yaml").dynamics is None
