@@ -6,6 +6,7 @@ import shutil
 import polars as pl
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from imaxray.curation import open_dataset
@@ -208,3 +209,25 @@ def test_adapters_go_on_from_stage_to_stage(folders, tmp_path):
     pseudo = set(made.filter(is_pseudo(made))["entry_id"])
     drawn = pl.read_parquet(stages["2-mixed"].folder / "schedule.parquet")["entry_id"].to_list()
     assert len(drawn) == 8 and 0 < sum(entry in pseudo for entry in drawn) < 8
+
+
+def test_one_command_tells_stage_by_stage(finished, tmp_path):
+    from typer.testing import CliRunner
+
+    from imaxray.cli import app
+
+    config, out, _, _ = finished
+    path = tmp_path / "strategy.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)))
+    shown = CliRunner().invoke(app, ["strategy", str(path), "--out", str(out)])
+    assert shown.exit_code == 0, shown.output
+    for part in (
+        "1-dmax: trained on dmax from base",
+        "(was done)",
+        "candidates kept",
+        "Stages on the test split",
+        "Pseudo entries",
+        "mean relative gain",
+        "3-finish",
+    ):
+        assert part in shown.output

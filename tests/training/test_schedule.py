@@ -120,26 +120,28 @@ WITH_PSEUDO = ENTRIES.with_columns(
 
 @pytest.mark.parametrize("layout", ["packed", "separate"])
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_real_entries_get_their_share_and_tasks_stay_as_they_are(layout, share):
+def test_tasks_keep_their_real_shares_and_real_entries_theirs(layout, share):
     shares = origin_shares(WITH_PSEUDO, share)
     assert sum(shares.values()) == pytest.approx(1)
     table = schedule(
         WITH_PSEUDO, layout=layout, entries_per_step=120, steps=4, seed=0, shares=shares
     )
     drawn = table.join(WITH_PSEUDO, on="entry_id")
-    real = drawn.filter(quality="expert")
-    assert real.height / drawn.height == pytest.approx(share)
-    for part, name in (
-        (real, "expert"),
-        (drawn.filter(quality="pseudo/phantom"), "pseudo/phantom"),
-    ):
-        if part.height:
-            have = WITH_PSEUDO.filter(quality=name)
-            wanted = have.filter(task="rec").height / have.height
-            assert part.filter(task="rec").height / part.height == pytest.approx(wanted, abs=0.01)
+    real = WITH_PSEUDO.filter(quality="expert")
+    for task in ("rec", "vqa"):
+        of_task = drawn.filter(task=task)
+        wanted = real.filter(task=task).height / real.height
+        assert of_task.height / drawn.height == pytest.approx(wanted, abs=0.01)
+        of_real = of_task.filter(quality="expert").height / of_task.height
+        assert of_real == pytest.approx(share, abs=0.02)
 
 
-def test_a_share_of_what_is_not_there_is_refused():
-    with pytest.raises(ImaxrayError, match="pseudo entries"):
-        origin_shares(WITH_PSEUDO.filter(quality="expert"), 0.5)
-    assert set(origin_shares(WITH_PSEUDO.filter(quality="expert"), 1)) == {"rec", "vqa"}
+def test_a_task_without_pseudo_entries_stays_real_and_one_without_real_ones_counts_too():
+    some = WITH_PSEUDO.filter((pl.col("task") == "vqa") | (pl.col("quality") == "expert"))
+    shares = origin_shares(some, 0.25)
+    assert shares["pseudo/rec"] == 0 and shares["pseudo/vqa"] == pytest.approx(3 * shares["vqa"])
+    alone = WITH_PSEUDO.filter((pl.col("task") == "vqa") | (pl.col("quality") != "expert"))
+    counts = (alone.filter(task="rec").height, alone.filter(task="vqa", quality="expert").height)
+    shares = origin_shares(alone, 0.25)
+    assert shares["rec"] == 0
+    assert shares["pseudo/rec"] == pytest.approx(counts[0] / sum(counts))

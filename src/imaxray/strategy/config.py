@@ -16,7 +16,8 @@ from imaxray.training import Layout, Recipe
 
 On = Literal["dmax", "pseudo", "mix"]
 """dmax: the real entries. pseudo: pseudo IMAX as it is, every image with its real entries and those
-that the model gave it. mix: the same folder, with a share of real entries that the stage names."""
+that the model gave it. mix: the same folder, but tasks keep the shares that they have among the
+real entries, and within a task the stage names the share of real ones."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
@@ -36,7 +37,7 @@ class StageConfig(BaseModel):
     muon_learning_rate: float | None = Field(None, gt=0)
     warmup: float | None = Field(None, ge=0, lt=1)
     real_share: float | None = Field(
-        None, ge=0, le=1, description="on mix: share of real entries in those drawn"
+        None, ge=0, le=1, description="on mix: of the entries drawn of a task with both"
     )
     pseudo_weight: float = Field(1.0, gt=0, description="weight of a pseudo entry's loss")
 

@@ -53,7 +53,7 @@ class TrainingConfig(BaseModel):
         None, gt=0, description="share of a task ∝ (its entries)^(1/T); 1: as they are"
     )
     real_share: float | None = Field(
-        None, ge=0, le=1, description="share of real entries in those drawn, pseudo ones the rest"
+        None, ge=0, le=1, description="of the entries drawn of a task that has pseudo ones too"
     )
     pseudo_weight: float = Field(
         1.0, gt=0, description="weight of a pseudo entry's loss in the step's mean; a real one's: 1"
@@ -94,7 +94,7 @@ class TrainingConfig(BaseModel):
             raise ValueError("weights must not be negative, and one must be above 0")
         if self.real_share is not None and (self.weights or self.temperature):
             raise ValueError(
-                "real_share keeps the tasks as they are on either side; leave weights and "
+                "real_share gives tasks their shares among the real entries; leave weights and "
                 "temperature out"
             )
         if self.fsdp and self.optimizer == "muon":

@@ -41,8 +41,8 @@ def schedule(
         entries_per_step: entries in every step, exactly.
         steps: number of steps.
         seed: of the shuffles.
-        shares: of each task in the entries drawn, summing to 1; see :func:`task_shares`. Or of
-            each task's real and pseudo entries apart, see :func:`origin_shares`.
+        shares: of each task in the entries drawn, summing to 1, see :func:`task_shares`; or of each
+            task's real and pseudo entries apart, see :func:`origin_shares`.
 
     Returns:
         Columns step (from 0), row (from 0 in each step; entries of one row share an image) and
@@ -142,29 +142,26 @@ def task_shares(
 def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
     """Share of each task's real (``vqa``) and pseudo (``pseudo/vqa``) entries in those drawn.
 
-    Within the real ones, and within the pseudo ones, tasks stay as they are.
+    Tasks keep the shares that they have among the real entries, however many pseudo ones a model
+    gave them: a task that it answers often and easily must not crowd out those that it cannot.
+    Within a task that has both, ``real_share`` is real. A task that has only pseudo entries counts
+    with these.
 
     Args:
         entries: schema ENTRIES, the training split.
-        real_share: of the real ones, in [0, 1].
-
-    Raises:
-        ImaxrayError: there are no entries of a kind that has a share.
+        real_share: in [0, 1].
     """
-    pseudo = is_pseudo(entries)
+    made = pl.Series("pseudo", is_pseudo(entries))
+    counted = entries.select(pl.col("task").cast(pl.String), made).group_by("task").agg(
+        (~pl.col("pseudo")).sum().alias("real"), pl.col("pseudo").sum()
+    )  # fmt: skip
     shares: dict[str, float] = {}
-    for kind, prefix, part, share in (
-        ("real", "", entries.filter(~pseudo), real_share),
-        ("pseudo", _PSEUDO, entries.filter(pseudo), 1 - real_share),
-    ):
-        if share and part.is_empty():
-            raise ImaxrayError(
-                f"Expected {kind} entries in the train split for a real share of {real_share:g}, "
-                "but there are none; leave real_share out or train on another data set."
-            )
-        counts = part.group_by(pl.col("task").cast(pl.String)).len().sort("task")
-        shares |= {prefix + task: share * n / part.height for task, n in counts.iter_rows()}
-    return shares
+    for task, real, pseudo in counted.sort("task").iter_rows():
+        of_real = real_share if real and pseudo else float(real > 0)
+        shares[task] = (real or pseudo) * of_real
+        shares[_PSEUDO + task] = (real or pseudo) * (1 - of_real)
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items()}
 
 
 def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
