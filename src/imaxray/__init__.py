@@ -34,6 +34,7 @@ _HOME = {
     "score_run": "imaxray.evaluation",
     "write_result": "imaxray.evaluation",
     "compare": "imaxray.evaluation",
+    "filter_folder": "imaxray.pseudo",
     "load_config": "imaxray.study",
     "build_datasets": "imaxray.study",
     "rebuild_dataset": "imaxray.study",

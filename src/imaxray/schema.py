@@ -193,3 +193,45 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
         pl.col(name).cast(dtype) if name in present else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in schema.items()
     )
+
+
+PSEUDO_SOURCE: Final = "pseudo"
+"""Source of what a model of ours stated: of pseudo annotations and of the entries made of them."""
+
+
+def is_pseudo(entries: pl.DataFrame) -> pl.Series:
+    """Whether each entry (schema ENTRIES) rests, wholly or partly, on a pseudo annotation."""
+    quality = pl.col("quality").fill_null("").str.contains(r"(?:^|\+)pseudo/")
+    source = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
+    return entries.select((quality | source).alias("_")).to_series()
+
+
+def require_real_evaluation(
+    images: pl.DataFrame, annotations: pl.DataFrame, entries: pl.DataFrame
+) -> None:
+    """Check that nothing a model stated is in validation or test.
+
+    Neither an entry of these splits (its own or its image's) nor an annotation of their images may
+    be pseudo: a model must not be judged by a model.
+
+    Args:
+        images: schema IMAGES.
+        annotations: schema ANNOTATIONS.
+        entries: schema ENTRIES.
+
+    Raises:
+        ImaxrayError: there is some.
+    """
+    facts = annotations.filter(pl.col("origin") == "pseudo")
+    made = entries.filter(is_pseudo(entries))
+    if facts.is_empty() and made.is_empty():
+        return
+    held = images.filter(pl.col("split").is_null() | (pl.col("split") != "train"))["image_id"]
+    wrong_facts = int(facts["image_id"].is_in(held.implode()).sum())
+    outside = (pl.col("split") != "train").fill_null(True)
+    wrong = made.filter(outside | pl.col("image_id").is_in(held.implode())).height
+    if wrong or wrong_facts:
+        raise ImaxrayError(
+            f"Expected pseudo annotations on train images alone, but {wrong} pseudo entries and "
+            f"{wrong_facts} pseudo annotations are of other splits; leave them out."
+        )

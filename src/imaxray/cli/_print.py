@@ -79,6 +79,33 @@ def print_result(data: Mapping[str, Any]) -> None:
         print(f"Not computed: {extra} metrics ({reason})")
 
 
+def print_annotation(done: Any) -> None:
+    account = done.manifest["account"]
+    origins = ("template", "real", "model", "similar")
+    rows = [
+        [
+            row["task"], f"{account['lacking'].get(row['task'], 0):,}", f"{row['asked']:,}",
+            f"{row['readable']:,}", f"{row['mean_logprob']:.3f}",
+            "–" if row["mean_agreement"] is None else f"{row['mean_agreement']:.3f}",
+            *(f"{row[origin]:,}" for origin in origins),
+        ]
+        for row in done.summary().iter_rows(named=True)
+    ]  # fmt: skip
+    print_table(
+        f"{account['images']:,} images, {done.candidates.height:,} candidates",
+        ["task", "images that lack it", "asked", "readable", "mean log-prob.", "agreement",
+         *(f"from {origin}" for origin in origins)],
+        rows,
+    )  # fmt: skip
+    left = ", ".join(f"{n:,} {code}" for code, n in account["left_out"].items())
+    without = ", ".join(f"{task} {n:,}" for task, n in account["without_prompt"].items())
+    print(f"Images left out: {left}. Nothing to ask of a lacking task: {without or 'none'}.")
+    print(
+        f"{done.calibration.height:,} validation entries asked too; all in {done.folder}: "
+        "candidates.parquet, calibration.parquet, annotate.json"
+    )
+
+
 def print_codes(rejects: Any) -> None:
     counts = (
         rejects.group_by("source", "code").len().sort("source", "len", descending=[False, True])
@@ -101,3 +128,44 @@ def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> 
         table.add_row(*row)
     # wide enough for a file or a pipe; a terminal's own width otherwise
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def print_filter(report: Mapping[str, Any]) -> None:
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    def interval(row: Mapping[str, Any], prefix: str = "") -> str:
+        if row[f"{prefix}precision"] is None:
+            return "–"
+        numbers = [share(row[f"{prefix}{key}"]) for key in ("precision", "low", "high")]
+        return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+    for found in (report["thresholds"] or {"tasks": {}})["tasks"].values():
+        print(found["says"])
+    print_table(
+        "Yields: readable candidates, and how many of them are right where truth is known",
+        ["task", "filter", "candidates", "kept", "share", "judged", "precision [95 %]"],
+        [[r["task"], r["filter"], f"{r['candidates']:,}", f"{r['kept']:,}", share(r["share"]),
+          f"{r['judged']:,}", interval(r)] for r in report["yields"]],
+    )  # fmt: skip
+    if report["rules"]:
+        print_table(
+            "Rules: candidates they looked at; precision where truth is known",
+            ["rule", "effect", "task", "candidates", "contradicted", "agreed", "silent",
+             "precision of contradicted", "of agreed"],
+            [[r["rule"], r["effect"], r["task"], *(f"{r[key]:,}" for key in
+              ("candidates", "contradicted", "agreed", "silent")),
+              interval(r, "contradicted_"), interval(r, "agreed_")] for r in report["rules"]],
+        )  # fmt: skip
+    if report["equal_yield"]:
+        print_table(
+            "At equal yield: the filter against as many of the most confident candidates",
+            ["task", "filter", "kept", "precision", "by confidence", "gain [95 %]"],
+            [[r["task"], r["filter"], f"{r['kept']:,}", share(r["precision"]),
+              share(r["confidence_precision"]),
+              "–" if r["gain"] is None
+              else f"{r['gain']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]"]
+             for r in report["equal_yield"]],
+        )  # fmt: skip
+    codes = ", ".join(f"{code} {n:,}" for code, n in report["dropped"].items())
+    print(f"Dropped: {codes or 'none'}; labels taken from {report['masked']:,} answers.")

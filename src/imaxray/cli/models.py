@@ -14,6 +14,7 @@ import typer
 
 from imaxray.cli._app import Format, Out, app
 from imaxray.cli._print import (
+    print_filter,
     print_result,
     print_table,
 )
@@ -320,3 +321,43 @@ def labeller(
     )  # fmt: skip
     unsure = found["uncertain"]
     print(f"Given as uncertain: {unsure['given']:,}; read so too: {unsure['read']:,}")
+
+
+@app.command("filter")
+def filter_command(
+    pseudo: Annotated[Path, typer.Argument(help="Folder that annotate wrote.")],
+    data: Annotated[Path, typer.Option("--data", help="Data set folder that was annotated.")],
+    out: Out,
+    precision: Annotated[
+        float, typer.Option(help="Share of right answers wanted of each task.")
+    ] = 0.9,
+    risk: Annotated[
+        float, typer.Option(help="Chance that it is less after all; 0: trust what is observed.")
+    ] = 0.1,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="Consistency rules of your own (YAML).")
+    ] = None,
+    no_confidence: Annotated[
+        bool, typer.Option("--no-confidence", help="No thresholds of confidence.")
+    ] = False,
+    no_consistency: Annotated[
+        bool, typer.Option("--no-consistency", help="No rules of consistency.")
+    ] = False,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="Catalog that knows which answers are right.")
+    ] = None,
+    form: Format = "text",
+) -> None:
+    """Keep the pseudo annotations that can be trusted; write pseudo IMAX."""
+    from imaxray.pseudo import filter_folder
+
+    done = filter_folder(
+        pseudo, data, out, precision=precision, risk=risk or None, rules=rules,
+        confidence=not no_confidence, consistency=not no_consistency, truth=truth,
+    )  # fmt: skip
+    report = done.as_dict()
+    if form == "json":
+        print(json.dumps(report, indent=1))
+        return
+    print_filter(report)
+    print(f"{report['kept']:,} pseudo entries beside the real ones in {out}")

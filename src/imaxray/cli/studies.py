@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from imaxray.cli._app import Config, Out, Root, app
-from imaxray.cli._print import (
-    print_table,
-)
+from imaxray.cli._print import print_annotation, print_table
 
 
 @app.command()
@@ -78,3 +76,65 @@ def dynamics(
     print_table(f"After {seen:,} entries", header, rows)
     if len(runs) < 3:
         print("Fewer than three seeds an arm: do not report these intervals.", file=sys.stderr)
+
+
+@app.command()
+def annotate(
+    run: Annotated[
+        str, typer.Argument(help="Run folder, registry name, repository id, or model folder.")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="Data set folder; its train images.")],
+    out: Out,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Answers drawn beside the greedy one, for agreement.")
+    ] = 0,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Of the drawn ones.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawn ones.")] = 0,
+    round_: Annotated[int, typer.Option("--round", min=1, max=127, help="Of the strategy.")] = 1,
+    task: Annotated[
+        list[str] | None, typer.Option(help="That may be asked; can be repeated. Default: all.")
+    ] = None,
+    vqa_per_image: Annotated[int, typer.Option(min=0, help="Questions to an image.")] = 2,
+    rec_per_image: Annotated[int, typer.Option(min=0, help="Phrases.")] = 3,
+    reg_per_image: Annotated[int, typer.Option(min=0, help="Boxes.")] = 3,
+    limit: Annotated[int | None, typer.Option(min=1, help="Train images, at most.")] = None,
+    calibration_per_task: Annotated[
+        int | None, typer.Option(min=0, help="Validation entries of a task. Default: all.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
+    images_per_batch: Annotated[
+        int, typer.Option(min=1, help="Most images that are encoded together.")
+    ] = 16,
+    rows_per_batch: Annotated[
+        int, typer.Option(min=1, help="Most prompts that are answered together.")
+    ] = 256,
+    engine: Annotated[
+        Literal["local", "ray", "vllm"],
+        typer.Option(help="transformers here, the same on a Ray cluster, or vLLM."),
+    ] = "local",
+    boxes: Annotated[
+        str | None, typer.Option(help="Box convention, for models the registry does not know.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit or tag on the hub.")] = None,
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
+    max_image_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Upper limit of an image's tokens.")
+    ] = None,
+) -> None:
+    """Let a model answer every task that train images lack; a killed run goes on where it was."""
+    from imaxray.pseudo import annotate as annotate_data
+    from imaxray.schema import TASKS
+
+    done = annotate_data(
+        run, data, out, samples=samples, temperature=temperature, seed=seed, round=round_,
+        tasks=task or TASKS,  # type: ignore[arg-type]
+        vqa_per_image=vqa_per_image, rec_per_image=rec_per_image, reg_per_image=reg_per_image,
+        limit=limit, calibration_per_task=calibration_per_task, max_new_tokens=max_new_tokens,
+        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, engine=engine,
+        boxes=boxes, revision=revision, dtype=dtype, device=device,
+        max_image_tokens=max_image_tokens,
+    )  # fmt: skip
+    print_annotation(done)

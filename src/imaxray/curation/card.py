@@ -8,7 +8,7 @@ import yaml
 
 from imaxray.curation.density import density
 from imaxray.curation.tables import Tables
-from imaxray.schema import SPLITS
+from imaxray.schema import SPLITS, TASKS, is_pseudo
 from imaxray.sources import get_source
 
 _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
@@ -56,6 +56,7 @@ def write_card(tables: Tables, path: Path) -> None:
         "target stands for the next of them. `answer` is the typed gold answer as JSON. Images are "
         "not part of this folder: `images.parquet` holds their paths inside each release.",
         "",
+        *_pseudo(tables),
         "## Releases and duties",
         "",
         "| release | access | licence | cite |",
@@ -74,3 +75,21 @@ def write_card(tables: Tables, path: Path) -> None:
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _pseudo(tables: Tables) -> list[str]:
+    """Which entries no person and no program stated, but a model."""
+    made = tables.entries.filter(is_pseudo(tables.entries))
+    if made.is_empty():
+        return []
+    counts = dict(made.group_by("task").len().iter_rows())
+    by_task = ", ".join(f"{task} {counts[task]:,}" for task in TASKS if task in counts)
+    models = ", ".join(sorted({quality.removeprefix("pseudo/") for quality in made["quality"]}))
+    return [
+        "## Pseudo entries",
+        "",
+        f"{made.height:,} of the training entries were written by a model ({models}) and are "
+        f"marked `pseudo/` in `quality`: {by_task}. They may be wrong, and are in neither "
+        "validation nor test.",
+        "",
+    ]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import polars as pl
@@ -16,7 +17,14 @@ from imaxray.curation.card import write_card
 from imaxray.curation.conflicts import CONFLICTS, count_conflicts
 from imaxray.curation.tables import ACCOUNT, Tables
 from imaxray.errors import ImaxrayError
-from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, REJECTS, SPLITS
+from imaxray.schema import (
+    ANNOTATIONS,
+    ENTRIES,
+    IMAGES,
+    REJECTS,
+    SPLITS,
+    require_real_evaluation,
+)
 from imaxray.sources import ReleaseFile
 from imaxray.whole import whole_folder
 
@@ -25,7 +33,13 @@ _ROOTS: Final = "roots.json"
 
 
 def write_dataset(
-    tables: Tables, folder: Path, *, config: Mapping[str, Any], seed: int, role: str = "catalog"
+    tables: Tables,
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    seed: int,
+    role: str = "catalog",
+    beside: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write ``tables`` as a dataset folder.
 
@@ -37,18 +51,26 @@ def write_dataset(
         folder: where.
         config: everything that decided it, for the manifest.
         seed: likewise.
-        role: catalog, imax or dmax: which of a configuration's data sets this is.
+        role: catalog, imax, dmax or pseudo-imax: which of a configuration's data sets this is.
+        beside: further text files, name → content; the manifest lists them too.
 
     Raises:
-        ImaxrayError: ``folder`` exists and is no dataset folder.
+        ImaxrayError: ``folder`` exists and is no dataset folder, or something pseudo is in
+            validation or test.
     """
+    require_real_evaluation(tables.images, tables.annotations, tables.entries)
     ours = ("imaxray", "files", "account")
     with whole_folder(folder, manifest=MANIFEST, keys=ours, what="data set") as aside:
-        _write_all(tables, aside, config, seed, role)
+        _write_all(tables, aside, config, seed, role, beside)
 
 
 def _write_all(
-    tables: Tables, aside: Path, config: Mapping[str, Any], seed: int, role: str
+    tables: Tables,
+    aside: Path,
+    config: Mapping[str, Any],
+    seed: int,
+    role: str,
+    beside: Mapping[str, str],
 ) -> None:
     (aside / "entries").mkdir()
     _write(tables.images, aside / "images.parquet")
@@ -58,6 +80,8 @@ def _write_all(
     for split in SPLITS:
         _write(tables.split(split), aside / "entries" / f"{split}.parquet")
     write_card(tables, aside / "README.md")
+    for name, text in sorted(beside.items()):
+        (aside / name).write_text(text, encoding="utf-8")
     files = sorted(path for path in aside.rglob("*") if path.is_file())
     manifest = {
         "imaxray": __version__,
@@ -132,7 +156,7 @@ def open_dataset(folder: Path) -> Dataset:
     """Open a dataset folder.
 
     Raises:
-        ImaxrayError: the folder is none.
+        ImaxrayError: the folder is none, or something pseudo is in validation or test.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -162,6 +186,7 @@ def open_dataset(folder: Path) -> Dataset:
             f"Expected a dataset folder at {folder}, but its manifest or tables are missing or "
             "damaged; build it again."
         ) from error
+    require_real_evaluation(tables.images, tables.annotations, tables.entries)
     return Dataset(folder, tables, manifest)
 
 

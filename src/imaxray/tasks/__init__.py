@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from imaxray.errors import ImaxrayError
-from imaxray.tasks._base import Task, from_json, subtask_of, to_json, with_image_hash
+from imaxray.tasks._base import Gold, Task, from_json, subtask_of, to_json, with_image_hash
 from imaxray.tasks.calculation import Calculation
 from imaxray.tasks.findings import Findings
 from imaxray.tasks.grading import Grading
@@ -58,6 +58,7 @@ def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFram
 
 __all__ = [
     "RULES",
+    "Gold",
     "Task",
     "all_tasks",
     "clean_answer",

@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -38,6 +39,21 @@ DRAFTS: Final = pl.Schema(
     }
 )
 """Entries before ids and prompts: what a task module makes."""
+
+
+@dataclass(frozen=True)
+class Gold:
+    """A parsed answer in the form that entries hold.
+
+    Attributes:
+        target: in the task's own wording, with ``<box>`` placeholders.
+        boxes: of the target, pixels of the original image.
+        answer: as gold answers of the task are.
+    """
+
+    target: str
+    boxes: list[list[float]]
+    answer: Any
 
 
 class Task(ABC):
@@ -84,6 +100,20 @@ class Task(ABC):
         the original image: the model's box convention is undone before a task sees the answer.
         ``template`` is the entry's, which tells the subtask.
         """
+
+    @abstractmethod
+    def as_gold(self, parsed: Any, template: str) -> Gold | None:
+        """A parsed answer as an entry would state it, so that its target parses to the same again.
+
+        ``None`` where it can be read but not be stated: it denies labels and names none.
+        """
+
+    def same(self, first: Any, second: Any) -> bool:
+        """Whether two answers in gold form say the same, to the task's own tolerance.
+
+        Unless a task says otherwise: equal canonical JSON.
+        """
+        return to_json(first) == to_json(second)
 
     def given(self, gold: Any) -> Any:
         """The gold answer in the form that :meth:`parse` returns: a perfect answer."""
@@ -153,6 +183,32 @@ class Task(ABC):
             .unique("entry_id", keep="first", maintain_order=True)
             .sort("entry_id")
         )
+
+    def train_prompt(
+        self, image_id: str, subtask: str, *, subject: int = 0, fill: str | None = None
+    ) -> tuple[str, str]:
+        """Template id and prompt that a train entry of the image would get from :meth:`entries`.
+
+        Args:
+            image_id: the image.
+            subtask: one of ``templates``.
+            subject: as in DRAFTS.
+            fill: put where the template says {}.
+        """
+        key = mixed(
+            digests(pl.Series([image_id])), digest(self.name), digest(subtask), subject
+        )  # fmt: skip
+        number = int(self._template_numbers(pl.Series([subtask]), key, np.array([True]))[0])
+        text = self.templates[subtask][number]
+        return f"{self.name}.{subtask}.{number}", text if fill is None else text.replace(
+            "{}", fill, 1
+        )
+
+    def fill_of(self, template: str, prompt: str) -> str | None:
+        """What stands in a prompt where its template says {}; ``None`` where it says none."""
+        _, subtask, number = template.split(".")
+        before, found, after = self.templates[subtask][int(number)].partition("{}")
+        return prompt[len(before) : len(prompt) - len(after)] if found else None
 
     def _template_numbers(
         self, subtasks: pl.Series, keys: Hashes, train: NDArray[np.bool_]

@@ -21,9 +21,10 @@ from imaxray.metrics import (
     within,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, strip_wrapping
+from imaxray.tasks._base import NO_SUBJECT, Gold, Task, json_series, one_each, strip_wrapping
 
 _NUMBER: Final = re.compile(r"(?<![\d.-])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
+_SAME: Final = 0.02
 
 
 def _stated(ratio: float) -> str:
@@ -84,6 +85,14 @@ class Calculation(Task):
             return None
         value = float(found.group(1)) / (100 if found.group(2) else 1)
         return value if 0 < value < 1 else None
+
+    def as_gold(self, parsed: float, template: str) -> Gold:
+        """See :meth:`Task.as_gold`."""
+        return Gold(_stated(parsed), [], parsed)
+
+    def same(self, first: float, second: float) -> bool:
+        """Within 0.02, twice what the two decimals of a target can tell."""
+        return abs(first - second) <= _SAME + 1e-9
 
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
         """The median, which no constant beats in absolute error."""

@@ -17,7 +17,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
-from imaxray.tasks._base import NO_SUBJECT, Task, one_each, strip_wrapping
+from imaxray.tasks._base import NO_SUBJECT, Gold, Task, one_each, strip_wrapping
 
 _NONE: Final = "No Finding"
 _PLACE: Final = {label: place for place, label in enumerate(FINDINGS)}
@@ -149,6 +149,11 @@ class Findings(Task):
                         answer[_LABELS[low]] = 1
                 negated = before is not None or (negated and number <= last_or)
         return answer if answer or read else None
+
+    def as_gold(self, parsed: Mapping[str, int], template: str) -> Gold | None:
+        """See :meth:`Task.as_gold`. Only named labels are stated; all others stay unknown."""
+        named = {label: 1 for label in FINDINGS if parsed.get(label) == 1}
+        return Gold(", ".join(named), [], named) if named else None
 
     def given(self, gold: Mapping[str, int]) -> dict[str, int]:
         """The labels a perfect answer names."""

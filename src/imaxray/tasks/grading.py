@@ -14,7 +14,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import grade_metrics, invalid_rate
 from imaxray.schema import EDEMA_GRADES, Boxes
-from imaxray.tasks._base import NO_SUBJECT, Task, json_series, one_each, strip_wrapping
+from imaxray.tasks._base import NO_SUBJECT, Gold, Task, json_series, one_each, strip_wrapping
 
 _GRADE: Final = re.compile(r"^grade\s*:?\s*")
 
@@ -58,3 +58,7 @@ class Grading(Task):
         if answer in EDEMA_GRADES:
             return EDEMA_GRADES.index(answer)
         return int(answer) if answer in ("0", "1", "2", "3") else None
+
+    def as_gold(self, parsed: int, template: str) -> Gold:
+        """See :meth:`Task.as_gold`."""
+        return Gold(EDEMA_GRADES[parsed], [], parsed)

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.optimize import linear_sum_assignment
 
-from imaxray.boxes import PLACEHOLDER, Box
+from imaxray.boxes import PLACEHOLDER, Box, iou
 from imaxray.metrics import accuracy_at, invalid_rate, mean_iou
 from imaxray.schema import Boxes
-from imaxray.tasks._base import Task, json_series, one_each, text_subject
+from imaxray.tasks._base import Gold, Task, json_series, one_each, text_subject
 
 
 class Rec(Task):
@@ -67,6 +68,22 @@ class Rec(Task):
     ) -> list[Box] | None:
         """The boxes that the model wrote; ``None`` if it wrote none."""
         return list(boxes) or None
+
+    def as_gold(self, parsed: Sequence[Box], template: str) -> Gold:
+        """See :meth:`Task.as_gold`. Boxes are sorted, each once, as in entries."""
+        boxes = [list(box) for box in sorted(set(map(tuple, parsed)))]
+        return Gold(" ".join([PLACEHOLDER] * len(boxes)), boxes, boxes)
+
+    def same(self, first: Sequence[Box], second: Sequence[Box]) -> bool:
+        """As many boxes, paired so that each pair has an IoU of at least 0.5."""
+        if len(first) != len(second):
+            return False
+        overlap = np.array([[iou(a, b) for b in second] for a in first])
+        # most pairs of enough overlap, then most overlap
+        rows, columns = linear_sum_assignment(
+            overlap + len(first) * (overlap >= 0.5), maximize=True
+        )
+        return bool((overlap[rows, columns] >= 0.5).all())
 
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
         """The box of median corners."""

@@ -20,7 +20,7 @@ from imaxray.metrics import (
     rouge_l,
     token_f1,
 )
-from imaxray.tasks._base import Task, box_subject, json_series, one_each, strip_wrapping
+from imaxray.tasks._base import Gold, Task, box_subject, json_series, one_each, strip_wrapping
 
 
 class Reg(Task):
@@ -80,6 +80,10 @@ class Reg(Task):
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> str | None:
         """The text, unwrapped; ``None`` if nothing is left."""
         return strip_wrapping(text) or None
+
+    def as_gold(self, parsed: str, template: str) -> Gold:
+        """See :meth:`Task.as_gold`. Phrases are in lower case."""
+        return Gold(parsed.lower(), [], [parsed.lower()])
 
     def given(self, gold: Sequence[str]) -> str:
         """The target phrase."""

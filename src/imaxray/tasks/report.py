@@ -25,7 +25,7 @@ from imaxray.metrics import (
     set_f1,
 )
 from imaxray.schema import CHEXPERT, Boxes
-from imaxray.tasks._base import NO_SUBJECT, Task, json_of, one_each, subtask_of
+from imaxray.tasks._base import NO_SUBJECT, Gold, Task, json_of, one_each, subtask_of
 
 _SECTIONS: Final = ("findings", "impression")
 # capitals anywhere, or any case at the start of a line: "other findings: none" is not a head
@@ -141,3 +141,13 @@ class Report(Task):
             if body := text[start:end].strip():
                 parts.setdefault(name, []).append(body)
         return {name: " ".join(bodies) for name, bodies in parts.items()} or None
+
+    def as_gold(self, parsed: Mapping[str, str], template: str) -> Gold:
+        """See :meth:`Task.as_gold`."""
+        sections = {name: parsed[name] for name in _SECTIONS if name in parsed}
+        target = " ".join(f"{name.upper()}: {text}" for name, text in sections.items())
+        return Gold(target, [], sections)
+
+    def same(self, first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+        """The same labels by the labeller: hardly any two free texts are equal to the letter."""
+        return _labels(first) == _labels(second)

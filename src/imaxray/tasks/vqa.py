@@ -23,7 +23,15 @@ from imaxray.metrics import (
     token_recall,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks._base import Task, json_of, one_each, strip_wrapping, text_subject
+from imaxray.tasks._base import (
+    Gold,
+    Task,
+    json_of,
+    one_each,
+    strip_wrapping,
+    subtask_of,
+    text_subject,
+)
 
 _NONE: Final = "none"
 _YES_NO: Final = re.compile(r"\b(yes|no)\b")
@@ -106,6 +114,22 @@ class Vqa(Task):
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> str | None:
         """The text in lower case, unwrapped; ``None`` if nothing is left."""
         return strip_wrapping(text).lower() or None
+
+    def as_gold(self, parsed: str, template: str) -> Gold:
+        """See :meth:`Task.as_gold`.
+
+        A closed answer that begins with yes or no is that word; commas part several answers.
+        """
+        closed = subtask_of(template) == "closed"
+        verdict = _YES_NO.match(parsed) if closed else None
+        text = verdict.group() if verdict else parsed
+        parts = [part.strip() for part in text.split(",")]
+        answers = [part for part in parts if part and part != _NONE]
+        return Gold(", ".join(answers) or _NONE, [], {"answers": answers, "closed": closed})
+
+    def same(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+        """The same set of normalised answers."""
+        return {normalise(a) for a in first["answers"]} == {normalise(a) for a in second["answers"]}
 
     def given(self, gold: Mapping[str, Any]) -> str:
         """The gold answers as one text."""

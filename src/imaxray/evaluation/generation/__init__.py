@@ -1,17 +1,39 @@
-"""Generation: greedy answers, the image encoded once for all its prompts.
+"""Generation: answers greedy or drawn, the image encoded once for all its prompts.
 
 Needs torch, so it is imported on its own.
 """
 
-from imaxray.evaluation.generation._evaluate import Evaluation, evaluate_model, weights_of
-from imaxray.evaluation.generation._generate import PREDICTIONS, generate
-from imaxray.evaluation.generation._parts import PredictionStore
+from imaxray.evaluation.generation._asking import EncodedImages
+from imaxray.evaluation.generation._evaluate import (
+    Evaluation,
+    evaluate_model,
+    served,
+    versions,
+    weights_digest,
+    weights_of,
+)
+from imaxray.evaluation.generation._generate import PREDICTIONS, end_tokens, generate
+from imaxray.evaluation.generation._images import ImagesAhead
+from imaxray.evaluation.generation._parts import PredictionStore, require_same
+from imaxray.evaluation.generation._sampling import Sampling, Written
+from imaxray.evaluation.generation._vllm import VllmEngine, require_vllm
 
 __all__ = [
     "PREDICTIONS",
+    "EncodedImages",
     "Evaluation",
+    "ImagesAhead",
     "PredictionStore",
+    "Sampling",
+    "VllmEngine",
+    "Written",
+    "end_tokens",
     "evaluate_model",
     "generate",
+    "require_same",
+    "require_vllm",
+    "served",
+    "versions",
+    "weights_digest",
     "weights_of",
 ]

@@ -35,11 +35,13 @@ class Prefixes:
         self.ragged = int(lengths.min()) < self.longest
 
     def select(self, images: Tensor) -> Prefixes:
-        """Those of some images."""
+        """Those of some images, padded to the longest of these."""
+        lengths = self.lengths[images]
+        longest = int(lengths.max())
         return Prefixes(
-            [keys.index_select(0, images) for keys in self.keys],
-            [values.index_select(0, images) for values in self.values],
-            self.lengths[images],
+            [keys.index_select(0, images)[:, :, :longest] for keys in self.keys],
+            [values.index_select(0, images)[:, :, :longest] for values in self.values],
+            lengths,
             self.shift[images],
         )
 

@@ -1,4 +1,4 @@
-"""The greedy loop over one batch of prompts after their prefixes; finished rows leave it."""
+"""The loop over one batch of prompts after their prefixes; finished rows leave it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from imaxray.evaluation.generation._attention import Step
 from imaxray.evaluation.generation._cache import Prefixes, row_cache
+from imaxray.evaluation.generation._sampling import Sampling, Written, draw
 from imaxray.models import ChatModel
 
 _LEAVE = 8  # finished rows leave when they are an eighth; moving the others costs a copy
@@ -106,6 +107,43 @@ def decode(
     Returns:
         New ids of each prompt, with the one that ended it, if one did.
     """
+    written, _ = _loop(chat, prefixes, suffixes, owners, ends, max_new_tokens, None, False)
+    return written
+
+
+@torch.inference_mode()
+def write(
+    chat: ChatModel,
+    prefixes: Prefixes,
+    suffixes: Sequence[Sequence[int]],
+    owners: Sequence[int],
+    ends: Sequence[int],
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+) -> list[Written]:
+    """As :func:`decode`, with the log-probability of every token; drawn if ``sampling`` is given.
+
+    Greedy tokens are bit for bit those of :func:`decode`. ``sampling`` holds the temperature and
+    the seed of each prompt.
+    """
+    written, scores = _loop(
+        chat, prefixes, suffixes, owners, ends, max_new_tokens, sampling, True
+    )  # fmt: skip
+    return [
+        Written(ids, of_row[: len(ids)]) for ids, of_row in zip(written, scores, strict=True)
+    ]  # fmt: skip
+
+
+def _loop(
+    chat: ChatModel,
+    prefixes: Prefixes,
+    suffixes: Sequence[Sequence[int]],
+    owners: Sequence[int],
+    ends: Sequence[int],
+    max_new_tokens: int,
+    sampling: Sampling | None,
+    scored: bool,
+) -> tuple[list[list[int]], list[list[float]]]:
     model: Any = chat.model
     device = model.device
     longest = max(map(len, suffixes))
@@ -120,6 +158,9 @@ def decode(
     )
     stop = torch.tensor(list(ends), device=device)
     written = torch.full((len(suffixes), max_new_tokens), int(stop[0]), device=device)
+    scores = torch.zeros(
+        (len(suffixes), max_new_tokens if scored else 0), dtype=torch.float64, device=device
+    )
     alive = torch.ones(len(suffixes), dtype=torch.bool, device=device)
     columns = torch.arange(longest, device=device)
     kinds = _windows(model)
@@ -135,8 +176,15 @@ def decode(
             use_cache=True,
             logits_to_keep=1,
         )
-        token = out.logits[:, -1].argmax(dim=-1)
+        logits = out.logits[:, -1]
+        if sampling is None:
+            token = logits.argmax(dim=-1)
+        else:
+            token = draw(logits, sampling, rows.numbers.tolist(), count)
         written[rows.numbers[alive], count] = token[alive]
+        if scored:
+            likely = logits.double().log_softmax(dim=-1).gather(1, token[:, None])[:, 0]
+            scores[rows.numbers[alive], count] = likely[alive]
         alive &= ~torch.isin(token, stop)
         left = int(alive.sum())
         if left == 0:
@@ -147,7 +195,8 @@ def decode(
             token, alive = token[kept], alive[kept]
         ids = token[:, None]
         columns = columns[-1:] + 1
-    return [_until(row, frozenset(ends)) for row in written.tolist()]
+    cut = [_until(row, frozenset(ends)) for row in written.tolist()]
+    return cut, scores.tolist()
 
 
 def _until(ids: list[int], ends: frozenset[int]) -> list[int]:

@@ -112,7 +112,7 @@ def evaluate_model(
     convention = chat.convention
     images = ImageStore(data)
     identity = {
-        "model": {"name": chat.name, "commit": chat.commit, "weights": _digest(weights)},
+        "model": {"name": chat.name, "commit": chat.commit, "weights": weights_digest(weights)},
         "boxes": convention.as_dict(),
         "dataset": data.sha256,
         "image_cache": images.describe(),
@@ -126,7 +126,7 @@ def evaluate_model(
         },
     }  # fmt: skip
     folder = out or _default(model, chat, data, split)
-    store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": _versions()})
+    store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": versions()})
     if not store.finished:
         _fill(
             store, chat, data, images, entries, weights,
@@ -188,7 +188,7 @@ def _fill(
     with progress_bar("Generating answers", total=entries.height) as bar:
         bar.advance(len(done))
         if engine == "vllm":
-            base, adapter = _served(weights)
+            base, adapter = served(weights)
             server = VllmEngine(
                 chat, base, revision=revision, adapter=adapter, max_new_tokens=max_new_tokens
             )
@@ -217,7 +217,7 @@ def _store(
         advance(frame.height)
 
 
-def _served(weights: str) -> tuple[str, Path | None]:
+def served(weights: str) -> tuple[str, Path | None]:
     """Base model and adapter, as vLLM wants them apart."""
     folder = Path(weights)
     if not (folder / "adapter_config.json").is_file():
@@ -258,7 +258,7 @@ def _default(model: str | Path, chat: ChatModel, data: Dataset, split: str) -> P
     return Path("evaluation") / chat.name.replace("/", "--") / name
 
 
-def _digest(weights: str) -> str | None:
+def weights_digest(weights: str) -> str | None:
     """Sha256 over the files of a local model; a repository is known by its commit."""
     folder = Path(weights)
     if not folder.is_dir():
@@ -272,7 +272,8 @@ def _digest(weights: str) -> str | None:
     return whole.hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of what decides the rounding."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

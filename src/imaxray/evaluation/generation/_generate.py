@@ -106,7 +106,7 @@ def answers(
                 rows = [
                     stock_generate(
                         chat, [encoded[e].prompt], [pixels[unit.image_id]], ends, max_new_tokens
-                    )[0]
+                    )[0].ids
                     for unit in units
                     for e in unit.entry_ids
                 ]

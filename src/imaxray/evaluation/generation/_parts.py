@@ -41,7 +41,9 @@ class PredictionStore:
         manifest = folder / MANIFEST
         identity = json.loads(json.dumps(identity))
         if manifest.exists():
-            _require_same(folder, json.loads(manifest.read_text())["identity"], identity)
+            require_same(
+                folder, json.loads(manifest.read_text())["identity"], identity, what="predictions"
+            )
         elif (folder / TABLE).exists():
             raise ImaxrayError(
                 f"Expected predictions of a known origin in {folder}, but {TABLE} is there without "
@@ -97,13 +99,18 @@ class PredictionStore:
         return pl.concat([pl.DataFrame(schema=PREDICTIONS), *parts]).sort("entry_id")
 
 
-def _require_same(folder: Path, found: Any, identity: Any) -> None:
+def require_same(folder: Path, found: Any, identity: Any, *, what: str) -> None:
+    """Check that a folder holds what one wants to go on with.
+
+    Raises:
+        ImaxrayError: its identity is another.
+    """
     if found == identity:
         return
     differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
     key = differ[0]
     raise ImaxrayError(
-        f"Expected {folder} to hold predictions of the same model, data and decoding, but its "
+        f"Expected {folder} to hold {what} of the same model, data and decoding, but its "
         f"{' and '.join(differ)} differ ({key}: {found.get(key)} there, {identity.get(key)} now); "
         "choose another --out, or remove the folder."
     )

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from imaxray.evaluation.generation._cache import inputs_of
+from imaxray.evaluation.generation._sampling import Sampling, Written, draw
 from imaxray.models import ChatModel
 
 
@@ -19,7 +21,8 @@ def stock_generate(
     images: Sequence[Mapping[str, torch.Tensor]],
     ends: Sequence[int],
     max_new_tokens: int,
-) -> list[list[int]]:
+    sampling: Sampling | None = None,
+) -> list[Written]:
     """New ids of each prompt: left-padded into one batch, every one with its own image.
 
     Args:
@@ -28,6 +31,7 @@ def stock_generate(
         images: inputs of each prompt's image.
         ends: ids that end an answer.
         max_new_tokens: an answer is cut there.
+        sampling: temperature and seed of each prompt; ``None``: greedy.
     """
     model: Any = chat.model
     pad = int(chat.tokenizer.pad_token_id or 0)
@@ -40,6 +44,7 @@ def stock_generate(
     accepted = inspect.signature(base.forward).parameters
     types = (ids == chat.image_token).long()
     named = ("mm_token_type_ids", "token_type_ids")
+    drawn = [] if sampling is None else [_Drawn(sampling, longest)]
     out = model.generate(
         input_ids=ids,
         attention_mask=mask,
@@ -54,9 +59,34 @@ def stock_generate(
         repetition_penalty=1.0,
         eos_token_id=list(ends),
         pad_token_id=pad,
+        logits_processor=LogitsProcessorList(drawn),
+        output_logits=True,
+        return_dict_in_generate=True,
     )
-    rows: list[list[int]] = out[:, longest:].tolist()
-    stop = frozenset(ends)
-    return [
-        row[: next((k for k, id_ in enumerate(row) if id_ in stop), len(row)) + 1] for row in rows
+    rows: list[list[int]] = out.sequences[:, longest:].tolist()
+    steps = [
+        logits.double().log_softmax(dim=-1).gather(1, token[:, None])[:, 0]
+        for logits, token in zip(out.logits, out.sequences[:, longest:].T, strict=True)
     ]
+    scores: list[list[float]] = torch.stack(steps, dim=1).tolist()
+    stop = frozenset(ends)
+    lengths = [
+        next((k for k, id_ in enumerate(row) if id_ in stop), len(row) - 1) + 1 for row in rows
+    ]
+    return [
+        Written(row[:length], of_row[:length])
+        for row, of_row, length in zip(rows, scores, lengths, strict=True)
+    ]
+
+
+class _Drawn(LogitsProcessor):  # type: ignore[misc]
+    """Leaves only the token that is drawn, so that the greedy loop takes it."""
+
+    def __init__(self, sampling: Sampling, start: int) -> None:
+        self._sampling, self._start = sampling, start
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        rows = range(len(scores))
+        token = draw(scores, self._sampling, list(rows), input_ids.shape[1] - self._start)
+        only = torch.full_like(scores, -torch.inf)
+        return only.scatter(1, token[:, None], 0.0)

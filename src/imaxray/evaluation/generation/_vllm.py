@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from imaxray import radiograph
 from imaxray.boxes import PLACEHOLDER
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation._generate import as_predictions, end_tokens
+from imaxray.evaluation.generation._sampling import Sampling, Written
 from imaxray.models import ChatModel
 
 
@@ -85,8 +87,8 @@ class VllmEngine:
             self._lora = request("adapter", 1, str(adapter))
             options |= {"enable_lora": True, "max_lora_rank": _rank(adapter)}
         self._engine = vllm.LLM(**options)
-        self._sampling = vllm.SamplingParams(
-            temperature=0.0,
+        self._params = partial(
+            vllm.SamplingParams,
             max_tokens=max_new_tokens,
             stop_token_ids=self._ends,
             repetition_penalty=1.0,
@@ -101,32 +103,62 @@ class VllmEngine:
         sizes: Mapping[str, tuple[int, int]],
     ) -> Iterator[pl.DataFrame]:
         """PREDICTIONS of one batch of entries (schema ENTRIES) after the other."""
-        chat = self._chat
         for entries in batches:
-            requests = []
-            images: dict[str, Any] = {}
-            for image_id, prompt, boxes in entries.select(
-                "image_id", "prompt", "boxes"
-            ).iter_rows():
-                if image_id not in images:
-                    picture = Image.fromarray(radiograph.load(image_of(image_id))).convert("RGB")
-                    if picture.size != sizes[image_id]:  # a copy of the image cache
-                        picture = chat.enlarge(picture, sizes[image_id])
-                    images[image_id] = chat.prepare(picture)
-                requests.append(
-                    {
-                        "prompt_token_ids": prompt_ids(chat, prompt, boxes, sizes[image_id]),
-                        "multi_modal_data": {"image": images[image_id]},
-                    }
-                )
-            outputs = self._engine.generate(
-                requests, self._sampling, lora_request=self._lora, use_tqdm=False
+            asked = entries.select("image_id", "prompt", "boxes").rows()
+            rows = self.write(asked, image_of, sizes, scored=False)
+            ids = [written.ids for written in rows]
+            yield as_predictions(self._chat, entries["entry_id"].to_list(), ids, self._ends)
+
+    def write(
+        self,
+        asked: Sequence[tuple[str, str, Any]],
+        image_of: Callable[[str], Any],
+        sizes: Mapping[str, tuple[int, int]],
+        *,
+        sampling: Sampling | None = None,
+        scored: bool = True,
+    ) -> list[Written]:
+        """Answers to image id, prompt and boxes; greedy unless ``sampling`` is given.
+
+        Log-probabilities are the model's own, before temperature; without ``scored`` there are
+        none. Drawn answers repeat with the same seeds on the same build of vLLM, but are others
+        than the local engine's.
+        """
+        chat = self._chat
+        requests = []
+        images: dict[str, Any] = {}
+        for image_id, prompt, boxes in asked:
+            if image_id not in images:
+                picture = Image.fromarray(radiograph.load(image_of(image_id))).convert("RGB")
+                if picture.size != sizes[image_id]:  # a copy of the image cache
+                    picture = chat.enlarge(picture, sizes[image_id])
+                images[image_id] = chat.prepare(picture)
+            requests.append(
+                {
+                    "prompt_token_ids": prompt_ids(chat, prompt, boxes, sizes[image_id]),
+                    "multi_modal_data": {"image": images[image_id]},
+                }
             )
-            rows = []
-            for output in outputs:
-                first = output.outputs[0]
-                rows.append(self._with_end(list(first.token_ids), first))
-            yield as_predictions(chat, entries["entry_id"].to_list(), rows, self._ends)
+        more = {"logprobs": 1} if scored else {}  # that of the written token is always with them
+        params: Any = self._params(temperature=0.0, **more)
+        if sampling is not None:
+            params = [
+                # a seed is a signed 64-bit number
+                self._params(temperature=sampling.temperature, seed=seed >> 1, **more)
+                for seed in sampling.seeds
+            ]
+        outputs = self._engine.generate(
+            requests, params, lora_request=self._lora, use_tqdm=False
+        )  # fmt: skip
+        return [self._written(output.outputs[0], scored) for output in outputs]
+
+    def _written(self, output: Any, scored: bool) -> Written:
+        ids = list(output.token_ids)
+        scores = [
+            float(of_place[id_].logprob)
+            for id_, of_place in zip(ids, output.logprobs if scored else (), strict=scored)
+        ]
+        return Written(self._with_end(ids, output), scores)
 
     def _with_end(self, ids: list[int], output: Any) -> list[int]:
         """The token that ended the answer, where vLLM tells it apart only."""

@@ -1,0 +1,152 @@
+"""From a folder of candidates to a dataset folder, in one call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.curation import Dataset, open_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.evaluation.resampling import finite
+from imaxray.pseudo._table import PSEUDO
+from imaxray.pseudo.calibrate import Thresholds, calibrate
+from imaxray.pseudo.correct import DEFAULT, Tolerances
+from imaxray.pseudo.dataset import write_pseudo
+from imaxray.pseudo.filtering import Filtered, filter_candidates
+from imaxray.pseudo.rules import load_rules
+from imaxray.schema import conform
+
+REPORT: Final = "filter.json"
+"""In the dataset folder: thresholds, yields, and what the rules did."""
+
+
+@dataclass(frozen=True)
+class FilteredFolder:
+    """What :func:`filter_folder` made.
+
+    Attributes:
+        dataset: the pseudo IMAX.
+        filtered: what was kept, dropped and why.
+        thresholds: ``None`` without confidence.
+    """
+
+    dataset: Dataset
+    filtered: Filtered
+    thresholds: Thresholds | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form, as in ``filter.json``."""
+        return _report(self.filtered, self.thresholds)
+
+
+def filter_folder(
+    pseudo: Path,
+    data: Path,
+    out: Path,
+    *,
+    precision: float = 0.9,
+    risk: float | None = 0.1,
+    rules: Path | None = None,
+    confidence: bool = True,
+    consistency: bool = True,
+    truth: Path | None = None,
+    tolerances: Tolerances = DEFAULT,
+) -> FilteredFolder:
+    """Calibrate, filter and write pseudo IMAX.
+
+    Args:
+        pseudo: folder with ``candidates.parquet`` and ``calibration.parquet``.
+        data: the dataset folder that was annotated.
+        out: dataset folder to write.
+        precision: asked for, per task.
+        risk: see :func:`imaxray.pseudo.calibrate`.
+        rules: a file of rules, see :func:`imaxray.pseudo.load_rules`.
+        confidence: whether thresholds are asked.
+        consistency: whether rules are.
+        truth: a dataset folder (a catalog) whose entries tell which candidates are right.
+        tolerances: when an answer is.
+
+    Raises:
+        ImaxrayError: a file is missing or damaged; and as calibration, filter and writing do.
+    """
+    if rules is not None and not consistency:
+        raise ImaxrayError(
+            "Expected rules or no consistency, but both are asked for; leave one out."
+        )
+    chosen = load_rules(rules) if consistency else ()
+    candidates = _read(pseudo / "candidates.parquet")
+    dataset = open_dataset(data)
+    _require_same(pseudo / "annotate.json", dataset)
+    thresholds = None
+    if confidence:
+        answers = _read(pseudo / "calibration.parquet")
+        thresholds = calibrate(
+            answers, dataset.tables.entries, precision, risk=risk, tolerances=tolerances
+        )
+    known = None if truth is None else open_dataset(truth).tables.entries
+    filtered = filter_candidates(
+        candidates, dataset, thresholds=thresholds, rules=chosen, truth=known,
+        tolerances=tolerances,
+    )  # fmt: skip
+    config = {
+        "candidates": _sha256(pseudo / "candidates.parquet"),
+        "calibration": _sha256(pseudo / "calibration.parquet") if confidence else None,
+        "precision": precision if confidence else None,
+        "risk": risk if confidence else None,
+        "tolerances": tolerances.model_dump(),
+        "rules": [rule.model_dump(mode="json", exclude_defaults=True) for rule in chosen],
+    }
+    text = json.dumps(_report(filtered, thresholds), indent=1) + "\n"
+    made = write_pseudo(
+        dataset, filtered.kept, out, dropped=filtered.dropped, config=config,
+        beside={REPORT: text},
+    )  # fmt: skip
+    return FilteredFolder(made, filtered, thresholds)
+
+
+def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]:
+    codes = filtered.dropped.group_by("code").len().sort("code").iter_rows()
+    report = {
+        "thresholds": None if thresholds is None else thresholds.as_dict(),
+        "kept": filtered.kept.height,
+        "dropped": dict(codes),
+        "masked": filtered.masked,
+        "yields": filtered.yields.to_dicts(),
+        "rules": filtered.rules.to_dicts(),
+        "origins": filtered.origins.to_dicts(),
+        "equal_yield": filtered.equal_yield.to_dicts(),
+    }
+    plain: dict[str, Any] = finite(report)
+    return plain
+
+
+def _require_same(manifest: Path, dataset: Dataset) -> None:
+    """Check that it is this data set that was annotated, where the folder says which."""
+    if not manifest.exists():
+        return
+    known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
+    if known is not None and known != dataset.sha256:
+        raise ImaxrayError(
+            f"Expected the data set that {manifest.parent} annotates, but {dataset.folder} is "
+            "another one; name the one that annotate was given."
+        )
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return conform(pl.read_parquet(path), PSEUDO)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ImaxrayError(
+            f"Expected pseudo annotations at {path}, but there are none or the file is damaged; "
+            "write them with imaxray annotate."
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
