@@ -3,9 +3,10 @@
 Needs torch, so it is imported on its own.
 """
 
-from imaxray.evaluation.generation._evaluate import Evaluation, evaluate_model, weights_of
+from imaxray.evaluation.generation._evaluate import Evaluation, evaluate_model
 from imaxray.evaluation.generation._generate import PREDICTIONS, generate
 from imaxray.evaluation.generation._parts import PredictionStore
+from imaxray.training import weights_of
 
 __all__ = [
     "PREDICTIONS",
