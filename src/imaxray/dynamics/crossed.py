@@ -155,9 +155,7 @@ def crossed_table(
     first = grams[0]
     models = list(dict.fromkeys(model for model, _ in first))
     probes = list(dict.fromkeys(probe for _, probe in first))
-    shared = {
-        f"same_image_pairs_{probe}": _same_image(first[models[0], probe]) for probe in probes
-    }
+    shared = {f"same_image_pairs_{probe}": _same_image(first[models[0], probe]) for probe in probes}
     for reduction in reductions:
         reduced = [{k: gram.reduced(reduction) for k, gram in of.items()} for of in grams]
         for name, found in crossed_over_seeds(reduced, statistics, level=level).items():

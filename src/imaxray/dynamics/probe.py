@@ -15,10 +15,10 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from imaxray import __version__
+from imaxray.dynamics._measurements import read_table, record, write_table
 from imaxray.dynamics._recorder import GramRecorder
 from imaxray.dynamics.fisher import Losses, Rows, empirical_fisher, one_row_each, row_losses
 from imaxray.dynamics.gram import Gram, Matrix
-from imaxray.dynamics._measurements import read_table, record, write_table
 from imaxray.dynamics.summary import PAIRS, SPECTRA
 from imaxray.errors import ImaxrayError
 
