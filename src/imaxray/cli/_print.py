@@ -139,7 +139,8 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
         print_table(
             f"Final models on probes of train entries, N = {found.crossed['entries'][0]}: "
             "own = model + probe",
-            ["gradients", "statistic", "runs on --data", "runs on --other-data", "against on --data",
+            ["gradients", "statistic", "runs on --data", "runs on --other-data",
+             "against on --data",
              "against on --other-data", "own", "model", "probe"],
             [
                 [row["reduction"], row["statistic"],

@@ -113,6 +113,7 @@ def run_dynamics(
             )  # fmt: skip
             for arm, of, rows in zip(ARMS, (data, other_data), pair, strict=True):
                 probes[f"{arm}-train"] = RunProbe(of, rows)
+        _enough(probes[split].entries, len(runs) if against else 0, other_data is not None)
         measured = measure_runs(
             [*runs, *against], probes, out, device=device, tokens_per_batch=tokens_per_batch
         )
@@ -200,6 +201,17 @@ def _fixed(data: Dataset, split: str, size: int, draw: Images, seed: int) -> pl.
             "another --split."
         )
     return probe_entries(entries, size, seed=seed, images=draw)
+
+
+def _enough(entries: pl.DataFrame, pairs: int, crossed: bool) -> None:
+    """Refuse, before hours of work, a probe too small for what is compared afterwards."""
+    tasks = entries["task"].n_unique()
+    least = 4 * tasks if pairs > 1 else 2 * tasks if crossed else 0  # N/4 holds every task
+    if entries.height < least:
+        raise ImaxrayError(
+            f"Expected a probe of at least {least} entries to compare arms over {tasks} tasks, but "
+            f"--probe is {entries.height}; give more."
+        )
 
 
 def _crossed(measured: dict[str, list[Path]], seeds: int, level: float) -> pl.DataFrame:
