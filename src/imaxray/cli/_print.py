@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imaxray.curation import Tables
+    from imaxray.dynamics import RunDynamics
 
 
 def densities(tables: Tables) -> dict[str, Any]:
@@ -169,3 +170,83 @@ def print_filter(report: Mapping[str, Any]) -> None:
         )  # fmt: skip
     codes = ", ".join(f"{code} {n:,}" for code, n in report["dropped"].items())
     print(f"Dropped: {codes or 'none'}; labels taken from {report['masked']:,} answers.")
+
+
+def print_dynamics(found: RunDynamics, group: str) -> None:
+    def number(value: float | None, form: str = ".3f") -> str:
+        return "–" if value is None or value != value else f"{value:{form}}"
+
+    def interval(row: Mapping[str, Any], value: str, stem: str, form: str = "+.3f") -> str:
+        ends = [number(row[f"{stem}{end}"], form) for end in ("low", "high")]
+        return number(row[value], form) + ("" if "–" in ends else f" [{', '.join(ends)}]")
+
+    if found.contrast.is_empty():
+        print_table(
+            "Empirical Fisher",
+            ["run", "entries seen", "SE", "rho", "H2"],
+            [
+                [run, f"{seen:,}", number(se), number(rho), number(h2)]
+                for table in found.spectra.values()
+                for run, seen, se, rho, h2 in table.filter(group=group, reduction="sum")
+                .select("run", "entries_seen", "se", "rho", "h2")
+                .iter_rows()
+            ],
+        )
+    else:
+        seen = int(found.contrast["entries_seen"].to_list()[-1])
+        print_table(
+            f"After {seen:,} entries",
+            ["gradients", "statistic", "runs", "against", "difference", "at N/4 and N/2 too"],
+            [
+                [row["reduction"], row["statistic"], number(row["value"]), number(row["other"]),
+                 interval(row, "difference", ""), "yes" if row["ordering_holds"] else "no"]
+                for row in found.contrast.filter(entries_seen=seen).iter_rows(named=True)
+            ],
+        )  # fmt: skip
+    if not found.crossed.is_empty():
+        print_table(
+            f"Final models on probes of train entries, N = {found.crossed['entries'][0]}: "
+            "own = model + probe",
+            ["gradients", "statistic", "runs on --data", "runs on --other-data",
+             "against on --data",
+             "against on --other-data", "own", "model", "probe"],
+            [
+                [row["reduction"], row["statistic"],
+                 *(number(row[c]) for c in ("runs_on_runs", "runs_on_against", "against_on_runs",
+                                            "against_on_against")),
+                 *(interval(row, term, f"{term}_") for term in ("own", "model", "probe"))]
+                for row in found.crossed.iter_rows(named=True)
+            ],
+        )  # fmt: skip
+    if not found.tasks.is_empty():
+        two = "cosine_difference" in found.tasks.columns
+        arms = list(found.spectra)
+        print_table(
+            "Pairs of tasks, mean",
+            ["gradients", "pairs of one image", *(f"cosine, {arm}" for arm in arms),
+             *(["difference"] if two else []), *(f"in conflict, {arm}" for arm in arms)],
+            [
+                [row["reduction"], "counted" if row["same_image"] else "left out",
+                 *(number(row[f"cosine_{arm}"]) for arm in arms),
+                 *([interval(row, "cosine_difference", "cosine_")] if two else []),
+                 *(number(row[f"conflict_rate_{arm}"], ".0%") for arm in arms)]
+                for row in found.tasks.iter_rows(named=True)
+            ],
+        )  # fmt: skip
+    if not found.correlations.is_empty():
+        names = found.correlations["statistic"].unique(maintain_order=True).to_list()
+        shown = found.correlations.filter(reduction="sum")
+        of: dict[str, dict[str, dict[str, Any]]] = {}
+        for row in shown.iter_rows(named=True):
+            of.setdefault(row["task"], {})[row["statistic"]] = row
+        print_table(
+            "Spearman over runs with final scores, higher being better (Fisher z intervals)",
+            ["task", "runs", *names],
+            [
+                [task, f"{next(iter(cells.values()))['runs']}",
+                 *(interval(cells[name], "spearman", "", "+.2f") for name in names)]
+                for task, cells in of.items()
+            ],
+        )  # fmt: skip
+    for line in found.remarks:
+        print(line)

@@ -343,6 +343,9 @@ def filter_command(
     no_consistency: Annotated[
         bool, typer.Option("--no-consistency", help="No rules of consistency.")
     ] = False,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Keep each answer's share among the real entries.")
+    ] = False,
     truth: Annotated[
         Path | None, typer.Option("--truth", help="Catalog that knows which answers are right.")
     ] = None,
@@ -353,7 +356,8 @@ def filter_command(
 
     done = filter_folder(
         pseudo, data, out, precision=precision, risk=risk or None, rules=rules,
-        confidence=not no_confidence, consistency=not no_consistency, truth=truth,
+        confidence=not no_confidence, consistency=not no_consistency, balance=balance,
+        truth=truth,
     )  # fmt: skip
     report = done.as_dict()
     if form == "json":

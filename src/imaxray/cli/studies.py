@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imaxray.cli._app import Config, Out, Root, app
-from imaxray.cli._print import print_annotation, print_table
+from imaxray.cli._print import print_annotation
 
 if TYPE_CHECKING:
     from imaxray.study import AblationConfig
@@ -89,44 +89,44 @@ def dynamics(
         typer.Option("--against", help="Run folder of the other arm; once a seed, same order."),
     ] = None,
     group: Annotated[str, typer.Option("--group", help="Module group, or all.")] = "all",
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Measure the runs' weights now, on entries of this data set."),
+    ] = None,
+    other_data: Annotated[
+        Path | None,
+        typer.Option("--other-data", help="Data set of --against: crossed probes, 2 × 2."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Whose entries of --data are measured.")] = "val",
+    probe: Annotated[int, typer.Option(min=1, help="Entries that are.")] = 252,
+    draw: Annotated[
+        Literal["any", "apart", "together"],
+        typer.Option(help="Entries of any image, one an image, or whole images."),
+    ] = "any",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … for --data.")] = "cpu",
+    tokens_per_batch: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of one forward pass.")
+    ] = None,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Correlate with the runs' final task scores.")
+    ] = False,
+    evaluation: Annotated[
+        str | None, typer.Option(help="Which scores, where runs hold several: DATASET-SPLIT.")
+    ] = None,
 ) -> None:
-    """Read recorded Fisher probes: SE, rho and H2 over training, and one arm against another."""
-    from imaxray import dynamics as part
-    from imaxray.dynamics.plots import plot_spectra
+    """SE, rho, H2 and task conflict of runs: recorded in training, or measured from weights."""
+    from imaxray.cli._print import print_dynamics
+    from imaxray.curation import open_dataset
+    from imaxray.dynamics import run_dynamics
 
-    arms = {"runs": part.run_spectra(runs)}
-    if against:
-        arms["against"] = part.run_spectra(against)
-    out.mkdir(parents=True, exist_ok=True)
-    for arm, table in arms.items():
-        table.write_csv(out / f"{arm}.csv")
-    plot_spectra(arms, out / "spectra.svg", group=group)
-    if not against:
-        shown = arms["runs"].filter(group=group, reduction="sum")
-        rows = [
-            [run, f"{seen:,}", f"{se:.3f}", f"{rho:.3f}", f"{h2:.3f}"]
-            for run, seen, se, rho, h2 in shown.select(
-                "run", "entries_seen", "se", "rho", "h2"
-            ).iter_rows()
-        ]
-        print_table("Empirical Fisher", ["run", "entries seen", "SE", "rho", "H2"], rows)
-        return
-    found = part.compare_runs(runs, against, group=group)
-    found.write_csv(out / "contrast.csv")
-    seen = int(found["entries_seen"].to_list()[-1])
-    last = found.filter(entries_seen=seen)
-    rows = [
-        [
-            row["reduction"], row["statistic"], f"{row['value']:.3f}", f"{row['other']:.3f}",
-            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
-            "yes" if row["ordering_holds"] else "no",
-        ]
-        for row in last.iter_rows(named=True)
-    ]  # fmt: skip
-    header = ["gradients", "statistic", "runs", "against", "difference", "at N/4 and N/2 too"]
-    print_table(f"After {seen:,} entries", header, rows)
-    if len(runs) < 3:
-        print("Fewer than three seeds an arm: do not report these intervals.", file=sys.stderr)
+    found = run_dynamics(
+        runs, out, against=against or (),
+        data=None if data is None else open_dataset(data),
+        other_data=None if other_data is None else open_dataset(other_data),
+        split=split, size=probe, draw=draw, device=device, tokens_per_batch=tokens_per_batch,
+        scores=scores or evaluation is not None, evaluation=evaluation, group=group,
+    )  # fmt: skip
+    print_dynamics(found, group)
 
 
 @app.command()

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.dynamics.crossed import Crossed, crossed_over_seeds, crossed_probes
+from imaxray.dynamics.arms import RunDynamics, run_dynamics
+from imaxray.dynamics.correlation import CAVEAT, correlate_scores, run_scores
+from imaxray.dynamics.crossed import Crossed, crossed_over_seeds, crossed_probes, crossed_table
 from imaxray.dynamics.gram import REDUCTIONS, Gram, Reduction
 from imaxray.dynamics.intervals import (
     Contrast,
@@ -19,7 +21,7 @@ from imaxray.dynamics.intervals import (
 from imaxray.dynamics.probe_entries import probe_entries, probe_pair
 from imaxray.dynamics.runs import compare_runs, recorded, run_spectra
 from imaxray.dynamics.statistics import STATISTICS, Spectrum, centred, spectrum
-from imaxray.dynamics.summary import PAIRS, SPECTRA, spectra_table, tasks_table
+from imaxray.dynamics.summary import PAIRS, SPECTRA, spectra_table, tasks_over_runs, tasks_table
 from imaxray.dynamics.tasks import TaskGeometry, task_geometry
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from imaxray.dynamics._families import vision_scopes
     from imaxray.dynamics._recorder import GramRecorder
     from imaxray.dynamics._rows import RowMap
+    from imaxray.dynamics.finished import RunProbe, measure_runs
     from imaxray.dynamics.fisher import empirical_fisher, naive_gram, one_row_each, row_losses
     from imaxray.dynamics.measure import make_probe, measure_probe, probe_while_training
     from imaxray.dynamics.probe import FisherProbe, Probe, StepFisher
@@ -49,12 +52,15 @@ else:  # torch
             "row_losses": _FISHER,
             "make_probe": _MEASURE,
             "measure_probe": _MEASURE,
+            "RunProbe": "imaxray.dynamics.finished",
+            "measure_runs": "imaxray.dynamics.finished",
             "probe_while_training": _MEASURE,
             "vision_scopes": "imaxray.dynamics._families",
         },
     )
 
 __all__ = [
+    "CAVEAT",
     "PAIRS",
     "REDUCTIONS",
     "SPECTRA",
@@ -68,6 +74,8 @@ __all__ = [
     "Probe",
     "Reduction",
     "RowMap",
+    "RunDynamics",
+    "RunProbe",
     "Spectrum",
     "StepFisher",
     "TaskGeometry",
@@ -75,12 +83,15 @@ __all__ = [
     "compare_runs",
     "contrast",
     "contrasts",
+    "correlate_scores",
     "crossed_over_seeds",
     "crossed_probes",
+    "crossed_table",
     "empirical_fisher",
     "estimate",
     "make_probe",
     "measure_probe",
+    "measure_runs",
     "n_curve",
     "naive_gram",
     "one_row_each",
@@ -90,12 +101,15 @@ __all__ = [
     "probe_while_training",
     "recorded",
     "row_losses",
+    "run_dynamics",
+    "run_scores",
     "run_spectra",
     "separate_inputs",
     "spectra_table",
     "spectrum",
     "subsamples",
     "task_geometry",
+    "tasks_over_runs",
     "tasks_table",
     "two_probes",
     "vision_scopes",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import polars as pl
 from scipy import stats
 
-from imaxray.dynamics.gram import Gram
+from imaxray.dynamics.gram import Gram, Reduction
 from imaxray.dynamics.intervals import (
     Estimate,
     over_seeds,
@@ -127,6 +129,60 @@ def crossed_over_seeds(
             for_these=for_these,
         )
     return found
+
+
+def crossed_table(
+    grams: Sequence[Mapping[tuple[str, str], Gram]],
+    *,
+    statistics: Sequence[str] = ("se", "rho", "h2"),
+    reductions: Sequence[Reduction] = ("sum", "unit-norm"),
+    level: float = 0.95,
+) -> pl.DataFrame:
+    """:func:`crossed_over_seeds` as a table, one row a reduction and statistic.
+
+    Args:
+        grams: one mapping (model, probe) → Gram matrix of summed losses, a seed.
+        statistics: names.
+        reductions: which gradients.
+        level: of the intervals.
+
+    Returns:
+        reduction, statistic, entries (N), ``same_image_pairs_PROBE``, ``MODEL_on_PROBE`` (means
+        over seeds), and of own, model, probe and interaction TERM, TERM_low, TERM_high (seeds and
+        probes), TERM_seeds_low, TERM_seeds_high (seeds only). NaN where there is one seed.
+    """
+    rows: list[dict[str, Any]] = []
+    first = grams[0]
+    models = list(dict.fromkeys(model for model, _ in first))
+    probes = list(dict.fromkeys(probe for _, probe in first))
+    shared = {f"same_image_pairs_{probe}": _same_image(first[models[0], probe]) for probe in probes}
+    for reduction in reductions:
+        reduced = [{k: gram.reduced(reduction) for k, gram in of.items()} for of in grams]
+        for name, found in crossed_over_seeds(reduced, statistics, level=level).items():
+            row: dict[str, Any] = {"reduction": reduction, "statistic": name}
+            row |= {"entries": len(first[models[0], probes[0]]), **shared}
+            for i, model in enumerate(models):
+                for j, probe in enumerate(probes):
+                    row[f"{model}_on_{probe}"] = float(found.values[i][j])
+            for term, one in found.terms.items():
+                these = found.for_these[term]
+                row |= {
+                    term: one.value,
+                    f"{term}_low": one.low,
+                    f"{term}_high": one.high,
+                    f"{term}_seeds_low": these.low,
+                    f"{term}_seeds_high": these.high,
+                }
+            rows.append(row)
+    return pl.DataFrame(rows)
+
+
+def _same_image(gram: Gram) -> int | None:
+    """Pairs of entries that share an image, where images are known."""
+    if gram.images is None:
+        return None
+    counts = pl.Series(gram.images).value_counts()["count"]
+    return int((counts * (counts - 1) // 2).sum())
 
 
 def _both(one: Estimate, error: float, level: float) -> Estimate:

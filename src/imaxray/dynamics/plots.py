@@ -47,11 +47,14 @@ def plot_spectra(
         for axis, name in zip(axes, statistics, strict=True):
             for colour, (arm, table) in zip(_COLOURS, arms.items(), strict=False):
                 chosen = table.filter(group=group, reduction=reduction).sort("entries_seen")
+                mark = "o" if chosen["entries_seen"].n_unique() == 1 else None  # no line to see
                 for _, run in chosen.group_by("run", maintain_order=True):
-                    axis.plot(run["entries_seen"], run[name], color=colour, linewidth=0.6)
+                    axis.plot(run["entries_seen"], run[name], color=colour, linewidth=0.6,
+                              marker=mark, markersize=2)  # fmt: skip
                 mean = chosen.group_by("entries_seen").agg(pl.col(name).mean())
                 mean = mean.sort("entries_seen")
-                axis.plot(mean["entries_seen"], mean[name], color=colour, linewidth=2, label=arm)
+                axis.plot(mean["entries_seen"], mean[name], color=colour, linewidth=2, label=arm,
+                          marker=mark)  # fmt: skip
             axis.set_xlabel("entries seen")
             axis.set_ylabel(_LABELS.get(name, name))
         axes[0].legend(frameon=False)

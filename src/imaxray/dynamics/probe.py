@@ -15,10 +15,11 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from imaxray import __version__
+from imaxray.dynamics._measurements import read_table, record, write_table
 from imaxray.dynamics._recorder import GramRecorder
 from imaxray.dynamics.fisher import Losses, Rows, empirical_fisher, one_row_each, row_losses
 from imaxray.dynamics.gram import Gram, Matrix
-from imaxray.dynamics.summary import PAIRS, SPECTRA, spectra_table, tasks_table
+from imaxray.dynamics.summary import PAIRS, SPECTRA
 from imaxray.errors import ImaxrayError
 
 
@@ -98,8 +99,9 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
                 if int(path.stem) > seen:
                     path.unlink()
             for name, schema in (("spectra", SPECTRA), ("tasks", PAIRS)):
-                kept = self._table(name, schema).filter(pl.col("entries_seen") <= seen)
-                _write(kept, self._folder / f"{name}.parquet")
+                table = read_table(self._folder, name, schema)
+                kept = table.filter(pl.col("entries_seen") <= seen)
+                write_table(kept, self._folder / f"{name}.parquet")
         self._last = seen if state.global_step else -1
         if not state.global_step:
             self._measure(kwargs["model"], 0, 0)
@@ -127,18 +129,8 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
         )  # fmt: skip
         if not _first_rank():
             return
-        gram.write(self._folder / "gram" / f"{seen:012d}.parquet")
-        for name, schema, table in (
-            ("spectra", SPECTRA, spectra_table(gram, step=step, entries_seen=seen)),
-            ("tasks", PAIRS, tasks_table(gram, step=step, entries_seen=seen)),
-        ):
-            before = self._table(name, schema).filter(pl.col("entries_seen") != seen)
-            _write(pl.concat([before, table]), self._folder / f"{name}.parquet")
+        record(self._folder, gram, step=step, entries_seen=seen)
         self._manifest(gram)
-
-    def _table(self, name: str, schema: pl.Schema) -> pl.DataFrame:
-        path = self._folder / f"{name}.parquet"
-        return pl.read_parquet(path) if path.exists() else schema.to_frame()
 
     def _claim(self) -> None:
         """Refuse a folder whose measurements are of other entries: one probe for one curve."""
@@ -243,9 +235,3 @@ def _ranks() -> int:
 
 def _first_rank() -> bool:
     return _ranks() == 1 or dist.get_rank() == 0
-
-
-def _write(table: pl.DataFrame, path: Path) -> None:
-    aside = path.with_name(path.name + ".part")
-    table.write_parquet(aside)
-    aside.rename(path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
 from imaxray.dynamics.gram import REDUCTIONS, Gram
+from imaxray.dynamics.intervals import over_seeds
 from imaxray.dynamics.statistics import STATISTICS
 from imaxray.dynamics.tasks import task_geometry
 
@@ -90,3 +92,55 @@ def tasks_table(gram: Gram, *, step: int = 0, entries_seen: int = 0) -> pl.DataF
                 about = {"step": step, "entries_seen": entries_seen, "reduction": reduction}
                 rows += [{**about, "same_image": same, **pair} for pair in found.pairs()]
     return pl.DataFrame(rows, schema=PAIRS)
+
+
+def tasks_over_runs(
+    pairs: pl.DataFrame, arm: str, other: str | None = None, *, level: float = 0.95
+) -> pl.DataFrame:
+    """Means over pairs of tasks, of one arm or of two and their difference over seeds.
+
+    Args:
+        pairs: schema PAIRS at one count of entries seen, with ``arm`` and ``seed``.
+        arm: the first arm.
+        other: the second one; None: the first alone.
+        level: of the t intervals over seeds.
+
+    Returns:
+        One row a reduction and ``same_image`` (with or without pairs of entries of one image): of
+        cosine, conflict_rate (share of task pairs whose debiased cosine is negative) and
+        pair_conflict ``NAME_ARM``; with two arms ``NAME_difference`` (first less second, paired by
+        seed) with ``NAME_low`` and ``NAME_high``, NaN for one seed; ``task_pairs``, the fewest
+        pairs with a cosine in a run. Null where chance left no cosine.
+    """
+    keys = ["reduction", "same_image"]
+    known = pl.col("cosine").is_finite()
+    means = pairs.group_by("arm", "seed", *keys).agg(
+        pl.col("cosine").filter(known).mean(),
+        (pl.col("cosine").filter(known) < 0).mean().alias("conflict_rate"),
+        pl.col("pair_conflict").mean(),
+        known.sum().alias("pairs"),
+    )
+    arms = [arm] if other is None else [arm, other]
+    rows: list[dict[str, Any]] = []
+    for (reduction, same), part in sorted(means.group_by(keys), key=lambda item: str(item[0])):
+        row: dict[str, Any] = {"reduction": reduction, "same_image": same}
+        for name in ("cosine", "conflict_rate", "pair_conflict"):
+            values = [part.filter(arm=a).sort("seed")[name].to_list() for a in arms]
+            row |= {f"{name}_{a}": _mean(of) for a, of in zip(arms, values, strict=True)}
+            if other is None:
+                continue
+            both = zip(*values, strict=True)
+            found = over_seeds([a - b for a, b in both if a is not None and b is not None], level)
+            row |= {
+                f"{name}_difference": found.value,
+                f"{name}_low": found.low,
+                f"{name}_high": found.high,
+            }
+        row["task_pairs"] = int(part["pairs"].min())  # type: ignore[arg-type]
+        rows.append(row)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -6,6 +6,7 @@ from imaxray._lazy import lazily
 from imaxray.pseudo._config import AnnotateConfig
 from imaxray.pseudo._table import PSEUDO
 from imaxray.pseudo._yields import equal_yield_table, rules_table, yields_table
+from imaxray.pseudo.balance import balanced
 from imaxray.pseudo.calibrate import TaskThreshold, Thresholds, calibrate
 from imaxray.pseudo.consistency import VERDICTS, check_consistency
 from imaxray.pseudo.correct import Tolerances, correct
@@ -45,6 +46,7 @@ __all__ = [
     "annotate",
     "annotate_images",
     "ask_entries",
+    "balanced",
     "calibrate",
     "check_consistency",
     "correct",

@@ -19,8 +19,9 @@ PSEUDO: Final = pl.Schema(
         "boxes": Boxes,  # of the prompt, then of the target
         "answer": pl.String,  # canonical JSON of the answer as read; null: cannot be read
         "template": pl.String,
-        # template: the task has one prompt; real: a phrase or box that the image has; model: one
-        # that the model just gave; similar: a question of a similar image
+        # template: the task's own prompt, anatomy that every chest has, or a question that is asked
+        # most; real: a phrase or box that the image has; model: one that the model just gave;
+        # similar: a question of a similar image
         "prompt_from": pl.Enum(("template", "real", "model", "similar")),
         "text": pl.String,  # as in predictions: without special tokens
         "raw": pl.String,  # every token that was written

@@ -19,6 +19,7 @@ from imaxray.pseudo._yields import (
     rules_table,
     yields_table,
 )
+from imaxray.pseudo.balance import balanced
 from imaxray.pseudo.calibrate import CONFIDENCE, Thresholds
 from imaxray.pseudo.consistency import check_consistency
 from imaxray.pseudo.correct import DEFAULT, Tolerances
@@ -29,7 +30,8 @@ DROPPED: Final = pl.Schema({"pseudo_id": pl.String, "code": pl.String, "rule": p
 """One row a candidate that is not kept. Codes: ``unreadable``; ``unfinished`` (cut at the most
 tokens); ``has-real`` (the data set has that very entry); ``not-calibrated`` (no validation entry of
 the task); ``unreached`` (the task cannot be as precise as asked); ``low-confidence``;
-``contradicted`` and ``unconfirmed``, with the rule."""
+``contradicted`` and ``unconfirmed``, with the rule; ``unbalanced`` (more of this answer than its
+share)."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,23 @@ def filter_candidates(
     *,
     thresholds: Thresholds | None = None,
     rules: Sequence[Rule] | None = None,
+    balance: bool = False,
     truth: pl.DataFrame | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> Filtered:
     """Keep the candidates that pass.
 
     First answers that cannot be read or were cut off go, then what is not confident enough, then
-    what a rule's effect drops. Contradictions are settled from the strongest candidate down: a
-    candidate that was dropped itself accuses no more.
+    what a rule's effect drops, then what would outweigh other answers. Contradictions are settled
+    from the strongest candidate down: a candidate that was dropped itself accuses no more.
 
     Args:
         candidates: schema PSEUDO, about train images of ``dataset``.
         dataset: gives the real entries and the images.
         thresholds: of confidence; ``None``: all are confident enough.
         rules: of consistency; ``None`` or none: nothing is compared.
+        balance: at last keep of each answer no more than its share, see
+            :func:`imaxray.pseudo.balanced`.
         truth: schema ENTRIES, e.g. a catalog's; where it has a candidate's question, it tells
             whether the candidate is right. It decides nothing of what is kept.
         tolerances: when a candidate is right.
@@ -119,6 +124,12 @@ def filter_candidates(
         outcomes["both"] = chosen = court.settle(frozenset(confident))
     drops |= {i: (c, None) for i, c in lacking.items() if thresholds is not None}
     drops |= chosen.drops
+    if balance:
+        answered = _masked(bare.filter(pl.col("pseudo_id").is_in(list(chosen.kept))), chosen.masks)
+        stays = balanced(answered, train)
+        drops |= dict.fromkeys(chosen.kept - stays, ("unbalanced", None))
+        masks = {i: m for i, m in chosen.masks.items() if i in stays}
+        outcomes["balance"] = chosen = _Outcome(stays, masks)
     kept = _masked(bare.filter(pl.col("pseudo_id").is_in(list(chosen.kept))), chosen.masks)
     answers = {name: (o.kept, o.masks) for name, o in outcomes.items()}
     return Filtered(

@@ -54,6 +54,7 @@ def filter_folder(
     rules: Path | None = None,
     confidence: bool = True,
     consistency: bool = True,
+    balance: bool = False,
     truth: Path | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> FilteredFolder:
@@ -68,6 +69,7 @@ def filter_folder(
         rules: a file of rules, see :func:`imaxray.pseudo.load_rules`.
         confidence: whether thresholds are asked.
         consistency: whether rules are.
+        balance: whether answers keep their shares, see :func:`imaxray.pseudo.balanced`.
         truth: a dataset folder (a catalog) whose entries tell which candidates are right.
         tolerances: when an answer is.
 
@@ -90,7 +92,7 @@ def filter_folder(
         )
     known = None if truth is None else open_dataset(truth).tables.entries
     filtered = filter_candidates(
-        candidates, dataset, thresholds=thresholds, rules=chosen, truth=known,
+        candidates, dataset, thresholds=thresholds, rules=chosen, balance=balance, truth=known,
         tolerances=tolerances,
     )  # fmt: skip
     config = {
@@ -98,6 +100,7 @@ def filter_folder(
         "calibration": _sha256(pseudo / "calibration.parquet") if confidence else None,
         "precision": precision if confidence else None,
         "risk": risk if confidence else None,
+        "balance": balance,
         "tolerances": tolerances.model_dump(),
         "rules": [rule.model_dump(mode="json", exclude_defaults=True) for rule in chosen],
     }

@@ -18,11 +18,11 @@ from imaxray.dynamics import (
     Gram,
     Reduction,
     compare_runs,
-    crossed_over_seeds,
+    crossed_table,
     n_curve,
-    over_seeds,
     recorded,
     run_spectra,
+    tasks_over_runs,
 )
 from imaxray.progress import track
 from imaxray.study import _say
@@ -144,7 +144,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
 
 
 def _crossed(runs: dict[str, list[Path]], level: float) -> pl.DataFrame:
-    rows: list[dict[str, Any]] = []
+    tables: list[pl.DataFrame] = []
     for draw in DRAWS:
         names = {role: crossed_name(draw, role) for role in ROLES}
         if not crossed_path(runs["imax"][0], names["imax"]).exists():
@@ -157,71 +157,21 @@ def _crossed(runs: dict[str, list[Path]], level: float) -> pl.DataFrame:
             }
             for pair in zip(runs["imax"], runs["dmax"], strict=True)
         ]
-        pairs = {probe: _same_image(grams[0]["imax", probe]) for probe in ROLES}
-        for reduction in _REDUCTIONS:
-            reduced = [{k: g.reduced(reduction) for k, g in of.items()} for of in grams]
-            for name, found in crossed_over_seeds(reduced, _STATISTICS, level=level).items():
-                row: dict[str, Any] = {"draw": draw, "reduction": reduction, "statistic": name}
-                row["entries"] = len(grams[0]["imax", "imax"])
-                row |= {f"same_image_pairs_{probe}": n for probe, n in pairs.items()}
-                for i, model in enumerate(ROLES):
-                    for j, probe in enumerate(ROLES):
-                        row[f"{model}_on_{probe}"] = float(found.values[i][j])
-                for term, one in found.terms.items():
-                    these = found.for_these[term]
-                    row |= {
-                        term: one.value,
-                        f"{term}_low": one.low,
-                        f"{term}_high": one.high,
-                        f"{term}_seeds_low": these.low,
-                        f"{term}_seeds_high": these.high,
-                    }
-                rows.append(row)
-    return pl.DataFrame(rows)
-
-
-def _same_image(gram: Gram) -> int:
-    """Pairs of entries that share an image."""
-    assert gram.images is not None
-    counts = pl.Series(gram.images).value_counts()["count"]
-    return int((counts * (counts - 1) // 2).sum())
+        found = crossed_table(grams, statistics=_STATISTICS, reductions=_REDUCTIONS, level=level)
+        tables.append(found.select(pl.lit(draw).alias("draw"), pl.all()))
+    return pl.concat(tables) if tables else pl.DataFrame()
 
 
 def _tasks(runs: dict[str, list[Path]], last: int, level: float) -> pl.DataFrame:
     """Means over pairs of tasks after training: of each arm, and imax less dmax over seeds."""
-    keys = ["reduction", "same_image"]
-    values = ["cosine", "conflict_rate", "pair_conflict"]
-    per_run = []
-    for arm, folders in runs.items():
-        for number, run in enumerate(folders):
-            table = pl.read_parquet(run / "dynamics" / "tasks.parquet", schema=PAIRS)
-            known = pl.col("cosine").is_finite()
-            per_run.append(
-                table.filter(pl.col("entries_seen") == last, pl.col("reduction") != "token-mean")
-                .group_by(keys)
-                .agg(
-                    pl.col("cosine").filter(known).mean(),
-                    (pl.col("cosine").filter(known) < 0).mean().alias("conflict_rate"),
-                    pl.col("pair_conflict").mean(),
-                    known.sum().alias("pairs"),
-                )
-                .with_columns(pl.lit(arm).alias("arm"), pl.lit(number).alias("seed"))
-            )
-    every = pl.concat(per_run)
-    rows: list[dict[str, Any]] = []
-    for (reduction, same), part in sorted(every.group_by(keys), key=lambda item: str(item[0])):
-        row: dict[str, Any] = {"reduction": reduction, "same_image": same}
-        for name in values:
-            arms = {a: part.filter(arm=a).sort("seed")[name].to_list() for a in PROBED}
-            row |= {f"{name}_{arm}": _mean(of) for arm, of in arms.items()}
-            both = zip(arms["imax"], arms["dmax"], strict=True)
-            differences = [a - b for a, b in both if a is not None and b is not None]
-            found = over_seeds(differences, level)
-            row |= {f"{name}_difference": found.value, f"{name}_low": found.low,
-                    f"{name}_high": found.high}  # fmt: skip
-        row["task_pairs"] = int(part["pairs"].min())  # type: ignore[arg-type]
-        rows.append(row)
-    return pl.DataFrame(rows)
+    last_of = [
+        pl.read_parquet(run / "dynamics" / "tasks.parquet", schema=PAIRS)
+        .filter(pl.col("entries_seen") == last, pl.col("reduction") != "token-mean")
+        .with_columns(pl.lit(arm).alias("arm"), pl.lit(number).alias("seed"))
+        for arm, folders in runs.items()
+        for number, run in enumerate(folders)
+    ]
+    return tasks_over_runs(pl.concat(last_of), "imax", "dmax", level=level)
 
 
 def _curve(runs: dict[str, list[Path]], last: int) -> pl.DataFrame:

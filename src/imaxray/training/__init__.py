@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         first_item,
     )
     from imaxray.training._dataset import train_dataset
+    from imaxray.training._finished import FinishedRun, weights_digest, weights_of
     from imaxray.training._images import ImageLoader, LazyImages, Pixels, prepare_images
     from imaxray.training._run import Run, train
     from imaxray.training._throughput import Throughput, measure_throughput
@@ -34,6 +35,7 @@ else:  # torch and transformers
             "first_item",
         ),
         "_dataset": ("train_dataset",),
+        "_finished": ("FinishedRun", "weights_digest", "weights_of"),
         "_images": (
             "ImageLoader",
             "LazyImages",
@@ -65,6 +67,7 @@ __all__ = [
     "Encoded",
     "EntryTrainer",
     "Examples",
+    "FinishedRun",
     "ImageLoader",
     "Layout",
     "LazyImages",
@@ -89,4 +92,6 @@ __all__ = [
     "task_shares",
     "train",
     "train_dataset",
+    "weights_digest",
+    "weights_of",
 ]

@@ -9,14 +9,13 @@ from imaxray.evaluation.generation._evaluate import (
     evaluate_model,
     served,
     versions,
-    weights_digest,
-    weights_of,
 )
 from imaxray.evaluation.generation._generate import PREDICTIONS, end_tokens, generate
 from imaxray.evaluation.generation._images import ImagesAhead
 from imaxray.evaluation.generation._parts import PredictionStore, require_same
 from imaxray.evaluation.generation._sampling import Sampling, Written
 from imaxray.evaluation.generation._vllm import VllmEngine, require_vllm
+from imaxray.training import weights_digest, weights_of
 
 __all__ = [
     "PREDICTIONS",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -29,7 +28,7 @@ from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.models import ChatModel, load_model
 from imaxray.progress import progress_bar
 from imaxray.schema import SPLITS
-from imaxray.training import encode_entries
+from imaxray.training import encode_entries, weights_digest, weights_of
 
 Engine = Literal["local", "vllm"]
 
@@ -139,24 +138,6 @@ def evaluate_model(
     return Evaluation(folder, predictions, result, int((~predictions["ended"]).sum()))
 
 
-def weights_of(model: str | Path) -> str:
-    """What :func:`imaxray.models.load_model` takes: of a run folder, its weights.
-
-    Raises:
-        ImaxrayError: a run folder whose run is not finished.
-    """
-    folder = Path(model)
-    if not ((folder / "run.json").is_file() or (folder / "started.json").is_file()):
-        return str(model)
-    for name in ("adapter", "model"):
-        if (folder / "run.json").is_file() and (folder / name).is_dir():
-            return str(folder / name)
-    raise ImaxrayError(
-        f"Expected a finished run at {folder}, but it has no weights yet; start the same training "
-        "again, which goes on where it was."
-    )
-
-
 def _fill(
     store: PredictionStore,
     chat: ChatModel,
@@ -256,20 +237,6 @@ def _default(model: str | Path, chat: ChatModel, data: Dataset, split: str) -> P
     if folder.is_dir():
         return folder / "evaluation" / name
     return Path("evaluation") / chat.name.replace("/", "--") / name
-
-
-def weights_digest(weights: str) -> str | None:
-    """Sha256 over the files of a local model; a repository is known by its commit."""
-    folder = Path(weights)
-    if not folder.is_dir():
-        return None
-    whole = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.json")):
-        with path.open("rb") as stream:
-            whole.update(
-                f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}".encode()
-            )
-    return whole.hexdigest()
 
 
 def versions() -> dict[str, str]:
