@@ -109,6 +109,7 @@ class FilterConfig(BaseModel):
         0.1, gt=0, lt=1, description="that it is less after all; none: the observed precision"
     )
     consistency: bool = Field(True, description="rules between tasks of one image")
+    balance: bool = Field(True, description="no answer outweighs its share among real entries")
     rules: Path | None = Field(None, description="YAML of rules; default: those of the package")
 
 
