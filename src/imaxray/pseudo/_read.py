@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from imaxray.boxes import PLACEHOLDER
 from imaxray.evaluation.generation import Written
 from imaxray.models import ChatModel
 from imaxray.pseudo._config import AnnotateConfig
@@ -72,7 +73,10 @@ class Reader:
         task = get_task(prompt.task)
         bare, boxes = self._chat.convention.extract(clean_answer(text), *size)
         parsed = task.parse(bare, boxes, prompt.template)
-        return None if parsed is None else task.as_gold(parsed, prompt.template)
+        gold = None if parsed is None else task.as_gold(parsed, prompt.template)
+        if gold is not None and gold.target.count(PLACEHOLDER) != len(gold.boxes):
+            return None  # a box where words belong, as an answer to "where is the nodule?"
+        return gold
 
     def table(
         self, answered: Sequence[Answered], config: AnnotateConfig, model: str, checkpoint: str

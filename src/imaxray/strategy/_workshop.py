@@ -187,6 +187,7 @@ class Workshop:
             self._data,
             thresholds=thresholds,
             rules=load_rules(asked.rules) if asked.consistency else None,
+            balance=asked.balance,
             truth=truth,
         )
         settings = asked.model_dump(mode="json", exclude={"rules"})

@@ -110,6 +110,7 @@ class FilterConfig(BaseModel):
     )
     consistency: bool = Field(True, description="rules between tasks of one image")
     rules: Path | None = Field(None, description="YAML of rules; default: those of the package")
+    balance: bool = Field(False, description="no answer more often than among the real entries")
 
 
 class StrategyConfig(BaseModel):
