@@ -109,9 +109,8 @@ class FilterConfig(BaseModel):
         0.1, gt=0, lt=1, description="that it is less after all; none: the observed precision"
     )
     consistency: bool = Field(True, description="rules between tasks of one image")
-    balance: bool = Field(False, description="no answer outweighs its share among real entries")
+    balance: bool = Field(False, description="no answer outweighs its share of real entries")
     rules: Path | None = Field(None, description="YAML of rules; default: those of the package")
-    balance: bool = Field(False, description="no answer more often than among the real entries")
 
 
 class StrategyConfig(BaseModel):
