@@ -78,7 +78,7 @@ def changed(a, b):
 
 STAGES = [
     {"name": "dmax", "on": "dmax", "start": "base"},
-    {"name": "pseudo-imax", "on": "pseudo"},
+    {"name": "pseudo-imax", "on": "mix", "real_share": 0.5},
     {"name": "finish", "on": "dmax"},
 ]
 

@@ -80,10 +80,11 @@ class StageConfig(BaseModel):
 
 STAGES = (
     StageConfig(name="dmax", on="dmax", start="base"),
-    StageConfig(name="pseudo-imax", on="pseudo"),
+    StageConfig(name="pseudo-imax", on="mix", real_share=0.5),
     StageConfig(name="finish", on="dmax"),
 )
-"""The paper's order. Lengths and rates are the configuration's."""
+"""The paper's order, and the mix that harmed least in the pilot (docs/strategy.md). Lengths and rates
+are the configuration's."""
 
 
 class AnnotateSettings(AnnotateConfig):
