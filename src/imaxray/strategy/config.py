@@ -83,8 +83,8 @@ STAGES = (
     StageConfig(name="pseudo-imax", on="mix", real_share=0.5),
     StageConfig(name="finish", on="dmax"),
 )
-"""The paper's order, and the mix that harmed least in the pilot (docs/strategy.md). Lengths and rates
-are the configuration's."""
+"""The paper's order, with the mix that harmed least in the pilot (docs/strategy.md). Lengths and
+rates are the configuration's."""
 
 
 class AnnotateSettings(AnnotateConfig):
