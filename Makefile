@@ -13,9 +13,11 @@ READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcar
 demo: $(STAMP)
 	$(BIN)/imaxray study --config configs/phantom.yaml --out study/phantom
 
-# The same with three trainings an arm and their optimisation dynamics, about a quarter of an hour.
+# The same with three trainings an arm and their optimisation dynamics, and the ablation of the
+# three-stage strategy: about an hour.
 study: $(STAMP)
 	$(BIN)/imaxray study --config configs/phantom-seeds.yaml --out study/phantom-seeds
+	$(BIN)/imaxray study --config configs/ablation.yaml --out study/ablation
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -74,9 +74,9 @@ class Reader:
         bare, boxes = self._chat.convention.extract(clean_answer(text), *size)
         parsed = task.parse(bare, boxes, prompt.template)
         gold = None if parsed is None else task.as_gold(parsed, prompt.template)
-        if gold is not None and gold.target.count(PLACEHOLDER) != len(gold.boxes):
-            return None  # a box where words belong, as an answer to "where is the nodule?"
-        return gold
+        # a box where words were asked for: no entry is put so
+        fits = gold is not None and gold.target.count(PLACEHOLDER) == len(gold.boxes)
+        return gold if fits else None
 
     def table(
         self, answered: Sequence[Answered], config: AnnotateConfig, model: str, checkpoint: str

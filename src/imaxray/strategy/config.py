@@ -83,7 +83,7 @@ STAGES = (
     StageConfig(name="pseudo-imax", on="mix", real_share=0.5),
     StageConfig(name="finish", on="dmax"),
 )
-"""The paper's order, with the mix that harmed least in the pilot (docs/strategy.md). Lengths and
+"""The paper's order, and the mix that harmed least in the pilot (docs/strategy.md). Lengths and
 rates are the configuration's."""
 
 
@@ -110,8 +110,8 @@ class FilterConfig(BaseModel):
         0.1, gt=0, lt=1, description="that it is less after all; none: the observed precision"
     )
     consistency: bool = Field(True, description="rules between tasks of one image")
+    balance: bool = Field(False, description="no answer outweighs its share of real entries")
     rules: Path | None = Field(None, description="YAML of rules; default: those of the package")
-    balance: bool = Field(False, description="no answer more often than among the real entries")
 
 
 class StrategyConfig(BaseModel):

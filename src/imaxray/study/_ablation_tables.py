@@ -18,7 +18,7 @@ from imaxray.study.data import write_json
 
 Rows = list[list[str]]
 
-_FILTERS = ("none", "confidence", "consistency", "both")
+_FILTERS = ("none", "confidence", "consistency", "both", "balance")
 
 
 def ablation_tables(outcome: AblationOutcome) -> list[Table]:

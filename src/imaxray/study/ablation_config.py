@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from imaxray.errors import ImaxrayError
-from imaxray.strategy import FilterConfig, StageConfig, StrategyConfig
+from imaxray.strategy import StageConfig, StrategyConfig
 from imaxray.study.ablation_data import DENSE
 from imaxray.study.config import StudyConfig
 
@@ -21,6 +21,7 @@ ArmName = Literal[
     "+ confidence",
     "+ consistency",
     "+ both filters",
+    "+ balance",
     "three stages",
     "two rounds",
     "true answers",
@@ -30,12 +31,13 @@ WHOLE: Final = "three stages"
 REFERENCE: Final = "dmax"
 EQUAL_COMPUTE: Final = "dmax (equal compute)"
 _FILTERS: Final = {
-    "+ pseudo": (False, False),
-    "+ confidence": (True, False),
-    "+ consistency": (False, True),
-    "+ both filters": (True, True),
+    "+ pseudo": (False, False, False),
+    "+ confidence": (True, False, False),
+    "+ consistency": (False, True, False),
+    "+ both filters": (True, True, False),
+    "+ balance": (True, True, True),
 }
-"""Confidence, consistency."""
+"""Confidence, consistency, balance."""
 
 _DATA: Final = {"imax": "imax", "true answers": DENSE}
 """Folders of arms that are trained on other data than dmax."""
@@ -47,7 +49,8 @@ MEANS: Final[dict[str, str]] = {
     "+ confidence": "stages 1 and 2, thresholds from the validation split",
     "+ consistency": "stages 1 and 2, rules between tasks",
     "+ both filters": "stages 1 and 2, both",
-    "three stages": "stages 1, 2 (both filters) and 3",
+    "+ balance": "stages 1 and 2, both, and no answer outweighs its share among real entries",
+    "three stages": "stages 1, 2 (all that `filter:` asks for) and 3",
     "two rounds": "as three stages, but annotated again half-way",
     "true answers": "the ceiling of pseudo IMAX: all real annotations of the same images, packed",
     "imax": "as many real annotations as dmax, but on fewer, dense images, packed",
@@ -137,8 +140,10 @@ class AblationConfig(StudyConfig):
         elif name in _FILTERS:
             longer = _with(middle[-1], (middle[-1].steps or 0) + (last.steps or 0))
             common["stages"] = (first, *middle[:-1], longer)
-            confidence, consistency = _FILTERS[name]
-            common["filter"] = _switched(base.filter, confidence, consistency)
+            confidence, consistency, balance = _FILTERS[name]
+            common["filter"] = base.filter.model_copy(
+                update={"confidence": confidence, "consistency": consistency, "balance": balance}
+            )
         elif name == "two rounds":
             common["rounds"] = 2
             common["stages"] = (first, *_halved([*middle, last]))
@@ -177,10 +182,6 @@ def _with(stage: StageConfig, steps: int) -> StageConfig:
 def _halved(stages: Sequence[StageConfig]) -> list[StageConfig]:
     """Half the steps, for each of two rounds (an odd step is lost)."""
     return [_with(stage, max(1, (stage.steps or 0) // 2)) for stage in stages]
-
-
-def _switched(base: FilterConfig, confidence: bool, consistency: bool) -> FilterConfig:
-    return base.model_copy(update={"confidence": confidence, "consistency": consistency})
 
 
 def _fields(config: StrategyConfig) -> dict[str, Any]:
