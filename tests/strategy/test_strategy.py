@@ -181,7 +181,7 @@ def test_adapters_go_on_from_stage_to_stage(folders, tmp_path):
         training={"entries_per_step": 4, "learning_rate": 1e-4, "lora": {"rank": 2, "alpha": 4}},
         stages=[
             {"name": "dmax", "on": "dmax", "start": "base", "steps": 3},
-            {"name": "mixed", "on": "mix", "real_share": 0.5, "pseudo_weight": 0.5, "steps": 2},
+            {"name": "mixed", "on": "mix", "real_share": 0.1, "pseudo_weight": 0.5, "steps": 10},
             {"name": "again", "on": "dmax", "start": "dmax", "steps": 1},
         ],
         annotate={
@@ -208,7 +208,7 @@ def test_adapters_go_on_from_stage_to_stage(folders, tmp_path):
     made = open_dataset(stages["round-1/dataset"].folder).tables.entries
     pseudo = set(made.filter(is_pseudo(made))["entry_id"])
     drawn = pl.read_parquet(stages["2-mixed"].folder / "schedule.parquet")["entry_id"].to_list()
-    assert len(drawn) == 8 and 0 < sum(entry in pseudo for entry in drawn) < 8
+    assert len(drawn) == 40 and 0 < sum(entry in pseudo for entry in drawn) < 10
 
 
 def test_one_command_tells_stage_by_stage(finished, tmp_path):
