@@ -129,7 +129,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
     if kept.exists() and told.exists() and json.loads(told.read_text()) == key.hexdigest():
         return pl.read_parquet(kept)
     lanes = min(config.workers, len(counts))
-    with ProcessPoolExecutor(lanes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(lanes, get_context("spawn"), initializer=_one_thread) as pool:
         futures = [
             pool.submit(compare_runs, runs["imax"], runs["dmax"], reductions=_REDUCTIONS,
                         level=config.evaluation.level, counts=[count])
@@ -141,6 +141,13 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
     aside.rename(kept)
     write_json(told, key.hexdigest())
     return found_all
+
+
+def _one_thread() -> None:
+    """Of linear algebra in this process: threads that wait for each other on a busy core spin."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
 
 
 def _crossed(runs: dict[str, list[Path]], level: float) -> pl.DataFrame:
