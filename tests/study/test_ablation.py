@@ -77,7 +77,7 @@ def test_shared_work_is_done_once(finished):
     assert len(asked) == 1  # and one annotation for all filters
     filtered = {arm: work[2] for arm, work in first.items() if len(work) > 1}
     assert filtered["+ both filters"] == filtered[WHOLE] == filtered["two rounds"]
-    assert len(set(filtered.values())) == 4
+    assert len(set(filtered.values())) == 5
     assert len(first["two rounds"]) == 9
     candidates = sorted((out / "seed-5" / "pseudo").glob("*candidates*/"))
     assert len([p for p in candidates if p.is_dir()]) == 2
@@ -99,7 +99,7 @@ def test_tables_say_everything(finished):
     assert data["equal_steps"]["seeds"] == dict.fromkeys(ARMS, 1)
     assert {row["seed"] for row in data["pseudo"]} == {5}
     assert {row["filter"] for row in data["pseudo"]} == {
-        "none", "confidence", "consistency", "both",
+        "none", "confidence", "consistency", "both", "balance",
     }  # fmt: skip
 
 

@@ -253,7 +253,8 @@ def _first_round(
     table: str,
 ) -> pl.DataFrame:
     """A table that the filter of the first round wrote, of each seed; its fullest filter's."""
-    arms = [arm for arm in (WHOLE, "+ both filters", *needed) if arm in needed]
+    fullest = ("+ balance", WHOLE, "+ both filters", *needed)
+    arms = [arm for arm in fullest if arm in needed]
     rows: list[dict[str, Any]] = []
     for seed in seeds:
         folders = [
