@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaxray.pseudo import PSEUDO, balanced, filter_candidates
+from imaxray.pseudo import PSEUDO, balanced, filter_candidates, write_pseudo
 from imaxray.schema import ENTRIES, conform
 
 
@@ -78,3 +78,10 @@ def test_as_last_step_of_the_filter(dmax, lacking, fabricate):
     assert codes == {"unbalanced"}
     assert even.kept.height + even.dropped.height == candidates.height
     assert "balance" in set(even.yields["filter"])
+
+
+def test_written_with_a_reject_each(dmax, lacking, fabricate, tmp_path):
+    even = filter_candidates(fabricate(lacking, 0.8), dmax, balance=True)
+    made = write_pseudo(dmax, even.kept, tmp_path / "even", dropped=even.dropped)
+    codes = made.tables.rejects["code"].cast(pl.String)
+    assert (codes == "unbalanced").sum() == (even.dropped["code"] == "unbalanced").sum() > 0

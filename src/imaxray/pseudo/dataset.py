@@ -42,6 +42,7 @@ _MESSAGES: Final = {
     "low-confidence": "below the task's confidence threshold",
     "contradicted": "contradicted by a stronger fact of the image",
     "unconfirmed": "a rule keeps only what it confirms",
+    "unbalanced": "more of this answer than its share among the real entries",
 }
 
 
