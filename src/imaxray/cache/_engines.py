@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, Literal
 
+from imaxray._ray import ray_cluster
 from imaxray.cache._shard import Shard, ShardJob, write_shard
 from imaxray.errors import ImaxrayError
 
@@ -63,28 +64,8 @@ def run_on_ray(jobs: Iterable[ShardJob]) -> Iterator[Done]:
         ImaxrayError: Ray is not installed or a cluster cannot be reached, or as
             :func:`write_shard`.
     """
-    try:
-        import ray  # late: an extra
-    except ImportError as error:
-        raise ImaxrayError(
-            "Expected the package ray for the engine ray, but it is not installed; run pip install "
-            "'imaxray[ray]' or use the engine local."
-        ) from error
-    connected = ray.is_initialized()
-    if not connected:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
-        try:
-            ray.init(log_to_driver=False, include_dashboard=False)
-        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise ImaxrayError(
-                f"Expected a Ray cluster, but Ray says: {str(error).splitlines()[0]}; start one or "
-                "use the engine local."
-            ) from error
-    try:
+    with ray_cluster() as ray:
         yield from _tasks(ray, jobs)
-    finally:
-        if not connected:
-            ray.shutdown()
 
 
 def _tasks(ray: Any, jobs: Iterable[ShardJob]) -> Iterator[Done]:

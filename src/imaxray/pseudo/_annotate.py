@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from imaxray import __version__
+from imaxray._ray import require_ray
 from imaxray.boxes import BoxConvention
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
@@ -20,7 +21,7 @@ from imaxray.evaluation.generation import require_vllm, versions, weights_digest
 from imaxray.models import load_model
 from imaxray.progress import progress_bar
 from imaxray.pseudo._config import AnnotateConfig
-from imaxray.pseudo._engines import Engine, Job, Worker, require_ray, run_on_ray
+from imaxray.pseudo._engines import Engine, Job, Worker, run_on_ray
 from imaxray.pseudo._prompts import PromptBook
 from imaxray.pseudo._store import CALIBRATION, CANDIDATES, AnnotationStore
 from imaxray.schema import TASKS, TaskName

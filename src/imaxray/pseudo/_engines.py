@@ -6,7 +6,6 @@ A worker opens model and data by itself from a :class:`Job` and makes parts by n
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
+from imaxray._ray import ray_cluster
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
@@ -174,39 +174,8 @@ def run_on_ray(job: Job, names: Sequence[str]) -> Iterator[tuple[str, int]]:
     Raises:
         ImaxrayError: Ray is not installed, a cluster cannot be reached, or what a worker raises.
     """
-    ray = require_ray()
-    connected = ray.is_initialized()
-    if not connected:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
-        try:
-            ray.init(log_to_driver=False, include_dashboard=False)
-        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise ImaxrayError(
-                f"Expected a Ray cluster, but Ray says: {str(error).splitlines()[0]}; start one or "
-                "use the engine local."
-            ) from error
-    try:
+    with ray_cluster() as ray:
         yield from _by_ray_data(ray, job, names)
-    finally:
-        if not connected:
-            ray.shutdown()
-
-
-def require_ray() -> Any:
-    """The ``ray`` package with ``ray.data``.
-
-    Raises:
-        ImaxrayError: it is not installed.
-    """
-    try:
-        import ray  # late: an extra
-        import ray.data
-    except ImportError as error:
-        raise ImaxrayError(
-            "Expected the package ray for the engine ray, but it is not installed; run pip install "
-            "'imaxray[ray]' or use the engine local."
-        ) from error
-    return ray
 
 
 class _RayWorker:
@@ -221,6 +190,7 @@ class _RayWorker:
 
 
 def _by_ray_data(ray: Any, job: Job, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+
     on_gpu = str(job.options.get("device", "cpu")).startswith("cuda")
     has = ray.cluster_resources()
     free = int(has.get("GPU" if on_gpu else "CPU", 1)) - (0 if on_gpu else 1)

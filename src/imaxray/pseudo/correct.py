@@ -47,7 +47,7 @@ def correct(
     task: str,
     answer: str | None,
     gold: str,
-    template: str,  # noqa: ARG001 - answers tell by themselves today; the contract has it
+    template: str,  # noqa: ARG001 - scoring gives it; none of today's rules needs it
     tolerances: Tolerances = DEFAULT,
 ) -> bool | None:
     """Whether an answer is right.
