@@ -159,6 +159,7 @@ def annotate(
     rows_per_batch: Annotated[
         int, typer.Option(min=1, help="Most prompts that are answered together.")
     ] = 256,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch, a worker.")] = 1,
     engine: Annotated[
         Literal["local", "ray", "vllm"],
         typer.Option(help="transformers here, the same on a Ray cluster, or vLLM."),
@@ -184,8 +185,8 @@ def annotate(
         tasks=task or TASKS,  # type: ignore[arg-type]
         vqa_per_image=vqa_per_image, rec_per_image=rec_per_image, reg_per_image=reg_per_image,
         limit=limit, calibration_per_task=calibration_per_task, max_new_tokens=max_new_tokens,
-        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, engine=engine,
-        boxes=boxes, revision=revision, dtype=dtype, device=device,
+        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, threads=threads,
+        engine=engine, boxes=boxes, revision=revision, dtype=dtype, device=device,
         max_image_tokens=max_image_tokens,
     )  # fmt: skip
     print_annotation(done)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import torch
 import transformers
 
 from imaxray import __version__
@@ -65,6 +64,7 @@ def annotate(
     max_new_tokens: int = 128,
     images_per_batch: int = 16,
     rows_per_batch: int = 256,
+    threads: int = 1,
     limit: int | None = None,
     calibration_per_task: int | None = None,
     boxes: str | BoxConvention | None = None,
@@ -95,6 +95,7 @@ def annotate(
         max_new_tokens: an answer is cut there.
         images_per_batch: most images that are encoded together.
         rows_per_batch: most prompts that are answered together.
+        threads: of torch on a CPU; their number decides rounding, so it is not left to chance.
         limit: train images that are asked, at most.
         calibration_per_task: validation entries of a task that are asked; ``None``: all.
         boxes: box convention, for models that the registry does not know.
@@ -116,8 +117,8 @@ def annotate(
         tasks=tuple(task for task in TASKS if task in tasks), samples=samples,
         temperature=temperature, seed=seed, round=round, vqa_per_image=vqa_per_image,
         rec_per_image=rec_per_image, reg_per_image=reg_per_image, max_new_tokens=max_new_tokens,
-        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, limit=limit,
-        calibration_per_task=calibration_per_task,
+        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, threads=threads,
+        limit=limit, calibration_per_task=calibration_per_task,
     )  # fmt: skip
     if engine == "vllm":
         require_vllm()  # before minutes of loading
@@ -150,7 +151,7 @@ def annotate(
     if not store.finished:
         job = Job(
             weights, dataset.folder.resolve(), store.parts.resolve(), config, checkpoint, options,
-            torch.get_num_threads(), vllm=engine == "vllm",
+            vllm=engine == "vllm",
         )  # fmt: skip
         _fill(store, job, Worker(job, chat, dataset), engine)
     return Annotation(

@@ -23,6 +23,7 @@ class AnnotateConfig(BaseModel):
     max_new_tokens: int = Field(128, ge=1)
     images_per_batch: int = Field(16, ge=1)
     rows_per_batch: int = Field(256, ge=1)
+    threads: int = Field(1, ge=1, description="CPU threads of torch; their number decides rounding")
     limit: int | None = Field(None, ge=1, description="train images that are asked, at most")
     calibration_per_task: int | None = Field(
         None, ge=0, description="validation entries of a task that are asked; none: all"

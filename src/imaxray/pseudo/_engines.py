@@ -59,7 +59,6 @@ class Job:
         config: what decides the result.
         checkpoint: digest of the weights.
         options: of ``load_model``: convention, dtype, device, revision, max_image_tokens.
-        threads: of torch; they decide rounding.
         vllm: served by vLLM.
     """
 
@@ -69,7 +68,6 @@ class Job:
     config: AnnotateConfig
     checkpoint: str
     options: dict[str, Any]
-    threads: int
     vllm: bool = False
 
 
@@ -87,7 +85,7 @@ class Worker:
     ) -> None:
         self.job = job
         transformers.utils.logging.set_verbosity_error()
-        torch.set_num_threads(job.threads)
+        torch.set_num_threads(job.config.threads)
         self.chat = chat or load_model(job.weights, **job.options)
         self._data = data or open_dataset(job.data)
         tables = self._data.tables
@@ -193,7 +191,8 @@ def _by_ray_data(ray: Any, job: Job, names: Sequence[str]) -> Iterator[tuple[str
 
     on_gpu = str(job.options.get("device", "cpu")).startswith("cuda")
     has = ray.cluster_resources()
-    free = int(has.get("GPU" if on_gpu else "CPU", 1)) - (0 if on_gpu else 1)
+    threads = job.config.threads
+    free = int(has.get("GPU", 1)) if on_gpu else (int(has.get("CPU", 1)) - 1) // threads
     workers = max(1, min(free, len(names)))
     ray.data.DataContext.get_current().enable_progress_bars = False
     made = (
@@ -203,7 +202,7 @@ def _by_ray_data(ray: Any, job: Job, names: Sequence[str]) -> Iterator[tuple[str
             fn_constructor_args=(job,),
             batch_size=1,
             concurrency=(1, workers),
-            **({"num_gpus": 1} if on_gpu else {"num_cpus": 1}),
+            **({"num_gpus": 1} if on_gpu else {"num_cpus": threads}),
         )
         .iter_rows()
     )
