@@ -96,7 +96,7 @@ class Workshop:
         begun = {"key": work.key, "name": work.name, "round": work.round}
         _write(path, {**begun, "done": False})
         folder.parent.mkdir(parents=True, exist_ok=True)
-        clock = time.perf_counter()
+        clock, cpu = time.perf_counter(), time.process_time()
         if isinstance(work, TrainWork):
             found = self._train(work, folder)
         elif isinstance(work, AnnotateWork):
@@ -104,7 +104,11 @@ class Workshop:
         else:
             assert isinstance(work, FilterWork)
             found = self._filter(work, folder)
-        record = {**begun, "seconds": round(time.perf_counter() - clock, 3), **found, "done": True}
+        took = {
+            "seconds": round(time.perf_counter() - clock, 3),
+            "cpu_seconds": round(time.process_time() - cpu, 3),
+        }
+        record = {**begun, **took, **found, "done": True}
         _write(path, record)
         return Done(work, folder, record, repeated=True)
 
@@ -144,6 +148,7 @@ class Workshop:
             "loss": last["loss"],
             "entries_seen": run.manifest["entries_seen"],
             "train_seconds": run.manifest["seconds"],
+            "train_cpu_seconds": run.manifest["cpu_seconds"],
             "drawn": run.manifest["drawn"],
         }
 

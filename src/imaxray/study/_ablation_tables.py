@@ -98,8 +98,9 @@ def _content(outcome: AblationOutcome) -> list[tuple[str, tuple[list[str], Rows]
 
 
 def _arms(outcome: AblationOutcome) -> tuple[list[str], Rows]:
-    header = ["arm", "steps", "entries seen", "training s", "pseudo s", "pseudo entries",
-              f"gain over {REFERENCE}"]  # fmt: skip
+    unit = "CPU s" if next(iter(outcome.arms.values()))[0]["clock"] == "cpu" else "s"
+    header = ["arm", "steps", "entries seen", f"training {unit}", f"pseudo {unit}",
+              "pseudo entries", f"gain over {REFERENCE}"]  # fmt: skip
     if outcome.equal_compute is not None:
         header.append(f"gain over {EQUAL_COMPUTE}")
     rows = []

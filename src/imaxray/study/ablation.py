@@ -18,7 +18,8 @@ from imaxray.curation import open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.progress import progress_bar
 from imaxray.strategy import FilterWork, TrainWork, Work, plan
-from imaxray.strategy._init import base_digest, phantom_base
+from imaxray.strategy._init import base_digest
+from imaxray.study.ablation_base import base_model
 from imaxray.study.ablation_config import EQUAL_COMPUTE, REFERENCE, WHOLE, AblationConfig
 from imaxray.study.ablation_data import write_dense
 from imaxray.study.data import build_study_data, write_json
@@ -31,7 +32,8 @@ class AblationOutcome:
     Attributes:
         equal_steps: all arms against ``dmax``, which took as many steps.
         equal_compute: all arms against ``dmax (equal compute)``; none if that is no arm.
-        arms: per arm and seed what it took: steps, entries, seconds.
+        arms: per arm and seed what it took: steps, entries, seconds of the processor (of the
+            clock on the wall where there is a GPU).
         filters: per seed the yields of the first round, per task and filter.
         equal_yield: per seed, consistency against confidence at equal yield.
     """
@@ -51,8 +53,8 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
 
     Args:
         config: see :class:`AblationConfig`.
-        out: study folder: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``, and
-            ``seed-K/`` with ``init/``, ``stages/`` and ``pseudo/``.
+        out: study folder: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``, what
+            :func:`base_model` writes, and ``seed-K/`` with ``stages/`` and ``pseudo/``.
         root: folder of the releases; overrides the config's.
 
     Raises:
@@ -62,18 +64,16 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
     seeds, needed = config.ablation.seeds, config.needed()
     if "true answers" in needed:
         write_dense(out, config.imax)
-    data = [open_dataset(out / name) for name in ("imax", "dmax")]
-    for seed in seeds:
-        phantom_base(config.model, data, out / f"seed-{seed}" / "init", seed=seed)
+    starts = {seed: base_model(config, out, seed) for seed in seeds}
     first: list[tuple[Any, ...]] = []
     second: list[tuple[Any, ...]] = []
     for seed in seeds:
         alone = [arm for arm in (REFERENCE, "imax", "true answers") if arm in needed]
         pseudo = [a for a in needed if a not in (*alone, EQUAL_COMPUTE)]
         begun = [WHOLE] if WHOLE in pseudo else pseudo[:1]
-        first += [(config, out, seed, arm) for arm in (*begun, *alone)]
-        second += [(config, out, seed, arm) for arm in pseudo if arm not in begun]
-    second.sort(key=lambda job: job[3] != "two rounds")  # the longest first
+        first += [(config, out, seed, starts[seed], arm) for arm in (*begun, *alone)]
+        second += [(config, out, seed, starts[seed], arm) for arm in pseudo if arm not in begun]
+    second.sort(key=lambda job: job[-1] != "two rounds")  # the longest first
     found: dict[tuple[str, int], dict[str, Any]] = {}
     total = len(first) + len(second) + len(seeds) * (EQUAL_COMPUTE in needed)
     with (
@@ -92,7 +92,9 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
         if EQUAL_COMPUTE in needed:
             for seed in seeds:
                 steps = _equal_steps(out, seed, found[WHOLE, seed], found[REFERENCE, seed])
-                last.append(pool.submit(_arm, config, out, seed, EQUAL_COMPUTE, steps))
+                last.append(
+                    pool.submit(_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps)
+                )
         gather([*last, *(pool.submit(_arm, *job) for job in second)])
     return _outcome(config, out, found)
 
@@ -104,7 +106,12 @@ def place(out: Path, seed: int, work: Work) -> Path:
 
 
 def _arm(
-    config: AblationConfig, out: Path, seed: int, arm: str, steps: int | None = None
+    config: AblationConfig,
+    out: Path,
+    seed: int,
+    start: Path,
+    arm: str,
+    steps: int | None = None,
 ) -> dict[str, Any]:
     """One arm: its work, and its answers to the test set; runs in a process of its own."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # never spin on a shared machine
@@ -119,16 +126,15 @@ def _arm(
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(config.training.threads)
-    init = out / f"seed-{seed}" / "init"
-    strategy = config.arm(arm, out, init, seed, steps=steps)
+    strategy = config.arm(arm, out, start, seed, steps=steps)
     assert strategy.data is not None
     data = open_dataset(strategy.data)
-    images = _Images(out, init)
+    images = _Images(out, start)
     shop = Workshop(
-        strategy, data, str(init), lambda work: place(out, seed, work),
+        strategy, data, str(start), lambda work: place(out, seed, work),
         images=images, progress=False,
     )  # fmt: skip
-    works = plan(strategy, data.sha256, base_digest(str(init), None))
+    works = plan(strategy, data.sha256, base_digest(str(start), None))
     done = [shop.do(work) for work in works]
     run = next(d.folder for d in reversed(done) if isinstance(d.work, TrainWork))
     predictions = run / "predictions.parquet"
@@ -148,6 +154,8 @@ def _arm(
         answers.write_parquet(aside)
         aside.rename(predictions)
     trained = [d.record for d in done if isinstance(d.work, TrainWork)]
+    # lanes share the machine: on a wall they would be charged for each other
+    by_wall = torch.cuda.is_available()
     return {
         "arm": arm,
         "seed": seed,
@@ -156,9 +164,14 @@ def _arm(
         "work": [d.folder.relative_to(out).as_posix() for d in done],
         "steps": sum(r["steps"] for r in trained),
         "entries_seen": sum(r["entries_seen"] for r in trained),
-        "train_seconds": sum(r["train_seconds"] for r in trained),
+        "clock": "wall" if by_wall else "cpu",
+        "train_seconds": sum(
+            r["train_seconds" if by_wall else "train_cpu_seconds"] for r in trained
+        ),
         "pseudo_seconds": sum(
-            d.record["seconds"] for d in done if not isinstance(d.work, TrainWork)
+            d.record["seconds" if by_wall else "cpu_seconds"]
+            for d in done
+            if not isinstance(d.work, TrainWork)
         ),
         "pseudo_entries": [d.record["kept"] for d in done if isinstance(d.work, FilterWork)],
     }

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from imaxray.errors import ImaxrayError
 from imaxray.strategy import StageConfig, StrategyConfig
+from imaxray.study.ablation_base import PretrainingConfig
 from imaxray.study.ablation_data import DENSE
 from imaxray.study.config import StudyConfig
 
@@ -75,6 +76,9 @@ class AblationConfig(StudyConfig):
     every arm but ``dmax (equal compute)``.
     """
 
+    pretraining: PretrainingConfig | None = Field(
+        None, description="of the model that all arms start from; none: from scratch"
+    )
     strategy: StrategyConfig
     ablation: AblationBlock = AblationBlock()
 
@@ -116,7 +120,7 @@ class AblationConfig(StudyConfig):
         Args:
             name: of the arm.
             out: study folder.
-            init: the initial model.
+            init: the model that arms start from.
             seed: of weights, schedules and sampling.
             steps: of ``dmax (equal compute)``.
         """

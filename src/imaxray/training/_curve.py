@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ import torch
 from transformers import TrainerCallback
 
 from imaxray.schema import TASKS
+from imaxray.training._clock import Took, now
 
 _WIDTH: Final = 2 * len(TASKS) + 1
 Reduce = Callable[[torch.Tensor], torch.Tensor]
@@ -74,21 +74,31 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
         self._here = LossSums()
         self.entries = 0
         self.tokens = 0
-        self.seconds = 0.0
-        self._started = 0.0
+        self._took = Took(0.0, 0.0)
+        self._started = now()
+
+    @property
+    def seconds(self) -> float:
+        """On the wall, so far."""
+        return self._took.wall
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of this process on its processors, so far."""
+        return self._took.cpu
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take up the curve at the step that training resumes from."""
         kept = [line for line in _read(self._path) if line["step"] <= state.global_step]
         if kept:
             self.entries, self.tokens = kept[-1]["entries_seen"], kept[-1]["tokens_seen"]
-            self.seconds = max(self.seconds, kept[-1]["seconds"])
+            self._took = Took(max(self.seconds, kept[-1]["seconds"]), self.cpu_seconds)
         if self._writes:
             _write(self._path, kept)
             past = _read(self._evaluations)
             if past:
                 _write(self._evaluations, [p for p in past if p["step"] <= state.global_step])
-        self._started = time.perf_counter() - self.seconds
+        self._started = now() - self._took
 
     def add(self, losses: torch.Tensor, tasks: torch.Tensor, tokens: int) -> None:
         """Note the entry losses (E,) and task numbers (E,) of one batch."""
@@ -96,7 +106,7 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask for a line when it is time for one."""
-        self.seconds = time.perf_counter() - self._started
+        self._took = now() - self._started
         if state.global_step % self._every == 0 or state.global_step == state.max_steps:
             control.should_log = True
 
@@ -115,22 +125,26 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
         self._append(self._path, line)
         return line
 
-    def evaluated(self, step: int, losses: dict[str, Any], entries: int, began: float) -> None:
+    def evaluated(self, step: int, losses: dict[str, Any], entries: int, began: Took) -> None:
         """Write the val losses of a step, and take the time they took out of the clock."""
         self._append(self._evaluations, {"step": step, "entries": entries, **losses})
         self.skip(began)
 
-    def skip(self, began: float) -> None:
+    def skip(self, began: Took) -> None:
         """Take the time since ``began`` out of the clock: it was not spent on training."""
-        self._started += time.perf_counter() - began
+        self._started += now() - began
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold, so that a resumed curve is the uninterrupted one."""
-        return {"seconds": self.seconds, "sums": self._here.local().tolist()}
+        return {
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "sums": self._here.local().tolist(),
+        }
 
     def restore(self, state: dict[str, Any], *, sums: bool = True) -> None:
         """Go on from :meth:`state`; with or without the losses it had not yet written."""
-        self.seconds = float(state["seconds"])
+        self._took = Took(float(state["seconds"]), float(state["cpu_seconds"]))
         if sums:
             self._here.restore(torch.tensor(state["sums"], dtype=torch.float64))
 
@@ -151,7 +165,7 @@ class OffTheClock:
         call = getattr(self._callback, event)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
+            began = now()
             try:
                 return call(*args, **kwargs)
             finally:

@@ -166,6 +166,7 @@ def train(
         "entries_seen": curve.entries,
         "tokens_seen": curve.tokens,
         "seconds": round(curve.seconds, 3),
+        "cpu_seconds": round(curve.cpu_seconds, 3),
         "entries_per_second": round(curve.entries / curve.seconds, 2),
         "tokens_per_second": round(curve.tokens / curve.seconds, 1),
         "parameters": sum(p.numel() for p in chat.model.parameters() if p.requires_grad),

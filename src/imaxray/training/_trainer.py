@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from transformers import Trainer, TrainerCallback
 from imaxray.errors import ImaxrayError
 from imaxray.packing import Batch, entry_losses, model_inputs, step_loss
 from imaxray.training._checkpoint import complete, read_weights, state_of, write_weights
+from imaxray.training._clock import now
 from imaxray.training._config import TrainingConfig
 from imaxray.training._curve import LearningCurve, LossSums
 from imaxray.training._optimizer import make_optimizer
@@ -94,7 +94,7 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Mean entry loss of the val split, and per task; no answer is generated here."""
-        began = time.perf_counter()
+        began = now()
         shares: Any = self.eval_dataset if eval_dataset is None else eval_dataset
         sums = LossSums()
         self.model.eval()
