@@ -104,6 +104,7 @@ def test_a_run_writes_its_curve_schedule_and_manifest(whole):
     assert [p["step"] for p in made.curve] == [2, 4, 6]
     assert [p["entries_seen"] for p in made.curve] == [16, 32, 48]
     assert made.manifest["entries_seen"] == 48 and made.manifest["seconds"] > 0
+    assert made.manifest["cpu_seconds"] > 0
     assert pl.read_parquet(out / "schedule.parquet").height == 48
     assert not (out / "checkpoints").exists()
 
