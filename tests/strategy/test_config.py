@@ -131,6 +131,11 @@ def test_a_rule_file_is_known_by_its_content(tmp_path):
         ("data: x\nmodel: qwen\nannotate_with: b", "no stage"),
         ("data: x\nmodel: qwen\ntraining: {learning_rate: -1}", "learning_rate|greater"),
         ("data: x\nmodel: qwen\nfilter: {precision: 1.5}", "filter.precision"),
+        ("data: x\nmodel: qwen\nfilter: {perfect: true}", "turn the others off"),
+        (
+            "data: x\nmodel: qwen\nfilter: {perfect: true, confidence: false, consistency: false}",
+            "needs truth",
+        ),
     ],
 )
 def test_a_bad_strategy_is_one_sentence(tmp_path, text, match):

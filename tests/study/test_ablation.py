@@ -16,7 +16,7 @@ from imaxray.study import (
     run_ablation,
     write_ablation,
 )
-from imaxray.study.ablation_config import ARMS, EQUAL_COMPUTE, REFERENCE, WHOLE
+from imaxray.study.ablation_config import AGAIN, ARMS, EQUAL_COMPUTE, REFERENCE, WHOLE
 
 TINY = {
     "title": "Tiny ablation",
@@ -71,13 +71,15 @@ def test_all_arms_but_one_take_the_same_steps(finished):
 def test_shared_work_is_done_once(finished):
     _, out, outcome, _ = finished
     first = {arm: runs[0]["work"] for arm, runs in outcome.arms.items()}
+    again = first.pop(AGAIN)
+    assert again[0] == first[WHOLE][0] and all("pseudo/" not in work for work in again)
     begun = {work[0] for arm, work in first.items() if len(work) > 1}
-    assert len(begun) == 1  # one stage 1 for six arms
+    assert len(begun) == 1  # one stage 1 for all that have stages
     asked = {work[1] for work in first.values() if len(work) > 1}
     assert len(asked) == 1  # and one annotation for all filters
     filtered = {arm: work[2] for arm, work in first.items() if len(work) > 1}
     assert filtered["+ both filters"] == filtered[WHOLE] == filtered["two rounds"]
-    assert len(set(filtered.values())) == 5
+    assert len(set(filtered.values())) == 6
     assert len(first["two rounds"]) == 9
     candidates = sorted((out / "seed-5" / "pseudo").glob("*candidates*/"))
     assert len([p for p in candidates if p.is_dir()]) == 2
@@ -121,6 +123,9 @@ def test_arms_are_the_strategy_with_parts_left_out():
     assert arm("+ pseudo").stages[1].steps == 6 and not arm("+ pseudo").filter.confidence
     assert not arm("+ consistency").filter.confidence and arm("+ consistency").filter.consistency
     assert arm(WHOLE).stages == config.strategy.stages and arm(WHOLE).filter.confidence
+    assert [s.on for s in arm(AGAIN).stages] == ["dmax"] * 3
+    assert [s.steps for s in arm(AGAIN).stages] == [60, 4, 2]
+    assert arm("+ right ones").filter.perfect and not arm("+ right ones").filter.confidence
     assert arm("two rounds").rounds == 2
     assert [s.steps for s in arm("two rounds").stages] == [60, 2, 1]
     assert arm("imax").data == Path("out/imax") and arm("imax").stages[0].layout == "packed"

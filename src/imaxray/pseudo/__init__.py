@@ -13,6 +13,7 @@ from imaxray.pseudo.correct import Tolerances, correct
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.filtering import DROPPED, Filtered, filter_candidates
 from imaxray.pseudo.folder import FilteredFolder, filter_folder
+from imaxray.pseudo.perfect import right_candidates
 from imaxray.pseudo.rules import Rule, load_rules
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ __all__ = [
     "filter_folder",
     "load_rules",
     "pseudo_entries",
+    "right_candidates",
     "rules_table",
     "write_pseudo",
     "yields_table",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imaxray import __version__
+from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.strategy.config import StageConfig, StrategyConfig
 
@@ -99,8 +100,10 @@ def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
         asked = config.annotate.model_dump(mode="json", exclude={"engine", "seed", "round"})
         key = _digest("annotate", asked, teacher.key if teacher else base, data, round_, seed)
         candidates = AnnotateWork(key, f"round-{round_}/candidates", round_, teacher, seed)
+        perfect = config.filter.perfect  # only then the truth decides anything
         kept = config.filter.model_dump(mode="json", exclude={"rules"})
-        key = _digest("filter", kept, rules_digest(config.filter.rules), candidates.key)
+        knows = open_dataset(config.truth).sha256 if perfect and config.truth else None
+        key = _digest("filter", kept, rules_digest(config.filter.rules), candidates.key, knows)
         pseudo = FilterWork(key, f"round-{round_}/dataset", round_, candidates)
         works += [candidates, pseudo]
         for stage in config.loop:

@@ -21,6 +21,7 @@ from imaxray.pseudo import (
     calibrate,
     filter_candidates,
     load_rules,
+    right_candidates,
     write_pseudo,
 )
 from imaxray.strategy._plan import AnnotateWork, FilterWork, TrainWork, Work
@@ -187,6 +188,10 @@ class Workshop:
         truth = None
         if self._config.truth is not None:
             truth = open_dataset(self._config.truth).tables.split("train")
+        asked_of = candidates.height
+        if asked.perfect:
+            assert truth is not None  # the configuration sees to it
+            candidates = right_candidates(candidates, truth)
         filtered = filter_candidates(
             candidates,
             self._data,
@@ -202,7 +207,7 @@ class Workshop:
         )  # fmt: skip
         says = {} if thresholds is None else thresholds.tasks
         return {
-            "candidates": candidates.height,
+            "candidates": asked_of,
             "kept": filtered.kept.height,
             "masked": filtered.masked,
             "dropped": dict(filtered.dropped.group_by("code").len().sort("code").iter_rows()),

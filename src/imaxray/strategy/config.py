@@ -111,7 +111,16 @@ class FilterConfig(BaseModel):
     )
     consistency: bool = Field(True, description="rules between tasks of one image")
     balance: bool = Field(False, description="no answer outweighs its share of real entries")
+    perfect: bool = Field(
+        False, description="instead: exactly what the truth says is right; for studies, needs truth"
+    )
     rules: Path | None = Field(None, description="YAML of rules; default: those of the package")
+
+    @model_validator(mode="after")
+    def _alone(self) -> FilterConfig:
+        if self.perfect and (self.confidence or self.consistency or self.balance):
+            raise ValueError("perfect is a filter by itself; turn the others off")
+        return self
 
 
 class StrategyConfig(BaseModel):
@@ -156,6 +165,8 @@ class StrategyConfig(BaseModel):
             known.add(stage.name)
         if self.annotate_with not in {"last", *names}:
             raise ValueError(f"annotate_with names {self.annotate_with}, which is no stage")
+        if self.filter.perfect and self.truth is None:
+            raise ValueError("filter.perfect needs truth: a dataset folder that knows the answers")
         if self.rounds > 1 and not self.loop:
             raise ValueError("rounds need a stage on pseudo or mix")
         for stage in self.stages:

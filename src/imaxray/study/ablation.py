@@ -20,7 +20,13 @@ from imaxray.progress import progress_bar
 from imaxray.strategy import FilterWork, TrainWork, Work, plan
 from imaxray.strategy._init import base_digest
 from imaxray.study.ablation_base import base_model
-from imaxray.study.ablation_config import EQUAL_COMPUTE, REFERENCE, WHOLE, AblationConfig
+from imaxray.study.ablation_config import (
+    AGAIN,
+    EQUAL_COMPUTE,
+    REFERENCE,
+    WHOLE,
+    AblationConfig,
+)
 from imaxray.study.ablation_data import write_dense
 from imaxray.study.data import build_study_data, write_json
 
@@ -70,7 +76,8 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
     for seed in seeds:
         alone = [arm for arm in (REFERENCE, "imax", "true answers") if arm in needed]
         pseudo = [a for a in needed if a not in (*alone, EQUAL_COMPUTE)]
-        begun = [WHOLE] if WHOLE in pseudo else pseudo[:1]
+        asking = [a for a in pseudo if a != AGAIN]  # one of them annotates for all
+        begun = [WHOLE] if WHOLE in asking else asking[:1]
         first += [(config, out, seed, starts[seed], arm) for arm in (*begun, *alone)]
         second += [(config, out, seed, starts[seed], arm) for arm in pseudo if arm not in begun]
     second.sort(key=lambda job: job[-1] != "two rounds")  # the longest first

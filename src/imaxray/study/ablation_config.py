@@ -18,6 +18,7 @@ from imaxray.study.config import StudyConfig
 ArmName = Literal[
     "dmax",
     "dmax (equal compute)",
+    "real again",
     "+ pseudo",
     "+ confidence",
     "+ consistency",
@@ -25,14 +26,17 @@ ArmName = Literal[
     "+ balance",
     "three stages",
     "two rounds",
+    "+ right ones",
     "true answers",
     "imax",
 ]
 WHOLE: Final = "three stages"
 REFERENCE: Final = "dmax"
+AGAIN: Final = "real again"
 EQUAL_COMPUTE: Final = "dmax (equal compute)"
 _FILTERS: Final = {
     "+ pseudo": (False, False, False),
+    "+ right ones": (False, False, False),
     "+ confidence": (True, False, False),
     "+ consistency": (False, True, False),
     "+ both filters": (True, True, False),
@@ -46,6 +50,7 @@ _DATA: Final = {"imax": "imax", "true answers": DENSE}
 MEANS: Final[dict[str, str]] = {
     "dmax": "real entries only, one sequence an entry",
     "dmax (equal compute)": "the same for as long as the three stages took, annotation included",
+    "real again": "all stages on real entries: what starting again costs by itself",
     "+ pseudo": "stages 1 and 2, every readable answer kept",
     "+ confidence": "stages 1 and 2, thresholds from the validation split",
     "+ consistency": "stages 1 and 2, rules between tasks",
@@ -53,6 +58,7 @@ MEANS: Final[dict[str, str]] = {
     "+ balance": "stages 1 and 2, both, and no answer outweighs its share among real entries",
     "three stages": "stages 1, 2 (all that `filter:` asks for) and 3",
     "two rounds": "as three stages, but annotated again half-way",
+    "+ right ones": "stages 1 and 2, exactly the answers that are right: the ceiling of filters",
     "true answers": "the ceiling of pseudo IMAX: all real annotations of the same images, packed",
     "imax": "as many real annotations as dmax, but on fewer, dense images, packed",
 }
@@ -146,8 +152,15 @@ class AblationConfig(StudyConfig):
             common["stages"] = (first, *middle[:-1], longer)
             confidence, consistency, balance = _FILTERS[name]
             common["filter"] = base.filter.model_copy(
-                update={"confidence": confidence, "consistency": consistency, "balance": balance}
+                update={
+                    "confidence": confidence,
+                    "consistency": consistency,
+                    "balance": balance,
+                    "perfect": name == "+ right ones",
+                }
             )
+        elif name == AGAIN:
+            common["stages"] = tuple(map(_on_real, base.stages))
         elif name == "two rounds":
             common["rounds"] = 2
             common["stages"] = (first, *_halved([*middle, last]))
@@ -181,6 +194,12 @@ def load_study(path: Path) -> StudyConfig | AblationConfig:
 
 def _with(stage: StageConfig, steps: int) -> StageConfig:
     return stage.model_copy(update={"steps": steps})
+
+
+def _on_real(stage: StageConfig) -> StageConfig:
+    return stage.model_copy(
+        update={"on": "dmax", "layout": "separate", "real_share": None, "pseudo_weight": 1.0}
+    )
 
 
 def _halved(stages: Sequence[StageConfig]) -> list[StageConfig]:
