@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray.curation import open_dataset, write_dataset
+from imaxray.curation import ImaxConfig, open_dataset, select_imax, write_dataset
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
@@ -55,7 +55,7 @@ def base_model(config: AblationConfig, out: Path, seed: int) -> Path:
         name="pretraining", on="dmax", start="base", layout="packed", steps=config.pretraining.steps
     )
     strategy = StrategyConfig(
-        data=_write_others(out, config.pretraining.tasks),
+        data=_write_others(out, config.pretraining.tasks, config.imax),
         model=str(fresh),
         seed=config.seed,
         training={**config.training.model_dump(mode="json"), "epochs": None},
@@ -73,14 +73,19 @@ def base_model(config: AblationConfig, out: Path, seed: int) -> Path:
     return folder / "model"
 
 
-def _write_others(out: Path, tasks: tuple[str, ...]) -> Path:
-    """Write ``out/others``: train entries of these tasks whose patients no arm ever sees."""
+def _write_others(out: Path, tasks: tuple[str, ...], config: ImaxConfig) -> Path:
+    """Write ``out/others``: train entries of these tasks whose patients no arm ever sees.
+
+    Capped per task and image as IMAX is.
+    """
     folder = out / OTHERS
     catalog, *seen = (open_dataset(out / name) for name in ("catalog", "imax", "dmax"))
+    caps = ImaxConfig(min_tasks=1, max_entries_per_task=config.max_entries_per_task)
     content = {
         "catalog": catalog.sha256,
         "without": [data.sha256 for data in seen],
         "tasks": list(tasks),
+        "imax": caps.model_dump(mode="json"),
     }
     if (folder / MANIFEST).exists() and open_dataset(folder).manifest["config"] == content:
         return folder
@@ -96,5 +101,6 @@ def _write_others(out: Path, tasks: tuple[str, ...]) -> Path:
             f"Expected train entries of {', '.join(tasks)} whose patients are in neither IMAX nor "
             "DMAX, but there is none; raise phantom.images, or leave pretraining out."
         )
-    write_dataset(replace(tables, entries=entries), folder, config=content, seed=0, role="others")
+    capped, _ = select_imax(replace(tables, entries=entries), caps)
+    write_dataset(capped, folder, config=content, seed=0, role="others")
     return folder
