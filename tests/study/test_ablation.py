@@ -16,7 +16,7 @@ from imaxray.study import (
     run_ablation,
     write_ablation,
 )
-from imaxray.study.ablation_config import AGAIN, ARMS, EQUAL_COMPUTE, REFERENCE, WHOLE
+from imaxray.study.ablation_config import AGAIN, ARMS, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
 
 TINY = {
     "title": "Tiny ablation",
@@ -77,12 +77,23 @@ def test_shared_work_is_done_once(finished):
     assert len(begun) == 1  # one stage 1 for all that have stages
     asked = {work[1] for work in first.values() if len(work) > 1}
     assert len(asked) == 1  # and one annotation for all filters
+    assert first[CHOSEN] == first[WHOLE]
     filtered = {arm: work[2] for arm, work in first.items() if len(work) > 1}
     assert filtered["+ both filters"] == filtered[WHOLE] == filtered["two rounds"]
     assert len(set(filtered.values())) == 6
     assert len(first["two rounds"]) == 9
     candidates = sorted((out / "seed-5" / "pseudo").glob("*candidates*/"))
     assert len([p for p in candidates if p.is_dir()]) == 2
+
+
+def test_the_validation_split_chooses_among_the_stages(finished):
+    _, out, outcome, _ = finished
+    [whole], [chosen] = outcome.arms[WHOLE], outcome.arms[CHOSEN]
+    stages = [work for work in whole["work"] if "/stages/" in work]
+    assert chosen["run"] in stages and chosen["pseudo_seconds"] > whole["pseudo_seconds"]
+    assert all((out / stage / "predictions-val.parquet").is_file() for stage in stages)
+    # whichever it is, its answers to the test split are those of the stage
+    assert (out / chosen["run"] / "predictions.parquet").is_file()
 
 
 def test_tables_say_everything(finished):

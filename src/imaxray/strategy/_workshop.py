@@ -113,13 +113,14 @@ class Workshop:
         _write(path, record)
         return Done(work, folder, record, repeated=True)
 
-    def scores(self, work: TrainWork) -> Scores:
-        """Scores of a stage on the test split; answered once."""
+    def scores(self, work: TrainWork, split: str = "test") -> Scores:
+        """Scores of a stage on a split; answered once."""
         run = self._place(work)
         asked = evaluate_model(
             run,
             self._data,
-            run / "evaluation" / "test",
+            run / "evaluation" / split,
+            split=split,
             max_new_tokens=self._config.max_new_tokens,
             boxes=self._config.training.get("boxes"),
             revision=self._config.training.get("revision"),

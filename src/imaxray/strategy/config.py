@@ -144,6 +144,9 @@ class StrategyConfig(BaseModel):
     annotate_with: str = Field("last", description="last, or the name of a stage")
     annotate: AnnotateSettings = AnnotateSettings()
     filter: FilterConfig = FilterConfig()
+    choose: Literal["last", "validation"] = Field(
+        "last", description="whose model is the result: the last stage's, or the best one's on val"
+    )
     max_new_tokens: int = Field(128, ge=1, description="longest answer to a test question")
     device: str = Field("cpu", description="that annotates and answers; training finds its own")
     resamples: int = Field(2000, ge=100, description="bootstrap draws of patients")

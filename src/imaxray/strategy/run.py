@@ -13,6 +13,7 @@ from rich.table import Table
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
+from imaxray.strategy._choose import Choice, choose
 from imaxray.strategy._init import base_digest, phantom_base
 from imaxray.strategy._plan import FilterWork, TrainWork, Work, plan
 from imaxray.strategy._workshop import Done, Workshop
@@ -27,16 +28,19 @@ class StrategyOutcome:
         out: its folder.
         done: every piece of work, in order.
         comparison: the stages on the test split, against the first one; none without a test split.
+        choice: the stage that the validation split chose; none where the last one is taken.
     """
 
     out: Path
     done: tuple[Done, ...]
     comparison: Comparison | None
+    choice: Choice | None = None
 
     @property
     def final(self) -> Path:
-        """Run folder of the last stage."""
-        return next(d.folder for d in reversed(self.done) if isinstance(d.work, TrainWork))
+        """Run folder of the stage that is the result."""
+        stages = {d.work.name: d.folder for d in self.done if isinstance(d.work, TrainWork)}
+        return stages[self.choice.name if self.choice else list(stages)[-1]]
 
     def yields(self) -> Table:
         """What each filter would keep and the last one kept, per task, of every round."""
@@ -56,7 +60,8 @@ class StrategyOutcome:
 
     def verdicts(self) -> list[str]:
         """What it gave, in sentences, as it fell."""
-        return _verdicts(self.comparison)
+        chosen = [self.choice.sentence()] if self.choice else []
+        return _verdicts(self.comparison) + chosen
 
 
 _NUMBERS = ("candidates", "kept", "judged", "precision")
@@ -84,7 +89,8 @@ def run_strategy(
         progress: show the Trainer's bars.
 
     Raises:
-        ImaxrayError: no data or no model is named; or what the parts raise.
+        ImaxrayError: no data or no model is named, or no val split to choose by; or what the parts
+            raise.
     """
     if config.data is None or (config.model is None) == (config.phantom is None):
         raise ImaxrayError(
@@ -92,6 +98,11 @@ def run_strategy(
             "are not there; name them."
         )
     data = open_dataset(config.data)
+    if config.choose == "validation" and data.tables.split("val").is_empty():
+        raise ImaxrayError(
+            f"Expected a val split in {data.folder} to choose by, but it has no entry; set choose "
+            "to last."
+        )
     base = config.model
     if config.phantom is not None:
         base = str(phantom_base(config.phantom, [data], out / "init", seed=config.seed))
@@ -107,7 +118,11 @@ def run_strategy(
         if tell is not None:
             tell(_sentence(done[-1]))
     comparison = _compare(config, data, shop, done)
-    outcome = StrategyOutcome(out, tuple(done), comparison)
+    choice = None
+    if config.choose == "validation":
+        stages = [one.work for one in done if isinstance(one.work, TrainWork)]
+        choice = choose({work.name: shop.scores(work, "val") for work in stages}, data.tables)
+    outcome = StrategyOutcome(out, tuple(done), comparison, choice)
     _write(out / "strategy.json", _record(config, data, outcome))
     if comparison is not None:
         _write(out / "comparison.json", comparison.as_dict())
@@ -135,6 +150,7 @@ def _record(config: StrategyConfig, data: Dataset, outcome: StrategyOutcome) -> 
         "config": config.model_dump(mode="json", exclude={"data", "truth"}),
         "dataset": data.sha256,
         "final": outcome.final.relative_to(outcome.out).as_posix(),
+        "validation": dict(outcome.choice.gains) if outcome.choice else None,
         "done": [dict(one.record) for one in outcome.done],
     }
 

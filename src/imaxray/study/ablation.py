@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from imaxray.boxes import PERCENT
 from imaxray.curation import open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.progress import progress_bar
-from imaxray.strategy import FilterWork, TrainWork, Work, plan
-from imaxray.strategy._init import base_digest
+from imaxray.study.ablation_arm import run_arm
 from imaxray.study.ablation_base import base_model
 from imaxray.study.ablation_config import (
     AGAIN,
@@ -94,117 +92,16 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
                 found[record["arm"], record["seed"]] = record
                 bar.advance()
 
-        gather([pool.submit(_arm, *job) for job in first])
+        gather([pool.submit(run_arm, *job) for job in first])
         last = []
         if EQUAL_COMPUTE in needed:
             for seed in seeds:
                 steps = _equal_steps(out, seed, found[WHOLE, seed], found[REFERENCE, seed])
                 last.append(
-                    pool.submit(_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps)
+                    pool.submit(run_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps)
                 )
-        gather([*last, *(pool.submit(_arm, *job) for job in second)])
+        gather([*last, *(pool.submit(run_arm, *job) for job in second)])
     return _outcome(config, out, found)
-
-
-def place(out: Path, seed: int, work: Work) -> Path:
-    """Folder of a piece of work: by its key, so that arms which share it find it."""
-    kind = "stages" if isinstance(work, TrainWork) else "pseudo"
-    return out / f"seed-{seed}" / kind / f"{work.name.replace('/', '-')}-{work.key[:10]}"
-
-
-def _arm(
-    config: AblationConfig,
-    out: Path,
-    seed: int,
-    start: Path,
-    arm: str,
-    steps: int | None = None,
-) -> dict[str, Any]:
-    """One arm: its work, and its answers to the test set; runs in a process of its own."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # never spin on a shared machine
-    import torch  # late: after the wait policy is set
-    import transformers
-
-    from imaxray.evaluation.generation import generate
-    from imaxray.models import phantom
-    from imaxray.strategy import Workshop
-    from imaxray.training import encode_entries
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(config.training.threads)
-    strategy = config.arm(arm, out, start, seed, steps=steps)
-    assert strategy.data is not None
-    data = open_dataset(strategy.data)
-    images = _Images(out, start)
-    shop = Workshop(
-        strategy, data, str(start), lambda work: place(out, seed, work),
-        images=images, progress=False,
-    )  # fmt: skip
-    works = plan(strategy, data.sha256, base_digest(str(start), None))
-    done = [shop.do(work) for work in works]
-    run = next(d.folder for d in reversed(done) if isinstance(d.work, TrainWork))
-    predictions = run / "predictions.parquet"
-    if not predictions.exists():
-        chat = phantom.load(run / "model")
-        test = data.tables.split("test")
-        pixels = {i: images(i) for i in test["image_id"].unique().sort().to_list()}
-        answers = generate(
-            chat,
-            test,
-            encode_entries(chat, test, data.tables.images, with_target=False),
-            pixels,
-            max_new_tokens=config.evaluation.max_new_tokens,
-            images_per_batch=config.evaluation.images_per_batch,
-        )
-        aside = predictions.with_suffix(".part")
-        answers.write_parquet(aside)
-        aside.rename(predictions)
-    trained = [d.record for d in done if isinstance(d.work, TrainWork)]
-    # lanes share the machine: on a wall they would be charged for each other
-    by_wall = torch.cuda.is_available()
-    return {
-        "arm": arm,
-        "seed": seed,
-        "run": run.relative_to(out).as_posix(),
-        "key": works[-1].key,
-        "work": [d.folder.relative_to(out).as_posix() for d in done],
-        "steps": sum(r["steps"] for r in trained),
-        "entries_seen": sum(r["entries_seen"] for r in trained),
-        "clock": "wall" if by_wall else "cpu",
-        "train_seconds": sum(
-            r["train_seconds" if by_wall else "train_cpu_seconds"] for r in trained
-        ),
-        "pseudo_seconds": sum(
-            d.record["seconds" if by_wall else "cpu_seconds"]
-            for d in done
-            if not isinstance(d.work, TrainWork)
-        ),
-        "pseudo_entries": [d.record["kept"] for d in done if isinstance(d.work, FilterWork)],
-    }
-
-
-class _Images:
-    """Model inputs of each image, prepared once a process: all arms take the same."""
-
-    _kept: dict[str, Any] = {}  # noqa: RUF012 - shared by all jobs of this process
-
-    def __init__(self, out: Path, init: Path) -> None:
-        self._out, self._init = out, init
-        self._ready: tuple[Any, Any] | None = None
-
-    def __call__(self, image_id: str) -> Any:
-        key = f"{self._out} {image_id}"
-        if key not in self._kept:
-            from imaxray.cache import ImageStore
-            from imaxray.models import phantom
-
-            if self._ready is None:
-                store = ImageStore(open_dataset(self._out / "catalog"))
-                self._ready = store, phantom.load(self._init)
-            store, chat = self._ready
-            self._kept[key] = chat.pixels(store(image_id))
-        return self._kept[key]
 
 
 def _equal_steps(

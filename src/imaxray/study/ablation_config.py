@@ -25,6 +25,7 @@ ArmName = Literal[
     "+ both filters",
     "+ balance",
     "three stages",
+    "three stages, chosen",
     "two rounds",
     "+ right ones",
     "true answers",
@@ -32,6 +33,7 @@ ArmName = Literal[
 ]
 WHOLE: Final = "three stages"
 REFERENCE: Final = "dmax"
+CHOSEN: Final = "three stages, chosen"
 AGAIN: Final = "real again"
 EQUAL_COMPUTE: Final = "dmax (equal compute)"
 _FILTERS: Final = {
@@ -57,6 +59,7 @@ MEANS: Final[dict[str, str]] = {
     "+ both filters": "stages 1 and 2, both",
     "+ balance": "stages 1 and 2, both, and no answer outweighs its share among real entries",
     "three stages": "stages 1, 2 (all that `filter:` asks for) and 3",
+    "three stages, chosen": "as three stages, but the stage that the validation split likes best",
     "two rounds": "as three stages, but annotated again half-way",
     "+ right ones": "stages 1 and 2, exactly the answers that are right: the ceiling of filters",
     "true answers": "the ceiling of pseudo IMAX: all real annotations of the same images, packed",
@@ -159,6 +162,8 @@ class AblationConfig(StudyConfig):
                     "perfect": name == "+ right ones",
                 }
             )
+        elif name == CHOSEN:
+            common["choose"] = "validation"
         elif name == AGAIN:
             common["stages"] = tuple(map(_on_real, base.stages))
         elif name == "two rounds":
