@@ -158,6 +158,19 @@ def test_two_rounds_annotate_with_the_better_model(make_strategy, finished, tmp_
     assert outcome.final.name == "5-finish"
 
 
+def test_the_validation_split_may_choose(make_strategy, finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    outcome = run_strategy(make_strategy(stages=STAGES, choose="validation"), out, progress=False)
+    assert not any(done.repeated for done in outcome.done)  # nothing is trained for it
+    gains = outcome.choice.gains
+    assert list(gains) == ["1-dmax", "2-pseudo-imax", "3-finish"] and gains["1-dmax"] == 0
+    assert outcome.final.name == max(gains, key=gains.get)
+    record = json.loads((out / "strategy.json").read_text())
+    assert record["validation"] == gains and record["final"] == f"stages/{outcome.final.name}"
+    assert outcome.summary()[-1] == outcome.choice.sentence()
+
+
 def test_other_files_are_left_alone(make_strategy, tmp_path):
     (tmp_path / "stages" / "1-dmax").mkdir(parents=True)
     (tmp_path / "stages" / "1-dmax" / "thesis.tex").write_text("mine")
