@@ -8,8 +8,7 @@ from imaxray.boxes import PERCENT
 from imaxray.curation import write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import score
-from imaxray.strategy import run_strategy
-from imaxray.strategy._choose import choose
+from imaxray.strategy import choose, run_strategy
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.strategy._init import base_digest
+from imaxray.strategy import base_digest
 from imaxray.study import AblationConfig
 from imaxray.study.ablation_base import base_model
 from imaxray.study.data import build_study_data

@@ -12,12 +12,14 @@ from imaxray.strategy.config import (
 )
 
 if TYPE_CHECKING:
+    from imaxray.strategy._choose import Choice, choose
     from imaxray.strategy._init import base_digest, phantom_base
     from imaxray.strategy._plan import AnnotateWork, FilterWork, TrainWork, Work, plan
     from imaxray.strategy._workshop import Done, Workshop
     from imaxray.strategy.run import StrategyOutcome, run_strategy
 else:  # these train, and so load torch
     _HOMES = {
+        "_choose": ("Choice", "choose"),
         "_init": ("base_digest", "phantom_base"),
         "_plan": ("AnnotateWork", "FilterWork", "TrainWork", "Work", "plan"),
         "run": ("StrategyOutcome", "run_strategy"),
@@ -31,6 +33,7 @@ else:  # these train, and so load torch
 __all__ = [
     "AnnotateSettings",
     "AnnotateWork",
+    "Choice",
     "Done",
     "FilterConfig",
     "FilterWork",
@@ -41,6 +44,7 @@ __all__ = [
     "Work",
     "Workshop",
     "base_digest",
+    "choose",
     "load_strategy",
     "phantom_base",
     "plan",

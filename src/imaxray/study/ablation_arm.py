@@ -14,13 +14,11 @@ import polars as pl
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import score
-from imaxray.strategy import FilterWork, TrainWork, Work, plan
-from imaxray.strategy._choose import choose
-from imaxray.strategy._init import base_digest
-from imaxray.strategy._workshop import Done
+from imaxray.strategy import FilterWork, TrainWork, Work, choose, plan
 from imaxray.study.data import write_json
 
 if TYPE_CHECKING:
+    from imaxray.strategy import Done
     from imaxray.study.ablation_config import AblationConfig
 
 
@@ -55,7 +53,7 @@ def run_arm(
     import torch  # late: after the wait policy is set
     import transformers
 
-    from imaxray.strategy import Workshop
+    from imaxray.strategy import Workshop, base_digest
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -7,29 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
 
 from imaxray.curation import ImaxConfig, open_dataset, select_imax, write_dataset
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
-from imaxray.schema import TaskName
-from imaxray.strategy import StageConfig, StrategyConfig, Workshop, plan
-from imaxray.strategy._init import base_digest, phantom_base
+from imaxray.strategy import (
+    StageConfig,
+    StrategyConfig,
+    Workshop,
+    base_digest,
+    phantom_base,
+    plan,
+)
 
 if TYPE_CHECKING:
     from imaxray.study.ablation_config import AblationConfig
 
 OTHERS: Final = "others"
-
-
-class PretrainingConfig(BaseModel):
-    """What stands for the pretraining that a medical MLLM brings along."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tasks: tuple[TaskName, ...] = Field(("report",), min_length=1, description="that it has seen")
-    steps: int = Field(ge=1, description="of training.entries_per_step entries, packed")
 
 
 def base_model(config: AblationConfig, out: Path, seed: int) -> Path:

@@ -10,8 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from imaxray.errors import ImaxrayError
+from imaxray.schema import TaskName
 from imaxray.strategy import StageConfig, StrategyConfig
-from imaxray.study.ablation_base import PretrainingConfig
 from imaxray.study.ablation_data import DENSE
 from imaxray.study.config import StudyConfig
 
@@ -76,6 +76,15 @@ class AblationBlock(BaseModel):
     arms: tuple[ArmName, ...] = ARMS
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     lanes: int = Field(2, ge=1, description="processes; never changes the result of an arm")
+
+
+class PretrainingConfig(BaseModel):
+    """What stands for the pretraining that a medical MLLM brings along."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: tuple[TaskName, ...] = Field(("report",), min_length=1, description="that it has seen")
+    steps: int = Field(ge=1, description="of training.entries_per_step entries, packed")
 
 
 class AblationConfig(StudyConfig):
