@@ -14,7 +14,7 @@ demo: $(STAMP)
 	$(BIN)/imaxray study --config configs/phantom.yaml --out study/phantom
 
 # The same with three trainings an arm and their optimisation dynamics, and the ablation of the
-# three-stage strategy: about an hour.
+# three-stage strategy: about two hours on two quiet cores.
 study: $(STAMP)
 	$(BIN)/imaxray study --config configs/phantom-seeds.yaml --out study/phantom-seeds
 	$(BIN)/imaxray study --config configs/ablation.yaml --out study/ablation
