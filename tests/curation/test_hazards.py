@@ -1,7 +1,6 @@
 """What must never happen: a test patient in train, a foreign folder deleted, bytes that vary."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imaxray._workers import worker_pool
 from imaxray.curation import (
     CurationConfig,
     ImaxConfig,
@@ -283,12 +283,11 @@ def test_the_same_bytes_on_any_number_of_workers(small, tmp_path, monkeypatch):
     monkeypatch.setattr(verify, "_CHUNK", 20)  # several chunks, so that two workers do work
     pools = []
 
-    class Counted(ProcessPoolExecutor):
-        def __init__(self, *args, **options):
-            pools.append(args)
-            super().__init__(*args, **options)
+    def counted(workers):
+        pools.append(workers)
+        return worker_pool(workers)
 
-    monkeypatch.setattr(verify, "ProcessPoolExecutor", Counted)
+    monkeypatch.setattr(verify, "worker_pool", counted)
     digests = []
     for run, workers in enumerate((1, 1, 2)):
         releases = small if run else dict(reversed(small.items()))

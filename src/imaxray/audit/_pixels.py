@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from imaxray import radiograph
+from imaxray._workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.perceptual import can_hash, groups, near_pairs, perceptual_hash
 from imaxray.progress import progress_bar
@@ -81,8 +80,7 @@ class Pixels:
             for chunk in chunks:
                 yield _survey(chunk, self._perceptual)
             return
-        # spawn, not fork: Polars holds threads
-        with ProcessPoolExecutor(self._workers, mp_context=get_context("spawn")) as pool:
+        with worker_pool(self._workers) as pool:
             yield from pool.map(_survey, chunks, [self._perceptual] * len(chunks))
 
 

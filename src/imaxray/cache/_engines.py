@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, get_context, parent_process
 from typing import Any, Literal
 
 from imaxray._ray import ray_cluster
+from imaxray._workers import worker_pool
 from imaxray.cache._shard import Shard, ShardJob, write_shard
 from imaxray.errors import ImaxrayError
 
@@ -37,10 +36,7 @@ def run_local(jobs: Iterable[ShardJob], workers: int) -> Iterator[Done]:
     if min(workers, len(jobs)) <= 1:
         yield from map(_here, jobs)
         return
-    # spawn, not fork: the parent holds threads of Polars
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
-    )
+    pool = worker_pool(min(workers, len(jobs)))
     try:
         for future in as_completed([pool.submit(_here, job) for job in jobs]):
             yield future.result()
@@ -102,17 +98,3 @@ def _on_node(job: ShardJob) -> Done:
     import ray
 
     return str(ray.get_runtime_context().get_node_id()), write_shard(job)
-
-
-def _end_with_parent() -> None:
-    """Let this process end when the one that started it is killed: the pool itself would wait."""
-    parent = parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

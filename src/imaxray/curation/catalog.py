@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from imaxray._workers import worker_pool
 from imaxray.curation.account import close_account
 from imaxray.curation.cleaning import CleaningConfig, clean_reports
 from imaxray.curation.conflicts import ConflictsConfig
@@ -135,8 +135,7 @@ def _pool(workers: int) -> Iterator[Executor | None]:
     if workers <= 1:
         yield None
         return
-    # spawn, not fork: Polars holds threads
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         yield pool
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaxray import radiograph
+from imaxray._workers import worker_pool
 from imaxray.perceptual import NEAR, groups, near_pairs, perceptual_hash, require_hash
 from imaxray.progress import progress_bar
 from imaxray.schema import REJECTS, conform
@@ -100,7 +99,7 @@ def _mapped(chunks: Sequence[Sequence[str]], workers: int) -> Iterator[list[byte
     if workers <= 1 or len(chunks) < 2:
         yield from map(_hashes, chunks)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         yield from pool.map(_hashes, chunks)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
+from imaxray._workers import worker_pool
 from imaxray.progress import progress_bar
 from imaxray.radiograph import IMAGE_CODES, load_checked
 from imaxray.schema import REJECTS, conform
@@ -72,7 +71,7 @@ def _mapped(
         for chunk in chunks:
             yield _check_chunk(chunk, decode)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         yield from pool.map(_check_chunk, chunks, [decode] * len(chunks))
 
 

@@ -13,15 +13,14 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
+from imaxray._workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import anatomy as geometry
 from imaxray.phantom.census import MS_CXR_IMAGES, Census, draw_census
@@ -228,9 +227,7 @@ def _pieces(
         for start in starts:
             yield _piece(census, start, seed, archives), min(_PATIENTS, census.patients - start)
         return
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_share, initargs=(census,)
-    ) as pool:
+    with worker_pool(workers, _share, (census,)) as pool:
         waiting: list[tuple[Any, int]] = []
         for start in starts:
             size = min(_PATIENTS, census.patients - start)

@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
 from PIL import Image
 
+from imaxray._workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import releases
 from imaxray.phantom.cohort import ImagePlan, draw_cohort
@@ -90,8 +89,7 @@ def _mapped(
         for chunk in chunks:
             yield _render_chunk(chunk, root, seed)
         return
-    # spawn, not fork: the parent may hold threads of Polars or torch
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         jobs = [pool.submit(_render_chunk, chunk, root, seed) for chunk in chunks]
         for job in jobs:
             yield job.result()

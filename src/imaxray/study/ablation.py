@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from imaxray._workers import worker_pool
 from imaxray.boxes import PERCENT
 from imaxray.curation import open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
@@ -82,7 +82,7 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
     found: dict[tuple[str, int], dict[str, Any]] = {}
     total = len(first) + len(second) + len(seeds) * (EQUAL_COMPUTE in needed)
     with (
-        ProcessPoolExecutor(config.ablation.lanes, mp_context=get_context("spawn")) as pool,
+        worker_pool(config.ablation.lanes) as pool,
         progress_bar("Training and asking arms", total=total) as bar,
     ):
 

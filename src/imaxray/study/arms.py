@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from imaxray._workers import worker_pool
 from imaxray.progress import multi_bar
 from imaxray.study.arm import ArmJob, entries_seen, run_arm
 from imaxray.study.config import StudyConfig
@@ -84,7 +83,7 @@ def train_arms(
             seconds[label] = arm_steps / rate
     jobs.sort(key=lambda job: -seconds[job.label])
     lanes = min(config.workers, len(jobs))
-    with ProcessPoolExecutor(lanes, mp_context=get_context("spawn")) as pool:
+    with worker_pool(lanes) as pool:
         futures = {job.label: pool.submit(run_arm, job) for job in jobs}
         try:
             _watch(futures, jobs)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from imaxray._workers import worker_pool
 from imaxray.dynamics import (
     PAIRS,
     Gram,
@@ -129,7 +128,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
     if kept.exists() and told.exists() and json.loads(told.read_text()) == key.hexdigest():
         return pl.read_parquet(kept)
     lanes = min(config.workers, len(counts))
-    with ProcessPoolExecutor(lanes, get_context("spawn"), initializer=_one_thread) as pool:
+    with worker_pool(lanes, _one_thread) as pool:
         futures = [
             pool.submit(compare_runs, runs["imax"], runs["dmax"], reductions=_REDUCTIONS,
                         level=config.evaluation.level, counts=[count])

@@ -1,0 +1,65 @@
+"""Processes that share work: they are told what they need, and do not outlive their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from imaxray._workers import worker_pool
+
+KEPT = {}
+
+
+def keep(name, value):
+    KEPT[name] = value
+
+
+def kept(name):
+    return KEPT[name], os.getpid()
+
+
+def test_every_process_is_initialised():
+    with worker_pool(2, keep, ("answer", 42)) as pool:
+        found = [future.result() for future in [pool.submit(kept, "answer") for _ in range(4)]]
+    assert {value for value, _ in found} == {42} and os.getpid() not in {pid for _, pid in found}
+
+
+PARENT = """
+import os, sys, time
+from imaxray._workers import worker_pool
+def work(path):
+    open(path, "w").write(str(os.getpid()))
+    time.sleep(60)
+if __name__ == "__main__":
+    worker_pool(1).submit(work, sys.argv[1]).result()
+"""
+
+
+def test_a_killed_parent_leaves_nobody_at_work(tmp_path):
+    script, told = tmp_path / "parent.py", tmp_path / "pid"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, str(script), str(told)])
+    worker = _when(lambda: int(told.read_text()) if told.exists() and told.read_text() else None)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert _when(lambda: True if _gone(worker) else None)
+
+
+def _gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    # a zombie that nobody waits for is at work no more
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+
+
+def _when(found):
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if (value := found()) is not None:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("waited for 30 s")
