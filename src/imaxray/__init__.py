@@ -1,52 +1,126 @@
 """Image-centric multi-annotation data for medical multimodal LLMs.
 
-The names below are the road in order; each is imported when it is first used, so that the core
-needs no torch and the command line starts at once.
+The public names stand here in the order in which data flows through them: releases, data sets,
+models and training, evaluation, pseudo annotations, studies. Each name is imported when it is
+first used, so that ``import imaxray`` needs no torch and the command line starts at once.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from imaxray._lazy import lazily
+from imaxray._version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from imaxray.ablation import run_ablation, write_ablation
+    from imaxray.audit import audit_dataset
+    from imaxray.cache import ImageCache, cache_images
+    from imaxray.curation import (
+        build_catalog,
+        density,
+        match_dmax,
+        open_dataset,
+        select_imax,
+        write_dataset,
+    )
+    from imaxray.dynamics import run_dynamics
+    from imaxray.evaluation import compare, read_predictions, score, score_run, write_result
+    from imaxray.evaluation.generation import evaluate_model
+    from imaxray.export import export_dataset
+    from imaxray.models import list_models, load_model
+    from imaxray.phantom import write_phantom, write_phantom_tables
+    from imaxray.pseudo import annotate, filter_folder
+    from imaxray.sources import get_source, list_sources
+    from imaxray.strategy import load_strategy, run_strategy
+    from imaxray.study import (
+        build_datasets,
+        load_config,
+        rebuild_dataset,
+        run_study,
+        write_study_report,
+    )
+    from imaxray.tasks import make_entries
+    from imaxray.training import load_recipe, train_dataset
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "imaxray.ablation": ["run_ablation", "write_ablation"],
+            "imaxray.audit": ["audit_dataset"],
+            "imaxray.cache": ["ImageCache", "cache_images"],
+            "imaxray.curation": [
+                "build_catalog",
+                "density",
+                "match_dmax",
+                "open_dataset",
+                "select_imax",
+                "write_dataset",
+            ],
+            "imaxray.dynamics": ["run_dynamics"],
+            "imaxray.evaluation": [
+                "compare",
+                "read_predictions",
+                "score",
+                "score_run",
+                "write_result",
+            ],
+            "imaxray.evaluation.generation": ["evaluate_model"],
+            "imaxray.export": ["export_dataset"],
+            "imaxray.models": ["list_models", "load_model"],
+            "imaxray.phantom": ["write_phantom", "write_phantom_tables"],
+            "imaxray.pseudo": ["annotate", "filter_folder"],
+            "imaxray.sources": ["get_source", "list_sources"],
+            "imaxray.strategy": ["load_strategy", "run_strategy"],
+            "imaxray.study": [
+                "build_datasets",
+                "load_config",
+                "rebuild_dataset",
+                "run_study",
+                "write_study_report",
+            ],
+            "imaxray.tasks": ["make_entries"],
+            "imaxray.training": ["load_recipe", "train_dataset"],
+        },
+    )
 
-_HOME = {
-    "write_phantom": "imaxray.phantom",
-    "write_phantom_tables": "imaxray.phantom",
-    "list_sources": "imaxray.sources",
-    "get_source": "imaxray.sources",
-    "build_catalog": "imaxray.curation",
-    "select_imax": "imaxray.curation",
-    "match_dmax": "imaxray.curation",
-    "density": "imaxray.curation",
-    "write_dataset": "imaxray.curation",
-    "open_dataset": "imaxray.curation",
-    "cache_images": "imaxray.cache",
-    "ImageCache": "imaxray.cache",
-    "make_entries": "imaxray.tasks",
-    "export_dataset": "imaxray.export",
-    "list_models": "imaxray.models",
-    "load_model": "imaxray.models",
-    "load_recipe": "imaxray.training",
-    "train_dataset": "imaxray.training",
-    "read_predictions": "imaxray.evaluation",
-    "score": "imaxray.evaluation",
-    "score_run": "imaxray.evaluation",
-    "write_result": "imaxray.evaluation",
-    "compare": "imaxray.evaluation",
-    "filter_folder": "imaxray.pseudo",
-    "load_config": "imaxray.study",
-    "build_datasets": "imaxray.study",
-    "rebuild_dataset": "imaxray.study",
-    "run_study": "imaxray.study",
-    "write_study_report": "imaxray.study",
-}
-
-__all__ = ["__version__", *_HOME]
-
-
-__getattr__ = lazily(__name__, _HOME)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__ = [
+    "ImageCache",
+    "__version__",
+    "annotate",
+    "audit_dataset",
+    "build_catalog",
+    "build_datasets",
+    "cache_images",
+    "compare",
+    "density",
+    "evaluate_model",
+    "export_dataset",
+    "filter_folder",
+    "get_source",
+    "list_models",
+    "list_sources",
+    "load_config",
+    "load_model",
+    "load_recipe",
+    "load_strategy",
+    "make_entries",
+    "match_dmax",
+    "open_dataset",
+    "read_predictions",
+    "rebuild_dataset",
+    "run_ablation",
+    "run_dynamics",
+    "run_strategy",
+    "run_study",
+    "score",
+    "score_run",
+    "select_imax",
+    "train_dataset",
+    "write_ablation",
+    "write_dataset",
+    "write_phantom",
+    "write_phantom_tables",
+    "write_result",
+    "write_study_report",
+]

@@ -1,25 +1,44 @@
-"""Names that a package exports but imports only when they are first used."""
+"""Names that a package exports but imports only when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
-def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module ``__getattr__`` that imports ``name`` from its home (PEP 562).
+def lazily(
+    package: str, homes: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package whose names are imported on first use.
 
-    What needs no torch then starts at once, and what only builds data sets never loads it.
+    Code that only builds data sets then never loads torch, and the command line starts at once.
+    Type checkers do not see these names, so each package repeats them as ordinary imports under
+    ``if TYPE_CHECKING``; ``tests/test_public_api.py`` holds both lists together.
 
     Args:
-        package: ``__name__`` of the module that exports the names.
-        homes: exported name → module that defines it.
+        package: ``__name__`` of the package.
+        homes: module → the names that it defines; a module is named from the package on
+            (``plan`` of ``imaxray.cache``) or in full (``imaxray.cache.plan``).
+
+    Example:
+        >>> getattribute, _ = lazily("imaxray.cache", {"plan": ["make_plan"]})
+        >>> getattribute("make_plan").__module__
+        'imaxray.cache.plan'
     """
+    of = {
+        name: module if module.startswith("imaxray.") else f"{package}.{module}"
+        for module, names in homes.items()
+        for name in names
+    }
 
     def attribute(name: str) -> Any:
-        if name not in homes:
+        if name not in of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(homes[name]), name)
+        return getattr(importlib.import_module(of[name]), name)
 
-    return attribute
+    def listing() -> list[str]:
+        return sorted(sys.modules[package].__all__)
+
+    return attribute, listing

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from imaxray.audit import audit
+from imaxray.audit import audit_dataset
 from imaxray.curation import Tables, write_dataset
 from imaxray.schema import ANNOTATIONS, IMAGES, conform
 from imaxray.tasks import make_entries
@@ -71,7 +71,7 @@ class Spoilable:
         return folder
 
     def audit(self, **options):
-        return audit(self.write(), **options)
+        return audit_dataset(self.write(), **options)
 
     def entry(self, image, task):
         """Id of an image's first entry of a task."""

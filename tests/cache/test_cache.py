@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from imaxray import radiograph
 from imaxray.cache import ImageCache, cache_images
-from imaxray.cache._shard import shrink
+from imaxray.cache.shard import shrink
 from imaxray.cli import app
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imaxray.cache._shard import encode, shrink
+from imaxray.cache.shard import encode, shrink
 
 
 def area_average(pixels: np.ndarray, width: int, height: int) -> np.ndarray:

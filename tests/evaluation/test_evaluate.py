@@ -121,7 +121,7 @@ def test_a_finished_one_is_not_asked_again(whole, model, data, monkeypatch):
     def never(*_, **__):
         raise AssertionError("asked again")
 
-    monkeypatch.setattr("imaxray.evaluation.generation._evaluate.answers", never)
+    monkeypatch.setattr("imaxray.evaluation.generation.evaluate.answers", never)
     again = evaluate_model(model, data, whole.folder, max_new_tokens=40, images_per_batch=1)
     assert again.predictions.equals(whole.predictions)
 

@@ -158,7 +158,7 @@ def test_a_family_that_is_not_proven_is_asked_one_by_one(pictures, monkeypatch, 
     chat = lively(build_tiny("llava", dtype=torch.float64))
     data = material(chat, pictures)
     shared = generate(chat, *data, max_new_tokens=NEW)
-    module = "imaxray.evaluation.generation._generate.PACKABLE"
+    module = "imaxray.evaluation.generation.answering.PACKABLE"
     monkeypatch.setattr(module, frozenset())
     assert generate(chat, *data, max_new_tokens=NEW).equals(shared)
     assert "one by one" in caplog.text

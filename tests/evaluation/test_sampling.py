@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from imaxray.evaluation.generation import EncodedImages, Sampling
-from imaxray.evaluation.generation._sampling import draw
+from imaxray.evaluation.generation.sampling import draw
 from imaxray.models.tiny import build_tiny, tiny_families
 
 SIZES = {"a": (96, 96), "b": (120, 60), "c": (64, 112)}
@@ -48,7 +48,7 @@ def test_shared_prefixes_draw_what_stock_generate_draws(family, pictures, monkey
     drawn = shared.ask(images, prompts, max_new_tokens=NEW, sampling=sampling)
     greedy = shared.ask(images, prompts, max_new_tokens=NEW)
     small = shared.ask(images, prompts, max_new_tokens=NEW, sampling=sampling, rows_per_batch=2)
-    asking = "imaxray.evaluation.generation._asking.PACKABLE"
+    asking = "imaxray.evaluation.generation.encoded_images.PACKABLE"
     monkeypatch.setattr(asking, frozenset())
     alone = EncodedImages(chat, SIZES, pixels)
     for ours, theirs in (

@@ -15,8 +15,8 @@ from PIL import Image
 from imaxray.boxes import PLACEHOLDER
 from imaxray.errors import ImaxrayError
 from imaxray.export import export_dataset, list_conventions, list_formats
-from imaxray.export._conventions import find_convention
-from imaxray.export._record import ordered
+from imaxray.export.conventions import find_convention
+from imaxray.export.conversation import ordered
 
 CHATS = ("llamafactory", "swift", "trl", "llava")
 REC = "Locate the effusion."
@@ -451,7 +451,7 @@ def test_a_failure_leaves_the_earlier_export(small, tmp_path, monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imaxray.export._export.write_manifest", fail)
+    monkeypatch.setattr("imaxray.export.writer.write_manifest", fail)
     with pytest.raises(KeyboardInterrupt):
         export_dataset(data, "llava", out, boxes="percent")
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
@@ -537,11 +537,11 @@ def test_a_release_whose_folder_is_unknown_is_named(small, tmp_path):
 
 
 def test_the_audit_reads_what_the_export_writes(small, tmp_path):
-    from imaxray.audit import audit
+    from imaxray.audit import audit_dataset
 
     for form in ("llamafactory", "swift", "llava"):
         out = tmp_path / form
         export_dataset(small.open(), form, out, images="link", **boxes_of(form))
         files = [p for p in out.iterdir() if p.stem in ("train", "test")]
-        report = audit(sorted(files))
+        report = audit_dataset(sorted(files))
         assert report.clean, report.to_text()

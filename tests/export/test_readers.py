@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from imaxray.export import export_dataset
-from imaxray.export._conventions import find_convention
+from imaxray.export.conventions import find_convention
 
 ROOT = Path(__file__).resolve().parents[2]
 BOXES = [[20.0, 10.0, 100.0, 60.5], [120.0, 20.0, 180.0, 80.0]]

@@ -22,7 +22,7 @@ from imaxray.models import (
     load_model,
     phantom,
 )
-from imaxray.models._load import _FAMILIES
+from imaxray.models.load import _FAMILIES
 
 
 @pytest.fixture(autouse=True)
@@ -139,10 +139,10 @@ def test_a_folder_without_convention_must_be_told(tmp_path):
 def test_a_repository_that_is_another_family(tmp_path, monkeypatch):
     """Lingshu-I's row says InternVL; whatever lies there, its configuration decides."""
     build_tiny("qwen3_vl").save(tmp_path)
-    from imaxray.models import _load
+    from imaxray.models import load
 
-    real = _load.AutoConfig.from_pretrained
-    monkeypatch.setattr(_load.AutoConfig, "from_pretrained", lambda *_, **k: real(tmp_path))
+    real = load.AutoConfig.from_pretrained
+    monkeypatch.setattr(load.AutoConfig, "from_pretrained", lambda *_, **k: real(tmp_path))
     with pytest.raises(ImaxrayError, match="configuration says qwen3_vl"):
         load_model("lingshu-i-8b", local_files_only=True)
 
@@ -226,7 +226,7 @@ def test_other_native_models_by_folder(tmp_path):
         LlavaNextImageProcessorPil,
     )
 
-    from imaxray.models import _tiny_text as text
+    from imaxray.models import tiny_text as text
 
     tokenizer = text.qwen_tokenizer(text.CORPUS, (), image_token="<image>")
     grids = [[28, 56], [56, 28], [56, 56]]

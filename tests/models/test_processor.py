@@ -3,7 +3,7 @@
 import pytest
 import transformers
 
-from imaxray.models import _processor, build_tiny
+from imaxray.models import build_tiny, processor
 
 WITH_VIDEO = ["Qwen2_5_VLProcessor", "Qwen3VLProcessor", "LlavaOnevisionProcessor",
               "InternVLProcessor"]  # fmt: skip
@@ -11,33 +11,33 @@ WITH_VIDEO = ["Qwen2_5_VLProcessor", "Qwen3VLProcessor", "LlavaOnevisionProcesso
 
 @pytest.mark.parametrize("name", WITH_VIDEO)
 def test_used_only_where_torchvision_does_not_import(monkeypatch, name):
-    monkeypatch.setattr(_processor, "has_torchvision", lambda: True)
+    monkeypatch.setattr(processor, "has_torchvision", lambda: True)
     real = getattr(transformers, name)
-    _processor.without_video.cache_clear()
-    assert _processor.without_video(real) is real
-    monkeypatch.setattr(_processor, "has_torchvision", lambda: False)
-    _processor.without_video.cache_clear()
-    made = _processor.without_video(real)
+    processor.without_video.cache_clear()
+    assert processor.without_video(real) is real
+    monkeypatch.setattr(processor, "has_torchvision", lambda: False)
+    processor.without_video.cache_clear()
+    made = processor.without_video(real)
     assert issubclass(made, real) and made.__name__ == name
     assert made.get_attributes() == ["image_processor", "tokenizer"]
-    _processor.without_video.cache_clear()
+    processor.without_video.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["LlavaProcessor", "Gemma3Processor"])
 def test_never_used_for_processors_without_video(name):
     real = getattr(transformers, name)
-    assert _processor.without_video(real) is real
+    assert processor.without_video(real) is real
 
 
 def test_a_torchvision_that_does_not_import_counts_as_none(monkeypatch):
     def broken(name):
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    _processor.has_torchvision.cache_clear()
-    monkeypatch.setattr(_processor.importlib, "import_module", broken)
-    assert not _processor.has_torchvision()
+    processor.has_torchvision.cache_clear()
+    monkeypatch.setattr(processor.importlib, "import_module", broken)
+    assert not processor.has_torchvision()
     monkeypatch.undo()
-    _processor.has_torchvision.cache_clear()
+    processor.has_torchvision.cache_clear()
 
 
 def test_saved_configurations_name_the_real_class(tmp_path):

@@ -50,7 +50,7 @@ def gap(tiny, *counts, dtype=torch.float64, **options):
 @pytest.fixture(params=[False, True], ids=["dense", "pieces"])
 def pieces(request, monkeypatch):
     """Attention by one dense mask, or piece by piece (two entries or so a piece)."""
-    monkeypatch.setattr("imaxray.packing._attention._RUN", 6)
+    monkeypatch.setattr("imaxray.packing.attention._RUN", 6)
     return request.param
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from imaxray.audit import CHECKS, audit
+from imaxray.audit import CHECKS, audit_dataset
 from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
@@ -256,5 +256,5 @@ SKIPPED = {"broken", "duplicate", "near", "ctr", "edema", "report", "vqa"}
 def test_the_audit_finds_nothing_new_in_it(dmax, made):
     # images are dmax's, and contradictions of noisy answers are what a filter leaves
     skip = [c.code for c in CHECKS if c.code.split("-")[0] in SKIPPED]
-    before, after = (audit(data.folder, skip=skip) for data in (dmax, made))
+    before, after = (audit_dataset(data.folder, skip=skip) for data in (dmax, made))
     assert {f.code for f in after.findings} == {f.code for f in before.findings} == set()

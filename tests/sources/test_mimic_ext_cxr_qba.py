@@ -11,7 +11,8 @@ import pytest
 
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
-from imaxray.sources import _archives, get_source
+from imaxray.sources import get_source
+from imaxray.sources._shared import archives
 from sources.releases.mimic_ext_cxr_qba import (
     DICOM,
     LEGEND,
@@ -109,7 +110,7 @@ def test_parts_and_pool_change_nothing(tmp_path, monkeypatch, read):
         graph |= {key.replace(*new): text.replace(*new) for key, text in list(graph.items())[:2]}
     pack(tmp_path, (qa, graph))
     whole = read(tmp_path)
-    monkeypatch.setattr(_archives, "_PART", 2)
+    monkeypatch.setattr(archives, "_PART", 2)
     parts = read(tmp_path)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         pooled = read(tmp_path, pool)

@@ -1,6 +1,6 @@
 """Sections of MIMIC reports by MIT-LCP's rules."""
 
-from imaxray.sources._report_sections import findings_and_impression, split_sections
+from imaxray.sources._shared.report_sections import findings_and_impression, split_sections
 
 # written as lines, for the rules rest on the single leading space that editors strip
 REPORT = "\n".join(

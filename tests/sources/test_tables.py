@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imaxray.errors import ImaxrayError
 from imaxray.sources import is_inside, leaves_release
-from imaxray.sources._tables import read_csv, read_header
+from imaxray.sources._shared.tables import read_csv, read_header
 
 
 @given(st.lists(st.text(alphabet="./\\:ab\n ", max_size=12), min_size=1, max_size=20))

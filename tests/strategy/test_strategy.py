@@ -15,7 +15,7 @@ from imaxray.models import build_tiny
 from imaxray.schema import is_pseudo
 from imaxray.strategy import StrategyConfig, run_strategy
 from imaxray.training import load_recipe, train_dataset
-from imaxray.training._trainer import LearningCurve
+from imaxray.training.trainer import LearningCurve
 
 STAGES = [
     {"name": "dmax", "on": "dmax", "start": "base", "steps": 120},
@@ -96,7 +96,7 @@ def test_stages_are_scored_and_compared(finished):
 def test_a_finished_strategy_is_not_repeated(finished, monkeypatch):
     config, out, outcome, _ = finished
     for name in ("train_dataset", "annotate", "filter_candidates", "write_pseudo"):
-        monkeypatch.setattr(f"imaxray.strategy._workshop.{name}", lambda *_, **__: pytest.fail())
+        monkeypatch.setattr(f"imaxray.strategy.executor.{name}", lambda *_, **__: pytest.fail())
     again = run_strategy(config, out, progress=False)
     assert not any(done.repeated for done in again.done)
     assert again.comparison.as_dict() == outcome.comparison.as_dict()
@@ -134,7 +134,7 @@ def test_killed_anywhere_and_begun_again_gives_the_same(
 
     monkeypatch.setattr(LearningCurve, "on_step_end", killed)
     with monkeypatch.context() as patch:
-        patch.setattr("imaxray.strategy._workshop.write_pseudo", cut)
+        patch.setattr("imaxray.strategy.executor.write_pseudo", cut)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 run_strategy(config, out, progress=False)

@@ -83,7 +83,7 @@ def test_a_finished_study_is_not_repeated(finished, monkeypatch):
     def boom(*_, **__):
         raise AssertionError("a finished stage ran again")
 
-    import imaxray.study.data as data
+    import imaxray.study.prepare as data
     import imaxray.study.run as module
 
     monkeypatch.setattr(data, "build_datasets", boom)

@@ -37,7 +37,7 @@ def test_real_prompts_are_made_again(entries):
     for row in train.iter_rows(named=True):
         task, subtask = get_task(row["task"]), row["template"].split(".")[1]
         fill = task.fill_of(row["template"], row["prompt"])
-        from imaxray.stable import digest
+        from imaxray.hashing import digest
 
         made = task.train_prompt(
             row["image_id"], subtask, subject=0 if fill is None else digest(fill), fill=fill

@@ -1,7 +1,7 @@
 """Audit of a data set, ours or another's: leaks, broken images, contradictions."""
 
-from imaxray.audit._material import Finding
-from imaxray.audit._report import AuditReport, audit
+from imaxray.audit.audit_input import Finding
 from imaxray.audit.checks import CHECKS, Check
+from imaxray.audit.report import AuditReport, audit_dataset
 
-__all__ = ["CHECKS", "AuditReport", "Check", "Finding", "audit"]
+__all__ = ["CHECKS", "AuditReport", "Check", "Finding", "audit_dataset"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from imaxray.audit._material import Finding, Material
+from imaxray.audit.audit_input import Finding, Material
 
 _SLACK = 1e-6  # of the frame's side: rounding of a computed corner is no fault
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imaxray.audit import boxes, contradictions, images, patients, prompts
-from imaxray.audit._material import Finding, Material
+from imaxray.audit.audit_input import Finding, Material
 
 
 def bad_records(material: Material) -> Iterable[Finding]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray.audit._material import Finding, Material
+from imaxray.audit.audit_input import Finding, Material
 from imaxray.labeller import asked, stated
 from imaxray.schema import TaskName
 from imaxray.tasks import from_json, subtask_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from imaxray.audit._material import NO_SPLIT, Finding, Material, joined
+from imaxray.audit.audit_input import NO_SPLIT, Finding, Material, joined
 from imaxray.perceptual import can_hash
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from imaxray.audit._material import NO_SPLIT, Finding, Material, joined
+from imaxray.audit.audit_input import NO_SPLIT, Finding, Material, joined
 
 _ONE: Final = "there is only one split"
 

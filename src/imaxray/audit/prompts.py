@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from imaxray.audit._material import Finding, Material
+from imaxray.audit.audit_input import Finding, Material
 from imaxray.boxes import PLACEHOLDER
 from imaxray.schema import FINDINGS
 from imaxray.tasks import from_json

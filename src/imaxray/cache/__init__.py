@@ -5,22 +5,23 @@ Names are imported when first used: a process that makes shards needs none of wh
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from imaxray._lazy import lazily
 
 if TYPE_CHECKING:
-    from imaxray.cache._read import CachedImage, ImageCache
-    from imaxray.cache._store import ImageStore, default_folder
-    from imaxray.cache._write import CacheReport, cache_images
-
-_HOME = {
-    "CacheReport": "_write",
-    "CachedImage": "_read",
-    "ImageCache": "_read",
-    "ImageStore": "_store",
-    "cache_images": "_write",
-    "default_folder": "_store",
-}
+    from imaxray.cache.image_store import ImageStore, default_folder
+    from imaxray.cache.reader import CachedImage, ImageCache
+    from imaxray.cache.writer import CacheReport, cache_images
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "image_store": ["ImageStore", "default_folder"],
+            "reader": ["CachedImage", "ImageCache"],
+            "writer": ["CacheReport", "cache_images"],
+        },
+    )
 
 __all__ = [
     "CacheReport",
@@ -30,9 +31,3 @@ __all__ = [
     "cache_images",
     "default_folder",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'imaxray.cache' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"imaxray.cache.{_HOME[name]}"), name)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from imaxray._memory import keep_freed_memory
 from imaxray.cli import data, models, studies  # noqa: F401 - commands register as they are imported
-from imaxray.cli._app import app
+from imaxray.cli.application import app
 from imaxray.errors import ImaxrayError
 
 __all__ = ["app", "main"]

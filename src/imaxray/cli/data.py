@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from imaxray.cli._app import Config, Format, Out, Root, app, sources_app
-from imaxray.cli._print import (
+from imaxray.cli.application import Config, Format, Out, Root, app, sources_app
+from imaxray.cli.printing import (
     densities,
     print_codes,
     print_density,
@@ -254,7 +254,7 @@ def audit(
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode images.")] = 1,
 ) -> None:
     """Look for leaks, broken or double images, bad boxes and contradictions; exit code 1 if any."""
-    from imaxray.audit import audit as run_audit
+    from imaxray.audit import audit_dataset as run_audit
 
     report = run_audit(
         paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from imaxray.cli._app import Format, Out, app
-from imaxray.cli._print import (
+from imaxray.cli.application import Format, Out, app
+from imaxray.cli.printing import (
     print_filter,
     print_result,
     print_table,

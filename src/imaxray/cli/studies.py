@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imaxray.cli._app import Config, Out, Root, app
-from imaxray.cli._print import print_annotation
+from imaxray.cli.application import Config, Out, Root, app
+from imaxray.cli.printing import print_annotation
 
 if TYPE_CHECKING:
-    from imaxray.study import AblationConfig
+    from imaxray.ablation import AblationConfig
 
 
 @app.command()
@@ -23,7 +23,8 @@ def study(config: Config, out: Out, root: Root = None) -> None:
     """
     from rich.console import Console
 
-    from imaxray.study import AblationConfig, load_study, run_study, write_study_report
+    from imaxray.ablation import AblationConfig, load_study
+    from imaxray.study import run_study, write_study_report
 
     loaded = load_study(config)
     if isinstance(loaded, AblationConfig):
@@ -42,8 +43,7 @@ def study(config: Config, out: Out, root: Root = None) -> None:
 def _ablation(config: AblationConfig, out: Path, root: Path | None) -> None:
     from rich.console import Console
 
-    from imaxray.study import ablation_tables, run_ablation, write_ablation
-    from imaxray.study._ablation_tables import summary
+    from imaxray.ablation import ablation_tables, run_ablation, summary, write_ablation
 
     outcome = run_ablation(config, out, root=root)
     written = write_ablation(outcome)
@@ -115,7 +115,7 @@ def dynamics(
     ] = None,
 ) -> None:
     """SE, rho, H2 and task conflict of runs: recorded in training, or measured from weights."""
-    from imaxray.cli._print import print_dynamics
+    from imaxray.cli.printing import print_dynamics
     from imaxray.curation import open_dataset
     from imaxray.dynamics import run_dynamics
 

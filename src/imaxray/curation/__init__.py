@@ -4,7 +4,7 @@ from imaxray.curation.catalog import CurationConfig, build_catalog
 from imaxray.curation.cleaning import CleaningConfig
 from imaxray.curation.conflicts import ConflictsConfig
 from imaxray.curation.dataset import Dataset, open_dataset, write_dataset
-from imaxray.curation.density import Density, density
+from imaxray.curation.densities import Density, density
 from imaxray.curation.dmax import DmaxConfig, MatchReport, match_dmax
 from imaxray.curation.duplicates import DuplicatesConfig
 from imaxray.curation.entries import EntriesConfig

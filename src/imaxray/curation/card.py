@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from imaxray.curation.density import density
+from imaxray.curation.densities import density
 from imaxray.curation.tables import Tables
 from imaxray.schema import SPLITS, TASKS, is_pseudo
 from imaxray.sources import get_source

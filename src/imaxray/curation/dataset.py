@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray import __version__
+from imaxray._files import sha256, whole_folder, write_json
+from imaxray._version import __version__
 from imaxray.curation.card import write_card
 from imaxray.curation.conflicts import CONFLICTS, count_conflicts
 from imaxray.curation.tables import ACCOUNT, Tables
@@ -26,7 +27,6 @@ from imaxray.schema import (
     require_real_evaluation,
 )
 from imaxray.sources import ReleaseFile
-from imaxray.whole import whole_folder
 
 MANIFEST: Final = "manifest.json"
 _ROOTS: Final = "roots.json"
@@ -97,11 +97,11 @@ def _write_all(
             "rejects": tables.rejects.height,
             "entries": {split: tables.split(split).height for split in SPLITS},
         },
-        "files": {path.relative_to(aside).as_posix(): _sha256(path) for path in files},
+        "files": {path.relative_to(aside).as_posix(): sha256(path) for path in files},
     }
-    (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    write_json(aside / MANIFEST, manifest, sort_keys=True)
     roots = {name: str(path.resolve()) for name, path in sorted(tables.roots.items())}
-    (aside / _ROOTS).write_text(json.dumps(roots, indent=1) + "\n")
+    write_json(aside / _ROOTS, roots)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Dataset:
         return [
             name
             for name, digest in self.manifest["files"].items()
-            if not (self.folder / name).is_file() or _sha256(self.folder / name) != digest
+            if not (self.folder / name).is_file() or sha256(self.folder / name) != digest
         ]
 
     @property
@@ -200,8 +200,3 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
     frame.lazy().with_columns(few.cast(pl.String)).sink_parquet(
         path, compression="zstd", compression_level=3, row_group_size=65_536
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

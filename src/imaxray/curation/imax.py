@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from imaxray.curation.means import nearest_means
 from imaxray.curation.tables import Tables
+from imaxray.curation.target_means import nearest_means
 from imaxray.errors import ImaxrayError
+from imaxray.hashing import digests, from_hexadecimal, mixed
 from imaxray.schema import TASKS, TaskName
-from imaxray.stable import digests, from_hexadecimal, mixed
 
 
 class ImaxConfig(BaseModel):
@@ -100,8 +100,8 @@ def select_imax(catalog: Tables, config: ImaxConfig) -> tuple[Tables, SelectionR
     releases that share no image with others and would be left out wholly. Where the means
     ``tasks_per_image`` and ``entries_per_image`` are given, images are not taken by density but so
     that these are met, with the least change of the catalog's own mixture (see
-    :mod:`imaxray.curation.means`). Validation and test: all images, capped alike; every arm of a
-    study shares them.
+    :mod:`imaxray.curation.target_means`). Validation and test: all images, capped alike; every
+    arm of a study shares them.
 
     Raises:
         ImaxrayError: no image has so many tasks, or the means cannot be met.

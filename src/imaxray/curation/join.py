@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from imaxray.curation.clip_boxes import clip_boxes
 from imaxray.curation.conflicts import ConflictsConfig, find_conflicts
-from imaxray.curation.frame import clip_boxes
 from imaxray.curation.readers import ReadersConfig, settle_readers
 from imaxray.schema import ANNOTATIONS, FRONTAL, REJECTS, conform, empty
 from imaxray.sources import SourceTables

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray import __version__
+from imaxray._files import write_parquet, write_text
+from imaxray._version import __version__
 from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
@@ -166,12 +167,8 @@ def write_result(result: Result, out: Path) -> None:
         raise ImaxrayError(f"Expected a folder to write at {out}, but it is a file; name another.")
     out.mkdir(parents=True, exist_ok=True)
     table, numbers = out / "scores.parquet", out / "result.json"
-    aside = table.with_suffix(".part")
-    result.entries.write_parquet(aside)
-    aside.rename(table)
-    aside = numbers.with_suffix(".part")
-    aside.write_text(json.dumps(result.data, indent=1, allow_nan=False) + "\n")
-    aside.rename(numbers)
+    write_parquet(table, result.entries)
+    write_text(numbers, json.dumps(result.data, indent=1, allow_nan=False) + "\n")
 
 
 def _task(

@@ -1,6 +1,6 @@
 """Export: a data set in the formats that fine-tuning and data tools read."""
 
-from imaxray.export._conventions import list_conventions
-from imaxray.export._export import ExportReport, export_dataset, list_formats
+from imaxray.export.conventions import list_conventions
+from imaxray.export.writer import ExportReport, export_dataset, list_formats
 
 __all__ = ["ExportReport", "export_dataset", "list_conventions", "list_formats"]

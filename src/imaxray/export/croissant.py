@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._files import sha256
 from imaxray.curation import Dataset
 from imaxray.curation import density as density_of
 from imaxray.errors import ImaxrayError
-from imaxray.export._folder import sha256
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, SPLITS
 from imaxray.sources import get_source
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from imaxray import __version__
+from imaxray._version import __version__
 from imaxray.boxes import to_xywh
 from imaxray.curation import Dataset
-from imaxray.export._checks import with_bad_boxes
-from imaxray.export._format import write_json_list
-from imaxray.export._images import How, place, usable_images
+from imaxray.export.chat_format import write_json_list
+from imaxray.export.checks import with_bad_boxes
+from imaxray.export.images import How, place, usable_images
 from imaxray.progress import track
 from imaxray.schema import EDEMA_GRADES
 

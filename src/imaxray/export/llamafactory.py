@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from imaxray.export._format import IMAGE, ChatFormat, Layout, string_messages, write_json_lines
-from imaxray.export._record import Conversation
+from imaxray.export.chat_format import IMAGE, ChatFormat, Layout, string_messages, write_json_lines
+from imaxray.export.conversation import Conversation
 
 
 def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:

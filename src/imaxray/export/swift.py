@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray.boxes import PLACEHOLDER
-from imaxray.export._format import IMAGE, ChatFormat, Layout, string_messages, write_json_lines
-from imaxray.export._record import Conversation
+from imaxray.export.chat_format import IMAGE, ChatFormat, Layout, string_messages, write_json_lines
+from imaxray.export.conversation import Conversation
 
 _BOX: Final = "<bbox>"
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imaxray.export._format import ChatFormat, Layout
-from imaxray.export._record import Conversation
+from imaxray.export.chat_format import ChatFormat, Layout
+from imaxray.export.conversation import Conversation
 
 _ROWS: Final = {"path": 10_000, "copy": 200}  # rows of a group; images take memory
 

@@ -1,6 +1,6 @@
 """Metrics: each knows its direction, range and unit, and is additive, so that it bootstraps."""
 
-from imaxray.metrics._base import Floats, Median, Metric, mean_of, ratio
+from imaxray.metrics.base import Floats, Median, Metric, mean_of, ratio
 from imaxray.metrics.captions import caption_metrics, missing_for_captions
 from imaxray.metrics.classification import (
     confusion,

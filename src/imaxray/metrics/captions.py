@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from imaxray.errors import ImaxrayError
-from imaxray.metrics._base import Floats, Metric, ratio
+from imaxray.metrics.base import Floats, Metric, ratio
 from imaxray.metrics.text import GoldTexts
 
 EXTRA: Final = "captions"

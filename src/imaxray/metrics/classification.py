@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from imaxray.metrics._base import Floats, Metric, mean_of, ratio
+from imaxray.metrics.base import Floats, Metric, mean_of, ratio
 
 
 def invalid_rate() -> Metric:

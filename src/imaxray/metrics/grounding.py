@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from imaxray.boxes import Box, iou
-from imaxray.metrics._base import Metric, mean_of, ratio
+from imaxray.metrics.base import Metric, mean_of, ratio
 
 
 def matched_ious(gold: Sequence[Box], answer: Sequence[Box]) -> list[float]:

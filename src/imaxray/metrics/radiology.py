@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from imaxray.errors import ImaxrayError
-from imaxray.metrics._base import Floats, Metric, ratio
+from imaxray.metrics.base import Floats, Metric, ratio
 
 EXTRA: Final = "radiology"
 _CHEXBERT: Final = 14

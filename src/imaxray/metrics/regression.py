@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imaxray.metrics._base import Floats, Median, Metric, mean_of, ratio
+from imaxray.metrics.base import Floats, Median, Metric, mean_of, ratio
 
 
 def _error(gold: float, answer: float | None, worst: float) -> float:

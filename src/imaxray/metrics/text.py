@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from imaxray.metrics._base import Floats, Metric, mean_of, ratio
+from imaxray.metrics.base import Floats, Metric, mean_of, ratio
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 GoldTexts = Callable[[Any], Sequence[str]]

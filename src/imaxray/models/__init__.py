@@ -6,23 +6,22 @@ torch is imported by the first name that needs it; listing the registry needs no
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.models._phantom_config import PhantomConfig
-from imaxray.models._registry import RegistryRow, find_row, list_models
+from imaxray.models.phantom_config import PhantomConfig
+from imaxray.models.registry import RegistryRow, find_row, list_models
 
 if TYPE_CHECKING:
-    from imaxray.models._chat import ChatModel, EncodedEntry
-    from imaxray.models._load import load_model
+    from imaxray.models.chat import ChatModel, EncodedEntry
+    from imaxray.models.load import load_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
 else:
-    __getattr__ = lazily(
+    __getattr__, __dir__ = lazily(
         __name__,
         {
-            "ChatModel": "imaxray.models._chat",
-            "EncodedEntry": "imaxray.models._chat",
-            "PhantomModel": "imaxray.models.phantom",
-            "build_tiny": "imaxray.models.tiny",
-            "load_model": "imaxray.models._load",
+            "chat": ["ChatModel", "EncodedEntry"],
+            "load": ["load_model"],
+            "phantom": ["PhantomModel"],
+            "tiny": ["build_tiny"],
         },
     )
 

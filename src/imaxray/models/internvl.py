@@ -9,7 +9,7 @@ from PIL import Image
 
 from imaxray.boxes import BoxConvention
 from imaxray.geometry import Geometry, TileCanvas
-from imaxray.models._chat import ChatModel, sides
+from imaxray.models.chat import ChatModel, sides
 
 
 class InternVLModel(ChatModel):

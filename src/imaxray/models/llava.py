@@ -10,7 +10,7 @@ from PIL import Image
 
 from imaxray.boxes import BoxConvention
 from imaxray.geometry import Geometry, Letterbox
-from imaxray.models._chat import ChatModel, sides
+from imaxray.models.chat import ChatModel, sides
 
 
 class LlavaModel(ChatModel):

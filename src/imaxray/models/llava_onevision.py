@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from imaxray.models._chat import ChatModel, sides
+from imaxray.models.chat import ChatModel, sides
 
 
 class LlavaOnevisionModel(ChatModel):

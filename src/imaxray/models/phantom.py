@@ -30,8 +30,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from imaxray import radiograph
 from imaxray.boxes import PERCENT, BoxConvention
 from imaxray.geometry import WHOLE, Geometry
-from imaxray.models._chat import ChatModel
-from imaxray.models._phantom_config import PhantomConfig
+from imaxray.models.chat import ChatModel
+from imaxray.models.phantom_config import PhantomConfig
 from imaxray.radiograph import Readable
 
 _PAD, _BOS, _EOS, _IMAGE, _USER, _ASSISTANT = SPECIAL = (

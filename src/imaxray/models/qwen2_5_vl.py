@@ -10,7 +10,7 @@ from PIL import Image
 
 from imaxray.boxes import BoxConvention
 from imaxray.geometry import WHOLE, Geometry, SmartResize
-from imaxray.models._chat import ChatModel
+from imaxray.models.chat import ChatModel
 
 
 class Qwen25VLModel(ChatModel):

@@ -48,10 +48,10 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
-from imaxray.models import _tiny_text as text
-from imaxray.models._chat import ChatModel
-from imaxray.models._load import family_of
-from imaxray.models._processor import has_torchvision, without_video
+from imaxray.models import tiny_text as text
+from imaxray.models.chat import ChatModel
+from imaxray.models.load import family_of
+from imaxray.models.processor import has_torchvision, without_video
 
 Parts = tuple[type[Any], Any, Any]
 """Model class, model configuration, processor."""

@@ -3,14 +3,14 @@
 Loss and gradients equal those of the separate sequences; the image is encoded and prefilled once.
 """
 
-from imaxray.packing._attention import PACKED_FLEX, PACKED_SDPA, use_packed_attention
-from imaxray.packing._batch import Batch, collate
-from imaxray.packing._exact import Gap, packing_gap
-from imaxray.packing._inputs import PACKABLE, model_inputs
-from imaxray.packing._layout import Group, Row, common_prefix, join_rows, pack, separate
-from imaxray.packing._loss import entry_losses, step_loss
-from imaxray.packing._mask import Visibility, additive, image_blocks
-from imaxray.packing._plan import TOO_LONG, Dropped, Plan, fill, lay_out
+from imaxray.packing.attention import PACKED_FLEX, PACKED_SDPA, use_packed_attention
+from imaxray.packing.batch import Batch, collate
+from imaxray.packing.exact import Gap, packing_gap
+from imaxray.packing.inputs import PACKABLE, model_inputs
+from imaxray.packing.layout import Group, Row, common_prefix, join_rows, pack, separate
+from imaxray.packing.loss import entry_losses, step_loss
+from imaxray.packing.mask import Visibility, additive, image_blocks
+from imaxray.packing.plan import TOO_LONG, Dropped, Plan, fill, lay_out
 
 __all__ = [
     "PACKABLE",

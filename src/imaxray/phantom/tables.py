@@ -10,7 +10,6 @@ import csv
 import gzip
 import io
 import json
-import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from imaxray._files import whole_folder
 from imaxray._workers import worker_pool
-from imaxray.errors import ImaxrayError
 from imaxray.phantom import anatomy as geometry
 from imaxray.phantom.census import MS_CXR_IMAGES, Census, draw_census
 from imaxray.phantom.cohort import Finding, ImagePlan, draw_body, draw_findings
@@ -107,23 +106,15 @@ def write_phantom_tables(
     marker = out / _MARKER
     if marker.exists() and json.loads(marker.read_text()) == wanted:
         return
-    if out.exists() and any(out.iterdir()) and not marker.exists():
-        raise ImaxrayError(
-            f"Expected an empty folder or an earlier phantom at {out}, but it holds other files; "
-            "choose another folder."
-        )
     census = draw_census(times, seed)
-    aside = out.with_name(out.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    with _Files(aside, archives) as files, progress_bar("Writing patients", census.patients) as bar:
-        for piece, patients in _pieces(census, seed, archives, workers):
-            files.add(piece)
-            bar.advance(patients)
-    files.finish(max(1, round(MS_CXR_IMAGES * times)))
-    (aside / _MARKER).write_text(json.dumps(wanted))
-    if out.exists():
-        shutil.rmtree(out)
-    aside.rename(out)
+    with whole_folder(out, manifest=_MARKER, keys=("seed",), what="phantom") as aside:
+        bar_of = progress_bar("Writing patients", census.patients)
+        with _Files(aside, archives) as files, bar_of as bar:
+            for piece, patients in _pieces(census, seed, archives, workers):
+                files.add(piece)
+                bar.advance(patients)
+        files.finish(max(1, round(MS_CXR_IMAGES * times)))
+        (aside / _MARKER).write_text(json.dumps(wanted))
 
 
 class _Files:

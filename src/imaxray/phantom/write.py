@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 from PIL import Image
 
+from imaxray._files import whole_folder
 from imaxray._workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import releases
@@ -46,13 +46,12 @@ def write_phantom(out: Path, *, images: int, seed: int = 0, workers: int = 1) ->
     marker = out / _MARKER
     if marker.exists() and json.loads(marker.read_text()) == wanted:
         return
-    aside = out.with_name(out.name + ".part")
-    if out.exists() and any(out.iterdir()) and not marker.exists():
-        raise ImaxrayError(
-            f"Expected an empty folder or an earlier phantom at {out}, but it holds other files; "
-            "choose another folder."
-        )
-    shutil.rmtree(aside, ignore_errors=True)
+    with whole_folder(out, manifest=_MARKER, keys=("seed",), what="phantom") as aside:
+        _write_releases(aside, images, seed, workers)
+        (aside / _MARKER).write_text(json.dumps(wanted))
+
+
+def _write_releases(aside: Path, images: int, seed: int, workers: int) -> None:
     plans = draw_cohort(images, seed)
     radiographs = _render_all(plans, aside / "mimic-cxr-jpg", seed, workers)
     studies = group_studies(radiographs, seed)
@@ -64,10 +63,6 @@ def write_phantom(out: Path, *, images: int, seed: int = 0, workers: int = 1) ->
     releases.write_chest_imagenome(aside / "chest-imagenome", studies, seed)
     releases.write_mimic_cxr_vqa(aside / "mimic-cxr-vqa", studies, seed)
     _write_truth(aside / "truth", radiographs)
-    (aside / _MARKER).write_text(json.dumps(wanted))
-    if out.exists():
-        shutil.rmtree(out)
-    aside.rename(out)
 
 
 def _render_all(

@@ -15,10 +15,10 @@ import polars as pl
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
 from imaxray.errors import ImaxrayError
-from imaxray.pseudo._facts import category
-from imaxray.pseudo._forms import asked_boxes, asked_text
-from imaxray.pseudo._table import PSEUDO
-from imaxray.pseudo.filtering import DROPPED
+from imaxray.pseudo.selecting.filter import DROPPED
+from imaxray.pseudo.selecting.questions import asked_boxes, asked_text
+from imaxray.pseudo.selecting.statements import category
+from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import (
     ANNOTATIONS,
     ENTRIES,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,16 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._files import sha256
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import finite
-from imaxray.pseudo._table import PSEUDO
-from imaxray.pseudo.calibrate import Thresholds, calibrate
-from imaxray.pseudo.correct import DEFAULT, Tolerances
 from imaxray.pseudo.dataset import write_pseudo
-from imaxray.pseudo.filtering import Filtered, filter_candidates
-from imaxray.pseudo.rules import load_rules
+from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
+from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
+from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
+from imaxray.pseudo.selecting.rules import load_rules
+from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import conform
 
 REPORT: Final = "filter.json"
@@ -65,7 +65,7 @@ def filter_folder(
         data: the dataset folder that was annotated.
         out: dataset folder to write.
         precision: asked for, per task.
-        risk: see :func:`imaxray.pseudo.calibrate`.
+        risk: see :func:`imaxray.pseudo.selecting.calibrate`.
         rules: a file of rules, see :func:`imaxray.pseudo.load_rules`.
         confidence: whether thresholds are asked.
         consistency: whether rules are.
@@ -96,8 +96,8 @@ def filter_folder(
         tolerances=tolerances,
     )  # fmt: skip
     config = {
-        "candidates": _sha256(pseudo / "candidates.parquet"),
-        "calibration": _sha256(pseudo / "calibration.parquet") if confidence else None,
+        "candidates": sha256(pseudo / "candidates.parquet"),
+        "calibration": sha256(pseudo / "calibration.parquet") if confidence else None,
         "precision": precision if confidence else None,
         "risk": risk if confidence else None,
         "balance": balance,
@@ -148,8 +148,3 @@ def _read(path: Path) -> pl.DataFrame:
             f"Expected pseudo annotations at {path}, but there are none or the file is damaged; "
             "write them with imaxray annotate."
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

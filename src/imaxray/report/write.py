@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imaxray import radiograph
+from imaxray._files import write_text
 from imaxray.boxes import Box
 from imaxray.radiograph import Readable
 from imaxray.report import figures
@@ -42,9 +43,7 @@ def write_report(result: StudyResult, path: Path) -> None:
         spectra=None if result.dynamics is None else figures.svg(figures.spectra(result.dynamics)),
         histogram=figures.svg(figures.tasks_per_image(result.density)),
     )
-    aside = path.with_suffix(".part")
-    aside.write_text(html, encoding="utf-8")
-    aside.rename(path)
+    write_text(path, html)
 
 
 def thumbnail(source: Readable, max_side: int = 320) -> str:

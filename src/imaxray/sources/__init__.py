@@ -13,8 +13,9 @@ from typing import Final
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TASKS
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     is_inside,

@@ -15,11 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, Boxes, conform
-from imaxray.sources import _mimic
-from imaxray.sources._archives import Archive, Member
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._scene_graphs import SceneGraph, parse_graph
-from imaxray.sources._tables import (
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.archives import Archive, Member
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.scene_graphs import SceneGraph, parse_graph
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     read_csv,
@@ -34,7 +35,7 @@ _SPLITS: Final = ("train", "valid", "test")
 _KINDS: Final = ("anatomicalfinding", "disease", "tubesandlines", "device")
 """Attribute categories that make a phrase worth locating."""
 
-_DICOM: Final = re.compile(_mimic.DICOM)
+_DICOM: Final = re.compile(mimic.DICOM)
 _NO_CODES: Final = np.empty(0, dtype=np.uint32)  # so that no graph at all concatenates too
 
 _Corners = tuple[float, float, float, float]
@@ -54,7 +55,7 @@ class ChestImagenome(Source):
     name = "chest-imagenome"
     title = "Chest ImaGenome"
     version = "1.0.0"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("rec", "reg")
     access = "credentialed"
     licence = "PhysioNet Credentialed Health Data License 1.5.0"
@@ -116,13 +117,13 @@ class ChestImagenome(Source):
         self, root: Path, present: pl.Series
     ) -> tuple[pl.DataFrame, pl.DataFrame, list[Any]]:
         known = pl.DataFrame({"dicom_id": present}).select(
-            _mimic.image_id("dicom_id").alias("image_id")
+            mimic.image_id("dicom_id").alias("image_id")
         )
         hints, rejects, files = [], [], []
         for name, path in self._tables(root).items():
             table = read_csv(path, ("subject_id", "dicom_id")).with_columns(
-                _mimic.image_id("dicom_id").alias("image_id"),
-                _mimic.patient_id("subject_id").alias("patient_id"),
+                mimic.image_id("dicom_id").alias("image_id"),
+                mimic.patient_id("subject_id").alias("patient_id"),
             )
             file = relative(path, root)
             files.append(release_file(path, root, self.name, table.height))
@@ -287,7 +288,7 @@ def _annotations(parts: Sequence[_Part], dicoms: pl.Series, source: str, file: s
     rows = np.array([row for part in parts for row in part.rows], dtype=np.int64)
     corners = np.concatenate([np.asarray(part.corners) for part in parts] or [np.empty(0)])
     found = np.concatenate([np.asarray(part.attribute) for part in parts] or [np.empty(0)])
-    ids = pl.DataFrame({"dicom_id": dicoms}).select(_mimic.image_id("dicom_id")).to_series()
+    ids = pl.DataFrame({"dicom_id": dicoms}).select(mimic.image_id("dicom_id")).to_series()
     word = pl.Series(list(words), dtype=pl.String)
     frame = pl.DataFrame(
         {

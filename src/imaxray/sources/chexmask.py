@@ -14,10 +14,16 @@ from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
-from imaxray.sources import _chexpert, _mimic
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._organ_masks import contour_ratios, mask_ratios, parse_landmarks, parse_runs
-from imaxray.sources._tables import (
+from imaxray.sources._shared import chexpert, mimic
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.organ_masks import (
+    contour_ratios,
+    mask_ratios,
+    parse_landmarks,
+    parse_runs,
+)
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     read_header,
     reject,
@@ -51,8 +57,8 @@ def _plain(collection: str) -> Callable[[str], pl.Expr]:
 
 _FILES: Final[dict[str, tuple[str, Callable[[str], pl.Expr]]]] = {
     "ChestX-Ray8": ("Image Index", _plain("nih-chestxray14")),
-    "CheXpert": ("Path", _chexpert.image_id),
-    "MIMIC-CXR-JPG": ("dicom_id", _mimic.image_id),
+    "CheXpert": ("Path", chexpert.image_id),
+    "MIMIC-CXR-JPG": ("dicom_id", mimic.image_id),
     "Padchest": ("ImageID", _plain("padchest")),
     "VinDr-CXR": ("image_id", _plain("vindr-cxr")),
 }

@@ -8,9 +8,10 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import CHEXPERT, SPLIT_HINTS, conform
-from imaxray.sources import _chexpert
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared import chexpert
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     read_csv,
@@ -36,7 +37,7 @@ class Chexpert(Source):
     name = "chexpert"
     title = "CheXpert"
     version = "1.0"
-    collection = _chexpert.COLLECTION
+    collection = chexpert.COLLECTION
     tasks = ("findings",)
     access = "registration"
     licence = "Stanford University Dataset Research Use Agreement"
@@ -60,12 +61,12 @@ class Chexpert(Source):
             file = relative(path, root)
             files.append(release_file(path, root, self.name, table.height))
             where = {"source": self.name, "file": file}
-            known, bad = _chexpert.split_paths(table, "Path", **where)
-            here, missing = _chexpert.read_images(
+            known, bad = chexpert.split_paths(table, "Path", **where)
+            here, missing = chexpert.read_images(
                 known, root, _FOLDERS, side="Frontal/Lateral", projection="AP/PA", **where
             )
             origin, quality = _BY[name]
-            labels, unknown = _chexpert.study_labels(known, origin=origin, quality=quality, **where)
+            labels, unknown = chexpert.study_labels(known, origin=origin, quality=quality, **where)
             hint = known.select(
                 "image_id",
                 pl.lit(_SPLITS[name]).alias("split"),

@@ -11,9 +11,10 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources import _chexpert
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared import chexpert
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     read_csv,
@@ -47,7 +48,7 @@ class ChexpertPlus(Source):
     name = "chexpert-plus"
     title = "CheXpert Plus"
     version = "240401"
-    collection = _chexpert.COLLECTION
+    collection = chexpert.COLLECTION
     tasks = ("findings", "report")
     access = "registration"
     licence = "Stanford University Dataset Research Use Agreement"
@@ -74,8 +75,8 @@ class ChexpertPlus(Source):
         table = read_csv(path, (*_COLUMNS, *text))
         file = relative(path, root)
         where = {"source": self.name, "file": file}
-        known, bad = _chexpert.split_paths(table, "path_to_image", **where)
-        images, missing = _chexpert.read_images(
+        known, bad = chexpert.split_paths(table, "path_to_image", **where)
+        images, missing = chexpert.read_images(
             known, root, _FOLDERS, side="frontal_lateral", projection="ap_pa", **where
         )
         reports, silent = self._reports(known, file)
@@ -161,7 +162,7 @@ class ChexpertPlus(Source):
              for row in broken],
             schema=REJECTS, orient="row",
         )  # fmt: skip
-        full, unnamed = _chexpert.split_paths(rows, "path_to_image", **where)
+        full, unnamed = chexpert.split_paths(rows, "path_to_image", **where)
         column = _LABELS[_read_by(path)]
         table = known.unique("image_id", keep="first", maintain_order=True)
         told = full.join(
@@ -169,9 +170,7 @@ class ChexpertPlus(Source):
             on="image_id", how="left", maintain_order="left",
         )  # fmt: skip
         heard = told.filter(pl.col("_told"))
-        labels, illegal = _chexpert.study_labels(
-            heard, origin="silver", quality="chexbert", **where
-        )
+        labels, illegal = chexpert.study_labels(heard, origin="silver", quality="chexbert", **where)
         blank = pl.all_horizontal(pl.col(*CHEXPERT).is_null())
         settled = pl.concat([labels.select("row"), illegal.select("row")])
         rejects = [

@@ -9,9 +9,10 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SOURCE_ANNOTATIONS, conform
-from imaxray.sources import _mimic
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,
@@ -33,7 +34,7 @@ class CxrCardiomegaly(Source):
     name = "cxr-cardiomegaly"
     title = "Image-derived cardiomegaly biomarker values for 96K chest X-rays in MIMIC-CXR"
     version = "1.0.0"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("calculation",)
     access = "open"
     licence = "ODC-BY 1.0"
@@ -64,7 +65,7 @@ class CxrCardiomegaly(Source):
             files.append(release_file(path, root, self.name, table.height))
             column = next(name for name in _IDS if name in table.columns)
             full = table.with_columns(
-                _mimic.image_id(column).alias("image_id"), numeric(ratio).alias("value")
+                mimic.image_id(column).alias("image_id"), numeric(ratio).alias("value")
             )
             known, value = pl.col("image_id").is_not_null(), pl.col("value")
             code = value.is_in([2.0, 3.0, 4.0]).fill_null(False)

@@ -12,11 +12,13 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray import dicom, radiograph
+from imaxray._files import sha256
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, conform
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._image_files import list_files, map_parts
-from imaxray.sources._tables import relative, require_root, sha256
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.image_files import list_files, map_parts
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import relative, require_root
 
 _MODALITIES: Final = ("CR", "DX", "RG", "XR")
 _CHEST: Final = re.compile(r"CHEST|THORA|TORAX|LUNG|PULM")

@@ -11,8 +11,9 @@ import polars as pl
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, conform
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._tables import find_file, relative, release_file
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import find_file, relative, release_file
 
 _PLACES: Final = ("", "Clinical_Information/", "Clinical_Information/Clinical_Information/")
 _TABLES: Final = {

@@ -7,15 +7,16 @@ from typing import Final
 
 import polars as pl
 
-from imaxray.sources import _mimic
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._study_questions import (
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.study_questions import (
     STUDY_COLUMNS,
     STUDY_IMAGES,
     read_questions,
     read_study_images,
 )
-from imaxray.sources._tables import (
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     read_csv,
@@ -39,7 +40,7 @@ class MedicalDiffVqa(Source):
     name = "medical-diff-vqa"
     title = "Medical-Diff-VQA"
     version = "1.0.1"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("vqa",)
     access = "credentialed"
     licence = "PhysioNet Credentialed Health Data License 1.5.0"

@@ -9,10 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
-from imaxray.sources import _mimic
-from imaxray.sources._archives import Archive, Member
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._report_sections import findings_and_impression
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.archives import Archive, Member
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.report_sections import findings_and_impression
 
 
 class MimicCxr(Source):
@@ -21,7 +22,7 @@ class MimicCxr(Source):
     name = "mimic-cxr"
     title = "MIMIC-CXR reports"
     version = "2.1.0"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("report",)
     access = "credentialed"
     licence = "PhysioNet Credentialed Health Data License 1.5.0"
@@ -49,7 +50,7 @@ class MimicCxr(Source):
             texts,
             schema={"path": pl.String, "name": pl.String, "text": pl.String, "row": pl.Int64},
             orient="row",
-        ).with_columns(_mimic.study_id("path").alias("study_id"))
+        ).with_columns(mimic.study_id("path").alias("study_id"))
         unknown = frame.filter(pl.col("study_id").is_null()).unique("row", maintain_order=True)
         bad += [
             (self.name, file, row, path, "bad-id", "the name holds no study id of MIMIC's")

@@ -9,9 +9,10 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import CHEXPERT, IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources import _mimic
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,
@@ -43,7 +44,7 @@ class MimicCxrJpg(Source):
     name = "mimic-cxr-jpg"
     title = "MIMIC-CXR-JPG"
     version = "2.1.0"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("findings",)
     access = "credentialed"
     licence = "PhysioNet Credentialed Health Data License 1.5.0"
@@ -131,9 +132,9 @@ class MimicCxrJpg(Source):
             else pl.lit(None, dtype=pl.String)
         )  # fmt: skip
         full = table.with_columns(
-            _mimic.image_id("dicom_id").alias("image_id"),
-            _mimic.patient_id("subject_id").alias("patient_id"),
-            _mimic.study_id("study_id").alias("study"),
+            mimic.image_id("dicom_id").alias("image_id"),
+            mimic.patient_id("subject_id").alias("patient_id"),
+            mimic.study_id("study_id").alias("study"),
             numeric("Rows").alias("height"),
             numeric("Columns").alias("width"),
             pl.coalesce("ViewPosition", code).alias("view"),
@@ -165,7 +166,7 @@ class MimicCxrJpg(Source):
         table = read_csv(path, _SPLIT)
         file = relative(path, root)
         full = table.with_columns(
-            _mimic.image_id("dicom_id").alias("image_id"),
+            mimic.image_id("dicom_id").alias("image_id"),
             pl.col("split").str.to_lowercase().replace({"validate": "val", "valid": "val"}),
         )
         known = pl.col("image_id").is_not_null()
@@ -255,15 +256,15 @@ def _label_table(path: Path) -> pl.DataFrame:
     table = read_csv(path, ("study_id",)).rename({"Airspace Opacity": "Lung Opacity"}, strict=False)
     if not set(CHEXPERT) & set(table.columns):
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias(CHEXPERT[0]))
-    return table.with_columns(_mimic.study_id("study_id").alias("study"))
+    return table.with_columns(mimic.study_id("study_id").alias("study"))
 
 
 def _jpg_path() -> pl.Expr:
-    subject = pl.col("patient_id").str.strip_prefix(f"{_mimic.COLLECTION}/")
+    subject = pl.col("patient_id").str.strip_prefix(f"{mimic.COLLECTION}/")
     return pl.concat_str(
         pl.lit("files/p"), subject.str.slice(0, 2), pl.lit("/p"), subject, pl.lit("/s"),
-        pl.col("study").str.strip_prefix(f"{_mimic.COLLECTION}/"), pl.lit("/"),
-        pl.col("image_id").str.strip_prefix(f"{_mimic.COLLECTION}/"), pl.lit(".jpg"),
+        pl.col("study").str.strip_prefix(f"{mimic.COLLECTION}/"), pl.lit("/"),
+        pl.col("image_id").str.strip_prefix(f"{mimic.COLLECTION}/"), pl.lit(".jpg"),
     )  # fmt: skip
 
 

@@ -8,9 +8,10 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources import _mimic
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,
@@ -40,7 +41,7 @@ class MimicCxrPeSeverity(Source):
     name = "mimic-cxr-pe-severity"
     title = "Pulmonary edema severity grades based on MIMIC-CXR"
     version = "1.0.1"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("grading",)
     access = "credentialed"
     licence = "PhysioNet Restricted Health Data License 1.5.0"
@@ -126,11 +127,11 @@ class MimicCxrPeSeverity(Source):
         self, table: pl.DataFrame, file: str, set_name: str
     ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
         image = (
-            _mimic.image_id("dicom_id") if set_name == "consensus" else pl.lit("", dtype=pl.String)
+            mimic.image_id("dicom_id") if set_name == "consensus" else pl.lit("", dtype=pl.String)
         )
         full = table.with_columns(
-            _mimic.study_id("study_id").alias("study"),
-            _mimic.patient_id("subject_id").alias("patient_id"),
+            mimic.study_id("study_id").alias("study"),
+            mimic.patient_id("subject_id").alias("patient_id"),
             image.alias("image_id"),
             numeric("edema_severity").alias("value"),
         )

@@ -11,10 +11,11 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources import _mimic
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._json import check_items, read_items, text_of
-from imaxray.sources._tables import reject, relative, release_file, require_root
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.json_items import check_items, read_items, text_of
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import reject, relative, release_file, require_root
 
 _FOLDERS: Final = ("MIMIC-Ext-MIMIC-CXR-VQA/dataset", "dataset", "mimiccxrvqa/dataset", ".")
 _SPLITS: Final = ("train", "valid", "test")
@@ -48,7 +49,7 @@ class MimicCxrVqa(Source):
     name = "mimic-cxr-vqa"
     title = "MIMIC-Ext-MIMIC-CXR-VQA"
     version = "1.0.0"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("vqa",)
     access = "credentialed"
     licence = "PhysioNet Credentialed Health Data License 1.5.0"
@@ -70,7 +71,7 @@ class MimicCxrVqa(Source):
             items = _questions(path)
             good = items.filter(pl.col("fault").is_null())
             frame = good.select(
-                _mimic.image_id("image").alias("image_id"),
+                mimic.image_id("image").alias("image_id"),
                 pl.lit("qa").alias("kind"),
                 pl.col("semantic").alias("name"),
                 (pl.col("semantic") != "query").cast(pl.Float64).alias("value"),

@@ -15,10 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
-from imaxray.sources import _mimic
-from imaxray.sources._archives import Archive, Member
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._question_boxes import (
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.archives import Archive, Member
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.question_boxes import (
     GRADES,
     Observation,
     Question,
@@ -30,13 +30,14 @@ from imaxray.sources._question_boxes import (
     question_type,
     study_number,
 )
-from imaxray.sources._tables import box_lists, read_csv, release_file, require_root
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import box_lists, read_csv, release_file, require_root
 
 _FOLDERS: Final = ("exports/A_frontal/", "A_frontal/", "", "exports/B_frontal/", "B_frontal/")
 _GRAPHS: Final = ("scene_graph", "scene_data", "scene_graphs")
 _LEGEND: Final = "quality_mappings.csv"
 
-_DICOM: Final = re.compile(_mimic.DICOM)
+_DICOM: Final = re.compile(mimic.DICOM)
 _YES_NO: Final = re.compile(r"(yes|no)\b", re.IGNORECASE)
 
 _Reject = tuple[int, str, str, str]
@@ -61,7 +62,7 @@ class MimicExtCxrQba(Source):
     name = "mimic-ext-cxr-qba"
     title = "MIMIC-Ext-CXR-QBA"
     version = "1.0.0"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("rec", "reg", "vqa")
     access = "credentialed"
     licence = "PhysioNet Credentialed Health Data License 1.5.0"
@@ -179,9 +180,7 @@ def _read_questions(members: Iterator[Member], legend: Mapping[str, str]) -> _Pa
                 what = "the question is not of the documented types"
                 part.bad.append((row, f"s{number}/{k}", "bad-value", what))
             else:
-                _question(
-                    part, row, f"s{number}/{k}", f"{_mimic.COLLECTION}/{number}", item, legend
-                )
+                _question(part, row, f"s{number}/{k}", f"{mimic.COLLECTION}/{number}", item, legend)
     return part.finish()
 
 
@@ -242,7 +241,7 @@ def _observation(
         if len(solid) < len(boxes):
             part.bad.append((row, key, "zero-area-box", "the box has no area"))
         if solid:
-            owner = f"{_mimic.COLLECTION}/{dicom.group(1)}"
+            owner = f"{mimic.COLLECTION}/{dicom.group(1)}"
             part.add(row, owner, name, phrase, place_grade(place, grade))
             part.counts.append(len(solid))
             for box in solid:

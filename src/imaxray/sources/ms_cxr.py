@@ -8,9 +8,10 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, SPLITS, conform
-from imaxray.sources import _mimic
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared import mimic
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     has_area,
@@ -37,7 +38,7 @@ class MsCxr(Source):
     name = "ms-cxr"
     title = "MS-CXR: Local Alignment Chest X-ray dataset"
     version = "1.1.0"
-    collection = _mimic.COLLECTION
+    collection = mimic.COLLECTION
     tasks = ("rec", "reg")
     access = "credentialed"
     licence = "PhysioNet Credentialed Health Data License 1.5.0"
@@ -57,8 +58,8 @@ class MsCxr(Source):
         file = relative(path, root)
         sides = [numeric(name).alias(f"_{name}") for name in "xywh"]
         full = table.with_columns(
-            _mimic.image_id("dicom_id").alias("image_id"),
-            _mimic.patient_id("path").alias("patient_id"),
+            mimic.image_id("dicom_id").alias("image_id"),
+            mimic.patient_id("path").alias("patient_id"),
             *sides,
         )
         known = pl.col("image_id").is_not_null()

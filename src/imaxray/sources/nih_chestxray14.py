@@ -11,8 +11,9 @@ import polars as pl
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     has_area,

@@ -10,10 +10,11 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources import _open_i
-from imaxray.sources._archives import Archive, Member
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared import open_i as _open_i
+from imaxray.sources._shared.archives import Archive, Member
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     is_inside,
@@ -23,7 +24,7 @@ from imaxray.sources._tables import (
     release_file,
     require_root,
 )
-from imaxray.sources._tarballs import is_tar, tar_members
+from imaxray.sources._shared.tarballs import is_tar, tar_members
 
 _TARS: Final = ("NLMCXR_reports.tgz", "NLMCXR_reports.tar.gz")
 _XML: Final = ("ecgen-radiology", "NLMCXR_reports/ecgen-radiology", "NLMCXR_reports")

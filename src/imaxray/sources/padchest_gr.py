@@ -12,10 +12,11 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._image_files import is_sound, list_files, read_images, reject_images
-from imaxray.sources._json import check_items, read_items, text_of
-from imaxray.sources._tables import (
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.image_files import is_sound, list_files, read_images, reject_images
+from imaxray.sources._shared.json_items import check_items, read_items, text_of
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     read_csv,

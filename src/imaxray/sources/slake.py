@@ -13,10 +13,11 @@ import polars as pl
 from imaxray import boxes, radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._archives import MAX_MEMBER_BYTES
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._json import read_items, text_of
-from imaxray.sources._tables import (
+from imaxray.sources._shared.archives import MAX_MEMBER_BYTES
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.json_items import read_items, text_of
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import (
     exists,
     find_file,
     is_inside,

@@ -14,9 +14,10 @@ import polars as pl
 from imaxray import dicom
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform, empty
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._image_files import is_sound, list_files, read_images, reject_images
-from imaxray.sources._tables import (
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.image_files import is_sound, list_files, read_images, reject_images
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,

@@ -10,9 +10,10 @@ import polars as pl
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._base import Source, SourceTables
-from imaxray.sources._json import read_items, text_of
-from imaxray.sources._tables import exists, find_file, is_inside, relative, release_file
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.json_items import read_items, text_of
+from imaxray.sources._shared.records import SourceTables
+from imaxray.sources._shared.tables import exists, find_file, is_inside, relative, release_file
 
 _FILES: Final = {"train": "trainset.json", "test": "testset.json"}
 _KEYS: Final = ("image_name", "image_organ", "question", "answer", "answer_type")

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, conform
-from imaxray.sources._base import ReleaseFile, Source, SourceTables
-from imaxray.sources._tables import (
+from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,

@@ -12,22 +12,21 @@ from imaxray.strategy.config import (
 )
 
 if TYPE_CHECKING:
-    from imaxray.strategy._choose import Choice, choose
-    from imaxray.strategy._init import base_digest, phantom_base
-    from imaxray.strategy._plan import AnnotateWork, FilterWork, TrainWork, Work, plan
-    from imaxray.strategy._workshop import Done, Workshop
+    from imaxray.strategy.base_model import base_digest, phantom_base
+    from imaxray.strategy.choice import Choice, choose
+    from imaxray.strategy.executor import Done, Workshop
     from imaxray.strategy.run import StrategyOutcome, run_strategy
+    from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work, plan
 else:  # these train, and so load torch
-    _HOMES = {
-        "_choose": ("Choice", "choose"),
-        "_init": ("base_digest", "phantom_base"),
-        "_plan": ("AnnotateWork", "FilterWork", "TrainWork", "Work", "plan"),
-        "run": ("StrategyOutcome", "run_strategy"),
-        "_workshop": ("Done", "Workshop"),
-    }
-    __getattr__ = lazily(
+    __getattr__, __dir__ = lazily(
         __name__,
-        {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names},
+        {
+            "base_model": ["base_digest", "phantom_base"],
+            "choice": ["Choice", "choose"],
+            "executor": ["Done", "Workshop"],
+            "run": ["StrategyOutcome", "run_strategy"],
+            "work": ["AnnotateWork", "FilterWork", "TrainWork", "Work", "plan"],
+        },
     )
 
 __all__ = [

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from imaxray._files import write_json
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
-from imaxray.strategy._choose import Choice, choose
-from imaxray.strategy._init import base_digest, phantom_base
-from imaxray.strategy._plan import FilterWork, TrainWork, Work, plan
-from imaxray.strategy._workshop import Done, Workshop
+from imaxray.strategy.base_model import base_digest, phantom_base
+from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
+from imaxray.strategy.executor import Done, Workshop
+from imaxray.strategy.work import FilterWork, TrainWork, Work, plan
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ def run_strategy(
         stages = [one.work for one in done if isinstance(one.work, TrainWork)]
         choice = choose({work.name: shop.scores(work, "val") for work in stages}, data.tables)
     outcome = StrategyOutcome(out, tuple(done), comparison, choice)
-    _write(out / "strategy.json", _record(config, data, outcome))
+    write_json(out / "strategy.json", _record(config, data, outcome))
     if comparison is not None:
-        _write(out / "comparison.json", comparison.as_dict())
+        write_json(out / "comparison.json", comparison.as_dict())
     return outcome
 
 
@@ -193,9 +193,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else f"{value}"
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_text(json.dumps(content, indent=1) + "\n")
-    aside.rename(path)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from imaxray._files import write_parquet
 from imaxray.study.config import StudyConfig
 
 if TYPE_CHECKING:
@@ -98,9 +99,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
             max_new_tokens=job.config.evaluation.max_new_tokens,
             images_per_batch=job.config.evaluation.images_per_batch,
         )
-        aside = predictions.with_suffix(".part")
-        answers.write_parquet(aside)
-        aside.rename(predictions)
+        write_parquet(predictions, answers)
     if job.probes is not None:
         measure_crossed(trained, job.probes, data.folder.parent, job.out)
     return {

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._files import write_csv, write_json, write_parquet
 from imaxray._workers import worker_pool
 from imaxray.dynamics import (
     PAIRS,
@@ -24,10 +25,9 @@ from imaxray.dynamics import (
     tasks_over_runs,
 )
 from imaxray.progress import track
-from imaxray.study import _say
+from imaxray.study import sentences
 from imaxray.study.arms import PROBED, run_folders
 from imaxray.study.config import StudyConfig
-from imaxray.study.data import write_json
 from imaxray.study.probes import DRAWS, ROLES, choose_probes, crossed_name, crossed_path
 
 __all__ = ["StudyDynamics", "choose_probes", "study_dynamics"]
@@ -65,17 +65,17 @@ class StudyDynamics:
     def sentences(self) -> list[str]:
         """Everything that came out, in sentences, as it fell."""
         return [
-            *_say.contrast(self.contrast, self.spectra, self.seeds),
-            *_say.crossed(self.crossed, self.seeds),
-            *_say.tasks(self.tasks, self.seeds),
+            *sentences.contrast(self.contrast, self.spectra, self.seeds),
+            *sentences.crossed(self.crossed, self.seeds),
+            *sentences.tasks(self.tasks, self.seeds),
             *(f"No probes of train entries {draw}: {why}" for draw, why in self.not_made.items()),
         ]
 
     def summary(self) -> list[str]:
         """The few sentences for a headline."""
         return [
-            *_say.contrast(self.contrast, self.spectra, self.seeds)[:1],
-            *_say.crossed(self.crossed, self.seeds)[:1],
+            *sentences.contrast(self.contrast, self.spectra, self.seeds)[:1],
+            *sentences.crossed(self.crossed, self.seeds)[:1],
         ]
 
 
@@ -92,9 +92,9 @@ def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
         "tasks": _tasks(runs, last, level),
         "n_curve": _curve(runs, last),
     }
-    tables["spectra"].write_parquet(folder / "spectra.parquet")
+    write_parquet(folder / "spectra.parquet", tables["spectra"])
     for name in ("contrast", "crossed", "tasks", "n_curve"):
-        tables[name].write_csv(folder / f"{name}.csv")
+        write_csv(folder / f"{name}.csv", tables[name])
     tables["curve"] = tables.pop("n_curve")
     not_made = json.loads((folder / "not_made.json").read_text())
     found = StudyDynamics(len(config.training_seeds), **tables, not_made=not_made)
@@ -135,9 +135,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
             for count in counts
         ]  # fmt: skip
         found_all = pl.concat([f.result() for f in track(futures, "Comparing dynamics")])
-    aside = folder / "contrast.parquet.part"
-    found_all.write_parquet(aside)
-    aside.rename(kept)
+    write_parquet(kept, found_all)
     write_json(told, key.hexdigest())
     return found_all
 

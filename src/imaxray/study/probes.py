@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from imaxray._files import write_json, write_parquet
 from imaxray.curation import Dataset, open_dataset
 from imaxray.dynamics import Gram, Probe, make_probe, measure_probe, probe_entries, probe_pair
-from imaxray.dynamics.measure import dataset_images
-from imaxray.dynamics.probe_entries import Images
+from imaxray.dynamics.probing.entries import Images
+from imaxray.dynamics.probing.measure import dataset_images
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
 from imaxray.study.config import DynamicsConfig
@@ -51,15 +51,14 @@ def choose_probes(config: DynamicsConfig, imax: Dataset, dmax: Dataset, out: Pat
         chosen |= {crossed_name(draw, r): (r, p) for r, p in zip(ROLES, pair, strict=True)}
     folder = out / "dynamics"
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / "probes.parquet.part"
-    pl.concat(
-        [
-            rows.select(pl.lit(name).alias("probe"), pl.lit(role).alias("dataset"), pl.all())
-            for name, (role, rows) in chosen.items()
-        ]
-    ).write_parquet(aside)
-    (folder / "not_made.json").write_text(json.dumps(failed, indent=1) + "\n")
-    return aside.rename(folder / "probes.parquet")
+    write_json(folder / "not_made.json", failed)
+    path = folder / "probes.parquet"
+    rows_of_all = [
+        rows.select(pl.lit(name).alias("probe"), pl.lit(role).alias("dataset"), pl.all())
+        for name, (role, rows) in chosen.items()
+    ]
+    write_parquet(path, pl.concat(rows_of_all))
+    return path
 
 
 def probe_of(chat: ChatModel, probes: Path, name: str, study: Path) -> Probe:

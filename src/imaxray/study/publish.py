@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from imaxray import __version__
+from imaxray._version import __version__
 from imaxray.boxes import PERCENT, PLACEHOLDER
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, density, open_dataset
@@ -28,10 +28,10 @@ from imaxray.report import (
     thumbnail,
     write_report,
 )
-from imaxray.study._say import DIRECTIONS, GRADIENTS, LABELS, verdict
 from imaxray.study.arms import ARMS, REFERENCE, run_folder
 from imaxray.study.dynamics import StudyDynamics
 from imaxray.study.run import StudyOutcome
+from imaxray.study.sentences import DIRECTIONS, GRADIENTS, LABELS, verdict
 
 _EXPLANATIONS = (
     (

@@ -6,7 +6,6 @@ fingerprints, no text and no label value.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -17,7 +16,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imaxray import __version__
+from imaxray._files import sha256
+from imaxray._version import __version__
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.progress import track
@@ -121,8 +121,7 @@ def _compare_releases(files: list[dict[str, Any]], releases: Mapping[str, Path])
                 f"{releases[file['source']]}, but it is not there; download it, in the same form "
                 "(zipped or unpacked) as the data set was built from."
             )
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = sha256(path)
         if found != file["sha256"]:
             raise ImaxrayError(
                 f"Expected {file['file']} of {file['source']} with sha256 {file['sha256']}, but "

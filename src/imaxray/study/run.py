@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from imaxray._files import write_json, write_parquet
 from imaxray.boxes import PERCENT
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
@@ -18,8 +19,8 @@ from imaxray.models import phantom
 from imaxray.sources import get_source
 from imaxray.study.arms import ARMS, REFERENCE, init_folder, run_folders, train_arms
 from imaxray.study.config import StudyConfig
-from imaxray.study.data import build_study_data, write_json
 from imaxray.study.dynamics import StudyDynamics, choose_probes, study_dynamics
+from imaxray.study.prepare import build_study_data
 from imaxray.training import (
     StepDataset,
     Throughput,
@@ -202,5 +203,5 @@ def _score(config: StudyConfig, imax: Dataset, out: Path) -> dict[str, list[Scor
         for folder in run_folders(config, out, arm):
             predictions = pl.read_parquet(folder / "predictions.parquet")
             scores[arm].append(score(test, predictions, tables.images, PERCENT))
-            scores[arm][-1].table.write_parquet(folder / "scores.parquet")
+            write_parquet(folder / "scores.parquet", scores[arm][-1].table)
     return scores

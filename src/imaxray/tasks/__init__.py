@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from imaxray.errors import ImaxrayError
-from imaxray.tasks._base import Gold, Task, from_json, subtask_of, to_json, with_image_hash
+from imaxray.tasks.base import Gold, Task, from_json, subtask_of, to_json, with_image_hash
 from imaxray.tasks.calculation import Calculation
 from imaxray.tasks.findings import Findings
 from imaxray.tasks.grading import Grading

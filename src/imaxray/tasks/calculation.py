@@ -21,7 +21,7 @@ from imaxray.metrics import (
     within,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks._base import NO_SUBJECT, Gold, Task, json_series, one_each, strip_wrapping
+from imaxray.tasks.base import NO_SUBJECT, Gold, Task, json_series, one_each, strip_wrapping
 
 _NUMBER: Final = re.compile(r"(?<![\d.-])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
 _SAME: Final = 0.02

@@ -17,7 +17,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
-from imaxray.tasks._base import NO_SUBJECT, Gold, Task, one_each, strip_wrapping
+from imaxray.tasks.base import NO_SUBJECT, Gold, Task, one_each, strip_wrapping
 
 _NONE: Final = "No Finding"
 _PLACE: Final = {label: place for place, label in enumerate(FINDINGS)}

@@ -14,7 +14,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import grade_metrics, invalid_rate
 from imaxray.schema import EDEMA_GRADES, Boxes
-from imaxray.tasks._base import NO_SUBJECT, Gold, Task, json_series, one_each, strip_wrapping
+from imaxray.tasks.base import NO_SUBJECT, Gold, Task, json_series, one_each, strip_wrapping
 
 _GRADE: Final = re.compile(r"^grade\s*:?\s*")
 

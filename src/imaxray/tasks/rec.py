@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from imaxray.boxes import PLACEHOLDER, Box, iou
 from imaxray.metrics import accuracy_at, invalid_rate, mean_iou
 from imaxray.schema import Boxes
-from imaxray.tasks._base import Gold, Task, json_series, one_each, text_subject
+from imaxray.tasks.base import Gold, Task, json_series, one_each, text_subject
 
 
 class Rec(Task):

@@ -20,7 +20,7 @@ from imaxray.metrics import (
     rouge_l,
     token_f1,
 )
-from imaxray.tasks._base import Gold, Task, box_subject, json_series, one_each, strip_wrapping
+from imaxray.tasks.base import Gold, Task, box_subject, json_series, one_each, strip_wrapping
 
 
 class Reg(Task):

@@ -25,7 +25,7 @@ from imaxray.metrics import (
     set_f1,
 )
 from imaxray.schema import CHEXPERT, Boxes
-from imaxray.tasks._base import NO_SUBJECT, Gold, Task, json_of, one_each, subtask_of
+from imaxray.tasks.base import NO_SUBJECT, Gold, Task, json_of, one_each, subtask_of
 
 _SECTIONS: Final = ("findings", "impression")
 # capitals anywhere, or any case at the start of a line: "other findings: none" is not a head

@@ -23,7 +23,7 @@ from imaxray.metrics import (
     token_recall,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks._base import (
+from imaxray.tasks.base import (
     Gold,
     Task,
     json_of,

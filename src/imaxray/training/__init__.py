@@ -3,63 +3,47 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.training._config import Layout, LoraSettings, TrainingConfig
-from imaxray.training._recipe import Recipe, load_recipe
-from imaxray.training._schedule import origin_shares, schedule, task_shares
-from imaxray.training._share import share_out
+from imaxray.training.config import Layout, LoraSettings, TrainingConfig
+from imaxray.training.recipe import Recipe, load_recipe
+from imaxray.training.shares import share_out
+from imaxray.training.step_schedule import origin_shares, schedule, task_shares
 
 if TYPE_CHECKING:
-    from imaxray.training._conversation import Conversations
-    from imaxray.training._data import (
+    from imaxray.training.conversation import Conversations
+    from imaxray.training.dataset_run import train_dataset
+    from imaxray.training.finished_run import FinishedRun, weights_digest, weights_of
+    from imaxray.training.images import ImageLoader, LazyImages, Pixels, prepare_images
+    from imaxray.training.run import Run, train
+    from imaxray.training.step_dataset import (
         Examples,
         ShareDataset,
         StepDataset,
         encode_entries,
         first_item,
     )
-    from imaxray.training._dataset import train_dataset
-    from imaxray.training._finished import FinishedRun, weights_digest, weights_of
-    from imaxray.training._images import ImageLoader, LazyImages, Pixels, prepare_images
-    from imaxray.training._run import Run, train
-    from imaxray.training._throughput import Throughput, measure_throughput
-    from imaxray.training._tokens import Encoded, TokenStore, encode_split
-    from imaxray.training._trainer import EntryTrainer
+    from imaxray.training.throughput import Throughput, measure_throughput
+    from imaxray.training.token_store import Encoded, TokenStore, encode_split
+    from imaxray.training.trainer import EntryTrainer
 else:  # torch and transformers
-    _HOMES = {
-        "_conversation": ("Conversations",),
-        "_data": (
-            "Examples",
-            "ShareDataset",
-            "StepDataset",
-            "encode_entries",
-            "first_item",
-        ),
-        "_dataset": ("train_dataset",),
-        "_finished": ("FinishedRun", "weights_digest", "weights_of"),
-        "_images": (
-            "ImageLoader",
-            "LazyImages",
-            "Pixels",
-            "prepare_images",
-        ),
-        "_run": (
-            "Run",
-            "train",
-        ),
-        "_throughput": (
-            "Throughput",
-            "measure_throughput",
-        ),
-        "_tokens": (
-            "Encoded",
-            "TokenStore",
-            "encode_split",
-        ),
-        "_trainer": ("EntryTrainer",),
-    }
-    __getattr__ = lazily(
+    __getattr__, __dir__ = lazily(
         __name__,
-        {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names},
+        {
+            "conversation": ["Conversations"],
+            "dataset_run": ["train_dataset"],
+            "finished_run": ["FinishedRun", "weights_digest", "weights_of"],
+            "images": ["ImageLoader", "LazyImages", "Pixels", "prepare_images"],
+            "run": ["Run", "train"],
+            "step_dataset": [
+                "Examples",
+                "ShareDataset",
+                "StepDataset",
+                "encode_entries",
+                "first_item",
+            ],
+            "throughput": ["Throughput", "measure_throughput"],
+            "token_store": ["Encoded", "TokenStore", "encode_split"],
+            "trainer": ["EntryTrainer"],
+        },
     )
 
 __all__ = [

@@ -3,18 +3,18 @@
 Needs torch, so it is imported on its own.
 """
 
-from imaxray.evaluation.generation._asking import EncodedImages
-from imaxray.evaluation.generation._evaluate import (
+from imaxray.evaluation.generation.answering import PREDICTIONS, end_tokens, generate
+from imaxray.evaluation.generation.encoded_images import EncodedImages
+from imaxray.evaluation.generation.evaluate import (
     Evaluation,
     evaluate_model,
     served,
     versions,
 )
-from imaxray.evaluation.generation._generate import PREDICTIONS, end_tokens, generate
-from imaxray.evaluation.generation._images import ImagesAhead
-from imaxray.evaluation.generation._parts import PredictionStore, require_same
-from imaxray.evaluation.generation._sampling import Sampling, Written
-from imaxray.evaluation.generation._vllm import VllmEngine, require_vllm
+from imaxray.evaluation.generation.image_prefetch import ImagesAhead
+from imaxray.evaluation.generation.prediction_store import PredictionStore, require_same
+from imaxray.evaluation.generation.sampling import Sampling, Written
+from imaxray.evaluation.generation.vllm_engine import VllmEngine, require_vllm
 from imaxray.training import weights_digest, weights_of
 
 __all__ = [

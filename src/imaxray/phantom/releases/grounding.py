@@ -12,7 +12,7 @@ import numpy as np
 from imaxray.boxes import Box
 from imaxray.phantom.cohort import Finding
 from imaxray.phantom.records import Radiograph, Study
-from imaxray.phantom.releases._files import write_csv, write_json, write_zip
+from imaxray.phantom.releases.files import write_csv, write_json, write_zip
 from imaxray.phantom.reports import phrase
 
 MS_CXR: Final = (

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from imaxray.phantom.records import Radiograph, Study
-from imaxray.phantom.releases._files import write_csv
+from imaxray.phantom.releases.files import write_csv
 
 GRADES: Final = ("subject_id", "study_id", "edema_severity")
 CONSENSUS: Final = ("subject_id", "study_id", "dicom_id", "edema_severity")

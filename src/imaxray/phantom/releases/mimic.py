@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from imaxray.phantom.records import Radiograph, Study
-from imaxray.phantom.releases._files import write_csv, write_zip
+from imaxray.phantom.releases.files import write_csv, write_zip
 from imaxray.schema import CHEXPERT
 
 METADATA: Final = (

@@ -10,7 +10,7 @@ import numpy as np
 
 from imaxray.phantom.cohort import Finding
 from imaxray.phantom.records import Radiograph, Study
-from imaxray.phantom.releases._files import write_json
+from imaxray.phantom.releases.files import write_json
 
 _ATTRIBUTES: Final = {
     "effusion": "pleural effusion",

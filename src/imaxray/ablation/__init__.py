@@ -1,0 +1,28 @@
+"""Ablation: the strategy with parts left out, each as an arm of one study."""
+
+from typing import TYPE_CHECKING
+
+from imaxray._lazy import lazily
+from imaxray.ablation.config import AblationConfig, load_study
+
+if TYPE_CHECKING:
+    from imaxray.ablation.run import AblationOutcome, run_ablation
+    from imaxray.ablation.tables import ablation_tables, summary, write_ablation
+else:  # these train, and so load torch
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "run": ["AblationOutcome", "run_ablation"],
+            "tables": ["ablation_tables", "summary", "write_ablation"],
+        },
+    )
+
+__all__ = [
+    "AblationConfig",
+    "AblationOutcome",
+    "ablation_tables",
+    "load_study",
+    "run_ablation",
+    "summary",
+    "write_ablation",
+]

@@ -1,0 +1,169 @@
+"""One arm of an ablation: its work, done or found done, and its answers; a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from imaxray._files import write_json, write_parquet
+from imaxray.boxes import PERCENT
+from imaxray.curation import Dataset, open_dataset
+from imaxray.evaluation import score
+from imaxray.strategy import FilterWork, TrainWork, Work, choose, plan
+
+if TYPE_CHECKING:
+    from imaxray.ablation.config import AblationConfig
+    from imaxray.strategy import Done
+
+
+def place(out: Path, seed: int, work: Work) -> Path:
+    """Folder of a piece of work: by its key, so that arms which share it find it."""
+    kind = "stages" if isinstance(work, TrainWork) else "pseudo"
+    return out / f"seed-{seed}" / kind / f"{work.name.replace('/', '-')}-{work.key[:10]}"
+
+
+def run_arm(
+    config: AblationConfig,
+    out: Path,
+    seed: int,
+    start: Path,
+    arm: str,
+    steps: int | None = None,
+) -> dict[str, Any]:
+    """Do what an arm is, let its model answer the test set, and say what it took.
+
+    Args:
+        config: of the ablation.
+        out: study folder.
+        seed: of the arm.
+        start: model that it starts from.
+        arm: its name.
+        steps: of ``dmax (equal compute)``.
+
+    Raises:
+        ImaxrayError: as the stages do.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # never spin on a shared machine
+    import torch  # late: after the wait policy is set
+    import transformers
+
+    from imaxray.strategy import Workshop, base_digest
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(config.training.threads)
+    strategy = config.arm(arm, out, start, seed, steps=steps)
+    assert strategy.data is not None
+    data = open_dataset(strategy.data)
+    images = _Images(out, start)
+    shop = Workshop(
+        strategy, data, str(start), lambda work: place(out, seed, work),
+        images=images, progress=False,
+    )  # fmt: skip
+    works = plan(strategy, data.sha256, base_digest(str(start), None))
+    done = [shop.do(work) for work in works]
+    # lanes share the machine: on a wall they would be charged for each other
+    by_wall = torch.cuda.is_available()
+    run = next(d.folder for d in reversed(done) if isinstance(d.work, TrainWork))
+    choosing = 0.0
+    if strategy.choose == "validation":
+        run, choosing = _chosen(config, data, done, images, by_wall=by_wall)
+    _answer(config, data, run, "test", images)
+    trained = [d.record for d in done if isinstance(d.work, TrainWork)]
+    clock = "" if by_wall else "cpu_"
+    return {
+        "arm": arm,
+        "seed": seed,
+        "run": run.relative_to(out).as_posix(),
+        "key": works[-1].key,
+        "work": [d.folder.relative_to(out).as_posix() for d in done],
+        "steps": sum(r["steps"] for r in trained),
+        "entries_seen": sum(r["entries_seen"] for r in trained),
+        "clock": "wall" if by_wall else "cpu",
+        "train_seconds": sum(r[f"train_{clock}seconds"] for r in trained),
+        "pseudo_seconds": choosing
+        + sum(d.record[f"{clock}seconds"] for d in done if not isinstance(d.work, TrainWork)),
+        "pseudo_entries": [d.record["kept"] for d in done if isinstance(d.work, FilterWork)],
+    }
+
+
+def _chosen(
+    config: AblationConfig,
+    data: Dataset,
+    done: Sequence[Done],
+    images: Callable[[str], Any],
+    *,
+    by_wall: bool,
+) -> tuple[Path, float]:
+    """The run that the validation split chooses among the stages, and what asking took."""
+    val = data.tables.split("val")
+    stages = {d.work.name: d.folder for d in done if isinstance(d.work, TrainWork)}
+    scores, seconds = {}, 0.0
+    for name, run in stages.items():
+        took = _answer(config, data, run, "val", images)
+        seconds += took["seconds" if by_wall else "cpu_seconds"]
+        answers = pl.read_parquet(run / _ANSWERS["val"])
+        scores[name] = score(val, answers, data.tables.images, PERCENT)
+    return stages[choose(scores, data.tables).name], seconds
+
+
+_ANSWERS = {"test": "predictions.parquet", "val": "predictions-val.parquet"}
+
+
+def _answer(
+    config: AblationConfig, data: Dataset, run: Path, split: str, images: Callable[[str], Any]
+) -> dict[str, float]:
+    """Let a run answer a split, once; seconds that it took."""
+    from imaxray.evaluation.generation import generate
+    from imaxray.models import phantom
+    from imaxray.training import encode_entries
+
+    path = run / _ANSWERS[split]
+    told = path.with_suffix(".json")
+    if path.exists():
+        known: dict[str, float] = json.loads(told.read_text())
+        return known
+    clock, cpu = time.perf_counter(), time.process_time()
+    chat = phantom.load(run / "model")
+    entries = data.tables.split(split)
+    answers = generate(
+        chat,
+        entries,
+        encode_entries(chat, entries, data.tables.images, with_target=False),
+        {i: images(i) for i in entries["image_id"].unique().sort().to_list()},
+        max_new_tokens=config.evaluation.max_new_tokens,
+        images_per_batch=config.evaluation.images_per_batch,
+    )
+    took = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu}
+    write_json(told, took)  # first: answers that are there are whole
+    write_parquet(path, answers)
+    return took
+
+
+class _Images:
+    """Model inputs of each image, prepared once a process: all arms take the same."""
+
+    _kept: dict[str, Any] = {}  # noqa: RUF012 - shared by all jobs of this process
+
+    def __init__(self, out: Path, start: Path) -> None:
+        self._out, self._start = out, start
+        self._ready: tuple[Any, Any] | None = None
+
+    def __call__(self, image_id: str) -> Any:
+        key = f"{self._out} {image_id}"
+        if key not in self._kept:
+            from imaxray.cache import ImageStore
+            from imaxray.models import phantom
+
+            if self._ready is None:
+                store = ImageStore(open_dataset(self._out / "catalog"))
+                self._ready = store, phantom.load(self._start)
+            store, chat = self._ready
+            self._kept[key] = chat.pixels(store(image_id))
+        return self._kept[key]

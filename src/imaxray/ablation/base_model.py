@@ -1,0 +1,101 @@
+"""The model that every arm starts from: fresh, or trained before on other patients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from imaxray.curation import ImaxConfig, open_dataset, select_imax, write_dataset
+from imaxray.curation.dataset import MANIFEST
+from imaxray.errors import ImaxrayError
+from imaxray.progress import progress_bar
+from imaxray.strategy import (
+    StageConfig,
+    StrategyConfig,
+    Workshop,
+    base_digest,
+    phantom_base,
+    plan,
+)
+
+if TYPE_CHECKING:
+    from imaxray.ablation.config import AblationConfig
+
+OTHERS: Final = "others"
+
+
+def base_model(config: AblationConfig, out: Path, seed: int) -> Path:
+    """Folder of the model that the arms of a seed start from; made once.
+
+    Without ``pretraining`` it is fresh, another one each seed. With it, all seeds start from one
+    model that was trained on the catalog's train images of patients in neither IMAX nor DMAX, as
+    all who fine-tune a released model do.
+
+    Args:
+        config: of the ablation.
+        out: study folder; gets ``seed-K/init/``, or ``others/`` (data) and ``pretraining/``.
+        seed: of the arms.
+
+    Raises:
+        ImaxrayError: no patient is left to pretrain on; or what training raises.
+    """
+    data = [open_dataset(out / name) for name in ("imax", "dmax")]
+    if config.pretraining is None:
+        return phantom_base(config.model, data, out / f"seed-{seed}" / "init", seed=seed)
+    fresh = phantom_base(config.model, data, out / "pretraining" / "init", seed=config.seed)
+    stage = StageConfig(
+        name="pretraining", on="dmax", start="base", layout="packed", steps=config.pretraining.steps
+    )
+    strategy = StrategyConfig(
+        data=_write_others(out, config.pretraining.tasks, config.imax),
+        model=str(fresh),
+        seed=config.seed,
+        training={**config.training.model_dump(mode="json"), "epochs": None},
+        stages=(stage,),
+    )
+    assert strategy.data is not None
+    others = open_dataset(strategy.data)
+    shop = Workshop(
+        strategy, others, str(fresh), lambda _: out / "pretraining" / "run", progress=False
+    )
+    [work] = plan(strategy, others.sha256, base_digest(str(fresh), None))
+    with progress_bar("Pretraining the model that all arms start from", total=1) as bar:
+        folder = shop.do(work).folder
+        bar.advance()
+    return folder / "model"
+
+
+def _write_others(out: Path, tasks: tuple[str, ...], config: ImaxConfig) -> Path:
+    """Write ``out/others``: train entries of these tasks whose patients no arm ever sees.
+
+    Capped per task and image as IMAX is.
+    """
+    folder = out / OTHERS
+    catalog, *seen = (open_dataset(out / name) for name in ("catalog", "imax", "dmax"))
+    caps = ImaxConfig(min_tasks=1, max_entries_per_task=config.max_entries_per_task)
+    content = {
+        "catalog": catalog.sha256,
+        "without": [data.sha256 for data in seen],
+        "tasks": list(tasks),
+        "imax": caps.model_dump(mode="json"),
+    }
+    if (folder / MANIFEST).exists() and open_dataset(folder).manifest["config"] == content:
+        return folder
+    tables = catalog.tables
+    known = pl.concat([data.tables.entries["patient_id"] for data in seen]).unique()
+    entries = tables.entries.filter(
+        (pl.col("split") == "train")
+        & pl.col("task").is_in(tasks)
+        & ~pl.col("patient_id").is_in(known.implode())
+    )
+    if entries.is_empty():
+        raise ImaxrayError(
+            f"Expected train entries of {', '.join(tasks)} whose patients are in neither IMAX nor "
+            "DMAX, but there is none; raise phantom.images, or leave pretraining out."
+        )
+    capped, _ = select_imax(replace(tables, entries=entries), caps)
+    write_dataset(capped, folder, config=content, seed=0, role="others")
+    return folder

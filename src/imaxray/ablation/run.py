@@ -1,0 +1,185 @@
+"""The ablation: every arm a strategy with parts left out, shared work done once, seeds in lanes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from imaxray._files import write_json
+from imaxray._workers import worker_pool
+from imaxray.ablation.arm import run_arm
+from imaxray.ablation.base_model import base_model
+from imaxray.ablation.config import (
+    AGAIN,
+    EQUAL_COMPUTE,
+    REFERENCE,
+    WHOLE,
+    AblationConfig,
+)
+from imaxray.ablation.dense_data import write_dense
+from imaxray.boxes import PERCENT
+from imaxray.curation import open_dataset
+from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
+from imaxray.progress import progress_bar
+from imaxray.study.prepare import build_study_data
+
+
+@dataclass(frozen=True)
+class AblationOutcome:
+    """What an ablation found.
+
+    Attributes:
+        equal_steps: all arms against ``dmax``, which took as many steps.
+        equal_compute: all arms against ``dmax (equal compute)``; none if that is no arm.
+        arms: per arm and seed what it took: steps, entries, seconds of the processor (of the
+            clock on the wall where there is a GPU).
+        filters: per seed the yields of the first round, per task and filter.
+        equal_yield: per seed, consistency against confidence at equal yield.
+    """
+
+    config: AblationConfig
+    out: Path
+    equal_steps: Comparison
+    equal_compute: Comparison | None
+    arms: Mapping[str, Sequence[Mapping[str, Any]]]
+    filters: pl.DataFrame
+    equal_yield: pl.DataFrame
+    rules: pl.DataFrame
+
+
+def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None) -> AblationOutcome:
+    """Run or resume an ablation in the folder ``out``; finished work is kept.
+
+    Args:
+        config: see :class:`AblationConfig`.
+        out: study folder: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``, what
+            :func:`base_model` writes, and ``seed-K/`` with ``stages/`` and ``pseudo/``.
+        root: folder of the releases; overrides the config's.
+
+    Raises:
+        ImaxrayError: as the stages do.
+    """
+    build_study_data(config, out, root=root)
+    seeds, needed = config.ablation.seeds, config.needed()
+    if "true answers" in needed:
+        write_dense(out, config.imax)
+    starts = {seed: base_model(config, out, seed) for seed in seeds}
+    first: list[tuple[Any, ...]] = []
+    second: list[tuple[Any, ...]] = []
+    for seed in seeds:
+        alone = [arm for arm in (REFERENCE, "imax", "true answers") if arm in needed]
+        pseudo = [a for a in needed if a not in (*alone, EQUAL_COMPUTE)]
+        asking = [a for a in pseudo if a != AGAIN]  # one of them annotates for all
+        begun = [WHOLE] if WHOLE in asking else asking[:1]
+        first += [(config, out, seed, starts[seed], arm) for arm in (*begun, *alone)]
+        second += [(config, out, seed, starts[seed], arm) for arm in pseudo if arm not in begun]
+    second.sort(key=lambda job: job[-1] != "two rounds")  # the longest first
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    total = len(first) + len(second) + len(seeds) * (EQUAL_COMPUTE in needed)
+    with (
+        worker_pool(config.ablation.lanes) as pool,
+        progress_bar("Training and asking arms", total=total) as bar,
+    ):
+
+        def gather(futures: Sequence[Future[dict[str, Any]]]) -> None:
+            for future in as_completed(futures):
+                record = future.result()
+                found[record["arm"], record["seed"]] = record
+                bar.advance()
+
+        gather([pool.submit(run_arm, *job) for job in first])
+        last = []
+        if EQUAL_COMPUTE in needed:
+            for seed in seeds:
+                steps = _equal_steps(out, seed, found[WHOLE, seed], found[REFERENCE, seed])
+                last.append(
+                    pool.submit(run_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps)
+                )
+        gather([*last, *(pool.submit(run_arm, *job) for job in second)])
+    return _outcome(config, out, found)
+
+
+def _equal_steps(
+    out: Path, seed: int, whole: Mapping[str, Any], reference: Mapping[str, Any]
+) -> int:
+    """Steps of dmax that take as long as the whole strategy took; decided once."""
+    path = out / f"seed-{seed}" / "equal-compute.json"
+    of = {"whole": whole["key"], "reference": reference["key"]}
+    if path.exists():
+        known = json.loads(path.read_text())
+        if known["of"] == of:
+            return int(known["steps"])
+    seconds = whole["train_seconds"] + whole["pseudo_seconds"]
+    a_step = reference["train_seconds"] / reference["steps"]
+    steps: int = max(1, round(seconds / a_step))
+    write_json(path, {"of": of, "seconds": seconds, "seconds_a_step": a_step, "steps": steps})
+    return steps
+
+
+def _outcome(
+    config: AblationConfig, out: Path, found: Mapping[tuple[str, int], dict[str, Any]]
+) -> AblationOutcome:
+    seeds, evaluation = config.ablation.seeds, config.evaluation
+    tables = open_dataset(out / "dmax").tables
+    test = tables.split("test")
+
+    def scored(record: Mapping[str, Any]) -> Scores:
+        answers = pl.read_parquet(out / record["run"] / "predictions.parquet")
+        return score(test, answers, tables.images, PERCENT)
+
+    needed = config.needed()
+    scores = {arm: [scored(found[arm, seed]) for seed in seeds] for arm in needed}
+    constant = constant_baseline(tables.split("train"), test, tables.images)
+
+    def against(reference: str) -> Comparison:
+        return compare(
+            scores,
+            reference=reference,
+            constant=constant,
+            seed=config.seed,
+            resamples=evaluation.resamples,
+            level=evaluation.level,
+        )
+
+    yields, equal, rules = (
+        _first_round(out, found, needed, seeds, name) for name in ("yields", "equal_yield", "rules")
+    )
+    outcome = AblationOutcome(
+        config,
+        out,
+        against(REFERENCE),
+        against(EQUAL_COMPUTE) if EQUAL_COMPUTE in needed else None,
+        {arm: [found[arm, seed] for seed in seeds] for arm in needed},
+        yields,
+        equal,
+        rules,
+    )
+    return outcome
+
+
+def _first_round(
+    out: Path,
+    found: Mapping[tuple[str, int], dict[str, Any]],
+    needed: Sequence[str],
+    seeds: Sequence[int],
+    table: str,
+) -> pl.DataFrame:
+    """A table that the filter of the first round wrote, of each seed; its fullest filter's."""
+    fullest = ("+ balance", WHOLE, "+ both filters", *needed)
+    arms = [arm for arm in fullest if arm in needed]
+    rows: list[dict[str, Any]] = []
+    for seed in seeds:
+        folders = [
+            folder for arm in arms for folder in found[arm, seed]["work"] if "dataset" in folder
+        ]
+        if folders:
+            path = out / folders[0]
+            record = json.loads(path.with_name(f"{path.name}.json").read_text())
+            rows += [{"seed": seed, **row} for row in record[table]]
+    return pl.DataFrame(rows, infer_schema_length=None)

@@ -1,0 +1,269 @@
+"""What an ablation found, as tables: terminal, CSV, JSON, and Markdown for the docs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.table import Table
+
+from imaxray._files import whole_file, write_csv, write_json, write_text
+from imaxray.ablation.config import EQUAL_COMPUTE, MEANS, REFERENCE
+from imaxray.ablation.run import AblationOutcome
+from imaxray.evaluation import Comparison
+from imaxray.schema import TASKS
+
+Rows = list[list[str]]
+
+_FILTERS = ("none", "confidence", "consistency", "both", "balance")
+
+
+def ablation_tables(outcome: AblationOutcome) -> list[Table]:
+    """For the terminal: arms, values by task, precision of each filter, equal yield."""
+    return [_table(title, header, rows) for title, (header, rows) in _content(outcome)]
+
+
+def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
+    """Write ``ablation.json``, ``ablation.csv``, ``pseudo.csv``, ``equal-yield.csv``, ``rules.csv``
+    and ``ablation.md``.
+
+    Args:
+        outcome: of :func:`imaxray.ablation.run_ablation`.
+        out: folder; default: the study's.
+
+    Returns:
+        The Markdown file.
+    """  # noqa: D205
+    out = out or outcome.out
+    equal_compute = outcome.equal_compute
+    write_json(
+        out / "ablation.json",
+        {
+            "config": outcome.config.content(),
+            "arms": {arm: list(map(dict, runs)) for arm, runs in outcome.arms.items()},
+            "equal_steps": outcome.equal_steps.as_dict(),
+            "equal_compute": None if equal_compute is None else equal_compute.as_dict(),
+            "pseudo": outcome.filters.to_dicts(),
+            "equal_yield": outcome.equal_yield.to_dicts(),
+            "rules": outcome.rules.to_dicts(),
+        },
+    )
+    _write_values(outcome, out / "ablation.csv")
+    for name, table in (
+        ("pseudo", outcome.filters),
+        ("equal-yield", outcome.equal_yield),
+        ("rules", outcome.rules),
+    ):
+        write_csv(out / f"{name}.csv", table)
+    path = out / "ablation.md"
+    write_text(path, _markdown(outcome))
+    return path
+
+
+def summary(outcome: AblationOutcome) -> list[str]:
+    """What came out, in sentences, as it fell."""
+    lines = []
+    for comparison in (outcome.equal_steps, outcome.equal_compute):
+        if comparison is not None:
+            lines += [_verdict(comparison, arm) for arm in ("three stages", "two rounds")
+                      if arm in comparison.as_dict()["arms"]]  # fmt: skip
+    every = [r for r in outcome.equal_yield.iter_rows(named=True) if r["task"] == "all"]
+    for name in ("consistency", "both"):
+        gains = [r["gain"] for r in every if r["filter"] == name and r["gain"] is not None]
+        if gains:
+            lines.append(
+                f"At equal yield the filter {name} changes the precision of confidence alone by "
+                f"{_points(gains)} (mean over seeds)."
+            )
+    return lines
+
+
+def _content(outcome: AblationOutcome) -> list[tuple[str, tuple[list[str], Rows]]]:
+    tables = [
+        ("Arms", _arms(outcome)),
+        ("Scores, mean over seeds with intervals over patients and seeds", _scores(outcome)),
+    ]
+    if not outcome.filters.is_empty():
+        tables.append(("Precision of pseudo labels (kept)", _precision(outcome)))
+    if not outcome.equal_yield.is_empty():
+        tables.append(("Precision at equal yield", _equal_yield(outcome)))
+    return tables
+
+
+def _arms(outcome: AblationOutcome) -> tuple[list[str], Rows]:
+    unit = "CPU s" if next(iter(outcome.arms.values()))[0]["clock"] == "cpu" else "s"
+    header = ["arm", "steps", "entries seen", f"training {unit}", f"pseudo {unit}",
+              "pseudo entries", f"gain over {REFERENCE}"]  # fmt: skip
+    if outcome.equal_compute is not None:
+        header.append(f"gain over {EQUAL_COMPUTE}")
+    rows = []
+    for arm, runs in outcome.arms.items():
+        added = [sum(r["pseudo_entries"]) for r in runs]
+        rows.append([
+            arm, _mean(runs, "steps"), _mean(runs, "entries_seen"), _mean(runs, "train_seconds"),
+            _mean(runs, "pseudo_seconds"), f"{sum(added) / len(added):,.0f}",
+            _gain(outcome.equal_steps, arm),
+            *([] if outcome.equal_compute is None else [_gain(outcome.equal_compute, arm)]),
+        ])  # fmt: skip
+    return header, rows
+
+
+def _scores(outcome: AblationOutcome) -> tuple[list[str], Rows]:
+    tasks = outcome.equal_steps.as_dict()["tasks"]
+    header = ["arm", *(f"{t['task']} ({t['metric']} {'↑' if t['higher_is_better'] else '↓'})"
+                       for t in tasks)]  # fmt: skip
+    rows = [["constant", *(_number(t["constant"]) for t in tasks)]]
+    for arm in outcome.arms:
+        cells = [t["arms"][arm] for t in tasks]
+        rows.append([
+            arm,
+            *(f"{_number(c['value'])} [{_number(c['low'])}, {_number(c['high'])}]" for c in cells),
+        ])  # fmt: skip
+    return header, rows
+
+
+def _precision(outcome: AblationOutcome) -> tuple[list[str], Rows]:
+    rows = []
+    for task in (*TASKS, "all"):
+        cells = []
+        for name in _FILTERS:
+            part = outcome.filters.filter((pl.col("task") == task) & (pl.col("filter") == name))
+            kept = _average(part["kept"])
+            cells.append("–" if not kept else f"{_spread(part['precision'])} ({kept})")
+        if any(cell != "–" for cell in cells):
+            rows.append([task, *cells])
+    return ["task", "no filter", *_FILTERS[1:]], rows
+
+
+def _equal_yield(outcome: AblationOutcome) -> tuple[list[str], Rows]:
+    rows = []
+    for name in ("consistency", "both"):
+        for task in (*TASKS, "all"):
+            part = outcome.equal_yield.filter((pl.col("task") == task) & (pl.col("filter") == name))
+            if part.is_empty():
+                continue
+            each = "; ".join(
+                "–" if gain is None else f"{100 * gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+                for gain, low, high in part.select("gain", "low", "high").iter_rows()
+            )
+            rows.append([
+                name, task, _average(part["kept"]), _spread(part["precision"]),
+                _spread(part["confidence_precision"]), each,
+            ])  # fmt: skip
+    header = ["filter", "task", "kept", "its precision", "the most confident as many",
+              "difference, points [95 % over patients], each seed"]  # fmt: skip
+    return header, rows
+
+
+def _markdown(outcome: AblationOutcome) -> str:
+    config = outcome.config
+    seeds = len(config.ablation.seeds)
+    parts = [
+        f"# {config.title}",
+        "",
+        f"{seeds} seed{'s' if seeds > 1 else ''}; {config.steps} steps of "
+        f"{config.training.entries_per_step} entries in every arm but `{EQUAL_COMPUTE}`. Gains are "
+        "mean relative gains over the tasks, with "
+        f"{100 * config.evaluation.level:.0f} % intervals over patients and seeds.",
+        "",
+        *(f"- `{arm}`: {MEANS[arm]}" for arm in outcome.arms),
+    ]
+    for title, (header, rows) in _content(outcome):
+        parts += ["", f"## {title}", "", _line(header), _line(["---"] * len(header))]
+        parts += [_line(row) for row in rows]
+    told = summary(outcome)
+    if told:
+        parts += ["", "## In words", "", *(f"- {line}" for line in told)]
+    return "\n".join(parts) + "\n"
+
+
+def _write_values(outcome: AblationOutcome, path: Path) -> None:
+    """One row an arm and task, and one of the mean gain."""
+    views = {"equal_steps": outcome.equal_steps, "equal_compute": outcome.equal_compute}
+    head = ["arm", "task", "metric", "value", "low", "high"]
+    head += [f"gain_{view}{end}" for view in views for end in ("", "_low", "_high")]
+    first = outcome.equal_steps.as_dict()
+    with whole_file(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(head)
+        for arm in outcome.arms:
+            for n, task in enumerate(first["tasks"]):
+                cell = task["arms"][arm]
+                gains: list[Any] = []
+                for view in views.values():
+                    data = None if view is None else view.as_dict()["tasks"][n]["gains"].get(arm)
+                    gains += _ends(data)
+                writer.writerow([arm, task["task"], task["metric"], *_ends(cell), *gains])
+            means: list[Any] = []
+            for view in views.values():
+                means += _ends(None if view is None else view.as_dict()["mean_gain"].get(arm))
+            writer.writerow([arm, "mean", "relative gain", "", "", "", *means])
+
+
+def _verdict(comparison: Comparison, arm: str) -> str:
+    data = comparison.as_dict()
+    gain = data["mean_gain"][arm]
+    if gain is None or gain["low"] is None:
+        return f"{arm} against {data['reference']}: no relative gain can be given."
+    low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+    who = f"{arm} is ahead of" if low > 0 else (
+        f"{arm} is behind" if high < 0 else f"neither is ahead, {arm} nor"
+    )  # fmt: skip
+    return (
+        f"{who} {data['reference']}: mean relative gain {value:+.1f} % [{low:+.1f}, {high:+.1f}]."
+    )
+
+
+def _gain(comparison: Comparison, arm: str) -> str:
+    cell = comparison.as_dict()["mean_gain"].get(arm)
+    if cell is None or None in cell.values():
+        return "–"
+    return f"{100 * cell['value']:+.1f} % [{100 * cell['low']:+.1f}, {100 * cell['high']:+.1f}]"
+
+
+def _mean(runs: Sequence[Mapping[str, Any]], key: str) -> str:
+    return f"{sum(run[key] for run in runs) / len(runs):,.0f}"
+
+
+def _ends(cell: Mapping[str, Any] | None) -> list[Any]:
+    return ["", "", ""] if cell is None else [cell["value"], cell["low"], cell["high"]]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _spread(values: pl.Series) -> str:
+    """Mean over seeds, and the least and greatest seed."""
+    known = [value for value in values.to_list() if value is not None]
+    if not known:
+        return "–"
+    mean = sum(known) / len(known)
+    if len(known) == 1:
+        return f"{mean:.3f}"
+    return f"{mean:.3f} ({min(known):.3f} to {max(known):.3f})"
+
+
+def _average(values: pl.Series) -> str:
+    counts: list[int] = values.to_list()
+    return f"{sum(counts) / len(counts):,.0f}" if counts else ""
+
+
+def _points(gains: Sequence[float]) -> str:
+    return f"{100 * sum(gains) / len(gains):+.1f} points"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _table(title: str, header: Sequence[str], rows: Rows) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(header):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,265 @@
+"""LLaVA JSON and messages JSONL of other projects as material for the checks.
+
+What is read: ``conversations`` (``from``/``value``) or ``messages`` (``role``/``content``, text or
+blocks) with ``image`` or ``images``, and ms-swift's ``objects``. Each answer of a conversation is
+one entry. ``id``, ``split``, ``task``, ``source`` and the patient are taken from fields of these
+names, in the record or in its ``meta``, where they are there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from imaxray.audit.audit_input import (
+    BOX_LISTS,
+    FILES,
+    LABELS,
+    NO_SPLIT,
+    PLACES,
+    Finding,
+    Material,
+    conform_rows,
+)
+from imaxray.audit.chat_record import BadRecordError, Turn, boxes_of, field, images_of, turns_of
+from imaxray.errors import ImaxrayError
+from imaxray.schema import ENTRIES, TASKS
+from imaxray.sources import is_inside
+from imaxray.tasks import get_task, to_json
+
+_SUFFIXES: Final = (".json", ".jsonl")
+_SPLITS: Final = {
+    "train": "train", "training": "train", "trainset": "train",
+    "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test", "testset": "test",
+}  # fmt: skip
+_WORDS: Final = re.compile(r"[^A-Za-z]+")
+_MIMIC_PATH: Final = re.compile(r"(?:^|/)p(1\d{7})/")
+_MIMIC_ID: Final = re.compile(r"(?:mimic-cxr/)?p?(1\d{7})(?:\.0)?")
+_RATIO: Final = re.compile(r"\b(?:ctr|cardio-?thoracic ratio)\b", re.IGNORECASE)
+_PATIENT: Final = ("patient_id", "subject_id")
+
+
+def data_files(folder: Path) -> list[Path]:
+    """JSON and JSONL files of a folder that are named after a split.
+
+    Raises:
+        ImaxrayError: there is none.
+    """
+    files = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()]
+    named = sorted(path for path in files if _split_of_name(path.stem) is not None)
+    if not named:
+        raise ImaxrayError(
+            f"Expected a dataset folder or .json and .jsonl files named train, val or test in "
+            f"{folder}, but found none; name the files themselves."
+        )
+    return named
+
+
+def read_files(
+    paths: Sequence[Path],
+    images: Path | None,
+    *,
+    patient_field: str | None,
+    perceptual: bool,
+    workers: int,
+) -> Material:
+    """Read files of other projects.
+
+    Args:
+        paths: LLaVA JSON or messages JSONL.
+        images: folder that image paths start from; default: each file's own folder.
+        patient_field: field with the patient's id; default: ``patient_id``, ``subject_id``, or the
+            ``p1xxxxxxx`` of a MIMIC-CXR path.
+        perceptual: whether near duplicates will be asked for.
+        workers: processes that decode.
+
+    Raises:
+        ImaxrayError: a file that is missing or no JSON, or a patient field that no record has.
+    """
+    rows = _Rows(patient_field)
+    chosen = sorted(set(paths))
+    names = [path.name for path in chosen]
+    for path in chosen:
+        # files of one name in several folders must be told apart
+        name = path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
+        split = _split_of_name(path.stem)
+        source = " ".join(w for w in _WORDS.split(path.stem) if w and w.lower() not in _SPLITS)
+        for number, record in enumerate(_records(path), start=1):
+            rows.add(record, f"{name}:{number}", split, source or None, images or path.parent)
+    if patient_field is not None and rows.records and not rows.named_patients:
+        raise ImaxrayError(
+            f"Expected the field {patient_field} in the records of {paths[0].name}, but no record "
+            "has it; correct --patient-field."
+        )
+    return Material(
+        title=", ".join(names),
+        entries=conform_rows(rows.entries, ENTRIES),
+        places=conform_rows(rows.places, PLACES).unique().sort(pl.all()),
+        files=conform_rows(rows.files, FILES)
+        .unique("image_id", keep="first", maintain_order=True)
+        .sort("image_id"),
+        boxes=conform_rows(rows.boxes, BOX_LISTS),
+        labels=conform_rows(rows.labels, LABELS).unique(
+            ["image_id", "name"], keep="first", maintain_order=True
+        ),
+        bad=tuple(rows.bad),
+        perceptual=perceptual,
+        workers=workers,
+    )
+
+
+def _records(path: Path) -> list[Any]:
+    """Items of a JSON list, or of a file with one JSON object a line; ``None``: unreadable."""
+    try:
+        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
+    except OSError as error:
+        raise ImaxrayError(
+            f"Expected a .json or .jsonl file at {path}, but it cannot be read; correct the path."
+        ) from error
+    if content.startswith(b"["):
+        try:
+            items: list[Any] = orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            raise ImaxrayError(
+                f"Expected a JSON list in {path}, but it is damaged; write the file again."
+            ) from error
+        return items
+    if not content.startswith(b"{"):
+        raise ImaxrayError(
+            f"Expected a JSON list or one JSON object a line in {path}, but it holds neither; "
+            "export the data as LLaVA JSON or messages JSONL."
+        )
+    return [_line(line) for line in content.split(b"\n") if line.strip()]
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+
+
+class _Rows:
+    """Rows of all tables, gathered record by record."""
+
+    def __init__(self, patient_field: str | None) -> None:
+        self._fields = _PATIENT if patient_field is None else (patient_field,)
+        self.records = 0
+        self.named_patients = 0
+        self.entries: list[tuple[Any, ...]] = []
+        self.places: list[tuple[Any, ...]] = []
+        self.files: list[tuple[Any, ...]] = []
+        self.boxes: list[tuple[Any, ...]] = []
+        self.labels: list[tuple[Any, ...]] = []
+        self.bad: list[Finding] = []
+
+    def add(
+        self, record: Any, where: str, file_split: str | None, file_source: str | None, root: Path
+    ) -> None:
+        """Add one record, or tell why it cannot be read; ``where`` finds it again."""
+        self.records += 1
+        try:
+            if not isinstance(record, dict):
+                raise BadRecordError("no JSON object")
+            turns, paths = turns_of(record), images_of(record)
+            listed = boxes_of(record, len(paths))
+        except BadRecordError as error:
+            self.bad.append(Finding("bad-record", file_split or NO_SPLIT, where, str(error)))
+            return
+        split = _SPLITS.get(str(field(record, "split")).lower(), file_split) or NO_SPLIT
+        source = field(record, "source")
+        source = file_source if source is None else str(source)
+        ids = [_image_id(path, root) for path in paths]
+        named = self._named(record)
+        for path, image in zip(paths, ids, strict=True):
+            self.places.append((image, named or _patient_of(path), source, split))
+            self.files.append((image, *_located(path, root), None, None))
+        if not ids:  # a record of text alone still belongs to its patient
+            self.places.append((where, named, source, split))
+        for boxes, unit, place in listed:
+            self.boxes.append((split, where, ids[place], boxes, unit))
+        patient = named or next(filter(None, map(_patient_of, paths)), None)
+        first = ids[0] if ids else where
+        for number, turn in enumerate(turns, start=1):
+            name = where if len(turns) == 1 else f"{where}#{number}"
+            self._entry(turn, field(record, "task"), name, first, patient, split, source)
+
+    def _named(self, record: dict[str, Any]) -> str | None:
+        for name in self._fields:
+            value = field(record, name)
+            if value is not None and str(value).strip():
+                self.named_patients += 1
+                mimic = _MIMIC_ID.fullmatch(str(value).strip())
+                return f"mimic-cxr/{mimic.group(1)}" if mimic else str(value).strip()
+        return None
+
+    def _entry(
+        self,
+        turn: Turn,
+        stated_task: Any,
+        name: str,
+        image: str,
+        patient: str | None,
+        split: str,
+        source: str | None,
+    ) -> None:
+        task = stated_task if stated_task in TASKS else _guess(turn)
+        template = f"{task}.{_subtask(task, turn.prompt)}.0"
+        gold = None if task == "rec" else _gold(task, turn, template)
+        if task == "findings" and gold:
+            self.labels += [(image, label, float(value)) for label, value in gold.items()]
+        self.entries.append((
+            name, image, patient, task, split, turn.prompt, turn.target, [],
+            None if gold is None else to_json(gold), template, [source] if source else [], None,
+        ))  # fmt: skip
+
+
+def _guess(turn: Turn) -> str:
+    """The task of a record that names none: REG by its boxes, else a question."""
+    return "reg" if "<bbox>" in turn.prompt and "<bbox>" not in turn.target else "vqa"
+
+
+def _subtask(task: str, prompt: str) -> str:
+    if task == "calculation":
+        return "ctr" if _RATIO.search(prompt) else "cpar"
+    return "both"
+
+
+def _gold(task: str, turn: Turn, template: str) -> Any:
+    """The typed answer, where the target can be read; see :mod:`imaxray.tasks`."""
+    if task == "vqa":
+        answer = turn.target.strip().lower().removesuffix(".")
+        return {"closed": answer in ("yes", "no"), "answers": [answer]}
+    return get_task(task).parse(turn.target, (), template)
+
+
+def _split_of_name(stem: str) -> str | None:
+    found = {_SPLITS[word] for word in _WORDS.split(stem.lower()) if word in _SPLITS}
+    return found.pop() if len(found) == 1 else None
+
+
+def _patient_of(path: str) -> str | None:
+    found = _MIMIC_PATH.search(path.replace("\\", "/"))
+    return f"mimic-cxr/{found.group(1)}" if found else None
+
+
+def _image_id(path: str, root: Path) -> str:
+    """The path as written, less the folder of images."""
+    plain = path.replace("\\", "/").removeprefix("./")
+    return plain.removeprefix(f"{root.resolve().as_posix()}/")
+
+
+def _located(path: str, root: Path) -> tuple[str | None, str | None]:
+    """File, or the problem with its path."""
+    relative = _image_id(path, root)
+    if "://" in path or path.startswith("data:"):
+        return None, "no path of a local file"
+    if not is_inside(relative):
+        return None, "the path leaves the folder of images; name another with --images"
+    return str(root / relative), None

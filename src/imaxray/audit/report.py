@@ -1,0 +1,159 @@
+"""Run the checks on a data set, and what they report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from imaxray.audit.audit_input import Finding, Material
+from imaxray.audit.checks import CHECKS
+from imaxray.audit.dataset_folder import read_folder
+from imaxray.audit.foreign_files import data_files, read_files
+from imaxray.curation.dataset import MANIFEST
+from imaxray.errors import ImaxrayError
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit found.
+
+    Attributes:
+        title: name of the folder or of the files.
+        images: images looked at.
+        entries: entries (answers) looked at.
+        findings: all faults, in the order of the checks, then by split, id and message.
+        limits: code of a check to the reason why it saw less than everything.
+    """
+
+    title: str
+    images: int
+    entries: int
+    findings: tuple[Finding, ...]
+    limits: Mapping[str, str]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found; ``limits`` may still say that not all was seen."""
+        return not self.findings
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Findings of each check, zeros included."""
+        counts = dict.fromkeys((check.code for check in CHECKS), 0)
+        for finding in self.findings:
+            counts[finding.code] += 1
+        return counts
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form, all findings included."""
+        counts = self.counts
+        return {
+            "data": self.title,
+            "images": self.images,
+            "entries": self.entries,
+            "checks": [
+                {"code": check.code, "description": check.description,
+                 "findings": counts[check.code], "limit": self.limits.get(check.code)}
+                for check in CHECKS
+            ],
+            "findings": [asdict(finding) for finding in self.findings],
+        }  # fmt: skip
+
+    def to_json(self) -> str:
+        """The report as JSON text."""
+        return json.dumps(self.as_dict(), indent=1)
+
+    def to_text(self, examples: int = 5) -> str:
+        """The report for people: each check that found something, with at most ``examples``."""
+        lines = [f"{self.title}: {self.images:,} images, {self.entries:,} entries"]
+        for check in CHECKS:
+            found = [finding for finding in self.findings if finding.code == check.code]
+            if not found:
+                continue
+            lines.append(f"{check.code}: {len(found):,} ({check.description})")
+            lines += [f"  [{f.split}] {f.id}: {f.message}" for f in found[:examples]]
+            if len(found) > examples:
+                lines.append(f"  … and {len(found) - examples:,} more")
+        lines += [f"not all seen by {code}: {reason}" for code, reason in self.limits.items()]
+        faulty = sum(count > 0 for count in self.counts.values())
+        lines.append(
+            f"{len(self.findings):,} findings by {faulty} of {len(CHECKS)} checks"
+            if self.findings
+            else f"nothing found by {len(CHECKS)} checks"
+        )
+        return "\n".join(lines)
+
+
+def audit_dataset(
+    path: Path | Sequence[Path],
+    *,
+    images: Path | None = None,
+    patient_field: str | None = None,
+    skip: Collection[str] = (),
+    workers: int = 1,
+) -> AuditReport:
+    """Audit a dataset folder, or LLaVA JSON / messages JSONL files of other projects.
+
+    Nothing is written, and no text of the data gets into the report.
+
+    Args:
+        path: a dataset folder; a folder with files named ``train``, ``val`` or ``test``; or files.
+        images: folder of the images; default: the releases that the data set names, or the folder
+            of each file.
+        patient_field: of foreign files, the field with the patient's id; default: ``patient_id``,
+            ``subject_id`` or the patient in a MIMIC-CXR path.
+        skip: codes of checks to leave out; without those of images, no image is decoded.
+        workers: processes that decode images; the result does not depend on it.
+
+    Raises:
+        ImaxrayError: a path that is missing or holds no such data, or an unknown code.
+    """
+    codes = [check.code for check in CHECKS]
+    unknown = sorted(set(skip) - set(codes))
+    if unknown:
+        raise ImaxrayError(
+            f"Expected codes of checks to skip, but got {', '.join(unknown)}; choose from "
+            f"{', '.join(codes)}."
+        )
+    material = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
+    findings: list[Finding] = []
+    limits: dict[str, str] = {}
+    for check in CHECKS:
+        if check.code in skip:
+            limits[check.code] = "skipped"
+            continue
+        findings += sorted(check.find(material))
+        reason = check.limits(material) if check.limits else None
+        if reason is not None:
+            limits[check.code] = reason
+    return AuditReport(
+        title=material.title,
+        images=material.files.height,
+        entries=material.entries.height,
+        findings=tuple(findings),
+        limits=limits,
+    )
+
+
+def _read(
+    path: Path | Sequence[Path],
+    images: Path | None,
+    patient_field: str | None,
+    perceptual: bool,
+    workers: int,
+) -> Material:
+    paths = [path] if isinstance(path, Path) else list(path)
+    if images is not None and not images.is_dir():
+        raise ImaxrayError(f"Expected a folder of images at {images}, but there is none.")
+    if not paths:
+        raise ImaxrayError("Expected a folder or files to audit, but got none; name one.")
+    if len(paths) == 1 and paths[0].is_dir():
+        if (paths[0] / MANIFEST).is_file():
+            return read_folder(paths[0], images, perceptual=perceptual, workers=workers)
+        paths = data_files(paths[0])
+    return read_files(
+        paths, images, patient_field=patient_field, perceptual=perceptual, workers=workers
+    )

@@ -1,0 +1,100 @@
+"""Where shards are made: processes of this machine, or a Ray cluster; one function, same bytes."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Literal
+
+from imaxray._ray import ray_cluster
+from imaxray._workers import worker_pool
+from imaxray.cache.shard import Shard, ShardJob, write_shard
+from imaxray.errors import ImaxrayError
+
+Engine = Literal["local", "ray"]
+"""Processes of this machine, or the Ray cluster at hand (extra ``ray``)."""
+
+Done = tuple[str, Shard]
+"""Who made a shard (a process or a node), and the shard."""
+
+
+def run(engine: Engine, jobs: Iterable[ShardJob], workers: int) -> Iterator[Done]:
+    """Make shards with an engine; ``workers`` is for ``local``, Ray takes its cluster's CPUs."""
+    return run_on_ray(jobs) if engine == "ray" else run_local(jobs, workers)
+
+
+def run_local(jobs: Iterable[ShardJob], workers: int) -> Iterator[Done]:
+    """Make shards in ``workers`` processes; yield each as it is done.
+
+    Raises:
+        ImaxrayError: as :func:`write_shard`, or a process was killed.
+    """
+    jobs = list(jobs)
+    if min(workers, len(jobs)) <= 1:
+        yield from map(_here, jobs)
+        return
+    pool = worker_pool(min(workers, len(jobs)))
+    try:
+        for future in as_completed([pool.submit(_here, job) for job in jobs]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise ImaxrayError(
+            f"Expected {workers} processes to make the cache, but one was killed (out of memory?); "
+            "run again with fewer --workers, finished shards are kept."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def run_on_ray(jobs: Iterable[ShardJob]) -> Iterator[Done]:
+    """Make shards as tasks of a Ray cluster, one CPU each; yield each as it is done.
+
+    A cluster that this process is connected to is used; else the one that ``RAY_ADDRESS`` or Ray
+    itself knows; else one is started on this machine. Nodes must see the releases and the cache's
+    folder under the same paths.
+
+    Raises:
+        ImaxrayError: Ray is not installed or a cluster cannot be reached, or as
+            :func:`write_shard`.
+    """
+    with ray_cluster() as ray:
+        yield from _tasks(ray, jobs)
+
+
+def _tasks(ray: Any, jobs: Iterable[ShardJob]) -> Iterator[Done]:
+    # spread: Ray would fill one node before it looks at the next
+    make = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_on_node)
+    most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    waiting = deque(jobs)
+    running: list[Any] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < most:
+                running.append(make.remote(waiting.popleft()))
+            done, running = ray.wait(running)
+            yield from ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ImaxrayError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        raise ImaxrayError(
+            f"Expected the Ray cluster to make every shard, but got {type(error).__name__}; run "
+            "again, finished shards are kept."
+        ) from error
+    finally:
+        for task in running:
+            ray.cancel(task)
+
+
+def _here(job: ShardJob) -> Done:
+    return str(os.getpid()), write_shard(job)
+
+
+def _on_node(job: ShardJob) -> Done:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id()), write_shard(job)

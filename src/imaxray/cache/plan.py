@@ -1,0 +1,87 @@
+"""What a cache will hold: which images, in which shards, known before the first is decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.cache.shard import SUFFIX, ShardImage, ShardJob
+from imaxray.curation import Dataset
+from imaxray.sources import is_inside
+
+FORMAT: Final = 1
+"""Of the folder; a later one with other bytes gets a higher number."""
+
+PLAN: Final = "plan.json"
+MANIFEST: Final = "manifest.json"
+INDEX: Final = "index.parquet"
+REJECTS_FILE: Final = "rejects.parquet"
+SHARDS: Final = "shards"
+
+IDENTITY: Final = ("image_id", "source", "path", "width", "height")
+"""Columns of IMAGES that say which image one is."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decision that every byte of a cache follows from.
+
+    Attributes:
+        images: IDENTITY, ``file`` and ``row`` of every image, sorted by id.
+        key: the same as a few values, for the cache's own files.
+    """
+
+    images: pl.DataFrame
+    key: dict[str, Any]
+
+    def jobs(self, dataset: Dataset, shards: Path) -> Iterator[ShardJob]:
+        """One job a shard, in order."""
+        size = self.key["shard_images"]
+        for number in range(self.key["shards"]):
+            rows = self.images.slice(number * size, size).select(IDENTITY).iter_rows()
+            yield ShardJob(
+                str(shards / shard_name(number)),
+                self.key["max_side"],
+                tuple(
+                    ShardImage(i, str(dataset.image_path(i)) if is_inside(path) else "", w, h)
+                    for i, _, path, w, h in rows
+                ),
+            )
+
+
+def shard_name(number: int) -> str:
+    """File name of a shard."""
+    return f"{number:06d}{SUFFIX}"
+
+
+def make_plan(dataset: Dataset, *, max_side: int, shard_images: int) -> Plan:
+    """Plan the cache of a data set: images sorted by id, so many a shard."""
+    images = dataset.tables.images.select(*IDENTITY, "file", "row").sort("image_id")
+    rows = json.dumps(images.select(IDENTITY).rows(), separators=(",", ":"))
+    return Plan(
+        images,
+        {
+            "format": FORMAT,
+            "images": images.height,
+            "images_sha256": hashlib.sha256(rows.encode()).hexdigest(),
+            "releases": release_digests(dataset),
+            "max_side": max_side,
+            "shard_images": shard_images,
+            "shards": -(-images.height // shard_images),
+        },
+    )
+
+
+def release_digests(dataset: Dataset) -> dict[str, str]:
+    """One digest of each release that has images here, from those of its files."""
+    digests = {}
+    for source in sorted(dataset.tables.images["source"].cast(pl.String).unique().to_list()):
+        files = sorted((f.file, f.sha256) for f in dataset.tables.files if f.source == source)
+        digests[source] = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    return digests

@@ -1,0 +1,234 @@
+"""Make an image cache: planned, made shard by shard, closed by its manifest."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import PIL
+import polars as pl
+
+from imaxray._files import sha256, write_json, write_parquet
+from imaxray._version import __version__
+from imaxray.cache.executors import Engine, run
+from imaxray.cache.image_store import default_folder
+from imaxray.cache.plan import (
+    IDENTITY,
+    INDEX,
+    MANIFEST,
+    PLAN,
+    REJECTS_FILE,
+    SHARDS,
+    Plan,
+    make_plan,
+    shard_name,
+)
+from imaxray.cache.shard import leftovers, read_shard
+from imaxray.curation import Dataset
+from imaxray.errors import ImaxrayError
+from imaxray.progress import progress_bar
+from imaxray.radiograph import IMAGE_CODES
+from imaxray.schema import REJECTS, conform
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """What a run did.
+
+    Attributes:
+        folder: of the cache.
+        images: in the cache.
+        rejects: schema REJECTS; images in = images + rejects.
+        shards: files that hold them.
+        kept_shards: of these, made by an earlier run.
+        workers: processes or nodes that made or checked shards; 0 where nothing was left to do.
+        bytes: size of all shards.
+        seconds: wall-clock of this run.
+    """
+
+    folder: Path
+    images: int
+    rejects: pl.DataFrame
+    shards: int
+    kept_shards: int
+    workers: int
+    bytes: int
+    seconds: float
+
+
+def cache_images(
+    dataset: Dataset,
+    out: Path | None = None,
+    *,
+    max_side: int = 1024,
+    shard_images: int = 64,
+    engine: Engine = "local",
+    workers: int = 2,
+) -> CacheReport:
+    """Decode, verify, turn upright, shrink and encode every image of ``dataset`` once.
+
+    Boxes stay in pixels of the original image; the index records its size and the scale. A broken
+    image, one of another size than its table says, and one outside its release is a reject with a
+    code. Shards appear whole or not at all and finished ones are kept, so a run that was killed
+    goes on where it was. The bytes depend on the images, ``max_side`` and ``shard_images`` only
+    (and on the versions of Pillow and its libraries).
+
+    Args:
+        dataset: whose images.
+        out: folder to write; default: ``image-cache`` beside the data set, where training,
+            evaluation and reports look for it.
+        max_side: no side of a cached image is longer, in pixels; smaller images are left alone.
+        shard_images: images a shard.
+        engine: ``local`` or ``ray``.
+        workers: processes of the engine ``local``; Ray has one task a CPU of its cluster.
+
+    Raises:
+        ImaxrayError: ``out`` holds other files or the cache of other images or another
+            ``max_side``, a release's folder is unknown, or the engine failed.
+    """
+    began = time.perf_counter()
+    if max_side < 1 or shard_images < 1 or workers < 1:
+        raise ImaxrayError(
+            f"Expected max_side, shard_images and workers of at least 1, but got {max_side}, "
+            f"{shard_images} and {workers}; give positive numbers."
+        )
+    out = (out or default_folder(dataset)).resolve()
+    plan = make_plan(dataset, max_side=max_side, shard_images=shard_images)
+    _claim(out, plan, dataset)
+    places = set()
+    kept = 0
+    if not (out / MANIFEST).exists() or not _all_there(out, plan):
+        jobs = plan.jobs(dataset, out / SHARDS)
+        digests = {}
+        with progress_bar("Caching images", total=plan.images.height) as bar:
+            for place, shard in run(engine, jobs, workers):
+                digests[f"{SHARDS}/{shard.name}"] = shard.sha256
+                kept += shard.kept
+                places.add(place)
+                bar.advance(shard.images)
+        _close(out, plan, digests)
+    else:
+        kept = plan.key["shards"]
+    manifest = json.loads((out / MANIFEST).read_text())
+    return CacheReport(
+        out,
+        manifest["cached"],
+        pl.read_parquet(out / REJECTS_FILE).cast(REJECTS),
+        plan.key["shards"],
+        kept,
+        len(places),
+        sum((out / SHARDS / shard_name(n)).stat().st_size for n in range(plan.key["shards"])),
+        time.perf_counter() - began,
+    )
+
+
+_MADE = pl.Schema(
+    {
+        "code": pl.String,
+        "cached_width": pl.Int32,
+        "cached_height": pl.Int32,
+        "scale": pl.Float64,
+        "shard": pl.Int32,
+        "shard_row": pl.Int32,
+    }
+)
+
+
+def _claim(out: Path, plan: Plan, dataset: Dataset) -> None:
+    """Make the folder this plan's, or see that it is."""
+    path = out / PLAN
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())
+        except ValueError:
+            found = None
+        if found != plan.key:
+            raise ImaxrayError(
+                f"Expected an image cache of {dataset.folder} with {_sides(plan.key)} at {out}, "
+                f"but {_difference(found, plan.key)}; remove that folder or choose another --out."
+            )
+    elif out.exists() and (not out.is_dir() or any(p.suffix != ".part" for p in out.iterdir())):
+        raise ImaxrayError(
+            f"Expected an empty folder or an earlier image cache at {out}, but it holds other "
+            "files; choose another --out."
+        )
+    try:
+        (out / SHARDS).mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_json(path, plan.key, sort_keys=True)
+    except OSError as error:
+        raise ImaxrayError(
+            f"Expected a folder to write at {out}, but the system says: {error.strerror}; choose "
+            "another --out."
+        ) from error
+
+
+def _difference(found: Any, wanted: dict[str, Any]) -> str:
+    if not isinstance(found, dict) or found.keys() != wanted.keys():
+        return "its plan is damaged or of another version"
+    if found["images_sha256"] != wanted["images_sha256"]:
+        return "it was made of other images"
+    if found["releases"] != wanted["releases"]:
+        return "the releases have changed since it was made"
+    return f"it was made with {_sides(found)}"
+
+
+def _sides(key: dict[str, Any]) -> str:
+    return f"max_side {key['max_side']} and {key['shard_images']} images a shard"
+
+
+def _all_there(out: Path, plan: Plan) -> bool:
+    files = [INDEX, REJECTS_FILE, *(f"{SHARDS}/{shard_name(n)}" for n in range(plan.key["shards"]))]
+    return all((out / file).is_file() for file in files)
+
+
+def _close(out: Path, plan: Plan, digests: dict[str, str]) -> None:
+    """Write index, rejects and, last, the manifest."""
+    (out / MANIFEST).unlink(missing_ok=True)
+    whole = plan.images.hstack(
+        pl.concat([_MADE.to_frame(), *(_made(out, number) for number in range(plan.key["shards"]))])
+    )
+    rejects = whole.filter(pl.col("code").is_not_null()).select(
+        "source", "file", "row", pl.col("image_id").alias("key"), "code",
+        pl.col("code").replace_strict(IMAGE_CODES, return_dtype=pl.String).alias("message"),
+    )  # fmt: skip
+    _write_parquet(whole.select(*IDENTITY, *_MADE), out / INDEX)
+    _write_parquet(conform(rejects, REJECTS), out / REJECTS_FILE)
+    for name in (INDEX, REJECTS_FILE):
+        digests[name] = sha256(out / name)
+    for aside in leftovers(out / SHARDS):
+        aside.unlink(missing_ok=True)
+    write_json(
+        out / MANIFEST,
+        {
+            "imaxray": __version__,
+            "pillow": PIL.__version__,
+            **plan.key,
+            "cached": whole.height - rejects.height,
+            "rejected": rejects.height,
+            "files": dict(sorted(digests.items())),
+        },
+        sort_keys=True,
+    )
+
+
+def _made(out: Path, number: int) -> pl.DataFrame:
+    """What a shard says of its images; their pixels are not read."""
+    batch = read_shard(out / SHARDS / shard_name(number))
+    said = ["code", "cached_width", "cached_height", "scale"]
+    return pl.DataFrame(
+        {
+            **{name: batch.column(name).to_pylist() for name in said},
+            "shard": [number] * batch.num_rows,
+            "shard_row": range(batch.num_rows),
+        },
+        schema=_MADE,
+    )
+
+
+def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    few = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
+    write_parquet(path, frame.with_columns(few.cast(pl.String)))

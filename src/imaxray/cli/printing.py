@@ -1,0 +1,264 @@
+"""Tables on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imaxray.curation import Tables
+    from imaxray.dynamics import RunDynamics
+
+
+def densities(tables: Tables) -> dict[str, Any]:
+    """Density of each split, as plain values."""
+    from imaxray.curation import density
+
+    return {split: asdict(density(tables, split)) for split in ("train", "val", "test")}
+
+
+def print_density(name: str, splits: Mapping[str, Any]) -> None:
+    """One row a split: images, patients, entries, and entries of each task."""
+    rows = []
+    for split, d in splits.items():
+        tasks = [f"{n:,}" for n in d["entries_per_task"].values()]
+        counts = [f"{d[key]:,}" for key in ("images", "patients", "entries")]
+        means = [f"{d[key]:.2f}" for key in ("tasks_per_image", "entries_per_image")]
+        rows.append([split, *counts, *means, *tasks])
+    header = ["split", "images", "patients", "entries", "tasks/image", "entries/image"]
+    print_table(name, [*header, *splits["train"]["entries_per_task"]], rows)
+
+
+def print_match(report: Any) -> None:
+    """What a match achieved, in one sentence."""
+    imax, dmax = report["imax"], report["dmax"]
+    print(
+        f"DMAX spreads {dmax['entries']:,} entries over {dmax['images']:,} images "
+        f"({dmax['tasks_per_image']:.2f} tasks an image; IMAX: {imax['images']:,} images, "
+        f"{imax['tasks_per_image']:.2f}). Greatest distance of an answer distribution: "
+        f"{max(report['distance'].values()):.3f}. Limit: {report['limit']}."
+    )
+
+
+def print_result(data: Mapping[str, Any]) -> None:
+    """Scores of a run with intervals and baselines, one row a metric."""
+
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    rows = []
+    for task in data["tasks"]:
+        for place, metric in enumerate(task["metrics"]):
+            down = "→ 0" if metric["low_bound"] < 0 else "↓"
+            arrow = "↑" if metric["higher_is_better"] else down
+            rows.append([
+                task["task"] if place == 0 else "",
+                f"{metric['name']} {arrow}",
+                f"{number(metric['value'])} [{number(metric['low'])}, {number(metric['high'])}]",
+                *(number(metric["baselines"].get(kind))
+                  for kind in ("constant", "majority", "ceiling")),
+                f"{100 * task['invalid']:.1f} %" if place == 0 else "",
+                f"{task['entries']:,}" if place == 0 else "",
+                f"{task['patients']:,}" if place == 0 else "",
+            ])  # fmt: skip
+    level = data["decided_by"]["bootstrap"]["level"]
+    print_table(
+        f"Scores with {100 * level:.0f} % intervals over patients",
+        ["task", "metric", "value", "constant", "majority", "ceiling", "invalid", "entries",
+         "patients"],
+        rows,
+    )  # fmt: skip
+    counts = data["counts"]
+    print(
+        f"{counts['entries']:,} entries, {counts['predictions']:,} predictions; of the entries "
+        f"{counts['missing']:,} have no answer (counted as wrong) and {counts['empty']:,} an empty "
+        f"one; {counts['unknown']:,} predictions are of other ids and {counts['doubles']:,} are "
+        "doubles (the first counts)."
+    )
+    for task, of_truth in (data["truth"] or {}).items():
+        values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
+        print(f"True answers, {task}, {of_truth['entries']:,} entries: {values}")
+    for extra, reason in data["not_computed"].items():
+        print(f"Not computed: {extra} metrics ({reason})")
+
+
+def print_annotation(done: Any) -> None:
+    """What was asked and answered, one row a task."""
+    account = done.manifest["account"]
+    origins = ("template", "real", "model", "similar")
+    rows = [
+        [
+            row["task"], f"{account['lacking'].get(row['task'], 0):,}", f"{row['asked']:,}",
+            f"{row['readable']:,}", f"{row['mean_logprob']:.3f}",
+            "–" if row["mean_agreement"] is None else f"{row['mean_agreement']:.3f}",
+            *(f"{row[origin]:,}" for origin in origins),
+        ]
+        for row in done.summary().iter_rows(named=True)
+    ]  # fmt: skip
+    print_table(
+        f"{account['images']:,} images, {done.candidates.height:,} candidates",
+        ["task", "images that lack it", "asked", "readable", "mean log-prob.", "agreement",
+         *(f"from {origin}" for origin in origins)],
+        rows,
+    )  # fmt: skip
+    left = ", ".join(f"{n:,} {code}" for code, n in account["left_out"].items())
+    without = ", ".join(f"{task} {n:,}" for task, n in account["without_prompt"].items())
+    print(f"Images left out: {left}. Nothing to ask of a lacking task: {without or 'none'}.")
+    print(
+        f"{done.calibration.height:,} validation entries asked too; all in {done.folder}: "
+        "candidates.parquet, calibration.parquet, annotate.json"
+    )
+
+
+def print_codes(rejects: Any) -> None:
+    """Rejects by source and code."""
+    counts = (
+        rejects.group_by("source", "code").len().sort("source", "len", descending=[False, True])
+    )
+    print_table(
+        "Rejects",
+        ["source", "code", "rows and items"],
+        [[source, code, f"{n:,}"] for source, code, n in counts.iter_rows()],
+    )
+
+
+def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> None:
+    """A table as wide as the terminal; 160 columns in a file or a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(header):
+        table.add_column(column, justify="left" if index == 0 else "default", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    # wide enough for a file or a pipe; a terminal's own width otherwise
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def print_filter(report: Mapping[str, Any]) -> None:
+    """Yields of the filters, what the rules found, and precision at equal yield."""
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    def interval(row: Mapping[str, Any], prefix: str = "") -> str:
+        if row[f"{prefix}precision"] is None:
+            return "–"
+        numbers = [share(row[f"{prefix}{key}"]) for key in ("precision", "low", "high")]
+        return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+    for found in (report["thresholds"] or {"tasks": {}})["tasks"].values():
+        print(found["says"])
+    print_table(
+        "Yields: readable candidates, and how many of them are right where truth is known",
+        ["task", "filter", "candidates", "kept", "share", "judged", "precision [95 %]"],
+        [[r["task"], r["filter"], f"{r['candidates']:,}", f"{r['kept']:,}", share(r["share"]),
+          f"{r['judged']:,}", interval(r)] for r in report["yields"]],
+    )  # fmt: skip
+    if report["rules"]:
+        print_table(
+            "Rules: candidates they looked at; precision where truth is known",
+            ["rule", "effect", "task", "candidates", "contradicted", "agreed", "silent",
+             "precision of contradicted", "of agreed"],
+            [[r["rule"], r["effect"], r["task"], *(f"{r[key]:,}" for key in
+              ("candidates", "contradicted", "agreed", "silent")),
+              interval(r, "contradicted_"), interval(r, "agreed_")] for r in report["rules"]],
+        )  # fmt: skip
+    if report["equal_yield"]:
+        print_table(
+            "At equal yield: the filter against as many of the most confident candidates",
+            ["task", "filter", "kept", "precision", "by confidence", "gain [95 %]"],
+            [[r["task"], r["filter"], f"{r['kept']:,}", share(r["precision"]),
+              share(r["confidence_precision"]),
+              "–" if r["gain"] is None
+              else f"{r['gain']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]"]
+             for r in report["equal_yield"]],
+        )  # fmt: skip
+    codes = ", ".join(f"{code} {n:,}" for code, n in report["dropped"].items())
+    print(f"Dropped: {codes or 'none'}; labels taken from {report['masked']:,} answers.")
+
+
+def print_dynamics(found: RunDynamics, group: str) -> None:
+    """Spectra, contrasts, crossed probes, pairs of tasks and correlations of runs."""
+
+    def number(value: float | None, form: str = ".3f") -> str:
+        return "–" if value is None or value != value else f"{value:{form}}"
+
+    def interval(row: Mapping[str, Any], value: str, stem: str, form: str = "+.3f") -> str:
+        ends = [number(row[f"{stem}{end}"], form) for end in ("low", "high")]
+        return number(row[value], form) + ("" if "–" in ends else f" [{', '.join(ends)}]")
+
+    if found.contrast.is_empty():
+        print_table(
+            "Empirical Fisher",
+            ["run", "entries seen", "SE", "rho", "H2"],
+            [
+                [run, f"{seen:,}", number(se), number(rho), number(h2)]
+                for table in found.spectra.values()
+                for run, seen, se, rho, h2 in table.filter(group=group, reduction="sum")
+                .select("run", "entries_seen", "se", "rho", "h2")
+                .iter_rows()
+            ],
+        )
+    else:
+        seen = int(found.contrast["entries_seen"].to_list()[-1])
+        print_table(
+            f"After {seen:,} entries",
+            ["gradients", "statistic", "runs", "against", "difference", "at N/4 and N/2 too"],
+            [
+                [row["reduction"], row["statistic"], number(row["value"]), number(row["other"]),
+                 interval(row, "difference", ""), "yes" if row["ordering_holds"] else "no"]
+                for row in found.contrast.filter(entries_seen=seen).iter_rows(named=True)
+            ],
+        )  # fmt: skip
+    if not found.crossed.is_empty():
+        print_table(
+            f"Final models on probes of train entries, N = {found.crossed['entries'][0]}: "
+            "own = model + probe",
+            ["gradients", "statistic", "runs on --data", "runs on --other-data",
+             "against on --data",
+             "against on --other-data", "own", "model", "probe"],
+            [
+                [row["reduction"], row["statistic"],
+                 *(number(row[c]) for c in ("runs_on_runs", "runs_on_against", "against_on_runs",
+                                            "against_on_against")),
+                 *(interval(row, term, f"{term}_") for term in ("own", "model", "probe"))]
+                for row in found.crossed.iter_rows(named=True)
+            ],
+        )  # fmt: skip
+    if not found.tasks.is_empty():
+        two = "cosine_difference" in found.tasks.columns
+        arms = list(found.spectra)
+        print_table(
+            "Pairs of tasks, mean",
+            ["gradients", "pairs of one image", *(f"cosine, {arm}" for arm in arms),
+             *(["difference"] if two else []), *(f"in conflict, {arm}" for arm in arms)],
+            [
+                [row["reduction"], "counted" if row["same_image"] else "left out",
+                 *(number(row[f"cosine_{arm}"]) for arm in arms),
+                 *([interval(row, "cosine_difference", "cosine_")] if two else []),
+                 *(number(row[f"conflict_rate_{arm}"], ".0%") for arm in arms)]
+                for row in found.tasks.iter_rows(named=True)
+            ],
+        )  # fmt: skip
+    if not found.correlations.is_empty():
+        names = found.correlations["statistic"].unique(maintain_order=True).to_list()
+        shown = found.correlations.filter(reduction="sum")
+        of: dict[str, dict[str, dict[str, Any]]] = {}
+        for row in shown.iter_rows(named=True):
+            of.setdefault(row["task"], {})[row["statistic"]] = row
+        print_table(
+            "Spearman over runs with final scores, higher being better (Fisher z intervals)",
+            ["task", "runs", *names],
+            [
+                [task, f"{next(iter(cells.values()))['runs']}",
+                 *(interval(cells[name], "spearman", "", "+.2f") for name in names)]
+                for task, cells in of.items()
+            ],
+        )  # fmt: skip
+    for line in found.remarks:
+        print(line)

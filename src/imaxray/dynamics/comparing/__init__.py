@@ -1,0 +1,17 @@
+"""Comparing: runs of one arm or two, over seeds, with intervals, tables and plots."""
+
+from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
+from imaxray.dynamics.comparing.report import RunDynamics, run_dynamics
+from imaxray.dynamics.comparing.runs import compare_runs, probe_folder, recorded, run_spectra
+
+__all__ = [
+    "CAVEAT",
+    "RunDynamics",
+    "compare_runs",
+    "correlate_scores",
+    "probe_folder",
+    "recorded",
+    "run_dynamics",
+    "run_scores",
+    "run_spectra",
+]

@@ -1,0 +1,272 @@
+"""What ``imaxray dynamics`` does: runs of one arm or two, recorded or measured now, to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from imaxray._files import write_csv
+from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
+from imaxray.dynamics.comparing.plots import plot_spectra
+from imaxray.dynamics.comparing.runs import compare_runs, recorded, run_spectra
+from imaxray.dynamics.numbers.crossed import crossed_table
+from imaxray.dynamics.numbers.gram import Gram
+from imaxray.dynamics.numbers.tables import tasks_over_runs, tasks_table
+from imaxray.dynamics.probing.entries import Images, probe_entries, probe_pair
+from imaxray.errors import ImaxrayError
+
+if TYPE_CHECKING:
+    from imaxray.curation import Dataset
+
+ARMS: Final = ("runs", "against")
+
+
+@dataclass(frozen=True)
+class RunDynamics:
+    """Dynamics of runs; every table lies in the folder that was named, too.
+
+    Attributes:
+        spectra: arm → ``ARM.csv``: SPECTRA with the run in front.
+        contrast: ``contrast.csv``: :func:`compare_runs`; empty with one arm, or one run an arm.
+        crossed: ``crossed.csv``: :func:`crossed_table` of the final models; empty unless there is
+            another data set.
+        tasks: ``tasks.csv``: :func:`tasks_over_runs`, with and without same-image entries.
+        pairs: ``task_pairs.csv``: each pair of tasks in each run, PAIRS with arm, seed and run.
+        scores: ``scores.csv``: :func:`run_scores`; empty unless asked for.
+        correlations: ``correlations.csv``: :func:`correlate_scores`; likewise.
+        remarks: what a reader must know of these numbers, in sentences.
+    """
+
+    spectra: dict[str, pl.DataFrame]
+    contrast: pl.DataFrame
+    crossed: pl.DataFrame
+    tasks: pl.DataFrame
+    pairs: pl.DataFrame
+    scores: pl.DataFrame
+    correlations: pl.DataFrame
+    remarks: tuple[str, ...]
+
+
+def run_dynamics(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    against: Sequence[Path] = (),
+    data: Dataset | None = None,
+    other_data: Dataset | None = None,
+    split: str = "val",
+    size: int = 252,
+    draw: Images = "any",
+    seed: int = 0,
+    device: str = "cpu",
+    tokens_per_batch: int | None = None,
+    scores: bool = False,
+    evaluation: str | None = None,
+    group: str = "all",
+    level: float = 0.95,
+) -> RunDynamics:
+    """Dynamics of runs of one arm, and against those of another, as tables in ``out``.
+
+    Without ``data`` it reads what a :class:`FisherProbe` recorded during training. With ``data``
+    it measures every run's final model, and checkpoints that are still in the run folder, on one
+    fixed probe of that data set; with ``other_data`` also both arms' final models on two probes of
+    train entries, one of each data set, equal in tasks and answer lengths. What was measured into
+    ``out`` is kept, so that a killed call goes on.
+
+    Args:
+        runs: run folders of one arm, a seed each.
+        out: folder of the results.
+        against: run folders of the other arm, in the same order of seeds.
+        data: data set of the probe (and, for crossed probes, that of ``runs``).
+        other_data: that of ``against``.
+        split: whose entries of ``data`` the fixed probe holds.
+        size: entries of each probe.
+        draw: how they share images, see :func:`probe_entries`.
+        seed: another one gives other entries.
+        device: where models run.
+        tokens_per_batch: see :func:`make_probe`.
+        scores: correlate with final task scores, see :func:`correlate_scores`.
+        evaluation: which scores, see :func:`run_scores`.
+        group: module group of contrast, correlations and plot; other tables are of all.
+        level: of the intervals.
+
+    Raises:
+        ImaxrayError: arms that do not pair, unfinished runs, too few entries, or what parts raise.
+    """
+    _check(runs, against, data, other_data)
+    if scores:
+        run_scores([*runs, *against], evaluation=evaluation)  # told before hours of work
+    folders = {"runs": list(runs)} | ({"against": list(against)} if against else {})
+    crossed = pl.DataFrame()
+    remarks: list[str] = []
+    if data is not None:
+        from imaxray.dynamics.probing.finished_runs import RunProbe, measure_runs  # late: torch
+
+        probes = {split: RunProbe(data, _fixed(data, split, size, draw, seed), checkpoints=True)}
+        if other_data is not None:
+            pair = probe_pair(
+                data.tables.split("train"), other_data.tables.split("train"), size,
+                seed=seed, images=draw,
+            )  # fmt: skip
+            for arm, of, rows in zip(ARMS, (data, other_data), pair, strict=True):
+                probes[f"{arm}-train"] = RunProbe(of, rows)
+        _enough(probes[split].entries, len(runs) if against else 0, other_data is not None)
+        measured = measure_runs(
+            [*runs, *against], probes, out, device=device, tokens_per_batch=tokens_per_batch
+        )
+        if other_data is not None:
+            crossed = _crossed(measured, len(runs), level)
+        folders = {"runs": measured[split][: len(runs)]}
+        if against:
+            folders["against"] = measured[split][len(runs) :]
+    names = {"runs": runs, "against": against}
+    spectra = {
+        arm: pl.concat(
+            [
+                run_spectra([folder]).with_columns(pl.lit(str(run)).alias("run"))
+                for run, folder in zip(names[arm], of, strict=True)
+            ]
+        )
+        for arm, of in folders.items()
+    }
+    contrast = pl.DataFrame()
+    if against and len(runs) > 1:
+        contrast = compare_runs(folders["runs"], folders["against"], group=group, level=level)
+    if against and len(runs) < 3:
+        remarks.append("Fewer than three seeds an arm: do not report these intervals.")
+    if data is not None and draw == "together":
+        remarks.append(
+            "Whole images were drawn, but the probe's error leaves out one entry at a time: "
+            "intervals are too narrow."
+        )
+    pairs, seen = _pairs(folders, names)
+    found, table = pl.DataFrame(), pl.DataFrame()
+    if scores:
+        table = run_scores([*runs, *against], evaluation=evaluation)
+        found = correlate_scores(
+            [*runs, *against],
+            [folder for of in folders.values() for folder in of],
+            arms=[arm for arm, of in folders.items() for _ in of],
+            group=group, evaluation=evaluation, level=level,
+        )  # fmt: skip
+        remarks.append(CAVEAT)
+        if len(seen) > 1:
+            remarks.append(
+                "The runs' last measurements are after different numbers of entries seen: "
+                f"{', '.join(f'{n:,}' for n in sorted(seen))}."
+            )
+    tasks = tasks_over_runs(pairs, *folders, level=level) if pairs.height else pl.DataFrame()
+    result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, tuple(remarks))
+    _write(result, out)
+    plot_spectra(spectra, out / "spectra.svg", group=group)
+    return result
+
+
+def _check(
+    runs: Sequence[Path],
+    against: Sequence[Path],
+    data: Dataset | None,
+    other_data: Dataset | None,
+) -> None:
+    if against and len(against) != len(runs):
+        raise ImaxrayError(
+            f"Expected as many runs in both arms, a seed each, but got {len(runs)} and "
+            f"{len(against)}; name them in the same order of seeds."
+        )
+    if other_data is not None and (data is None or not against):
+        raise ImaxrayError(
+            "Expected --data and --against beside --other-data, since crossed probes are two "
+            "models on two data sets; give all of them."
+        )
+    if data is None or not against:
+        return
+    from imaxray.training import FinishedRun  # late: torch
+
+    seen = {FinishedRun(run).entries_seen for run in [*runs, *against]}
+    if len(seen) > 1:
+        raise ImaxrayError(
+            "Expected runs that have seen the same number of entries, but they have seen "
+            f"{', '.join(f'{n:,}' for n in sorted(seen))}; compare arms at equal entries."
+        )
+
+
+def _fixed(data: Dataset, split: str, size: int, draw: Images, seed: int) -> pl.DataFrame:
+    entries = data.tables.split(split)
+    if entries.is_empty():
+        raise ImaxrayError(
+            f"Expected entries in the split {split} of {data.folder}, but it has none; name "
+            "another --split."
+        )
+    return probe_entries(entries, size, seed=seed, images=draw)
+
+
+def _enough(entries: pl.DataFrame, pairs: int, crossed: bool) -> None:
+    """Refuse, before hours of work, a probe too small for what is compared afterwards."""
+    tasks = entries["task"].n_unique()
+    least = 4 * tasks if pairs > 1 else 2 * tasks if crossed else 0  # N/4 holds every task
+    if entries.height < least:
+        raise ImaxrayError(
+            f"Expected a probe of at least {least} entries to compare arms over {tasks} tasks, but "
+            f"--probe is {entries.height}; give more."
+        )
+
+
+def _crossed(measured: dict[str, list[Path]], seeds: int, level: float) -> pl.DataFrame:
+    """Final models of both arms on both probes of train entries."""
+    grams = [
+        {
+            (model, probe): Gram.read(_last(measured[f"{probe}-train"][seed + seeds * number]))
+            for number, model in enumerate(ARMS)
+            for probe in ARMS
+        }
+        for seed in range(seeds)
+    ]
+    return crossed_table(grams, level=level)
+
+
+def _last(folder: Path) -> Path:
+    files = recorded(folder)
+    return files[max(files)]
+
+
+def _pairs(
+    folders: dict[str, list[Path]], names: dict[str, Sequence[Path]]
+) -> tuple[pl.DataFrame, set[int]]:
+    """Pairs of tasks at the last measurement of every run, and the entries seen there."""
+    tables, counts = [], set()
+    for arm, of in folders.items():
+        for number, folder in enumerate(of):
+            seen = max(recorded(folder))
+            counts.add(seen)
+            table = tasks_table(Gram.read(recorded(folder)[seen]), entries_seen=seen)
+            about = {"arm": arm, "seed": number, "run": str(names[arm][number])}
+            tables.append(
+                table.drop("step").select(
+                    *(pl.lit(value).alias(name) for name, value in about.items()), pl.all()
+                )
+            )
+    return pl.concat(tables), counts
+
+
+def _write(found: RunDynamics, out: Path) -> None:
+    """Tables as CSV, each whole; those there is nothing to say of are not left from before."""
+    tables = {
+        **{arm: found.spectra.get(arm, pl.DataFrame()) for arm in ARMS},
+        "contrast": found.contrast,
+        "crossed": found.crossed,
+        "tasks": found.tasks,
+        "task_pairs": found.pairs,
+        "scores": found.scores,
+        "correlations": found.correlations,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        path = out / f"{name}.csv"
+        if table.is_empty():
+            path.unlink(missing_ok=True)
+            continue
+        write_csv(path, table)

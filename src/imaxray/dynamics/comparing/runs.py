@@ -1,0 +1,130 @@
+"""Recorded probes of runs, read back: curves of one arm, and two arms against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.dynamics.numbers.gram import Gram, Reduction
+from imaxray.dynamics.numbers.intervals import Estimate, contrasts
+from imaxray.errors import ImaxrayError
+
+REPORTED: Final = ("se", "rho", "h2", "se_centred", "rho_centred", "h2_centred")
+"""Statistics that are compared unless others are named."""
+
+
+def probe_folder(run: Path) -> Path:
+    """The folder a :class:`FisherProbe` wrote: ``run`` itself or its ``dynamics``.
+
+    Raises:
+        ImaxrayError: neither holds measurements.
+    """
+    for folder in (run, run / "dynamics"):
+        if any((folder / "gram").glob("*.parquet")):
+            return folder
+    raise ImaxrayError(
+        f"Expected recorded probes in {run} or {run / 'dynamics'}, but there are none; train with "
+        "a FisherProbe that writes there."
+    )
+
+
+def recorded(run: Path) -> dict[int, Path]:
+    """Entries seen → Gram matrix file, ascending."""
+    files = sorted((probe_folder(run) / "gram").glob("*.parquet"))
+    return {int(path.stem): path for path in files}
+
+
+def run_spectra(runs: Sequence[Path]) -> pl.DataFrame:
+    """``spectra.parquet`` of all runs, with the column ``run`` in front."""
+    return pl.concat(
+        [
+            pl.read_parquet(probe_folder(run) / "spectra.parquet").select(
+                pl.lit(str(run)).alias("run"), pl.all()
+            )
+            for run in runs
+        ]
+    )
+
+
+def compare_runs(
+    runs: Sequence[Path],
+    against: Sequence[Path],
+    *,
+    statistics: Sequence[str] = REPORTED,
+    reductions: Sequence[Reduction] = ("sum", "unit-norm"),
+    group: str = "all",
+    level: float = 0.95,
+    counts: Sequence[int] | None = None,
+) -> pl.DataFrame:
+    """Two arms, paired seed by seed, at every count of entries seen that all runs share.
+
+    Args:
+        runs: folders of one arm, a seed each.
+        against: folders of the other arm, in the same order of seeds.
+        statistics: names.
+        reductions: which gradients.
+        group: module group, or "all".
+        level: of the intervals.
+        counts: of entries seen; all that the runs share when None.
+
+    Returns:
+        One row a count, reduction and statistic: entries_seen, reduction, statistic, value
+        (mean of ``runs``), other (mean of ``against``), difference with low and high (seeds and
+        probe), seeds_low and seeds_high (seeds only), ordering_holds (at N/4, N/2 and N).
+
+    Raises:
+        ImaxrayError: no common count, an unknown group, or different probes.
+    """
+    files = [recorded(run) for run in [*runs, *against]]
+    if not files:
+        raise ImaxrayError("Expected runs to compare, but got none; give folders of both arms.")
+    common = sorted(set.intersection(*(set(found) for found in files)))
+    if not common:
+        raise ImaxrayError(
+            "Expected measurements at the same entries seen in all runs, but no count is common; "
+            "train both arms with one cadence."
+        )
+    rows: list[dict[str, Any]] = []
+    for seen in common if counts is None else sorted(set(common) & set(counts)):
+        grams = [_of_group(Gram.read(found[seen]), group) for found in files]
+        for reduction in reductions:
+            reduced = [gram.reduced(reduction) for gram in grams]
+            of = contrasts(reduced[: len(runs)], reduced[len(runs) :], statistics, level=level)
+            for name, found in of.items():
+                rows.append(
+                    {
+                        "entries_seen": seen,
+                        "reduction": reduction,
+                        "statistic": name,
+                        "value": sum(found.a) / len(found.a),
+                        "other": sum(found.b) / len(found.b),
+                        **_interval(found.difference, ""),
+                        **_interval(found.over_seeds, "seeds_"),
+                        "ordering_holds": found.ordering_holds,
+                    }
+                )
+    return pl.DataFrame(rows).drop("seeds_difference")
+
+
+def _of_group(gram: Gram, group: str) -> Gram:
+    if group == "all":
+        return gram
+    if group not in gram.groups:
+        raise ImaxrayError(
+            f"Expected one of the module groups {', '.join(sorted(gram.groups))} or all, but got "
+            f"{group}."
+        )
+    from dataclasses import replace
+
+    return replace(gram, groups={group: gram.groups[group]})
+
+
+def _interval(estimate: Estimate, prefix: str) -> dict[str, float]:
+    return {
+        f"{prefix}difference": estimate.value,
+        f"{prefix}low": estimate.low,
+        f"{prefix}high": estimate.high,
+    }

@@ -1,0 +1,241 @@
+"""The Fisher spectrum during training: a fixed probe at a cadence, or the training batch itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch.distributed as dist
+from torch import Tensor
+from transformers import TrainerCallback
+
+from imaxray._files import write_json, write_parquet
+from imaxray._version import __version__
+from imaxray.dynamics.numbers.gram import Gram, Matrix
+from imaxray.dynamics.numbers.tables import PAIRS, SPECTRA
+from imaxray.dynamics.probing.store import read_table, record
+from imaxray.dynamics.recording.fisher import (
+    Losses,
+    Rows,
+    empirical_fisher,
+    one_row_each,
+    row_losses,
+)
+from imaxray.dynamics.recording.recorder import GramRecorder
+from imaxray.errors import ImaxrayError
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fixed set of entries, ready for a model.
+
+    Attributes:
+        batches: model inputs, separate sequences (one row an entry).
+        ids: entry id of each entry, in the batches' order.
+        tasks: its task.
+        images: its image id.
+        tokens: its answer tokens.
+        strata: its stratum (task and answer length).
+    """
+
+    batches: Sequence[Any]
+    ids: tuple[str, ...]
+    tasks: tuple[str, ...]
+    images: tuple[str, ...]
+    tokens: tuple[int, ...]
+    strata: tuple[str, ...]
+
+
+def answer_tokens(probe: Probe) -> Matrix:
+    """Answer tokens of each entry, (N,) float64."""
+    return np.asarray(probe.tokens, dtype=np.float64)
+
+
+class FisherProbe(TrainerCallback):  # type: ignore[misc]
+    """Measures a :class:`Probe` before the first step, every so many entries, and at the end.
+
+    Writes into ``folder``: ``probe.json`` (ids, strata, uncovered parameters), one Gram matrix a
+    measurement (``gram/<entries seen>.parquet``), ``spectra.parquet`` and ``tasks.parquet`` over
+    all of them. A resumed run drops what was measured after its checkpoint and goes on. Gradients,
+    mode and weights of the model are left as they are. Over several ranks the batches are shared
+    out; rank 0 writes.
+
+    Args:
+        probe: the entries.
+        folder: of the results.
+        every: entries between measurements.
+        entries_per_step: entries of one optimizer step over all ranks; or a function that tells the
+            entries seen so far.
+        losses: per-entry summed losses of a batch.
+        rows: row → sample maps of a batch.
+        leave_out: patterns of parameter names to leave out.
+
+    Raises:
+        ImaxrayError: the folder holds measurements of another probe.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        folder: Path,
+        *,
+        every: int,
+        entries_per_step: int | Callable[[], int],
+        losses: Losses = row_losses,
+        rows: Rows = one_row_each,
+        leave_out: Sequence[str] = (),
+    ) -> None:
+        self._probe = probe
+        self._folder = folder
+        self._every = every
+        self._seen = entries_per_step
+        self._losses, self._rows, self._leave_out = losses, rows, tuple(leave_out)
+        self._last = -1
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measure the start, or take up where a checkpoint was made."""
+        seen = self._entries(state)
+        if _first_rank():
+            self._claim()
+            for path in sorted((self._folder / "gram").glob("*.parquet")):
+                if int(path.stem) > seen:
+                    path.unlink()
+            for name, schema in (("spectra", SPECTRA), ("tasks", PAIRS)):
+                table = read_table(self._folder, name, schema)
+                kept = table.filter(pl.col("entries_seen") <= seen)
+                write_parquet(self._folder / f"{name}.parquet", kept)
+        self._last = seen if state.global_step else -1
+        if not state.global_step:
+            self._measure(kwargs["model"], 0, 0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measure when ``every`` entries have gone by since a multiple of it."""
+        seen = self._entries(state)
+        if seen // self._every > self._last // self._every or state.global_step >= state.max_steps:
+            self._measure(kwargs["model"], state.global_step, seen)
+
+    def _entries(self, state: Any) -> int:
+        if callable(self._seen):
+            return self._seen()
+        return int(state.global_step) * self._seen
+
+    def _measure(self, model: Any, step: int, seen: int) -> None:
+        if seen == self._last:
+            return
+        self._last = seen
+        probe = self._probe
+        gram = empirical_fisher(
+            model, probe.batches, self._losses, self._rows,
+            leave_out=self._leave_out, distributed=_ranks() > 1,
+            ids=probe.ids, tasks=probe.tasks, images=probe.images, tokens=answer_tokens(probe),
+        )  # fmt: skip
+        if not _first_rank():
+            return
+        record(self._folder, gram, step=step, entries_seen=seen)
+        self._manifest(gram)
+
+    def _claim(self) -> None:
+        """Refuse a folder whose measurements are of other entries: one probe for one curve."""
+        path = self._folder / "probe.json"
+        if path.exists() and json.loads(path.read_text())["entry_ids"] != list(self._probe.ids):
+            raise ImaxrayError(
+                f"Expected {path} to hold this probe's entries, but it holds others; give another "
+                "folder or the same probe."
+            )
+        (self._folder / "gram").mkdir(parents=True, exist_ok=True)
+
+    def _manifest(self, gram: Gram) -> None:
+        told = {
+            "entry_ids": list(self._probe.ids),
+            "strata": list(self._probe.strata),
+            "every": self._every,
+            "uncovered": list(gram.uncovered),
+            "imaxray": __version__,
+        }
+        write_json(self._folder / "probe.json", told)
+
+
+class StepFisher(TrainerCallback):  # type: ignore[misc]
+    """In-step mode: K of each training batch, out of the backward pass that trains on it.
+
+    The batch is a random one, so points differ by their entries too: for a curve to read by eye and
+    for task conflict along the way. Comparisons between arms want :class:`FisherProbe`. Dropout
+    is as in training.
+
+    Args:
+        receive: called with the step's number and its Gram matrix, before the optimizer step; on
+            every rank.
+        rows: row → sample maps of the model's keyword arguments.
+        scales: keyword arguments → (N,) by what each sample's own loss is multiplied in the loss
+            that backward is called on (under a mean over N rows 1/N, times the loss scaler …).
+        leave_out: patterns of parameter names to leave out.
+        accumulation: whether a step has several micro-batches (then their rows are kept).
+    """
+
+    def __init__(
+        self,
+        receive: Callable[[int, Gram], None],
+        *,
+        rows: Rows = one_row_each,
+        scales: Callable[[Any], Sequence[float] | Tensor] | None = None,
+        leave_out: Sequence[str] = (),
+        accumulation: bool = False,
+    ) -> None:
+        self._receive = receive
+        self._rows, self._scales = rows, scales
+        self._leave_out, self._keep = tuple(leave_out), accumulation or _ranks() > 1
+        self._recorder: GramRecorder | None = None
+        self._hook: Any = None
+        self._step = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Attach to the model."""
+        model = kwargs["model"]
+        recorder = GramRecorder(
+            model, keep_rows=self._keep or _ranks() > 1, leave_out=self._leave_out
+        )
+
+        def before(module: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+            if self._step and module.training:
+                text, scopes = self._rows(module, inputs)
+                scales = None if self._scales is None else self._scales(inputs)
+                recorder.begin(text, scopes=scopes, scales=scales)
+
+        self._recorder = recorder.attach()
+        self._hook = model.register_forward_pre_hook(before, with_kwargs=True)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Forward passes from here on are the step's."""
+        self._step = True
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A micro-batch has had its backward pass."""
+        if self._recorder is not None:
+            self._recorder.end()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """All gradients of the step are there."""
+        self._step = False
+        if self._recorder is not None:
+            gram = self._recorder.gram(distributed=_ranks() > 1)
+            self._receive(int(state.global_step) + 1, gram)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave the model as it was."""
+        if self._recorder is not None:
+            self._recorder.detach()
+            self._hook.remove()
+            self._recorder = None
+
+
+def _ranks() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _first_rank() -> bool:
+    return _ranks() == 1 or dist.get_rank() == 0

@@ -1,0 +1,153 @@
+"""Finished runs measured from their weights, on probes that are the same for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from imaxray._files import write_json
+from imaxray._version import __version__
+from imaxray.cache import ImageStore
+from imaxray.curation import Dataset
+from imaxray.dynamics.numbers.gram import Gram
+from imaxray.dynamics.probing.callbacks import Probe
+from imaxray.dynamics.probing.measure import dataset_images, make_probe, measure_probe
+from imaxray.dynamics.probing.store import gram_path, is_recorded, record
+from imaxray.errors import ImaxrayError
+from imaxray.models import ChatModel
+from imaxray.progress import track
+from imaxray.training import FinishedRun, weights_digest
+
+
+@dataclass(frozen=True)
+class RunProbe:
+    """Entries of a data set that runs are measured on.
+
+    Attributes:
+        data: the data set.
+        entries: of :func:`probe_entries` or :func:`probe_pair`.
+        checkpoints: measure the run's saved checkpoints too, not the final model alone.
+    """
+
+    data: Dataset
+    entries: pl.DataFrame
+    checkpoints: bool = False
+
+    def key(self) -> str:
+        """Short hash of all that decides the model inputs."""
+        whole = {
+            "dataset": self.data.sha256,
+            "images": ImageStore(self.data).describe(),
+            "entries": self.entries.select("entry_id", "stratum").rows(),
+        }
+        return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[
+            :12
+        ]
+
+
+def measure_runs(
+    runs: Sequence[Path],
+    probes: Mapping[str, RunProbe],
+    out: Path,
+    *,
+    device: str = "cpu",
+    tokens_per_batch: int | None = None,
+) -> dict[str, list[Path]]:
+    """Measure finished runs on probes; what was measured is kept, so a killed call goes on.
+
+    Models are loaded as ``imaxray evaluate`` loads them, one at a time, with the parameters
+    trainable that the run trained. A measurement is known by probe and weights: another probe or
+    another training gets a folder of its own.
+
+    Args:
+        runs: run folders, of ``imaxray train`` or of a study.
+        probes: name → entries.
+        out: folder; measurements go to ``measured/PROBE-HASH/RUN-HASH`` in it, each such as
+            :class:`FisherProbe` writes and :func:`run_spectra` and :func:`compare_runs` read.
+        device: where models run.
+        tokens_per_batch: see :func:`make_probe`.
+
+    Returns:
+        Probe name → folder of the measurements of each run, in the order of ``runs``.
+
+    Raises:
+        ImaxrayError: a folder is no finished run, or its model cannot be loaded or measured.
+    """
+    finished = [FinishedRun(run) for run in runs]  # a missing one is told before hours of work
+    keys = {name: probe.key() for name, probe in probes.items()}
+    folders: dict[str, list[Path]] = {name: [] for name in probes}
+    for run in track(finished, "Measuring runs"):
+        places = {
+            name: out / "measured" / f"{name}-{key}" / _run_key(run) for name, key in keys.items()
+        }
+        _measure(run, probes, places, device, tokens_per_batch)
+        for name, place in places.items():
+            folders[name].append(place)
+    return folders
+
+
+def _measure(
+    run: FinishedRun,
+    probes: Mapping[str, RunProbe],
+    places: Mapping[str, Path],
+    device: str,
+    tokens_per_batch: int | None,
+) -> None:
+    """What lacks of one run: nothing is loaded where nothing does."""
+    saved: dict[int, Path | None] = {
+        seen: path for seen, path in run.checkpoints().items() if seen != run.entries_seen
+    }
+    lacking: dict[int, list[str]] = {}
+    for name, probe in probes.items():
+        for seen in [run.entries_seen, *(saved if probe.checkpoints else ())]:
+            if not is_recorded(places[name], seen):
+                lacking.setdefault(seen, []).append(name)
+    if not lacking:
+        return
+    chat = run.load(device=device)
+    ready = {
+        name: _prepared(chat, probes[name], tokens_per_batch)
+        for name in sorted({name for names in lacking.values() for name in names})
+    }
+    for seen in run.states(chat, {seen: saved.get(seen) for seen in lacking}):
+        for name in lacking[seen]:
+            _keep(run, chat, ready[name], probes[name], places[name], seen)
+
+
+def _prepared(chat: ChatModel, of: RunProbe, tokens_per_batch: int | None) -> Probe:
+    pixels = dataset_images(chat, of.data, of.entries["image_id"].unique().sort().to_list())
+    images = of.data.tables.images
+    return make_probe(chat, of.entries, images, pixels, tokens_per_batch=tokens_per_batch)
+
+
+def _keep(
+    run: FinishedRun, chat: ChatModel, probe: Probe, of: RunProbe, folder: Path, seen: int
+) -> None:
+    """One measurement, or what a killed call left of it."""
+    done = gram_path(folder, seen)
+    gram = Gram.read(done) if done.exists() else measure_probe(chat.model, probe)
+    told = {
+        "entry_ids": list(probe.ids),
+        "strata": list(probe.strata),
+        "uncovered": list(gram.uncovered),
+        "dataset": of.data.sha256,
+        "weights": str(run.weights.name),
+        "imaxray": __version__,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "probe.json", told)
+    record(folder, gram, step=seen // run.config.entries_per_step, entries_seen=seen)
+
+
+def _run_key(run: FinishedRun) -> str:
+    """Names for the reader's eye, and the hash that tells weights apart."""
+    digest = weights_digest(str(run.weights))
+    if digest is None:
+        raise ImaxrayError(f"Expected weights in {run.weights}, but there are none; train again.")
+    folder = run.folder.resolve()
+    return f"{folder.parent.name}-{folder.name}-{digest[:12]}"

@@ -1,0 +1,48 @@
+"""Measurements in a folder: a Gram matrix file each, and tables over all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from imaxray._files import write_parquet
+from imaxray.dynamics.numbers.gram import Gram
+from imaxray.dynamics.numbers.tables import PAIRS, SPECTRA, spectra_table, tasks_table
+
+
+def gram_path(folder: Path, seen: int) -> Path:
+    """Where the Gram matrix after ``seen`` entries lies."""
+    return folder / "gram" / f"{seen:012d}.parquet"
+
+
+def record(folder: Path, gram: Gram, *, step: int, entries_seen: int) -> None:
+    """Write a measurement: Gram matrix, ``spectra.parquet`` and ``tasks.parquet``, each whole."""
+    gram.write(gram_path(folder, entries_seen))
+    for name, schema, table in (
+        ("spectra", SPECTRA, spectra_table(gram, step=step, entries_seen=entries_seen)),
+        ("tasks", PAIRS, tasks_table(gram, step=step, entries_seen=entries_seen)),
+    ):
+        before = read_table(folder, name, schema).filter(pl.col("entries_seen") != entries_seen)
+        kept = pl.concat([before, table]).sort("entries_seen", maintain_order=True)
+        write_parquet(folder / f"{name}.parquet", kept)
+
+
+def is_recorded(folder: Path, seen: int) -> bool:
+    """Whether a measurement is there with its rows in both tables (a kill may have come between).
+
+    Only a Gram matrix of one task has no rows in ``tasks.parquet``.
+    """
+    if not gram_path(folder, seen).exists() or not (folder / "tasks.parquet").exists():
+        return False
+    gram = Gram.read(gram_path(folder, seen))
+    tables = [("spectra", SPECTRA)]
+    if gram.tasks is not None and len(set(gram.tasks)) > 1:
+        tables.append(("tasks", PAIRS))
+    return all(seen in read_table(folder, name, schema)["entries_seen"] for name, schema in tables)
+
+
+def read_table(folder: Path, name: str, schema: pl.Schema) -> pl.DataFrame:
+    """``spectra`` or ``tasks`` so far; empty where there is none."""
+    path = folder / f"{name}.parquet"
+    return pl.read_parquet(path) if path.exists() else schema.to_frame()

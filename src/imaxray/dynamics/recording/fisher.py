@@ -1,0 +1,221 @@
+"""The Gram matrix of a set of entries under a model: one backward pass a batch, nothing kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from imaxray.dynamics.numbers.gram import Gram, Matrix
+from imaxray.dynamics.recording.recorder import GramRecorder
+from imaxray.dynamics.recording.row_map import RowMap
+from imaxray.dynamics.recording.vision_maps import vision_scopes
+from imaxray.errors import ImaxrayError
+
+Losses = Callable[[Any, Any], Tensor]
+"""(model, batch) → (N,) loss of each sample: the summed negative log-likelihood of its answer."""
+
+Rows = Callable[[Any, Any], tuple[RowMap, Mapping[str, RowMap]]]
+"""(model, batch) → row → sample of the text model, and the scopes of the vision tower."""
+
+
+def row_losses(model: Any, batch: Mapping[str, Any]) -> Tensor:
+    """Summed negative log-likelihood of each row's answer, (B,), for ``transformers`` inputs.
+
+    ``batch`` holds the model's keyword arguments and ``labels`` (B, L) with −100 where a token is
+    no part of the answer.
+    """
+    device = next(model.parameters()).device
+    inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    labels = inputs.pop("labels")[:, 1:]
+    logits = model(**inputs).logits[:, :-1]
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    losses = cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=-100
+    )
+    return losses.reshape(labels.shape).sum(1)
+
+
+def one_row_each(model: Any, batch: Mapping[str, Any]) -> tuple[RowMap, Mapping[str, RowMap]]:
+    """Row r is sample r with one image, for ``transformers`` inputs."""
+    rows = RowMap.one_each(len(batch["input_ids"]))
+    return rows, vision_scopes(model, batch, rows)
+
+
+def empirical_fisher(
+    model: nn.Module,
+    batches: Sequence[Any],
+    losses: Losses = row_losses,
+    rows: Rows = one_row_each,
+    *,
+    leave_out: Sequence[str] = (),
+    uncovered: Literal["raise", "name"] = "raise",
+    verify: bool | int = False,
+    train_mode: bool = False,
+    distributed: bool = False,
+    **about: Any,
+) -> Gram:
+    """Gram matrix of per-sample gradients of ``batches``, exact, for the trainable parameters.
+
+    Weights and their ``.grad`` are as before afterwards. Dropout is off (``train_mode`` leaves the
+    model's mode alone, for checkpointing; then dropout is off only where its rate is 0). With one
+    batch each layer's rows are freed at once; with several all rows are kept until the end: N times
+    the trainable parameters in float32.
+
+    Args:
+        model: holds the parameters whose ``requires_grad`` says what is trained.
+        batches: each is given to ``losses`` as it is.
+        losses: the per-sample losses; sum over answer tokens unless you mean another Fisher.
+        rows: row → sample maps of a batch.
+        leave_out: patterns of parameter names to leave out; the result names them.
+        uncovered: "raise" on, or "name", trainable parameters that have no rows.
+        verify: compare this many entries (5 when True) with a naive loop, one backward each.
+        train_mode: do not switch to eval mode.
+        distributed: every rank calls this with all the batches and computes its share of them; K
+            is whole on every rank.
+        about: ``ids``, ``tasks``, ``images``, ``tokens`` of all samples, in the batches' order.
+
+    Raises:
+        ImaxrayError: parameters are uncovered, rows do not fit, or verification fails.
+    """
+    if not batches:
+        raise ImaxrayError("Expected batches of entries, but there are none; give at least one.")
+    mine = _share(batches, verify) if distributed else batches
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    with _mode(model, train_mode), _set_aside(parameters):
+        recorder = GramRecorder(
+            model,
+            keep_rows=len(batches) > 1 or distributed,
+            leave_out=leave_out,
+            uncovered=uncovered,
+        )
+        counts = []
+        with recorder:
+            for batch in mine:
+                text, scopes = rows(model, batch)
+                counts.append(text.count)
+                with recorder.batch(text, scopes=scopes):
+                    found = losses(model, batch)
+                    _require(found, text.count)
+                    found.sum().backward()  # type: ignore[no-untyped-call]
+                for parameter in parameters:
+                    parameter.grad = None
+            gram = recorder.gram(distributed=distributed, **about)
+        if verify:
+            left = set(recorder.uncovered)
+            covered = [p for n, p in model.named_parameters() if p.requires_grad and n not in left]
+            _verify(model, batches, losses, counts, gram.matrix, covered, int(verify))
+    return gram
+
+
+def naive_gram(
+    model: nn.Module,
+    batches: Sequence[Any],
+    losses: Losses,
+    parameters: Sequence[Tensor],
+    samples: Sequence[tuple[int, int]],
+) -> Matrix:
+    """K of a few samples by one backward pass each: slow, and hard to get wrong.
+
+    Args:
+        model: any model.
+        batches: as in :func:`empirical_fisher`.
+        losses: likewise.
+        parameters: whose gradients count.
+        samples: (batch, sample in it), grouped by batch.
+    """
+    gradients: list[Tensor] = []
+    current, values = -1, torch.empty(0)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with _set_aside(trained):
+        for batch, sample in samples:
+            if batch != current:
+                current, values = batch, losses(model, batches[batch])
+            # not autograd.grad, which reentrant checkpointing refuses
+            values[sample].backward(retain_graph=True)  # type: ignore[no-untyped-call]
+            found = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+            gradients.append(torch.cat([gradient.flatten().double() for gradient in found]))
+            for parameter in trained:
+                parameter.grad = None
+    stacked = torch.stack(gradients)
+    return np.asarray((stacked @ stacked.T).cpu().numpy(), dtype=np.float64)
+
+
+def _share(batches: Sequence[Any], verify: bool | int) -> Sequence[Any]:
+    """This rank's batches: consecutive, so that samples in rank order are in batch order."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    if len(batches) < world or verify:
+        raise ImaxrayError(
+            f"Expected at least {world} batches for {world} ranks and no verify, but got "
+            f"{len(batches)}; make smaller batches, and verify on one rank."
+        )
+    chosen = np.array_split(np.arange(len(batches)), world)[rank]
+    return [batches[i] for i in chosen]
+
+
+def _verify(
+    model: nn.Module,
+    batches: Sequence[Any],
+    losses: Losses,
+    counts: list[int],
+    matrix: Matrix,
+    parameters: Sequence[Tensor],
+    wanted: int,
+) -> None:
+    wanted = 5 if wanted == 1 else wanted
+    places = [(b, s) for b, count in enumerate(counts) for s in range(count)]
+    index = np.unique(np.linspace(0, len(places) - 1, min(wanted, len(places))).astype(int))
+    naive = naive_gram(model, batches, losses, parameters, [places[i] for i in index])
+    ours = matrix[np.ix_(index, index)]
+    norms = np.sqrt(np.diag(naive))
+    scale = np.outer(norms, norms) + np.finfo(np.float64).tiny
+    error = float(np.max(np.abs(ours - naive) / scale))
+    double = all(p.dtype == torch.float64 for p in parameters)
+    half = any(p.dtype in (torch.float16, torch.bfloat16) for p in parameters)
+    limit = 1e-6 if double else 5e-2 if half else 1e-3
+    if not error <= limit:
+        raise ImaxrayError(
+            f"Expected the Gram matrix to equal the naive loop on {len(index)} entries within "
+            f"{limit:g} of their norms, but it is off by {error:.2g}; a module mixes samples in a "
+            "way the row maps do not tell, or dropout is on."
+        )
+
+
+def _require(losses: Tensor, count: int) -> None:
+    if losses.shape != (count,):
+        raise ImaxrayError(
+            f"Expected {count} losses, one a sample, but got shape {tuple(losses.shape)}; the "
+            "unit of packed rows is the image."
+        )
+
+
+@contextmanager
+def _mode(model: nn.Module, train_mode: bool) -> Iterator[None]:
+    training = {module: module.training for module in model.modules()}
+    if not train_mode:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, was in training.items():
+            module.training = was
+
+
+@contextmanager
+def _set_aside(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Let ``.grad`` of ``parameters`` be what it was."""
+    grads = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for parameter, grad in zip(parameters, grads, strict=True):
+            parameter.grad = grad

@@ -1,0 +1,396 @@
+"""Records the Gram matrix of per-sample gradients while ordinary backward passes run."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from imaxray.dynamics.numbers.gram import Gram
+from imaxray.dynamics.recording.coverage import coverage, module_group, refuse_coupling
+from imaxray.dynamics.recording.distributed import counts_of_ranks, shard_gram, summed
+from imaxray.dynamics.recording.linear import Call, RowLinear
+from imaxray.dynamics.recording.parameter_rows import Account
+from imaxray.dynamics.recording.replay import replay_on_backward
+from imaxray.dynamics.recording.row_map import Layout, RowMap, gram_of
+from imaxray.errors import ImaxrayError
+
+_BUCKET = 32 * 2**20
+"""Bytes of kept rows that are multiplied (and sent between ranks) at once."""
+
+
+class GramRecorder:
+    """K of one or several batches as a by-product of their backward passes; ``.grad`` is as usual.
+
+    The backward of each trainable ``nn.Linear`` (LoRA factors are such) forms per-sample weight
+    gradients with one batched product; other small modules are run again per sample. Every gradient
+    that reaches a covered parameter is checked to be the sum of its rows.
+
+    Use::
+
+        with GramRecorder(model) as recorder:
+            with recorder.batch(len(rows)):
+                loss.backward()
+            gram = recorder.gram()
+
+    Args:
+        model: any PyTorch model; the module that holds the parameters, not its DDP wrapper.
+        keep_rows: keep the rows until :meth:`gram`, so that K spans several batches (accumulation,
+            ranks); otherwise each layer's rows are freed at once and K is of one batch.
+        leave_out: patterns of parameter names to leave out of K; they are named in the result.
+        uncovered: what to do with trainable parameters that have no rows: "raise", or "name" them
+            in the result.
+        group: parameter name → module group.
+
+    Raises:
+        ImaxrayError: nothing is trainable, samples are coupled, or parameters are uncovered.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        keep_rows: bool = False,
+        leave_out: Sequence[str] = (),
+        uncovered: Literal["raise", "name"] = "raise",
+        group: Callable[[str], str] = module_group,
+    ) -> None:
+        refuse_coupling(model)
+        self.plan = coverage(model, leave_out)
+        left = [n for n in self.plan.uncovered if not any(fnmatchcase(n, p) for p in leave_out)]
+        if left and uncovered == "raise":
+            raise ImaxrayError(
+                f"Expected per-sample rows for every trainable parameter, but {len(left)} have "
+                f"none ({', '.join(left[:5])}{' …' if len(left) > 5 else ''}); freeze them, name "
+                "them in leave_out, or pass uncovered='name'."
+            )
+        if not self.plan.names:
+            raise ImaxrayError(
+                "Expected trainable parameters in Linear layers, but found none that is covered; "
+                "set requires_grad before the recorder is made."
+            )
+        self._keep = keep_rows
+        parameters = {id(p): p for p in model.parameters()}
+        self._accounts = {
+            key: Account(name, parameters[key], self._receive, keep=keep_rows)
+            for key, name in self.plan.names.items()
+        }
+        self._group = {name: group(name) for name in self.plan.names.values()}
+        self._device = next(iter(parameters.values())).device
+        self._hooks: list[Any] = []
+        self._patched: list[nn.Module] = []
+        self._live = False
+        self._replaying = False
+        self._rows: RowMap = RowMap.one_each(1)
+        self._scopes: list[tuple[str, RowMap]] = []
+        self._where: dict[str, RowMap] = {}
+        self._reset()
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """Trainable parameters whose gradients are not in K."""
+        return tuple(self.plan.uncovered)
+
+    # ---- attaching
+
+    def attach(self) -> Self:
+        """Replace the forward of the tracked modules; what they compute stays the same."""
+        for name, module in self.plan.linears:
+            self._patch(module, self._linear_forward(name, module))
+        for name, replayed, keys in self.plan.replays:
+            self._patch(replayed, self._replayed_forward(name, replayed, keys))
+        for account in self._accounts.values():
+
+            def prove(gradient: Tensor, account: Account = account) -> None:
+                if self._live and not self._replaying:
+                    account.prove(gradient)
+
+            self._hooks.append(account.parameter.register_hook(prove))  # type: ignore[no-untyped-call]
+        return self
+
+    def detach(self) -> None:
+        """Give the modules their own forward back."""
+        for module in self._patched:
+            del module.forward
+        for hook in self._hooks:
+            hook.remove()
+        self._patched, self._hooks, self._live = [], [], False
+
+    def __enter__(self) -> Self:
+        return self.attach()
+
+    def __exit__(self, *exception: object) -> None:
+        self.detach()
+
+    def _patch(self, module: nn.Module, forward: Callable[..., Any]) -> None:
+        module.forward = types.MethodType(forward, module)
+        self._patched.append(module)
+
+    # ---- batches
+
+    def begin(
+        self,
+        rows: int | RowMap,
+        *,
+        scopes: Mapping[str, RowMap] | None = None,
+        scales: Tensor | Sequence[float] | None = None,
+    ) -> None:
+        """Start a batch, before its forward pass; ends the one before.
+
+        Args:
+            rows: row → sample for the text model; a number N for one row a sample.
+            scopes: part of a module path (``vision_tower``) → the map of what lies below it.
+            scales: (N,) by what each sample's loss is multiplied in the loss that ``backward`` is
+                called on (1/N under a mean, 1/accumulation steps, the loss scaler's factor …); K is
+                that of the unscaled losses. 1 when None.
+
+        Raises:
+            ImaxrayError: maps of different numbers of samples, or a second batch without
+                ``keep_rows``.
+        """
+        self.end()
+        if self._counts and not self._keep:
+            raise ImaxrayError(
+                "Expected one batch per Gram matrix, but a second began; pass keep_rows=True, or "
+                "call gram() first."
+            )
+        self._rows = RowMap.one_each(rows) if isinstance(rows, int) else rows
+        self._scopes = list((scopes or {}).items())
+        self._where = {}
+        count = self._rows.count
+        for scope, found in self._scopes:
+            if found.count != count:
+                raise ImaxrayError(
+                    f"Expected the row map of {scope} to have {count} samples like the rows, but "
+                    f"it has {found.count}; pass count={count} to it."
+                )
+        self._counts.append(count)
+        scale = np.ones(count) if scales is None else _numbers(scales)
+        if scale.shape != (count,) or not (scale != 0).all():
+            raise ImaxrayError(
+                f"Expected {count} scales other than 0, but got shape {scale.shape}; give one a "
+                "sample."
+            )
+        self._scales.append(scale)
+        for account in self._accounts.values():
+            account.open()
+        self._live = True
+
+    def end(self) -> None:
+        """End the batch, after its backward pass: rows that still wait are complete now."""
+        if self._live:
+            for account in self._accounts.values():
+                account.close()
+        self._live = False
+
+    @contextmanager
+    def batch(self, rows: int | RowMap, **kwargs: Any) -> Iterator[None]:
+        """:meth:`begin`, the block with forward and backward, :meth:`end`."""
+        self.begin(rows, **kwargs)
+        try:
+            yield
+        except BaseException:
+            self._live = False
+            self._reset()  # half a batch is none
+            raise
+        self.end()
+
+    # ---- the result
+
+    def gram(
+        self, *, distributed: bool = False, group: dist.ProcessGroup | None = None, **about: Any
+    ) -> Gram:
+        """K of the batches since the last call, and start anew.
+
+        Args:
+            distributed: over the ranks' batches together, samples in rank order; needs
+                ``keep_rows``.
+            group: process group.
+            about: ``ids``, ``tasks``, ``images``, ``tokens`` for the :class:`Gram`; over ranks,
+                those of all ranks.
+
+        Raises:
+            ImaxrayError: there was no batch, or ``distributed`` without ``keep_rows``.
+        """
+        self.end()
+        if not self._counts:
+            raise ImaxrayError("Expected a batch before gram(), but none was begun.")
+        if distributed and not self._keep:
+            raise ImaxrayError(
+                "Expected kept rows to join ranks, but this recorder frees them; pass "
+                "keep_rows=True."
+            )
+        scales = np.concatenate(self._scales)
+        matrices = self._joined(distributed, group) if self._keep else self._matrices
+        if distributed:
+            counts = counts_of_ranks(len(scales), group, self._device)
+            everyone: list[Any] = [None] * len(counts)
+            dist.all_gather_object(everyone, scales.tolist(), group=group)
+            scales = np.concatenate([np.asarray(s) for s in everyone])
+        outer = np.outer(1 / scales, 1 / scales)
+        groups = {}
+        for name in sorted(set(self._group.values())):
+            found = matrices.get(name)
+            matrix = np.zeros(outer.shape) if found is None else found.cpu().numpy()
+            groups[name] = (matrix + matrix.T) / 2 * outer
+        self._reset()
+        return Gram(groups, self.uncovered, **about)
+
+    def _joined(self, distributed: bool, group: dist.ProcessGroup | None) -> dict[str, Tensor]:
+        """Gram matrix of the kept rows, in buckets of parameters."""
+        total = sum(self._counts)
+        counts = counts_of_ranks(total, group, self._device) if distributed else [total]
+        matrices: dict[str, Tensor] = {}
+        for name, bucket in self._buckets(total):
+            part = shard_gram(bucket, counts, group) if distributed else gram_of(bucket)
+            matrices[name] = matrices[name].add_(part) if name in matrices else part
+        if distributed:
+            matrices = {name: summed(matrices[name], group) for name in sorted(matrices)}
+        return matrices
+
+    def _buckets(self, total: int) -> Iterator[tuple[str, Tensor]]:
+        """(Group, rows (N, p) of some of its parameters); the same on every rank."""
+        for group in sorted(set(self._group.values())):
+            bucket: list[Tensor] = []
+            size = 0
+            for account in self._accounts.values():
+                if self._group[account.name] != group:
+                    continue
+                rows = self._whole(account, total)
+                bucket.append(rows)
+                # by the size of one row: ranks may hold different numbers of samples
+                size += rows.shape[1] * 8
+                if size * 64 > _BUCKET:
+                    yield group, torch.cat(bucket, dim=1)
+                    bucket, size = [], 0
+            if bucket:
+                yield group, torch.cat(bucket, dim=1)
+
+    def _whole(self, account: Account, total: int) -> Tensor:
+        """Kept rows of all batches, (N, p); zeros where a batch gave none."""
+        parts = self._kept.pop(account.name, {})
+        if len(parts) == 1 and len(self._counts) == 1:
+            return parts[0]
+        dtype = torch.float64 if account.parameter.dtype == torch.float64 else torch.float32
+        whole = torch.zeros(
+            (total, account.parameter.numel()), dtype=dtype, device=account.parameter.device
+        )
+        start = 0
+        for batch, count in enumerate(self._counts):
+            if batch in parts:
+                whole[start : start + count] = parts.pop(batch)
+            start += count
+        return whole
+
+    def _reset(self) -> None:
+        self._counts: list[int] = []
+        self._scales: list[Any] = []
+        self._kept: dict[str, dict[int, Tensor]] = {}
+        self._matrices: dict[str, Tensor] = {}
+
+    def _receive(self, name: str, rows: Tensor) -> None:
+        if self._keep:
+            self._kept.setdefault(name, {})[len(self._counts) - 1] = rows
+            return
+        group = self._group[name]
+        part = gram_of(rows)
+        if group in self._matrices:
+            self._matrices[group].add_(part)
+        else:
+            self._matrices[group] = part
+
+    # ---- the forwards that take the modules' place
+
+    def _map(self, name: str) -> RowMap:
+        found = self._where.get(name)
+        if found is None:
+            dotted = f".{name}."
+            inside = [rows for scope, rows in self._scopes if f".{scope}." in dotted]
+            found = self._where[name] = inside[0] if inside else self._rows
+        return found
+
+    def _linear_forward(self, name: str, module: nn.Linear) -> Callable[..., Tensor]:
+        def forward(this: nn.Linear, x: Tensor) -> Tensor:
+            weight, bias = this.weight, this.bias
+            if not self._live or self._replaying:
+                return linear(x, weight, bias)
+            accounts = [
+                None if p is None or not p.requires_grad else self._accounts.get(id(p))
+                for p in (weight, bias)
+            ]
+            tracked = [account for account in accounts if account is not None]
+            for account in tracked:
+                account.use()
+            if not tracked or not torch.is_grad_enabled():
+                return linear(x, weight, bias)
+            return self._call(name, x, weight, bias, accounts, tracked[0].ticket)
+
+        del module
+        return forward
+
+    def _call(
+        self,
+        name: str,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        accounts: list[Account | None],
+        ticket: int,
+    ) -> Tensor:
+        rows = self._map(name)
+        flat = rows.merges and x.dim() > 2 and x.shape[0] == 1 and len(rows.samples) > 1
+        if flat:  # a tower that keeps a batch dimension of one before its patches
+            x = x[0]
+        layout: Layout = rows.layout(x.shape[0], name)
+        kind = x.device.type
+        cast = torch.is_autocast_enabled(kind)
+        if cast:
+            dtype = torch.get_autocast_dtype(kind)
+            x, weight = x.to(dtype), weight.to(dtype)
+            bias = None if bias is None else bias.to(dtype)
+        call = Call(accounts[0], accounts[1], layout, not cast, ticket)
+        output: Tensor = RowLinear.apply(x, weight, bias, call)  # type: ignore[no-untyped-call]
+        return output[None] if flat else output
+
+    def _replayed_forward(
+        self, name: str, module: nn.Module, keys: list[str]
+    ) -> Callable[..., Any]:
+        original = module.forward
+        parameters = dict(module.named_parameters())
+        accounts = {key: self._accounts[id(parameters[key])] for key in keys}
+
+        def guard(running: bool) -> None:
+            self._replaying = running
+
+        def forward(this: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if not self._live or self._replaying:
+                return original(*args, **kwargs)
+            for account in accounts.values():
+                account.use()
+            output = original(*args, **kwargs)
+            if torch.is_grad_enabled():
+                first = args[0] if args else None
+                if not isinstance(first, Tensor):
+                    raise ImaxrayError(
+                        f"Expected {name} to be called with its tensor first, but it is not; "
+                        "freeze it or pass its parameters in leave_out."
+                    )
+                layout = self._map(name).layout(first.shape[0], name)
+                replay_on_backward(this, name, accounts, output, args, kwargs, layout, guard)
+            return output
+
+        return forward
+
+
+def _numbers(values: Tensor | Sequence[float]) -> Any:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().tolist()
+    return np.asarray(values, dtype=np.float64)

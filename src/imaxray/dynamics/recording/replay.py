@@ -1,0 +1,112 @@
+"""Per-sample gradients of any small module: run it again on each sample's rows alone.
+
+For what is no Linear: norms, convolutions, embeddings, raw connector matrices. Exact as long as an
+output row depends on the input rows of its own sample only; costs one more forward and backward of
+that module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from imaxray.dynamics.recording.linear import exact
+from imaxray.dynamics.recording.parameter_rows import Account
+from imaxray.dynamics.recording.row_map import Layout
+from imaxray.errors import ImaxrayError
+
+
+def replay_on_backward(
+    module: nn.Module,
+    name: str,
+    accounts: Mapping[str, Account],
+    output: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    layout: Layout,
+    guard: Callable[[bool], None],
+) -> None:
+    """Arrange that the gradient of ``output`` gives the rows of the module's parameters.
+
+    Args:
+        module: was called with ``args`` and ``kwargs`` and returned ``output``.
+        name: its name, for messages.
+        accounts: parameter name within the module → account.
+        output: must be one tensor.
+        args: the first is the tensor (R, …) that ``layout`` tells the samples of.
+        kwargs: must hold no tensor.
+        layout: of the R rows.
+        guard: called with True before the module is run again and with False after, so that its
+            tracked parts stay still.
+
+    Raises:
+        ImaxrayError: the call has another form.
+    """
+    others = [*args[1:], *kwargs.values()]
+    if not isinstance(output, Tensor) or any(isinstance(o, Tensor) for o in others):
+        raise ImaxrayError(
+            f"Expected {name} to take one tensor and return one, but its call has another form; "
+            "freeze it or pass its parameters in leave_out."
+        )
+    inputs: Tensor = args[0].detach()
+    version = inputs._version
+    tickets = {key: account.ticket for key, account in accounts.items()}
+
+    def replay(grad: Tensor) -> None:
+        if inputs._version != version:
+            raise ImaxrayError(
+                f"Expected the input of {name} to be left as it was until its backward, but it was "
+                "changed in place; freeze it or pass its parameters in leave_out."
+            )
+        for key, account in accounts.items():
+            account.require_open(tickets[key])
+        rows = _rows(module, accounts, inputs, args[1:], kwargs, grad, layout, guard)
+        for key, account in accounts.items():
+            account.hand_out(rows[key].sum(0).to(account.parameter.dtype), shared=True)
+            account.add(rows[key])
+
+    if output.requires_grad:
+        output.register_hook(replay)  # type: ignore[no-untyped-call]
+
+
+def _rows(
+    module: nn.Module,
+    accounts: Mapping[str, Account],
+    inputs: Tensor,
+    rest: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    grad: Tensor,
+    layout: Layout,
+    guard: Callable[[bool], None],
+) -> dict[str, Tensor]:
+    rows = {
+        key: torch.zeros(
+            (layout.count, *account.parameter.shape),
+            dtype=exact(account.parameter.dtype),
+            device=account.parameter.device,
+        )
+        for key, account in accounts.items()
+    }
+    guard(True)
+    try:
+        with torch.enable_grad():
+            leaves = {k: a.parameter.detach().requires_grad_() for k, a in accounts.items()}
+            for sample in range(layout.count):
+                index = layout.rows_of(sample).to(inputs.device)
+                if not len(index):
+                    continue
+                output = functional_call(
+                    module, leaves, (inputs.index_select(0, index), *rest), dict(kwargs)
+                )
+                given = grad.index_select(0, index)
+                found = torch.autograd.grad(output, list(leaves.values()), given, allow_unused=True)
+                for key, gradient in zip(leaves, found, strict=True):
+                    if gradient is not None:
+                        rows[key][sample] = gradient
+    finally:
+        guard(False)
+    return rows

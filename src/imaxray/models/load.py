@@ -1,0 +1,219 @@
+"""Load a model by registry name, repository id or folder: safetensors only, no remote code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+from imaxray.boxes import BoxConvention, get_convention
+from imaxray.errors import ImaxrayError
+from imaxray.models.chat import SIDECAR, ChatModel
+from imaxray.models.processor import load_processor
+from imaxray.models.registry import RegistryRow, find_row, unknown_model
+
+_FAMILIES: Final = {
+    "gemma3": "gemma3.Gemma3Model",
+    "internvl": "internvl.InternVLModel",
+    "llava": "llava.LlavaModel",
+    "llava_onevision": "llava_onevision.LlavaOnevisionModel",
+    "phantom": "phantom.PhantomModel",
+    "qwen2_5_vl": "qwen2_5_vl.Qwen25VLModel",
+    "qwen3_vl": "qwen3_vl.Qwen3VLModel",
+}
+
+
+def family_of(model_type: str) -> type[ChatModel]:
+    """The family of a ``config.model_type``; :class:`ChatModel` itself for all others."""
+    if model_type not in _FAMILIES:
+        return ChatModel
+    module, _, name = _FAMILIES[model_type].partition(".")
+    found: type[ChatModel] = getattr(importlib.import_module(f"imaxray.models.{module}"), name)
+    return found
+
+
+def load_model(
+    name_or_path: str | Path,
+    *,
+    convention: str | BoxConvention | None = None,
+    dtype: torch.dtype | str = "auto",
+    device: torch.device | str = "cpu",
+    revision: str | None = None,
+    local_files_only: bool = False,
+    attention: str | None = None,
+    max_image_tokens: int | None = None,
+) -> ChatModel:
+    """Load a model with its processor and its way of writing boxes.
+
+    Args:
+        name_or_path: a registry name (``imaxray models``), the repository id of any native
+            image-text model, or a folder with one: also one that :meth:`ChatModel.save` wrote, a
+            whole model or a PEFT adapter of one.
+        convention: how it writes boxes. Registry models and saved ones have their own; others
+            must be told.
+        dtype: of the weights; ``auto`` as they are stored.
+        device: where the model goes.
+        revision: commit, tag or branch on the hub; overrides the registry's.
+        local_files_only: take what is on this machine, never the network.
+        attention: ``attn_implementation`` of ``transformers``; its default otherwise.
+        max_image_tokens: upper limit of an image's tokens, for processors that scale with the
+            image (Qwen's largest area, InternVL's and LLaVA-OneVision's number of tiles). Saved
+            with the processor.
+
+    Raises:
+        ImaxrayError: no such model, one without image input, one that needs remote code, or a box
+            convention that is missing or unknown.
+    """
+    name = str(name_or_path)
+    folder = Path(name)
+    if (folder / "adapter_config.json").is_file():
+        chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
+        if max_image_tokens is not None:
+            chat.limit_image_tokens(max_image_tokens)
+        return chat
+    about = _sidecar(folder)
+    row = None if folder.is_dir() else find_row(name)
+    if row is not None and row.repository is None:
+        raise ImaxrayError(
+            f"Expected a model with weights to load, but {name} is trained from scratch; name the "
+            "folder of a trained one, or let `imaxray study` build it."
+        )
+    if row is None and not folder.is_dir() and name.count("/") != 1:
+        raise unknown_model(name, "is neither a registry name, a repository id nor a folder")
+    source = row.repository if row is not None and row.repository else name
+    hub: dict[str, Any] = {
+        "revision": revision or (row.revision if row else None) or "main",
+        "local_files_only": local_files_only or folder.is_dir(),
+        "trust_remote_code": False,
+    }
+    config = _config(source, name, row, hub)
+    family = family_of(about.get("family") or config.model_type)
+    if row is not None and row.family != config.model_type:
+        raise ImaxrayError(
+            f"Expected {row.title} to be of the family {row.family}, but its configuration says "
+            f"{config.model_type}; see the note of `imaxray models` on it."
+        )
+    chosen = _convention(name, convention, row, about)
+    extra = {} if attention is None else {"attn_implementation": attention}
+    model = _weights(source, name, config=config, dtype=dtype, **hub, **extra)
+    chat = family(
+        str(about.get("name") or (row.name if row else name)),
+        model.to(device).eval(),
+        load_processor(source, config, **hub),
+        chosen,
+        commit=about.get("commit") or getattr(config, "_commit_hash", None),
+    )
+    if max_image_tokens is not None:
+        chat.limit_image_tokens(max_image_tokens)
+    return chat
+
+
+def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:
+    """The model's configuration, once it is sure that a native class takes it with images."""
+    try:
+        config = AutoConfig.from_pretrained(source, **hub)
+    except ValueError as error:
+        # transformers: an unknown model_type, or one that asks for remote code
+        raise unknown_model(
+            name, "needs code of its own, which is never run, or a newer transformers"
+        ) from error
+    except OSError as error:
+        if row is not None:
+            raise ImaxrayError(
+                f"Expected {row.title} at {source} on the hub or in its cache, but it can be read "
+                f"from neither (access: {row.access}); log in with an account that may, or name "
+                f"the folder of a download with --boxes {row.convention}."
+            ) from error
+        raise unknown_model(
+            name,
+            "cannot be read: there is no such repository or folder, or the hub is out of reach",
+        ) from error
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise unknown_model(name, f"has no image input (its type is {config.model_type})")
+    return config
+
+
+def _weights(source: str, name: str, **kwargs: Any) -> Any:
+    """The model with its weights, all of them."""
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model, info = AutoModelForImageTextToText.from_pretrained(
+            source, use_safetensors=True, output_loading_info=True, **kwargs
+        )
+    except OSError as error:
+        raise ImaxrayError(
+            f"Expected the weights of {name} as safetensors, but there are none to be read; "
+            "download them whole, or convert them (pickled weights are not opened)."
+        ) from error
+    if info["missing_keys"]:
+        raise ImaxrayError(
+            f"Expected every weight of {name} in its files, but {len(info['missing_keys'])} are "
+            f"missing (first: {min(info['missing_keys'])}); download them whole, or take a "
+            "checkpoint of this very class."
+        )
+    return model
+
+
+def _convention(
+    name: str,
+    given: str | BoxConvention | None,
+    row: RegistryRow | None,
+    about: dict[str, Any],
+) -> BoxConvention:
+    """What the caller named, or what the registry or the saved folder says."""
+    if given is not None:
+        return get_convention(given) if isinstance(given, str) else given
+    if row is not None:
+        return row.boxes
+    if "convention" in about:
+        return BoxConvention.from_dict(about["convention"])
+    raise ImaxrayError(
+        f"Expected the box convention of {name}, which the registry does not know, but none was "
+        "given; name it with --boxes (for example --boxes per-mille)."
+    )
+
+
+def _sidecar(folder: Path) -> dict[str, Any]:
+    path = folder / SIDECAR
+    about: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return about
+
+
+def _load_adapter(
+    folder: Path,
+    convention: str | BoxConvention | None,
+    dtype: torch.dtype | str,
+    device: torch.device | str,
+    local_files_only: bool,
+    attention: str | None,
+) -> ChatModel:
+    """A PEFT adapter on its base model, with the processor saved beside it."""
+    from peft import PeftConfig, PeftModel  # late: peft is heavy
+
+    about = _sidecar(folder)
+    base = str(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)
+    if convention is None and "convention" in about:
+        convention = BoxConvention.from_dict(about["convention"])
+    chat = load_model(
+        base,
+        convention=convention,
+        dtype=dtype,
+        device=device,
+        revision=about.get("commit"),
+        local_files_only=local_files_only,
+        attention=attention,
+    )
+    processor = load_processor(
+        str(folder), chat.model.config, local_files_only=True, trust_remote_code=False
+    )
+    model = PeftModel.from_pretrained(chat.model, str(folder), use_safetensors=True).eval()
+    name, own = str(about.get("name") or chat.name), convention or chat.convention
+    if isinstance(own, str):
+        own = get_convention(own)
+    return type(chat)(name, model, processor, own, commit=chat.commit)

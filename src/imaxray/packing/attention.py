@@ -1,0 +1,168 @@
+"""Attention over packed rows that does not compute what nobody sees.
+
+A dense mask over a row costs the square of its length, most of it between tokens that never see
+each other: entries of one image, groups of two. Here every prefix attends to itself alone, and
+every run of a few entries to its group as far as it reaches. The pieces are stock ``sdpa`` calls.
+
+It is registered with ``transformers`` under :data:`PACKED_SDPA`; anything but packed rows (2-D
+masks, generation) goes to the stock code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.flex_attention import flex_attention_forward
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from imaxray.packing.batch import Batch
+from imaxray.packing.layout import Group
+from imaxray.packing.mask import Visibility
+
+PACKED_SDPA: Final = "packed_sdpa"
+"""Attention implementation: ``sdpa`` in pieces."""
+
+PACKED_FLEX: Final = "packed_flex"
+"""Attention implementation: flex attention with block masks of 128 x 128; needs a GPU to train."""
+
+_RUN = 64  # tokens of neighbouring entries that go in one call; fewer cost calls, more cost work
+
+
+class Piece(NamedTuple):
+    """Consecutive queries of a row, and what they look at.
+
+    Attributes:
+        length: how many tokens.
+        prefix: number of the row's piece that is looked at beside the queries' own; ``None``: none.
+        mask: (1, 1, length, keys) bool, keys of the prefix first; ``None``: plain causal.
+        padding: looks at nothing and is looked at by nothing.
+    """
+
+    length: int
+    prefix: int | None = None
+    mask: Tensor | None = None
+    padding: bool = False
+
+
+def use_packed_attention(model: Any, *, flex: bool = False) -> None:
+    """Spare the text model what nobody sees in packed rows; models loaded with ``sdpa`` only.
+
+    The result is that of a dense mask, to rounding. A model with another implementation is left as
+    it is. Saved weights know nothing of it.
+
+    Args:
+        model: also inside PEFT or DDP wrappers.
+        flex: :data:`PACKED_FLEX` instead of :data:`PACKED_SDPA`.
+    """
+    inner = getattr(model, "module", model)
+    if inner.config.get_text_config()._attn_implementation in ("sdpa", PACKED_SDPA, PACKED_FLEX):
+        inner.set_attn_implementation({"text_config": PACKED_FLEX if flex else PACKED_SDPA})
+
+
+def pieces_mask(batch: Batch, seen: Visibility) -> Tensor:
+    """What the model passes on as its 4-D mask: it holds nothing, the pieces ride on it.
+
+    Of size 0, so that attention code which does not know it fails instead of seeing everything.
+    """
+    carrier = torch.empty((1, 1, 0, 0), dtype=torch.bool, device=batch.input_ids.device)
+    segments = batch.segments.tolist()
+    carrier.pieces = [  # type: ignore[attr-defined]
+        list(_pieces(seen, number, row, segments[number]))
+        for number, row in enumerate(batch.groups)
+    ]
+    return carrier
+
+
+def _pieces(
+    seen: Visibility, row: int, groups: Sequence[Group], segments: list[int]
+) -> Iterator[Piece]:
+    plain = seen.blocks is None and seen.window is None
+    number, end = 0, 0
+    for group in groups:
+        prefix = slice(group.start, group.split)
+        length = group.split - group.start
+        mask = None if plain else seen.part(row, prefix, prefix)[None, None]
+        yield Piece(length, mask=mask)
+        runs = list(_runs(segments, group))
+        for run in runs:
+            mask = torch.cat([seen.part(row, run, prefix), seen.part(row, run, run)], dim=1)
+            yield Piece(run.stop - run.start, number, mask[None, None])
+        number += 1 + len(runs)
+        end = group.stop
+    if end < len(segments):
+        yield Piece(len(segments) - end, padding=True)
+
+
+def _runs(segments: list[int], group: Group) -> Iterator[slice]:
+    """Cut a group's entries, at borders between them, into runs of at least ``_RUN`` tokens."""
+    begin = group.split
+    for place in range(group.split + 1, group.stop):
+        if segments[place] != segments[place - 1] and place - begin >= _RUN:
+            yield slice(begin, place)
+            begin = place
+    if begin < group.stop:
+        yield slice(begin, group.stop)
+
+
+def _packed_sdpa(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    pieces: list[list[Piece]] | None = getattr(attention_mask, "pieces", None)
+    if pieces is None:
+        out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return out, None
+    kwargs.pop("is_causal", None)
+    rows = []
+    for number, row in enumerate(pieces):
+        lengths = [piece.length for piece in row]
+        # split, not sliced: the gradients of the parts are put together once
+        queries, keys, values = (
+            torch.split(states[number : number + 1], lengths, dim=2)
+            for states in (query, key, value)
+        )
+        parts = []
+        for piece, q, k, v in zip(row, queries, keys, values, strict=True):
+            if piece.padding:
+                parts.append(q.new_zeros((1, q.shape[2], q.shape[1], v.shape[3])))
+                continue
+            if piece.prefix is not None:
+                k = torch.cat([keys[piece.prefix], k], dim=2)
+                v = torch.cat([values[piece.prefix], v], dim=2)
+            causal = piece.mask is None
+            part, _ = sdpa_attention_forward(
+                module, q, k, v, piece.mask, is_causal=causal, **kwargs
+            )
+            parts.append(part)
+        rows.append(torch.cat(parts, dim=1))
+    return torch.cat(rows), None
+
+
+def _packed_flex(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    stock = sdpa_attention_forward
+    if isinstance(attention_mask, BlockMask):
+        stock = flex_attention_forward
+    out, _ = stock(module, query, key, value, attention_mask, **kwargs)
+    return out, None
+
+
+for _name, _function in ((PACKED_SDPA, _packed_sdpa), (PACKED_FLEX, _packed_flex)):
+    AttentionInterface.register(_name, _function)
+    AttentionMaskInterface.register(_name, sdpa_mask)

@@ -1,0 +1,79 @@
+"""Proof at run time: are packed rows the separate sequences, for this model?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imaxray.models import EncodedEntry
+from imaxray.packing.batch import collate
+from imaxray.packing.inputs import model_inputs
+from imaxray.packing.loss import entry_losses
+from imaxray.packing.plan import Plan, lay_out
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far packed is from separate.
+
+    Attributes:
+        loss: largest difference of an entry's loss, relative to the largest loss.
+        gradient: norm of the difference of the whole gradient (all trainable parameters, end to
+            end), relative to the norm of the separate one.
+    """
+
+    loss: float
+    gradient: float
+
+
+def packing_gap(
+    model: Any,
+    groups: Sequence[Sequence[EncodedEntry]],
+    images: Callable[[list[int]], Mapping[str, Tensor]],
+    image_token: int,
+    *,
+    tokens_per_row: int | None = None,
+    pad: int = 0,
+) -> Gap:
+    """Loss and gradient of the same entries in both layouts.
+
+    Use float64 weights and no dropout for a proof; in half precision the gap is that of rounding.
+
+    Args:
+        model: its gradients are cleared and left cleared.
+        groups: encoded entries, by image.
+        images: image inputs of the groups with these numbers, joined in this order.
+        image_token: id of the image placeholder.
+        tokens_per_row: as in :func:`lay_out`.
+        pad: id of the padding token.
+    """
+    plans = [
+        lay_out(groups, image_token, packed=True, tokens_per_row=tokens_per_row),
+        lay_out(groups, image_token, packed=False),
+    ]
+    (a, ga), (b, gb) = (_run(model, plan, images(plan.images), pad) for plan in plans)
+    where = {entry: k for k, entry in enumerate(plans[0].entries)}
+    a = a[[where[entry] for entry in plans[1].entries]]
+    return Gap(
+        loss=float((a - b).abs().max() / b.abs().max()),
+        gradient=float((ga - gb).norm() / gb.norm()),
+    )
+
+
+def _run(model: Any, plan: Plan, images: Mapping[str, Tensor], pad: int) -> tuple[Tensor, Tensor]:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    device = parameters[0].device
+    batch = collate(plan.rows, pad=pad).to(device)
+    model.zero_grad(set_to_none=True)
+    moved = {name: value.to(device) for name, value in images.items()}
+    losses = entry_losses(model(**model_inputs(model, batch, moved)).logits, batch)
+    losses.mean().backward()  # type: ignore[no-untyped-call]
+    gradient = torch.cat(
+        [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+    )
+    model.zero_grad(set_to_none=True)
+    return losses.detach(), gradient

@@ -1,0 +1,163 @@
+"""What each family must be given: masks by kind of layer, position ids by kind of rotary code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imaxray.errors import ImaxrayError
+from imaxray.packing.attention import PACKED_FLEX, PACKED_SDPA, pieces_mask
+from imaxray.packing.batch import Batch
+from imaxray.packing.mask import Visibility, additive, image_blocks
+
+PLAIN = frozenset({"llava", "llava_onevision", "internvl"})
+"""``model_type`` of vision towers before a rotary text model: image tokens are causal."""
+
+THREE_AXES = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl"})
+"""Rotary ids of time, height and width."""
+
+BOTH_WAYS = frozenset({"gemma3"})
+"""Image tokens see each other both ways."""
+
+PACKABLE = PLAIN | THREE_AXES | BOTH_WAYS
+"""Model types whose packed loss and gradient are tested against separate sequences."""
+
+
+def model_inputs(model: Any, batch: Batch, images: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Keyword arguments of ``model`` for either layout: ``model(**model_inputs(...)).logits``.
+
+    Separate rows go the stock way: a 2-D mask, and the model finds its own positions. Packed rows
+    bring their own masks and position ids. Logits are asked for where an answer token follows, and
+    come as (M, V); :func:`entry_losses` reads them.
+
+    Args:
+        model: a ``transformers`` image-text model, also inside PEFT, DDP or FSDP wrappers.
+        batch: on the model's device.
+        images: image inputs in the order of the placeholders in the rows, e.g. ``pixel_values``.
+
+    Raises:
+        ImaxrayError: packed rows for a family or an attention implementation that cannot take
+            them.
+    """
+    config = _config(model)
+    inputs: dict[str, Any] = {
+        "input_ids": batch.input_ids,
+        **images,
+        "logits_to_keep": batch.predicts,
+        "use_cache": False,
+    }
+    image_token = _image_token(config)
+    if not batch.packed:
+        inputs["attention_mask"] = batch.valid.long()
+        types = (batch.input_ids == image_token).long()
+        accepted = _accepted(model)
+        for name in ("mm_token_type_ids", "token_type_ids"):
+            if name in accepted:
+                inputs[name] = types
+        return inputs
+    if config.model_type not in PACKABLE:
+        raise ImaxrayError(
+            f"Expected a model type whose packing is proven ({', '.join(sorted(PACKABLE))}), but "
+            f"this model is {config.model_type!r}; train it with the separate layout."
+        )
+    inputs["attention_mask"] = _masks(config, batch, image_token, _dtype(model))
+    if config.model_type in THREE_AXES:
+        grid = images.get("image_grid_thw")
+        inputs["position_ids"] = _three_axes(model, batch, image_token, grid)
+    else:
+        inputs["position_ids"] = batch.position_ids
+    return inputs
+
+
+def _masks(config: Any, batch: Batch, image_token: int, dtype: torch.dtype) -> Any:
+    """One mask, or one for each kind of layer, in the form the attention code takes as it is."""
+    text = config.get_text_config()
+    kinds = sorted(set(getattr(text, "layer_types", None) or ()))
+    unknown = set(kinds) - {"full_attention", "sliding_attention"}
+    if unknown:
+        raise ImaxrayError(
+            f"Expected layers of full or sliding attention, but this model has "
+            f"{', '.join(sorted(unknown))}; train it with the separate layout."
+        )
+    blocks = image_blocks(batch.input_ids, image_token) if config.model_type in BOTH_WAYS else None
+    window = getattr(text, "sliding_window", None)
+
+    def mask(width: int | None) -> Any:
+        seen = Visibility(batch.segments, batch.prefixes, batch.position_ids, blocks, width)
+        return _form(seen, batch, text._attn_implementation, dtype)
+
+    if "sliding_attention" in kinds:
+        return {kind: mask(window if kind == "sliding_attention" else None) for kind in kinds}
+    # Mistral has no list of layer kinds: every layer has the window, if there is one
+    return mask(None if kinds else window)
+
+
+def _form(seen: Visibility, batch: Batch, implementation: str, dtype: torch.dtype) -> Any:
+    if implementation == PACKED_SDPA:
+        return pieces_mask(batch, seen)
+    if implementation == "sdpa":
+        return seen.dense()[:, None]
+    if implementation in ("flex_attention", PACKED_FLEX):
+        return seen.block_mask()
+    if implementation == "eager":
+        return additive(seen.dense(), dtype)
+    raise ImaxrayError(
+        f"Expected a model loaded with 'sdpa' attention for packed rows, but it was loaded with "
+        f"{implementation!r}, which takes no mask of our own; load it with 'sdpa'."
+    )
+
+
+def _three_axes(model: Any, batch: Batch, image_token: int, grid: Tensor | None) -> Tensor:
+    """Rotary ids (3, B, L): the model's own for each prefix, continued by every entry after it.
+
+    After an image all three axes run on together, so a later token's id is its position in the
+    separate sequence plus what the image's grid saved.
+    """
+    if grid is None:
+        raise ImaxrayError(
+            "Expected image_grid_thw among the image inputs of a Qwen model, but it is missing; "
+            "prepare images with the model's own processor."
+        )
+    heads = [(r, g) for r, groups in enumerate(batch.groups) for g in groups]
+    ids = torch.zeros((len(heads), max(g.split - g.start for _, g in heads)), dtype=torch.int64)
+    ids = ids.to(batch.input_ids.device)
+    there = torch.zeros_like(ids)
+    for k, (row, group) in enumerate(heads):
+        length = group.split - group.start
+        ids[k, :length] = batch.input_ids[row, group.start : group.split]
+        there[k, :length] = 1
+    finder = next(m for m in model.modules() if hasattr(m, "get_rope_index"))
+    axes, delta = finder.get_rope_index(
+        ids, (ids == image_token).int(), image_grid_thw=grid, attention_mask=there
+    )
+    positions = batch.position_ids.expand(3, -1, -1).clone()
+    for k, (row, group) in enumerate(heads):
+        length = group.split - group.start
+        positions[:, row, group.start : group.split] = axes[:, k, :length]
+        positions[:, row, group.split : group.stop] += delta[k]
+    return positions
+
+
+def _config(model: Any) -> Any:
+    return getattr(model, "module", model).config
+
+
+def _image_token(config: Any) -> int:
+    found = getattr(config, "image_token_id", None)
+    return int(config.image_token_index if found is None else found)
+
+
+def _dtype(model: Any) -> torch.dtype:
+    dtype: torch.dtype = next(p for p in model.parameters() if p.is_floating_point()).dtype
+    return dtype
+
+
+def _accepted(model: Any) -> frozenset[str]:
+    inner = getattr(model, "module", model)
+    if hasattr(inner, "get_base_model"):
+        inner = inner.get_base_model()
+    return frozenset(inspect.signature(inner.forward).parameters)

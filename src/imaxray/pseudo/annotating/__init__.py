@@ -1,0 +1,26 @@
+"""Annotating: a model answers the tasks that images lack."""
+
+from typing import TYPE_CHECKING
+
+from imaxray._lazy import lazily
+from imaxray.pseudo.annotating.config import AnnotateConfig
+
+if TYPE_CHECKING:
+    from imaxray.pseudo.annotating.annotation import Annotation, annotate
+    from imaxray.pseudo.annotating.batch import annotate_images, ask_entries
+else:  # torch
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "annotation": ["Annotation", "annotate"],
+            "batch": ["annotate_images", "ask_entries"],
+        },
+    )
+
+__all__ = [
+    "AnnotateConfig",
+    "Annotation",
+    "annotate",
+    "annotate_images",
+    "ask_entries",
+]

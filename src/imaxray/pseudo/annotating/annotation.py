@@ -1,0 +1,226 @@
+"""From a run and a dataset folder to pseudo annotations: what ``imaxray annotate`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import transformers
+
+from imaxray._ray import require_ray
+from imaxray._version import __version__
+from imaxray.boxes import BoxConvention
+from imaxray.cache import ImageStore
+from imaxray.curation import Dataset, open_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.evaluation.generation import require_vllm, versions, weights_digest, weights_of
+from imaxray.models import load_model
+from imaxray.progress import progress_bar
+from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.prompts import PromptBook
+from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
+from imaxray.pseudo.annotating.workers import Engine, Job, Worker, run_on_ray
+from imaxray.schema import TASKS, TaskName
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A finished annotation: ``candidates.parquet``, ``calibration.parquet``, ``annotate.json``.
+
+    Attributes:
+        folder: where they lie.
+        candidates: schema PSEUDO, sorted by id: what the model answered of what images lack.
+        calibration: schema PSEUDO: the same model asked the real validation entries.
+        manifest: of ``annotate.json``: ``identity`` decides the tables, ``account`` counts.
+    """
+
+    folder: Path
+    candidates: pl.DataFrame
+    calibration: pl.DataFrame
+    manifest: dict[str, Any]
+
+    def summary(self) -> pl.DataFrame:
+        """A row a task: asked, readable, mean_logprob, and how many prompts came from where."""
+        return summarise(self.candidates)
+
+
+def annotate(
+    run: str | Path,
+    data: Path | Dataset,
+    out: Path,
+    *,
+    samples: int = 0,
+    temperature: float = 1.0,
+    round: int = 1,  # noqa: A002 - the strategy's word, and the table's
+    seed: int = 0,
+    engine: Engine = "local",
+    tasks: Sequence[TaskName] = TASKS,
+    vqa_per_image: int = 2,
+    rec_per_image: int = 3,
+    reg_per_image: int = 3,
+    max_new_tokens: int = 128,
+    images_per_batch: int = 16,
+    rows_per_batch: int = 256,
+    threads: int = 1,
+    limit: int | None = None,
+    calibration_per_task: int | None = None,
+    boxes: str | BoxConvention | None = None,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "cpu",
+    max_image_tokens: int | None = None,
+) -> Annotation:
+    """Let the model of a run answer every task that a train image of a data set lacks.
+
+    The same call again goes on where a killed one was, to the same bytes: batches are planned from
+    the data alone and answered whole. A finished one is read.
+
+    Args:
+        run: run folder (its ``adapter/`` or ``model/`` is taken), registry name, repository id, or
+            folder of a model or an adapter.
+        data: dataset folder.
+        out: folder to write.
+        samples: answers drawn beside the greedy one, for agreement.
+        temperature: of these.
+        round: of the strategy, 1-based.
+        seed: of the drawn answers; with id and number it decides each, whatever the batch.
+        engine: ``transformers`` here with shared prefixes, the same on a Ray cluster, or vLLM.
+        tasks: that may be asked.
+        vqa_per_image: questions to an image that has none.
+        rec_per_image: phrases, likewise.
+        reg_per_image: boxes, likewise.
+        max_new_tokens: an answer is cut there.
+        images_per_batch: most images that are encoded together.
+        rows_per_batch: most prompts that are answered together.
+        threads: of torch on a CPU; their number decides rounding, so it is not left to chance.
+        limit: train images that are asked, at most.
+        calibration_per_task: validation entries of a task that are asked; ``None``: all.
+        boxes: box convention, for models that the registry does not know.
+        revision: commit or tag on the hub.
+        dtype: of the weights; ``auto`` as stored.
+        device: where the model runs.
+        max_image_tokens: upper limit of an image's tokens.
+
+    Raises:
+        ImaxrayError: no such model or data set; an option out of range; ``out`` holds annotations
+            of another model, data set or decoding; or what the engine raises.
+    """
+    unknown = sorted({*tasks} - {*TASKS})
+    if unknown:
+        raise ImaxrayError(
+            f"Expected tasks among {', '.join(TASKS)}, but got {unknown[0]}; name one of these."
+        )
+    config = AnnotateConfig(
+        tasks=tuple(task for task in TASKS if task in tasks), samples=samples,
+        temperature=temperature, seed=seed, round=round, vqa_per_image=vqa_per_image,
+        rec_per_image=rec_per_image, reg_per_image=reg_per_image, max_new_tokens=max_new_tokens,
+        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, threads=threads,
+        limit=limit, calibration_per_task=calibration_per_task,
+    )  # fmt: skip
+    if engine == "vllm":
+        require_vllm()  # before minutes of loading
+    elif engine == "ray":
+        require_ray()
+    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    weights = weights_of(run)
+    options = {
+        "convention": boxes, "dtype": dtype, "device": "cpu" if engine == "vllm" else device,
+        "revision": revision, "max_image_tokens": max_image_tokens,
+    }  # fmt: skip
+    transformers.utils.logging.set_verbosity_error()
+    chat = load_model(weights, **options)  # type: ignore[arg-type]
+    checkpoint = weights_digest(weights) or f"{weights}@{chat.commit}"
+    identity = {
+        "model": {"name": chat.name, "commit": chat.commit, "weights": checkpoint},
+        "boxes": chat.convention.as_dict(),
+        "dataset": dataset.sha256,
+        "image_cache": ImageStore(dataset).describe(),
+        # ray runs the very same
+        "engine": "vllm" if engine == "vllm" else "transformers",
+        "config": config.model_dump(mode="json"),
+        # what decides rounding, and so a token in a tie
+        "numbers": {
+            "dtype": str(chat.model.dtype), "device": options["device"],
+            "image_tokens": max_image_tokens,
+        },
+    }  # fmt: skip
+    store = AnnotationStore(out, identity, {"imaxray": __version__, "versions": versions()})
+    if not store.finished:
+        job = Job(
+            weights, dataset.folder.resolve(), store.parts.resolve(), config, checkpoint, options,
+            vllm=engine == "vllm",
+        )  # fmt: skip
+        _fill(store, job, Worker(job, chat, dataset), engine)
+    return Annotation(
+        out, store.table(CANDIDATES), store.table(CALIBRATION), store.manifest()
+    )  # fmt: skip
+
+
+def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: Engine) -> None:
+    """Make the parts that are missing, then the tables."""
+    rest = store.missing(list(worker.batches))
+    with progress_bar("Annotating images", total=_images(worker, worker.batches)) as bar:
+        bar.advance(_images(worker, worker.batches) - _images(worker, rest))
+        made: Iterator[tuple[str, int]]
+        made = run_on_ray(job, rest) if engine == "ray" and rest else worker.make(rest)
+        for name, _ in made:
+            bar.advance(len(worker.batches[name]))
+    of = {
+        stem: [name for name in worker.batches if name.startswith(stem)]
+        for stem in (CANDIDATES, CALIBRATION)
+    }
+    store.tell({"account": _account(store, worker, of[CANDIDATES])})
+    store.finish(of[CANDIDATES], of[CALIBRATION])
+
+
+def _images(worker: Worker, names: Sequence[str] | dict[str, list[str]]) -> int:
+    return sum(len(worker.batches[name]) for name in names)
+
+
+def _account(store: AnnotationStore, worker: Worker, names: Sequence[str]) -> dict[str, Any]:
+    """Images asked and not, and (image, task) pairs that nothing could be asked of."""
+    table = store.parts_table(names)
+    asked = set(table.select("image_id", "task").unique().iter_rows())
+    images = [image for name in names for image in worker.batches[name]]
+    return {
+        "images": len(images),
+        "left_out": worker.left_out,
+        "lacking": _lacking(worker.book, images, None),
+        "without_prompt": _lacking(worker.book, images, asked),
+        "rows": dict(table.group_by("task").len().sort("task").iter_rows()),
+        "unreadable": dict(
+            table.filter(pl.col("answer").is_null()).group_by("task").len().sort("task").iter_rows()
+        ),
+    }
+
+
+def _lacking(
+    book: PromptBook, images: Sequence[str], asked: set[tuple[str, str]] | None
+) -> dict[str, int]:
+    """By task: images that lack it, or of these such that were not asked."""
+    counts: dict[str, int] = {task: 0 for task in TASKS}  # noqa: C420 - keys are any text
+    for image in images:
+        for task in book.lacks(image):
+            counts[task] += asked is None or (image, task) not in asked
+    return {task: count for task, count in counts.items() if count}
+
+
+def summarise(table: pl.DataFrame) -> pl.DataFrame:
+    """A row a task of a PSEUDO table, in the order of the schema.
+
+    Columns: task, asked, readable, mean_logprob (nats), mean_agreement, and template, real, model,
+    similar: how many prompts came from there.
+    """
+    origins = ("template", "real", "model", "similar")
+    grouped = table.group_by("task").agg(
+        pl.len().alias("asked"),
+        pl.col("answer").is_not_null().sum().alias("readable"),
+        pl.col("logprob").mean().alias("mean_logprob"),
+        pl.col("agreement").mean().alias("mean_agreement"),
+        *((pl.col("prompt_from") == origin).sum().alias(origin) for origin in origins),
+    )
+    order = {task: place for place, task in enumerate(TASKS)}
+    return grouped.sort(pl.col("task").replace_strict(order, default=len(order)))

@@ -1,0 +1,126 @@
+"""From what a model wrote to a row of PSEUDO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from imaxray.boxes import PLACEHOLDER
+from imaxray.evaluation.generation import Written
+from imaxray.models import ChatModel
+from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.prompts import Prompt
+from imaxray.pseudo.table import PSEUDO
+from imaxray.tasks import Gold, clean_answer, get_task, to_json
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A prompt, what was written, and how it reads; ``None`` where it cannot be read."""
+
+    prompt: Prompt
+    written: Written
+    text: str
+    gold: Gold | None
+    agreement: float | None
+
+
+class Reader:
+    """Reads answers of one model as evaluation does.
+
+    Args:
+        chat: whose tokenizer and box convention.
+        ends: ids that end an answer.
+    """
+
+    def __init__(self, chat: ChatModel, ends: Sequence[int]) -> None:
+        self._chat, self._ends = chat, frozenset(ends)
+
+    def read(
+        self, prompt: Prompt, size: Size, written: Written, samples: Sequence[Written]
+    ) -> Answered:
+        """One answer, and the share of the samples that read the same.
+
+        A greedy answer that cannot be read agrees with nothing.
+        """
+        text = self._text(written)
+        gold = self._gold(prompt, size, text)
+        agreement = None
+        if samples:
+            others = [self._gold(prompt, size, self._text(sample)) for sample in samples]
+            same = get_task(prompt.task).same
+            equal = [
+                gold is not None and other is not None and same(gold.answer, other.answer)
+                for other in others
+            ]
+            agreement = sum(equal) / len(equal)
+        return Answered(prompt, written, text, gold, agreement)
+
+    def _text(self, written: Written) -> str:
+        ids = written.ids
+        return self._chat.decode(ids[:-1] if self.ended(written) else ids)
+
+    def ended(self, written: Written) -> bool:
+        """Whether the model itself ended it."""
+        return bool(written.ids) and written.ids[-1] in self._ends
+
+    def _gold(self, prompt: Prompt, size: Size, text: str) -> Gold | None:
+        task = get_task(prompt.task)
+        bare, boxes = self._chat.convention.extract(clean_answer(text), *size)
+        parsed = task.parse(bare, boxes, prompt.template)
+        gold = None if parsed is None else task.as_gold(parsed, prompt.template)
+        # a box where words were asked for: no entry is put so
+        fits = gold is not None and gold.target.count(PLACEHOLDER) == len(gold.boxes)
+        return gold if fits else None
+
+    def table(
+        self, answered: Sequence[Answered], config: AnnotateConfig, model: str, checkpoint: str
+    ) -> pl.DataFrame:
+        """Rows of PSEUDO, sorted by id."""
+        decoding = to_json(
+            {
+                "greedy": True,
+                "max_new_tokens": config.max_new_tokens,
+                "samples": config.samples,
+                "temperature": config.temperature if config.samples else None,
+                "seed": config.seed,
+            }
+        )
+        return pl.DataFrame(
+            [self._row(one, config, model, checkpoint, decoding) for one in answered],
+            schema=PSEUDO,
+        ).sort("pseudo_id")
+
+    def _row(
+        self, one: Answered, config: AnnotateConfig, model: str, checkpoint: str, decoding: str
+    ) -> dict[str, Any]:
+        prompt, gold = one.prompt, one.gold
+        asked = [list(box) for box in prompt.boxes]
+        raw = self._chat.tokenizer.decode(one.written.ids, skip_special_tokens=False)
+        return {
+            "pseudo_id": prompt.pseudo_id,
+            "image_id": prompt.image_id,
+            "patient_id": prompt.patient_id,
+            "task": prompt.task,
+            "prompt": prompt.prompt,
+            "target": None if gold is None else gold.target,
+            "boxes": asked + ([] if gold is None else gold.boxes),
+            "answer": None if gold is None else to_json(gold.answer),
+            "template": prompt.template,
+            "prompt_from": prompt.prompt_from,
+            "text": one.text,
+            "raw": str(raw),
+            "tokens": len(one.written.ids),
+            "ended": self.ended(one.written),
+            "logprob": one.written.mean,
+            "agreement": one.agreement,
+            "model": model,
+            "checkpoint": checkpoint,
+            "decoding": decoding,
+            "round": config.round,
+        }

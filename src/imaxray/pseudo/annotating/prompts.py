@@ -1,0 +1,335 @@
+"""What an image is asked: prompts of the tasks it lacks, in three passes.
+
+1. calculation, report, grading, findings: the prompt is the task's own.
+2. VQA, with questions of similar images, and REC, with phrases: both may follow what pass 1 gave.
+3. REG, with boxes that the image has, or that pass 2 gave.
+
+Templates are picked as for real train entries, by the same hash. Only entries of the train split
+are looked at: facts of tasks that an image was not given stay unknown, though its folder may hold
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.boxes import Box
+from imaxray.curation import Tables
+from imaxray.hashing import digest
+from imaxray.labeller import label_report
+from imaxray.pseudo.annotating.phrases import (
+    Phrases,
+    Said,
+    count_phrases,
+    first_some,
+    said_by_labels,
+    said_in_report,
+)
+from imaxray.pseudo.annotating.similar_questions import Profile, Questions, profile, seen_in_answers
+from imaxray.schema import FRONTAL, TaskName
+from imaxray.tasks import from_json, get_task, subtask_of, to_json
+from imaxray.tasks.report import joined
+
+_ANATOMY: Final = "/anatomy"
+_FIRST: Final = ("calculation", "report", "grading", "findings")
+_BOXES_KEY: Final = 2**20  # of the hash that picks among boxes
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question to the model; columns as in PSEUDO."""
+
+    pseudo_id: str
+    image_id: str
+    patient_id: str
+    task: str
+    template: str
+    prompt: str
+    boxes: tuple[Box, ...]
+    prompt_from: str
+
+
+@dataclass
+class Given:
+    """What a model has answered about one image so far; gold forms by task."""
+
+    findings: Mapping[str, int] | None = None
+    report: Mapping[str, str] | None = None
+    boxes: list[Box] = field(default_factory=list)  # of REC answers that have exactly one
+
+    def take(self, task: str, answer: Any) -> None:
+        """Keep what later prompts are made of."""
+        if task == "findings":
+            self.findings = answer
+        elif task == "report":
+            self.report = answer
+        elif task == "rec" and len(answer) == 1:
+            self.boxes.append(tuple(answer[0]))
+
+
+class PromptBook:
+    """All that prompts are made of, of one data set.
+
+    Args:
+        tables: of the data set; of its entries the train split.
+        tasks: which may be asked.
+        vqa_per_image: questions to an image without any.
+        rec_per_image: phrases.
+        reg_per_image: boxes.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        *,
+        tasks: Collection[TaskName],
+        vqa_per_image: int,
+        rec_per_image: int,
+        reg_per_image: int,
+    ) -> None:
+        self._tasks = frozenset(tasks)
+        self._vqa, self._rec, self._reg = vqa_per_image, rec_per_image, reg_per_image
+        train = tables.split("train")
+        self._images = {
+            row["image_id"]: row
+            for row in tables.images.filter(pl.col("split") == "train")
+            .select("image_id", "patient_id", "view", "sex", "age")
+            .iter_rows(named=True)
+        }
+        pairs = train.select("image_id", "task").unique().iter_rows()
+        self._has: dict[str, set[str]] = {}
+        for image, task in pairs:
+            self._has.setdefault(image, set()).add(task)
+        self._subtasks = {task: _subtasks(train, task) for task in _FIRST}
+        self._labels = _answers(train, "findings")
+        self._reports = _answers(train, "report")
+        self._real_phrases = {
+            image: sorted({p for gold in golds for p in gold})
+            for image, golds in _lists(train, "reg").items()
+        }
+        self._real_boxes = {
+            image: sorted({tuple(gold[0]) for gold in golds if len(gold) == 1})
+            for image, golds in _lists(train, "rec").items()
+        }
+        phrases, anatomy = _phrases(train)
+        self._phrases = Phrases(phrases)
+        self._anatomy = sorted(anatomy)
+        self._anatomy_weights = [anatomy[phrase] for phrase in self._anatomy]
+        self._questions, self._seen = self._asked(train)
+
+    def images(self, limit: int | None = None) -> tuple[list[str], dict[str, int]]:
+        """Images that lack a task, sorted, and how many were left out, by reason.
+
+        Only frontal radiographs and such of no stated view are asked: on a lateral one no ratio can
+        be measured, and the facts of a study are said of its frontal images.
+        """
+        frontal = [
+            image
+            for image, row in sorted(self._images.items())
+            if row["view"] is None or row["view"] in FRONTAL
+        ]
+        lacking = [image for image in frontal if self.lacks(image)]
+        some = lacking[:limit] if limit is not None else lacking
+        return some, {
+            "not-frontal": len(self._images) - len(frontal),
+            "lacks-nothing": len(frontal) - len(lacking),
+            "over-limit": len(lacking) - len(some),
+        }
+
+    def lacks(self, image: str) -> frozenset[str]:
+        """Tasks that may be asked and that the image has no train entry of."""
+        return self._tasks - self._has.get(image, set())
+
+    def first(self, image: str) -> list[Prompt]:
+        """Pass 1."""
+        lacks = self.lacks(image)
+        return [
+            self._prompt(image, task, subtask, "template")
+            for task in _FIRST
+            if task in lacks
+            for subtask in self._subtasks[task]
+        ]
+
+    def second(self, image: str, given: Given) -> list[Prompt]:
+        """Pass 2: questions of similar images, and phrases."""
+        lacks = self.lacks(image)
+        prompts = []
+        if "vqa" in lacks:
+            picked = self._questions.pick(image, self._profile(image, given), self._vqa)
+            for text, closed, similar in picked:
+                origin = "similar" if similar else "template"
+                subtask = "closed" if closed else "open"
+                prompts.append(self._prompt(image, "vqa", subtask, origin, fill=text))
+        if "rec" in lacks:
+            groups = (
+                ("real", self._real_phrases.get(image, [])),
+                ("real", self._phrases.for_all(self._said(image))),
+                ("model", self._phrases.for_all(self._just_said(image, given))),
+                ("template", self._drawn_anatomy(image)),
+            )
+            prompts += [
+                self._prompt(image, "rec", "phrase", origin, fill=phrase)
+                for origin, phrase in first_some(groups, self._rec)
+            ]
+        return prompts
+
+    def third(self, image: str, given: Given) -> list[Prompt]:
+        """Pass 3: boxes."""
+        if "reg" not in self.lacks(image):
+            return []
+        key = digest(image) % _BOXES_KEY
+        real = self._real_boxes.get(image, [])
+        start = key % len(real) if real else 0
+        groups = [("real", box) for box in [*real[start:], *real[:start]]]
+        groups += [("model", box) for box in given.boxes]
+        seen: dict[Box, str] = {}
+        for origin, box in groups:
+            seen.setdefault(box, origin)
+        some = list(seen.items())[: self._reg]
+        return [self._prompt(image, "reg", "phrase", origin, box=box) for box, origin in some]
+
+    def _prompt(
+        self,
+        image: str,
+        task: str,
+        subtask: str,
+        origin: str,
+        *,
+        fill: str | None = None,
+        box: Box | None = None,
+    ) -> Prompt:
+        subject = digest(fill) if fill is not None else 0
+        if box is not None:
+            subject = digest(to_json([round(100 * value) for value in box]))
+        template, prompt = get_task(task).train_prompt(image, subtask, subject=subject, fill=fill)
+        boxes = () if box is None else (box,)
+        return Prompt(
+            pseudo_id(image, task, template, prompt, boxes), image,
+            self._images[image]["patient_id"], task, template, prompt, boxes, origin,
+        )  # fmt: skip
+
+    def _profile(self, image: str, given: Given) -> Profile:
+        row = self._images[image]
+        findings = self._present(image)
+        if image not in self._labels and given.findings:
+            findings = findings | _positive(given.findings)
+        if not findings and given.report:
+            findings = _positive(label_report(joined(given.report)))
+        return profile(row["view"], row["sex"], row["age"], findings)
+
+    def _present(self, image: str) -> frozenset[str]:
+        """Findings that real entries of the image state."""
+        found = self._seen.get(image, frozenset())
+        if image in self._labels:
+            found = found | _positive(self._labels[image])
+        if image in self._reports:
+            found = found | _positive(label_report(joined(self._reports[image])))
+        return found - ({"No Finding"} if len(found) > 1 else frozenset())
+
+    def _said(self, image: str) -> list[Said]:
+        """What real entries say of the image; sentences, which know the side, before labels."""
+        report = self._reports.get(image)
+        labels = _positive(self._labels.get(image, {})) | self._seen.get(image, frozenset())
+        return [
+            *(said_in_report(joined(report)) if report else ()),
+            *said_by_labels(sorted(labels)),
+        ]
+
+    def _just_said(self, image: str, given: Given) -> list[Said]:
+        """Likewise what the model said, less what the image's own labels deny."""
+        denied = {label for label, value in self._labels.get(image, {}).items() if value == 0}
+        said = [
+            *(said_in_report(joined(given.report)) if given.report else ()),
+            *said_by_labels(sorted(_positive(given.findings or {}))),
+        ]
+        return [thing for thing in said if thing.label not in denied]
+
+    def _drawn_anatomy(self, image: str) -> list[str]:
+        """Parts of the body that train entries locate, drawn by how often, for this image."""
+        keyed = [
+            # the smallest of exponentials with these rates: a draw without replacement
+            (-_log_uniform(digest(f"{image}\n{phrase}")) / weight, phrase)
+            for phrase, weight in zip(self._anatomy, self._anatomy_weights, strict=True)
+        ]
+        return [phrase for _, phrase in sorted(keyed)[: self._rec]]
+
+    def _asked(self, train: pl.DataFrame) -> tuple[Questions, dict[str, frozenset[str]]]:
+        task = get_task("vqa")
+        by_image: dict[str, list[tuple[str, bool, Mapping[str, Any]]]] = {}
+        rows = train.filter(pl.col("task") == "vqa").select(
+            "image_id", "prompt", "template", "answer"
+        )
+        for image, prompt, template, answer in rows.iter_rows():
+            text = task.fill_of(template, prompt)
+            closed = subtask_of(template) == "closed"
+            by_image.setdefault(image, []).append((text or prompt, closed, from_json(answer)))
+        seen = {image: seen_in_answers(asked) for image, asked in by_image.items()}
+        self._seen = seen
+        empty = Given()
+        return Questions(
+            (text, closed, self._profile(image, empty))
+            for image, asked in by_image.items()
+            if image in self._images
+            for text, closed, _ in asked
+        ), seen
+
+
+def pseudo_id(image: str, task: str, template: str, prompt: str, boxes: Sequence[Box]) -> str:
+    """Id of a candidate, like an entry's and never one: the digest of what it asks."""
+    asked = to_json(["pseudo", image, task, template, prompt, [list(box) for box in boxes]])
+    return f"{task}-{hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()}"
+
+
+def _positive(labels: Mapping[str, int]) -> frozenset[str]:
+    return frozenset(label for label, value in labels.items() if value == 1)
+
+
+def _subtasks(train: pl.DataFrame, task: str) -> list[str]:
+    """Both ratios; of the forms of another task the one that train entries have most."""
+    known = list(get_task(task).templates)
+    counts = dict.fromkeys(known, 0)
+    for template in train.filter(pl.col("task") == task)["template"]:
+        counts[subtask_of(template)] += 1
+    if task == "calculation":
+        return [name for name in known if counts[name]] or known
+    return [max(known, key=lambda name: counts[name])]
+
+
+def _answers(train: pl.DataFrame, task: str) -> dict[str, Any]:
+    rows = train.filter(pl.col("task") == task).sort("entry_id").select("image_id", "answer")
+    return {image: from_json(answer) for image, answer in rows.iter_rows()}
+
+
+def _lists(train: pl.DataFrame, task: str) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    rows = train.filter(pl.col("task") == task).sort("entry_id").select("image_id", "answer")
+    for image, answer in rows.iter_rows():
+        found.setdefault(image, []).append(from_json(answer))
+    return found
+
+
+def _phrases(train: pl.DataFrame) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Phrases of findings and of anatomy in REC and REG entries, with counts."""
+    rec, anatomy = get_task("rec"), pl.col("quality").str.ends_with(_ANATOMY)
+    # REG entries that several releases state carry several qualities: their phrases are findings'
+    of_rec = train.filter(pl.col("task") == "rec")
+
+    def named(entries: pl.DataFrame) -> Iterable[str]:
+        for template, prompt in entries.select("template", "prompt").iter_rows():
+            if phrase := rec.fill_of(template, prompt):
+                yield phrase
+
+    of_reg = train.filter(pl.col("task") == "reg")
+    body = count_phrases([*named(of_rec.filter(anatomy)), *of_reg.filter(anatomy)["target"]])
+    rest = count_phrases([*named(of_rec.filter(~anatomy)), *of_reg.filter(~anatomy)["target"]])
+    return {phrase: n for phrase, n in rest.items() if phrase not in body}, body
+
+
+def _log_uniform(number: int) -> float:
+    return math.log((number % 2**53 + 1) / (2**53 + 1))

@@ -1,0 +1,156 @@
+"""Questions of similar images: what to ask an image that nobody asked anything.
+
+Two images are *similar* if they share a finding, or if view, sex and age bracket agree wherever
+both are stated, and at least one is. A question fits better the more findings its image shares,
+then the more of the three agree: questions are written about what an image shows, and sex, age and
+view decide which pathologies, devices and projections are asked for. An open question that takes a
+finding for granted ("where is the effusion?") is asked only of an image that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaxray.hashing import digest, mixed
+from imaxray.labeller import asked, label_report
+from imaxray.pseudo.annotating.phrases import labels_of
+from imaxray.schema import FINDINGS
+
+_BIT: Final = {label: 1 << place for place, label in enumerate(FINDINGS)}
+_YEARS: Final = 20  # of an age bracket
+_UNKNOWN: Final = -1
+_LABEL: Final = 4  # one shared finding weighs more than view, sex and age together
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What of an image decides which questions fit.
+
+    Attributes:
+        view: PA, AP, …; ``None``: not stated.
+        sex: likewise.
+        age: bracket of 20 years, likewise.
+        findings: labels, CheXpert's equivalents of other releases' names included.
+    """
+
+    view: str | None
+    sex: str | None
+    age: int | None
+    findings: frozenset[str]
+
+
+def profile(view: str | None, sex: str | None, age: int | None, findings: Iterable[str]) -> Profile:
+    """The profile of an image; ``findings`` are those that are present."""
+    labels = frozenset(findings)
+    return Profile(view, sex, None if age is None else age // _YEARS, labels | _known_as(labels))
+
+
+def taken_for_granted(question: str, closed: bool) -> frozenset[str]:
+    """Findings that a question presupposes."""
+    return frozenset() if closed and asked(question) else labels_of(question)
+
+
+class Questions:
+    """All questions of the train entries, with the images that they were asked of.
+
+    Args:
+        rows: question, whether it is closed, and the profile of an image it was asked of.
+    """
+
+    def __init__(self, rows: Iterable[tuple[str, bool, Profile]]) -> None:
+        counts: dict[tuple[str, bool, Profile], int] = {}
+        for row in rows:
+            counts[row] = counts.get(row, 0) + 1
+        keys = sorted(counts, key=_order)
+        self.texts: list[tuple[str, bool]] = sorted({key[:2] for key in keys})
+        number = {text: k for k, text in enumerate(self.texts)}
+        self._codes: dict[str, int] = {}
+        profiles = [key[2] for key in keys]
+        self._of = np.array([number[key[:2]] for key in keys], dtype=np.int64)
+        self._traits = np.array([self._numbers(p) for p in profiles], dtype=np.int64).reshape(-1, 3)
+        self._findings = np.array([_bits(p.findings) for p in profiles], dtype=np.int64)
+        self._needs = np.array(
+            [_bits(taken_for_granted(*text)) for text in self.texts], dtype=np.int64
+        )
+        self._hashes = np.array([digest(text) for text, _ in self.texts], dtype=np.uint64)
+        asked_often = np.zeros(len(self.texts), dtype=np.int64)
+        for key, count in counts.items():
+            asked_often[number[key[:2]]] += count
+        self._asked_often = asked_often
+        self._scores: dict[Profile, NDArray[np.int64]] = {}
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def pick(self, image_id: str, image: Profile, most: int) -> list[tuple[str, bool, bool]]:
+        """At most so many questions, the best first: text, closed, whether of a similar image.
+
+        Equally good ones are drawn by a hash of image and question. Where too few similar images
+        were asked anything, the questions asked most often overall fill up.
+        """
+        if not self.texts:
+            return []
+        scores = self._scored(image)
+        drawn = mixed(self._hashes, digest(image_id))
+        order = np.lexsort((drawn, -self._asked_often * (scores == 0), -scores))
+        allowed = (self._needs & ~_bits(image.findings)) == 0
+        return [(*self.texts[k], bool(scores[k] > 0)) for k in order[allowed[order]][:most]]
+
+    def _scored(self, image: Profile) -> NDArray[np.int64]:
+        """How well each question fits; 0: no similar image was asked it."""
+        if image not in self._scores:
+            own = np.array(self._numbers(image), dtype=np.int64)
+            stated = (self._traits != _UNKNOWN) & (own != _UNKNOWN)
+            agree = (stated & (self._traits == own)).sum(axis=1)
+            shared = np.bitwise_count(self._findings & _bits(image.findings)).astype(np.int64)
+            similar = (shared > 0) | ((agree > 0) & (agree == stated.sum(axis=1)))
+            scores = np.zeros(len(self.texts), dtype=np.int64)
+            np.maximum.at(scores, self._of, np.where(similar, _LABEL * shared + agree, 0))
+            self._scores[image] = scores
+        return self._scores[image]
+
+    def _numbers(self, image: Profile) -> list[int]:
+        return [
+            _UNKNOWN if trait is None else self._codes.setdefault(f"{k}{trait}", len(self._codes))
+            for k, trait in enumerate((image.view, image.sex, image.age))
+        ]
+
+
+def _order(key: tuple[str, bool, Profile]) -> tuple[str, bool, str]:
+    """A sorting key: profiles hold what is not stated, and sets."""
+    text, closed, of = key
+    return text, closed, repr((of.view, of.sex, of.age, sorted(of.findings)))
+
+
+def seen_in_answers(rows: Iterable[tuple[str, bool, Mapping[str, object]]]) -> frozenset[str]:
+    """Findings that questions and answers of an image say are present.
+
+    Args:
+        rows: question, whether it is closed, and the gold answer.
+    """
+    found: set[str] = set()
+    for question, closed, gold in rows:
+        answers = [str(answer) for answer in gold["answers"]]  # type: ignore[attr-defined]
+        about = asked(question) if closed else None
+        if about is not None:
+            found |= {about[0]} if answers[:1] == ["yes"] else set()
+        else:
+            found |= labels_of(question)
+            if not closed:
+                found |= labels_of(", ".join(answers))
+    return frozenset(found)
+
+
+def _known_as(labels: frozenset[str]) -> frozenset[str]:
+    """CheXpert's names of what other releases call Mass, Nodule, Infiltration."""
+    said = label_report(". ".join(sorted(labels - {"No Finding"})))
+    return frozenset(label for label, value in said.items() if value == 1) - {"No Finding"}
+
+
+def _bits(labels: Iterable[str]) -> int:
+    return sum({_BIT[label] for label in labels if label in _BIT})

@@ -1,0 +1,228 @@
+"""Where batches of images are annotated: here, on a Ray cluster, or by vLLM.
+
+A worker opens model and data by itself from a :class:`Job` and makes parts by name, so that what
+``local`` and ``ray`` write does not differ by a byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+
+from imaxray._ray import ray_cluster
+from imaxray.cache import ImageStore
+from imaxray.curation import Dataset, open_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.evaluation.generation import (
+    ImagesAhead,
+    Sampling,
+    VllmEngine,
+    Written,
+    end_tokens,
+    served,
+)
+from imaxray.models import ChatModel, load_model
+from imaxray.pseudo.annotating.answers import Reader, Size
+from imaxray.pseudo.annotating.batch import (
+    Annotator,
+    Asked,
+    Local,
+    Open,
+    batches_of,
+    entry_prompts,
+    make_book,
+    sizes_of,
+    some_entries,
+)
+from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.prompts import Prompt
+from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, write_part
+
+Engine = Literal["local", "ray", "vllm"]
+"""``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to make any part; small enough to be sent.
+
+    Attributes:
+        weights: as :func:`imaxray.models.load_model` takes them.
+        data: dataset folder.
+        parts: folder that parts are written to.
+        config: what decides the result.
+        checkpoint: digest of the weights.
+        options: of ``load_model``: convention, dtype, device, revision, max_image_tokens.
+        vllm: served by vLLM.
+    """
+
+    weights: str
+    data: Path
+    parts: Path
+    config: AnnotateConfig
+    checkpoint: str
+    options: dict[str, Any]
+    vllm: bool = False
+
+
+class Worker:
+    """Makes parts of one job.
+
+    Args:
+        job: what.
+        chat: the model, where it is loaded already.
+        data: the data set, where it is open already.
+    """
+
+    def __init__(
+        self, job: Job, chat: ChatModel | None = None, data: Dataset | None = None
+    ) -> None:
+        self.job = job
+        transformers.utils.logging.set_verbosity_error()
+        torch.set_num_threads(job.config.threads)
+        self.chat = chat or load_model(job.weights, **job.options)
+        self._data = data or open_dataset(job.data)
+        tables = self._data.tables
+        self._sizes = sizes_of(tables)
+        self._images = ImageStore(self._data)
+        self._ends = end_tokens(self.chat)
+        self.book = make_book(tables, job.config)
+        self._entries = entry_prompts(some_entries(tables.split("val"), job.config))
+        images, self.left_out = self.book.images(job.config.limit)
+        self.batches: dict[str, list[str]] = {}
+        for stem, ids in ((CANDIDATES, images), (CALIBRATION, list(self._entries))):
+            batches = batches_of(self.chat, ids, self._sizes, job.config.images_per_batch)
+            self.batches |= {f"{stem}-{k:06}": batch for k, batch in enumerate(batches)}
+
+    def make(self, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Make these parts; yields the name and the rows of each when it is written."""
+        if self.job.vllm:
+            yield from self._make(
+                names, _Served(self._server, self._images, self._sizes, self.job.config.temperature)
+            )
+            return
+        order = [image for name in names for image in self.batches[name]]
+        with ImagesAhead(
+            order,
+            lambda image: self.chat.pixels(self._images(image), self._sizes[image]),
+            ahead=self.job.config.images_per_batch,
+            workers=1,
+        ) as pixels:
+            local = Local(self.chat, pixels, self._sizes, self.job.config)
+            yield from self._make(names, local)
+
+    def _make(self, names: Sequence[str], engine: Open) -> Iterator[tuple[str, int]]:
+        annotator = Annotator(
+            Reader(self.chat, self._ends), engine, self._sizes, self.job.config,
+            model=self.chat.name, checkpoint=self.job.checkpoint,
+        )  # fmt: skip
+        for name in names:
+            images = self.batches[name]
+            table = (
+                annotator.candidates(self.book, images)
+                if name.startswith(CANDIDATES)
+                else annotator.real(self._entries, images)
+            )
+            write_part(table, self.job.parts, name)
+            yield name, table.height
+
+    @cached_property
+    def _server(self) -> VllmEngine:
+        base, adapter = served(self.job.weights)
+        return VllmEngine(
+            self.chat, base, revision=self.job.options.get("revision"), adapter=adapter,
+            max_new_tokens=self.job.config.max_new_tokens,
+        )  # fmt: skip
+
+
+class _Served:
+    """vLLM, which batches by itself and finds the image in its prefix cache; an ``Open``."""
+
+    def __init__(
+        self, server: VllmEngine, images: ImageStore, sizes: Mapping[str, Size], temperature: float
+    ) -> None:
+        self._server, self._images, self._sizes = server, images, sizes
+        self._temperature = temperature
+
+    def __call__(self, images: Sequence[str]) -> Asked:  # noqa: ARG002 - an Open
+        return self  # vLLM takes image and prompt together
+
+    def ask(self, prompts: Sequence[Prompt], seeds: Sequence[int] | None) -> list[Written]:
+        return self._server.write(
+            [(p.image_id, p.prompt, p.boxes) for p in prompts],
+            self._images,
+            self._sizes,
+            sampling=None if seeds is None else Sampling(self._temperature, seeds),
+        )
+
+
+def run_on_ray(job: Job, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Make parts by Ray Data: a row a batch, one worker with the model a CPU or GPU.
+
+    A cluster that this process is connected to is used; else the one that ``RAY_ADDRESS`` or Ray
+    itself knows; else one is started on this machine. Nodes must see model, data and the folder of
+    the parts under the same paths.
+
+    Raises:
+        ImaxrayError: Ray is not installed, a cluster cannot be reached, or what a worker raises.
+    """
+    with ray_cluster() as ray:
+        yield from _by_ray_data(ray, job, names)
+
+
+class _RayWorker:
+    """A :class:`Worker` as an actor of Ray Data."""
+
+    def __init__(self, job: Job) -> None:
+        self._worker = Worker(job)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        made = list(self._worker.make([str(name) for name in batch["name"]]))
+        return {"name": [name for name, _ in made], "rows": [rows for _, rows in made]}
+
+
+def _by_ray_data(ray: Any, job: Job, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+
+    on_gpu = str(job.options.get("device", "cpu")).startswith("cuda")
+    has = ray.cluster_resources()
+    threads = job.config.threads
+    free = int(has.get("GPU", 1)) if on_gpu else (int(has.get("CPU", 1)) - 1) // threads
+    workers = max(1, min(free, len(names)))
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    made = (
+        ray.data.from_items([{"name": name} for name in names], override_num_blocks=len(names))
+        .map_batches(
+            _RayWorker,
+            fn_constructor_args=(job,),
+            batch_size=1,
+            concurrency=(1, workers),
+            **({"num_gpus": 1} if on_gpu else {"num_cpus": threads}),
+        )
+        .iter_rows()
+    )
+    try:
+        for row in made:
+            yield str(row["name"]), int(row["rows"])
+    except ray.exceptions.RayError as error:
+        if (told := _told(error)) is not None:
+            raise told from None
+        raise ImaxrayError(
+            f"Expected the Ray cluster to annotate every batch, but got {type(error).__name__}; "
+            "run again, finished batches are kept."
+        ) from error
+
+
+def _told(error: BaseException) -> ImaxrayError | None:
+    """The sentence meant for the user that Ray has wrapped, if there is one."""
+    found: BaseException | None = error
+    for _ in range(8):  # task, user code, and theirs
+        if found is None or isinstance(found, ImaxrayError):
+            return found
+        found = getattr(found, "cause", None) or found.__cause__
+    return None

@@ -1,0 +1,30 @@
+"""Selecting: which pseudo annotations can be trusted, by confidence and by consistency."""
+
+from imaxray.pseudo.selecting.balance import balanced
+from imaxray.pseudo.selecting.calibrate import TaskThreshold, Thresholds, calibrate
+from imaxray.pseudo.selecting.consistency import VERDICTS, check_consistency
+from imaxray.pseudo.selecting.correct import Tolerances, correct
+from imaxray.pseudo.selecting.filter import DROPPED, Filtered, filter_candidates
+from imaxray.pseudo.selecting.oracle import right_candidates
+from imaxray.pseudo.selecting.rules import Rule, load_rules
+from imaxray.pseudo.selecting.yields import equal_yield_table, rules_table, yields_table
+
+__all__ = [
+    "DROPPED",
+    "VERDICTS",
+    "Filtered",
+    "Rule",
+    "TaskThreshold",
+    "Thresholds",
+    "Tolerances",
+    "balanced",
+    "calibrate",
+    "check_consistency",
+    "correct",
+    "equal_yield_table",
+    "filter_candidates",
+    "load_rules",
+    "right_candidates",
+    "rules_table",
+    "yields_table",
+]

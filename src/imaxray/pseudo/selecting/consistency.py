@@ -1,0 +1,184 @@
+"""Apply consistency rules to the facts of each image: who agrees with whom, who contradicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from imaxray.boxes import iou
+from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Thresholds
+from imaxray.pseudo.selecting.correct import alike
+from imaxray.pseudo.selecting.questions import box_of
+from imaxray.pseudo.selecting.rules import Case, Facts, Number, Rule
+from imaxray.pseudo.selecting.statements import facts_of
+
+_VERDICT: Final[Any] = pl.Enum(("agree", "contradict", "silent"))
+VERDICTS: Final = pl.Schema(
+    {
+        "pseudo_id": pl.String,
+        "rule": pl.String,
+        "verdict": _VERDICT,
+        "other": pl.String,  # pseudo_id or entry_id of the partner; null: none, or the rule has one
+        "other_real": pl.Boolean,  # the partner is a real entry
+        "name": pl.String,  # the label or measure that it is about
+        "weaker": pl.Boolean,  # the partner is real or more often right: the effect is on this one
+    }
+)
+"""One row a candidate, rule and partner; ``silent`` where a rule looked and had nothing to say."""
+
+
+def check_consistency(
+    candidates: pl.DataFrame,
+    entries: pl.DataFrame,
+    images: pl.DataFrame,
+    rules: Sequence[Rule],
+    *,
+    thresholds: Thresholds | None = None,
+) -> pl.DataFrame:
+    """Compare what candidates state with each other and with the real entries of their images.
+
+    Of two candidates the weaker one is that which is less often right by calibration; without
+    ``thresholds``, the less confident one. Equal ones are both weaker. A real entry outranks any.
+
+    Args:
+        candidates: schema PSEUDO.
+        entries: schema ENTRIES, the data set's own; its annotations are not looked at.
+        images: schema IMAGES.
+        rules: what to look for.
+        thresholds: calibration, by which confidences of different tasks compare.
+
+    Returns:
+        Schema VERDICTS, sorted by candidate, rule and partner.
+    """
+    if thresholds is None:
+        strengths = candidates.select(CONFIDENCE.alias("_")).to_series()
+    else:
+        strengths = thresholds.strengths(candidates)
+    facts = facts_of(candidates, strengths, entries, images)
+    parts = [_verdicts(rule, facts) for rule in rules]
+    return pl.concat([pl.DataFrame(schema=VERDICTS), *parts]).sort(
+        "pseudo_id", "rule", "other", "name", "verdict", nulls_last=True
+    )
+
+
+def _verdicts(rule: Rule, facts: pl.DataFrame) -> pl.DataFrame:
+    first = _chosen(facts, rule.first)
+    if rule.second is None:
+        seen = first.filter(~pl.col("real"))
+        judged = _judged(rule, seen)
+        return conform_verdicts(
+            judged.select(
+                pl.col("owner").alias("pseudo_id"), "verdict",
+                pl.lit(None, dtype=pl.String).alias("other"),
+                pl.lit(None, dtype=pl.Boolean).alias("other_real"),
+                "name", pl.lit(True).alias("weaker"),
+            ), rule.name,
+        )  # fmt: skip
+    second = _chosen(facts, rule.second)
+    keys = ["image_id", "name"] if rule.about == "label" else ["image_id"]
+    pairs = first.join(second, on=keys, suffix="_b").filter(
+        (pl.col("owner") != pl.col("owner_b")) & ~(pl.col("real") & pl.col("real_b"))
+    )
+    if "name_b" not in pairs.columns:
+        pairs = pairs.with_columns(pl.col("name").alias("name_b"))
+    judged = _judged(rule, pairs)
+    # a fact's own name first: ctr and Cardiomegaly are compared, and masking needs the label
+    mine = conform_verdicts(_of_pair(judged, "", "_b"), rule.name)
+    theirs = conform_verdicts(_of_pair(judged, "_b", ""), rule.name)
+    said = pl.concat([mine, theirs])
+    looked = pl.concat([first, second]).filter(~pl.col("real"))["owner"].unique()
+    quiet = looked.filter(~looked.is_in(said["pseudo_id"].implode()))
+    silent = conform_verdicts(
+        pl.DataFrame({"pseudo_id": quiet}, schema={"pseudo_id": pl.String}).with_columns(
+            pl.lit("silent").alias("verdict"),
+            pl.lit(None, dtype=pl.String).alias("other"),
+            pl.lit(None, dtype=pl.Boolean).alias("other_real"),
+            pl.lit(None, dtype=pl.String).alias("name"),
+            pl.lit(False).alias("weaker"),
+        ), rule.name,
+    )  # fmt: skip
+    return pl.concat([said, silent]).unique(maintain_order=True)
+
+
+def conform_verdicts(frame: pl.DataFrame, rule: str) -> pl.DataFrame:
+    """The frame with the rule's name, in schema VERDICTS."""
+    named = frame.with_columns(pl.lit(rule).alias("rule"))
+    return named.select(pl.col(name).cast(dtype) for name, dtype in VERDICTS.items())
+
+
+def _of_pair(judged: pl.DataFrame, own: str, other: str) -> pl.DataFrame:
+    mine = judged.filter(~pl.col(f"real{own}"))
+    return mine.select(
+        pl.col(f"owner{own}").alias("pseudo_id"),
+        "verdict",
+        pl.col(f"owner{other}").alias("other"),
+        pl.col(f"real{other}").alias("other_real"),
+        pl.col(f"name{own}").alias("name"),
+        (pl.col(f"real{other}") | (pl.col(f"strength{own}") <= pl.col(f"strength{other}")))
+        .fill_null(True)
+        .alias("weaker"),
+    )
+
+
+def _chosen(facts: pl.DataFrame, wanted: Facts) -> pl.DataFrame:
+    which = pl.col("kind").is_in(list(wanted.fact))
+    if wanted.name is not None:
+        which &= pl.col("name") == wanted.name
+    if wanted.task is not None:
+        which &= pl.col("task").is_in(list(wanted.task))
+    return facts.filter(which)
+
+
+def _judged(rule: Rule, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Pairs for which ``when`` holds, with the column ``verdict``."""
+    cases = [*rule.contradict, *rule.agree, *([rule.when] if rule.when else [])]
+    if any(case.iou for case in cases):
+        columns = pairs.select("boxes", "boxes_b").iter_rows()
+        best = [_best_iou(one, other) for one, other in columns]
+        pairs = pairs.with_columns(pl.Series("_iou", best, dtype=pl.Float64))
+    if any(case.phrases for case in cases):
+        columns = pairs.select("phrase", "phrase_b").iter_rows()
+        same = [alike(a, b) if a is not None and b is not None else None for a, b in columns]
+        pairs = pairs.with_columns(pl.Series("_phrases", same, dtype=pl.Float64))
+    if rule.when is not None:
+        pairs = pairs.filter(_holds(rule.when).fill_null(False))
+    bad, good = _any(rule.contradict), _any(rule.agree)
+    verdict = pl.when(bad).then(pl.lit("contradict")).when(good).then(pl.lit("agree"))
+    return pairs.with_columns(verdict.otherwise(pl.lit("silent")).alias("verdict"))
+
+
+def _any(cases: Sequence[Case]) -> pl.Expr:
+    parts = [_holds(case).fill_null(False) for case in cases]
+    return pl.any_horizontal(parts) if parts else pl.lit(False)
+
+
+def _holds(case: Case) -> pl.Expr:
+    parts = []
+    for column, number in (
+        ("value", case.first), ("value_b", case.second), ("_iou", case.iou),
+        ("_phrases", case.phrases),
+    ):  # fmt: skip
+        if number is not None:
+            parts.append(_number(pl.col(column), number))
+    if case.values is not None:
+        same = pl.col("value") == pl.col("value_b")
+        parts.append(same if case.values == "same" else ~same)
+    if case.place is not None:
+        parts.append(pl.col("place") == case.place)
+    return pl.all_horizontal(parts)
+
+
+def _number(value: pl.Expr, number: Number) -> pl.Expr:
+    limits = (
+        (number.below, value.lt), (number.at_most, value.le), (number.above, value.gt),
+        (number.at_least, value.ge), (number.equals, value.eq),
+    )  # fmt: skip
+    return pl.all_horizontal([test(limit) for limit, test in limits if limit is not None])
+
+
+def _best_iou(one: list[list[float]] | None, other: list[list[float]] | None) -> float | None:
+    if not one or not other:
+        return None
+    return max(iou(box_of(a), box_of(b)) for a in one for b in other)

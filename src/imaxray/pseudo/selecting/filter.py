@@ -1,0 +1,324 @@
+"""What of the candidates is kept: readable, confident enough, and not contradicted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from imaxray.curation import Dataset, Tables
+from imaxray.errors import ImaxrayError
+from imaxray.pseudo.selecting.balance import balanced
+from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Thresholds
+from imaxray.pseudo.selecting.consistency import check_consistency
+from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
+from imaxray.pseudo.selecting.questions import masked
+from imaxray.pseudo.selecting.rules import Rule
+from imaxray.pseudo.selecting.yields import (
+    Marks,
+    equal_yield_table,
+    origins_table,
+    rules_table,
+    yields_table,
+)
+from imaxray.pseudo.table import PSEUDO
+from imaxray.schema import conform
+
+DROPPED: Final = pl.Schema({"pseudo_id": pl.String, "code": pl.String, "rule": pl.String})
+"""One row a candidate that is not kept. Codes: ``unreadable``; ``unfinished`` (cut at the most
+tokens); ``has-real`` (the data set has that very entry); ``not-calibrated`` (no validation entry of
+the task); ``unreached`` (the task cannot be as precise as asked); ``low-confidence``;
+``contradicted`` and ``unconfirmed``, with the rule; ``unbalanced`` (more of this answer than its
+share)."""
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What a filter did.
+
+    Attributes:
+        kept: schema PSEUDO, sorted by id; answers and targets less masked labels.
+        dropped: schema DROPPED; kept and dropped together are the candidates.
+        yields: per task and filter, see :func:`imaxray.pseudo.yields_table`.
+        rules: per rule, see :func:`imaxray.pseudo.rules_table`.
+        equal_yield: consistency against confidence at equal yield, see
+            :func:`imaxray.pseudo.equal_yield_table`; empty without truth.
+        origins: the yields by where the prompts came from, of no filter and of the last one.
+        verdicts: schema VERDICTS of the readable candidates; empty without rules.
+        masked: answers of which labels were taken.
+    """
+
+    kept: pl.DataFrame
+    dropped: pl.DataFrame
+    yields: pl.DataFrame
+    rules: pl.DataFrame
+    equal_yield: pl.DataFrame
+    origins: pl.DataFrame
+    verdicts: pl.DataFrame
+    masked: int
+
+
+def filter_candidates(
+    candidates: pl.DataFrame,
+    dataset: Dataset | Tables,
+    *,
+    thresholds: Thresholds | None = None,
+    rules: Sequence[Rule] | None = None,
+    balance: bool = False,
+    truth: pl.DataFrame | None = None,
+    tolerances: Tolerances = DEFAULT,
+) -> Filtered:
+    """Keep the candidates that pass.
+
+    First answers that cannot be read or were cut off go, then what is not confident enough, then
+    what a rule's effect drops, then what would outweigh other answers. Contradictions are settled
+    from the strongest candidate down: a candidate that was dropped itself accuses no more.
+
+    Args:
+        candidates: schema PSEUDO, about train images of ``dataset``.
+        dataset: gives the real entries and the images.
+        thresholds: of confidence; ``None``: all are confident enough.
+        rules: of consistency; ``None`` or none: nothing is compared.
+        balance: at last keep of each answer no more than its share, see
+            :func:`imaxray.pseudo.balanced`.
+        truth: schema ENTRIES, e.g. a catalog's; where it has a candidate's question, it tells
+            whether the candidate is right. It decides nothing of what is kept.
+        tolerances: when a candidate is right.
+
+    Raises:
+        ImaxrayError: a candidate is not about a train image, an id comes twice, or confidence was
+            calibrated with samples and the candidates have none (or the other way round).
+    """
+    tables = dataset.tables if isinstance(dataset, Dataset) else dataset
+    candidates = conform(candidates, PSEUDO).sort("pseudo_id")
+    _check(candidates, tables, thresholds)
+    entry_ids = tables.entries["entry_id"]
+    code = (
+        pl.when(pl.col("pseudo_id").is_in(entry_ids.implode())).then(pl.lit("has-real"))
+        .when(pl.col("answer").is_null() | pl.col("target").is_null()).then(pl.lit("unreadable"))
+        .when(~pl.col("ended").fill_null(False)).then(pl.lit("unfinished"))
+    )  # fmt: skip
+    coded = candidates.with_columns(code.alias("_code"))
+    bare = coded.filter(pl.col("_code").is_null()).drop("_code")
+    drops: dict[str, tuple[str, str | None]] = {
+        i: (c, None) for i, c in _pairs(coded.filter(pl.col("_code").is_not_null()), "_code")
+    }
+    train = tables.entries.filter(pl.col("split") == "train")
+    verdicts = check_consistency(bare, train, tables.images, rules or (), thresholds=thresholds)
+    court = _Court(bare, verdicts, rules or (), thresholds)
+
+    everything = frozenset(bare["pseudo_id"])
+    marks = Marks.of(bare, truth, tolerances)
+    outcomes: dict[str, _Outcome] = {"none": _Outcome(everything)}
+    confident, lacking = _confident(bare, thresholds, {})
+    chosen = outcomes["none"]
+    if thresholds is not None:
+        outcomes["confidence"] = chosen = _Outcome(frozenset(confident))
+    if rules:
+        outcomes["consistency"] = chosen = court.settle(everything)
+    if thresholds is not None and rules:
+        eased = court.confirmed(confident)
+        confident, lacking = _confident(bare, thresholds, eased)
+        outcomes["both"] = chosen = court.settle(frozenset(confident))
+    drops |= {i: (c, None) for i, c in lacking.items() if thresholds is not None}
+    drops |= chosen.drops
+    if balance:
+        answered = _masked(bare.filter(pl.col("pseudo_id").is_in(list(chosen.kept))), chosen.masks)
+        stays = balanced(answered, train)
+        drops |= dict.fromkeys(chosen.kept - stays, ("unbalanced", None))
+        masks = {i: m for i, m in chosen.masks.items() if i in stays}
+        outcomes["balance"] = chosen = _Outcome(stays, masks)
+    kept = _masked(bare.filter(pl.col("pseudo_id").is_in(list(chosen.kept))), chosen.masks)
+    answers = {name: (o.kept, o.masks) for name, o in outcomes.items()}
+    return Filtered(
+        kept=kept,
+        dropped=pl.DataFrame([(i, *drops[i]) for i in sorted(drops)], schema=DROPPED, orient="row"),
+        yields=yields_table(bare, answers, marks),
+        rules=rules_table(verdicts, rules or (), marks),
+        equal_yield=equal_yield_table(bare, answers, marks),
+        origins=origins_table(bare, {n: answers[n] for n in ("none", list(answers)[-1])}, marks),
+        verdicts=verdicts,
+        masked=len(chosen.masks),
+    )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    kept: frozenset[str]
+    masks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    drops: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+
+
+def _check(candidates: pl.DataFrame, tables: Tables, thresholds: Thresholds | None) -> None:
+    split = candidates.join(tables.images.select("image_id", "split"), on="image_id", how="left")[
+        "split"
+    ]
+    if outside := int((split.fill_null("none") != "train").sum()):
+        raise ImaxrayError(
+            f"Expected candidates about train images of the data set, but {outside} of "
+            f"{candidates.height} are not; pseudo annotations never enter validation or test."
+        )
+    if candidates["pseudo_id"].n_unique() < candidates.height:
+        double = candidates.filter(pl.col("pseudo_id").is_duplicated())["pseudo_id"][0]
+        raise ImaxrayError(
+            f"Expected each pseudo_id once, but {double} comes again; filter one round at a time."
+        )
+    if thresholds is not None and candidates.height:
+        without = int(candidates["agreement"].is_null().sum())
+        if without != (0 if thresholds.samples else candidates.height):
+            raise ImaxrayError(
+                "Expected agreement of samples for candidates and calibration alike, "
+                f"but {without} of {candidates.height} candidates have none; annotate both anew."
+            )
+
+
+def _confident(
+    bare: pl.DataFrame, thresholds: Thresholds | None, eased: Mapping[str, float]
+) -> tuple[list[str], dict[str, str]]:
+    """Ids that pass, and the others with the code; ``eased``: id → factor of its threshold."""
+    if thresholds is None:
+        return bare["pseudo_id"].to_list(), {}
+    passed, lacking = [], {}
+    columns = bare.select("pseudo_id", "task", CONFIDENCE.alias("c")).iter_rows()
+    for pseudo_id, task, confidence in columns:
+        found = thresholds.tasks.get(task)
+        if found is None:
+            lacking[pseudo_id] = "not-calibrated"
+        elif found.threshold is None:
+            lacking[pseudo_id] = "unreached"
+        elif confidence is None or confidence < found.threshold * eased.get(pseudo_id, 1.0):
+            lacking[pseudo_id] = "low-confidence"
+        else:
+            passed.append(pseudo_id)
+    return passed, lacking
+
+
+class _Court:
+    """Settles contradictions among any subset of the candidates."""
+
+    def __init__(
+        self,
+        bare: pl.DataFrame,
+        verdicts: pl.DataFrame,
+        rules: Sequence[Rule],
+        thresholds: Thresholds | None,
+    ) -> None:
+        self._effect = {rule.name: rule for rule in rules}
+        strengths = (
+            bare.select(CONFIDENCE.alias("_")).to_series()
+            if thresholds is None
+            else thresholds.strengths(bare)
+        )
+        strength = {
+            i: -1.0 if s is None else s for i, s in zip(bare["pseudo_id"], strengths, strict=True)
+        }
+        self._strength = strength
+        self._order = sorted(strength, key=lambda i: (-strength[i], i))
+        self._answer = {
+            i: a
+            for i, t, a in bare.select("pseudo_id", "task", "answer").iter_rows()
+            if t == "findings"
+        }
+        self._against: dict[str, list[tuple[str, str | None, str | None]]] = {}
+        self._names: dict[tuple[str, str | None, str], set[str]] = {}
+        self._for: list[tuple[str, str, str | None]] = []
+        self._scope: list[tuple[str, str]] = []
+        for row in verdicts.iter_rows(named=True):
+            rule = self._effect[row["rule"]]
+            me, partner = row["pseudo_id"], None if row["other_real"] else row["other"]
+            if rule.effect == "keep-only-if":
+                self._scope.append((me, rule.name))
+            if row["verdict"] == "agree":
+                self._for.append((me, rule.name, partner))
+            strikes = row["weaker"] or rule.effect == "drop-both"
+            if row["verdict"] == "contradict" and strikes:
+                self._against.setdefault(me, []).append((rule.name, partner, row["name"]))
+            if row["verdict"] == "contradict" and partner is not None and row["name"] is not None:
+                self._names.setdefault((me, partner, rule.name), set()).add(row["name"])
+
+    def confirmed(self, confident: Collection[str]) -> dict[str, float]:
+        """Candidates that a real entry or a confident candidate confirms → factor."""
+        passed, found = set(confident), dict[str, float]()
+        for me, name, partner in self._for:
+            rule = self._effect[name]
+            if rule.effect == "confirm" and (partner is None or partner in passed):
+                found[me] = min(found.get(me, 1.0), rule.by)
+        return found
+
+    def settle(self, ids: frozenset[str]) -> _Outcome:
+        """What stays of ``ids`` once every effect is applied, the strongest first."""
+        drops: dict[str, tuple[str, str | None]] = {}
+        masks: dict[str, set[str]] = {}
+        agreed = {(me, rule) for me, rule, p in self._for if p is None or p in ids}
+        for me, rule in self._scope:
+            if me in ids and (me, rule) not in agreed:
+                drops.setdefault(me, ("unconfirmed", rule))
+        standing = ids - drops.keys()
+        for me in self._order:
+            if me not in standing:
+                continue
+            for rule, accuser, label in self._against.get(me, ()):
+                effect = self._effect[rule].effect
+                if effect in ("keep", "confirm", "keep-only-if") or not self._heard(
+                    me, accuser, rule, effect, standing, drops, masks
+                ):
+                    continue
+                if effect == "mask" and self._may_mask(me, label, masks):
+                    masks.setdefault(me, set()).add(str(label))
+                else:
+                    drops[me] = ("contradicted", rule)
+                    masks.pop(me, None)
+                    break
+        kept = frozenset(i for i in standing if i not in drops)
+        frozen = {i: frozenset(labels) for i, labels in masks.items()}
+        return _Outcome(kept, frozen, drops)
+
+    def _heard(
+        self,
+        me: str,
+        accuser: str | None,
+        rule: str,
+        effect: str,
+        standing: Collection[str],
+        drops: Mapping[str, object],
+        masks: Mapping[str, set[str]],
+    ) -> bool:
+        """Whether an accusation still counts: a candidate's only while it stands by its words."""
+        if accuser is None:
+            return True
+        if accuser not in standing:
+            return False
+        if effect == "drop-both" or self._strength[accuser] == self._strength[me]:
+            return True
+        if accuser in drops:
+            return False
+        said = self._names.get((accuser, me, rule))
+        return said is None or not said <= masks.get(accuser, set())
+
+    def _may_mask(self, me: str, label: str | None, masks: Mapping[str, set[str]]) -> bool:
+        """Only a label that the answer names can be taken, and something must be left."""
+        answer = self._answer.get(me)
+        if answer is None or label is None or f'"{label}":1' not in answer:
+            return False
+        return masked(answer, masks.get(me, set()) | {label}) is not None
+
+
+def _masked(kept: pl.DataFrame, masks: Mapping[str, frozenset[str]]) -> pl.DataFrame:
+    if not masks:
+        return kept
+    rows = [
+        (i, *found)
+        for i, answer in kept.select("pseudo_id", "answer").iter_rows()
+        if i in masks and (found := masked(answer, masks[i])) is not None
+    ]
+    changed = pl.DataFrame(
+        rows, schema={"pseudo_id": pl.String, "answer": pl.String, "target": pl.String},
+        orient="row",
+    )  # fmt: skip
+    return kept.update(changed, on="pseudo_id").select(PSEUDO.names())
+
+
+def _pairs(frame: pl.DataFrame, column: str) -> list[tuple[str, str]]:
+    return list(frame.select("pseudo_id", column).iter_rows())

@@ -1,0 +1,259 @@
+"""Yields: how much each filter keeps, and how much of that is right where truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from scipy.stats import beta
+
+from imaxray.evaluation.resampling import patient_draws
+from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Floats
+from imaxray.pseudo.selecting.correct import Tolerances, correct
+from imaxray.pseudo.selecting.questions import masked, truth_of
+from imaxray.pseudo.selecting.rules import Rule
+from imaxray.schema import TASKS
+
+Answers = Mapping[str, tuple[frozenset[str], Mapping[str, frozenset[str]]]]
+"""Filter → ids that it keeps, and labels that it takes from their answers."""
+
+ALL: Final = "all"
+_LEVEL: Final = 0.95
+_RESAMPLES: Final = 2000
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Which candidates are right, where truth is known.
+
+    Attributes:
+        rows: pseudo_id → task, patient, confidence, answer, template.
+        gold: pseudo_id → gold answer.
+        right: pseudo_id → whether the answer as written is right; absent: not known.
+        tolerances: when one is.
+    """
+
+    rows: Mapping[str, Mapping[str, Any]]
+    gold: Mapping[str, str]
+    right: Mapping[str, bool]
+    tolerances: Tolerances
+
+    @classmethod
+    def of(cls, bare: pl.DataFrame, truth: pl.DataFrame | None, tolerances: Tolerances) -> Marks:
+        """Match readable candidates with the truth."""
+        frame = bare.select(
+            "pseudo_id", "task", "patient_id", "answer", "template", CONFIDENCE.alias("confidence")
+        )
+        rows = {row["pseudo_id"]: row for row in frame.iter_rows(named=True)}
+        gold = {} if truth is None else truth_of(bare, truth)
+        right = {}
+        for i, answer in gold.items():
+            row = rows[i]
+            mark = correct(row["task"], row["answer"], answer, row["template"], tolerances)
+            if mark is not None:
+                right[i] = mark
+        return cls(rows, gold, right, tolerances)
+
+    def after(self, pseudo_id: str, labels: frozenset[str]) -> bool | None:
+        """Whether a candidate is right once ``labels`` are taken from its answer."""
+        if not labels or pseudo_id not in self.right:
+            return self.right.get(pseudo_id)
+        row = self.rows[pseudo_id]
+        left = masked(row["answer"], labels)
+        answer = None if left is None else left[0]
+        return correct(row["task"], answer, self.gold[pseudo_id], row["template"], self.tolerances)
+
+
+def yields_table(bare: pl.DataFrame, answers: Answers, marks: Marks) -> pl.DataFrame:
+    """Per task and filter: how many readable candidates, how many kept, how many of them right.
+
+    Filters: ``none``, ``confidence``, ``consistency``, ``both``; those that were not asked for are
+    absent. Columns task (or ``all``), filter, candidates, kept, share, judged (kept ones whose
+    truth is known), right, precision, and its exact (Clopper-Pearson) 95 % interval low, high,
+    which takes candidates as independent.
+    """
+    ids = _by_task(bare)
+    rows = []
+    for task, members in ids.items():
+        for name, (kept, masks) in answers.items():
+            of_task = [i for i in members if i in kept]
+            known = [marks.after(i, masks.get(i, frozenset())) for i in of_task]
+            rows.append(
+                (task, name, len(members), len(of_task), _ratio(len(of_task), len(members)),
+                 *_precision([k for k in known if k is not None]))
+            )  # fmt: skip
+    return pl.DataFrame(rows, schema=_YIELDS, orient="row")
+
+
+def rules_table(verdicts: pl.DataFrame, rules: Sequence[Rule], marks: Marks) -> pl.DataFrame:
+    """Per rule and task: candidates it looked at, by verdict, and how many of these are right.
+
+    A candidate counts as contradicted where it is the weaker side of any contradiction, else as
+    agreed where anything agrees, else as silent. Precision is of answers as written. A rule is
+    worth its effect where the contradicted are right clearly more seldom than the others.
+    """
+    rows = []
+    tasks = {i: row["task"] for i, row in marks.rows.items()}
+    for rule in rules:
+        of_rule = verdicts.filter(pl.col("rule") == rule.name)
+        bad = set(
+            of_rule.filter((pl.col("verdict") == "contradict") & pl.col("weaker"))["pseudo_id"]
+        )
+        good = set(of_rule.filter(pl.col("verdict") == "agree")["pseudo_id"]) - bad
+        seen = sorted(set(of_rule["pseudo_id"]))
+        groups = {ALL: seen} if seen else {}
+        for name in TASKS:
+            members = [i for i in seen if tasks[i] == name]
+            groups |= {name: members} if members else {}
+        for task, members in groups.items():
+            contradicted = [i for i in members if i in bad]
+            agreed = [i for i in members if i in good]
+            rows.append(
+                (rule.name, rule.effect, task, len(members), len(contradicted), len(agreed),
+                 len(members) - len(contradicted) - len(agreed),
+                 *_precision([marks.right[i] for i in contradicted if i in marks.right]),
+                 *_precision([marks.right[i] for i in agreed if i in marks.right]))
+            )  # fmt: skip
+    return pl.DataFrame(rows, schema=_RULES, orient="row")
+
+
+def origins_table(bare: pl.DataFrame, chosen: Answers, marks: Marks) -> pl.DataFrame:
+    """The yields of one filter by where the prompts came from: thresholds are set on real ones.
+
+    Columns as in :func:`yields_table`, and ``prompt_from``. Where precision by origin differs much,
+    calibration on the validation entries does not speak for all of them.
+    """
+    rows = []
+    for (origin,), part in bare.group_by("prompt_from", maintain_order=True):
+        table = yields_table(part, chosen, marks).filter(pl.col("task") != ALL)
+        rows.append(table.with_columns(pl.lit(origin, dtype=pl.String).alias("prompt_from")))
+    empty = pl.DataFrame(schema={**_YIELDS, "prompt_from": pl.String})
+    return pl.concat([empty, *rows]).sort("task", "prompt_from", "filter")
+
+
+def equal_yield_table(
+    bare: pl.DataFrame, answers: Answers, marks: Marks, *, seed: int = 0
+) -> pl.DataFrame:
+    """Precision of filters with consistency against confidence alone that keeps as many.
+
+    For each task and each of ``consistency`` and ``both``: as many of the task's most confident
+    candidates as the filter keeps (ties by id). Columns task, filter, kept, judged and precision of
+    the filter, ``confidence_judged`` and ``confidence_precision`` of the others, ``gain`` (the
+    difference) with its 95 % interval by bootstrap over patients. The last row of each filter,
+    ``all``, adds the tasks up, each at its own yield. Empty where no truth is known.
+    """
+    if not marks.right:
+        return pl.DataFrame(schema=_EQUAL)
+    rows = []
+    for name in ("consistency", "both"):
+        if name not in answers:
+            continue
+        kept, masks = answers[name]
+        ours: list[str] = []
+        theirs: list[str] = []
+        for task, members in _by_task(bare).items():
+            if task == ALL:
+                continue
+            mine = [i for i in members if i in kept]
+            best = sorted(members, key=lambda i: (-(marks.rows[i]["confidence"] or 0.0), i))
+            other = best[: len(mine)]
+            ours, theirs = ours + mine, theirs + other
+            rows.append((task, name, len(mine), *_compared(mine, other, masks, marks, seed)))
+        rows.append((ALL, name, len(ours), *_compared(ours, theirs, masks, marks, seed)))
+    return pl.DataFrame(rows, schema=_EQUAL, orient="row")
+
+
+def _compared(
+    ours: Sequence[str],
+    theirs: Sequence[str],
+    masks: Mapping[str, frozenset[str]],
+    marks: Marks,
+    seed: int,
+) -> tuple[Any, ...]:
+    one = {i: m for i in ours if (m := marks.after(i, masks.get(i, frozenset()))) is not None}
+    other = {i: marks.right[i] for i in theirs if i in marks.right}
+    patients = sorted({marks.rows[i]["patient_id"] for i in (*one, *other)})
+    number = {patient: k for k, patient in enumerate(patients)}
+    sums = np.zeros((len(patients), 4))
+    for column, found in ((0, one), (2, other)):
+        for i, right in found.items():
+            sums[number[marks.rows[i]["patient_id"]], column : column + 2] += (right, 1)
+    head = (len(one), _ratio(int(sums[:, 0].sum()), len(one)), len(other),
+            _ratio(int(sums[:, 2].sum()), len(other)))  # fmt: skip
+    if not one or not other:
+        return (*head, None, None, None)
+    drawn: Floats = patient_draws(len(patients), _RESAMPLES, seed) @ sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gains = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
+    low, high = np.nanquantile(gains[1:], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return (*head, float(gains[0]), float(low), float(high))
+
+
+def _by_task(bare: pl.DataFrame) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for task in TASKS:
+        ids = bare.filter(pl.col("task") == task)["pseudo_id"].to_list()
+        if ids:
+            found[task] = ids
+    return {**found, ALL: bare["pseudo_id"].to_list()} if found else {}
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _precision(known: Sequence[bool]) -> tuple[int, int, float | None, float | None, float | None]:
+    """Judged, right, precision, low, high."""
+    n, k = len(known), sum(known)
+    if not n:
+        return 0, 0, None, None, None
+    tail = (1 - _LEVEL) / 2
+    low = 0.0 if k == 0 else float(beta.ppf(tail, k, n - k + 1))
+    high = 1.0 if k == n else float(beta.ppf(1 - tail, k + 1, n - k))
+    return n, k, k / n, low, high
+
+
+_MEASURED: Final[dict[str, Any]] = {
+    "judged": pl.Int64, "right": pl.Int64, "precision": pl.Float64, "low": pl.Float64,
+    "high": pl.Float64,
+}  # fmt: skip
+_YIELDS: Final = pl.Schema(
+    {
+        "task": pl.String,
+        "filter": pl.String,
+        "candidates": pl.Int64,
+        "kept": pl.Int64,
+        "share": pl.Float64,
+        **_MEASURED,
+    }
+)
+_RULES: Final = pl.Schema(
+    {
+        "rule": pl.String,
+        "effect": pl.String,
+        "task": pl.String,
+        "candidates": pl.Int64,
+        "contradicted": pl.Int64,
+        "agreed": pl.Int64,
+        "silent": pl.Int64,
+        **{f"contradicted_{name}": dtype for name, dtype in _MEASURED.items()},
+        **{f"agreed_{name}": dtype for name, dtype in _MEASURED.items()},
+    }
+)
+_EQUAL: Final = pl.Schema(
+    {
+        "task": pl.String,
+        "filter": pl.String,
+        "kept": pl.Int64,
+        "judged": pl.Int64,
+        "precision": pl.Float64,
+        "confidence_judged": pl.Int64,
+        "confidence_precision": pl.Float64,
+        "gain": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+    }
+)

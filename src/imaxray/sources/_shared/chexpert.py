@@ -1,0 +1,201 @@
+"""Ids, images and labels of the CheXpert family: its releases are about the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from imaxray import radiograph
+from imaxray.errors import ImaxrayError
+from imaxray.schema import CHEXPERT, IMAGES, SOURCE_ANNOTATIONS, conform
+from imaxray.sources._shared.tables import leaves_release, numeric, reject
+
+COLLECTION: Final = "chexpert"
+
+_PATH: Final = (
+    r"^(?:.*/)?((?:train|valid|test)/(patient\d{1,9})/(study\d{1,6})"
+    r"/view\d{1,6}_(?:frontal|lateral))"
+    r"(?:\.[A-Za-z]+)?$"
+)
+_SUFFIXES: Final = (".jpg", ".png")
+_OLDEST: Final = 120  # years
+_VIEWS: Final = ("AP", "PA", "LL", "RL")
+_SEX: Final = {"MALE": "M", "FEMALE": "F", "M": "M", "F": "F"}
+
+
+def image_id(column: str) -> pl.Expr:
+    """``chexpert/train/patient00001/study1/view1_frontal`` from a path; null if it is none.
+
+    The folder of the release in front and the extension differ between the releases.
+    """
+    return _prefixed(_part(column, 1))
+
+
+def patient_id(column: str) -> pl.Expr:
+    """``chexpert/patient00001`` from a path."""
+    return _prefixed(_part(column, 2))
+
+
+def study_id(column: str) -> pl.Expr:
+    """``chexpert/patient00001/study1`` from a path."""
+    return _prefixed(_part(column, 2) + pl.lit("/") + _part(column, 3))
+
+
+def split_paths(
+    table: pl.DataFrame, path: str, *, source: str, file: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows whose ``path`` is CheXpert's, with the three ids, and rejects for the others."""
+    full = table.with_columns(
+        image_id(path).alias("image_id"),
+        patient_id(path).alias("patient_id"),
+        study_id(path).alias("study_id"),
+    )
+    outside = leaves_release(path).fill_null(False)
+    known = pl.col("image_id").is_not_null()
+    where = {"source": source, "file": file, "key": path}
+    bad = pl.concat([
+        reject(full.filter(outside), **where, code="path-outside-release",
+               message="the path leaves the release folder"),
+        reject(full.filter(~outside & ~known), **where, code="bad-id",
+               message="the path is none of CheXpert's"),
+    ])  # fmt: skip
+    return full.filter(~outside & known), bad
+
+
+def read_images(
+    table: pl.DataFrame,
+    root: Path,
+    folders: Sequence[str],
+    *,
+    side: str,
+    projection: str,
+    source: str,
+    file: str,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Images of ``table`` that lie in one of ``folders``, and rejects for those that do not.
+
+    Args:
+        table: rows of :func:`split_paths`; columns Sex and Age are used where present.
+        root: release root.
+        folders: where ``train/`` and ``valid/`` may lie, the first that has an image counts.
+        side: column that says Frontal or Lateral.
+        projection: column that says AP, PA, LL or RL of a frontal image.
+        source: name of the source.
+        file: table the rows come from.
+    """
+    here = [f for f in folders if any((root / f / s).is_dir() for s in ("train", "valid", "test"))]
+    found = [_find(root, key.removeprefix(f"{COLLECTION}/"), here) for key in table["image_id"]]
+    schema = {"path": pl.String, "width": pl.Int32, "height": pl.Int32}
+    full = pl.concat([table, pl.DataFrame(found, schema=schema, orient="row")], how="horizontal")
+    present, sound = pl.col("path").is_not_null(), pl.col("width").is_not_null()
+    where = {"source": source, "file": file, "key": "image_id"}
+    bad = pl.concat([
+        reject(full.filter(~present), **where, code="missing-image",
+               message="the image is not in this copy"),
+        reject(full.filter(present & ~sound), **where, code="unreadable-image",
+               message="the image file is damaged"),
+    ])  # fmt: skip
+    lateral = pl.col(side).str.to_uppercase() == "LATERAL"
+    stated = pl.col(projection).str.to_uppercase()
+    images = full.filter(present & sound).select(
+        "image_id",
+        "patient_id",
+        "study_id",
+        "path",
+        "width",
+        "height",
+        pl.when(lateral).then(pl.lit("LATERAL")).when(stated.is_in(_VIEWS)).then(stated)
+        .alias("view"),
+        _sex(table).alias("sex"),
+        _age(table).alias("age"),
+        pl.lit(source).alias("source"),
+        pl.lit(file).alias("file"),
+        "row",
+    )  # fmt: skip
+    return conform(images, IMAGES), bad
+
+
+def study_labels(
+    table: pl.DataFrame, *, source: str, file: str, origin: str, quality: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Labels of studies from rows of images, each stated once, and rejects for illegal values.
+
+    Args:
+        table: row, image_id, study_id and the 14 labels as text: 1, 0, -1 or null.
+        source: name of the source.
+        file: where the rows come from.
+        origin: see schema.
+        quality: see schema.
+    """
+    stated = table.unpivot(
+        CHEXPERT, index=["row", "image_id", "study_id"], variable_name="name", value_name="stated"
+    ).filter(pl.col("stated").is_not_null())
+    coded = stated.with_columns(numeric("stated").alias("value")).sort("row", "name")
+    legal = pl.col("value").is_in([1.0, 0.0, -1.0]).fill_null(False)
+    bad = reject(
+        coded.filter(~legal), source=source, file=file, key="image_id", code="unknown-label",
+        message="a label must be 1, 0, -1 or blank",
+    )  # fmt: skip
+    # the labels are the report's: every image of a study repeats them
+    good = coded.filter(legal).unique(
+        ["study_id", "name", "value"], keep="first", maintain_order=True
+    )
+    labels = good.select(
+        "study_id",
+        pl.lit("label").alias("kind"),
+        "name",
+        "value",
+        pl.lit(origin).alias("origin"),
+        pl.lit(quality).alias("quality"),
+        pl.lit(source).alias("source"),
+        pl.lit(file).alias("file"),
+        "row",
+    )
+    return conform(labels, SOURCE_ANNOTATIONS), bad
+
+
+def _part(column: str, group: int) -> pl.Expr:
+    return pl.col(column).str.extract(_PATH, group)
+
+
+def _prefixed(bare: pl.Expr) -> pl.Expr:
+    return pl.when(bare.is_not_null()).then(pl.lit(f"{COLLECTION}/") + bare)
+
+
+def _find(
+    root: Path, key: str, folders: Sequence[str]
+) -> tuple[str | None, int | None, int | None]:
+    """Path inside the release, width, height; no size: the file is damaged."""
+    for folder in folders:
+        for suffix in _SUFFIXES:
+            path = f"{folder}/{key}{suffix}" if folder else f"{key}{suffix}"
+            if not (root / path).is_file():
+                continue
+            try:
+                return path, *radiograph.size(root / path)
+            except ImaxrayError:
+                return path, None, None
+    return None, None, None
+
+
+def _sex(table: pl.DataFrame) -> pl.Expr:
+    column = _named(table, "sex")
+    if column is None:
+        return pl.lit(None, dtype=pl.String)
+    stated = pl.col(column).str.to_uppercase()
+    return stated.replace_strict(_SEX, default=None, return_dtype=pl.String)
+
+
+def _age(table: pl.DataFrame) -> pl.Expr:
+    column = _named(table, "age")
+    if column is None:
+        return pl.lit(None, dtype=pl.Int16)
+    years = numeric(column)
+    return pl.when((years >= 0) & (years <= _OLDEST)).then(years)
+
+
+def _named(table: pl.DataFrame, name: str) -> str | None:
+    return next((column for column in table.columns if column.lower() == name), None)

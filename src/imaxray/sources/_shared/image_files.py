@@ -1,0 +1,124 @@
+"""Image files of a release, found by name, with what their headers say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import polars as pl
+
+from imaxray import dicom, radiograph
+from imaxray.errors import ImaxrayError
+from imaxray.schema import REJECTS
+from imaxray.sources._shared.tables import reject, relative
+
+_PART: Final = 500  # headers of one piece of work
+
+FILES: Final = pl.Schema(
+    {
+        "stem": pl.String,  # file name without its ending
+        "path": pl.String,  # inside the release
+        "width": pl.Int32,  # null where there is a code
+        "height": pl.Int32,
+        "view": pl.String,  # of DICOM files; null: not stated
+        "sex": pl.String,
+        "age": pl.Int16,
+        "code": pl.String,  # why it is no image; null: it is one
+        "message": pl.String,
+    }
+)
+
+T = TypeVar("T")
+
+
+def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files under ``folder`` whose ending, in any case, is one of ``suffixes``; sorted."""
+    return [
+        Path(parent) / name
+        for parent, _, names in sorted(os.walk(folder))
+        for name in sorted(names)
+        if name.lower().endswith(tuple(suffixes))
+    ]
+
+
+def read_images(
+    root: Path,
+    folders: Sequence[str],
+    suffixes: Sequence[str],
+    pool: Executor | None,
+    *,
+    only: Collection[str] | None = None,
+) -> pl.DataFrame:
+    """Every image file of ``folders`` (schema FILES), the first of each stem.
+
+    Args:
+        root: release root.
+        folders: inside the release; those that are missing are passed over.
+        suffixes: endings that count, in lower case.
+        pool: processes that read headers; the result does not depend on it.
+        only: stems that are asked for; none: all.
+    """
+    paths = [path for folder in folders for path in list_files(root / folder, suffixes)]
+    wanted = None if only is None else set(only)
+    names = [relative(path, root) for path in paths if wanted is None or path.stem in wanted]
+    rows = map_parts(_look, str(root), names, pool)
+    return pl.DataFrame(rows, schema=FILES, orient="row").unique(
+        "stem", keep="first", maintain_order=True
+    )
+
+
+def map_parts(
+    function: Callable[[str, Sequence[str]], list[T]],
+    root: str,
+    names: Sequence[str],
+    pool: Executor | None,
+) -> list[T]:
+    """Apply ``function`` to ``names`` a few hundred at a time, in ``pool`` if there is one."""
+    parts = [names[k : k + _PART] for k in range(0, len(names), _PART)]
+    if pool is None or len(parts) < 2:
+        return [row for part in parts for row in function(root, part)]
+    jobs = [pool.submit(function, root, part) for part in parts]
+    return [row for job in jobs for row in job.result()]
+
+
+def reject_images(full: pl.DataFrame, *, source: str, file: str, key: str) -> pl.DataFrame:
+    """Rejects for rows of ``full`` (joined with schema FILES) that have no file, or a bad one."""
+    where: dict[str, Any] = {"source": source, "file": file, "key": key}
+    bad = [
+        reject(full.filter(pl.col("path").is_null()), **where, code="missing-image",
+               message="the image is not in this copy"),
+    ]  # fmt: skip
+    faults = full.select("code", "message").drop_nulls().unique().sort("code", "message")
+    bad += [
+        reject(full.filter(code=code, message=message), **where, code=code, message=message)
+        for code, message in faults.rows()
+    ]
+    return pl.concat(bad) if bad else pl.DataFrame(schema=REJECTS)
+
+
+def is_sound() -> pl.Expr:
+    """Of rows joined with schema FILES: there is a file and it is an image."""
+    return pl.col("path").is_not_null() & pl.col("code").is_null()
+
+
+def _look(root: str, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    return [_one(Path(root), name) for name in names]
+
+
+def _one(root: Path, name: str) -> tuple[Any, ...]:
+    path = root / name
+    nothing = (None,) * 5
+    try:
+        if not dicom.is_dicom(path):
+            return path.stem, name, *radiograph.size(path), None, None, None, None, None
+        header = dicom.read_header(path)
+    except ImaxrayError:
+        return path.stem, name, *nothing, "unreadable-image", "the image file is damaged"
+    fault = dicom.problem(header, radiograph.MAX_PIXELS)
+    if fault is not None:
+        return path.stem, name, *nothing, *fault
+    facts = (header.width, header.height, header.view, header.sex, header.age)
+    return path.stem, name, *facts, None, None

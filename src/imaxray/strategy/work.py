@@ -1,0 +1,123 @@
+"""What a strategy does, in order, each piece known by a digest of all that decides it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imaxray._version import __version__
+from imaxray.curation import open_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.strategy.config import StageConfig, StrategyConfig
+
+_HOW = {"fsdp", "workers", "image_cache_mb", "report_to", "threads", "log_every", "save_every"}
+"""Keys of a recipe that never change what is learnt."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work.
+
+    Attributes:
+        key: digest of everything that decides its result: the data, the model it starts from, its
+            own settings. A change anywhere changes the keys of this piece and of those after it.
+        name: readable, unique in a strategy.
+        round: of the strategy; 0 for the stages before the first.
+    """
+
+    key: str
+    name: str
+    round: int
+
+
+@dataclass(frozen=True)
+class TrainWork(Work):
+    """A stage: trains on ``data`` (none: the real data), from ``start`` (none: the base model)."""
+
+    stage: StageConfig
+    number: int  # 1-based
+    seed: int
+    start: TrainWork | None
+    data: FilterWork | None
+
+
+@dataclass(frozen=True)
+class AnnotateWork(Work):
+    """A model answers what the images lack (none: the base model does)."""
+
+    model: TrainWork | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class FilterWork(Work):
+    """Of the candidates, those worth training on, as a data set."""
+
+    candidates: AnnotateWork
+
+
+def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
+    """All work of a strategy, in order.
+
+    Args:
+        config: the strategy.
+        data: digest of the real data set.
+        base: digest of the base model.
+
+    Raises:
+        ImaxrayError: pseudo IMAX would be made by a model that was never trained.
+    """
+    works: list[Work] = []
+    trained: dict[str, TrainWork] = {}
+    last: TrainWork | None = None
+    pseudo: FilterWork | None = None
+
+    def train(stage: StageConfig, round_: int) -> TrainWork:
+        number = 1 + sum(isinstance(work, TrainWork) for work in works)
+        start = {"previous": last, "base": None}.get(stage.start) or trained.get(stage.start)
+        seed = config.seed + 1000 * (number - 1)  # a stage on the same data sees another order
+        on = None if stage.on == "dmax" else pseudo
+        recipe = config.recipe(stage, "", seed).model_dump(mode="json", exclude={"model", *_HOW})
+        key = _digest("train", recipe, start.key if start else base, on.key if on else data)
+        name = f"{number}-{stage.name}"
+        return TrainWork(key, name, round_, stage, number, seed, start, on)
+
+    for stage in config.opening:
+        last = train(stage, 0)
+        trained[stage.name] = last
+        works.append(last)
+    for round_ in range(1, config.rounds + 1 if config.loop else 1):
+        teacher = last if config.annotate_with == "last" else trained.get(config.annotate_with)
+        if teacher is None and config.model is None:
+            raise ImaxrayError(
+                "Expected a stage on dmax before the first one on pseudo IMAX, but there is none, "
+                "and a model from scratch cannot annotate; put one first."
+            )
+        seed = config.seed + 1000 * (round_ - 1)
+        asked = config.annotate.model_dump(mode="json", exclude={"engine", "seed", "round"})
+        key = _digest("annotate", asked, teacher.key if teacher else base, data, round_, seed)
+        candidates = AnnotateWork(key, f"round-{round_}/candidates", round_, teacher, seed)
+        perfect = config.filter.perfect  # only then the truth decides anything
+        kept = config.filter.model_dump(mode="json", exclude={"rules"})
+        knows = open_dataset(config.truth).sha256 if perfect and config.truth else None
+        key = _digest("filter", kept, rules_digest(config.filter.rules), candidates.key, knows)
+        pseudo = FilterWork(key, f"round-{round_}/dataset", round_, candidates)
+        works += [candidates, pseudo]
+        for stage in config.loop:
+            last = train(stage, round_)
+            trained[stage.name] = last
+            works.append(last)
+    return works
+
+
+def rules_digest(rules: Path | None) -> str | None:
+    """Of a user's rule file; the package's own go with its version."""
+    return None if rules is None else hashlib.sha256(rules.read_bytes()).hexdigest()
+
+
+def _digest(*parts: Any) -> str:
+    text = json.dumps([__version__, *parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

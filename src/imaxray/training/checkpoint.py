@@ -1,0 +1,87 @@
+"""Checkpoints: the trained tensors under the model's own names, whole or not there at all.
+
+The Trainer would write vision-language models under their hub names, which a plain load does not
+find again, and a PEFT model by another path; it would write frozen weights each time; and a kill
+while it writes leaves a folder that looks like a checkpoint. Here a checkpoint holds what is
+trained, and counts only once its last file, :data:`COMPLETE`, is there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from imaxray._files import write_json
+from imaxray.errors import ImaxrayError
+
+COMPLETE: Final = "complete.json"
+_WEIGHTS: Final = "trained.safetensors"
+
+
+def gathered(model: nn.Module, *, keep: bool = True, all_of_them: bool = False) -> dict[str, Any]:
+    """Trained tensors of ``model`` on the CPU, by name; of all parameters with ``all_of_them``.
+
+    Every process must call it where the model is sharded; ``keep`` is for the one that writes.
+    """
+    found = {}
+    for name, parameter in model.named_parameters():
+        if not (parameter.requires_grad or all_of_them):
+            continue
+        tensor = parameter.detach()
+        if isinstance(tensor, DTensor):
+            tensor = tensor.full_tensor()
+        if keep:
+            found[name] = tensor.cpu().contiguous()
+    return found
+
+
+def write_weights(model: nn.Module, folder: Path, *, writes: bool) -> None:
+    """Write the trained tensors; every process calls it."""
+    tensors = gathered(model, keep=writes)
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / _WEIGHTS)
+
+
+def read_weights(model: nn.Module, folder: Path) -> None:
+    """Put the trained tensors back; names and shapes must be the model's, one by one."""
+    saved = load_file(folder / _WEIGHTS)
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if set(saved) != set(trained):
+        raise ImaxrayError(
+            f"Expected a checkpoint of {len(trained)} trained tensors in {folder}, but it holds "
+            f"{len(saved)} of another model or method; choose another --out."
+        )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            tensor = saved[name].to(parameter.device)
+            if isinstance(parameter, DTensor):
+                tensor = distribute_tensor(tensor, parameter.device_mesh, parameter.placements)
+            parameter.copy_(tensor)
+
+
+def complete(folder: Path, state: dict[str, Any]) -> None:
+    """Declare a checkpoint whole and remove those before it."""
+    write_json(folder / COMPLETE, state)
+    for other in folder.parent.glob("checkpoint-*"):
+        if other != folder:
+            shutil.rmtree(other)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint in ``folder``."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    """What :func:`complete` was given."""
+    state: dict[str, Any] = json.loads((folder / COMPLETE).read_text())
+    return state

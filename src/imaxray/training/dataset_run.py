@@ -1,0 +1,183 @@
+"""From a dataset folder and a recipe to a trained model: what ``imaxray train`` calls."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+import torch
+import transformers
+from accelerate import PartialState
+from transformers import TrainerCallback
+
+from imaxray._files import write_parquet
+from imaxray.cache import ImageStore
+from imaxray.curation import Dataset, open_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.models import ChatModel, load_model
+from imaxray.training.conversation import Conversations
+from imaxray.training.images import ImageLoader, LazyImages
+from imaxray.training.memory import told_when_memory_runs_out
+from imaxray.training.recipe import Recipe
+from imaxray.training.run import Run, train
+from imaxray.training.step_dataset import Examples
+from imaxray.training.token_store import DROPS, Encoded, encode_split
+
+
+def train_dataset(
+    dataset: Path | Dataset,
+    out: Path,
+    recipe: Recipe,
+    *,
+    image_loader: ImageLoader | None = None,
+    callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a model on a dataset folder and write the run folder ``out``; resumable.
+
+    The folder gets ``adapter/`` (LoRA) or ``model/``, both for
+    :func:`imaxray.models.load_model`; ``run.json`` (model, commit, dataset, configuration,
+    versions, what was drawn and dropped, speed); ``schedule.parquet`` (which entries each step
+    saw); ``curve.jsonl`` and ``evaluations.jsonl`` (losses, also by task); ``drops.parquet``.
+
+    Args:
+        dataset: dataset folder.
+        out: run folder. The same call again returns a finished run, or resumes an interrupted one.
+        recipe: model, layout and configuration.
+        image_loader: from image ids to model inputs; default: each image is taken from the image
+            cache of the data set, if there is one, or decoded when it is needed, and the latest
+            are kept, up to ``image_cache_mb``.
+        callbacks: makes callbacks of the Trainer from the loaded model and the data set; see
+            :func:`train`.
+        progress: show the Trainer's bar.
+
+    Raises:
+        ImaxrayError: no train split, an unknown model or one without image input, no entry within
+            its context, memory that does not suffice, or what the parts raise.
+    """
+    data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+    learn = data.tables.split("train")
+    if learn.is_empty():
+        raise ImaxrayError(
+            f"Expected a train split in {data.folder}, but it has no entry; name a data set that "
+            "`imaxray build` or `imaxray match` wrote with one."
+        )
+    quiet = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        with told_when_memory_runs_out(recipe):
+            chat = load_model(
+                recipe.model,
+                convention=recipe.boxes,
+                dtype=_precision(recipe),
+                revision=recipe.revision,
+                attention=recipe.attention,
+                max_image_tokens=recipe.max_image_tokens,
+            )
+        return _train(chat, data, learn, out, recipe, image_loader, callbacks, progress)
+    finally:
+        transformers.utils.logging.set_verbosity(quiet)
+
+
+def _train(
+    chat: ChatModel,
+    data: Dataset,
+    learn: pl.DataFrame,
+    out: Path,
+    recipe: Recipe,
+    loader: ImageLoader | None,
+    callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None,
+    progress: bool,
+) -> Run:
+    ready = encode_split(chat, learn, data.tables.images)
+    validation, unseen = _validation(chat, data, recipe, loader)
+    drops = pl.concat([ready.drops, unseen])
+    budget = recipe.tokens_per_batch
+    if budget is not None and ready.longest > budget:
+        raise ImaxrayError(
+            f"Expected at least {ready.longest} tokens a batch, the length of the longest entry, "
+            f"but --tokens-per-batch is {budget}; raise it."
+        )
+    for code, tokens in ready.drops.group_by("code").agg(pl.col("tokens").max()).iter_rows():
+        count = ready.drops.filter(pl.col("code") == code).height
+        warnings.warn(
+            f"{count:,} of {learn.height:,} entries are left out: {code} ({chat.context_length} "
+            f"tokens; the longest has {tokens}); see drops.parquet",
+            stacklevel=2,
+        )
+    examples = _examples(chat, data, ready, recipe, loader)
+    config = recipe.training()
+    run = train(
+        chat,
+        examples.entries,
+        examples.encoded,
+        examples.pixels,
+        out,
+        layout=recipe.layout,
+        config=config,
+        seed=recipe.seed,
+        conversations=examples.conversations,
+        validation=validation,
+        about={
+            "dataset": data.sha256,
+            "dataset_folder": data.folder.name,
+            "model": {
+                "name": recipe.model,
+                "commit": chat.commit,
+                "type": chat.model.config.model_type,
+                "convention": chat.convention.name,
+            },
+            "recipe": recipe.model_dump(mode="json"),
+            "entries": examples.entries.height,
+            "dropped": ready.counts(),
+            "image_cache": None if loader else ImageStore(data).describe(),
+        },
+        callbacks=() if callbacks is None else callbacks(chat, data),
+        progress=progress,
+    )
+    if PartialState().is_main_process and not (out / "drops.parquet").exists():
+        write_parquet(out / "drops.parquet", drops)
+    return run
+
+
+def _validation(
+    chat: ChatModel, data: Dataset, recipe: Recipe, loader: ImageLoader | None
+) -> tuple[Examples | None, pl.DataFrame]:
+    val = data.tables.split("val")
+    if recipe.eval_every is None:
+        return None, pl.DataFrame(schema=DROPS)
+    if val.is_empty():
+        raise ImaxrayError(
+            f"Expected a val split in {data.folder} for --eval-every, but it has no entry; leave "
+            "--eval-every out or build the data set with one."
+        )
+    ready = encode_split(chat, val, data.tables.images)
+    return _examples(chat, data, ready, recipe, loader), ready.drops
+
+
+def _examples(
+    chat: ChatModel, data: Dataset, ready: Encoded, recipe: Recipe, loader: ImageLoader | None
+) -> Examples:
+    ids = ready.entries["image_id"].unique().sort().to_list()
+    image_of = ImageStore(data)
+    images = data.tables.images.select("image_id", "width", "height")
+    sizes = {image_id: (width, height) for image_id, width, height in images.iter_rows()}
+    # the size of the original: a cached copy must make as many tokens as were written for it
+    load = loader or (lambda image_id: chat.pixels(image_of(image_id), sizes[image_id]))
+    conversations = (
+        Conversations(chat, ready.entries, data.tables.images)
+        if recipe.layout == "conversation"
+        else None
+    )
+    return Examples(
+        ready.entries,
+        ready.tokens,
+        LazyImages(ids, load, recipe.image_cache_mb),
+        conversations,
+    )
+
+
+def _precision(recipe: Recipe) -> torch.dtype | str:
+    return "auto" if recipe.precision == "auto" else getattr(torch, recipe.precision)

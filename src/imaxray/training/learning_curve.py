@@ -1,0 +1,186 @@
+"""The learning curve: loss over all and per task, entries and tokens seen, written line by line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers import TrainerCallback
+
+from imaxray._files import write_text
+from imaxray.schema import TASKS
+from imaxray.training.clock import Took, now
+
+_WIDTH: Final = 2 * len(TASKS) + 1
+Reduce = Callable[[torch.Tensor], torch.Tensor]
+"""Sum of a tensor over all processes."""
+
+
+class LossSums:
+    """Sums of entry losses and counts by task, and tokens, since they were last asked for."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._sums = torch.zeros(_WIDTH, dtype=torch.float64)
+
+    def add(self, losses: torch.Tensor, tasks: torch.Tensor, tokens: int) -> None:
+        """Note the entry losses (E,) and task numbers (E,) of one batch; waits for no GPU."""
+        self._kept.append((losses.detach(), tasks))
+        self._sums[-1] += tokens
+
+    def local(self) -> torch.Tensor:
+        """What this process has seen: losses by task, counts by task, tokens; float64."""
+        for losses, tasks in self._kept:
+            places = tasks.to("cpu")
+            values = losses.to("cpu", torch.float64)
+            self._sums.index_add_(0, places, values)
+            self._sums.index_add_(0, places + len(TASKS), torch.ones_like(values))
+        self._kept = []
+        return self._sums
+
+    def restore(self, sums: torch.Tensor) -> None:
+        """Go on from what :meth:`local` gave."""
+        self._kept, self._sums = [], sums.to(torch.float64)
+
+    def take(self, reduce: Reduce) -> tuple[dict[str, Any], int, int]:
+        """``loss`` and ``losses`` by task over all processes, entries, tokens; starts anew."""
+        sums = reduce(self.local().clone())
+        self.restore(torch.zeros(_WIDTH))
+        losses, counts = sums[: len(TASKS)], sums[len(TASKS) : -1]
+        entries = int(counts.sum())
+        by_task = {
+            task: float(loss / count)
+            for task, loss, count in zip(TASKS, losses, counts, strict=True)
+            if count
+        }
+        loss = float(losses.sum() / max(entries, 1))
+        return {"loss": loss, "losses": by_task}, entries, int(sums[-1])
+
+
+class LearningCurve(TrainerCallback):  # type: ignore[misc]
+    """Writes one JSON line per ``every`` steps: entries seen, seconds, loss, loss per task.
+
+    Seconds count training steps only, not preparation nor evaluation; they go on where a resumed
+    run stopped. Losses on the val split go to ``evaluations.jsonl`` beside it.
+    """
+
+    def __init__(self, path: Path, every: int, *, writes: bool = True) -> None:
+        self._path = path
+        self._evaluations = path.with_name("evaluations.jsonl")
+        self._every = every
+        self._writes = writes
+        self._here = LossSums()
+        self.entries = 0
+        self.tokens = 0
+        self._took = Took(0.0, 0.0)
+        self._started = now()
+
+    @property
+    def seconds(self) -> float:
+        """On the wall, so far."""
+        return self._took.wall
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of this process on its processors, so far."""
+        return self._took.cpu
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take up the curve at the step that training resumes from."""
+        kept = [line for line in _read(self._path) if line["step"] <= state.global_step]
+        if kept:
+            self.entries, self.tokens = kept[-1]["entries_seen"], kept[-1]["tokens_seen"]
+            self._took = Took(max(self.seconds, kept[-1]["seconds"]), self.cpu_seconds)
+        if self._writes:
+            _write(self._path, kept)
+            past = _read(self._evaluations)
+            if past:
+                _write(self._evaluations, [p for p in past if p["step"] <= state.global_step])
+        self._started = now() - self._took
+
+    def add(self, losses: torch.Tensor, tasks: torch.Tensor, tokens: int) -> None:
+        """Note the entry losses (E,) and task numbers (E,) of one batch."""
+        self._here.add(losses, tasks, tokens)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask for a line when it is time for one."""
+        self._took = now() - self._started
+        if state.global_step % self._every == 0 or state.global_step == state.max_steps:
+            control.should_log = True
+
+    def point(self, step: int, reduce: Reduce) -> dict[str, Any]:
+        """Write the line of a step; every process calls it."""
+        found, entries, tokens = self._here.take(reduce)
+        self.entries += entries
+        self.tokens += tokens
+        line = {
+            "step": step,
+            "entries_seen": self.entries,
+            "tokens_seen": self.tokens,
+            "seconds": round(self.seconds, 3),
+            **found,
+        }
+        self._append(self._path, line)
+        return line
+
+    def evaluated(self, step: int, losses: dict[str, Any], entries: int, began: Took) -> None:
+        """Write the val losses of a step, and take the time they took out of the clock."""
+        self._append(self._evaluations, {"step": step, "entries": entries, **losses})
+        self.skip(began)
+
+    def skip(self, began: Took) -> None:
+        """Take the time since ``began`` out of the clock: it was not spent on training."""
+        self._started += now() - began
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold, so that a resumed curve is the uninterrupted one."""
+        return {
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "sums": self._here.local().tolist(),
+        }
+
+    def restore(self, state: dict[str, Any], *, sums: bool = True) -> None:
+        """Go on from :meth:`state`; with or without the losses it had not yet written."""
+        self._took = Took(float(state["seconds"]), float(state["cpu_seconds"]))
+        if sums:
+            self._here.restore(torch.tensor(state["sums"], dtype=torch.float64))
+
+    def _append(self, path: Path, line: dict[str, Any]) -> None:
+        if self._writes:
+            with path.open("a") as stream:
+                stream.write(json.dumps(line) + "\n")
+
+
+class OffTheClock:
+    """A callback of the Trainer whose time the learning curve does not count."""
+
+    def __init__(self, callback: TrainerCallback, curve: LearningCurve) -> None:
+        self._callback = callback
+        self._curve = curve
+
+    def __getattr__(self, event: str) -> Callable[..., Any]:
+        call = getattr(self._callback, event)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            began = now()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self._curve.skip(began)
+
+        return timed
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    # a killed run may have left half a line
+    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}}")]
+
+
+def _write(path: Path, lines: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))

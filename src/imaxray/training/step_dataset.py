@@ -1,0 +1,191 @@
+"""Entries as model-ready steps, and the share of each process in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import torch
+from torch.utils.data import Dataset
+
+from imaxray.models import ChatModel, EncodedEntry
+from imaxray.packing import Row, collate, lay_out
+from imaxray.progress import track
+from imaxray.schema import TASKS, is_pseudo
+from imaxray.training.config import Layout
+from imaxray.training.conversation import Conversations
+from imaxray.training.images import Pixels
+from imaxray.training.shares import share_out
+
+
+def encode_entries(
+    chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame, *, with_target: bool = True
+) -> dict[str, EncodedEntry]:
+    """Tokenise ``entries``, by entry id; boxes are written for each image's own size."""
+    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    rows = entries.select("entry_id", "image_id", "prompt", "target", "boxes")
+    return {
+        entry_id: chat.encode(prompt, target if with_target else None, boxes or [], sizes[image_id])
+        for entry_id, image_id, prompt, target, boxes in track(
+            rows.iter_rows(), "Encoding entries", total=rows.height
+        )
+    }
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Entries with everything a model needs of them.
+
+    Attributes:
+        entries: schema ENTRIES.
+        encoded: their token ids; unused by conversations.
+        pixels: image inputs by image id.
+        conversations: only for that layout.
+    """
+
+    entries: pl.DataFrame
+    encoded: Mapping[str, EncodedEntry]
+    pixels: Pixels
+    conversations: Conversations | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row with the images that its placeholders stand for and its entries, both in order."""
+
+    row: Row
+    images: list[str]
+    entries: list[str]
+
+
+class StepDataset(Dataset[dict[str, Any]]):
+    """Item *i* is everything optimizer step *i* needs.
+
+    Items hold ``images`` (the model's image inputs), ``batch`` (one ``Batch``), ``tasks`` (E,)
+    int64, the index of each entry's task in TASKS, and, where pseudo entries weigh less or more
+    than real ones, ``weights`` (E,).
+    """
+
+    def __init__(
+        self,
+        chat: ChatModel,
+        table: pl.DataFrame,
+        entries: pl.DataFrame,
+        encoded: Mapping[str, EncodedEntry],
+        pixels: Pixels,
+        layout: Layout,
+        conversations: Conversations | None = None,
+        *,
+        pseudo_weight: float = 1.0,
+    ) -> None:
+        self._chat = chat
+        self._encoded = encoded
+        self._pixels = pixels
+        self._layout = layout
+        self._conversations = conversations
+        self._pad = int(chat.tokenizer.pad_token_id or 0)  # masked, so any id will do
+        self._image_of = dict(entries.select("entry_id", "image_id").iter_rows())
+        task_number = {task: number for number, task in enumerate(TASKS)}
+        self._task_of = {
+            e: task_number[t] for e, t in entries.select("entry_id", "task").iter_rows()
+        }
+        self._weight_of: dict[str, float] | None = None
+        if pseudo_weight != 1:
+            made = is_pseudo(entries)
+            self._weight_of = {
+                entry: pseudo_weight if pseudo else 1.0
+                for entry, pseudo in zip(entries["entry_id"], made, strict=True)
+            }
+        grouped = table.group_by("step", "row", maintain_order=True).agg("entry_id")
+        self._steps: list[list[list[str]]] = [
+            []
+            for _ in range(int(table["step"].max()) + 1)  # type: ignore[arg-type]
+        ]
+        for step, _, ids in grouped.iter_rows():
+            self._steps[step].append(ids)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, step: int) -> dict[str, Any]:
+        return self.item(self.pieces(step))
+
+    def weight(self, step: int) -> float:
+        """What the losses of a step are divided by: its entries, or the sum of their weights."""
+        if self._weight_of is None:
+            return sum(len(ids) for ids in self._steps[step])
+        return sum(self._weight_of[entry] for ids in self._steps[step] for entry in ids)
+
+    def pieces(self, step: int, budget: int | None = None) -> list[Piece]:
+        """Rows of a step; packed ones hold several images up to ``budget`` tokens."""
+        groups = self._steps[step]
+        if self._layout == "conversation":
+            assert self._conversations is not None
+            return [
+                Piece(row, [self._image_of[ids[0]]], ids)
+                for group in groups
+                for row, ids in self._conversations.rows(group, budget)
+            ]
+        plan = lay_out(
+            [[self._encoded[e] for e in ids] for ids in groups],
+            self._chat.image_token,
+            packed=self._layout == "packed",
+            tokens_per_row=budget,
+        )
+        images, entries, pieces = iter(plan.images), iter(plan.entries), []
+        for row in plan.rows:
+            of = [self._image_of[groups[next(images)][0]] for _ in row.groups]
+            ids = [groups[group][k] for group, k in (next(entries) for _ in range(row.entries))]
+            pieces.append(Piece(row, of, ids))
+        return pieces
+
+    def item(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+        """Rows as one batch with its images."""
+        of = [entry for piece in pieces for entry in piece.entries]
+        known = self._weight_of
+        weights = {} if known is None else {"weights": torch.tensor([known[e] for e in of])}
+        return {
+            "batch": collate([piece.row for piece in pieces], pad=self._pad),
+            "images": self._chat.join([self._pixels[i] for piece in pieces for i in piece.images]),
+            "tasks": torch.tensor([self._task_of[e] for e in of]),
+            **weights,
+        }
+
+
+class ShareDataset(Dataset[dict[str, Any]]):
+    """Item ``step * ranks + rank`` is a process's share of a step.
+
+    A share holds ``passes``, items as of :class:`StepDataset` to be run one after the other, each
+    with ``idle`` (the rank has no rows left: run it, count it for nothing), and ``entries``, those
+    of the whole step over all processes, each by its weight.
+    """
+
+    def __init__(
+        self, steps: StepDataset, *, ranks: int, at_least: int, budget: int | None
+    ) -> None:
+        self._steps = steps
+        self._ranks = ranks
+        self._at_least = at_least
+        self._budget = budget
+
+    def __len__(self) -> int:
+        return len(self._steps) * self._ranks
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        step, rank = divmod(index, self._ranks)
+        pieces = self._steps.pieces(step, self._budget)
+        lengths = [len(piece.row) for piece in pieces]
+        shares = share_out(lengths, ranks=self._ranks, at_least=self._at_least, budget=self._budget)
+        shortest = min(range(len(pieces)), key=lambda k: lengths[k])
+        passes = [
+            {**self._steps.item([pieces[k] for k in rows or [shortest]]), "idle": not rows}
+            for rows in shares[rank]
+        ]
+        return {"passes": passes, "entries": self._steps.weight(step)}
+
+
+def first_item(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Collate function: a step is already a whole batch."""
+    return items[0]

@@ -1,0 +1,243 @@
+"""Which entries each step sees: an explicit, seeded table, the same size a step in every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from imaxray.errors import ImaxrayError
+from imaxray.schema import TASKS, is_pseudo
+from imaxray.training.config import Layout
+
+_Indices = NDArray[np.int64]
+
+_PSEUDO = "pseudo/"
+
+
+def schedule(
+    entries: pl.DataFrame,
+    *,
+    layout: Layout,
+    entries_per_step: int,
+    steps: int,
+    seed: int,
+    shares: Mapping[str, float] | None = None,
+) -> pl.DataFrame:
+    """Draw the entries of every step, epoch by epoch, without replacement inside an epoch.
+
+    ``packed`` and ``conversation`` shuffle the images and keep the entries of an image together (a
+    group is cut only where a step ends); ``separate`` shuffles the entries.
+
+    With ``shares`` an epoch is as long as before, but each task gets its share of it: a task with
+    more than it has entries starts over (each entry again once, in another order), one with fewer
+    goes on in the next epoch where it stopped. An entry drawn twice in an epoch goes to two rows.
+
+    Args:
+        entries: schema ENTRIES, the training split.
+        layout: how rows are made.
+        entries_per_step: entries in every step, exactly.
+        steps: number of steps.
+        seed: of the shuffles.
+        shares: of each task in the entries drawn, summing to 1, see :func:`task_shares`; or of each
+            task's real and pseudo entries apart, see :func:`origin_shares`.
+
+    Returns:
+        Columns step (from 0), row (from 0 in each step; entries of one row share an image) and
+        entry_id; sorted by step and row.
+
+    Raises:
+        ImaxrayError: there are no entries.
+    """
+    if entries.is_empty():
+        raise ImaxrayError(
+            "Expected training entries, but the train split is empty; build the data set with "
+            "more images or a lower min_tasks."
+        )
+    ordered = entries.sort("image_id", "entry_id")
+    image = ordered["image_id"].rle_id().to_numpy().astype(np.int64)
+    alone = layout == "separate"
+    if shares is None:
+        epochs = _plain(image, alone, seed)
+    else:
+        epochs = _mixed(image, _strata(ordered, shares), shares, alone, seed)
+    total = steps * entries_per_step
+    drawn: list[_Indices] = []
+    groups: list[_Indices] = []
+    have = 0
+    while have < total:
+        indices, group = next(epochs)
+        drawn.append(indices)
+        groups.append(group + (groups[-1][-1] + 1 if groups else 0))
+        have += len(indices)
+    index = np.concatenate(drawn)[:total]
+    group = np.concatenate(groups)[:total]
+    step = np.arange(total) // entries_per_step
+    starts = np.ones(total, dtype=bool)  # of rows
+    starts[1:] = (group[1:] != group[:-1]) | (step[1:] != step[:-1])
+    number = np.cumsum(starts) - 1
+    row = number - number[step * entries_per_step]
+    return pl.DataFrame(
+        {
+            "step": step.astype(np.int32),
+            "row": row.astype(np.int32),
+            "entry_id": ordered["entry_id"].gather(index),
+        }
+    )
+
+
+def once(
+    entries: pl.DataFrame, *, layout: Layout, entries_per_step: int, most: int, seed: int
+) -> pl.DataFrame:
+    """Each entry once, at most ``most`` of them, as :func:`schedule` lays steps out.
+
+    For losses on the val split: the last step may be short.
+    """
+    total = min(most, entries.height)
+    table = schedule(entries, layout=layout, entries_per_step=total, steps=1, seed=seed)
+    step = pl.int_range(total, dtype=pl.Int32) // entries_per_step
+    first = pl.col("row").min().over("step")
+    return table.with_columns(step.alias("step")).with_columns((pl.col("row") - first).alias("row"))
+
+
+def task_shares(
+    entries: pl.DataFrame,
+    weights: Mapping[str, float] | None = None,
+    temperature: float | None = None,
+) -> dict[str, float] | None:
+    """Share of each task in the entries drawn; ``None``: as the entries are.
+
+    Args:
+        entries: schema ENTRIES, the training split.
+        weights: proportional shares; every task of the split is named, 0 leaves one out.
+        temperature: shares ∝ (entries of the task)^(1/T): 1 as they are, large: all tasks alike.
+
+    Raises:
+        ImaxrayError: ``weights`` names no task of ours, leaves one of the split unnamed or gives
+            weight to one that has no entries.
+    """
+    counts = dict(entries.group_by(pl.col("task").cast(pl.String)).len().sort("task").iter_rows())
+    if weights is not None:
+        missing = sorted(set(counts) - set(weights))
+        empty = sorted(task for task, weight in weights.items() if weight and task not in counts)
+        if missing or empty:
+            problem = (
+                f"{', '.join(missing)} has none" if missing else f"{', '.join(empty)} has no entry"
+            )
+            raise ImaxrayError(
+                f"Expected a weight for each task of the train split ({', '.join(sorted(counts))}) "
+                f"and no other, but {problem}; name every task, with 0 for one to leave out."
+            )
+        raw = {task: float(weights[task]) for task in counts}
+    elif temperature is not None:
+        raw = {task: count ** (1 / temperature) for task, count in counts.items()}
+    else:
+        return None
+    total = sum(raw.values())
+    return {task: value / total for task, value in raw.items()}
+
+
+def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
+    """Share of each task's real (``vqa``) and pseudo (``pseudo/vqa``) entries in those drawn.
+
+    Tasks keep the shares that they have among the real entries, however many pseudo ones a model
+    gave them: a task that it answers often and easily must not crowd out those that it cannot.
+    Within a task that has both, ``real_share`` is real. A task that has only pseudo entries counts
+    with these.
+
+    Args:
+        entries: schema ENTRIES, the training split.
+        real_share: in [0, 1].
+    """
+    made = pl.Series("pseudo", is_pseudo(entries))
+    counted = entries.select(pl.col("task").cast(pl.String), made).group_by("task").agg(
+        (~pl.col("pseudo")).sum().alias("real"), pl.col("pseudo").sum()
+    )  # fmt: skip
+    shares: dict[str, float] = {}
+    for task, real, pseudo in counted.sort("task").iter_rows():
+        of_real = real_share if real and pseudo else float(real > 0)
+        shares[task] = (real or pseudo) * of_real
+        shares[_PSEUDO + task] = (real or pseudo) * (1 - of_real)
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items()}
+
+
+def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
+    """The name under which ``shares`` knows each entry."""
+    task = entries["task"].cast(pl.String)
+    if not any(name.startswith(_PSEUDO) for name in shares):
+        return task
+    return pl.select(pl.when(is_pseudo(entries)).then(_PSEUDO + task).otherwise(task)).to_series()
+
+
+def _number(name: str) -> int:
+    """Of a stratum, for its random stream."""
+    task = name.removeprefix(_PSEUDO)
+    return TASKS.index(task) + (len(TASKS) if task != name else 0)
+
+
+def _plain(image: _Indices, alone: bool, seed: int) -> Iterator[tuple[_Indices, _Indices]]:
+    """Each epoch's entries in order, and the group of each."""
+    bounds = np.flatnonzero(np.diff(image, prepend=-1))
+    members = np.split(np.arange(len(image)), bounds[1:])
+    for epoch in range(2**62):
+        random = np.random.default_rng([seed, epoch])
+        if alone:
+            yield random.permutation(len(image)), np.arange(len(image))
+        else:
+            order = [random.permutation(members[k]) for k in random.permutation(len(members))]
+            sizes = [len(group) for group in order]
+            yield np.concatenate(order), np.repeat(np.arange(len(order)), sizes)
+
+
+def _mixed(
+    image: _Indices, task: pl.Series, shares: Mapping[str, float], alone: bool, seed: int
+) -> Iterator[tuple[_Indices, _Indices]]:
+    """As :func:`_plain`, each task with its share."""
+    quotas = _apportion(len(image), shares)
+    streams = {
+        name: _cycles(np.flatnonzero((task == name).to_numpy()), quota, [seed, _number(name)])
+        for name, quota in quotas.items()
+        if quota
+    }
+    for epoch in range(2**62):
+        random = np.random.default_rng([seed, epoch])
+        drawn = np.concatenate([next(stream) for stream in streams.values()])
+        if alone:
+            yield random.permutation(drawn), np.arange(len(drawn))
+            continue
+        drawn = np.sort(drawn, kind="stable")
+        # how often the epoch had the entry before: a second time is a second row
+        first = np.searchsorted(drawn, drawn)
+        again = np.arange(len(drawn)) - first
+        _, group = np.unique(np.stack([image[drawn], again]), axis=1, return_inverse=True)
+        place = random.permutation(int(group.max()) + 1)[group.ravel()]
+        order = np.lexsort((random.random(len(drawn)), place))
+        yield drawn[order], place[order]
+
+
+def _cycles(members: _Indices, quota: int, seed: list[int]) -> Iterator[_Indices]:
+    """``quota`` members at a time out of one permutation after another."""
+    left = np.empty(0, dtype=np.int64)
+    cycle = 0
+    while True:
+        parts = [left]
+        while sum(map(len, parts)) < quota:
+            random = np.random.default_rng([*seed, 1 + cycle])
+            parts.append(random.permutation(members))
+            cycle += 1
+        stream = np.concatenate(parts)
+        left = stream[quota:]
+        yield stream[:quota]
+
+
+def _apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers that sum to ``total``: largest remainders, ties by name."""
+    exact = {name: total * share for name, share in sorted(shares.items())}
+    quotas = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: (quotas[name] - exact[name], name))
+    for name in by_remainder[: total - sum(quotas.values())]:
+        quotas[name] += 1
+    return quotas

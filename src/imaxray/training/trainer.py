@@ -1,0 +1,199 @@
+"""``transformers.Trainer`` over a step's shares, with the loss that all layouts share."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from accelerate.utils.fsdp_utils import save_fsdp_optimizer
+from torch.distributed.fsdp import FSDPModule
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainerCallback
+
+from imaxray.errors import ImaxrayError
+from imaxray.packing import Batch, entry_losses, model_inputs, step_loss
+from imaxray.training.checkpoint import complete, read_weights, state_of, write_weights
+from imaxray.training.clock import now
+from imaxray.training.config import TrainingConfig
+from imaxray.training.learning_curve import LearningCurve, LossSums
+from imaxray.training.optimizer import make_optimizer
+
+
+class EntryTrainer(Trainer):  # type: ignore[misc]
+    """Loss: mean over a step's entries of each entry's mean token loss, identical in all layouts.
+
+    An item of the data set is one process's share of a whole optimizer step, so accumulation
+    happens inside :meth:`training_step` and the Trainer itself never accumulates.
+    """
+
+    control: Any  # the Trainer's, which has no types
+
+    def __init__(
+        self, *args: Any, curve: LearningCurve, config: TrainingConfig, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, callbacks=[curve, _Completion(self)], **kwargs)
+        self._config = config
+        self._curve = curve
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Let Accelerate shard on CPUs too.
+
+        It shards by FSDP2 on accelerators only and falls back to DDP elsewhere without a word; what
+        it would do works as well over gloo, and tests run it there.
+        """
+        super().create_accelerator_and_postprocess()
+        state = self.accelerator.state
+        if self.args.fsdp and state.distributed_type == DistributedType.MULTI_CPU:
+            plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            if self.args.mixed_precision != "no":
+                plugin.set_mixed_precision(self.args.mixed_precision)
+            state.fsdp_plugin = plugin
+            state.distributed_type = DistributedType.FSDP
+            PartialState().distributed_type = DistributedType.FSDP
+            self.is_fsdp_enabled = True
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """The recipe's optimizer."""
+        if self.optimizer is None:
+            self.optimizer: Any = make_optimizer(self.model, self._config)
+        return self.optimizer
+
+    def training_step(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Forward and backward over all passes of a share; gradients meet in the last."""
+        model.train()
+        ranks = self.accelerator.num_processes
+        total = torch.zeros((), device=self.args.device)
+        last = len(inputs["passes"]) - 1
+        for number, item in enumerate(inputs["passes"]):
+            with self._without_sync(model, number < last):
+                losses, item = self._losses(model, item)
+                if item["idle"]:
+                    losses = losses * 0
+                weighted = losses * item["weights"].to(losses) if "weights" in item else losses
+                loss = step_loss(weighted, inputs["entries"], ranks=ranks)
+                self.accelerator.backward(loss)
+            if not item["idle"]:
+                self._curve.add(losses.detach(), item["tasks"], item["tokens"])
+            total += loss.detach()
+        return total
+
+    def evaluate(
+        self,
+        eval_dataset: Dataset[Any] | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Mean entry loss of the val split, and per task; no answer is generated here."""
+        began = now()
+        shares: Any = self.eval_dataset if eval_dataset is None else eval_dataset
+        sums = LossSums()
+        self.model.eval()
+        with torch.no_grad():
+            for index in range(self.args.process_index, len(shares), self.args.world_size):
+                for item in shares[index]["passes"]:
+                    losses, item = self._losses(self.model, item)
+                    if not item["idle"]:
+                        sums.add(losses, item["tasks"], item["tokens"])
+        for module in self.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # no backward pass does it here, and optimizers know shards only
+        found, entries, _ = sums.take(self._sum)
+        self._curve.evaluated(self.state.global_step, found, entries, began)
+        metrics = {f"{metric_key_prefix}_loss": found["loss"]}
+        metrics |= {f"{metric_key_prefix}_loss_{t}": v for t, v in found["losses"].items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Put the curve's point into what the Trainer's own callbacks report."""
+        if "loss" in logs:
+            point = self._curve.point(self.state.global_step, self._sum)
+            if not point["loss"] < float("inf"):
+                raise ImaxrayError(
+                    f"Expected a finite loss, but it is {point['loss']} at step "
+                    f"{self.state.global_step}; lower the learning rate."
+                )
+            seconds = max(point["seconds"], 1e-9)
+            logs |= {
+                "loss": point["loss"],
+                **{f"loss_{task}": value for task, value in point["losses"].items()},
+                "entries_seen": point["entries_seen"],
+                "entries_per_second": point["entries_seen"] / seconds,
+                "tokens_per_second": point["tokens_seen"] / seconds,
+            }
+        super().log(logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The weights of a checkpoint: what is trained."""
+        write_weights(self.model, Path(str(output_dir)), writes=self.args.should_save)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Put the weights of a checkpoint back; see ``_checkpoint``."""
+        read_weights(self.model if model is None else model, Path(resume_from_checkpoint))
+        curve = state_of(Path(resume_from_checkpoint))["curve"]
+        self._curve.restore(curve, sums=self.args.should_save)  # they are those of all processes
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """As the Trainer does, but sharded runs write no second copy of the frozen weights."""
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        plugin = self.accelerator.state.fsdp_plugin
+        save_fsdp_optimizer(plugin, self.accelerator, self.optimizer, self.model, output_dir)
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), os.path.join(output_dir, "scheduler.pt"))  # noqa: PTH118
+
+    def _losses(self, model: Any, item: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Entry losses (E,) of one pass."""
+        device = self.args.device
+        batch: Batch = item["batch"].to(device)
+        images = {key: value.to(device) for key, value in item["images"].items()}
+        outputs = model(**model_inputs(self.model, batch, images))
+        return entry_losses(outputs.logits, batch), {**item, "tokens": item["batch"].tokens}
+
+    def _without_sync(self, model: Any, more: bool) -> AbstractContextManager[Any]:
+        """DDP talks in a step's last pass only; shards always do, to keep gradients sharded."""
+        if more and not self.is_fsdp_enabled:
+            found: AbstractContextManager[Any] = self.accelerator.no_sync(model)
+            return found
+        return nullcontext()
+
+    def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.accelerator.num_processes == 1:
+            return tensor
+        device = self.args.device
+        summed: torch.Tensor = self.accelerator.reduce(tensor.to(device), reduction="sum")
+        return summed.cpu()
+
+
+class _Completion(TrainerCallback):  # type: ignore[misc]
+    """Declares a checkpoint whole once all its files are there."""
+
+    def __init__(self, trainer: EntryTrainer) -> None:
+        self._trainer = trainer
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Every process has written its part; then the first says so."""
+        trainer = self._trainer
+        curve = trainer._curve.state()
+        if trainer.accelerator.num_processes > 1:
+            # the sums of all processes are taken up by the first
+            sums = trainer._sum(torch.tensor(curve["sums"], dtype=torch.float64))
+            curve["sums"] = sums.tolist()
+            trainer.accelerator.wait_for_everyone()
+        if args.should_save:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            complete(folder, {"curve": curve, "sharded": trainer.is_fsdp_enabled})

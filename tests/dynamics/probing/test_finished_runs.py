@@ -1,0 +1,257 @@
+"""Runs measured from their weights: what was recorded comes out, once, on probes of both arms."""
+
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from transformers import TrainerCallback
+from typer.testing import CliRunner
+
+from imaxray.cli import app
+from imaxray.curation import ImaxConfig, build_catalog, open_dataset, select_imax, write_dataset
+from imaxray.dynamics import (
+    Gram,
+    crossed_probes,
+    measure_probe,
+    probe_entries,
+    probe_pair,
+    probe_while_training,
+    recorded,
+    run_dynamics,
+    task_geometry,
+)
+from imaxray.errors import ImaxrayError
+from imaxray.models import PhantomConfig, phantom
+from imaxray.training import FinishedRun, load_recipe, train_dataset
+
+SIZE = 28
+SHAPE = PhantomConfig(image_size=32, patch_size=16, width=32, vision_layers=1, text_layers=1,
+                      vocabulary=300)  # fmt: skip
+
+
+class KeepCheckpoints(TrainerCallback):
+    def __init__(self, run, aside):
+        self._run, self._aside = run, aside
+
+    def on_save(self, args, state, control, **kwargs):
+        folder = self._run / "checkpoints" / f"checkpoint-{state.global_step}"
+        shutil.copytree(folder, self._aside / folder.name)
+
+
+@pytest.fixture(scope="module")
+def data(phantom_releases, tmp_path_factory):
+    """Two data sets of one catalog: few images with all tasks, and more with fewer."""
+    catalog = build_catalog(phantom_releases, verify=False)
+    made = []
+    for name, tasks, entries in (("dense", 6, 60), ("wide", 3, 120)):
+        config = ImaxConfig(min_tasks=tasks, max_entries_per_task=1, target_entries=entries)
+        folder = tmp_path_factory.mktemp("data") / name
+        write_dataset(select_imax(catalog, config)[0], folder, config={}, seed=0)
+        made.append(open_dataset(folder))
+    return made
+
+
+@pytest.fixture(scope="module")
+def runs(data, tmp_path_factory):
+    """Two seeds an arm; the first run was probed while it trained, and kept a checkpoint."""
+    root = tmp_path_factory.mktemp("runs")
+    rows = data[0].tables.split("train").select("prompt", "target").rows()
+    corpus = [f"{prompt} {target}" for prompt, target in rows]
+    made = {}
+    for arm, of in zip(("dense", "wide"), data, strict=True):
+        for seed in range(2):
+            init, out = root / f"init{seed}", root / arm / f"seed-{seed}"
+            phantom.build(SHAPE, corpus, seed=seed).save(init)
+            recipe = load_recipe(None, model=str(init), method="full", steps=4, save_every=2,
+                                 entries_per_step=8, learning_rate=0.01, seed=seed,
+                                 layout="separate")  # fmt: skip
+            first = (arm, seed) == ("dense", 0)
+
+            def callbacks(chat, data, out=out):
+                probed = probe_while_training(
+                    out, SIZE, every=16, entries_per_step=8, split="train"
+                )(chat, data)
+                return [*probed, KeepCheckpoints(out, root / "kept")]
+
+            train_dataset(of, out, recipe, callbacks=callbacks if first else None, progress=False)
+            made[arm, seed] = out
+    shutil.copytree(root / "kept" / "checkpoint-2", made["dense", 0] / "checkpoints/checkpoint-2")
+    return made
+
+
+def close(found, expected):
+    scale = np.abs(expected.matrix).max()
+    return found.ids == expected.ids and np.abs(found.matrix - expected.matrix).max() < 1e-4 * scale
+
+
+@pytest.fixture(scope="module")
+def crossed(runs, data, tmp_path_factory):
+    """Both arms by the command, everything on."""
+    out = tmp_path_factory.mktemp("out")
+    for run in runs.values():
+        write_scores(run)
+    command = ["dynamics", runs["dense", 0], runs["dense", 1], "--against", runs["wide", 0],
+               "--against", runs["wide", 1], "--data", data[0].folder, "--other-data",
+               data[1].folder, "--probe", SIZE, "--split", "train", "--scores",
+               "--out", out]  # fmt: skip
+    done = CliRunner().invoke(app, [str(part) for part in command])
+    assert done.exit_code == 0, done.output
+    return out, done.stdout, command
+
+
+def write_scores(run):
+    value = float(FinishedRun(run).load().model.get_input_embeddings().weight[0, 0].detach())
+    table = pl.DataFrame({"entry_id": ["v"], "task": ["vqa"], "score": [value]})
+    table.write_parquet(run / "scores.parquet")
+
+
+def test_weights_and_checkpoints_give_what_was_recorded(runs, crossed):
+    out = crossed[0]
+    [folder] = (out / "measured").glob("train-*/dense-seed-0-*")
+    before = recorded(runs["dense", 0])
+    now = recorded(folder)
+    assert list(before) == [0, 16, 32] and list(now) == [16, 32]
+    for seen in (16, 32):
+        assert close(Gram.read(now[seen]), Gram.read(before[seen])), seen
+    assert not close(Gram.read(now[16]), Gram.read(now[32]))
+    kept, told = (
+        pl.read_parquet(f / "spectra.parquet").filter(pl.col("entries_seen") > 0)
+        for f in (folder, runs["dense", 0] / "dynamics")
+    )
+    assert kept.select("step", "entries_seen", "group").equals(
+        told.select("step", "entries_seen", "group")
+    )
+    assert list(recorded(next((out / "measured").glob("train-*/wide-seed-1-*")))) == [32]
+
+
+def test_crossed_probes_are_of_both_train_splits_with_equal_strata(data, crossed):
+    out = crossed[0]
+    pair = probe_pair(*(d.tables.split("train") for d in data), SIZE)
+    assert pair[0]["stratum"].sort().equals(pair[1]["stratum"].sort())
+    seeds = []
+    for seed in range(2):
+        grams = {}
+        for probe, chosen in zip(("runs", "against"), pair, strict=True):
+            for model, arm in (("runs", "dense"), ("against", "wide")):
+                [folder] = (out / "measured").glob(f"{probe}-train-*/{arm}-seed-{seed}-*")
+                assert list(recorded(folder)) == [32]  # final models alone
+                grams[model, probe] = Gram.read(recorded(folder)[32])
+                assert grams[model, probe].ids == tuple(chosen["entry_id"])
+        seeds.append(crossed_probes(grams, "se"))
+    row = pl.read_csv(out / "crossed.csv").row(
+        by_predicate=(pl.col("statistic") == "se") & (pl.col("reduction") == "sum"), named=True
+    )
+    for term in ("own", "model", "probe", "interaction"):
+        assert row[term] == pytest.approx(np.mean([s[term] for s in seeds])), term
+        assert row[f"{term}_low"] <= row[f"{term}_seeds_low"] <= row[term] <= row[f"{term}_high"]
+    values = np.mean([s["values"] for s in seeds], axis=0)
+    assert row["runs_on_against"] == pytest.approx(values[0][1])
+    assert row["own"] == pytest.approx(row["model"] + row["probe"])
+
+
+def test_tasks_with_and_without_entries_of_one_image(crossed):
+    out, printed, _ = crossed
+    table = pl.read_csv(out / "tasks.csv")
+    assert table["same_image"].value_counts()["count"].to_list() == [3, 3]
+    pairs = pl.read_csv(out / "task_pairs.csv")
+    [folder] = (out / "measured").glob("train-*/wide-seed-1-*")
+    gram = Gram.read(recorded(folder)[32])
+    assert len(set(gram.images)) < len(gram.images)  # or there were nothing to leave out
+    for same in (True, False):
+        found = task_geometry(gram.matrix, gram.tasks, images=None if same else gram.images)
+        part = pairs.filter(arm="against", seed=1, reduction="sum", same_image=same)
+        expected = [row["pair_conflict"] for row in found.pairs()]
+        assert np.allclose(part["pair_conflict"], expected, equal_nan=True)
+    with_, without = (
+        pairs.filter(reduction="sum", same_image=same)["pair_conflict"] for same in (True, False)
+    )
+    assert not np.allclose(with_, without, equal_nan=True)
+    assert "Pairs of tasks" in printed and "left out" in printed
+
+
+def test_scores_are_correlated_over_both_arms(crossed):
+    table = pl.read_csv(crossed[0] / "correlations.csv")
+    assert table["runs"].unique().to_list() == [4]
+    assert table.filter(task="vqa")["within_arms"].is_not_null().all()
+    assert "no cause" in crossed[1] and "Fewer than three seeds" in crossed[1]
+
+
+def test_a_measured_run_is_not_measured_again(crossed, monkeypatch):
+    out, printed, command = crossed
+
+    def never(*_, **__):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("imaxray.dynamics.probing.finished_runs.measure_probe", never)
+    monkeypatch.setattr(FinishedRun, "load", never)
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    done = CliRunner().invoke(app, [str(part) for part in command])
+    assert done.exit_code == 0 and done.stdout == printed
+    assert before == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_a_killed_call_goes_on_where_it_was(runs, data, tmp_path, monkeypatch):
+    calls = []
+
+    def measured(model, probe):
+        calls.append(len(calls))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measure_probe(model, probe)
+
+    monkeypatch.setattr("imaxray.dynamics.probing.finished_runs.measure_probe", measured)
+    options = {"data": data[0], "size": SIZE, "split": "train"}
+    arm = [runs["wide", 0], runs["wide", 1]]
+    with pytest.raises(KeyboardInterrupt):
+        run_dynamics(arm, tmp_path, **options)
+    # and a kill between the Gram matrix and its tables
+    [first] = (tmp_path / "measured").rglob("wide-seed-0-*")
+    (first / "tasks.parquet").unlink()
+    found = run_dynamics(arm, tmp_path, **options)
+    assert len(calls) == 3  # the first run's is kept
+    assert found.spectra["runs"]["run"].unique().sort().to_list() == sorted(map(str, arm))
+    assert found.contrast.is_empty() and found.crossed.is_empty() and found.remarks == ()
+    assert (first / "tasks.parquet").exists()
+
+
+def test_what_does_not_go_together_is_told_first(runs, data, tmp_path):
+    dense, wide = runs["dense", 0], runs["wide", 0]
+    probe = {"size": SIZE, "split": "train"}
+    with pytest.raises(ImaxrayError, match="beside --other-data"):
+        run_dynamics([dense], tmp_path, data=data[0], other_data=data[1])
+    with pytest.raises(ImaxrayError, match="as many runs in both arms"):
+        run_dynamics([dense, dense], tmp_path, against=[wide])
+    with pytest.raises(ImaxrayError, match="folder of a run"):
+        run_dynamics([tmp_path], tmp_path / "out", data=data[0], **probe)
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "started.json").touch()
+    with pytest.raises(ImaxrayError, match="finished run"):
+        run_dynamics([begun], tmp_path / "out", data=data[0], **probe)
+    with pytest.raises(ImaxrayError, match="take a smaller probe"):
+        run_dynamics([dense], tmp_path / "out", data=data[0], draw="apart", **probe)
+    with pytest.raises(ImaxrayError, match=r"at least 28 entries.*is 14"):
+        run_dynamics([dense] * 2, tmp_path / "out", against=[wide] * 2, data=data[0], size=14)
+    longer = tmp_path / "longer"
+    shutil.copytree(wide, longer)
+    told = (longer / "run.json").read_text().replace('"entries_seen": 32', '"entries_seen": 40')
+    (longer / "run.json").write_text(told)
+    with pytest.raises(ImaxrayError, match="have seen 32, 40"):
+        run_dynamics([dense], tmp_path / "out", against=[longer], data=data[0], **probe)
+    assert not (tmp_path / "out").exists()
+
+
+def test_whole_images_come_with_their_warning(runs, data, tmp_path):
+    """One run an arm: values and no interval."""
+    found = run_dynamics(
+        [runs["dense", 0]], tmp_path, against=[runs["wide", 0]], data=data[0], other_data=data[1],
+        size=SIZE, split="train", draw="together",
+    )  # fmt: skip
+    assert any("too narrow" in remark for remark in found.remarks)
+    assert any("Fewer than three" in remark for remark in found.remarks)
+    assert found.crossed["own"].is_finite().all() and found.crossed["own_low"].is_nan().all()
+    alone = probe_entries(data[0].tables.split("train"), SIZE)["image_id"].n_unique()
+    [folder] = (tmp_path / "measured").glob("train-*/dense-seed-0-*")
+    assert len(set(Gram.read(recorded(folder)[32]).images)) < alone
+    assert found.tasks["same_image"].n_unique() == 2

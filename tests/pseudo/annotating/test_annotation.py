@@ -1,0 +1,434 @@
+"""Annotation: complete, from the same prefix, resumable, and the same by every engine."""
+
+import json
+import subprocess
+import sys
+import time
+import types
+from dataclasses import replace
+
+import polars as pl
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from imaxray.boxes import PERCENT
+from imaxray.cache import ImageStore
+from imaxray.curation import build_catalog, open_dataset, write_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.evaluation.generation import generate
+from imaxray.hashing import digest
+from imaxray.models import PhantomConfig, load_model, phantom
+from imaxray.models.tiny import build_tiny
+from imaxray.phantom import write_phantom
+from imaxray.pseudo import PSEUDO, AnnotateConfig, annotate, annotate_images, ask_entries
+from imaxray.pseudo.annotating.annotation import summarise
+from imaxray.schema import FRONTAL, TASKS
+from imaxray.tasks import from_json, get_task
+from imaxray.training import TrainingConfig, encode_entries, prepare_images, train
+
+
+def one_task_an_image(tables):
+    """At most two entries of one task on each train image; few validation entries."""
+    order = {image: digest(image) for image in tables.images["image_id"]}
+    left = tables.split("train").with_columns(
+        pl.col("image_id").replace_strict(order, return_dtype=pl.UInt64).alias("drawn")
+    )
+    chosen = []
+    for number, ((image,), rows) in enumerate(
+        sorted(left.group_by("image_id"), key=lambda item: order[item[0][0]])
+    ):
+        has = set(rows["task"])
+        task = next(t for k in range(7) if (t := TASKS[(number + k) % 7]) in has)
+        some = rows.filter(pl.col("task") == task).sort("quality", "entry_id").head(3)
+        chosen.append(some.drop("drawn"))
+        assert image
+    val = tables.split("val").sort("entry_id")
+    val = val.filter(pl.int_range(pl.len()).over("task") < 6)
+    return replace(tables, entries=pl.concat([*chosen, val]))
+
+
+@pytest.fixture(scope="module")
+def decentralized(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pseudo")
+    write_phantom(folder / "releases", images=60, seed=3)
+    releases = {
+        p.name: p for p in (folder / "releases").iterdir() if p.is_dir() and p.name != "truth"
+    }
+    tables = build_catalog(dict(sorted(releases.items())), verify=False)
+    write_dataset(one_task_an_image(tables), folder / "dmax", config={}, seed=0)
+    write_dataset(tables, folder / "catalog", config={}, seed=0)
+    return open_dataset(folder / "dmax")
+
+
+@pytest.fixture(scope="module")
+def run_folder(decentralized, tmp_path_factory):
+    """A run that learned the training answers of the whole catalog half by heart."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    data = open_dataset(decentralized.folder.parent / "catalog")
+    learn = data.tables.split("train")
+    learn = learn.filter(pl.int_range(pl.len()).over("image_id", "task") < 2)
+    config = PhantomConfig(
+        image_size=32, patch_size=8, width=64, vocabulary=500, vision_layers=1, text_layers=2
+    )
+    corpus = [
+        PERCENT.fill(f"{p} {t}", b or [], 300, 300)
+        for p, t, b in learn.select("prompt", "target", "boxes").iter_rows()
+    ]
+    chat = phantom.build(config, corpus, seed=0)
+    torch.set_num_threads(1)
+    train(
+        chat,
+        learn,
+        encode_entries(chat, learn, data.tables.images),
+        prepare_images(chat, learn["image_id"].unique().sort().to_list(), ImageStore(data)),
+        folder,
+        layout="packed",
+        config=TrainingConfig(
+            entries_per_step=32, steps=110, optimizer="muon", learning_rate=2e-3,
+            muon_learning_rate=1e-2, log_every=50, save_every=500, threads=1,
+        ),
+        seed=0,
+        progress=False,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chat(run_folder):
+    return phantom.load(run_folder / "model")
+
+
+@pytest.fixture(scope="module")
+def pixels(chat, decentralized):
+    ids = decentralized.tables.images["image_id"].sort().to_list()
+    return prepare_images(chat, ids, ImageStore(decentralized))
+
+
+WORDS = {"max_new_tokens": 40, "images_per_batch": 4, "samples": 2, "calibration_per_task": 3}
+
+
+@pytest.fixture(scope="module")
+def whole(run_folder, decentralized, tmp_path_factory):
+    return annotate(run_folder, decentralized, tmp_path_factory.mktemp("out") / "pseudo", **WORDS)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def command(run_folder, data, out, *more):
+    words = ["annotate", str(run_folder), "--data", str(data.folder), "--out", str(out)]
+    for name, value in WORDS.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return [sys.executable, "-m", "imaxray.cli", *words, *more]
+
+
+def test_every_task_that_an_image_lacks_is_asked(whole, decentralized):
+    table, tables = whole.candidates, decentralized.tables
+    assert table.schema == PSEUDO and table["pseudo_id"].is_sorted()
+    assert table["pseudo_id"].n_unique() == table.height
+    assert not set(table["pseudo_id"]) & set(tables.entries["entry_id"])
+    train = tables.images.filter(pl.col("split") == "train")
+    frontal = train.filter(pl.col("view").is_null() | pl.col("view").is_in(FRONTAL))
+    assert 0 < frontal.height < train.height
+    has = set(tables.split("train").select("image_id", "task").iter_rows())
+    asked = set(table.select("image_id", "task").iter_rows())
+    assert not asked & has
+    lacking = {(image, task) for image in frontal["image_id"] for task in TASKS} - has
+    # REG needs a box: nothing else may be missing
+    assert {task for _, task in lacking - asked} <= {"reg"} and not asked - lacking
+    account = whole.manifest["account"]
+    assert sum(account["lacking"].values()) == len(lacking)
+    assert sum(account["without_prompt"].values()) == len(lacking - asked)
+    assert account["left_out"]["not-frontal"] == train.height - frontal.height
+    assert sum(account["rows"].values()) == table.height
+    patients = dict(tables.images.select("image_id", "patient_id").iter_rows())
+    assert all(patients[i] == p for i, p in table.select("image_id", "patient_id").iter_rows())
+
+
+def test_the_images_are_encoded_once(chat, decentralized, pixels):
+    seen = []
+    handle = chat.model.model.vision_tower.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(
+            len(args[0] if args else kwargs["pixel_values"])
+        ), with_kwargs=True,
+    )  # fmt: skip
+    config = AnnotateConfig(max_new_tokens=8, samples=2, images_per_batch=5)
+    table = annotate_images(chat, decentralized.tables, pixels, config)
+    handle.remove()
+    assert sum(seen) == table["image_id"].n_unique() < table.height / 5
+
+
+def test_answers_are_those_of_generate_and_probabilities_those_of_the_model(
+    whole, chat, decentralized, pixels
+):
+    table = whole.candidates
+    sizes = {
+        i: (w, h)
+        for i, w, h in decentralized.tables.images.select("image_id", "width", "height").iter_rows()
+    }
+    encoded = {
+        row["pseudo_id"]: chat.encode(row["prompt"], None, row["boxes"], sizes[row["image_id"]])
+        for row in table.iter_rows(named=True)
+    }
+    entries = table.rename({"pseudo_id": "entry_id"})
+    plain = generate(chat, entries, encoded, pixels, max_new_tokens=40)
+    both = table.join(plain, left_on="pseudo_id", right_on="entry_id", suffix="_plain")
+    for column in ("text", "raw", "tokens", "ended"):
+        assert both[column].equals(both[f"{column}_plain"].alias(column))
+    for row in table.sample(12, seed=0).iter_rows(named=True):
+        prompt = encoded[row["pseudo_id"]].prompt
+        # written ids are raw text again: byte-level BPE is read back from the greedy run itself
+        ids = torch.tensor([prompt])
+        picture = pixels[row["image_id"]]["pixel_values"]
+        logprobs = []
+        for _ in range(row["tokens"]):
+            with torch.inference_mode():
+                logits = chat.model(input_ids=ids, pixel_values=picture).logits[0, -1].double()
+            best = int(logits.argmax())
+            logprobs.append(float(logits.log_softmax(-1)[best]))
+            ids = torch.cat([ids, torch.tensor([[best]])], dim=1)
+        assert chat.tokenizer.decode(ids[0, len(prompt) :]) == row["raw"]
+        assert row["logprob"] == pytest.approx(sum(logprobs) / len(logprobs), abs=1e-4)
+
+
+def test_answers_that_can_be_read_are_stated_as_entries_state_them(whole):
+    table = pl.concat([whole.candidates, whole.calibration])
+    assert table["answer"].is_null().equals(table["target"].is_null())
+    assert set(table.drop_nulls("answer")["task"]) == set(TASKS)  # each is read somewhere
+    assert table["answer"].is_null().any()  # and what cannot be read stays
+    for row in table.drop_nulls("answer").iter_rows(named=True):
+        task, asked = get_task(row["task"]), row["prompt"].count("<box>")
+        assert asked + row["target"].count("<box>") == len(row["boxes"])
+        parsed = task.parse(row["target"], row["boxes"][asked:], row["template"])
+        gold = task.as_gold(parsed, row["template"])
+        answer = from_json(row["answer"])
+        if row["task"] == "calculation":  # the target states two decimals
+            assert abs(gold.answer - answer) <= 0.005 + 1e-9
+        else:
+            assert gold.answer == answer and gold.target == row["target"]
+        assert task.same(answer, answer)
+
+
+def test_prompts_of_later_passes_are_made_of_answers(whole, decentralized):
+    table = whole.candidates
+    rec = table.filter(pl.col("task") == "rec").drop_nulls("answer")
+    given = {(r["image_id"], tuple(from_json(r["answer"])[0])) for r in rec.iter_rows(named=True)}
+    reg = table.filter(pl.col("task") == "reg", pl.col("prompt_from") == "model")
+    assert reg.height
+    for row in reg.iter_rows(named=True):
+        assert (row["image_id"], tuple(row["boxes"][0])) in given
+    real = decentralized.tables.split("train").filter(pl.col("task") == "rec")
+    boxes = {(r["image_id"], tuple(b)) for r in real.iter_rows(named=True) for b in r["boxes"]}
+    of_real = table.filter(pl.col("task") == "reg", pl.col("prompt_from") == "real")
+    assert of_real.height
+    assert all(
+        (r["image_id"], tuple(r["boxes"][0])) in boxes for r in of_real.iter_rows(named=True)
+    )
+
+
+def test_real_validation_entries_are_asked_as_they_are(whole, chat, decentralized, pixels):
+    val = decentralized.tables.split("val")
+    asked = whole.calibration.join(val, left_on="pseudo_id", right_on="entry_id", suffix="_of")
+    assert asked.height == whole.calibration.height == val.group_by("task").len().select(
+        pl.min_horizontal("len", 3).sum()
+    ).item()  # fmt: skip
+    for column in ("prompt", "template", "task", "image_id"):
+        assert asked[column].equals(asked[f"{column}_of"].alias(column))
+    everything = ask_entries(
+        chat, decentralized.tables, pixels, AnnotateConfig(max_new_tokens=40)
+    )  # fmt: skip
+    assert everything.height == val.height
+    both = everything.join(whole.calibration, on="pseudo_id", suffix="_some")
+    assert both["text"].equals(both["text_some"].alias("text"))
+
+
+def test_samples_do_not_depend_on_the_batch(whole, chat, decentralized, pixels):
+    config = AnnotateConfig(max_new_tokens=40, images_per_batch=50, rows_per_batch=64, samples=2)
+    other = annotate_images(chat, decentralized.tables, pixels, config)
+    both = whole.candidates.join(other, on="pseudo_id", suffix="_other")
+    assert both.height == other.height == whole.candidates.height
+    assert both["agreement"].equals(both["agreement_other"].alias("agreement"))
+    assert both["agreement"].n_unique() == 3  # none, one or both of two
+    again = annotate_images(
+        chat, decentralized.tables, pixels, config.model_copy(update={"seed": 1})
+    )
+    assert not again["agreement"].equals(other["agreement"])
+    assert again["text"].equals(other["text"])  # the greedy answer knows no seed
+
+
+def test_without_samples_there_is_no_agreement_and_at_no_temperature_all_agree(
+    chat, decentralized, pixels
+):
+    config = AnnotateConfig(max_new_tokens=40, limit=6)
+    none = annotate_images(chat, decentralized.tables, pixels, config)
+    assert none["agreement"].is_null().all() and none["image_id"].n_unique() == 6
+    cold = config.model_copy(update={"samples": 2, "temperature": 1e-6})
+    table = annotate_images(chat, decentralized.tables, pixels, cold)
+    assert table["agreement"].equals(table["answer"].is_not_null().cast(float).alias("agreement"))
+
+
+def test_killed_and_run_again(whole, run_folder, decentralized, tmp_path):
+    out = tmp_path / "out"
+    words = command(run_folder, decentralized, out)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    parts = out / "annotate.parts"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(list(parts.glob("*.parquet"))) >= 2:
+            process.kill()
+            break
+        time.sleep(0.002)
+    assert process.wait() == -9, process.stderr.read()
+    process.stderr.close()
+    (parts / "candidates-000009.part").write_bytes(b"half a part")
+    before = {p.name: p.stat().st_mtime_ns for p in parts.glob("*.parquet")}
+    assert len(before) >= 2 and not (out / "candidates.parquet").exists()
+    subprocess.run(words, check=True, capture_output=True)
+    assert files(out) == files(whole.folder)
+
+
+def test_a_finished_one_is_not_asked_again(whole, run_folder, decentralized, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr("imaxray.pseudo.annotating.annotation.Worker", never)
+    again = annotate(run_folder, decentralized, whole.folder, **WORDS)
+    assert again.candidates.equals(whole.candidates) and again.manifest == whole.manifest
+
+
+def test_another_config_is_refused_in_one_sentence(whole, run_folder, decentralized, tmp_path):
+    words = {**WORDS, "samples": 3}
+    with pytest.raises(ImaxrayError, match=r"its config differ .*choose another --out"):
+        annotate(run_folder, decentralized, whole.folder, **words)
+    (tmp_path / "candidates.parquet").write_bytes(b"somebody's")
+    with pytest.raises(ImaxrayError, match=r"of a known origin"):
+        annotate(run_folder, decentralized, tmp_path, **WORDS)
+
+
+def test_a_lora_run_annotates(decentralized, tmp_path):
+    base, run = tmp_path / "base", tmp_path / "run"
+    build_tiny("qwen3_vl").save(base)
+    tuned = load_model(base)
+    torch.manual_seed(0)
+    tuned.model = get_peft_model(
+        tuned.model, LoraConfig(r=4, target_modules=tuned.lora_targets, init_lora_weights=False)
+    )
+    tuned.model.peft_config["default"].base_model_name_or_path = str(base)
+    run.mkdir()
+    (run / "started.json").write_text("{}")
+    few = {"max_new_tokens": 4, "limit": 3, "calibration_per_task": 1}
+    with pytest.raises(ImaxrayError, match="a finished run"):
+        annotate(run, decentralized, tmp_path / "out", **few)
+    tuned.save(run / "adapter")
+    (run / "run.json").write_text("{}")
+    adapted = annotate(run, decentralized, tmp_path / "out", **few)
+    plain = annotate(base, decentralized, tmp_path / "plain", **few)
+    assert adapted.candidates.height and adapted.candidates["image_id"].n_unique() == 3
+    assert not adapted.candidates["raw"].equals(plain.candidates["raw"])
+    assert set(adapted.candidates["checkpoint"]) != set(plain.candidates["checkpoint"])
+
+
+def test_ray_writes_the_same_bytes(whole, run_folder, decentralized, tmp_path):
+    pytest.importorskip("ray.data")
+    code = (
+        "import sys; from imaxray.cli import main; sys.argv = ['imaxray', *sys.argv[1:]]\n"
+        "if __name__ == '__main__': main()"
+    )
+    words = command(run_folder, decentralized, tmp_path / "out", "--engine", "ray")[3:]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path / "out") == files(whole.folder)
+
+
+def test_the_command_tells_what_was_asked(whole, run_folder, decentralized):
+    done = subprocess.run(
+        command(run_folder, decentralized, whole.folder), capture_output=True, text=True, check=True
+    )
+    for task, asked, readable in (
+        summarise(whole.candidates).select("task", "asked", "readable").iter_rows()
+    ):
+        line = next(line for line in done.stdout.splitlines() if f" {task} " in line)
+        assert f" {asked:,} " in line and f" {readable:,} " in line
+    bad = subprocess.run(
+        command(run_folder, decentralized, whole.folder, "--temperature", "0"),
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert bad.returncode == 2
+
+
+def test_vllm_is_missed_before_anything_is_loaded(decentralized, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(ImaxrayError, match=r"pip install 'imaxray\[vllm\]'"):
+        annotate("nowhere/at-all", decentralized, tmp_path, engine="vllm")
+
+
+def test_vllm_is_sent_the_same_prompts(decentralized, tmp_path, monkeypatch):
+    """A stand-in with vLLM's interface, which answers by stock generate."""
+    base = tmp_path / "base"
+    made = build_tiny("llava", dtype=torch.float64)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        for parameter in made.model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    made.save(base)
+    few = {"max_new_tokens": 3, "limit": 3, "calibration_per_task": 1, "samples": 1}
+    local = annotate(base, decentralized, tmp_path / "local", **few)
+    seeds = []
+
+    class LLM:
+        def __init__(self, **options):
+            assert options["enable_prefix_caching"] and not options["trust_remote_code"]
+            self.chat = load_model(options["model"])
+
+        def generate(self, requests, params, *, lora_request, use_tqdm):
+            each = params if isinstance(params, list) else [params] * len(requests)
+            for request, sampling in zip(requests, each, strict=True):
+                if sampling.temperature:
+                    seeds.append(sampling.seed)
+                image = request["multi_modal_data"]["image"]
+                token, ids = self.chat.image_token, request["prompt_token_ids"]
+                at = ids.index(token)
+                count = self.chat.processor.replace_image_token(
+                    {"pixel_values": torch.zeros(1, 3, 56, 56)}, image_idx=0
+                ).count("<image>")
+                ids = [*ids[:at], *[token] * count, *ids[at + 1 :]]
+                inputs = self.chat._images(self.chat._process([image]))
+                out = self.chat.model.generate(
+                    input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)).long(),
+                    pixel_values=inputs["pixel_values"].to(self.chat.model.dtype),
+                    max_new_tokens=sampling.max_tokens, do_sample=False, pad_token_id=0,
+                    eos_token_id=sampling.stop_token_ids, output_logits=True,
+                    return_dict_in_generate=True,
+                )  # fmt: skip
+                new = out.sequences[0, len(ids) :].tolist()
+                scores = [
+                    {id_: types.SimpleNamespace(logprob=float(step[0].log_softmax(-1)[id_]))}
+                    for id_, step in zip(new, out.logits, strict=True)
+                ]
+                ended = new[-1] in sampling.stop_token_ids
+                answer = types.SimpleNamespace(
+                    token_ids=new, finish_reason="stop" if ended else "length", stop_reason=None,
+                    logprobs=scores,
+                )  # fmt: skip
+                yield types.SimpleNamespace(outputs=[answer])
+
+    class SamplingParams:
+        def __init__(self, **options):
+            self.__dict__.update(options)
+            assert options["logprobs"] == 1
+
+    fake = types.ModuleType("vllm")
+    fake.LLM, fake.SamplingParams = LLM, SamplingParams
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    served = annotate(base, decentralized, tmp_path / "served", engine="vllm", **few)
+    assert served.candidates.drop("agreement", "logprob").equals(
+        local.candidates.drop("agreement", "logprob")
+    )
+    for a, b in zip(served.candidates["logprob"], local.candidates["logprob"], strict=True):
+        assert a == pytest.approx(b, abs=1e-6)
+    asked = served.candidates.height + served.calibration.height
+    assert len(set(seeds)) == asked and max(seeds) < 2**63
+    manifest = json.loads((tmp_path / "served" / "annotate.json").read_text())
+    assert manifest["identity"]["engine"] == "vllm"

@@ -1,0 +1,195 @@
+"""Schedules, runs that resume, and the same loss in both layouts."""
+
+import json
+
+import polars as pl
+import pytest
+import torch
+
+from imaxray.curation import ImaxConfig, build_catalog, select_imax
+from imaxray.models import PhantomConfig, phantom
+from imaxray.packing import entry_losses, model_inputs
+from imaxray.training import (
+    StepDataset,
+    TrainingConfig,
+    encode_entries,
+    measure_throughput,
+    prepare_images,
+    schedule,
+    train,
+)
+from imaxray.training.trainer import LearningCurve
+
+CONFIG = TrainingConfig(entries_per_step=8, steps=6, log_every=2, save_every=2, optimizer="muon")
+SHAPE = PhantomConfig(image_size=32, patch_size=16, width=32, vision_layers=1, text_layers=1,
+                      vocabulary=400)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(phantom_releases):
+    catalog = build_catalog(phantom_releases, verify=False)
+    imax, _ = select_imax(
+        catalog, ImaxConfig(min_tasks=6, max_entries_per_task=1, target_entries=60)
+    )
+    train_entries = imax.split("train")
+    chat = phantom.build(SHAPE, train_entries["target"].to_list(), seed=0)
+    encoded = encode_entries(chat, train_entries, imax.images)
+    root = phantom_releases["mimic-cxr-jpg"]
+    paths = dict(imax.images.select("image_id", "path").iter_rows())
+    ids = train_entries["image_id"].unique().sort().to_list()
+    pixels = prepare_images(chat, ids, lambda i: root / paths[i])
+    return train_entries, encoded, pixels
+
+
+def fresh(data):
+    return phantom.build(SHAPE, data[0]["target"].to_list(), seed=0)
+
+
+@pytest.mark.parametrize("layout", ["packed", "separate"])
+def test_every_step_has_exactly_its_entries_and_no_epoch_repeats(data, layout):
+    entries = data[0]
+    steps = 2 * entries.height // 8
+    table = schedule(entries, layout=layout, entries_per_step=8, steps=steps, seed=0)
+    assert table.group_by("step").len()["len"].unique().to_list() == [8]
+    first_epoch = table["entry_id"][: entries.height]
+    assert sorted(first_epoch) == sorted(entries["entry_id"])
+    same = schedule(entries.reverse(), layout=layout, entries_per_step=8, steps=steps, seed=0)
+    assert table.equals(same)
+    other = schedule(entries, layout=layout, entries_per_step=8, steps=steps, seed=1)
+    assert not table.equals(other)
+
+
+def test_packed_rows_share_an_image(data):
+    entries = data[0]
+    table = schedule(entries, layout="packed", entries_per_step=16, steps=4, seed=0)
+    rows = table.join(entries.select("entry_id", "image_id"), on="entry_id")
+    assert rows.group_by("step", "row").agg(pl.col("image_id").n_unique())["image_id"].max() == 1
+    assert rows.group_by("step", "row").len()["len"].max() > 1
+
+
+def test_the_same_entries_give_the_same_losses_in_both_layouts(data):
+    entries, encoded, pixels = data
+    chat = fresh(data)
+    table = schedule(entries, layout="packed", entries_per_step=12, steps=1, seed=0)
+    alone = table.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"))
+    losses = []
+    for layout, rows in (("packed", table), ("separate", alone)):
+        item = StepDataset(chat, rows, entries, encoded, pixels, layout)[0]
+        with torch.no_grad():
+            logits = chat.model(**model_inputs(chat.model, item["batch"], item["images"])).logits
+        losses.append(entry_losses(logits, item["batch"]))
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
+
+
+def run(data, out, config=CONFIG):
+    entries, encoded, pixels = data
+    return train(
+        fresh(data), entries, encoded, pixels, out, layout="packed", config=config, seed=0,
+        progress=False,
+    )  # fmt: skip
+
+
+def weights(out):
+    return phantom.load(out / "model").model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "whole"
+    return run(data, out), out
+
+
+def test_a_run_writes_its_curve_schedule_and_manifest(whole):
+    made, out = whole
+    assert [p["step"] for p in made.curve] == [2, 4, 6]
+    assert [p["entries_seen"] for p in made.curve] == [16, 32, 48]
+    assert made.manifest["entries_seen"] == 48 and made.manifest["seconds"] > 0
+    assert made.manifest["cpu_seconds"] > 0
+    assert pl.read_parquet(out / "schedule.parquet").height == 48
+    assert not (out / "checkpoints").exists()
+
+
+def test_a_finished_run_is_returned_as_it_is(data, whole, monkeypatch):
+    _, out = whole
+    before = (out / "run.json").read_bytes()
+    monkeypatch.setattr(LearningCurve, "on_train_begin", lambda *_, **__: pytest.fail("trained"))
+    run(data, out)
+    assert (out / "run.json").read_bytes() == before
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(data, whole, tmp_path, monkeypatch):
+    original = LearningCurve.on_step_end
+
+    def killed(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LearningCurve, "on_step_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "cut")
+    assert not (tmp_path / "cut" / "run.json").exists()
+    resumed = run(data, tmp_path / "cut")
+    assert [p["step"] for p in resumed.curve] == [2, 4, 6]
+    assert resumed.manifest["entries_seen"] == 48
+    for name, tensor in weights(whole[1]).items():
+        torch.testing.assert_close(weights(tmp_path / "cut")[name], tensor, rtol=0, atol=0)
+
+
+def test_another_config_starts_anew(data, tmp_path):
+    out = tmp_path / "run"
+    run(data, out, CONFIG.model_copy(update={"steps": 2}))
+    first = json.loads((out / "run.json").read_text())
+    run(data, out, CONFIG.model_copy(update={"steps": 2, "learning_rate": 5e-4}))
+    assert json.loads((out / "run.json").read_text())["identity"] != first["identity"]
+
+
+def test_training_lowers_the_loss(data, tmp_path):
+    config = CONFIG.model_copy(update={"steps": 40, "log_every": 10, "save_every": 100})
+    curve = run(data, tmp_path / "long", config).curve
+    assert curve[-1]["loss"] < 0.95 * curve[0]["loss"]
+
+
+def test_throughput_leaves_the_weights_alone(data):
+    entries, encoded, pixels = data
+    chat = fresh(data)
+    before = {k: v.clone() for k, v in chat.model.state_dict().items()}
+    items = {}
+    for layout in ("packed", "separate"):
+        table = schedule(entries, layout=layout, entries_per_step=8, steps=2, seed=0)
+        steps = StepDataset(chat, table, entries, encoded, pixels, layout)
+        items[layout] = [steps[0], steps[1]]
+    result = measure_throughput(chat, items["packed"], items["separate"], CONFIG, repeats=2)
+    assert result.packed > 0 and result.separate > 0 and len(result.ratios) == 2
+    assert all(torch.equal(before[k], v) for k, v in chat.model.state_dict().items())
+
+
+@pytest.mark.parametrize("layout", ["packed", "separate"])
+def test_pseudo_entries_count_by_their_weight(data, tmp_path, layout):
+    """A weight near zero trains as if they were not there; a step's mean is by weight."""
+    entries, encoded, pixels = data
+    made = pl.int_range(pl.len()) % 3 > 0
+    quality = pl.when(made).then(pl.lit("pseudo/phantom")).otherwise(pl.col("quality"))
+    mixed = entries.with_columns(quality=quality)
+    real = mixed.filter(~pl.col("quality").str.starts_with("pseudo"))
+
+    def after(name, some, **changes):
+        one = {"steps": 2, "entries_per_step": some.height, "optimizer": "adamw", **changes}
+        config = CONFIG.model_copy(update=one)
+        train(fresh(data), some, encoded, pixels, tmp_path / name, layout=layout, config=config,
+              seed=0, progress=False)  # fmt: skip
+        return weights(tmp_path / name)
+
+    alone = after("alone", real)
+    none, all_alike = after("none", mixed, pseudo_weight=1e-9), after("alike", mixed)
+    moved = {n: (all_alike[n] - alone[n]).abs().max() for n in alone}
+    assert max(moved.values()) > 1e-4
+    for name in alone:
+        torch.testing.assert_close(none[name], alone[name], rtol=1e-3, atol=2e-5)
+    table = schedule(mixed, layout=layout, entries_per_step=mixed.height, steps=1, seed=0)
+    steps = StepDataset(fresh(data), table, mixed, encoded, pixels, layout, pseudo_weight=0.25)
+    item = steps[0]
+    assert steps.weight(0) == pytest.approx(real.height + 0.25 * (mixed.height - real.height))
+    assert float(item["weights"].sum()) == pytest.approx(steps.weight(0))
+    assert len(item["weights"]) == len(item["tasks"]) == item["batch"].entries
