@@ -7,7 +7,7 @@ Four programs in turn, each in a process of its own, over the same files:
 floor    only decompresses and parses: zipfile, gzip, orjson, Polars' CSV reader; one process
 floor 2  the same with the two archives shared between two processes
 imaxray  `imaxray build` with configs/mimic.yaml and two workers: read, join, check, account, make
-         entries, select IMAX, match DMAX, write the three data sets
+         entries, select IMAX, match DMAX, write the three datasets
 pandas   the same join as a straightforward script (bench/build_pandas.py): no account, no rejects,
          no checks, DMAX sampled instead of assigned; Parquet at the end
 

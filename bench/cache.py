@@ -137,7 +137,7 @@ def _enlarge(small: Path, large: Path, seed: int) -> None:
 
 
 def write_data(folder: Path, files: list[Path]) -> Path:
-    """A data set that names exactly these files."""
+    """A dataset that names exactly these files."""
     files = [path.resolve() for path in files]
     root = Path(os.path.commonpath(files))
     rows = []

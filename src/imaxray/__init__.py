@@ -1,6 +1,6 @@
 """Image-centric multi-annotation data for medical multimodal LLMs.
 
-The public names stand here in the order in which data flows through them: releases, data sets,
+The public names stand here in the order in which data flows through them: releases, datasets,
 models and training, evaluation, pseudo annotations, studies. Each name is imported when it is
 first used, so that ``import imaxray`` needs no torch and the command line starts at once.
 """

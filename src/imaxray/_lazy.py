@@ -13,7 +13,7 @@ def lazily(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package whose names are imported on first use.
 
-    Code that only builds data sets then never loads torch, and the command line starts at once.
+    Code that only builds datasets then never loads torch, and the command line starts at once.
     Type checkers do not see these names, so each package repeats them as ordinary imports under
     ``if TYPE_CHECKING``; ``tests/test_public_api.py`` holds both lists together.
 

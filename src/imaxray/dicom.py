@@ -307,7 +307,7 @@ def _decoder(transfer_syntax: str) -> str | None:
 
 
 def _transfer_syntax(data: Any) -> str:
-    """The stated one; of a bare data set, the one that its first element shows."""
+    """The stated one; of a bare dataset, the one that its first element shows."""
     stated = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
     if stated:
         return str(stated)

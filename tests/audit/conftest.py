@@ -42,7 +42,7 @@ def facts(image, given=FACTS):
 
 @dataclass
 class Spoilable:
-    """Tables of a data set, and the audit of the folder that they make."""
+    """Tables of a dataset, and the audit of the folder that they make."""
 
     tables: Tables
     tmp: object

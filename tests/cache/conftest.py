@@ -1,4 +1,4 @@
-"""A small data set of real files of all kinds, and what it takes to compare caches."""
+"""A small dataset of real files of all kinds, and what it takes to compare caches."""
 
 import hashlib
 from pathlib import Path
@@ -23,7 +23,7 @@ def picture(seed: int, width: int, height: int) -> np.ndarray:
 
 
 def make_dataset(folder: Path, rows: list[dict], *, tables_sha: str = "aa") -> Dataset:
-    """A data set of ``rows`` (image_id, path, width, height) in release folder/release."""
+    """A dataset of ``rows`` (image_id, path, width, height) in release folder/release."""
     frame = pl.DataFrame(rows).with_columns(
         pl.lit("vqa-rad").alias("source"), pl.lit("images.csv").alias("file"),
         pl.int_range(1, pl.len() + 1).alias("row"), pl.lit("p").alias("patient_id"),

@@ -1,4 +1,4 @@
-"""A cache holds every image of its data set, as a good one or as a reject."""
+"""A cache holds every image of its dataset, as a good one or as a reject."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""From a model folder and a data set to predictions and scores: whole, resumable, never mixed."""
+"""From a model folder and a dataset to predictions and scores: whole, resumable, never mixed."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Anybody's predictions against a data set: counts, files, the command."""
+"""Anybody's predictions against a dataset: counts, files, the command."""
 
 import json
 import subprocess

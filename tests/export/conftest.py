@@ -1,4 +1,4 @@
-"""A data set of three images whose rows can be written down by hand."""
+"""A dataset of three images whose rows can be written down by hand."""
 
 import numpy as np
 import polars as pl
@@ -32,7 +32,7 @@ FACTS = (
 
 
 class Small:
-    """The data set, to be spoilt before it is written."""
+    """The dataset, to be spoilt before it is written."""
 
     def __init__(self, folder):
         self.root, self.folder = folder / "release", folder / "data"

@@ -57,7 +57,7 @@ def pairs(row):
 
 
 def as_written(data, convention, image):
-    """Questions and answers of a data set's train entries, boxes in a convention."""
+    """Questions and answers of a dataset's train entries, boxes in a convention."""
     rows = data.tables.split("train").iter_rows(named=True)
     return sorted(
         (image + convention.fill(e["prompt"], e["boxes"][: e["prompt"].count("<box>")], 200, 100),

@@ -1,4 +1,4 @@
-"""A small data set folder, tiny models on disk, and processes that start at once."""
+"""A small dataset folder, tiny models on disk, and processes that start at once."""
 
 import json
 import os
@@ -114,7 +114,7 @@ def imax(phantom_releases):
 
 @pytest.fixture(scope="session")
 def dataset(imax, tmp_path_factory):
-    """A data set folder with train and val."""
+    """A dataset folder with train and val."""
     folder = tmp_path_factory.mktemp("data") / "imax"
     write_dataset(imax, folder, config={}, seed=0)
     return open_dataset(folder)

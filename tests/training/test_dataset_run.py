@@ -1,4 +1,4 @@
-"""`imaxray train` on a data set folder: what it writes, what it trains, what it refuses."""
+"""`imaxray train` on a dataset folder: what it writes, what it trains, what it refuses."""
 
 import json
 from dataclasses import replace

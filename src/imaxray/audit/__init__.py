@@ -1,4 +1,4 @@
-"""Audit of a data set, ours or another's: leaks, broken images, contradictions."""
+"""Audit of a dataset, ours or another's: leaks, broken images, contradictions."""
 
 from imaxray.audit.audit_input import Finding
 from imaxray.audit.checks import CHECKS, Check

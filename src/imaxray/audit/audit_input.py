@@ -66,7 +66,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Material:
-    """A data set in the form that checks read.
+    """A dataset in the form that checks read.
 
     Attributes:
         title: name of the folder or of the files.

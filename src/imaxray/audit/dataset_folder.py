@@ -29,7 +29,7 @@ def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers:
 
     Args:
         folder: as ``write_dataset`` writes it.
-        images: folder of the images instead of the releases that the data set names: it holds a
+        images: folder of the images instead of the releases that the dataset names: it holds a
             folder a source, or the files themselves.
         perceptual: whether near duplicates will be asked for.
         workers: processes that decode.

@@ -23,7 +23,7 @@ _Survey = tuple[str | None, str | None, int, int, bytes]  # problem, sha256, wid
 
 
 class Pixels:
-    """Images of a data set, decoded once for all checks.
+    """Images of a dataset, decoded once for all checks.
 
     Args:
         files: schema FILES.

@@ -1,4 +1,4 @@
-"""Run the checks on a data set, and what they report."""
+"""Run the checks on a dataset, and what they report."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def audit_dataset(
 
     Args:
         path: a dataset folder; a folder with files named ``train``, ``val`` or ``test``; or files.
-        images: folder of the images; default: the releases that the data set names, or the folder
+        images: folder of the images; default: the releases that the dataset names, or the folder
             of each file.
         patient_field: of foreign files, the field with the patient's id; default: ``patient_id``,
             ``subject_id`` or the patient in a MIMIC-CXR path.

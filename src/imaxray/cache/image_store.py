@@ -11,7 +11,7 @@ from imaxray.radiograph import Readable
 
 
 def default_folder(dataset: Dataset) -> Path:
-    """Where a data set's image cache lies: ``image-cache`` beside it.
+    """Where a dataset's image cache lies: ``image-cache`` beside it.
 
     The catalog's then serves the IMAX and DMAX that were selected from it.
     """
@@ -19,7 +19,7 @@ def default_folder(dataset: Dataset) -> Path:
 
 
 class ImageStore:
-    """Images of a data set by id, as what :func:`imaxray.radiograph.load` takes.
+    """Images of a dataset by id, as what :func:`imaxray.radiograph.load` takes.
 
     Calling it gives the cached pixels of an image where there is a cache, else its file.
 
@@ -34,10 +34,10 @@ class ImageStore:
         Args:
             dataset: whose images.
             cache: its folder; default: :func:`default_folder`, if it is there. One that shares no
-                image with the data set is another's and left alone.
+                image with the dataset is another's and left alone.
 
         Raises:
-            ImaxrayError: the cache is unfinished, or of other images than the data set has now.
+            ImaxrayError: the cache is unfinished, or of other images than the dataset has now.
         """
         self.dataset = dataset
         self.cache: ImageCache | None = None

@@ -61,7 +61,7 @@ def shard_name(number: int) -> str:
 
 
 def make_plan(dataset: Dataset, *, max_side: int, shard_images: int) -> Plan:
-    """Plan the cache of a data set: images sorted by id, so many a shard."""
+    """Plan the cache of a dataset: images sorted by id, so many a shard."""
     images = dataset.tables.images.select(*IDENTITY, "file", "row").sort("image_id")
     rows = json.dumps(images.select(IDENTITY).rows(), separators=(",", ":"))
     return Plan(

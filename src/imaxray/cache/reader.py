@@ -108,7 +108,7 @@ class ImageCache:
         return cache
 
     def missing(self, dataset: Dataset) -> int:
-        """How many images of a data set are not here, as good ones or rejects."""
+        """How many images of a dataset are not here, as good ones or rejects."""
         here = self.index.select(IDENTITY)
         wanted = dataset.tables.images.select(IDENTITY).cast(here.schema)
         return wanted.join(here, on=IDENTITY, how="anti").height

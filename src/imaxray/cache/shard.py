@@ -34,7 +34,7 @@ SUFFIX: Final = ".arrow"
 
 @dataclass(frozen=True)
 class ShardImage:
-    """One image of a shard, as the data set's table has it.
+    """One image of a shard, as the dataset's table has it.
 
     Attributes:
         image_id: its id.

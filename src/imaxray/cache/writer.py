@@ -78,7 +78,7 @@ def cache_images(
 
     Args:
         dataset: whose images.
-        out: folder to write; default: ``image-cache`` beside the data set, where training,
+        out: folder to write; default: ``image-cache`` beside the dataset, where training,
             evaluation and reports look for it.
         max_side: no side of a cached image is longer, in pixels; smaller images are left alone.
         shard_images: images a shard.

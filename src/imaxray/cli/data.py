@@ -1,4 +1,4 @@
-"""Commands on data: releases in, data sets out."""
+"""Commands on data: releases in, datasets out."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ def build(
 
 @app.command()
 def match(
-    catalog: Annotated[Path, typer.Argument(help="Catalog data set (`build` writes it).")],
-    imax: Annotated[Path, typer.Argument(help="IMAX data set to match.")],
+    catalog: Annotated[Path, typer.Argument(help="Catalog dataset (`build` writes it).")],
+    imax: Annotated[Path, typer.Argument(help="IMAX dataset to match.")],
     out: Out,
     tasks_per_image: Annotated[
         float | None, typer.Option(help="Dose: about so many tasks an image; default: fewest.")
@@ -161,14 +161,14 @@ def match(
 
 @app.command()
 def rebuild(
-    manifest: Annotated[Path, typer.Argument(help="manifest.json of the data set to make again.")],
+    manifest: Annotated[Path, typer.Argument(help="manifest.json of the dataset to make again.")],
     out: Out,
     source: Annotated[
         list[str], typer.Option(help="NAME=PATH of a release; once for each that is needed.")
     ],
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
 ) -> None:
-    """Make the very same data set from your own downloads, and prove it by sha256."""
+    """Make the very same dataset from your own downloads, and prove it by sha256."""
     from imaxray.study import rebuild_dataset
 
     releases = {}
@@ -184,7 +184,7 @@ def rebuild(
 
 @app.command()
 def stats(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder.")], form: Format = "text"
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")], form: Format = "text"
 ) -> None:
     """Density, entries per task and split, and the account: rows in = kept + rejected."""
     from imaxray.curation import open_dataset
@@ -206,9 +206,9 @@ def stats(
 
 @app.command()
 def cache(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder; the catalog serves its arms.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder; the catalog serves its arms.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Default: image-cache beside the data set.")
+        Path | None, typer.Option("--out", help="Default: image-cache beside the dataset.")
     ] = None,
     max_side: Annotated[int, typer.Option(min=1, help="Longest side in pixels.")] = 1024,
     shard_images: Annotated[int, typer.Option(min=1, help="Images a shard.")] = 64,
@@ -238,7 +238,7 @@ def cache(
 def audit(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Data set folder, or LLaVA JSON / messages JSONL files."),
+        typer.Argument(help="Dataset folder, or LLaVA JSON / messages JSONL files."),
     ],
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images; default: as the data says.")
@@ -266,7 +266,7 @@ def audit(
 
 @app.command()
 def export(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
     form: Annotated[
         str,
         typer.Option("--format", help="llamafactory, swift, trl, llava, fiftyone or croissant."),
@@ -299,7 +299,7 @@ def export(
         bool, typer.Option(help="Open each image's header to see that tools can read it.")
     ] = True,
 ) -> None:
-    """Write a data set in the format of another tool."""
+    """Write a dataset in the format of another tool."""
     from imaxray.export import export_dataset
 
     report = export_dataset(

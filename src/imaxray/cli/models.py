@@ -55,7 +55,7 @@ def models(form: Format = "text") -> None:
 
 @app.command()
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder with a train split.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder with a train split.")],
     out: Out,
     model: Annotated[
         str | None, typer.Option(help="Registry name, repository id or folder of a model.")
@@ -122,7 +122,7 @@ def train(
         int, typer.Option(min=1, help="Entries seen between two measurements.")
     ] = 2048,
 ) -> None:
-    """Train a model on a data set; the same command again resumes. Also under torchrun."""
+    """Train a model on a dataset; the same command again resumes. Also under torchrun."""
     from imaxray.training import load_recipe, train_dataset
 
     if (steps is None) is False and epochs is not None:
@@ -195,7 +195,7 @@ def evaluate(
     model: Annotated[
         str, typer.Argument(help="Run folder, registry name, repository id, or model folder.")
     ],
-    data: Annotated[Path, typer.Option("--data", help="Data set folder.")],
+    data: Annotated[Path, typer.Option("--data", help="Dataset folder.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Default: evaluation/DATASET-SPLIT in the run folder."),
@@ -246,7 +246,7 @@ def score_command(
     predictions: Annotated[
         Path, typer.Argument(help="Parquet or JSON lines with entry_id and text, or a run folder.")
     ],
-    data: Annotated[Path, typer.Option("--data", help="Data set folder that was asked.")],
+    data: Annotated[Path, typer.Option("--data", help="Dataset folder that was asked.")],
     boxes: Annotated[
         str, typer.Option("--boxes", help="How the model writes boxes, e.g. percent, per-mille.")
     ] = "percent",
@@ -296,10 +296,10 @@ def score_command(
 
 @app.command()
 def labeller(
-    dataset: Annotated[Path, typer.Argument(help="Data set with reports and labels.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset with reports and labels.")],
     form: Format = "text",
 ) -> None:
-    """How well the built-in report labeller agrees with the labels of a data set."""
+    """How well the built-in report labeller agrees with the labels of a dataset."""
     from imaxray.curation import open_dataset
     from imaxray.evaluation import labeller_on
 
@@ -326,7 +326,7 @@ def labeller(
 @app.command("filter")
 def filter_command(
     pseudo: Annotated[Path, typer.Argument(help="Folder that annotate wrote.")],
-    data: Annotated[Path, typer.Option("--data", help="Data set folder that was annotated.")],
+    data: Annotated[Path, typer.Option("--data", help="Dataset folder that was annotated.")],
     out: Out,
     precision: Annotated[
         float, typer.Option(help="Share of right answers wanted of each task.")

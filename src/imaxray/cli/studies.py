@@ -91,11 +91,11 @@ def dynamics(
     group: Annotated[str, typer.Option("--group", help="Module group, or all.")] = "all",
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Measure the runs' weights now, on entries of this data set."),
+        typer.Option("--data", help="Measure the runs' weights now, on entries of this dataset."),
     ] = None,
     other_data: Annotated[
         Path | None,
-        typer.Option("--other-data", help="Data set of --against: crossed probes, 2 × 2."),
+        typer.Option("--other-data", help="Dataset of --against: crossed probes, 2 × 2."),
     ] = None,
     split: Annotated[str, typer.Option(help="Whose entries of --data are measured.")] = "val",
     probe: Annotated[int, typer.Option(min=1, help="Entries that are.")] = 252,
@@ -134,7 +134,7 @@ def annotate(
     run: Annotated[
         str, typer.Argument(help="Run folder, registry name, repository id, or model folder.")
     ],
-    data: Annotated[Path, typer.Option("--data", help="Data set folder; its train images.")],
+    data: Annotated[Path, typer.Option("--data", help="Dataset folder; its train images.")],
     out: Out,
     samples: Annotated[
         int, typer.Option(min=0, help="Answers drawn beside the greedy one, for agreement.")

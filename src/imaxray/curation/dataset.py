@@ -51,7 +51,7 @@ def write_dataset(
         folder: where.
         config: everything that decided it, for the manifest.
         seed: likewise.
-        role: catalog, imax, dmax or pseudo-imax: which of a configuration's data sets this is.
+        role: catalog, imax, dmax or pseudo-imax: which of a configuration's datasets this is.
         beside: further text files, name → content; the manifest lists them too.
 
     Raises:
@@ -60,7 +60,7 @@ def write_dataset(
     """
     require_real_evaluation(tables.images, tables.annotations, tables.entries)
     ours = ("imaxray", "files", "account")
-    with whole_folder(folder, manifest=MANIFEST, keys=ours, what="data set") as aside:
+    with whole_folder(folder, manifest=MANIFEST, keys=ours, what="dataset") as aside:
         _write_all(tables, aside, config, seed, role, beside)
 
 
@@ -116,7 +116,7 @@ class Dataset:
         """Where an image lies on this machine.
 
         Raises:
-            ImaxrayError: the image is not in the data set, or its release's folder is unknown.
+            ImaxrayError: the image is not in the dataset, or its release's folder is unknown.
         """
         found = self._paths.get(image_id)
         if found is None:

@@ -35,7 +35,7 @@ class Density:
 
 
 def density(tables: Tables, split: str = "train") -> Density:
-    """Measure one split of a data set."""
+    """Measure one split of a dataset."""
     entries = tables.split(split)
     per_image = (
         entries.group_by("image_id", "task").len("entries").group_by("image_id")

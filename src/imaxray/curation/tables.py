@@ -1,4 +1,4 @@
-"""The tables of one data set, held together."""
+"""The tables of one dataset, held together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ACCOUNT = pl.Schema(
 
 @dataclass(frozen=True)
 class Tables:
-    """Images, annotations, entries and rejects (schemas of the same names) of one data set.
+    """Images, annotations, entries and rejects (schemas of the same names) of one dataset.
 
     Attributes:
         conflicts: schema CONFLICTS, of the whole catalog: contradictions between annotations.

@@ -18,7 +18,7 @@ def subgroups(
     """Entry ids by property and value.
 
     ``view`` as stated; ``sex``; ``age`` in bands (<40, 40-59, 60-79, 80+ years); ``source``, the
-    release that the image comes from; ``tasks of the image``, how many tasks the data set holds of
+    release that the image comes from; ``tasks of the image``, how many tasks the dataset holds of
     the image (1, 2, 3-4, 5+): over train entries, how densely what was learned was annotated.
     What is not stated is ``unknown``. Values are sorted, ids in the order of ``entries``.
 

@@ -1,4 +1,4 @@
-"""The labeller against the labels that a data set's releases give to the same reports."""
+"""The labeller against the labels that a dataset's releases give to the same reports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def labeller_on(annotations: pl.DataFrame) -> Agreement:
     both = reports.join(labels, on="image_id", how="inner", maintain_order="left")
     if both.is_empty():
         raise ImaxrayError(
-            "Expected images with both a report and labels, but the data set has none; name one "
+            "Expected images with both a report and labels, but the dataset has none; name one "
             "built from releases that have them (mimic-cxr and mimic-cxr-jpg)."
         )
     given = [

@@ -44,7 +44,7 @@ class Result:
 
     Attributes:
         data: every number and the versions of what decided it, JSON-able; ``null`` where there was
-            nothing to measure. The same predictions, data set and options give the same bytes.
+            nothing to measure. The same predictions, dataset and options give the same bytes.
         entries: one row an entry: ids, task, raw text, extracted answer (JSON; null: unreadable),
             primary score, and a column for every metric.
         scores: for :func:`imaxray.evaluation.compare`.
@@ -68,10 +68,10 @@ def score_run(
     resamples: int = 2000,
     level: float = 0.95,
 ) -> Result:
-    """Score anybody's predictions against a data set; an entry without one counts as wrong.
+    """Score anybody's predictions against a dataset; an entry without one counts as wrong.
 
     Args:
-        dataset: an opened data set.
+        dataset: an opened dataset.
         predictions: see :func:`imaxray.evaluation.read_predictions`.
         convention: how the model writes boxes.
         split: whose entries are scored.
@@ -104,7 +104,7 @@ def score_run(
         raise ImaxrayError(
             f"Expected answers to the {entries.height} entries of {dataset.folder} ({split}), but "
             f"none of the {predictions.table.height} predictions has one of their ids; name the "
-            "data set and split that were asked."
+            "dataset and split that were asked."
         )
     train = tables.split("train")
     options = {"seed": seed, "resamples": resamples, "permutations": 0, "level": level}

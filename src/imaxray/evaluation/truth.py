@@ -58,7 +58,7 @@ def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
     if not answers:
         raise ImaxrayError(
             f"Expected the truth of the scored images at {truth}, but it decides none of the "
-            "entries; name the phantom that the data set was built from."
+            "entries; name the phantom that the dataset was built from."
         )
     decided = entries.filter(pl.col("entry_id").is_in(list(answers)))
     return score_answers(decided, lambda entry: ("", answers[entry["entry_id"]]))

@@ -95,7 +95,7 @@ def ordered(
     """Entries in the order in which they are written, ``row`` being the id of their conversation.
 
     Conversations, and the turns of each, are ordered by a hash of ``seed`` and their ids: mixed for
-    a reader that does not shuffle, and independent of what else is in the data set.
+    a reader that does not shuffle, and independent of what else is in the dataset.
 
     Args:
         entries: schema ENTRIES, and ``named``, ``width`` and ``height`` of their images.

@@ -1,4 +1,4 @@
-"""Croissant: JSON-LD that describes the tables of a data set, beside copies of them.
+"""Croissant: JSON-LD that describes the tables of a dataset, beside copies of them.
 
 Croissant 1.1 (MLCommons): a FileObject a Parquet file, with its sha256, and a RecordSet a table.
 ``mlcroissant`` reads the records by it. Images are not part of it: ``images.parquet`` names them
@@ -57,7 +57,7 @@ def write(data: Dataset, folder: Path) -> tuple[dict[str, dict[str, int]], list[
     """Write ``croissant.json`` and the tables; returns counts of each split, and nothing left out.
 
     Raises:
-        ImaxrayError: a table is not the one that the data set's manifest names.
+        ImaxrayError: a table is not the one that the dataset's manifest names.
     """
     tables = [t for t in _TABLES if _rows(data, t[0])]
     for _, name, *_ in tables:
@@ -66,7 +66,7 @@ def write(data: Dataset, folder: Path) -> tuple[dict[str, dict[str, int]], list[
         if sha256(folder / name) != data.manifest["files"][name]:
             raise ImaxrayError(
                 f"Expected {data.folder / name} as its manifest says, but its content is another; "
-                "build the data set again."
+                "build the dataset again."
             )
     text = json.dumps(_metadata(data, tables), indent=1, ensure_ascii=False)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")

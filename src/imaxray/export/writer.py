@@ -1,4 +1,4 @@
-"""One data set, written in one format."""
+"""One dataset, written in one format."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def export_dataset(
     seed: int = 0,
     headers: bool = True,
 ) -> ExportReport:
-    """Write a data set in the format of another tool.
+    """Write a dataset in the format of another tool.
 
-    The folder is written aside and renamed, so it appears whole or not at all; the same data set
+    The folder is written aside and renamed, so it appears whole or not at all; the same dataset
     and arguments give the same bytes. It holds ``export.json`` (arguments, counts, sha256 of each
     file) and ``left_out.jsonl`` (id and reason of everything that the format cannot express).
 
     Args:
-        dataset: an opened data set, or its folder.
+        dataset: an opened dataset, or its folder.
         format: one of :func:`list_formats`.
         out: folder to write; an earlier export there is replaced.
         boxes: how boxes are written in text, one of :func:`list_conventions`. ``None``: as numbers,
@@ -145,7 +145,7 @@ _Result = tuple[dict[str, dict[str, int]], list[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class _Chat:
-    """A data set into a chat format."""
+    """A dataset into a chat format."""
 
     form: ChatFormat
     layout: Layout
@@ -158,7 +158,7 @@ class _Chat:
         entries = data.tables.entries.filter(pl.col("split").is_in(self.splits))
         if entries.is_empty():
             raise ImaxrayError(
-                f"Expected entries in the splits {', '.join(self.splits) or 'of the data set'}, "
+                f"Expected entries in the splits {', '.join(self.splits) or 'of the dataset'}, "
                 "but there are none; name other splits."
             )
         convention = self.layout.convention

@@ -1,4 +1,4 @@
-"""Pseudo IMAX as a dataset folder: the data set's own entries and the kept pseudo entries."""
+"""Pseudo IMAX as a dataset folder: the dataset's own entries and the kept pseudo entries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FILE: Final = "candidates.parquet"
 """The file of pseudo annotations in provenance, accounts and rejects; rows are the candidates'."""
 
 _MESSAGES: Final = {
-    "has-real": "the data set has this entry already",
+    "has-real": "the dataset has this entry already",
     "unreadable": "the answer cannot be read",
     "unfinished": "the answer was cut at the most tokens",
     "not-calibrated": "no validation entry of the task, so no threshold",
@@ -57,12 +57,12 @@ def write_pseudo(
 ) -> Dataset:
     """Write a dataset folder that ``open_dataset`` reads and training takes.
 
-    Real entries, validation and test are the data set's own; each kept candidate is a train entry
+    Real entries, validation and test are the dataset's own; each kept candidate is a train entry
     more, with ``sources`` [``pseudo``] and ``quality`` ``pseudo/<model>``, and an annotation
     (several for findings and reports) of origin ``pseudo``. Dropped candidates become rejects.
 
     Args:
-        dataset: folder of the data set that was annotated.
+        dataset: folder of the dataset that was annotated.
         kept: schema PSEUDO.
         out: folder to write.
         dropped: schema DROPPED.
@@ -70,7 +70,7 @@ def write_pseudo(
         beside: further text files, name → content.
 
     Raises:
-        ImaxrayError: a candidate is about an image that is no train image of the data set, has no
+        ImaxrayError: a candidate is about an image that is no train image of the dataset, has no
             answer, or is an entry already; ``out`` is no dataset folder.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
@@ -122,16 +122,16 @@ def _check(kept: pl.DataFrame, base: Tables) -> None:
     images = base.images.select("image_id", "split", pl.col("patient_id").alias("_patient"))
     found = kept.join(images, on="image_id", how="left", maintain_order="left")
     for wrong, sentence in (
-        (found["split"].fill_null("none") != "train", "be about train images of the data set"),
+        (found["split"].fill_null("none") != "train", "be about train images of the dataset"),
         (found["patient_id"].ne_missing(found["_patient"]), "have their images' patients"),
         (kept["answer"].is_null() | kept["target"].is_null(), "have answers that can be read"),
-        (kept["pseudo_id"].is_in(base.entries["entry_id"].implode()), "be new to the data set"),
+        (kept["pseudo_id"].is_in(base.entries["entry_id"].implode()), "be new to the dataset"),
         (kept["pseudo_id"].is_duplicated(), "come once each"),
     ):
         if count := int(wrong.sum()):
             raise ImaxrayError(
                 f"Expected pseudo entries to {sentence}, but {count} of {kept.height} are not so; "
-                "filter the candidates with this data set."
+                "filter the candidates with this dataset."
             )
 
 
@@ -207,7 +207,7 @@ def _account(kept: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
 
 
 def _digest(kept: pl.DataFrame) -> str:
-    """Digest of the kept candidates, so that two data sets of different ones differ by name."""
+    """Digest of the kept candidates, so that two datasets of different ones differ by name."""
     state = hashlib.sha256()
     for row in kept.iter_rows():
         state.update(json.dumps(row, sort_keys=True, default=str).encode())

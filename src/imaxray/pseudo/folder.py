@@ -129,13 +129,13 @@ def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]
 
 
 def _require_same(manifest: Path, dataset: Dataset) -> None:
-    """Check that it is this data set that was annotated, where the folder says which."""
+    """Check that it is this dataset that was annotated, where the folder says which."""
     if not manifest.exists():
         return
     known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
     if known is not None and known != dataset.sha256:
         raise ImaxrayError(
-            f"Expected the data set that {manifest.parent} annotates, but {dataset.folder} is "
+            f"Expected the dataset that {manifest.parent} annotates, but {dataset.folder} is "
             "another one; name the one that annotate was given."
         )
 

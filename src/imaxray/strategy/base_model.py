@@ -22,7 +22,7 @@ def phantom_base(
 
     Args:
         config: its shape.
-        data: data sets whose training text the tokenizer learns from.
+        data: datasets whose training text the tokenizer learns from.
         folder: of the model.
         seed: of the weights.
     """

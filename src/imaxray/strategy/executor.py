@@ -36,7 +36,7 @@ class Done:
 
     Attributes:
         work: which.
-        folder: run folder, candidates, or data set.
+        folder: run folder, candidates, or dataset.
         record: what it took and gave, JSON-able; lies beside the folder.
         repeated: whether this call did it (false: it was there).
     """

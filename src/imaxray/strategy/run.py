@@ -1,4 +1,4 @@
-"""A whole strategy: stages and pseudo data sets in one folder, each finished once."""
+"""A whole strategy: stages and pseudo datasets in one folder, each finished once."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class AnnotateWork(Work):
 
 @dataclass(frozen=True)
 class FilterWork(Work):
-    """Of the candidates, those worth training on, as a data set."""
+    """Of the candidates, those worth training on, as a dataset."""
 
     candidates: AnnotateWork
 
@@ -64,7 +64,7 @@ def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
 
     Args:
         config: the strategy.
-        data: digest of the real data set.
+        data: digest of the real dataset.
         base: digest of the base model.
 
     Raises:

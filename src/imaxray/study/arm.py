@@ -110,7 +110,7 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=2)  # both data sets of a study
+@lru_cache(maxsize=2)  # both datasets of a study
 def _images(dataset: Path, sha256: str, processor: Path) -> Pixels:  # noqa: ARG001
     """Model inputs of all train and test images; ``sha256`` tells one build from the next."""
     from imaxray.cache import ImageStore

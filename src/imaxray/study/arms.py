@@ -50,7 +50,7 @@ def train_arms(
 
     Args:
         config: the study's.
-        out: study folder, with the data sets and the initial models.
+        out: study folder, with the datasets and the initial models.
         throughput: of both layouts; it decides the steps at equal compute, and who goes first.
         probes: entries that the dynamics are measured on; None: they are not.
     """

@@ -32,11 +32,11 @@ from imaxray.curation.verify import Verify
 from imaxray.schema import SPLITS
 
 ROLES: Final = ("catalog", "imax", "dmax")
-"""The data sets of a study, each in a folder of that name."""
+"""The datasets of a study, each in a folder of that name."""
 
 
 class DataConfig(BaseModel):
-    """What decides a study's data sets; the manifest of each carries it whole."""
+    """What decides a study's datasets; the manifest of each carries it whole."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +56,7 @@ class DataReport:
     Attributes:
         selection: what IMAX had to choose from and took.
         match: what DMAX achieved.
-        density: per data set and split.
+        density: per dataset and split.
         conflicts: per rule, pairs compared and contradictions found.
         seconds: how long each step took.
     """
@@ -133,7 +133,7 @@ def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers:
 
 
 def is_built(config: DataConfig, out: Path) -> bool:
-    """Whether the three data sets of ``config`` are in ``out`` already."""
+    """Whether the three datasets of ``config`` are in ``out`` already."""
     wanted = config.model_dump(mode="json")
     return all(_config_of(out / role) == wanted for role in ROLES)
 

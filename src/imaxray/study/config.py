@@ -99,7 +99,7 @@ class StudyConfig(DataConfig):
         return {name: base_path / folder for name, folder in sorted(self.releases.items())}
 
     def data(self) -> DataConfig:
-        """The part that decides the data sets."""
+        """The part that decides the datasets."""
         return DataConfig(**{name: getattr(self, name) for name in DataConfig.model_fields})
 
     def content(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from imaxray.study.config import StudyConfig
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
     """Write what a study trains on: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``.
 
-    Returns the report of :func:`imaxray.study.build.build_datasets` as a dict. Data sets of the
+    Returns the report of :func:`imaxray.study.build.build_datasets` as a dict. Datasets of the
     same configuration are kept.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The very same data set again, from another user's own downloads and a manifest.
+"""The very same dataset again, from another user's own downloads and a manifest.
 
 Credentialed text cannot be shared. A manifest can: it holds the configuration, the seed and
 fingerprints, no text and no label value.
@@ -29,8 +29,8 @@ class RebuildReport:
     """What was rebuilt.
 
     Attributes:
-        folder: the data set.
-        files: per file, the sha256 that the manifest and the rebuilt data set agree on.
+        folder: the dataset.
+        files: per file, the sha256 that the manifest and the rebuilt dataset agree on.
     """
 
     folder: Path
@@ -40,13 +40,13 @@ class RebuildReport:
 def rebuild_dataset(
     manifest: Path, releases: Mapping[str, Path], out: Path, *, workers: int = 1
 ) -> RebuildReport:
-    """Make the data set that ``manifest`` describes from ``releases``, and prove it.
+    """Make the dataset that ``manifest`` describes from ``releases``, and prove it.
 
     Every release file is compared first, so a wrong download is named before anything slow; then
-    the data set is built as it was, and every file of it compared.
+    the dataset is built as it was, and every file of it compared.
 
     Args:
-        manifest: ``manifest.json`` of the data set to make again.
+        manifest: ``manifest.json`` of the dataset to make again.
         releases: source name → folder, of every source that the manifest names.
         out: folder to write.
         workers: processes.
@@ -90,7 +90,7 @@ def _read(path: Path) -> dict[str, Any]:
         good = False
     if not good or described["role"] not in ROLES:
         raise ImaxrayError(
-            f"Expected the manifest.json of a data set at {path}, but it is missing, damaged or "
+            f"Expected the manifest.json of a dataset at {path}, but it is missing, damaged or "
             "another file; ask for the file that `imaxray build` wrote."
         )
     result: dict[str, Any] = described
@@ -104,7 +104,7 @@ def _config(described: Mapping[str, Any], path: Path) -> DataConfig:
         first = error.errors()[0]
         raise ImaxrayError(
             f"Expected a configuration of imaxray {__version__} in {path}, but "
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}; the data set was built by "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}; the dataset was built by "
             f"imaxray {described['imaxray']}, install that version."
         ) from error
 
@@ -119,7 +119,7 @@ def _compare_releases(files: list[dict[str, Any]], releases: Mapping[str, Path])
             raise ImaxrayError(
                 f"Expected {file['file']} in the {file['source']} release at "
                 f"{releases[file['source']]}, but it is not there; download it, in the same form "
-                "(zipped or unpacked) as the data set was built from."
+                "(zipped or unpacked) as the dataset was built from."
             )
         found = sha256(path)
         if found != file["sha256"]:

@@ -47,9 +47,9 @@ def train_dataset(
         out: run folder. The same call again returns a finished run, or resumes an interrupted one.
         recipe: model, layout and configuration.
         image_loader: from image ids to model inputs; default: each image is taken from the image
-            cache of the data set, if there is one, or decoded when it is needed, and the latest
+            cache of the dataset, if there is one, or decoded when it is needed, and the latest
             are kept, up to ``image_cache_mb``.
-        callbacks: makes callbacks of the Trainer from the loaded model and the data set; see
+        callbacks: makes callbacks of the Trainer from the loaded model and the dataset; see
             :func:`train`.
         progress: show the Trainer's bar.
 
@@ -61,7 +61,7 @@ def train_dataset(
     learn = data.tables.split("train")
     if learn.is_empty():
         raise ImaxrayError(
-            f"Expected a train split in {data.folder}, but it has no entry; name a data set that "
+            f"Expected a train split in {data.folder}, but it has no entry; name a dataset that "
             "`imaxray build` or `imaxray match` wrote with one."
         )
     quiet = transformers.utils.logging.get_verbosity()
@@ -151,7 +151,7 @@ def _validation(
     if val.is_empty():
         raise ImaxrayError(
             f"Expected a val split in {data.folder} for --eval-every, but it has no entry; leave "
-            "--eval-every out or build the data set with one."
+            "--eval-every out or build the dataset with one."
         )
     ready = encode_split(chat, val, data.tables.images)
     return _examples(chat, data, ready, recipe, loader), ready.drops

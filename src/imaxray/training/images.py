@@ -59,7 +59,7 @@ class LazyImages(Mapping[str, Mapping[str, torch.Tensor]]):
 def prepare_images(
     chat: ChatModel, image_ids: Sequence[str], image_of: Callable[[str], Readable]
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Decode and prepare every image once, held in memory: for data sets that fit there.
+    """Decode and prepare every image once, held in memory: for datasets that fit there.
 
     ``image_of`` gives the file of an image, or its pixels: :class:`imaxray.cache.ImageStore`.
     """

@@ -1,4 +1,4 @@
-"""One training run: data set and model in, run folder out; resumable, on one process or many."""
+"""One training run: dataset and model in, run folder out; resumable, on one process or many."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def _arguments(
         output_dir=str(out / "checkpoints"),
         run_name=out.name,
         max_steps=steps,
-        per_device_train_batch_size=1,  # one item of the data set is one process's share of a step
+        per_device_train_batch_size=1,  # one item of the dataset is one process's share of a step
         train_sampling_strategy="sequential",  # the schedule is the order
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",

@@ -53,7 +53,7 @@ def schedule(
     """
     if entries.is_empty():
         raise ImaxrayError(
-            "Expected training entries, but the train split is empty; build the data set with "
+            "Expected training entries, but the train split is empty; build the dataset with "
             "more images or a lower min_tasks."
         )
     ordered = entries.sort("image_id", "entry_id")

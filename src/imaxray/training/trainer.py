@@ -27,7 +27,7 @@ from imaxray.training.optimizer import make_optimizer
 class EntryTrainer(Trainer):  # type: ignore[misc]
     """Loss: mean over a step's entries of each entry's mean token loss, identical in all layouts.
 
-    An item of the data set is one process's share of a whole optimizer step, so accumulation
+    An item of the dataset is one process's share of a whole optimizer step, so accumulation
     happens inside :meth:`training_step` and the Trainer itself never accumulates.
     """
 

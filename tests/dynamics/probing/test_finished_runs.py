@@ -41,7 +41,7 @@ class KeepCheckpoints(TrainerCallback):
 
 @pytest.fixture(scope="module")
 def data(phantom_releases, tmp_path_factory):
-    """Two data sets of one catalog: few images with all tasks, and more with fewer."""
+    """Two datasets of one catalog: few images with all tasks, and more with fewer."""
     catalog = build_catalog(phantom_releases, verify=False)
     made = []
     for name, tasks, entries in (("dense", 6, 60), ("wide", 3, 120)):

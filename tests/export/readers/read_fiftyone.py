@@ -1,6 +1,6 @@
 """Read folders with FiftyOne's importer for ``FiftyOneDataset``; print a JSON line a sample.
 
-Usage: read_fiftyone.py FOLDER …. No database runs: samples are not added to a data set.
+Usage: read_fiftyone.py FOLDER …. No database runs: samples are not added to a dataset.
 """
 
 import json

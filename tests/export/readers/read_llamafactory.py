@@ -1,4 +1,4 @@
-"""Read data sets as LLaMA-Factory does before it tokenises; print what it saw, a JSON line a row.
+"""Read datasets as LLaMA-Factory does before it tokenises; print what it saw, a JSON line a row.
 
 Usage: read_llamafactory.py FOLDER NAME …: folders with a ``dataset_info.json``, and names in it.
 """

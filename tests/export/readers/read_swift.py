@@ -1,4 +1,4 @@
-"""Read data sets as ms-swift does before it tokenises; print what it saw, a JSON line a row.
+"""Read datasets as ms-swift does before it tokenises; print what it saw, a JSON line a row.
 
 Usage: read_swift.py FILE …; images are opened, and boxes brought to 0-1000, by its template's own
 code.

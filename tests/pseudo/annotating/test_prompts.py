@@ -37,7 +37,7 @@ def tables(phantom_releases):
 
 
 def lacking(tables, *tasks):
-    """The data set with the train entries of some tasks gone, REG and REC of anatomy kept."""
+    """The dataset with the train entries of some tasks gone, REG and REC of anatomy kept."""
     gone = (pl.col("split") == "train") & pl.col("task").is_in(tasks)
     return replace(tables, entries=tables.entries.filter(~gone))
 

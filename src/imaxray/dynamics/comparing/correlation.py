@@ -67,7 +67,7 @@ def run_scores(runs: Sequence[Path], *, evaluation: str | None = None) -> pl.Dat
     if len({about for about, _ in of}) > 1:
         raise ImaxrayError(
             f"Expected the scores {name} of all runs to be of the same entries, but they differ; "
-            "evaluate all runs on one data set and split."
+            "evaluate all runs on one dataset and split."
         )
     return pl.DataFrame(
         [{"run": str(run), **row} for run, (_, rows) in zip(runs, of, strict=True) for row in rows],

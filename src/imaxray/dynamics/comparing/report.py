@@ -33,7 +33,7 @@ class RunDynamics:
         spectra: arm → ``ARM.csv``: SPECTRA with the run in front.
         contrast: ``contrast.csv``: :func:`compare_runs`; empty with one arm, or one run an arm.
         crossed: ``crossed.csv``: :func:`crossed_table` of the final models; empty unless there is
-            another data set.
+            another dataset.
         tasks: ``tasks.csv``: :func:`tasks_over_runs`, with and without same-image entries.
         pairs: ``task_pairs.csv``: each pair of tasks in each run, PAIRS with arm, seed and run.
         scores: ``scores.csv``: :func:`run_scores`; empty unless asked for.
@@ -73,15 +73,15 @@ def run_dynamics(
 
     Without ``data`` it reads what a :class:`FisherProbe` recorded during training. With ``data``
     it measures every run's final model, and checkpoints that are still in the run folder, on one
-    fixed probe of that data set; with ``other_data`` also both arms' final models on two probes of
-    train entries, one of each data set, equal in tasks and answer lengths. What was measured into
+    fixed probe of that dataset; with ``other_data`` also both arms' final models on two probes of
+    train entries, one of each dataset, equal in tasks and answer lengths. What was measured into
     ``out`` is kept, so that a killed call goes on.
 
     Args:
         runs: run folders of one arm, a seed each.
         out: folder of the results.
         against: run folders of the other arm, in the same order of seeds.
-        data: data set of the probe (and, for crossed probes, that of ``runs``).
+        data: dataset of the probe (and, for crossed probes, that of ``runs``).
         other_data: that of ``against``.
         split: whose entries of ``data`` the fixed probe holds.
         size: entries of each probe.
@@ -180,7 +180,7 @@ def _check(
     if other_data is not None and (data is None or not against):
         raise ImaxrayError(
             "Expected --data and --against beside --other-data, since crossed probes are two "
-            "models on two data sets; give all of them."
+            "models on two datasets; give all of them."
         )
     if data is None or not against:
         return

@@ -49,13 +49,13 @@ def probe_pair(
     seed: int = 0,
     images: Images = "any",
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Two probes of two data sets with the same strata, for :func:`crossed_probes`.
+    """Two probes of two datasets with the same strata, for :func:`crossed_probes`.
 
-    As :func:`probe_entries`, with the thirds of answer lengths cut from both data sets together:
+    As :func:`probe_entries`, with the thirds of answer lengths cut from both datasets together:
     each stratum has as many entries in one probe as in the other.
 
     Raises:
-        ImaxrayError: a data set has too few entries of a task or length.
+        ImaxrayError: a dataset has too few entries of a task or length.
     """
     one, two = _chosen([entries, other], size, seed, images)
     return one, two
@@ -97,7 +97,7 @@ def _of_task(
         for n in range(len(_LENGTHS))
     ]
     if sum(room) < quota:
-        both = " of the same answer lengths in both data sets" if len(tables) > 1 else ""
+        both = " of the same answer lengths in both datasets" if len(tables) > 1 else ""
         raise ImaxrayError(
             f"Expected {quota} entries of {task} for a probe, but there are {sum(room)}{both}; "
             "take a smaller probe."

@@ -26,10 +26,10 @@ from imaxray.training import FinishedRun, weights_digest
 
 @dataclass(frozen=True)
 class RunProbe:
-    """Entries of a data set that runs are measured on.
+    """Entries of a dataset that runs are measured on.
 
     Attributes:
-        data: the data set.
+        data: the dataset.
         entries: of :func:`probe_entries` or :func:`probe_pair`.
         checkpoints: measure the run's saved checkpoints too, not the final model alone.
     """

@@ -1,4 +1,4 @@
-"""From entries of a data set to a probe that a model can be measured on, and the measurement."""
+"""From entries of a dataset to a probe that a model can be measured on, and the measurement."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def make_probe(
 
 
 def dataset_images(chat: ChatModel, data: Dataset, image_ids: Sequence[str]) -> LazyImages:
-    """Image inputs of a data set by image id, prepared when they are first used."""
+    """Image inputs of a dataset by image id, prepared when they are first used."""
     image_of = ImageStore(data)
     rows = data.tables.images.select("image_id", "width", "height").iter_rows()
     sizes = {image: (width, height) for image, width, height in rows}

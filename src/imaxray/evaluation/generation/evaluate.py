@@ -91,8 +91,8 @@ def evaluate_model(
         max_image_tokens: upper limit of an image's tokens.
 
     Raises:
-        ImaxrayError: no such model, data set or split; ``out`` holds predictions of another
-            model, data set or decoding; or what the parts raise.
+        ImaxrayError: no such model, dataset or split; ``out`` holds predictions of another
+            model, dataset or decoding; or what the parts raise.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     entries = _entries(data, split)
@@ -214,7 +214,7 @@ def _entries(data: Dataset, split: str) -> pl.DataFrame:
     if entries.is_empty():
         raise ImaxrayError(
             f"Expected entries in the split {split} of {data.folder}, but it has none; name "
-            "another --split, or a data set that has one."
+            "another --split, or a dataset that has one."
         )
     return entries
 

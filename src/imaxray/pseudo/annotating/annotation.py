@@ -73,7 +73,7 @@ def annotate(
     device: str = "cpu",
     max_image_tokens: int | None = None,
 ) -> Annotation:
-    """Let the model of a run answer every task that a train image of a data set lacks.
+    """Let the model of a run answer every task that a train image of a dataset lacks.
 
     The same call again goes on where a killed one was, to the same bytes: batches are planned from
     the data alone and answered whole. A finished one is read.
@@ -105,8 +105,8 @@ def annotate(
         max_image_tokens: upper limit of an image's tokens.
 
     Raises:
-        ImaxrayError: no such model or data set; an option out of range; ``out`` holds annotations
-            of another model, data set or decoding; or what the engine raises.
+        ImaxrayError: no such model or dataset; an option out of range; ``out`` holds annotations
+            of another model, dataset or decoding; or what the engine raises.
     """
     unknown = sorted({*tasks} - {*TASKS})
     if unknown:

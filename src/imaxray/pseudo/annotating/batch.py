@@ -161,7 +161,7 @@ class Annotator:
 
 
 def make_book(tables: Tables, config: AnnotateConfig) -> PromptBook:
-    """The prompts of a data set."""
+    """The prompts of a dataset."""
     return PromptBook(
         tables,
         tasks=config.tasks,
@@ -212,7 +212,7 @@ def annotate_images(
     *,
     checkpoint: str = "",
 ) -> pl.DataFrame:
-    """Let a loaded model answer what the train images of a data set lack (schema PSEUDO).
+    """Let a loaded model answer what the train images of a dataset lack (schema PSEUDO).
 
     Every image is encoded once: its prompts share that prefix, also the prompts that are made of
     the model's own answers (:mod:`imaxray.pseudo.annotating.prompts` describes the passes).
@@ -220,7 +220,7 @@ def annotate_images(
 
     Args:
         chat: the model.
-        tables: of the data set.
+        tables: of the dataset.
         pixels: prepared inputs of its train images.
         config: what is asked, and how.
         checkpoint: digest of the weights, for the table.
@@ -253,7 +253,7 @@ def ask_entries(
 
     Args:
         chat: the model.
-        tables: of the data set.
+        tables: of the dataset.
         pixels: prepared inputs of the split's images.
         config: how; ``calibration_per_task`` limits the entries.
         split: whose entries.

@@ -74,10 +74,10 @@ class Given:
 
 
 class PromptBook:
-    """All that prompts are made of, of one data set.
+    """All that prompts are made of, of one dataset.
 
     Args:
-        tables: of the data set; of its entries the train split.
+        tables: of the dataset; of its entries the train split.
         tasks: which may be asked.
         vqa_per_image: questions to an image without any.
         rec_per_image: phrases.

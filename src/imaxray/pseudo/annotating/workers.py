@@ -77,7 +77,7 @@ class Worker:
     Args:
         job: what.
         chat: the model, where it is loaded already.
-        data: the data set, where it is open already.
+        data: the dataset, where it is open already.
     """
 
     def __init__(

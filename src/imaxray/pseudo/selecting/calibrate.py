@@ -146,7 +146,7 @@ def calibrate(
     if asked.is_empty() or asked.height < calibration.height:
         raise ImaxrayError(
             f"Expected the answers to {calibration.height} validation entries, but {asked.height} "
-            "of them are entries of the data set; annotate with that data set."
+            "of them are entries of the dataset; annotate with that dataset."
         )
     if others := sorted(set(asked["split"]) - {"val"}):
         raise ImaxrayError(

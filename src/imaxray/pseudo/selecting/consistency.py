@@ -44,7 +44,7 @@ def check_consistency(
 
     Args:
         candidates: schema PSEUDO.
-        entries: schema ENTRIES, the data set's own; its annotations are not looked at.
+        entries: schema ENTRIES, the dataset's own; its annotations are not looked at.
         images: schema IMAGES.
         rules: what to look for.
         thresholds: calibration, by which confidences of different tasks compare.

@@ -28,7 +28,7 @@ from imaxray.schema import conform
 
 DROPPED: Final = pl.Schema({"pseudo_id": pl.String, "code": pl.String, "rule": pl.String})
 """One row a candidate that is not kept. Codes: ``unreadable``; ``unfinished`` (cut at the most
-tokens); ``has-real`` (the data set has that very entry); ``not-calibrated`` (no validation entry of
+tokens); ``has-real`` (the dataset has that very entry); ``not-calibrated`` (no validation entry of
 the task); ``unreached`` (the task cannot be as precise as asked); ``low-confidence``;
 ``contradicted`` and ``unconfirmed``, with the rule; ``unbalanced`` (more of this answer than its
 share)."""
@@ -157,7 +157,7 @@ def _check(candidates: pl.DataFrame, tables: Tables, thresholds: Thresholds | No
     ]
     if outside := int((split.fill_null("none") != "train").sum()):
         raise ImaxrayError(
-            f"Expected candidates about train images of the data set, but {outside} of "
+            f"Expected candidates about train images of the dataset, but {outside} of "
             f"{candidates.height} are not; pseudo annotations never enter validation or test."
         )
     if candidates["pseudo_id"].n_unique() < candidates.height:

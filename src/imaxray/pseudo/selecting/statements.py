@@ -6,7 +6,7 @@ kind         name                     stated by
 measurement  ctr, cpar                calculation; ``value`` is the ratio
 grade        edema                    grading; ``value`` is the grade 0-3
 label        a finding                findings: 1 named; 0 denied (by an entry), or not named though
-                                      the data set's findings usually state it (a candidate)
+                                      the dataset's findings usually state it (a candidate)
 said         a finding                report, as plainly said: 1 or 0
 asked        a finding                VQA: "is there X?", "where is X?", "what abnormalities …?"
                                       and ``CTR above 0.5``: "is the heart wider than half …?"
@@ -14,8 +14,8 @@ boxed        a finding                REC and REG: a box whose phrase names it; 
 region       null                     REC and REG: phrase and boxes
 ===========  =======================  ============================================================
 
-Real facts are taken from the *entries* of a data set, never from its annotations: those of DMAX
-hold what the data set is supposed to lack.
+Real facts are taken from the *entries* of a dataset, never from its annotations: those of DMAX
+hold what the dataset is supposed to lack.
 """
 
 from __future__ import annotations
