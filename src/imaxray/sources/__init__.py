@@ -1,7 +1,7 @@
-"""Readers for public releases, one module a release.
+"""Reads public releases; every release has one module of its own.
 
-A reader checks the files in front of it against what their publisher documents, then returns
-images, annotations, split hints and rejects. It never learns whether a release is synthetic.
+A reader compares the files of a release with what their publisher documents, then returns images,
+annotations, split hints and rejects. A reader never learns whether a release is synthetic.
 """
 
 from __future__ import annotations
@@ -54,17 +54,19 @@ _BUILT_IN: Final = {
 
 
 def list_sources() -> list[Source]:
-    """All sources, ours and those of installed packages (entry points), sorted by name."""
+    """Return all sources, built-in ones and those of installed packages, sorted by name."""
     plugins = {point.name for point in entry_points(group="imaxray.sources")}
     return [get_source(name) for name in sorted(_BUILT_IN.keys() | plugins)]
 
 
 def get_source(name: str) -> Source:
-    """The source of that name: ours, or that of an installed package (docs/adding-a-source.md).
+    """Return the source called ``name``, built in or from an installed package.
+
+    docs/adding-a-source.md explains how a package registers a source.
 
     Raises:
-        ImaxrayError: there is none (the message names the nearest), or the package's cannot be
-            loaded or does not declare what a source declares.
+        ImaxrayError: If no source has this name (the message gives the nearest known name), or if
+            the package's source cannot be loaded or lacks a declaration that a source must have.
     """
     if name in _BUILT_IN:
         module, cls = _BUILT_IN[name].split(":")

@@ -1,4 +1,4 @@
-"""Members of a zip, or files of the folder it was unpacked to, read one by one with limits."""
+"""Reads the members of a zip, or the files of its unpacked folder, one by one with size limits."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from imaxray.sources._shared.records import ReleaseFile
 from imaxray.sources._shared.tables import is_inside, relative, release_file, require_root
 
 MAX_MEMBER_BYTES: Final = 16 * 2**20
-"""A larger member is rejected unread."""
+"""A member that is larger than this is rejected and not read."""
 
-_PART: Final = 2000  # members of one piece of work
+_PART: Final = 2000  # members per piece of work
 _ENCRYPTED: Final = 0x1
 _PLAIN_NAME: Final = re.compile(r"\w[\w-]*(\.\w+)*(/\w[\w-]*(\.\w+)*)*")
 _DAMAGE: Final = (
@@ -35,17 +35,17 @@ _DAMAGE: Final = (
     ValueError,
     OverflowError,
     struct.error,
-)  # what zipfile raises over a damaged directory
-_LOCAL: Final = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
+)  # what zipfile raises when the central directory is damaged
+_LOCAL: Final = struct.Struct("<4s22xHH")  # signature, lengths of the name and of the extra field
 
 T = TypeVar("T")
 Member = tuple[int, str, bytes | None]
-"""1-based number, name, content; content is None where it cannot be read."""
+"""Number (from 1), name and content of a member; the content is None if it cannot be read."""
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where one member lies in a zip."""
+    """Says where one member lies in a zip and how it is stored there."""
 
     number: int
     name: str
@@ -58,17 +58,17 @@ class _Stored:
 
 
 class Archive:
-    """A zip of a release, or its unpacked folder; members sorted by name.
+    """Reads a zip of a release, or its unpacked folder, whose members are sorted by name.
 
     Args:
-        root: release root.
-        zips: candidate zip files.
-        folders: candidate folders, should it be unpacked.
-        suffix: which members count.
-        source: for errors.
+        root: Folder of the release.
+        zips: Zip files that may exist, as paths inside the release; the first that exists is read.
+        folders: Folders that the zip may have been unpacked to; used if no zip exists.
+        suffix: Ending of the names of the members that are read.
+        source: Name of the source, used in error messages.
 
     Raises:
-        ImaxrayError: neither exists, or the zip is damaged.
+        ImaxrayError: If neither a zip nor a folder exists.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class Archive:
 
     @property
     def file(self) -> str:
-        """Path inside the release."""
+        """Return the path of the zip or folder inside the release."""
         return relative(self.path, self._root)
 
     def check(self) -> None:
-        """Look whether there is an archive with members, without going through them.
+        """Check quickly that the archive can be read, without going through its members.
 
         Raises:
-            ImaxrayError: the file is no zip, or no file of the folder has the suffix.
+            ImaxrayError: If the file is no zip, or if no file of the folder has the suffix.
         """
         if self.zipped:
             if not zipfile.is_zipfile(self.path):
@@ -106,17 +106,18 @@ class Archive:
     def map(
         self, function: Callable[[Iterator[Member]], T], pool: Executor | None
     ) -> tuple[int, list[T]]:
-        """Apply ``function`` to all members, a few thousand at a time, in ``pool`` if there is one.
+        """Apply ``function`` to all members, a few thousand at a time, in ``pool`` if one is given.
 
         Args:
-            function: a function of a module (it travels to another process).
-            pool: processes; the parts do not depend on it.
+            function: Function that takes an iterator of members. It must be defined at the top
+                level of a module, because it is sent to another process.
+            pool: Pool of processes; the members are divided in the same way without one.
 
         Returns:
-            Number of members, and the results in the members' order.
+            The number of members, and the results in the order of the members.
 
         Raises:
-            ImaxrayError: the zip itself is damaged, or holds no member with the suffix.
+            ImaxrayError: If the zip itself is damaged or holds no member with the suffix.
         """
         if not self.zipped:
             names = sorted(self._files())
@@ -156,7 +157,7 @@ class Archive:
             ]  # fmt: skip
 
     def release_file(self, rows: int) -> ReleaseFile:
-        """Describe the archive; a folder's fingerprint covers names and contents."""
+        """Describe the archive; the fingerprint of a folder covers file names and contents."""
         if self.zipped:
             return release_file(self.path, self._root, self._source, rows)
         digest = hashlib.sha256()
@@ -202,7 +203,8 @@ def _map_files(
 
 
 def _read_stored(path: str, members: Sequence[_Stored]) -> Iterator[Member]:
-    # mapped: two system calls a member would cost as much as inflating it
+    # The file is memory-mapped, because two system calls per member would cost as much time as
+    # decompressing the member.
     with (
         Path(path).open("rb") as stream,
         mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
@@ -212,12 +214,15 @@ def _read_stored(path: str, members: Sequence[_Stored]) -> Iterator[Member]:
 
 
 def _content(data: mmap.mmap, member: _Stored) -> bytes | None:
-    """Content of one member; None if it is damaged, encrypted, too large or oddly compressed."""
+    """Return the content of a member, or None if it is damaged, encrypted or too large.
+
+    None is also returned for a compression other than deflate and for an unsafe name.
+    """
     if member.size > MAX_MEMBER_BYTES or member.packed > MAX_MEMBER_BYTES:
         return None
     if member.offset < 0 or member.flags & _ENCRYPTED:
         return None
-    # the pattern fits nearly all names and spares them the closer look
+    # Nearly all names match the pattern, which is faster than the full check.
     if not _PLAIN_NAME.fullmatch(member.name) and not is_inside(member.name):
         return None
     head = data[member.offset : member.offset + _LOCAL.size]

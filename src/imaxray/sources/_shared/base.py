@@ -1,4 +1,4 @@
-"""The base class of all sources: a source reads one release."""
+"""Defines the base class of all sources; a source reads one release."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imaxray.sources._shared.records import SourceTables
 
 
 class Source(ABC):
-    """A reader for one release.
+    """Reads one release.
 
     A source is one module with one subclass. It reads local files only, knows nothing of other
     sources, and never learns whether the release is real or synthetic.
@@ -22,7 +22,7 @@ class Source(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     version: ClassVar[str]
-    collection: ClassVar[str]  # prefix of ids; releases about the same images share it
+    collection: ClassVar[str]  # prefix of the ids, shared by all releases about the same images
     tasks: ClassVar[tuple[TaskName, ...]]
     access: ClassVar[Literal["open", "registration", "credentialed"]]
     licence: ClassVar[str]
@@ -31,30 +31,32 @@ class Source(ABC):
 
     @abstractmethod
     def check(self, root: Path) -> list[str]:
-        """Look at the files and headers only; return the files found, relative to ``root``.
+        """Check the files and their headers only; return the files found, relative to ``root``.
 
         Raises:
-            ImaxrayError: a missing root or file, a wrong header, an empty table.
+            ImaxrayError: If ``root`` or a file is missing, a header is wrong or a table is empty.
         """
 
     @abstractmethod
     def read(self, root: Path) -> SourceTables:
-        """Check, then read the whole release.
+        """Check the release, then read all of it.
+
+        Bad rows raise no error; they are returned as rejects with a code.
 
         Raises:
-            ImaxrayError: as :meth:`check`. Bad rows are not errors but rejects with a code.
+            ImaxrayError: If :meth:`check` finds a fault.
         """
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """Read as :meth:`read` does, with the help of ``pool``.
+        """Read the release as :meth:`read` does, but in the processes of ``pool``.
 
-        The result is the same with any pool and with none. Here the whole reading is one piece of
-        work; sources with large archives share theirs out.
+        The result is the same with any pool and without one. By default one process reads the
+        whole release; sources with large archives divide the work.
         """
         if pool is None:
             return self.read(root)
         return read_elsewhere(self.read, root, pool)
 
     def remarks(self, root: Path) -> list[str]:  # noqa: ARG002 - most sources have none
-        """Sentences about how well the release agrees with itself; none by default."""
+        """Return sentences about inconsistencies of the release; by default there are none."""
         return []

@@ -1,4 +1,4 @@
-"""Ids, images and labels of the CheXpert family: its releases are about the same images."""
+"""Reads ids, images and labels of the CheXpert releases, which are about the same images."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ _SEX: Final = {"MALE": "M", "FEMALE": "F", "M": "M", "F": "F"}
 
 
 def image_id(column: str) -> pl.Expr:
-    """``chexpert/train/patient00001/study1/view1_frontal`` from a path; null if it is none.
+    """Return ``chexpert/train/patient00001/study1/view1_frontal`` from a path.
 
-    The folder of the release in front and the extension differ between the releases.
+    The releases differ in the leading folder and in the file extension, so the id has neither. The
+    id is null if the path does not have the form of a CheXpert path.
     """
     return _prefixed(_part(column, 1))
 
 
 def patient_id(column: str) -> pl.Expr:
-    """``chexpert/patient00001`` from a path."""
+    """Return ``chexpert/patient00001`` from a path."""
     return _prefixed(_part(column, 2))
 
 
 def study_id(column: str) -> pl.Expr:
-    """``chexpert/patient00001/study1`` from a path."""
+    """Return ``chexpert/patient00001/study1`` from a path."""
     return _prefixed(_part(column, 2) + pl.lit("/") + _part(column, 3))
 
 
 def split_paths(
     table: pl.DataFrame, path: str, *, source: str, file: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows whose ``path`` is CheXpert's, with the three ids, and rejects for the others."""
+    """Return the rows whose ``path`` is a CheXpert path, with three ids; reject the others."""
     full = table.with_columns(
         image_id(path).alias("image_id"),
         patient_id(path).alias("patient_id"),
@@ -75,16 +76,17 @@ def read_images(
     source: str,
     file: str,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Images of ``table`` that lie in one of ``folders``, and rejects for those that do not.
+    """Return the images of ``table`` that exist in one of ``folders``; reject the others.
 
     Args:
-        table: rows of :func:`split_paths`; columns Sex and Age are used where present.
-        root: release root.
-        folders: where ``train/`` and ``valid/`` may lie, the first that has an image counts.
-        side: column that says Frontal or Lateral.
-        projection: column that says AP, PA, LL or RL of a frontal image.
-        source: name of the source.
-        file: table the rows come from.
+        table: Rows that :func:`split_paths` returned; Sex and Age are read if the columns exist.
+        root: Folder of the release.
+        folders: Folders that may hold ``train/`` and ``valid/``. If an image exists in several
+            folders, the first one counts.
+        side: Column that states Frontal or Lateral.
+        projection: Column that states AP, PA, LL or RL for a frontal image.
+        source: Name of the source.
+        file: Table that the rows come from, as a path inside the release.
     """
     here = [f for f in folders if any((root / f / s).is_dir() for s in ("train", "valid", "test"))]
     found = [_find(root, key.removeprefix(f"{COLLECTION}/"), here) for key in table["image_id"]]
@@ -121,14 +123,14 @@ def read_images(
 def study_labels(
     table: pl.DataFrame, *, source: str, file: str, origin: str, quality: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Labels of studies from rows of images, each stated once, and rejects for illegal values.
+    """Return the labels of studies, each once, from rows of images; reject illegal values.
 
     Args:
-        table: row, image_id, study_id and the 14 labels as text: 1, 0, -1 or null.
-        source: name of the source.
-        file: where the rows come from.
-        origin: see schema.
-        quality: see schema.
+        table: Columns row, image_id, study_id and the 14 labels as text: 1, 0, -1 or null.
+        source: Name of the source.
+        file: Table that the rows come from, as a path inside the release.
+        origin: Origin of the labels (see :mod:`imaxray.schema`).
+        quality: Quality of the labels (see :mod:`imaxray.schema`).
     """
     stated = table.unpivot(
         CHEXPERT, index=["row", "image_id", "study_id"], variable_name="name", value_name="stated"
@@ -139,7 +141,7 @@ def study_labels(
         coded.filter(~legal), source=source, file=file, key="image_id", code="unknown-label",
         message="a label must be 1, 0, -1 or blank",
     )  # fmt: skip
-    # the labels are the report's: every image of a study repeats them
+    # The labels were read from the report, so every image of a study repeats them.
     good = coded.filter(legal).unique(
         ["study_id", "name", "value"], keep="first", maintain_order=True
     )
@@ -168,7 +170,7 @@ def _prefixed(bare: pl.Expr) -> pl.Expr:
 def _find(
     root: Path, key: str, folders: Sequence[str]
 ) -> tuple[str | None, int | None, int | None]:
-    """Path inside the release, width, height; no size: the file is damaged."""
+    """Return path inside the release, width and height; a damaged file has no size."""
     for folder in folders:
         for suffix in _SUFFIXES:
             path = f"{folder}/{key}{suffix}" if folder else f"{key}{suffix}"

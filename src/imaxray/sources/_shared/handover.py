@@ -1,8 +1,8 @@
-"""Tables of one release from the process that read it to the one that joins: through a file.
+"""Passes the tables of a release from the process that read them to the main process, as files.
 
-A result that travels between processes is held several times on either side (table, its bytes, the
-message); a release of millions of rows would then need more memory to be handed over than to be
-joined.
+A result that is sent between processes is held in memory several times on both sides (as a table,
+as bytes and as a message). Sending a release of millions of rows would need more memory than
+joining it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FRAMES: Final = ("images", "annotations", "hints", "rejects")
 def read_elsewhere(
     read: Callable[[Path], SourceTables], root: Path, pool: Executor
 ) -> SourceTables:
-    """``read(root)`` in a process of ``pool``; the result is the same."""
+    """Run ``read(root)`` in a process of ``pool`` and return its result."""
     with tempfile.TemporaryDirectory(prefix="imaxray-") as name:
         folder = Path(name)
         bare = pool.submit(_read_to, folder, read, root).result()

@@ -1,4 +1,4 @@
-"""Image files of a release, found by name, with what their headers say."""
+"""Finds the image files of a release by name and reads their headers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS
 from imaxray.sources._shared.tables import reject, relative
 
-_PART: Final = 500  # headers of one piece of work
+_PART: Final = 500  # headers per piece of work
 
 FILES: Final = pl.Schema(
     {
-        "stem": pl.String,  # file name without its ending
-        "path": pl.String,  # inside the release
-        "width": pl.Int32,  # null where there is a code
+        "stem": pl.String,  # file name without its extension
+        "path": pl.String,  # path inside the release
+        "width": pl.Int32,  # pixels; null if the row has a code
         "height": pl.Int32,
-        "view": pl.String,  # of DICOM files; null: not stated
+        "view": pl.String,  # stated in DICOM files only; null if it is not stated
         "sex": pl.String,
         "age": pl.Int16,
-        "code": pl.String,  # why it is no image; null: it is one
+        "code": pl.String,  # reject code of a file that is not usable; null for a sound image
         "message": pl.String,
     }
 )
@@ -35,7 +35,10 @@ T = TypeVar("T")
 
 
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files under ``folder`` whose ending, in any case, is one of ``suffixes``; sorted."""
+    """Return the files under ``folder``, sorted, whose names end in one of ``suffixes``.
+
+    Upper and lower case of an ending are not distinguished.
+    """
     return [
         Path(parent) / name
         for parent, _, names in sorted(os.walk(folder))
@@ -52,14 +55,14 @@ def read_images(
     *,
     only: Collection[str] | None = None,
 ) -> pl.DataFrame:
-    """Every image file of ``folders`` (schema FILES), the first of each stem.
+    """Return the image files of ``folders`` (schema FILES), the first file of each stem.
 
     Args:
-        root: release root.
-        folders: inside the release; those that are missing are passed over.
-        suffixes: endings that count, in lower case.
-        pool: processes that read headers; the result does not depend on it.
-        only: stems that are asked for; none: all.
+        root: Folder of the release.
+        folders: Folders inside the release; a folder that does not exist is skipped.
+        suffixes: Endings of image files, in lower case.
+        pool: Pool of processes that read headers; the result does not depend on it.
+        only: Stems of the files to return; None returns all files.
     """
     paths = [path for folder in folders for path in list_files(root / folder, suffixes)]
     wanted = None if only is None else set(only)
@@ -76,7 +79,7 @@ def map_parts(
     names: Sequence[str],
     pool: Executor | None,
 ) -> list[T]:
-    """Apply ``function`` to ``names`` a few hundred at a time, in ``pool`` if there is one."""
+    """Apply ``function`` to ``names`` a few hundred at a time, in ``pool`` if one is given."""
     parts = [names[k : k + _PART] for k in range(0, len(names), _PART)]
     if pool is None or len(parts) < 2:
         return [row for part in parts for row in function(root, part)]
@@ -85,7 +88,7 @@ def map_parts(
 
 
 def reject_images(full: pl.DataFrame, *, source: str, file: str, key: str) -> pl.DataFrame:
-    """Rejects for rows of ``full`` (joined with schema FILES) that have no file, or a bad one."""
+    """Return rejects for the rows of ``full`` (joined with schema FILES) without a sound image."""
     where: dict[str, Any] = {"source": source, "file": file, "key": key}
     bad = [
         reject(full.filter(pl.col("path").is_null()), **where, code="missing-image",
@@ -100,7 +103,7 @@ def reject_images(full: pl.DataFrame, *, source: str, file: str, key: str) -> pl
 
 
 def is_sound() -> pl.Expr:
-    """Of rows joined with schema FILES: there is a file and it is an image."""
+    """Return whether a row that was joined with schema FILES has a file that is a sound image."""
     return pl.col("path").is_not_null() & pl.col("code").is_null()
 
 

@@ -1,4 +1,4 @@
-"""Lists of JSON objects, as question releases ship them."""
+"""Reads lists of JSON objects, the format in which several releases ship their questions."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import orjson
 from imaxray.errors import ImaxrayError
 from imaxray.sources._shared.tables import shown
 
-_HEAD: Final = 2**18  # bytes that hold the first item of every list met so far
+_HEAD: Final = 2**18  # bytes; the first item of every known release is shorter
 
 
 def check_items(path: Path, required: Sequence[str], what: str = "questions") -> None:
-    """Look whether ``path`` starts as a list whose first item has the ``required`` keys.
+    """Check that ``path`` starts with a list whose first item has the ``required`` keys.
 
-    Only the head of the file is read; :func:`read_items` finds what is wrong farther on.
+    Only the head of the file is read; :func:`read_items` finds faults in the rest of the file.
 
     Raises:
-        ImaxrayError: as :func:`read_items`.
+        ImaxrayError: For the reasons that :func:`read_items` lists.
     """
     try:
         with path.open("rb") as stream:
@@ -31,7 +31,7 @@ def check_items(path: Path, required: Sequence[str], what: str = "questions") ->
             _require([item], path, required, what)
             return
     except (OSError, ValueError, RecursionError):
-        pass  # no list, or an item longer than the head: reading it whole tells
+        pass  # no list, or an item longer than the head: only reading the whole file can tell
     read_items(path, required, what)
 
 
@@ -39,7 +39,7 @@ def read_items(path: Path, required: Sequence[str], what: str = "questions") -> 
     """Read a JSON file that must hold a non-empty list whose first item has the ``required`` keys.
 
     Raises:
-        ImaxrayError: damaged JSON, no list, an empty list, or a missing key.
+        ImaxrayError: If the JSON is damaged, is no list or an empty list, or if a key is missing.
     """
     try:
         items = orjson.loads(path.read_bytes())
@@ -70,5 +70,5 @@ def _require(items: Any, path: Path, required: Sequence[str], what: str) -> None
 
 
 def text_of(value: Any) -> str:
-    """A JSON scalar as stripped text: answers may be numbers."""
+    """Return a JSON scalar as stripped text, because an answer may be a number."""
     return "" if value is None or isinstance(value, (dict, list)) else str(value).strip()

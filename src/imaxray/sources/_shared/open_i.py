@@ -1,4 +1,4 @@
-"""Ids, report XML and MeSH terms of Open-I's chest X-ray collection."""
+"""Parses ids, report XML and MeSH terms of the Open-I chest X-ray collection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLLECTION: Final = "open-i"
 _IMAGE: Final = re.compile(
     r"(?:CXR)?(\d{1,6})_(?:\d{1,6}_)?(IM-[A-Za-z0-9-]+)(?:\.dcm)?(?:\.png)?", re.ASCII
 )
-"""``CXR1_1_IM-0001-3001`` (XML, PNG archive) and ``1_IM-0001-3001.dcm.png`` (Kaggle)."""
+"""Matches ``CXR1_1_IM-0001-3001`` (XML, PNG archive) and ``1_IM-0001-3001.dcm.png`` (Kaggle)."""
 
 _TERMS: Final = {
     "atelectasis": "Atelectasis",
@@ -41,14 +41,17 @@ _TERMS: Final = {
     "pneumothorax": "Pneumothorax",
     "pulmonary fibrosis": "Fibrosis",
 }
-"""MeSH main term -> finding, where the two clearly mean the same."""
+"""Maps a MeSH main term to a finding where the two clearly mean the same."""
 _SITED: Final = {
     ("mass", "lung"): "Mass",
     ("nodule", "lung"): "Nodule",
     ("opacity", "lung"): "Lung Opacity",
     ("thickening", "pleura"): "Pleural Thickening",
 }
-"""Terms that mean a finding only at one site: ``Opacity/lung/base/left``."""
+"""Maps a term and a site to a finding if the term means that finding only at that site.
+
+An example of such a term is ``Opacity/lung/base/left``.
+"""
 _DOUBT: Final = "borderline"
 _LATERAL: Final = re.compile(r"(?i)\blat(?:eral)?s?\b|\b(?:2|two|three|3) views?\b|\boblique\b")
 _PA: Final = re.compile(r"(?i)\bPA\b|\bposter(?:o-?|ior )anterior\b")
@@ -57,7 +60,7 @@ _AP: Final = re.compile(r"(?i)\bAP\b|\banter(?:o-?|ior )posterior\b|\bportable\b
 
 @dataclass(frozen=True)
 class Report:
-    """What one report says; ``images`` are ids as the release writes them."""
+    """Holds the content of one report; ``images`` are image ids as the release writes them."""
 
     uid: str
     findings: str
@@ -68,23 +71,23 @@ class Report:
 
 
 def image_key(text: str) -> str | None:
-    """``CXR1_IM-0001-3001`` from an image's name in either mirror; None if it is none."""
+    """Return ``CXR1_IM-0001-3001`` from an image name of NLM or Kaggle, or None if none matches."""
     match = _IMAGE.fullmatch(text.strip())
     return f"CXR{int(match.group(1))}_{match.group(2)}" if match else None
 
 
 def uid_of(text: str) -> str | None:
-    """``1`` from ``CXR1`` or ``1``; None if it is no report id."""
+    """Return ``1`` from ``CXR1`` or ``1``, or None if the text is no report id."""
     digits = text.strip().removeprefix("CXR")
     return str(int(digits)) if re.fullmatch("[0-9]{1,6}", digits) else None
 
 
 def parse_report(content: bytes) -> Report | None:
-    """Read one report XML; None if it is none, or declares entities."""
+    """Parse the XML of one report; return None if it is no XML or if it declares entities."""
     try:
         root: Element = fromstring(content)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
-        return None  # LookupError: an encoding that does not exist
+        return None  # LookupError means that the XML names an encoding that does not exist
     uid = next((node.get("id", "") for node in root.iter("uId")), "")
     sections: dict[str, str] = {}
     for node in root.iter("AbstractText"):
@@ -101,10 +104,10 @@ def parse_report(content: bytes) -> Report | None:
 
 
 def labels_of(terms: Iterable[str]) -> dict[str, float]:
-    """Finding -> 1, or -1 where the indexer wrote ``borderline``, from MeSH terms.
+    """Map each finding that MeSH terms name to 1, or to -1 if the indexer wrote ``borderline``.
 
-    A term is ``main/qualifier/…``. Terms with no clear equal among the findings say nothing here,
-    and what no term names is unknown.
+    A term has the form ``main/qualifier/…``. A term without a clear equivalent among the findings
+    is ignored, and a finding that no term names is unknown.
     """
     labels: dict[str, float] = {}
     for term in terms:
@@ -119,20 +122,26 @@ def labels_of(terms: Iterable[str]) -> dict[str, float]:
 
 
 def projection_of(caption: str) -> str | None:
-    """PA or AP, where the caption of the examination names one of the two; else None."""
+    """Return PA or AP if the caption of the examination names exactly one of them, else None."""
     pa, ap = bool(_PA.search(caption)), bool(_AP.search(caption))
     return None if pa == ap else "PA" if pa else "AP"
 
 
 def one_view(caption: str) -> str | None:
-    """The view of every image of an examination that had one view only, by its caption."""
+    """Return PA or AP if the caption shows that all images of the examination have that view.
+
+    None is returned if the caption mentions a lateral view or several views.
+    """
     return None if _LATERAL.search(caption) else projection_of(caption)
 
 
 def image_files(
     root: Path, folders: Sequence[str]
 ) -> dict[str, tuple[str, tuple[int, int] | None]]:
-    """PNG files by :func:`image_key`: path inside the release, and size; no size: damaged."""
+    """Map :func:`image_key` of each PNG file to its path inside the release and its size.
+
+    The size (width, height) is None if the file is damaged.
+    """
     found: dict[str, tuple[str, tuple[int, int] | None]] = {}
     for path in _pngs(root, folders):
         key = image_key(path.name)
@@ -146,7 +155,7 @@ def image_files(
 
 
 def has_images(root: Path, folders: Sequence[str]) -> bool:
-    """Whether there is any PNG."""
+    """Return whether any of ``folders`` holds a PNG file."""
     return next(_pngs(root, folders), None) is not None
 
 

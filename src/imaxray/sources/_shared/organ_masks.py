@@ -1,8 +1,8 @@
-"""Cardiothoracic and cardiopulmonary ratios from contours and from run-length masks.
+"""Computes cardiothoracic and cardiopulmonary area ratios from contours and run-length masks.
 
-Definitions, those of the cxr-cardiomegaly release: CTR is the width of the heart's box over the
-width of the box of both lungs; CPAR is the heart's area over the area of both lungs. Both are
-ratios of equal dimensions, so they do not change when an image is cropped, padded or resized.
+The definitions are those of the cxr-cardiomegaly release: CTR is the width of the heart's box over
+the width of the box of both lungs; CPAR is the area of the heart over the area of both lungs. Both
+are ratios of equal dimensions, so they do not change when an image is cropped, padded or resized.
 """
 
 from __future__ import annotations
@@ -18,37 +18,40 @@ Runs = NDArray[np.int64]
 RIGHT_LUNG: Final = slice(0, 44)
 LEFT_LUNG: Final = slice(44, 94)
 HEART: Final = slice(94, 120)
-"""Points of each organ in HybridGNet's 120 landmarks, each organ's in order along its contour."""
+"""Positions of each organ's points, in order along its contour, in HybridGNet's 120 landmarks."""
 
 _POINTS: Final = 120
-_FURTHEST: Final = 1e6  # pixels; no radiograph is that large
+_FURTHEST: Final = 1e6  # pixels; every radiograph is smaller
 _DIGITS: Final = b"0123456789 "
 _SPACED: Final = bytes.maketrans(b"[](),\r\n\t", b"        ")
 
 
 def parse_landmarks(cell: bytes) -> Numbers | None:
-    """The 120 points (x, y) of a cell, shape ``(120, 2)``; None where it holds anything else.
+    """Parse the 120 points (x, y) of a table cell; return shape ``(120, 2)`` or None.
 
-    Reads the flat list ``403,115,...`` and the text of a numpy array, ``[[403 115]`` and so on.
+    Two formats are read: the flat list ``403,115,...`` and the text of a numpy array,
+    ``[[403 115]`` and so on. None is returned for any other content.
     """
     try:
         numbers = np.array(cell.translate(_SPACED).split(), dtype=np.float64)
     except ValueError:
         return None
-    if numbers.size != 2 * _POINTS or not (np.abs(numbers) <= _FURTHEST).all():  # nan fails too
+    if numbers.size != 2 * _POINTS or not (np.abs(numbers) <= _FURTHEST).all():  # also refuses nan
         return None
     return numbers.reshape(_POINTS, 2)
 
 
 def parse_runs(cell: bytes, pixels: int) -> Runs | None:
-    """Runs ``[first, end)`` of a mask of ``pixels`` pixels, shape ``(n, 2)``, counted from 0.
+    """Parse the run-length encoding of a mask that has ``pixels`` pixels.
 
     Args:
-        cell: ``start length start length ...``, starts counted from 1, row by row (C order).
-        pixels: height times width.
+        cell: Text ``start length start length ...``; starts are counted from 1, row by row
+            (C order).
+        pixels: Number of pixels of the mask, height times width.
 
     Returns:
-        None where the cell is blank, holds anything but pairs of numbers, or leaves the image.
+        Runs ``[first, end)`` of set pixels, counted from 0, shape ``(n, 2)``; None if the cell is
+        blank, holds anything but pairs of numbers, or has a run outside the image.
     """
     if cell.translate(None, _DIGITS) or not cell.strip():
         return None
@@ -57,7 +60,7 @@ def parse_runs(cell: bytes, pixels: int) -> Runs | None:
         return None
     pairs = pairs.reshape(-1, 2)
     first, length = pairs[:, 0] - 1, pairs[:, 1]
-    # each alone first: a sum of two huge numbers would wrap around
+    # Each number is checked before the sum, because the sum of two huge numbers would overflow.
     inside = (first >= 0) & (length >= 1) & (first < pixels) & (length <= pixels)
     if not inside.all() or not (first + length <= pixels).all():
         return None
@@ -65,15 +68,15 @@ def parse_runs(cell: bytes, pixels: int) -> Runs | None:
 
 
 def contour_ratios(points: Numbers) -> tuple[Numbers, Numbers]:
-    """CTR and CPAR of contours.
+    """Compute CTR and CPAR of contours.
 
-    Pixels on a contour belong to the organ, as in the masks that are drawn from it.
+    Pixels on a contour belong to the organ, as in the masks that are drawn from the contour.
 
     Args:
-        points: shape ``(n, 120, 2)``, pixels.
+        points: Landmarks in pixels, shape ``(n, 120, 2)``.
 
     Returns:
-        Two arrays of shape ``(n,)``.
+        CTR and CPAR, two arrays of shape ``(n,)``.
     """
     heart, right, left = (points[:, part] for part in (HEART, RIGHT_LUNG, LEFT_LUNG))
     lungs = np.concatenate([right, left], axis=1)
@@ -81,13 +84,15 @@ def contour_ratios(points: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def mask_ratios(heart: Runs, left: Runs, right: Runs, width: int) -> tuple[float, float]:
-    """CTR and CPAR of masks as runs, none empty; what both lungs cover counts once.
+    """Compute CTR and CPAR of three masks, none of which may be empty.
+
+    A pixel that both lungs cover counts once.
 
     Args:
-        heart: runs of :func:`parse_runs`; ``left`` and ``right``: those of the lungs.
-        left: see ``heart``.
-        right: see ``heart``.
-        width: pixels of a row of the image.
+        heart: Runs of the heart from :func:`parse_runs`.
+        left: Runs of the left lung from :func:`parse_runs`.
+        right: Runs of the right lung from :func:`parse_runs`.
+        width: Width of the image in pixels.
     """
     lungs = np.concatenate([left, right])
     return _extent(heart, width) / _extent(lungs, width), _covered(heart) / _covered(lungs)
@@ -99,7 +104,7 @@ def _width(points: Numbers) -> Numbers:
 
 
 def _area(points: Numbers) -> Numbers:
-    """Pixels that a filled contour covers: its area and half of the line along it (Pick)."""
+    """Return the number of pixels that each filled contour covers, by Pick's theorem."""
     step = np.roll(points, -1, axis=1) - points
     doubled = points[:, :, 0] * step[:, :, 1] - points[:, :, 1] * step[:, :, 0]
     line = np.abs(step).max(axis=2).sum(axis=1)
@@ -107,16 +112,16 @@ def _area(points: Numbers) -> Numbers:
 
 
 def _extent(runs: Runs, width: int) -> float:
-    """Columns from the leftmost to the rightmost set pixel."""
+    """Return the number of columns from the leftmost to the rightmost set pixel."""
     left = runs[:, 0] % width
     right = left + runs[:, 1] - runs[:, 0]
-    if (right > width).any():  # a run goes on in the next row
+    if (right > width).any():  # a run continues in the next row, so it touches both edges
         return float(width)
     return float(right.max() - left.min())
 
 
 def _covered(runs: Runs) -> float:
-    """Pixels in any of the runs."""
+    """Return the number of pixels that lie in at least one of the runs."""
     ordered = runs[np.argsort(runs[:, 0], kind="stable")]
     reached = np.maximum.accumulate(ordered[:, 1])
     before = np.concatenate([[0], reached[:-1]])

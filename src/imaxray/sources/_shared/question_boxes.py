@@ -1,8 +1,8 @@
-"""Members of MIMIC-Ext-CXR-QBA's archives, parsed to what questions and regions need.
+"""Parses the fields of MIMIC-Ext-CXR-QBA's archives that questions and regions need.
 
 As in :mod:`imaxray.sources._shared.scene_graphs`, typed decoding skips most of a member. A member
-that does not have exactly the documented types is read item by item, so that one odd question or
-observation is rejected alone and the rest of the study is kept.
+that does not have exactly the documented types is read item by item, so that one malformed question
+or observation is rejected alone and the rest of the study is kept.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 GRADES: Final = ("A++", "A+", "A", "B", "C", "D")
-"""The publisher's grades, the best first."""
+"""The publisher's grades, from best to worst."""
 
 UNRATED: Final = "unrated"
-"""The publisher's own rating failed, which says nothing about the quality."""
+"""Grade of an item that the publisher failed to rate; it says nothing about the quality."""
 
 _STUDY: Final = re.compile(r"s?(5\d{7})(?:\.0)?")
 _PREFIX: Final = re.compile(r"^[A-Z]\d*_")  # the publisher's table writes D02_has_finding
@@ -26,7 +26,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Rating(msgspec.Struct, gc=False):
-    """Of the quality object only the overall rating is read."""
+    """Holds the overall rating of a quality object, whose other fields are not read."""
 
     rating: str | int | float | None = None
 
@@ -35,7 +35,7 @@ Quality = Rating | str | int | float | None
 
 
 class Place(msgspec.Struct, gc=False):
-    """Boxes on one image, xyxy in pixels of the original; how they were found."""
+    """Holds the boxes on one image (xyxy, pixels of the original) and how they were found."""
 
     bboxes: list[tuple[float, float, float, float]] | None = None
     missing_localization: list[str] | bool | None = None
@@ -43,7 +43,7 @@ class Place(msgspec.Struct, gc=False):
 
 
 class Observation(msgspec.Struct, gc=False):
-    """One node of a scene graph; ``positiveness`` is pos, neg or neither."""
+    """Holds one observation of a scene graph; ``positiveness`` is pos, neg or another value."""
 
     name: str | None = None
     summary_sentence: str | None = None
@@ -54,14 +54,14 @@ class Observation(msgspec.Struct, gc=False):
 
 
 class Answer(msgspec.Struct, gc=False):
-    """One top-level answer; its sub-answers only say more of the same."""
+    """Holds one top-level answer; its sub-answers only add details and are not read."""
 
     text: str | None = None
     answer_type: str | None = None
 
 
 class Question(msgspec.Struct, gc=False):
-    """A question, and all parts of its answer."""
+    """Holds a question and all parts of its answer."""
 
     question: str
     answers: list[Answer]
@@ -70,14 +70,14 @@ class Question(msgspec.Struct, gc=False):
 
 
 class Questions(msgspec.Struct, gc=False):
-    """One study's; None stands for a question that is not of the documented types."""
+    """Holds the questions of one study; None replaces a question with undocumented types."""
 
     study_id: str | int
     questions: list[Question | None]
 
 
 class Graph(msgspec.Struct, gc=False):
-    """One study's scene graph; None stands for an observation of other types."""
+    """Holds the scene graph of a study; None replaces an observation with undocumented types."""
 
     study_id: str | int
     observations: dict[str, Observation | None]
@@ -89,7 +89,7 @@ _ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def parse_questions(content: bytes) -> Questions | None:
-    """The questions in ``content``; None if it is no JSON object with study_id and questions."""
+    """Parse the questions of a member; return None if it is no JSON object with questions."""
     try:
         return _QUESTIONS.decode(content)
     except _ERRORS:
@@ -101,7 +101,7 @@ def parse_questions(content: bytes) -> Questions | None:
 
 
 def parse_graph(content: bytes) -> Graph | None:
-    """The graph in ``content``; None if it is no JSON object with study_id and observations."""
+    """Parse the graph of a member; return None if it is no JSON object with observations."""
     try:
         return _GRAPH.decode(content)
     except _ERRORS:
@@ -114,25 +114,25 @@ def parse_graph(content: bytes) -> Graph | None:
 
 
 def study_number(study_id: str | int) -> str | None:
-    """Eight digits from ``s5…``, ``5…`` or an int; None if it is none of MIMIC's."""
+    """Return eight digits from ``s5…``, ``5…`` or an integer, or None if it is no MIMIC study."""
     match = _STUDY.fullmatch(str(study_id))
     return None if match is None else match.group(1)
 
 
 def question_type(item: Question) -> str:
-    """The template's name without the number that the publisher's table puts before it."""
+    """Return the name of the question's template without the publisher's leading number."""
     return _PREFIX.sub("", (item.question_type or "").strip()) or "question"
 
 
 def main_answer(item: Question) -> str:
-    """The texts that answer the question, details and related information left out."""
+    """Return the texts of the main answer, without details and related information."""
     main = [a for a in item.answers if a.answer_type == "main_answer"]
     texts = [" ".join((a.text or "").split()) for a in main or item.answers]
     return " ".join(text for text in texts if text)
 
 
 def grade_of(quality: Quality, legend: Mapping[str, str]) -> str:
-    """The grade; a code that ``legend`` does not explain stays visible as ``rating <code>``."""
+    """Return the grade; a code that ``legend`` does not explain becomes ``rating <code>``."""
     value = quality.rating if isinstance(quality, Rating) else quality
     if value is None or value == "":
         return UNRATED
@@ -141,11 +141,12 @@ def grade_of(quality: Quality, legend: Mapping[str, str]) -> str:
 
 
 def place_grade(place: Place, observation: str) -> str:
-    """Grade of a box: the publisher's for how it was found, or the observation's if that is worse.
+    """Return the worse of two grades: how a box was found, and the grade of its observation.
 
     Args:
-        place: boxes that stand in for a region without one are B, incomplete ones A.
-        observation: as :func:`grade_of` gives it.
+        place: Boxes on one image. Boxes that replace a region without a box (fallback) have grade
+            B, incomplete boxes A and all others A++.
+        observation: Grade of the observation, as :func:`grade_of` returns it.
     """
     found = "B" if place.is_fallback else "A" if place.missing_localization else "A++"
     if observation == UNRATED:

@@ -1,4 +1,4 @@
-"""The tables that a source returns, and the fingerprint of each release file that it read."""
+"""Defines the tables that a source returns and the fingerprint of each file that it read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, emp
 
 @dataclass(frozen=True)
 class ReleaseFile:
-    """One file of a release that a source read: its rows and its fingerprint."""
+    """Describes one release file that a source read: its number of rows and its fingerprint."""
 
     source: str
     file: str  # path inside the release, with forward slashes
@@ -21,9 +21,9 @@ class ReleaseFile:
 
 @dataclass(frozen=True)
 class SourceTables:
-    """Everything that one release says.
+    """Holds everything that a source read from one release.
 
-    The account is closed later: every row of every file in ``files`` must turn up in the catalog,
+    Every row of every file in ``files`` is accounted for later: it must appear in the catalog,
     through an image, an annotation or a split hint that carries its ``file`` and ``row``, or in the
     rejects.
     """

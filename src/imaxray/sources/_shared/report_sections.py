@@ -1,13 +1,14 @@
-"""Sections of a MIMIC-CXR report, by the rules that MIT-LCP publishes for them.
+"""Splits a MIMIC-CXR report into sections by the rules that MIT-LCP publishes.
 
 A section head is a newline, exactly one space, capitals (with spaces, parentheses, slashes, commas
-and dashes), a colon, white space; the line after a head is never read as the next head. Text before
-the first head is the preamble. Names are normalised (typos, wordings, the views that stand for the
-findings), the last section of a name counts, and a report with neither findings nor impression
-gives what follows the first paragraph of its last section.
+and dashes), a colon and white space; the line after a head is never read as the next head. The text
+before the first head is the preamble. Names of sections are normalised: typos and variants are
+mapped to one name, and a head that names the views counts as the findings. If a name occurs several
+times, the last section counts. A report with neither findings nor impression yields the text after
+the first paragraph of its last section.
 
-Text is returned as published: line breaks kept, white space around it stripped. Cleaning is
-curation's.
+The text of a section is returned as published, with its line breaks; only white space around it is
+stripped. The curation cleans the text.
 """
 
 from __future__ import annotations
@@ -43,19 +44,20 @@ _NAMES: Final = {
 }  # fmt: skip
 _CANONICAL: Final = {variant: name for name, variants in _NAMES.items() for variant in variants}
 _PARTS: Final = ("impression", "findings", "history", "comparison", "addendum")
-"""A longer head that holds one of these words is that section, the first that fits."""
+"""A longer head that contains one of these words is that section; the first match counts."""
 _VIEWS: Final = re.compile(
     "chest|portable|pa and lateral|lateral and pa|ap and lateral|lateral and ap|frontal and|"
     "two views|frontal view|pa view|ap view|one view|lateral view|bone window|frontal upright|"
     "frontal semi-upright|ribs|pa and lat"
 )
-"""A head that names the views stands for the findings."""
+"""A head that names the views counts as the head of the findings."""
 
 
 def split_sections(text: str) -> dict[str, str]:
-    """Sections of ``text`` by normalised name, the last of a name.
+    """Return the sections of ``text`` by normalised name; the last section of a name counts.
 
-    Never strip or re-wrap the text first: the rules rest on the newline and the one space.
+    ``text`` must not be stripped or re-wrapped before, because the rules depend on newlines and
+    single spaces.
     """
     heads = _heads(text)
     if not heads:
@@ -75,10 +77,10 @@ def split_sections(text: str) -> dict[str, str]:
 
 
 def findings_and_impression(text: str) -> dict[str, str]:
-    """The two sections a report task needs, those that exist.
+    """Return the two sections that the report task needs, as far as they exist.
 
-    A report with neither gives its ``last_paragraph`` (or, without any head, what follows its first
-    paragraph) as ``findings``.
+    If a report has neither section, ``findings`` is its ``last_paragraph`` or, if the report has no
+    head at all, the text after its first paragraph.
     """
     sections = split_sections(text)
     wanted = {n: sections[n] for n in ("findings", "impression") if sections.get(n)}

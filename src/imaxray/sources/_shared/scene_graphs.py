@@ -1,8 +1,8 @@
-"""Scene graphs of Chest ImaGenome, parsed to what a region annotation needs.
+"""Parses the fields of Chest ImaGenome's scene graphs that region annotations need.
 
-A graph is some 30 KB of JSON, of which a tenth is read. Decoding into typed structs skips the rest
-and is almost three times faster than making dicts; a graph that is not exactly of the documented
-types is read leniently instead, so that one odd region costs that region and not the graph.
+A graph is about 30 KB of JSON, of which a tenth is read. Decoding into typed structs skips the rest
+and is almost three times faster than making dicts. A graph that does not have exactly the
+documented types is read leniently instead, so that one malformed region is lost and not the graph.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _NAN: Final = math.nan
 
 
 class Region(msgspec.Struct, gc=False):
-    """One of ``objects``: a region and its corners in pixels of the original image.
+    """Holds one item of ``objects``: a region and its corners in pixels of the original image.
 
-    Corners that are missing or no numbers are NaN.
+    A corner that is missing or is no number is NaN.
     """
 
     bbox_name: str
@@ -29,14 +29,14 @@ class Region(msgspec.Struct, gc=False):
 
 
 class Attributes(msgspec.Struct, gc=False):
-    """One of ``attributes``: what is said of a region, ``category|yes|name`` a line."""
+    """Holds one item of ``attributes``: texts ``category|yes|name`` that describe a region."""
 
     bbox_name: str
     attributes: list[list[str]] = []
 
 
 class SceneGraph(msgspec.Struct, gc=False):
-    """What is read of a graph; ``attributes`` is None where the list is missing."""
+    """Holds the fields of a graph that are read; ``attributes`` is None if the list is missing."""
 
     image_id: str
     objects: list[Region]
@@ -47,7 +47,7 @@ _DECODER: Final = msgspec.json.Decoder(SceneGraph)
 
 
 def parse_graph(content: bytes) -> SceneGraph | None:
-    """The graph in ``content``; None if it is no JSON object with ``image_id`` and ``objects``."""
+    """Parse a graph; return None if it is no JSON object with ``image_id`` and ``objects``."""
     try:
         return _DECODER.decode(content)
     except msgspec.ValidationError:

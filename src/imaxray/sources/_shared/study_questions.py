@@ -1,4 +1,4 @@
-"""Questions about MIMIC studies, each asked of the one image that stands for its study."""
+"""Reads questions about MIMIC studies and assigns each to the image that represents its study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STUDY_COLUMNS: Final = ("subject_id", "study_id", "dicom_id", "view", "split")
 
 DIFFERENCE: Final = "difference"
 TYPES: Final = ("abnormality", "presence", "view", "location", "level", "type")
-"""Types of questions that one image answers."""
+"""Types of questions that can be answered from one image."""
 
 _FRONTAL: Final = ("postero-anterior", "antero-posterior")
 _SPLITS: Final = {"train": "train", "validate": "val", "test": "test"}
@@ -30,22 +30,23 @@ _FAULTS: Final = {
     "unknown-study": "neither the row nor mimic_all.csv gives an image of the study",
     "no-frontal-image": "mimic_all.csv has no frontal image of the study",
 }
-"""Why a row is a reject, and the message."""
+"""Maps the code of each reason to reject a row to the reject message."""
 
 
 def read_study_images(
     path: Path, root: Path, source: str
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, ReleaseFile]:
-    """Read ``mimic_all.csv``: which image stands for a study, and the official split.
+    """Read from ``mimic_all.csv`` which image represents each study, and the official split.
 
-    Its 14 label columns are MIMIC-CXR-JPG's CheXpert labels, which that release's reader gives.
+    The 14 label columns of the table are not read: they are the CheXpert labels of MIMIC-CXR-JPG,
+    which the reader of that release provides.
 
     Returns:
-        Studies (study_id, image_id, patient_id, frontal), each once; hints, one a row; rejects;
-        the file.
+        The studies (study_id, image_id, patient_id, frontal), each once; the split hints, one per
+        row; the rejects; the description of the file.
 
     Raises:
-        ImaxrayError: a missing column, an empty table, a damaged file.
+        ImaxrayError: If a column is missing, the table is empty or the file is damaged.
     """
     file = relative(path, root)
     table = read_csv(path, STUDY_COLUMNS).with_columns(
@@ -83,18 +84,19 @@ def read_study_images(
 def read_questions(
     table: pl.DataFrame, studies: pl.DataFrame | None, *, source: str, file: str, quality: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Questions of one image as annotations; everything else as rejects.
+    """Return questions about one image as annotations and all other rows as rejects.
 
-    A question is closed if its answer is yes or no, as the authors count. Other answers may be
-    several, joined by commas. A row's own ``dicom_id`` comes before the study's image.
+    A question is closed if its answer is yes or no, as the authors define it. Any other answer may
+    be a list that is separated by commas. If a row has a ``dicom_id``, its question is about that
+    image; otherwise it is about the image that represents the study.
 
     Args:
-        table: as :func:`read_csv` gives it: row, study_id, question, answer, and, where the
-            release has them, question_type, subject_id, dicom_id.
-        studies: as :func:`read_study_images` gives them; None where every row names its image.
-        source: name of the source.
-        file: path inside the release.
-        quality: how the answers were made.
+        table: Table from :func:`read_csv` with the columns row, study_id, question and answer, and
+            with question_type, subject_id and dicom_id if the release has them.
+        studies: Studies from :func:`read_study_images`; None if every row names its image.
+        source: Name of the source.
+        file: Path of the table inside the release.
+        quality: Quality of the annotations, which says how the answers were made.
     """
     optional = [
         pl.lit(None, dtype=pl.String).alias(name)
@@ -151,7 +153,7 @@ def _answers(column: str) -> pl.Expr:
 
 
 def _bad_id() -> pl.Expr:
-    """A study id of no known form, an image id likewise, or a study of another patient."""
+    """Return whether an id of a row has no known form, or the study has another patient."""
     odd_image = pl.col("dicom_id").is_not_null() & pl.col("_own").is_null()
     odd_patient = pl.col("subject_id").is_not_null() & pl.col("_patient").is_null()
     other = (pl.col("_patient") != pl.col("patient_id")).fill_null(False)

@@ -1,4 +1,4 @@
-"""Reading the files of a release: found under either name, header first, every row numbered."""
+"""Finds the tables of a release, checks their headers and reads them with numbered rows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from imaxray.schema import REJECTS, Boxes, conform
 from imaxray.sources._shared.records import ReleaseFile
 
 MAX_TABLE_BYTES = 20 * 2**30
-"""Refuse to unpack a table beyond this (a gzip bomb, not a release)."""
+"""A table that unpacks to more than this is refused; it is a gzip bomb and no release."""
 
-# NotImplementedError, RuntimeError: a zip of an odd compression, or encrypted
+# zipfile raises NotImplementedError for an unknown compression and RuntimeError for encryption.
 _DAMAGE: Final = (
     OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError,
 )  # fmt: skip
-_MAX_HEADER = 2**20  # characters; a file without line breaks is not read whole
+_MAX_HEADER = 2**20  # characters, so that a file without line breaks is not read whole
 _FAR = 1e15
-_MAX_SHOWN = 400  # characters of a file's own text in an error
+_MAX_SHOWN = 400  # characters of a file's text that an error message quotes
 _OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 
 
@@ -39,7 +39,7 @@ def require_root(root: Path, source: str) -> Path:
     """Return ``root`` if it is a folder.
 
     Raises:
-        ImaxrayError: it is not.
+        ImaxrayError: If ``root`` is no folder.
     """
     if not root.is_dir():
         raise ImaxrayError(
@@ -53,7 +53,7 @@ def find_file(root: Path, candidates: Sequence[str], source: str) -> Path:
     """Return the first of ``candidates`` (paths inside the release) that exists under ``root``.
 
     Raises:
-        ImaxrayError: none exists.
+        ImaxrayError: If none of the candidates exists.
     """
     require_root(root, source)
     for candidate in candidates:
@@ -67,37 +67,37 @@ def find_file(root: Path, candidates: Sequence[str], source: str) -> Path:
 
 
 def relative(path: Path, root: Path) -> str:
-    """``path`` inside the release, with forward slashes."""
+    """Return ``path`` relative to the folder of the release, with forward slashes."""
     return path.relative_to(root).as_posix()
 
 
 def exists(path: Path) -> bool:
-    """Whether ``path`` is a file; False too where no file can have that name."""
+    """Return whether ``path`` is a file; a name that no file can have gives False."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # too long, or a NUL in it
+    except (OSError, ValueError):  # the name is too long or contains a NUL character
         return False
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path from a source table stays inside its release."""
+    """Return whether a path from a source table stays inside its release."""
     pure = PurePosixPath(path.replace("\\", "/"))
     drive = bool(pure.parts) and ":" in pure.parts[0]  # C:/x leaves the release on Windows
     return not pure.is_absolute() and not drive and ".." not in pure.parts
 
 
 def leaves_release(column: str) -> pl.Expr:
-    """The opposite of :func:`is_inside`, for a column of paths."""
+    """Return whether each path of a column leaves its release (see :func:`is_inside`)."""
     return pl.col(column).str.contains(_OUTSIDE)
 
 
 def release_file(path: Path, root: Path, source: str, rows: int) -> ReleaseFile:
-    """Describe a file that was read: its name inside the release, rows and fingerprint."""
+    """Describe a file that was read: its path inside the release, its rows and fingerprint."""
     return ReleaseFile(source, relative(path, root), rows, sha256(path))
 
 
 def read_header(path: Path) -> list[str]:
-    """First line of a table, plain, .gz or .zip; an empty list for an empty file."""
+    """Return the column names of a table (plain, .gz or .zip); an empty file gives no name."""
     try:
         with _opened(path) as binary:
             stream = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
@@ -108,7 +108,11 @@ def read_header(path: Path) -> list[str]:
 
 
 def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
-    """Raise a one-sentence error unless ``header`` holds every name of ``required``."""
+    """Check that ``header`` holds every name of ``required``.
+
+    Raises:
+        ImaxrayError: If a required column is missing.
+    """
     missing = [name for name in required if name not in header]
     if missing:
         raise ImaxrayError(
@@ -119,18 +123,20 @@ def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) ->
 
 
 def shown(text: str) -> str:
-    """What a file says, fit for one line of an error: printable, and cut where it is long."""
+    """Make the text of a file fit for an error message: printable, one line, cut if long."""
     line = "".join(c if c.isprintable() else "?" for c in text[:_MAX_SHOWN])
     return f"{line} …" if len(text) > _MAX_SHOWN else line
 
 
 def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl.DataFrame:
-    """Read a table, plain, .gz or .zip, as strings, with a 1-based ``row`` column in front.
+    """Read a table (plain, .gz or .zip) as strings, with row numbers from 1 in the column ``row``.
 
-    Blank cells are null. Extra columns stay. Short rows are filled with null, long ones cut.
+    Blank cells become null. Columns that are not required are kept. Short rows are filled with
+    null; long rows are cut.
 
     Raises:
-        ImaxrayError: a required column is missing, there is no data row, or the file is damaged.
+        ImaxrayError: If a required column is missing, the table has no data row or the file is
+            damaged.
     """
     check_columns(path, read_header(path), required)
     try:
@@ -150,7 +156,7 @@ def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl
         )
     except (*_DAMAGE, pl.exceptions.PolarsError) as error:
         raise _damaged(path) from error
-    check_columns(path, frame.columns, required)  # a damaged header may split otherwise here
+    check_columns(path, frame.columns, required)  # Polars may split a damaged header differently
     if frame.is_empty():
         raise ImaxrayError(
             f"Expected at least one data row in {path}, but the table is empty; download it again."
@@ -164,7 +170,7 @@ def reject(
 ) -> pl.DataFrame:
     """Turn ``rows`` (with a ``row`` column) into rejects that carry ``code`` and ``message``.
 
-    ``key`` names the column, or is the expression, of an id that finds the row again.
+    ``key`` is the name or the expression of the column whose id identifies the row.
     """
     key_expr = pl.col(key) if isinstance(key, str) else key
     return conform(
@@ -182,7 +188,7 @@ def reject(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a table; of a zip, those of the only CSV in it."""
+    """Open the bytes of a table; a zip must hold exactly one CSV file, which is opened."""
     if path.suffix == ".gz":
         with gzip.open(path) as stream:
             yield cast(IO[bytes], stream)
@@ -201,24 +207,24 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _damaged(path: Path) -> ImaxrayError:
     return ImaxrayError(
-        f"Expected a readable table at {path}, but it is damaged or no CSV; compare its checksum "
-        "with the release's SHA256SUMS.txt and download it again."
+        f"Expected a readable table at {path}, but it is damaged or is no CSV file; compare its "
+        "checksum with the release's SHA256SUMS.txt and download it again."
     )
 
 
 def numeric(column: str) -> pl.Expr:
-    """A text column as float; null where it is no number, or none that a release can mean."""
+    """Convert a text column to float; a cell that is no number or implausibly large is null."""
     value = pl.col(column).cast(pl.Float64, strict=False)
-    return pl.when(value.abs() < _FAR).then(value)  # NaN and infinities are none either
+    return pl.when(value.abs() < _FAR).then(value)  # NaN and infinity fail the comparison too
 
 
 def one_box(x1: str | pl.Expr, y1: str | pl.Expr, x2: str | pl.Expr, y2: str | pl.Expr) -> pl.Expr:
-    """Four columns of corners (floats) as a list with one box."""
+    """Combine four columns of corners (floats) into lists with one box each."""
     return pl.concat_arr(x1, y1, x2, y2).reshape((-1, 1, 4)).cast(Boxes)
 
 
 def box_lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Series:
-    """Corners, four a box, as lists with ``counts`` boxes each."""
+    """Combine flat corners (four per box) into lists with ``counts`` boxes each."""
     inner = pa.LargeListArray.from_arrays(
         np.arange(0, len(corners) + 1, 4, dtype=np.int64), pa.array(corners, pa.float64())
     )
@@ -227,13 +233,17 @@ def box_lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Ser
 
 
 def has_area(x: str, y: str, width: str, height: str) -> pl.Expr:
-    """Whether left, top, width, height (floats) still span an area as corners; null is none."""
+    """Return whether left, top, width and height (floats) give a box with an area.
+
+    The corners are compared, because a tiny width vanishes when it is added to a large left edge.
+    A null gives False.
+    """
     across = pl.col(x) + pl.col(width) > pl.col(x)
     down = pl.col(y) + pl.col(height) > pl.col(y)
     return (across & down).fill_null(False)
 
 
 def xyxy_from_xywh(x: str, y: str, width: str, height: str) -> pl.Expr:
-    """Columns left, top, width, height (floats) as a list with one box of corners."""
+    """Convert columns left, top, width, height (floats) to lists with one box of corners each."""
     left, top = pl.col(x), pl.col(y)
     return one_box(left, top, left + pl.col(width), top + pl.col(height))

@@ -1,4 +1,4 @@
-"""Members of a ``.tgz`` that a release ships: read in one pass, each with a limit."""
+"""Reads the members of a ``.tgz`` of a release in one pass, with limits on their size."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from imaxray.errors import ImaxrayError
 from imaxray.sources._shared.archives import MAX_MEMBER_BYTES, Member
 
 _MAX_BYTES: Final = 2 * 2**30
-"""Refuse to unpack more than this in all (a gzip bomb, not reports)."""
+"""A tar that unpacks to more than this in all is refused; it is a gzip bomb and no release."""
 
 
 def tar_members(path: Path, suffix: str) -> list[Member]:
-    """All regular files of a tar (any compression) that end in ``suffix``, sorted by name.
+    """Return all regular files of a tar that end in ``suffix``, sorted by name.
 
-    A member beyond the size limit has no content. Links, folders and devices are not members.
+    The tar may have any compression. The content of a member that exceeds the size limit is None.
+    Links, folders and devices are left out.
 
     Raises:
-        ImaxrayError: the file is no tar, is cut, unpacks to too much, or holds no such member.
+        ImaxrayError: If the file is no tar, is truncated, unpacks to too many bytes or holds no
+            file that ends in ``suffix``.
     """
     found: list[tuple[str, bytes | None]] = []
     total = 0
     try:
         with tarfile.open(path, "r:*") as archive:
             for info in archive:
-                total += info.size  # skipping a member unpacks it too
+                total += info.size  # a member that is skipped is unpacked too
                 if total > _MAX_BYTES:
                     raise _damaged(path)
                 if not info.isreg() or not info.name.endswith(suffix):
@@ -36,10 +38,10 @@ def tar_members(path: Path, suffix: str) -> list[Member]:
                 found.append((info.name, None if stream is None else stream.read()))
             rest = archive.fileobj
             while rest is not None and (block := rest.read(2**20)):
-                total += len(block)  # to the end: only there a compressed file shows it is whole
+                total += len(block)  # only the end of a compressed file shows that it is whole
                 if total > _MAX_BYTES:
                     raise _damaged(path)
-    # lzma is not named: its error is a plain Exception, and releases are gzipped
+    # The error of lzma is not listed: it is a plain Exception, and releases are gzipped.
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         raise _damaged(path) from error
     if not found:
@@ -52,7 +54,7 @@ def tar_members(path: Path, suffix: str) -> list[Member]:
 
 
 def is_tar(path: Path) -> bool:
-    """Whether ``path`` starts as a tar does, compressed or not."""
+    """Return whether ``path`` starts like a tar, compressed or not."""
     try:
         return tarfile.is_tarfile(path)
     except (OSError, EOFError, zlib.error, ValueError):
