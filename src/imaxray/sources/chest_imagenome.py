@@ -1,4 +1,4 @@
-"""Chest ImaGenome 1.0.0: anatomical region boxes and the attributes found in them."""
+"""Reads Chest ImaGenome 1.0.0: boxes of anatomical regions and the findings in them."""
 
 from __future__ import annotations
 
@@ -33,23 +33,25 @@ from imaxray.sources._shared.tables import (
 _SUFFIX: Final = "_SceneGraph.json"
 _SPLITS: Final = ("train", "valid", "test")
 _KINDS: Final = ("anatomicalfinding", "disease", "tubesandlines", "device")
-"""Attribute categories that make a phrase worth locating."""
+"""Only attributes of these categories become phrases with a box."""
 
 _DICOM: Final = re.compile(mimic.DICOM)
-_NO_CODES: Final = np.empty(0, dtype=np.uint32)  # so that no graph at all concatenates too
+_NO_CODES: Final = np.empty(0, dtype=np.uint32)  # lets np.concatenate work without any graph
 
 _Corners = tuple[float, float, float, float]
 _Reject = tuple[int, str, str, str]
 
 
 class ChestImagenome(Source):
-    """Scene graphs, made by a program from reports and a region detector.
+    """Reads scene graphs, which a program made from reports and the output of a region detector.
 
-    Two sorts of region annotation: every region's own box, phrase = the region's name, quality
-    ``anatomy``; and every positive finding attribute, phrase ``<finding> in the <region>`` with the
-    region's box, quality ``attribute``. Patients of ``images_to_avoid.csv`` (the gold set) go to
-    the test split; the release's own train / valid / test is not followed, for it disagrees with
-    MIMIC's, but tells which scene graphs should be there.
+    There are two kinds of region annotation. Each region with a box gives one with the region's
+    name as phrase and the quality ``anatomy``. Each positive finding attribute gives one with the
+    phrase ``<finding> in the <region>``, the region's box and the quality ``attribute``.
+
+    Patients of ``images_to_avoid.csv`` (the gold set) go to the test split. The release's own
+    train / valid / test split disagrees with MIMIC's and is not used as a split, but its lists say
+    which scene graphs the archive should hold.
     """
 
     name = "chest-imagenome"
@@ -76,7 +78,7 @@ class ChestImagenome(Source):
         return self.read_with(root, None)
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """See :meth:`Source.read_with`: the scene graphs are parsed in ``pool``."""
+        """Read the release; parse scene graphs in ``pool`` (see :meth:`Source.read_with`)."""
         archive = self._archive(root)
         file = archive.file
         count, parts = archive.map(_read_graphs, pool)
@@ -137,7 +139,7 @@ class ChestImagenome(Source):
             if name == "avoid":
                 ids, split = pl.col("patient_id"), pl.lit("test")
             else:
-                # listed but without a scene graph: a failed image of the release
+                # A listed image without a scene graph is one that the publisher failed to process.
                 rejects.append(
                     reject(good.join(known, on="image_id", how="anti", maintain_order="left"),
                            **where, code="missing-member",
@@ -159,7 +161,10 @@ class ChestImagenome(Source):
 
 @dataclass
 class _Part:
-    """Regions of a few thousand scene graphs, in columns; strings by their number in ``words``."""
+    """Holds the regions of a few thousand scene graphs in columns.
+
+    A string is stored as its position in ``words``.
+    """
 
     words: list[str] = field(default_factory=list)
     dicoms: list[str] = field(default_factory=list)
@@ -168,7 +173,7 @@ class _Part:
     names: Any = field(default_factory=lambda: array("i"))
     texts: Any = field(default_factory=lambda: array("i"))
     attribute: Any = field(default_factory=lambda: array("b"))  # 1: a finding, 0: anatomy
-    corners: Any = field(default_factory=lambda: array("d"))  # x1, y1, x2, y2 of each
+    corners: Any = field(default_factory=lambda: array("d"))  # x1, y1, x2, y2 of each region
     bad: list[_Reject] = field(default_factory=list)
 
 
@@ -199,7 +204,7 @@ def _read_graphs(members: Iterator[Member]) -> _Part:
 def _anatomy(
     graph: SceneGraph, row: int, part: _Part, number: dict[str, int]
 ) -> dict[str, _Corners]:
-    """Add every region's own box; return the boxes by region."""
+    """Add the box of every region as an anatomy annotation; return the boxes by region."""
     boxes: dict[str, _Corners] = {}
     for item in graph.objects:
         region = item.bbox_name
@@ -250,7 +255,7 @@ def _findings(
             continue
         for name in names:
             text = name if region in name else f"{name} in the {region}"
-            if text not in seen:  # phrases repeat in the release
+            if text not in seen:  # the release repeats phrases
                 seen.add(text)
                 part.names.append(number.setdefault(region, len(number)))
                 part.texts.append(number.setdefault(text, len(number)))
@@ -259,9 +264,10 @@ def _findings(
 
 
 def _positive(lines: list[list[str]], known: dict[str, str | None]) -> dict[str, None]:
-    """Names of the positive finding attributes of one region, each once, in order.
+    """Return the names of the positive finding attributes of one region, each once, in order.
 
-    ``known`` remembers what each attribute string says: a few hundred make up the release.
+    ``known`` caches the name that each attribute string gives, because the release has only a few
+    hundred different strings.
     """
     names: dict[str, None] = {}
     for line in lines:
@@ -314,6 +320,6 @@ def _annotations(parts: Sequence[_Part], dicoms: pl.Series, source: str, file: s
 
 
 def _single_boxes(corners: NDArray[np.float64]) -> pl.Series:
-    """Corners, four a row, as lists with one box."""
+    """Convert flat corners, four per row, to lists with one box each."""
     flat = pl.Series(np.ascontiguousarray(corners), dtype=pl.Float64)
     return flat.reshape((-1, 1, 4)).cast(Boxes)

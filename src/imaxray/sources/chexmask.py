@@ -1,4 +1,4 @@
-"""CheXmask: heart and lung masks of five collections, and the two ratios that follow from them."""
+"""Reads CheXmask: CTR and CPAR, computed from heart and lung masks of five collections."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from imaxray.sources._shared.tables import (
 )
 
 _LAYOUTS: Final = ("Preprocessed", "OriginalResolution")
-"""Both give the same ratios; the smaller files first, whose frame is known."""
+"""Both layouts give the same ratios; the first has smaller files and a known image size."""
 
 _ORGANS: Final = ("Heart", "Left Lung", "Right Lung")
 _RCA: Final = ("Dice RCA (Mean)", "Dice RCA (Max)")
 _SHAPE: Final = ("Height", "Width")
-_MIN_RCA: Final = 0.7  # the publisher's advice
-_LARGEST: Final = 65_535  # pixels a side
-_BLOCK: Final = 4 * 2**20  # bytes parsed at a time; a row is at most some 100 KB
-_SAME_CTR: Final = 0.02  # masks are drawn from the landmarks: rounding, no more
+_MIN_RCA: Final = 0.7  # the threshold that the publisher recommends
+_LARGEST: Final = 65_535  # pixels per side
+_BLOCK: Final = 4 * 2**20  # bytes parsed at a time; a row has at most about 100 KB
+_SAME_CTR: Final = 0.02  # masks are drawn from the landmarks, so only rounding may differ
 _SAME_CPAR: Final = 0.03
 
 
 def _plain(collection: str) -> Callable[[str], pl.Expr]:
-    """Ids that stand in the column as they are."""
+    """Make a function that puts the collection in front of the ids of a column."""
 
     def ids(column: str) -> pl.Expr:
         bare = pl.col(column).str.strip_chars().str.extract(r"^([\w.-]+)$", 1)
@@ -62,20 +62,22 @@ _FILES: Final[dict[str, tuple[str, Callable[[str], pl.Expr]]]] = {
     "Padchest": ("ImageID", _plain("padchest")),
     "VinDr-CXR": ("image_id", _plain("vindr-cxr")),
 }
-"""File -> its id column and the ids of the collection that has the images."""
+"""Maps a file to its id column and to the function that makes ids of the images' collection."""
 
 
 class Chexmask(Source):
-    """CTR and CPAR from masks that HybridGNet drew; images come from the collections' sources.
+    """Reads CTR and CPAR from masks that HybridGNet made; other sources provide the images.
 
-    Any of the five files may be there, of the ``Preprocessed`` or the ``OriginalResolution``
+    A copy may hold any of the five files, in the ``Preprocessed`` or the ``OriginalResolution``
     layout. Masks and landmarks are two forms of one contour (the authors draw the masks from the
-    landmarks), so they prove each other: rows where they differ are rejects (``mask-mismatch``),
-    which catches a frame with height and width swapped, a known risk of the original-resolution
-    MIMIC and PadChest files. Where only one form is whole, it is used alone. The mean Dice of the
-    reverse classification accuracy must reach 0.7; since PadChest mixes up mean and maximum, the
-    smaller of the two counts. Quality is that Dice, cut to a tenth. The licence's wording is not
-    verified. The CANDID-PTX file of 0.1 is not read.
+    landmarks), so each is checked against the other. Rows where they differ are rejects
+    (``mask-mismatch``). This detects images whose height and width are swapped, a known risk of the
+    original-resolution files of MIMIC and PadChest. If only one form can be read, it is used alone.
+
+    The mean Dice of the reverse classification accuracy must reach 0.7. PadChest's file mixes up
+    the mean and the maximum, so the smaller of the two counts. The quality is this Dice, rounded
+    down to a tenth. The wording of the licence is not verified. The CANDID-PTX file of version 0.1
+    is not read.
     """
 
     name = "chexmask"
@@ -101,7 +103,7 @@ class Chexmask(Source):
         return self.read_with(root, None)
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """See :meth:`Source.read_with`: a piece of work is a file."""
+        """Read the release, each file as one job of ``pool`` (see :meth:`Source.read_with`)."""
         self.check(root)
         work = [(name, path, root) for name, path in self._paths(root).items()]
         if pool is None:
@@ -115,7 +117,7 @@ class Chexmask(Source):
         )
 
     def remarks(self, root: Path) -> list[str]:
-        """Files of the other layout, which were not read."""
+        """Name the files that are not read because the other layout gives the same ratios."""
         read = set(self.check(root))
         twins = [relative(p, root) for name in _FILES for p in _candidates(root, name)]
         unread = [twin for twin in twins if twin not in read]
@@ -138,12 +140,12 @@ class Chexmask(Source):
 
 @dataclass
 class _Rows:
-    """What a file says, row by row."""
+    """Holds what was read from a file, row by row."""
 
     ids: list[str] = field(default_factory=list)
     rca: list[NDArray[np.float64]] = field(default_factory=list)
     ratios: list[NDArray[np.float64]] = field(default_factory=list)  # (n, 2): CTR, CPAR
-    codes: list[str | None] = field(default_factory=list)  # why there is no ratio
+    codes: list[str | None] = field(default_factory=list)  # why a row has no ratio; None: it has
 
 
 def _candidates(root: Path, name: str) -> list[Path]:
@@ -152,7 +154,7 @@ def _candidates(root: Path, name: str) -> list[Path]:
 
 
 def _read_file(name: str, path: Path, root: Path) -> tuple[pl.DataFrame, pl.DataFrame, ReleaseFile]:
-    """Annotations, rejects and fingerprint of one file."""
+    """Return annotations, rejects and fingerprint of one file."""
     column, ids = _FILES[name]
     rows = _Rows()
     ragged: list[int] = []
@@ -234,7 +236,10 @@ def _facts(table: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _measure(
     cells: dict[str, list[bytes]], wanted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], list[str | None]]:
-    """CTR and CPAR of each row, shape ``(n, 2)``, and why a row has none; not ``wanted``: nan."""
+    """Return CTR and CPAR of each row, shape ``(n, 2)``, and a code for each row without them.
+
+    Rows that are not ``wanted`` are not measured; their ratios are nan.
+    """
     drawn = np.full((len(wanted), 2), np.nan)
     traced = np.full_like(drawn, np.nan)
     heights, widths = (_floats(cells[key]) for key in _SHAPE)
@@ -244,7 +249,7 @@ def _measure(
         if contour is not None:
             points[k] = contour
         height, width = heights[k], widths[k]
-        if not (1 <= height <= _LARGEST and 1 <= width <= _LARGEST):  # nan too
+        if not (1 <= height <= _LARGEST and 1 <= width <= _LARGEST):  # also skips nan
             continue
         runs = [parse_runs(cells[organ][k], int(height) * int(width)) for organ in _ORGANS]
         heart, left, right = runs
@@ -253,7 +258,7 @@ def _measure(
     if points:
         traced[list(points)] = np.stack(contour_ratios(np.stack(list(points.values()))), axis=1)
     has_mask, has_contour = ~np.isnan(drawn[:, 0]), ~np.isnan(traced[:, 0])
-    # nan compares false, so rows that have one form only never differ
+    # A comparison with nan is false, so a row with only one form never counts as a mismatch.
     differ = (np.abs(drawn - traced) > (_SAME_CTR, _SAME_CPAR)).any(axis=1)
     none = wanted & ~has_mask & ~has_contour
     codes = np.where(differ, "mask-mismatch", np.where(none, "bad-value", ""))
@@ -262,33 +267,33 @@ def _measure(
 
 
 def _floats(cells: list[bytes]) -> NDArray[np.float64]:
-    """Cells as numbers; nan where they are none."""
+    """Convert cells to numbers; a cell that is no number becomes nan."""
     text = pl.Series([cell.decode(errors="replace") for cell in cells], dtype=pl.String)
     numbers = text.str.strip_chars().cast(pl.Float64, strict=False).fill_null(np.nan)
     return np.asarray(numbers.to_numpy(), dtype=np.float64)
 
 
 def _batches(path: Path, column: str, ragged: list[int]) -> Iterator[Any]:
-    """Record batches of the needed columns as bytes, a block at a time.
+    """Yield record batches of the needed columns as bytes, one block of the file at a time.
 
-    Rows with too few or too many cells are left out; their numbers go to ``ragged``.
+    Rows with too few or too many cells are left out; their row numbers are added to ``ragged``.
 
     Raises:
-        ImaxrayError: the file is damaged, or a row is longer than a block.
+        ImaxrayError: If the file is damaged or a row is longer than a block.
     """
-    import pyarrow as pa  # late: only this source needs it
+    import pyarrow as pa  # imported late, because only this source needs it
     from pyarrow import csv
 
     def skip(row: Any) -> str:
-        ragged.append(row.number - 1)  # it counts the header
+        ragged.append(row.number - 1)  # row.number counts the header too
         return "skip"
 
     wanted = [column, *_RCA, "Landmarks", *_ORGANS, *_SHAPE]
     try:
         with csv.open_csv(
             path,
-            # one thread: only then are the rows numbered; Latin-1: any byte is legal, so that the
-            # handler gets every bad row
+            # PyArrow numbers the rows only with one thread. In Latin-1 every byte is legal, so
+            # that the handler gets every bad row.
             read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False, encoding="latin-1"),
             parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
             convert_options=csv.ConvertOptions(

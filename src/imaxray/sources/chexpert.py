@@ -1,4 +1,4 @@
-"""CheXpert 1.0: images, and the 14 labels of each study."""
+"""Reads CheXpert 1.0: the images and the 14 labels of each study."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ _COLUMNS: Final = ("Path", "Frontal/Lateral", "AP/PA", *CHEXPERT)
 _FOLDERS: Final = ("", "CheXpert-v1.0-small", "CheXpert-v1.0")
 _SPLITS: Final = {"train": "train", "valid": "val"}
 _BY: Final = {"train": ("silver", "chexpert"), "valid": ("human", "radiologists")}
-"""Who stated the labels: the CheXpert labeler from the report, or the radiologists' majority."""
+"""Origin and quality of a set's labels: the CheXpert labeler read the reports of the train set,
+and the labels of the validation set are the majority of radiologists."""
 
 
 class Chexpert(Source):
-    """Labels of the train set mined from reports, of the validation set by three radiologists.
+    """Reads train labels extracted from reports and validation labels by three radiologists.
 
-    Both downloads are read, small and full size; their paths differ in the leading folder, which
-    no id carries. Labels are the study's, so its frontal images get them. Blank is unknown.
+    The small and the full-size download can both be read. Their paths differ in the leading folder,
+    which is no part of an id. Labels belong to a study, so all its frontal images get them. A blank
+    label is unknown.
     """
 
     name = "chexpert"

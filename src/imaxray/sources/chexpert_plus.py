@@ -1,4 +1,4 @@
-"""CheXpert Plus: the reports behind CheXpert, and what CheXbert reads in them."""
+"""Reads CheXpert Plus: the reports of CheXpert's studies and the labels CheXbert gave them."""
 
 from __future__ import annotations
 
@@ -30,19 +30,21 @@ _COLUMNS: Final = ("path_to_image", "frontal_lateral", "ap_pa", "split", *_SECTI
 _FOLDERS: Final = ("", "PNG", "PNG/PNG", "PNGs")
 _LABELS: Final = {"report": "report", "impression": "section_impression",
                   "findings": "section_findings"}  # fmt: skip
-"""What CheXbert was given -> its column; the whole report first: it knows the most."""
+"""Maps the text that CheXbert labelled to its column; the whole report is preferred, because it
+holds the most information."""
 _SPLITS: Final = {"train": "train", "valid": "val"}
 
 
 class ChexpertPlus(Source):
-    """Findings and impression of 187,711 studies, and silver labels where they were downloaded.
+    """Reads findings and impression of 187,711 studies, and silver labels if they were downloaded.
 
-    The images of a copy are used where they are (PNG, paths say ``.jpg``); without them, or with
-    CheXpert 1.0's instead, the reports still belong to their studies. Of the three label files
-    (``chexbert_labels/*_fixed.json``, JSON lines) one is read: the whole report's, else the
-    impression's, else the findings'. CheXbert calls an empty text normal, so labels of a study
-    without that text are rejects. The folder that the PNG archives unpack to is not documented;
-    those met in the authors' and other public code are tried.
+    The images of a copy are used if they exist (they are PNG files, although the paths end in
+    ``.jpg``). Without them, or with the images of CheXpert 1.0, the reports still belong to their
+    studies. One of three label files (``chexbert_labels/*_fixed.json``, JSON lines) is read: that
+    of the whole report, else that of the impression, else that of the findings. CheXbert calls an
+    empty text normal, so labels of a study without the text are rejects. The folder that the PNG
+    archives unpack to is not documented; the folders named in public code, by the authors and
+    others, are tried.
     """
 
     name = "chexpert-plus"
@@ -117,7 +119,7 @@ class ChexpertPlus(Source):
             known.join(cleaned, on="row", how="anti"), source=self.name, file=file, key="image_id",
             code="empty-text", message="neither findings nor impression has text",
         )  # fmt: skip
-        # every image of a study repeats its report
+        # Every row of a study repeats its report, because a row is an image.
         once = cleaned.sort("row", "name").unique(
             ["study_id", "name", "text"], keep="first", maintain_order=True
         )
@@ -191,12 +193,12 @@ class ChexpertPlus(Source):
 
 
 def _read_by(labels: Path) -> str:
-    """Which text CheXbert was given for a label file."""
+    """Return which text CheXbert labelled in a label file: report, impression or findings."""
     return labels.name.removesuffix("_fixed.json")
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Lines that are not blank."""
+    """Yield the lines of a file that are not blank."""
     with path.open("rb") as stream:
         for line in stream:
             if line.strip():
@@ -204,18 +206,18 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _check_lines(path: Path) -> None:
-    """Look whether the first line is an image with 14 labels.
+    """Check that the first line is a JSON object with an image path and 14 labels.
 
     Raises:
-        ImaxrayError: it is not.
+        ImaxrayError: If the first line is no object or lacks one of these keys.
     """
     item = _object(next(_lines(path), b""))
     wanted = ("path_to_image", *CHEXPERT)
     missing = wanted if item is None else [key for key in wanted if key not in item]
     if missing:
         raise ImaxrayError(
-            f"Expected JSON lines with {', '.join(missing)} in {path}, but the first line has not; "
-            "check that it is the file of the stated release, unpacked."
+            f"Expected JSON lines with {', '.join(missing)} in {path}, but the first line lacks "
+            "them; check that it is the unpacked file of the stated release."
         )
 
 
@@ -228,7 +230,11 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _read_lines(path: Path) -> tuple[pl.DataFrame, list[int], int]:
-    """Path and 14 labels of every line as text, the lines that are no object, and their number."""
+    """Read the path and the 14 labels of every line as text.
+
+    Returns:
+        The lines that are objects; the numbers of the lines that are not; the number of all lines.
+    """
     names = ("path_to_image", *CHEXPERT)
     columns: dict[str, list[Any]] = {name: [] for name in ("row", *names)}
     broken: list[int] = []
@@ -246,7 +252,7 @@ def _read_lines(path: Path) -> tuple[pl.DataFrame, list[int], int]:
 
 
 def _text(value: Any) -> str | None:
-    """A JSON value as a cell of a table would hold it."""
+    """Convert a JSON value to the text that a table cell would hold."""
     if value is None or isinstance(value, str):
         return value
-    return repr(value) if isinstance(value, (int, float)) else "?"  # lists and objects: no cell
+    return repr(value) if isinstance(value, (int, float)) else "?"  # "?" for lists and objects

@@ -1,4 +1,4 @@
-"""cxr-cardiomegaly 1.0.0: cardiothoracic and cardiopulmonary area ratios of PA images."""
+"""Reads cxr-cardiomegaly 1.0.0: cardiothoracic and cardiopulmonary area ratios of PA images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ from imaxray.sources._shared.tables import (
 )
 
 _RATIOS: Final = {"CTR": "ctr", "CPAR": "cpar"}
-_IDS: Final = ("dicom_file", "dicom_id")  # the release's column, and the authors' script's
+_IDS: Final = ("dicom_file", "dicom_id")  # names in the release and in the authors' script
 
 
 class CxrCardiomegaly(Source):
-    """CTR and CPAR, machine-made. The codes 2 (no heart), 3 (no lungs), 4 (neither) are rejects."""
+    """Reads CTR and CPAR that a segmentation model measured.
+
+    The codes 2 (no heart found), 3 (no lungs found) and 4 (neither found) are rejects.
+    """
 
     name = "cxr-cardiomegaly"
     title = "Image-derived cardiomegaly biomarker values for 96K chest X-rays in MIMIC-CXR"

@@ -1,4 +1,4 @@
-"""Any folder of DICOM files: the chest radiographs in it, as images without annotations."""
+"""Reads the chest radiographs of any folder of DICOM files as images without annotations."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ _MODALITIES: Final = ("CR", "DX", "RG", "XR")
 _CHEST: Final = re.compile(r"CHEST|THORA|TORAX|LUNG|PULM")
 _FOLDER: Final = "."
 
-_Seen = tuple[str, dicom.Header | None, tuple[str, str] | None]  # sha256, header, what is wrong
+_Seen = tuple[str, dicom.Header | None, tuple[str, str] | None]  # sha256, header, code and message
 
 
 class DicomFolder(Source):
-    """Chest radiographs of any archive, to be joined with annotations or annotated by a model.
+    """Reads the chest radiographs of a folder, to join with annotations or to annotate by a model.
 
-    A row is a file, the folder's files in the order of their paths. Files are told by their
-    preamble, or by the ending .dcm or .dicom; all others are rejects (``not-dicom``), and so are
-    files without an image, with several frames or in colour, of another modality than CR, DX or RG,
-    or of a stated body part that is not the chest. Ids are the tags SOPInstanceUID,
-    StudyInstanceUID and PatientID as they stand: de-identify first. A file without PatientID
-    belongs to the patient of its study, one without StudyInstanceUID to a patient of its own.
-    View, sex and age come from the tags; an unstated view stays unknown. Pixels are shown as
-    :func:`imaxray.dicom.read_grey` says.
+    A row is a file; rows are numbered in the order of the files' paths. A file is taken for DICOM
+    if it has the DICOM preamble or ends in .dcm or .dicom. All other files are rejects
+    (``not-dicom``). Files without an image, with several frames, in colour, of a modality other
+    than CR, DX, RG or XR, or with a stated body part other than the chest are rejects too.
+
+    Ids are the tags SOPInstanceUID, StudyInstanceUID and PatientID without any change, so the files
+    must be de-identified before. If a file has no PatientID, its study counts as the patient; if it
+    has no StudyInstanceUID either, the image counts as the patient. View, sex and age come from the
+    tags; a view that is not stated stays unknown. :func:`imaxray.dicom.read_grey` says how pixels
+    become grey values.
     """
 
     name = "dicom-folder"
@@ -66,7 +68,7 @@ class DicomFolder(Source):
         return self.read_with(root, None)
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """See :meth:`Source.read_with`: files are read in ``pool``."""
+        """Read the release and its files in ``pool`` (see :meth:`Source.read_with`)."""
         self.check(root)
         names = [relative(path, root) for path in list_files(root, [""])]
         seen = map_parts(_look, str(root), names, pool)
@@ -105,7 +107,7 @@ def _look(root: str, names: Sequence[str]) -> list[_Seen]:
 def _one(path: Path) -> _Seen:
     try:
         digest = sha256(path)
-    except OSError:  # a link that leads nowhere, or no permission
+    except OSError:  # a broken link, or no permission to read
         return "", None, ("unreadable-image", "the file cannot be opened")
     if not dicom.is_dicom(path):
         return digest, None, ("not-dicom", "the file is no DICOM")

@@ -1,4 +1,4 @@
-"""JSRT: 154 radiographs with a lung nodule and 93 without, the nodule's place and size known."""
+"""Reads JSRT: 154 radiographs with a lung nodule of known place and size, and 93 without one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TABLES: Final = {
     name: tuple(f"{place}{name}{suffix}" for place in _PLACES for suffix in (".txt", ".TXT"))
     for name in ("CLNDAT_EN", "CNNDAT_EN")
 }
-_FIELDS: Final = {"CLNDAT_EN": 7, "CNNDAT_EN": 3}  # fewest that tell what is read
+_FIELDS: Final = {"CLNDAT_EN": 7, "CNNDAT_EN": 3}  # least number of fields a record must have
 _FOLDERS: Final = (
     "", "All247images", "All247images/All247images", "Nodule154images", "NonNodule93images",
     "images", "png", "jsrt/png",
@@ -28,23 +28,24 @@ _FOLDERS: Final = (
 _SUFFIXES: Final = (".IMG", ".img", ".png", ".PNG")
 _NAME: Final = re.compile(r"(JPC([LN])N[0-9]{3})\.IMG", re.IGNORECASE)
 _RECORD: Final = re.compile(r"[\r\n]+|(?<=[^\r\n])(?=JPC[LN]N[0-9]{3}\.IMG)", re.IGNORECASE)
-"""Records end with a line; some copies have two on one line."""
+"""A record ends with its line, but some copies have two records on one line."""
 
 _MM_PER_PIXEL: Final = 0.175
 _FRAME: Final = 2048.0
-"""Positions are in pixels of the published 2048 x 2048 images."""
+"""Positions are given in pixels of the published 2048 x 2048 images."""
 _OLDEST: Final = 120  # years
 _SEX: Final = {"MALE": "M", "FEMALE": "F", "M": "M", "F": "F"}
-_LARGEST: Final = 150.0  # mm; no nodule, and no typing error taken for one
+_LARGEST: Final = 150.0  # mm; no nodule is larger, so a larger number is a typing error
 
 
 class Jsrt(Source):
-    """The published ``.IMG`` files or PNG conversions of them at any size.
+    """Reads the published ``.IMG`` files or PNG conversions of any size.
 
-    Whether there is a nodule was confirmed by CT, so an image of the non-nodule set is negative. A
-    nodule's box is the square of its stated size about its stated position, at 0.175 mm a pixel;
-    in conversions it is scaled with the image. An image is a patient. The tables have no header;
-    their columns follow public code that reads them, as the user's guide is wrong about them.
+    CT confirmed whether an image has a nodule, so an image of the non-nodule set is negative. The
+    box of a nodule is a square with the stated size around the stated position, at 0.175 mm per
+    pixel; it is scaled to the size of a converted image. Each image counts as a patient. The tables
+    have no header; the order of their columns follows public code that reads them, because the
+    user's guide describes it wrongly.
     """
 
     name = "jsrt"
@@ -66,8 +67,8 @@ class Jsrt(Source):
             if match is None or match.group(2).upper() != name[1] or len(first) < _FIELDS[name]:
                 raise ImaxrayError(
                     f"Expected records that start with JPC{name[1]}N001.IMG and at least "
-                    f"{_FIELDS[name] - 1} more fields in {path}, but the first has not; check that "
-                    "it is the file of the stated release."
+                    f"{_FIELDS[name] - 1} more fields in {path}, but the first record is "
+                    "different; check that it is the file of the stated release."
                 )
         if not any(_folders(root)):
             raise ImaxrayError(
@@ -139,7 +140,7 @@ _MISSING: Final = {
 
 
 def _records(path: Path) -> list[list[str]]:
-    """Fields of every record, split at tabs, or at white space where a record has none."""
+    """Return the fields of every record, split at tabs or, if it has no tab, at white space."""
     text = path.read_bytes().decode("utf-8-sig", errors="replace")
     lines = [line for line in _RECORD.split(text) if line.strip()]
     return [
@@ -149,7 +150,7 @@ def _records(path: Path) -> list[list[str]]:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Folders that hold images."""
+    """Return the folders that hold images."""
     return [
         root / folder
         for folder in _FOLDERS
@@ -158,7 +159,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _find(root: Path, key: str) -> tuple[str, int, int] | str:
-    """Path inside the release, width and height; or the code of what is wrong."""
+    """Return path inside the release, width and height of an image, or a reject code."""
     for folder in _FOLDERS:
         for suffix in _SUFFIXES:
             path = root / folder / f"{key}{suffix}"
@@ -171,7 +172,10 @@ def _find(root: Path, key: str) -> tuple[str, int, int] | str:
 
 
 def _box(record: list[str], width: int, height: int) -> list[float] | str:
-    """Corners in pixels of the image, from size (mm) and position; or what is wrong."""
+    """Return the corners of a nodule in pixels of the image, or the message of a reject.
+
+    The corners follow from the stated size (mm) and position.
+    """
     size, x, y = (_number(record[k]) if k < len(record) else None for k in (2, 5, 6))
     if size is None or x is None or y is None:
         return "size, x and y must be numbers"
@@ -185,7 +189,7 @@ def _box(record: list[str], width: int, height: int) -> list[float] | str:
 
 
 def _number(text: str) -> float | None:
-    """A plain decimal number; None for anything else, NaN and infinity among it."""
+    """Parse a plain decimal number; return None for anything else, also for NaN and infinity."""
     return float(text) if re.fullmatch(r"-?[0-9]{1,6}(\.[0-9]{1,6})?", text) else None
 
 

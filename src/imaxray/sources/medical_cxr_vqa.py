@@ -1,4 +1,4 @@
-"""Medical-CXR-VQA 1.0.0: questions about single images, answered by a language model."""
+"""Reads Medical-CXR-VQA 1.0.0: questions about single images, answered by a language model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imaxray.sources._shared.tables import (
     release_file,
 )
 
-# the README writes underscores, the authors' code and users' copies hyphens
+# The README writes underscores; the authors' code and users' copies write hyphens.
 _FILES: Final = tuple(
     f"{name}.csv{ending}"
     for name in ("medical-cxr-vqa-questions", "medical_cxr_vqa_questions")
@@ -35,11 +35,13 @@ _COLUMNS: Final = ("study_id", "question", "answer")
 
 
 class MedicalCxrVqa(Source):
-    """Questions about a study, asked of the row's ``dicom_id``, else of ``mimic_all.csv``'s image.
+    """Reads questions about studies, each with the image that the question is about.
 
-    The documented headers differ: only study_id, question and answer are required, and
-    ``mimic_all.csv`` only where the table has no ``dicom_id``. The release's own split is not
-    followed: whether it keeps patients apart is not documented.
+    That image is the row's ``dicom_id`` or, if the table has no such column, the image that
+    ``mimic_all.csv`` names for the study. The documented headers differ from each other, so only
+    study_id, question and answer are required, and ``mimic_all.csv`` only if the table has no
+    ``dicom_id``. The release's own split is not used, because it is not documented whether it
+    separates patients.
     """
 
     name = "medical-cxr-vqa"
@@ -84,7 +86,7 @@ class MedicalCxrVqa(Source):
         )
 
     def _images(self, root: Path, questions: Path) -> Path | None:
-        """``mimic_all.csv``, unless every row names its image itself."""
+        """Return the path of ``mimic_all.csv``, or None if every row names its image itself."""
         if "dicom_id" in read_header(questions):
             return None
         return find_file(root, STUDY_IMAGES, self.name)

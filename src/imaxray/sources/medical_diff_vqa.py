@@ -1,4 +1,4 @@
-"""Medical-Diff-VQA (MIMIC-Diff-VQA) 1.0.1: its questions about single images."""
+"""Reads the questions about single images of Medical-Diff-VQA (MIMIC-Diff-VQA) 1.0.1."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ _COLUMNS: Final = ("study_id", "question_type", "question", "answer")
 
 
 class MedicalDiffVqa(Source):
-    """Questions about a main study, asked of the image that ``mimic_all.csv`` gives for it.
+    """Reads questions about a main study, each with the image ``mimic_all.csv`` names for it.
 
-    ``difference`` questions need the reference image too and are rejects (``two-images``).
-    Answers were made by rules from the reports. The release's own train / val / test goes by row
-    and puts most patients on all sides, so it is not followed; ``mimic_all.csv`` has MIMIC's.
+    ``difference`` questions also need the reference image and are rejects (``two-images``). Rules
+    made the answers from the reports. The release's own train / val / test split is made by row and
+    puts most patients into several sets, so it is not used; ``mimic_all.csv`` has the official
+    split of MIMIC.
     """
 
     name = "medical-diff-vqa"

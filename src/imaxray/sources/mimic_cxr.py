@@ -1,4 +1,4 @@
-"""MIMIC-CXR 2.1.0: the reports, as findings and impression text of each study."""
+"""Reads the reports of MIMIC-CXR 2.1.0: the findings and impression text of each study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imaxray.sources._shared.report_sections import findings_and_impression
 
 
 class MimicCxr(Source):
-    """Reports, from ``mimic-cxr-reports.zip`` or the folder it was unpacked to."""
+    """Reads reports from ``mimic-cxr-reports.zip`` or from the folder it was unpacked to."""
 
     name = "mimic-cxr"
     title = "MIMIC-CXR reports"
@@ -40,7 +40,7 @@ class MimicCxr(Source):
         return self.read_with(root, None)
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """See :meth:`Source.read_with`: the reports are split in ``pool``."""
+        """Read the release and split the reports in ``pool`` (see :meth:`Source.read_with`)."""
         archive = self._archive(root)
         file = archive.file
         rows, parts = archive.map(_read_reports, pool)

@@ -1,4 +1,4 @@
-"""MIMIC-CXR-JPG 2.1.0: images, official split, and the 14 labels of each study."""
+"""Reads MIMIC-CXR-JPG 2.1.0: images, the official split and the 14 labels of each study."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ _VIEW_OF_CODE: Final = {
 
 
 class MimicCxrJpg(Source):
-    """Images and labels.
+    """Reads images, and labels of the CheXpert and NegBio labelers and of a radiologist.
 
-    Labels: where CheXpert and NegBio state the same value the quality is ``agreed``, where they
-    differ CheXpert's value stands as ``disputed``; what only one states is ``chexpert`` or
-    ``negbio``. The radiologist's test labels replace both for their studies.
+    If CheXpert and NegBio state the same value for a label, its quality is ``agreed``. If they
+    differ, CheXpert's value is kept with the quality ``disputed``. If only one of them states a
+    value, the quality is ``chexpert`` or ``negbio``. For studies of the radiologist's test set, the
+    radiologist's labels replace both.
     """
 
     name = "mimic-cxr-jpg"
@@ -194,12 +195,13 @@ class MimicCxrJpg(Source):
         root: Path,
         digit: int,
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Settled labels of the studies whose id ends in ``digit``, and the rejects among them.
+        """Return the settled labels of the studies whose id ends in ``digit``, and the rejects.
 
-        A tenth of the studies at a time: memory, never the result.
+        Labels are settled for a tenth of the studies at a time, which saves memory and does not
+        change the result.
         """
         last = pl.col("study").str.slice(-1)
-        # what is no ASCII digit counts as 9
+        # An id that does not end in an ASCII digit counts as ending in 9.
         here = last == str(digit) if digit < 9 else ~last.is_in(list("012345678"))
         parts = [
             self._stated(
@@ -215,9 +217,9 @@ class MimicCxrJpg(Source):
     def _stated(
         self, table: pl.DataFrame, file: str, labeler: str
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """One row a label that a file states, and its rejects."""
+        """Return one row per label that a file states, and the rejects of the file."""
         names = [name for name in CHEXPERT if name in table.columns]
-        # a label at a time: four cells of five are blank
+        # The table is filtered one label at a time, because four of five cells are blank.
         stated = pl.concat(
             table.filter(pl.col(name).is_not_null()).select(
                 "row",
@@ -252,7 +254,7 @@ class MimicCxrJpg(Source):
 
 
 def _label_table(path: Path) -> pl.DataFrame:
-    """A labeller's file as published, with the study of each row (null: none of MIMIC's)."""
+    """Read the file of a labeler and add the study id of each row, null if it is not MIMIC's."""
     table = read_csv(path, ("study_id",)).rename({"Airspace Opacity": "Lung Opacity"}, strict=False)
     if not set(CHEXPERT) & set(table.columns):
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias(CHEXPERT[0]))
@@ -269,10 +271,10 @@ def _jpg_path() -> pl.Expr:
 
 
 def _settle(labels: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One label a study and name: radiologist, else CheXpert, else NegBio; others are rejects.
+    """Keep one label per study and name: the radiologist's, else CheXpert's, else NegBio's.
 
-    NegBio rows that merely confirm stay out of the annotations but are not rejects: the label they
-    confirm says so in its quality. A row of which nothing at all stands is ``superseded``.
+    A NegBio label that CheXpert states too is not kept, but the quality of CheXpert's label says
+    whether the two agree. A row of which no label is kept is a reject ``superseded``.
     """
     key = ["study_id", "name"]
     read_by = labels.filter(pl.col("quality") == "radiologist").select("study_id").unique()
@@ -332,7 +334,7 @@ def _settle(labels: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _rows(labels: pl.DataFrame) -> pl.DataFrame:
-    """Each row of a file once: a row has up to fourteen labels."""
+    """Return each row of a file once, because a row has up to fourteen labels."""
     return labels.select("source", "file", "row", "study_id").unique(
         ["file", "row"], keep="first", maintain_order=True
     )

@@ -1,4 +1,4 @@
-"""mimic-cxr-pe-severity 1.0.1: pulmonary edema grades 0-3."""
+"""Reads mimic-cxr-pe-severity 1.0.1: pulmonary edema grades from 0 to 3."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ _FILES: Final = {
     "expert": "expert_report_edema_severity.csv",
     "regex": "regex_report_edema_severity.csv",
 }
-"""Best first: what an earlier file grades, a later one may not."""
+"""Sets of grades from best to worst; a study that an earlier set grades ignores later sets."""
 
 
 class MimicCxrPeSeverity(Source):
-    """Edema grades: consensus of images over expert over regular expressions on reports.
+    """Reads edema grades by consensus on images, by experts and by regular expressions on reports.
 
+    Consensus grades take precedence over expert grades, and expert grades over regular expressions.
     All consensus and expert studies are in the regex file too; those regex rows are rejected as
-    ``superseded``. Patients of the consensus and the expert set belong to the test split, as the
-    authors hold them out.
+    ``superseded``. Patients of the consensus and the expert set belong to the test split, because
+    the authors hold them out.
     """
 
     name = "mimic-cxr-pe-severity"
@@ -65,7 +66,7 @@ class MimicCxrPeSeverity(Source):
         grades, hints, rejects, files = [], [], [], []
         graded = pl.DataFrame(schema={"study": pl.String})
         for set_name, path in self._paths(root).items():
-            # an older copy of the release misspells the column
+            # An older copy of the release misspells the column.
             table = read_csv(path, ("study_id",)).rename(
                 {"edeme_severity": "edema_severity"}, strict=False
             )

@@ -1,4 +1,4 @@
-"""MIMIC-Ext-MIMIC-CXR-VQA 1.0.0: questions about single images."""
+"""Reads MIMIC-Ext-MIMIC-CXR-VQA 1.0.0: questions about single images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imaxray.sources._shared.tables import reject, relative, release_file, requi
 
 _FOLDERS: Final = ("MIMIC-Ext-MIMIC-CXR-VQA/dataset", "dataset", "mimiccxrvqa/dataset", ".")
 _SPLITS: Final = ("train", "valid", "test")
-_PART: Final = 50_000  # items made to columns at a time: memory, never the result
+_PART: Final = 50_000  # items converted at a time, which limits memory, not the result
 _KEYS: Final = ("image_id", "question", "answer", "semantic_type")
 
 _COLUMNS: Final[dict[str, Any]] = {
@@ -36,14 +36,15 @@ _FAULTS: Final = {
     "bad-value: semantic_type": "semantic_type is none of the release's",
     "not-in-image": "gender is answered from hospital records",
 }
-"""Why an item is a reject (code, and the key at fault), and the message."""
+"""Maps each reason to reject an item (the code, and the key at fault) to the reject message."""
 
 
 class MimicCxrVqa(Source):
-    """Questions with closed (verify, choose) and open (query) answers; ``[]`` means none.
+    """Reads questions with closed (verify, choose) and open (query) answers; ``[]`` means none.
 
-    Train and valid were made by a program from scene graphs, test from the gold set. Gender is
-    answered from hospital records, not from the image: those questions are rejects.
+    A program made the train and valid questions from scene graphs and the test questions from the
+    gold set. Questions about gender are rejects, because they are answered from hospital records
+    and not from the image.
     """
 
     name = "mimic-cxr-vqa"
@@ -127,7 +128,7 @@ class MimicCxrVqa(Source):
 
 
 def _questions(path: Path) -> pl.DataFrame:
-    """The items in columns: row, fault, image, question, answers, semantic, content."""
+    """Read the items into columns: row, fault, image, question, answers, semantic, content."""
     frame = pl.concat([_columns(items) for items in _parts(path)])
     fault = (
         pl.when(pl.col("semantic").is_null()).then(pl.lit("bad-json"))
@@ -155,7 +156,10 @@ def _columns(items: list[_Item]) -> pl.DataFrame:
 
 
 class _Item(msgspec.Struct, gc=False):
-    """What is read of an item; ``answer`` None: no list; ``semantic_type`` None: no object."""
+    """Holds the fields of an item that are read.
+
+    ``answer`` is None if it is no list; ``semantic_type`` is None if the item is no object.
+    """
 
     image_id: str
     question: str
@@ -165,19 +169,22 @@ class _Item(msgspec.Struct, gc=False):
 
 
 def _parts(path: Path) -> Iterator[list[_Item]]:
-    """The items, some ten thousand at a time: as objects all of them would take gigabytes."""
+    """Yield the items in lists of at most ``_PART``, because all at once would take gigabytes."""
     try:
         raws = msgspec.json.decode(path.read_bytes(), type=list[msgspec.Raw])
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raws = []
-    if not raws:  # says what is wrong with the file
+    if not raws:  # read_items raises an error that says what is wrong with the file
         yield [_lenient(item) for item in read_items(path, _KEYS)]
     for start in range(0, len(raws), _PART):
         yield [_item(raw) for raw in raws[start : start + _PART]]
 
 
 def _item(raw: msgspec.Raw) -> _Item:
-    """One item; typed, which is twice as fast as a dict, where it is of the documented types."""
+    """Decode one item, typed if it has the documented types, else leniently.
+
+    Typed decoding is twice as fast as making a dict.
+    """
     try:
         return _DECODER.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""MIMIC-Ext-CXR-QBA 1.0.0: questions with full-sentence answers, and observations with boxes."""
+"""Reads MIMIC-Ext-CXR-QBA 1.0.0: questions answered in sentences, and observations with boxes."""
 
 from __future__ import annotations
 
@@ -44,19 +44,20 @@ _Reject = tuple[int, str, str, str]
 
 
 class MimicExtCxrQba(Source):
-    """Questions about studies, and the positive observations of their scene graphs as regions.
+    """Reads questions about studies, and the positive observations of scene graphs as regions.
 
-    Everything was made by models and templates from reports and region detectors: origin silver.
-    ``quality`` is the publisher's grade (A++ to D, ``unrated`` where the rating failed): of a
-    question its overall rating; of a box how it was found, and the observation's rating if that is
-    worse. Numbers in place of grades are looked up in ``quality_mappings.csv``.
+    Models and templates made everything from reports and region detectors, so the origin is silver.
+    ``quality`` is the publisher's grade (A++ to D, or ``unrated`` if the rating failed). For a
+    question it is the overall rating. For a box it is the worse of two grades: how the box was
+    found, and the rating of its observation. Numbers in place of grades are looked up in
+    ``quality_mappings.csv``.
 
-    A question is about the study and goes to its frontal images. One that asks ``is…`` or ``has…``
-    is closed, and its answer the ``yes`` or ``no`` that the answer begins with; others are open and
-    answered by the main answer's sentences.
+    A question is about the study and goes to its frontal images. A question of a type ``is_…`` or
+    ``has_…`` whose answer begins with ``yes`` or ``no`` is closed, and that word is its answer.
+    Other questions are open and are answered by the sentences of the main answer.
 
-    Where ``exports/A_frontal`` is there (grade A and better, frontal images) it is read and not the
-    whole release, whose boxes on lateral images its authors do not trust.
+    If ``exports/A_frontal`` exists (grade A and better, frontal images), it is read instead of the
+    whole release, because the authors do not trust the whole release's boxes on lateral images.
     """
 
     name = "mimic-ext-cxr-qba"
@@ -82,7 +83,7 @@ class MimicExtCxrQba(Source):
         return self.read_with(root, None)
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """See :meth:`Source.read_with`: the members are parsed in ``pool``."""
+        """Read the release; parse its members in ``pool`` (see :meth:`Source.read_with`)."""
         questions, graphs = self._archives(root)
         legend, files = self._legend(root)
         facts, bad = [], []
@@ -112,10 +113,10 @@ class MimicExtCxrQba(Source):
         )
 
     def _legend(self, root: Path) -> tuple[dict[str, str], list[ReleaseFile]]:
-        """Rating codes and their grades, if the release's file explains them.
+        """Return the grades of rating codes from ``quality_mappings.csv``, if the file exists.
 
-        Its columns are not documented: a row that has a rating field, one whole number and one
-        grade is taken for an explanation.
+        The columns of the file are not documented. A row explains a code if it has a field that
+        ends in ``rating``, exactly one whole number and exactly one grade.
         """
         path = root / _LEGEND
         if not path.is_file():
@@ -127,12 +128,13 @@ class MimicExtCxrQba(Source):
             field = any((cell or "").rpartition(".")[2] == "rating" for cell in cells)
             if field and len(grades) == len(codes) == 1:
                 legend[codes[0]] = grades[0]
-        # rows=0: no row of a legend is data, but its bytes decide what the grades are
+        # The number of rows is 0, because a legend has no data rows; the file is listed because its
+        # bytes decide the grades.
         return legend, [release_file(path, root, self.name, 0)]
 
 
 class _Part:
-    """Facts of a few thousand studies, in columns; strings by their number."""
+    """Collects the facts of a few thousand studies in columns; strings are stored as numbers."""
 
     def __init__(self) -> None:
         self.bad: list[_Reject] = []
@@ -148,7 +150,7 @@ class _Part:
     def add(
         self, row: int, owner: str, name: str | None, text: str, quality: str, answer: str = ""
     ) -> None:
-        """Add what every fact has; the caller adds ``closed`` or boxes."""
+        """Add the fields that every fact has; the caller adds ``closed`` or boxes."""
         values = (
             ("owner", "id", owner), ("name", "label", name), ("text", "word", text),
             ("answer", "word", answer), ("quality", "label", quality),
@@ -159,7 +161,7 @@ class _Part:
         self.columns["row"].append(row)
 
     def finish(self) -> _Part:
-        """Turn the strings into series, which are small and travel cheaply."""
+        """Convert the strings to series, which are small and cheap to send to another process."""
         self.pools = {k: pl.Series(list(v), dtype=pl.String) for k, v in self._number.items()}
         self._number = {}
         return self
@@ -187,7 +189,7 @@ def _read_questions(members: Iterator[Member], legend: Mapping[str, str]) -> _Pa
 def _question(
     part: _Part, row: int, key: str, study: str, item: Question, legend: Mapping[str, str]
 ) -> None:
-    """Add a question about ``study``."""
+    """Add one question about ``study``, or a reject if it has no text."""
     text, answer, kind = " ".join(item.question.split()), main_answer(item), question_type(item)
     if not text or not answer:
         part.bad.append((row, key, "empty-text", "the question or the answer is empty"))
@@ -221,7 +223,7 @@ def _read_graphs(members: Iterator[Member], legend: Mapping[str, str]) -> _Part:
 def _observation(
     part: _Part, row: int, key: str, item: Observation, legend: Mapping[str, str]
 ) -> None:
-    """Add a positive observation to every image that it has a box on."""
+    """Add a positive observation to every image on which it has a box."""
     phrase = " ".join((item.name or item.summary_sentence or "").split()).rstrip(".")
     if not phrase:
         part.bad.append((row, key, "empty-text", "the observation has no words"))

@@ -1,4 +1,4 @@
-"""MS-CXR 1.1.0: radiologists' boxes for phrases."""
+"""Reads MS-CXR 1.1.0: phrases and the boxes that radiologists drew for them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COLUMNS: Final = ("dicom_id", "category_name", "label_text", "path", "x", "y", 
 
 
 class MsCxr(Source):
-    """Phrase grounding. One annotation a row; a phrase with several boxes is several rows."""
+    """Reads one annotation per row; a phrase with several boxes has several rows."""
 
     name = "ms-cxr"
     title = "MS-CXR: Local Alignment Chest X-ray dataset"
@@ -90,7 +90,7 @@ class MsCxr(Source):
             pl.lit(file).alias("file"),
             "row",
         )
-        # 1.0.0 has no split of its own
+        # Version 1.0.0 has no column for the split.
         stated = pl.col("split") if "split" in good.columns else pl.lit(None, dtype=pl.String)
         split = stated.str.to_lowercase().replace({"valid": "val", "validate": "val"})
         named = split.is_null() | split.is_in(list(SPLITS))

@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14: 14 labels of every image and boxes of some."""
+"""Reads NIH ChestX-ray14: 14 labels of every image and boxes of some images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TABLES: Final = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 _BOXES: Final = "BBox_List_2017.csv"
 _COLUMNS: Final = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 _FRAME: Final = 1024.0
-"""Boxes are in pixels of the published 1024 x 1024 images."""
+"""Boxes are given in pixels of the published 1024 x 1024 images."""
 
 _LABELS: Final = {
     "Atelectasis": "Atelectasis",
@@ -53,10 +53,10 @@ _NONE: Final = "No Finding"
 
 
 class NihChestxray14(Source):
-    """Labels mined from reports, of which the publisher states all 14 for each image.
+    """Reads labels extracted from reports; the publisher states all 14 labels for each image.
 
-    So a label that is not listed is negative here, not unknown. Most copies hold only some of the
-    112,120 images; rows without an image are rejects (``missing-image``).
+    Therefore a label that is not listed for an image is negative, not unknown. Most copies hold
+    only some of the 112,120 images; rows without an image are rejects (``missing-image``).
     """
 
     name = "nih-chestxray14"
@@ -117,7 +117,7 @@ class NihChestxray14(Source):
         return find_file(root, _TABLES, self.name), find_file(root, (_BOXES,), self.name)
 
     def _images(self, full: pl.DataFrame, file: str) -> pl.DataFrame:
-        # v2020 writes 58, the first edition 058Y; a few of its ages are typing errors
+        # v2020 writes 58 and the first edition 058Y, in which a few ages are typing errors.
         age = (
             pl.col("Patient Age").str.extract(r"(\d+)").cast(pl.Int32, strict=False)
             if "Patient Age" in full.columns
@@ -187,7 +187,7 @@ class NihChestxray14(Source):
     def _boxes(
         self, path: Path, root: Path, full: pl.DataFrame
     ) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-        # the header's unquoted bracket splits: x is in "Bbox [x", then y, w, "h]"
+        # The header "Bbox [x,y,w,h]" is not quoted, so it splits into "Bbox [x", y, w and "h]".
         table = read_csv(path, ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"))
         file = relative(path, root)
         columns = {"Bbox [x": "_x", "y": "_y", "w": "_w", "h]": "_h"}
@@ -232,7 +232,7 @@ class NihChestxray14(Source):
     def _hints(
         self, root: Path, full: pl.DataFrame
     ) -> tuple[pl.DataFrame, pl.DataFrame, list[ReleaseFile]]:
-        """The official lists, where a copy has them."""
+        """Read split hints from the official lists of images, if the copy has them."""
         hints, rejects, files = [SourceTables().hints], [SourceTables().rejects], []
         for name, split in (("train_val_list.txt", "train"), ("test_list.txt", "test")):
             path = root / name
@@ -265,7 +265,11 @@ class NihChestxray14(Source):
 
 
 def _image_files(root: Path) -> tuple[pl.DataFrame, list[str]]:
-    """PNG files (``images/``, ``images_001/images/`` …) with their sizes, and broken ones."""
+    """Find PNG files in ``images/``, ``images_001/images/`` and so on.
+
+    Returns:
+        File name, path and size of each readable file; the names of the damaged files.
+    """
     require_root(root, NihChestxray14.name)
     rows: list[tuple[Any, ...]] = []
     broken: list[str] = []

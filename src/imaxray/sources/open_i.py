@@ -1,4 +1,4 @@
-"""Open-I (Indiana University): reports with MeSH terms, and their radiographs."""
+"""Reads Open-I (Indiana University): reports with MeSH terms, and their radiographs."""
 
 from __future__ import annotations
 
@@ -39,15 +39,17 @@ _VIEWS: Final = {"FRONTAL": "FRONTAL", "LATERAL": "LATERAL"}
 
 
 class OpenI(Source):
-    """Findings, impression and labels of 3,955 examinations with 7,470 images.
+    """Reads findings, impression and labels of 3,955 examinations with 7,470 images.
 
-    Either NLM's files (``NLMCXR_reports.tgz`` or its XML folder, and the unpacked PNGs) or the
-    Kaggle mirror (``indiana_reports.csv``, ``indiana_projections.csv``); an image has the same id
-    in both. The XML states no view: it is taken from ``indiana_projections.csv`` where that lies
-    beside it, or from a caption that names one view only; an examination with no frontal image
-    gives its report to none. Labels are the MeSH main headings of the indexers that clearly equal
-    a finding; what they do not name is unknown. There are no patient ids, so an examination counts
-    as a patient. ``XXXX`` marks stay for curation to clean.
+    The copy may hold NLM's files (``NLMCXR_reports.tgz`` or its XML folder, and the unpacked PNG
+    files) or the Kaggle mirror (``indiana_reports.csv``, ``indiana_projections.csv``). An image has
+    the same id in both. The XML states no view, so the view is read from
+    ``indiana_projections.csv`` if that file exists, or from a caption that names only one view. The
+    report of an examination without a frontal image belongs to no image.
+
+    Labels are the indexers' MeSH main headings that clearly equal a finding; a finding that they do
+    not name is unknown. There are no patient ids, so an examination counts as a patient. The
+    curation removes the marks ``XXXX``, which are kept here.
     """
 
     name = "open-i"
@@ -71,7 +73,7 @@ class OpenI(Source):
         elif reports.is_dir():
             Archive(root, (), _XML, ".xml", self.name).check()
         elif not is_tar(reports):
-            tar_members(reports, ".xml")  # says what is wrong
+            tar_members(reports, ".xml")  # raises an error that says what is wrong
         projections = root / _PROJECTIONS
         if projections.is_file():
             check_columns(projections, read_header(projections), _PROJECTION_COLUMNS)
@@ -79,8 +81,8 @@ class OpenI(Source):
         if not _open_i.has_images(root, _FOLDERS):
             raise ImaxrayError(
                 f"Expected PNG files in {' or '.join(_FOLDERS[:-1])} of the {self.name} release at "
-                f"{root}, but found none; unpack NLMCXR_png.tgz there, as images are read one by "
-                "one."
+                f"{root}, but found none; unpack NLMCXR_png.tgz there, because images are not read "
+                "from the archive."
             )
         return files
 
@@ -99,7 +101,7 @@ class OpenI(Source):
 
 
 def _reports_path(root: Path) -> Path:
-    """The tar, the XML folder or the table that holds the reports: NLM's own before the mirror."""
+    """Return the tar, the XML folder or the table of the reports; NLM's files take precedence."""
     for name in _TARS:
         if (root / name).is_file():
             return root / name
@@ -115,7 +117,7 @@ def _reports_path(root: Path) -> Path:
 
 
 class _Reading:
-    """One release being read: what was found so far."""
+    """Collects images, facts, hints and rejects while one release is read."""
 
     def __init__(self, source: str, root: Path) -> None:
         self._source, self._root = source, root
@@ -129,7 +131,7 @@ class _Reading:
         self._read: list[ReleaseFile] = []
 
     def archive(self, path: Path) -> None:
-        """Reports as XML: text, terms, and which images belong to them."""
+        """Read reports from XML: their text, their terms and the images that belong to them."""
         file = relative(path, self._root)
         if path.is_dir():
             folder = Archive(self._root, (), (file,), ".xml", self._source)
@@ -154,7 +156,7 @@ class _Reading:
                     self._image(image, report.uid, file, row)
 
     def table(self, path: Path) -> None:
-        """Reports of the Kaggle mirror."""
+        """Read the reports of the Kaggle mirror."""
         table = read_csv(path, _REPORT_COLUMNS)
         caption = pl.col("image") if "image" in table.columns else pl.lit(None)
         for row, uid, mesh, findings, impression, image in table.select(
@@ -170,7 +172,7 @@ class _Reading:
         self._read.append(release_file(path, self._root, self._source, table.height))
 
     def projections(self, path: Path) -> None:
-        """Views; in the Kaggle mirror also which images there are."""
+        """Read the views of images; the Kaggle mirror lists its images only in this table."""
         table = read_csv(path, _PROJECTION_COLUMNS)
         for row, uid, name, projection in table.select("row", *_PROJECTION_COLUMNS).iter_rows():
             known, view = _open_i.uid_of(uid or ""), _VIEWS.get((projection or "").upper())
@@ -186,7 +188,7 @@ class _Reading:
         self._read.append(release_file(path, self._root, self._source, table.height))
 
     def tables(self) -> SourceTables:
-        """Everything found."""
+        """Return everything that was read."""
         rows = [(*image, self._view(key, image[1])) for key, image in self._images.items()]
         where = ("file", "row", "source")
         return SourceTables(
@@ -216,7 +218,7 @@ class _Reading:
             self._facts.append((study, "label", name, value, None, "mesh", *where))
 
     def _image(self, name: str, uid: str, file: str, row: int) -> str | None:
-        """Take the image of that name, if there is one; its key."""
+        """Add the image called ``name``; return its key, or None if it was rejected."""
         key = _open_i.image_key(name)
         if not is_inside(name):
             self._reject(file, row, name, "path-outside-release", "the name leaves the folder")
@@ -228,16 +230,16 @@ class _Reading:
             self._reject(file, row, name, "unreadable-image", "the image file is damaged")
         else:
             path, size = self._files[key]
-            assert size is not None  # looked at above
+            assert size is not None  # the branch above rejects an image without a size
             ids = (f"{_open_i.COLLECTION}/{key}", f"{_open_i.COLLECTION}/CXR{uid}")
             where = (file, row, self._source)
             self._images.setdefault(key, (*ids, path, *size, *where))
-            self._hints.append((ids[0], *where))  # names no split, but shows that the row was used
+            self._hints.append((ids[0], *where))  # without a split; shows that the row was used
             return key
         return None
 
     def _view(self, key: str, study: str) -> str | None:
-        """PA, AP, FRONTAL, LATERAL, or None where nothing says."""
+        """Return PA, AP, FRONTAL or LATERAL, or None if nothing states the view."""
         caption = self._captions.get(study.rpartition("/CXR")[2], "")
         stated = self._views.get(key)
         if stated == "FRONTAL":

@@ -1,4 +1,4 @@
-"""PadChest-GR: reports as sentences, each positive one with radiologists' boxes."""
+"""Reads PadChest-GR: reports as sentences; radiologists drew boxes for the positive sentences."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SPLITS: Final = {"train": "train", "validation": "val", "val": "val", "valid": 
 _VIEWS: Final = {"PA": "PA", "POSTEROANTERIOR": "PA", "AP": "AP", "AP_HORIZONTAL": "AP",
                  "ANTEROPOSTERIOR": "AP", "L": "LATERAL"}  # fmt: skip
 _READERS: Final = {"boxes": "first", "extra_boxes": "second"}
-_SLACK: Final = 0.01  # of the image's side: more than that outside is another convention
+_SLACK: Final = 0.01  # share of a side; a box that reaches farther out is not in fractions
 _OLDEST: Final = 120  # years
 
 _LABELS: Final = {
@@ -64,27 +64,28 @@ _LABELS: Final = {
     "rib fracture": "Fracture",
     "vertebral fracture": "Fracture",
 }
-"""PadChest's labels that have an equal among ours, or are a kind of one. They are only ever
-positive: what a study does not list is unknown."""
+"""Maps PadChest's labels to findings that equal or include them. A label is always positive; a
+label that a study does not list is unknown."""
 
 _Row = tuple[Any, ...]
 
 
 class PadchestGr(Source):
-    """Sentences with boxes, reports made of them, labels and splits.
+    """Reads sentences with boxes, the reports that consist of them, labels and splits.
 
-    The report of an image is its sentences in their order, positive and negative. GPT-4 took them
-    from the Spanish report and translated them, so reports are ``silver``; radiologists drew the
-    boxes, so regions are ``human``. English is taken, and Spanish only where it is blank. A phrase
-    is the sentence without its full stop.
+    The report of an image consists of its positive and negative sentences in their order. GPT-4
+    extracted them from the Spanish report and translated them, so reports are ``silver``;
+    radiologists drew the boxes, so regions are ``human``. The English sentence is read, and the
+    Spanish one only if the English one is blank. A phrase is the sentence without its full stop.
 
-    ``boxes`` and ``extra_boxes`` are the sets of two independent readers (the paper says so; that
-    the second key is the second reader is inferred). Where a sentence has both, they carry a
-    ``reader`` each and ``readers`` of the curation settles them. Boxes are fractions of the image
-    and become pixels of the PNG file.
+    ``boxes`` and ``extra_boxes`` are the boxes of two independent readers. The paper says that
+    there are two readers; that the second key is the second reader is inferred. If a sentence has
+    both, each set carries its ``reader``, and the setting ``readers`` of the curation decides how
+    they become one statement. Boxes are published as fractions of the image and are converted to
+    pixels of the PNG file.
 
-    The images must be unpacked, anywhere in the folder: the zip comes in parts that only make one
-    together.
+    The images must be unpacked, anywhere in the folder, because the published zip is split into
+    parts that cannot be read alone.
     """
 
     name = "padchest-gr"
@@ -116,7 +117,7 @@ class PadchestGr(Source):
         return self.read_with(root, None)
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """See :meth:`Source.read_with`: headers are read in ``pool``."""
+        """Read the release; read image headers in ``pool`` (see :meth:`Source.read_with`)."""
         self.check(root)
         path, table_path = self._paths(root)
         items = read_items(path, _KEYS, "grounded reports")
@@ -150,12 +151,15 @@ class PadchestGr(Source):
                 f"Expected {_REPORTS} in the {self.name} release at {root}, but found none; "
                 "download the file or correct the path."
             )
-        return reports[-1], find_file(root, _TABLES, self.name)  # the last by its date
+        return reports[-1], find_file(root, _TABLES, self.name)  # names end in a date: the newest
 
     def _table(
         self, full: pl.DataFrame, file: str
     ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Images, labels, hints and rejects of the master table: a row for a label of a study."""
+        """Return images, labels, hints and rejects of the master table.
+
+        The table has one row per label of a study.
+        """
         where: dict[str, Any] = {"source": self.name, "file": file, "key": "ImageID"}
         here = full.filter(is_sound())
         owned = pl.col("PatientID").is_not_null()
@@ -192,7 +196,7 @@ class PadchestGr(Source):
         name = pl.col("label").str.to_lowercase().replace_strict(
             _LABELS, default=None, return_dtype=pl.String
         )  # fmt: skip
-        # kinds of one finding, e.g. two fractures, state it once
+        # Two labels that map to one finding, e.g. two kinds of fracture, state it once.
         named = good.with_columns(name.alias("name")).filter(pl.col("name").is_not_null())
         labels = named.unique(["_stem", "name"], keep="first", maintain_order=True).select(
             self._id().alias("image_id"),
@@ -213,7 +217,7 @@ class PadchestGr(Source):
     def _reports(
         self, items: list[Any], file: str, full: pl.DataFrame
     ) -> tuple[list[_Row], list[_Row]]:
-        """Reports and regions of the grounded reports, and rejects."""
+        """Return reports and regions of the grounded reports, and rejects."""
         known = full.unique("_stem", keep="first").select("_stem", "path", "width", "height")
         sizes = {stem: (path, w, h) for stem, path, w, h in known.iter_rows()}
         facts: list[_Row] = []
@@ -280,7 +284,7 @@ def _sentence(finding: Any) -> str | None:
 def _regions(
     finding: dict[str, Any], text: str, width: float, height: float
 ) -> tuple[list[_Row], list[tuple[str, str]]]:
-    """One region for each reader of the finding, with all their boxes; and what is wrong."""
+    """Return one region per reader of the finding, with all boxes of the reader, and faults."""
     labels = [text_of(label) for label in _list(finding.get("labels"))]
     equals = [_LABELS[label.lower()] for label in labels if label.lower() in _LABELS]
     name = next(iter([*equals, *filter(None, labels)]), None)

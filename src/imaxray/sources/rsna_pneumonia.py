@@ -1,4 +1,4 @@
-"""RSNA Pneumonia Detection Challenge: boxes of opacities, and three classes of image."""
+"""Reads the RSNA Pneumonia Detection Challenge: boxes of opacities and a class of each image."""
 
 from __future__ import annotations
 
@@ -35,25 +35,28 @@ _SUFFIXES: Final = (".dcm", ".png", ".jpg", ".jpeg")
 _COLUMNS: Final = ("patientId", "x", "y", "width", "height", "Target")
 _SIDES: Final = {"x": "_x", "y": "_y", "width": "_w", "height": "_h"}
 _FRAME: Final = 1024.0
-"""Boxes are in pixels of the published 1024 x 1024 images."""
+"""Boxes are given in pixels of the published 1024 x 1024 images."""
 
 _STATED: Final = {
     "lung opacity": {"Lung Opacity": 1.0, "No Finding": 0.0},
     "no lung opacity / not normal": {"No Finding": 0.0},
     "normal": {"Lung Opacity": 0.0, "No Finding": 1.0},
 }
-"""Labels that follow from a class. An opacity counts for the release only if it is suspicious for
-pneumonia, so an image that is not normal may have others: Lung Opacity stays unknown there."""
+"""Maps a class to the labels that follow from it. The release counts an opacity only if it is
+suspicious for pneumonia, so an image that is not normal may have other opacities and its label Lung
+Opacity stays unknown."""
 
 
 class RsnaPneumonia(Source):
-    """Boxes around opacities that radiologists suspect of pneumonia, and labels of every image.
+    """Reads boxes of opacities suspicious for pneumonia, by radiologists, and labels of all images.
 
     ``Target`` is the label Pneumonia; Lung Opacity and No Finding follow from the class. Boxes are
-    pixels of 1024 x 1024 images; a copy of another size, in DICOM, PNG or JPEG, is scaled. An
-    image counts as a patient. The images are some of NIH ChestX-ray14 under other ids: with both
-    in one catalog, let ``duplicates`` bind their splits. The test images have no labels and are not
-    read.
+    published in pixels of 1024 x 1024 images and are scaled to the images of the copy, which may be
+    DICOM, PNG or JPEG of another size. An image counts as a patient. The test images have no labels
+    and are not read.
+
+    The images are a part of NIH ChestX-ray14 under other ids. If a catalog has both releases, set
+    ``duplicates`` so that the same radiograph is in one split.
     """
 
     name = "rsna-pneumonia"
@@ -86,7 +89,7 @@ class RsnaPneumonia(Source):
         return self.read_with(root, None)
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """See :meth:`Source.read_with`: headers are read in ``pool``."""
+        """Read the release; read image headers in ``pool`` (see :meth:`Source.read_with`)."""
         self.check(root)
         path, class_path = self._paths(root)
         labels, classes = read_csv(path, _COLUMNS), read_csv(class_path, ("patientId", "class"))
@@ -106,7 +109,7 @@ class RsnaPneumonia(Source):
         )
 
     def remarks(self, root: Path) -> list[str]:
-        """Images that no row is about."""
+        """State the number of images that no row of the table is about."""
         labels = read_csv(self._paths(root)[0], _COLUMNS)["patientId"].to_list()
         lost = {p.stem for p in list_files(root / _IMAGES, _SUFFIXES)} - set(labels)
         return [f"Images in {_IMAGES} that no row is about: {len(lost):,}."] if lost else []
@@ -121,7 +124,7 @@ class RsnaPneumonia(Source):
     def _labels(
         self, table: pl.DataFrame, files: pl.DataFrame, file: str
     ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Images, regions and the label Pneumonia, and rejects."""
+        """Return the images, the annotations (regions and the label Pneumonia) and the rejects."""
         where: dict[str, Any] = {"source": self.name, "file": file, "key": "patientId"}
         full = table.with_columns(
             numeric("Target").alias("_target"),
@@ -155,7 +158,7 @@ class RsnaPneumonia(Source):
             xyxy_from_xywh(*_SIDES.values()).alias("boxes"),
             *self._by(file),
         )
-        # an image with several boxes has several rows that state the one label
+        # An image with several boxes has several rows that state the same label.
         sound = pl.concat([boxed, here.filter(legal & ~one & blank)]).sort("row")
         labels = sound.unique(["patientId", "_target"], keep="first", maintain_order=True).select(
             self._id().alias("image_id"),
@@ -185,7 +188,10 @@ class RsnaPneumonia(Source):
     def _classes(
         self, table: pl.DataFrame, files: pl.DataFrame, file: str
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Labels that follow from the class. The table repeats its row for every box."""
+        """Return the labels that follow from the class, and rejects.
+
+        The table repeats the row of an image for every box.
+        """
         where: dict[str, Any] = {"source": self.name, "file": file, "key": "patientId"}
         full = table.with_columns(pl.col("class").str.to_lowercase().alias("_class")).join(
             files, left_on="patientId", right_on="stem", how="left", maintain_order="left"

@@ -1,4 +1,4 @@
-"""SLAKE: physicians' questions about radiology images, and boxes; its chest radiographs."""
+"""Reads the chest radiographs of SLAKE with physicians' questions and boxes."""
 
 from __future__ import annotations
 
@@ -42,12 +42,13 @@ _Reject = tuple[str, str]  # code, message
 
 
 class Slake(Source):
-    """English questions on chest radiographs, and the organs and diseases boxed in them.
+    """Reads English questions about chest radiographs, and boxes of organs and diseases in them.
 
-    Questions in Chinese (``not-english``), on CT or MRI (``not-x-ray``) and on other parts of the
-    body (``not-chest``) are rejects, and so are the boxes of images that no admitted question is
-    about. Boxes of one name are one annotation. There are no patient ids, so an image counts as a
-    patient; the release splits by image. Whose left and right its names mean is not documented.
+    Questions in Chinese (``not-english``), about CT or MRI (``not-x-ray``) and about other parts of
+    the body (``not-chest``) are rejects. The boxes of an image are rejects if no accepted question
+    is about it. All boxes with one name are one annotation. There are no patient ids, so an image
+    counts as a patient; the release splits by image. It is not documented whether left and right in
+    the names are the patient's or the viewer's.
     """
 
     name = "slake"
@@ -101,11 +102,11 @@ class Slake(Source):
 
 
 class _Reading:
-    """One release being read: what was found so far."""
+    """Collects images, questions, regions, hints and rejects while one release is read."""
 
     def __init__(self, source: Slake, root: Path, folder: Path) -> None:
         self._source, self._root, self._folder = source, root, folder
-        self._found: dict[str, tuple[str, tuple[int, int]] | _Reject] = {}  # by folder of the image
+        self._found: dict[str, tuple[str, tuple[int, int]] | _Reject] = {}  # by name of the image
         self._images: dict[str, tuple[Any, ...]] = {}
         self._questions: list[tuple[Any, ...]] = []
         self._regions: list[tuple[Any, ...]] = []
@@ -113,7 +114,7 @@ class _Reading:
         self._rejects: list[tuple[Any, ...]] = []
 
     def question(self, item: Any, split: str, file: str, row: int) -> None:
-        """Take one item of a question list."""
+        """Read one item of a question list."""
         name = text_of(item.get("img_name")) if isinstance(item, dict) else ""
         problem = _problem(item, name)
         where = (self._source.name, file, row)
@@ -132,7 +133,7 @@ class _Reading:
         self._hints.append((image, split, *where))
 
     def detections(self) -> ReleaseFile:
-        """Take the boxes of the images that have a question; the folder counts as one file."""
+        """Read the boxes of the images that have a question; the folder counts as one file."""
         digest = hashlib.sha256()
         paths = sorted(path for path in self._folder.glob(f"*/{_DETECTION}") if path.is_file())
         file = relative(self._folder, self._root)
@@ -158,7 +159,7 @@ class _Reading:
         return ReleaseFile(self._source.name, file, len(paths), digest.hexdigest())
 
     def tables(self, files: tuple[ReleaseFile, ...]) -> SourceTables:
-        """Everything found."""
+        """Return everything that was read."""
         where = ("source", "file", "row")
         fact = ("image_id", "kind", "name", "value", "text", "answers", "boxes")
         facts = _frame(self._questions + self._regions, (*fact, *where), SOURCE_ANNOTATIONS)
@@ -177,14 +178,14 @@ class _Reading:
         )
 
     def _image(self, name: str) -> tuple[str, tuple[int, int]] | _Reject:
-        """Path inside the release and size, or what is wrong."""
+        """Return the path inside the release and the size, or the code and message of a reject."""
         if name not in self._found:
             self._found[name] = self._look(name)
         return self._found[name]
 
     def _look(self, name: str) -> tuple[str, tuple[int, int]] | _Reject:
         folder, _, file = name.rpartition("/")
-        # one mirror has source_xmlab1.jpg for source.jpg
+        # One mirror names the file source_xmlab1.jpg instead of source.jpg.
         stem, _, suffix = file.rpartition(".")
         for path in (self._folder / name, self._folder / folder / f"{stem}_{folder}.{suffix}"):
             if exists(path):
@@ -217,7 +218,7 @@ def _problem(item: Any, name: str) -> _Reject | None:
 
 
 def _regions(content: bytes) -> tuple[dict[str, list[list[float]]], list[_Reject]]:
-    """Boxes by name, xyxy pixels, of one ``detection.json``; and what is wrong with it."""
+    """Return the boxes (xyxy, pixels) of one ``detection.json`` by name, and rejects."""
     try:
         items = orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -241,7 +242,7 @@ def _regions(content: bytes) -> tuple[dict[str, list[list[float]]], list[_Reject
 
 
 def _pairs(items: Any) -> list[tuple[str, Any]] | None:
-    """Name and box of every item; None if the items are no objects in a list."""
+    """Return the name and the box of every item, or None if it is no list of objects."""
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         return None
     return [pair for item in items for pair in item.items()]

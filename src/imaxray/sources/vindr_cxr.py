@@ -1,4 +1,4 @@
-"""VinDr-CXR: boxes and labels by three radiologists an image; also its Kaggle form, VinBigData."""
+"""Reads VinDr-CXR, or its Kaggle form VinBigData: boxes and labels by several radiologists."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _LABELS: Final = {
     "Pneumothorax": "Pneumothorax",
     "Pulmonary fibrosis": "Fibrosis",
 }
-"""The release's labels that have an equal among ours."""
+"""Maps a label of the release to the finding that equals it; other labels have no such finding."""
 
 _PHRASES: Final = {
     "Aortic enlargement": "aortic enlargement",
@@ -72,13 +72,14 @@ _PHRASES: Final = {
     _OTHER: None,
     **{name: ours.lower() for name, ours in _LABELS.items()},
 }
-"""All 28 labels, and how a box of each is called in words; "other" names nothing to look for."""
+"""Maps each of the 28 labels to the phrase for its boxes; "other" labels describe nothing that can
+be looked for and have no phrase."""
 
 _KAGGLE: Final = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Infiltration", "Lung Opacity", _NONE,
     "Pleural effusion", "Pleural thickening", "Pneumothorax", "Pulmonary fibrosis",
 )  # fmt: skip
-"""Of the 15 classes of the Kaggle form, those with an equal among ours."""
+"""Classes of the Kaggle form, which has 15, that equal a finding."""
 
 _BY_LOWER: Final = {name.lower(): name for name in ("image_id", "rad_id", "class_name", *_PHRASES)}
 _OTHER_FORM: Final = re.compile(r"other diseases?(?:\(s\))?")
@@ -86,29 +87,31 @@ _OTHER_FORM: Final = re.compile(r"other diseases?(?:\(s\))?")
 
 @dataclass(frozen=True)
 class _Part:
-    """One table of the release, read: its rows joined with their image files."""
+    """Holds one table of the release whose rows are joined with their image files."""
 
     file: str
     rows: int
     full: pl.DataFrame
-    agreed: bool  # by several readers, whom it does not name
+    agreed: bool  # True if several readers agreed on each row, which then names no reader
 
 
 class VindrCxr(Source):
-    """Train images were read by three radiologists each, test images by five who agreed.
+    """Reads train images that three radiologists read each and test images that five agreed on.
 
-    PhysioNet's four tables (in ``annotations/`` or beside the images) or the ``train.csv`` of the
-    VinBigData challenge at Kaggle (registration); the former are read where both are there. Boxes
-    are pixels of the DICOM image. Rows of the train set carry their ``reader``, so ``readers`` of
-    the curation settles them.
+    The copy may hold PhysioNet's four tables (in ``annotations/`` or beside the images) or the
+    ``train.csv`` of the VinBigData challenge at Kaggle (registration); if it holds both,
+    PhysioNet's tables are read. Boxes are in pixels of the DICOM image. Rows of the train set carry
+    their ``reader``, and the setting ``readers`` of the curation decides how they become one
+    statement.
 
-    Labels: 13 of the 28 have an equal among ours; 0 says that the reader saw none. Kaggle has boxes
-    only, but its classes are complete by the publisher's word (class 14 is the absence of all), so
-    a class that a reader does not list is negative there. The other classes name regions under
-    their own names; ``Other lesion`` has no phrase, so it makes no entry.
+    Of the 28 labels, 13 equal a finding; 0 means that the reader did not see it. Kaggle has only
+    boxes, but the publisher states that its classes are complete (class 14 is the absence of all),
+    so a class that a reader does not list is negative there. Boxes of the other classes are regions
+    with the class as name; ``Other lesion`` has no phrase, so it makes no entry.
 
-    No patient is given, so an image counts as one. All images are postero-anterior views of adults:
-    an age of 0 is a blank. Kaggle's images are PhysioNet's train set; they get no split.
+    The release has no patient ids, so an image counts as a patient. All images are postero-anterior
+    views of adults, so an age of 0 means that the age is missing. Kaggle's images are PhysioNet's
+    train set; they get no split.
     """
 
     name = "vindr-cxr"
@@ -140,7 +143,7 @@ class VindrCxr(Source):
         return self.read_with(root, None)
 
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
-        """See :meth:`Source.read_with`: headers are read in ``pool``."""
+        """Read the release; read image headers in ``pool`` (see :meth:`Source.read_with`)."""
         self.check(root)
         images, facts, hints, rejects, files = [], [], [], [], []
         for which, boxes_path, labels_path in self._sets(root):
@@ -160,7 +163,7 @@ class VindrCxr(Source):
                 hints.append(self._hints(labels, which))
                 rejects += [bad, self._bad_images(labels)]
                 files.append(release_file(labels_path, root, self.name, labels.rows))
-            facts.append(stated)  # after the table of labels, which says the same
+            facts.append(stated)  # after the labels' own table, which states them first
             images.append(self._images(source))
             files.append(release_file(boxes_path, root, self.name, boxes.rows))
         return SourceTables(
@@ -172,7 +175,7 @@ class VindrCxr(Source):
         )
 
     def remarks(self, root: Path) -> list[str]:
-        """Images that no row is about, and tables that were not read."""
+        """State the number of images that no row is about, and name tables that are not read."""
         said = []
         for which, boxes, labels in self._sets(root):
             table = read_csv(labels or boxes, ())
@@ -189,7 +192,7 @@ class VindrCxr(Source):
         return any((root / name).is_file() for stem in stems for name in _names(stem))
 
     def _sets(self, root: Path) -> Iterator[tuple[str, Path, Path | None]]:
-        """Set of images, table of its boxes, table of its labels."""
+        """Yield each set of images with the table of its boxes and the table of its labels."""
         if self._is_physionet(root):
             for which in _SETS:
                 yield (
@@ -204,7 +207,7 @@ class VindrCxr(Source):
             yield "train", find_file(root, names, self.name), None
 
     def _tables(self, root: Path) -> list[tuple[Path, tuple[str, ...]]]:
-        """Every table, with the columns it must have."""
+        """Return every table with the columns that it must have."""
         tables: list[tuple[Path, tuple[str, ...]]] = []
         for which, boxes, labels in self._sets(root):
             reader = ("rad_id",) if which == "train" else ()
@@ -243,7 +246,7 @@ class VindrCxr(Source):
         ])  # fmt: skip
 
     def _boxes(self, part: _Part) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Regions, and rejects for rows that have no good box and no label either."""
+        """Return regions, and rejects for rows that have neither a sound box nor a label."""
         where: dict[str, Any] = {"source": self.name, "file": part.file, "key": "image_id"}
         here = part.full.filter(is_sound(), _has_reader(part)).with_columns(
             _canonical_class(), *(numeric(name).alias(f"_{name}") for name in _CORNERS)
@@ -281,7 +284,7 @@ class VindrCxr(Source):
         return conform(regions, SOURCE_ANNOTATIONS), bad
 
     def _cells(self, part: _Part) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Labels of a table with a column for each."""
+        """Return the labels of a table that has one column per label, and rejects."""
         here = part.full.filter(is_sound(), _has_reader(part))
         long = (
             here.unpivot(
@@ -300,11 +303,11 @@ class VindrCxr(Source):
         return self._label_facts(long.filter(legal), part), bad
 
     def _listed(self, part: _Part, *, complete: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Labels that follow from rows of boxes, and rejects for rows that repeat one.
+        """Return labels that follow from rows of boxes, and rejects for rows that repeat a label.
 
-        Where the list is ``complete`` (Kaggle), the classes that a reader lists for an image are
-        positive and the others negative. Else (PhysioNet, with tables of labels) only rows without
-        a box state a label, nearly all of them ``No finding``.
+        If the list is ``complete`` (Kaggle), the classes that a reader lists for an image are
+        positive and the others are negative. Otherwise (PhysioNet, which has tables of labels) only
+        rows without a box state a label, nearly all of them ``No finding``.
         """
         one = ["image_id", "rad_id"]
         rows = part.full.filter(is_sound(), _has_reader(part)).with_columns(_canonical_class())
@@ -320,7 +323,7 @@ class VindrCxr(Source):
         )  # fmt: skip
         stated = [yes.select("row", *one, "_class", pl.lit(1.0).alias("value"))]
         if complete:
-            # a class that cannot be read might be any of them
+            # If a class of a reader is unknown, it might be any class, so none is negative.
             strange = rows.filter(pl.col("_class").is_null()).select(one)
             read = rows.join(strange, on=one, how="anti", maintain_order="left")
             every = read.unique(one, keep="first", maintain_order=True).select("row", *one)
@@ -360,12 +363,12 @@ def _names(stem: str) -> list[str]:
 
 
 def _renamed(columns: list[str]) -> dict[str, str]:
-    """Columns in the spelling used here: ``rad_ID``, ``Other disease`` and the like occur."""
+    """Map columns to one spelling, because variants such as ``rad_ID`` occur."""
     names: dict[str, str] = {}
     for column in columns:
         low = column.strip().lower()
         name = _OTHER if _OTHER_FORM.fullmatch(low) else _BY_LOWER.get(low, column)
-        # of two columns in one spelling the first counts
+        # If two columns map to one spelling, the first is used and the second keeps its name.
         names[column] = column if name in names.values() else name
     return names
 
@@ -385,7 +388,7 @@ def _has_reader(part: _Part) -> pl.Expr:
 
 
 def _canonical_class() -> pl.Expr:
-    """``class_name`` as one of the 28 names; null where it is none."""
+    """Return ``class_name`` as one of the 28 label names, or null if it is none of them."""
     low = pl.col("class_name").str.to_lowercase()
     return (
         pl.when(low.str.contains(f"^{_OTHER_FORM.pattern}$"))

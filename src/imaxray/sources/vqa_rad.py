@@ -1,4 +1,4 @@
-"""VQA-RAD: clinicians' questions about radiology images; the chest radiographs of it."""
+"""Reads clinicians' questions about the chest radiographs of VQA-RAD."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _FOLDERS: Final = ("images", "VQA_RAD Image Folder", "imgs")
 
 
 class VqaRad(Source):
-    """Questions on chest radiographs; head and abdomen are rejects (``not-chest``).
+    """Reads questions about chest radiographs; those about head and abdomen are rejects.
 
-    All 107 images of the organ CHEST are frontal radiographs (one, synpic44865, a photographed film
-    with one hemithorax opaque). There are no patient ids, so an image counts as a patient; an image
-    with any test question is a test image.
+    The code of these rejects is ``not-chest``. All 107 images of the organ CHEST are frontal
+    radiographs (one of them, synpic44865, is a photographed film with one opaque hemithorax). There
+    are no patient ids, so an image counts as a patient; an image with any test question is a test
+    image.
     """
 
     name = "vqa-rad"
@@ -67,7 +68,7 @@ class VqaRad(Source):
                     rejects.append((*where, name, *problem))
                     continue
                 image, size = f"{self.collection}/{name}", sizes[name]
-                assert size is not None  # or there would be a problem
+                assert size is not None  # _image_problem reports an image without a size
                 images.setdefault(image, (image, image, f"{folder}/{name}", *size, *where))
                 closed = float(text_of(item["answer_type"]).upper() == "CLOSED")
                 answer = text_of(item["answer"]).lower()

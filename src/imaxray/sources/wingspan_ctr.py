@@ -1,4 +1,4 @@
-"""Wingspan CTR: human cardiothoracic ratios, and organ masks that give CPAR and organ boxes."""
+"""Reads Wingspan CTR: cardiothoracic ratios by humans, and CPAR and organ boxes from masks."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ Mask = NDArray[np.bool_]
 
 _IMAGES: Final = "wingspan/png"
 _ORGANS: Final = {"heart": "heart", "left_lung": "left lung", "right_lung": "right lung"}
-"""Mask folder -> phrase. Sides are the patient's."""
+"""Maps a mask folder to the phrase for its organ. Left and right are the patient's."""
 
 
 class WingspanCtr(Source):
-    """CTR by humans for 221 images; from the masks: CTR for the rest, CPAR and organ boxes for all.
+    """Reads CTR by humans for 221 images, and CTR, CPAR and organ boxes from masks.
 
-    The masks are drawn by humans, so what follows from them is ``human`` too, with the quality
-    ``mask`` to tell it from the ratio that a human stated (``stated``).
+    The masks give CTR for the images without a stated one, and CPAR and organ boxes for all images.
+    Humans drew the masks, so the origin of everything computed from them is ``human`` too. Its
+    quality is ``mask``; the quality of a ratio that a human stated is ``stated``.
     """
 
     name = "wingspan-ctr"
@@ -106,7 +107,7 @@ class WingspanCtr(Source):
         )
 
     def remarks(self, root: Path) -> list[str]:
-        """How well the CTR of the masks agrees with the stated one, and the worst cases."""
+        """Describe how well CTR from masks agrees with the stated CTR, and name the worst cases."""
         table = ctr_agreement(root)
         if table.is_empty():
             return []
@@ -191,26 +192,28 @@ class WingspanCtr(Source):
                     continue
                 if 0 < value < 1:
                     facts.append((image, "measurement", ratio, value, None, None, *where))
-                else:  # a heart larger than what is left of the lungs
+                else:  # the heart is larger than the visible lungs
                     message = f"{ratio} must lie between 0 and 1"
                     rejects.append((self.name, *where, name, "out-of-range", message))
         return facts
 
 
 def read_mask(path: Path) -> Mask:
-    """A mask PNG as booleans (H, W). Edges are anti-aliased: set means more than half.
+    """Read a mask PNG as booleans, shape (H, W).
+
+    Edges are anti-aliased, so a pixel is set if its value is more than half of the maximum.
 
     Raises:
-        ImaxrayError: the file is missing or no image.
+        ImaxrayError: If the file is missing or is no image.
     """
     return np.asarray(radiograph.load(path) > 127)
 
 
 def mask_ratios(heart: Mask, left_lung: Mask, right_lung: Mask) -> tuple[float, float]:
-    """CTR and CPAR of three masks (H, W), none empty.
+    """Compute CTR and CPAR of three masks of shape (H, W), none of which may be empty.
 
-    CTR: width of the heart's box over the width of the box of both lungs. CPAR: heart area over
-    lung area. The definitions of the cxr-cardiomegaly release.
+    CTR is the width of the heart's box over the width of the box of both lungs. CPAR is the area of
+    the heart over the area of the lungs. These are the definitions of the cxr-cardiomegaly release.
     """
     lungs = left_lung | right_lung
     (hx1, _, hx2, _), (lx1, _, lx2, _) = mask_box(heart), mask_box(lungs)
@@ -218,16 +221,18 @@ def mask_ratios(heart: Mask, left_lung: Mask, right_lung: Mask) -> tuple[float, 
 
 
 def mask_box(mask: Mask) -> list[float]:
-    """Tight box of a mask, xyxy pixels, right and bottom edges exclusive."""
+    """Return the tight box of a mask (xyxy, pixels); right and bottom edges are exclusive."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     return [float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)]
 
 
 def ctr_agreement(root: Path) -> pl.DataFrame:
-    """Human CTR beside the CTR of the masks, for every image that has both.
+    """Compare the stated CTR with the CTR from the masks for every image that has both.
 
-    Columns id, stated, mask, difference (mask - stated), lungs_px (width of the lungs in pixels of
-    the 512-pixel copies, on which the masks are measured); worst first.
+    Returns:
+        Columns id, stated, mask, difference (mask - stated) and lungs_px (width of the lungs in
+        pixels of the 512-pixel copies, on which the masks are measured), sorted by the absolute
+        difference, the largest first.
     """
     table = read_csv(root / "ctr_ground_truth.csv", ("id", "ctr"))
     rows = []
