@@ -116,7 +116,7 @@ def test_weights_are_those_of_a_study_without_dynamics(finished, tmp_path):
         probed = load_file(out / "runs" / arm / "seed-5" / "model" / "model.safetensors")
         alone = load_file(tmp_path / "out" / "runs" / arm / "model" / "model.safetensors")
         assert all(probed[name].equal(alone[name]) for name in probed), arm
-    assert "not the luck of one training" in write_study_report(outcome).read_text()
+    assert "not the choice of the one training" in write_study_report(outcome).read_text()
 
 
 def test_a_finished_study_is_not_repeated(finished):
@@ -131,8 +131,8 @@ def test_a_finished_study_is_not_repeated(finished):
 
 def test_the_report_tells_of_seeds_and_dynamics(finished):
     _, _, outcome, html = finished
-    assert "not the luck of one training" not in html
-    assert "the luck of 2 training seeds an arm" in html
+    assert "not the choice of the one training" not in html
+    assert "of the 2 training seeds per arm" in html
     for part in ("Training dynamics", "Crossed probes", "the paper states lower"):
         assert part in html
     assert html.count("Every arm is") == 1

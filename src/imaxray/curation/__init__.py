@@ -1,4 +1,4 @@
-"""Curation: the catalog joined per image, IMAX and DMAX selected from it, the dataset folder."""
+"""Joins releases to a catalog, selects IMAX and DMAX from it and writes dataset folders."""
 
 from imaxray.curation.catalog import CurationConfig, build_catalog
 from imaxray.curation.cleaning import CleaningConfig

@@ -1,4 +1,4 @@
-"""Rows in = kept + rejected, proven for every release file."""
+"""Proves for every release file that the rows in are the rows kept plus the rows rejected."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from imaxray.sources import ReleaseFile
 def close_account(
     files: Sequence[ReleaseFile], kept: Iterable[pl.DataFrame], rejected: Iterable[pl.DataFrame]
 ) -> pl.DataFrame:
-    """Count, per release file, the rows that came in, that stayed and that did not.
+    """Count the rows of each release file: all rows, the rows kept and the rows rejected.
 
-    A row stays if anything of it is in the catalog: an image, an annotation, a split hint that was
-    used. A row of which nothing stayed must have a reject.
+    A row is kept if anything of it is in the catalog: an image, an annotation or a split hint that
+    was used. A row of which nothing is kept must have a reject.
 
     Args:
-        files: what was read, with its number of rows.
-        kept: frames with the columns source, file, row.
-        rejected: likewise.
+        files: Files that were read, with their numbers of rows.
+        kept: Frames with the columns source, file and row of everything in the catalog.
+        rejected: Frames with the columns source, file and row of the rejects.
 
     Returns:
-        Schema ACCOUNT, sorted by source and file.
+        One row per file (schema ACCOUNT), sorted by source and file.
 
     Raises:
-        RuntimeError: a row is neither kept nor rejected, or there are rows that no file has. That
-            is a bug in a source, not a mistake of the user.
+        RuntimeError: If a row is neither kept nor rejected, or if a frame names a row that its file
+            does not have. Both are bugs in a source, not mistakes of the user.
     """
-    # one flag a row of every file: millions of rows cost megabytes, not a join
+    # Every row of every file has one flag, so that millions of rows cost megabytes and no join.
     stayed = {(f.source, f.file): np.zeros(f.rows + 1, dtype=bool) for f in files}
     left = {key: np.zeros_like(flags) for key, flags in stayed.items()}
     _mark(stayed, kept)
@@ -58,5 +58,5 @@ def _mark(flags: dict[tuple[str, str], NDArray[np.bool_]], frames: Iterable[pl.D
             numbers = rows_of["row"][k].to_numpy()
             known = flags.get((source, file))
             if known is None or not 1 <= numbers.min() <= numbers.max() < len(known):
-                raise RuntimeError(f"{source} {file}: a row that the file does not have")
+                raise RuntimeError(f"{source} {file}: a table names a row that the file lacks")
             known[numbers] = True

@@ -1,4 +1,4 @@
-"""The dataset card: front matter by which ``datasets.load_dataset(FOLDER)`` finds the tables."""
+"""Writes the dataset card, by which ``datasets.load_dataset(FOLDER)`` finds the tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
 
 
 def write_card(tables: Tables, path: Path) -> None:
-    """Write README.md: configs for the loader, then density and duties for the reader."""
+    """Write the card to ``path``: configs for the loader, density, and duties of the user."""
     splits = [split for split in SPLITS if not tables.split(split).is_empty()]
     entries = [{"split": _HF_SPLIT[s], "path": f"entries/{s}.parquet"} for s in splits]
     front = {

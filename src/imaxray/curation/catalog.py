@@ -1,4 +1,4 @@
-"""The catalog: all images, annotations and entries of the chosen releases, before any selection."""
+"""Builds the catalog: all images, annotations and entries of the chosen releases."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def build_catalog(
     The result depends on the releases' content, ``config`` and ``seed`` only.
 
     Args:
-        releases: folders as downloaded.
-        config: splits, cleaning, readers, conflicts, duplicates, entries.
-        seed: places patients whom no release assigns.
-        verify: ``decode`` every image (``True``), look only whether it ``exists`` (``False``), or
-            believe the tables (``none``).
+        releases: folder of each release as downloaded, by the name of its source.
+        config: settings of splits, cleaning, readers, conflicts, duplicates and entries.
+        seed: seed that decides the split of patients whom no release assigns to one.
+        verify: how images are verified: decode every image (``decode`` or True), only check that
+            its file exists (``exists`` or False), or trust the tables (``none``).
         workers: processes that read archives and decode.
 
     Raises:
-        ImaxrayError: no release, an unknown source, or a release that fails its check.
+        ImaxrayError: If no release is given, a source is unknown or a release fails its check.
     """
     if not releases:
         raise ImaxrayError(
@@ -73,7 +73,7 @@ def build_catalog(
     how: Verify = verify if isinstance(verify, str) else "decode" if verify else "exists"
     sources = {name: get_source(name) for name in sorted(releases)}
     for name, source in sources.items():
-        source.check(releases[name])  # all headers before anything slow
+        source.check(releases[name])  # check all headers before anything slow begins
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 
@@ -145,12 +145,12 @@ def _read(
     cleaning: CleaningConfig,
     pool: Executor | None,
 ) -> list[SourceTables]:
-    """Read every release, all in ``pool`` at once, and clean its reports as it comes."""
+    """Read all releases in ``pool`` at once and clean the reports of each as soon as it is read."""
     with progress_bar("Reading releases", total=len(sources)) as bar:
 
         def one(name: str) -> SourceTables:
             tables = sources[name].read_with(releases[name], pool)
-            # a reader of another package may hold to the names but not to the types
+            # A source of another package may have the right column names but other types.
             annotations = conform(tables.annotations, SOURCE_ANNOTATIONS)
             cleaned, emptied = clean_reports(annotations, cleaning)
             bar.advance()

@@ -1,4 +1,4 @@
-"""Report text cleaned by named steps, each of which can be switched off; the raw text is kept."""
+"""Cleans report text in named steps, each of which can be switched off, and keeps the raw text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Step = Literal[
     "addenda", "lines", "deidentification", "comparisons", "notifications", "enumeration", "spaces"
 ]
 STEPS: Final[tuple[Step, ...]] = get_args(Step)
-"""All steps, in the order they are applied whatever order they are named in."""
+"""All steps in the order in which they are applied; the order in a config has no effect."""
 
 _SENTENCE_END: Final = r"([.!?])\s+"
 _COMPARING: Final = (
@@ -29,28 +29,29 @@ _NOTIFYING: Final = (
 
 
 class CleaningConfig(BaseModel):
-    """Which steps are applied to report text.
+    """Sets which steps are applied to report text.
 
-    - ``addenda``: what follows a line of underscores, and paragraphs that start with Addendum.
-    - ``lines``: wrapped lines are joined.
-    - ``deidentification``: the marks ``___``, ``XXXX`` and ``[** … **]`` go.
-    - ``comparisons``: sentences that speak of an earlier image, which no single image shows. Off
-      unless named: it takes findings ("unchanged cardiomegaly") with it.
-    - ``notifications``: sentences about who was told. Off unless named.
-    - ``enumeration``: the numbers of a numbered list.
-    - ``spaces``: runs of spaces, and spaces before punctuation.
+    - ``addenda`` removes the text after a line of underscores, and paragraphs that start with
+      Addendum.
+    - ``lines`` joins wrapped lines.
+    - ``deidentification`` removes the marks ``___``, ``XXXX`` and ``[** … **]``.
+    - ``comparisons`` removes sentences about an earlier image, which a single image cannot show. It
+      is off by default, because it also removes findings ("unchanged cardiomegaly").
+    - ``notifications`` removes sentences about whom the radiologist informed. It is off by default.
+    - ``enumeration`` removes the numbers of a numbered list.
+    - ``spaces`` removes repeated spaces and spaces before punctuation.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: tuple[Step, ...] = Field(
         ("addenda", "lines", "deidentification", "enumeration", "spaces"),
-        description="steps to apply",
+        description="steps that are applied to report text",
     )
 
 
 def clean_text(text: pl.Expr, config: CleaningConfig) -> pl.Expr:
-    """``text`` after the steps of ``config``."""
+    """Apply the steps of ``config`` to ``text``."""
     for step in STEPS:
         if step in config.steps:
             text = _APPLY[step](text)
@@ -60,14 +61,14 @@ def clean_text(text: pl.Expr, config: CleaningConfig) -> pl.Expr:
 def clean_reports(
     annotations: pl.DataFrame, config: CleaningConfig
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Clean the text of report annotations; ``raw`` gets the published text where it changed.
+    """Clean the text of report annotations; ``raw`` keeps the published text if it changed.
 
     Args:
-        annotations: schema SOURCE_ANNOTATIONS.
-        config: the steps.
+        annotations: Annotations of one source (schema SOURCE_ANNOTATIONS).
+        config: Steps to apply.
 
     Returns:
-        The annotations, and rejects ``empty-text`` for reports of which nothing is left.
+        The annotations, and rejects ``empty-text`` for reports that are empty after cleaning.
     """
     report = pl.col("kind") == "report"
     if not annotations.select(report.any()).item():
@@ -107,7 +108,7 @@ def _deidentification(text: pl.Expr) -> pl.Expr:
 
 
 def _without(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
-    """A step that drops the sentences in which ``pattern`` occurs."""
+    """Make a step that drops the sentences in which ``pattern`` occurs."""
 
     def apply(text: pl.Expr) -> pl.Expr:
         sentences = text.str.replace_all(_SENTENCE_END, "$1\u0000").str.split("\u0000")

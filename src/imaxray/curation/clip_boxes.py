@@ -1,4 +1,4 @@
-"""Cut boxes to the image's frame."""
+"""Clips boxes to the frame of their image."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from imaxray.schema import REJECTS, Boxes, conform
 
 
 def clip_boxes(facts: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Cut every box to ``[0, width] × [0, height]``.
+    """Clip every box to ``[0, width] × [0, height]``.
 
-    A box of which nothing is left is a reject ``box-outside-frame``; the annotation goes with its
-    last box and stays with the others.
+    A box that lies completely outside the frame is a reject ``box-outside-frame``. An annotation
+    keeps its other boxes; it is dropped if no box is left.
 
     Args:
-        facts: schema ANNOTATIONS, and ``_image``, the position of the image in ``images``.
-        images: schema IMAGES.
+        facts: Schema ANNOTATIONS, and ``_image``, the position of the image in ``images``.
+        images: Schema IMAGES.
 
     Returns:
         The annotations in their order, and rejects.
@@ -36,7 +36,7 @@ def clip_boxes(facts: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame,
     over = ((flat[:, :2] < 0) | (flat[:, 2:] > edge) | (flat[:, :2] >= flat[:, 2:])).any(axis=1)
     if not over.any():
         return facts, nothing
-    # few boxes reach over the frame: only their annotations are made anew
+    # Few boxes reach beyond the frame, so only their annotations are rebuilt.
     touched = np.unique(owner[over])
     mine = np.isin(owner, touched)
     low, high = np.maximum(flat[mine, :2], 0.0), np.minimum(flat[mine, 2:], edge[mine])
@@ -63,7 +63,7 @@ def clip_boxes(facts: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame,
 
 
 def _lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Series:
-    """Corners (n, 4) as one list of boxes a row, ``counts`` boxes in each."""
+    """Convert corners of shape (n, 4) to one list of boxes per row, with ``counts`` boxes each."""
     values = np.ascontiguousarray(corners).reshape(-1)
     inner = pa.LargeListArray.from_arrays(
         np.arange(0, len(values) + 1, 4, dtype=np.int64), pa.array(values)

@@ -1,4 +1,4 @@
-"""The dataset folder: written whole or not at all, the same bytes for the same input."""
+"""Writes and opens dataset folders; the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -43,20 +43,21 @@ def write_dataset(
 ) -> None:
     """Write ``tables`` as a dataset folder.
 
-    It is written aside and renamed, so it appears whole or not at all. ``roots.json`` says where
-    the images lie on this machine; every other file depends on the content alone.
+    The folder is written under another name and then renamed, so it appears whole or not at all.
+    ``roots.json`` says where the images are on this machine; the bytes of every other file depend
+    on the content alone.
 
     Args:
-        tables: what to write.
-        folder: where.
-        config: everything that decided it, for the manifest.
-        seed: likewise.
-        role: catalog, imax, dmax or pseudo-imax: which of a configuration's datasets this is.
-        beside: further text files, name → content; the manifest lists them too.
+        tables: Tables of the dataset.
+        folder: Folder to write; an existing dataset folder is replaced.
+        config: All settings that decided the content; the manifest records them.
+        seed: Seed that decided the content; the manifest records it.
+        role: Role of the dataset in its configuration: catalog, imax, dmax or pseudo-imax.
+        beside: Content of further text files by file name; the manifest lists them too.
 
     Raises:
-        ImaxrayError: ``folder`` exists and is no dataset folder, or something pseudo is in
-            validation or test.
+        ImaxrayError: If ``folder`` exists and is no dataset folder, or if validation or test holds
+            pseudo annotations or entries.
     """
     require_real_evaluation(tables.images, tables.annotations, tables.entries)
     ours = ("imaxray", "files", "account")
@@ -106,17 +107,18 @@ def _write_all(
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder that was opened."""
+    """Holds an opened dataset folder: its tables and its manifest."""
 
     folder: Path
     tables: Tables
     manifest: Mapping[str, Any]
 
     def image_path(self, image_id: str) -> Path:
-        """Where an image lies on this machine.
+        """Return the path of an image on this machine.
 
         Raises:
-            ImaxrayError: the image is not in the dataset, or its release's folder is unknown.
+            ImaxrayError: If the image is not in the dataset, or the folder of its release is
+                unknown.
         """
         found = self._paths.get(image_id)
         if found is None:
@@ -131,12 +133,12 @@ class Dataset:
 
     @property
     def sha256(self) -> str:
-        """One digest of the whole content, from the manifest's."""
+        """Return one digest of the whole content, computed from the digests in the manifest."""
         text = json.dumps(self.manifest["files"], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def verify(self) -> list[str]:
-        """Names of files whose content is not what the manifest says; empty if all is well."""
+        """Return the names of the files that are missing or do not match the manifest's digest."""
         return [
             name
             for name, digest in self.manifest["files"].items()
@@ -156,7 +158,8 @@ def open_dataset(folder: Path) -> Dataset:
     """Open a dataset folder.
 
     Raises:
-        ImaxrayError: the folder is none, or something pseudo is in validation or test.
+        ImaxrayError: If ``folder`` is no dataset folder or is damaged, or if validation or test
+            holds pseudo annotations or entries.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -195,7 +198,7 @@ def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
-    # categories are numbered as a process met them, so text is what the file holds
+    # Categories are numbered in the order in which a process met them, so the file holds text.
     few = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
     frame.lazy().with_columns(few.cast(pl.String)).sink_parquet(
         path, compression="zstd", compression_level=3, row_group_size=65_536

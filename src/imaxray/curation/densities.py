@@ -1,4 +1,4 @@
-"""Density: tasks per image and entries per image of a train split."""
+"""Measures the density of a split: tasks per image and entries per image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from imaxray.schema import TASKS
 
 @dataclass(frozen=True)
 class Density:
-    """How image-centric a split is.
+    """Holds the numbers that say how image-centric a split is.
 
     Attributes:
-        images: images with at least one entry.
-        patients: patients of those images.
-        entries: entries in all.
-        tasks_per_image: mean number of distinct tasks an image.
-        entries_per_image: mean number of entries an image.
+        images: number of images with at least one entry.
+        patients: number of patients of those images.
+        entries: number of entries.
+        tasks_per_image: mean number of distinct tasks per image.
+        entries_per_image: mean number of entries per image.
         entries_per_task: entries of each task, zero where there are none.
         images_by_tasks: number of images with exactly k tasks, for k = 1..7.
     """

@@ -1,4 +1,4 @@
-"""DMAX: the decentralized control, IMAX's volume spread over as many images as possible."""
+"""Selects DMAX: the decentralized control with IMAX's entries spread over the most images."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from imaxray.hashing import digests, from_hexadecimal, mixed
 
 
 class DmaxConfig(BaseModel):
-    """How far to spread."""
+    """Sets how far DMAX is spread and the seed of the match."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks_per_image: float | None = Field(
-        None, ge=1, description="the dose: about so many tasks an image; none: as few as possible"
+        None, ge=1, description="mean tasks per image to approach (the dose); null: the least"
     )
     seed: int | None = Field(
-        None, description="decides among equally good images; none: the build's seed"
+        None, description="seed that decides among equally good images; null: the build's seed"
     )
 
 
 @dataclass(frozen=True)
 class MatchReport:
-    """What a match achieved.
+    """Describes how well DMAX was matched to IMAX.
 
     Attributes:
-        imax: density of IMAX's train split.
-        dmax: density of DMAX's train split.
-        volume: train entries per task, equal in both arms.
-        distance: per task, total variation between the arms' answer strata, in [0, 1].
-        shared_images: train images that both arms use.
-        pool_images: train images of the catalog that offer an entry of a needed stratum.
-        limit: what kept the spread from going further, in words.
+        imax: Density of IMAX's train split.
+        dmax: Density of DMAX's train split.
+        volume: Number of train entries per task, equal in both arms.
+        distance: Total variation distance between the arms' answer strata per task, in [0, 1].
+        shared_images: Number of train images that both arms use.
+        pool_images: Number of train images of the catalog with an entry of a needed stratum.
+        limit: Sentence that says what prevented a wider spread.
     """
 
     imax: Density
@@ -55,27 +55,27 @@ class MatchReport:
     limit: str
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
+        """Return the report as a dictionary that can be written as JSON."""
         return asdict(self)
 
 
 def match_dmax(
     catalog: Tables, imax: Tables, config: DmaxConfig | None = None, *, seed: int = 0
 ) -> tuple[Tables, MatchReport]:
-    """Match DMAX to ``imax``: per answer stratum exactly as many train entries, spread widest.
+    """Match DMAX to ``imax``: equally many train entries per answer stratum, on the most images.
 
-    Validation and test entries are IMAX's own. Every stratum can be filled, for IMAX's entries are
-    in the catalog too.
+    DMAX has the same validation and test entries as IMAX. Every stratum can be filled, because the
+    catalog also contains the entries of IMAX.
 
     Args:
-        catalog: all entries.
-        imax: the selection to match.
-        config: the dose; default: the widest spread.
-        seed: decides among equally good images and among an image's entries, unless the config
-            names one.
+        catalog: Catalog from which IMAX was selected.
+        imax: Selection to match.
+        config: Dose and seed; the default is the widest spread.
+        seed: Seed that decides among equally good images and among the entries of an image, unless
+            the config names a seed.
 
     Raises:
-        ImaxrayError: ``imax`` has no train entries, or was not selected from ``catalog``.
+        ImaxrayError: If ``imax`` has no train entries or was not selected from ``catalog``.
     """
     config = config or DmaxConfig()
     seed = seed if config.seed is None else config.seed
@@ -110,7 +110,7 @@ def match_dmax(
 def _take(
     pool: pl.DataFrame, order: pl.DataFrame, demand: pl.DataFrame, seed: int
 ) -> pl.DataFrame | None:
-    """Entries of the widest spread over the images of ``order``."""
+    """Return the entries of the widest spread over ``order``, or None if they do not suffice."""
     numbered = order.select("image_id").with_row_index("image")
     strata = demand.select("stratum").with_row_index("number")
     offered = pool.join(numbered, on="image_id").join(strata, on="stratum")
@@ -134,7 +134,10 @@ def _take(
 def _dose(
     pool: pl.DataFrame, dense_first: pl.DataFrame, demand: pl.DataFrame, dose: float, seed: int
 ) -> pl.DataFrame | None:
-    """The spread over the densest images, as many of them as give ``dose`` tasks an image."""
+    """Return the widest spread over a number of densest images that gives ``dose`` tasks per image.
+
+    The number of images is found by bisection.
+    """
     low, high = 1, dense_first.height
     best: tuple[float, pl.DataFrame] | None = None
     while low <= high:

@@ -1,4 +1,4 @@
-"""The same radiograph under two ids: found by perceptual hash, within and across releases."""
+"""Finds the same radiograph under two ids by perceptual hash, within and across releases."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _CHUNK: Final = 64
 
 
 class DuplicatesConfig(BaseModel):
-    """Whether images are compared, and what happens to those that are the same radiograph.
+    """Sets whether images are compared and what happens to images that show the same radiograph.
 
-    Every image must be decoded, so nothing is done unless asked for. ``report`` counts and puts the
-    patients of two such images into one split; ``drop`` also keeps only the first of them (by id).
+    The comparison must decode every image, so it is off by default. ``report`` puts the patients of
+    two such images into one split; ``drop`` also keeps only the first of the images by id.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     effect: Literal["off", "report", "drop"] = "off"
     distance: int = Field(
-        NEAR, ge=0, le=NEAR, description="bits of 256 by which two perceptual hashes may differ"
+        NEAR, ge=0, le=NEAR, description="most bits of 256 in which two equal hashes may differ"
     )
 
 
 def hash_images(
     images: pl.DataFrame, roots: Mapping[str, Path], *, workers: int
 ) -> NDArray[np.uint8]:
-    """Perceptual hash of every image, shape (n, 32).
+    """Compute the perceptual hash of every image, shape (n, 32).
 
     Raises:
-        ImaxrayError: the extra ``duplicates`` is not installed, or an image cannot be read.
+        ImaxrayError: If the extra ``duplicates`` is not installed or an image cannot be read.
     """
     require_hash()
     paths = [str(roots[s] / p) for s, p in images.select("source", "path").iter_rows()]
@@ -57,12 +57,12 @@ def hash_images(
 def join_duplicates(
     images: pl.DataFrame, hashes: NDArray[np.uint8], config: DuplicatesConfig
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[frozenset[str]]]:
-    """Apply the effect of ``config``.
+    """Find images that show the same radiograph and apply the effect of ``config``.
 
     Args:
-        images: schema IMAGES, sorted by id.
-        hashes: of each image.
-        config: distance and effect.
+        images: Schema IMAGES, sorted by id.
+        hashes: Perceptual hash of each image, shape (n, 32).
+        config: Greatest distance of two equal hashes, and the effect.
 
     Returns:
         The images that stay; rejects ``near-duplicate``; and the sets of patients whose images are

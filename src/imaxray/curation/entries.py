@@ -1,4 +1,4 @@
-"""Which facts become entries, and the entries of a catalog, some ten thousand images at a time."""
+"""Decides which annotations become entries and makes the entries of a catalog in chunks."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from imaxray.schema import ENTRIES, FRONTAL, empty
 from imaxray.tasks import make_entries
 
 ANATOMY = "anatomy"
-"""Quality of a region that is only a part of the body, with no finding stated of it."""
+"""Quality of a region that is only a part of the body, without a finding."""
 
-_CHUNK = 40_000  # images whose entries are made at a time: memory, never the result
-_AT_ONCE = 2
+_CHUNK = 40_000  # images whose entries are made at a time, which limits memory, not the result
+_AT_ONCE = 2  # chunks at a time
 
 
 class EntriesConfig(BaseModel):
-    """What may become an entry; what may not stays in the catalog."""
+    """Sets which annotations become entries; all others stay in the catalog without an entry."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     regions: Literal["all", "findings"] = Field(
         "all",
-        description="findings: boxes of mere anatomy (29 on every image that Chest ImaGenome has) "
-        "ask neither REC nor REG; all: they do",
+        description="findings: boxes of anatomical regions without a finding (29 per image in "
+        "Chest ImaGenome) make no rec and reg entries; all: they make entries too",
     )
     disputed: Literal["keep", "leave-out"] = Field(
-        "keep", description="leave-out: facts that a conflict rule has downgraded make no entries"
+        "keep", description="leave-out: annotations that a conflict rule marked make no entries"
     )
     views: Literal["all", "frontal"] = Field(
-        "all", description="frontal: only PA and AP images, and those of no stated view"
+        "all", description="frontal: only frontal images and those without a stated view"
     )
 
 
 def catalog_entries(
     annotations: pl.DataFrame, images: pl.DataFrame, config: EntriesConfig
 ) -> pl.DataFrame:
-    """Entries of all tasks (schema ENTRIES), sorted by split, task and id.
+    """Make the entries of all tasks (schema ENTRIES), sorted by split, task and id.
 
     Args:
-        annotations: schema ANNOTATIONS, in the order of ``images``.
-        images: schema IMAGES, sorted by id, with their split.
-        config: what becomes an entry.
+        annotations: Schema ANNOTATIONS, in the order of ``images``.
+        images: Schema IMAGES, sorted by id, with their split.
+        config: Settings that decide which annotations become entries.
     """
     pieces = (
         (facts, some)
         for facts, some in (_wanted(*piece, config) for piece in _chunks(annotations, images))
         if facts.height
     )
-    # two at a time: much of a piece's work keeps one core busy only
+    # Two chunks are made at a time, because much of the work on a chunk uses only one core.
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         made = list(threads.map(lambda piece: make_entries(*piece), pieces))
     return pl.concat(made or [empty(ENTRIES)]).sort("split", "task", "entry_id")
@@ -77,7 +77,7 @@ def _wanted(
 def _chunks(
     annotations: pl.DataFrame, images: pl.DataFrame
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Some images and their annotations; both tables are sorted by image, so slices do."""
+    """Yield images in chunks with their annotations, as slices of the two sorted tables."""
     ends = annotations["image_id"].set_sorted()
     start = 0
     for first in range(0, images.height, _CHUNK):

@@ -1,4 +1,4 @@
-"""IMAX: few images, each with many tasks and entries."""
+"""Selects IMAX: few images, each with many tasks and entries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imaxray.schema import TASKS, TaskName
 
 
 class ImaxConfig(BaseModel):
-    """What makes an image image-centric, and how much of it to take."""
+    """Sets which images are image-centric and how many images and entries IMAX takes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,16 +37,16 @@ class ImaxConfig(BaseModel):
         "target_entries and entries_per_image",
     )
     entries_per_image: float | None = Field(
-        None, ge=1, description="mean entries an image to reach; goes with tasks_per_image"
+        None, ge=1, description="mean entries per image to reach; goes with tasks_per_image"
     )
     fill_tasks: int = Field(
         0,
         ge=0,
-        description="train entries each task must have; what the dense images lack of a task comes "
-        "from the densest other images that have it",
+        description="least train entries of each task; if the selected images have fewer, the "
+        "densest other images with the task are added",
     )
     eval_entries_per_task: int | None = Field(
-        None, ge=1, description="val and test entries of one task in all; none: all"
+        None, ge=1, description="most entries of each task in val and in test; null: all"
     )
 
     @model_validator(mode="after")
@@ -61,15 +61,15 @@ class ImaxConfig(BaseModel):
 
 @dataclass(frozen=True)
 class SelectionReport:
-    """What a selection of IMAX found and took.
+    """Describes what a selection of IMAX found and what it took.
 
     Attributes:
-        eligible_images: train images with at least ``min_tasks`` tasks.
-        eligible_entries: their train entries after the caps.
-        images: train images taken.
-        entries: train entries taken.
-        images_by_tasks: images taken, by their number of tasks.
-        limit: what ended the selection, in words.
+        eligible_images: Number of train images with at least ``min_tasks`` tasks.
+        eligible_entries: Number of train entries of the eligible images after the caps.
+        images: Number of train images taken.
+        entries: Number of train entries taken.
+        images_by_tasks: Number of images taken by their number of tasks.
+        limit: Sentence that says what ended the selection.
     """
 
     eligible_images: int
@@ -80,7 +80,7 @@ class SelectionReport:
     limit: str
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
+        """Return the report as a dictionary that can be written as JSON."""
         return {
             "eligible_images": self.eligible_images,
             "eligible_entries": self.eligible_entries,
@@ -92,19 +92,24 @@ class SelectionReport:
 
 
 def select_imax(catalog: Tables, config: ImaxConfig) -> tuple[Tables, SelectionReport]:
-    """Select IMAX from the catalog, and say what was there and what ended the selection.
+    """Select IMAX from the catalog; report what was eligible and what ended the selection.
 
-    Train: images with at least ``min_tasks`` tasks, at most ``max_entries_per_task`` entries of a
-    task on each (drawn by a hash of the entry id), densest images first (tasks, then entries, then
-    a hash of the id), whole images, until ``target_entries`` is reached; then ``fill_tasks``, for
-    releases that share no image with others and would be left out wholly. Where the means
-    ``tasks_per_image`` and ``entries_per_image`` are given, images are not taken by density but so
-    that these are met, with the least change of the catalog's own mixture (see
-    :mod:`imaxray.curation.target_means`). Validation and test: all images, capped alike; every
-    arm of a study shares them.
+    Train images must have at least ``min_tasks`` tasks. At most ``max_entries_per_task`` entries of
+    a task are kept on each image; a hash of the entry id decides which ones. Whole images are
+    taken, the densest first (by tasks, then entries, then a hash of the image id), until
+    ``target_entries`` is reached. Then images are added until every task has ``fill_tasks``
+    entries; without this, a release that shares no image with others would be left out completely.
+
+    If the means ``tasks_per_image`` and ``entries_per_image`` are given, images are not taken by
+    density. They are taken so that the means are met with the least change of the catalog's own
+    mixture (see :mod:`imaxray.curation.target_means`).
+
+    Validation and test keep all images, with the same cap of entries per task and image and, if it
+    is set, with at most ``eval_entries_per_task`` entries of each task. All arms of a study share
+    them.
 
     Raises:
-        ImaxrayError: no image has so many tasks, or the means cannot be met.
+        ImaxrayError: If no image has ``min_tasks`` tasks, or if the means cannot be met.
     """
     capped = _cap_tasks(catalog.entries, config.max_entries_per_task)
     train = capped.filter(pl.col("split") == "train")
@@ -138,7 +143,7 @@ def _report(order: pl.DataFrame, taken: pl.DataFrame, config: ImaxConfig) -> Sel
 
 
 def _by_density(train: pl.DataFrame) -> pl.DataFrame:
-    """Images with their numbers of tasks and entries, the densest first."""
+    """Return the images with their numbers of tasks and entries, the densest first."""
     density = train.group_by("image_id").agg(
         pl.col("task").n_unique().alias("tasks"), pl.len().alias("entries")
     )
@@ -169,7 +174,7 @@ def _images(order: pl.DataFrame, config: ImaxConfig) -> list[str]:
 
 
 def _fill(train: pl.DataFrame, order: pl.DataFrame, chosen: list[str], least: int) -> list[str]:
-    """Add images, densest first, until every task has ``least`` entries or no more to give."""
+    """Add images, densest first, until every task has ``least`` entries or all it can have."""
     ids = list(chosen)
     for task in TASKS if least else ():
         counts = dict(train.filter(pl.col("task") == task).group_by("image_id").len().iter_rows())
@@ -185,9 +190,9 @@ def _fill(train: pl.DataFrame, order: pl.DataFrame, chosen: list[str], least: in
 
 
 def subset(catalog: Tables, entries: pl.DataFrame) -> Tables:
-    """The catalog cut down to ``entries``: their images and those images' annotations."""
+    """Reduce the catalog to ``entries``, their images and the annotations of those images."""
     ids = entries["image_id"].unique()
-    # annotations lie together by image: membership is asked once an image, not once a fact
+    # Annotations are grouped by image, so membership is tested once per image.
     runs = catalog.annotations["image_id"].rle().struct.unnest()
     mask = np.repeat(runs["value"].is_in(ids.implode()).to_numpy(), runs["len"].to_numpy())
     return replace(
@@ -199,7 +204,7 @@ def subset(catalog: Tables, entries: pl.DataFrame) -> Tables:
 
 
 def _cap_tasks(entries: pl.DataFrame, limit: int | Mapping[TaskName, int]) -> pl.DataFrame:
-    """At most so many entries of a task on one image."""
+    """Keep at most ``limit`` entries of each task on each image."""
     if isinstance(limit, int):
         return _cap(entries, ["image_id", "task"], limit)
     parts = [
@@ -210,11 +215,11 @@ def _cap_tasks(entries: pl.DataFrame, limit: int | Mapping[TaskName, int]) -> pl
 
 
 def _cap(entries: pl.DataFrame, group: list[str], limit: int) -> pl.DataFrame:
-    """At most ``limit`` entries a group; which ones is a matter of the (hashed) entry ids."""
+    """Keep at most ``limit`` entries per group; a hash of the entry ids decides which ones."""
     crowded = entries.filter(pl.len().over(group) > limit)
     if crowded.is_empty():
         return entries
-    # mixed once more: the id's own digits already decide the prompt's wording
+    # The id is hashed again, because its own digits already decide the wording of the prompt.
     drawn = mixed(from_hexadecimal(crowded["entry_id"]), 1)
     few = (
         crowded.with_columns(pl.Series("_mix", drawn))

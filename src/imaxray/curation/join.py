@@ -1,4 +1,4 @@
-"""Join per image: what all releases say of one, in one place; what has no place, rejected."""
+"""Joins the annotations of all releases per image and rejects those that have no image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from imaxray.schema import ANNOTATIONS, FRONTAL, REJECTS, conform, empty
 from imaxray.sources import SourceTables
 
 _KEY = ["source", "file", "row"]
-_CHUNK = 40_000  # images whose annotations are curated at a time: memory, never the result
+_CHUNK = 40_000  # images whose annotations are curated at a time, which limits memory only
 
-_AT_ONCE = 2  # chunks under work; likewise
+_AT_ONCE = 2  # chunks that are curated at the same time; has no effect on the result
 
 
 def join_images(tables: Sequence[SourceTables]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """All images, each once, sorted by id; a second row for an image is a reject."""
+    """Return all images, each once, sorted by id; a second row for an image is a reject."""
     images = pl.concat([t.images for t in tables]).with_row_index("_order")
     kept = images.unique("image_id", keep="first", maintain_order=True)
     again = images.join(kept, on="_order", how="anti")
@@ -33,13 +33,13 @@ def join_images(tables: Sequence[SourceTables]) -> tuple[pl.DataFrame, list[pl.D
 
 @dataclass(frozen=True)
 class Joined:
-    """What the join made.
+    """Holds the result of the join.
 
     Attributes:
-        annotations: schema ANNOTATIONS, in the images' order.
-        rejects: schema REJECTS.
-        conflicts: schema CONFLICTS.
-        compared: pairs of facts that each conflict rule compared.
+        annotations: Annotations (schema ANNOTATIONS) in the order of the images.
+        rejects: Rejected rows (schema REJECTS).
+        conflicts: Contradictions between annotations (schema CONFLICTS).
+        compared: Number of pairs of annotations that each conflict rule compared.
     """
 
     annotations: pl.DataFrame
@@ -56,15 +56,15 @@ def join_annotations(
     readers: ReadersConfig | None = None,
     conflicts: ConflictsConfig | None = None,
 ) -> Joined:
-    """All annotations that belong to an image of ``images``, in the images' order.
+    """Return all annotations that belong to an image of ``images``, in the order of the images.
 
-    A fact about a study goes to each of its frontal images. Boxes are cut to the image's frame.
-    Each thing is stated once (:func:`state_once`), several readers are settled to one statement,
-    and contradictions are looked for.
+    An annotation of a study goes to each of its frontal images. Boxes are clipped to the frame of
+    the image. Repeated statements are removed (:func:`state_once`), the statements of several
+    readers become one (:func:`settle_readers`), and contradictions are detected.
 
     Args:
-        tables: as the sources returned them, in the order of their names.
-        images: the images that stay, sorted by id.
+        tables: tables that the sources returned, in the order of the sources' names.
+        images: images that stay in the catalog, sorted by id.
         dropped: images that the catalog rejected (columns image_id, study_id).
         readers: how several readers are settled.
         conflicts: which contradictions are looked for.
@@ -85,7 +85,7 @@ def join_annotations(
             {**compared, **more},
         )
 
-    # two at a time: much of a chunk's work keeps one core busy only
+    # Two chunks are curated at a time, because much of the work on a chunk uses only one core.
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         parts = list(threads.map(settle, image_chunks(placed, images.height)))
     return Joined(
@@ -101,12 +101,12 @@ def join_annotations(
 def place_annotations(
     tables: Sequence[SourceTables], images: pl.DataFrame, dropped: pl.DataFrame
 ) -> tuple[list[pl.DataFrame], list[pl.DataFrame]]:
-    """Give every annotation its image; a fact about a study goes to each frontal image of it.
+    """Assign every annotation to its image, and one of a study to each frontal image of the study.
 
     Args:
-        tables: as the sources returned them, in the order of their names.
-        images: the images that stay, sorted by id.
-        dropped: images that the catalog rejected (columns image_id, study_id).
+        tables: Tables that the sources returned, in the order of the sources' names.
+        images: Images that stay in the catalog, sorted by id.
+        dropped: Images that the catalog rejected (columns image_id, study_id).
 
     Returns:
         Frames of placed annotations (schema ANNOTATIONS, and ``_image``, the position of the image
@@ -147,24 +147,25 @@ def place_annotations(
 
 
 def image_chunks(placed: Sequence[pl.DataFrame], images: int) -> Iterator[pl.DataFrame]:
-    """The placed annotations of a few ten thousand images at a time, in the images' order."""
+    """Yield the annotations of at most ``_CHUNK`` images at a time, in the order of the images."""
     for start in range(0, max(images, 1), _CHUNK):
         inside = pl.col("_image").is_between(start, start + _CHUNK - 1)
         yield pl.concat([frame.filter(inside) for frame in placed] or [_none()])
 
 
 def state_once(facts: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """Each statement once, and one value for each measurement, grade, label and report section.
+    """Keep each statement once, and one value per measurement, grade, label and report section.
 
-    Exact repetitions by one source are rejects (phrases compare without case), and so is the weaker
-    of two values for one thing: human before silver before pseudo, then by source name, then in the
-    order of the release. Facts that name a ``reader`` stay beside those of other readers.
+    Exact repetitions by one source are rejects (phrases are compared without case). The weaker of
+    two values for one thing is a reject too: human is stronger than silver and silver than pseudo;
+    between equals the source name and then the order of the release decide. Annotations that name a
+    ``reader`` are kept beside those of other readers.
     """
     numbered = facts.with_row_index("_order").with_columns(
         pl.col("text").str.to_lowercase().alias("_text")
     )
     same = ["_image", "kind", "name", "value", "_text", "reader", "source"]
-    # rows alike by hash are few; only they are compared in full
+    # Few rows have equal hashes, and only those are compared in full.
     suspect = _hash(same).is_duplicated()
     alike = numbered.filter(suspect).sort("origin", "_order")
     first = alike.unique([*same, "boxes", "answers"], keep="first", maintain_order=True)
@@ -185,7 +186,7 @@ def state_once(facts: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
 
 
 def _hash(columns: Sequence[str]) -> pl.Expr:
-    """One number a row, equal for equal rows; for looking only, as it may be equal for others."""
+    """Return a hash per row: equal rows have equal hashes, but different rows may collide."""
     mixed = [pl.col(column).hash(seed) for seed, column in enumerate(columns)]
     return functools.reduce(operator.xor, mixed)
 

@@ -1,4 +1,4 @@
-"""Several readers of one image, settled to one statement by a named policy."""
+"""Combines the statements of several readers of an image into one by a named policy."""
 
 from __future__ import annotations
 
@@ -20,38 +20,39 @@ _MESSAGE = "another reader's row stands for what the readers agree on"
 
 
 class ReadersConfig(BaseModel):
-    """How facts that name a ``reader`` become one.
+    """Sets how annotations that name a ``reader`` become one.
 
-    - boxes ``wbf``: weighted boxes fusion (Solovyev et al. 2021) of the boxes of one finding,
-      every reader of equal weight; ``union``: the hull of boxes that overlap; ``keep-all``: every
-      reader's boxes stay.
-    - labels ``majority``: what more readers say, uncertain where they are even; ``any``: positive
-      where one reader says so; ``keep-all``.
+    - For boxes, ``wbf`` is weighted boxes fusion (Solovyev et al. 2021) of the boxes of one
+      finding, in which every reader has the same weight; ``union`` takes the hull of boxes that
+      overlap; ``keep-all`` keeps the boxes of every reader.
+    - For labels, ``majority`` takes the value that more readers state, or uncertain if they are
+      even; ``any`` takes positive if at least one reader states it; ``keep-all`` keeps the labels
+      of every reader.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     boxes: Literal["wbf", "union", "keep-all"] = "wbf"
-    iou: float = Field(0.5, gt=0, lt=1, description="overlap from which two boxes are one")
+    iou: float = Field(0.5, gt=0, lt=1, description="least IoU at which two boxes become one")
     labels: Literal["majority", "any", "keep-all"] = "majority"
 
 
 def settle_readers(
     facts: pl.DataFrame, images: pl.DataFrame, config: ReadersConfig
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Settle the facts that name a reader; the others stay as they are.
+    """Combine the annotations that name a reader; all other annotations stay unchanged.
 
-    A settled fact keeps the provenance of one of its readers' rows and says in ``quality`` how many
-    readers of the image it rests on, e.g. ``wbf 2/3``; the rows of the others are rejects
-    ``merged-readers``.
+    A combined annotation keeps the provenance of the row of one reader, and its ``quality`` says
+    how many of the image's readers support it, e.g. ``wbf 2/3``. The rows of the other readers are
+    rejects ``merged-readers``.
 
     Args:
-        facts: schema ANNOTATIONS, and ``_image``, the position of the image in ``images``.
-        images: schema IMAGES.
-        config: the policies.
+        facts: Schema ANNOTATIONS, and ``_image``, the position of the image in ``images``.
+        images: Schema IMAGES.
+        config: Policies for boxes and labels.
 
     Raises:
-        ImaxrayError: boxes are to be fused and the extra ``readers`` is not installed.
+        ImaxrayError: If boxes must be fused and the extra ``readers`` is not installed.
     """
     read = pl.col("reader").is_not_null()
     boxes = read & (pl.col("kind") == "region") & (pl.lit(config.boxes) != "keep-all")
@@ -82,7 +83,7 @@ def settle_readers(
 
 
 def _labels(facts: pl.DataFrame, config: ReadersConfig) -> pl.DataFrame:
-    """One row a label: that of the first reader who says what was settled on."""
+    """Return one row per label: the row of the first reader who states the combined value."""
     yes, no = (pl.col("value") == 1).sum().over(_THING), (pl.col("value") == 0).sum().over(_THING)
     if config.labels == "any":
         value = pl.when(yes > 0).then(1.0).when(no > 0).then(0.0).otherwise(-1.0)
@@ -109,7 +110,7 @@ _THING = ["_image", "name"]
 def _boxes(
     facts: pl.DataFrame, images: pl.DataFrame, readers: dict[int, int], config: ReadersConfig
 ) -> pl.DataFrame:
-    """One row a settled box: that of the reader whose box is nearest to it."""
+    """Return one row per combined box: the row of the reader whose box overlaps it most."""
     rows: list[dict[str, Any]] = []
     ordered = facts.sort("_image", pl.col("name").cast(pl.String), pl.col("reader").cast(pl.String),
                          maintain_order=True)  # fmt: skip
@@ -142,7 +143,7 @@ def _boxes(
 
 
 def _fused(corners: NDArray[np.float64], who: list[str], least: float) -> NDArray[np.float64]:
-    """Weighted boxes fusion of unit corners, one model a reader."""
+    """Fuse boxes with corners in [0, 1] by weighted boxes fusion, each reader as one model."""
     try:
         fuse = importlib.import_module("ensemble_boxes").weighted_boxes_fusion
     except ImportError as error:
@@ -159,7 +160,7 @@ def _fused(corners: NDArray[np.float64], who: list[str], least: float) -> NDArra
 
 
 def _hulls(corners: NDArray[np.float64], least: float) -> NDArray[np.float64]:
-    """The hull of each group of boxes that overlap, directly or through others."""
+    """Return the hull of each group of boxes that overlap, directly or through other boxes."""
     near: Any = coo_array(_overlaps(corners, corners) >= least)
     count, group = connected_components(near, directed=False)
     low = [corners[group == k, :2].min(axis=0) for k in range(count)]
@@ -168,7 +169,7 @@ def _hulls(corners: NDArray[np.float64], least: float) -> NDArray[np.float64]:
 
 
 def _overlaps(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of each box of ``a`` with each of ``b``, shape (len(a), len(b))."""
+    """Return the IoU of each box of ``a`` with each box of ``b``, shape (len(a), len(b))."""
     rows: list[list[Box]] = [[tuple(box) for box in boxes.tolist()] for boxes in (a, b)]
     return np.array([[iou(x, y) for y in rows[1]] for x in rows[0]], dtype=float).reshape(
         len(a), len(b)

@@ -1,4 +1,4 @@
-"""One split per patient, over all releases."""
+"""Assigns each patient to one split over all releases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imaxray.schema import REJECTS, conform
 
 
 class SplitConfig(BaseModel):
-    """Shares for patients whom no release puts anywhere; hints of releases come first."""
+    """Sets the shares of val and test among patients whom no release assigns to a split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,24 +29,25 @@ def assign_splits(
     dropped: pl.DataFrame | None = None,
     bound: Sequence[frozenset[str]] = (),
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Give every image its patient's split.
+    """Assign every image to the split of its patient.
 
-    A patient whom any release tests on, through any image or study, is a test patient everywhere;
-    else one whom any release validates on is a validation patient; else train. A patient without a
-    hint is placed by a hash of seed and patient id.
+    If any release has any image or study of a patient in its test set, the patient is a test
+    patient for all releases. Otherwise the same holds for validation sets and then for train sets.
+    For a patient without a hint, a hash of seed and patient id decides the split.
 
     Args:
-        images: the images of the catalog.
-        hints: schema SPLIT_HINTS.
-        config: shares for patients without a hint.
-        seed: places those patients.
-        dropped: images that the catalog rejected. A release that tests on one of them still tests
-            on its patient, so the patient's other images follow.
-        bound: sets of patients who must share a split, for they share a radiograph: that of the
-            one whom a test, else a validation set holds.
+        images: Images of the catalog.
+        hints: Split hints of the releases (schema SPLIT_HINTS).
+        config: Shares of val and test among patients without a hint.
+        seed: Seed that decides the split of patients without a hint.
+        dropped: Images that the catalog rejected. If a release has one of them in its test set,
+            the patient is still a test patient, and so are the patient's other images.
+        bound: Sets of patients who share a radiograph and must share a split. The split is test if
+            one of them is a test patient, else val if one is a validation patient, else train.
 
     Returns:
-        Images with ``split``; the hints that concern a patient of the catalog; rejects for others.
+        The images with ``split``; the hints about patients of the catalog; rejects for the other
+        hints.
     """
     people = images.select("patient_id").unique()
     columns = ["image_id", "study_id", "patient_id"]
@@ -104,7 +105,8 @@ def _bind(
 ) -> pl.DataFrame:
     if not bound:
         return settled
-    # a patient whose last image went as a duplicate still binds the one who has it too
+    # A patient whose last image was dropped as a duplicate still counts for the other patients of
+    # the set.
     split = dict(told.iter_rows()) | dict(settled.iter_rows())
     groups: list[set[str]] = []
     for patients in bound:

@@ -1,11 +1,11 @@
-"""Spread a fixed number of entries over as many images as the catalog allows: an exact assignment.
+"""Spreads a fixed number of entries over the largest possible number of images, exactly.
 
 Each stratum *s* needs exactly d_s entries; image *i* offers c_is of them. Let the load of an image
 be the number of entries it gives. Loads of feasible flows form a polymatroid, whose least majorised
 vector minimises every symmetric convex cost of the loads at once: it has the most distinct images,
-then the most images with at most two entries, and so on. Raising every image's allowance by one at
-a time and augmenting a maximum flow finds it: an augmentation never lowers a load, so what was
-optimal for a smaller allowance stays optimal.
+then the most images with at most two entries, and so on. The vector is found by raising the
+allowance of every image by one at a time and augmenting a maximum flow. An augmentation never
+lowers a load, so what was optimal for a smaller allowance stays optimal.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ Counts = NDArray[np.int32]
 
 
 def spread(image: Counts, stratum: Counts, offered: Counts, demand: Counts) -> Counts | None:
-    """Entries to take on each offer.
+    """Return how many entries to take from each offer.
+
+    An offer is a number of entries that one image has in one stratum.
 
     Args:
-        image: image number of each offer, shape (m,).
-        stratum: stratum number of each offer, shape (m,).
-        offered: entries offered, shape (m,), each >= 1.
-        demand: entries needed in each stratum, shape (s,).
+        image: Image number of each offer, shape (m,).
+        stratum: Stratum number of each offer, shape (m,).
+        offered: Number of entries of each offer, shape (m,), each >= 1.
+        demand: Number of entries needed in each stratum, shape (s,).
 
     Returns:
-        Entries taken of each offer, shape (m,); ``None`` if the demand cannot be met.
+        Number of entries taken from each offer, shape (m,); ``None`` if the demand cannot be met.
     """
     images, strata = int(image.max(initial=-1)) + 1, len(demand)
     source, sink = images + strata, images + strata + 1
@@ -63,12 +65,12 @@ def _residual(
     source: int,
     sink: int,
 ) -> Any:
-    """What may still flow: one more entry from each image, and exchanges among those given."""
+    """Build the residual graph: one more entry per free image, and exchanges of taken entries."""
     strata = np.arange(len(missing))
     tail = np.concatenate([np.full(len(free), source), image, images + stratum, images + strata])
     head = np.concatenate([free, images + stratum, image, np.full(len(strata), sink)])
     capacity = np.concatenate([np.ones(len(free)), left, taken, missing]).astype(np.int32)
     size = sink + 1
-    # scipy-stubs do not know the (data, (row, column)) form with an integer dtype
+    # scipy-stubs does not know the form (data, (row, column)) with an integer dtype.
     make: Any = csr_array
     return make((capacity, (tail, head)), shape=(size, size), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""The tables of one dataset, held together."""
+"""Defines the tables of one dataset."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ ACCOUNT = pl.Schema(
         "rejected": pl.Int64,
     }
 )
-"""Per release file: rows in = kept + rejected."""
+"""Schema of the account, which has one row per release file: rows in = kept + rejected."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Images, annotations, entries and rejects (schemas of the same names) of one dataset.
+    """Holds images, annotations, entries and rejects of a dataset (schemas of the same names).
 
     Attributes:
         conflicts: schema CONFLICTS, of the whole catalog: contradictions between annotations.
-        compared: pairs of facts that each conflict rule compared.
+        compared: number of pairs of annotations that each conflict rule compared.
         account: schema ACCOUNT, of the whole catalog.
-        files: the release files behind it, with fingerprints.
-        roots: where each source's release lies on this machine.
-        seconds: how long each step of the build took; not written to files.
+        files: release files that the dataset was made from, with fingerprints.
+        roots: folder of each source's release on this machine.
+        seconds: duration of each step of the build; not written to files.
     """
 
     images: pl.DataFrame
@@ -49,5 +49,5 @@ class Tables:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def split(self, name: str) -> pl.DataFrame:
-        """Entries of one split."""
+        """Return the entries of one split."""
         return self.entries.filter(pl.col("split") == name)

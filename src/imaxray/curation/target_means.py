@@ -1,10 +1,10 @@
-"""Take images so that two means are met, with the least change of the mixture they come from.
+"""Selects images so that two means are met with the least change of the images' mixture.
 
-Every image is in with a probability of the logistic form ``1 / (1 + exp(-(a + b·tasks +
-c·entries)))``: of all ways to meet the wanted number of images, tasks and entries it is the one of
-greatest entropy, so nothing else about the images is preferred. Images of the same numbers of
-tasks and entries share one probability; how many of them are in is rounded so that the totals come
-out, and which ones is a matter of a hash.
+Every image is selected with a probability of the logistic form ``1 / (1 + exp(-(a + b·tasks +
+c·entries)))``. Of all distributions with the wanted number of images, tasks and entries, this one
+has the greatest entropy, so it prefers nothing else about the images. Images with the same numbers
+of tasks and entries share one probability. The number of selected images among them is rounded so
+that the totals are met, and a hash decides which of them are selected.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Floats = NDArray[np.float64]
 def nearest_means(
     images: pl.DataFrame, *, entries: int, tasks_per_image: float, entries_per_image: float
 ) -> pl.DataFrame:
-    """The images to take.
+    """Select the images whose means are nearest to the wanted means.
 
     Args:
-        images: columns image_id, tasks, entries, mix (a hash, the order within equals).
-        entries: entries to reach; at least so many are taken.
-        tasks_per_image: mean to meet.
-        entries_per_image: mean to meet.
+        images: Columns image_id, tasks, entries and mix (a hash that orders equal images).
+        entries: Number of entries to reach; at least this number is selected.
+        tasks_per_image: Mean number of tasks per image to meet.
+        entries_per_image: Mean number of entries per image to meet.
 
     Returns:
-        Rows of ``images``, in their order.
+        The selected rows of ``images``, in their order.
 
     Raises:
-        ImaxrayError: no subset comes near; the message says what the images have.
+        ImaxrayError: If no selection comes near the means; the message states the nearest one.
     """
     cells = images.group_by("tasks", "entries").len().sort("tasks", "entries")
     tasks = cells["tasks"].to_numpy().astype(float)
@@ -63,9 +63,9 @@ def nearest_means(
 
 
 def _shares(tasks: Floats, load: Floats, size: Floats, wanted: Floats) -> Floats:
-    """Share of each cell that is in: the logistic tilt whose totals are ``wanted``."""
+    """Return the share of each cell to select: the logistic tilt whose totals are ``wanted``."""
     features = np.stack([np.ones_like(tasks), tasks, load])
-    # centred and scaled, or the three directions are nearly one
+    # Features are centred and scaled, because they would be nearly collinear otherwise.
     centre = np.average(features, axis=1, weights=size)
     centre[0] = 0.0
     scale = np.maximum(np.sqrt(np.average((features - centre[:, None]) ** 2, axis=1, weights=size)),
@@ -87,7 +87,7 @@ def _shares(tasks: Floats, load: Floats, size: Floats, wanted: Floats) -> Floats
 
 
 def _rounded(count: Floats, size: Floats, load: Floats, entries: int) -> NDArray[np.int64]:
-    """Whole images a cell: largest remainders first, until the entries are reached."""
+    """Round to whole images per cell, largest remainders first, until the entries are reached."""
     whole = np.floor(count + 1e-9)
     order = np.argsort(-(count - whole), kind="stable")
     have = float(whole @ load)
@@ -97,7 +97,7 @@ def _rounded(count: Floats, size: Floats, load: Floats, entries: int) -> NDArray
         if whole[cell] < size[cell]:
             whole[cell] += 1
             have += load[cell]
-    # rounding down every cell may leave more to fill than there are cells
+    # After all cells were rounded down, one more image per cell may not be enough.
     for cell in np.argsort(-size, kind="stable"):
         more = min(np.ceil(max(0.0, entries - have) / load[cell]), size[cell] - whole[cell])
         whole[cell] += more

@@ -1,4 +1,4 @@
-"""Is every image there, whole, and of the size its table says?"""
+"""Verifies that every image exists, can be decoded and has the size that its table states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imaxray.sources import is_inside, leaves_release
 
 _CHUNK = 256
 Verify = Literal["decode", "exists", "none"]
-"""Decode every image whole; only look whether it exists; or believe the tables."""
+"""How images are verified: decode every image, only check that it exists, or trust the tables."""
 
 _Job = tuple[str, int, int]
 
@@ -24,15 +24,15 @@ _Job = tuple[str, int, int]
 def verify_images(
     images: pl.DataFrame, roots: Mapping[str, Path], *, how: Verify, workers: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the images that are good, and rejects for the others.
+    """Return the images that pass the verification, and rejects for the others.
 
     Args:
-        images: schema IMAGES.
-        roots: release folder of each source.
-        how: ``decode`` every image whole and compare sizes, look only whether it ``exists``, or
-            believe the tables (``none``), for releases whose images are not at hand yet. A path
-            that leaves its release is refused in any case.
-        workers: processes; the result does not depend on it.
+        images: Schema IMAGES.
+        roots: Release folder of each source.
+        how: ``decode`` decodes every image and compares its size, ``exists`` only checks that the
+            file exists, and ``none`` trusts the tables, for releases whose images are not available
+            yet. A path that leaves its release is rejected in all three cases.
+        workers: Number of processes; the result does not depend on it.
     """
     if how == "none":
         outside = pl.when(leaves_release("path")).then(pl.lit("path-outside-release"))
@@ -43,7 +43,7 @@ def verify_images(
     work = [(str(roots[source] / path) if is_inside(path) else "", width, height)
             for source, path, width, height in jobs]  # fmt: skip
     chunks = [work[k : k + _CHUNK] for k in range(0, len(work), _CHUNK)]
-    label = "Verifying images" if decode else "Looking for images"
+    label = "Verifying images" if decode else "Checking that images exist"
     with progress_bar(label, total=len(work)) as bar:
         for result in _mapped(chunks, decode, workers):
             codes += result

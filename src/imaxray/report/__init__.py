@@ -1,4 +1,4 @@
-"""The study's report: one self-contained HTML file."""
+"""Writes the report of a study as one self-contained HTML file."""
 
 from imaxray.report.result import Answer, Curve, Dynamics, Example, Question, StudyResult, View
 from imaxray.report.write import thumbnail, write_report

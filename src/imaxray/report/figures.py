@@ -1,4 +1,7 @@
-"""The report's figures as inline SVG: no script, no outside resource, same input same bytes."""
+"""Draws the figures of the report as inline SVG; the same input gives the same bytes.
+
+A figure contains no script and loads nothing from outside the file.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS: Final = {"dmax": "#b45f06", "imax": "#1f6f8b", "imax (equal compute)": "#6a4c93"}
-"""Arm colours, told apart by lightness too."""
+"""Colour of each arm; the colours also differ in lightness."""
 
 _STYLE: Final[dict[Any, Any]] = {
     "font.family": "sans-serif",
@@ -35,7 +38,7 @@ _STYLE: Final[dict[Any, Any]] = {
 
 @contextmanager
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> Iterator[Any]:
-    import matplotlib as mpl  # late: only reports draw
+    import matplotlib as mpl  # imported late, because only reports draw figures
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -47,7 +50,12 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> Ite
 
 
 def forest(comparison: Mapping[str, Any], arm: str) -> Figure:
-    """Relative gain of ``arm`` over the reference, per task and mean, with intervals."""
+    """Draw the relative gain of ``arm`` over the reference per task and as a mean, with intervals.
+
+    Args:
+        comparison: Comparison as a dictionary, with tasks, mean_gain and reference.
+        arm: Arm whose gain is drawn.
+    """
     rows = [(row["task"], row["gains"].get(arm)) for row in comparison["tasks"]]
     rows.append(("mean", comparison["mean_gain"].get(arm)))
     with _figure(6.4, 0.36 * len(rows) + 0.9) as (figure, axes):
@@ -66,8 +74,13 @@ def forest(comparison: Mapping[str, Any], arm: str) -> Figure:
 
 
 def learning(curves: Sequence[Curve], x: str) -> Figure:
-    """Training loss of each task over ``x`` (``entries_seen`` or ``seconds``), one line a run."""
-    from matplotlib.ticker import NullFormatter  # late, with the rest of matplotlib
+    """Draw the training loss of each task over ``x``, with one line per run.
+
+    Args:
+        curves: Learning curves of the runs.
+        x: Quantity of the horizontal axis, ``entries_seen`` or ``seconds``.
+    """
+    from matplotlib.ticker import NullFormatter  # imported late, as all of Matplotlib
 
     with _figure(9.6, 4.4, 2, 4) as (figure, axes):
         flat = list(axes.ravel())
@@ -78,12 +91,12 @@ def learning(curves: Sequence[Curve], x: str) -> Figure:
                 if points:
                     xs, ys = zip(*points, strict=True)
                     colour = COLOURS.get(curve.arm, "#555555")
-                    label = None if curve.arm in known else curve.arm  # once for all seeds
+                    label = None if curve.arm in known else curve.arm  # one label per arm
                     known.add(curve.arm)
                     axis.plot(xs, ys, color=colour, linewidth=1.4, label=label)
             axis.set_title(task, fontsize=10)
             axis.set_yscale("log")
-            axis.yaxis.set_minor_formatter(NullFormatter())  # decades are enough
+            axis.yaxis.set_minor_formatter(NullFormatter())  # only powers of ten have a label
             axis.tick_params(labelsize=8)
         flat[len(TASKS)].axis("off")
         handles, labels = flat[0].get_legend_handles_labels()
@@ -94,7 +107,10 @@ def learning(curves: Sequence[Curve], x: str) -> Figure:
 
 
 def spectra(dynamics: Dynamics) -> Figure:
-    """Each statistic over entries seen: a line an arm (mean over seeds), a band (all seeds)."""
+    """Draw each statistic over entries seen, with one line (mean over seeds) per arm.
+
+    A band around each line covers the values of all seeds.
+    """
     rows, columns = len(dynamics.gradients), len(dynamics.labels)
     arms = list(dict.fromkeys(point["arm"] for point in dynamics.points))
     with _figure(9.6, 2.5 * rows + 0.4, rows, columns) as (figure, axes):
@@ -120,7 +136,7 @@ def spectra(dynamics: Dynamics) -> Figure:
 
 
 def tasks_per_image(density: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Number of training images by the number of tasks each has, one group of bars an arm."""
+    """Draw the number of training images for each number of tasks, with one bar per arm."""
     arms = list(density)
     with _figure(6.4, 2.6) as (figure, axes):
         axis = axes[0, 0]
@@ -130,14 +146,19 @@ def tasks_per_image(density: Mapping[str, Mapping[str, Any]]) -> Figure:
             places = [k + (index - (len(arms) - 1) / 2) * wide for k in counts]
             axis.bar(places, counts.values(), wide, color=COLOURS.get(arm, "#555555"), label=arm)
         axis.set_xticks(range(1, len(TASKS) + 1))
-        axis.set_xlabel("tasks an image")
+        axis.set_xlabel("tasks per image")
         axis.set_ylabel("training images")
         axis.legend(frameon=False)
     return _made(figure)
 
 
 def results(comparison: Mapping[str, Any], labels: Mapping[str, str]) -> Figure:
-    """Each task's primary metric: constant baseline and arms, with intervals, one panel a task."""
+    """Draw the primary metric of each task in one panel, for all arms and the constant baseline.
+
+    Args:
+        comparison: Comparison as a dictionary, whose tasks have values and intervals.
+        labels: Label of each arm in the legend; an arm without one is labelled by its name.
+    """
     with _figure(9.6, 2.5, 1, len(comparison["tasks"])) as (figure, axes):
         for axis, row in zip(axes[0], comparison["tasks"], strict=True):
             if row["constant"] is not None:
@@ -158,7 +179,7 @@ def results(comparison: Mapping[str, Any], labels: Mapping[str, str]) -> Figure:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an inline SVG element."""
+    """Return the figure as an inline SVG element."""
     buffer = io.StringIO()
     import matplotlib as mpl
 

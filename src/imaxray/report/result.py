@@ -1,4 +1,4 @@
-"""What a study's report shows: plain, JSON-able values, no frames and no models."""
+"""Defines the content of a study's report as plain values that can be written as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from imaxray.boxes import Box
 
 @dataclass(frozen=True)
 class View:
-    """One view of the comparison, e.g. equal entries seen; ``comparison`` as Comparison.as_dict."""
+    """Holds one view of the comparison, e.g. at equal entries seen.
+
+    Attributes:
+        name: Heading of the view.
+        explanation: Text under the heading.
+        comparison: Result of ``Comparison.as_dict``.
+    """
 
     name: str
     explanation: str
@@ -20,7 +26,13 @@ class View:
 
 @dataclass(frozen=True)
 class Curve:
-    """Learning curve of one run: points with step, entries_seen, seconds, loss, losses per task."""
+    """Holds the learning curve of one run.
+
+    Attributes:
+        arm: Name of the arm.
+        points: Points with step, entries_seen, seconds, loss and the losses per task.
+        seed: Seed of the run.
+    """
 
     arm: str
     points: Sequence[Mapping[str, Any]]
@@ -29,20 +41,24 @@ class Curve:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """How the arms' gradients lie, on one probe over training and on crossed probes after it.
+    """Holds the gradient statistics of the arms, during training and after it.
+
+    One probe of validation entries is measured during training; crossed probes of both arms' train
+    entries are measured after it.
 
     Attributes:
-        sentences: what came out.
-        points: arm, seed, entries_seen, reduction, and each statistic.
-        contrast: after training, a row a statistic and reduction: value (imax), other (dmax),
-            difference, low, high, verdict, paper (its direction), ordering_holds; empty with one
-            seed.
-        crossed: a row a draw, reduction and statistic: both models on both probes and the parts.
-        tasks: a row a reduction, with and without pairs of one image.
-        n_curve: arm, reduction, statistic, entries, value.
-        labels: statistic → how it is written.
-        gradients: reduction → how it is written.
-        entries: of the probe.
+        sentences: Sentences that state the results.
+        points: Rows of arm, seed, entries_seen, reduction and each statistic.
+        contrast: Statistics after training, one row per statistic and reduction: value (imax),
+            other (dmax), difference, low, high, verdict, paper (direction that the paper states),
+            ordering_holds. It is empty for one seed.
+        crossed: One row per draw, reduction and statistic: both models on both probes, and the
+            parts of the difference.
+        tasks: Rows per reduction, one with and one without pairs of entries of one image.
+        n_curve: Rows of arm, reduction, statistic, entries and value.
+        labels: Label of each statistic.
+        gradients: Label of each reduction.
+        entries: Number of entries of the probe.
     """
 
     sentences: Sequence[str]
@@ -58,7 +74,7 @@ class Dynamics:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one arm answered, and the boxes it wrote (pixels of the original image)."""
+    """Holds the answer of one arm and the boxes in it (pixels of the original image)."""
 
     arm: str
     text: str
@@ -67,7 +83,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """One test entry of an example image."""
+    """Holds one test entry of an example image."""
 
     task: str
     prompt: str
@@ -78,7 +94,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Example:
-    """One test image with all its questions; ``png`` is base64."""
+    """Holds one test image with all its questions; ``png`` is the image as base64."""
 
     image_id: str
     png: str
@@ -89,24 +105,24 @@ class Example:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """Everything the report shows.
+    """Holds everything that the report shows.
 
     Attributes:
-        title: heading.
-        summary: what came out, in sentences.
-        views: the comparison, seen two ways.
-        density: arm → Density as a dict.
-        match: MatchReport as a dict.
-        curves: learning curves.
-        throughput: rows of arm, layout, entries, seconds, entries per second, tokens an entry.
-        packing: Throughput as a dict: packing against separate, same process.
-        account: rows of source, file, rows_in, kept, rejected.
-        reject_codes: rows of source, code, count.
-        examples: test images.
-        provenance: name → value: seed, digests, versions.
-        config: the study's YAML.
-        seeds: trainings of each arm.
-        dynamics: of the optimisation, where it was measured.
+        title: Heading of the report.
+        summary: Sentences that state the results.
+        views: Views of the comparison, e.g. at equal entries and at equal compute.
+        density: Density of each arm as a dictionary.
+        match: MatchReport as a dictionary.
+        curves: Learning curves of all runs.
+        throughput: Rows of arm, layout, entries, seconds, entries per second and tokens per entry.
+        packing: Throughput as a dictionary: the packed and the separate layout in one process.
+        account: Rows of source, file, rows_in, kept and rejected.
+        reject_codes: Rows of source, code and count.
+        examples: Test images with the answers of the arms.
+        provenance: Seed, digests and versions by name.
+        config: Configuration of the study as YAML.
+        seeds: Seeds with which each arm was trained.
+        dynamics: Gradient statistics, if they were measured.
     """
 
     title: str

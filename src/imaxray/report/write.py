@@ -1,4 +1,4 @@
-"""Write the report: one HTML file that holds everything it shows."""
+"""Writes the report as one HTML file that contains everything it shows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from imaxray.report.result import StudyResult
 
 
 def write_report(result: StudyResult, path: Path) -> None:
-    """Render ``result`` to the self-contained HTML file ``path``; whole or not at all."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # late: only reports need it
+    """Render ``result`` to the self-contained HTML file ``path``, written whole or not at all."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # only reports need Jinja
 
     environment = Environment(
         loader=PackageLoader("imaxray.report", "."),
@@ -47,10 +47,10 @@ def write_report(result: StudyResult, path: Path) -> None:
 
 
 def thumbnail(source: Readable, max_side: int = 320) -> str:
-    """A contrast-stretched PNG of at most ``max_side`` pixels a side, base64.
+    """Return a contrast-stretched PNG with at most ``max_side`` pixels per side, as base64.
 
     Raises:
-        ImaxrayError: the image cannot be read.
+        ImaxrayError: If the image cannot be read.
     """
     from PIL import Image
 
@@ -69,13 +69,13 @@ def _percent(cell: Any) -> str:
 
 
 def _interval(cell: Any) -> str:
-    if None in cell.values():  # there was nothing to measure
+    if None in cell.values():  # the metric has no value, because no entry could be measured
         return "–"
     return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
 
 
 def _signed(row: Any, value: str, stem: str = "") -> str:
-    """``row[value]`` with its interval, ``<stem>low`` to ``<stem>high``, where there is one."""
+    """Format ``row[value]`` with its interval, ``<stem>low`` to ``<stem>high``, if there is one."""
     if row[value] is None or row[value] != row[value]:
         return "–"
     low, high = row[f"{stem}low"], row[f"{stem}high"]
