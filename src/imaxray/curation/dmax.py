@@ -25,7 +25,7 @@ class DmaxConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks_per_image: float | None = Field(
-        None, ge=1, description="mean tasks per image to approach (the dose); null: the least"
+        None, ge=1, description="mean tasks per image to approach (the dose); null: the minimum"
     )
     seed: int | None = Field(
         None, description="seed that decides among equally good images; null: the build's seed"

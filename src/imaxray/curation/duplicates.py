@@ -31,7 +31,7 @@ class DuplicatesConfig(BaseModel):
 
     effect: Literal["off", "report", "drop"] = "off"
     distance: int = Field(
-        NEAR, ge=0, le=NEAR, description="most bits of 256 in which two equal hashes may differ"
+        NEAR, ge=0, le=NEAR, description="maximum bits of 256 in which hashes of duplicates differ"
     )
 
 
@@ -62,7 +62,7 @@ def join_duplicates(
     Args:
         images: Schema IMAGES, sorted by id.
         hashes: Perceptual hash of each image, shape (n, 32).
-        config: Greatest distance of two equal hashes, and the effect.
+        config: Maximum distance between the hashes of duplicates, and the effect.
 
     Returns:
         The images that stay; rejects ``near-duplicate``; and the sets of patients whose images are

@@ -24,10 +24,10 @@ class ImaxConfig(BaseModel):
 
     min_tasks: int = Field(4, ge=1, le=7, description="tasks an image must have")
     max_entries_per_task: PositiveInt | dict[TaskName, PositiveInt] = Field(
-        2, description="entries of one task on one image: one number, or one a task (others: 1)"
+        2, description="maximum entries per task and image: a number, or one per task (else 1)"
     )
     target_entries: int | None = Field(
-        None, ge=1, description="stop taking images once so many train entries are in; none: all"
+        None, ge=1, description="train entries at which the selection stops; null: take all images"
     )
     tasks_per_image: float | None = Field(
         None,
@@ -42,11 +42,11 @@ class ImaxConfig(BaseModel):
     fill_tasks: int = Field(
         0,
         ge=0,
-        description="least train entries of each task; if the selected images have fewer, the "
+        description="minimum train entries of each task; if the selected images have fewer, the "
         "densest other images with the task are added",
     )
     eval_entries_per_task: int | None = Field(
-        None, ge=1, description="most entries of each task in val and in test; null: all"
+        None, ge=1, description="maximum entries of each task in val and in test; null: all"
     )
 
     @model_validator(mode="after")

@@ -239,7 +239,7 @@ def _content(data: mmap.mmap, member: _Stored) -> bytes | None:
         inflater = isal_zlib.decompressobj(-15)
         try:
             content = inflater.decompress(packed, member.size + 1)
-        except IsalError:  # type: ignore[misc] # its stub gives an instance, not the class
+        except IsalError:  # type: ignore[misc] # the stub declares an instance, not the class
             return None
     else:
         return None

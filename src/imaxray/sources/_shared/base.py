@@ -57,6 +57,6 @@ class Source(ABC):
             return self.read(root)
         return read_elsewhere(self.read, root, pool)
 
-    def remarks(self, root: Path) -> list[str]:  # noqa: ARG002 - most sources have none
+    def remarks(self, root: Path) -> list[str]:  # noqa: ARG002 - most sources have no remarks
         """Return sentences about inconsistencies of the release; by default there are none."""
         return []
