@@ -46,7 +46,7 @@ class CleaningConfig(BaseModel):
 
     steps: tuple[Step, ...] = Field(
         ("addenda", "lines", "deidentification", "enumeration", "spaces"),
-        description="steps that are applied to report text",
+        description="Steps that are applied to report text.",
     )
 
 

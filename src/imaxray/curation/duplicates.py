@@ -31,7 +31,10 @@ class DuplicatesConfig(BaseModel):
 
     effect: Literal["off", "report", "drop"] = "off"
     distance: int = Field(
-        NEAR, ge=0, le=NEAR, description="maximum bits of 256 in which hashes of duplicates differ"
+        NEAR,
+        ge=0,
+        le=NEAR,
+        description="Maximum number of bits (of 256) in which the hashes of duplicates differ.",
     )
 
 

@@ -28,13 +28,14 @@ class EntriesConfig(BaseModel):
     regions: Literal["all", "findings"] = Field(
         "all",
         description="findings: boxes of anatomical regions without a finding (29 per image in "
-        "Chest ImaGenome) make no rec and reg entries; all: they make entries too",
+        "Chest ImaGenome) make no rec and reg entries; all: they make entries too.",
     )
     disputed: Literal["keep", "leave-out"] = Field(
-        "keep", description="leave-out: annotations that a conflict rule marked make no entries"
+        "keep", description="leave-out: annotations that a conflict rule marked make no entries."
     )
     views: Literal["all", "frontal"] = Field(
-        "all", description="frontal: only frontal images and those without a stated view"
+        "all",
+        description="frontal: only frontal images and those without a stated view make entries.",
     )
 
 

@@ -24,10 +24,14 @@ class ImaxConfig(BaseModel):
 
     min_tasks: int = Field(4, ge=1, le=7, description="tasks an image must have")
     max_entries_per_task: PositiveInt | dict[TaskName, PositiveInt] = Field(
-        2, description="maximum entries per task and image: a number, or one per task (else 1)"
+        2,
+        description="Maximum number of entries per task and image: one number for all tasks, or a "
+        "number for each task (1 for a task without one).",
     )
     target_entries: int | None = Field(
-        None, ge=1, description="train entries at which the selection stops; null: take all images"
+        None,
+        ge=1,
+        description="Number of train entries at which the selection stops; default: all images.",
     )
     tasks_per_image: float | None = Field(
         None,
@@ -37,16 +41,20 @@ class ImaxConfig(BaseModel):
         "target_entries and entries_per_image",
     )
     entries_per_image: float | None = Field(
-        None, ge=1, description="mean entries per image to reach; goes with tasks_per_image"
+        None,
+        ge=1,
+        description="Mean number of entries per image to reach; goes with tasks_per_image.",
     )
     fill_tasks: int = Field(
         0,
         ge=0,
-        description="minimum train entries of each task; if the selected images have fewer, the "
-        "densest other images with the task are added",
+        description="Minimum number of train entries of each task; if the selected images have "
+        "fewer, the densest other images with the task are added.",
     )
     eval_entries_per_task: int | None = Field(
-        None, ge=1, description="maximum entries of each task in val and in test; null: all"
+        None,
+        ge=1,
+        description="Maximum number of entries of each task in val and in test; default: all.",
     )
 
     @model_validator(mode="after")

@@ -80,7 +80,7 @@ def exists(path: Path) -> bool:
 
 
 def is_inside(path: str) -> bool:
-    """Return whether a path from a source table stays inside its release."""
+    """Whether a path from a source table stays inside its release."""
     pure = PurePosixPath(path.replace("\\", "/"))
     drive = bool(pure.parts) and ":" in pure.parts[0]  # C:/x leaves the release on Windows
     return not pure.is_absolute() and not drive and ".." not in pure.parts
