@@ -22,12 +22,16 @@ with whole_file(Path(sys.argv[1]), shared=sys.argv[2] == "shared") as aside:
 """
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_file_has_its_name_only_when_it_is_finished(tmp_path):
     path = tmp_path / "a.txt"
     with _files.whole_file(path) as aside:
         aside.write_text("new")
         assert not path.exists()
-    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.txt"]
+    assert path.read_text() == "new" and names(tmp_path) == ["a.txt"]
 
 
 def test_an_error_keeps_the_earlier_content(tmp_path):
@@ -36,7 +40,7 @@ def test_an_error_keeps_the_earlier_content(tmp_path):
     with pytest.raises(ZeroDivisionError), _files.whole_file(path) as aside:
         aside.write_text("half")
         raise ZeroDivisionError
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
+    assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
 
 
 @pytest.mark.parametrize("shared", ["alone", "shared"])
@@ -46,7 +50,7 @@ def test_a_kill_keeps_the_earlier_content(tmp_path, shared):
     done = subprocess.run([sys.executable, "-c", KILLED, str(path), shared], check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
-    (left,) = set(os.listdir(tmp_path)) - {"a.txt"}
+    (left,) = set(names(tmp_path)) - {"a.txt"}
     assert left.endswith(_files.PART) and left.startswith("." if shared == "shared" else "a.txt")
     _files.write_text(path, "new")
     assert path.read_text() == "new"
@@ -58,7 +62,7 @@ def test_two_writers_of_a_shared_file_do_not_meet(tmp_path):
         assert one != two
         one.write_text("same")
         two.write_text("same")
-    assert path.read_text() == "same" and os.listdir(tmp_path) == ["a.txt"]
+    assert path.read_text() == "same" and names(tmp_path) == ["a.txt"]
 
 
 def test_content_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
@@ -94,14 +98,14 @@ def test_a_folder_replaces_an_earlier_one_of_its_kind(tmp_path):
         with folder(out) as aside:
             (aside / "m.json").write_text(json.dumps({"kind": content}))
             (aside / content).touch()
-    assert sorted(os.listdir(out)) == ["m.json", "two"] and os.listdir(tmp_path) == ["out"]
+    assert names(out) == ["m.json", "two"] and names(tmp_path) == ["out"]
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ImaxrayError, match="holds other files"), folder(tmp_path):
         pytest.fail("nothing may be written")
-    assert os.listdir(tmp_path) == ["thesis.tex"]
+    assert names(tmp_path) == ["thesis.tex"]
 
 
 def test_an_error_leaves_the_earlier_folder(tmp_path):
@@ -111,4 +115,4 @@ def test_an_error_leaves_the_earlier_folder(tmp_path):
     with pytest.raises(ZeroDivisionError), folder(out) as aside:
         (aside / "half").touch()
         raise ZeroDivisionError
-    assert os.listdir(out) == ["m.json"] and os.listdir(tmp_path) == ["out"]
+    assert names(out) == ["m.json"] and names(tmp_path) == ["out"]
