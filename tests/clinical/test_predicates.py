@@ -4,8 +4,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from imaxray.clinical import DEFAULT_RULES, PREDICATES, ClinicalRules, rule_names
+from imaxray.clinical import DEFAULT_RULES, PREDICATES, Bounds, Case, ClinicalRules, rule_names
 
 MEASURES = st.one_of(
     st.none(),
@@ -97,3 +98,11 @@ def test_no_pair_of_facts_both_agrees_and_contradicts():
                     any(c.holds(first, second) for c in x) for x in (rule.contradict, rule.agree)
                 ]
                 assert sum(met) <= 1
+
+
+@pytest.mark.parametrize("given", [{}, {"below": None}])
+def test_a_condition_must_say_something(given):
+    with pytest.raises(ValidationError, match="give one of below"):
+        Bounds.model_validate(given)
+    with pytest.raises(ValidationError, match="give one of first, second, values"):
+        Case.model_validate({"first": None} if given else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from functools import reduce
-from typing import Literal, overload
+from typing import Literal, Self, overload
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,8 +25,8 @@ class Bounds(BaseModel):
     equals: float | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Bounds:
-        if not self.model_fields_set:
+    def _says_something(self) -> Self:
+        if all(bound is None for bound in self.__dict__.values()):
             raise ValueError("give one of below, at-most, above, at-least, equals")
         return self
 
@@ -58,6 +58,12 @@ class Case(BaseModel):
     first: Bounds | None = Field(None, description="the first fact's value")
     second: Bounds | None = Field(None, description="the second fact's value")
     values: Literal["same", "different"] | None = Field(None, description="of the two facts")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if all(part is None for part in self.__dict__.values()):
+            raise ValueError(f"give one of {', '.join(type(self).model_fields)}")
+        return self
 
     @overload
     def holds(self, first: float | None, second: float | None = None) -> bool: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, overload
 
 import polars as pl
@@ -48,15 +49,19 @@ class ClinicalRule:
     cases: Callable[[Mapping[str, float]], Cases]
     severity: Severity = "error"
 
+    @cached_property
+    def _cases(self) -> Cases:
+        return self.cases(self.thresholds)
+
     @property
     def contradict(self) -> tuple[Case, ...]:
         """The cases of which any makes a contradiction."""
-        return self.cases(self.thresholds).contradict
+        return self._cases.contradict
 
     @property
     def agree(self) -> tuple[Case, ...]:
         """The cases of which any makes an agreement, unless the facts contradict each other."""
-        return self.cases(self.thresholds).agree
+        return self._cases.agree
 
     @property
     def description(self) -> str:

@@ -56,12 +56,6 @@ class ConsistencyCase(Case):
         None, description="whether the first fact's box lies where its phrase says"
     )
 
-    @model_validator(mode="after")
-    def _says_something(self) -> ConsistencyCase:
-        if not self.model_fields_set:
-            raise ValueError("give one of first, second, values, iou, phrases, place")
-        return self
-
 
 class Facts(_Strict):
     """Which facts a rule takes."""
