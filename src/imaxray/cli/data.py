@@ -252,13 +252,18 @@ def audit(
     ] = None,
     examples: Annotated[int, typer.Option(min=0, help="Findings of a check shown as text.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode images.")] = 1,
+    clinical: Annotated[
+        Path | None,
+        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+    ] = None,
 ) -> None:
     """Look for leaks, broken or double images, bad boxes and contradictions; exit code 1 if any."""
     from imaxray.audit import audit_dataset as run_audit
 
     report = run_audit(
-        paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers
-    )
+        paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers,
+        clinical=clinical,
+    )  # fmt: skip
     print(report.to_json() if output is _Format.json else report.to_text(examples))
     if not report.clean:
         raise typer.Exit(1)

@@ -337,6 +337,10 @@ def filter_command(
     rules: Annotated[
         Path | None, typer.Option("--rules", help="Consistency rules of your own (YAML).")
     ] = None,
+    clinical: Annotated[
+        Path | None,
+        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+    ] = None,
     no_confidence: Annotated[
         bool, typer.Option("--no-confidence", help="No thresholds of confidence.")
     ] = False,
@@ -357,7 +361,7 @@ def filter_command(
     done = filter_folder(
         pseudo, data, out, precision=precision, risk=risk or None, rules=rules,
         confidence=not no_confidence, consistency=not no_consistency, balance=balance,
-        truth=truth,
+        truth=truth, clinical=clinical,
     )  # fmt: skip
     report = done.as_dict()
     if form == "json":

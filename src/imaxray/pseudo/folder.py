@@ -52,6 +52,7 @@ def filter_folder(
     precision: float = 0.9,
     risk: float | None = 0.1,
     rules: Path | None = None,
+    clinical: Path | None = None,
     confidence: bool = True,
     consistency: bool = True,
     balance: bool = False,
@@ -67,6 +68,7 @@ def filter_folder(
         precision: asked for, per task.
         risk: see :func:`imaxray.pseudo.selecting.calibrate`.
         rules: a file of rules, see :func:`imaxray.pseudo.load_rules`.
+        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md).
         confidence: whether thresholds are asked.
         consistency: whether rules are.
         balance: whether answers keep their shares, see :func:`imaxray.pseudo.balanced`.
@@ -80,7 +82,7 @@ def filter_folder(
         raise ImaxrayError(
             "Expected rules or no consistency, but both are asked for; leave one out."
         )
-    chosen = load_rules(rules) if consistency else ()
+    chosen = load_rules(rules, clinical=clinical) if consistency else ()
     candidates = _read(pseudo / "candidates.parquet")
     dataset = open_dataset(data)
     _require_same(pseudo / "annotate.json", dataset)
