@@ -47,7 +47,12 @@ class ExportReport:
 
 
 def list_formats() -> dict[str, str]:
-    """Formats, and the tool that reads each."""
+    """Formats, and the tool that reads each.
+
+    Example:
+        >>> sorted(list_formats())
+        ['croissant', 'fiftyone', 'llamafactory', 'llava', 'swift', 'trl']
+    """
     return {**{name: form.tool for name, form in _CHATS.items()}, **_OTHERS}
 
 

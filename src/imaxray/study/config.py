@@ -75,7 +75,12 @@ class StudyConfig(DataConfig):
 
     @property
     def training_seeds(self) -> tuple[int, ...]:
-        """Seeds of initial weights and schedules; the data are of ``seed`` in all of them."""
+        """Seeds of initial weights and schedules; the data are of ``seed`` in all of them.
+
+        Example:
+            >>> StudyConfig(title="Three seeds", seed=5, seeds=3).training_seeds
+            (5, 6, 7)
+        """
         if isinstance(self.seeds, tuple):
             return self.seeds
         return tuple(range(self.seed, self.seed + self.seeds))

@@ -102,7 +102,12 @@ class TrainingConfig(BaseModel):
         return self
 
     def steps_for(self, entries: int) -> int:
-        """Optimizer steps for a train split of so many entries."""
+        """Optimizer steps for a train split of so many entries.
+
+        Example:
+            >>> TrainingConfig(epochs=2, entries_per_step=64).steps_for(1000)
+            32
+        """
         if self.epochs is None:
             return self.steps
         return max(1, -int(-self.epochs * entries // self.entries_per_step))

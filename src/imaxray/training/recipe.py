@@ -45,6 +45,11 @@ def load_recipe(path: Path | None = None, **changes: Any) -> Recipe:
     Raises:
         ImaxrayError: the file is missing, no YAML, has an unknown key or a bad value, or no model
             is named.
+
+    Example:
+        >>> recipe = load_recipe(model="lingshu-7b", steps=100)
+        >>> recipe.method, recipe.steps, recipe.entries_per_step
+        ('lora', 100, 64)
     """
     data: Any = {}
     if path is not None:
