@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imaxray._config import read_yaml, validated
+from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
 from imaxray.pseudo import AnnotateConfig
@@ -195,37 +196,23 @@ class StrategyConfig(BaseModel):
         return Recipe.model_validate(merged)
 
 
-def load_strategy(path: Path) -> StrategyConfig:
+def load_strategy(path: str | Path) -> StrategyConfig:
     """Read a strategy's YAML; ``data``, ``truth`` and ``filter.rules`` may be relative to it.
+
+    Args:
+        path: a YAML file, or the name of a built-in configuration (``strategy``).
 
     Raises:
         ImaxrayError: the file is missing, no YAML, or has an unknown key or a bad value; no data
             or no model is named.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImaxrayError(
-            f"Expected a strategy at {path}, but it cannot be read; give a YAML file such as "
-            "configs/strategy.yaml."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ImaxrayError(f"Expected YAML in {path}, but it cannot be read: {error}.") from error
-    if not isinstance(content, Mapping):
-        raise ImaxrayError(f"Expected keys and values in {path}, but it holds none.")
-    try:
-        config = StrategyConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the strategy as a whole"
-        raise ImaxrayError(
-            f"Expected a valid value for {where} in {path}, but: {first['msg']}; correct it "
-            "(docs/strategy.md lists all keys)."
-        ) from error
+    path = find_config(path)
+    content = read_yaml(path, what="a strategy", advice=instead_of(path))
+    config = validated(StrategyConfig, content, where=str(path), see="docs/strategy.md")
     if config.data is None or (config.model is None) == (config.phantom is None):
         raise ImaxrayError(
             f"Expected in {path} the folder of the data (data:) and one of model: or phantom:, but "
-            "they are not there; see configs/strategy.yaml."
+            "they are not there; `imaxray configs show strategy` has an example."
         )
 
     def near(given: Path | None) -> Path | None:

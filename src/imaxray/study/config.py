@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from imaxray._config import read_yaml, validated
+from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
 from imaxray.study.build import DataConfig
@@ -107,27 +108,15 @@ class StudyConfig(DataConfig):
         return self.model_dump(mode="json", exclude={"root", "root_env", "workers"})
 
 
-def load_config(path: Path) -> StudyConfig:
+def load_config(path: str | Path) -> StudyConfig:
     """Read a study's YAML.
+
+    Args:
+        path: a YAML file, or the name of a built-in configuration (``phantom``).
 
     Raises:
         ImaxrayError: the file is missing, no YAML, or has an unknown key or a bad value.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImaxrayError(
-            f"Expected a study configuration at {path}, but there is none; give a YAML file such "
-            "as configs/phantom.yaml."
-        ) from error
-    except yaml.YAMLError as error:
-        raise ImaxrayError(f"Expected YAML in {path}, but it cannot be read: {error}.") from error
-    try:
-        return StudyConfig.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ImaxrayError(
-            f"Expected a valid value for {where} in {path}, but: {first['msg']}; correct it "
-            "(docs/study.md lists all keys)."
-        ) from error
+    path = find_config(path)
+    content = read_yaml(path, what="a study configuration", advice=instead_of(path))
+    return validated(StudyConfig, content, where=str(path), see="docs/study.md")

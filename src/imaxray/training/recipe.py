@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from imaxray._config import read_yaml, validated
+from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.training.config import Layout, Method, TrainingConfig
 
@@ -18,7 +18,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 class Recipe(TrainingConfig):
     """Everything about a training run but the data; the defaults fit adapters on a trained model.
 
-    ``configs/train`` has one for each model of the registry.
+    The built-in recipes (``imaxray configs list``) have one for each model of the registry.
     """
 
     model: str = Field(description="registry name, repository id, or folder")
@@ -39,30 +39,21 @@ class Recipe(TrainingConfig):
         return TrainingConfig(**{name: getattr(self, name) for name in TrainingConfig.model_fields})
 
 
-def load_recipe(path: Path | None = None, **changes: Any) -> Recipe:
+def load_recipe(path: str | Path | None = None, **changes: Any) -> Recipe:
     """Read a recipe's YAML, or start from the defaults, and apply ``changes`` that are not None.
+
+    Args:
+        path: a YAML file, or the name of a built-in recipe (``lingshu-7b``).
+        changes: values of keys, which override those of the file.
 
     Raises:
         ImaxrayError: the file is missing, no YAML, has an unknown key or a bad value, or no model
             is named.
     """
-    data: Any = {}
+    data: dict[str, Any] = {}
     if path is not None:
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ImaxrayError(
-                f"Expected a recipe at {path}, but it cannot be read; give a YAML file such as "
-                "those of configs/train."
-            ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ImaxrayError(
-                f"Expected YAML in {path}, but it cannot be read: {error}."
-            ) from error
-        if not isinstance(data, Mapping):
-            raise ImaxrayError(
-                f"Expected keys and values in {path}, but it holds none; see configs/train."
-            )
+        path = find_config(path, "train")
+        data = read_yaml(path, what="a recipe", advice=instead_of(path))
     given = {key: value for key, value in changes.items() if value is not None}
     if "steps" in given and "epochs" not in given:
         data = {**data, "epochs": None}  # what the caller names wins
@@ -72,12 +63,5 @@ def load_recipe(path: Path | None = None, **changes: Any) -> Recipe:
             "Expected the name of a model, but neither --model nor the recipe names one; "
             "`imaxray models` lists them."
         )
-    try:
-        return Recipe.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the recipe as a whole"
-        raise ImaxrayError(
-            f"Expected a valid value for {where}{f' in {path}' if path else ''}, but: "
-            f"{first['msg']}; correct it (docs/training.md lists all keys)."
-        ) from error
+    where = None if path is None else str(path)
+    return validated(Recipe, merged, where=where, see="docs/training.md")

@@ -7,9 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from imaxray._config import parse_yaml, read_yaml, validated
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TaskName
 
@@ -133,38 +133,17 @@ def load_rules(path: Path | None = None) -> tuple[Rule, ...]:
     Raises:
         ImaxrayError: the file cannot be read, or a rule is not of the vocabulary.
     """
-    text = files("imaxray.pseudo").joinpath(_BUILTIN).read_text(encoding="utf-8")
-    builtin = _parse(text, _BUILTIN).rules
+    text = files(__package__).joinpath(_BUILTIN).read_text(encoding="utf-8")
+    builtin = _checked(parse_yaml(text, _BUILTIN), _BUILTIN).rules
     if path is None:
         return builtin
-    try:
-        own = _parse(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise ImaxrayError(
-            f"Expected a file of rules at {path}, but it cannot be read ({error.strerror}); name "
-            "one."
-        ) from error
+    own = _checked(read_yaml(path, what="a file of rules", advice="name one"), str(path))
     names = {rule.name for rule in own.rules}
     return (*(r for r in builtin if own.builtin and r.name not in names), *own.rules)
 
 
-def _parse(text: str, where: str) -> _File:
-    try:
-        content = yaml.safe_load(text)
-        found = _File.model_validate(content)
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" near line {place.line + 1}" if place else ""
-        raise ImaxrayError(
-            f"Expected YAML with a list `rules` in {where}, but it cannot be read{line}; mend it."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = _place(content, first["loc"])
-        raise ImaxrayError(
-            f"Expected rules as docs/pseudo-filter.md describes them in {where}, but {place}: "
-            f"{first['msg']}; mend it."
-        ) from error
+def _checked(content: dict[str, Any], where: str) -> _File:
+    found = validated(_File, content, where=where, see="docs/pseudo-filter.md")
     doubles = sorted({r.name for r in found.rules if _count(found.rules, r.name) > 1})
     if doubles:
         raise ImaxrayError(
@@ -176,13 +155,3 @@ def _parse(text: str, where: str) -> _File:
 
 def _count(rules: Sequence[Rule], name: str) -> int:
     return sum(rule.name == name for rule in rules)
-
-
-def _place(content: Any, where: tuple[int | str, ...]) -> str:
-    """``rules.2.effect`` with the rule's own name instead of its number."""
-    parts = [str(part) for part in where]
-    if len(where) > 1 and where[0] == "rules" and isinstance(where[1], int):
-        rule = content["rules"][where[1]]
-        if isinstance(rule, dict) and isinstance(rule.get("name"), str):
-            parts[1] = rule["name"]
-    return ".".join(parts) or "the whole"
