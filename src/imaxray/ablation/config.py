@@ -73,9 +73,11 @@ class AblationBlock(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    arms: tuple[ArmName, ...] = ARMS
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    lanes: int = Field(2, ge=1, description="processes; never changes the result of an arm")
+    arms: tuple[ArmName, ...] = Field(ARMS, description="Arms to train.")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Seeds of each arm.")
+    lanes: int = Field(
+        2, ge=1, description="Number of processes; it never changes the result of an arm."
+    )
 
 
 class PretrainingConfig(BaseModel):
@@ -83,8 +85,12 @@ class PretrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tasks: tuple[TaskName, ...] = Field(("report",), min_length=1, description="that it has seen")
-    steps: int = Field(ge=1, description="of training.entries_per_step entries, packed")
+    tasks: tuple[TaskName, ...] = Field(
+        ("report",), min_length=1, description="Tasks that the model has been trained on."
+    )
+    steps: int = Field(
+        ge=1, description="Number of optimizer steps of training.entries_per_step entries, packed."
+    )
 
 
 class AblationConfig(StudyConfig):
@@ -95,10 +101,10 @@ class AblationConfig(StudyConfig):
     """
 
     pretraining: PretrainingConfig | None = Field(
-        None, description="of the model that all arms start from; none: from scratch"
+        None, description="Pretraining of the model that all arms start from; default: none."
     )
-    strategy: StrategyConfig
-    ablation: AblationBlock = AblationBlock()
+    strategy: StrategyConfig = Field(description="The strategy whose parts are left out.")
+    ablation: AblationBlock = Field(AblationBlock(), description="Arms, seeds and processes.")
 
     @model_validator(mode="after")
     def _staged(self) -> AblationConfig:

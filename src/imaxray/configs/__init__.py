@@ -4,6 +4,12 @@ The YAML files lie beside this module: studies, strategies, and in ``train/`` on
 model of the registry.
 """
 
-from imaxray.configs.builtin import BuiltinConfig, copy_config, find_config, list_configs
+from imaxray.configs.builtin import (
+    BuiltinConfig,
+    copy_config,
+    find_config,
+    list_configs,
+    show_config,
+)
 
-__all__ = ["BuiltinConfig", "copy_config", "find_config", "list_configs"]
+__all__ = ["BuiltinConfig", "copy_config", "find_config", "list_configs", "show_config"]

@@ -90,20 +90,20 @@ def copy_config(name: str, out: Path | None = None) -> Path:
     Raises:
         ImaxrayError: there is no such configuration, or ``out`` exists.
     """
-    source = builtin_config(name).path
-    target = out or Path(source.name)
+    text = show_config(name)
+    target = out or Path(f"{name.rpartition('/')[2]}.yaml")
     if target.exists():
         raise ImaxrayError(
             f"Expected to write a new file {target}, but it exists already; name another one with "
             "--out."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_text(target, source.read_text(encoding="utf-8"))
+    write_text(target, text)
     return target
 
 
-def builtin_config(name: str) -> BuiltinConfig:
-    """The built-in configuration of a name.
+def show_config(name: str) -> str:
+    """The YAML text of a built-in configuration.
 
     Raises:
         ImaxrayError: there is none.
@@ -115,7 +115,7 @@ def builtin_config(name: str) -> BuiltinConfig:
             f"Expected the name of a built-in configuration, but got {name}; "
             + (f"did you mean {near}?" if near else "`imaxray configs list` lists the names.")
         )
-    return _described(known[name])
+    return known[name].read_text(encoding="utf-8")
 
 
 def instead_of(path: Path) -> str:

@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.pseudo.annotating import AnnotateConfig
+from imaxray.pseudo.annotating import AnnotateConfig, AskConfig
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.folder import FilteredFolder, filter_folder
 from imaxray.pseudo.selecting import (
     DROPPED,
     VERDICTS,
+    FilterConfig,
     Filtered,
     Rule,
     TaskThreshold,
@@ -43,6 +44,8 @@ __all__ = [
     "VERDICTS",
     "AnnotateConfig",
     "Annotation",
+    "AskConfig",
+    "FilterConfig",
     "Filtered",
     "FilteredFolder",
     "Rule",

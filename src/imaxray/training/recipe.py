@@ -21,18 +21,43 @@ class Recipe(TrainingConfig):
     The built-in recipes (``imaxray configs list``) have one for each model of the registry.
     """
 
-    model: str = Field(description="registry name, repository id, or folder")
-    revision: str | None = Field(None, description="commit or tag; default: the registry's")
-    boxes: str | None = Field(None, description="box convention, for models the registry lacks")
-    layout: Layout = "packed"
-    seed: int = 0
-    precision: Precision = Field("auto", description="of frozen weights; auto: as stored")
-    attention: str | None = Field(None, description="transformers' attn_implementation")
-    max_image_tokens: int | None = Field(None, ge=1, description="upper limit of an image's tokens")
-    method: Method = "lora"
-    epochs: float | None = Field(1, gt=0, description="passes over the entries; null: steps rule")
-    learning_rate: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    model: str = Field(
+        description="Model to train: a name that `imaxray models` lists, a repository id, or a "
+        "folder."
+    )
+    revision: str | None = Field(
+        None, description="Commit or tag of the model on the hub; default: the registry's."
+    )
+    boxes: str | None = Field(
+        None,
+        description="Convention in which the model writes boxes; needed for models that the "
+        "registry does not know.",
+    )
+    layout: Layout = Field(
+        "packed",
+        description="How entries become sequences: an image's entries share its encoding (packed), "
+        "one sequence per entry (separate), or one chat per image (conversation).",
+    )
+    seed: int = Field(0, description="Random seed of the order of entries and of new weights.")
+    precision: Precision = Field(
+        "auto", description="Number format of frozen weights; auto keeps the stored format."
+    )
+    attention: str | None = Field(None, description="Attention implementation of transformers.")
+    max_image_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum number of tokens per image, for models that allow to choose it.",
+    )
+    method: Method = Field(
+        "lora",
+        description="Weights that are trained: all (full), adapters (lora), or only the connector "
+        "between image tower and text model (connector).",
+    )
+    epochs: float | None = Field(
+        1, gt=0, description="Number of passes over the entries; null: as many as steps says."
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Decay rates of AdamW's moments.")
 
     def training(self) -> TrainingConfig:
         """The part that :func:`imaxray.training.train` takes."""
