@@ -202,14 +202,14 @@ def test_a_killed_call_goes_on_where_it_was(runs, data, tmp_path, monkeypatch):
         return measure_probe(model, probe)
 
     monkeypatch.setattr("imaxray.dynamics.probing.finished_runs.measure_probe", measured)
-    options = {"data": data[0], "size": SIZE, "split": "train"}
+    config = RunDynamicsConfig(size=SIZE, split="train")
     arm = [runs["wide", 0], runs["wide", 1]]
     with pytest.raises(KeyboardInterrupt):
-        run_dynamics(arm, tmp_path, RunDynamicsConfig(**options))
+        run_dynamics(arm, tmp_path, config, data=data[0])
     # and a kill between the Gram matrix and its tables
     [first] = (tmp_path / "measured").rglob("wide-seed-0-*")
     (first / "tasks.parquet").unlink()
-    found = run_dynamics(arm, tmp_path, RunDynamicsConfig(**options))
+    found = run_dynamics(arm, tmp_path, config, data=data[0])
     assert len(calls) == 3  # the first run's is kept
     assert found.spectra["runs"]["run"].unique().sort().to_list() == sorted(map(str, arm))
     assert found.contrast.is_empty() and found.crossed.is_empty() and found.remarks == ()
