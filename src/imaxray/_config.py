@@ -78,7 +78,12 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
 
 
 def validated(
-    model: type[Model], content: Mapping[str, Any], *, where: str | None = None, see: str = ""
+    model: type[Model],
+    content: Mapping[str, Any],
+    *,
+    where: str | None = None,
+    see: str = "",
+    context: Mapping[str, Any] | None = None,
 ) -> Model:
     """A model made from ``content``; what is wrong with it is said in one sentence.
 
@@ -87,6 +92,7 @@ def validated(
         content: keys and values.
         where: name of the file that the content came from, for messages.
         see: where the keys are described, for messages (``docs/study.md``).
+        context: what the model's validators look at besides the content.
 
     Raises:
         ImaxrayError: a key is unknown or missing, or a value is of the wrong type or out of bounds.
@@ -103,7 +109,7 @@ def validated(
 mean `steps`?
     """
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=context)
     except ValidationError as error:
         raise ImaxrayError(_sentence(error, model, content, where, see)) from error
 

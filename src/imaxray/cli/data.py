@@ -303,6 +303,10 @@ def audit(
     workers: Annotated[
         int, typer.Option(min=1, help="Number of processes that decode images.")
     ] = 1,
+    clinical: Annotated[
+        Path | None,
+        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+    ] = None,
 ) -> None:
     """Check a dataset for leaks between splits, broken images, bad boxes and contradictions.
 
@@ -311,8 +315,9 @@ def audit(
     from imaxray.audit import audit_dataset as run_audit
 
     report = run_audit(
-        paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers
-    )
+        paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers,
+        clinical=clinical,
+    )  # fmt: skip
     print(report.to_json() if output == "json" else report.to_text(examples))
     if not report.clean:
         raise typer.Exit(1)

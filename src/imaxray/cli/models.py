@@ -265,6 +265,10 @@ def filter_command(
     pseudo: Annotated[Path, typer.Argument(help="Folder that `imaxray annotate` wrote.")],
     data: Annotated[Path, typer.Option("--data", help="Dataset folder that was annotated.")],
     out: Out,
+    clinical: Annotated[
+        Path | None,
+        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+    ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(
@@ -280,7 +284,7 @@ def filter_command(
     """
     from imaxray.pseudo import FilterConfig, filter_folder
 
-    done = filter_folder(pseudo, data, out, chosen(FilterConfig), truth=truth)
+    done = filter_folder(pseudo, data, out, chosen(FilterConfig), truth=truth, clinical=clinical)
     report = done.as_dict()
     if form == "json":
         print(json.dumps(report, indent=1))

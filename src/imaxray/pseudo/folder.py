@@ -52,6 +52,7 @@ def filter_folder(
     out: Path,
     config: FilterConfig | None = None,
     *,
+    clinical: Path | None = None,
     truth: Path | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> FilteredFolder:
@@ -62,6 +63,7 @@ def filter_folder(
         data: the dataset folder that was annotated.
         out: dataset folder to write.
         config: which filters decide, and how strictly.
+        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md).
         truth: a dataset folder (a catalog) whose entries tell which candidates are right.
         tolerances: when an answer is.
 
@@ -73,7 +75,7 @@ def filter_folder(
         raise ImaxrayError(
             "Expected rules or no consistency, but both are asked for; leave one out."
         )
-    chosen = load_rules(config.rules) if config.consistency else ()
+    chosen = load_rules(config.rules, clinical=clinical) if config.consistency else ()
     candidates = _read(pseudo / "candidates.parquet")
     dataset = open_dataset(data)
     _require_same(pseudo / "annotate.json", dataset)

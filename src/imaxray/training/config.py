@@ -71,15 +71,13 @@ class TrainingConfig(BaseModel):
     weights: dict[str, float] | None = Field(
         None,
         description="Share of each task in the entries drawn, as TASK=SHARE for every task; 0 "
-        "leaves "
-        "a task out.",
+        "leaves a task out.",
     )
     temperature: float | None = Field(
         None,
         gt=0,
         description="Temperature T of task sampling: a task's share is proportional to its number "
-        "of "
-        "entries to the power 1/T; 1 keeps the shares of the dataset.",
+        "of entries to the power 1/T; 1 keeps the shares of the dataset.",
     )
     real_share: float | None = Field(
         None,
@@ -126,8 +124,8 @@ class TrainingConfig(BaseModel):
     threads: int = Field(
         1,
         ge=1,
-        description="Number of CPU threads of torch; on a busy machine, two can be far slower "
-        "than one.",
+        description="Number of CPU threads of torch; on a busy machine, two can be far slower than "
+        "one.",
     )
     workers: int = Field(
         0, ge=0, description="Number of processes that decode images beside training."
