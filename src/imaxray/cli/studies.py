@@ -28,12 +28,13 @@ def study(
     from rich.console import Console
 
     from imaxray.ablation import AblationConfig, load_study
-    from imaxray.study import run_study, write_study_report
 
     loaded = load_study(one_config(config, config_file))
     if isinstance(loaded, AblationConfig):
         _ablation(loaded, out, root)
         return
+    from imaxray.study import run_study, write_study_report  # late: torch
+
     outcome = run_study(loaded, out, root=root)
     report = write_study_report(outcome)
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -68,11 +69,14 @@ def strategy(out: Out, config: ConfigName = None, config_file: ConfigFile = None
     """
     from rich.console import Console
 
-    from imaxray.strategy import load_strategy, run_strategy
+    from imaxray.strategy import load_strategy
+
+    loaded = load_strategy(one_config(config, config_file))
+    from imaxray.strategy import run_strategy  # late: torch
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     outcome = run_strategy(
-        load_strategy(one_config(config, config_file)),
+        loaded,
         out,
         tell=lambda line: console.print(line, highlight=False, soft_wrap=True),
         progress=sys.stderr.isatty(),
