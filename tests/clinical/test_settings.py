@@ -138,9 +138,9 @@ def test_no_file_and_an_empty_block_change_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("clinical: [", "cannot be read as YAML"),
+        ("clinical: [", "line 1 cannot be read"),
         ("title: x", "Expected a `clinical:` block"),
-        ("just text", "Expected a `clinical:` block"),
+        ("just text", "Expected keys and values"),
         ("clinical: {ctr-cardiomegalie: {}}", "did you mean ctr-cardiomegaly?"),
         ("clinical: {x: {}}", "choose from ctr-cardiomegaly, "),
         ("clinical: {ctr-cardiomegaly: {thresholds: {margins: 0.1}}}", "did you mean margin?"),

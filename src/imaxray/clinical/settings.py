@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
+from imaxray._config import nearest, read_yaml, validated
 from imaxray.clinical.predicates import PREDICATES
 from imaxray.clinical.rule import ClinicalRule, Severity
 from imaxray.errors import ImaxrayError
@@ -101,18 +100,12 @@ def load_rules(path: Path | None = None) -> ClinicalRules:
     """
     if path is None:
         return DEFAULT_RULES
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImaxrayError(
-            f"Expected a YAML file with clinical rules at {path}, but it cannot be read "
-            f"({error.strerror}); give the path of a file with a `{BLOCK}:` block."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ImaxrayError(
-            f"Expected YAML in {path}, but it cannot be read as YAML; correct the file."
-        ) from error
-    if not isinstance(content, dict) or BLOCK not in content:
+    content = read_yaml(
+        path,
+        what="a YAML file with clinical rules",
+        advice=f"give the path of a file with a `{BLOCK}:` block",
+    )
+    if BLOCK not in content:
         raise ImaxrayError(
             f"Expected a `{BLOCK}:` block in {path}, but there is none; add one "
             "(docs/clinical-rules.md)."
@@ -132,16 +125,11 @@ def read_block(block: object, where: str) -> ClinicalRules:
     """
     if block is None:
         return DEFAULT_RULES
-    try:
-        return ClinicalRules.model_validate(block)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join((BLOCK, *map(str, first["loc"])))
-        says = first["msg"].removeprefix("Value error, ")
-        raise ImaxrayError(
-            f"Expected clinical rules in {where}, but got for {place}: {says}; correct it "
-            "(docs/clinical-rules.md)."
-        ) from error
+    return validated(_Block, {BLOCK: block}, where=where, see="docs/clinical-rules.md").clinical
+
+
+class _Block(BaseModel):
+    clinical: ClinicalRules
 
 
 def rule_names() -> tuple[str, ...]:
@@ -150,7 +138,7 @@ def rule_names() -> tuple[str, ...]:
 
 
 def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"there is no {what} {name}; did you mean {near[0]}?"
+    near = nearest(name, known)
+    if near is not None:
+        return f"there is no {what} {name}; did you mean {near}?"
     return f"there is no {what} {name}; choose from {', '.join(known) or 'none'}"

@@ -47,15 +47,17 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = 0
+    seed: int = Field(0, description="Random seed of splits, selection and matching.")
     verify: bool | Verify = Field(
-        True, description="decode (true), exists (false), or none: believe the tables"
+        True,
+        description="How images are checked: decoded (decode or true), looked for (exists or "
+        "false), or not at all (none).",
     )
-    curation: CurationConfig = CurationConfig()
-    imax: ImaxConfig = ImaxConfig()
-    dmax: DmaxConfig = DmaxConfig()
+    curation: CurationConfig = Field(CurationConfig(), description="How the catalog is made.")
+    imax: ImaxConfig = Field(ImaxConfig(), description="How IMAX is selected.")
+    dmax: DmaxConfig = Field(DmaxConfig(), description="How DMAX is matched.")
     clinical: ClinicalRules = Field(
-        DEFAULT_RULES, description="what differs from the built-in clinical rules"
+        DEFAULT_RULES, description="What differs from the built-in clinical rules."
     )
 
     @model_serializer(mode="wrap")

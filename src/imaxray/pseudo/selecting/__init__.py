@@ -2,6 +2,7 @@
 
 from imaxray.pseudo.selecting.balance import balanced
 from imaxray.pseudo.selecting.calibrate import TaskThreshold, Thresholds, calibrate
+from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.consistency import VERDICTS, check_consistency
 from imaxray.pseudo.selecting.correct import Tolerances, correct
 from imaxray.pseudo.selecting.filter import DROPPED, Filtered, filter_candidates
@@ -13,6 +14,7 @@ __all__ = [
     "DROPPED",
     "VERDICTS",
     "ConsistencyRule",
+    "FilterConfig",
     "Filtered",
     "TaskThreshold",
     "Thresholds",

@@ -7,17 +7,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     model_validator,
 )
 
+from imaxray._config import parse_yaml, read_yaml, validated
 from imaxray.clinical import (
     BLOCK,
     DEFAULT_RULES,
@@ -155,9 +154,8 @@ def load_rules(
         ImaxrayError: a file cannot be read, a rule is not of the vocabulary, or both files have a
             ``clinical:`` block.
     """
-    content = None if path is None else _read(path)
-    given = isinstance(content, dict) and BLOCK in content
-    if isinstance(content, dict) and given:
+    content = None if path is None else read_yaml(path, what="a file of rules", advice="name one")
+    if content is not None and BLOCK in content:
         if clinical is not None:
             raise ImaxrayError(
                 f"Expected one `{BLOCK}:` block, but both {path} and {clinical} have one; remove "
@@ -168,43 +166,22 @@ def load_rules(
     else:
         in_force = load_clinical_rules(clinical)
     text = files(__package__).joinpath(_BUILTIN).read_text(encoding="utf-8")
-    builtin = _parse(yaml.safe_load(text), _BUILTIN, in_force).rules
-    if path is None:
+    builtin = _checked(parse_yaml(text, _BUILTIN), _BUILTIN, in_force).rules
+    if content is None:
         return builtin
-    own = _parse(content, str(path), in_force)
+    own = _checked(content, str(path), in_force)
     names = {rule.name for rule in own.rules}
     return (*(r for r in builtin if own.builtin and r.name not in names), *own.rules)
 
 
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImaxrayError(
-            f"Expected a file of rules at {path}, but it cannot be read ({error.strerror}); name "
-            "one."
-        ) from error
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" near line {place.line + 1}" if place else ""
-        raise ImaxrayError(
-            f"Expected YAML with a list `rules` in {path}, but it cannot be read{line}; correct "
-            "the file."
-        ) from error
-
-
-def _parse(content: Any, where: str, clinical: ClinicalRules) -> _File:
-    try:
-        found = _File.model_validate(
-            _without_ignored(content, clinical), context={"clinical": clinical}
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = _place(content, first["loc"])
-        raise ImaxrayError(
-            f"Expected rules as docs/pseudo-filter.md describes them in {where}, but {place}: "
-            f"{first['msg']}; correct the file."
-        ) from error
+def _checked(content: dict[str, Any], where: str, clinical: ClinicalRules) -> _File:
+    found = validated(
+        _File,
+        _without_ignored(content, clinical),
+        where=where,
+        see="docs/pseudo-filter.md",
+        context={"clinical": clinical},
+    )
     doubles = sorted({r.name for r in found.rules if _count(found.rules, r.name) > 1})
     if doubles:
         raise ImaxrayError(
@@ -214,9 +191,9 @@ def _parse(content: Any, where: str, clinical: ClinicalRules) -> _File:
     return found
 
 
-def _without_ignored(content: Any, clinical: ClinicalRules) -> Any:
+def _without_ignored(content: dict[str, Any], clinical: ClinicalRules) -> dict[str, Any]:
     """The content of a file less the rules whose clinical rule the user ignores."""
-    if not isinstance(content, dict) or not isinstance(content.get("rules"), list):
+    if not isinstance(content.get("rules"), list):
         return content
     ignored = {name for name in rule_names() if clinical[name].severity == "ignore"}
     kept = [
@@ -229,13 +206,3 @@ def _without_ignored(content: Any, clinical: ClinicalRules) -> Any:
 
 def _count(rules: Sequence[ConsistencyRule], name: str) -> int:
     return sum(rule.name == name for rule in rules)
-
-
-def _place(content: Any, where: tuple[int | str, ...]) -> str:
-    """``rules.2.effect`` with the rule's own name instead of its number."""
-    parts = [str(part) for part in where]
-    if len(where) > 1 and where[0] == "rules" and isinstance(where[1], int):
-        rule = content["rules"][where[1]]
-        if isinstance(rule, dict) and isinstance(rule.get("name"), str):
-            parts[1] = rule["name"]
-    return ".".join(parts) or "the whole"
