@@ -182,7 +182,7 @@ def annotate(
 
     done = annotate_data(
         run, data, out, samples=samples, temperature=temperature, seed=seed, round=round_,
-        tasks=task or TASKS,  # type: ignore[arg-type]
+        tasks=task or TASKS,
         vqa_per_image=vqa_per_image, rec_per_image=rec_per_image, reg_per_image=reg_per_image,
         limit=limit, calibration_per_task=calibration_per_task, max_new_tokens=max_new_tokens,
         images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, threads=threads,
