@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from imaxray.boxes import Box
+from imaxray.boxes import PLACEHOLDER, Box
 from imaxray.metrics import Floats, normalise
 from imaxray.tasks.answers import Gold, subtask_of, to_json
 from imaxray.tasks.questions import Question
@@ -140,7 +140,7 @@ class TaskKnowledge(ABC):
     def asks_image_alone(self) -> bool:
         """Whether every prompt is a template as it is, with neither a text nor a box put in."""
         texts = [text for some in self.templates.values() for text in some]
-        return not any("{}" in text or "<box>" in text for text in texts)
+        return not any("{}" in text or PLACEHOLDER in text for text in texts)
 
     def asked_subtasks(self, counts: Mapping[str, int]) -> list[str]:
         """The subtasks that an image without the task is asked.
