@@ -28,7 +28,12 @@ class Gold:
 
 
 def subtask_of(template: str) -> str:
-    """The subtask in a template id ``<task>.<subtask>.<number>``."""
+    """The subtask in a template id ``<task>.<subtask>.<number>``.
+
+    Example:
+        >>> subtask_of("calculation.ctr.0")
+        'ctr'
+    """
     return template.split(".")[1]
 
 

@@ -41,6 +41,14 @@ def get_task(name: str) -> Task:
 
     Raises:
         ImaxrayError: there is none, or the package's cannot be loaded or is not complete.
+
+    Example:
+        >>> get_task("calculation").parse("The ratio is 52%.", [], "calculation.ctr.0")
+        0.52
+        >>> get_task("grading").parse("Interstitial edema", [], "grading.edema.0")
+        2
+        >>> get_task("vqa").primary.name
+        'score'
     """
     return _BUILT_IN[name] if name in _BUILT_IN else _from_outside(name, search_path())
 
