@@ -98,7 +98,7 @@ def test_a_finished_strategy_is_not_repeated(finished, monkeypatch):
     for name in ("train_dataset", "annotate", "filter_candidates", "write_pseudo"):
         monkeypatch.setattr(f"imaxray.strategy.executor.{name}", lambda *_, **__: pytest.fail())
     again = run_strategy(config, out, progress=False)
-    assert not any(done.repeated for done in again.done)
+    assert not any(done.done_now for done in again.done)
     assert again.comparison.as_dict() == outcome.comparison.as_dict()
 
 
@@ -107,7 +107,7 @@ def test_a_change_repeats_a_stage_and_the_later_ones(finished, make_strategy, tm
     shutil.copytree(finished[1], out)
     stages = [*STAGES[:2], {**STAGES[2], "learning_rate": 1e-3}]
     again = run_strategy(make_strategy(stages=stages), out, progress=False)
-    assert [done.repeated for done in again.done] == [False, False, False, False, True]
+    assert [done.done_now for done in again.done] == [False, False, False, False, True]
     assert same(
         weights(out / "stages/2-pseudo-imax"), weights(finished[1] / "stages/2-pseudo-imax")
     )
@@ -151,7 +151,7 @@ def test_two_rounds_annotate_with_the_better_model(make_strategy, finished, tmp_
     shutil.copytree(finished[1], out)
     config = make_strategy(stages=STAGES, rounds=2)
     outcome = run_strategy(config, out, progress=False)
-    assert [d.repeated for d in outcome.done] == [False] * 5 + [True] * 4
+    assert [d.done_now for d in outcome.done] == [False] * 5 + [True] * 4
     assert [d.record.get("by") for d in outcome.done if "by" in d.record] == ["1-dmax", "3-finish"]
     second = pl.read_parquet(out / "pseudo" / "round-2" / "candidates" / "candidates.parquet")
     assert second["round"].unique().to_list() == [2]
@@ -162,7 +162,7 @@ def test_the_validation_split_may_choose(make_strategy, finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[1], out)
     outcome = run_strategy(make_strategy(stages=STAGES, choose="validation"), out, progress=False)
-    assert not any(done.repeated for done in outcome.done)  # nothing is trained for it
+    assert not any(done.done_now for done in outcome.done)  # nothing is trained for it
     gains = outcome.choice.gains
     assert list(gains) == ["1-dmax", "2-pseudo-imax", "3-finish"] and gains["1-dmax"] == 0
     assert outcome.final.name == max(gains, key=gains.get)

@@ -19,7 +19,7 @@ from imaxray.strategy import FilterWork, TrainWork, Work, choose, plan
 
 if TYPE_CHECKING:
     from imaxray.ablation.config import AblationConfig
-    from imaxray.strategy import Done
+    from imaxray.strategy import WorkResult
 
 
 def place(out: Path, seed: int, work: Work) -> Path:
@@ -28,7 +28,7 @@ def place(out: Path, seed: int, work: Work) -> Path:
     return out / f"seed-{seed}" / kind / f"{work.name.replace('/', '-')}-{work.key[:10]}"
 
 
-def run_arm(
+def run_ablation_arm(
     config: AblationConfig,
     out: Path,
     seed: int,
@@ -53,7 +53,7 @@ def run_arm(
     import torch  # late: after the wait policy is set
     import transformers
 
-    from imaxray.strategy import Workshop, base_digest
+    from imaxray.strategy import WorkExecutor, base_digest
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -62,12 +62,12 @@ def run_arm(
     assert strategy.data is not None
     data = open_dataset(strategy.data)
     images = _Images(out, start)
-    shop = Workshop(
+    executor = WorkExecutor(
         strategy, data, str(start), lambda work: place(out, seed, work),
         images=images, progress=False,
     )  # fmt: skip
     works = plan(strategy, data.sha256, base_digest(str(start), None))
-    done = [shop.do(work) for work in works]
+    done = [executor.do(work) for work in works]
     # lanes share the machine: on a wall they would be charged for each other
     by_wall = torch.cuda.is_available()
     run = next(d.folder for d in reversed(done) if isinstance(d.work, TrainWork))
@@ -96,7 +96,7 @@ def run_arm(
 def _chosen(
     config: AblationConfig,
     data: Dataset,
-    done: Sequence[Done],
+    done: Sequence[WorkResult],
     images: Callable[[str], Any],
     *,
     by_wall: bool,

@@ -13,7 +13,7 @@ import polars as pl
 
 from imaxray._files import write_json
 from imaxray._workers import worker_pool
-from imaxray.ablation.arm import run_arm
+from imaxray.ablation.arm import run_ablation_arm
 from imaxray.ablation.base_model import base_model
 from imaxray.ablation.config import (
     AGAIN,
@@ -93,15 +93,17 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
                 found[record["arm"], record["seed"]] = record
                 bar.advance()
 
-        gather([pool.submit(run_arm, *job) for job in first])
+        gather([pool.submit(run_ablation_arm, *job) for job in first])
         last = []
         if EQUAL_COMPUTE in needed:
             for seed in seeds:
                 steps = _equal_steps(out, seed, found[WHOLE, seed], found[REFERENCE, seed])
                 last.append(
-                    pool.submit(run_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps)
+                    pool.submit(
+                        run_ablation_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps
+                    )
                 )
-        gather([*last, *(pool.submit(run_arm, *job) for job in second)])
+        gather([*last, *(pool.submit(run_ablation_arm, *job) for job in second)])
     return _outcome(config, out, found)
 
 

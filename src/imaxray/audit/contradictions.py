@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray.audit.audit_input import Finding, Material
+from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.labeller import asked, stated
 from imaxray.schema import TaskName
 from imaxray.tasks import from_json, subtask_of
@@ -22,37 +22,37 @@ _WIDE: Final = 0.5  # the usual limit of the cardiothoracic ratio in adults
 _Entry = tuple[str, str, str, str, str, Any]  # id, split, image, template, prompt, gold answer
 
 
-def ratio(material: Material) -> Iterator[Finding]:
+def ratio(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """A cardiothoracic ratio above 0.5, but no cardiomegaly."""
-    labels = _labels(material)
-    for entry, split, image, template, _, gold in _entries(material, "calculation"):
+    labels = _labels(audit_input)
+    for entry, split, image, template, _, gold in _entries(audit_input, "calculation"):
         wide = subtask_of(template) == "ctr" and gold > _WIDE
         if wide and _value(labels, image, "Cardiomegaly") == 0:
-            yield _finding("ctr-cardiomegaly", split, entry, image, "Cardiomegaly", 0)
+            yield _issue("ctr-cardiomegaly", split, entry, image, "Cardiomegaly", 0)
 
 
-def grade(material: Material) -> Iterator[Finding]:
+def grade(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """An edema grade above 0, but no edema."""
-    labels = _labels(material)
-    for entry, split, image, _, _, gold in _entries(material, "grading"):
+    labels = _labels(audit_input)
+    for entry, split, image, _, _, gold in _entries(audit_input, "grading"):
         if gold > 0 and _value(labels, image, "Edema") == 0:
-            yield _finding("edema-grade", split, entry, image, "Edema", 0)
+            yield _issue("edema-grade", split, entry, image, "Edema", 0)
 
 
-def report(material: Material) -> Iterator[Finding]:
+def report(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """A report plainly affirms what a label denies, or denies what it affirms."""
-    labels = _labels(material)
-    for entry, split, image, _, _, gold in _entries(material, "report"):
+    labels = _labels(audit_input)
+    for entry, split, image, _, _, gold in _entries(audit_input, "report"):
         if image in labels:
             for label, value in stated("\n".join(gold.values())).items():
                 if _value(labels, image, label) == 1 - value:
-                    yield _finding("report-labels", split, entry, image, label, 1 - value)
+                    yield _issue("report-labels", split, entry, image, label, 1 - value)
 
 
-def vqa(material: Material) -> Iterator[Finding]:
+def vqa(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """A question for a finding is answered yes where the label says no, or the reverse."""
-    labels = _labels(material)
-    for entry, split, image, _, prompt, gold in _entries(material, "vqa"):
+    labels = _labels(audit_input)
+    for entry, split, image, _, prompt, gold in _entries(audit_input, "vqa"):
         if not gold["closed"] or image not in labels or gold["answers"] not in (["yes"], ["no"]):
             continue
         question = asked(prompt.removesuffix("Answer briefly."))
@@ -62,29 +62,29 @@ def vqa(material: Material) -> Iterator[Finding]:
         yes = gold["answers"] == ["yes"]
         # "no" for one lung leaves the other
         if (yes or whole) and _value(labels, image, label) == (0 if yes else 1):
-            yield _finding("vqa-labels", split, entry, image, label, 0 if yes else 1)
+            yield _issue("vqa-labels", split, entry, image, label, 0 if yes else 1)
 
 
-def limits(material: Material) -> str | None:
+def limits(audit_input: AuditInput) -> str | None:
     """Nothing can be contradicted where no label is known."""
-    return "no label of any image is known" if material.labels.is_empty() else None
+    return "no label of any image is known" if audit_input.labels.is_empty() else None
 
 
-def _finding(code: str, split: str, entry: str, image: str, label: str, value: int) -> Finding:
+def _issue(code: str, split: str, entry: str, image: str, label: str, value: int) -> AuditIssue:
     says = "positive" if value else "negative"
-    return Finding(code, split, entry, f"{label} is {says} for its image {image}")
+    return AuditIssue(code, split, entry, f"{label} is {says} for its image {image}")
 
 
-def _entries(material: Material, task: TaskName) -> Iterator[_Entry]:
-    rows = material.entries.filter(pl.col("task") == task, pl.col("answer").is_not_null())
+def _entries(audit_input: AuditInput, task: TaskName) -> Iterator[_Entry]:
+    rows = audit_input.entries.filter(pl.col("task") == task, pl.col("answer").is_not_null())
     columns = ("entry_id", "split", "image_id", "template", "prompt", "answer")
     for *given, answer in rows.select(columns).iter_rows():
         yield (*given, from_json(answer))
 
 
-def _labels(material: Material) -> dict[str, dict[str, float]]:
+def _labels(audit_input: AuditInput) -> dict[str, dict[str, float]]:
     labels: dict[str, dict[str, float]] = {}
-    for image, name, value in material.labels.iter_rows():
+    for image, name, value in audit_input.labels.iter_rows():
         labels.setdefault(image, {})[name] = value
     return labels
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from imaxray.audit.audit_input import Finding, Material
+from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.boxes import PLACEHOLDER
 from imaxray.schema import FINDINGS
 from imaxray.tasks import from_json
@@ -20,22 +20,22 @@ _SENTENCE: Final = re.compile(r"[.?!\n]+(?:\s|$)")
 _LONG: Final = 8  # words; nobody offers a choice among longer answers
 
 
-def leaks(material: Material) -> Iterator[Finding]:
+def leaks(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """The target or a gold answer stands word for word in the prompt.
 
     REG is left out, and so are closed questions and prompts that offer the answer among others.
     """
     columns = ("entry_id", "split", "task", "prompt", "target", "boxes", "answer")
-    for entry, split, task, prompt, target, boxes, answer in material.entries.select(
+    for entry, split, task, prompt, target, boxes, answer in audit_input.entries.select(
         columns
     ).iter_rows():
         if task == "reg":
             continue
         gold = None if answer is None else from_json(answer)
         if task == "rec" and _boxes_shown(prompt, boxes or [], gold):
-            yield Finding("prompt-target", split, entry, "the prompt holds a gold box")
+            yield AuditIssue("prompt-target", split, entry, "the prompt holds a gold box")
         elif any(_given_away(prompt, text) for text in _texts(task, prompt, target, gold)):
-            yield Finding("prompt-target", split, entry, "the prompt holds the answer")
+            yield AuditIssue("prompt-target", split, entry, "the prompt holds the answer")
 
 
 def _texts(task: str, prompt: str, target: str, gold: Any) -> list[str]:

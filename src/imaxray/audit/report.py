@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from imaxray.audit.audit_input import Finding, Material
+from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
 from imaxray.audit.foreign_files import data_files, read_files
@@ -24,27 +24,27 @@ class AuditReport:
         title: name of the folder or of the files.
         images: images looked at.
         entries: entries (answers) looked at.
-        findings: all faults, in the order of the checks, then by split, id and message.
+        issues: all faults, in the order of the checks, then by split, id and message.
         limits: code of a check to the reason why it saw less than everything.
     """
 
     title: str
     images: int
     entries: int
-    findings: tuple[Finding, ...]
+    issues: tuple[AuditIssue, ...]
     limits: Mapping[str, str]
 
     @property
     def clean(self) -> bool:
         """Whether nothing was found; ``limits`` may still say that not all was seen."""
-        return not self.findings
+        return not self.issues
 
     @property
     def counts(self) -> dict[str, int]:
         """Findings of each check, zeros included."""
         counts = dict.fromkeys((check.code for check in CHECKS), 0)
-        for finding in self.findings:
-            counts[finding.code] += 1
+        for issue in self.issues:
+            counts[issue.code] += 1
         return counts
 
     def as_dict(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class AuditReport:
                  "findings": counts[check.code], "limit": self.limits.get(check.code)}
                 for check in CHECKS
             ],
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [asdict(issue) for issue in self.issues],
         }  # fmt: skip
 
     def to_json(self) -> str:
@@ -70,7 +70,7 @@ class AuditReport:
         """The report for people: each check that found something, with at most ``examples``."""
         lines = [f"{self.title}: {self.images:,} images, {self.entries:,} entries"]
         for check in CHECKS:
-            found = [finding for finding in self.findings if finding.code == check.code]
+            found = [issue for issue in self.issues if issue.code == check.code]
             if not found:
                 continue
             lines.append(f"{check.code}: {len(found):,} ({check.description})")
@@ -80,8 +80,8 @@ class AuditReport:
         lines += [f"not all seen by {code}: {reason}" for code, reason in self.limits.items()]
         faulty = sum(count > 0 for count in self.counts.values())
         lines.append(
-            f"{len(self.findings):,} findings by {faulty} of {len(CHECKS)} checks"
-            if self.findings
+            f"{len(self.issues):,} findings by {faulty} of {len(CHECKS)} checks"
+            if self.issues
             else f"nothing found by {len(CHECKS)} checks"
         )
         return "\n".join(lines)
@@ -118,22 +118,22 @@ def audit_dataset(
             f"Expected codes of checks to skip, but got {', '.join(unknown)}; choose from "
             f"{', '.join(codes)}."
         )
-    material = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
-    findings: list[Finding] = []
+    audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
+    issues: list[AuditIssue] = []
     limits: dict[str, str] = {}
     for check in CHECKS:
         if check.code in skip:
             limits[check.code] = "skipped"
             continue
-        findings += sorted(check.find(material))
-        reason = check.limits(material) if check.limits else None
+        issues += sorted(check.find(audit_input))
+        reason = check.limits(audit_input) if check.limits else None
         if reason is not None:
             limits[check.code] = reason
     return AuditReport(
-        title=material.title,
-        images=material.files.height,
-        entries=material.entries.height,
-        findings=tuple(findings),
+        title=audit_input.title,
+        images=audit_input.files.height,
+        entries=audit_input.entries.height,
+        issues=tuple(issues),
         limits=limits,
     )
 
@@ -144,7 +144,7 @@ def _read(
     patient_field: str | None,
     perceptual: bool,
     workers: int,
-) -> Material:
+) -> AuditInput:
     paths = [path] if isinstance(path, Path) else list(path)
     if images is not None and not images.is_dir():
         raise ImaxrayError(f"Expected a folder of images at {images}, but there is none.")

@@ -15,7 +15,7 @@ from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.export import croissant, fiftyone, llamafactory, llava, swift, trl
-from imaxray.export.chat_format import ChatFormat, Layout
+from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.checks import REASONS, why_left_out
 from imaxray.export.conventions import find_convention, list_conventions
 from imaxray.export.conversation import Per, conversations, ordered
@@ -129,13 +129,13 @@ def export_dataset(
             "Expected min_pixels and max_pixels with boxes in pixels of a resized image, but boxes "
             "is not given; name a convention or leave them out."
         )
-    layout = Layout(convention, per or "entry", images)
+    style = RowStyle(convention, per or "entry", images)
     options = {
-        "boxes": boxes, "convention": convention and convention.as_dict(), "per": layout.per,
+        "boxes": boxes, "convention": convention and convention.as_dict(), "per": style.per,
         "splits": chosen, "images": images, "max_turns": max_turns, "seed": seed,
         "headers": headers,
     }  # fmt: skip
-    job = _Chat(chat, layout, chosen, max_turns, seed, headers)
+    job = _Chat(chat, style, chosen, max_turns, seed, headers)
     return _finished(data, format, out, options, job.write)
 
 
@@ -148,7 +148,7 @@ class _Chat:
     """A dataset into a chat format."""
 
     form: ChatFormat
-    layout: Layout
+    style: RowStyle
     splits: tuple[str, ...]
     max_turns: int | None
     seed: int
@@ -161,7 +161,7 @@ class _Chat:
                 f"Expected entries in the splits {', '.join(self.splits) or 'of the dataset'}, "
                 "but there are none; name other splits."
             )
-        convention = self.layout.convention
+        convention = self.style.convention
         boxed = entries.select((pl.col("boxes").list.len() > 0).any()).item()
         if boxed and convention is None and not self.form.own_boxes:
             raise ImaxrayError(
@@ -171,8 +171,8 @@ class _Chat:
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
         )
-        inside = self.form.links and self.layout.images != "path"
-        how: How = self.layout.images if inside else "path"
+        inside = self.form.links and self.style.images != "path"
+        how: How = self.style.images if inside else "path"
         usable = usable_images(used, data.tables.roots, how=how, headers=self.headers)
         known = usable.with_columns(pl.lit(True).alias("_known"))
         joined = entries.join(known, on="image_id", how="left", maintain_order="left").with_columns(
@@ -185,7 +185,7 @@ class _Chat:
         judged = why_left_out(joined, self.form.reserved, resized=resized)
         kept = ordered(
             judged.filter(pl.col("code").is_null()),
-            per=self.layout.per,
+            per=self.style.per,
             seed=self.seed,
             max_turns=self.max_turns,
             boxes_first=self.form.own_boxes,
@@ -198,7 +198,7 @@ class _Chat:
                 "rows": rows, "entries": mine.height, "images": mine["image_id"].n_unique(),
             }  # fmt: skip
             stream = track(conversations(mine), f"Writing {split}", rows)
-            self.form.write(stream, folder / f"{split}{self.form.suffix}", self.layout)
+            self.form.write(stream, folder / f"{split}{self.form.suffix}", self.style)
         if self.form.finish is not None:
             self.form.finish(folder, self.splits)
         if inside:

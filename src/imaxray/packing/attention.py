@@ -34,7 +34,7 @@ PACKED_FLEX: Final = "packed_flex"
 _RUN = 64  # tokens of neighbouring entries that go in one call; fewer cost calls, more cost work
 
 
-class Piece(NamedTuple):
+class AttentionPiece(NamedTuple):
     """Consecutive queries of a row, and what they look at.
 
     Attributes:
@@ -81,22 +81,22 @@ def pieces_mask(batch: Batch, seen: Visibility) -> Tensor:
 
 def _pieces(
     seen: Visibility, row: int, groups: Sequence[Group], segments: list[int]
-) -> Iterator[Piece]:
+) -> Iterator[AttentionPiece]:
     plain = seen.blocks is None and seen.window is None
     number, end = 0, 0
     for group in groups:
         prefix = slice(group.start, group.split)
         length = group.split - group.start
         mask = None if plain else seen.part(row, prefix, prefix)[None, None]
-        yield Piece(length, mask=mask)
+        yield AttentionPiece(length, mask=mask)
         runs = list(_runs(segments, group))
         for run in runs:
             mask = torch.cat([seen.part(row, run, prefix), seen.part(row, run, run)], dim=1)
-            yield Piece(run.stop - run.start, number, mask[None, None])
+            yield AttentionPiece(run.stop - run.start, number, mask[None, None])
         number += 1 + len(runs)
         end = group.stop
     if end < len(segments):
-        yield Piece(len(segments) - end, padding=True)
+        yield AttentionPiece(len(segments) - end, padding=True)
 
 
 def _runs(segments: list[int], group: Group) -> Iterator[slice]:
@@ -118,7 +118,7 @@ def _packed_sdpa(
     attention_mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    pieces: list[list[Piece]] | None = getattr(attention_mask, "pieces", None)
+    pieces: list[list[AttentionPiece]] | None = getattr(attention_mask, "pieces", None)
     if pieces is None:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return out, None

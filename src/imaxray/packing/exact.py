@@ -13,7 +13,7 @@ from imaxray.models import EncodedEntry
 from imaxray.packing.batch import collate
 from imaxray.packing.inputs import model_inputs
 from imaxray.packing.loss import entry_losses
-from imaxray.packing.plan import Plan, lay_out
+from imaxray.packing.plan import PackingPlan, lay_out
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def packing_gap(
     )
 
 
-def _run(model: Any, plan: Plan, images: Mapping[str, Tensor], pad: int) -> tuple[Tensor, Tensor]:
+def _run(
+    model: Any, plan: PackingPlan, images: Mapping[str, Tensor], pad: int
+) -> tuple[Tensor, Tensor]:
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device
     batch = collate(plan.rows, pad=pad).to(device)

@@ -21,7 +21,7 @@ from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.question_boxes import (
     GRADES,
     Observation,
-    Question,
+    StudyQuestion,
     grade_of,
     main_answer,
     parse_graph,
@@ -185,7 +185,7 @@ def _read_questions(members: Iterator[Member], legend: Mapping[str, str]) -> _Pa
 
 
 def _question(
-    part: _Part, row: int, key: str, study: str, item: Question, legend: Mapping[str, str]
+    part: _Part, row: int, key: str, study: str, item: StudyQuestion, legend: Mapping[str, str]
 ) -> None:
     """Add a question about ``study``."""
     text, answer, kind = " ".join(item.question.split()), main_answer(item), question_type(item)

@@ -14,7 +14,7 @@ from imaxray.strategy.config import (
 if TYPE_CHECKING:
     from imaxray.strategy.base_model import base_digest, phantom_base
     from imaxray.strategy.choice import Choice, choose
-    from imaxray.strategy.executor import Done, Workshop
+    from imaxray.strategy.executor import WorkExecutor, WorkResult
     from imaxray.strategy.run import StrategyOutcome, run_strategy
     from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work, plan
 else:  # these train, and so load torch
@@ -23,7 +23,7 @@ else:  # these train, and so load torch
         {
             "base_model": ["base_digest", "phantom_base"],
             "choice": ["Choice", "choose"],
-            "executor": ["Done", "Workshop"],
+            "executor": ["WorkResult", "WorkExecutor"],
             "run": ["StrategyOutcome", "run_strategy"],
             "work": ["AnnotateWork", "FilterWork", "TrainWork", "Work", "plan"],
         },
@@ -33,7 +33,6 @@ __all__ = [
     "AnnotateSettings",
     "AnnotateWork",
     "Choice",
-    "Done",
     "FilterConfig",
     "FilterWork",
     "StageConfig",
@@ -41,7 +40,8 @@ __all__ = [
     "StrategyOutcome",
     "TrainWork",
     "Work",
-    "Workshop",
+    "WorkExecutor",
+    "WorkResult",
     "base_digest",
     "choose",
     "load_strategy",

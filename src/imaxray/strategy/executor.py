@@ -31,7 +31,7 @@ from imaxray.training import ImageLoader, train_dataset
 
 
 @dataclass(frozen=True)
-class Done:
+class WorkResult:
     """A finished piece of work.
 
     Attributes:
@@ -44,10 +44,10 @@ class Done:
     work: Work
     folder: Path
     record: Mapping[str, Any]
-    repeated: bool
+    done_now: bool
 
 
-class Workshop:
+class WorkExecutor:
     """Does the work of a strategy.
 
     Args:
@@ -76,7 +76,7 @@ class Workshop:
         self._images = images
         self._progress = progress
 
-    def do(self, work: Work) -> Done:
+    def do(self, work: Work) -> WorkResult:
         """Do ``work``, go on with it, or find it done.
 
         Raises:
@@ -87,7 +87,7 @@ class Workshop:
         known = json.loads(path.read_text()) if path.is_file() else None
         if known is not None and known["key"] == work.key and folder.is_dir():
             if known["done"]:
-                return Done(work, folder, known, repeated=False)
+                return WorkResult(work, folder, known, done_now=False)
         elif known is not None:
             shutil.rmtree(folder, ignore_errors=True)  # ours, of another configuration
         elif folder.exists():
@@ -112,7 +112,7 @@ class Workshop:
         }
         record = {**begun, **took, **found, "done": True}
         _write(path, record)
-        return Done(work, folder, record, repeated=True)
+        return WorkResult(work, folder, record, done_now=True)
 
     def scores(self, work: TrainWork, split: str = "test") -> Scores:
         """Scores of a stage on a split; answered once."""

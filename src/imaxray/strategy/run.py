@@ -16,7 +16,7 @@ from imaxray.evaluation import Comparison, compare, constant_baseline
 from imaxray.strategy.base_model import base_digest, phantom_base
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.executor import Done, Workshop
+from imaxray.strategy.executor import WorkExecutor, WorkResult
 from imaxray.strategy.work import FilterWork, TrainWork, Work, plan
 
 
@@ -32,7 +32,7 @@ class StrategyOutcome:
     """
 
     out: Path
-    done: tuple[Done, ...]
+    done: tuple[WorkResult, ...]
     comparison: Comparison | None
     choice: Choice | None = None
 
@@ -111,17 +111,17 @@ def run_strategy(
     def place(work: Work) -> Path:
         return out / ("stages" if isinstance(work, TrainWork) else "pseudo") / work.name
 
-    shop = Workshop(config, data, base, place, progress=progress)
-    done: list[Done] = []
+    executor = WorkExecutor(config, data, base, place, progress=progress)
+    done: list[WorkResult] = []
     for work in plan(config, data.sha256, base_digest(base, config.training.get("revision"))):
-        done.append(shop.do(work))
+        done.append(executor.do(work))
         if tell is not None:
             tell(_sentence(done[-1]))
-    comparison = _compare(config, data, shop, done)
+    comparison = _compare(config, data, executor, done)
     choice = None
     if config.choose == "validation":
         stages = [one.work for one in done if isinstance(one.work, TrainWork)]
-        choice = choose({work.name: shop.scores(work, "val") for work in stages}, data.tables)
+        choice = choose({work.name: executor.scores(work, "val") for work in stages}, data.tables)
     outcome = StrategyOutcome(out, tuple(done), comparison, choice)
     write_json(out / "strategy.json", _record(config, data, outcome))
     if comparison is not None:
@@ -130,14 +130,14 @@ def run_strategy(
 
 
 def _compare(
-    config: StrategyConfig, data: Dataset, shop: Workshop, done: list[Done]
+    config: StrategyConfig, data: Dataset, executor: WorkExecutor, done: list[WorkResult]
 ) -> Comparison | None:
     test = data.tables.split("test")
     if test.is_empty():
         return None
     stages = [one.work for one in done if isinstance(one.work, TrainWork)]
     return compare(
-        {work.name: shop.scores(work) for work in stages},
+        {work.name: executor.scores(work) for work in stages},
         reference=stages[0].name,
         constant=constant_baseline(data.tables.split("train"), test, data.tables.images),
         seed=config.seed,
@@ -155,8 +155,8 @@ def _record(config: StrategyConfig, data: Dataset, outcome: StrategyOutcome) -> 
     }
 
 
-def _sentence(one: Done) -> str:
-    record, again = one.record, "" if one.repeated else " (was done)"
+def _sentence(one: WorkResult) -> str:
+    record, again = one.record, "" if one.done_now else " (was done)"
     if isinstance(one.work, TrainWork):
         return (
             f"{one.work.name}: trained on {record['on']} from {record['start']}, "

@@ -52,7 +52,7 @@ class ArmJob:
     probes: Path | None = None
 
 
-def run_arm(job: ArmJob) -> dict[str, Any]:
+def run_study_arm(job: ArmJob) -> dict[str, Any]:
     """Train and evaluate one arm; a finished one is not repeated."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # never spin on a shared machine
     import torch  # late: after the wait policy is set

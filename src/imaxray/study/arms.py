@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from imaxray._workers import worker_pool
 from imaxray.progress import multi_bar
-from imaxray.study.arm import ArmJob, entries_seen, run_arm
+from imaxray.study.arm import ArmJob, entries_seen, run_study_arm
 from imaxray.study.config import StudyConfig
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def train_arms(
     jobs.sort(key=lambda job: -seconds[job.label])
     lanes = min(config.workers, len(jobs))
     with worker_pool(lanes) as pool:
-        futures = {job.label: pool.submit(run_arm, job) for job in jobs}
+        futures = {job.label: pool.submit(run_study_arm, job) for job in jobs}
         try:
             _watch(futures, jobs)
             made = {(job.name, job.seed): futures[job.label].result() for job in jobs}

@@ -52,7 +52,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Piece:
+class RowPiece:
     """A row with the images that its placeholders stand for and its entries, both in order."""
 
     row: Row
@@ -118,13 +118,13 @@ class StepDataset(Dataset[dict[str, Any]]):
             return sum(len(ids) for ids in self._steps[step])
         return sum(self._weight_of[entry] for ids in self._steps[step] for entry in ids)
 
-    def pieces(self, step: int, budget: int | None = None) -> list[Piece]:
+    def pieces(self, step: int, budget: int | None = None) -> list[RowPiece]:
         """Rows of a step; packed ones hold several images up to ``budget`` tokens."""
         groups = self._steps[step]
         if self._layout == "conversation":
             assert self._conversations is not None
             return [
-                Piece(row, [self._image_of[ids[0]]], ids)
+                RowPiece(row, [self._image_of[ids[0]]], ids)
                 for group in groups
                 for row, ids in self._conversations.rows(group, budget)
             ]
@@ -138,10 +138,10 @@ class StepDataset(Dataset[dict[str, Any]]):
         for row in plan.rows:
             of = [self._image_of[groups[next(images)][0]] for _ in row.groups]
             ids = [groups[group][k] for group, k in (next(entries) for _ in range(row.entries))]
-            pieces.append(Piece(row, of, ids))
+            pieces.append(RowPiece(row, of, ids))
         return pieces
 
-    def item(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def item(self, pieces: Sequence[RowPiece]) -> dict[str, Any]:
         """Rows as one batch with its images."""
         of = [entry for piece in pieces for entry in piece.entries]
         known = self._weight_of

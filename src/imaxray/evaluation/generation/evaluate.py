@@ -30,7 +30,7 @@ from imaxray.progress import progress_bar
 from imaxray.schema import SPLITS
 from imaxray.training import encode_entries, weights_digest, weights_of
 
-Engine = Literal["local", "vllm"]
+GenerationEngine = Literal["local", "vllm"]
 
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
 
@@ -61,7 +61,7 @@ def evaluate_model(
     max_new_tokens: int = 128,
     images_per_batch: int = 16,
     rows_per_batch: int = 256,
-    engine: Engine = "local",
+    engine: GenerationEngine = "local",
     boxes: str | BoxConvention | None = None,
     revision: str | None = None,
     dtype: str = "auto",
@@ -149,7 +149,7 @@ def _fill(
     max_new_tokens: int,
     images_per_batch: int,
     rows_per_batch: int,
-    engine: Engine,
+    engine: GenerationEngine,
     revision: str | None,
 ) -> None:
     """Answer the batches that have no part yet, one part a batch."""

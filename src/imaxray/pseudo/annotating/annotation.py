@@ -22,7 +22,7 @@ from imaxray.progress import progress_bar
 from imaxray.pseudo.annotating.config import AnnotateConfig
 from imaxray.pseudo.annotating.prompts import PromptBook
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
-from imaxray.pseudo.annotating.workers import Engine, Job, Worker, run_on_ray
+from imaxray.pseudo.annotating.workers import AnnotationEngine, Job, Worker, run_on_ray
 from imaxray.schema import TASKS, TaskName
 
 
@@ -56,7 +56,7 @@ def annotate(
     temperature: float = 1.0,
     round: int = 1,  # noqa: A002 - the strategy's word, and the table's
     seed: int = 0,
-    engine: Engine = "local",
+    engine: AnnotationEngine = "local",
     tasks: Sequence[TaskName] = TASKS,
     vqa_per_image: int = 2,
     rec_per_image: int = 3,
@@ -159,7 +159,7 @@ def annotate(
     )  # fmt: skip
 
 
-def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: Engine) -> None:
+def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: AnnotationEngine) -> None:
     """Make the parts that are missing, then the tables."""
     rest = store.missing(list(worker.batches))
     with progress_bar("Annotating images", total=_images(worker, worker.batches)) as bar:

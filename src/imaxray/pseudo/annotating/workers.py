@@ -44,7 +44,7 @@ from imaxray.pseudo.annotating.config import AnnotateConfig
 from imaxray.pseudo.annotating.prompts import Prompt
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, write_part
 
-Engine = Literal["local", "ray", "vllm"]
+AnnotationEngine = Literal["local", "ray", "vllm"]
 """``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
 
 
