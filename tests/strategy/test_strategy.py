@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
-from imaxray.schema import is_pseudo
+from imaxray.schema import IS_PSEUDO
 from imaxray.strategy import StrategyConfig, run_strategy
 from imaxray.training import load_recipe, train_dataset
 from imaxray.training.trainer import LearningCurve
@@ -67,9 +67,9 @@ def test_each_stage_is_a_run_of_its_own(finished):
 def test_pseudo_imax_is_real_entries_and_pseudo_ones_on_train_images(finished, dmax):
     out = finished[1]
     made = open_dataset(out / "pseudo" / "round-1" / "dataset").tables
-    pseudo = made.entries.filter(is_pseudo(made.entries))
+    pseudo = made.entries.filter(IS_PSEUDO)
     assert pseudo.height == finished[2].done[2].record["kept"] > 0
-    assert made.entries.filter(~is_pseudo(made.entries)).height == dmax.tables.entries.height
+    assert made.entries.filter(~pl.col(IS_PSEUDO)).height == dmax.tables.entries.height
     assert set(pseudo["split"]) == {"train"}
     assert pseudo["quality"].unique().to_list() == ["pseudo/phantom"]
     drawn = pl.read_parquet(out / "stages" / "2-pseudo-imax" / "schedule.parquet")["entry_id"]
@@ -219,7 +219,7 @@ def test_adapters_go_on_from_stage_to_stage(folders, tmp_path):
     assert started["3-again"] == started["2-mixed"] != started["1-dmax"]
     assert not same(adapters["1-dmax"], adapters["3-again"])
     made = open_dataset(stages["round-1/dataset"].folder).tables.entries
-    pseudo = set(made.filter(is_pseudo(made))["entry_id"])
+    pseudo = set(made.filter(IS_PSEUDO)["entry_id"])
     drawn = pl.read_parquet(stages["2-mixed"].folder / "schedule.parquet")["entry_id"].to_list()
     assert len(drawn) == 40 and 0 < sum(entry in pseudo for entry in drawn) < 10
 

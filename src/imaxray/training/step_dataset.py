@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
-from imaxray.schema import TASKS, is_pseudo
+from imaxray.schema import IS_PSEUDO, TASKS
 from imaxray.training.config import Layout
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import Pixels
@@ -93,10 +93,9 @@ class StepDataset(Dataset[dict[str, Any]]):
         }
         self._weight_of: dict[str, float] | None = None
         if pseudo_weight != 1:
-            made = is_pseudo(entries)
             self._weight_of = {
                 entry: pseudo_weight if pseudo else 1.0
-                for entry, pseudo in zip(entries["entry_id"], made, strict=True)
+                for entry, pseudo in entries.select("entry_id", IS_PSEUDO).iter_rows()
             }
         grouped = table.group_by("step", "row", maintain_order=True).agg("entry_id")
         self._steps: list[list[list[str]]] = [
