@@ -133,7 +133,7 @@ def load_rules(path: Path | None = None) -> tuple[Rule, ...]:
     Raises:
         ImaxrayError: the file cannot be read, or a rule is not of the vocabulary.
     """
-    text = files("imaxray.pseudo").joinpath(_BUILTIN).read_text(encoding="utf-8")
+    text = files("imaxray.pseudo.selecting").joinpath(_BUILTIN).read_text(encoding="utf-8")
     builtin = _parse(text, _BUILTIN).rules
     if path is None:
         return builtin
