@@ -172,7 +172,7 @@ def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: AnnotationEn
         stem: [name for name in worker.batches if name.startswith(stem)]
         for stem in (CANDIDATES, CALIBRATION)
     }
-    store.tell({"account": _account(store, worker, of[CANDIDATES])})
+    store.add_to_manifest({"account": _account(store, worker, of[CANDIDATES])})
     store.finish(of[CANDIDATES], of[CALIBRATION])
 
 
@@ -182,7 +182,7 @@ def _images(worker: Worker, names: Sequence[str] | dict[str, list[str]]) -> int:
 
 def _account(store: AnnotationStore, worker: Worker, names: Sequence[str]) -> dict[str, Any]:
     """Images asked and not, and (image, task) pairs that nothing could be asked of."""
-    table = store.parts_table(names)
+    table = store.rows(names)
     asked = set(table.select("image_id", "task").unique().iter_rows())
     images = [image for name in names for image in worker.batches[name]]
     return {

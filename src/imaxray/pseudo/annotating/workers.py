@@ -26,6 +26,7 @@ from imaxray.evaluation.generation import (
     Written,
     end_tokens,
     served,
+    write_part,
 )
 from imaxray.models import ChatModel, load_model
 from imaxray.pseudo.annotating.answers import Reader, Size
@@ -42,7 +43,7 @@ from imaxray.pseudo.annotating.batch import (
 )
 from imaxray.pseudo.annotating.config import AnnotateConfig
 from imaxray.pseudo.annotating.prompts import Prompt
-from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, write_part
+from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES
 
 AnnotationEngine = Literal["local", "ray", "vllm"]
 """``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
