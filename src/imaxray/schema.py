@@ -75,6 +75,9 @@ EDEMA_GRADES: Final = ("none", "vascular congestion", "interstitial edema", "alv
 FRONTAL: Final = ("PA", "AP", "FRONTAL")
 """Values of ``view`` that count as frontal; ``FRONTAL``: a release says no more than that."""
 
+ImageSize = tuple[int, int]
+"""Width and height of an image, in pixels."""
+
 Boxes: Final[Any] = pl.List(pl.List(pl.Float64))
 
 _Columns = dict[str, Any]  # Polars mixes type classes and instances here
@@ -193,6 +196,16 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
         pl.col(name).cast(dtype) if name in present else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in schema.items()
     )
+
+
+def image_sizes(images: pl.DataFrame) -> dict[str, ImageSize]:
+    """Width and height, in pixels, of each image by its id.
+
+    Args:
+        images: schema IMAGES.
+    """
+    columns = images.select("image_id", "width", "height")
+    return {image: (width, height) for image, width, height in columns.iter_rows()}
 
 
 PSEUDO_SOURCE: Final = "pseudo"

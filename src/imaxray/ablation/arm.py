@@ -53,7 +53,8 @@ def run_ablation_arm(
     import torch  # late: after the wait policy is set
     import transformers
 
-    from imaxray.strategy import WorkExecutor, base_digest
+    from imaxray.strategy import WorkExecutor
+    from imaxray.training import base_digest
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -16,10 +16,9 @@ from imaxray.strategy import (
     StageConfig,
     StrategyConfig,
     WorkExecutor,
-    base_digest,
-    phantom_base,
     plan,
 )
+from imaxray.training import base_digest, phantom_base
 
 if TYPE_CHECKING:
     from imaxray.ablation.config import AblationConfig

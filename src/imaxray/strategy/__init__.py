@@ -12,7 +12,6 @@ from imaxray.strategy.config import (
 )
 
 if TYPE_CHECKING:
-    from imaxray.strategy.base_model import base_digest, phantom_base
     from imaxray.strategy.choice import Choice, choose
     from imaxray.strategy.executor import WorkExecutor, WorkResult
     from imaxray.strategy.run import StrategyOutcome, run_strategy
@@ -21,7 +20,6 @@ else:  # these train, and so load torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "base_model": ["base_digest", "phantom_base"],
             "choice": ["Choice", "choose"],
             "executor": ["WorkResult", "WorkExecutor"],
             "run": ["StrategyOutcome", "run_strategy"],
@@ -42,10 +40,8 @@ __all__ = [
     "Work",
     "WorkExecutor",
     "WorkResult",
-    "base_digest",
     "choose",
     "load_strategy",
-    "phantom_base",
     "plan",
     "run_strategy",
 ]

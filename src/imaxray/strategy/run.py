@@ -13,11 +13,11 @@ from imaxray._files import write_json
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
-from imaxray.strategy.base_model import base_digest, phantom_base
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy.executor import WorkExecutor, WorkResult
 from imaxray.strategy.work import FilterWork, TrainWork, Work, plan
+from imaxray.training import base_digest, phantom_base
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from imaxray.training import (
     Throughput,
     encode_entries,
     measure_throughput,
+    phantom_base,
     prepare_images,
     schedule,
 )
@@ -115,7 +116,8 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
     match = build_study_data(config, out, root=root)
     lap("write releases, build and match")
     imax, dmax = open_dataset(out / "imax"), open_dataset(out / "dmax")
-    _initial_models(config, out, imax, dmax)
+    for seed in config.training_seeds:  # all arms of a seed start from one model
+        phantom_base(config.model, [imax, dmax], init_folder(config, out, seed), seed=seed)
     probes = None if config.dynamics is None else choose_probes(config.dynamics, imax, dmax, out)
     throughput = _throughput(config, out, imax, dmax)
     lap("measure packing")
@@ -145,19 +147,6 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
         config, out, equal_entries, equal_compute, scores, runs, throughput, match, dynamics,
         seconds,
     )  # fmt: skip
-
-
-def _initial_models(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> None:
-    """One model a seed, which all arms start from; the tokenizer has read both arms' text."""
-    corpus: list[str] = []
-    for data in (imax, dmax):
-        images = data.tables.images
-        sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
-        columns = ["prompt", "target", "boxes", "image_id"]
-        for prompt, target, boxes, image in data.tables.split("train").select(columns).iter_rows():
-            corpus.append(PERCENT.fill(f"{prompt} {target}", boxes or [], *sizes[image]))
-    for seed in config.training_seeds:
-        phantom.build(config.model, corpus, seed=seed).save(init_folder(config, out, seed))
 
 
 def _throughput(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> Throughput:

@@ -9,6 +9,7 @@ from imaxray.training.shares import share_out
 from imaxray.training.step_schedule import origin_shares, schedule, task_shares
 
 if TYPE_CHECKING:
+    from imaxray.training.base_model import base_digest, phantom_base
     from imaxray.training.conversation import Conversations
     from imaxray.training.dataset_run import train_dataset
     from imaxray.training.finished_run import FinishedRun, weights_digest, weights_of
@@ -28,6 +29,7 @@ else:  # torch and transformers
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "base_model": ["base_digest", "phantom_base"],
             "conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
             "finished_run": ["FinishedRun", "weights_digest", "weights_of"],
@@ -64,12 +66,14 @@ __all__ = [
     "Throughput",
     "TokenStore",
     "TrainingConfig",
+    "base_digest",
     "encode_entries",
     "encode_split",
     "first_item",
     "load_recipe",
     "measure_throughput",
     "origin_shares",
+    "phantom_base",
     "prepare_images",
     "schedule",
     "share_out",

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
-from imaxray.schema import IS_PSEUDO, TASKS
+from imaxray.schema import IS_PSEUDO, TASKS, image_sizes
 from imaxray.training.config import Layout
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import Pixels
@@ -24,7 +24,7 @@ def encode_entries(
     chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame, *, with_target: bool = True
 ) -> dict[str, EncodedEntry]:
     """Tokenise ``entries``, by entry id; boxes are written for each image's own size."""
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
     rows = entries.select("entry_id", "image_id", "prompt", "target", "boxes")
     return {
         entry_id: chat.encode(prompt, target if with_target else None, boxes or [], sizes[image_id])
