@@ -261,4 +261,4 @@ def test_the_audit_finds_nothing_new_in_it(dmax, made):
     # images are dmax's, and contradictions of noisy answers are what a filter leaves
     skip = [c.code for c in CHECKS if c.code.split("-")[0] in SKIPPED]
     before, after = (audit_dataset(data.folder, skip=skip) for data in (dmax, made))
-    assert {f.code for f in after.findings} == {f.code for f in before.findings} == set()
+    assert {f.code for f in after.issues} == {f.code for f in before.issues} == set()

@@ -13,7 +13,8 @@ from imaxray.strategy.config import (
 
 if TYPE_CHECKING:
     from imaxray.strategy.choice import Choice, choose
-    from imaxray.strategy.executor import WorkExecutor, WorkResult
+    from imaxray.strategy.executor import WorkExecutor
+    from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
     from imaxray.strategy.run import StrategyOutcome, run_strategy
     from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work, plan
 else:  # these train, and so load torch
@@ -21,21 +22,25 @@ else:  # these train, and so load torch
         __name__,
         {
             "choice": ["Choice", "choose"],
-            "executor": ["WorkResult", "WorkExecutor"],
+            "executor": ["WorkExecutor"],
+            "records": ["AnnotateResult", "FilterResult", "TrainResult", "WorkResult"],
             "run": ["StrategyOutcome", "run_strategy"],
             "work": ["AnnotateWork", "FilterWork", "TrainWork", "Work", "plan"],
         },
     )
 
 __all__ = [
+    "AnnotateResult",
     "AnnotateSettings",
     "AnnotateWork",
     "Choice",
     "FilterConfig",
+    "FilterResult",
     "FilterWork",
     "StageConfig",
     "StrategyConfig",
     "StrategyOutcome",
+    "TrainResult",
     "TrainWork",
     "Work",
     "WorkExecutor",

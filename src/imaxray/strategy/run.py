@@ -15,8 +15,9 @@ from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.executor import WorkExecutor, WorkResult
-from imaxray.strategy.work import FilterWork, TrainWork, Work, plan
+from imaxray.strategy.executor import WorkExecutor
+from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
+from imaxray.strategy.work import TrainWork, Work, plan
 from imaxray.training import base_digest, phantom_base
 
 
@@ -39,7 +40,7 @@ class StrategyOutcome:
     @property
     def final(self) -> Path:
         """Run folder of the stage that is the result."""
-        stages = {d.work.name: d.folder for d in self.done if isinstance(d.work, TrainWork)}
+        stages = {d.work.name: d.folder for d in self.done if isinstance(d, TrainResult)}
         return stages[self.choice.name if self.choice else list(stages)[-1]]
 
     def yields(self) -> Table:
@@ -48,7 +49,7 @@ class StrategyOutcome:
         for column in ("round", *_YIELD_KEYS):
             table.add_column(column, justify="right" if column in _NUMBERS else "left")
         for one in self.done:
-            if isinstance(one.work, FilterWork):
+            if isinstance(one, FilterResult):
                 for row in one.record["yields"]:
                     cells = [_cell(row.get(key)) for key in _YIELD_KEYS]
                     table.add_row(str(one.work.round), *cells)
@@ -59,7 +60,7 @@ class StrategyOutcome:
         return [_sentence(one) for one in self.done] + self.verdicts()
 
     def verdicts(self) -> list[str]:
-        """What it gave, in sentences, as it fell."""
+        """The result in sentences, whichever stage is ahead."""
         chosen = [self.choice.sentence()] if self.choice else []
         return _verdicts(self.comparison) + chosen
 
@@ -120,7 +121,7 @@ def run_strategy(
     comparison = _compare(config, data, executor, done)
     choice = None
     if config.choose == "validation":
-        stages = [one.work for one in done if isinstance(one.work, TrainWork)]
+        stages = [one.work for one in done if isinstance(one, TrainResult)]
         choice = choose({work.name: executor.scores(work, "val") for work in stages}, data.tables)
     outcome = StrategyOutcome(out, tuple(done), comparison, choice)
     write_json(out / "strategy.json", _record(config, data, outcome))
@@ -135,7 +136,7 @@ def _compare(
     test = data.tables.split("test")
     if test.is_empty():
         return None
-    stages = [one.work for one in done if isinstance(one.work, TrainWork)]
+    stages = [one.work for one in done if isinstance(one, TrainResult)]
     return compare(
         {work.name: executor.scores(work) for work in stages},
         reference=stages[0].name,
@@ -156,19 +157,22 @@ def _record(config: StrategyConfig, data: Dataset, outcome: StrategyOutcome) -> 
 
 
 def _sentence(one: WorkResult) -> str:
-    record, again = one.record, "" if one.done_now else " (was done)"
-    if isinstance(one.work, TrainWork):
+    name, again = one.work.name, "" if one.done_now else " (was done)"
+    if isinstance(one, TrainResult):
+        stage = one.record
         return (
-            f"{one.work.name}: trained on {record['on']} from {record['start']}, "
-            f"{record['entries_seen']:,} entries in {record['steps']:,} steps, "
-            f"loss {record['loss']:.3f}{again}"
+            f"{name}: trained on {stage['on']} from {stage['start']}, "
+            f"{stage['entries_seen']:,} entries in {stage['steps']:,} steps, "
+            f"loss {stage['loss']:.3f}{again}"
         )
-    if isinstance(one.work, FilterWork):
-        kept, of = record["kept"], record["candidates"]
-        return f"{one.work.name}: {kept:,} of {of:,} candidates kept{again}"
+    if isinstance(one, FilterResult):
+        kept, of = one.record["kept"], one.record["candidates"]
+        return f"{name}: {kept:,} of {of:,} candidates kept{again}"
+    assert isinstance(one, AnnotateResult)
+    asked = one.record
     return (
-        f"{one.work.name}: {record['by']} gave {record['candidates']:,} answers on "
-        f"{record['images']:,} images, {record['readable']:,} can be read{again}"
+        f"{name}: {asked['by']} gave {asked['candidates']:,} answers on "
+        f"{asked['images']:,} images, {asked['readable']:,} can be read{again}"
     )
 
 
