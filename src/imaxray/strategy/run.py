@@ -12,7 +12,7 @@ from rich.table import Table
 from imaxray._files import write_json
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation import Comparison, compare, constant_baseline
+from imaxray.evaluation import Comparison, compare, constant_baseline, percents
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy.executor import WorkExecutor
@@ -182,10 +182,11 @@ def _verdicts(comparison: Comparison | None) -> list[str]:
     data = comparison.as_dict()
     lines = []
     for name, gain in data["mean_gain"].items():
-        if gain is None or gain["low"] is None:
+        found = percents(gain)
+        if found is None:
             lines.append(f"{name}: no relative gain over {data['reference']} can be given.")
             continue
-        low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+        low, value, high = found
         lines.append(
             f"{name} against {data['reference']}: mean relative gain {value:+.1f} % "
             f"[{low:+.1f}, {high:+.1f}]."

@@ -14,7 +14,7 @@ from imaxray._files import write_json, write_parquet
 from imaxray.boxes import PERCENT
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
-from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
+from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, percents, score
 from imaxray.models import phantom
 from imaxray.sources import get_source
 from imaxray.study.arms import ARMS, REFERENCE, init_folder, run_folders, train_arms
@@ -59,7 +59,7 @@ class StudyOutcome:
     seconds: dict[str, float]
 
     def summary(self) -> list[str]:
-        """What came out, in sentences, as it fell."""
+        """The results in sentences, whichever arm is ahead."""
         fast = self.throughput
         lines = [_verdict(self.equal_entries, "imax", "equal entries seen")]
         lines.append(_verdict(self.equal_compute, "imax", "equal compute"))
@@ -85,10 +85,10 @@ class StudyOutcome:
 
 
 def _verdict(comparison: Comparison, arm: str, view: str) -> str:
-    gain = comparison.as_dict()["mean_gain"][arm]
+    gain = percents(comparison.as_dict()["mean_gain"][arm])
     if gain is None:
         return f"At {view} no relative gain can be given: the reference is near zero everywhere."
-    low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+    low, value, high = gain
     who = "IMAX is ahead" if low > 0 else "DMAX is ahead" if high < 0 else "neither arm is ahead"
     return f"At {view} {who}: mean relative gain of IMAX {value:+.1f} % [{low:+.1f}, {high:+.1f}]."
 
