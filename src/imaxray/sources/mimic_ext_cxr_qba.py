@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
 from imaxray.sources._shared import mimic
-from imaxray.sources._shared.archives import Archive, Member
+from imaxray.sources._shared.archives import MEMBERS_PER_JOB, Archive, Member
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.question_boxes import (
     GRADES,
@@ -69,6 +69,9 @@ class MimicExtCxrQba(Source):
     citation = "Müller et al., PhysioNet 2025, doi:10.13026/8qmz-da41"
     url = "https://physionet.org/content/mimic-ext-cxr-qba/1.0.0/"
 
+    def __init__(self, members_per_job: int = MEMBERS_PER_JOB) -> None:
+        self._members_per_job = members_per_job
+
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
         archives = self._archives(root)
@@ -87,7 +90,11 @@ class MimicExtCxrQba(Source):
         legend, files = self._legend(root)
         facts, bad = [], []
         for archive, function in ((questions, _read_questions), (graphs, _read_graphs)):
-            count, parts = archive.map(functools.partial(function, legend=legend), pool)
+            count, parts = archive.map(
+                functools.partial(function, legend=legend),
+                pool,
+                members_per_job=self._members_per_job,
+            )
             facts.append(_annotations(parts, self.name, archive.file, function is _read_graphs))
             bad += [(self.name, archive.file, *item) for part in parts for item in part.bad]
             files.append(archive.release_file(count))

@@ -16,7 +16,7 @@ from imaxray.dynamics.comparing.runs import compare_runs, recorded, run_spectra
 from imaxray.dynamics.numbers.crossed import crossed_table
 from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.numbers.tables import tasks_over_runs, tasks_table
-from imaxray.dynamics.probing.entries import ImageDraw, probe_entries, probe_pair
+from imaxray.dynamics.probing.entries import ImageSharing, probe_entries, probe_pair
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run_dynamics(
     other_data: Dataset | None = None,
     split: str = "val",
     size: int = 252,
-    draw: ImageDraw = "any",
+    draw: ImageSharing = "any",
     seed: int = 0,
     device: str = "cpu",
     tokens_per_batch: int | None = None,
@@ -183,7 +183,7 @@ def _measured(
 
 
 def _trained_on(
-    data: Dataset, other_data: Dataset, size: int, draw: ImageDraw, seed: int
+    data: Dataset, other_data: Dataset, size: int, draw: ImageSharing, seed: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Two probes of train entries, one of each dataset, equal in tasks and answer lengths."""
     return probe_pair(
@@ -262,7 +262,7 @@ def _check(
         )
 
 
-def _fixed(data: Dataset, split: str, size: int, draw: ImageDraw, seed: int) -> pl.DataFrame:
+def _fixed(data: Dataset, split: str, size: int, draw: ImageSharing, seed: int) -> pl.DataFrame:
     entries = data.tables.split(split)
     if entries.is_empty():
         raise ImaxrayError(

@@ -27,6 +27,7 @@ class Call:
         groups: of the input's rows.
         direct: whether what the backward returns reaches the parameters as it is (no cast between).
         ticket: of the parameter rows, at the time of the call.
+        block_bytes: rows of the weight that would take more are formed block by block.
     """
 
     weight: ParameterRows | None
@@ -34,6 +35,7 @@ class Call:
     groups: RowGroups
     direct: bool
     ticket: int
+    block_bytes: int = BLOCK_BYTES
 
 
 class RowLinear(torch.autograd.Function):
@@ -68,7 +70,7 @@ def _weight(
     parameter_rows.require_open(call.ticket)
     grad, x = grad.to(exact(dtype)), x.to(exact(dtype))
     groups, outputs = call.groups, grad.shape[-1]
-    step = max(1, BLOCK_BYTES // (groups.count * x.shape[-1] * x.element_size()))
+    step = max(1, call.block_bytes // (groups.count * x.shape[-1] * x.element_size()))
     if not parameter_rows.in_blocks or step >= outputs:
         rows = weight_rows(grad, x, groups)
         gradient = rows.sum(0).to(dtype)

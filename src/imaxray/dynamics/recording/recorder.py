@@ -17,7 +17,7 @@ from torch.nn.functional import linear
 from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.recording.coverage import coverage, module_group, refuse_coupling
 from imaxray.dynamics.recording.distributed import counts_of_ranks, shard_gram, summed
-from imaxray.dynamics.recording.linear import Call, RowLinear
+from imaxray.dynamics.recording.linear import BLOCK_BYTES, Call, RowLinear
 from imaxray.dynamics.recording.parameter_rows import ParameterRows
 from imaxray.dynamics.recording.replay import replay_on_backward
 from imaxray.dynamics.recording.row_map import RowGroups, RowMap, gram_of
@@ -49,6 +49,7 @@ class GramRecorder:
         uncovered: what to do with trainable parameters that have no rows: "raise", or "name" them
             in the result.
         group: parameter name → module group.
+        block_bytes: rows of a parameter that would take more memory are formed block by block.
 
     Raises:
         ImaxrayError: nothing is trainable, samples are coupled, or parameters are uncovered.
@@ -62,6 +63,7 @@ class GramRecorder:
         leave_out: Sequence[str] = (),
         uncovered: Literal["raise", "name"] = "raise",
         group: Callable[[str], str] = module_group,
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
         refuse_coupling(model)
         self.plan = coverage(model, leave_out)
@@ -77,7 +79,7 @@ class GramRecorder:
                 "Expected trainable parameters in Linear layers, but found none that is covered; "
                 "set requires_grad before the recorder is made."
             )
-        self._keep = keep_rows
+        self._keep, self._block_bytes = keep_rows, block_bytes
         parameters = {id(p): p for p in model.parameters()}
         self._all_rows = {
             key: ParameterRows(name, parameters[key], self._receive, keep=keep_rows)
@@ -358,7 +360,7 @@ class GramRecorder:
             dtype = torch.get_autocast_dtype(kind)
             x, weight = x.to(dtype), weight.to(dtype)
             bias = None if bias is None else bias.to(dtype)
-        call = Call(all_rows[0], all_rows[1], groups, not cast, ticket)
+        call = Call(all_rows[0], all_rows[1], groups, not cast, ticket, self._block_bytes)
         output: Tensor = RowLinear.apply(x, weight, bias, call)  # type: ignore[no-untyped-call]
         return output[None] if flat else output
 
