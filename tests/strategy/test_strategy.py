@@ -95,7 +95,7 @@ def test_stages_are_scored_and_compared(finished):
 
 def test_a_finished_strategy_is_not_repeated(finished, monkeypatch):
     config, out, outcome, _ = finished
-    for name in ("train_dataset", "annotate", "filter_candidates", "write_pseudo"):
+    for name in ("train_dataset", "annotate", "filter_annotations", "write_pseudo"):
         monkeypatch.setattr(f"imaxray.strategy.executor.{name}", lambda *_, **__: pytest.fail())
     again = run_strategy(config, out, progress=False)
     assert not any(done.done_now for done in again.done)

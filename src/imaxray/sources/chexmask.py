@@ -25,6 +25,7 @@ from imaxray.sources._shared.organ_masks import (
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
+    provenance,
     read_header,
     reject,
     relative,
@@ -234,9 +235,7 @@ def _facts(table: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.lit("silver").alias("origin"),
         pl.when(rca >= 1).then(pl.lit("rca-1.0")).otherwise(pl.lit("rca-0.") + tenth)
         .alias("quality"),
-        pl.lit(Chexmask.name).alias("source"),
-        pl.lit(file).alias("file"),
-        "row",
+        *provenance(Chexmask.name, file),
     )  # fmt: skip
     return conform(facts, SOURCE_ANNOTATIONS), pl.concat(bad)
 

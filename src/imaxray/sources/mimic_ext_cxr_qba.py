@@ -57,6 +57,9 @@ class MimicExtCxrQba(Source):
 
     Where ``exports/A_frontal`` is there (grade A and better, frontal images) it is read and not the
     whole release, whose boxes on lateral images its authors do not trust.
+
+    Args:
+        members_per_job: members of an archive that a worker parses at a time.
     """
 
     name = "mimic-ext-cxr-qba"
