@@ -17,6 +17,7 @@ from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, percents, score
 from imaxray.models import phantom
 from imaxray.sources import get_source
+from imaxray.study.arm import ArmRun
 from imaxray.study.arms import ARMS, REFERENCE, init_folder, run_folders, train_arms
 from imaxray.study.config import StudyConfig
 from imaxray.study.dynamics import StudyDynamics, choose_probes, study_dynamics
@@ -52,7 +53,7 @@ class StudyOutcome:
     equal_entries: Comparison
     equal_compute: Comparison
     scores: dict[str, list[Scores]]
-    runs: dict[str, list[dict[str, Any]]]
+    runs: dict[str, list[ArmRun]]
     throughput: Throughput
     match: dict[str, Any]
     dynamics: StudyDynamics | None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from imaxray._lazy import lazily
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe
+from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.shares import share_out
 from imaxray.training.step_schedule import origin_shares, schedule, task_shares
 
@@ -50,6 +51,7 @@ else:  # torch and transformers
 
 __all__ = [
     "Conversations",
+    "CurvePoint",
     "Encoded",
     "EntryTrainer",
     "Examples",
@@ -61,6 +63,7 @@ __all__ = [
     "Pixels",
     "Recipe",
     "Run",
+    "RunManifest",
     "ShareDataset",
     "StepDataset",
     "Throughput",

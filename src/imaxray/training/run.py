@@ -31,6 +31,7 @@ from imaxray.training.learning_curve import LearningCurve, OffTheClock
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.method import make_trainable, save_trained
 from imaxray.training.run_folder import device_name, open_run, versions
+from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.step_dataset import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training.step_schedule import once, origin_shares, schedule, task_shares
 from imaxray.training.trainer import EntryTrainer
@@ -41,12 +42,13 @@ class Run:
     """A finished run: weights, ``curve.jsonl``, ``schedule.parquet``, ``run.json``."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: RunManifest
 
     @property
-    def curve(self) -> list[dict[str, Any]]:
+    def curve(self) -> list[CurvePoint]:
         """Points of the learning curve, in order."""
-        return _lines(self.folder / "curve.jsonl")
+        points: list[CurvePoint] = _lines(self.folder / "curve.jsonl")
+        return points
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
@@ -123,9 +125,9 @@ def train(
         seed=seed,
         shares=_shares(entries, config),
     )
-    manifest = open_run(out, chat, table, layout, config, seed, about, processes)
-    if manifest is not None:
-        return Run(out, manifest)
+    finished = open_run(out, chat, table, layout, config, seed, about, processes)
+    if finished is not None:
+        return Run(out, finished)
 
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -157,7 +159,7 @@ def train(
         trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
     sharded = trainer.is_fsdp_enabled
     whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None
-    manifest = {
+    manifest: Any = {
         "identity": json.loads((out / "started.json").read_text()),
         **_amounts(curve, chat),
         "drawn": _by_task(table, entries),
@@ -310,5 +312,5 @@ def _by_task(table: pl.DataFrame, entries: pl.DataFrame) -> dict[str, int]:
     return dict(drawn.iter_rows())
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
