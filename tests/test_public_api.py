@@ -14,8 +14,7 @@ import imaxray
 
 ROOT = Path(imaxray.__file__).parent
 PACKAGES = sorted(
-    ["imaxray"]
-    + [m.name for m in pkgutil.walk_packages(imaxray.__path__, "imaxray.") if m.ispkg]
+    ["imaxray"] + [m.name for m in pkgutil.walk_packages(imaxray.__path__, "imaxray.") if m.ispkg]
 )
 
 

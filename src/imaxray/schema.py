@@ -175,7 +175,12 @@ REJECTS: Final = pl.Schema(
 
 
 def empty(schema: pl.Schema) -> pl.DataFrame:
-    """Return an empty frame of ``schema``."""
+    """Return an empty frame of ``schema``.
+
+    Example:
+        >>> empty(REJECTS).columns
+        ['source', 'file', 'row', 'key', 'code', 'message']
+    """
     return pl.DataFrame(schema=schema)
 
 
@@ -184,6 +189,11 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
     Raises:
         ImaxrayError: a column that the schema does not know.
+
+    Example:
+        >>> rows = conform(pl.DataFrame({"image_id": ["a/1"], "width": [512]}), IMAGES)
+        >>> rows.schema == IMAGES, rows["view"].to_list()
+        (True, [None])
     """
     unknown = sorted(set(frame.columns) - set(schema.names()))
     if unknown:

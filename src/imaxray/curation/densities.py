@@ -35,7 +35,16 @@ class Density:
 
 
 def density(tables: Tables, split: str = "train") -> Density:
-    """Measure one split of a dataset."""
+    """Measure one split of a dataset.
+
+    Example:
+        >>> from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, conform, empty
+        >>> rows = {"image_id": ["a", "a", "b"], "task": ["vqa", "rec", "vqa"], "split": "train"}
+        >>> entries = conform(pl.DataFrame(rows), ENTRIES)
+        >>> found = density(Tables(empty(IMAGES), empty(ANNOTATIONS), entries))
+        >>> found.images, found.tasks_per_image, found.entries_per_task["vqa"]
+        (2, 1.5, 2)
+    """
     entries = tables.split(split)
     per_image = (
         entries.group_by("image_id", "task").len("entries").group_by("image_id")

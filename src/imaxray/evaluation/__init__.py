@@ -12,6 +12,7 @@ from imaxray.evaluation.comparison import (
     compare_groups,
     percent_text,
 )
+from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.labels import labeller_on
 from imaxray.evaluation.predictions import Predictions, read_predictions
@@ -23,9 +24,12 @@ from imaxray.evaluation.truth import truth_ceiling
 __all__ = [
     "Comparison",
     "ComparisonData",
+    "EvaluateConfig",
     "Interval",
+    "ModelConfig",
     "Predictions",
     "Result",
+    "ScoreConfig",
     "Scores",
     "TaskComparison",
     "TaskScores",

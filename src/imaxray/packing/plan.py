@@ -107,6 +107,10 @@ def fill(lengths: Sequence[int], budget: int) -> list[list[int]]:
     Returns:
         Indices by bin; bins in the order they were opened. First fit decreasing needs at most
         11/9 of the least possible number of bins and one more.
+
+    Example:
+        >>> fill([5, 3, 4, 2], budget=7)
+        [[0, 3], [2, 1]]
     """
     bins: list[list[int]] = []
     free: list[int] = []

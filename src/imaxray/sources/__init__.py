@@ -54,7 +54,12 @@ _BUILT_IN: Final = {
 
 
 def list_sources() -> list[Source]:
-    """All sources, ours and those of installed packages (entry points), sorted by name."""
+    """All sources, ours and those of installed packages (entry points), sorted by name.
+
+    Example:
+        >>> [source.name for source in list_sources()][:3]
+        ['chest-imagenome', 'chexmask', 'chexpert']
+    """
     plugins = {point.name for point in entry_points(group="imaxray.sources")}
     return [get_source(name) for name in sorted(_BUILT_IN.keys() | plugins)]
 
@@ -65,6 +70,10 @@ def get_source(name: str) -> Source:
     Raises:
         ImaxrayError: there is none (the message names the nearest), or the package's cannot be
             loaded or does not declare what a source declares.
+
+    Example:
+        >>> get_source("ms-cxr").tasks
+        ('rec', 'reg')
     """
     if name in _BUILT_IN:
         module, cls = _BUILT_IN[name].split(":")

@@ -12,9 +12,11 @@ from typing import Any
 from imaxray._files import write_json
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
+from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation import evaluate_model, weights_of
 from imaxray.evaluation.scoring import Scores
 from imaxray.pseudo import (
+    AnnotateConfig,
     annotate,
     filter_annotations,
     load_rules,
@@ -94,12 +96,14 @@ class WorkExecutor:
             run,
             self._data,
             run / "evaluation" / split,
-            split=split,
-            max_new_tokens=self._config.max_new_tokens,
-            boxes=self._config.training.get("boxes"),
-            revision=self._config.training.get("revision"),
-            max_image_tokens=self._config.training.get("max_image_tokens"),
-            device=self._config.device,
+            EvaluateConfig(
+                split=split,
+                max_new_tokens=self._config.max_new_tokens,
+                boxes=self._config.training.get("boxes"),
+                revision=self._config.training.get("revision"),
+                max_image_tokens=self._config.training.get("max_image_tokens"),
+                device=self._config.device,
+            ),
         )
         return asked.result.scores
 
@@ -145,13 +149,15 @@ class WorkExecutor:
             model,
             self._data,
             folder,
-            round=work.round,
-            seed=work.seed,
-            boxes=self._config.training.get("boxes"),
-            revision=self._config.training.get("revision"),
-            max_image_tokens=self._config.training.get("max_image_tokens"),
-            device=self._config.device,
-            **settings,
+            AnnotateConfig(
+                **settings,
+                round=work.round,
+                seed=work.seed,
+                boxes=self._config.training.get("boxes"),
+                revision=self._config.training.get("revision"),
+                max_image_tokens=self._config.training.get("max_image_tokens"),
+                device=self._config.device,
+            ),
         )
         return {
             "by": "base" if work.model is None else work.model.name,
@@ -166,12 +172,8 @@ class WorkExecutor:
         made = filter_annotations(
             self._place(work.candidates),
             self._data,
-            precision=asked.precision,
-            risk=asked.risk,
+            asked,
             rules=load_rules(asked.rules) if asked.consistency else (),
-            confidence=asked.confidence,
-            balance=asked.balance,
-            perfect=asked.perfect,
             truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
         filtered = made.filtered

@@ -38,6 +38,14 @@ def get_task(name: str) -> Task:
 
     Raises:
         ImaxrayError: there is none.
+
+    Example:
+        >>> get_task("calculation").parse("The ratio is 52%.", [], "calculation.ctr.0")
+        0.52
+        >>> get_task("grading").parse("Interstitial edema", [], "grading.edema.0")
+        2
+        >>> get_task("vqa").primary.name
+        'score'
     """
     for task in _ALL:
         if task.name == name:

@@ -228,7 +228,12 @@ def with_image_hash(images: pl.DataFrame) -> pl.DataFrame:
 
 
 def subtask_of(template: str) -> str:
-    """The subtask in a template id ``<task>.<subtask>.<number>``."""
+    """The subtask in a template id ``<task>.<subtask>.<number>``.
+
+    Example:
+        >>> subtask_of("calculation.ctr.0")
+        'ctr'
+    """
     return template.split(".")[1]
 
 

@@ -117,6 +117,13 @@ def task_shares(
     Raises:
         ImaxrayError: ``weights`` names no task of ours, leaves one of the split unnamed or gives
             weight to one that has no entries.
+
+    Example:
+        >>> entries = pl.DataFrame({"task": ["vqa"] * 9 + ["report"]})
+        >>> task_shares(entries, temperature=2)
+        {'report': 0.25, 'vqa': 0.75}
+        >>> task_shares(entries, weights={"vqa": 1, "report": 1})
+        {'report': 0.5, 'vqa': 0.5}
     """
     counts = dict(entries.group_by(pl.col("task").cast(pl.String)).len().sort("task").iter_rows())
     if weights is not None:

@@ -12,10 +12,11 @@ import polars as pl
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
+from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
 from imaxray.pseudo.selecting.oracle import right_candidates
-from imaxray.pseudo.selecting.rules import Rule
+from imaxray.pseudo.selecting.rules import ConsistencyRule
 from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import conform
 
@@ -38,13 +39,9 @@ class FilteredAnnotations:
 def filter_annotations(
     pseudo: Path,
     dataset: Dataset,
+    config: FilterConfig,
     *,
-    precision: float = 0.9,
-    risk: float | None = 0.1,
-    rules: Sequence[Rule] = (),
-    confidence: bool = True,
-    balance: bool = False,
-    perfect: bool = False,
+    rules: Sequence[ConsistencyRule] = (),
     truth: Dataset | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> FilteredAnnotations:
@@ -53,39 +50,39 @@ def filter_annotations(
     Args:
         pseudo: folder with ``candidates.parquet`` and, for confidence, ``calibration.parquet``.
         dataset: the dataset that was annotated.
-        precision: asked for, per task.
-        risk: see :func:`imaxray.pseudo.selecting.calibrate`.
+        config: which filters decide; its ``rules`` are not read, ``rules`` are.
         rules: of consistency; none: nothing is compared.
-        confidence: whether thresholds are applied.
-        balance: whether answers keep their shares, see :func:`imaxray.pseudo.balanced`.
-        perfect: keep only candidates that the truth says are right, before any other filter.
         truth: a dataset (a catalog) whose entries tell which candidates are right.
         tolerances: when an answer is right.
 
     Raises:
-        ImaxrayError: a file is missing or damaged; another dataset was annotated; ``perfect`` is
-            asked for without ``truth``; and as calibration and filter do.
+        ImaxrayError: a file is missing or damaged; another dataset was annotated; the perfect
+            filter is asked for without ``truth``; and as calibration and filter do.
     """
     candidates = _read(pseudo / "candidates.parquet")
     _require_same(pseudo / "annotate.json", dataset)
     thresholds = None
-    if confidence:
+    if config.confidence:
         answers = _read(pseudo / "calibration.parquet")
         thresholds = calibrate(
-            answers, dataset.tables.entries, precision, risk=risk, tolerances=tolerances
+            answers,
+            dataset.tables.entries,
+            config.precision,
+            risk=config.risk,
+            tolerances=tolerances,
         )
     known = None if truth is None else truth.tables.entries
     asked = candidates.height
-    if perfect:
+    if config.perfect:
         if known is None:
             raise ImaxrayError(
-                "Expected a dataset that knows the answers for the perfect filter, but none was "
-                "given; name one as truth."
+                "Expected the truth with the perfect filter, but none is given; name a dataset "
+                "folder that knows it."
             )
         candidates = right_candidates(candidates, known, tolerances)
     filtered = filter_candidates(
-        candidates, dataset, thresholds=thresholds, rules=rules, balance=balance, truth=known,
-        tolerances=tolerances,
+        candidates, dataset, thresholds=thresholds, rules=rules, balance=config.balance,
+        truth=known, tolerances=tolerances,
     )  # fmt: skip
     return FilteredAnnotations(asked, filtered, thresholds)
 

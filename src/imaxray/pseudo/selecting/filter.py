@@ -15,7 +15,7 @@ from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Thresholds
 from imaxray.pseudo.selecting.consistency import check_consistency
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.questions import masked
-from imaxray.pseudo.selecting.rules import Rule
+from imaxray.pseudo.selecting.rules import ConsistencyRule
 from imaxray.pseudo.selecting.yields import (
     Marks,
     equal_yield_table,
@@ -65,7 +65,7 @@ def filter_candidates(
     dataset: Dataset | Tables,
     *,
     thresholds: Thresholds | None = None,
-    rules: Sequence[Rule] | None = None,
+    rules: Sequence[ConsistencyRule] | None = None,
     balance: bool = False,
     truth: pl.DataFrame | None = None,
     tolerances: Tolerances = DEFAULT,
@@ -172,7 +172,7 @@ def _usable(
 def _outcomes(
     bare: pl.DataFrame,
     verdicts: pl.DataFrame,
-    rules: Sequence[Rule],
+    rules: Sequence[ConsistencyRule],
     thresholds: Thresholds | None,
 ) -> tuple[dict[str, _Outcome], dict[str, str]]:
     """What each filter keeps, by its name, the one in force last; and what lacks confidence."""
@@ -231,7 +231,7 @@ class _Court:
         self,
         bare: pl.DataFrame,
         verdicts: pl.DataFrame,
-        rules: Sequence[Rule],
+        rules: Sequence[ConsistencyRule],
         thresholds: Thresholds | None,
     ) -> None:
         self._effect = {rule.name: rule for rule in rules}

@@ -14,7 +14,7 @@ from imaxray.evaluation.resampling import patient_draws
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Floats
 from imaxray.pseudo.selecting.correct import Tolerances, correct
 from imaxray.pseudo.selecting.questions import masked, truth_of
-from imaxray.pseudo.selecting.rules import Rule
+from imaxray.pseudo.selecting.rules import ConsistencyRule
 from imaxray.schema import TASKS
 
 Answers = Mapping[str, tuple[frozenset[str], Mapping[str, frozenset[str]]]]
@@ -88,7 +88,9 @@ def yields_table(bare: pl.DataFrame, answers: Answers, marks: Marks) -> pl.DataF
     return pl.DataFrame(rows, schema=_YIELDS, orient="row")
 
 
-def rules_table(verdicts: pl.DataFrame, rules: Sequence[Rule], marks: Marks) -> pl.DataFrame:
+def rules_table(
+    verdicts: pl.DataFrame, rules: Sequence[ConsistencyRule], marks: Marks
+) -> pl.DataFrame:
     """Per rule and task: candidates it looked at, by verdict, and how many of these are right.
 
     A candidate counts as contradicted where it is the weaker side of any contradiction, else as

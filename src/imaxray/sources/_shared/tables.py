@@ -90,7 +90,12 @@ def exists(path: Path) -> bool:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path from a source table stays inside its release."""
+    """Whether a path from a source table stays inside its release.
+
+    Example:
+        >>> is_inside("files/p10/image.jpg"), is_inside("../secret.jpg"), is_inside("/etc/passwd")
+        (True, False, False)
+    """
     pure = PurePosixPath(path.replace("\\", "/"))
     drive = bool(pure.parts) and ":" in pure.parts[0]  # C:/x leaves the release on Windows
     return not pure.is_absolute() and not drive and ".." not in pure.parts
