@@ -24,7 +24,7 @@ from imaxray.evaluation.resampling import (
 )
 from imaxray.evaluation.scoring import Scores, point, restrict
 from imaxray.metrics import Floats, Metric
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 from imaxray.tasks import get_task
 
 Arm = Scores | Sequence[Scores]
@@ -164,7 +164,7 @@ def compare(
     contest = _Contest.of(
         arms, reference, seed, resamples, resamples if permutations is None else permutations, level
     )
-    tasks = [task for task in TASKS if task in contest.seeds[reference][0].tasks]
+    tasks = [task for task in task_names() if task in contest.seeds[reference][0].tasks]
     rows: list[TaskComparison] = []
     gains: dict[str, list[Floats]] = {arm: [] for arm in contest.others}
     for task in tasks:

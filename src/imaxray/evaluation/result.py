@@ -23,12 +23,12 @@ from imaxray.evaluation.config import ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.predictions import Predictions
 from imaxray.evaluation.resampling import finite
-from imaxray.evaluation.scoring import EXTRAS, Scores, per_entry, point, score
+from imaxray.evaluation.scoring import Scores, per_entry, point, score
 from imaxray.evaluation.truth import truth_ceiling
 from imaxray.labeller import LABELLER_VERSION
-from imaxray.metrics import bleu_signature, confusion
+from imaxray.metrics import bleu_signature, list_extras
 from imaxray.metrics.captions import TOKENISER
-from imaxray.schema import EDEMA_GRADES, SPLITS
+from imaxray.schema import SPLITS
 from imaxray.tasks import RULES, get_task
 
 FORMAT: Final = 1
@@ -143,7 +143,9 @@ def score_run(
         },
         "counts": dict(scores.counts),
         "not_computed": {
-            extra: EXTRAS[extra]() or "not asked for" for extra in EXTRAS if extra not in extras
+            extra: missing() or "not asked for"
+            for extra, missing in list_extras().items()
+            if extra not in extras
         },
         "patients": whole["patients"],
         "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
@@ -196,21 +198,15 @@ def _task(
                 },
             }
         )
-    result = {
+    return {
         "task": name,
         "primary": row["metric"],
         "entries": row["entries"],
         "patients": row["patients"],
         "invalid": row["arms"][_RUN]["invalid"],
         "metrics": metrics,
+        **task.details(of_task.statistics),
     }
-    if name == "grading":
-        result["confusion"] = {
-            "gold": list(EDEMA_GRADES),
-            "answer": [*EDEMA_GRADES, "unreadable"],
-            "counts": confusion(of_task.statistics[task.primary.name], len(EDEMA_GRADES)),
-        }
-    return result
 
 
 def _true(scores: Scores) -> dict[str, Any]:

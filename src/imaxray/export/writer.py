@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from imaxray._files import whole_folder
+from imaxray._plugins import FORMATS, Plugin, plugins
 from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
@@ -26,7 +27,9 @@ from imaxray.geometry import SmartResize
 from imaxray.progress import track
 from imaxray.schema import SPLITS
 
-_CHATS: Final = {f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)}
+_BUILT_IN: Final = {
+    f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)
+}
 _OTHERS: Final = {"fiftyone": "FiftyOne", "croissant": "Croissant (mlcroissant)"}
 
 
@@ -48,13 +51,35 @@ class ExportReport:
 
 
 def list_formats() -> dict[str, str]:
-    """Formats, and the tool that reads each.
+    """Formats, and the tool that reads each; those of other installed packages come last.
+
+    Raises:
+        ImaxrayError: a package's format cannot be loaded or is none.
 
     Example:
         >>> sorted(list_formats())
         ['croissant', 'fiftyone', 'llamafactory', 'llava', 'swift', 'trl']
     """
-    return {**{name: form.tool for name, form in _CHATS.items()}, **_OTHERS}
+    ours = {name: form.tool for name, form in _BUILT_IN.items()}
+    return {**ours, **_OTHERS, **{name: form.tool for name, form in _outside().items()}}
+
+
+def _outside() -> dict[str, ChatFormat]:
+    """Formats of other packages (docs/adding-an-export-format.md); a name of ours stays ours."""
+    found = plugins(FORMATS)
+    return {
+        name: _checked(found[name])
+        for name in sorted(found.keys() - _BUILT_IN.keys() - _OTHERS.keys())
+    }
+
+
+def _checked(plugin: Plugin) -> ChatFormat:
+    form = plugin.load()
+    if not isinstance(form, ChatFormat):
+        raise plugin.unfit("it is no imaxray.export.ChatFormat")
+    if form.name != plugin.point.name:
+        raise plugin.unfit(f"its name is {form.name}")
+    return form
 
 
 def export_dataset(
@@ -113,7 +138,7 @@ def export_dataset(
             )
 
         return _finished(data, format, out, options, write)
-    chat = _CHATS[format]
+    chat = _BUILT_IN[format] if format in _BUILT_IN else _outside()[format]
     if not chat.links and config.images == "link":
         raise ImaxrayError(
             f"Expected images path or copy with {format}, whose files name images from the root, "

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray.boxes import iou
+from imaxray.boxes import box_of, iou
 from imaxray.clinical import judged
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Thresholds
 from imaxray.pseudo.selecting.correct import alike
-from imaxray.pseudo.selecting.questions import box_of
 from imaxray.pseudo.selecting.rules import ConsistencyCase, ConsistencyRule, Facts
 from imaxray.pseudo.selecting.statements import facts_of
 

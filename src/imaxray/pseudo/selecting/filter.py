@@ -246,9 +246,7 @@ class _Court:
         self._strength = strength
         self._order = sorted(strength, key=lambda i: (-strength[i], i))
         self._answer = {
-            i: a
-            for i, t, a in bare.select("pseudo_id", "task", "answer").iter_rows()
-            if t == "findings"
+            i: (t, a) for i, t, a in bare.select("pseudo_id", "task", "answer").iter_rows()
         }
         self._against: dict[str, list[tuple[str, str | None, str | None]]] = {}
         self._names: dict[tuple[str, str | None, str], set[str]] = {}
@@ -328,10 +326,9 @@ class _Court:
 
     def _may_mask(self, me: str, label: str | None, masks: Mapping[str, set[str]]) -> bool:
         """Only a label that the answer names can be taken, and something must be left."""
-        answer = self._answer.get(me)
-        if answer is None or label is None or f'"{label}":1' not in answer:
+        if label is None:
             return False
-        return masked(answer, masks.get(me, set()) | {label}) is not None
+        return masked(*self._answer[me], masks.get(me, set()) | {label}) is not None
 
 
 def _masked(kept: pl.DataFrame, masks: Mapping[str, frozenset[str]]) -> pl.DataFrame:
@@ -339,8 +336,8 @@ def _masked(kept: pl.DataFrame, masks: Mapping[str, frozenset[str]]) -> pl.DataF
         return kept
     rows = [
         (i, *found)
-        for i, answer in kept.select("pseudo_id", "answer").iter_rows()
-        if i in masks and (found := masked(answer, masks[i])) is not None
+        for i, task, answer in kept.select("pseudo_id", "task", "answer").iter_rows()
+        if i in masks and (found := masked(task, answer, masks[i])) is not None
     ]
     changed = pl.DataFrame(
         rows, schema={"pseudo_id": pl.String, "answer": pl.String, "target": pl.String},
