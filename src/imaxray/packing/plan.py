@@ -29,7 +29,7 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PackingPlan:
     """Rows, and what the caller must pass with them.
 
     Attributes:
@@ -53,7 +53,7 @@ def lay_out(
     packed: bool = True,
     context: int | None = None,
     tokens_per_row: int | None = None,
-) -> Plan:
+) -> PackingPlan:
     """Lay entries out, group by group (all entries of a group are about one image).
 
     Entries of a group share the image where their prompts agree up to its last token; a prompt that
@@ -93,7 +93,7 @@ def lay_out(
     order = [[k] for k in range(len(pieces))]
     if tokens_per_row is not None and packed:
         order = fill([len(row) for row, _, _ in pieces], tokens_per_row)
-    return Plan(
+    return PackingPlan(
         rows=[join_rows([pieces[k][0] for k in row]) for row in order],
         images=[pieces[k][1] for row in order for k in row],
         entries=[entry for row in order for k in row for entry in pieces[k][2]],
