@@ -38,6 +38,10 @@ def find_convention(
 
     Raises:
         ImaxrayError: an unknown name, or areas for a convention that does not depend on them.
+
+    Example:
+        >>> find_convention("qwen2.5-vl").name
+        'pixels'
     """
     if name not in list_conventions():
         raise ImaxrayError(

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
 from imaxray.sources._shared import mimic
-from imaxray.sources._shared.archives import Archive, Member
+from imaxray.sources._shared.archives import MEMBERS_PER_JOB, Archive, Member
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.question_boxes import (
     GRADES,
     Observation,
-    Question,
+    StudyQuestion,
     grade_of,
     main_answer,
     parse_graph,
@@ -58,6 +58,9 @@ class MimicExtCxrQba(Source):
 
     If ``exports/A_frontal`` exists (grade A and better, frontal images), it is read instead of the
     whole release, because the authors do not trust the whole release's boxes on lateral images.
+
+    Args:
+        members_per_job: Number of members of an archive that are parsed per job of a worker.
     """
 
     name = "mimic-ext-cxr-qba"
@@ -69,6 +72,9 @@ class MimicExtCxrQba(Source):
     licence = "PhysioNet Credentialed Health Data License 1.5.0"
     citation = "Müller et al., PhysioNet 2025, doi:10.13026/8qmz-da41"
     url = "https://physionet.org/content/mimic-ext-cxr-qba/1.0.0/"
+
+    def __init__(self, members_per_job: int = MEMBERS_PER_JOB) -> None:
+        self._members_per_job = members_per_job
 
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
@@ -88,7 +94,11 @@ class MimicExtCxrQba(Source):
         legend, files = self._legend(root)
         facts, bad = [], []
         for archive, function in ((questions, _read_questions), (graphs, _read_graphs)):
-            count, parts = archive.map(functools.partial(function, legend=legend), pool)
+            count, parts = archive.map(
+                functools.partial(function, legend=legend),
+                pool,
+                members_per_job=self._members_per_job,
+            )
             facts.append(_annotations(parts, self.name, archive.file, function is _read_graphs))
             bad += [(self.name, archive.file, *item) for part in parts for item in part.bad]
             files.append(archive.release_file(count))
@@ -187,7 +197,7 @@ def _read_questions(members: Iterator[Member], legend: Mapping[str, str]) -> _Pa
 
 
 def _question(
-    part: _Part, row: int, key: str, study: str, item: Question, legend: Mapping[str, str]
+    part: _Part, row: int, key: str, study: str, item: StudyQuestion, legend: Mapping[str, str]
 ) -> None:
     """Add one question about ``study``, or a reject if it has no text."""
     text, answer, kind = " ".join(item.question.split()), main_answer(item), question_type(item)

@@ -19,6 +19,12 @@ def share_out(
         at_least: passes of a rank, at least (rows permitting).
         budget: most tokens of a pass, padding counted: rows × the longest of them. A row above it
             is a pass of its own.
+
+    Example:
+        >>> share_out([100, 90, 20, 10], ranks=2)
+        [[[1, 2, 3]], [[0]]]
+        >>> share_out([100, 90, 20, 10], budget=100)
+        [[[0], [1], [2, 3]]]
     """
     if ranks == at_least == 1 and budget is None:
         return [[list(range(len(lengths)))]]

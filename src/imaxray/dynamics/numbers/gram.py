@@ -55,6 +55,12 @@ class Gram:
 
         Raises:
             ImaxrayError: K is not of summed losses, or "token-mean" without token counts.
+
+        Example:
+            >>> gram = Gram({"all": np.array([[4.0, 2.0], [2.0, 9.0]])})
+            >>> gram.reduced("unit-norm").matrix.round(3)
+            array([[1.   , 0.333],
+                   [0.333, 1.   ]])
         """
         if reduction == self.reduction:
             return self

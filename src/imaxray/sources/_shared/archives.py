@@ -25,7 +25,9 @@ from imaxray.sources._shared.tables import is_inside, relative, release_file, re
 MAX_MEMBER_BYTES: Final = 16 * 2**20
 """A member that is larger than this is rejected and not read."""
 
-_PART: Final = 2000  # members per piece of work
+MEMBERS_PER_JOB: Final = 2000
+"""Number of members of an archive per job of a worker."""
+
 _ENCRYPTED: Final = 0x1
 _PLAIN_NAME: Final = re.compile(r"\w[\w-]*(\.\w+)*(/\w[\w-]*(\.\w+)*)*")
 _DAMAGE: Final = (
@@ -104,7 +106,11 @@ class Archive:
             self._require(sum(1 for _ in islice(self._files(), 1)))
 
     def map(
-        self, function: Callable[[Iterator[Member]], T], pool: Executor | None
+        self,
+        function: Callable[[Iterator[Member]], T],
+        pool: Executor | None,
+        *,
+        members_per_job: int = MEMBERS_PER_JOB,
     ) -> tuple[int, list[T]]:
         """Apply ``function`` to all members, a few thousand at a time, in ``pool`` if one is given.
 
@@ -112,6 +118,7 @@ class Archive:
             function: Function that takes an iterator of members. It must be defined at the top
                 level of a module, because it is sent to another process.
             pool: Pool of processes; the members are divided in the same way without one.
+            members_per_job: Number of members per call of ``function``.
 
         Returns:
             The number of members, and the results in the order of the members.
@@ -119,18 +126,19 @@ class Archive:
         Raises:
             ImaxrayError: If the zip itself is damaged or holds no member with the suffix.
         """
+        step = members_per_job
         if not self.zipped:
             names = sorted(self._files())
             self._require(len(names))
             work: list[Any] = [
-                [(k + 1, str(names[k])) for k in range(start, min(start + _PART, len(names)))]
-                for start in range(0, len(names), _PART)
+                [(k + 1, str(names[k])) for k in range(start, min(start + step, len(names)))]
+                for start in range(0, len(names), step)
             ]
             count, task = len(names), cast(Any, _map_files)
         else:
             stored = self._stored()
             count, task = len(stored), _map_stored
-            work = [stored[k : k + _PART] for k in range(0, count, _PART)]
+            work = [stored[k : k + step] for k in range(0, count, step)]
         if pool is None or len(work) < 2:
             return count, [task(function, str(self.path), part) for part in work]
         jobs: list[Future[T]] = [pool.submit(task, function, str(self.path), p) for p in work]

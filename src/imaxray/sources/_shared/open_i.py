@@ -59,7 +59,7 @@ _AP: Final = re.compile(r"(?i)\bAP\b|\banter(?:o-?|ior )posterior\b|\bportable\b
 
 
 @dataclass(frozen=True)
-class Report:
+class OpenIReport:
     """Holds the content of one report; ``images`` are image ids as the release writes them."""
 
     uid: str
@@ -82,7 +82,7 @@ def uid_of(text: str) -> str | None:
     return str(int(digits)) if re.fullmatch("[0-9]{1,6}", digits) else None
 
 
-def parse_report(content: bytes) -> Report | None:
+def parse_report(content: bytes) -> OpenIReport | None:
     """Parse the XML of one report; return None if it is no XML or if it declares entities."""
     try:
         root: Element = fromstring(content)
@@ -93,7 +93,7 @@ def parse_report(content: bytes) -> Report | None:
     for node in root.iter("AbstractText"):
         sections.setdefault(node.get("Label", "").upper(), "".join(node.itertext()).strip())
     captions = (node.text or "" for image in root.iter("parentImage") for node in image)
-    return Report(
+    return OpenIReport(
         uid=uid_of(uid) or "",
         findings=sections.get("FINDINGS", ""),
         impression=sections.get("IMPRESSION", ""),

@@ -35,6 +35,19 @@ _MAX_SHOWN = 400  # characters of a file's text that an error message quotes
 _OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 
 
+def provenance(source: str, file: str) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """Return the columns ``source``, ``file`` and ``row``, which say where a row comes from.
+
+    ``row`` is the column of this name that the frame already has.
+    """
+    return pl.lit(source).alias("source"), pl.lit(file).alias("file"), pl.col("row")
+
+
+def stated_by(origin: str, quality: str) -> tuple[pl.Expr, pl.Expr]:
+    """Return the columns ``origin`` and ``quality``, which say who stated the facts of all rows."""
+    return pl.lit(origin).alias("origin"), pl.lit(quality).alias("quality")
+
+
 def require_root(root: Path, source: str) -> Path:
     """Return ``root`` if it is a folder.
 
@@ -80,7 +93,12 @@ def exists(path: Path) -> bool:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path from a source table stays inside its release."""
+    """Return whether a path from a source table stays inside its release.
+
+    Example:
+        >>> is_inside("files/p10/image.jpg"), is_inside("../secret.jpg"), is_inside("/etc/passwd")
+        (True, False, False)
+    """
     pure = PurePosixPath(path.replace("\\", "/"))
     drive = bool(pure.parts) and ":" in pure.parts[0]  # C:/x leaves the release on Windows
     return not pure.is_absolute() and not drive and ".." not in pure.parts
@@ -175,9 +193,7 @@ def reject(
     key_expr = pl.col(key) if isinstance(key, str) else key
     return conform(
         rows.select(
-            pl.lit(source).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *provenance(source, file),
             key_expr.cast(pl.String).alias("key"),
             pl.lit(code).alias("code"),
             pl.lit(message).alias("message"),
