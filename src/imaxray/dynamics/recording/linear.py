@@ -1,4 +1,4 @@
-"""A Linear whose backward forms per-sample weight gradients; their sum is the ordinary one."""
+"""Computes per-sample weight gradients in the backward pass of Linear layers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from imaxray.dynamics.recording.parameter_rows import Account
 from imaxray.dynamics.recording.row_map import Layout, bias_rows, weight_rows
 
 BLOCK_BYTES = 64 * 2**20
-"""Rows of a parameter that would take more are formed and used block by block."""
+"""If the rows of a parameter need more memory than this, they are computed in blocks."""
 
 
 @dataclass
 class Call:
-    """One call of a tracked Linear: whose rows, and where they go.
+    """Describes one call of a tracked Linear: the parameters, the row map and the batch.
 
     Attributes:
         weight: account of the weight; None where it is frozen.
@@ -37,11 +37,11 @@ class Call:
 
 
 class RowLinear(torch.autograd.Function):
-    """``linear(x, weight, bias)`` that also accounts for per-sample gradients in its backward."""
+    """Computes ``linear(x, weight, bias)`` and records per-sample gradients in backward passes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, call: Call) -> Tensor:
-        """The stock kernel."""
+        """Call the standard kernel."""
         ctx.save_for_backward(x, weight)
         ctx.call = call
         return linear(x, weight, bias)
@@ -93,5 +93,5 @@ def _bias(account: Account, call: Call, grad: Tensor, dtype: torch.dtype) -> Ten
 
 
 def exact(dtype: torch.dtype) -> torch.dtype:
-    """The dtype that rows are formed in: never half precision."""
+    """Return the dtype in which rows are computed, which is never half precision."""
     return torch.float64 if dtype == torch.float64 else torch.float32

@@ -1,8 +1,8 @@
-"""Per-sample gradients of any small module: run it again on each sample's rows alone.
+"""Computes per-sample gradients of any small module by running it again on each sample's rows.
 
-For what is no Linear: norms, convolutions, embeddings, raw connector matrices. Exact as long as an
-output row depends on the input rows of its own sample only; costs one more forward and backward of
-that module.
+This is used for modules other than Linear: norms, convolutions, embeddings and raw connector
+matrices. The result is exact as long as an output row depends on the input rows of its own sample
+only. The cost is one more forward and backward pass of that module.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def replay_on_backward(
     layout: Layout,
     guard: Callable[[bool], None],
 ) -> None:
-    """Arrange that the gradient of ``output`` gives the rows of the module's parameters.
+    """Register a hook on ``output`` that computes the rows of the module's parameters.
 
     Args:
-        module: was called with ``args`` and ``kwargs`` and returned ``output``.
-        name: its name, for messages.
+        module: Module that was called with ``args`` and ``kwargs`` and returned ``output``.
+        name: Name of the module, used in messages.
         accounts: parameter name within the module → account.
         output: must be one tensor.
         args: the first is the tensor (R, …) that ``layout`` tells the samples of.
         kwargs: must hold no tensor.
         layout: of the R rows.
-        guard: called with True before the module is run again and with False after, so that its
-            tracked parts stay still.
+        guard: Function that is called with True before the module is run again and with False
+            afterwards, so that tracked parts of the module record nothing in between.
 
     Raises:
-        ImaxrayError: the call has another form.
+        ImaxrayError: If the module does not take one tensor and return one.
     """
     others = [*args[1:], *kwargs.values()]
     if not isinstance(output, Tensor) or any(isinstance(o, Tensor) for o in others):
