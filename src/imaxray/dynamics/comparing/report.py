@@ -1,4 +1,4 @@
-"""What ``imaxray dynamics`` does: runs of one arm or two, recorded or measured now, to tables."""
+"""Writes the tables of ``imaxray dynamics`` for runs of one arm or two, measured now or before."""
 
 from __future__ import annotations
 
@@ -27,18 +27,23 @@ ARMS: Final = ("runs", "against")
 
 @dataclass(frozen=True)
 class RunDynamics:
-    """Dynamics of runs; every table lies in the folder that was named, too.
+    """Holds the dynamics of runs; every table is also a file in the output folder.
 
     Attributes:
-        spectra: arm → ``ARM.csv``: SPECTRA with the run in front.
-        contrast: ``contrast.csv``: :func:`compare_runs`; empty with one arm, or one run an arm.
-        crossed: ``crossed.csv``: :func:`crossed_table` of the final models; empty unless there is
-            another dataset.
-        tasks: ``tasks.csv``: :func:`tasks_over_runs`, with and without same-image entries.
-        pairs: ``task_pairs.csv``: each pair of tasks in each run, PAIRS with arm, seed and run.
-        scores: ``scores.csv``: :func:`run_scores`; empty unless asked for.
-        correlations: ``correlations.csv``: :func:`correlate_scores`; likewise.
-        remarks: what a reader must know of these numbers, in sentences.
+        spectra: Mapping from arm to the table in ``ARM.csv`` (schema SPECTRA with the run in
+            front).
+        contrast: Table in ``contrast.csv`` from :func:`compare_runs`; empty with one arm, or one
+            run per arm.
+        crossed: Table in ``crossed.csv`` from :func:`crossed_table` for the final models; empty
+            without a second dataset.
+        tasks: Table in ``tasks.csv`` from :func:`tasks_over_runs`, with and without same-image
+            entries.
+        pairs: Table in ``task_pairs.csv`` with each pair of tasks in each run (schema PAIRS with
+            arm, seed and run).
+        scores: Table in ``scores.csv`` from :func:`run_scores`; empty unless requested.
+        correlations: Table in ``correlations.csv`` from :func:`correlate_scores`; empty unless
+            requested.
+        remarks: Sentences that a reader needs in order to interpret the numbers.
     """
 
     spectra: dict[str, pl.DataFrame]
@@ -69,13 +74,14 @@ def run_dynamics(
     group: str = "all",
     level: float = 0.95,
 ) -> RunDynamics:
-    """Dynamics of runs of one arm, and against those of another, as tables in ``out``.
+    """Write the dynamics of runs of one arm, or of two arms and their difference, as tables.
 
-    Without ``data`` it reads what a :class:`FisherProbe` recorded during training. With ``data``
-    it measures every run's final model, and checkpoints that are still in the run folder, on one
-    fixed probe of that dataset; with ``other_data`` also both arms' final models on two probes of
-    train entries, one of each dataset, equal in tasks and answer lengths. What was measured into
-    ``out`` is kept, so that a killed call goes on.
+    Without ``data``, the function reads the measurements that a :class:`FisherProbe` recorded
+    during training. With ``data``, it measures the final model of every run, and the checkpoints
+    that are still in the run folder, on one fixed probe of that dataset. With ``other_data``, it
+    also measures the final models of both arms on two probes of train entries, one of each dataset,
+    with equal tasks and answer lengths. Measurements in ``out`` are kept, so an interrupted call
+    can continue.
 
     Args:
         runs: run folders of one arm, a seed each.
@@ -179,8 +185,8 @@ def _check(
         )
     if other_data is not None and (data is None or not against):
         raise ImaxrayError(
-            "Expected --data and --against beside --other-data, since crossed probes are two "
-            "models on two datasets; give all of them."
+            "Expected --data and --against beside --other-data, because crossed probes measure two "
+            "models on two datasets; give all three."
         )
     if data is None or not against:
         return
@@ -205,18 +211,23 @@ def _fixed(data: Dataset, split: str, size: int, draw: Images, seed: int) -> pl.
 
 
 def _enough(entries: pl.DataFrame, pairs: int, crossed: bool) -> None:
-    """Refuse, before hours of work, a probe too small for what is compared afterwards."""
+    """Refuse a probe that is too small for the comparison, before hours of work.
+
+    Raises:
+        ImaxrayError: If the probe has too few entries.
+    """
     tasks = entries["task"].n_unique()
-    least = 4 * tasks if pairs > 1 else 2 * tasks if crossed else 0  # N/4 holds every task
+    # a subset of N/4 entries must hold every task
+    least = 4 * tasks if pairs > 1 else 2 * tasks if crossed else 0
     if entries.height < least:
         raise ImaxrayError(
             f"Expected a probe of at least {least} entries to compare arms over {tasks} tasks, but "
-            f"--probe is {entries.height}; give more."
+            f"--probe is {entries.height}; give a larger number."
         )
 
 
 def _crossed(measured: dict[str, list[Path]], seeds: int, level: float) -> pl.DataFrame:
-    """Final models of both arms on both probes of train entries."""
+    """Compare the final models of both arms on both probes of train entries."""
     grams = [
         {
             (model, probe): Gram.read(_last(measured[f"{probe}-train"][seed + seeds * number]))
@@ -236,7 +247,7 @@ def _last(folder: Path) -> Path:
 def _pairs(
     folders: dict[str, list[Path]], names: dict[str, Sequence[Path]]
 ) -> tuple[pl.DataFrame, set[int]]:
-    """Pairs of tasks at the last measurement of every run, and the entries seen there."""
+    """Return the pairs of tasks at each run's last measurement, and the entries seen there."""
     tables, counts = [], set()
     for arm, of in folders.items():
         for number, folder in enumerate(of):
@@ -253,7 +264,7 @@ def _pairs(
 
 
 def _write(found: RunDynamics, out: Path) -> None:
-    """Tables as CSV, each whole; those there is nothing to say of are not left from before."""
+    """Write the tables as CSV, each atomically; delete old files of tables that are now empty."""
     tables = {
         **{arm: found.spectra.get(arm, pl.DataFrame()) for arm in ARMS},
         "contrast": found.contrast,
