@@ -1,4 +1,4 @@
-"""A recipe as YAML: a training configuration, the model it is for, and how its rows are made."""
+"""Defines a recipe: a training configuration, its model, and how its rows are made."""
 
 from __future__ import annotations
 
@@ -16,26 +16,36 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Recipe(TrainingConfig):
-    """Everything about a training run but the data; the defaults fit adapters on a trained model.
+    """Describes a training run except its data; the defaults suit adapters on a trained model.
 
     ``configs/train`` has one for each model of the registry.
     """
 
-    model: str = Field(description="registry name, repository id, or folder")
-    revision: str | None = Field(None, description="commit or tag; default: the registry's")
-    boxes: str | None = Field(None, description="box convention, for models the registry lacks")
+    model: str = Field(description="name in the registry, repository id, or folder of the model")
+    revision: str | None = Field(
+        None, description="commit or tag of the model; default: that of the registry"
+    )
+    boxes: str | None = Field(
+        None, description="box convention; needed for models that are not in the registry"
+    )
     layout: Layout = "packed"
     seed: int = 0
-    precision: Precision = Field("auto", description="of frozen weights; auto: as stored")
-    attention: str | None = Field(None, description="transformers' attn_implementation")
-    max_image_tokens: int | None = Field(None, ge=1, description="upper limit of an image's tokens")
+    precision: Precision = Field(
+        "auto", description="precision of frozen weights; auto: as they are stored"
+    )
+    attention: str | None = Field(None, description="attn_implementation of transformers")
+    max_image_tokens: int | None = Field(
+        None, ge=1, description="maximum number of tokens per image"
+    )
     method: Method = "lora"
-    epochs: float | None = Field(1, gt=0, description="passes over the entries; null: steps rule")
+    epochs: float | None = Field(
+        1, gt=0, description="passes over the entries; null: the number of steps is used instead"
+    )
     learning_rate: float = Field(1e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
 
     def training(self) -> TrainingConfig:
-        """The part that :func:`imaxray.training.train` takes."""
+        """Return the part of the recipe that :func:`imaxray.training.train` takes."""
         return TrainingConfig(**{name: getattr(self, name) for name in TrainingConfig.model_fields})
 
 
@@ -65,7 +75,7 @@ def load_recipe(path: Path | None = None, **changes: Any) -> Recipe:
             )
     given = {key: value for key, value in changes.items() if value is not None}
     if "steps" in given and "epochs" not in given:
-        data = {**data, "epochs": None}  # what the caller names wins
+        data = {**data, "epochs": None}  # steps of the caller override epochs of the file
     merged = {**data, **given}
     if "model" not in merged:
         raise ImaxrayError(
