@@ -55,7 +55,7 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """Folder that :func:`imaxray.models.load_model` takes: ``adapter/`` (LoRA) or ``model/``."""
+        """Folder for :func:`imaxray.models.load_model`: ``adapter/`` (LoRA) or ``model/``."""
         return self.folder / weights_folder(self.manifest["identity"]["config"]["method"])
 
 
