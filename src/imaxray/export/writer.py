@@ -1,4 +1,4 @@
-"""One dataset, written in one format."""
+"""Writes a dataset in one of the export formats."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _OTHERS: Final = {"fiftyone": "FiftyOne", "croissant": "Croissant (mlcroissant)"
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote.
+    """Reports what an export wrote.
 
     Attributes:
-        folder: where.
-        counts: of each split: rows, entries, images.
-        left_out: number of entries (FiftyOne: of images and facts) left out for each reason.
-        files: sha256 of each file, by its path in the folder; links are not among them.
+        folder: Folder of the export.
+        counts: Number of rows, entries and images of each split.
+        left_out: Number of entries (FiftyOne: of images and facts) left out for each reason.
+        files: SHA-256 of each file, by its path in the folder; links are not included.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class ExportReport:
 
 
 def list_formats() -> dict[str, str]:
-    """Formats, and the tool that reads each."""
+    """Return the names of the formats, and the tool that reads each."""
     return {**{name: form.tool for name, form in _CHATS.items()}, **_OTHERS}
 
 
@@ -68,8 +68,9 @@ def export_dataset(
 ) -> ExportReport:
     """Write a dataset in the format of another tool.
 
-    The folder is written aside and renamed, so it appears whole or not at all; the same dataset
-    and arguments give the same bytes. It holds ``export.json`` (arguments, counts, sha256 of each
+    The folder is written under a temporary name and renamed, so it appears complete or not at all.
+    The same dataset and arguments give the same bytes. It holds ``export.json`` (arguments, counts,
+    sha256 of each
     file) and ``left_out.jsonl`` (id and reason of everything that the format cannot express).
 
     Args:
@@ -121,7 +122,7 @@ def export_dataset(
     if not chat.links and images == "link":
         raise ImaxrayError(
             f"Expected images path or copy with {format}, whose files name images from the root, "
-            "but got link; take one of the two."
+            "but got link; use one of the two."
         )
     convention = None if boxes is None else find_convention(boxes, min_pixels, max_pixels)
     if convention is None and (min_pixels or max_pixels):
@@ -140,12 +141,12 @@ def export_dataset(
 
 
 _Result = tuple[dict[str, dict[str, int]], list[tuple[str, str]]]
-"""Counts of each split, and id and reason of what was left out."""
+"""Counts of each split, and id and reason of everything left out."""
 
 
 @dataclass(frozen=True)
 class _Chat:
-    """A dataset into a chat format."""
+    """Writes a dataset in a chat format."""
 
     form: ChatFormat
     layout: Layout
@@ -165,8 +166,8 @@ class _Chat:
         boxed = entries.select((pl.col("boxes").list.len() > 0).any()).item()
         if boxed and convention is None and not self.form.own_boxes:
             raise ImaxrayError(
-                f"Expected boxes with {self.form.name}, which has them as text, but no convention "
-                f"is given; name the model's, one of {', '.join(list_conventions())}."
+                f"Expected boxes with {self.form.name}, which writes boxes as text, but no "
+                f"convention is given; name that of the model, one of {', '.join(list_conventions())}."
             )
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
@@ -211,7 +212,7 @@ class _Chat:
 def _finished(
     data: Dataset, name: str, out: Path, options: dict[str, Any], write: Any
 ) -> ExportReport:
-    """Write into a folder of its own, with manifest and what was left out."""
+    """Write an export folder, with the manifest and the list of what was left out."""
     ours = ("imaxray", "format", "files")
     with whole_folder(out, manifest=MANIFEST, keys=ours, what="export") as folder:
         counts, left = write(data, folder)
@@ -258,6 +259,6 @@ def _check_names(
 def _refuse(name: str, given: Sequence[str]) -> None:
     if given:
         raise ImaxrayError(
-            f"Expected {name} without {', '.join(given)}, which it has no use for, but got "
+            f"Expected {name} without {', '.join(given)}, which it does not use, but got "
             f"{'them' if len(given) > 1 else 'it'}; leave out what does not apply."
         )
