@@ -167,7 +167,8 @@ class _Chat:
         if boxed and convention is None and not self.form.own_boxes:
             raise ImaxrayError(
                 f"Expected boxes with {self.form.name}, which writes boxes as text, but no "
-                f"convention is given; name that of the model, one of {', '.join(list_conventions())}."
+                "convention is given; name that of the model, one of "
+                f"{', '.join(list_conventions())}."
             )
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
