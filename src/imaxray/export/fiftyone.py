@@ -63,7 +63,9 @@ def write(
         data.tables.annotations.join(sizes, on="image_id", how="inner", maintain_order="left")
     )
     left += _bad_facts(facts)
-    samples = track(_samples(shown, _by_image(facts), _by_image(entries)), "Samples", shown.height)
+    samples = track(
+        _samples(shown, _by_image(facts), _by_image(entries)), "Writing samples", shown.height
+    )
     write_json_list(samples, folder / "samples.json", b'{"samples": [', b"]}\n")
     info = {"imaxray": __version__, "dataset": data.sha256}
     (folder / "metadata.json").write_bytes(

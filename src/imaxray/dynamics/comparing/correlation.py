@@ -192,7 +192,8 @@ def _last(folders: Sequence[Path], group: str) -> list[pl.DataFrame]:
         groups = table["group"].unique().sort().to_list()
         if group not in groups:
             raise ImaxrayError(
-                f"Expected one of the module groups {', '.join(groups)}, but got {group}."
+                f"Expected one of the module groups {', '.join(groups)}, but got {group}; name "
+                "one of these."
             )
         tables.append(table.filter(pl.col("entries_seen") == max(files), group=group))
     if any(other != ids[0] for other in ids):

@@ -115,7 +115,7 @@ def _of_group(gram: Gram, group: str) -> Gram:
     if group not in gram.groups:
         raise ImaxrayError(
             f"Expected one of the module groups {', '.join(sorted(gram.groups))} or all, but got "
-            f"{group}."
+            f"{group}; name one of these."
         )
     from dataclasses import replace
 

@@ -157,7 +157,8 @@ def statistic(name: str) -> Statistic:
     """
     if name not in STATISTICS:
         raise ImaxrayError(
-            f"Expected one of the statistics {', '.join(STATISTICS)}, but got {name}."
+            f"Expected one of the statistics {', '.join(STATISTICS)}, but got {name}; name one of "
+            "these."
         )
     return STATISTICS[name]
 

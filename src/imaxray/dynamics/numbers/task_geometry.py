@@ -79,12 +79,14 @@ def task_geometry(
     n = len(gram)
     if len(tasks) != n or (images is not None and len(images) != n):
         raise ImaxrayError(
-            f"Expected a task (and image) for each of {n} entries, but got {len(tasks)}."
+            f"Expected a task (and image) for each of {n} entries, but got {len(tasks)}; pass one "
+            "per entry."
         )
     names = sorted(set(tasks))
     if len(names) < 2:
         raise ImaxrayError(
-            f"Expected entries of two tasks or more, but all are {', '.join(names) or 'missing'}."
+            f"Expected entries of two tasks or more, but all are {', '.join(names) or 'missing'}; "
+            "add entries of another task."
         )
     member = np.array([[task == name for task in tasks] for name in names], dtype=np.float64)
     use = 1 - np.eye(n)

@@ -71,7 +71,8 @@ def _owners(images: int, rows: RowMap, image_rows: Sequence[int] | None) -> list
         image_rows = range(images)
     if len(image_rows) != images:
         raise ImaxrayError(
-            f"Expected the row of each of {images} images, but image_rows has {len(image_rows)}."
+            f"Expected the row of each of {images} images, but image_rows has {len(image_rows)}; "
+            "pass one row per image."
         )
     return [int(rows.samples[row]) for row in image_rows]
 
