@@ -62,8 +62,8 @@ def crossed_probes(grams: Mapping[tuple[str, str], Gram], name: str) -> dict[str
     if len(models) != 2 or len(probes) != 2 or len(grams) != 4 or len(sizes) != 1:
         raise ImaxrayError(
             f"Expected two models on two probes of one size, but got {len(grams)} Gram matrices of "
-            f"{len(models)} models and {len(probes)} probes, sizes {sorted(sizes)}; pass one matrix "
-            "for each pair of model and probe."
+            f"{len(models)} models and {len(probes)} probes, sizes {sorted(sizes)}; pass one "
+            "matrix for each pair of model and probe."
         )
     value = np.array([[float(statistic(name)(grams[m, p].matrix)) for p in probes] for m in models])
     return {
