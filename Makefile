@@ -7,17 +7,21 @@ STAMP := $(VENV)/.installed
 # ask for other versions of the same packages.
 READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcard tests/export/readers/*.txt))
 
-.PHONY: demo study test readers check format clean
+.PHONY: demo study examples test readers check map format clean
 
 # The whole road on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
-	$(BIN)/imaxray study --config configs/phantom.yaml --out study/phantom
+	$(BIN)/imaxray study phantom --out study/phantom
 
 # The same with three trainings an arm and their optimisation dynamics, and the ablation of the
 # three-stage strategy: about two hours on two quiet cores.
 study: $(STAMP)
-	$(BIN)/imaxray study --config configs/phantom-seeds.yaml --out study/phantom-seeds
-	$(BIN)/imaxray study --config configs/ablation.yaml --out study/ablation
+	$(BIN)/imaxray study phantom-seeds --out study/phantom-seeds
+	$(BIN)/imaxray study ablation --out study/ablation
+
+# The numbered scripts, each continuing what the earlier ones wrote; about a minute.
+examples: $(STAMP)
+	for script in examples/[0-9]*.py; do $(BIN)/python $$script examples-out || exit 1; done
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -32,14 +36,18 @@ readers: $(READERS)
 
 # Format, lint, types, and the one-way flow of imports.
 check: $(STAMP)
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench examples
+	$(BIN)/ruff check src tests bench examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The house map of CONTRIBUTING.md, from the source tree and the import contract.
+map: $(STAMP)
+	$(BIN)/python tests/docs/house_map.py
+
 format: $(STAMP)
-	$(BIN)/ruff format src tests bench
-	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench examples
+	$(BIN)/ruff check --fix src tests bench examples
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -47,4 +55,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .readers study build dist src/*.egg-info
+	rm -rf $(VENV) .readers study examples-out build dist src/*.egg-info

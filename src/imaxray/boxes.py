@@ -33,19 +33,42 @@ _RUN: Final = re.compile(r"<box>(?:\s*<box>)*")
 _NO_PLACEHOLDER: Final = "&lt;box&gt;"
 
 
+def box_of(corners: Sequence[float]) -> Box:
+    """Four corners of a table as a box."""
+    x1, y1, x2, y2 = corners
+    return x1, y1, x2, y2
+
+
 def from_xywh(x: float, y: float, width: float, height: float) -> Box:
-    """Convert left, top, width, height (MS-CXR, ChestX-ray14, RSNA, SLAKE) to corners."""
+    """Convert left, top, width, height (MS-CXR, ChestX-ray14, RSNA, SLAKE) to corners.
+
+    Example:
+        >>> from_xywh(100, 50, 200, 80)
+        (100, 50, 300, 130)
+    """
     return (x, y, x + width, y + height)
 
 
 def to_xywh(box: Box) -> Box:
-    """Convert corners to left, top, width, height."""
+    """Convert corners to left, top, width, height.
+
+    Example:
+        >>> to_xywh((100, 50, 300, 130))
+        (100, 50, 200, 80)
+    """
     x1, y1, x2, y2 = box
     return (x1, y1, x2 - x1, y2 - y1)
 
 
 def clip(box: Box, width: float, height: float) -> Box | None:
-    """Cut ``box`` to the frame ``width`` × ``height``; ``None`` where nothing is left of it."""
+    """Cut ``box`` to the frame ``width`` × ``height``; ``None`` where nothing is left of it.
+
+    Example:
+        >>> clip((-20, 10, 700, 300), width=512, height=512)
+        (0.0, 10, 512.0, 300)
+        >>> clip((600, 10, 700, 300), width=512, height=512) is None
+        True
+    """
     x1, y1, x2, y2 = box
     x1, x2 = max(0.0, x1), min(float(width), x2)
     y1, y2 = max(0.0, y1), min(float(height), y2)
@@ -53,13 +76,25 @@ def clip(box: Box, width: float, height: float) -> Box | None:
 
 
 def area(box: Box) -> float:
-    """Area in square pixels; 0 for an inverted box."""
+    """Area in square pixels; 0 for an inverted box.
+
+    Example:
+        >>> area((0, 0, 20, 10))
+        200
+    """
     x1, y1, x2, y2 = box
     return max(0.0, x2 - x1) * max(0.0, y2 - y1)
 
 
 def iou(a: Box, b: Box) -> float:
-    """Intersection over union, in [0, 1]; 0 where both are empty."""
+    """Intersection over union, in [0, 1]; 0 where both are empty.
+
+    Example:
+        >>> iou((0, 0, 10, 10), (0, 0, 10, 20))
+        0.5
+        >>> iou((0, 0, 10, 10), (50, 50, 60, 60))
+        0.0
+    """
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -98,7 +133,15 @@ class BoxConvention:
     geometry: Geometry = WHOLE
 
     def seen_through(self, geometry: Geometry) -> BoxConvention:
-        """The same convention in the frame of a model's processor."""
+        """The same convention in the frame of a model's processor.
+
+        Example:
+            >>> padded = PER_MILLE.seen_through(Letterbox())
+            >>> PER_MILLE.render((0, 0, 100, 200), 100, 200)
+            '[0, 0, 1000, 1000]'
+            >>> padded.render((0, 0, 100, 200), 100, 200)
+            '[250, 0, 750, 1000]'
+        """
         return replace(self, geometry=geometry)
 
     def resolution(self, width: float, height: float) -> tuple[float, float]:
@@ -107,6 +150,10 @@ class BoxConvention:
         A rendered box comes back within half a step of where it was: within half a pixel wherever
         a step is at most one pixel. Only a box thinner than a step is written one step wide, each
         side within one step.
+
+        Example:
+            >>> PERCENT.resolution(2000, 2500)
+            (20.0, 25.0)
         """
         frame = self.geometry.frame(width, height)
         step, (right, bottom) = 10.0**-self.decimals, self._edges(frame)
@@ -116,7 +163,14 @@ class BoxConvention:
         )
 
     def render(self, box: Box, width: float, height: float) -> str:
-        """Write ``box`` (pixels of the ``width`` × ``height`` original) as the model's text."""
+        """Write ``box`` (pixels of the ``width`` × ``height`` original) as the model's text.
+
+        Example:
+            >>> PERCENT.render((256, 128, 512, 384), 1024, 1024)
+            '[25, 12, 50, 38]'
+            >>> BOX_2D.render((256, 128, 512, 384), 1024, 1024)
+            '{"box_2d": [125, 250, 375, 500]}'
+        """
         return self._in_tags([self._write(box, width, height)])
 
     def fill(self, text: str, boxes: Sequence[Box], width: float, height: float) -> str:
@@ -124,6 +178,10 @@ class BoxConvention:
 
         Raises:
             ValueError: placeholders and boxes differ in number.
+
+        Example:
+            >>> PERCENT.fill("effusion at <box>", [(256, 128, 512, 384)], 1024, 1024)
+            'effusion at [25, 12, 50, 38]'
         """
         count = text.count(PLACEHOLDER)
         if count != len(boxes):
@@ -147,6 +205,12 @@ class BoxConvention:
         such spoils all. Boxes that reach into a frame's padding are cut to the image; what lies
         wholly there is no box. Returned boxes are in pixels of the ``width`` × ``height`` original,
         one for each placeholder of the returned text.
+
+        Example:
+            >>> PERCENT.extract("effusion at [25, 12, 50, 38]", 1000, 1000)
+            ('effusion at <box>', [(250.0, 120.0, 500.0, 380.0)])
+            >>> PERCENT.extract("[50, 12, 25, 38]", 1000, 1000)  # corners in the wrong order
+            ('[50, 12, 25, 38]', [])
         """
         frame = self.geometry.frame(width, height)
         boxes: list[Box] = []
@@ -171,7 +235,12 @@ class BoxConvention:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BoxConvention:
-        """Read :meth:`as_dict` back, also from JSON."""
+        """Read :meth:`as_dict` back, also from JSON.
+
+        Example:
+            >>> BoxConvention.from_dict(PERCENT.as_dict()) == PERCENT
+            True
+        """
         pairs = {key: tuple(values[key]) for key in ("tags", "fence") if values.get(key)}
         geometry = geometry_from_dict(values["geometry"])
         return cls(**{**values, **pairs, "geometry": geometry})
@@ -289,6 +358,10 @@ def get_convention(name: str) -> BoxConvention:
 
     Raises:
         ImaxrayError: there is none.
+
+    Example:
+        >>> get_convention("unit").render((256, 128, 512, 384), 1024, 1024)
+        '[0.25, 0.12, 0.50, 0.38]'
     """
     if name not in CONVENTIONS:
         raise ImaxrayError(

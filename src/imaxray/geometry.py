@@ -32,12 +32,22 @@ class Frame:
     offset: tuple[float, float] = (0.0, 0.0)
 
     def enter(self, box: Numbers) -> Numbers:
-        """Original pixels to frame pixels."""
+        """Original pixels to frame pixels.
+
+        Example:
+            >>> Letterbox().frame(100, 200).enter((0, 0, 100, 200))
+            (50.0, 0.0, 150.0, 200.0)
+        """
         (sx, sy), (ox, oy), (x1, y1, x2, y2) = self.scale, self.offset, box
         return (x1 * sx + ox, y1 * sy + oy, x2 * sx + ox, y2 * sy + oy)
 
     def leave(self, box: Numbers) -> Numbers:
-        """Frame pixels to original pixels."""
+        """Frame pixels to original pixels.
+
+        Example:
+            >>> Letterbox().frame(100, 200).leave((50, 0, 150, 200))
+            (0.0, 0.0, 100.0, 200.0)
+        """
         (sx, sy), (ox, oy), (x1, y1, x2, y2) = self.scale, self.offset, box
         return ((x1 - ox) / sx, (y1 - oy) / sy, (x2 - ox) / sx, (y2 - oy) / sy)
 
@@ -90,6 +100,10 @@ class SmartResize:
 
         Raises:
             ValueError: one side is more than 200 times the other, which the processor refuses.
+
+        Example:
+            >>> SmartResize().resized(2544, 3056)
+            (896, 1092)
         """
         if max(width, height) > 200 * min(width, height):
             raise ValueError(f"an image of {width:g} × {height:g} is too narrow to be resized")
@@ -122,7 +136,12 @@ class Letterbox:
     kind: ClassVar[str] = "letterbox"
 
     def frame(self, width: float, height: float) -> Frame:
-        """See :class:`Geometry`."""
+        """See :class:`Geometry`.
+
+        Example:
+            >>> Letterbox().frame(100, 200)
+            Frame(width=200, height=200, scale=(1.0, 1.0), offset=(50.0, 0.0))
+        """
         side = max(width, height)
         left, top = (side - width) // 2, (side - height) // 2
         return Frame(side, side, (1.0, 1.0), (float(left), float(top)))
@@ -147,6 +166,10 @@ class TileCanvas:
         """Columns and rows of the nearest aspect ratio.
 
         Of equally near ones the largest that the image fills to more than half.
+
+        Example:
+            >>> TileCanvas().grid(2544, 3056)
+            (3, 4)
         """
         most = self.max_tiles
         grids = sorted(
@@ -167,7 +190,12 @@ class TileCanvas:
         return best
 
     def tiles(self, width: float, height: float) -> int:
-        """How many tiles the model sees: the grid, and a thumbnail where it has more than one."""
+        """How many tiles the model sees: the grid, and a thumbnail where it has more than one.
+
+        Example:
+            >>> TileCanvas().tiles(2544, 3056)
+            13
+        """
         columns, rows = self.grid(width, height)
         return columns * rows + (columns * rows > 1)
 

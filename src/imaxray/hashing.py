@@ -22,7 +22,12 @@ _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 
 def digest(text: str) -> int:
-    """64-bit BLAKE2b of one text."""
+    """64-bit BLAKE2b of one text.
+
+    Example:
+        >>> digest("mimic-cxr/10000032")
+        5581659108551984622
+    """
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
@@ -54,7 +59,12 @@ def mixed(first: Hashes, *others: Hashes | int) -> Hashes:
 
 
 def hexadecimal(hashes: Hashes) -> pl.Series:
-    """Hashes as 16 hex digits each."""
+    """Hashes as 16 hex digits each.
+
+    Example:
+        >>> hexadecimal(np.array([255], dtype=np.uint64)).to_list()
+        ['00000000000000ff']
+    """
     raw = hashes.astype(">u8").tobytes()
     return pl.Series(
         [raw[k : k + 8] for k in range(0, len(raw), 8)], dtype=pl.Binary
@@ -62,7 +72,12 @@ def hexadecimal(hashes: Hashes) -> pl.Series:
 
 
 def from_hexadecimal(texts: pl.Series) -> Hashes:
-    """The hashes that :func:`hexadecimal` wrote; texts may have something before the 16 digits."""
+    """The hashes that :func:`hexadecimal` wrote; texts may have something before the 16 digits.
+
+    Example:
+        >>> from_hexadecimal(pl.Series(["vqa-00000000000000ff"])).tolist()
+        [255]
+    """
     digits = texts.str.tail(16).str.decode("hex").to_list()
     return np.frombuffer(b"".join(digits), dtype=">u8").astype(np.uint64)
 

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from imaxray import dicom
 from imaxray.errors import ImaxrayError
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS: Final = 100_000_000
 """Refuse larger images (a decompression bomb, not a radiograph)."""
 
 Readable = Path | NDArray[np.uint8]
@@ -75,7 +75,9 @@ def size(path: Path) -> tuple[int, int]:
         raise _unreadable(path) from error
 
 
-def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
+def load(
+    image: Readable, *, stretch: bool = False, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Decode an image whole: ``(height, width)`` uint8 grey, upright (EXIF orientation).
 
     Pixels that were decoded before are taken as they are. 16-bit images are scaled from their own
@@ -85,10 +87,10 @@ def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
     range (many archive images are dark).
 
     Raises:
-        ImaxrayError: the file is missing, no image, truncated, or beyond MAX_PIXELS; or it is DICOM
-            and pydicom is not installed.
+        ImaxrayError: the file is missing, no image, truncated, or has more than ``max_pixels``
+            pixels; or it is DICOM and pydicom is not installed.
     """
-    pixels, wide = (image, False) if isinstance(image, np.ndarray) else _decode(image)
+    pixels, wide = (image, False) if isinstance(image, np.ndarray) else _decode(image, max_pixels)
     if wide or stretch:
         floats = pixels.astype(np.float32)
         low, high = np.percentile(floats, [0.5, 99.5]) if stretch else (floats.min(), floats.max())
@@ -119,17 +121,17 @@ def load_checked(
     return (pixels, None) if pixels.shape == (height, width) else (None, "size-mismatch")
 
 
-def _decode(path: Path) -> tuple[NDArray[Any], bool]:
+def _decode(path: Path, most: int) -> tuple[NDArray[Any], bool]:
     """Upright pixels of a file, and whether they have more than 8 bits."""
     if _is_raw(path):
         return _raw_grey(path), False
     if dicom.is_dicom(path):
-        return dicom.read_grey(path, most=MAX_PIXELS), False
+        return dicom.read_grey(path, most=most), False
     try:
         # a stream, not a path: Pillow maps uncompressed TIFFs by path, sideways ones wrongly
         with path.open("rb") as stream, Image.open(stream) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _unreadable(path)
+            if image.width * image.height > most:
+                raise _unreadable(path, most)
             turn = _UPRIGHT.get(_orientation(image))
             wide = image.mode.startswith(("I", "F"))
             grey = image if wide or image.mode == "L" else image.convert("L")
@@ -161,8 +163,8 @@ def _raw_grey(path: Path) -> NDArray[Any]:
     return np.asarray((_RAW_BLACK - density.astype(np.uint32)) * 255 // _RAW_BLACK, dtype=np.uint8)
 
 
-def _unreadable(path: Path) -> ImaxrayError:
+def _unreadable(path: Path, most: int = MAX_PIXELS) -> ImaxrayError:
     return ImaxrayError(
-        f"Expected a readable image of at most {MAX_PIXELS:,} pixels at {path}, but it is missing "
+        f"Expected a readable image of at most {most:,} pixels at {path}, but it is missing "
         "or damaged; fetch it again or remove its row."
     )

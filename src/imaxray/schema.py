@@ -22,17 +22,19 @@ Boxes everywhere: ``[x1, y1, x2, y2]``, float, pixels of the original image (see
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import polars as pl
+from pydantic import AfterValidator
 
+from imaxray import _plugins
 from imaxray.errors import ImaxrayError
 
-TaskName = Literal["calculation", "report", "grading", "findings", "rec", "reg", "vqa"]
 Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]
 Split = Literal["train", "val", "test"]
 
-TASKS: Final[tuple[TaskName, ...]] = get_args(TaskName)
+TASKS: Final = ("calculation", "report", "grading", "findings", "rec", "reg", "vqa")
+"""The built-in tasks; :func:`task_names` also knows those of other installed packages."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ORIGINS: Final = ("human", "silver", "pseudo")
 """Who stated a fact, the strongest first: the order in which columns of them sort."""
@@ -74,6 +76,9 @@ EDEMA_GRADES: Final = ("none", "vascular congestion", "interstitial edema", "alv
 
 FRONTAL: Final = ("PA", "AP", "FRONTAL")
 """Values of ``view`` that count as frontal; ``FRONTAL``: a release says no more than that."""
+
+ImageSize = tuple[int, int]
+"""Width and height of an image, in pixels."""
 
 Boxes: Final[Any] = pl.List(pl.List(pl.Float64))
 
@@ -171,8 +176,29 @@ REJECTS: Final = pl.Schema(
 )
 
 
+def task_names() -> tuple[str, ...]:
+    """Every task: the built-in ones, then those of other installed packages, sorted by name."""
+    return (*TASKS, *sorted(_plugins.plugins(_plugins.TASKS).keys() - set(TASKS)))
+
+
+def _known_task(name: str) -> str:
+    known = task_names()
+    if name not in known:
+        raise ValueError(f"expected a task, one of {', '.join(known)}, but got {name}")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_known_task)]
+"""A task's name; Pydantic models refuse what is not in :func:`task_names`."""
+
+
 def empty(schema: pl.Schema) -> pl.DataFrame:
-    """Return an empty frame of ``schema``."""
+    """Return an empty frame of ``schema``.
+
+    Example:
+        >>> empty(REJECTS).columns
+        ['source', 'file', 'row', 'key', 'code', 'message']
+    """
     return pl.DataFrame(schema=schema)
 
 
@@ -181,6 +207,11 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
     Raises:
         ImaxrayError: a column that the schema does not know.
+
+    Example:
+        >>> rows = conform(pl.DataFrame({"image_id": ["a/1"], "width": [512]}), IMAGES)
+        >>> rows.schema == IMAGES, rows["view"].to_list()
+        (True, [None])
     """
     unknown = sorted(set(frame.columns) - set(schema.names()))
     if unknown:
@@ -195,15 +226,41 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     )
 
 
+def image_sizes(images: pl.DataFrame) -> dict[str, ImageSize]:
+    """Width and height, in pixels, of each image by its id.
+
+    Args:
+        images: schema IMAGES.
+    """
+    columns = images.select("image_id", "width", "height")
+    return {image: (width, height) for image, width, height in columns.iter_rows()}
+
+
 PSEUDO_SOURCE: Final = "pseudo"
 """Source of what a model of ours stated: of pseudo annotations and of the entries made of them."""
 
 
-def is_pseudo(entries: pl.DataFrame) -> pl.Series:
-    """Whether each entry (schema ENTRIES) rests, wholly or partly, on a pseudo annotation."""
-    quality = pl.col("quality").fill_null("").str.contains(r"(?:^|\+)pseudo/")
-    source = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
-    return entries.select((quality | source).alias("_")).to_series()
+IS_PSEUDO: Final = "is_pseudo"
+"""Boolean column that :class:`imaxray.curation.Tables` adds to its entries: whether the entry
+rests, wholly or partly, on a pseudo annotation. It exists in memory only; the files of a dataset
+hold the columns of ENTRIES, from which :func:`mark_pseudo` derives it."""
+
+
+def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
+    """Add the column ``is_pseudo`` to ``entries``; entries that have it are returned unchanged.
+
+    This is the one place that decides. An entry is pseudo if one of its sources is ``pseudo``, or
+    if one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
+
+    Args:
+        entries: schema ENTRIES; only ``quality`` and ``sources`` are read.
+    """
+    if IS_PSEUDO in entries.columns:
+        return entries
+    grades = "+" + pl.col("quality").fill_null("")
+    graded = grades.str.contains(f"+{PSEUDO_SOURCE}/", literal=True)
+    stated = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
+    return entries.with_columns((graded | stated).alias(IS_PSEUDO))
 
 
 def require_real_evaluation(
@@ -217,13 +274,13 @@ def require_real_evaluation(
     Args:
         images: schema IMAGES.
         annotations: schema ANNOTATIONS.
-        entries: schema ENTRIES.
+        entries: schema ENTRIES with ``is_pseudo``, see :func:`mark_pseudo`.
 
     Raises:
         ImaxrayError: there is some.
     """
     facts = annotations.filter(pl.col("origin") == "pseudo")
-    made = entries.filter(is_pseudo(entries))
+    made = entries.filter(IS_PSEUDO)
     if facts.is_empty() and made.is_empty():
         return
     held = images.filter(pl.col("split").is_null() | (pl.col("split") != "train"))["image_id"]

@@ -39,7 +39,7 @@ def on(image, value, column):
 
 
 def found(data, **options):
-    return [(f.code, f.split, f.id) for f in data.audit(**options).findings]
+    return [(f.code, f.split, f.id) for f in data.audit(**options).issues]
 
 
 def plant_entry_image(data):
@@ -98,7 +98,7 @@ def plant_ctr(data):
 
 
 def plant_edema(data):
-    data.annotate("c", {"kind": "grade", "name": "edema", "value": 1.0}, label("Edema", 0.0))
+    data.annotate("c", {"kind": "grade", "name": "edema", "value": 2.0}, label("Edema", 0.0))
 
 
 def plant_report(data):
@@ -151,7 +151,7 @@ def test_codes_are_distinct_and_described_in_one_line():
 
 def test_clean_data_are_clean(data):
     result = data.audit()
-    assert result.findings == () and result.clean
+    assert result.issues == () and result.clean
     assert (result.images, result.entries) == (4, 4 * 7)
     assert set(result.limits) <= {"near-duplicate"}  # where imagehash is not installed
 
@@ -182,10 +182,12 @@ def test_a_check_that_is_skipped_says_so(data, code):
     [
         (CTR, label("Cardiomegaly", -1.0)),  # uncertain
         (CTR, label("Edema", 0.0)),  # unknown
-        (CTR | {"value": 0.5}, label("Cardiomegaly", 0.0)),
+        (CTR | {"value": 0.51}, label("Cardiomegaly", 0.0)),  # within the margin
+        (CTR | {"value": 0.46}, label("Cardiomegaly", 1.0)),
         (CTR | {"name": "cpar"}, label("Cardiomegaly", 0.0)),
         (CTR, label("Cardiomegaly", 1.0), label("Cardiomegaly", 0.0, origin="silver")),
         ({"kind": "grade", "name": "edema", "value": 0.0}, label("Edema", 0.0)),
+        ({"kind": "grade", "name": "edema", "value": 1.0}, label("Edema", 0.0)),
         (report("There may be a small pneumothorax."), label("Pneumothorax", 0.0)),
         (report("No large pneumothorax."), label("Pneumothorax", 1.0)),
         (report("No pneumothorax."), label("Pneumothorax", 0.0)),
@@ -207,6 +209,8 @@ def test_what_is_no_fault_is_not_found(data, given):
     ("given", "code"),
     [
         ((CTR, label("No Finding", 1.0)), "ctr-cardiomegaly"),
+        ((CTR | {"value": 0.44}, label("Cardiomegaly", 1.0)), "ctr-cardiomegaly"),
+        (({"kind": "grade", "name": "edema", "value": 0.0}, label("Edema", 1.0)), "edema-grade"),
         ((report("No pneumothorax."), label("Pneumothorax", 1.0)), "report-labels"),
         ((question("Is there edema in the left lung?", "yes"), label("Edema", 0.0)), "vqa-labels"),
         ((question("What is on the left side?", "left side", closed=False),), "prompt-target"),
@@ -275,14 +279,14 @@ def test_findings_may_be_offered_but_not_told(data):
 )
 def test_every_reason_why_an_image_is_broken(data, spoil, why):
     spoil(data)
-    faults = [f for f in data.audit().findings if f.code == "broken-image"]
+    faults = [f for f in data.audit().issues if f.code == "broken-image"]
     assert "c/c" in [f.id for f in faults] and all(why in f.message for f in faults)
 
 
 def test_images_can_be_looked_for_elsewhere(data):
     folder = data.write()
     shutil.move(data.root, data.tmp / "x")
-    assert {f.code for f in data.audit().findings} == {"broken-image"}
+    assert {f.code for f in data.audit().issues} == {"broken-image"}
     for root in (data.tmp / "x", data.tmp):  # the files themselves, or a folder a source
         assert data.audit(images=root).clean, folder
 

@@ -1,4 +1,4 @@
-"""LLaVA JSON and messages JSONL of other projects as material for the checks.
+"""LLaVA JSON and messages JSONL of other projects become an :class:`AuditInput`.
 
 What is read: ``conversations`` (``from``/``value``) or ``messages`` (``role``/``content``, text or
 blocks) with ``image`` or ``images``, and ms-swift's ``objects``. Each answer of a conversation is
@@ -22,13 +22,13 @@ from imaxray.audit.audit_input import (
     LABELS,
     NO_SPLIT,
     PLACES,
-    Finding,
-    Material,
+    AuditInput,
+    AuditIssue,
     conform_rows,
 )
-from imaxray.audit.chat_record import BadRecordError, Turn, boxes_of, field, images_of, turns_of
+from imaxray.audit.chat_record import BadRecordError, Exchange, boxes_of, field, images_of, turns_of
 from imaxray.errors import ImaxrayError
-from imaxray.schema import ENTRIES, TASKS
+from imaxray.schema import ENTRIES, task_names
 from imaxray.sources import is_inside
 from imaxray.tasks import get_task, to_json
 
@@ -41,7 +41,6 @@ _SPLITS: Final = {
 _WORDS: Final = re.compile(r"[^A-Za-z]+")
 _MIMIC_PATH: Final = re.compile(r"(?:^|/)p(1\d{7})/")
 _MIMIC_ID: Final = re.compile(r"(?:mimic-cxr/)?p?(1\d{7})(?:\.0)?")
-_RATIO: Final = re.compile(r"\b(?:ctr|cardio-?thoracic ratio)\b", re.IGNORECASE)
 _PATIENT: Final = ("patient_id", "subject_id")
 
 
@@ -68,7 +67,7 @@ def read_files(
     patient_field: str | None,
     perceptual: bool,
     workers: int,
-) -> Material:
+) -> AuditInput:
     """Read files of other projects.
 
     Args:
@@ -97,7 +96,7 @@ def read_files(
             f"Expected the field {patient_field} in the records of {paths[0].name}, but no record "
             "has it; correct --patient-field."
         )
-    return Material(
+    return AuditInput(
         title=", ".join(names),
         entries=conform_rows(rows.entries, ENTRIES),
         places=conform_rows(rows.places, PLACES).unique().sort(pl.all()),
@@ -157,7 +156,7 @@ class _Rows:
         self.files: list[tuple[Any, ...]] = []
         self.boxes: list[tuple[Any, ...]] = []
         self.labels: list[tuple[Any, ...]] = []
-        self.bad: list[Finding] = []
+        self.bad: list[AuditIssue] = []
 
     def add(
         self, record: Any, where: str, file_split: str | None, file_source: str | None, root: Path
@@ -170,7 +169,7 @@ class _Rows:
             turns, paths = turns_of(record), images_of(record)
             listed = boxes_of(record, len(paths))
         except BadRecordError as error:
-            self.bad.append(Finding("bad-record", file_split or NO_SPLIT, where, str(error)))
+            self.bad.append(AuditIssue("bad-record", file_split or NO_SPLIT, where, str(error)))
             return
         split = _SPLITS.get(str(field(record, "split")).lower(), file_split) or NO_SPLIT
         source = field(record, "source")
@@ -201,7 +200,7 @@ class _Rows:
 
     def _entry(
         self,
-        turn: Turn,
+        turn: Exchange,
         stated_task: Any,
         name: str,
         image: str,
@@ -209,34 +208,20 @@ class _Rows:
         split: str,
         source: str | None,
     ) -> None:
-        task = stated_task if stated_task in TASKS else _guess(turn)
-        template = f"{task}.{_subtask(task, turn.prompt)}.0"
-        gold = None if task == "rec" else _gold(task, turn, template)
-        if task == "findings" and gold:
-            self.labels += [(image, label, float(value)) for label, value in gold.items()]
+        task = get_task(stated_task if stated_task in task_names() else _guess(turn))
+        template = f"{task.name}.{task.subtask_for(turn.prompt)}.0"
+        gold = task.read_target(turn.target, template)
+        labels = None if gold is None else task.tells(gold).labels
+        self.labels += [(image, label, float(value)) for label, value in (labels or {}).items()]
         self.entries.append((
-            name, image, patient, task, split, turn.prompt, turn.target, [],
+            name, image, patient, task.name, split, turn.prompt, turn.target, [],
             None if gold is None else to_json(gold), template, [source] if source else [], None,
         ))  # fmt: skip
 
 
-def _guess(turn: Turn) -> str:
+def _guess(turn: Exchange) -> str:
     """The task of a record that names none: REG by its boxes, else a question."""
     return "reg" if "<bbox>" in turn.prompt and "<bbox>" not in turn.target else "vqa"
-
-
-def _subtask(task: str, prompt: str) -> str:
-    if task == "calculation":
-        return "ctr" if _RATIO.search(prompt) else "cpar"
-    return "both"
-
-
-def _gold(task: str, turn: Turn, template: str) -> Any:
-    """The typed answer, where the target can be read; see :mod:`imaxray.tasks`."""
-    if task == "vqa":
-        answer = turn.target.strip().lower().removesuffix(".")
-        return {"closed": answer in ("yes", "no"), "answers": [answer]}
-    return get_task(task).parse(turn.target, (), template)
 
 
 def _split_of_name(stem: str) -> str | None:

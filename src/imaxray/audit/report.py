@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imaxray.audit.audit_input import Finding, Material
+from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
 from imaxray.audit.foreign_files import data_files, read_files
+from imaxray.clinical import load_rules
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 
@@ -24,27 +25,29 @@ class AuditReport:
         title: name of the folder or of the files.
         images: images looked at.
         entries: entries (answers) looked at.
-        findings: all faults, in the order of the checks, then by split, id and message.
+        issues: all faults, in the order of the checks, then by split, id and message.
         limits: code of a check to the reason why it saw less than everything.
+        warnings: codes of the checks whose findings are only reported, see ``clean``.
     """
 
     title: str
     images: int
     entries: int
-    findings: tuple[Finding, ...]
+    issues: tuple[AuditIssue, ...]
     limits: Mapping[str, str]
+    warnings: frozenset[str] = frozenset()
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was found; ``limits`` may still say that not all was seen."""
-        return not self.findings
+        """Whether nothing but warnings was found; ``limits`` may say that not all was seen."""
+        return all(issue.code in self.warnings for issue in self.issues)
 
     @property
     def counts(self) -> dict[str, int]:
         """Findings of each check, zeros included."""
         counts = dict.fromkeys((check.code for check in CHECKS), 0)
-        for finding in self.findings:
-            counts[finding.code] += 1
+        for issue in self.issues:
+            counts[issue.code] += 1
         return counts
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,10 +59,11 @@ class AuditReport:
             "entries": self.entries,
             "checks": [
                 {"code": check.code, "description": check.description,
-                 "findings": counts[check.code], "limit": self.limits.get(check.code)}
+                 "findings": counts[check.code], "limit": self.limits.get(check.code),
+                 **({"severity": "warning"} if check.code in self.warnings else {})}
                 for check in CHECKS
             ],
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [asdict(issue) for issue in self.issues],
         }  # fmt: skip
 
     def to_json(self) -> str:
@@ -70,18 +74,19 @@ class AuditReport:
         """The report for people: each check that found something, with at most ``examples``."""
         lines = [f"{self.title}: {self.images:,} images, {self.entries:,} entries"]
         for check in CHECKS:
-            found = [finding for finding in self.findings if finding.code == check.code]
+            found = [issue for issue in self.issues if issue.code == check.code]
             if not found:
                 continue
-            lines.append(f"{check.code}: {len(found):,} ({check.description})")
+            mark = "; a warning" if check.code in self.warnings else ""
+            lines.append(f"{check.code}: {len(found):,} ({check.description}{mark})")
             lines += [f"  [{f.split}] {f.id}: {f.message}" for f in found[:examples]]
             if len(found) > examples:
                 lines.append(f"  … and {len(found) - examples:,} more")
         lines += [f"not all seen by {code}: {reason}" for code, reason in self.limits.items()]
         faulty = sum(count > 0 for count in self.counts.values())
         lines.append(
-            f"{len(self.findings):,} findings by {faulty} of {len(CHECKS)} checks"
-            if self.findings
+            f"{len(self.issues):,} findings by {faulty} of {len(CHECKS)} checks"
+            if self.issues
             else f"nothing found by {len(CHECKS)} checks"
         )
         return "\n".join(lines)
@@ -94,6 +99,7 @@ def audit_dataset(
     patient_field: str | None = None,
     skip: Collection[str] = (),
     workers: int = 1,
+    clinical: Path | None = None,
 ) -> AuditReport:
     """Audit a dataset folder, or LLaVA JSON / messages JSONL files of other projects.
 
@@ -107,9 +113,12 @@ def audit_dataset(
             ``subject_id`` or the patient in a MIMIC-CXR path.
         skip: codes of checks to leave out; without those of images, no image is decoded.
         workers: processes that decode images; the result does not depend on it.
+        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md), which changes
+            thresholds and severities of the contradictions; default: the built-in rules.
 
     Raises:
-        ImaxrayError: a path that is missing or holds no such data, or an unknown code.
+        ImaxrayError: a path that is missing or holds no such data, an unknown code, or a file of
+            clinical rules that cannot be read.
     """
     codes = [check.code for check in CHECKS]
     unknown = sorted(set(skip) - set(codes))
@@ -118,23 +127,30 @@ def audit_dataset(
             f"Expected codes of checks to skip, but got {', '.join(unknown)}; choose from "
             f"{', '.join(codes)}."
         )
-    material = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
-    findings: list[Finding] = []
+    rules = load_rules(clinical)
+    audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
+    audit_input = replace(audit_input, clinical=rules)
+    severities = {check.code: rules[check.rule].severity for check in CHECKS if check.rule}
+    issues: list[AuditIssue] = []
     limits: dict[str, str] = {}
     for check in CHECKS:
         if check.code in skip:
             limits[check.code] = "skipped"
             continue
-        findings += sorted(check.find(material))
-        reason = check.limits(material) if check.limits else None
+        if severities.get(check.code) == "ignore":
+            limits[check.code] = "ignored by the clinical rules"
+            continue
+        issues += sorted(check.find(audit_input))
+        reason = check.limits(audit_input) if check.limits else None
         if reason is not None:
             limits[check.code] = reason
     return AuditReport(
-        title=material.title,
-        images=material.files.height,
-        entries=material.entries.height,
-        findings=tuple(findings),
+        title=audit_input.title,
+        images=audit_input.files.height,
+        entries=audit_input.entries.height,
+        issues=tuple(issues),
         limits=limits,
+        warnings=frozenset(code for code, severity in severities.items() if severity == "warning"),
     )
 
 
@@ -144,7 +160,7 @@ def _read(
     patient_field: str | None,
     perceptual: bool,
     workers: int,
-) -> Material:
+) -> AuditInput:
     paths = [path] if isinstance(path, Path) else list(path)
     if images is not None and not images.is_dir():
         raise ImaxrayError(f"Expected a folder of images at {images}, but there is none.")

@@ -10,6 +10,7 @@ import polars as pl
 
 from imaxray.boxes import PLACEHOLDER, BoxConvention
 from imaxray.evaluation.scoring import Scores, score, score_answers
+from imaxray.schema import image_sizes
 from imaxray.tasks import Task, from_json, get_task, subtask_of, to_json
 
 
@@ -37,7 +38,7 @@ def ceiling(entries: pl.DataFrame, images: pl.DataFrame, convention: BoxConventi
     What a model could reach that answers as it was taught: below the perfect value where a target
     rounds (two decimals of a ratio, a box on the convention's grid).
     """
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
     texts = []
     for entry in entries.iter_rows(named=True):
         asked = entry["prompt"].count(PLACEHOLDER)
@@ -53,21 +54,19 @@ def _fixed(
     images: pl.DataFrame,
     choose: Callable[[Task, Sequence[Any]], Any],
 ) -> Scores:
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
     golds: dict[tuple[str, str], list[Any]] = defaultdict(list)
     columns = ["task", "template", "answer", "image_id"]
     for task, template, answer, image in train.sort("entry_id").select(columns).iter_rows():
-        gold = from_json(answer)
-        if task == "rec":
-            gold = _scaled(gold, 1 / sizes[image][0], 1 / sizes[image][1])
+        gold = get_task(task).in_shares(from_json(answer), sizes[image])
         golds[task, subtask_of(template)].append(gold)
     constants = {key: choose(get_task(key[0]), values) for key, values in golds.items()}
 
     def answer_of(entry: Mapping[str, Any]) -> tuple[str, Any]:
         constant = constants.get((entry["task"], subtask_of(entry["template"])))
-        if entry["task"] == "rec" and constant is not None:
-            constant = _scaled(constant, *sizes[entry["image_id"]])
-        return "", constant
+        if constant is None:
+            return "", None
+        return "", get_task(entry["task"]).in_pixels(constant, sizes[entry["image_id"]])
 
     return score_answers(test, answer_of)
 
@@ -75,7 +74,3 @@ def _fixed(
 def _most_frequent(task: Task, golds: Sequence[Any]) -> Any:
     counts = Counter(to_json(task.given(gold)) for gold in golds)
     return from_json(min(counts, key=lambda key: (-counts[key], key)))
-
-
-def _scaled(boxes: list[list[float]], x: float, y: float) -> list[list[float]]:
-    return [[x1 * x, y1 * y, x2 * x, y2 * y] for x1, y1, x2, y2 in boxes]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,13 @@ _CHUNK = 4_000_000  # booleans of a permutation that are held at once
 
 
 def patient_draws(patients: int, resamples: int, seed: int) -> Floats:
-    """How often each patient is in each resample, (1 + resamples, patients); row 0 is the data."""
+    """How often each patient is in each resample, (1 + resamples, patients); row 0 is the data.
+
+    Example:
+        >>> draws = patient_draws(patients=3, resamples=1000, seed=0)
+        >>> draws.shape, draws[0].tolist(), int(draws[1].sum())
+        ((1001, 3), [1.0, 1.0, 1.0], 3)
+    """
     random = np.random.default_rng(seed)
     counts = random.multinomial(patients, np.full(patients, 1 / patients), size=resamples)
     return np.vstack([np.ones(patients), counts]).astype(np.float64)
@@ -48,10 +54,37 @@ def over_seeds(values: Floats, random: np.random.Generator) -> Floats:
     return np.asarray(result)
 
 
-def interval(values: Floats, level: float) -> dict[str, float]:
+class Interval(TypedDict):
+    """A value on the data and its percentile interval; ``None``: there was nothing to measure."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def percents(cell: Interval | None) -> tuple[float, float, float] | None:
+    """Low, value and high of an interval of fractions, in percent; ``None`` where one is missing.
+
+    Example:
+        >>> percents({"value": 0.25, "low": 0.125, "high": 0.5})
+        (12.5, 25.0, 50.0)
+    """
+    if cell is None:
+        return None
+    low, value, high = cell["low"], cell["value"], cell["high"]
+    if low is None or value is None or high is None:
+        return None
+    return 100 * low, 100 * value, 100 * high
+
+
+def interval(values: Floats, level: float) -> Interval:
     """Value on the data (the first), and the percentile interval of the resamples.
 
     Resamples without a value (``nan``: none of the task's patients was drawn) are left out.
+
+    Example:
+        >>> interval(np.array([0.5, 0.25, 0.5, 0.75]), level=0.5)
+        {'value': 0.5, 'low': 0.375, 'high': 0.625}
     """
     resampled = values[1:][np.isfinite(values[1:])]
     if not resampled.size or not np.isfinite(values[0]):
@@ -98,7 +131,12 @@ def permutation_p(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down adjusted p-values (1979); ``nan`` stays and does not count as a test."""
+    """Holm's step-down adjusted p-values (1979); ``nan`` stays and does not count as a test.
+
+    Example:
+        >>> holm({"report": 0.01, "vqa": 0.04, "rec": 0.5})
+        {'report': 0.03, 'vqa': 0.08, 'rec': 0.5}
+    """
     tested = sorted((p, name) for name, p in p_values.items() if np.isfinite(p))
     adjusted = {name: float("nan") for name in p_values}
     running = 0.0
@@ -117,7 +155,12 @@ def patient_sums(statistics: Sequence[Floats], group: NDArray[np.intp], patients
 
 
 def finite(value: Any) -> Any:
-    """The same with ``None`` for ``nan`` and infinity, which JSON has not."""
+    """The same with ``None`` for ``nan`` and infinity, which JSON has not.
+
+    Example:
+        >>> finite({"value": float("nan"), "n": 3})
+        {'value': None, 'n': 3}
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

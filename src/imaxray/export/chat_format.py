@@ -18,7 +18,7 @@ IMAGE = "<image>"
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowStyle:
     """Describes how rows are written.
 
     Attributes:
@@ -53,7 +53,7 @@ class ChatFormat:
     tool: str
     suffix: str
     reserved: tuple[str, ...]
-    write: Callable[[Iterable[Conversation], Path, Layout], None]
+    write: Callable[[Iterable[Conversation], Path, RowStyle], None]
     own_boxes: bool = False
     links: bool = True
     finish: Callable[[Path, Sequence[str]], None] | None = None

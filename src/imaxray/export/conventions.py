@@ -40,6 +40,10 @@ def find_convention(
     Raises:
         ImaxrayError: If the name is unknown, or areas are given for a convention that does not
             depend on them.
+
+    Example:
+        >>> find_convention("qwen2.5-vl").name
+        'pixels'
     """
     if name not in list_conventions():
         raise ImaxrayError(

@@ -46,6 +46,11 @@ def labeller_agreement(reports: Sequence[str], labels: Sequence[Mapping[str, int
     A label that the labeller does not find or finds uncertain counts as read negative here, but
     uncertain gold labels are counted apart: CheXbert's convention of "uncertain is positive" would
     hide what hedges do.
+
+    Example:
+        >>> found = labeller_agreement(["No pneumothorax."], [{"Pneumothorax": 0}])
+        >>> found.as_dict()["labels"]["Pneumothorax"]["tn"]
+        1
     """
     counts = {label: dict.fromkeys(("tp", "fp", "fn", "tn"), 0) for label in CHEXPERT}
     read_uncertain = given_uncertain = 0

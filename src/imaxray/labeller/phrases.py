@@ -105,6 +105,12 @@ def asked(question: str) -> tuple[str, bool] | None:
 
     ``None`` where the question asks anything more, or about several labels. Only plain phrases
     count.
+
+    Example:
+        >>> asked("Is there a pleural effusion?")
+        ('Pleural Effusion', True)
+        >>> asked("Is the effusion new?") is None
+        True
     """
     text = " ".join(re.findall(r"[a-z]+(?:-[a-z]+)*", question.lower()))
     if not _ASKS.search(text):

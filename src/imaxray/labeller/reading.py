@@ -95,6 +95,10 @@ def label_report(text: str) -> dict[str, int]:
 
     Args:
         text: findings, impression or both, in any case.
+
+    Example:
+        >>> label_report("Small left effusion. No pneumothorax. Possible pneumonia.")
+        {'Pleural Effusion': 1, 'Pneumonia': -1, 'Pneumothorax': 0}
     """
     said: dict[str, set[int]] = {}
     for mention in mentions(text):
@@ -115,6 +119,10 @@ def stated(report: str) -> dict[str, int]:
 
     It decides only what is said plainly; doubt, comparison, one side only, or both in one report
     decide nothing. It is made to accuse seldom, not to label.
+
+    Example:
+        >>> stated("There is no pneumothorax. Possible small effusion.")
+        {'Pneumothorax': 0}
     """
     said: dict[str, set[int | None]] = {}
     for mention in mentions(report):

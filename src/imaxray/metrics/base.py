@@ -82,7 +82,14 @@ class Metric:
         return np.where(drawn > 0, self.value(weights @ sums), np.nan)
 
     def __call__(self, golds: Sequence[Any], answers: Sequence[Any]) -> float:
-        """The metric over a whole set; ``nan`` for an empty one."""
+        """The metric over a whole set; ``nan`` for an empty one.
+
+        Example:
+            >>> from imaxray.metrics import mean_absolute_error
+            >>> error = mean_absolute_error(worst=1.0)
+            >>> error([0.50, 0.40], [0.52, None])  # the second answer is unreadable
+            0.51
+        """
         if not golds:
             return float("nan")
         return self.of(self.matrix(golds, answers))
@@ -120,7 +127,12 @@ def mean_of(statistic: Callable[[Any, Any], float]) -> Callable[[Any, Any], Sequ
 
 
 def ratio(sums: Floats) -> Floats:
-    """Formula of a mean: first sum over second; ``nan`` where the second is 0."""
+    """Formula of a mean: first sum over second; ``nan`` where the second is 0.
+
+    Example:
+        >>> ratio(np.array([[3.0, 4.0], [0.0, 0.0]]))
+        array([0.75,  nan])
+    """
     numerator, denominator = sums[..., 0], sums[..., 1]
     return np.divide(
         numerator,

@@ -11,7 +11,12 @@ from imaxray.metrics.base import Floats, Metric, mean_of, ratio
 
 
 def invalid_rate() -> Metric:
-    """Share of answers that could not be read."""
+    """Share of answers that could not be read.
+
+    Example:
+        >>> invalid_rate()([1, 0, 2, 3], [1, None, 2, 0])
+        0.25
+    """
     return Metric("invalid", False, 0.0, 1.0, "", mean_of(lambda _, a: float(a is None)), ratio)
 
 
@@ -20,6 +25,11 @@ def grade_metrics(classes: int) -> tuple[Metric, Metric, Metric]:
 
     Statistics are a confusion matrix of ``classes`` rows (gold) and ``classes + 1`` columns, the
     last for unreadable answers. Kappa takes an unreadable answer as the grade farthest from gold.
+
+    Example:
+        >>> macro_f1, accuracy, kappa = grade_metrics(4)
+        >>> accuracy([0, 1, 2, 3], [0, 1, 2, 2])
+        0.75
     """
 
     def cell(gold: int, answer: int | None) -> Sequence[float]:
@@ -67,6 +77,11 @@ def confusion(statistics: Floats, classes: int) -> list[list[int]]:
     """Confusion matrix out of the statistics of :func:`grade_metrics`.
 
     Rows are gold grades, columns answers, the last one unreadable answers.
+
+    Example:
+        >>> accuracy = grade_metrics(2)[1]
+        >>> confusion(accuracy.matrix([0, 1, 1], [0, 1, None]), classes=2)
+        [[1, 0, 0], [0, 1, 1]]
     """
     counts = statistics.sum(axis=0).reshape(classes, classes + 1)
     return [[int(count) for count in row] for row in counts]

@@ -12,7 +12,12 @@ from imaxray.metrics.base import Metric, mean_of, ratio
 
 
 def matched_ious(gold: Sequence[Box], answer: Sequence[Box]) -> list[float]:
-    """IoU of the best one-to-one (Hungarian) matching, one number a matched pair."""
+    """IoU of the best one-to-one (Hungarian) matching, one number a matched pair.
+
+    Example:
+        >>> matched_ious([(0, 0, 10, 10), (20, 0, 30, 10)], [(20, 0, 30, 20), (0, 0, 10, 10)])
+        [1.0, 0.5]
+    """
     table = np.array([[iou(g, a) for a in answer] for g in gold])
     rows, columns = linear_sum_assignment(-table)
     return [float(value) for value in table[rows, columns]]
@@ -26,12 +31,22 @@ def _mean_iou(gold: Sequence[Box], answer: Sequence[Box] | None) -> float:
 
 
 def mean_iou() -> Metric:
-    """Mean IoU over all entries, failures 0; several boxes are matched one to one."""
+    """Mean IoU over all entries, failures 0; several boxes are matched one to one.
+
+    Example:
+        >>> mean_iou()([[(0, 0, 10, 10)]], [[(0, 0, 10, 20)]])
+        0.5
+    """
     return Metric("mean IoU", True, 0.0, 1.0, "", mean_of(_mean_iou), ratio)
 
 
 def accuracy_at(threshold: float) -> Metric:
-    """Share of entries whose (mean matched) IoU is at least ``threshold``."""
+    """Share of entries whose (mean matched) IoU is at least ``threshold``.
+
+    Example:
+        >>> accuracy_at(0.5)([[(0, 0, 10, 10)]] * 2, [[(0, 0, 10, 20)], None])
+        0.5
+    """
 
     def hit(gold: Sequence[Box], answer: Sequence[Box] | None) -> float:
         # a hair of slack: an IoU of exactly one half counts, whatever binary floats say

@@ -14,7 +14,12 @@ def _error(gold: float, answer: float | None, worst: float) -> float:
 
 
 def mean_absolute_error(worst: float, unit: str = "") -> Metric:
-    """MAE; an unreadable answer counts as ``worst``, the greatest error of the range."""
+    """MAE; an unreadable answer counts as ``worst``, the greatest error of the range.
+
+    Example:
+        >>> round(mean_absolute_error(worst=1.0)([0.5, 0.4], [0.52, 0.44]), 2)
+        0.03
+    """
 
     def error(gold: float, answer: float | None) -> float:
         return _error(gold, answer, worst)

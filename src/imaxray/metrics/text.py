@@ -19,17 +19,32 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """SQuAD normalisation: lower case, no punctuation, no articles, single spaces."""
+    """SQuAD normalisation: lower case, no punctuation, no articles, single spaces.
+
+    Example:
+        >>> normalise("The left lung, clear.")
+        'left lung clear'
+    """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def token_f1(gold: str, answer: str) -> float:
-    """F1 of the multisets of normalised tokens; 1 if both are empty."""
+    """F1 of the multisets of normalised tokens; 1 if both are empty.
+
+    Example:
+        >>> round(token_f1("small left effusion", "left effusion"), 2)
+        0.8
+    """
     return _overlap(gold, answer, lambda hit, asked, given: 2 * hit / (asked + given))
 
 
 def token_recall(gold: str, answer: str) -> float:
-    """Share of the gold's normalised tokens, as a multiset, that the answer holds."""
+    """Share of the gold's normalised tokens, as a multiset, that the answer holds.
+
+    Example:
+        >>> round(token_recall("small left effusion", "left effusion"), 2)
+        0.67
+    """
     return _overlap(gold, answer, lambda hit, asked, _: hit / asked if asked else 0.0)
 
 
@@ -48,7 +63,12 @@ def best_of(
 
 
 def exact(gold: str, answer: str) -> float:
-    """1 where the normalised texts are equal."""
+    """1 where the normalised texts are equal.
+
+    Example:
+        >>> exact("Pleural effusion.", "pleural effusion")
+        1.0
+    """
     return float(normalise(gold) == normalise(answer))
 
 
@@ -61,7 +81,12 @@ def _rouge() -> Any:
 
 @cache
 def rouge_l(gold: str, answer: str) -> float:
-    """ROUGE-L F1 with stemming, as the rouge-score package gives it."""
+    """ROUGE-L F1 with stemming, as the rouge-score package gives it.
+
+    Example:
+        >>> round(rouge_l("The heart is enlarged.", "Heart enlarged."), 2)
+        0.67
+    """
     return float(_rouge().score(gold, answer)["rougeL"].fmeasure)
 
 

@@ -182,12 +182,22 @@ _ROWS: Final = (
 
 
 def list_models() -> list[RegistryRow]:
-    """Every model of the registry, sorted by name."""
+    """Every model of the registry, sorted by name.
+
+    Example:
+        >>> [row.name for row in list_models()][:3]
+        ['huatuogpt-vision-7b', 'internvl3-8b', 'lingshu-7b']
+    """
     return sorted(_ROWS, key=lambda row: row.name)
 
 
 def find_row(name: str) -> RegistryRow | None:
-    """The row of a registry name or repository id, upper and lower case alike; ``None`` if none."""
+    """The row of a registry name or repository id, upper and lower case alike; ``None`` if none.
+
+    Example:
+        >>> find_row("lingshu-7b").convention
+        'pixels'
+    """
     wanted = name.lower()
     for row in _ROWS:
         if wanted in (row.name, (row.repository or row.name).lower()):

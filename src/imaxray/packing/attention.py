@@ -31,10 +31,11 @@ PACKED_SDPA: Final = "packed_sdpa"
 PACKED_FLEX: Final = "packed_flex"
 """Attention implementation: flex attention with block masks of 128 x 128; needs a GPU to train."""
 
-_RUN = 64  # tokens of neighbouring entries that go in one call; fewer cost calls, more cost work
+TOKENS_PER_CALL: Final = 64
+"""Least tokens of neighbouring entries that go in one call: fewer cost calls, more cost work."""
 
 
-class Piece(NamedTuple):
+class AttentionPiece(NamedTuple):
     """Consecutive queries of a row, and what they look at.
 
     Attributes:
@@ -65,45 +66,49 @@ def use_packed_attention(model: Any, *, flex: bool = False) -> None:
         inner.set_attn_implementation({"text_config": PACKED_FLEX if flex else PACKED_SDPA})
 
 
-def pieces_mask(batch: Batch, seen: Visibility) -> Tensor:
-    """What the model passes on as its 4-D mask: it holds nothing, the pieces ride on it.
+def pieces_mask(batch: Batch, seen: Visibility, tokens_per_call: int = TOKENS_PER_CALL) -> Tensor:
+    """What the model passes on as its 4-D mask: an empty tensor with the pieces as an attribute.
 
     Of size 0, so that attention code which does not know it fails instead of seeing everything.
     """
     carrier = torch.empty((1, 1, 0, 0), dtype=torch.bool, device=batch.input_ids.device)
     segments = batch.segments.tolist()
     carrier.pieces = [  # type: ignore[attr-defined]
-        list(_pieces(seen, number, row, segments[number]))
+        list(_pieces(seen, number, row, segments[number], tokens_per_call))
         for number, row in enumerate(batch.groups)
     ]
     return carrier
 
 
 def _pieces(
-    seen: Visibility, row: int, groups: Sequence[Group], segments: list[int]
-) -> Iterator[Piece]:
+    seen: Visibility,
+    row: int,
+    groups: Sequence[Group],
+    segments: list[int],
+    tokens_per_call: int,
+) -> Iterator[AttentionPiece]:
     plain = seen.blocks is None and seen.window is None
     number, end = 0, 0
     for group in groups:
         prefix = slice(group.start, group.split)
         length = group.split - group.start
         mask = None if plain else seen.part(row, prefix, prefix)[None, None]
-        yield Piece(length, mask=mask)
-        runs = list(_runs(segments, group))
+        yield AttentionPiece(length, mask=mask)
+        runs = list(_runs(segments, group, tokens_per_call))
         for run in runs:
             mask = torch.cat([seen.part(row, run, prefix), seen.part(row, run, run)], dim=1)
-            yield Piece(run.stop - run.start, number, mask[None, None])
+            yield AttentionPiece(run.stop - run.start, number, mask[None, None])
         number += 1 + len(runs)
         end = group.stop
     if end < len(segments):
-        yield Piece(len(segments) - end, padding=True)
+        yield AttentionPiece(len(segments) - end, padding=True)
 
 
-def _runs(segments: list[int], group: Group) -> Iterator[slice]:
-    """Cut a group's entries, at borders between them, into runs of at least ``_RUN`` tokens."""
+def _runs(segments: list[int], group: Group, least: int) -> Iterator[slice]:
+    """Cut a group's entries, at borders between them, into runs of at least ``least`` tokens."""
     begin = group.split
     for place in range(group.split + 1, group.stop):
-        if segments[place] != segments[place - 1] and place - begin >= _RUN:
+        if segments[place] != segments[place - 1] and place - begin >= least:
             yield slice(begin, place)
             begin = place
     if begin < group.stop:
@@ -118,7 +123,7 @@ def _packed_sdpa(
     attention_mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    pieces: list[list[Piece]] | None = getattr(attention_mask, "pieces", None)
+    pieces: list[list[AttentionPiece]] | None = getattr(attention_mask, "pieces", None)
     if pieces is None:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return out, None

@@ -56,6 +56,10 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
 
     At least one token of every prompt stays out of it, so that the token which predicts the first
     answer token lies in the entry's own segment.
+
+    Example:
+        >>> common_prefix([[1, 9, 9, 4, 5], [1, 9, 9, 6]])
+        3
     """
     limit = min(len(prompt) for prompt in prompts) - 1
     first = prompts[0]
@@ -72,6 +76,17 @@ def pack(entries: Sequence[EncodedEntry], image_token: int) -> Row:
         ValueError: the image is not wholly inside the common prefix (a prompt that places text
             before the image that differs between entries); such entries cannot share it, and
             :func:`lay_out` gives each its own.
+
+    Example:
+        >>> # token 9 stands for a piece of the image; two prompts share the prefix 1 9 9
+        >>> one, two = EncodedEntry([1, 9, 9, 4], [7]), EncodedEntry([1, 9, 9, 5], [8])
+        >>> row = pack([one, two], image_token=9)
+        >>> row.ids
+        [1, 9, 9, 4, 7, 5, 8]
+        >>> row.segments
+        [0, 0, 0, 1, 1, 2, 2]
+        >>> row.positions
+        [0, 1, 2, 3, 4, 3, 4]
     """
     if len(entries) == 1:
         return separate(entries[0])
@@ -95,7 +110,12 @@ def pack(entries: Sequence[EncodedEntry], image_token: int) -> Row:
 
 
 def separate(entry: EncodedEntry) -> Row:
-    """Lay out one entry as a sequence of its own: plain causal order, one segment."""
+    """Lay out one entry as a sequence of its own: plain causal order, one segment.
+
+    Example:
+        >>> separate(EncodedEntry([1, 9, 9, 4], [7])).ids
+        [1, 9, 9, 4, 7]
+    """
     ids = [*entry.prompt, *entry.target]
     return Row(
         ids,

@@ -29,7 +29,7 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PackingPlan:
     """Rows, and what the caller must pass with them.
 
     Attributes:
@@ -53,7 +53,7 @@ def lay_out(
     packed: bool = True,
     context: int | None = None,
     tokens_per_row: int | None = None,
-) -> Plan:
+) -> PackingPlan:
     """Lay entries out, group by group (all entries of a group are about one image).
 
     Entries of a group share the image where their prompts agree up to its last token; a prompt that
@@ -93,7 +93,7 @@ def lay_out(
     order = [[k] for k in range(len(pieces))]
     if tokens_per_row is not None and packed:
         order = fill([len(row) for row, _, _ in pieces], tokens_per_row)
-    return Plan(
+    return PackingPlan(
         rows=[join_rows([pieces[k][0] for k in row]) for row in order],
         images=[pieces[k][1] for row in order for k in row],
         entries=[entry for row in order for k in row for entry in pieces[k][2]],
@@ -107,6 +107,10 @@ def fill(lengths: Sequence[int], budget: int) -> list[list[int]]:
     Returns:
         Indices by bin; bins in the order they were opened. First fit decreasing needs at most
         11/9 of the least possible number of bins and one more.
+
+    Example:
+        >>> fill([5, 3, 4, 2], budget=7)
+        [[0, 3], [2, 1]]
     """
     bins: list[list[int]] = []
     free: list[int] = []

@@ -3,14 +3,16 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.pseudo.annotating import AnnotateConfig
+from imaxray.pseudo.annotating import AnnotateConfig, AskConfig
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.folder import FilteredFolder, filter_folder
 from imaxray.pseudo.selecting import (
     DROPPED,
     VERDICTS,
+    ConsistencyRule,
+    FilterConfig,
     Filtered,
-    Rule,
+    FilteredAnnotations,
     TaskThreshold,
     Thresholds,
     Tolerances,
@@ -19,6 +21,7 @@ from imaxray.pseudo.selecting import (
     check_consistency,
     correct,
     equal_yield_table,
+    filter_annotations,
     filter_candidates,
     load_rules,
     right_candidates,
@@ -43,9 +46,12 @@ __all__ = [
     "VERDICTS",
     "AnnotateConfig",
     "Annotation",
+    "AskConfig",
+    "ConsistencyRule",
+    "FilterConfig",
     "Filtered",
+    "FilteredAnnotations",
     "FilteredFolder",
-    "Rule",
     "TaskThreshold",
     "Thresholds",
     "Tolerances",
@@ -57,6 +63,7 @@ __all__ = [
     "check_consistency",
     "correct",
     "equal_yield_table",
+    "filter_annotations",
     "filter_candidates",
     "filter_folder",
     "load_rules",

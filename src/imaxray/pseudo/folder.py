@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
-
 from imaxray._files import sha256
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
-from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
+from imaxray.pseudo.selecting.calibrate import Thresholds
+from imaxray.pseudo.selecting.calibrated_filter import filter_annotations
+from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
-from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
+from imaxray.pseudo.selecting.filter import Filtered
 from imaxray.pseudo.selecting.rules import load_rules
-from imaxray.pseudo.table import PSEUDO
-from imaxray.schema import conform
 
 REPORT: Final = "filter.json"
 """In the dataset folder: thresholds, yields, and what the rules did."""
@@ -48,13 +46,9 @@ def filter_folder(
     pseudo: Path,
     data: Path,
     out: Path,
+    config: FilterConfig | None = None,
     *,
-    precision: float = 0.9,
-    risk: float | None = 0.1,
-    rules: Path | None = None,
-    confidence: bool = True,
-    consistency: bool = True,
-    balance: bool = False,
+    clinical: Path | None = None,
     truth: Path | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> FilteredFolder:
@@ -64,52 +58,41 @@ def filter_folder(
         pseudo: folder with ``candidates.parquet`` and ``calibration.parquet``.
         data: the dataset folder that was annotated.
         out: dataset folder to write.
-        precision: asked for, per task.
-        risk: see :func:`imaxray.pseudo.selecting.calibrate`.
-        rules: a file of rules, see :func:`imaxray.pseudo.load_rules`.
-        confidence: whether thresholds are asked.
-        consistency: whether rules are.
-        balance: whether answers keep their shares, see :func:`imaxray.pseudo.balanced`.
+        config: which filters decide, and how strictly.
+        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md).
         truth: a dataset folder (a catalog) whose entries tell which candidates are right.
         tolerances: when an answer is.
 
     Raises:
         ImaxrayError: a file is missing or damaged; and as calibration, filter and writing do.
     """
-    if rules is not None and not consistency:
+    config = config or FilterConfig()
+    if config.rules is not None and not config.consistency:
         raise ImaxrayError(
             "Expected rules or no consistency, but both are asked for; leave one out."
         )
-    chosen = load_rules(rules) if consistency else ()
-    candidates = _read(pseudo / "candidates.parquet")
+    chosen = load_rules(config.rules, clinical=clinical) if config.consistency else ()
     dataset = open_dataset(data)
-    _require_same(pseudo / "annotate.json", dataset)
-    thresholds = None
-    if confidence:
-        answers = _read(pseudo / "calibration.parquet")
-        thresholds = calibrate(
-            answers, dataset.tables.entries, precision, risk=risk, tolerances=tolerances
-        )
-    known = None if truth is None else open_dataset(truth).tables.entries
-    filtered = filter_candidates(
-        candidates, dataset, thresholds=thresholds, rules=chosen, balance=balance, truth=known,
-        tolerances=tolerances,
-    )  # fmt: skip
-    config = {
+    known = None if truth is None else open_dataset(truth)
+    made = filter_annotations(
+        pseudo, dataset, config, rules=chosen, truth=known, tolerances=tolerances
+    )
+    filtered, thresholds = made.filtered, made.thresholds
+    decided = {
         "candidates": sha256(pseudo / "candidates.parquet"),
-        "calibration": sha256(pseudo / "calibration.parquet") if confidence else None,
-        "precision": precision if confidence else None,
-        "risk": risk if confidence else None,
-        "balance": balance,
+        "calibration": sha256(pseudo / "calibration.parquet") if config.confidence else None,
+        "precision": config.precision if config.confidence else None,
+        "risk": config.risk if config.confidence else None,
+        "balance": config.balance,
         "tolerances": tolerances.model_dump(),
         "rules": [rule.model_dump(mode="json", exclude_defaults=True) for rule in chosen],
     }
     text = json.dumps(_report(filtered, thresholds), indent=1) + "\n"
-    made = write_pseudo(
-        dataset, filtered.kept, out, dropped=filtered.dropped, config=config,
+    written = write_pseudo(
+        dataset, filtered.kept, out, dropped=filtered.dropped, config=decided,
         beside={REPORT: text},
     )  # fmt: skip
-    return FilteredFolder(made, filtered, thresholds)
+    return FilteredFolder(written, filtered, thresholds)
 
 
 def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]:
@@ -126,25 +109,3 @@ def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]
     }
     plain: dict[str, Any] = finite(report)
     return plain
-
-
-def _require_same(manifest: Path, dataset: Dataset) -> None:
-    """Check that it is this dataset that was annotated, where the folder says which."""
-    if not manifest.exists():
-        return
-    known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
-    if known is not None and known != dataset.sha256:
-        raise ImaxrayError(
-            f"Expected the dataset that {manifest.parent} annotates, but {dataset.folder} is "
-            "another one; name the one that annotate was given."
-        )
-
-
-def _read(path: Path) -> pl.DataFrame:
-    try:
-        return conform(pl.read_parquet(path), PSEUDO)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ImaxrayError(
-            f"Expected pseudo annotations at {path}, but there are none or the file is damaged; "
-            "write them with imaxray annotate."
-        ) from error

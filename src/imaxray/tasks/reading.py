@@ -59,6 +59,10 @@ def reading_rules(without: Sequence[str] = ()) -> tuple[str, ...]:
 
     Raises:
         ImaxrayError: a rule of that name does not exist.
+
+    Example:
+        >>> reading_rules(without=["thinking"])
+        ('end-marks', 'fences')
     """
     _require_known(without)
     return tuple(name for name in RULES if name not in without)
@@ -69,6 +73,10 @@ def clean_answer(text: str, rules: Sequence[str] = tuple(RULES)) -> str:
 
     Raises:
         ImaxrayError: a rule of that name does not exist.
+
+    Example:
+        >>> clean_answer("<think>The costophrenic angle is blunted.</think>yes<|im_end|>")
+        'yes'
     """
     _require_known(rules)
     for name, rule in RULES.items():

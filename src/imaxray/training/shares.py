@@ -22,6 +22,12 @@ def share_out(
 
     Returns:
         For each rank its passes, each a list of row numbers.
+
+    Example:
+        >>> share_out([100, 90, 20, 10], ranks=2)
+        [[[1, 2, 3]], [[0]]]
+        >>> share_out([100, 90, 20, 10], budget=100)
+        [[[0], [1], [2, 3]]]
     """
     if ranks == at_least == 1 and budget is None:
         return [[list(range(len(lengths)))]]

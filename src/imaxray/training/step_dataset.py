@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
-from imaxray.schema import TASKS, is_pseudo
+from imaxray.schema import IS_PSEUDO, image_sizes, task_names
 from imaxray.training.config import Layout
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import Pixels
@@ -24,7 +24,7 @@ def encode_entries(
     chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame, *, with_target: bool = True
 ) -> dict[str, EncodedEntry]:
     """Tokenise entries; return them by entry id, with boxes written for each image's own size."""
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
     rows = entries.select("entry_id", "image_id", "prompt", "target", "boxes")
     return {
         entry_id: chat.encode(prompt, target if with_target else None, boxes or [], sizes[image_id])
@@ -52,7 +52,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Piece:
+class RowPiece:
     """Holds a row, the images of its placeholders and its entries, both in the order of the row."""
 
     row: Row
@@ -64,8 +64,8 @@ class StepDataset(Dataset[dict[str, Any]]):
     """Provides the inputs of optimizer step *i* as item *i*.
 
     Items hold ``images`` (the model's image inputs), ``batch`` (one ``Batch``), ``tasks`` (E,)
-    int64, the index of each entry's task in TASKS, and, where pseudo entries weigh less or more
-    than real ones, ``weights`` (E,).
+    int64, the index of each entry's task in ``task_names()``, and, where pseudo entries weigh less
+    or more than real ones, ``weights`` (E,).
     """
 
     def __init__(
@@ -87,16 +87,15 @@ class StepDataset(Dataset[dict[str, Any]]):
         self._conversations = conversations
         self._pad = int(chat.tokenizer.pad_token_id or 0)  # padding is masked, so any id is correct
         self._image_of = dict(entries.select("entry_id", "image_id").iter_rows())
-        task_number = {task: number for number, task in enumerate(TASKS)}
+        task_number = {task: number for number, task in enumerate(task_names())}
         self._task_of = {
             e: task_number[t] for e, t in entries.select("entry_id", "task").iter_rows()
         }
         self._weight_of: dict[str, float] | None = None
         if pseudo_weight != 1:
-            made = is_pseudo(entries)
             self._weight_of = {
                 entry: pseudo_weight if pseudo else 1.0
-                for entry, pseudo in zip(entries["entry_id"], made, strict=True)
+                for entry, pseudo in entries.select("entry_id", IS_PSEUDO).iter_rows()
             }
         grouped = table.group_by("step", "row", maintain_order=True).agg("entry_id")
         self._steps: list[list[list[str]]] = [
@@ -118,13 +117,13 @@ class StepDataset(Dataset[dict[str, Any]]):
             return sum(len(ids) for ids in self._steps[step])
         return sum(self._weight_of[entry] for ids in self._steps[step] for entry in ids)
 
-    def pieces(self, step: int, budget: int | None = None) -> list[Piece]:
+    def pieces(self, step: int, budget: int | None = None) -> list[RowPiece]:
         """Return the rows of a step; a packed row holds several images up to ``budget`` tokens."""
         groups = self._steps[step]
         if self._layout == "conversation":
             assert self._conversations is not None
             return [
-                Piece(row, [self._image_of[ids[0]]], ids)
+                RowPiece(row, [self._image_of[ids[0]]], ids)
                 for group in groups
                 for row, ids in self._conversations.rows(group, budget)
             ]
@@ -138,10 +137,10 @@ class StepDataset(Dataset[dict[str, Any]]):
         for row in plan.rows:
             of = [self._image_of[groups[next(images)][0]] for _ in row.groups]
             ids = [groups[group][k] for group, k in (next(entries) for _ in range(row.entries))]
-            pieces.append(Piece(row, of, ids))
+            pieces.append(RowPiece(row, of, ids))
         return pieces
 
-    def item(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def item(self, pieces: Sequence[RowPiece]) -> dict[str, Any]:
         """Collate rows into one batch with its images."""
         of = [entry for piece in pieces for entry in piece.entries]
         known = self._weight_of

@@ -9,7 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
-from imaxray.schema import TASKS, is_pseudo
+from imaxray.hashing import digest
+from imaxray.schema import IS_PSEUDO, TASKS
 from imaxray.training.config import Layout
 
 _Indices = NDArray[np.int64]
@@ -123,6 +124,13 @@ def task_shares(
     Raises:
         ImaxrayError: If ``weights`` does not name a task of the split, or gives a weight to a task
             that has no entries.
+
+    Example:
+        >>> entries = pl.DataFrame({"task": ["vqa"] * 9 + ["report"]})
+        >>> task_shares(entries, temperature=2)
+        {'report': 0.25, 'vqa': 0.75}
+        >>> task_shares(entries, weights={"vqa": 1, "report": 1})
+        {'report': 0.5, 'vqa': 0.5}
     """
     counts = dict(entries.group_by(pl.col("task").cast(pl.String)).len().sort("task").iter_rows())
     if weights is not None:
@@ -154,10 +162,10 @@ def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
     pseudo entries counts by its pseudo entries.
 
     Args:
-        entries: schema ENTRIES, the training split.
+        entries: schema ENTRIES with ``is_pseudo``, the training split.
         real_share: in [0, 1].
     """
-    made = pl.Series("pseudo", is_pseudo(entries))
+    made = pl.col(IS_PSEUDO).alias("pseudo")
     counted = entries.select(pl.col("task").cast(pl.String), made).group_by("task").agg(
         (~pl.col("pseudo")).sum().alias("real"), pl.col("pseudo").sum()
     )  # fmt: skip
@@ -175,12 +183,14 @@ def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
     task = entries["task"].cast(pl.String)
     if not any(name.startswith(_PSEUDO) for name in shares):
         return task
-    return pl.select(pl.when(is_pseudo(entries)).then(_PSEUDO + task).otherwise(task)).to_series()
+    return pl.select(pl.when(entries[IS_PSEUDO]).then(_PSEUDO + task).otherwise(task)).to_series()
 
 
 def _number(name: str) -> int:
     """Return the number of a stratum, which seeds its random stream."""
     task = name.removeprefix(_PSEUDO)
+    if task not in TASKS:  # of another package: whatever else is installed, the same stream
+        return digest(name)
     return TASKS.index(task) + (len(TASKS) if task != name else 0)
 
 

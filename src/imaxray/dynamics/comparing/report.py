@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from imaxray._files import write_csv
+from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
 from imaxray.dynamics.comparing.plots import plot_spectra
 from imaxray.dynamics.comparing.runs import compare_runs, recorded, run_spectra
 from imaxray.dynamics.numbers.crossed import crossed_table
 from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.numbers.tables import tasks_over_runs, tasks_table
-from imaxray.dynamics.probing.entries import Images, probe_entries, probe_pair
+from imaxray.dynamics.probing.entries import probe_entries, probe_pair
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -59,20 +60,11 @@ class RunDynamics:
 def run_dynamics(
     runs: Sequence[Path],
     out: Path,
+    config: RunDynamicsConfig | None = None,
     *,
     against: Sequence[Path] = (),
     data: Dataset | None = None,
     other_data: Dataset | None = None,
-    split: str = "val",
-    size: int = 252,
-    draw: Images = "any",
-    seed: int = 0,
-    device: str = "cpu",
-    tokens_per_batch: int | None = None,
-    scores: bool = False,
-    evaluation: str | None = None,
-    group: str = "all",
-    level: float = 0.95,
 ) -> RunDynamics:
     """Write the dynamics of runs of one arm, or of two arms and their difference, as tables.
 
@@ -84,53 +76,111 @@ def run_dynamics(
     can continue.
 
     Args:
-        runs: run folders of one arm, a seed each.
-        out: folder of the results.
-        against: run folders of the other arm, in the same order of seeds.
-        data: dataset of the probe (and, for crossed probes, that of ``runs``).
-        other_data: that of ``against``.
-        split: whose entries of ``data`` the fixed probe holds.
-        size: entries of each probe.
-        draw: how they share images, see :func:`probe_entries`.
-        seed: another one gives other entries.
-        device: where models run.
-        tokens_per_batch: see :func:`make_probe`.
-        scores: correlate with final task scores, see :func:`correlate_scores`.
-        evaluation: which scores, see :func:`run_scores`.
-        group: module group of contrast, correlations and plot; other tables are of all.
-        level: of the intervals.
+        runs: Run folders of one arm, one per seed.
+        out: Folder of the results.
+        config: Settings of the probe, the module group, and the scores to correlate with.
+        against: Run folders of the other arm, in the same order of seeds.
+        data: Dataset of the probe, and of ``runs`` for crossed probes.
+        other_data: Dataset of ``against``, for crossed probes.
 
     Raises:
-        ImaxrayError: arms that do not pair, unfinished runs, too few entries, or what parts raise.
+        ImaxrayError: If the arms do not pair, a run is unfinished, there are too few entries, or a
+            part of the computation raises.
     """
+    config = config or RunDynamicsConfig()
+    group, level = config.group, config.level
     _check(runs, against, data, other_data)
-    if scores:
-        run_scores([*runs, *against], evaluation=evaluation)  # told before hours of work
+    if config.scores:
+        # Missing scores raise an error here, before hours of work.
+        run_scores([*runs, *against], evaluation=config.evaluation)
     folders = {"runs": list(runs)} | ({"against": list(against)} if against else {})
     crossed = pl.DataFrame()
-    remarks: list[str] = []
     if data is not None:
-        from imaxray.dynamics.probing.finished_runs import RunProbe, measure_runs  # late: torch
-
-        probes = {split: RunProbe(data, _fixed(data, split, size, draw, seed), checkpoints=True)}
-        if other_data is not None:
-            pair = probe_pair(
-                data.tables.split("train"), other_data.tables.split("train"), size,
-                seed=seed, images=draw,
-            )  # fmt: skip
-            for arm, of, rows in zip(ARMS, (data, other_data), pair, strict=True):
-                probes[f"{arm}-train"] = RunProbe(of, rows)
-        _enough(probes[split].entries, len(runs) if against else 0, other_data is not None)
-        measured = measure_runs(
-            [*runs, *against], probes, out, device=device, tokens_per_batch=tokens_per_batch
-        )
-        if other_data is not None:
-            crossed = _crossed(measured, len(runs), level)
-        folders = {"runs": measured[split][: len(runs)]}
-        if against:
-            folders["against"] = measured[split][len(runs) :]
+        probe = _fixed(data, config)
+        pair = None if other_data is None else _trained_on(data, other_data, config)
+        _enough(probe, len(runs) if against else 0, other_data is not None)
+        folders, crossed = _measured(folders, data, probe, other_data, pair, out, config)
     names = {"runs": runs, "against": against}
-    spectra = {
+    spectra = _spectra(folders, names)
+    contrast = pl.DataFrame()
+    if against and len(runs) > 1:
+        contrast = compare_runs(folders["runs"], folders["against"], group=group, level=level)
+    pairs, seen = _pairs(folders, names)
+    found, table = pl.DataFrame(), pl.DataFrame()
+    if config.scores:
+        table = run_scores([*runs, *against], evaluation=config.evaluation)
+        found = correlate_scores(
+            [*runs, *against],
+            [folder for of in folders.values() for folder in of],
+            arms=[arm for arm, of in folders.items() for _ in of],
+            group=group, evaluation=config.evaluation, level=level,
+        )  # fmt: skip
+    remarks = _remarks(
+        few=bool(against) and len(runs) < 3,
+        whole_images=data is not None and config.draw == "together",
+        correlated_at=seen if config.scores else None,
+    )
+    tasks = tasks_over_runs(pairs, *folders, level=level) if pairs.height else pl.DataFrame()
+    result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, remarks)
+    _write(result, out)
+    plot_spectra(spectra, out / "spectra.svg", group=group)
+    return result
+
+
+def _measured(
+    folders: dict[str, list[Path]],
+    data: Dataset,
+    probe: pl.DataFrame,
+    other_data: Dataset | None,
+    pair: tuple[pl.DataFrame, pl.DataFrame] | None,
+    out: Path,
+    config: RunDynamicsConfig,
+) -> tuple[dict[str, list[Path]], pl.DataFrame]:
+    """Measure runs; return the folders of the fixed probe by arm, and the crossed table.
+
+    Args:
+        folders: Mapping from arm to run folders.
+        data: Dataset of the fixed probe and of the first probe of the pair.
+        probe: Entries of the fixed probe.
+        other_data: Dataset of the second probe of the pair.
+        pair: Entries of two probes of train entries, one of each dataset, or None for no crossed
+            table.
+        out: Folder of the results.
+        config: Configuration, see :func:`run_dynamics`.
+    """
+    from imaxray.dynamics.probing.finished_runs import RunProbe, measure_runs  # late: torch
+
+    probes = {config.split: RunProbe(data, probe, checkpoints=True)}
+    if other_data is not None and pair is not None:
+        for arm, of, rows in zip(ARMS, (data, other_data), pair, strict=True):
+            probes[f"{arm}-train"] = RunProbe(of, rows)
+    seeds = len(folders["runs"])
+    measured = measure_runs(
+        [run for of in folders.values() for run in of], probes, out,
+        device=config.device, tokens_per_batch=config.tokens_per_batch,
+    )  # fmt: skip
+    crossed = pl.DataFrame() if pair is None else _crossed(measured, seeds, config.level)
+    of_arm = {"runs": measured[config.split][:seeds]}
+    if "against" in folders:
+        of_arm["against"] = measured[config.split][seeds:]
+    return of_arm, crossed
+
+
+def _trained_on(
+    data: Dataset, other_data: Dataset, config: RunDynamicsConfig
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Choose two probes of train entries, one per dataset, with equal tasks and answer lengths."""
+    return probe_pair(
+        data.tables.split("train"), other_data.tables.split("train"), config.size,
+        seed=config.seed, images=config.draw,
+    )  # fmt: skip
+
+
+def _spectra(
+    folders: dict[str, list[Path]], names: dict[str, Sequence[Path]]
+) -> dict[str, pl.DataFrame]:
+    """Read the spectra of every run by arm, with the run in a column."""
+    return {
         arm: pl.concat(
             [
                 run_spectra([folder]).with_columns(pl.lit(str(run)).alias("run"))
@@ -139,37 +189,35 @@ def run_dynamics(
         )
         for arm, of in folders.items()
     }
-    contrast = pl.DataFrame()
-    if against and len(runs) > 1:
-        contrast = compare_runs(folders["runs"], folders["against"], group=group, level=level)
-    if against and len(runs) < 3:
-        remarks.append("Fewer than three seeds an arm: do not report these intervals.")
-    if data is not None and draw == "together":
+
+
+def _remarks(
+    *, few: bool, whole_images: bool, correlated_at: Collection[int] | None
+) -> tuple[str, ...]:
+    """Return the remarks that a reader needs in order to interpret the numbers.
+
+    Args:
+        few: Whether there are fewer than three seeds per arm.
+        whole_images: Whether the probe was drawn by whole images.
+        correlated_at: Counts of entries seen at the runs' last measurements, or None if nothing was
+            correlated.
+    """
+    remarks = []
+    if few:
+        remarks.append("Fewer than three seeds per arm: do not report these intervals.")
+    if whole_images:
         remarks.append(
-            "Whole images were drawn, but the probe's error leaves out one entry at a time: "
-            "intervals are too narrow."
+            "Whole images were drawn, but the error of the probe is estimated by leaving out one "
+            "entry at a time, so the intervals are too narrow."
         )
-    pairs, seen = _pairs(folders, names)
-    found, table = pl.DataFrame(), pl.DataFrame()
-    if scores:
-        table = run_scores([*runs, *against], evaluation=evaluation)
-        found = correlate_scores(
-            [*runs, *against],
-            [folder for of in folders.values() for folder in of],
-            arms=[arm for arm, of in folders.items() for _ in of],
-            group=group, evaluation=evaluation, level=level,
-        )  # fmt: skip
+    if correlated_at is not None:
         remarks.append(CAVEAT)
-        if len(seen) > 1:
+        if len(correlated_at) > 1:
             remarks.append(
-                "The runs' last measurements are after different numbers of entries seen: "
-                f"{', '.join(f'{n:,}' for n in sorted(seen))}."
+                "The last measurements of the runs are at different numbers of entries seen: "
+                f"{', '.join(f'{n:,}' for n in sorted(correlated_at))}."
             )
-    tasks = tasks_over_runs(pairs, *folders, level=level) if pairs.height else pl.DataFrame()
-    result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, tuple(remarks))
-    _write(result, out)
-    plot_spectra(spectra, out / "spectra.svg", group=group)
-    return result
+    return tuple(remarks)
 
 
 def _check(
@@ -180,7 +228,7 @@ def _check(
 ) -> None:
     if against and len(against) != len(runs):
         raise ImaxrayError(
-            f"Expected as many runs in both arms, a seed each, but got {len(runs)} and "
+            f"Expected as many runs in both arms, one per seed, but got {len(runs)} and "
             f"{len(against)}; name them in the same order of seeds."
         )
     if other_data is not None and (data is None or not against):
@@ -200,14 +248,14 @@ def _check(
         )
 
 
-def _fixed(data: Dataset, split: str, size: int, draw: Images, seed: int) -> pl.DataFrame:
-    entries = data.tables.split(split)
+def _fixed(data: Dataset, config: RunDynamicsConfig) -> pl.DataFrame:
+    entries = data.tables.split(config.split)
     if entries.is_empty():
         raise ImaxrayError(
-            f"Expected entries in the split {split} of {data.folder}, but it has none; name "
+            f"Expected entries in the split {config.split} of {data.folder}, but it has none; name "
             "another --split."
         )
-    return probe_entries(entries, size, seed=seed, images=draw)
+    return probe_entries(entries, config.size, seed=config.seed, images=config.draw)
 
 
 def _enough(entries: pl.DataFrame, pairs: int, crossed: bool) -> None:

@@ -62,6 +62,12 @@ class Gram:
         Raises:
             ImaxrayError: If K is not of summed losses, or token counts are missing for
                 "token-mean".
+
+        Example:
+            >>> gram = Gram({"all": np.array([[4.0, 2.0], [2.0, 9.0]])})
+            >>> gram.reduced("unit-norm").matrix.round(3)
+            array([[1.   , 0.333],
+                   [0.333, 1.   ]])
         """
         if reduction == self.reduction:
             return self

@@ -75,6 +75,13 @@ def task_geometry(
 
     Raises:
         ImaxrayError: If the lengths differ, or there are fewer than two tasks.
+
+    Example:
+        >>> # the gradients of the two tasks point in opposite directions
+        >>> gram = np.array([[1.0, 1, -1, -1], [1, 1, -1, -1], [-1, -1, 1, 1], [-1, -1, 1, 1]])
+        >>> found = task_geometry(gram, ["report", "report", "vqa", "vqa"])
+        >>> found.tasks, found.cosine.round(2).tolist(), found.conflict_rate
+        (('report', 'vqa'), [[1.0, -1.0], [-1.0, 1.0]], 1.0)
     """
     n = len(gram)
     if len(tasks) != n or (images is not None and len(images) != n):

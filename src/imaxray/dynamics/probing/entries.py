@@ -10,7 +10,7 @@ import polars as pl
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digests, mixed
 
-Images = Literal["any", "apart", "together"]
+ImageSharing = Literal["any", "apart", "together"]
 """How the entries of a probe share images.
 
 ``any`` chooses entries by their own hash. ``apart`` chooses at most one entry per image.
@@ -22,7 +22,7 @@ _LENGTHS = ("short", "middle", "long")
 
 
 def probe_entries(
-    entries: pl.DataFrame, size: int, *, seed: int = 0, images: Images = "any"
+    entries: pl.DataFrame, size: int, *, seed: int = 0, images: ImageSharing = "any"
 ) -> pl.DataFrame:
     """Choose ``size`` entries with equal quotas per task and per third of its answer lengths.
 
@@ -53,7 +53,7 @@ def probe_pair(
     size: int,
     *,
     seed: int = 0,
-    images: Images = "any",
+    images: ImageSharing = "any",
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Choose one probe from each of two datasets, with equal strata, for :func:`crossed_probes`.
 
@@ -68,7 +68,7 @@ def probe_pair(
 
 
 def _chosen(
-    tables: Sequence[pl.DataFrame], size: int, seed: int, images: Images
+    tables: Sequence[pl.DataFrame], size: int, seed: int, images: ImageSharing
 ) -> list[pl.DataFrame]:
     tasks = sorted(set().union(*(table["task"].unique() for table in tables)))
     if not tasks or size < len(tasks):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from imaxray.dynamics.numbers.gram import Gram, Matrix
+from imaxray.dynamics.recording.linear import BLOCK_BYTES
 from imaxray.dynamics.recording.recorder import GramRecorder
 from imaxray.dynamics.recording.row_map import RowMap
 from imaxray.dynamics.recording.vision_maps import vision_scopes
@@ -62,6 +63,7 @@ def empirical_fisher(
     verify: bool | int = False,
     train_mode: bool = False,
     distributed: bool = False,
+    block_bytes: int = BLOCK_BYTES,
     **about: Any,
 ) -> Gram:
     """Compute the exact Gram matrix of the per-sample gradients of ``batches``.
@@ -87,6 +89,7 @@ def empirical_fisher(
         train_mode: Whether to leave the model in its present mode instead of eval mode.
         distributed: Whether ranks share the work. Every rank passes all batches and computes its
             share of them; the result is complete on every rank.
+        block_bytes: Memory limit of the rows of one parameter, see :class:`GramRecorder`.
         about: ``ids``, ``tasks``, ``images`` and ``tokens`` of all samples, in the order of the
             batches.
 
@@ -103,6 +106,7 @@ def empirical_fisher(
             keep_rows=len(batches) > 1 or distributed,
             leave_out=leave_out,
             uncovered=uncovered,
+            block_bytes=block_bytes,
         )
         counts = []
         with recorder:

@@ -25,7 +25,7 @@ def in_backward() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
-class Account:
+class ParameterRows:
     """Collects the rows of one parameter in the current batch.
 
     Args:

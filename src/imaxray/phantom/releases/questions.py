@@ -23,7 +23,7 @@ _ATTRIBUTES: Final = {
 }
 _SIDED: Final = ("effusion", "consolidation", "nodule", "pneumothorax")
 
-Question = tuple[str, str, str, list[str]]
+QuestionItem = tuple[str, str, str, list[str]]
 """Question, semantic type, content type, answer."""
 
 
@@ -47,12 +47,12 @@ def write_mimic_cxr_vqa(out: Path, studies: Sequence[Study], seed: int) -> None:
     write_json(folder / "ans2idx.json", {answer: k for k, answer in enumerate(answers)})
 
 
-def questions(image: Radiograph, random: np.random.Generator) -> list[Question]:
+def questions(image: Radiograph, random: np.random.Generator) -> list[QuestionItem]:
     """Questions that the image answers."""
     plan = image.plan
     present = {f.kind for f in plan.findings}
     absent = [kind for kind in _ATTRIBUTES if kind not in present]
-    items: list[Question] = []
+    items: list[QuestionItem] = []
 
     def verify(kind: str, answer: str) -> None:
         items.append((f"Is there {_ATTRIBUTES[kind]}?", "verify", "presence", [answer]))
@@ -84,7 +84,7 @@ def questions(image: Radiograph, random: np.random.Generator) -> list[Question]:
     return items
 
 
-def item(image: Radiograph, split: str, index: int, question: Question) -> dict[str, Any]:
+def item(image: Radiograph, split: str, index: int, question: QuestionItem) -> dict[str, Any]:
     """One item of the JSON."""
     text, semantic, content, answer = question
     # the release was written with default=str: ids are strings in one split, numbers in others

@@ -11,12 +11,11 @@ import polars as pl
 from imaxray.boxes import PLACEHOLDER
 from imaxray.evaluation.generation import Written
 from imaxray.models import ChatModel
-from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Prompt
 from imaxray.pseudo.table import PSEUDO
+from imaxray.schema import ImageSize
 from imaxray.tasks import Gold, clean_answer, get_task, to_json
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Reader:
         self._chat, self._ends = chat, frozenset(ends)
 
     def read(
-        self, prompt: Prompt, size: Size, written: Written, samples: Sequence[Written]
+        self, prompt: Prompt, size: ImageSize, written: Written, samples: Sequence[Written]
     ) -> Answered:
         """One answer, and the share of the samples that read the same.
 
@@ -69,7 +68,7 @@ class Reader:
         """Whether the model itself ended it."""
         return bool(written.ids) and written.ids[-1] in self._ends
 
-    def _gold(self, prompt: Prompt, size: Size, text: str) -> Gold | None:
+    def _gold(self, prompt: Prompt, size: ImageSize, text: str) -> Gold | None:
         task = get_task(prompt.task)
         bare, boxes = self._chat.convention.extract(clean_answer(text), *size)
         parsed = task.parse(bare, boxes, prompt.template)
@@ -79,7 +78,7 @@ class Reader:
         return gold if fits else None
 
     def table(
-        self, answered: Sequence[Answered], config: AnnotateConfig, model: str, checkpoint: str
+        self, answered: Sequence[Answered], config: AskConfig, model: str, checkpoint: str
     ) -> pl.DataFrame:
         """Rows of PSEUDO, sorted by id."""
         decoding = to_json(
@@ -97,7 +96,7 @@ class Reader:
         ).sort("pseudo_id")
 
     def _row(
-        self, one: Answered, config: AnnotateConfig, model: str, checkpoint: str, decoding: str
+        self, one: Answered, config: AskConfig, model: str, checkpoint: str, decoding: str
     ) -> dict[str, Any]:
         prompt, gold = one.prompt, one.gold
         asked = [list(box) for box in prompt.boxes]

@@ -14,11 +14,11 @@ from imaxray.evaluation.generation import EncodedImages, Sampling, Written, end_
 from imaxray.hashing import digest
 from imaxray.models import ChatModel
 from imaxray.progress import progress_bar
-from imaxray.pseudo.annotating.answers import Answered, Reader, Size
-from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.answers import Answered, Reader
+from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Given, Prompt, PromptBook
 from imaxray.pseudo.table import PSEUDO
-from imaxray.schema import SPLITS, Split
+from imaxray.schema import SPLITS, ImageSize, Split, image_sizes
 from imaxray.tasks import get_task
 from imaxray.training import Pixels
 
@@ -48,7 +48,7 @@ class Local:
     """
 
     def __init__(
-        self, chat: ChatModel, pixels: Pixels, sizes: Mapping[str, Size], config: AnnotateConfig
+        self, chat: ChatModel, pixels: Pixels, sizes: Mapping[str, ImageSize], config: AskConfig
     ) -> None:
         self._chat, self._pixels, self._sizes, self._config = chat, pixels, sizes, config
 
@@ -66,8 +66,8 @@ class _LocalBatch:
         self,
         chat: ChatModel,
         images: EncodedImages,
-        sizes: Mapping[str, Size],
-        config: AnnotateConfig,
+        sizes: Mapping[str, ImageSize],
+        config: AskConfig,
     ) -> None:
         self._chat, self._images, self._sizes, self._config = chat, images, sizes, config
 
@@ -102,8 +102,8 @@ class Annotator:
         self,
         reader: Reader,
         open_images: Open,
-        sizes: Mapping[str, Size],
-        config: AnnotateConfig,
+        sizes: Mapping[str, ImageSize],
+        config: AskConfig,
         *,
         model: str,
         checkpoint: str,
@@ -160,7 +160,7 @@ class Annotator:
         return self._reader.table(answered, self._config, self._model, self._checkpoint)
 
 
-def make_book(tables: Tables, config: AnnotateConfig) -> PromptBook:
+def make_book(tables: Tables, config: AskConfig) -> PromptBook:
     """The prompts of a dataset."""
     return PromptBook(
         tables,
@@ -171,14 +171,8 @@ def make_book(tables: Tables, config: AnnotateConfig) -> PromptBook:
     )
 
 
-def sizes_of(tables: Tables) -> dict[str, Size]:
-    """Width and height of every original."""
-    rows = tables.images.select("image_id", "width", "height").iter_rows()
-    return {image: (width, height) for image, width, height in rows}
-
-
 def batches_of(
-    chat: ChatModel, images: Sequence[str], sizes: Mapping[str, Size], most: int
+    chat: ChatModel, images: Sequence[str], sizes: Mapping[str, ImageSize], most: int
 ) -> list[list[str]]:
     """Batches of images; such with as many image tokens go together, which keeps padding small."""
     tokens = {size: chat.image_tokens(size) for size in {sizes[image] for image in images}}
@@ -208,7 +202,7 @@ def annotate_images(
     chat: ChatModel,
     tables: Tables,
     pixels: Pixels,
-    config: AnnotateConfig | None = None,
+    config: AskConfig | None = None,
     *,
     checkpoint: str = "",
 ) -> pl.DataFrame:
@@ -228,8 +222,8 @@ def annotate_images(
     Raises:
         ImaxrayError: a prompt longer than the model's context.
     """
-    config = config or AnnotateConfig()
-    book, sizes = make_book(tables, config), sizes_of(tables)
+    config = config or AskConfig()
+    book, sizes = make_book(tables, config), image_sizes(tables.images)
     annotator = _local(chat, pixels, sizes, config, checkpoint)
     images, _ = book.images(config.limit)
     frames = [pl.DataFrame(schema=PSEUDO)]
@@ -244,7 +238,7 @@ def ask_entries(
     chat: ChatModel,
     tables: Tables,
     pixels: Pixels,
-    config: AnnotateConfig | None = None,
+    config: AskConfig | None = None,
     *,
     split: Split = "val",
     checkpoint: str = "",
@@ -264,8 +258,8 @@ def ask_entries(
     """
     if split not in SPLITS:
         raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {split}.")
-    config = config or AnnotateConfig()
-    sizes = sizes_of(tables)
+    config = config or AskConfig()
+    sizes = image_sizes(tables.images)
     annotator = _local(chat, pixels, sizes, config, checkpoint)
     entries = entry_prompts(some_entries(tables.split(split), config))
     frames = [pl.DataFrame(schema=PSEUDO)]
@@ -276,7 +270,7 @@ def ask_entries(
     return pl.concat(frames).sort("pseudo_id")
 
 
-def some_entries(entries: pl.DataFrame, config: AnnotateConfig) -> pl.DataFrame:
+def some_entries(entries: pl.DataFrame, config: AskConfig) -> pl.DataFrame:
     """At most ``calibration_per_task`` entries of each task, drawn by their ids."""
     entries = entries.filter(pl.col("task").is_in(config.tasks))
     if config.calibration_per_task is None:
@@ -293,8 +287,8 @@ def some_entries(entries: pl.DataFrame, config: AnnotateConfig) -> pl.DataFrame:
 def _local(
     chat: ChatModel,
     pixels: Pixels,
-    sizes: Mapping[str, Size],
-    config: AnnotateConfig,
+    sizes: Mapping[str, ImageSize],
+    config: AskConfig,
     checkpoint: str,
 ) -> Annotator:
     return Annotator(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import transformers
@@ -26,9 +26,10 @@ from imaxray.evaluation.generation import (
     Written,
     end_tokens,
     served,
+    write_part,
 )
 from imaxray.models import ChatModel, load_model
-from imaxray.pseudo.annotating.answers import Reader, Size
+from imaxray.pseudo.annotating.answers import Reader
 from imaxray.pseudo.annotating.batch import (
     Annotator,
     Asked,
@@ -37,15 +38,12 @@ from imaxray.pseudo.annotating.batch import (
     batches_of,
     entry_prompts,
     make_book,
-    sizes_of,
     some_entries,
 )
-from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Prompt
-from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, write_part
-
-Engine = Literal["local", "ray", "vllm"]
-"""``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
+from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES
+from imaxray.schema import ImageSize, image_sizes
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Job:
     weights: str
     data: Path
     parts: Path
-    config: AnnotateConfig
+    config: AskConfig
     checkpoint: str
     options: dict[str, Any]
     vllm: bool = False
@@ -89,7 +87,7 @@ class Worker:
         self.chat = chat or load_model(job.weights, **job.options)
         self._data = data or open_dataset(job.data)
         tables = self._data.tables
-        self._sizes = sizes_of(tables)
+        self._sizes = image_sizes(tables.images)
         self._images = ImageStore(self._data)
         self._ends = end_tokens(self.chat)
         self.book = make_book(tables, job.config)
@@ -145,7 +143,11 @@ class _Served:
     """vLLM, which batches by itself and finds the image in its prefix cache; an ``Open``."""
 
     def __init__(
-        self, server: VllmEngine, images: ImageStore, sizes: Mapping[str, Size], temperature: float
+        self,
+        server: VllmEngine,
+        images: ImageStore,
+        sizes: Mapping[str, ImageSize],
+        temperature: float,
     ) -> None:
         self._server, self._images, self._sizes = server, images, sizes
         self._temperature = temperature

@@ -1,0 +1,60 @@
+"""Builds the model that a study or a strategy starts from, and computes its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from imaxray._files import sha256, write_json
+from imaxray.boxes import PERCENT
+from imaxray.curation import Dataset
+from imaxray.models import PhantomConfig, phantom
+from imaxray.schema import image_sizes
+
+_RECORD = "init.json"
+
+
+def phantom_base(
+    config: PhantomConfig, data: Sequence[Dataset], folder: Path, *, seed: int
+) -> Path:
+    """Build the phantom model in ``folder``; its tokenizer learns from the training text.
+
+    ``init.json`` in the folder records the inputs of the model. If they are the same, the existing
+    model is kept.
+
+    Args:
+        config: Architecture of the model.
+        data: Datasets whose training text the tokenizer learns from.
+        folder: Folder of the model.
+        seed: Seed of the weights.
+
+    Returns:
+        ``folder``.
+    """
+    record = {"config": config.model_dump(), "data": [d.sha256 for d in data], "seed": seed}
+    path = folder / _RECORD
+    if path.is_file() and json.loads(path.read_text()) == record:
+        return folder
+    corpus: list[str] = []
+    for one in data:
+        sizes = image_sizes(one.tables.images)
+        columns = ["prompt", "target", "boxes", "image_id"]
+        for prompt, target, boxes, image in one.tables.split("train").select(columns).iter_rows():
+            corpus.append(PERCENT.fill(f"{prompt} {target}", boxes or [], *sizes[image]))
+    phantom.build(config, corpus, seed=seed).save(folder)
+    write_json(path, record)
+    return folder
+
+
+def base_digest(model: str, revision: str | None) -> str:
+    """Return a digest that identifies a base model, from its bytes or its name and revision."""
+    folder = Path(model)
+    digest = hashlib.sha256()
+    if not folder.is_dir():
+        digest.update(f"{model}@{revision}".encode())
+        return digest.hexdigest()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json")):
+        digest.update(f"{path.name} {sha256(path)}\n".encode())
+    return digest.hexdigest()
