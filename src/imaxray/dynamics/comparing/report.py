@@ -148,7 +148,10 @@ def _measured(
         out: Folder of the results.
         config: Configuration, see :func:`run_dynamics`.
     """
-    from imaxray.dynamics.probing.finished_runs import RunProbe, measure_runs  # late: torch
+    from imaxray.dynamics.probing.finished_runs import (
+        RunProbe,
+        measure_runs,
+    )  # imported late, because it needs torch
 
     probes = {config.split: RunProbe(data, probe, checkpoints=True)}
     if other_data is not None and pair is not None:
@@ -238,7 +241,7 @@ def _check(
         )
     if data is None or not against:
         return
-    from imaxray.training import FinishedRun  # late: torch
+    from imaxray.training import FinishedRun  # imported late, because it needs torch
 
     seen = {FinishedRun(run).entries_seen for run in [*runs, *against]}
     if len(seen) > 1:
