@@ -1,7 +1,7 @@
-"""Columns, types and units of every table, in one place.
+"""Defines the columns, types and units of every table, in one place.
 
-Tables travel as Polars frames in exactly these schemas. An *annotation* is one fact about one
-image; its ``kind`` says which of the value columns carry it:
+Every table is a Polars frame with exactly one of these schemas. An *annotation* is one fact about
+one image; its ``kind`` determines which of the value columns hold the fact:
 
 =============  ==============================  =========================================
 kind           columns                         meaning
@@ -15,9 +15,9 @@ qa             name (question type), text      question in ``text``, gold answer
                answers, value                  ``value`` 1 closed, 0 open question
 =============  ==============================  =========================================
 
-Boxes everywhere: ``[x1, y1, x2, y2]``, float, pixels of the original image (see
-:mod:`imaxray.boxes`). Ids everywhere: ``<collection>/<id in the release>``, e.g.
-``mimic-cxr/10000032``; releases about the same images share the collection, and so join.
+Every box is ``[x1, y1, x2, y2]``, float, in pixels of the original image (see
+:mod:`imaxray.boxes`). Every id is ``<collection>/<id in the release>``, e.g.
+``mimic-cxr/10000032``; releases about the same images share the collection, so that they join.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Split = Literal["train", "val", "test"]
 TASKS: Final[tuple[TaskName, ...]] = get_args(TaskName)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ORIGINS: Final = ("human", "silver", "pseudo")
-"""Who stated a fact, the strongest first: the order in which columns of them sort."""
+"""Who stated a fact, the strongest origin first; a column of origins sorts in this order."""
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 CHEXPERT: Final = (
@@ -58,7 +58,7 @@ CHEXPERT: Final = (
 
 FINDINGS: Final = (
     *CHEXPERT,
-    # ChestX-ray14 names with no CheXpert equal.
+    # ChestX-ray14 labels without a CheXpert equivalent.
     "Emphysema",
     "Fibrosis",
     "Hernia",
@@ -79,7 +79,7 @@ Boxes: Final[Any] = pl.List(pl.List(pl.Float64))
 
 _Columns = dict[str, Any]  # Polars mixes type classes and instances here
 
-# Few distinct values over millions of rows are kept once and counted by four bytes a row.
+# A column with few distinct values stores each value once, and four bytes per row.
 _Few: Final[Any] = pl.Categorical()
 
 _PROVENANCE: Final[_Columns] = {
@@ -112,25 +112,25 @@ _FACT: Final[_Columns] = {
     "raw": pl.String,  # the text as published, where cleaning changed it; null: unchanged
     "boxes": Boxes,
     "answers": pl.List(pl.String),
-    "reader": _Few,  # who stated it, where a release has several readers; null: one, or agreed
+    "reader": _Few,  # who stated it, if a release has several readers; null: one, or they agreed
     "origin": pl.Enum(
         ORIGINS
-    ),  # human / silver (made by a program) / pseudo (made by a model of ours)
+    ),  # human / silver (made by a program) / pseudo (made by one of our models)
     "quality": _Few,  # grade within the origin, e.g. expert, consensus, regex
 }
 
 SOURCE_ANNOTATIONS: Final = pl.Schema(
     {
         "image_id": pl.String,  # null: the fact is about the whole study
-        "study_id": pl.String,  # set for facts about a study, which its frontal images get
+        "study_id": pl.String,  # set for facts about a study; its frontal images get them
         **_FACT,
         **_PROVENANCE,
     }
 )
-"""What a source returns."""
+"""Schema of the annotations that a source returns."""
 
 ANNOTATIONS: Final = pl.Schema({"image_id": pl.String, **_FACT, **_PROVENANCE})
-"""What the catalog holds, after the join per image."""
+"""Schema of the annotations in the catalog, after the join per image."""
 
 SPLIT_HINTS: Final = pl.Schema(
     {
@@ -142,7 +142,7 @@ SPLIT_HINTS: Final = pl.Schema(
         **_PROVENANCE,
     }
 )
-"""Official splits of the releases; curation settles one split per patient from them."""
+"""Official splits of the releases, from which curation derives one split per patient."""
 
 ENTRIES: Final = pl.Schema(
     {
@@ -152,7 +152,7 @@ ENTRIES: Final = pl.Schema(
         "task": pl.String,
         "split": pl.String,
         "prompt": pl.String,  # ``<box>`` stands for the next box of ``boxes``
-        "target": pl.String,  # likewise; the prompt's placeholders come first
+        "target": pl.String,  # the boxes of its ``<box>`` follow those of the prompt
         "boxes": Boxes,
         "answer": pl.String,  # canonical JSON of the typed gold answer, see imaxray.tasks
         "template": pl.String,  # <task>.<subtask>.<number>
@@ -164,7 +164,7 @@ ENTRIES: Final = pl.Schema(
 REJECTS: Final = pl.Schema(
     {
         **_PROVENANCE,
-        "key": pl.String,  # an id that finds the row again; never report text
+        "key": pl.String,  # an id by which the row can be found; never report text
         "code": _Few,
         "message": _Few,
     }
@@ -182,10 +182,10 @@ def empty(schema: pl.Schema) -> pl.DataFrame:
 
 
 def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """Return ``frame`` with exactly the columns of ``schema``: missing ones null, types cast.
+    """Return ``frame`` with exactly the columns of ``schema``: missing columns null, types cast.
 
     Raises:
-        ImaxrayError: a column that the schema does not know.
+        ImaxrayError: ``frame`` has a column that the schema does not have.
 
     Example:
         >>> rows = conform(pl.DataFrame({"image_id": ["a/1"], "width": [512]}), IMAGES)
@@ -219,10 +219,10 @@ def is_pseudo(entries: pl.DataFrame) -> pl.Series:
 def require_real_evaluation(
     images: pl.DataFrame, annotations: pl.DataFrame, entries: pl.DataFrame
 ) -> None:
-    """Check that nothing a model stated is in validation or test.
+    """Check that validation and test hold no pseudo entries and no pseudo annotations.
 
-    Neither an entry of these splits (its own or its image's) nor an annotation of their images may
-    be pseudo: a model must not be judged by a model.
+    A pseudo entry must have the split train and an image of the split train; a pseudo annotation
+    must be of an image of the split train. A model must not be judged by what a model stated.
 
     Args:
         images: schema IMAGES.
@@ -243,5 +243,5 @@ def require_real_evaluation(
     if wrong or wrong_facts:
         raise ImaxrayError(
             f"Expected pseudo annotations on train images alone, but {wrong} pseudo entries and "
-            f"{wrong_facts} pseudo annotations are of other splits; leave them out."
+            f"{wrong_facts} pseudo annotations belong to other splits; remove them."
         )
