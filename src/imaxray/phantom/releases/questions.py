@@ -1,4 +1,4 @@
-"""Questions and answers: MIMIC-Ext-MIMIC-CXR-VQA 1.0.0 (sources.md, 8a)."""
+"""Writes questions and answers as MIMIC-Ext-MIMIC-CXR-VQA 1.0.0 (sources.md, 8a)."""
 
 from __future__ import annotations
 
