@@ -16,7 +16,7 @@ from imaxray.models import EncodedEntry
 
 
 class Group(NamedTuple):
-    """Locates one image in a row: the prefix ``[start, split)`` and the entries ``[split, stop)``."""
+    """Locates one image in a row: its prefix ``[start, split)``, its entries ``[split, stop)``."""
 
     start: int
     split: int
