@@ -191,7 +191,7 @@ class TileCanvas:
         return best
 
     def tiles(self, width: float, height: float) -> int:
-        """Return the number of tiles that the model sees, with the thumbnail of a larger grid.
+        """Return the number of tiles: those of the grid, and a thumbnail if there are several.
 
         Example:
             >>> TileCanvas().tiles(2544, 3056)

@@ -1,4 +1,4 @@
-"""Computes hashes that are the same on every machine and in every version, for random choices.
+"""Computes hashes for random choices, which are the same on every machine and in every version.
 
 Where other projects draw from a seeded generator, imaxray hashes the item that the draw is for. A
 choice then does not depend on the order of rows, on the number of workers, or on the other rows of

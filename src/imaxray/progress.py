@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Bar:
-    """Moves one progress bar that is shown."""
+    """Advances one progress bar."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress

@@ -106,7 +106,7 @@ def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
 def load_checked(
     path: Path | None, width: int, height: int
 ) -> tuple[NDArray[np.uint8], None] | tuple[None, str]:
-    """Return the pixels of an image (:func:`load`), or the code of IMAGE_CODES why there are none.
+    """Return the pixels of an image (:func:`load`), or the code of IMAGE_CODES for its fault.
 
     Args:
         path: Image file; ``None`` if the path leaves its release.

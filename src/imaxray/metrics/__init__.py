@@ -1,4 +1,4 @@
-"""Defines metrics with direction, range and unit; they are additive, so that they bootstrap fast."""
+"""Defines metrics with direction, range and unit; their statistics add up in a bootstrap."""
 
 from imaxray.metrics.base import Floats, Median, Metric, mean_of, ratio
 from imaxray.metrics.captions import caption_metrics, missing_for_captions

@@ -132,7 +132,10 @@ def _chexbert() -> Any:
 
 
 def _chexbert_labels(texts: list[str]) -> Floats:
-    """Return CheXbert's 14 labels, shape ``(n, 14)``; uncertain is present, empty text has none."""
+    """Return CheXbert's 14 labels, shape ``(n, 14)``.
+
+    Uncertain labels count as present, and an empty text has no labels.
+    """
     labels = np.zeros((len(texts), _CHEXBERT))
     usable = [k for k, text in enumerate(texts) if text]
     if usable:

@@ -74,7 +74,7 @@ def exact(gold: str, answer: str) -> float:
 
 @cache
 def _rouge() -> Any:
-    from rouge_score.rouge_scorer import RougeScorer  # late: it loads nltk
+    from rouge_score.rouge_scorer import RougeScorer  # imported late, because it loads nltk
 
     return RougeScorer(["rougeL"], use_stemmer=True)
 
@@ -122,7 +122,7 @@ def corpus_bleu(order: int, gold_texts: GoldTexts, text: Callable[[Any], str]) -
 
 @cache
 def _sacrebleu() -> Any:
-    from sacrebleu.metrics.bleu import BLEU  # late: it is slow to import
+    from sacrebleu.metrics.bleu import BLEU  # imported late, because it is slow
 
     return BLEU(max_ngram_order=BLEU_ORDER)
 

@@ -275,7 +275,7 @@ class ChatModel:
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), processor and convention for ``load_model`` to read."""
-        transformers.utils.logging.disable_progress_bar()  # one shard needs no bar
+        transformers.utils.logging.disable_progress_bar()  # a single shard needs no progress bar
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
         about = {

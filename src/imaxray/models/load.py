@@ -194,7 +194,7 @@ def _load_adapter(
     attention: str | None,
 ) -> ChatModel:
     """Load a PEFT adapter on its base model, with the processor saved beside the adapter."""
-    from peft import PeftConfig, PeftModel  # late: peft is heavy
+    from peft import PeftConfig, PeftModel  # imported late, because peft is heavy
 
     about = _sidecar(folder)
     base = str(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)

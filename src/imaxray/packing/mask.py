@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Visibility:
-    """Decides whether token i sees token j, which requires three conditions.
+    """Decides whether token i may attend to token j; all of three conditions must hold.
 
     * j is in i's own segment or in the prefix of i's image.
     * ``pos_i >= pos_j``, or both tokens belong to one image that is seen in both directions (Gemma
