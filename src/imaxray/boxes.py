@@ -193,7 +193,7 @@ class BoxConvention:
         )
 
     def extract(self, text: str, width: float, height: float) -> tuple[str, list[Box]]:
-        """Extract the boxes from a model's ``text``; return the text with placeholders and the boxes.
+        """Extract the boxes from a model's ``text``; return text with placeholders, and boxes.
 
         Reading is strict: a bracket without four numbers within the frame, or with corners out of
         order, stays in the text, so that the task cannot parse the answer. One wrong box in a list

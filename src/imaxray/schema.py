@@ -243,5 +243,5 @@ def require_real_evaluation(
     if wrong or wrong_facts:
         raise ImaxrayError(
             f"Expected pseudo annotations on train images alone, but {wrong} pseudo entries and "
-            f"{wrong_facts} pseudo annotations belong to other splits; remove them."
+            f"{wrong_facts} pseudo annotations are of other splits; remove them."
         )

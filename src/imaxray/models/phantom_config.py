@@ -10,12 +10,12 @@ class PhantomConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image_size: int = Field(96, description="Side of the square input in pixels.")
+    image_size: int = Field(96, description="pixels a side of the model's square input")
     patch_size: int = Field(
-        16, description="Side of a patch in pixels; image tokens = (size/patch)²."
+        16, description="pixels a side of a patch; image tokens = (size/patch)²"
     )
-    width: int = Field(128, description="Hidden size of vision tower and text model.")
+    width: int = Field(128, description="hidden size of tower and text model")
     heads: int = 4
     vision_layers: int = 4
     text_layers: int = 2
-    vocabulary: int = Field(1200, description="Size of the vocabulary, learned from the corpus.")
+    vocabulary: int = Field(1200, description="tokenizer size, learned from the corpus")

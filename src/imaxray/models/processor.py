@@ -32,7 +32,7 @@ def has_torchvision() -> bool:
 
 @cache
 def without_video(processor_class: type[Any]) -> type[Any]:
-    """Return ``processor_class``; without torchvision, return a subclass without video processor."""
+    """Return ``processor_class``, but without torchvision a subclass without video processor."""
     if _VIDEO not in processor_class.get_attributes() or has_torchvision():
         return processor_class
 
