@@ -11,13 +11,13 @@ READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcar
 
 # The whole road on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
-	$(BIN)/imaxray study --config configs/phantom.yaml --out study/phantom
+	$(BIN)/imaxray study phantom --out study/phantom
 
 # The same with three trainings an arm and their optimisation dynamics, and the ablation of the
 # three-stage strategy: about two hours on two quiet cores.
 study: $(STAMP)
-	$(BIN)/imaxray study --config configs/phantom-seeds.yaml --out study/phantom-seeds
-	$(BIN)/imaxray study --config configs/ablation.yaml --out study/ablation
+	$(BIN)/imaxray study phantom-seeds --out study/phantom-seeds
+	$(BIN)/imaxray study ablation --out study/ablation
 
 # The numbered scripts, each continuing what the earlier ones wrote; about a minute.
 examples: $(STAMP)

@@ -1,8 +1,8 @@
 """Pseudo-annotation of real radiographs: who gets what, what is kept, and one check against labels.
 
-    python bench/annotate_open.py OUT [--root FOLDER] [--config configs/open-cxr-strategy.yaml]
+    python bench/annotate_open.py OUT [--root FOLDER] [--config open-cxr-strategy]
 
-Builds the data of configs/open-cxr.yaml, runs the strategy on its DMAX (wingspan images have no
+Builds the data of the study open-cxr, runs the strategy on its DMAX (wingspan images have no
 findings and no questions, NIH images no ratio), and prints, by release and task, what was asked,
 read and kept; and the cardiothoracic ratio that the model gives NIH's images against the
 Cardiomegaly label that NIH states, which no entry of these images shows the model a ratio of.
@@ -24,21 +24,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pseudo-annotation of the open radiographs.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--root", type=Path, help="folder of the open releases")
-    parser.add_argument("--data", type=Path, default=Path("configs/open-cxr.yaml"))
-    parser.add_argument("--config", type=Path, default=Path("configs/open-cxr-strategy.yaml"))
+    parser.add_argument("--data", default="open-cxr")
+    parser.add_argument("--config", default="open-cxr-strategy")
     args = parser.parse_args()
     run(args)
 
 
 def run(args: argparse.Namespace) -> None:
+    from imaxray._config import read_yaml
+    from imaxray.configs import find_config
     from imaxray.curation import open_dataset
     from imaxray.strategy import FilterWork, StrategyConfig, run_strategy
     from imaxray.study import build_study_data, load_config
 
     build_study_data(load_config(args.data), args.out, root=args.root)
-    import yaml
-
-    content = yaml.safe_load(args.config.read_text())
+    content = read_yaml(find_config(args.config), what="a strategy", advice="give one")
     config = StrategyConfig.model_validate({**content, "data": args.out / "dmax"})
     outcome = run_strategy(config, args.out / "strategy", tell=print, progress=False)
     data = open_dataset(config.data).tables

@@ -6,7 +6,7 @@ Four programs in turn, each in a process of its own, over the same files:
 
 floor    only decompresses and parses: zipfile, gzip, orjson, Polars' CSV reader; one process
 floor 2  the same with the two archives shared between two processes
-imaxray  `imaxray build` with configs/mimic.yaml and two workers: read, join, check, account, make
+imaxray  `imaxray build mimic` with two workers: read, join, check, account, make
          entries, select IMAX, match DMAX, write the three datasets
 pandas   the same join as a straightforward script (bench/build_pandas.py): no account, no rejects,
          no checks, DMAX sampled instead of assigned; Parquet at the end
@@ -152,7 +152,7 @@ def _imaxray(releases: Path, out: Path) -> None:
     keep_freed_memory()  # as the command line does
     from imaxray.study import build_study_data, load_config
 
-    config = load_config(HERE.parent / "configs" / "mimic.yaml")
+    config = load_config("mimic")
     present = {name: path for name, path in config.releases.items() if (releases / path).is_dir()}
     update: dict[str, Any] = {"verify": "none", "releases": present}
     if len(present) < len(config.releases):

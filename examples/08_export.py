@@ -9,15 +9,19 @@ from pathlib import Path
 from imaxray import export_dataset
 
 work = Path(sys.argv[1] if len(sys.argv) > 1 else "examples-out")
+imax = work / "data" / "imax"
 
-# Models write boxes in conventions of their own: here, numbers from 0 to 1000.
-llava = export_dataset(work / "data/imax", "llava", work / "export/llava", boxes="per-mille")
-print(f"llava: {llava.counts['train']['rows']} conversations for training in {llava.folder.name}")
+# ms-swift trains multimodal LLMs; it writes boxes in the form of the model that it trains.
+swift = export_dataset(imax, "swift", work / "export" / "swift")
+print(f"swift: {swift.counts['train']['rows']} conversations for training")
 
-# One conversation per image, with all its entries as turns.
-swift = export_dataset(work / "data/imax", "swift", work / "export/swift", per="image")
-print(f"swift: {swift.counts['train']['rows']} conversations for training, "
-      f"{swift.counts['train']['entries']} entries in them")  # fmt: skip
+# FiftyOne shows images with their boxes and labels: one sample per image.
+fiftyone = export_dataset(imax, "fiftyone", work / "export" / "fiftyone")
+print(f"fiftyone: {', '.join(sorted(fiftyone.files))}")
 
-croissant = export_dataset(work / "data/imax", "croissant", work / "export/croissant")
+# Croissant describes the dataset to machines, beside the tables themselves.
+croissant = export_dataset(imax, "croissant", work / "export" / "croissant")
 print(f"croissant: {', '.join(sorted(croissant.files))}")
+
+# What a tool cannot read is left out and counted, never written wrongly.
+print(f"left out: {swift.left_out or 'nothing'}")

@@ -1,6 +1,7 @@
 """Shared fixtures."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,17 @@ def write_dicom():
     import dicoms  # late, as pydicom is an extra
 
     return dicoms.write_dicom
+
+
+@pytest.fixture
+def plug(tmp_path, monkeypatch):
+    """A function that installs a page's package for this process, until the test is over."""
+    modules = []
+
+    def install(page, **options):
+        modules.append(page.module)
+        monkeypatch.syspath_prepend(page.install(tmp_path / "site", **options))
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imaxray.ablation import run_ablation, write_ablation
     from imaxray.audit import audit_dataset
     from imaxray.cache import ImageCache, cache_images
+    from imaxray.configs import copy_config, find_config, list_configs
     from imaxray.curation import (
         build_catalog,
         density,
@@ -24,13 +25,21 @@ if TYPE_CHECKING:
         select_imax,
         write_dataset,
     )
-    from imaxray.dynamics import run_dynamics
-    from imaxray.evaluation import compare, read_predictions, score, score_run, write_result
+    from imaxray.dynamics import RunDynamicsConfig, run_dynamics
+    from imaxray.evaluation import (
+        EvaluateConfig,
+        ScoreConfig,
+        compare,
+        read_predictions,
+        score,
+        score_run,
+        write_result,
+    )
     from imaxray.evaluation.generation import evaluate_model
-    from imaxray.export import export_dataset
+    from imaxray.export import ExportConfig, export_dataset
     from imaxray.models import list_models, load_model
     from imaxray.phantom import write_phantom, write_phantom_tables
-    from imaxray.pseudo import annotate, filter_folder
+    from imaxray.pseudo import AnnotateConfig, FilterConfig, annotate, filter_folder
     from imaxray.sources import get_source, list_sources
     from imaxray.strategy import load_strategy, run_strategy
     from imaxray.study import (
@@ -49,6 +58,7 @@ else:
             "imaxray.ablation": ["run_ablation", "write_ablation"],
             "imaxray.audit": ["audit_dataset"],
             "imaxray.cache": ["ImageCache", "cache_images"],
+            "imaxray.configs": ["copy_config", "find_config", "list_configs"],
             "imaxray.curation": [
                 "build_catalog",
                 "density",
@@ -57,8 +67,10 @@ else:
                 "select_imax",
                 "write_dataset",
             ],
-            "imaxray.dynamics": ["run_dynamics"],
+            "imaxray.dynamics": ["RunDynamicsConfig", "run_dynamics"],
             "imaxray.evaluation": [
+                "EvaluateConfig",
+                "ScoreConfig",
                 "compare",
                 "read_predictions",
                 "score",
@@ -66,10 +78,10 @@ else:
                 "write_result",
             ],
             "imaxray.evaluation.generation": ["evaluate_model"],
-            "imaxray.export": ["export_dataset"],
+            "imaxray.export": ["ExportConfig", "export_dataset"],
             "imaxray.models": ["list_models", "load_model"],
             "imaxray.phantom": ["write_phantom", "write_phantom_tables"],
-            "imaxray.pseudo": ["annotate", "filter_folder"],
+            "imaxray.pseudo": ["AnnotateConfig", "FilterConfig", "annotate", "filter_folder"],
             "imaxray.sources": ["get_source", "list_sources"],
             "imaxray.strategy": ["load_strategy", "run_strategy"],
             "imaxray.study": [
@@ -85,7 +97,13 @@ else:
     )
 
 __all__ = [
+    "AnnotateConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "FilterConfig",
     "ImageCache",
+    "RunDynamicsConfig",
+    "ScoreConfig",
     "__version__",
     "annotate",
     "audit_dataset",
@@ -93,11 +111,14 @@ __all__ = [
     "build_datasets",
     "cache_images",
     "compare",
+    "copy_config",
     "density",
     "evaluate_model",
     "export_dataset",
     "filter_folder",
+    "find_config",
     "get_source",
+    "list_configs",
     "list_models",
     "list_sources",
     "load_config",

@@ -33,6 +33,12 @@ _RUN: Final = re.compile(r"<box>(?:\s*<box>)*")
 _NO_PLACEHOLDER: Final = "&lt;box&gt;"
 
 
+def box_of(corners: Sequence[float]) -> Box:
+    """Four corners of a table as a box."""
+    x1, y1, x2, y2 = corners
+    return x1, y1, x2, y2
+
+
 def from_xywh(x: float, y: float, width: float, height: float) -> Box:
     """Convert left, top, width, height (MS-CXR, ChestX-ray14, RSNA, SLAKE) to corners.
 

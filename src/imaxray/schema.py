@@ -22,17 +22,19 @@ Every box is ``[x1, y1, x2, y2]``, float, in pixels of the original image (see
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import polars as pl
+from pydantic import AfterValidator
 
+from imaxray import _plugins
 from imaxray.errors import ImaxrayError
 
-TaskName = Literal["calculation", "report", "grading", "findings", "rec", "reg", "vqa"]
 Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]
 Split = Literal["train", "val", "test"]
 
-TASKS: Final[tuple[TaskName, ...]] = get_args(TaskName)
+TASKS: Final = ("calculation", "report", "grading", "findings", "rec", "reg", "vqa")
+"""The built-in tasks; :func:`task_names` also knows those of other installed packages."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ORIGINS: Final = ("human", "silver", "pseudo")
 """Who stated a fact, the strongest origin first; a column of origins sorts in this order."""
@@ -169,6 +171,22 @@ REJECTS: Final = pl.Schema(
         "message": _Few,
     }
 )
+
+
+def task_names() -> tuple[str, ...]:
+    """Every task: the built-in ones, then those of other installed packages, sorted by name."""
+    return (*TASKS, *sorted(_plugins.plugins(_plugins.TASKS).keys() - set(TASKS)))
+
+
+def _known_task(name: str) -> str:
+    known = task_names()
+    if name not in known:
+        raise ValueError(f"expected a task, one of {', '.join(known)}, but got {name}")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_known_task)]
+"""A task's name; Pydantic models refuse what is not in :func:`task_names`."""
 
 
 def empty(schema: pl.Schema) -> pl.DataFrame:

@@ -161,7 +161,6 @@ def test_a_bad_ablation_is_one_sentence(tmp_path, change, match):
 
 
 def test_the_shipped_ablation_loads_and_other_studies_stay_what_they_are():
-    configs = Path(__file__).parents[2] / "configs"
-    found = load_study(configs / "ablation.yaml")
+    found = load_study("ablation")
     assert isinstance(found, AblationConfig) and found.needed() == ARMS
-    assert type(load_study(configs / "phantom.yaml")) is StudyConfig
+    assert type(load_study("phantom")) is StudyConfig

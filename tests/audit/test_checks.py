@@ -98,7 +98,7 @@ def plant_ctr(data):
 
 
 def plant_edema(data):
-    data.annotate("c", {"kind": "grade", "name": "edema", "value": 1.0}, label("Edema", 0.0))
+    data.annotate("c", {"kind": "grade", "name": "edema", "value": 2.0}, label("Edema", 0.0))
 
 
 def plant_report(data):
@@ -182,10 +182,12 @@ def test_a_check_that_is_skipped_says_so(data, code):
     [
         (CTR, label("Cardiomegaly", -1.0)),  # uncertain
         (CTR, label("Edema", 0.0)),  # unknown
-        (CTR | {"value": 0.5}, label("Cardiomegaly", 0.0)),
+        (CTR | {"value": 0.51}, label("Cardiomegaly", 0.0)),  # within the margin
+        (CTR | {"value": 0.46}, label("Cardiomegaly", 1.0)),
         (CTR | {"name": "cpar"}, label("Cardiomegaly", 0.0)),
         (CTR, label("Cardiomegaly", 1.0), label("Cardiomegaly", 0.0, origin="silver")),
         ({"kind": "grade", "name": "edema", "value": 0.0}, label("Edema", 0.0)),
+        ({"kind": "grade", "name": "edema", "value": 1.0}, label("Edema", 0.0)),
         (report("There may be a small pneumothorax."), label("Pneumothorax", 0.0)),
         (report("No large pneumothorax."), label("Pneumothorax", 1.0)),
         (report("No pneumothorax."), label("Pneumothorax", 0.0)),
@@ -207,6 +209,8 @@ def test_what_is_no_fault_is_not_found(data, given):
     ("given", "code"),
     [
         ((CTR, label("No Finding", 1.0)), "ctr-cardiomegaly"),
+        ((CTR | {"value": 0.44}, label("Cardiomegaly", 1.0)), "ctr-cardiomegaly"),
+        (({"kind": "grade", "name": "edema", "value": 0.0}, label("Edema", 1.0)), "edema-grade"),
         ((report("No pneumothorax."), label("Pneumothorax", 1.0)), "report-labels"),
         ((question("Is there edema in the left lung?", "yes"), label("Edema", 0.0)), "vqa-labels"),
         ((question("What is on the left side?", "left side", closed=False),), "prompt-target"),

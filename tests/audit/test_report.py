@@ -62,3 +62,16 @@ def test_exit_codes_and_formats(data):
     wrong = run(data.tmp / "nothing")
     assert wrong.returncode == 2 and wrong.stderr.startswith("imaxray: Expected")
     assert wrong.stderr.strip().count("\n") == 0
+
+
+def test_a_file_of_clinical_rules_decides_the_exit_code(data, tmp_path):
+    within_margin = {"kind": "measurement", "name": "ctr", "value": 0.51}
+    data.annotate("c", within_margin, {"kind": "label", "name": "Cardiomegaly", "value": 0.0})
+    folder = data.write()
+    assert run(folder).returncode == 0
+    rules = tmp_path / "clinical.yaml"
+    rules.write_text("clinical: {ctr-cardiomegaly: {thresholds: {margin: 0.0}}}")
+    found = run(folder, "--clinical", rules)
+    assert found.returncode == 1 and "ctr-cardiomegaly: 1 (" in found.stdout
+    wrong = run(folder, "--clinical", tmp_path / "none.yaml")
+    assert wrong.returncode == 2 and "`clinical:` block" in wrong.stderr

@@ -4,7 +4,12 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from imaxray.curation.conflicts import RULES, ConflictsConfig, RuleConfig, find_conflicts
+from imaxray.curation.conflicts import (
+    CONFLICT_RULES,
+    ConflictRuleConfig,
+    ConflictsConfig,
+    find_conflicts,
+)
 from imaxray.schema import ANNOTATIONS, conform
 
 
@@ -23,8 +28,8 @@ def facts(*rows):
 
 
 def ask(rule, table, effect="keep", threshold=None):
-    config = ConflictsConfig(rules={rule: RuleConfig(effect=effect, threshold=threshold)})
-    return find_conflicts(table, config, of_readers=RULES[rule].of_readers)
+    config = ConflictsConfig(rules={rule: ConflictRuleConfig(effect=effect, threshold=threshold)})
+    return find_conflicts(table, config, of_readers=CONFLICT_RULES[rule].of_readers)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +133,21 @@ def test_the_threshold_is_the_users():
     assert ask("ctr-cardiomegaly", TWO, threshold=0.3)[2].is_empty()
 
 
+@pytest.mark.parametrize(
+    ("rule", "threshold", "found"),
+    [("ctr-cardiomegaly", 0.1, 1), ("ctr-cardiomegaly", 0.3, 0), ("edema-grade-label", 1, 1),
+     ("edema-grade-label", None, 0), ("region-label", 0, 0), ("region-label", 0.5, 1)],
+)  # fmt: skip
+def test_a_threshold_of_the_build_comes_before_the_clinical_rule(rule, threshold, found):
+    box = {"boxes": [[0.0, 0.0, 5.0, 5.0]], "text": "edema"}
+    table = facts(
+        (0, "measurement", "ctr", 0.7, "silver"), (0, "label", "Cardiomegaly", 0, "silver"),
+        (0, "grade", "edema", 1, "human"), (0, "label", "Edema", 0, "silver"),
+        (0, "region", "Edema", None, "human", box),
+    )  # fmt: skip
+    assert ask(rule, table, threshold=threshold)[2].height == found
+
+
 def test_unknown_rules_are_refused():
     with pytest.raises(ValidationError, match="unknown rule ctr; known are ctr-cardiomegaly"):
-        ConflictsConfig(rules={"ctr": RuleConfig()})
+        ConflictsConfig(rules={"ctr": ConflictRuleConfig()})

@@ -16,7 +16,7 @@ from peft import LoraConfig, get_peft_model
 from imaxray.cache import cache_images
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation import score
+from imaxray.evaluation import EvaluateConfig, score
 from imaxray.evaluation.generation import PredictionStore, evaluate_model
 from imaxray.models import PhantomConfig, load_model, phantom
 from imaxray.models.tiny import build_tiny
@@ -54,7 +54,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(model, data, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "out"
-    return evaluate_model(model, data, out, max_new_tokens=40, images_per_batch=1)
+    return evaluate_model(model, data, out, EvaluateConfig(max_new_tokens=40, images_per_batch=1))
 
 
 def command(model, data, out, *more):
@@ -109,7 +109,9 @@ def test_killed_and_run_again(whole, model, data, tmp_path):
 
     PredictionStore.add = add
     try:
-        again = evaluate_model(model, data, out, max_new_tokens=40, images_per_batch=1)
+        again = evaluate_model(
+            model, data, out, EvaluateConfig(max_new_tokens=40, images_per_batch=1)
+        )
     finally:
         PredictionStore.add = original
     assert not {f"{name}.parquet" for name in answered} & set(before)  # nothing is asked twice
@@ -122,13 +124,17 @@ def test_a_finished_one_is_not_asked_again(whole, model, data, monkeypatch):
         raise AssertionError("asked again")
 
     monkeypatch.setattr("imaxray.evaluation.generation.evaluate.answers", never)
-    again = evaluate_model(model, data, whole.folder, max_new_tokens=40, images_per_batch=1)
+    again = evaluate_model(
+        model, data, whole.folder, EvaluateConfig(max_new_tokens=40, images_per_batch=1)
+    )
     assert again.predictions.equals(whole.predictions)
 
 
 def test_another_identity_is_refused_in_one_sentence(whole, model, data):
     with pytest.raises(ImaxrayError, match=r"its decoding differ .*choose another --out"):
-        evaluate_model(model, data, whole.folder, max_new_tokens=41, images_per_batch=1)
+        evaluate_model(
+            model, data, whole.folder, EvaluateConfig(max_new_tokens=41, images_per_batch=1)
+        )
 
 
 def test_missing_parts_are_noticed(tmp_path):
@@ -157,9 +163,9 @@ def test_a_lora_run_folder_is_evaluated(data, tmp_path):
         evaluate_model(run, data)
     chat.save(run / "adapter")
     (run / "run.json").write_text("{}")
-    adapted = evaluate_model(run, data, max_new_tokens=6)
+    adapted = evaluate_model(run, data, config=EvaluateConfig(max_new_tokens=6))
     assert adapted.folder == run / "evaluation" / "catalog-test"
-    plain = evaluate_model(base, data, max_new_tokens=6)
+    plain = evaluate_model(base, data, config=EvaluateConfig(max_new_tokens=6))
     assert plain.folder == base / "evaluation" / "catalog-test"
     assert not adapted.predictions["raw"].equals(plain.predictions["raw"])
 
@@ -171,11 +177,11 @@ def test_the_image_cache_serves(data, tmp_path):
     shutil.copytree(data.folder, folder)
     cached = open_dataset(folder)
     cache_images(cached, max_side=64, workers=1)
-    done = evaluate_model(base, cached, tmp_path / "out", max_new_tokens=3)
+    done = evaluate_model(base, cached, tmp_path / "out", EvaluateConfig(max_new_tokens=3))
     manifest = json.loads((done.folder / "predictions.json").read_text())
     assert manifest["identity"]["image_cache"]["max_side"] == 64
     with pytest.raises(ImaxrayError, match="image_cache differ"):
-        evaluate_model(base, data, tmp_path / "out", max_new_tokens=3)
+        evaluate_model(base, data, tmp_path / "out", EvaluateConfig(max_new_tokens=3))
 
 
 def test_the_command_prints_a_table_and_bad_words_one_sentence(whole, model, data):
@@ -192,7 +198,7 @@ def test_the_command_prints_a_table_and_bad_words_one_sentence(whole, model, dat
 def test_vllm_is_missed_before_anything_is_loaded(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(ImaxrayError, match=r"pip install 'imaxray\[vllm\]'"):
-        evaluate_model("nowhere/at-all", data, engine="vllm")
+        evaluate_model("nowhere/at-all", data, config=EvaluateConfig(engine="vllm"))
 
 
 def test_vllm_is_sent_the_same_prompts(data, tmp_path, monkeypatch):
@@ -204,7 +210,7 @@ def test_vllm_is_sent_the_same_prompts(data, tmp_path, monkeypatch):
         for parameter in chat.model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     chat.save(base)
-    local = evaluate_model(base, data, tmp_path / "local", max_new_tokens=5)
+    local = evaluate_model(base, data, tmp_path / "local", EvaluateConfig(max_new_tokens=5))
     made = {}
 
     class LLM:
@@ -245,6 +251,8 @@ def test_vllm_is_sent_the_same_prompts(data, tmp_path, monkeypatch):
     fake = types.ModuleType("vllm")
     fake.LLM, fake.SamplingParams = LLM, SamplingParams
     monkeypatch.setitem(sys.modules, "vllm", fake)
-    served = evaluate_model(base, data, tmp_path / "served", max_new_tokens=5, engine="vllm")
+    served = evaluate_model(
+        base, data, tmp_path / "served", EvaluateConfig(max_new_tokens=5, engine="vllm")
+    )
     assert made["enable_prefix_caching"] and not made["trust_remote_code"]
     assert served.predictions.equals(local.predictions)

@@ -13,6 +13,7 @@ from imaxray.boxes import PERCENT
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import (
+    ScoreConfig,
     compare,
     compare_groups,
     read_predictions,
@@ -57,7 +58,10 @@ def test_missing_unknown_and_doubles_are_counted(dataset, answers, tmp_path):
     ]
     rows[0] = {**rows[0], "text": None}
     result = score_run(
-        dataset, read_predictions(lines(tmp_path / "p.jsonl", rows)), PERCENT, resamples=100
+        dataset,
+        read_predictions(lines(tmp_path / "p.jsonl", rows)),
+        PERCENT,
+        ScoreConfig(resamples=100),
     )
     assert result.data["counts"] == {
         "entries": len(answers), "predictions": len(answers), "missing": 2, "unknown": 1,
@@ -72,7 +76,7 @@ def test_missing_unknown_and_doubles_are_counted(dataset, answers, tmp_path):
 
 def test_files_hold_every_number_and_what_decided_it(dataset, answers, tmp_path):
     path = lines(tmp_path / "p.jsonl", answers)
-    result = score_run(dataset, read_predictions(path), PERCENT, resamples=100)
+    result = score_run(dataset, read_predictions(path), PERCENT, ScoreConfig(resamples=100))
     for folder in ("one", "two"):
         write_result(result, tmp_path / folder)
     for name in ("result.json", "scores.parquet"):
@@ -193,9 +197,9 @@ def test_other_ids_and_extras_are_a_sentence(dataset, tmp_path):
     with pytest.raises(ImaxrayError, match="none of the 1 predictions"):
         score_run(dataset, other, PERCENT)
     with pytest.raises(ImaxrayError, match="captions, radiology, but got bleurt"):
-        score_run(dataset, other, PERCENT, extras=["bleurt"])
+        score_run(dataset, other, PERCENT, ScoreConfig(extras=["bleurt"]))
     with pytest.raises(ImaxrayError, match="a split"):
-        score_run(dataset, other, PERCENT, split="dev")
+        score_run(dataset, other, PERCENT, ScoreConfig(split="dev"))
 
 
 def test_radeval_absent_is_a_sentence(dataset, answers, tmp_path):
@@ -205,13 +209,15 @@ def test_radeval_absent_is_a_sentence(dataset, answers, tmp_path):
         pytest.skip("RadEval is installed")
     path = lines(tmp_path / "p.jsonl", answers)
     with pytest.raises(ImaxrayError, match=r"install imaxray\[radiology\]"):
-        score_run(dataset, read_predictions(path), PERCENT, extras=["radiology"])
+        score_run(dataset, read_predictions(path), PERCENT, ScoreConfig(extras=["radiology"]))
 
 
 def test_the_truth_of_a_phantom_is_a_ceiling(dataset, answers, phantom_root, tmp_path):
     path = lines(tmp_path / "p.jsonl", answers)
     truth = phantom_root / "truth"
-    result = score_run(dataset, read_predictions(path), PERCENT, truth=truth, resamples=100)
+    result = score_run(
+        dataset, read_predictions(path), PERCENT, ScoreConfig(truth=truth, resamples=100)
+    )
     found = result.data["truth"]
     assert set(found) == {"calculation", "grading", "findings", "rec"}
     assert found["calculation"]["MAE"] < 0.02
@@ -219,7 +225,9 @@ def test_the_truth_of_a_phantom_is_a_ceiling(dataset, answers, phantom_root, tmp
     assert 0.5 < found["rec"]["mean IoU"] <= 1.0  # readers draw boxes a little off
     assert found["rec"]["entries"] < result.data["tasks"][4]["entries"]  # no truth of anatomy
     with pytest.raises(ImaxrayError, match="truth of a phantom"):
-        score_run(dataset, read_predictions(path), PERCENT, truth=tmp_path, resamples=100)
+        score_run(
+            dataset, read_predictions(path), PERCENT, ScoreConfig(truth=tmp_path, resamples=100)
+        )
 
 
 def test_the_command(dataset, answers, tmp_path):

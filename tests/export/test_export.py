@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from imaxray._config import validated
 from imaxray.boxes import PLACEHOLDER
 from imaxray.errors import ImaxrayError
-from imaxray.export import export_dataset, list_conventions, list_formats
+from imaxray.export import ExportConfig, export_dataset, list_conventions, list_formats
 from imaxray.export.conventions import find_convention
 from imaxray.export.conversation import ordered
 
@@ -61,7 +62,7 @@ def meta(split, image, patient, *entries):
 
 
 def test_llamafactory_rows(small, tmp_path):
-    export_dataset(small.open(), "llamafactory", tmp_path / "out", boxes="unit")
+    export_dataset(small.open(), "llamafactory", tmp_path / "out", ExportConfig(boxes="unit"))
     row = rows_of(tmp_path / "out")["rec-1"]
     assert json.loads(row.pop("meta")) == meta("train", "a", "p1", "rec-1")
     assert row == {
@@ -107,7 +108,7 @@ def test_swift_rows(small, tmp_path):
 
 def test_swift_with_a_convention_writes_boxes_as_text(small, tmp_path):
     """The way to a model whose own form swift does not write, such as MedGemma."""
-    export_dataset(small.open(), "swift", tmp_path / "out", boxes="medgemma")
+    export_dataset(small.open(), "swift", tmp_path / "out", ExportConfig(boxes="medgemma"))
     row = rows_of(tmp_path / "out")["reg-1"]
     assert '"box_2d": [' in row["messages"][0]["content"]
     assert row["objects"]["bbox"] == []
@@ -115,7 +116,7 @@ def test_swift_with_a_convention_writes_boxes_as_text(small, tmp_path):
 
 def test_trl_rows(small, tmp_path):
     data = small.open()
-    export_dataset(data, "trl", tmp_path / "out", boxes="unit")
+    export_dataset(data, "trl", tmp_path / "out", ExportConfig(boxes="unit"))
     row = rows_of(tmp_path / "out")["reg-1"]
     assert json.loads(row.pop("meta")) == meta("train", "a", "p1", "reg-1")
     assert row == {
@@ -127,7 +128,9 @@ def test_trl_rows(small, tmp_path):
         ]}],
         "completion": [{"role": "assistant", "content": [{"type": "text", "text": "heart"}]}],
     }  # fmt: skip
-    export_dataset(data, "trl", tmp_path / "image", boxes="unit", per="image", images="copy")
+    export_dataset(
+        data, "trl", tmp_path / "image", ExportConfig(boxes="unit", per="image", images="copy")
+    )
     row = rows_of(tmp_path / "image")["x/a"]
     assert row["images"] == [{"bytes": (small.root / "a.png").read_bytes(), "path": "a.png"}]
     assert [m["role"] for m in row["messages"]] == ["user", "assistant"] * 3
@@ -135,7 +138,7 @@ def test_trl_rows(small, tmp_path):
 
 
 def test_llava_rows(small, tmp_path):
-    export_dataset(small.open(), "llava", tmp_path / "out", boxes="internvl")
+    export_dataset(small.open(), "llava", tmp_path / "out", ExportConfig(boxes="internvl"))
     row = rows_of(tmp_path / "out")["rec-1"]
     assert json.loads(row.pop("meta")) == meta("train", "a", "p1", "rec-1")
     assert row == {
@@ -150,7 +153,7 @@ def test_llava_rows(small, tmp_path):
 
 def test_fiftyone_samples(small, tmp_path):
     small.facts.append(("c", {"kind": "region", "name": "bad", "boxes": [[5.0, 5.0, 300.0, 9.0]]}))
-    report = export_dataset(small.open(), "fiftyone", tmp_path / "out", images="link")
+    report = export_dataset(small.open(), "fiftyone", tmp_path / "out", ExportConfig(images="link"))
     samples = json.loads((tmp_path / "out" / "samples.json").read_text())["samples"]
     a, _, c = samples
     assert a["filepath"] == "images/x/a.png" and (tmp_path / "out" / a["filepath"]).is_symlink()
@@ -176,7 +179,7 @@ def test_fiftyone_samples(small, tmp_path):
 @pytest.mark.parametrize("per", ["entry", "image"])
 @pytest.mark.parametrize("name", list_conventions())
 def test_boxes_by_every_convention_come_back(small, tmp_path, form, per, name):
-    export_dataset(small.open(), form, tmp_path / "out", boxes=name, per=per)
+    export_dataset(small.open(), form, tmp_path / "out", ExportConfig(boxes=name, per=per))
     convention = find_convention(name)
     step = [s / 2 + 1e-6 for s in convention.resolution(200, 100)] * 2
     turns = [turn for row in rows_of(tmp_path / "out").values() for turn in texts_of(row)]
@@ -189,8 +192,10 @@ def test_boxes_by_every_convention_come_back(small, tmp_path, form, per, name):
 def test_pixels_depend_on_the_processors_areas(small, tmp_path):
     """Qwen2.5-VL: 200 by 100 becomes 196 by 112, or 112 by 56 where 7,000 pixels are the most."""
     data = small.open()
-    export_dataset(data, "llava", tmp_path / "default", boxes="qwen2.5-vl")
-    export_dataset(data, "llava", tmp_path / "small", boxes="qwen2.5-vl", max_pixels=7000)
+    export_dataset(data, "llava", tmp_path / "default", ExportConfig(boxes="qwen2.5-vl"))
+    export_dataset(
+        data, "llava", tmp_path / "small", ExportConfig(boxes="qwen2.5-vl", max_pixels=7000)
+    )
     found = [
         rows_of(tmp_path / name)["rec-1"]["conversations"][1]["value"].split("]")[0]
         for name in ("default", "small")
@@ -202,7 +207,9 @@ def test_pixels_depend_on_the_processors_areas(small, tmp_path):
 
 @pytest.mark.parametrize("form", CHATS)
 def test_one_conversation_an_image(small, tmp_path, form):
-    export_dataset(small.open(), form, tmp_path / "out", per="image", **boxes_of(form))
+    export_dataset(
+        small.open(), form, tmp_path / "out", ExportConfig(per="image", **boxes_of(form))
+    )
     rows = rows_of(tmp_path / "out")
     assert set(rows) == {"x/a", "x/b"}
     told = json.loads(rows["x/a"]["meta"])
@@ -214,7 +221,7 @@ def test_one_conversation_an_image(small, tmp_path, form):
 @pytest.mark.parametrize("form", ["llamafactory", "swift", "llava"])
 @pytest.mark.parametrize("per", ["entry", "image"])
 def test_as_many_image_words_as_images(small, tmp_path, form, per):
-    export_dataset(small.open(), form, tmp_path / "out", per=per, **boxes_of(form))
+    export_dataset(small.open(), form, tmp_path / "out", ExportConfig(per=per, **boxes_of(form)))
     for row in rows_of(tmp_path / "out").values():
         turns = row.get("messages") or row["conversations"]
         contents = [turn.get("content", turn.get("value")) for turn in turns]
@@ -223,14 +230,14 @@ def test_as_many_image_words_as_images(small, tmp_path, form, per):
 
 @pytest.mark.parametrize("form", CHATS)
 def test_unicode_survives(small, tmp_path, form):
-    export_dataset(small.open(), form, tmp_path / "out", **boxes_of(form))
+    export_dataset(small.open(), form, tmp_path / "out", ExportConfig(**boxes_of(form)))
     asked = [("Größe normal? ≥ 0,5 – 是", "ja, µ\u2028§ “so”")]
     assert texts_of(rows_of(tmp_path / "out")["vqa-1"]) == asked
 
 
 @pytest.mark.parametrize("form", CHATS)
 def test_every_row_has_the_same_keys(small, tmp_path, form):
-    export_dataset(small.open(), form, tmp_path / "out", **boxes_of(form))
+    export_dataset(small.open(), form, tmp_path / "out", ExportConfig(**boxes_of(form)))
     rows = [r for s in ("train", "test") for r in rows_of(tmp_path / "out", s).values()]
     assert len({tuple(row) for row in rows}) == 1
     assert all(isinstance(row["meta"], str) for row in rows)
@@ -241,8 +248,8 @@ def test_long_conversations_go_on_in_further_rows(small, tmp_path):
         small.add("b", f"vqa-b{k}", f"Question {k}?", "yes")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     data = small.open()
-    export_dataset(data, "llava", whole, boxes="unit", per="image")
-    export_dataset(data, "llava", parts, boxes="unit", per="image", max_turns=4)
+    export_dataset(data, "llava", whole, ExportConfig(boxes="unit", per="image"))
+    export_dataset(data, "llava", parts, ExportConfig(boxes="unit", per="image", max_turns=4))
     rows = rows_of(parts)
     assert set(rows) == {"x/a", "x/b", "x/b#2"}
     assert [len(texts_of(rows[name])) for name in ("x/b", "x/b#2")] == [4, 2]
@@ -256,13 +263,17 @@ def test_order_is_the_seeds_and_nothing_elses(small, tmp_path):
     data = small.open()
     orders = {}
     for name, seed in (("one", 1), ("again", 1), ("two", 2)):
-        export_dataset(data, "llava", tmp_path / name, boxes="unit", per="image", seed=seed)
+        export_dataset(
+            data, "llava", tmp_path / name, ExportConfig(boxes="unit", per="image", seed=seed)
+        )
         orders[name] = [q for q, _ in texts_of(rows_of(tmp_path / name)["x/b"])]
     assert orders["one"] == orders["again"] != orders["two"]
     assert sorted(orders["one"]) == sorted(orders["two"])
     assert orders["one"] != sorted(orders["one"])
     small.rows = [row for row in small.rows if row[1] != "vqa-b3"]
-    export_dataset(small.open(), "llava", tmp_path / "fewer", boxes="unit", per="image", seed=1)
+    export_dataset(
+        small.open(), "llava", tmp_path / "fewer", ExportConfig(boxes="unit", per="image", seed=1)
+    )
     fewer = [q for q, _ in texts_of(rows_of(tmp_path / "fewer")["x/b"])]
     assert fewer == [q for q in orders["one"] if q != "Question 3?"]
 
@@ -303,7 +314,7 @@ def test_the_first_row_of_swift_has_a_box(small, tmp_path):
         small.add("b", f"vqa-b{k}", f"Question {k}?", "yes")
     data = small.open()
     for seed in range(4):
-        export_dataset(data, "swift", tmp_path / "out", seed=seed)
+        export_dataset(data, "swift", tmp_path / "out", ExportConfig(seed=seed))
         assert next(iter(rows_of(tmp_path / "out").values()))["id"] == "rec-1"
 
 
@@ -325,7 +336,7 @@ def test_the_first_row_of_swift_has_a_box(small, tmp_path):
 def test_what_cannot_be_said_is_counted(small, tmp_path, code, prompt, target, boxes):
     small.add("b", "vqa-bad", prompt, target, boxes)
     for form in CHATS:
-        report = export_dataset(small.open(), form, tmp_path / form, **boxes_of(form))
+        report = export_dataset(small.open(), form, tmp_path / form, ExportConfig(**boxes_of(form)))
         assert report.left_out == {code: 1}
         line = json.loads((tmp_path / form / "left_out.jsonl").read_text())
         assert line["id"] == "vqa-bad" and line["code"] == code and line["reason"]
@@ -338,7 +349,7 @@ def test_words_that_mark_boxes_elsewhere_are_no_boxes(small, tmp_path):
     small.add("b", "vqa-bad", "What is <bbox>?", "a <ref-object>")
     report = export_dataset(small.open(), "swift", tmp_path / "swift")
     assert report.left_out == {"reserved-text": 1}
-    export_dataset(small.open(), "llamafactory", tmp_path / "lf", boxes="unit")
+    export_dataset(small.open(), "llamafactory", tmp_path / "lf", ExportConfig(boxes="unit"))
     rows = rows_of(tmp_path / "lf")
     assert "<bbox>" not in json.dumps([r for r in rows.values() if r["id"] != "vqa-bad"])
     assert rows_of(tmp_path / "swift")["rec-1"]["objects"] is not None
@@ -386,15 +397,19 @@ def spoil_unknown(small):
 )
 def test_images_that_no_tool_reads_are_counted(small, tmp_path, spoil, code):
     spoil(small)
-    report = export_dataset(small.open(), "llava", tmp_path / "out", boxes="unit")
+    report = export_dataset(small.open(), "llava", tmp_path / "out", ExportConfig(boxes="unit"))
     assert report.left_out == {code: 1} and "report-1" not in rows_of(tmp_path / "out")
 
 
 def test_sizes_that_the_table_lacks_come_from_the_files(small, tmp_path):
     small.images["a"] |= {"width": None, "height": None}
     data = small.open()
-    assert export_dataset(data, "llava", tmp_path / "out", boxes="unit").left_out == {}
-    blind = export_dataset(data, "llava", tmp_path / "out", boxes="unit", headers=False)
+    assert (
+        export_dataset(data, "llava", tmp_path / "out", ExportConfig(boxes="unit")).left_out == {}
+    )
+    blind = export_dataset(
+        data, "llava", tmp_path / "out", ExportConfig(boxes="unit", headers=False)
+    )
     assert blind.left_out == {"no-size": 2}
 
 
@@ -403,7 +418,9 @@ def test_sizes_that_the_table_lacks_come_from_the_files(small, tmp_path):
 def test_images_linked_and_copied(small, tmp_path, form, how):
     given = {} if form in ("swift", "fiftyone") else {"boxes": "unit"}
     out = tmp_path / "out"
-    report = export_dataset(small.open(), form, out, images=how, splits=["train"], **given)
+    report = export_dataset(
+        small.open(), form, out, ExportConfig(images=how, splits=["train"], **given)
+    )
     held = sorted((out / "images").rglob("*.png"))
     assert [path.relative_to(out).as_posix() for path in held] == [
         "images/x/a.png", "images/x/b.png",
@@ -418,7 +435,7 @@ def test_images_linked_and_copied(small, tmp_path, form, how):
 @pytest.mark.parametrize("form", list_formats())
 def test_no_image_is_copied_unless_asked_for(small, tmp_path, form):
     given = {"boxes": "unit"} if form in ("llamafactory", "trl", "llava") else {}
-    export_dataset(small.open(), form, tmp_path / "out", **given)
+    export_dataset(small.open(), form, tmp_path / "out", ExportConfig(**given))
     pixels = (small.root / "a.png").read_bytes()[50:200]
     for path in (tmp_path / "out").rglob("*"):
         assert path.suffix != ".png" and (path.is_dir() or pixels not in path.read_bytes())
@@ -428,7 +445,7 @@ def test_no_image_is_copied_unless_asked_for(small, tmp_path, form):
 def test_same_input_same_bytes_and_a_manifest_of_them(small, tmp_path, form):
     given = {"boxes": "unit"} if form in ("llamafactory", "trl", "llava") else {}
     data, out = small.open(), tmp_path / "out"
-    first = export_dataset(data, form, out, **given)
+    first = export_dataset(data, form, out, ExportConfig(**given))
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     assert names == set(first.files) | {"export.json"}
     for name, digest in first.files.items():
@@ -438,14 +455,14 @@ def test_same_input_same_bytes_and_a_manifest_of_them(small, tmp_path, form):
     assert manifest["dataset"]["sha256"] == data.sha256
     assert manifest["counts"]["train"] == {"rows": 2 if form == "fiftyone" else 4, "entries": 4,
                                            "images": 2}  # fmt: skip
-    again = export_dataset(small.folder, form, tmp_path / "again", **given)
+    again = export_dataset(small.folder, form, tmp_path / "again", ExportConfig(**given))
     assert again.files == first.files
     assert (tmp_path / "again" / "export.json").read_bytes() == (out / "export.json").read_bytes()
 
 
 def test_a_failure_leaves_the_earlier_export(small, tmp_path, monkeypatch):
     data, out = small.open(), tmp_path / "out"
-    export_dataset(data, "llava", out, boxes="unit")
+    export_dataset(data, "llava", out, ExportConfig(boxes="unit"))
     before = {p.name: p.read_bytes() for p in out.iterdir()}
 
     def fail(*_):
@@ -453,18 +470,18 @@ def test_a_failure_leaves_the_earlier_export(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr("imaxray.export.writer.write_manifest", fail)
     with pytest.raises(KeyboardInterrupt):
-        export_dataset(data, "llava", out, boxes="percent")
+        export_dataset(data, "llava", out, ExportConfig(boxes="percent"))
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
 def test_what_a_killed_run_left_is_cleared_away(small, tmp_path):
     data = small.open()
-    export_dataset(data, "llava", tmp_path / "clean", boxes="unit")
+    export_dataset(data, "llava", tmp_path / "clean", ExportConfig(boxes="unit"))
     (tmp_path / ".out.part" / "images").mkdir(parents=True)
     (tmp_path / ".out.part" / "train.json").write_text("[half")
     (tmp_path / ".out.part" / "stray").write_text("")
-    export_dataset(data, "llava", tmp_path / "out", boxes="unit")
+    export_dataset(data, "llava", tmp_path / "out", ExportConfig(boxes="unit"))
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "train.json", "test.json", "export.json", "left_out.jsonl",
     }  # fmt: skip
@@ -483,10 +500,10 @@ def test_the_command_line(small, tmp_path):
     given = ("--out", out, "--boxes", "internvl", "--per", "image", "--split", "train")
     done = run("--format", "llava", *given, "--images", "link", "--max-turns", 2)
     assert done.returncode == 0 and "reserved-text" in done.stdout
-    report = export_dataset(
-        small.folder, "llava", tmp_path / "again", boxes="internvl", per="image",
-        splits=["train"], images="link", max_turns=2,
-    )  # fmt: skip
+    config = ExportConfig(
+        boxes="internvl", per="image", splits=["train"], images="link", max_turns=2
+    )
+    report = export_dataset(small.folder, "llava", tmp_path / "again", config)
     assert json.loads((out / "export.json").read_text())["files"] == report.files
     done = run("--format", "lava", "--out", tmp_path / "no")
     assert done.returncode == 2 and done.stderr.startswith("imaxray: Expected the format as one")
@@ -510,12 +527,12 @@ def test_other_peoples_files_are_not_replaced(small, tmp_path):
         ("llava", {"boxes": "unit", "max_pixels": 9}, "does not depend on them"),
         ("llava", {"boxes": "pixels", "max_pixels": 9}, "0 < min_pixels <= max_pixels"),
         ("swift", {"max_pixels": 9}, "boxes is not given"),
-        ("swift", {"per": "study"}, "per as one of entry, image"),
-        ("swift", {"splits": ["dev"]}, "splits as one of train, val, test"),
+        ("swift", {"per": "study"}, "per, but got 'study': input should be 'entry' or 'image'"),
+        ("swift", {"splits": ["dev"]}, "should be 'train', 'val' or 'test'"),
         ("swift", {"splits": ["val"]}, "there are none"),
-        ("swift", {"images": "move"}, "images as one of path, link, copy"),
+        ("swift", {"images": "move"}, "should be 'path', 'link' or 'copy'"),
         ("swift", {"max_turns": 3}, "with per image"),
-        ("swift", {"per": "image", "max_turns": 0}, "at least 1"),
+        ("swift", {"per": "image", "max_turns": 0}, "greater than or equal to 1"),
         ("trl", {"boxes": "unit", "images": "link"}, "path or copy with trl"),
         ("fiftyone", {"boxes": "unit"}, "fiftyone without boxes"),
         ("croissant", {"splits": ["train"]}, "croissant without splits"),
@@ -524,7 +541,7 @@ def test_other_peoples_files_are_not_replaced(small, tmp_path):
 )
 def test_mistakes_are_one_sentence(small, tmp_path, form, options, words):
     with pytest.raises(ImaxrayError, match=words) as caught:
-        export_dataset(small.open(), form, tmp_path / "out", **options)
+        export_dataset(small.open(), form, tmp_path / "out", validated(ExportConfig, options))
     assert str(caught.value).startswith("Expected ") and "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -541,7 +558,7 @@ def test_the_audit_reads_what_the_export_writes(small, tmp_path):
 
     for form in ("llamafactory", "swift", "llava"):
         out = tmp_path / form
-        export_dataset(small.open(), form, out, images="link", **boxes_of(form))
+        export_dataset(small.open(), form, out, ExportConfig(images="link", **boxes_of(form)))
         files = [p for p in out.iterdir() if p.stem in ("train", "test")]
         report = audit_dataset(sorted(files))
         assert report.clean, report.to_text()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imaxray.export import export_dataset
+from imaxray.export import ExportConfig, export_dataset
 from imaxray.export.conventions import find_convention
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ def test_llamafactory_reads_messages_and_llava_json(small, tmp_path, read):
         ("turns", "llamafactory", {"boxes": "qwen2.5-vl", "per": "image"}),
         ("llava", "llava", {"boxes": "qwen2.5-vl", "images": "link"}),
     ):
-        export_dataset(data, form, tmp_path / name, **options)
+        export_dataset(data, form, tmp_path / name, ExportConfig(**options))
     # what a user writes to have it read LLaVA JSON
     foreign = {"imaxray_train": {
         "file_name": "train.json", "formatting": "sharegpt",
@@ -100,8 +100,8 @@ def test_swift_reads_objects_and_llava_json(small, tmp_path, read):
         small.add("b", f"vqa-b{k}", f"Question {k}?", "yes")
     data = small.open()
     export_dataset(data, "swift", tmp_path / "out")
-    export_dataset(data, "swift", tmp_path / "turns", per="image")
-    export_dataset(data, "llava", tmp_path / "llava", boxes="internvl", images="link")
+    export_dataset(data, "swift", tmp_path / "turns", ExportConfig(per="image"))
+    export_dataset(data, "llava", tmp_path / "llava", ExportConfig(boxes="internvl", images="link"))
     files = [tmp_path / name for name in ("out/train.jsonl", "turns/train.jsonl")]
     rows = read(
         "swift", *files, tmp_path / "llava" / "train.json", ROOT_IMAGE_DIR=str(tmp_path / "llava")
@@ -134,7 +134,9 @@ def test_trl_reads_and_collates(small, tmp_path, per, how):
     from imaxray.models import PhantomConfig, phantom
 
     data = small.open()
-    export_dataset(data, "trl", tmp_path / "out", boxes="percent", per=per, images=how)
+    export_dataset(
+        data, "trl", tmp_path / "out", ExportConfig(boxes="percent", per=per, images=how)
+    )
     if how == "copy":  # nothing but the file is needed
         for name in "abc":
             (small.root / f"{name}.png").rename(tmp_path / f"{name}.png")
@@ -180,7 +182,7 @@ def _plain(chat, answers):
 
 def test_fiftyone_imports_samples(small, tmp_path, read):
     for how in ("path", "copy"):
-        export_dataset(small.open(), "fiftyone", tmp_path / how, images=how)
+        export_dataset(small.open(), "fiftyone", tmp_path / how, ExportConfig(images=how))
     seen = read("fiftyone", tmp_path / "path", tmp_path / "copy")
     for how, rows in (("path", seen[:3]), ("copy", seen[3:])):
         folder = small.root if how == "path" else tmp_path / how / "images" / "x"

@@ -22,7 +22,7 @@ from imaxray.models import (
     load_model,
     phantom,
 )
-from imaxray.models.load import _FAMILIES
+from imaxray.models.load import FAMILIES
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _offline(monkeypatch):
 def test_registry_rows_are_whole():
     rows = list_models()
     assert [row.name for row in rows] == sorted({row.name for row in rows})
-    assert {row.family for row in rows} == set(_FAMILIES)
+    assert {row.family for row in rows} == set(FAMILIES)
     for row in rows:
         assert row.convention in CONVENTIONS and row.licence
         if row.repository is not None:

@@ -13,8 +13,8 @@ from imaxray.audit import CHECKS, audit_dataset
 from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.export import export_dataset
-from imaxray.pseudo import filter_candidates, filter_folder, load_rules, write_pseudo
+from imaxray.export import ExportConfig, export_dataset
+from imaxray.pseudo import FilterConfig, filter_candidates, filter_folder, load_rules, write_pseudo
 from imaxray.schema import ENTRIES, is_pseudo, require_real_evaluation
 from imaxray.tasks import from_json, get_task, make_entries
 
@@ -91,7 +91,7 @@ def test_it_loads_as_a_hugging_face_data_set(made, tmp_path):
 
 
 def test_it_can_be_exported(made, tmp_path):
-    export_dataset(made, "llava", tmp_path / "out", boxes="percent")
+    export_dataset(made, "llava", tmp_path / "out", ExportConfig(boxes="percent"))
     assert any((tmp_path / "out").iterdir())
 
 
@@ -195,7 +195,7 @@ def catalog_folder(catalog, tmp_path_factory):
 
 def test_one_call_from_candidates_to_a_data_set(annotated, dmax, catalog_folder, tmp_path):
     done = filter_folder(
-        annotated, dmax.folder, tmp_path / "out", precision=0.8, truth=catalog_folder
+        annotated, dmax.folder, tmp_path / "out", FilterConfig(precision=0.8), truth=catalog_folder
     )
     report = json.loads((tmp_path / "out" / "filter.json").read_text())
     assert report == json.loads(json.dumps(done.as_dict()))
@@ -235,8 +235,8 @@ def test_the_command_without_either_filter_keeps_all(annotated, dmax, lacking, t
 
 def test_user_errors_of_the_command(annotated, dmax, tmp_path):
     with pytest.raises(ImaxrayError, match="leave one out"):
-        filter_folder(annotated, dmax.folder, tmp_path / "o", rules=tmp_path / "r.yaml",
-                      consistency=False)  # fmt: skip
+        config = FilterConfig(rules=tmp_path / "r.yaml", consistency=False)
+        filter_folder(annotated, dmax.folder, tmp_path / "o", config)
     with pytest.raises(ImaxrayError, match="write them with imaxray annotate"):
         filter_folder(tmp_path, dmax.folder, tmp_path / "o")
     shutil.copytree(annotated, tmp_path / "of-another")

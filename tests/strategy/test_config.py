@@ -1,7 +1,5 @@
 """A strategy as YAML: what it unrolls to, what decides each piece, what is refused."""
 
-from pathlib import Path
-
 import pytest
 
 from imaxray.errors import ImaxrayError
@@ -13,8 +11,6 @@ from imaxray.strategy import (
     load_strategy,
     plan,
 )
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def strategy(**changes):
@@ -154,7 +150,7 @@ def test_a_model_from_scratch_cannot_begin_by_annotating():
 
 
 def test_the_shipped_strategy_loads_and_its_data_may_lie_beside_it(tmp_path):
-    config = load_strategy(CONFIGS / "strategy.yaml")
+    config = load_strategy("strategy")
     assert [type(work) for work in works(config)] == [
         TrainWork, AnnotateWork, FilterWork, TrainWork, TrainWork,
     ]  # fmt: skip

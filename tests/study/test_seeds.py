@@ -1,7 +1,6 @@
 """Several seeds an arm and their dynamics, small: training is as without, nothing is done twice."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -148,6 +147,6 @@ def test_seeds_must_be_a_number_or_different_ones(seeds):
 
 
 def test_the_shipped_study_has_three_seeds_and_dynamics():
-    config = load_config(Path(__file__).parents[2] / "configs" / "phantom-seeds.yaml")
+    config = load_config("phantom-seeds")
     assert len(config.training_seeds) == 3 and config.dynamics is not None
-    assert load_config(Path(__file__).parents[2] / "configs" / "phantom.yaml").dynamics is None
+    assert load_config("phantom").dynamics is None

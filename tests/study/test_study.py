@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import yaml
@@ -173,5 +172,5 @@ def test_a_missing_config_or_root_is_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("name", ["phantom", "open-cxr"])
 def test_shipped_configs_load(name):
-    config = load_config(Path(__file__).parents[2] / "configs" / f"{name}.yaml")
+    config = load_config(name)
     assert yaml.safe_dump(config.content())

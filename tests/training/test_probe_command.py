@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from imaxray.cli import app
-from imaxray.dynamics import Gram, recorded, run_dynamics
+from imaxray.dynamics import Gram, RunDynamicsConfig, recorded, run_dynamics
 from imaxray.errors import ImaxrayError
 
 SIZE = 14
@@ -62,7 +62,7 @@ def test_the_same_command_again_measures_nothing(probed, dataset, qwen):
 
 
 def test_the_adapter_measured_later_is_what_was_recorded(probed, dataset, tmp_path):
-    run_dynamics([probed], tmp_path / "out", data=dataset, size=SIZE)
+    run_dynamics([probed], tmp_path / "out", RunDynamicsConfig(size=SIZE), data=dataset)
     [path] = (tmp_path / "out" / "measured").rglob("gram/*.parquet")
     found, expected = Gram.read(path), Gram.read(recorded(probed)[18])
     assert found.ids == expected.ids and found.groups.keys() == expected.groups.keys()

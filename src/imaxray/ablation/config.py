@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imaxray._config import read_yaml, validated
 from imaxray.ablation.dense_data import DENSE
-from imaxray.errors import ImaxrayError
+from imaxray.configs.builtin import find_config, instead_of
 from imaxray.schema import TaskName
 from imaxray.strategy import StageConfig, StrategyConfig
 from imaxray.study.config import StudyConfig
@@ -73,9 +73,11 @@ class AblationBlock(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    arms: tuple[ArmName, ...] = ARMS
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    lanes: int = Field(2, ge=1, description="processes; never changes the result of an arm")
+    arms: tuple[ArmName, ...] = Field(ARMS, description="Arms to train.")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Seeds of each arm.")
+    lanes: int = Field(
+        2, ge=1, description="Number of processes; it never changes the result of an arm."
+    )
 
 
 class PretrainingConfig(BaseModel):
@@ -83,8 +85,12 @@ class PretrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tasks: tuple[TaskName, ...] = Field(("report",), min_length=1, description="that it has seen")
-    steps: int = Field(ge=1, description="of training.entries_per_step entries, packed")
+    tasks: tuple[TaskName, ...] = Field(
+        ("report",), min_length=1, description="Tasks that the model has been trained on."
+    )
+    steps: int = Field(
+        ge=1, description="Number of optimizer steps of training.entries_per_step entries, packed."
+    )
 
 
 class AblationConfig(StudyConfig):
@@ -95,10 +101,10 @@ class AblationConfig(StudyConfig):
     """
 
     pretraining: PretrainingConfig | None = Field(
-        None, description="of the model that all arms start from; none: from scratch"
+        None, description="Pretraining of the model that all arms start from; default: none."
     )
-    strategy: StrategyConfig
-    ablation: AblationBlock = AblationBlock()
+    strategy: StrategyConfig = Field(description="The strategy whose parts are left out.")
+    ablation: AblationBlock = Field(AblationBlock(), description="Arms, seeds and processes.")
 
     @model_validator(mode="after")
     def _staged(self) -> AblationConfig:
@@ -181,29 +187,21 @@ class AblationConfig(StudyConfig):
         return StrategyConfig.model_validate({**_fields(base), **common})
 
 
-def load_study(path: Path) -> StudyConfig | AblationConfig:
+def load_study(path: str | Path) -> StudyConfig | AblationConfig:
     """Read a study's YAML: an ablation where it has a block ``strategy``.
+
+    Args:
+        path: a YAML file, or the name of a built-in configuration (``phantom``, ``ablation``).
 
     Raises:
         ImaxrayError: as :func:`imaxray.study.load_config`.
     """
-    from imaxray.study.config import load_config
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        content = None  # load_config says what is wrong
-    if not isinstance(content, dict) or "strategy" not in content:
-        return load_config(path)
-    try:
-        return AblationConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ImaxrayError(
-            f"Expected a valid value for {where} in {path}, but: {first['msg']}; correct it "
-            "(docs/strategy.md and docs/study.md list all keys)."
-        ) from error
+    path = find_config(path)
+    content = read_yaml(path, what="a study configuration", advice=instead_of(path))
+    if "strategy" not in content:
+        return validated(StudyConfig, content, where=str(path), see="docs/study.md")
+    see = "docs/strategy.md and docs/study.md"
+    return validated(AblationConfig, content, where=str(path), see=see)
 
 
 def _with(stage: StageConfig, steps: int) -> StageConfig:

@@ -14,7 +14,7 @@ from imaxray._files import whole_file, write_csv, write_json, write_text
 from imaxray.ablation.config import EQUAL_COMPUTE, MEANS, REFERENCE
 from imaxray.ablation.run import AblationOutcome
 from imaxray.evaluation import Comparison
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 
 Rows = list[list[str]]
 
@@ -127,7 +127,7 @@ def _scores(outcome: AblationOutcome) -> tuple[list[str], Rows]:
 
 def _precision(outcome: AblationOutcome) -> tuple[list[str], Rows]:
     rows = []
-    for task in (*TASKS, "all"):
+    for task in (*task_names(), "all"):
         cells = []
         for name in _FILTERS:
             part = outcome.filters.filter((pl.col("task") == task) & (pl.col("filter") == name))
@@ -141,7 +141,7 @@ def _precision(outcome: AblationOutcome) -> tuple[list[str], Rows]:
 def _equal_yield(outcome: AblationOutcome) -> tuple[list[str], Rows]:
     rows = []
     for name in ("consistency", "both"):
-        for task in (*TASKS, "all"):
+        for task in (*task_names(), "all"):
             part = outcome.equal_yield.filter((pl.col("task") == task) & (pl.col("filter") == name))
             if part.is_empty():
                 continue

@@ -12,6 +12,7 @@ import polars as pl
 
 from imaxray import radiograph
 from imaxray.audit.pixel_digests import Pixels
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SPLITS, Boxes
 
@@ -80,6 +81,7 @@ class Material:
         bad: records that could not be read.
         perceptual: whether near duplicates will be asked for.
         workers: processes that decode images.
+        clinical: the clinical rules that tell what a contradiction is.
     """
 
     title: str
@@ -92,6 +94,7 @@ class Material:
     bad: Sequence[Finding] = ()
     perceptual: bool = True
     workers: int = 1
+    clinical: ClinicalRules = DEFAULT_RULES
 
     @cached_property
     def pixels(self) -> Pixels:

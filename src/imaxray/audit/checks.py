@@ -24,12 +24,14 @@ class Check:
         description: one line.
         find: yields the faults.
         limits: says why the check sees less than everything, if it does.
+        rule: the clinical rule that the check applies, if any.
     """
 
     code: str
     description: str
     find: Callable[[Material], Iterable[Finding]]
     limits: Callable[[Material], str | None] | None = None
+    rule: str | None = None
 
 
 CHECKS: Final = (
@@ -52,14 +54,14 @@ CHECKS: Final = (
           images.near_duplicates, images.near_limits),
     Check("box-degenerate", "a box has no area or is no box", boxes.degenerate),
     Check("box-outside-frame", "a box reaches out of its image", boxes.outside, boxes.limits),
-    Check("ctr-cardiomegaly", "CTR above 0.5, but Cardiomegaly is negative",
-          contradictions.ratio, contradictions.limits),
-    Check("edema-grade", "edema grade above 0, but Edema is negative",
-          contradictions.grade, contradictions.limits),
+    Check("ctr-cardiomegaly", "the CTR contradicts the label Cardiomegaly",
+          contradictions.ratio, contradictions.limits, "ctr-cardiomegaly"),
+    Check("edema-grade", "the edema grade contradicts the label Edema",
+          contradictions.grade, contradictions.limits, "edema-grade-label"),
     Check("report-labels", "a report plainly says the opposite of a label",
-          contradictions.report, contradictions.limits),
+          contradictions.report, contradictions.limits, "report-label"),
     Check("vqa-labels", "a yes or no says the opposite of a label",
-          contradictions.vqa, contradictions.limits),
+          contradictions.vqa, contradictions.limits, "question-label"),
     Check("prompt-target", "the answer stands word for word in the prompt", prompts.leaks),
 )  # fmt: skip
 """All checks, in the order in which they are reported."""

@@ -28,7 +28,7 @@ from imaxray.audit.audit_input import (
 )
 from imaxray.audit.chat_record import BadRecordError, Turn, boxes_of, field, images_of, turns_of
 from imaxray.errors import ImaxrayError
-from imaxray.schema import ENTRIES, TASKS
+from imaxray.schema import ENTRIES, task_names
 from imaxray.sources import is_inside
 from imaxray.tasks import get_task, to_json
 
@@ -41,7 +41,6 @@ _SPLITS: Final = {
 _WORDS: Final = re.compile(r"[^A-Za-z]+")
 _MIMIC_PATH: Final = re.compile(r"(?:^|/)p(1\d{7})/")
 _MIMIC_ID: Final = re.compile(r"(?:mimic-cxr/)?p?(1\d{7})(?:\.0)?")
-_RATIO: Final = re.compile(r"\b(?:ctr|cardio-?thoracic ratio)\b", re.IGNORECASE)
 _PATIENT: Final = ("patient_id", "subject_id")
 
 
@@ -209,13 +208,13 @@ class _Rows:
         split: str,
         source: str | None,
     ) -> None:
-        task = stated_task if stated_task in TASKS else _guess(turn)
-        template = f"{task}.{_subtask(task, turn.prompt)}.0"
-        gold = None if task == "rec" else _gold(task, turn, template)
-        if task == "findings" and gold:
-            self.labels += [(image, label, float(value)) for label, value in gold.items()]
+        task = get_task(stated_task if stated_task in task_names() else _guess(turn))
+        template = f"{task.name}.{task.subtask_for(turn.prompt)}.0"
+        gold = task.read_target(turn.target, template)
+        labels = None if gold is None else task.tells(gold).labels
+        self.labels += [(image, label, float(value)) for label, value in (labels or {}).items()]
         self.entries.append((
-            name, image, patient, task, split, turn.prompt, turn.target, [],
+            name, image, patient, task.name, split, turn.prompt, turn.target, [],
             None if gold is None else to_json(gold), template, [source] if source else [], None,
         ))  # fmt: skip
 
@@ -223,20 +222,6 @@ class _Rows:
 def _guess(turn: Turn) -> str:
     """The task of a record that names none: REG by its boxes, else a question."""
     return "reg" if "<bbox>" in turn.prompt and "<bbox>" not in turn.target else "vqa"
-
-
-def _subtask(task: str, prompt: str) -> str:
-    if task == "calculation":
-        return "ctr" if _RATIO.search(prompt) else "cpar"
-    return "both"
-
-
-def _gold(task: str, turn: Turn, template: str) -> Any:
-    """The typed answer, where the target can be read; see :mod:`imaxray.tasks`."""
-    if task == "vqa":
-        answer = turn.target.strip().lower().removesuffix(".")
-        return {"closed": answer in ("yes", "no"), "answers": [answer]}
-    return get_task(task).parse(turn.target, (), template)
 
 
 def _split_of_name(stem: str) -> str | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from imaxray.audit.audit_input import Finding, Material
 from imaxray.boxes import PLACEHOLDER
-from imaxray.schema import FINDINGS
-from imaxray.tasks import from_json
+from imaxray.tasks import from_json, get_task
+from imaxray.tasks.wording import holds, words_of
 
-_WORD: Final = re.compile(r"\w+(?:[.'-]\w+)*")
 _OFFER: Final = re.compile(
     r"\b(?:options?|choices?|choose|select|pick|one of|either|among)\b|(?:^|[\s(])[a-e][).]\s",
     re.IGNORECASE,
@@ -23,53 +22,31 @@ _LONG: Final = 8  # words; nobody offers a choice among longer answers
 def leaks(material: Material) -> Iterator[Finding]:
     """The target or a gold answer stands word for word in the prompt.
 
-    REG is left out, and so are closed questions and prompts that offer the answer among others.
+    What gives an answer away is the task's to say (:meth:`imaxray.tasks.Task.secrets`); prompts
+    that offer the answer among others are left out.
     """
     columns = ("entry_id", "split", "task", "prompt", "target", "boxes", "answer")
-    for entry, split, task, prompt, target, boxes, answer in material.entries.select(
+    for entry, split, name, prompt, target, boxes, answer in material.entries.select(
         columns
     ).iter_rows():
-        if task == "reg":
-            continue
+        task = get_task(name)
         gold = None if answer is None else from_json(answer)
-        if task == "rec" and _boxes_shown(prompt, boxes or [], gold):
+        # the placeholders of the prompt come first
+        shown = (boxes or [])[: prompt.count(PLACEHOLDER)]
+        if any(box in shown for box in task.secret_boxes(gold)):
             yield Finding("prompt-target", split, entry, "the prompt holds a gold box")
-        elif any(_given_away(prompt, text) for text in _texts(task, prompt, target, gold)):
+        elif any(_given_away(prompt, text) for text in task.secrets(prompt, target, gold)):
             yield Finding("prompt-target", split, entry, "the prompt holds the answer")
 
 
-def _texts(task: str, prompt: str, target: str, gold: Any) -> list[str]:
-    """What must not stand in the prompt."""
-    if task == "vqa" and gold is not None:
-        return [] if gold["closed"] else [target, *gold["answers"]]
-    if task == "report" and gold is not None:
-        return [target, *gold.values()]
-    if task == "findings" and gold is not None:
-        positive = {label for label, value in gold.items() if value == 1}
-        offered = any(_holds(prompt, label) for label in FINDINGS if label not in positive)
-        return [] if offered else [target, *sorted(positive)]
-    return [target]
-
-
 def _given_away(prompt: str, answer: str) -> bool:
-    return _holds(prompt, answer) and not _offered(prompt, answer)
-
-
-def _holds(text: str, phrase: str) -> bool:
-    words = " ".join(_WORD.findall(phrase.replace(PLACEHOLDER, " ").lower()))
-    return bool(words) and f" {words} " in f" {' '.join(_WORD.findall(text.lower()))} "
+    return holds(prompt, answer) and not _offered(prompt, answer)
 
 
 def _offered(prompt: str, answer: str) -> bool:
     """Whether the prompt names the answer as one of several to choose from."""
-    if len(_WORD.findall(answer)) > _LONG:
+    if len(words_of(answer)) > _LONG:
         return False
     if _OFFER.search(prompt):
         return True
-    return any(_holds(part, answer) and _holds(part, "or") for part in _SENTENCE.split(prompt))
-
-
-def _boxes_shown(prompt: str, boxes: list[list[float]], gold: Any) -> bool:
-    """Whether a box of the prompt, whose placeholders come first, is a gold box."""
-    shown = boxes[: prompt.count(PLACEHOLDER)]
-    return any(list(box) in shown for box in gold or [])
+    return any(holds(part, answer) and holds(part, "or") for part in _SENTENCE.split(prompt))

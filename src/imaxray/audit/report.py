@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from imaxray.audit.audit_input import Finding, Material
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
 from imaxray.audit.foreign_files import data_files, read_files
+from imaxray.clinical import load_rules
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 
@@ -26,6 +27,7 @@ class AuditReport:
         entries: entries (answers) looked at.
         findings: all faults, in the order of the checks, then by split, id and message.
         limits: code of a check to the reason why it saw less than everything.
+        warnings: codes of the checks whose findings are only reported, see ``clean``.
     """
 
     title: str
@@ -33,11 +35,12 @@ class AuditReport:
     entries: int
     findings: tuple[Finding, ...]
     limits: Mapping[str, str]
+    warnings: frozenset[str] = frozenset()
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was found; ``limits`` may still say that not all was seen."""
-        return not self.findings
+        """Whether nothing but warnings was found; ``limits`` may say that not all was seen."""
+        return all(finding.code in self.warnings for finding in self.findings)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -56,7 +59,8 @@ class AuditReport:
             "entries": self.entries,
             "checks": [
                 {"code": check.code, "description": check.description,
-                 "findings": counts[check.code], "limit": self.limits.get(check.code)}
+                 "findings": counts[check.code], "limit": self.limits.get(check.code),
+                 **({"severity": "warning"} if check.code in self.warnings else {})}
                 for check in CHECKS
             ],
             "findings": [asdict(finding) for finding in self.findings],
@@ -73,7 +77,8 @@ class AuditReport:
             found = [finding for finding in self.findings if finding.code == check.code]
             if not found:
                 continue
-            lines.append(f"{check.code}: {len(found):,} ({check.description})")
+            mark = "; a warning" if check.code in self.warnings else ""
+            lines.append(f"{check.code}: {len(found):,} ({check.description}{mark})")
             lines += [f"  [{f.split}] {f.id}: {f.message}" for f in found[:examples]]
             if len(found) > examples:
                 lines.append(f"  … and {len(found) - examples:,} more")
@@ -94,6 +99,7 @@ def audit_dataset(
     patient_field: str | None = None,
     skip: Collection[str] = (),
     workers: int = 1,
+    clinical: Path | None = None,
 ) -> AuditReport:
     """Audit a dataset folder, or LLaVA JSON / messages JSONL files of other projects.
 
@@ -107,9 +113,12 @@ def audit_dataset(
             ``subject_id`` or the patient in a MIMIC-CXR path.
         skip: codes of checks to leave out; without those of images, no image is decoded.
         workers: processes that decode images; the result does not depend on it.
+        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md), which changes
+            thresholds and severities of the contradictions; default: the built-in rules.
 
     Raises:
-        ImaxrayError: a path that is missing or holds no such data, or an unknown code.
+        ImaxrayError: a path that is missing or holds no such data, an unknown code, or a file of
+            clinical rules that cannot be read.
     """
     codes = [check.code for check in CHECKS]
     unknown = sorted(set(skip) - set(codes))
@@ -118,12 +127,18 @@ def audit_dataset(
             f"Expected codes of checks to skip, but got {', '.join(unknown)}; choose from "
             f"{', '.join(codes)}."
         )
+    rules = load_rules(clinical)
     material = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
+    material = replace(material, clinical=rules)
+    severities = {check.code: rules[check.rule].severity for check in CHECKS if check.rule}
     findings: list[Finding] = []
     limits: dict[str, str] = {}
     for check in CHECKS:
         if check.code in skip:
             limits[check.code] = "skipped"
+            continue
+        if severities.get(check.code) == "ignore":
+            limits[check.code] = "ignored by the clinical rules"
             continue
         findings += sorted(check.find(material))
         reason = check.limits(material) if check.limits else None
@@ -135,6 +150,7 @@ def audit_dataset(
         entries=material.entries.height,
         findings=tuple(findings),
         limits=limits,
+        warnings=frozenset(code for code, severity in severities.items() if severity == "warning"),
     )
 
 

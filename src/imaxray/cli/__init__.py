@@ -6,7 +6,9 @@ import sys
 from typing import NoReturn
 
 from imaxray._memory import keep_freed_memory
-from imaxray.cli import data, models, studies  # noqa: F401 - commands register as they are imported
+
+# commands register as they are imported
+from imaxray.cli import configs, data, models, studies  # noqa: F401
 from imaxray.cli.application import app
 from imaxray.errors import ImaxrayError
 

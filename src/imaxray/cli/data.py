@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from imaxray.cli.application import Config, Format, Out, Root, app, sources_app
+from imaxray.cli.application import (
+    ConfigFile,
+    ConfigName,
+    Format,
+    Out,
+    Root,
+    app,
+    one_config,
+    sources_app,
+)
+from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import (
     densities,
     print_codes,
@@ -20,30 +29,41 @@ from imaxray.cli.printing import (
 from imaxray.errors import ImaxrayError
 
 
-class _Format(StrEnum):
-    text = "text"
-    json = "json"
-
-
 @app.command()
 def phantom(
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    images: Annotated[int, typer.Option(help="Radiographs, frontal and lateral.")] = 2000,
+    out: Annotated[Path, typer.Argument(help="Folder that the releases are written to.")],
+    images: Annotated[
+        int, typer.Option(help="Number of radiographs, frontal and lateral together.")
+    ] = 2000,
     scale: Annotated[
         Literal["images", "mimic"],
-        typer.Option(help="As many as --images says, or the exact counts of MIMIC-CXR."),
+        typer.Option(
+            help="Size of the cohort: that of --images (images), or of MIMIC-CXR (mimic)."
+        ),
     ] = "images",
     no_images: Annotated[
-        bool, typer.Option("--no-images", help="Tables, reports and scene graphs; no pixels.")
+        bool,
+        typer.Option(
+            "--no-images",
+            help="Write no pixels, with --scale mimic: only tables, reports and scene graphs.",
+        ),
     ] = False,
-    times: Annotated[float, typer.Option(help="With --scale mimic: so many MIMIC-CXRs.")] = 1.0,
+    times: Annotated[
+        float, typer.Option(help="Size of the cohort in units of MIMIC-CXR, with --scale mimic.")
+    ] = 1.0,
     no_archives: Annotated[
-        bool, typer.Option("--no-archives", help="With --scale mimic: tables only.")
+        bool,
+        typer.Option(
+            "--no-archives",
+            help="Write no archives of reports and scene graphs, with --scale mimic: only tables.",
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes; default: all cores.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same bytes.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of processes; default: one per core.")
+    ] = None,
 ) -> None:
-    """Write synthetic radiographs and their releases in the real file formats."""
+    """Write synthetic radiographs and annotations in the file formats of the real releases."""
     from imaxray.phantom import default_workers, write_phantom, write_phantom_tables
 
     processes = workers or default_workers()
@@ -67,7 +87,7 @@ def phantom(
 
 @sources_app.command("list")
 def sources_list(form: Format = "text") -> None:
-    """List the sources: release, tasks, access and licence, citation, download page."""
+    """List the releases that can be read: tasks, access, licence, citation, download page."""
     from imaxray.sources import list_sources
 
     keys = ("name", "title", "version", "tasks", "access", "licence", "citation", "url")
@@ -85,10 +105,12 @@ def sources_list(form: Format = "text") -> None:
 
 @sources_app.command("check")
 def sources_check(
-    name: Annotated[str, typer.Argument(help="Source, as `sources list` names it.")],
-    path: Annotated[Path, typer.Argument(help="The release's folder.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the release, as `imaxray sources list` prints it.")
+    ],
+    path: Annotated[Path, typer.Argument(help="Folder of the downloaded release.")],
 ) -> None:
-    """Check that PATH holds the release: files, headers, rows, rejects."""
+    """Check that the folder PATH holds a release: its files, columns, rows and rejected rows."""
     from imaxray.sources import get_source
 
     source = get_source(name)
@@ -113,19 +135,26 @@ def sources_check(
 
 @app.command()
 def build(
-    config: Config,
     out: Out,
+    config: ConfigName = None,
+    config_file: ConfigFile = None,
     root: Root = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; default: the config's.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Number of processes; default: the configuration's number."),
+    ] = None,
     verify: Annotated[
         Literal["decode", "exists", "none"] | None,
-        typer.Option(help="Decode images, look whether they exist, or believe the tables."),
+        typer.Option(
+            help="How images are checked: decoded (decode), looked for (exists), or not at all "
+            "(none); default: as the configuration says."
+        ),
     ] = None,
 ) -> None:
-    """Build catalog, IMAX and DMAX of a study configuration, without training."""
+    """Build the datasets of a study (the catalog of all images, IMAX, DMAX) without training."""
     from imaxray.study import build_study_data, load_config
 
-    study = load_config(config)
+    study = load_config(one_config(config, config_file))
     given = {"workers": workers, "verify": verify}
     study = study.model_copy(update={k: v for k, v in given.items() if v is not None})
     match = build_study_data(study, out, root=root)
@@ -134,22 +163,22 @@ def build(
     print_match(match)
 
 
-@app.command()
+@app.command(cls=options_of("imaxray.curation:DmaxConfig"))
 def match(
-    catalog: Annotated[Path, typer.Argument(help="Catalog dataset (`build` writes it).")],
-    imax: Annotated[Path, typer.Argument(help="IMAX dataset to match.")],
+    catalog: Annotated[
+        Path, typer.Argument(help="Folder of the catalog that `imaxray build` wrote.")
+    ],
+    imax: Annotated[Path, typer.Argument(help="Folder of the IMAX dataset to match.")],
     out: Out,
-    tasks_per_image: Annotated[
-        float | None, typer.Option(help="Dose: about so many tasks an image; default: fewest.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Decides among equally good images; default: the build's.")
-    ] = None,
 ) -> None:
-    """Match DMAX to IMAX: equal volume per task and answer, spread over the most images."""
+    """Build a DMAX dataset that has as many entries per task as an IMAX dataset.
+
+    The entries are spread over as many images of the catalog as possible, or over so few that the
+    images have the asked number of tasks.
+    """
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 
-    dose = DmaxConfig(tasks_per_image=tasks_per_image, seed=seed)
+    dose = chosen(DmaxConfig)
     selected = open_dataset(imax)
     built = selected.manifest["seed"]
     tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)
@@ -161,14 +190,15 @@ def match(
 
 @app.command()
 def rebuild(
-    manifest: Annotated[Path, typer.Argument(help="manifest.json of the dataset to make again.")],
+    manifest: Annotated[Path, typer.Argument(help="File manifest.json of the dataset to rebuild.")],
     out: Out,
     source: Annotated[
-        list[str], typer.Option(help="NAME=PATH of a release; once for each that is needed.")
+        list[str],
+        typer.Option(help="NAME=PATH of a release; given once for each release that is needed."),
     ],
-    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(help="Number of processes.")] = 2,
 ) -> None:
-    """Make the very same dataset from your own downloads, and prove it by sha256."""
+    """Rebuild a dataset from your own downloads, and check by sha256 that it is identical."""
     from imaxray.study import rebuild_dataset
 
     releases = {}
@@ -186,7 +216,7 @@ def rebuild(
 def stats(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")], form: Format = "text"
 ) -> None:
-    """Density, entries per task and split, and the account: rows in = kept + rejected."""
+    """Show a dataset's tasks per image, entries per task and split, and kept and rejected rows."""
     from imaxray.curation import open_dataset
 
     data = open_dataset(dataset)
@@ -206,18 +236,34 @@ def stats(
 
 @app.command()
 def cache(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder; the catalog serves its arms.")],
+    dataset: Annotated[
+        Path,
+        typer.Argument(help="Dataset folder; a cache of the catalog serves IMAX and DMAX, too."),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Default: image-cache beside the dataset.")
+        Path | None,
+        typer.Option("--out", help="Folder to write; default: image-cache beside the dataset."),
     ] = None,
-    max_side: Annotated[int, typer.Option(min=1, help="Longest side in pixels.")] = 1024,
-    shard_images: Annotated[int, typer.Option(min=1, help="Images a shard.")] = 64,
+    max_side: Annotated[
+        int, typer.Option(min=1, help="Maximum length of an image's longer side in pixels.")
+    ] = 1024,
+    shard_images: Annotated[
+        int, typer.Option(min=1, help="Number of images per file of the cache.")
+    ] = 64,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Processes here, or a Ray cluster.")
+        Literal["local", "ray"],
+        typer.Option(
+            help="Where images are decoded: on this machine (local), or on a Ray cluster (ray)."
+        ),
     ] = "local",
-    workers: Annotated[int, typer.Option(min=1, help="Processes of the engine local.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of processes of the engine local.")
+    ] = 2,
 ) -> None:
-    """Decode, verify, orient and resize every image once; a killed run goes on where it was."""
+    """Decode, check and resize every image of a dataset once, for faster training.
+
+    The same command again continues a stopped run.
+    """
     from imaxray.cache import cache_images
     from imaxray.curation import open_dataset
 
@@ -241,72 +287,58 @@ def audit(
         typer.Argument(help="Dataset folder, or LLaVA JSON / messages JSONL files."),
     ],
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the images; default: as the data says.")
+        Path | None, typer.Option(help="Folder of the images; default: where the dataset says.")
     ] = None,
-    output: Annotated[_Format, typer.Option("--format", help="What to print.")] = _Format.text,
+    output: Format = "text",
     patient_field: Annotated[
-        str | None, typer.Option(help="Field with the patient's id, in files of other projects.")
+        str | None,
+        typer.Option(help="Name of the field with the patient's id, in files of other projects."),
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option(help="Code of a check to leave out; can be repeated.")
+        list[str] | None, typer.Option(help="Code of a check that is left out; can be repeated.")
     ] = None,
-    examples: Annotated[int, typer.Option(min=0, help="Findings of a check shown as text.")] = 5,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that decode images.")] = 1,
+    examples: Annotated[
+        int, typer.Option(min=0, help="Maximum number of examples that are printed per check.")
+    ] = 5,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of processes that decode images.")
+    ] = 1,
+    clinical: Annotated[
+        Path | None,
+        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+    ] = None,
 ) -> None:
-    """Look for leaks, broken or double images, bad boxes and contradictions; exit code 1 if any."""
+    """Check a dataset for leaks between splits, broken images, bad boxes and contradictions.
+
+    The exit code is 1 if there are any.
+    """
     from imaxray.audit import audit_dataset as run_audit
 
     report = run_audit(
-        paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers
-    )
-    print(report.to_json() if output is _Format.json else report.to_text(examples))
+        paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers,
+        clinical=clinical,
+    )  # fmt: skip
+    print(report.to_json() if output == "json" else report.to_text(examples))
     if not report.clean:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=options_of("imaxray.export:ExportConfig", flags={"splits": "--split"}))
 def export(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
     form: Annotated[
         str,
-        typer.Option("--format", help="llamafactory, swift, trl, llava, fiftyone or croissant."),
+        typer.Option(
+            "--format",
+            help="Format to write: llamafactory, swift, trl, llava, fiftyone or croissant.",
+        ),
     ],
     out: Out,
-    boxes: Annotated[
-        str | None,
-        typer.Option(help="How boxes are written: a convention or a model (docs/export.md)."),
-    ] = None,
-    per: Annotated[
-        Literal["entry", "image"] | None,
-        typer.Option(help="A conversation an entry (default), or one of many turns an image."),
-    ] = None,
-    split: Annotated[
-        list[str] | None, typer.Option(help="train, val or test; can be repeated. Default: all.")
-    ] = None,
-    images: Annotated[
-        Literal["path", "link", "copy"],
-        typer.Option(help="Name images where they lie, link them, or copy them."),
-    ] = "path",
-    max_turns: Annotated[
-        int | None, typer.Option(help="With --per image: most turns of a conversation.")
-    ] = None,
-    min_pixels: Annotated[
-        int | None, typer.Option(help="Qwen2.5-VL: smallest area that the processor resizes to.")
-    ] = None,
-    max_pixels: Annotated[int | None, typer.Option(help="Likewise the largest.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides the order of rows and turns.")] = 0,
-    headers: Annotated[
-        bool, typer.Option(help="Open each image's header to see that tools can read it.")
-    ] = True,
 ) -> None:
-    """Write a dataset in the format of another tool."""
-    from imaxray.export import export_dataset
+    """Write a dataset in the file format of another tool."""
+    from imaxray.export import ExportConfig, export_dataset
 
-    report = export_dataset(
-        dataset, form, out, boxes=boxes, per=per, splits=split, images=images,
-        max_turns=max_turns, min_pixels=min_pixels, max_pixels=max_pixels, seed=seed,
-        headers=headers,
-    )  # fmt: skip
+    report = export_dataset(dataset, form, out, chosen(ExportConfig))
     print_table(
         f"{form} at {out}",
         ["split", "rows", "entries", "images"],

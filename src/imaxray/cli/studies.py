@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imaxray.cli.application import Config, Out, Root, app
+from imaxray.cli.application import ConfigFile, ConfigName, Model, Out, Root, app, one_config
+from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_annotation
 
 if TYPE_CHECKING:
@@ -16,20 +17,24 @@ if TYPE_CHECKING:
 
 
 @app.command()
-def study(config: Config, out: Out, root: Root = None) -> None:
-    """Run a whole study: build, match, train the arms, evaluate, compare, report.html.
+def study(
+    out: Out, config: ConfigName = None, config_file: ConfigFile = None, root: Root = None
+) -> None:
+    """Run a whole study: build the datasets, train each arm, evaluate, compare, write a report.
 
-    A study with a block `strategy` is the ablation of that strategy: ablation.md.
+    The report is report.html. A configuration with a block `strategy` runs the ablation of that
+    strategy, whose report is ablation.md. The same command again continues a stopped run.
     """
     from rich.console import Console
 
     from imaxray.ablation import AblationConfig, load_study
-    from imaxray.study import run_study, write_study_report
 
-    loaded = load_study(config)
+    loaded = load_study(one_config(config, config_file))
     if isinstance(loaded, AblationConfig):
         _ablation(loaded, out, root)
         return
+    from imaxray.study import run_study, write_study_report  # late: torch
+
     outcome = run_study(loaded, out, root=root)
     report = write_study_report(outcome)
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -56,18 +61,22 @@ def _ablation(config: AblationConfig, out: Path, root: Path | None) -> None:
 
 
 @app.command()
-def strategy(
-    config: Annotated[Path, typer.Argument(help="Strategy (YAML), as configs/strategy.yaml.")],
-    out: Out,
-) -> None:
-    """Train on DMAX, fill its gaps, train on pseudo IMAX, finish on DMAX; again: resume."""
+def strategy(out: Out, config: ConfigName = None, config_file: ConfigFile = None) -> None:
+    """Train a model in stages on data without dense images: DMAX, pseudo IMAX, DMAX again.
+
+    The model of the first stage annotates the tasks that the images lack, which makes pseudo IMAX.
+    The same command again continues a stopped run.
+    """
     from rich.console import Console
 
-    from imaxray.strategy import load_strategy, run_strategy
+    from imaxray.strategy import load_strategy
+
+    loaded = load_strategy(one_config(config, config_file))
+    from imaxray.strategy import run_strategy  # late: torch
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     outcome = run_strategy(
-        load_strategy(config),
+        loaded,
         out,
         tell=lambda line: console.print(line, highlight=False, soft_wrap=True),
         progress=sys.stderr.isatty(),
@@ -80,113 +89,72 @@ def strategy(
     console.print(f"Final run: {outcome.final}", highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(
+    cls=options_of(
+        "imaxray.dynamics:RunDynamicsConfig",
+        leave_out=("seed", "level"),
+        flags={"size": "--probe"},
+    )
+)
 def dynamics(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of one arm, a seed each.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of one arm, one per seed.")],
     out: Out,
     against: Annotated[
         list[Path] | None,
-        typer.Option("--against", help="Run folder of the other arm; once a seed, same order."),
+        typer.Option(
+            "--against", help="Run folder of the other arm; given once per seed, in the same order."
+        ),
     ] = None,
-    group: Annotated[str, typer.Option("--group", help="Module group, or all.")] = "all",
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Measure the runs' weights now, on entries of this dataset."),
+        typer.Option(
+            "--data",
+            help="Dataset folder on whose entries the final models are measured; default: read "
+            "what was recorded during training.",
+        ),
     ] = None,
     other_data: Annotated[
         Path | None,
-        typer.Option("--other-data", help="Dataset of --against: crossed probes, 2 × 2."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Whose entries of --data are measured.")] = "val",
-    probe: Annotated[int, typer.Option(min=1, help="Entries that are.")] = 252,
-    draw: Annotated[
-        Literal["any", "apart", "together"],
-        typer.Option(help="Entries of any image, one an image, or whole images."),
-    ] = "any",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 … for --data.")] = "cpu",
-    tokens_per_batch: Annotated[
-        int | None, typer.Option(min=1, help="Most tokens of one forward pass.")
-    ] = None,
-    scores: Annotated[
-        bool, typer.Option("--scores", help="Correlate with the runs' final task scores.")
-    ] = False,
-    evaluation: Annotated[
-        str | None, typer.Option(help="Which scores, where runs hold several: DATASET-SPLIT.")
+        typer.Option(
+            "--other-data",
+            help="Dataset folder of the other arm; each arm's models are then also measured on the "
+            "other's data.",
+        ),
     ] = None,
 ) -> None:
-    """SE, rho, H2 and task conflict of runs: recorded in training, or measured from weights."""
+    """Measure how runs were optimised: the Fisher spectrum, and conflicts between tasks.
+
+    The numbers are those that were recorded during training, or are measured now with --data.
+    """
     from imaxray.cli.printing import print_dynamics
     from imaxray.curation import open_dataset
-    from imaxray.dynamics import run_dynamics
+    from imaxray.dynamics import RunDynamicsConfig, run_dynamics
 
+    config = chosen(RunDynamicsConfig)
+    if config.evaluation is not None:
+        config = config.model_copy(update={"scores": True})
     found = run_dynamics(
-        runs, out, against=against or (),
+        runs, out, config, against=against or (),
         data=None if data is None else open_dataset(data),
         other_data=None if other_data is None else open_dataset(other_data),
-        split=split, size=probe, draw=draw, device=device, tokens_per_batch=tokens_per_batch,
-        scores=scores or evaluation is not None, evaluation=evaluation, group=group,
     )  # fmt: skip
-    print_dynamics(found, group)
+    print_dynamics(found, config.group)
 
 
-@app.command()
+@app.command(cls=options_of("imaxray.pseudo:AnnotateConfig", flags={"tasks": "--task"}))
 def annotate(
-    run: Annotated[
-        str, typer.Argument(help="Run folder, registry name, repository id, or model folder.")
+    run: Model,
+    data: Annotated[
+        Path, typer.Option("--data", help="Dataset folder whose train images are annotated.")
     ],
-    data: Annotated[Path, typer.Option("--data", help="Dataset folder; its train images.")],
     out: Out,
-    samples: Annotated[
-        int, typer.Option(min=0, help="Answers drawn beside the greedy one, for agreement.")
-    ] = 0,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Of the drawn ones.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawn ones.")] = 0,
-    round_: Annotated[int, typer.Option("--round", min=1, max=127, help="Of the strategy.")] = 1,
-    task: Annotated[
-        list[str] | None, typer.Option(help="That may be asked; can be repeated. Default: all.")
-    ] = None,
-    vqa_per_image: Annotated[int, typer.Option(min=0, help="Questions to an image.")] = 2,
-    rec_per_image: Annotated[int, typer.Option(min=0, help="Phrases.")] = 3,
-    reg_per_image: Annotated[int, typer.Option(min=0, help="Boxes.")] = 3,
-    limit: Annotated[int | None, typer.Option(min=1, help="Train images, at most.")] = None,
-    calibration_per_task: Annotated[
-        int | None, typer.Option(min=0, help="Validation entries of a task. Default: all.")
-    ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
-    images_per_batch: Annotated[
-        int, typer.Option(min=1, help="Most images that are encoded together.")
-    ] = 16,
-    rows_per_batch: Annotated[
-        int, typer.Option(min=1, help="Most prompts that are answered together.")
-    ] = 256,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch, a worker.")] = 1,
-    engine: Annotated[
-        Literal["local", "ray", "vllm"],
-        typer.Option(help="transformers here, the same on a Ray cluster, or vLLM."),
-    ] = "local",
-    boxes: Annotated[
-        str | None, typer.Option(help="Box convention, for models the registry does not know.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Commit or tag on the hub.")] = None,
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
-    max_image_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Upper limit of an image's tokens.")
-    ] = None,
 ) -> None:
-    """Let a model answer every task that train images lack; a killed run goes on where it was."""
-    from imaxray.pseudo import annotate as annotate_data
-    from imaxray.schema import TASKS
+    """Let a model answer the tasks that the train images of a dataset lack.
 
-    done = annotate_data(
-        run, data, out, samples=samples, temperature=temperature, seed=seed, round=round_,
-        tasks=task or TASKS,  # type: ignore[arg-type]
-        vqa_per_image=vqa_per_image, rec_per_image=rec_per_image, reg_per_image=reg_per_image,
-        limit=limit, calibration_per_task=calibration_per_task, max_new_tokens=max_new_tokens,
-        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, threads=threads,
-        engine=engine, boxes=boxes, revision=revision, dtype=dtype, device=device,
-        max_image_tokens=max_image_tokens,
-    )  # fmt: skip
+    The same command again continues a stopped run.
+    """
+    from imaxray.pseudo import AnnotateConfig
+    from imaxray.pseudo import annotate as annotate_data
+
+    done = annotate_data(run, data, out, chosen(AnnotateConfig))
     print_annotation(done)

@@ -8,7 +8,7 @@ import yaml
 
 from imaxray.curation.densities import density
 from imaxray.curation.tables import Tables
-from imaxray.schema import SPLITS, TASKS, is_pseudo
+from imaxray.schema import SPLITS, is_pseudo, task_names
 from imaxray.sources import get_source
 
 _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
@@ -83,7 +83,7 @@ def _pseudo(tables: Tables) -> list[str]:
     if made.is_empty():
         return []
     counts = dict(made.group_by("task").len().iter_rows())
-    by_task = ", ".join(f"{task} {counts[task]:,}" for task in TASKS if task in counts)
+    by_task = ", ".join(f"{task} {counts[task]:,}" for task in task_names() if task in counts)
     models = ", ".join(sorted({quality.removeprefix("pseudo/") for quality in made["quality"]}))
     return [
         "## Pseudo entries",

@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from imaxray._workers import worker_pool
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation.account import close_account
 from imaxray.curation.cleaning import CleaningConfig, clean_reports
 from imaxray.curation.conflicts import ConflictsConfig
@@ -30,7 +31,7 @@ from imaxray.sources import Source, SourceTables, get_source
 
 
 class CurationConfig(BaseModel):
-    """Everything that decides a catalog besides the releases and the seed."""
+    """Everything that decides a catalog besides the releases, the clinical rules and the seed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,10 +50,11 @@ def build_catalog(
     seed: int = 0,
     verify: bool | Verify = True,
     workers: int = 1,
+    clinical: ClinicalRules = DEFAULT_RULES,
 ) -> Tables:
     """Read ``releases`` (source name → folder) and join them per image.
 
-    The result depends on the releases' content, ``config`` and ``seed`` only.
+    The result depends on the releases' content, ``config``, ``clinical`` and ``seed`` only.
 
     Args:
         releases: folders as downloaded.
@@ -61,6 +63,7 @@ def build_catalog(
         verify: ``decode`` every image (``True``), look only whether it ``exists`` (``False``), or
             believe the tables (``none``).
         workers: processes that read archives and decode.
+        clinical: the clinical rules that tell which annotations contradict each other.
 
     Raises:
         ImaxrayError: no release, an unknown source, or a release that fails its check.
@@ -106,7 +109,12 @@ def build_catalog(
     lap("assign splits")
     files = tuple(file for tables in read for file in tables.files)
     joined = join_annotations(
-        read, good, dropped, readers=config.readers, conflicts=config.conflicts
+        read,
+        good,
+        dropped,
+        readers=config.readers,
+        conflicts=config.conflicts,
+        clinical=clinical,
     )
     del read
     rejects += joined.rejects

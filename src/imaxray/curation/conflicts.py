@@ -6,17 +6,27 @@ Only a catalog joined per image can see them: each release by itself is consiste
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from imaxray.curation.mentions import MENTIONS, affirms, denies
-from imaxray.labeller import stated
+from imaxray.clinical import (
+    DEFAULT_RULES,
+    MENTIONS,
+    Bounds,
+    Case,
+    Cases,
+    ClinicalRule,
+    ClinicalRules,
+    Severity,
+    confirmed,
+    suspected,
+)
 from imaxray.schema import FINDINGS, REJECTS, conform
 
-Effect = Literal["drop", "downgrade", "keep"]
+ConflictEffect = Literal["drop", "downgrade", "keep"]
 
 DISPUTED: Final = ", disputed"
 """What a downgraded fact's quality ends in."""
@@ -38,13 +48,17 @@ CONFLICTS: Final = pl.Schema(
 """One row a contradiction: the two facts, and what was done."""
 
 
-class RuleConfig(BaseModel):
-    """Threshold and effect of one rule."""
+class ConflictRuleConfig(BaseModel):
+    """Threshold and effect of one rule in a build."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    threshold: float | None = Field(None, description="none: the rule's own")
-    effect: Effect = "downgrade"
+    threshold: float | None = Field(
+        None,
+        description="of this build alone; default: that of the clinical rule, which audit and "
+        "filter use too (docs/clinical-rules.md)",
+    )
+    effect: ConflictEffect = "downgrade"
 
 
 class ConflictsConfig(BaseModel):
@@ -57,51 +71,56 @@ class ConflictsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rules: Mapping[str, RuleConfig] = Field(
+    rules: Mapping[str, ConflictRuleConfig] = Field(
         default_factory=lambda: {
-            "ctr-cardiomegaly": RuleConfig(),
-            "edema-grade-label": RuleConfig(),
-            "region-label": RuleConfig(),
-            "report-label": RuleConfig(effect="keep"),
-            "reader-boxes": RuleConfig(effect="keep"),
+            "ctr-cardiomegaly": ConflictRuleConfig(),
+            "edema-grade-label": ConflictRuleConfig(),
+            "region-label": ConflictRuleConfig(),
+            "report-label": ConflictRuleConfig(effect="keep"),
+            "reader-boxes": ConflictRuleConfig(effect="keep"),
         }
     )
 
     @model_validator(mode="after")
     def _known(self) -> ConflictsConfig:
-        unknown = sorted(set(self.rules) - set(RULES))
+        unknown = sorted(set(self.rules) - set(CONFLICT_RULES))
         if unknown:
-            raise ValueError(f"unknown rule {', '.join(unknown)}; known are {', '.join(RULES)}")
+            raise ValueError(
+                f"unknown rule {', '.join(unknown)}; known are {', '.join(CONFLICT_RULES)}"
+            )
         return self
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One sort of contradiction.
+class ConflictRule:
+    """How a catalog is searched for the contradictions of the clinical rule of the same name.
 
     Attributes:
-        says: what contradicts what, in one sentence with the threshold's meaning.
-        threshold: the rule's own.
         pairs: finds the facts that the rule compares, and whether they contradict each other:
             columns ``_a`` and ``_b`` (numbers of facts) and ``bad``.
+        with_threshold: the clinical rule with the threshold that a build's configuration names.
         of_readers: compares readers with each other, so it is asked before they are settled.
     """
 
-    says: str
-    threshold: float
-    pairs: Callable[[pl.DataFrame, float], pl.DataFrame]
+    pairs: Callable[[pl.DataFrame, ClinicalRule], pl.DataFrame]
+    with_threshold: Callable[[ClinicalRule, float], ClinicalRule]
     of_readers: bool = False
 
 
 def find_conflicts(
-    facts: pl.DataFrame, config: ConflictsConfig, *, of_readers: bool
+    facts: pl.DataFrame,
+    config: ConflictsConfig,
+    *,
+    of_readers: bool,
+    clinical: ClinicalRules = DEFAULT_RULES,
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """Find contradictions and apply the effects.
 
     Args:
         facts: schema ANNOTATIONS, and ``_image``, the position of the image.
-        config: the rules.
+        config: which rules are asked, and the effect of each.
         of_readers: ask the rules that compare readers, or the others.
+        clinical: the clinical rules in force; their thresholds hold where ``config`` names none.
 
     Returns:
         The facts after the effects; rejects ``conflict``; the contradictions (schema CONFLICTS);
@@ -111,16 +130,19 @@ def find_conflicts(
     found: list[pl.DataFrame] = []
     compared: dict[str, int] = {}
     for name, choice in config.rules.items():
-        rule = RULES[name]
+        rule = CONFLICT_RULES[name]
         if rule.of_readers is not of_readers:
             continue
-        threshold = rule.threshold if choice.threshold is None else choice.threshold
-        pairs = rule.pairs(numbered, threshold)
+        effect = _effect(choice.effect, clinical.chosen_severity(name))
+        if effect is None:
+            continue
+        clinical_rule = clinical[name]
+        if choice.threshold is not None:
+            clinical_rule = rule.with_threshold(clinical_rule, choice.threshold)
+        pairs = rule.pairs(numbered, clinical_rule)
         compared[name] = pairs.height
         bad = pairs.filter("bad").select("_a", "_b")
-        found.append(
-            bad.with_columns(pl.lit(name).alias("rule"), pl.lit(choice.effect).alias("effect"))
-        )
+        found.append(bad.with_columns(pl.lit(name).alias("rule"), pl.lit(effect).alias("effect")))
     nothing = conform(facts.head(0).select("source", "file", "row"), REJECTS)
     if not sum(frame.height for frame in found):
         return facts, nothing, pl.DataFrame(schema=CONFLICTS), compared
@@ -138,6 +160,15 @@ def count_conflicts(
     return {
         rule: {"compared": pairs, "found": found.get(rule, 0)} for rule, pairs in compared.items()
     }
+
+
+def _effect(configured: ConflictEffect, chosen: Severity | None) -> ConflictEffect | None:
+    """The effect in force: a severity that the user chose decides whether a rule acts at all."""
+    if chosen == "ignore":
+        return None
+    if chosen == "warning":
+        return "keep"
+    return "downgrade" if chosen == "error" and configured == "keep" else configured
 
 
 def _described(pairs: pl.DataFrame, numbered: pl.DataFrame) -> pl.DataFrame:
@@ -199,38 +230,36 @@ def _label(name: str) -> pl.Expr:
     )
 
 
-def _ctr_cardiomegaly(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
+def _judged(rule: ClinicalRule, pairs: pl.DataFrame) -> pl.DataFrame:
+    return pairs.with_columns(rule.contradicts(pl.col("value"), pl.col("label")).alias("bad"))
+
+
+def _ctr_cardiomegaly(facts: pl.DataFrame, rule: ClinicalRule) -> pl.DataFrame:
     ctr = (pl.col("kind") == "measurement") & (pl.col("name") == "ctr")
     left = _of(facts, ctr, "_a", "value")
     right = _of(facts, _label("Cardiomegaly"), "_b", "value").rename({"value": "label"})
-    small = (pl.col("label") == 1) & (pl.col("value") < 0.5 - threshold)
-    large = (pl.col("label") == 0) & (pl.col("value") > 0.5 + threshold)
-    return left.join(right, on="_image").with_columns((small | large).alias("bad"))
+    return _judged(rule, left.join(right, on="_image"))
 
 
-def _edema_grade_label(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
+def _edema_grade_label(facts: pl.DataFrame, rule: ClinicalRule) -> pl.DataFrame:
     grade = (pl.col("kind") == "grade") & (pl.col("name") == "edema")
     left = _of(facts, grade, "_a", "value")
     right = _of(facts, _label("Edema"), "_b", "value").rename({"value": "label"})
-    none = (pl.col("label") == 1) & (pl.col("value") == 0)
-    high = (pl.col("label") == 0) & (pl.col("value") >= threshold)
-    return left.join(right, on="_image").with_columns((none | high).alias("bad"))
+    return _judged(rule, left.join(right, on="_image"))
 
 
-def _region_label(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
+def _region_label(facts: pl.DataFrame, rule: ClinicalRule) -> pl.DataFrame:
     region = (
         (pl.col("kind") == "region") & (pl.col("origin") == "human")
         & pl.col("name").is_in(FINDINGS) & (pl.col("name") != "No Finding")
     )  # fmt: skip
     label = (pl.col("kind") == "label") & pl.col("value").is_in([0.0, 1.0])
-    left = _of(facts, region, "_a", "name")
-    right = _of(facts, label, "_b", "name", "value")
-    return left.join(right, on=["_image", "name"]).with_columns(
-        (pl.col("value") < threshold).alias("bad")
-    )
+    left = _of(facts, region, "_a", "name").with_columns(pl.lit(1.0).alias("value"))
+    right = _of(facts, label, "_b", "name", "value").rename({"value": "label"})
+    return _judged(rule, left.join(right, on=["_image", "name"]))
 
 
-def _report_label(facts: pl.DataFrame, _threshold: float) -> pl.DataFrame:
+def _report_label(facts: pl.DataFrame, rule: ClinicalRule) -> pl.DataFrame:
     label = (
         (pl.col("kind") == "label") & pl.col("name").is_in(list(MENTIONS))
         & pl.col("value").is_in([0.0, 1.0])
@@ -241,27 +270,16 @@ def _report_label(facts: pl.DataFrame, _threshold: float) -> pl.DataFrame:
     parts = []
     for name in MENTIONS:
         both = labels.filter(pl.col("name") == name).join(reports, on="_image")
-        text = pl.col("text")
-        bad = (
-            pl.when(pl.col("value") == 1)
-            .then(denies(text, name) & ~affirms(text, name))
-            .otherwise(affirms(text, name) & ~denies(text, name))
-        )
+        bad = suspected(pl.col("text"), pl.col("value"), name)
         parts.append(both.select("_a", "_b", "name", "value", "text", bad.alias("bad")))
     pairs = pl.concat(parts)
     # the column expressions only suspect; the careful rule reads what few reports are left
-    suspected = pairs.filter("bad").select("_a", "_b", "name", "value", "text")
-    confirmed = [
-        stated(text).get(name) == 1 - value
-        for name, value, text in suspected.select("name", "value", "text").iter_rows()
-    ]
-    bad_pairs = suspected.select("_a", "_b").with_columns(
-        pl.Series("bad", confirmed, dtype=pl.Boolean)
-    )
-    return pl.concat([pairs.filter(~pl.col("bad")).select("_a", "_b", "bad"), bad_pairs])
+    suspects = pairs.filter("bad")
+    read = suspects.select("_a", "_b").with_columns(confirmed(rule, suspects))
+    return pl.concat([pairs.filter(~pl.col("bad")).select("_a", "_b", "bad"), read])
 
 
-def _reader_boxes(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
+def _reader_boxes(facts: pl.DataFrame, rule: ClinicalRule) -> pl.DataFrame:
     """Each box of a reader against the nearest of another reader's of the same name."""
     read = (
         pl.col("reader").is_not_null() & (pl.col("kind") == "region")
@@ -286,29 +304,31 @@ def _reader_boxes(facts: pl.DataFrame, threshold: float) -> pl.DataFrame:
     )
     return nearest.select(
         pl.col("_fact").alias("_a"), pl.col("_fact_b").alias("_b"),
-        (pl.col("iou") < threshold).alias("bad"),
+        rule.contradicts(pl.col("iou")).alias("bad"),
     )  # fmt: skip
 
 
-RULES: Final[dict[str, Rule]] = {
-    "ctr-cardiomegaly": Rule(
-        "Cardiomegaly is stated, but the CTR lies below 0.5 by more than the threshold; or denied, "
-        "but it lies above by more.", 0.05, _ctr_cardiomegaly,
-    ),
-    "edema-grade-label": Rule(
-        "Edema is stated, but its grade is 0; or denied, but its grade is at least the threshold.",
-        2, _edema_grade_label,
-    ),
-    "region-label": Rule(
-        "A reader boxed a finding that the label of the same name denies (value below the "
-        "threshold).", 1, _region_label,
-    ),
-    "report-label": Rule(
-        "The label states a finding that the report denies and nowhere affirms, or the other way "
-        "round.", 0, _report_label,
-    ),
-    "reader-boxes": Rule(
-        "A reader's box has no box of the same finding by another reader with an IoU of at least "
-        "the threshold.", 0.1, _reader_boxes, of_readers=True,
-    ),
-}  # fmt: skip
+def _sets(threshold: str) -> Callable[[ClinicalRule, float], ClinicalRule]:
+    def with_threshold(rule: ClinicalRule, value: float) -> ClinicalRule:
+        return replace(rule, thresholds={**rule.thresholds, threshold: value})
+
+    return with_threshold
+
+
+def _denies_below(rule: ClinicalRule, value: float) -> ClinicalRule:
+    """The rule for boxes whose label denies the finding by any value below ``value``."""
+    return replace(rule, cases=lambda _: Cases((Case(second=Bounds(below=value)),), ()))
+
+
+def _without_threshold(rule: ClinicalRule, _value: float) -> ClinicalRule:
+    return rule
+
+
+CONFLICT_RULES: Final[dict[str, ConflictRule]] = {
+    "ctr-cardiomegaly": ConflictRule(_ctr_cardiomegaly, _sets("margin")),
+    "edema-grade-label": ConflictRule(_edema_grade_label, _sets("grade")),
+    "region-label": ConflictRule(_region_label, _denies_below),
+    "report-label": ConflictRule(_report_label, _without_threshold),
+    "reader-boxes": ConflictRule(_reader_boxes, _sets("iou"), of_readers=True),
+}
+"""The rules that a build can ask, by the name of the clinical rule that each applies."""

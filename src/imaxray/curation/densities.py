@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from imaxray.curation.tables import Tables
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Density:
         tasks_per_image: mean number of distinct tasks an image.
         entries_per_image: mean number of entries an image.
         entries_per_task: entries of each task, zero where there are none.
-        images_by_tasks: number of images with exactly k tasks, for k = 1..7.
+        images_by_tasks: number of images with exactly k tasks, for k from 1 to the number of tasks.
     """
 
     images: int
@@ -59,6 +59,6 @@ def density(tables: Tables, split: str = "train") -> Density:
         entries=entries.height,
         tasks_per_image=int(per_image["tasks"].sum()) / images if images else 0.0,
         entries_per_image=entries.height / images if images else 0.0,
-        entries_per_task={task: per_task.get(task, 0) for task in TASKS},
-        images_by_tasks={k: by_tasks.get(k, 0) for k in range(1, len(TASKS) + 1)},
+        entries_per_task={task: per_task.get(task, 0) for task in task_names()},
+        images_by_tasks={k: by_tasks.get(k, 0) for k in range(1, len(task_names()) + 1)},
     )

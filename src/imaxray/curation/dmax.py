@@ -25,10 +25,13 @@ class DmaxConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks_per_image: float | None = Field(
-        None, ge=1, description="the dose: about so many tasks an image; none: as few as possible"
+        None,
+        ge=1,
+        description="Mean number of tasks per image to aim at; default: as few as possible.",
     )
     seed: int | None = Field(
-        None, description="decides among equally good images; none: the build's seed"
+        None,
+        description="Random seed that decides among equally good images; default: the build's.",
     )
 
 

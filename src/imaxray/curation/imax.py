@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from imaxray.curation.tables import Tables
 from imaxray.curation.target_means import nearest_means
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digests, from_hexadecimal, mixed
-from imaxray.schema import TASKS, TaskName
+from imaxray.schema import TaskName, task_names
+
+
+def _possible(number: float) -> float:
+    if number > (most := len(task_names())):
+        raise ValueError(f"expected at most {most}, the number of tasks, but got {number}")
+    return number
+
+
+_TaskCount = Annotated[int, AfterValidator(_possible)]
+_TaskMean = Annotated[float, AfterValidator(_possible)]
 
 
 class ImaxConfig(BaseModel):
@@ -22,17 +32,16 @@ class ImaxConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min_tasks: int = Field(4, ge=1, le=7, description="tasks an image must have")
+    min_tasks: _TaskCount = Field(4, ge=1, description="tasks an image must have")
     max_entries_per_task: PositiveInt | dict[TaskName, PositiveInt] = Field(
         2, description="entries of one task on one image: one number, or one a task (others: 1)"
     )
     target_entries: int | None = Field(
         None, ge=1, description="stop taking images once so many train entries are in; none: all"
     )
-    tasks_per_image: float | None = Field(
+    tasks_per_image: _TaskMean | None = Field(
         None,
         ge=1,
-        le=7,
         description="mean tasks an image to reach, instead of the densest images first; needs "
         "target_entries and entries_per_image",
     )
@@ -171,7 +180,7 @@ def _images(order: pl.DataFrame, config: ImaxConfig) -> list[str]:
 def _fill(train: pl.DataFrame, order: pl.DataFrame, chosen: list[str], least: int) -> list[str]:
     """Add images, densest first, until every task has ``least`` entries or no more to give."""
     ids = list(chosen)
-    for task in TASKS if least else ():
+    for task in task_names() if least else ():
         counts = dict(train.filter(pl.col("task") == task).group_by("image_id").len().iter_rows())
         have = sum(counts.get(image, 0) for image in ids)
         taken = set(ids)
@@ -204,7 +213,7 @@ def _cap_tasks(entries: pl.DataFrame, limit: int | Mapping[TaskName, int]) -> pl
         return _cap(entries, ["image_id", "task"], limit)
     parts = [
         _cap(entries.filter(pl.col("task") == task), ["image_id"], limit.get(task, 1))
-        for task in TASKS
+        for task in task_names()
     ]
     return pl.concat(parts)
 

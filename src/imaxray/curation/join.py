@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation.clip_boxes import clip_boxes
 from imaxray.curation.conflicts import ConflictsConfig, find_conflicts
 from imaxray.curation.readers import ReadersConfig, settle_readers
@@ -55,6 +56,7 @@ def join_annotations(
     *,
     readers: ReadersConfig | None = None,
     conflicts: ConflictsConfig | None = None,
+    clinical: ClinicalRules = DEFAULT_RULES,
 ) -> Joined:
     """All annotations that belong to an image of ``images``, in the images' order.
 
@@ -68,6 +70,7 @@ def join_annotations(
         dropped: images that the catalog rejected (columns image_id, study_id).
         readers: how several readers are settled.
         conflicts: which contradictions are looked for.
+        clinical: the clinical rules that tell what a contradiction is.
     """
     placed, rejects = place_annotations(tables, images, dropped)
     rules, policy = conflicts or ConflictsConfig(), readers or ReadersConfig()
@@ -75,9 +78,13 @@ def join_annotations(
     def settle(chunk: pl.DataFrame) -> Joined:
         clipped, outside = clip_boxes(chunk, images)
         once, repeated = state_once(clipped)
-        once, disputed, between, compared = find_conflicts(once, rules, of_readers=True)
+        once, disputed, between, compared = find_conflicts(
+            once, rules, of_readers=True, clinical=clinical
+        )
         settled, merged = settle_readers(once, images, policy)
-        agreed, contradicted, found, more = find_conflicts(settled, rules, of_readers=False)
+        agreed, contradicted, found, more = find_conflicts(
+            settled, rules, of_readers=False, clinical=clinical
+        )
         return Joined(
             agreed.select(ANNOTATIONS.names()),
             [outside, *repeated, disputed, merged, contradicted],

@@ -6,6 +6,7 @@ from imaxray._lazy import lazily
 from imaxray.dynamics.comparing import (
     CAVEAT,
     RunDynamics,
+    RunDynamicsConfig,
     compare_runs,
     correlate_scores,
     recorded,
@@ -108,6 +109,7 @@ __all__ = [
     "Reduction",
     "RowMap",
     "RunDynamics",
+    "RunDynamicsConfig",
     "RunProbe",
     "Spectrum",
     "StepFisher",

@@ -5,6 +5,7 @@
 
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
 from imaxray.evaluation.comparison import Comparison, compare, compare_groups
+from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.labels import labeller_on
 from imaxray.evaluation.predictions import Predictions, read_predictions
@@ -14,8 +15,11 @@ from imaxray.evaluation.truth import truth_ceiling
 
 __all__ = [
     "Comparison",
+    "EvaluateConfig",
+    "ModelConfig",
     "Predictions",
     "Result",
+    "ScoreConfig",
     "Scores",
     "TaskScores",
     "ceiling",

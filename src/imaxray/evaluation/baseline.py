@@ -57,17 +57,15 @@ def _fixed(
     golds: dict[tuple[str, str], list[Any]] = defaultdict(list)
     columns = ["task", "template", "answer", "image_id"]
     for task, template, answer, image in train.sort("entry_id").select(columns).iter_rows():
-        gold = from_json(answer)
-        if task == "rec":
-            gold = _scaled(gold, 1 / sizes[image][0], 1 / sizes[image][1])
+        gold = get_task(task).in_shares(from_json(answer), sizes[image])
         golds[task, subtask_of(template)].append(gold)
     constants = {key: choose(get_task(key[0]), values) for key, values in golds.items()}
 
     def answer_of(entry: Mapping[str, Any]) -> tuple[str, Any]:
         constant = constants.get((entry["task"], subtask_of(entry["template"])))
-        if entry["task"] == "rec" and constant is not None:
-            constant = _scaled(constant, *sizes[entry["image_id"]])
-        return "", constant
+        if constant is None:
+            return "", None
+        return "", get_task(entry["task"]).in_pixels(constant, sizes[entry["image_id"]])
 
     return score_answers(test, answer_of)
 
@@ -75,7 +73,3 @@ def _fixed(
 def _most_frequent(task: Task, golds: Sequence[Any]) -> Any:
     counts = Counter(to_json(task.given(gold)) for gold in golds)
     return from_json(min(counts, key=lambda key: (-counts[key], key)))
-
-
-def _scaled(boxes: list[list[float]], x: float, y: float) -> list[list[float]]:
-    return [[x1 * x, y1 * y, x2 * x, y2 * y] for x1, y1, x2, y2 in boxes]

@@ -21,7 +21,7 @@ from imaxray.evaluation.resampling import (
 )
 from imaxray.evaluation.scoring import Scores, point, restrict
 from imaxray.metrics import Floats, Metric
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 from imaxray.tasks import get_task
 
 Arm = Scores | Sequence[Scores]
@@ -113,7 +113,7 @@ def compare(
     _require_same_entries(seeds, reference)
     tests = resamples if permutations is None else permutations
     base_tasks = seeds[reference][0].tasks
-    names = [task for task in TASKS if task in base_tasks]
+    names = [task for task in task_names() if task in base_tasks]
     patients = sorted({p for t in base_tasks.values() for p in t.patients})
     number = {patient: index for index, patient in enumerate(patients)}
     weights = patient_draws(len(patients), resamples, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,15 +19,16 @@ from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
 from imaxray.evaluation.comparison import compare, compare_groups
+from imaxray.evaluation.config import ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.predictions import Predictions
 from imaxray.evaluation.resampling import finite
-from imaxray.evaluation.scoring import EXTRAS, Scores, per_entry, point, score
+from imaxray.evaluation.scoring import Scores, per_entry, point, score
 from imaxray.evaluation.truth import truth_ceiling
 from imaxray.labeller import LABELLER_VERSION
-from imaxray.metrics import bleu_signature, confusion
+from imaxray.metrics import bleu_signature, list_extras
 from imaxray.metrics.captions import TOKENISER
-from imaxray.schema import EDEMA_GRADES, SPLITS
+from imaxray.schema import SPLITS
 from imaxray.tasks import RULES, get_task
 
 FORMAT: Final = 1
@@ -59,14 +60,7 @@ def score_run(
     dataset: Dataset,
     predictions: Predictions,
     convention: BoxConvention,
-    *,
-    split: str = "test",
-    rules: Sequence[str] = tuple(RULES),
-    extras: Collection[str] = (),
-    truth: Path | None = None,
-    seed: int = 0,
-    resamples: int = 2000,
-    level: float = 0.95,
+    config: ScoreConfig | None = None,
 ) -> Result:
     """Score anybody's predictions against a dataset; an entry without one counts as wrong.
 
@@ -74,19 +68,14 @@ def score_run(
         dataset: an opened dataset.
         predictions: see :func:`imaxray.evaluation.read_predictions`.
         convention: how the model writes boxes.
-        split: whose entries are scored.
-        rules: reading rules that are on.
-        extras: ``captions`` (METEOR, CIDEr), ``radiology`` (RadGraph, CheXbert, GREEN).
-        truth: a phantom's folder ``truth``: adds what true answers get, over the entries that it
-            decides.
-        seed: of the bootstrap over patients.
-        resamples: of it.
-        level: of its intervals.
+        config: the split, the reading rules, extra metrics, and the bootstrap over patients.
 
     Raises:
         ImaxrayError: as :func:`imaxray.evaluation.score` does; the split is unknown or empty; no
             prediction is of the split.
     """
+    config = config or ScoreConfig()
+    split, extras = config.split, config.extras
     if split not in SPLITS:
         raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {split}.")
     tables = dataset.tables
@@ -98,7 +87,7 @@ def score_run(
         )
     scores = score(
         entries, predictions.table, tables.images, convention,
-        rules=rules, missing="wrong", extras=extras,
+        rules=config.rules, missing="wrong", extras=extras,
     )  # fmt: skip
     if scores.counts["missing"] == entries.height:
         raise ImaxrayError(
@@ -107,7 +96,12 @@ def score_run(
             "dataset and split that were asked."
         )
     train = tables.split("train")
-    options = {"seed": seed, "resamples": resamples, "permutations": 0, "level": level}
+    options = {
+        "seed": config.seed,
+        "resamples": config.resamples,
+        "permutations": 0,
+        "level": config.level,
+    }
     whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()  # type: ignore[arg-type]
     baselines = {
         "constant": constant_baseline(train, entries, tables.images),
@@ -130,7 +124,7 @@ def score_run(
             },
             "predictions": {"file": predictions.name, "sha256": predictions.sha256},
             "boxes": convention.as_dict(),
-            "reading_rules": [rule for rule in RULES if rule in rules],
+            "reading_rules": [rule for rule in RULES if rule in config.rules],
             "labeller": LABELLER_VERSION,
             "tokenisers": {
                 "BLEU": bleu_signature(),
@@ -140,15 +134,22 @@ def score_run(
                 "CIDEr": TOKENISER,
             },
             "packages": {name: _version(name) for name in _PACKAGES},
-            "bootstrap": {"over": "patients", "resamples": resamples, "level": level, "seed": seed},
+            "bootstrap": {
+                "over": "patients",
+                "resamples": config.resamples,
+                "level": config.level,
+                "seed": config.seed,
+            },
         },
         "counts": dict(scores.counts),
         "not_computed": {
-            extra: EXTRAS[extra]() or "not asked for" for extra in EXTRAS if extra not in extras
+            extra: missing() or "not asked for"
+            for extra, missing in list_extras().items()
+            if extra not in extras
         },
         "patients": whole["patients"],
         "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
-        "truth": None if truth is None else _true(truth_ceiling(entries, truth)),
+        "truth": None if config.truth is None else _true(truth_ceiling(entries, config.truth)),
         "groups": {
             prop: {value: _group(part.as_dict()) for value, part in values.items()}
             for prop, values in parts.items()
@@ -197,21 +198,15 @@ def _task(
                 },
             }
         )
-    result = {
+    return {
         "task": name,
         "primary": row["metric"],
         "entries": row["entries"],
         "patients": row["patients"],
         "invalid": row["arms"][_RUN]["invalid"],
         "metrics": metrics,
+        **task.details(of_task.statistics),
     }
-    if name == "grading":
-        result["confusion"] = {
-            "gold": list(EDEMA_GRADES),
-            "answer": [*EDEMA_GRADES, "unreadable"],
-            "counts": confusion(of_task.statistics[task.primary.name], len(EDEMA_GRADES)),
-        }
-    return result
 
 
 def _true(scores: Scores) -> dict[str, Any]:

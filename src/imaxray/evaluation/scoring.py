@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
-from imaxray.metrics import Floats, Metric, missing_for_captions, missing_for_radiology
+from imaxray.metrics import Floats, Metric, list_extras
 from imaxray.tasks import RULES, clean_answer, from_json, get_task, to_json
-
-EXTRAS: Final[Mapping[str, Callable[[], str | None]]] = {
-    "captions": missing_for_captions,
-    "radiology": missing_for_radiology,
-}
-"""Extra whose metrics are computed only where asked for → what it lacks here, if anything."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def score(
         convention: how the model writes boxes.
         rules: reading rules of :data:`imaxray.tasks.RULES` that are on.
         missing: whether an entry without a prediction is an error or counts as a wrong answer.
-        extras: of EXTRAS, whose metrics are computed too.
+        extras: of :func:`imaxray.metrics.list_extras`, whose metrics are computed too.
 
     Raises:
         ImaxrayError: an entry has no prediction (unless that counts as wrong), an extra is unknown
@@ -164,7 +158,7 @@ def score_answers(
 def metrics_of(task_name: str, extras: Collection[str] = ()) -> list[Metric]:
     """The metrics of a task: its own, and those of the ``extras``."""
     task = get_task(task_name)
-    return [*task.metrics, *(m for extra in extras for m in task.optional.get(extra, ()))]
+    return [*task.metrics, *(m for extra in extras for m in task.extra_metrics(extra))]
 
 
 def require_extras(extras: Collection[str]) -> None:
@@ -173,12 +167,13 @@ def require_extras(extras: Collection[str]) -> None:
     Raises:
         ImaxrayError: one is unknown, or lacks something here.
     """
+    known = list_extras() if extras else {}
     for extra in extras:
-        if extra not in EXTRAS:
+        if extra not in known:
             raise ImaxrayError(
-                f"Expected extra metrics among {', '.join(EXTRAS)}, but got {extra}; leave it out."
+                f"Expected extra metrics among {', '.join(known)}, but got {extra}; leave it out."
             )
-        if lacking := EXTRAS[extra]():
+        if lacking := known[extra]():
             raise ImaxrayError(lacking)
 
 

@@ -17,17 +17,17 @@ from imaxray.evaluation.scoring import Scores, score_answers
 from imaxray.phantom.cohort import Finding
 from imaxray.phantom.records import LABEL_OF
 from imaxray.phantom.reports import phrase
-from imaxray.tasks import subtask_of
+from imaxray.tasks import Question, TrueFinding, Truth, get_task
 
-_UNKNOWN = object()
 _VARIANTS = 2
 
 
 def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
     """Scores of true answers to the entries that a phantom's ``truth/`` folder decides.
 
-    It decides calculation (the rendered ratios), grading, findings, and REC where the phrase names
-    a finding. Entries of other tasks, and of anatomy, are left out: compare the number of entries.
+    Each task says what it decides (:meth:`imaxray.tasks.Task.true_answer`): calculation (the
+    rendered ratios), grading, findings, and REC where the phrase names a finding. All other entries
+    are left out: compare the number of entries.
 
     Args:
         entries: schema ENTRIES, of a phantom.
@@ -44,16 +44,19 @@ def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
             f"Expected the truth of a phantom at {truth}, but images.parquet or findings.parquet "
             "is missing or damaged; name the folder truth that `imaxray phantom` wrote."
         ) from error
-    facts = {row["image_id"]: row for row in images.iter_rows(named=True)}
     found: dict[str, list[dict[str, Any]]] = {}
     for row in findings.iter_rows(named=True):
         found.setdefault(row["image_id"], []).append(row)
+    facts = {
+        row["image_id"]: _truth(row, found.get(row["image_id"], []))
+        for row in images.iter_rows(named=True)
+    }
     answers: dict[str, Any] = {}
     for entry in entries.iter_rows(named=True):
         if entry["image_id"] in facts:
-            image = entry["image_id"]
-            answer = _answer(entry, facts[image], found.get(image, []))
-            if answer is not _UNKNOWN:
+            question = Question.of(entry)
+            answer = get_task(entry["task"]).true_answer(question, facts[entry["image_id"]])
+            if answer is not None:
                 answers[entry["entry_id"]] = answer
     if not answers:
         raise ImaxrayError(
@@ -64,27 +67,21 @@ def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
     return score_answers(decided, lambda entry: ("", answers[entry["entry_id"]]))
 
 
-def _answer(
-    entry: Mapping[str, Any], image: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
-) -> Any:
-    task = entry["task"]
-    if task == "calculation":
-        value = image[subtask_of(entry["template"])]
-        return _UNKNOWN if value is None else value
-    if task == "grading":
-        return image["edema_grade"]
-    if task == "findings":
-        labels = {LABEL_OF[row["kind"]]: 1 for row in found}
-        if any(row["kind"] == "consolidation" for row in found):
-            labels["Lung Opacity"] = 1  # as the phantom's labels imply it
-        return labels if set(labels) - {"Support Devices"} else {**labels, "No Finding": 1}
-    if task == "rec":
-        boxes = [row["box"] for row in found if row["box"] and _names(entry["prompt"], row)]
-        return sorted(boxes) or _UNKNOWN
-    return _UNKNOWN
+def _truth(image: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> Truth:
+    """What the phantom's tables say of one image."""
+    labels = {LABEL_OF[row["kind"]] for row in found}
+    if any(row["kind"] == "consolidation" for row in found):
+        labels.add("Lung Opacity")  # as the phantom's labels imply it
+    return Truth(
+        ratios={name: image[name] for name in ("ctr", "cpar")},
+        edema_grade=image["edema_grade"],
+        labels=frozenset(labels),
+        findings=[TrueFinding(row["box"], _wordings(row)) for row in found],
+    )
 
 
-def _names(prompt: str, row: Mapping[str, Any]) -> bool:
+def _wordings(row: Mapping[str, Any]) -> frozenset[str]:
+    if not row["box"]:
+        return frozenset()
     finding = Finding(row["kind"], row["side"], row["zone"], row["size"])
-    wordings = {phrase(finding, variant=k).lower() for k in range(_VARIANTS)}
-    return any(wording in prompt.lower() for wording in wordings)
+    return frozenset(phrase(finding, variant=k).lower() for k in range(_VARIANTS))

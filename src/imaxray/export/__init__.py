@@ -1,6 +1,19 @@
 """Export: a dataset in the formats that fine-tuning and data tools read."""
 
+from imaxray.export.chat_format import ChatFormat, string_messages, write_json_lines
+from imaxray.export.config import ExportConfig
 from imaxray.export.conventions import list_conventions
+from imaxray.export.conversation import Conversation
 from imaxray.export.writer import ExportReport, export_dataset, list_formats
 
-__all__ = ["ExportReport", "export_dataset", "list_conventions", "list_formats"]
+__all__ = [
+    "ChatFormat",
+    "Conversation",
+    "ExportConfig",
+    "ExportReport",
+    "export_dataset",
+    "list_conventions",
+    "list_formats",
+    "string_messages",
+    "write_json_lines",
+]

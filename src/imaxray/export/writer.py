@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import orjson
 import polars as pl
 
 from imaxray._files import whole_folder
+from imaxray._plugins import FORMATS, Plugin, plugins
 from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.export import croissant, fiftyone, llamafactory, llava, swift, trl
 from imaxray.export.chat_format import ChatFormat, Layout
 from imaxray.export.checks import REASONS, why_left_out
+from imaxray.export.config import ExportConfig
 from imaxray.export.conventions import find_convention, list_conventions
-from imaxray.export.conversation import Per, conversations, ordered
+from imaxray.export.conversation import conversations, ordered
 from imaxray.export.images import How, place, usable_images
 from imaxray.export.manifest import LEFT_OUT, MANIFEST, write_manifest
 from imaxray.geometry import SmartResize
 from imaxray.progress import track
 from imaxray.schema import SPLITS
 
-_CHATS: Final = {f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)}
+_BUILT_IN: Final = {
+    f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)
+}
 _OTHERS: Final = {"fiftyone": "FiftyOne", "croissant": "Croissant (mlcroissant)"}
 
 
@@ -47,29 +51,42 @@ class ExportReport:
 
 
 def list_formats() -> dict[str, str]:
-    """Formats, and the tool that reads each.
+    """Formats, and the tool that reads each; those of other installed packages come last.
+
+    Raises:
+        ImaxrayError: a package's format cannot be loaded or is none.
 
     Example:
         >>> sorted(list_formats())
         ['croissant', 'fiftyone', 'llamafactory', 'llava', 'swift', 'trl']
     """
-    return {**{name: form.tool for name, form in _CHATS.items()}, **_OTHERS}
+    ours = {name: form.tool for name, form in _BUILT_IN.items()}
+    return {**ours, **_OTHERS, **{name: form.tool for name, form in _outside().items()}}
+
+
+def _outside() -> dict[str, ChatFormat]:
+    """Formats of other packages (docs/adding-an-export-format.md); a name of ours stays ours."""
+    found = plugins(FORMATS)
+    return {
+        name: _checked(found[name])
+        for name in sorted(found.keys() - _BUILT_IN.keys() - _OTHERS.keys())
+    }
+
+
+def _checked(plugin: Plugin) -> ChatFormat:
+    form = plugin.load()
+    if not isinstance(form, ChatFormat):
+        raise plugin.unfit("it is no imaxray.export.ChatFormat")
+    if form.name != plugin.point.name:
+        raise plugin.unfit(f"its name is {form.name}")
+    return form
 
 
 def export_dataset(
     dataset: Dataset | Path,
     format: str,  # noqa: A002 - the command line's word
     out: Path,
-    *,
-    boxes: str | None = None,
-    per: Per | None = None,
-    splits: Sequence[str] | None = None,
-    images: How = "path",
-    max_turns: int | None = None,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
-    seed: int = 0,
-    headers: bool = True,
+    config: ExportConfig | None = None,
 ) -> ExportReport:
     """Write a dataset in the format of another tool.
 
@@ -81,66 +98,67 @@ def export_dataset(
         dataset: an opened dataset, or its folder.
         format: one of :func:`list_formats`.
         out: folder to write; an earlier export there is replaced.
-        boxes: how boxes are written in text, one of :func:`list_conventions`. ``None``: as numbers,
-            which ``swift``, ``fiftyone`` and ``croissant`` have of their own (and the last two
-            only).
-        per: chat formats: ``entry``, one conversation an entry (default), or ``image``, all
-            entries of an image in one conversation, the image in its first turn.
-        splits: train, val, test; default: those that have entries.
-        images: ``path``: rows name the files where they lie; ``link``: rows name links in the
-            export; ``copy``: the export holds the images.
-        max_turns: with ``per="image"``: most turns of a conversation; the rest goes on in further
-            ones.
-        min_pixels: for conventions in pixels of a resized image: the smallest area that the
-            processor resizes to, if it is not the convention's.
-        max_pixels: likewise the largest.
-        seed: decides the order of rows and turns.
-        headers: open each image's header to see that the tool can read it.
+        config: boxes, conversations, splits, images and order; not every format takes all of it.
 
     Raises:
         ImaxrayError: an unknown name, arguments that do not go with the format, no entries, or an
             ``out`` that holds anything but an earlier export.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
-    _check_names(format, per, images, max_turns, splits)
+    config = config or ExportConfig()
+    if format not in list_formats():
+        raise ImaxrayError(
+            f"Expected the format as one of {', '.join(list_formats())}, but got {format}; name "
+            "one of these."
+        )
     if format in _OTHERS:
-        given = {
-            "boxes": boxes, "per": per, "max_turns": max_turns, "min_pixels": min_pixels,
-            "max_pixels": max_pixels,
-        }  # fmt: skip
+        given = config.model_dump(include={"boxes", "per", "max_turns", "min_pixels", "max_pixels"})
         _refuse(format, [name for name, value in given.items() if value is not None])
     if format == "croissant":
-        _refuse(format, [n for n, v in (("splits", splits), ("images", images != "path")) if v])
+        _refuse(
+            format,
+            [n for n, v in (("splits", config.splits), ("images", config.images != "path")) if v],
+        )
         return _finished(data, format, out, {}, croissant.write)
     chosen = tuple(
-        s for s in SPLITS if (data.tables.split(s).height if not splits else s in splits)
+        s
+        for s in SPLITS
+        if (data.tables.split(s).height if not config.splits else s in config.splits)
     )
     if format == "fiftyone":
-        options: dict[str, Any] = {"splits": chosen, "images": images, "headers": headers}
+        options: dict[str, Any] = {
+            "splits": chosen,
+            "images": config.images,
+            "headers": config.headers,
+        }
 
         def write(data: Dataset, folder: Path) -> _Result:
-            return fiftyone.write(data, folder, splits=chosen, images=images, headers=headers)
+            return fiftyone.write(
+                data, folder, splits=chosen, images=config.images, headers=config.headers
+            )
 
         return _finished(data, format, out, options, write)
-    chat = _CHATS[format]
-    if not chat.links and images == "link":
+    chat = _BUILT_IN[format] if format in _BUILT_IN else _outside()[format]
+    if not chat.links and config.images == "link":
         raise ImaxrayError(
             f"Expected images path or copy with {format}, whose files name images from the root, "
             "but got link; take one of the two."
         )
-    convention = None if boxes is None else find_convention(boxes, min_pixels, max_pixels)
-    if convention is None and (min_pixels or max_pixels):
+    convention = None
+    if config.boxes is not None:
+        convention = find_convention(config.boxes, config.min_pixels, config.max_pixels)
+    if convention is None and (config.min_pixels or config.max_pixels):
         raise ImaxrayError(
             "Expected min_pixels and max_pixels with boxes in pixels of a resized image, but boxes "
             "is not given; name a convention or leave them out."
         )
-    layout = Layout(convention, per or "entry", images)
+    layout = Layout(convention, config.per or "entry", config.images)
     options = {
-        "boxes": boxes, "convention": convention and convention.as_dict(), "per": layout.per,
-        "splits": chosen, "images": images, "max_turns": max_turns, "seed": seed,
-        "headers": headers,
+        "boxes": config.boxes, "convention": convention and convention.as_dict(), "per": layout.per,
+        "splits": chosen, "images": config.images, "max_turns": config.max_turns,
+        "seed": config.seed, "headers": config.headers,
     }  # fmt: skip
-    job = _Chat(chat, layout, chosen, max_turns, seed, headers)
+    job = _Chat(chat, layout, chosen, config.max_turns, config.seed, config.headers)
     return _finished(data, format, out, options, job.write)
 
 
@@ -236,28 +254,6 @@ def _finished(
         }
         files = write_manifest(folder, manifest)
     return ExportReport(out, counts, left_out, files)
-
-
-def _check_names(
-    name: str, per: str | None, images: str, max_turns: int | None, splits: Sequence[str] | None
-) -> None:
-    known = (
-        ("the format", name, tuple(list_formats())),
-        ("per", per, (None, *get_args(Per))),
-        ("images", images, get_args(How)),
-        *(("splits", split, SPLITS) for split in splits or ()),
-    )
-    for what, value, options in known:
-        if value not in options:
-            raise ImaxrayError(
-                f"Expected {what} as one of {', '.join(filter(None, options))}, but got {value}; "
-                "name one of these."
-            )
-    if max_turns is not None and (per != "image" or max_turns < 1):
-        raise ImaxrayError(
-            f"Expected max_turns of at least 1, with per image, but got {max_turns} with per "
-            f"{per or 'entry'}; correct one of the two."
-        )
 
 
 def _refuse(name: str, given: Sequence[str]) -> None:

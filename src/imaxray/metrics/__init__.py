@@ -9,6 +9,7 @@ from imaxray.metrics.classification import (
     label_metrics,
     set_f1,
 )
+from imaxray.metrics.extras import ExtraMetrics, extras_from_outside, list_extras
 from imaxray.metrics.grounding import accuracy_at, mean_iou
 from imaxray.metrics.radiology import missing_for_radiology, radiology_metrics
 from imaxray.metrics.regression import (
@@ -30,6 +31,7 @@ from imaxray.metrics.text import (
 )
 
 __all__ = [
+    "ExtraMetrics",
     "Floats",
     "Median",
     "Metric",
@@ -41,9 +43,11 @@ __all__ = [
     "confusion",
     "corpus_bleu",
     "exact",
+    "extras_from_outside",
     "grade_metrics",
     "invalid_rate",
     "label_metrics",
+    "list_extras",
     "mean_absolute_error",
     "mean_iou",
     "mean_metric",

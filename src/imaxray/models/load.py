@@ -12,13 +12,15 @@ import transformers
 from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
+from imaxray import _plugins
+from imaxray._plugins import Plugin, plugins
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
 from imaxray.models.processor import load_processor
 from imaxray.models.registry import RegistryRow, find_row, unknown_model
 
-_FAMILIES: Final = {
+FAMILIES: Final = {  # ``config.model_type`` → module and class
     "gemma3": "gemma3.Gemma3Model",
     "internvl": "internvl.InternVLModel",
     "llava": "llava.LlavaModel",
@@ -30,12 +32,26 @@ _FAMILIES: Final = {
 
 
 def family_of(model_type: str) -> type[ChatModel]:
-    """The family of a ``config.model_type``; :class:`ChatModel` itself for all others."""
-    if model_type not in _FAMILIES:
-        return ChatModel
-    module, _, name = _FAMILIES[model_type].partition(".")
+    """The family of a ``config.model_type``; :class:`ChatModel` itself for all others.
+
+    Ours come first, then those of other installed packages (docs/adding-a-model-family.md).
+
+    Raises:
+        ImaxrayError: a package's family cannot be loaded or is no family.
+    """
+    if model_type not in FAMILIES:
+        plugin = plugins(_plugins.FAMILIES).get(model_type)
+        return ChatModel if plugin is None else _from_outside(plugin)
+    module, _, name = FAMILIES[model_type].partition(".")
     found: type[ChatModel] = getattr(importlib.import_module(f"imaxray.models.{module}"), name)
     return found
+
+
+def _from_outside(plugin: Plugin) -> type[ChatModel]:
+    cls = plugin.load_class(ChatModel, "imaxray.models", ())
+    if cls.family != plugin.point.name:
+        raise plugin.unfit(f"its family is {cls.family}")
+    return cls
 
 
 def load_model(

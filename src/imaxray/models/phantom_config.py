@@ -10,12 +10,16 @@ class PhantomConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image_size: int = Field(96, description="pixels a side of the model's square input")
+    image_size: int = Field(96, description="Side length of the model's square input in pixels.")
     patch_size: int = Field(
-        16, description="pixels a side of a patch; image tokens = (size/patch)²"
+        16,
+        description="Side length of a patch in pixels; an image has (image_size / patch_size)² "
+        "tokens.",
     )
-    width: int = Field(128, description="hidden size of tower and text model")
-    heads: int = 4
-    vision_layers: int = 4
-    text_layers: int = 2
-    vocabulary: int = Field(1200, description="tokenizer size, learned from the corpus")
+    width: int = Field(128, description="Hidden size of image tower and text model.")
+    heads: int = Field(4, description="Number of attention heads.")
+    vision_layers: int = Field(4, description="Number of layers of the image tower.")
+    text_layers: int = Field(2, description="Number of layers of the text model.")
+    vocabulary: int = Field(
+        1200, description="Size of the vocabulary, which is learned from the corpus."
+    )

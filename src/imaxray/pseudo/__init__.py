@@ -3,14 +3,15 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.pseudo.annotating import AnnotateConfig
+from imaxray.pseudo.annotating import AnnotateConfig, AskConfig
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.folder import FilteredFolder, filter_folder
 from imaxray.pseudo.selecting import (
     DROPPED,
     VERDICTS,
+    ConsistencyRule,
+    FilterConfig,
     Filtered,
-    Rule,
     TaskThreshold,
     Thresholds,
     Tolerances,
@@ -43,9 +44,11 @@ __all__ = [
     "VERDICTS",
     "AnnotateConfig",
     "Annotation",
+    "AskConfig",
+    "ConsistencyRule",
+    "FilterConfig",
     "Filtered",
     "FilteredFolder",
-    "Rule",
     "TaskThreshold",
     "Thresholds",
     "Tolerances",

@@ -16,8 +16,6 @@ from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.filter import DROPPED
-from imaxray.pseudo.selecting.questions import asked_boxes, asked_text
-from imaxray.pseudo.selecting.statements import category
 from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import (
     ANNOTATIONS,
@@ -27,7 +25,7 @@ from imaxray.schema import (
     Boxes,
     conform,
 )
-from imaxray.tasks import from_json, subtask_of
+from imaxray.tasks import Question, from_json, get_task
 
 ROLE: Final = "pseudo-imax"
 FILE: Final = "candidates.parquet"
@@ -148,7 +146,9 @@ def _annotations(kept: pl.DataFrame, numbers: Mapping[str, int]) -> pl.DataFrame
             "image_id": row["image_id"], "origin": "pseudo", "quality": row["model"],
             "source": PSEUDO_SOURCE, "file": FILE, "row": numbers[row["pseudo_id"]],
         }  # fmt: skip
-        rows += [{**about, **fact} for fact in _facts(row)]
+        gold = from_json(row["answer"])
+        facts = get_task(row["task"]).facts(Question.of(row), gold)
+        rows += [{**about, **fact} for fact in facts]
     text = dict.fromkeys(("kind", "name", "origin", "quality", "source", "file"), pl.String)
     numeric = {"value": pl.Float64, "row": pl.Int64}
     schema: Any = {
@@ -157,32 +157,6 @@ def _annotations(kept: pl.DataFrame, numbers: Mapping[str, int]) -> pl.DataFrame
     }  # fmt: skip
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return conform(frame, ANNOTATIONS)
-
-
-def _facts(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    task, template, gold = row["task"], row["template"], from_json(row["answer"])
-    match task:
-        case "calculation":
-            return [{"kind": "measurement", "name": subtask_of(template), "value": float(gold)}]
-        case "grading":
-            return [{"kind": "grade", "name": "edema", "value": float(gold)}]
-        case "findings":
-            return [{"kind": "label", "name": n, "value": float(v)} for n, v in gold.items()]
-        case "report":
-            return [{"kind": "report", "name": n, "text": t} for n, t in gold.items()]
-        case "vqa":
-            return [
-                {"kind": "qa", "name": "pseudo", "text": asked_text(task, template, row["prompt"]),
-                 "answers": gold["answers"], "value": float(gold["closed"])}
-            ]  # fmt: skip
-        case "rec":
-            phrases, boxes = [asked_text(task, template, row["prompt"])], gold
-        case _:
-            phrases, boxes = gold, asked_boxes(row["prompt"], row["boxes"])
-    return [
-        {"kind": "region", "name": category(phrase), "text": phrase, "boxes": boxes}
-        for phrase in phrases
-    ]
 
 
 def _rejects(gone: pl.DataFrame, numbers: Mapping[str, int]) -> pl.DataFrame:

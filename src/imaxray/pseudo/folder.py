@@ -15,8 +15,10 @@ from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
 from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
+from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
+from imaxray.pseudo.selecting.oracle import right_candidates
 from imaxray.pseudo.selecting.rules import load_rules
 from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import conform
@@ -48,13 +50,9 @@ def filter_folder(
     pseudo: Path,
     data: Path,
     out: Path,
+    config: FilterConfig | None = None,
     *,
-    precision: float = 0.9,
-    risk: float | None = 0.1,
-    rules: Path | None = None,
-    confidence: bool = True,
-    consistency: bool = True,
-    balance: bool = False,
+    clinical: Path | None = None,
     truth: Path | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> FilteredFolder:
@@ -64,49 +62,57 @@ def filter_folder(
         pseudo: folder with ``candidates.parquet`` and ``calibration.parquet``.
         data: the dataset folder that was annotated.
         out: dataset folder to write.
-        precision: asked for, per task.
-        risk: see :func:`imaxray.pseudo.selecting.calibrate`.
-        rules: a file of rules, see :func:`imaxray.pseudo.load_rules`.
-        confidence: whether thresholds are asked.
-        consistency: whether rules are.
-        balance: whether answers keep their shares, see :func:`imaxray.pseudo.balanced`.
+        config: which filters decide, and how strictly.
+        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md).
         truth: a dataset folder (a catalog) whose entries tell which candidates are right.
         tolerances: when an answer is.
 
     Raises:
         ImaxrayError: a file is missing or damaged; and as calibration, filter and writing do.
     """
-    if rules is not None and not consistency:
+    config = config or FilterConfig()
+    if config.rules is not None and not config.consistency:
         raise ImaxrayError(
             "Expected rules or no consistency, but both are asked for; leave one out."
         )
-    chosen = load_rules(rules) if consistency else ()
+    chosen = load_rules(config.rules, clinical=clinical) if config.consistency else ()
     candidates = _read(pseudo / "candidates.parquet")
     dataset = open_dataset(data)
     _require_same(pseudo / "annotate.json", dataset)
     thresholds = None
-    if confidence:
+    if config.confidence:
         answers = _read(pseudo / "calibration.parquet")
         thresholds = calibrate(
-            answers, dataset.tables.entries, precision, risk=risk, tolerances=tolerances
+            answers,
+            dataset.tables.entries,
+            config.precision,
+            risk=config.risk,
+            tolerances=tolerances,
         )
     known = None if truth is None else open_dataset(truth).tables.entries
+    if config.perfect:
+        if known is None:
+            raise ImaxrayError(
+                "Expected the truth with the perfect filter, but none is given; name a dataset "
+                "folder that knows it."
+            )
+        candidates = right_candidates(candidates, known)
     filtered = filter_candidates(
-        candidates, dataset, thresholds=thresholds, rules=chosen, balance=balance, truth=known,
-        tolerances=tolerances,
+        candidates, dataset, thresholds=thresholds, rules=chosen, balance=config.balance,
+        truth=known, tolerances=tolerances,
     )  # fmt: skip
-    config = {
+    decided = {
         "candidates": sha256(pseudo / "candidates.parquet"),
-        "calibration": sha256(pseudo / "calibration.parquet") if confidence else None,
-        "precision": precision if confidence else None,
-        "risk": risk if confidence else None,
-        "balance": balance,
+        "calibration": sha256(pseudo / "calibration.parquet") if config.confidence else None,
+        "precision": config.precision if config.confidence else None,
+        "risk": config.risk if config.confidence else None,
+        "balance": config.balance,
         "tolerances": tolerances.model_dump(),
         "rules": [rule.model_dump(mode="json", exclude_defaults=True) for rule in chosen],
     }
     text = json.dumps(_report(filtered, thresholds), indent=1) + "\n"
     made = write_pseudo(
-        dataset, filtered.kept, out, dropped=filtered.dropped, config=config,
+        dataset, filtered.kept, out, dropped=filtered.dropped, config=decided,
         beside={REPORT: text},
     )  # fmt: skip
     return FilteredFolder(made, filtered, thresholds)

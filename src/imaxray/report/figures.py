@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from imaxray.report.result import Curve, Dynamics
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,9 +69,11 @@ def learning(curves: Sequence[Curve], x: str) -> Figure:
     """Training loss of each task over ``x`` (``entries_seen`` or ``seconds``), one line a run."""
     from matplotlib.ticker import NullFormatter  # late, with the rest of matplotlib
 
-    with _figure(9.6, 4.4, 2, 4) as (figure, axes):
+    tasks = task_names()
+    rows = len(tasks) // 4 + 1  # of four, one cell being the legend's
+    with _figure(9.6, 2.2 * rows, rows, 4) as (figure, axes):
         flat = list(axes.ravel())
-        for axis, task in zip(flat, TASKS, strict=False):
+        for axis, task in zip(flat, tasks, strict=False):
             known: set[str] = set()
             for curve in curves:
                 points = [(p[x], p["losses"][task]) for p in curve.points if task in p["losses"]]
@@ -85,9 +87,10 @@ def learning(curves: Sequence[Curve], x: str) -> Figure:
             axis.set_yscale("log")
             axis.yaxis.set_minor_formatter(NullFormatter())  # decades are enough
             axis.tick_params(labelsize=8)
-        flat[len(TASKS)].axis("off")
+        for axis in flat[len(tasks) :]:
+            axis.axis("off")
         handles, labels = flat[0].get_legend_handles_labels()
-        flat[len(TASKS)].legend(handles, labels, loc="center", frameon=False)
+        flat[len(tasks)].legend(handles, labels, loc="center", frameon=False)
         figure.supxlabel("entries seen" if x == "entries_seen" else "seconds", fontsize=10)
         figure.supylabel("loss", fontsize=10)
     return _made(figure)
@@ -129,7 +132,7 @@ def tasks_per_image(density: Mapping[str, Mapping[str, Any]]) -> Figure:
             counts = {int(k): n for k, n in density[arm]["images_by_tasks"].items()}
             places = [k + (index - (len(arms) - 1) / 2) * wide for k in counts]
             axis.bar(places, counts.values(), wide, color=COLOURS.get(arm, "#555555"), label=arm)
-        axis.set_xticks(range(1, len(TASKS) + 1))
+        axis.set_xticks(range(1, len(task_names()) + 1))
         axis.set_xlabel("tasks an image")
         axis.set_ylabel("training images")
         axis.legend(frameon=False)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
+from imaxray._plugins import SOURCES, Plugin, plugins
 from imaxray.errors import ImaxrayError
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources._shared.tables import (
@@ -60,8 +60,7 @@ def list_sources() -> list[Source]:
         >>> [source.name for source in list_sources()][:3]
         ['chest-imagenome', 'chexmask', 'chexpert']
     """
-    plugins = {point.name for point in entry_points(group="imaxray.sources")}
-    return [get_source(name) for name in sorted(_BUILT_IN.keys() | plugins)]
+    return [get_source(name) for name in sorted(_BUILT_IN.keys() | plugins(SOURCES).keys())]
 
 
 def get_source(name: str) -> Source:
@@ -79,44 +78,24 @@ def get_source(name: str) -> Source:
         module, cls = _BUILT_IN[name].split(":")
         source: Source = getattr(importlib.import_module(f"imaxray.sources.{module}"), cls)()
         return source
-    points = {point.name: point for point in entry_points(group="imaxray.sources")}
-    if name in points:
-        return _plugin(points[name])
-    known = sorted(_BUILT_IN.keys() | points.keys())
+    outside = plugins(SOURCES)
+    if name in outside:
+        return _from_outside(outside[name])
+    known = sorted(_BUILT_IN.keys() | outside.keys())
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
     raise ImaxrayError(f"Expected the name of a source, but got {name}; {hint}")
 
 
-def _plugin(point: EntryPoint) -> Source:
-    package = point.dist.name if point.dist is not None else point.module
-    try:
-        cls = point.load()
-    except Exception as error:  # whatever the import of a stranger raises
-        raise ImaxrayError(
-            f"Expected the source {point.name} at {point.value} of the package {package}, but "
-            f"loading it failed ({type(error).__name__}: {error}); reinstall or remove the package."
-        ) from error
-    if not (isinstance(cls, type) and issubclass(cls, Source)):
-        raise _unfit(point, package, "it is no subclass of imaxray.sources.Source")
-    missing = [key for key in Source.__annotations__ if not hasattr(cls, key)]
-    missing += sorted(cls.__abstractmethods__)
-    if missing:
-        raise _unfit(point, package, f"it does not declare {', '.join(missing)}")
-    if cls.name != point.name:
-        raise _unfit(point, package, f"its name is {cls.name}")
-    unknown = [task for task in cls.tasks if task not in TASKS]
+def _from_outside(plugin: Plugin) -> Source:
+    declared = list(Source.__annotations__)
+    cls = plugin.load_class(Source, "imaxray.sources", declared)  # type: ignore[type-abstract]
+    if cls.name != plugin.point.name:
+        raise plugin.unfit(f"its name is {cls.name}")
+    unknown = [task for task in cls.tasks if task not in task_names()]
     if unknown:
-        raise _unfit(point, package, f"it declares the task {', '.join(unknown)}")
-    source: Source = cls()
-    return source
-
-
-def _unfit(point: EntryPoint, package: str, what: str) -> ImaxrayError:
-    return ImaxrayError(
-        f"Expected the source {point.name} at {point.value} of the package {package}, but {what}; "
-        "ask its author for a corrected release, or remove the package."
-    )
+        raise plugin.unfit(f"it declares the task {', '.join(unknown)}")
+    return cls()
 
 
 __all__ = [

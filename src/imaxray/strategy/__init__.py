@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
+from imaxray.pseudo import FilterConfig
 from imaxray.strategy.config import (
     AnnotateSettings,
-    FilterConfig,
     StageConfig,
     StrategyConfig,
     load_strategy,

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imaxray._config import read_yaml, validated
+from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
-from imaxray.pseudo import AnnotateConfig
+from imaxray.pseudo import AskConfig, FilterConfig
+from imaxray.pseudo.annotating import Engine
 from imaxray.training import Layout, Recipe
 
 On = Literal["dmax", "pseudo", "mix"]
@@ -27,19 +29,33 @@ class StageConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name
-    on: On
-    start: str = Field("previous", description="previous, base, or the name of an earlier stage")
-    layout: Layout | None = Field(None, description="default: separate on dmax, packed elsewhere")
-    steps: int | None = Field(None, ge=1)
-    epochs: float | None = Field(None, gt=0)
-    learning_rate: float | None = Field(None, gt=0)
-    muon_learning_rate: float | None = Field(None, gt=0)
-    warmup: float | None = Field(None, ge=0, lt=1)
-    real_share: float | None = Field(
-        None, ge=0, le=1, description="on mix: of the entries drawn of a task with both"
+    name: Name = Field(description="Name of the stage, unique in the strategy.")
+    on: On = Field(description="Data that the stage trains on: dmax, pseudo or mix.")
+    start: str = Field(
+        "previous",
+        description="Weights to start from: previous, base, or the name of an earlier stage.",
     )
-    pseudo_weight: float = Field(1.0, gt=0, description="weight of a pseudo entry's loss")
+    layout: Layout | None = Field(
+        None,
+        description="How entries become sequences; default: separate on dmax, packed elsewhere.",
+    )
+    steps: int | None = Field(None, ge=1, description="Number of optimizer steps.")
+    epochs: float | None = Field(None, gt=0, description="Number of passes over the entries.")
+    learning_rate: float | None = Field(None, gt=0, description="Highest learning rate.")
+    muon_learning_rate: float | None = Field(
+        None, gt=0, description="Highest learning rate of weight matrices, with muon."
+    )
+    warmup: float | None = Field(
+        None, ge=0, lt=1, description="Share of the steps in which the rate rises."
+    )
+    real_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="On mix: share of real entries among the drawn entries of a task that has "
+        "both.",
+    )
+    pseudo_weight: float = Field(1.0, gt=0, description="Weight of a pseudo entry's loss.")
 
     @model_validator(mode="before")
     @classmethod
@@ -87,10 +103,10 @@ STAGES = (
 rates are the configuration's."""
 
 
-class AnnotateSettings(AnnotateConfig):
-    """How the gaps are filled, see docs/pseudo.md; seed and round are the strategy's."""
+class AnnotateSettings(AskConfig):
+    """How the gaps are filled (docs/pseudo.md); the strategy sets seed and round."""
 
-    engine: Literal["local", "ray", "vllm"] = "local"
+    engine: Engine = Field("local", description="Engine that writes the answers.")
 
     @model_validator(mode="after")
     def _ours(self) -> AnnotateSettings:
@@ -99,57 +115,50 @@ class AnnotateSettings(AnnotateConfig):
         return self
 
 
-class FilterConfig(BaseModel):
-    """Which pseudo answers are kept; both off keeps every one that can be read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    confidence: bool = Field(True, description="thresholds per task from the validation split")
-    precision: float = Field(0.9, gt=0, lt=1, description="asked for of each task's threshold")
-    risk: float | None = Field(
-        0.1, gt=0, lt=1, description="that it is less after all; none: the observed precision"
-    )
-    consistency: bool = Field(True, description="rules between tasks of one image")
-    balance: bool = Field(False, description="no answer outweighs its share of real entries")
-    perfect: bool = Field(
-        False, description="instead: exactly what the truth says is right; for studies, needs truth"
-    )
-    rules: Path | None = Field(None, description="YAML of rules; default: those of the package")
-
-    @model_validator(mode="after")
-    def _alone(self) -> FilterConfig:
-        if self.perfect and (self.confidence or self.consistency or self.balance):
-            raise ValueError("perfect is a filter by itself; turn the others off")
-        return self
-
-
 class StrategyConfig(BaseModel):
     """Everything that decides the result of a strategy."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: str = "Pseudo IMAX"
-    data: Path | None = Field(None, description="dataset folder with real entries: DMAX")
+    title: str = Field("Pseudo IMAX", description="Title of the report.")
+    data: Path | None = Field(None, description="Dataset folder with the real entries (DMAX).")
     truth: Path | None = Field(
-        None, description="dataset folder of a catalog that knows the answers; only reported on"
+        None,
+        description="Dataset folder of a catalog that knows the answers; it is only reported on.",
     )
-    model: str | None = Field(None, description="registry name, repository id, or folder")
-    phantom: PhantomConfig | None = Field(None, description="a tiny model from scratch instead")
-    seed: int = 0
+    model: str | None = Field(
+        None,
+        description="Model to train: a name that `imaxray models` lists, a repository id, or a "
+        "folder.",
+    )
+    phantom: PhantomConfig | None = Field(
+        None, description="Shape of a tiny model that is trained from scratch instead."
+    )
+    seed: int = Field(0, description="Random seed of weights, schedules and sampling.")
     training: dict[str, Any] = Field(
-        default_factory=dict, description="keys of a recipe, for all stages (docs/training.md)"
+        default_factory=dict,
+        description="Keys of a recipe that hold for all stages (docs/training.md).",
     )
-    stages: tuple[StageConfig, ...] = STAGES
-    rounds: int = Field(1, ge=1, description="how often pseudo IMAX is made and trained on")
-    annotate_with: str = Field("last", description="last, or the name of a stage")
-    annotate: AnnotateSettings = AnnotateSettings()
-    filter: FilterConfig = FilterConfig()
+    stages: tuple[StageConfig, ...] = Field(STAGES, description="The stages, in order.")
+    rounds: int = Field(
+        1, ge=1, description="Number of times that pseudo IMAX is made and trained on."
+    )
+    annotate_with: str = Field("last", description="Stage whose model annotates: last, or a name.")
+    annotate: AnnotateSettings = Field(
+        AnnotateSettings(), description="How the missing tasks are annotated."
+    )
+    filter: FilterConfig = Field(FilterConfig(), description="Which answers are kept.")
     choose: Literal["last", "validation"] = Field(
-        "last", description="whose model is the result: the last stage's, or the best one's on val"
+        "last",
+        description="Stage whose model is the result: the last one, or the best one on validation.",
     )
-    max_new_tokens: int = Field(128, ge=1, description="longest answer to a test question")
-    device: str = Field("cpu", description="that annotates and answers; training finds its own")
-    resamples: int = Field(2000, ge=100, description="bootstrap draws of patients")
+    max_new_tokens: int = Field(
+        128, ge=1, description="Maximum number of tokens per answer to a test question."
+    )
+    device: str = Field(
+        "cpu", description="Device that annotates and answers; training finds its own."
+    )
+    resamples: int = Field(2000, ge=100, description="Number of bootstrap samples of patients.")
 
     @model_validator(mode="after")
     def _settled(self) -> StrategyConfig:
@@ -195,37 +204,23 @@ class StrategyConfig(BaseModel):
         return Recipe.model_validate(merged)
 
 
-def load_strategy(path: Path) -> StrategyConfig:
+def load_strategy(path: str | Path) -> StrategyConfig:
     """Read a strategy's YAML; ``data``, ``truth`` and ``filter.rules`` may be relative to it.
+
+    Args:
+        path: a YAML file, or the name of a built-in configuration (``strategy``).
 
     Raises:
         ImaxrayError: the file is missing, no YAML, or has an unknown key or a bad value; no data
             or no model is named.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImaxrayError(
-            f"Expected a strategy at {path}, but it cannot be read; give a YAML file such as "
-            "configs/strategy.yaml."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ImaxrayError(f"Expected YAML in {path}, but it cannot be read: {error}.") from error
-    if not isinstance(content, Mapping):
-        raise ImaxrayError(f"Expected keys and values in {path}, but it holds none.")
-    try:
-        config = StrategyConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the strategy as a whole"
-        raise ImaxrayError(
-            f"Expected a valid value for {where} in {path}, but: {first['msg']}; correct it "
-            "(docs/strategy.md lists all keys)."
-        ) from error
+    path = find_config(path)
+    content = read_yaml(path, what="a strategy", advice=instead_of(path))
+    config = validated(StrategyConfig, content, where=str(path), see="docs/strategy.md")
     if config.data is None or (config.model is None) == (config.phantom is None):
         raise ImaxrayError(
             f"Expected in {path} the folder of the data (data:) and one of model: or phantom:, but "
-            "they are not there; see configs/strategy.yaml."
+            "they are not there; `imaxray configs show strategy` has an example."
         )
 
     def near(given: Path | None) -> Path | None:

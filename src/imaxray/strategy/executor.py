@@ -15,9 +15,11 @@ import polars as pl
 from imaxray._files import write_json
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
+from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation import evaluate_model, weights_of
 from imaxray.evaluation.scoring import Scores
 from imaxray.pseudo import (
+    AnnotateConfig,
     annotate,
     calibrate,
     filter_candidates,
@@ -121,12 +123,14 @@ class Workshop:
             run,
             self._data,
             run / "evaluation" / split,
-            split=split,
-            max_new_tokens=self._config.max_new_tokens,
-            boxes=self._config.training.get("boxes"),
-            revision=self._config.training.get("revision"),
-            max_image_tokens=self._config.training.get("max_image_tokens"),
-            device=self._config.device,
+            EvaluateConfig(
+                split=split,
+                max_new_tokens=self._config.max_new_tokens,
+                boxes=self._config.training.get("boxes"),
+                revision=self._config.training.get("revision"),
+                max_image_tokens=self._config.training.get("max_image_tokens"),
+                device=self._config.device,
+            ),
         )
         return asked.result.scores
 
@@ -163,13 +167,15 @@ class Workshop:
             model,
             self._data,
             folder,
-            round=work.round,
-            seed=work.seed,
-            boxes=self._config.training.get("boxes"),
-            revision=self._config.training.get("revision"),
-            max_image_tokens=self._config.training.get("max_image_tokens"),
-            device=self._config.device,
-            **settings,
+            AnnotateConfig(
+                **settings,
+                round=work.round,
+                seed=work.seed,
+                boxes=self._config.training.get("boxes"),
+                revision=self._config.training.get("revision"),
+                max_image_tokens=self._config.training.get("max_image_tokens"),
+                device=self._config.device,
+            ),
         )
         return {
             "by": "base" if work.model is None else work.model.name,

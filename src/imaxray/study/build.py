@@ -10,9 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from imaxray._memory import collector_paused
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import (
     CurationConfig,
     DmaxConfig,
@@ -40,13 +47,26 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = 0
+    seed: int = Field(0, description="Random seed of splits, selection and matching.")
     verify: bool | Verify = Field(
-        True, description="decode (true), exists (false), or none: believe the tables"
+        True,
+        description="How images are checked: decoded (decode or true), looked for (exists or "
+        "false), or not at all (none).",
     )
-    curation: CurationConfig = CurationConfig()
-    imax: ImaxConfig = ImaxConfig()
-    dmax: DmaxConfig = DmaxConfig()
+    curation: CurationConfig = Field(CurationConfig(), description="How the catalog is made.")
+    imax: ImaxConfig = Field(ImaxConfig(), description="How IMAX is selected.")
+    dmax: DmaxConfig = Field(DmaxConfig(), description="How DMAX is matched.")
+    clinical: ClinicalRules = Field(
+        DEFAULT_RULES, description="What differs from the built-in clinical rules."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out an empty ``clinical`` block, so that manifests stay what they were."""
+        content: dict[str, Any] = dump(self)
+        if not self.clinical.root:
+            content.pop("clinical", None)
+        return content
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,12 @@ def build_datasets(
 
 def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers: int) -> DataReport:
     catalog = build_catalog(
-        releases, config.curation, seed=config.seed, verify=config.verify, workers=workers
+        releases,
+        config.curation,
+        seed=config.seed,
+        verify=config.verify,
+        workers=workers,
+        clinical=config.clinical,
     )
     seconds = dict(catalog.seconds)
 

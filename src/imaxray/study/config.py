@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from imaxray._config import read_yaml, validated
+from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
 from imaxray.study.build import DataConfig
@@ -20,8 +21,8 @@ class PhantomRelease(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    images: int = Field(2000, ge=20)
-    seed: int = 0
+    images: int = Field(2000, ge=20, description="Number of radiographs.")
+    seed: int = Field(0, description="Random seed of the cohort.")
 
 
 class EvaluationConfig(BaseModel):
@@ -29,11 +30,15 @@ class EvaluationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_new_tokens: int = Field(96, ge=1)
-    images_per_batch: int = Field(16, ge=1)
-    resamples: int = Field(2000, ge=100, description="bootstrap draws of patients")
-    level: float = Field(0.95, gt=0, lt=1)
-    examples: int = Field(12, ge=0, description="test images shown in the report")
+    max_new_tokens: int = Field(
+        96, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
+    )
+    images_per_batch: int = Field(
+        16, ge=1, description="Maximum number of images that are encoded together."
+    )
+    resamples: int = Field(2000, ge=100, description="Number of bootstrap samples of patients.")
+    level: float = Field(0.95, gt=0, lt=1, description="Confidence level of the intervals.")
+    examples: int = Field(12, ge=0, description="Number of test images shown in the report.")
 
 
 class DynamicsConfig(BaseModel):
@@ -42,29 +47,41 @@ class DynamicsConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     probe: int = Field(
-        252, ge=28, description="entries of a probe, four a task or more; the same for all runs"
+        252,
+        ge=28,
+        description="Number of entries of the probe, which is the same for all runs; at least four "
+        "per task.",
     )
-    every: int = Field(2048, ge=1, description="entries seen between two measurements")
+    every: int = Field(2048, ge=1, description="Number of entries seen between two measurements.")
 
 
 class StudyConfig(DataConfig):
     """One study: releases → IMAX and DMAX → arms → comparison."""
 
-    title: str
-    phantom: PhantomRelease | None = Field(None, description="write a synthetic cohort first")
-    root: Path | None = Field(None, description="folder that holds the releases")
-    root_env: str | None = Field(None, description="environment variable that overrides root")
+    title: str = Field(description="Title of the report.")
+    phantom: PhantomRelease | None = Field(
+        None, description="Synthetic cohort that the study writes and uses."
+    )
+    root: Path | None = Field(None, description="Folder that holds the releases.")
+    root_env: str | None = Field(None, description="Environment variable that overrides root.")
     releases: dict[str, str] = Field(
-        default_factory=dict, description="source name → folder inside root; with phantom: all"
+        default_factory=dict,
+        description="Name of each source → its folder inside root; a phantom uses all of its "
+        "releases.",
     )
-    workers: int = Field(2, ge=1)
+    workers: int = Field(2, ge=1, description="Number of processes.")
     seeds: Annotated[int, Field(ge=1)] | tuple[int, ...] = Field(
-        1, description="trainings an arm: so many from ``seed`` on, or these"
+        1,
+        description="Number of trainings per arm, with seeds from ``seed`` on; or a list of seeds.",
     )
-    model: PhantomConfig = PhantomConfig()
-    training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-    dynamics: DynamicsConfig | None = Field(None, description="measured only where given")
+    model: PhantomConfig = Field(PhantomConfig(), description="Shape of the tiny model.")
+    training: TrainingConfig = Field(TrainingConfig(), description="How each arm is trained.")
+    evaluation: EvaluationConfig = Field(
+        EvaluationConfig(), description="How arms are evaluated and compared."
+    )
+    dynamics: DynamicsConfig | None = Field(
+        None, description="What is measured of the arms' optimisation; nothing where left out."
+    )
 
     @field_validator("seeds")
     @classmethod
@@ -96,10 +113,13 @@ class StudyConfig(DataConfig):
             return {p.name: p for p in sorted(base.iterdir()) if p.is_dir() and p.name != "truth"}
         from_env = os.environ.get(self.root_env) if self.root_env else None
         base_path = root or (Path(from_env) if from_env else self.root)
-        if base_path is None or not base_path.is_dir():
+        option = f"--root FOLDER{f' or set ${self.root_env}' if self.root_env else ''}"
+        if base_path is None:
+            raise ImaxrayError(f"No folder of releases was given; pass {option}.")
+        if not base_path.is_dir():
             raise ImaxrayError(
-                f"Expected the folder of the releases, but {base_path or 'none'} is none; give it "
-                f"with --root{f' or ${self.root_env}' if self.root_env else ''}."
+                f"Expected the folder of the releases at {base_path}, but it is not a folder; "
+                f"pass {option}."
             )
         return {name: base_path / folder for name, folder in sorted(self.releases.items())}
 
@@ -112,27 +132,15 @@ class StudyConfig(DataConfig):
         return self.model_dump(mode="json", exclude={"root", "root_env", "workers"})
 
 
-def load_config(path: Path) -> StudyConfig:
+def load_config(path: str | Path) -> StudyConfig:
     """Read a study's YAML.
+
+    Args:
+        path: a YAML file, or the name of a built-in configuration (``phantom``).
 
     Raises:
         ImaxrayError: the file is missing, no YAML, or has an unknown key or a bad value.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImaxrayError(
-            f"Expected a study configuration at {path}, but there is none; give a YAML file such "
-            "as configs/phantom.yaml."
-        ) from error
-    except yaml.YAMLError as error:
-        raise ImaxrayError(f"Expected YAML in {path}, but it cannot be read: {error}.") from error
-    try:
-        return StudyConfig.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ImaxrayError(
-            f"Expected a valid value for {where} in {path}, but: {first['msg']}; correct it "
-            "(docs/study.md lists all keys)."
-        ) from error
+    path = find_config(path)
+    content = read_yaml(path, what="a study configuration", advice=instead_of(path))
+    return validated(StudyConfig, content, where=str(path), see="docs/study.md")

@@ -1,58 +1,19 @@
-"""The seven tasks: annotations to entries, answers parsed back, metrics."""
+"""Tasks: annotations to entries, answers parsed back, metrics, and what later stages ask."""
 
 from __future__ import annotations
 
-from typing import Final
-
 import polars as pl
 
-from imaxray.errors import ImaxrayError
-from imaxray.tasks.base import Gold, Task, from_json, subtask_of, to_json, with_image_hash
-from imaxray.tasks.calculation import Calculation
-from imaxray.tasks.findings import Findings
-from imaxray.tasks.grading import Grading
+from imaxray.tasks.answers import Gold, from_json, strip_wrapping, subtask_of, to_json
+from imaxray.tasks.base import Task, with_image_hash
+from imaxray.tasks.drafts import DRAFTS, NO_SUBJECT, json_series, one_each, text_subject
+from imaxray.tasks.questions import Question
 from imaxray.tasks.reading import RULES, clean_answer, reading_rules
-from imaxray.tasks.rec import Rec
-from imaxray.tasks.reg import Reg
-from imaxray.tasks.report import Report
-from imaxray.tasks.vqa import Vqa
-
-_ALL: Final[tuple[Task, ...]] = (
-    Calculation(),
-    Report(),
-    Grading(),
-    Findings(),
-    Rec(),
-    Reg(),
-    Vqa(),
-)
-
-
-def all_tasks() -> tuple[Task, ...]:
-    """The seven tasks, in the order of the schema."""
-    return _ALL
-
-
-def get_task(name: str) -> Task:
-    """The task of that name.
-
-    Raises:
-        ImaxrayError: there is none.
-
-    Example:
-        >>> get_task("calculation").parse("The ratio is 52%.", [], "calculation.ctr.0")
-        0.52
-        >>> get_task("grading").parse("Interstitial edema", [], "grading.edema.0")
-        2
-        >>> get_task("vqa").primary.name
-        'score'
-    """
-    for task in _ALL:
-        if task.name == name:
-            return task
-    raise ImaxrayError(
-        f"Expected one of the tasks {', '.join(task.name for task in _ALL)}, but got {name}."
-    )
+from imaxray.tasks.registry import all_tasks, get_task
+from imaxray.tasks.statements import Statement
+from imaxray.tasks.told import Told
+from imaxray.tasks.tolerances import Tolerances
+from imaxray.tasks.truth import TrueFinding, Truth
 
 
 def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -61,19 +22,31 @@ def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFram
     ``images`` must have its ``split`` assigned.
     """
     images = with_image_hash(images)
-    return pl.concat([task.entries(annotations, images) for task in _ALL])
+    return pl.concat([task.entries(annotations, images) for task in all_tasks()])
 
 
 __all__ = [
+    "DRAFTS",
+    "NO_SUBJECT",
     "RULES",
     "Gold",
+    "Question",
+    "Statement",
     "Task",
+    "Told",
+    "Tolerances",
+    "TrueFinding",
+    "Truth",
     "all_tasks",
     "clean_answer",
     "from_json",
     "get_task",
+    "json_series",
     "make_entries",
+    "one_each",
     "reading_rules",
+    "strip_wrapping",
     "subtask_of",
+    "text_subject",
     "to_json",
 ]

@@ -2,68 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from imaxray.boxes import Box
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import Hashes, digest, digests, hexadecimal, mixed
-from imaxray.metrics import Metric
-from imaxray.schema import ENTRIES, Boxes, TaskName, conform
+from imaxray.metrics import Metric, extras_from_outside
+from imaxray.schema import ENTRIES, conform
+from imaxray.tasks.answers import Gold, from_json, to_json
+from imaxray.tasks.knowledge import TaskKnowledge
 
-_LEAD: Final = re.compile(r"^(?:the )?answer(?: is)?(?:\s*:\s*|\s+)", re.IGNORECASE)
-_EDGES: Final = "\"'` \t\r\n"
 _FREQUENT: Final = 20  # gold answers that a constant is searched among
 _SCORED: Final = 250  # gold answers that it is scored against
 
-DRAFTS: Final = pl.Schema(
-    {
-        "image_id": pl.String,
-        "subtask": pl.String,  # picks the family of templates, e.g. ctr
-        "subject": pl.UInt64,  # hash of what makes the entry unique within image, task and subtask
-        "fill": pl.String,  # text put where the template says {}; null where it has no {}
-        "target": pl.String,
-        "boxes": Boxes,
-        "answer": pl.String,  # canonical JSON
-        "sources": pl.List(pl.String),
-        "quality": pl.String,
-    }
-)
-"""Entries before ids and prompts: what a task module makes."""
 
-
-@dataclass(frozen=True)
-class Gold:
-    """A parsed answer in the form that entries hold.
-
-    Attributes:
-        target: in the task's own wording, with ``<box>`` placeholders.
-        boxes: of the target, pixels of the original image.
-        answer: as gold answers of the task are.
-    """
-
-    target: str
-    boxes: list[list[float]]
-    answer: Any
-
-
-class Task(ABC):
-    """One of the seven tasks.
+class Task(TaskKnowledge):
+    """One task.
 
     An answer is a plain JSON value; its form per task is documented in each module. ``metrics[0]``
-    is the primary metric, the one that gains are computed from.
+    is the primary metric, the one that gains are computed from. What other stages ask a task has
+    defaults in :class:`~imaxray.tasks.knowledge.TaskKnowledge`.
     """
 
-    name: ClassVar[TaskName]
+    name: ClassVar[str]  # letters, digits and hyphens
     templates: ClassVar[Mapping[str, Sequence[str]]]  # subtask -> prompts; [0] is the evaluation's
     metrics: ClassVar[tuple[Metric, ...]]
     optional: ClassVar[Mapping[str, tuple[Metric, ...]]] = {}  # extra that they need -> metrics
@@ -74,7 +41,8 @@ class Task(ABC):
         Raises:
             ImaxrayError: there is none.
         """
-        known = [*self.metrics, *(m for more in self.optional.values() for m in more)]
+        extras = self.optional.keys() | extras_from_outside().keys()
+        known = [*self.metrics, *(m for extra in sorted(extras) for m in self.extra_metrics(extra))]
         for metric in known:
             if metric.name == name:
                 return metric
@@ -82,6 +50,26 @@ class Task(ABC):
             f"Expected a metric of {self.name}, one of {', '.join(m.name for m in known)}, but got "
             f"{name}."
         )
+
+    def extra_metrics(self, extra: str) -> tuple[Metric, ...]:
+        """The metrics that an extra adds to this task: its own, or those of another package.
+
+        Raises:
+            ImaxrayError: a package's metric has the name of another metric of the task.
+        """
+        outside = extras_from_outside()
+        if extra in self.optional or extra not in outside:
+            return self.optional.get(extra, ())
+        added = outside[extra].metrics.get(self.name, ())
+        own = [*self.metrics, *(m for more in self.optional.values() for m in more)]
+        names = [metric.name for metric in (*own, *added)]
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
+            raise ImaxrayError(
+                f"Expected metrics of {self.name} with names of their own from the extra {extra}, "
+                f"but {', '.join(doubles)} comes twice; ask its author for a corrected release, or "
+                "remove the package."
+            )
+        return added
 
     @property
     def primary(self) -> Metric:
@@ -93,31 +81,11 @@ class Task(ABC):
         """Make this task's drafts (schema DRAFTS) from catalog annotations of any kind."""
 
     @abstractmethod
-    def parse(self, text: str, boxes: Sequence[Box], template: str) -> Any | None:
-        """Read a model's answer; ``None`` where it cannot be read.
-
-        ``text`` has ``<box>`` where the model wrote a box and ``boxes`` holds those, in pixels of
-        the original image: the model's box convention is undone before a task sees the answer.
-        ``template`` is the entry's, which tells the subtask.
-        """
-
-    @abstractmethod
     def as_gold(self, parsed: Any, template: str) -> Gold | None:
         """A parsed answer as an entry would state it, so that its target parses to the same again.
 
         ``None`` where it can be read but not be stated: it denies labels and names none.
         """
-
-    def same(self, first: Any, second: Any) -> bool:
-        """Whether two answers in gold form say the same, to the task's own tolerance.
-
-        Unless a task says otherwise: equal canonical JSON.
-        """
-        return to_json(first) == to_json(second)
-
-    def given(self, gold: Any) -> Any:
-        """The gold answer in the form that :meth:`parse` returns: a perfect answer."""
-        return gold
 
     def constant(self, golds: Sequence[Any]) -> Any:
         """The one answer, in parsed form, that does best on the primary metric over ``golds``.
@@ -227,103 +195,8 @@ def with_image_hash(images: pl.DataFrame) -> pl.DataFrame:
     return images.with_columns(pl.Series(IMAGE_HASH, digests(images["image_id"])))
 
 
-def subtask_of(template: str) -> str:
-    """The subtask in a template id ``<task>.<subtask>.<number>``.
-
-    Example:
-        >>> subtask_of("calculation.ctr.0")
-        'ctr'
-    """
-    return template.split(".")[1]
-
-
-def to_json(answer: Any) -> str:
-    """Canonical JSON of an answer: sorted keys, no spaces."""
-    return orjson.dumps(answer, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def json_series(answers: Iterable[Any]) -> pl.Series:
-    """Answers as a column of canonical JSON."""
-    return pl.Series("answer", [to_json(answer) for answer in answers], dtype=pl.String)
-
-
-def json_of(*columns: str) -> pl.Expr:
-    """Columns as a column ``answer`` of canonical JSON objects, for what needs no Python.
-
-    Raises:
-        ValueError: the columns are not in the order of their names.
-    """
-    if list(columns) != sorted(columns):
-        raise ValueError("canonical JSON has its keys sorted")
-    return pl.struct(*columns).struct.json_encode().alias("answer")
-
-
-def one_each(
-    frame: pl.DataFrame, keys: Sequence[str], alone: Sequence[pl.Expr], together: Sequence[pl.Expr]
-) -> pl.DataFrame:
-    """One row a group of equal ``keys``, with its provenance.
-
-    Most groups of a catalog have one row; those take the plain expressions ``alone`` instead of
-    the aggregations ``together``, which say the same of several rows and cost far more.
-    """
-    counted = frame.with_columns(pl.len().over(list(keys)).alias("_rows"))
-    single = counted.filter(pl.col("_rows") == 1).select(
-        *keys,
-        *alone,
-        pl.concat_list(pl.col("source").cast(pl.String)).alias("sources"),
-        _PROVENANCE.alias("quality"),
-    )
-    several = (
-        counted.filter(pl.col("_rows") > 1)
-        .group_by(list(keys), maintain_order=True)
-        .agg(
-            *together,
-            pl.col("source").cast(pl.String).unique().sort().alias("sources"),
-            _PROVENANCE.unique().sort().str.join("+").alias("quality"),
-        )
-    )
-    return pl.concat([single, several])
-
-
-def text_subject(texts: pl.Series) -> pl.Series:
-    """Texts as subjects of drafts."""
-    return pl.Series("subject", digests(texts), dtype=pl.UInt64)
-
-
-def box_subject(boxes: pl.Series) -> pl.Series:
-    """Lists of exactly one box as subjects of drafts, to a hundredth of a pixel."""
-    corners = boxes.list.first()
-    parts = [
-        (corners.list.get(k) * 100).round().cast(pl.Int64).to_numpy().astype(np.uint64)
-        for k in range(4)
-    ]
-    return pl.Series("subject", mixed(*parts), dtype=pl.UInt64)
-
-
-NO_SUBJECT: Final = pl.lit(0, dtype=pl.UInt64).alias("subject")
-"""For tasks with one entry an image and subtask."""
-
-_PROVENANCE: Final = pl.concat_str(
-    pl.col("origin").cast(pl.String),
-    pl.lit("/"),
-    pl.col("quality").cast(pl.String).fill_null("-"),
-)
-
-
-def strip_wrapping(text: str) -> str:
-    """Take quotes, backticks, a leading ``Answer:`` and a final full stop off an answer."""
-    bare = text.strip(_EDGES)
-    # the full stop may stand inside or outside the quotes
-    return _LEAD.sub("", bare).strip(_EDGES).removesuffix(".").strip(_EDGES)
-
-
 def _evenly(values: Sequence[Any], most: int) -> list[Any]:
     """At most ``most`` of the values, at even distances, in their order."""
     if most <= 0:
         return []
     return list(values[:: max(1, -(-len(values) // most))])
-
-
-def from_json(answer: str) -> Any:
-    """Read :func:`to_json` back."""
-    return orjson.loads(answer)

@@ -6,7 +6,7 @@ Gold and parsed answer: a float in (0, 1). The target states two decimals.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,10 +21,17 @@ from imaxray.metrics import (
     within,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks.base import NO_SUBJECT, Gold, Task, json_series, one_each, strip_wrapping
+from imaxray.tasks.answers import Gold, strip_wrapping, subtask_of
+from imaxray.tasks.base import Task
+from imaxray.tasks.drafts import NO_SUBJECT, json_series, one_each
+from imaxray.tasks.questions import Question
+from imaxray.tasks.statements import Statement
+from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks.truth import Truth
 
 _NUMBER: Final = re.compile(r"(?<![\d.-])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
 _SAME: Final = 0.02
+_RATIO: Final = re.compile(r"\b(?:ctr|cardio-?thoracic ratio)\b", re.IGNORECASE)
 
 
 def _stated(ratio: float) -> str:
@@ -97,3 +104,41 @@ class Calculation(Task):
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
         """The median, which no constant beats in absolute error."""
         return (float(np.median(golds)),)
+
+    def stratum(self) -> pl.Expr:
+        """See :meth:`TaskKnowledge.stratum`. Bins of 0.05."""
+        # twentieths, counted as integers: 0.15 * 20 is 3.0000000000000004 in floats
+        twentieth = (pl.col("answer").cast(pl.Float64) * 20).floor().cast(pl.Int64) * 5
+        return pl.concat_str(pl.lit("0."), twentieth.cast(pl.String).str.zfill(2))
+
+    def subtask_for(self, prompt: str) -> str:
+        """See :meth:`TaskKnowledge.subtask_for`. The CTR where the prompt names it."""
+        return "ctr" if _RATIO.search(prompt) else "cpar"
+
+    def asked_subtasks(self, counts: Mapping[str, int]) -> list[str]:
+        """See :meth:`TaskKnowledge.asked_subtasks`. Every ratio that train entries have."""
+        return [name for name in counts if counts[name]] or list(counts)
+
+    def true_answer(self, question: Question, truth: Truth) -> float | None:
+        """See :meth:`TaskKnowledge.true_answer`. The ratio as drawn."""
+        return truth.ratios[subtask_of(question.template)]
+
+    def is_correct(self, answer: float, gold: float, tolerances: Tolerances = DEFAULT) -> bool:
+        """See :meth:`TaskKnowledge.is_correct`. Within ``tolerances.ratio`` of the gold ratio."""
+        return bool(abs(answer - gold) <= tolerances.ratio + HAIR)
+
+    def statements(
+        self,
+        question: Question,
+        gold: float,
+        *,
+        size: tuple[int, int] | None,
+        usual: Collection[str],
+    ) -> Iterator[Statement]:
+        """See :meth:`TaskKnowledge.statements`. The ratio."""
+        yield Statement("measurement", subtask_of(question.template), gold)
+
+    def facts(self, question: Question, gold: float) -> list[dict[str, Any]]:
+        """See :meth:`TaskKnowledge.facts`. One measurement."""
+        name = subtask_of(question.template)
+        return [{"kind": "measurement", "name": name, "value": float(gold)}]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -17,7 +17,15 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
-from imaxray.tasks.base import NO_SUBJECT, Gold, Task, one_each, strip_wrapping
+from imaxray.tasks.answers import Gold, strip_wrapping
+from imaxray.tasks.base import Task
+from imaxray.tasks.drafts import NO_SUBJECT, one_each
+from imaxray.tasks.questions import Question
+from imaxray.tasks.statements import Statement
+from imaxray.tasks.told import Told
+from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances, f1
+from imaxray.tasks.truth import Truth
+from imaxray.tasks.wording import holds
 
 _NONE: Final = "No Finding"
 _PLACE: Final = {label: place for place, label in enumerate(FINDINGS)}
@@ -28,6 +36,7 @@ _NO_FINDING: Final = re.compile(r"(?:there (?:is|are) )?no findings?")
 _BEFORE: Final = re.compile(r"\b(?:no|without|negative for|absence of|free of)\b")
 _ANYWHERE: Final = re.compile(r"\b(?:not|nor|no longer|absent)\b")
 _OR: Final = re.compile(r"\b(?:or|nor)\b")
+_USUAL: Final = 0.5  # share of entries that state a label, for silence to deny it
 _NOT_AN_ABNORMALITY: Final = (_NONE, "Support Devices")
 
 
@@ -166,3 +175,88 @@ class Findings(Task):
         ranked = sorted(counts, key=lambda label: (-counts[label], label))
         sets = [ranked[:k] for k in range(1, len(ranked) + 1)] + [[label] for label in ranked]
         return [dict.fromkeys(labels, 1) for labels in sets]
+
+    def stratum(self) -> pl.Expr:
+        """See :meth:`TaskKnowledge.stratum`. The number of findings, up to four."""
+        # the target lists the positive labels, or says that there is none
+        named = pl.col("target").str.count_matches(", ", literal=True).cast(pl.Int64) + 1
+        count = pl.when(pl.col("target") == _NONE).then(0).otherwise(named)
+        return pl.concat_str(count.clip(upper_bound=4).cast(pl.String), pl.lit(" findings"))
+
+    def secrets(self, prompt: str, target: str, gold: Mapping[str, int] | None) -> list[str]:
+        """See :meth:`TaskKnowledge.secrets`. None where the prompt offers other labels too."""
+        if gold is None:
+            return [target]
+        positive = {label for label, value in gold.items() if value == 1}
+        offered = any(holds(prompt, label) for label in FINDINGS if label not in positive)
+        return [] if offered else [target, *sorted(positive)]
+
+    def true_answer(self, question: Question, truth: Truth) -> dict[str, int]:
+        """See :meth:`TaskKnowledge.true_answer`. The labels of what was drawn."""
+        labels = dict.fromkeys(sorted(truth.labels), 1)
+        return labels if truth.labels - {"Support Devices"} else {**labels, _NONE: 1}
+
+    def tells(self, gold: Mapping[str, int]) -> Told:
+        """See :meth:`TaskKnowledge.tells`. Its labels."""
+        return Told(labels=gold)
+
+    def decides(self, gold: Mapping[str, int]) -> bool:
+        """See :meth:`TaskKnowledge.decides`. Not where every label is uncertain."""
+        return bool(known(gold))
+
+    def is_correct(
+        self,
+        answer: Mapping[str, int],
+        gold: Mapping[str, int],
+        tolerances: Tolerances = DEFAULT,
+    ) -> bool:
+        """See :meth:`TaskKnowledge.is_correct`.
+
+        Of the labels that the gold states with certainty exactly the positive ones are named, or
+        nearly so: F1 of at least ``tolerances.findings``. Labels it does not know are not judged.
+        """
+        certain = known(gold)
+        wanted = {label for label, value in certain.items() if value == 1}
+        given = self.given(answer)
+        judged = {label for label, value in given.items() if value == 1 and label in certain}
+        return f1(frozenset(wanted), frozenset(judged)) >= tolerances.findings - HAIR
+
+    def statements(
+        self,
+        question: Question,
+        gold: Mapping[str, int],
+        *,
+        size: tuple[int, int] | None,
+        usual: Collection[str],
+    ) -> Iterator[Statement]:
+        """See :meth:`TaskKnowledge.statements`. Each label, and what silence denies."""
+        for label in FINDINGS:
+            value = gold.get(label, 0 if label in usual else None)
+            if value in (0, 1):
+                yield Statement("label", label, value)
+
+    def usual_labels(self, golds: Sequence[Any]) -> frozenset[str]:
+        """See :meth:`TaskKnowledge.usual_labels`. Labels that at least half of the answers state.
+
+        A model trained on these learned to name such a label where it is there, so its silence
+        denies it.
+        """
+        counts = Counter(
+            label
+            for gold in golds
+            for label, value in gold.items()
+            if value in (0, 1) and label != _NONE
+        )
+        return frozenset(label for label, n in counts.items() if n >= _USUAL * len(golds))
+
+    def without(self, gold: Mapping[str, int], labels: Collection[str]) -> Gold | None:
+        """See :meth:`TaskKnowledge.without`."""
+        if any(gold.get(label) != 1 for label in labels):
+            return None
+        left = {label: value for label, value in gold.items() if label not in labels}
+        positive = [label for label in FINDINGS if left.get(label) == 1]
+        return Gold(", ".join(positive), [], left) if positive else None
+
+    def facts(self, question: Question, gold: Mapping[str, int]) -> list[dict[str, Any]]:
+        """See :meth:`TaskKnowledge.facts`. One a label."""
+        return [{"kind": "label", "name": n, "value": float(v)} for n, v in gold.items()]

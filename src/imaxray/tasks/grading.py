@@ -6,15 +6,21 @@ Gold and parsed answer: an int 0-3. The target is the grade's name.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import polars as pl
 
 from imaxray.boxes import Box
-from imaxray.metrics import grade_metrics, invalid_rate
+from imaxray.metrics import Floats, confusion, grade_metrics, invalid_rate
 from imaxray.schema import EDEMA_GRADES, Boxes
-from imaxray.tasks.base import NO_SUBJECT, Gold, Task, json_series, one_each, strip_wrapping
+from imaxray.tasks.answers import Gold, strip_wrapping
+from imaxray.tasks.base import Task
+from imaxray.tasks.drafts import NO_SUBJECT, json_series, one_each
+from imaxray.tasks.questions import Question
+from imaxray.tasks.statements import Statement
+from imaxray.tasks.tolerances import DEFAULT, Tolerances
+from imaxray.tasks.truth import Truth
 
 _GRADE: Final = re.compile(r"^grade\s*:?\s*")
 
@@ -62,3 +68,40 @@ class Grading(Task):
     def as_gold(self, parsed: int, template: str) -> Gold:
         """See :meth:`Task.as_gold`."""
         return Gold(EDEMA_GRADES[parsed], [], parsed)
+
+    def stratum(self) -> pl.Expr:
+        """See :meth:`TaskKnowledge.stratum`. The grade."""
+        return pl.concat_str(pl.lit("grade "), pl.col("answer"))
+
+    def true_answer(self, question: Question, truth: Truth) -> int:
+        """See :meth:`TaskKnowledge.true_answer`. The grade as drawn."""
+        return truth.edema_grade
+
+    def details(self, statistics: Mapping[str, Floats]) -> Mapping[str, Any]:
+        """See :meth:`TaskKnowledge.details`. The confusion matrix, gold by answer."""
+        return {
+            "confusion": {
+                "gold": list(EDEMA_GRADES),
+                "answer": [*EDEMA_GRADES, "unreadable"],
+                "counts": confusion(statistics[self.primary.name], len(EDEMA_GRADES)),
+            }
+        }
+
+    def is_correct(self, answer: int, gold: int, tolerances: Tolerances = DEFAULT) -> bool:
+        """See :meth:`TaskKnowledge.is_correct`. At most ``tolerances.grade`` grades away."""
+        return bool(abs(answer - gold) <= tolerances.grade)
+
+    def statements(
+        self,
+        question: Question,
+        gold: int,
+        *,
+        size: tuple[int, int] | None,
+        usual: Collection[str],
+    ) -> Iterator[Statement]:
+        """See :meth:`TaskKnowledge.statements`. The grade."""
+        yield Statement("grade", "edema", gold)
+
+    def facts(self, question: Question, gold: int) -> list[dict[str, Any]]:
+        """See :meth:`TaskKnowledge.facts`. One grade."""
+        return [{"kind": "grade", "name": "edema", "value": float(gold)}]

@@ -5,23 +5,33 @@ Gold and parsed answer: a list of boxes ``[x1, y1, x2, y2]`` in pixels of the or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy.optimize import linear_sum_assignment
 
-from imaxray.boxes import PLACEHOLDER, Box, iou
-from imaxray.metrics import accuracy_at, invalid_rate, mean_iou
+from imaxray.boxes import PLACEHOLDER, Box, box_of, iou
+from imaxray.metrics import accuracy_at, invalid_rate, mean_iou, normalise
+from imaxray.metrics.grounding import matched_ious
 from imaxray.schema import Boxes
-from imaxray.tasks.base import Gold, Task, json_series, one_each, text_subject
+from imaxray.tasks.answers import Gold
+from imaxray.tasks.base import Task
+from imaxray.tasks.drafts import json_series, one_each, text_subject
+from imaxray.tasks.questions import Question
+from imaxray.tasks.statements import Statement, region_statements
+from imaxray.tasks.told import Told
+from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks.truth import Truth
+from imaxray.tasks.wording import category
 
 
 class Rec(Task):
     """Locate a phrase: one box, or several where the phrase has several."""
 
     name = "rec"
+    strata_are_answers = False
     templates = {
         "phrase": (
             "Locate the {}.",
@@ -88,6 +98,72 @@ class Rec(Task):
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
         """The box of median corners."""
         return ([np.median([gold[0] for gold in golds], axis=0).tolist()],)
+
+    def stratum(self) -> pl.Expr:
+        """See :meth:`TaskKnowledge.stratum`. Where the phrase comes from."""
+        return pl.col("quality")
+
+    def secret_boxes(self, gold: Sequence[list[float]] | None) -> list[list[float]]:
+        """See :meth:`TaskKnowledge.secret_boxes`. The gold boxes."""
+        return [list(box) for box in gold or ()]
+
+    def in_shares(self, gold: Sequence[Box], size: tuple[int, int]) -> list[list[float]]:
+        """See :meth:`TaskKnowledge.in_shares`."""
+        return _scaled(gold, 1 / size[0], 1 / size[1])
+
+    def in_pixels(self, answer: Sequence[Box], size: tuple[int, int]) -> list[list[float]]:
+        """See :meth:`TaskKnowledge.in_pixels`."""
+        return _scaled(answer, *size)
+
+    def true_answer(self, question: Question, truth: Truth) -> list[list[float]] | None:
+        """See :meth:`TaskKnowledge.true_answer`. Boxes of the findings that the prompt names."""
+        prompt = question.prompt.lower()
+        boxes = [
+            finding.box
+            for finding in truth.findings
+            if finding.box and any(wording in prompt for wording in finding.wordings)
+        ]
+        return sorted(boxes) or None
+
+    def tells(self, gold: Sequence[Box]) -> Told:
+        """See :meth:`TaskKnowledge.tells`. The box of a phrase that has exactly one."""
+        return Told(boxes=(box_of(gold[0]),)) if len(gold) == 1 else Told()
+
+    def same_question(self, first: Question, second: Question) -> float:
+        """See :meth:`TaskKnowledge.same_question`. The same phrase, normalised."""
+        phrases = [normalise(self.asked_text(question)) for question in (first, second)]
+        return float(phrases[0] == phrases[1])
+
+    def is_correct(
+        self, answer: Sequence[Box], gold: Sequence[Box], tolerances: Tolerances = DEFAULT
+    ) -> bool:
+        """See :meth:`TaskKnowledge.is_correct`.
+
+        The mean IoU of boxes matched one to one is at least ``tolerances.iou``; a box too many or
+        too few counts 0.
+        """
+        mean = sum(matched_ious(gold, answer)) / max(len(gold), len(answer))
+        return bool(mean >= tolerances.iou - HAIR)
+
+    def statements(
+        self,
+        question: Question,
+        gold: list[list[float]],
+        *,
+        size: tuple[int, int] | None,
+        usual: Collection[str],
+    ) -> Iterator[Statement]:
+        """See :meth:`TaskKnowledge.statements`. The region."""
+        yield from region_statements([self.asked_text(question)], gold, size)
+
+    def facts(self, question: Question, gold: list[list[float]]) -> list[dict[str, Any]]:
+        """See :meth:`TaskKnowledge.facts`. One region."""
+        phrase = self.asked_text(question)
+        return [{"kind": "region", "name": category(phrase), "text": phrase, "boxes": gold}]
+
+
+def _scaled(boxes: Sequence[Sequence[float]], x: float, y: float) -> list[list[float]]:
+    return [[x1 * x, y1 * y, x2 * x, y2 * y] for x1, y1, x2, y2 in boxes]
 
 
 def _each_once(boxes: pl.Series) -> pl.Series:

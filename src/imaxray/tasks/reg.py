@@ -5,11 +5,12 @@ Gold answer: a list of acceptable phrases, the target first. Parsed answer: the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final
 
 import polars as pl
 
-from imaxray.boxes import PLACEHOLDER, Box
+from imaxray.boxes import PLACEHOLDER, Box, box_of, iou
 from imaxray.metrics import (
     best_of,
     caption_metrics,
@@ -17,16 +18,27 @@ from imaxray.metrics import (
     exact,
     invalid_rate,
     mean_metric,
+    normalise,
     rouge_l,
     token_f1,
 )
-from imaxray.tasks.base import Gold, Task, box_subject, json_series, one_each, strip_wrapping
+from imaxray.tasks.answers import Gold, strip_wrapping
+from imaxray.tasks.base import Task
+from imaxray.tasks.drafts import box_subject, json_series, one_each
+from imaxray.tasks.questions import Question
+from imaxray.tasks.statements import Statement, region_statements
+from imaxray.tasks.told import Told
+from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks.wording import category, named, sides
+
+_SAME_BOX: Final = 0.5  # IoU
 
 
 class Reg(Task):
     """Describe the region in a box; every phrase of that very box is acceptable."""
 
     name = "reg"
+    strata_are_answers = False
     templates = {
         "phrase": (
             f"Describe the region {PLACEHOLDER}.",
@@ -88,3 +100,58 @@ class Reg(Task):
     def given(self, gold: Sequence[str]) -> str:
         """The target phrase."""
         return gold[0]
+
+    def stratum(self) -> pl.Expr:
+        """See :meth:`TaskKnowledge.stratum`. Where the phrase comes from."""
+        return pl.col("quality")
+
+    def secrets(self, prompt: str, target: str, gold: Any | None) -> list[str]:
+        """See :meth:`TaskKnowledge.secrets`. None: what a box shows is asked in few words."""
+        return []
+
+    def tells(self, gold: Sequence[str]) -> Told:
+        """See :meth:`TaskKnowledge.tells`. The phrases."""
+        return Told(phrases=tuple(gold))
+
+    def same_question(self, first: Question, second: Question) -> float:
+        """See :meth:`TaskKnowledge.same_question`. The IoU of the boxes, of at least 0.5."""
+        if not first.boxes or not second.boxes:
+            return 0.0
+        overlap = iou(box_of(first.boxes[0]), box_of(second.boxes[0]))
+        return overlap if overlap >= _SAME_BOX else 0.0
+
+    def is_correct(
+        self, answer: Sequence[str], gold: Sequence[str], tolerances: Tolerances = DEFAULT
+    ) -> bool:
+        """See :meth:`TaskKnowledge.is_correct`.
+
+        Equal to one of the gold phrases when normalised; or token F1 of at least
+        ``tolerances.phrase`` with one that names the same sides and the same labels.
+        """
+        given = self.given(answer)
+        return any(_agree(phrase, given, tolerances.phrase) for phrase in gold)
+
+    def statements(
+        self,
+        question: Question,
+        gold: Sequence[str],
+        *,
+        size: tuple[int, int] | None,
+        usual: Collection[str],
+    ) -> Iterator[Statement]:
+        """See :meth:`TaskKnowledge.statements`. A region for each phrase."""
+        yield from region_statements(gold, question.boxes, size)
+
+    def facts(self, question: Question, gold: Sequence[str]) -> list[dict[str, Any]]:
+        """See :meth:`TaskKnowledge.facts`. A region for each phrase."""
+        return [
+            {"kind": "region", "name": category(p), "text": p, "boxes": question.boxes}
+            for p in gold
+        ]
+
+
+def _agree(gold: str, given: str, least: float) -> bool:
+    if normalise(gold) == normalise(given):
+        return True
+    same = sides(gold) == sides(given) and named(gold) == named(given)
+    return same and token_f1(gold, given) >= least - HAIR

@@ -7,14 +7,14 @@ compare the sections joined, so that an answer without heads is scored too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from imaxray.boxes import Box
-from imaxray.labeller import label_report
+from imaxray.labeller import label_report, stated
 from imaxray.metrics import (
     caption_metrics,
     corpus_bleu,
@@ -25,7 +25,14 @@ from imaxray.metrics import (
     set_f1,
 )
 from imaxray.schema import CHEXPERT, Boxes
-from imaxray.tasks.base import NO_SUBJECT, Gold, Task, json_of, one_each, subtask_of
+from imaxray.tasks.answers import Gold, subtask_of
+from imaxray.tasks.base import Task
+from imaxray.tasks.drafts import NO_SUBJECT, json_of, one_each
+from imaxray.tasks.knowledge import words_bin
+from imaxray.tasks.questions import Question
+from imaxray.tasks.statements import Statement
+from imaxray.tasks.told import Told
+from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances, f1
 
 _SECTIONS: Final = ("findings", "impression")
 # capitals anywhere, or any case at the start of a line: "other findings: none" is not a head
@@ -47,6 +54,11 @@ def _golds(gold: Mapping[str, str]) -> list[str]:
 def _present(text: str) -> frozenset[str]:
     """CheXpert labels of a text; uncertain ones count as present, as in CheXbert's F1."""
     return frozenset(label for label, value in label_report(text).items() if value != 0)
+
+
+@lru_cache(maxsize=100_000)
+def _said(text: str) -> Mapping[str, int]:
+    return stated(text)
 
 
 def _labels(sections: Mapping[str, str] | None) -> frozenset[str]:
@@ -151,3 +163,48 @@ class Report(Task):
     def same(self, first: Mapping[str, str], second: Mapping[str, str]) -> bool:
         """The same labels by the labeller: hardly any two free texts are equal to the letter."""
         return _labels(first) == _labels(second)
+
+    def stratum(self) -> pl.Expr:
+        """See :meth:`TaskKnowledge.stratum`. The length in steps of 20 words."""
+        return words_bin(pl.col("target").str.count_matches(r"\S+").cast(pl.Int64))
+
+    def secrets(self, prompt: str, target: str, gold: Mapping[str, str] | None) -> list[str]:
+        """See :meth:`TaskKnowledge.secrets`. Each section too."""
+        return [target] if gold is None else [target, *gold.values()]
+
+    def tells(self, gold: Mapping[str, str]) -> Told:
+        """See :meth:`TaskKnowledge.tells`. Its text."""
+        return Told(text=joined(gold))
+
+    def same_question(self, first: Question, second: Question) -> float:
+        """See :meth:`TaskKnowledge.same_question`. Whatever sections are asked for."""
+        return 1.0
+
+    def is_correct(
+        self,
+        answer: Mapping[str, str],
+        gold: Mapping[str, str],
+        tolerances: Tolerances = DEFAULT,
+    ) -> bool:
+        """See :meth:`TaskKnowledge.is_correct`.
+
+        The rule-based labeller reads nearly the same labels: F1 of at least ``tolerances.report``,
+        uncertain ones counted as present, as in CheXbert's F1; two reports without any label agree.
+        """
+        return f1(_labels(gold), _labels(answer)) >= tolerances.report - HAIR
+
+    def statements(
+        self,
+        question: Question,
+        gold: Mapping[str, str],
+        *,
+        size: tuple[int, int] | None,
+        usual: Collection[str],
+    ) -> Iterator[Statement]:
+        """See :meth:`TaskKnowledge.statements`. What is plainly said."""
+        for label, value in _said(joined(gold)).items():
+            yield Statement("said", label, value)
+
+    def facts(self, question: Question, gold: Mapping[str, str]) -> list[dict[str, Any]]:
+        """See :meth:`TaskKnowledge.facts`. One a section."""
+        return [{"kind": "report", "name": name, "text": text} for name, text in gold.items()]

@@ -7,12 +7,14 @@ normalised text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
 
 from imaxray.boxes import Box
+from imaxray.labeller import asked, mentions
 from imaxray.metrics import (
     Metric,
     invalid_rate,
@@ -23,18 +25,24 @@ from imaxray.metrics import (
     token_recall,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks.base import (
-    Gold,
-    Task,
-    json_of,
-    one_each,
-    strip_wrapping,
-    subtask_of,
-    text_subject,
-)
+from imaxray.tasks.answers import Gold, strip_wrapping, subtask_of
+from imaxray.tasks.base import Task
+from imaxray.tasks.drafts import json_of, one_each, text_subject
+from imaxray.tasks.questions import Question
+from imaxray.tasks.statements import Statement
+from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks.wording import named, sides
+
+CTR_ABOVE: Final = "CTR above 0.5"
+"""Name of what a question states that asks whether the heart is wider than half of the chest."""
 
 _NONE: Final = "none"
 _YES_NO: Final = re.compile(r"\b(yes|no)\b")
+_WIDER: Final = re.compile(r"cardiac silhouette.* (?:wider|larger|greater) than (?:1/2|half)")
+_WHERE: Final = re.compile(r"^where (?:is|are) ", re.IGNORECASE)
+_WHAT: Final = re.compile(r"^(?:what|which) (?:abnormalit\w+|findings?|diseases?)\b", re.IGNORECASE)
+_PLACE_ONLY: Final = re.compile(r"\b(?:left|right|upper|lower|lungs?|zones?|lobes?|heart)\b")
+_ANSWER: Final = pl.Struct({"closed": pl.Boolean, "answers": pl.List(pl.String)})
 
 
 def gold_text(gold: Mapping[str, Any]) -> str:
@@ -134,3 +142,91 @@ class Vqa(Task):
     def given(self, gold: Mapping[str, Any]) -> str:
         """The gold answers as one text."""
         return gold_text(gold)
+
+    def stratum(self) -> pl.Expr:
+        """See :meth:`TaskKnowledge.stratum`.
+
+        Closed questions by yes, no or other; open ones by the number of answers, up to three.
+        """
+        answer = pl.col("answer").str.json_decode(_ANSWER)
+        texts = answer.struct.field("answers")
+        first = texts.list.first().fill_null(_NONE)
+        closed = pl.when(first.is_in(["yes", "no"])).then(first).otherwise(pl.lit("other"))
+        several = texts.list.len().clip(upper_bound=3).cast(pl.String)
+        opened = pl.concat_str(several, pl.lit(" answers"))
+        return pl.when(answer.struct.field("closed")).then(closed).otherwise(opened)
+
+    def secrets(self, prompt: str, target: str, gold: Mapping[str, Any] | None) -> list[str]:
+        """See :meth:`TaskKnowledge.secrets`. None where the question is closed."""
+        if gold is None:
+            return [target]
+        return [] if gold["closed"] else [target, *gold["answers"]]
+
+    def read_target(self, text: str, template: str) -> dict[str, Any]:
+        """See :meth:`TaskKnowledge.read_target`. One answer, closed if it is yes or no."""
+        answer = text.strip().lower().removesuffix(".")
+        return {"closed": answer in ("yes", "no"), "answers": [answer]}
+
+    def same_question(self, first: Question, second: Question) -> float:
+        """See :meth:`TaskKnowledge.same_question`. The same words, normalised."""
+        texts = [normalise(self.asked_text(question)) for question in (first, second)]
+        return float(texts[0] == texts[1])
+
+    def is_correct(
+        self,
+        answer: Mapping[str, Any],
+        gold: Mapping[str, Any],
+        tolerances: Tolerances = DEFAULT,
+    ) -> bool:
+        """See :meth:`TaskKnowledge.is_correct`.
+
+        Closed questions: yes or no, or the set of answers, is equal. Open ones: token F1 of at
+        least ``tolerances.words`` and the same sides.
+        """
+        given = self.given(answer)
+        if gold["closed"]:
+            return bool(closed_correct(gold, given))
+        wanted = gold_text(gold)
+        return sides(wanted) == sides(given) and token_f1(wanted, given) >= tolerances.words - HAIR
+
+    def statements(
+        self,
+        question: Question,
+        gold: Mapping[str, Any],
+        *,
+        size: tuple[int, int] | None,
+        usual: Collection[str],
+    ) -> Iterator[Statement]:
+        """See :meth:`TaskKnowledge.statements`. Labels that the answer affirms or denies."""
+        text = self.asked_text(question)
+        for label, value in _answered(text, gold_text(gold).lower()).items():
+            yield Statement("asked", label, value)
+
+    def facts(self, question: Question, gold: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """See :meth:`TaskKnowledge.facts`. One question with its answers."""
+        text = self.asked_text(question)
+        value = float(gold["closed"])
+        about = {"kind": "qa", "name": "pseudo", "text": text}
+        return [{**about, "answers": gold["answers"], "value": value}]
+
+
+@lru_cache(maxsize=100_000)
+def _answered(question: str, answer: str) -> Mapping[str, int]:
+    """Labels that an answer to a question affirms (1) or denies (0)."""
+    if _WIDER.search(question.lower()):
+        found = _YES_NO.search(answer)
+        return {CTR_ABOVE: int(found.group(1) == "yes")} if found else {}
+    nothing = answer in ("none", "no", "nowhere", "")
+    if _WHERE.search(question):
+        labels = {mention.label for mention in mentions(question)}
+        return {label: int(not nothing) for label in labels} if len(labels) == 1 else {}
+    if _WHAT.search(question) and not _PLACE_ONLY.search(question.lower()):
+        return dict.fromkeys(sorted(named(answer)), 1)
+    label = asked(question)
+    found = _YES_NO.search(answer)
+    if label is None or found is None:
+        return {}
+    if found.group(1) == "yes":
+        return {label[0]: 1}
+    # "no" about the left lung says nothing about the right one
+    return {label[0]: 0} if label[1] else {}

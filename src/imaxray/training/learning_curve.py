@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
 from imaxray._files import write_text
-from imaxray.schema import TASKS
+from imaxray.errors import ImaxrayError
+from imaxray.schema import task_names
 from imaxray.training.clock import Took, now
 
-_WIDTH: Final = 2 * len(TASKS) + 1
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 """Sum of a tensor over all processes."""
 
@@ -24,7 +24,8 @@ class LossSums:
 
     def __init__(self) -> None:
         self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._sums = torch.zeros(_WIDTH, dtype=torch.float64)
+        self._tasks = task_names()
+        self._sums = torch.zeros(2 * len(self._tasks) + 1, dtype=torch.float64)
 
     def add(self, losses: torch.Tensor, tasks: torch.Tensor, tokens: int) -> None:
         """Note the entry losses (E,) and task numbers (E,) of one batch; waits for no GPU."""
@@ -37,23 +38,33 @@ class LossSums:
             places = tasks.to("cpu")
             values = losses.to("cpu", torch.float64)
             self._sums.index_add_(0, places, values)
-            self._sums.index_add_(0, places + len(TASKS), torch.ones_like(values))
+            self._sums.index_add_(0, places + len(self._tasks), torch.ones_like(values))
         self._kept = []
         return self._sums
 
     def restore(self, sums: torch.Tensor) -> None:
-        """Go on from what :meth:`local` gave."""
+        """Go on from what :meth:`local` gave.
+
+        Raises:
+            ImaxrayError: it was given where other tasks were installed.
+        """
+        if sums.shape != self._sums.shape:
+            raise ImaxrayError(
+                f"Expected losses of the {len(self._tasks)} tasks {', '.join(self._tasks)} in the "
+                f"checkpoint, but it has those of {len(sums) // 2}; install the packages of tasks "
+                "that the run was started with."
+            )
         self._kept, self._sums = [], sums.to(torch.float64)
 
     def take(self, reduce: Reduce) -> tuple[dict[str, Any], int, int]:
         """``loss`` and ``losses`` by task over all processes, entries, tokens; starts anew."""
         sums = reduce(self.local().clone())
-        self.restore(torch.zeros(_WIDTH))
-        losses, counts = sums[: len(TASKS)], sums[len(TASKS) : -1]
+        self.restore(torch.zeros_like(self._sums))
+        losses, counts = sums[: len(self._tasks)], sums[len(self._tasks) : -1]
         entries = int(counts.sum())
         by_task = {
             task: float(loss / count)
-            for task, loss, count in zip(TASKS, losses, counts, strict=True)
+            for task, loss, count in zip(self._tasks, losses, counts, strict=True)
             if count
         }
         loss = float(losses.sum() / max(entries, 1))

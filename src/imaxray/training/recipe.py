@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from imaxray._config import read_yaml, validated
+from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.training.config import Layout, Method, TrainingConfig
 
@@ -18,29 +18,58 @@ Precision = Literal["auto", "float32", "bfloat16"]
 class Recipe(TrainingConfig):
     """Everything about a training run but the data; the defaults fit adapters on a trained model.
 
-    ``configs/train`` has one for each model of the registry.
+    The built-in recipes (``imaxray configs list``) have one for each model of the registry.
     """
 
-    model: str = Field(description="registry name, repository id, or folder")
-    revision: str | None = Field(None, description="commit or tag; default: the registry's")
-    boxes: str | None = Field(None, description="box convention, for models the registry lacks")
-    layout: Layout = "packed"
-    seed: int = 0
-    precision: Precision = Field("auto", description="of frozen weights; auto: as stored")
-    attention: str | None = Field(None, description="transformers' attn_implementation")
-    max_image_tokens: int | None = Field(None, ge=1, description="upper limit of an image's tokens")
-    method: Method = "lora"
-    epochs: float | None = Field(1, gt=0, description="passes over the entries; null: steps rule")
-    learning_rate: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    model: str = Field(
+        description="Model to train: a name that `imaxray models` lists, a repository id, or a "
+        "folder."
+    )
+    revision: str | None = Field(
+        None, description="Commit or tag of the model on the hub; default: the registry's."
+    )
+    boxes: str | None = Field(
+        None,
+        description="Convention in which the model writes boxes; needed for models that the "
+        "registry does not know.",
+    )
+    layout: Layout = Field(
+        "packed",
+        description="How entries become sequences: an image's entries share its encoding (packed), "
+        "one sequence per entry (separate), or one chat per image (conversation).",
+    )
+    seed: int = Field(0, description="Random seed of the order of entries and of new weights.")
+    precision: Precision = Field(
+        "auto", description="Number format of frozen weights; auto keeps the stored format."
+    )
+    attention: str | None = Field(None, description="Attention implementation of transformers.")
+    max_image_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum number of tokens per image, for models that allow to choose it.",
+    )
+    method: Method = Field(
+        "lora",
+        description="Weights that are trained: all (full), adapters (lora), or only the connector "
+        "between image tower and text model (connector).",
+    )
+    epochs: float | None = Field(
+        1, gt=0, description="Number of passes over the entries; null: as many as steps says."
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Decay rates of AdamW's moments.")
 
     def training(self) -> TrainingConfig:
         """The part that :func:`imaxray.training.train` takes."""
         return TrainingConfig(**{name: getattr(self, name) for name in TrainingConfig.model_fields})
 
 
-def load_recipe(path: Path | None = None, **changes: Any) -> Recipe:
+def load_recipe(path: str | Path | None = None, **changes: Any) -> Recipe:
     """Read a recipe's YAML, or start from the defaults, and apply ``changes`` that are not None.
+
+    Args:
+        path: a YAML file, or the name of a built-in recipe (``lingshu-7b``).
+        changes: values of keys, which override those of the file.
 
     Raises:
         ImaxrayError: the file is missing, no YAML, has an unknown key or a bad value, or no model
@@ -51,23 +80,10 @@ def load_recipe(path: Path | None = None, **changes: Any) -> Recipe:
         >>> recipe.method, recipe.steps, recipe.entries_per_step
         ('lora', 100, 64)
     """
-    data: Any = {}
+    data: dict[str, Any] = {}
     if path is not None:
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ImaxrayError(
-                f"Expected a recipe at {path}, but it cannot be read; give a YAML file such as "
-                "those of configs/train."
-            ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ImaxrayError(
-                f"Expected YAML in {path}, but it cannot be read: {error}."
-            ) from error
-        if not isinstance(data, Mapping):
-            raise ImaxrayError(
-                f"Expected keys and values in {path}, but it holds none; see configs/train."
-            )
+        path = find_config(path, "train")
+        data = read_yaml(path, what="a recipe", advice=instead_of(path))
     given = {key: value for key, value in changes.items() if value is not None}
     if "steps" in given and "epochs" not in given:
         data = {**data, "epochs": None}  # what the caller names wins
@@ -77,12 +93,5 @@ def load_recipe(path: Path | None = None, **changes: Any) -> Recipe:
             "Expected the name of a model, but neither --model nor the recipe names one; "
             "`imaxray models` lists them."
         )
-    try:
-        return Recipe.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the recipe as a whole"
-        raise ImaxrayError(
-            f"Expected a valid value for {where}{f' in {path}' if path else ''}, but: "
-            f"{first['msg']}; correct it (docs/training.md lists all keys)."
-        ) from error
+    where = None if path is None else str(path)
+    return validated(Recipe, merged, where=where, see="docs/training.md")

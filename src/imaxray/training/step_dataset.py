@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
-from imaxray.schema import TASKS, is_pseudo
+from imaxray.schema import is_pseudo, task_names
 from imaxray.training.config import Layout
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import Pixels
@@ -64,8 +64,8 @@ class StepDataset(Dataset[dict[str, Any]]):
     """Item *i* is everything optimizer step *i* needs.
 
     Items hold ``images`` (the model's image inputs), ``batch`` (one ``Batch``), ``tasks`` (E,)
-    int64, the index of each entry's task in TASKS, and, where pseudo entries weigh less or more
-    than real ones, ``weights`` (E,).
+    int64, the index of each entry's task in ``task_names()``, and, where pseudo entries weigh less
+    or more than real ones, ``weights`` (E,).
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class StepDataset(Dataset[dict[str, Any]]):
         self._conversations = conversations
         self._pad = int(chat.tokenizer.pad_token_id or 0)  # masked, so any id will do
         self._image_of = dict(entries.select("entry_id", "image_id").iter_rows())
-        task_number = {task: number for number, task in enumerate(TASKS)}
+        task_number = {task: number for number, task in enumerate(task_names())}
         self._task_of = {
             e: task_number[t] for e, t in entries.select("entry_id", "task").iter_rows()
         }

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
+from imaxray.hashing import digest
 from imaxray.schema import TASKS, is_pseudo
 from imaxray.training.config import Layout
 
@@ -182,6 +183,8 @@ def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
 def _number(name: str) -> int:
     """Of a stratum, for its random stream."""
     task = name.removeprefix(_PSEUDO)
+    if task not in TASKS:  # of another package: whatever else is installed, the same stream
+        return digest(name)
     return TASKS.index(task) + (len(TASKS) if task != name else 0)
 
 

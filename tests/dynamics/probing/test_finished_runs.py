@@ -12,6 +12,7 @@ from imaxray.cli import app
 from imaxray.curation import ImaxConfig, build_catalog, open_dataset, select_imax, write_dataset
 from imaxray.dynamics import (
     Gram,
+    RunDynamicsConfig,
     crossed_probes,
     measure_probe,
     probe_entries,
@@ -201,14 +202,14 @@ def test_a_killed_call_goes_on_where_it_was(runs, data, tmp_path, monkeypatch):
         return measure_probe(model, probe)
 
     monkeypatch.setattr("imaxray.dynamics.probing.finished_runs.measure_probe", measured)
-    options = {"data": data[0], "size": SIZE, "split": "train"}
+    config = RunDynamicsConfig(size=SIZE, split="train")
     arm = [runs["wide", 0], runs["wide", 1]]
     with pytest.raises(KeyboardInterrupt):
-        run_dynamics(arm, tmp_path, **options)
+        run_dynamics(arm, tmp_path, config, data=data[0])
     # and a kill between the Gram matrix and its tables
     [first] = (tmp_path / "measured").rglob("wide-seed-0-*")
     (first / "tasks.parquet").unlink()
-    found = run_dynamics(arm, tmp_path, **options)
+    found = run_dynamics(arm, tmp_path, config, data=data[0])
     assert len(calls) == 3  # the first run's is kept
     assert found.spectra["runs"]["run"].unique().sort().to_list() == sorted(map(str, arm))
     assert found.contrast.is_empty() and found.crossed.is_empty() and found.remarks == ()
@@ -223,30 +224,41 @@ def test_what_does_not_go_together_is_told_first(runs, data, tmp_path):
     with pytest.raises(ImaxrayError, match="as many runs in both arms"):
         run_dynamics([dense, dense], tmp_path, against=[wide])
     with pytest.raises(ImaxrayError, match="folder of a run"):
-        run_dynamics([tmp_path], tmp_path / "out", data=data[0], **probe)
+        run_dynamics([tmp_path], tmp_path / "out", RunDynamicsConfig(**probe), data=data[0])
     begun = tmp_path / "begun"
     begun.mkdir()
     (begun / "started.json").touch()
     with pytest.raises(ImaxrayError, match="finished run"):
-        run_dynamics([begun], tmp_path / "out", data=data[0], **probe)
+        run_dynamics([begun], tmp_path / "out", RunDynamicsConfig(**probe), data=data[0])
     with pytest.raises(ImaxrayError, match="take a smaller probe"):
-        run_dynamics([dense], tmp_path / "out", data=data[0], draw="apart", **probe)
+        run_dynamics(
+            [dense], tmp_path / "out", RunDynamicsConfig(draw="apart", **probe), data=data[0]
+        )
     with pytest.raises(ImaxrayError, match=r"at least 28 entries.*is 14"):
-        run_dynamics([dense] * 2, tmp_path / "out", against=[wide] * 2, data=data[0], size=14)
+        run_dynamics(
+            [dense] * 2,
+            tmp_path / "out",
+            RunDynamicsConfig(size=14),
+            against=[wide] * 2,
+            data=data[0],
+        )
     longer = tmp_path / "longer"
     shutil.copytree(wide, longer)
     told = (longer / "run.json").read_text().replace('"entries_seen": 32', '"entries_seen": 40')
     (longer / "run.json").write_text(told)
     with pytest.raises(ImaxrayError, match="have seen 32, 40"):
-        run_dynamics([dense], tmp_path / "out", against=[longer], data=data[0], **probe)
+        run_dynamics(
+            [dense], tmp_path / "out", RunDynamicsConfig(**probe), against=[longer], data=data[0]
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_whole_images_come_with_their_warning(runs, data, tmp_path):
     """One run an arm: values and no interval."""
+    config = RunDynamicsConfig(size=SIZE, split="train", draw="together")
     found = run_dynamics(
-        [runs["dense", 0]], tmp_path, against=[runs["wide", 0]], data=data[0], other_data=data[1],
-        size=SIZE, split="train", draw="together",
+        [runs["dense", 0]], tmp_path, config, against=[runs["wide", 0]], data=data[0],
+        other_data=data[1],
     )  # fmt: skip
     assert any("too narrow" in remark for remark in found.remarks)
     assert any("Fewer than three" in remark for remark in found.remarks)

@@ -110,7 +110,12 @@ WORDS = {"max_new_tokens": 40, "images_per_batch": 4, "samples": 2, "calibration
 
 @pytest.fixture(scope="module")
 def whole(run_folder, decentralized, tmp_path_factory):
-    return annotate(run_folder, decentralized, tmp_path_factory.mktemp("out") / "pseudo", **WORDS)
+    return annotate(
+        run_folder,
+        decentralized,
+        tmp_path_factory.mktemp("out") / "pseudo",
+        AnnotateConfig(**WORDS),
+    )
 
 
 def files(folder):
@@ -294,17 +299,17 @@ def test_a_finished_one_is_not_asked_again(whole, run_folder, decentralized, mon
         raise AssertionError("asked again")
 
     monkeypatch.setattr("imaxray.pseudo.annotating.annotation.Worker", never)
-    again = annotate(run_folder, decentralized, whole.folder, **WORDS)
+    again = annotate(run_folder, decentralized, whole.folder, AnnotateConfig(**WORDS))
     assert again.candidates.equals(whole.candidates) and again.manifest == whole.manifest
 
 
 def test_another_config_is_refused_in_one_sentence(whole, run_folder, decentralized, tmp_path):
     words = {**WORDS, "samples": 3}
     with pytest.raises(ImaxrayError, match=r"its config differ .*choose another --out"):
-        annotate(run_folder, decentralized, whole.folder, **words)
+        annotate(run_folder, decentralized, whole.folder, AnnotateConfig(**words))
     (tmp_path / "candidates.parquet").write_bytes(b"somebody's")
     with pytest.raises(ImaxrayError, match=r"of a known origin"):
-        annotate(run_folder, decentralized, tmp_path, **WORDS)
+        annotate(run_folder, decentralized, tmp_path, AnnotateConfig(**WORDS))
 
 
 def test_a_lora_run_annotates(decentralized, tmp_path):
@@ -320,11 +325,11 @@ def test_a_lora_run_annotates(decentralized, tmp_path):
     (run / "started.json").write_text("{}")
     few = {"max_new_tokens": 4, "limit": 3, "calibration_per_task": 1}
     with pytest.raises(ImaxrayError, match="a finished run"):
-        annotate(run, decentralized, tmp_path / "out", **few)
+        annotate(run, decentralized, tmp_path / "out", AnnotateConfig(**few))
     tuned.save(run / "adapter")
     (run / "run.json").write_text("{}")
-    adapted = annotate(run, decentralized, tmp_path / "out", **few)
-    plain = annotate(base, decentralized, tmp_path / "plain", **few)
+    adapted = annotate(run, decentralized, tmp_path / "out", AnnotateConfig(**few))
+    plain = annotate(base, decentralized, tmp_path / "plain", AnnotateConfig(**few))
     assert adapted.candidates.height and adapted.candidates["image_id"].n_unique() == 3
     assert not adapted.candidates["raw"].equals(plain.candidates["raw"])
     assert set(adapted.candidates["checkpoint"]) != set(plain.candidates["checkpoint"])
@@ -361,7 +366,7 @@ def test_the_command_tells_what_was_asked(whole, run_folder, decentralized):
 def test_vllm_is_missed_before_anything_is_loaded(decentralized, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(ImaxrayError, match=r"pip install 'imaxray\[vllm\]'"):
-        annotate("nowhere/at-all", decentralized, tmp_path, engine="vllm")
+        annotate("nowhere/at-all", decentralized, tmp_path, AnnotateConfig(engine="vllm"))
 
 
 def test_vllm_is_sent_the_same_prompts(decentralized, tmp_path, monkeypatch):
@@ -374,7 +379,7 @@ def test_vllm_is_sent_the_same_prompts(decentralized, tmp_path, monkeypatch):
             parameter.add_(0.2 * torch.randn_like(parameter))
     made.save(base)
     few = {"max_new_tokens": 3, "limit": 3, "calibration_per_task": 1, "samples": 1}
-    local = annotate(base, decentralized, tmp_path / "local", **few)
+    local = annotate(base, decentralized, tmp_path / "local", AnnotateConfig(**few))
     seeds = []
 
     class LLM:
@@ -422,7 +427,9 @@ def test_vllm_is_sent_the_same_prompts(decentralized, tmp_path, monkeypatch):
     fake = types.ModuleType("vllm")
     fake.LLM, fake.SamplingParams = LLM, SamplingParams
     monkeypatch.setitem(sys.modules, "vllm", fake)
-    served = annotate(base, decentralized, tmp_path / "served", engine="vllm", **few)
+    served = annotate(
+        base, decentralized, tmp_path / "served", AnnotateConfig(engine="vllm", **few)
+    )
     assert served.candidates.drop("agreement", "logprob").equals(
         local.candidates.drop("agreement", "logprob")
     )

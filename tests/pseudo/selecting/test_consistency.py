@@ -5,8 +5,9 @@ import pytest
 
 from imaxray.pseudo import check_consistency, load_rules
 from imaxray.pseudo.dataset import pseudo_entries
-from imaxray.pseudo.selecting.statements import place, usual_labels
+from imaxray.pseudo.selecting.statements import usual_labels
 from imaxray.schema import ENTRIES, IMAGES, conform, empty
+from imaxray.tasks.statements import place
 
 IMAGE = conform(
     pl.DataFrame(
@@ -193,7 +194,7 @@ def test_silence_denies_what_the_data_set_usually_states(candidate, table):
                           image_id=f"other{k}") for k in range(4)),
               candidate("findings", {"Fracture": 1}, number=9, image_id="rare"))
     )  # fmt: skip
-    assert usual_labels(taught) == {"Cardiomegaly", "Edema"}
+    assert usual_labels("findings", taught) == {"Cardiomegaly", "Edema"}
     rows = table(candidate("calculation", 0.60), candidate("findings", {"Edema": 1}))
     assert verdict(rows, "ctr-cardiomegaly", taught)["findings-0"] == "contradict"
     assert not verdict(rows, "ctr-cardiomegaly")  # nothing is known of the habit

@@ -14,6 +14,14 @@ rules:
     contradict: [{{first: {{below: 0.4}}, second: {{at-least: 3}}}}]
     effect: {effect}
 """
+CLINICAL = """
+rules:
+  - name: mine
+    says: An answer about edema contradicts the grade.
+    first: {{fact: grade, name: edema}}
+    second: {{fact: asked, name: Edema}}
+    clinical: {rule}
+"""
 
 
 def written(tmp_path, text):
@@ -42,6 +50,13 @@ def test_a_rule_of_the_same_name_replaces_ours(tmp_path):
     assert next(rule for rule in rules if rule.name == "place").effect == "keep"
 
 
+def test_a_rule_of_ones_own_may_name_a_clinical_rule(tmp_path):
+    mine = load_rules(written(tmp_path, CLINICAL.format(rule="edema-grade-label")))[-1]
+    ours = next(rule for rule in load_rules() if rule.name == "grade-edema")
+    assert mine.contradict == ours.contradict and mine.agree == ours.agree
+    assert mine.contradict[1].first.at_least == 2
+
+
 def test_ours_can_be_left_out(tmp_path):
     text = "builtin: false\n" + OWN.format(name="mine", effect="drop")
     assert [rule.name for rule in load_rules(written(tmp_path, text))] == ["mine"]
@@ -56,6 +71,9 @@ def test_ours_can_be_left_out(tmp_path):
         (OWN.format(name="mine", effect="drop").replace("below", "bellow"), "bellow"),
         (OWN.format(name="mine", effect="drop").replace("    second: {fact: grade}\n", ""),
          "need facts under second"),
+        (CLINICAL.format(rule="edema"), "unknown clinical rule edema"),
+        (CLINICAL.format(rule="edema-grade-label") + "    contradict: [{values: same}]\n",
+         "give either clinical, or contradict and agree"),
         ("rules: [", "cannot be read"),
         ("rules: !!python/object/apply:os.getcwd []", "cannot be read"),
         ("just text", "the whole"),

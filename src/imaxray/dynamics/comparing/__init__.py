@@ -1,5 +1,6 @@
 """Comparing: runs of one arm or two, over seeds, with intervals, tables and plots."""
 
+from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
 from imaxray.dynamics.comparing.report import RunDynamics, run_dynamics
 from imaxray.dynamics.comparing.runs import compare_runs, probe_folder, recorded, run_spectra
@@ -7,6 +8,7 @@ from imaxray.dynamics.comparing.runs import compare_runs, probe_folder, recorded
 __all__ = [
     "CAVEAT",
     "RunDynamics",
+    "RunDynamicsConfig",
     "compare_runs",
     "correlate_scores",
     "probe_folder",

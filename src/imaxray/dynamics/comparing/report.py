@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from imaxray._files import write_csv
+from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
 from imaxray.dynamics.comparing.plots import plot_spectra
 from imaxray.dynamics.comparing.runs import compare_runs, recorded, run_spectra
 from imaxray.dynamics.numbers.crossed import crossed_table
 from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.numbers.tables import tasks_over_runs, tasks_table
-from imaxray.dynamics.probing.entries import Images, probe_entries, probe_pair
+from imaxray.dynamics.probing.entries import probe_entries, probe_pair
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -54,20 +55,11 @@ class RunDynamics:
 def run_dynamics(
     runs: Sequence[Path],
     out: Path,
+    config: RunDynamicsConfig | None = None,
     *,
     against: Sequence[Path] = (),
     data: Dataset | None = None,
     other_data: Dataset | None = None,
-    split: str = "val",
-    size: int = 252,
-    draw: Images = "any",
-    seed: int = 0,
-    device: str = "cpu",
-    tokens_per_batch: int | None = None,
-    scores: bool = False,
-    evaluation: str | None = None,
-    group: str = "all",
-    level: float = 0.95,
 ) -> RunDynamics:
     """Dynamics of runs of one arm, and against those of another, as tables in ``out``.
 
@@ -80,43 +72,40 @@ def run_dynamics(
     Args:
         runs: run folders of one arm, a seed each.
         out: folder of the results.
+        config: the probe, the module group, and the scores to correlate with.
         against: run folders of the other arm, in the same order of seeds.
         data: dataset of the probe (and, for crossed probes, that of ``runs``).
         other_data: that of ``against``.
-        split: whose entries of ``data`` the fixed probe holds.
-        size: entries of each probe.
-        draw: how they share images, see :func:`probe_entries`.
-        seed: another one gives other entries.
-        device: where models run.
-        tokens_per_batch: see :func:`make_probe`.
-        scores: correlate with final task scores, see :func:`correlate_scores`.
-        evaluation: which scores, see :func:`run_scores`.
-        group: module group of contrast, correlations and plot; other tables are of all.
-        level: of the intervals.
 
     Raises:
         ImaxrayError: arms that do not pair, unfinished runs, too few entries, or what parts raise.
     """
+    config = config or RunDynamicsConfig()
+    group, level, split = config.group, config.level, config.split
     _check(runs, against, data, other_data)
-    if scores:
-        run_scores([*runs, *against], evaluation=evaluation)  # told before hours of work
+    if config.scores:
+        run_scores([*runs, *against], evaluation=config.evaluation)  # told before hours of work
     folders = {"runs": list(runs)} | ({"against": list(against)} if against else {})
     crossed = pl.DataFrame()
     remarks: list[str] = []
     if data is not None:
         from imaxray.dynamics.probing.finished_runs import RunProbe, measure_runs  # late: torch
 
-        probes = {split: RunProbe(data, _fixed(data, split, size, draw, seed), checkpoints=True)}
+        probes = {split: RunProbe(data, _fixed(data, config), checkpoints=True)}
         if other_data is not None:
             pair = probe_pair(
-                data.tables.split("train"), other_data.tables.split("train"), size,
-                seed=seed, images=draw,
+                data.tables.split("train"), other_data.tables.split("train"), config.size,
+                seed=config.seed, images=config.draw,
             )  # fmt: skip
             for arm, of, rows in zip(ARMS, (data, other_data), pair, strict=True):
                 probes[f"{arm}-train"] = RunProbe(of, rows)
         _enough(probes[split].entries, len(runs) if against else 0, other_data is not None)
         measured = measure_runs(
-            [*runs, *against], probes, out, device=device, tokens_per_batch=tokens_per_batch
+            [*runs, *against],
+            probes,
+            out,
+            device=config.device,
+            tokens_per_batch=config.tokens_per_batch,
         )
         if other_data is not None:
             crossed = _crossed(measured, len(runs), level)
@@ -138,20 +127,20 @@ def run_dynamics(
         contrast = compare_runs(folders["runs"], folders["against"], group=group, level=level)
     if against and len(runs) < 3:
         remarks.append("Fewer than three seeds an arm: do not report these intervals.")
-    if data is not None and draw == "together":
+    if data is not None and config.draw == "together":
         remarks.append(
             "Whole images were drawn, but the probe's error leaves out one entry at a time: "
             "intervals are too narrow."
         )
     pairs, seen = _pairs(folders, names)
     found, table = pl.DataFrame(), pl.DataFrame()
-    if scores:
-        table = run_scores([*runs, *against], evaluation=evaluation)
+    if config.scores:
+        table = run_scores([*runs, *against], evaluation=config.evaluation)
         found = correlate_scores(
             [*runs, *against],
             [folder for of in folders.values() for folder in of],
             arms=[arm for arm, of in folders.items() for _ in of],
-            group=group, evaluation=evaluation, level=level,
+            group=group, evaluation=config.evaluation, level=level,
         )  # fmt: skip
         remarks.append(CAVEAT)
         if len(seen) > 1:
@@ -194,14 +183,14 @@ def _check(
         )
 
 
-def _fixed(data: Dataset, split: str, size: int, draw: Images, seed: int) -> pl.DataFrame:
-    entries = data.tables.split(split)
+def _fixed(data: Dataset, config: RunDynamicsConfig) -> pl.DataFrame:
+    entries = data.tables.split(config.split)
     if entries.is_empty():
         raise ImaxrayError(
-            f"Expected entries in the split {split} of {data.folder}, but it has none; name "
+            f"Expected entries in the split {config.split} of {data.folder}, but it has none; name "
             "another --split."
         )
-    return probe_entries(entries, size, seed=seed, images=draw)
+    return probe_entries(entries, config.size, seed=config.seed, images=config.draw)
 
 
 def _enough(entries: pl.DataFrame, pairs: int, crossed: bool) -> None:

@@ -8,16 +8,16 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import polars as pl
 import transformers
 
 from imaxray._version import __version__
-from imaxray.boxes import BoxConvention
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
+from imaxray.evaluation.config import EvaluateConfig, ScoreConfig
 from imaxray.evaluation.generation.answering import answers
 from imaxray.evaluation.generation.image_prefetch import ImagesAhead
 from imaxray.evaluation.generation.prediction_store import PredictionStore
@@ -29,8 +29,6 @@ from imaxray.models import ChatModel, load_model
 from imaxray.progress import progress_bar
 from imaxray.schema import SPLITS
 from imaxray.training import encode_entries, weights_digest, weights_of
-
-Engine = Literal["local", "vllm"]
 
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
 
@@ -54,19 +52,9 @@ class Evaluation:
 
 def evaluate_model(
     model: str | Path,
-    dataset: Path | Dataset,
+    data: Path | Dataset,
     out: Path | None = None,
-    *,
-    split: str = "test",
-    max_new_tokens: int = 128,
-    images_per_batch: int = 16,
-    rows_per_batch: int = 256,
-    engine: Engine = "local",
-    boxes: str | BoxConvention | None = None,
-    revision: str | None = None,
-    dtype: str = "auto",
-    device: str = "cpu",
-    max_image_tokens: int | None = None,
+    config: EvaluateConfig | None = None,
 ) -> Evaluation:
     """Ask a model every entry of a split, keep what it wrote, and score it.
 
@@ -76,37 +64,29 @@ def evaluate_model(
     Args:
         model: run folder (its ``adapter/`` or ``model/`` is taken), registry name, repository id,
             or folder of a model or an adapter.
-        dataset: dataset folder.
+        data: dataset folder.
         out: folder to write. Default: ``evaluation/DATASET-SPLIT`` in the run or model folder, or
             ``evaluation/MODEL/DATASET-SPLIT`` here for a model that is named.
-        split: whose entries are asked.
-        max_new_tokens: an answer is cut there.
-        images_per_batch: most images that are answered together.
-        rows_per_batch: most entries that are.
-        engine: ``transformers`` here with shared prefixes, or vLLM.
-        boxes: box convention, for models that the registry does not know.
-        revision: commit or tag on the hub.
-        dtype: of the weights; ``auto`` as stored.
-        device: where the model runs, with the engine ``local``.
-        max_image_tokens: upper limit of an image's tokens.
+        config: the split, the batches, the engine, and how the model is loaded.
 
     Raises:
         ImaxrayError: no such model, dataset or split; ``out`` holds predictions of another
             model, dataset or decoding; or what the parts raise.
     """
-    data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
-    entries = _entries(data, split)
-    if engine == "vllm":
+    config = config or EvaluateConfig()
+    data = data if isinstance(data, Dataset) else open_dataset(data)
+    entries = _entries(data, config.split)
+    if config.engine == "vllm":
         require_vllm()  # before minutes of loading
     weights = weights_of(model)
     transformers.utils.logging.set_verbosity_error()
     chat = load_model(
         weights,
-        convention=boxes,
-        dtype=dtype,
-        device=device if engine == "local" else "cpu",
-        revision=revision,
-        max_image_tokens=max_image_tokens,
+        convention=config.boxes,
+        dtype=config.dtype,
+        device=config.device if config.engine == "local" else "cpu",
+        revision=config.revision,
+        max_image_tokens=config.max_image_tokens,
     )
     convention = chat.convention
     images = ImageStore(data)
@@ -115,25 +95,23 @@ def evaluate_model(
         "boxes": convention.as_dict(),
         "dataset": data.sha256,
         "image_cache": images.describe(),
-        "split": split,
-        "engine": engine,
-        "decoding": {"greedy": True, "max_new_tokens": max_new_tokens},
+        "split": config.split,
+        "engine": config.engine,
+        "decoding": {"greedy": True, "max_new_tokens": config.max_new_tokens},
         # what decides rounding, and so a token in a tie
         "batches": {
-            "images": images_per_batch, "rows": rows_per_batch, "dtype": str(chat.model.dtype),
-            "device": device if engine == "local" else "vllm", "image_tokens": max_image_tokens,
+            "images": config.images_per_batch, "rows": config.rows_per_batch,
+            "dtype": str(chat.model.dtype),
+            "device": config.device if config.engine == "local" else "vllm",
+            "image_tokens": config.max_image_tokens,
         },
     }  # fmt: skip
-    folder = out or _default(model, chat, data, split)
+    folder = out or _default(model, chat, data, config.split)
     store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": versions()})
     if not store.finished:
-        _fill(
-            store, chat, data, images, entries, weights,
-            max_new_tokens=max_new_tokens, images_per_batch=images_per_batch,
-            rows_per_batch=rows_per_batch, engine=engine, revision=revision,
-        )  # fmt: skip
+        _fill(store, chat, data, images, entries, weights, config)
     predictions = store.finish(set(entries["entry_id"]))
-    result = score_run(data, read_predictions(folder), convention, split=split)
+    result = score_run(data, read_predictions(folder), convention, ScoreConfig(split=config.split))
     write_result(result, folder)
     return Evaluation(folder, predictions, result, int((~predictions["ended"]).sum()))
 
@@ -145,17 +123,16 @@ def _fill(
     images: ImageStore,
     entries: pl.DataFrame,
     weights: str,
-    *,
-    max_new_tokens: int,
-    images_per_batch: int,
-    rows_per_batch: int,
-    engine: Engine,
-    revision: str | None,
+    config: EvaluateConfig,
 ) -> None:
     """Answer the batches that have no part yet, one part a batch."""
     encoded = encode_entries(chat, entries, data.tables.images, with_target=False)
     batches = plan(
-        chat, entries, encoded, images_per_batch=images_per_batch, rows_per_batch=rows_per_batch
+        chat,
+        entries,
+        encoded,
+        images_per_batch=config.images_per_batch,
+        rows_per_batch=config.rows_per_batch,
     )
     done = store.answered()
     rest = [
@@ -168,10 +145,14 @@ def _fill(
     sizes = _sizes(data)
     with progress_bar("Generating answers", total=entries.height) as bar:
         bar.advance(len(done))
-        if engine == "vllm":
+        if config.engine == "vllm":
             base, adapter = served(weights)
             server = VllmEngine(
-                chat, base, revision=revision, adapter=adapter, max_new_tokens=max_new_tokens
+                chat,
+                base,
+                revision=config.revision,
+                adapter=adapter,
+                max_new_tokens=config.max_new_tokens,
             )
             frames = server.answers([_of(entries, units) for units in todo], images, sizes)
             _store(store, rest, frames, bar.advance)
@@ -180,10 +161,10 @@ def _fill(
         with ImagesAhead(
             order,
             lambda image_id: chat.pixels(images(image_id), sizes[image_id]),
-            ahead=images_per_batch,
+            ahead=config.images_per_batch,
             workers=1,
         ) as pixels:
-            frames = answers(chat, todo, encoded, pixels, max_new_tokens)
+            frames = answers(chat, todo, encoded, pixels, config.max_new_tokens)
             _store(store, rest, frames, bar.advance)
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.config import AnnotateConfig, AskConfig, Engine
 
 if TYPE_CHECKING:
     from imaxray.pseudo.annotating.annotation import Annotation, annotate
@@ -20,6 +20,8 @@ else:  # torch
 __all__ = [
     "AnnotateConfig",
     "Annotation",
+    "AskConfig",
+    "Engine",
     "annotate",
     "annotate_images",
     "ask_entries",

@@ -12,18 +12,16 @@ import transformers
 
 from imaxray._ray import require_ray
 from imaxray._version import __version__
-from imaxray.boxes import BoxConvention
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
-from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation import require_vllm, versions, weights_digest, weights_of
 from imaxray.models import load_model
 from imaxray.progress import progress_bar
-from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.config import AnnotateConfig, AskConfig, Engine
 from imaxray.pseudo.annotating.prompts import PromptBook
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
-from imaxray.pseudo.annotating.workers import Engine, Job, Worker, run_on_ray
-from imaxray.schema import TASKS, TaskName
+from imaxray.pseudo.annotating.workers import Job, Worker, run_on_ray
+from imaxray.schema import TASKS
 
 
 @dataclass(frozen=True)
@@ -51,27 +49,7 @@ def annotate(
     run: str | Path,
     data: Path | Dataset,
     out: Path,
-    *,
-    samples: int = 0,
-    temperature: float = 1.0,
-    round: int = 1,  # noqa: A002 - the strategy's word, and the table's
-    seed: int = 0,
-    engine: Engine = "local",
-    tasks: Sequence[TaskName] = TASKS,
-    vqa_per_image: int = 2,
-    rec_per_image: int = 3,
-    reg_per_image: int = 3,
-    max_new_tokens: int = 128,
-    images_per_batch: int = 16,
-    rows_per_batch: int = 256,
-    threads: int = 1,
-    limit: int | None = None,
-    calibration_per_task: int | None = None,
-    boxes: str | BoxConvention | None = None,
-    revision: str | None = None,
-    dtype: str = "auto",
-    device: str = "cpu",
-    max_image_tokens: int | None = None,
+    config: AnnotateConfig | None = None,
 ) -> Annotation:
     """Let the model of a run answer every task that a train image of a dataset lacks.
 
@@ -83,52 +61,25 @@ def annotate(
             folder of a model or an adapter.
         data: dataset folder.
         out: folder to write.
-        samples: answers drawn beside the greedy one, for agreement.
-        temperature: of these.
-        round: of the strategy, 1-based.
-        seed: of the drawn answers; with id and number it decides each, whatever the batch.
-        engine: ``transformers`` here with shared prefixes, the same on a Ray cluster, or vLLM.
-        tasks: that may be asked.
-        vqa_per_image: questions to an image that has none.
-        rec_per_image: phrases, likewise.
-        reg_per_image: boxes, likewise.
-        max_new_tokens: an answer is cut there.
-        images_per_batch: most images that are encoded together.
-        rows_per_batch: most prompts that are answered together.
-        threads: of torch on a CPU; their number decides rounding, so it is not left to chance.
-        limit: train images that are asked, at most.
-        calibration_per_task: validation entries of a task that are asked; ``None``: all.
-        boxes: box convention, for models that the registry does not know.
-        revision: commit or tag on the hub.
-        dtype: of the weights; ``auto`` as stored.
-        device: where the model runs.
-        max_image_tokens: upper limit of an image's tokens.
+        config: what is asked, how it is answered, and how the model is loaded.
 
     Raises:
         ImaxrayError: no such model or dataset; an option out of range; ``out`` holds annotations
             of another model, dataset or decoding; or what the engine raises.
     """
-    unknown = sorted({*tasks} - {*TASKS})
-    if unknown:
-        raise ImaxrayError(
-            f"Expected tasks among {', '.join(TASKS)}, but got {unknown[0]}; name one of these."
-        )
-    config = AnnotateConfig(
-        tasks=tuple(task for task in TASKS if task in tasks), samples=samples,
-        temperature=temperature, seed=seed, round=round, vqa_per_image=vqa_per_image,
-        rec_per_image=rec_per_image, reg_per_image=reg_per_image, max_new_tokens=max_new_tokens,
-        images_per_batch=images_per_batch, rows_per_batch=rows_per_batch, threads=threads,
-        limit=limit, calibration_per_task=calibration_per_task,
-    )  # fmt: skip
-    if engine == "vllm":
+    config = config or AnnotateConfig()
+    # the order in which tasks are named decides nothing
+    config = config.model_copy(update={"tasks": tuple(t for t in TASKS if t in config.tasks)})
+    if config.engine == "vllm":
         require_vllm()  # before minutes of loading
-    elif engine == "ray":
+    elif config.engine == "ray":
         require_ray()
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
     weights = weights_of(run)
     options = {
-        "convention": boxes, "dtype": dtype, "device": "cpu" if engine == "vllm" else device,
-        "revision": revision, "max_image_tokens": max_image_tokens,
+        "convention": config.boxes, "dtype": config.dtype,
+        "device": "cpu" if config.engine == "vllm" else config.device,
+        "revision": config.revision, "max_image_tokens": config.max_image_tokens,
     }  # fmt: skip
     transformers.utils.logging.set_verbosity_error()
     chat = load_model(weights, **options)  # type: ignore[arg-type]
@@ -139,21 +90,21 @@ def annotate(
         "dataset": dataset.sha256,
         "image_cache": ImageStore(dataset).describe(),
         # ray runs the very same
-        "engine": "vllm" if engine == "vllm" else "transformers",
-        "config": config.model_dump(mode="json"),
+        "engine": "vllm" if config.engine == "vllm" else "transformers",
+        "config": config.model_dump(mode="json", include={*AskConfig.model_fields}),
         # what decides rounding, and so a token in a tie
         "numbers": {
             "dtype": str(chat.model.dtype), "device": options["device"],
-            "image_tokens": max_image_tokens,
+            "image_tokens": config.max_image_tokens,
         },
     }  # fmt: skip
     store = AnnotationStore(out, identity, {"imaxray": __version__, "versions": versions()})
     if not store.finished:
         job = Job(
             weights, dataset.folder.resolve(), store.parts.resolve(), config, checkpoint, options,
-            vllm=engine == "vllm",
+            vllm=config.engine == "vllm",
         )  # fmt: skip
-        _fill(store, job, Worker(job, chat, dataset), engine)
+        _fill(store, job, Worker(job, chat, dataset), config.engine)
     return Annotation(
         out, store.table(CANDIDATES), store.table(CALIBRATION), store.manifest()
     )  # fmt: skip

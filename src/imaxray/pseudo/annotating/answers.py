@@ -11,7 +11,7 @@ import polars as pl
 from imaxray.boxes import PLACEHOLDER
 from imaxray.evaluation.generation import Written
 from imaxray.models import ChatModel
-from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Prompt
 from imaxray.pseudo.table import PSEUDO
 from imaxray.tasks import Gold, clean_answer, get_task, to_json
@@ -79,7 +79,7 @@ class Reader:
         return gold if fits else None
 
     def table(
-        self, answered: Sequence[Answered], config: AnnotateConfig, model: str, checkpoint: str
+        self, answered: Sequence[Answered], config: AskConfig, model: str, checkpoint: str
     ) -> pl.DataFrame:
         """Rows of PSEUDO, sorted by id."""
         decoding = to_json(
@@ -97,7 +97,7 @@ class Reader:
         ).sort("pseudo_id")
 
     def _row(
-        self, one: Answered, config: AnnotateConfig, model: str, checkpoint: str, decoding: str
+        self, one: Answered, config: AskConfig, model: str, checkpoint: str, decoding: str
     ) -> dict[str, Any]:
         prompt, gold = one.prompt, one.gold
         asked = [list(box) for box in prompt.boxes]

@@ -15,7 +15,7 @@ from imaxray.hashing import digest
 from imaxray.models import ChatModel
 from imaxray.progress import progress_bar
 from imaxray.pseudo.annotating.answers import Answered, Reader, Size
-from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Given, Prompt, PromptBook
 from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import SPLITS, Split
@@ -48,7 +48,7 @@ class Local:
     """
 
     def __init__(
-        self, chat: ChatModel, pixels: Pixels, sizes: Mapping[str, Size], config: AnnotateConfig
+        self, chat: ChatModel, pixels: Pixels, sizes: Mapping[str, Size], config: AskConfig
     ) -> None:
         self._chat, self._pixels, self._sizes, self._config = chat, pixels, sizes, config
 
@@ -67,7 +67,7 @@ class _LocalBatch:
         chat: ChatModel,
         images: EncodedImages,
         sizes: Mapping[str, Size],
-        config: AnnotateConfig,
+        config: AskConfig,
     ) -> None:
         self._chat, self._images, self._sizes, self._config = chat, images, sizes, config
 
@@ -103,7 +103,7 @@ class Annotator:
         reader: Reader,
         open_images: Open,
         sizes: Mapping[str, Size],
-        config: AnnotateConfig,
+        config: AskConfig,
         *,
         model: str,
         checkpoint: str,
@@ -160,7 +160,7 @@ class Annotator:
         return self._reader.table(answered, self._config, self._model, self._checkpoint)
 
 
-def make_book(tables: Tables, config: AnnotateConfig) -> PromptBook:
+def make_book(tables: Tables, config: AskConfig) -> PromptBook:
     """The prompts of a dataset."""
     return PromptBook(
         tables,
@@ -208,7 +208,7 @@ def annotate_images(
     chat: ChatModel,
     tables: Tables,
     pixels: Pixels,
-    config: AnnotateConfig | None = None,
+    config: AskConfig | None = None,
     *,
     checkpoint: str = "",
 ) -> pl.DataFrame:
@@ -228,7 +228,7 @@ def annotate_images(
     Raises:
         ImaxrayError: a prompt longer than the model's context.
     """
-    config = config or AnnotateConfig()
+    config = config or AskConfig()
     book, sizes = make_book(tables, config), sizes_of(tables)
     annotator = _local(chat, pixels, sizes, config, checkpoint)
     images, _ = book.images(config.limit)
@@ -244,7 +244,7 @@ def ask_entries(
     chat: ChatModel,
     tables: Tables,
     pixels: Pixels,
-    config: AnnotateConfig | None = None,
+    config: AskConfig | None = None,
     *,
     split: Split = "val",
     checkpoint: str = "",
@@ -264,7 +264,7 @@ def ask_entries(
     """
     if split not in SPLITS:
         raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {split}.")
-    config = config or AnnotateConfig()
+    config = config or AskConfig()
     sizes = sizes_of(tables)
     annotator = _local(chat, pixels, sizes, config, checkpoint)
     entries = entry_prompts(some_entries(tables.split(split), config))
@@ -276,7 +276,7 @@ def ask_entries(
     return pl.concat(frames).sort("pseudo_id")
 
 
-def some_entries(entries: pl.DataFrame, config: AnnotateConfig) -> pl.DataFrame:
+def some_entries(entries: pl.DataFrame, config: AskConfig) -> pl.DataFrame:
     """At most ``calibration_per_task`` entries of each task, drawn by their ids."""
     entries = entries.filter(pl.col("task").is_in(config.tasks))
     if config.calibration_per_task is None:
@@ -294,7 +294,7 @@ def _local(
     chat: ChatModel,
     pixels: Pixels,
     sizes: Mapping[str, Size],
-    config: AnnotateConfig,
+    config: AskConfig,
     checkpoint: str,
 ) -> Annotator:
     return Annotator(

@@ -1,30 +1,78 @@
-"""What decides an annotation, besides model and data."""
+"""What a user may choose of an annotation: the questions, the answers, the model's weights."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from imaxray.evaluation.config import ModelConfig
 from imaxray.schema import TASKS, TaskName
 
+Engine = Literal["local", "ray", "vllm"]
+"""``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
 
-class AnnotateConfig(BaseModel):
-    """How images are asked, and how answers are written."""
+
+class AskConfig(BaseModel):
+    """What decides an annotation besides model and data: the questions and how they are answered.
+
+    The identity of an annotation holds exactly these fields, so that a new one makes finished
+    annotations look unfinished.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tasks: tuple[TaskName, ...] = Field(TASKS, description="that images may be asked")
-    samples: int = Field(0, ge=0, description="answers drawn beside the greedy one")
-    temperature: float = Field(1.0, gt=0, description="of the drawn ones; 1: as the model believes")
-    seed: int = Field(0, ge=0)
-    round: int = Field(1, ge=1, le=127)
-    vqa_per_image: int = Field(2, ge=0)
-    rec_per_image: int = Field(3, ge=0)
-    reg_per_image: int = Field(3, ge=0)
-    max_new_tokens: int = Field(128, ge=1)
-    images_per_batch: int = Field(16, ge=1)
-    rows_per_batch: int = Field(256, ge=1)
-    threads: int = Field(1, ge=1, description="CPU threads of torch; their number decides rounding")
-    limit: int | None = Field(None, ge=1, description="train images that are asked, at most")
+    tasks: tuple[TaskName, ...] = Field(
+        TASKS, description="Tasks that may be asked; can be repeated. Default: all."
+    )
+    samples: int = Field(
+        0,
+        ge=0,
+        description="Number of random answers drawn beside the greedy one, to measure agreement.",
+    )
+    temperature: float = Field(
+        1.0, gt=0, description="Temperature of the random answers; 1 is the model's own."
+    )
+    seed: int = Field(0, ge=0, description="Random seed of the random answers.")
+    round: int = Field(
+        1, ge=1, le=127, description="Round of the strategy that the answers belong to."
+    )
+    vqa_per_image: int = Field(2, ge=0, description="Number of questions asked per image.")
+    rec_per_image: int = Field(
+        3, ge=0, description="Number of phrases per image that the model must locate."
+    )
+    reg_per_image: int = Field(
+        3, ge=0, description="Number of boxes per image that the model must describe."
+    )
+    max_new_tokens: int = Field(
+        128, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
+    )
+    images_per_batch: int = Field(
+        16, ge=1, description="Maximum number of images that are encoded together."
+    )
+    rows_per_batch: int = Field(
+        256, ge=1, description="Maximum number of prompts that are answered together."
+    )
+    threads: int = Field(
+        1,
+        ge=1,
+        description="Number of CPU threads per worker; their number decides the rounding.",
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Maximum number of train images that are asked; default: all."
+    )
     calibration_per_task: int | None = Field(
-        None, ge=0, description="validation entries of a task that are asked; none: all"
+        None,
+        ge=0,
+        description="Number of validation entries per task that are asked; default: all.",
+    )
+
+
+class AnnotateConfig(AskConfig, ModelConfig):
+    """Everything that :func:`imaxray.annotate` may vary; the defaults ask all tasks once."""
+
+    engine: Engine = Field(
+        "local",
+        description="Engine that writes the answers: transformers on this machine (local), "
+        "transformers on a Ray cluster (ray), or vLLM.",
     )

@@ -1,6 +1,7 @@
 """What an image is asked: prompts of the tasks it lacks, in three passes.
 
-1. calculation, report, grading, findings: the prompt is the task's own.
+1. Tasks that ask about the image alone (calculation, report, grading, findings): the prompt is the
+   task's own.
 2. VQA, with questions of similar images, and REC, with phrases: both may follow what pass 1 gave.
 3. REG, with boxes that the image has, or that pass 2 gave.
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
@@ -33,11 +34,10 @@ from imaxray.pseudo.annotating.phrases import (
 )
 from imaxray.pseudo.annotating.similar_questions import Profile, Questions, profile, seen_in_answers
 from imaxray.schema import FRONTAL, TaskName
-from imaxray.tasks import from_json, get_task, subtask_of, to_json
-from imaxray.tasks.report import joined
+from imaxray.tasks import Task, Told, all_tasks, from_json, get_task, subtask_of, to_json
 
 _ANATOMY: Final = "/anatomy"
-_FIRST: Final = ("calculation", "report", "grading", "findings")
+_NOTHING: Final = Told()
 _BOXES_KEY: Final = 2**20  # of the hash that picks among boxes
 
 
@@ -57,20 +57,13 @@ class Prompt:
 
 @dataclass
 class Given:
-    """What a model has answered about one image so far; gold forms by task."""
+    """What a model has told of one image so far, by its answers."""
 
-    findings: Mapping[str, int] | None = None
-    report: Mapping[str, str] | None = None
-    boxes: list[Box] = field(default_factory=list)  # of REC answers that have exactly one
+    told: Told = _NOTHING
 
     def take(self, task: str, answer: Any) -> None:
-        """Keep what later prompts are made of."""
-        if task == "findings":
-            self.findings = answer
-        elif task == "report":
-            self.report = answer
-        elif task == "rec" and len(answer) == 1:
-            self.boxes.append(tuple(answer[0]))
+        """Keep what later prompts are made of; ``answer`` is in gold form."""
+        self.told = self.told.then(get_task(task).tells(answer))
 
 
 class PromptBook:
@@ -106,17 +99,10 @@ class PromptBook:
         self._has: dict[str, set[str]] = {}
         for image, task in pairs:
             self._has.setdefault(image, set()).add(task)
-        self._subtasks = {task: _subtasks(train, task) for task in _FIRST}
-        self._labels = _answers(train, "findings")
-        self._reports = _answers(train, "report")
-        self._real_phrases = {
-            image: sorted({p for gold in golds for p in gold})
-            for image, golds in _lists(train, "reg").items()
-        }
-        self._real_boxes = {
-            image: sorted({tuple(gold[0]) for gold in golds if len(gold) == 1})
-            for image, golds in _lists(train, "rec").items()
-        }
+        # questions, phrases and boxes are put into the prompts of other tasks: passes 2 and 3
+        alone = [task for task in all_tasks() if task.asks_image_alone]
+        self._subtasks = {task.name: _subtasks(train, task) for task in alone}
+        self._told = _told(train)
         phrases, anatomy = _phrases(train)
         self._phrases = Phrases(phrases)
         self._anatomy = sorted(anatomy)
@@ -151,9 +137,9 @@ class PromptBook:
         lacks = self.lacks(image)
         return [
             self._prompt(image, task, subtask, "template")
-            for task in _FIRST
+            for task, subtasks in self._subtasks.items()
             if task in lacks
-            for subtask in self._subtasks[task]
+            for subtask in subtasks
         ]
 
     def second(self, image: str, given: Given) -> list[Prompt]:
@@ -168,7 +154,7 @@ class PromptBook:
                 prompts.append(self._prompt(image, "vqa", subtask, origin, fill=text))
         if "rec" in lacks:
             groups = (
-                ("real", self._real_phrases.get(image, [])),
+                ("real", sorted({*self._of(image).phrases})),
                 ("real", self._phrases.for_all(self._said(image))),
                 ("model", self._phrases.for_all(self._just_said(image, given))),
                 ("template", self._drawn_anatomy(image)),
@@ -184,10 +170,10 @@ class PromptBook:
         if "reg" not in self.lacks(image):
             return []
         key = digest(image) % _BOXES_KEY
-        real = self._real_boxes.get(image, [])
+        real = sorted({*self._of(image).boxes})
         start = key % len(real) if real else 0
         groups = [("real", box) for box in [*real[start:], *real[:start]]]
-        groups += [("model", box) for box in given.boxes]
+        groups += [("model", box) for box in given.told.boxes]
         seen: dict[Box, str] = {}
         for origin, box in groups:
             seen.setdefault(box, origin)
@@ -214,39 +200,41 @@ class PromptBook:
             self._images[image]["patient_id"], task, template, prompt, boxes, origin,
         )  # fmt: skip
 
+    def _of(self, image: str) -> Told:
+        """What real entries tell of the image."""
+        return self._told.get(image, _NOTHING)
+
     def _profile(self, image: str, given: Given) -> Profile:
-        row = self._images[image]
+        row, told = self._images[image], given.told
         findings = self._present(image)
-        if image not in self._labels and given.findings:
-            findings = findings | _positive(given.findings)
-        if not findings and given.report:
-            findings = _positive(label_report(joined(given.report)))
+        if self._of(image).labels is None and told.labels:
+            findings = findings | _positive(told.labels)
+        if not findings and told.text:
+            findings = _positive(label_report(told.text))
         return profile(row["view"], row["sex"], row["age"], findings)
 
     def _present(self, image: str) -> frozenset[str]:
         """Findings that real entries of the image state."""
-        found = self._seen.get(image, frozenset())
-        if image in self._labels:
-            found = found | _positive(self._labels[image])
-        if image in self._reports:
-            found = found | _positive(label_report(joined(self._reports[image])))
+        found, told = self._seen.get(image, frozenset()), self._of(image)
+        if told.labels is not None:
+            found = found | _positive(told.labels)
+        if told.text is not None:
+            found = found | _positive(label_report(told.text))
         return found - ({"No Finding"} if len(found) > 1 else frozenset())
 
     def _said(self, image: str) -> list[Said]:
         """What real entries say of the image; sentences, which know the side, before labels."""
-        report = self._reports.get(image)
-        labels = _positive(self._labels.get(image, {})) | self._seen.get(image, frozenset())
-        return [
-            *(said_in_report(joined(report)) if report else ()),
-            *said_by_labels(sorted(labels)),
-        ]
+        told = self._of(image)
+        labels = _positive(told.labels or {}) | self._seen.get(image, frozenset())
+        return [*said_in_report(told.text or ""), *said_by_labels(sorted(labels))]
 
     def _just_said(self, image: str, given: Given) -> list[Said]:
         """Likewise what the model said, less what the image's own labels deny."""
-        denied = {label for label, value in self._labels.get(image, {}).items() if value == 0}
+        real, told = self._of(image).labels or {}, given.told
+        denied = {label for label, value in real.items() if value == 0}
         said = [
-            *(said_in_report(joined(given.report)) if given.report else ()),
-            *said_by_labels(sorted(_positive(given.findings or {}))),
+            *said_in_report(told.text or ""),
+            *said_by_labels(sorted(_positive(told.labels or {}))),
         ]
         return [thing for thing in said if thing.label not in denied]
 
@@ -290,27 +278,21 @@ def _positive(labels: Mapping[str, int]) -> frozenset[str]:
     return frozenset(label for label, value in labels.items() if value == 1)
 
 
-def _subtasks(train: pl.DataFrame, task: str) -> list[str]:
-    """Both ratios; of the forms of another task the one that train entries have most."""
-    known = list(get_task(task).templates)
-    counts = dict.fromkeys(known, 0)
-    for template in train.filter(pl.col("task") == task)["template"]:
+def _subtasks(train: pl.DataFrame, task: Task) -> list[str]:
+    counts = dict.fromkeys(task.templates, 0)
+    for template in train.filter(pl.col("task") == task.name)["template"]:
         counts[subtask_of(template)] += 1
-    if task == "calculation":
-        return [name for name in known if counts[name]] or known
-    return [max(known, key=lambda name: counts[name])]
+    return task.asked_subtasks(counts)
 
 
-def _answers(train: pl.DataFrame, task: str) -> dict[str, Any]:
-    rows = train.filter(pl.col("task") == task).sort("entry_id").select("image_id", "answer")
-    return {image: from_json(answer) for image, answer in rows.iter_rows()}
-
-
-def _lists(train: pl.DataFrame, task: str) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    rows = train.filter(pl.col("task") == task).sort("entry_id").select("image_id", "answer")
-    for image, answer in rows.iter_rows():
-        found.setdefault(image, []).append(from_json(answer))
+def _told(train: pl.DataFrame) -> dict[str, Told]:
+    """What train entries tell of each image."""
+    found: dict[str, Told] = {}
+    for task in all_tasks():
+        rows = train.filter(pl.col("task") == task.name).sort("entry_id")
+        for image, answer in rows.select("image_id", "answer").iter_rows():
+            told = task.tells(from_json(answer))
+            found[image] = found.get(image, _NOTHING).then(told)
     return found
 
 

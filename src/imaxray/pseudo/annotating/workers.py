@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import transformers
@@ -40,12 +40,9 @@ from imaxray.pseudo.annotating.batch import (
     sizes_of,
     some_entries,
 )
-from imaxray.pseudo.annotating.config import AnnotateConfig
+from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Prompt
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, write_part
-
-Engine = Literal["local", "ray", "vllm"]
-"""``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Job:
     weights: str
     data: Path
     parts: Path
-    config: AnnotateConfig
+    config: AskConfig
     checkpoint: str
     options: dict[str, Any]
     vllm: bool = False

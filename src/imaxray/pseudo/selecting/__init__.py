@@ -2,18 +2,20 @@
 
 from imaxray.pseudo.selecting.balance import balanced
 from imaxray.pseudo.selecting.calibrate import TaskThreshold, Thresholds, calibrate
+from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.consistency import VERDICTS, check_consistency
 from imaxray.pseudo.selecting.correct import Tolerances, correct
 from imaxray.pseudo.selecting.filter import DROPPED, Filtered, filter_candidates
 from imaxray.pseudo.selecting.oracle import right_candidates
-from imaxray.pseudo.selecting.rules import Rule, load_rules
+from imaxray.pseudo.selecting.rules import ConsistencyRule, load_rules
 from imaxray.pseudo.selecting.yields import equal_yield_table, rules_table, yields_table
 
 __all__ = [
     "DROPPED",
     "VERDICTS",
+    "ConsistencyRule",
+    "FilterConfig",
     "Filtered",
-    "Rule",
     "TaskThreshold",
     "Thresholds",
     "Tolerances",

@@ -14,9 +14,7 @@ import polars as pl
 
 from imaxray.curation.strata import with_strata
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE
-
-BALANCED: Final = ("calculation", "report", "grading", "findings", "vqa")
-"""Tasks whose strata are answers; REC and REG ask what was already found."""
+from imaxray.tasks import all_tasks
 
 _SMALL: Final = 0.05
 """Share of the real entries below which a stratum is capped but does not limit the others."""
@@ -35,7 +33,8 @@ def balanced(kept: pl.DataFrame, train: pl.DataFrame) -> frozenset[str]:
     """
     stays = set(kept["pseudo_id"])
     columns = ["task", "template", "target", "answer"]
-    for task in BALANCED:
+    # REC and REG ask what was already found: their strata are no answers
+    for task in [task.name for task in all_tasks() if task.strata_are_answers]:
         real = with_strata(_of(train, task, columns))["stratum"].value_counts(sort=True)
         mine = kept.filter(pl.col("task") == task)
         if real.is_empty() or mine.is_empty():

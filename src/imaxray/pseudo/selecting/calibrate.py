@@ -27,7 +27,7 @@ from scipy.stats import beta
 
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances, correct
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 
 Floats = NDArray[np.float64]
 
@@ -161,7 +161,7 @@ def calibrate(
             f"{asked.height} have none; annotate again with the same number of samples."
         )
     found: dict[str, TaskThreshold] = {}
-    for task in TASKS:
+    for task in task_names():
         rows = asked.filter(pl.col("task") == task).with_columns(CONFIDENCE.alias("confidence"))
         if rows.height:
             found[task] = _of_task(task, rows, precision, risk, tolerances)

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray.boxes import iou
+from imaxray.boxes import box_of, iou
+from imaxray.clinical import judged
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Thresholds
 from imaxray.pseudo.selecting.correct import alike
-from imaxray.pseudo.selecting.questions import box_of
-from imaxray.pseudo.selecting.rules import Case, Facts, Number, Rule
+from imaxray.pseudo.selecting.rules import ConsistencyCase, ConsistencyRule, Facts
 from imaxray.pseudo.selecting.statements import facts_of
 
 _VERDICT: Final[Any] = pl.Enum(("agree", "contradict", "silent"))
@@ -33,7 +33,7 @@ def check_consistency(
     candidates: pl.DataFrame,
     entries: pl.DataFrame,
     images: pl.DataFrame,
-    rules: Sequence[Rule],
+    rules: Sequence[ConsistencyRule],
     *,
     thresholds: Thresholds | None = None,
 ) -> pl.DataFrame:
@@ -63,13 +63,13 @@ def check_consistency(
     )
 
 
-def _verdicts(rule: Rule, facts: pl.DataFrame) -> pl.DataFrame:
+def _verdicts(rule: ConsistencyRule, facts: pl.DataFrame) -> pl.DataFrame:
     first = _chosen(facts, rule.first)
     if rule.second is None:
         seen = first.filter(~pl.col("real"))
-        judged = _judged(rule, seen)
+        with_verdict = _judged(rule, seen)
         return conform_verdicts(
-            judged.select(
+            with_verdict.select(
                 pl.col("owner").alias("pseudo_id"), "verdict",
                 pl.lit(None, dtype=pl.String).alias("other"),
                 pl.lit(None, dtype=pl.Boolean).alias("other_real"),
@@ -83,10 +83,10 @@ def _verdicts(rule: Rule, facts: pl.DataFrame) -> pl.DataFrame:
     )
     if "name_b" not in pairs.columns:
         pairs = pairs.with_columns(pl.col("name").alias("name_b"))
-    judged = _judged(rule, pairs)
+    with_verdict = _judged(rule, pairs)
     # a fact's own name first: ctr and Cardiomegaly are compared, and masking needs the label
-    mine = conform_verdicts(_of_pair(judged, "", "_b"), rule.name)
-    theirs = conform_verdicts(_of_pair(judged, "_b", ""), rule.name)
+    mine = conform_verdicts(_of_pair(with_verdict, "", "_b"), rule.name)
+    theirs = conform_verdicts(_of_pair(with_verdict, "_b", ""), rule.name)
     said = pl.concat([mine, theirs])
     looked = pl.concat([first, second]).filter(~pl.col("real"))["owner"].unique()
     quiet = looked.filter(~looked.is_in(said["pseudo_id"].implode()))
@@ -108,8 +108,8 @@ def conform_verdicts(frame: pl.DataFrame, rule: str) -> pl.DataFrame:
     return named.select(pl.col(name).cast(dtype) for name, dtype in VERDICTS.items())
 
 
-def _of_pair(judged: pl.DataFrame, own: str, other: str) -> pl.DataFrame:
-    mine = judged.filter(~pl.col(f"real{own}"))
+def _of_pair(pairs: pl.DataFrame, own: str, other: str) -> pl.DataFrame:
+    mine = pairs.filter(~pl.col(f"real{own}"))
     return mine.select(
         pl.col(f"owner{own}").alias("pseudo_id"),
         "verdict",
@@ -131,7 +131,7 @@ def _chosen(facts: pl.DataFrame, wanted: Facts) -> pl.DataFrame:
     return facts.filter(which)
 
 
-def _judged(rule: Rule, pairs: pl.DataFrame) -> pl.DataFrame:
+def _judged(rule: ConsistencyRule, pairs: pl.DataFrame) -> pl.DataFrame:
     """Pairs for which ``when`` holds, with the column ``verdict``."""
     cases = [*rule.contradict, *rule.agree, *([rule.when] if rule.when else [])]
     if any(case.iou for case in cases):
@@ -144,38 +144,27 @@ def _judged(rule: Rule, pairs: pl.DataFrame) -> pl.DataFrame:
         pairs = pairs.with_columns(pl.Series("_phrases", same, dtype=pl.Float64))
     if rule.when is not None:
         pairs = pairs.filter(_holds(rule.when).fill_null(False))
-    bad, good = _any(rule.contradict), _any(rule.agree)
-    verdict = pl.when(bad).then(pl.lit("contradict")).when(good).then(pl.lit("agree"))
-    return pairs.with_columns(verdict.otherwise(pl.lit("silent")).alias("verdict"))
+    verdict = judged(_any(rule.contradict), _any(rule.agree))
+    return pairs.with_columns(verdict.alias("verdict"))
 
 
-def _any(cases: Sequence[Case]) -> pl.Expr:
+def _any(cases: Sequence[ConsistencyCase]) -> pl.Expr:
     parts = [_holds(case).fill_null(False) for case in cases]
     return pl.any_horizontal(parts) if parts else pl.lit(False)
 
 
-def _holds(case: Case) -> pl.Expr:
+def _holds(case: ConsistencyCase) -> pl.Expr:
     parts = []
-    for column, number in (
-        ("value", case.first), ("value_b", case.second), ("_iou", case.iou),
-        ("_phrases", case.phrases),
-    ):  # fmt: skip
-        if number is not None:
-            parts.append(_number(pl.col(column), number))
-    if case.values is not None:
-        same = pl.col("value") == pl.col("value_b")
-        parts.append(same if case.values == "same" else ~same)
+    if case.first is not None or case.second is not None or case.values is not None:
+        two = case.second is not None or case.values is not None
+        parts.append(case.holds(pl.col("value"), pl.col("value_b") if two else None))
+    if case.iou is not None:
+        parts.append(case.iou.holds(pl.col("_iou")))
+    if case.phrases is not None:
+        parts.append(case.phrases.holds(pl.col("_phrases")))
     if case.place is not None:
         parts.append(pl.col("place") == case.place)
     return pl.all_horizontal(parts)
-
-
-def _number(value: pl.Expr, number: Number) -> pl.Expr:
-    limits = (
-        (number.below, value.lt), (number.at_most, value.le), (number.above, value.gt),
-        (number.at_least, value.ge), (number.equals, value.eq),
-    )  # fmt: skip
-    return pl.all_horizontal([test(limit) for limit, test in limits if limit is not None])
 
 
 def _best_iou(one: list[list[float]] | None, other: list[list[float]] | None) -> float | None:

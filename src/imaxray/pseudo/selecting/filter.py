@@ -15,7 +15,7 @@ from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Thresholds
 from imaxray.pseudo.selecting.consistency import check_consistency
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.questions import masked
-from imaxray.pseudo.selecting.rules import Rule
+from imaxray.pseudo.selecting.rules import ConsistencyRule
 from imaxray.pseudo.selecting.yields import (
     Marks,
     equal_yield_table,
@@ -65,7 +65,7 @@ def filter_candidates(
     dataset: Dataset | Tables,
     *,
     thresholds: Thresholds | None = None,
-    rules: Sequence[Rule] | None = None,
+    rules: Sequence[ConsistencyRule] | None = None,
     balance: bool = False,
     truth: pl.DataFrame | None = None,
     tolerances: Tolerances = DEFAULT,
@@ -202,7 +202,7 @@ class _Court:
         self,
         bare: pl.DataFrame,
         verdicts: pl.DataFrame,
-        rules: Sequence[Rule],
+        rules: Sequence[ConsistencyRule],
         thresholds: Thresholds | None,
     ) -> None:
         self._effect = {rule.name: rule for rule in rules}
@@ -217,9 +217,7 @@ class _Court:
         self._strength = strength
         self._order = sorted(strength, key=lambda i: (-strength[i], i))
         self._answer = {
-            i: a
-            for i, t, a in bare.select("pseudo_id", "task", "answer").iter_rows()
-            if t == "findings"
+            i: (t, a) for i, t, a in bare.select("pseudo_id", "task", "answer").iter_rows()
         }
         self._against: dict[str, list[tuple[str, str | None, str | None]]] = {}
         self._names: dict[tuple[str, str | None, str], set[str]] = {}
@@ -299,10 +297,9 @@ class _Court:
 
     def _may_mask(self, me: str, label: str | None, masks: Mapping[str, set[str]]) -> bool:
         """Only a label that the answer names can be taken, and something must be left."""
-        answer = self._answer.get(me)
-        if answer is None or label is None or f'"{label}":1' not in answer:
+        if label is None:
             return False
-        return masked(answer, masks.get(me, set()) | {label}) is not None
+        return masked(*self._answer[me], masks.get(me, set()) | {label}) is not None
 
 
 def _masked(kept: pl.DataFrame, masks: Mapping[str, frozenset[str]]) -> pl.DataFrame:
@@ -310,8 +307,8 @@ def _masked(kept: pl.DataFrame, masks: Mapping[str, frozenset[str]]) -> pl.DataF
         return kept
     rows = [
         (i, *found)
-        for i, answer in kept.select("pseudo_id", "answer").iter_rows()
-        if i in masks and (found := masked(answer, masks[i])) is not None
+        for i, task, answer in kept.select("pseudo_id", "task", "answer").iter_rows()
+        if i in masks and (found := masked(task, answer, masks[i])) is not None
     ]
     changed = pl.DataFrame(
         rows, schema={"pseudo_id": pl.String, "answer": pl.String, "target": pl.String},

@@ -7,16 +7,33 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
+from imaxray._config import parse_yaml, read_yaml, validated
+from imaxray.clinical import (
+    BLOCK,
+    DEFAULT_RULES,
+    Bounds,
+    Case,
+    ClinicalRules,
+    read_block,
+    rule_names,
+)
+from imaxray.clinical import load_rules as load_clinical_rules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TaskName
 
 FactKind = Literal["measurement", "grade", "label", "said", "asked", "boxed", "region"]
 """What an annotation or candidate states, see :mod:`imaxray.pseudo.selecting.statements`."""
 
-Effect = Literal["drop", "drop-both", "mask", "keep-only-if", "confirm", "keep"]
+ConsistencyEffect = Literal["drop", "drop-both", "mask", "keep-only-if", "confirm", "keep"]
 
 
 def _listed(value: Any) -> Any:
@@ -27,41 +44,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Number(_Strict):
-    """A condition on a number; all that is given must hold."""
-
-    below: float | None = None
-    at_most: float | None = Field(None, alias="at-most")
-    above: float | None = None
-    at_least: float | None = Field(None, alias="at-least")
-    equals: float | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Number:
-        if not self.model_fields_set:
-            raise ValueError("give one of below, at-most, above, at-least, equals")
-        return self
-
-
-class Case(_Strict):
+class ConsistencyCase(Case):
     """Conditions on two facts (or on the first alone) that must all hold."""
 
-    first: Number | None = Field(None, description="the first fact's value")
-    second: Number | None = Field(None, description="the second fact's value")
-    values: Literal["same", "different"] | None = Field(None, description="of the two facts")
-    iou: Number | None = Field(None, description="best IoU between a box of each")
-    phrases: Number | None = Field(
+    iou: Bounds | None = Field(None, description="best IoU between a box of each")
+    phrases: Bounds | None = Field(
         None, description="token F1 of the two phrases, 0 where they name different sides"
     )
     place: Literal["fits", "misses"] | None = Field(
         None, description="whether the first fact's box lies where its phrase says"
     )
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Case:
-        if not self.model_fields_set:
-            raise ValueError("give one of first, second, values, iou, phrases, place")
-        return self
 
 
 class Facts(_Strict):
@@ -74,8 +66,11 @@ class Facts(_Strict):
     )
 
 
-class Rule(_Strict):
-    """One rule.
+class ConsistencyRule(_Strict):
+    """One rule about facts that candidates and real entries of one image state.
+
+    A file may give ``clinical``, the name of a clinical rule, instead of ``contradict`` and
+    ``agree``: its cases, with the thresholds in force, are then those of the rule.
 
     Attributes:
         name: in tables.
@@ -95,14 +90,35 @@ class Rule(_Strict):
     first: Facts
     second: Facts | None = None
     about: Literal["label"] | None = None
-    when: Case | None = None
-    contradict: tuple[Case, ...] = ()
-    agree: tuple[Case, ...] = ()
-    effect: Effect = "drop"
+    when: ConsistencyCase | None = None
+    contradict: tuple[ConsistencyCase, ...] = ()
+    agree: tuple[ConsistencyCase, ...] = ()
+    effect: ConsistencyEffect = "drop"
     by: float = Field(0.9, gt=0, le=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_clinical_cases(cls, given: Any, info: ValidationInfo) -> Any:
+        if not isinstance(given, dict) or "clinical" not in given:
+            return given
+        name = given["clinical"]
+        if "contradict" in given or "agree" in given:
+            raise ValueError("give either clinical, or contradict and agree")
+        if name not in rule_names():
+            raise ValueError(f"unknown clinical rule {name}; known are {', '.join(rule_names())}")
+        clinical: ClinicalRules = (info.context or {}).get("clinical", DEFAULT_RULES)
+        rule, chosen = clinical[name], clinical.chosen_severity(name)
+        rest = {key: value for key, value in given.items() if key != "clinical"}
+        if chosen == "warning" or (chosen == "error" and rest.get("effect") == "keep"):
+            rest["effect"] = "keep" if chosen == "warning" else "drop"
+        dumped = {
+            "contradict": [case.model_dump(exclude_unset=True) for case in rule.contradict],
+            "agree": [case.model_dump(exclude_unset=True) for case in rule.agree],
+        }
+        return {**rest, **dumped}
+
     @model_validator(mode="after")
-    def _fits_together(self) -> Rule:
+    def _fits_together(self) -> ConsistencyRule:
         cases = [*self.contradict, *self.agree, *([self.when] if self.when else [])]
         if not cases:
             raise ValueError("give a case under contradict or agree")
@@ -117,54 +133,55 @@ class Rule(_Strict):
 
 
 class _File(_Strict):
-    rules: tuple[Rule, ...]
+    rules: tuple[ConsistencyRule, ...]
     builtin: bool = Field(True, description="whether the built-in rules hold too")
 
 
 _BUILTIN: Final = "rules.yaml"
 
 
-def load_rules(path: Path | None = None) -> tuple[Rule, ...]:
+def load_rules(
+    path: Path | None = None, *, clinical: Path | None = None
+) -> tuple[ConsistencyRule, ...]:
     """The built-in rules, and those of a user's own file; the user's replace ours of one name.
 
     Args:
-        path: YAML with ``rules``, a list, and perhaps ``builtin: false``.
+        path: YAML with ``rules``, a list; perhaps ``builtin: false``, and perhaps a ``clinical:``
+            block, which changes the clinical rules that rules refer to.
+        clinical: another YAML file with a ``clinical:`` block, for instance that of a study.
 
     Raises:
-        ImaxrayError: the file cannot be read, or a rule is not of the vocabulary.
+        ImaxrayError: a file cannot be read, a rule is not of the vocabulary, or both files have a
+            ``clinical:`` block.
     """
-    text = files("imaxray.pseudo.selecting").joinpath(_BUILTIN).read_text(encoding="utf-8")
-    builtin = _parse(text, _BUILTIN).rules
-    if path is None:
+    content = None if path is None else read_yaml(path, what="a file of rules", advice="name one")
+    if content is not None and BLOCK in content:
+        if clinical is not None:
+            raise ImaxrayError(
+                f"Expected one `{BLOCK}:` block, but both {path} and {clinical} have one; remove "
+                "one of them."
+            )
+        in_force = read_block(content.pop(BLOCK), str(path))
+        content.setdefault("rules", [])
+    else:
+        in_force = load_clinical_rules(clinical)
+    text = files(__package__).joinpath(_BUILTIN).read_text(encoding="utf-8")
+    builtin = _checked(parse_yaml(text, _BUILTIN), _BUILTIN, in_force).rules
+    if content is None:
         return builtin
-    try:
-        own = _parse(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise ImaxrayError(
-            f"Expected a file of rules at {path}, but it cannot be read ({error.strerror}); name "
-            "one."
-        ) from error
+    own = _checked(content, str(path), in_force)
     names = {rule.name for rule in own.rules}
     return (*(r for r in builtin if own.builtin and r.name not in names), *own.rules)
 
 
-def _parse(text: str, where: str) -> _File:
-    try:
-        content = yaml.safe_load(text)
-        found = _File.model_validate(content)
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" near line {place.line + 1}" if place else ""
-        raise ImaxrayError(
-            f"Expected YAML with a list `rules` in {where}, but it cannot be read{line}; mend it."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = _place(content, first["loc"])
-        raise ImaxrayError(
-            f"Expected rules as docs/pseudo-filter.md describes them in {where}, but {place}: "
-            f"{first['msg']}; mend it."
-        ) from error
+def _checked(content: dict[str, Any], where: str, clinical: ClinicalRules) -> _File:
+    found = validated(
+        _File,
+        _without_ignored(content, clinical),
+        where=where,
+        see="docs/pseudo-filter.md",
+        context={"clinical": clinical},
+    )
     doubles = sorted({r.name for r in found.rules if _count(found.rules, r.name) > 1})
     if doubles:
         raise ImaxrayError(
@@ -174,15 +191,18 @@ def _parse(text: str, where: str) -> _File:
     return found
 
 
-def _count(rules: Sequence[Rule], name: str) -> int:
+def _without_ignored(content: dict[str, Any], clinical: ClinicalRules) -> dict[str, Any]:
+    """The content of a file less the rules whose clinical rule the user ignores."""
+    if not isinstance(content.get("rules"), list):
+        return content
+    ignored = {name for name in rule_names() if clinical[name].severity == "ignore"}
+    kept = [
+        rule
+        for rule in content["rules"]
+        if not (isinstance(rule, dict) and rule.get("clinical") in ignored)
+    ]
+    return {**content, "rules": kept}
+
+
+def _count(rules: Sequence[ConsistencyRule], name: str) -> int:
     return sum(rule.name == name for rule in rules)
-
-
-def _place(content: Any, where: tuple[int | str, ...]) -> str:
-    """``rules.2.effect`` with the rule's own name instead of its number."""
-    parts = [str(part) for part in where]
-    if len(where) > 1 and where[0] == "rules" and isinstance(where[1], int):
-        rule = content["rules"][where[1]]
-        if isinstance(rule, dict) and isinstance(rule.get("name"), str):
-            parts[1] = rule["name"]
-    return ".".join(parts) or "the whole"

@@ -14,8 +14,8 @@ from imaxray.evaluation.resampling import patient_draws
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Floats
 from imaxray.pseudo.selecting.correct import Tolerances, correct
 from imaxray.pseudo.selecting.questions import masked, truth_of
-from imaxray.pseudo.selecting.rules import Rule
-from imaxray.schema import TASKS
+from imaxray.pseudo.selecting.rules import ConsistencyRule
+from imaxray.schema import task_names
 
 Answers = Mapping[str, tuple[frozenset[str], Mapping[str, frozenset[str]]]]
 """Filter → ids that it keeps, and labels that it takes from their answers."""
@@ -62,7 +62,7 @@ class Marks:
         if not labels or pseudo_id not in self.right:
             return self.right.get(pseudo_id)
         row = self.rows[pseudo_id]
-        left = masked(row["answer"], labels)
+        left = masked(row["task"], row["answer"], labels)
         answer = None if left is None else left[0]
         return correct(row["task"], answer, self.gold[pseudo_id], row["template"], self.tolerances)
 
@@ -88,7 +88,9 @@ def yields_table(bare: pl.DataFrame, answers: Answers, marks: Marks) -> pl.DataF
     return pl.DataFrame(rows, schema=_YIELDS, orient="row")
 
 
-def rules_table(verdicts: pl.DataFrame, rules: Sequence[Rule], marks: Marks) -> pl.DataFrame:
+def rules_table(
+    verdicts: pl.DataFrame, rules: Sequence[ConsistencyRule], marks: Marks
+) -> pl.DataFrame:
     """Per rule and task: candidates it looked at, by verdict, and how many of these are right.
 
     A candidate counts as contradicted where it is the weaker side of any contradiction, else as
@@ -105,7 +107,7 @@ def rules_table(verdicts: pl.DataFrame, rules: Sequence[Rule], marks: Marks) -> 
         good = set(of_rule.filter(pl.col("verdict") == "agree")["pseudo_id"]) - bad
         seen = sorted(set(of_rule["pseudo_id"]))
         groups = {ALL: seen} if seen else {}
-        for name in TASKS:
+        for name in task_names():
             members = [i for i in seen if tasks[i] == name]
             groups |= {name: members} if members else {}
         for task, members in groups.items():
@@ -194,7 +196,7 @@ def _compared(
 
 def _by_task(bare: pl.DataFrame) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for task in TASKS:
+    for task in task_names():
         ids = bare.filter(pl.col("task") == task)["pseudo_id"].to_list()
         if ids:
             found[task] = ids

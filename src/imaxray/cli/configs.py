@@ -1,0 +1,44 @@
+"""Commands on the configurations that ship with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imaxray.cli.application import configs_app
+
+Name = Annotated[str, typer.Argument(help="Name, as `imaxray configs list` prints it.")]
+
+
+@configs_app.command("list")
+def configs_list() -> None:
+    """List the built-in configurations, and the command that uses each."""
+    from imaxray.configs import list_configs
+
+    for config in list_configs():
+        print(f"{config.name}: {config.summary}")
+        print(f"  {config.command}")
+
+
+@configs_app.command("show")
+def configs_show(name: Name) -> None:
+    """Print a built-in configuration."""
+    from imaxray.configs import show_config
+
+    print(show_config(name), end="")
+
+
+@configs_app.command("copy")
+def configs_copy(
+    name: Name,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write; default: NAME.yaml in the current folder."),
+    ] = None,
+) -> None:
+    """Copy a built-in configuration to a file that you can edit."""
+    from imaxray.configs import copy_config
+
+    print(f"Copied to {copy_config(name, out)}")

@@ -1,0 +1,56 @@
+"""Clinical rules: which facts about one image contradict each other, with thresholds and sources.
+
+Every part of the package that compares annotations of one image takes its rules from here:
+curation, audit and the selection of pseudo annotations. Each rule is written once and serves
+plain numbers and Polars columns; a ``clinical:`` block changes it for all of them at once.
+"""
+
+from imaxray.clinical.answers import answer_verdict, answered
+from imaxray.clinical.cases import Bounds, Case, Verdict
+from imaxray.clinical.predicates import PREDICATES
+from imaxray.clinical.reports import (
+    MENTIONS,
+    affirms,
+    confirmed,
+    denies,
+    report_verdicts,
+    suspected,
+)
+from imaxray.clinical.rule import Cases, ClinicalRule, Severity, judged
+from imaxray.clinical.settings import (
+    BLOCK,
+    DEFAULT_RULES,
+    ClinicalRules,
+    RuleSettings,
+    load_rules,
+    read_block,
+    rule_names,
+)
+from imaxray.clinical.table import rules_table
+
+__all__ = [
+    "BLOCK",
+    "DEFAULT_RULES",
+    "MENTIONS",
+    "PREDICATES",
+    "Bounds",
+    "Case",
+    "Cases",
+    "ClinicalRule",
+    "ClinicalRules",
+    "RuleSettings",
+    "Severity",
+    "Verdict",
+    "affirms",
+    "answer_verdict",
+    "answered",
+    "confirmed",
+    "denies",
+    "judged",
+    "load_rules",
+    "read_block",
+    "report_verdicts",
+    "rule_names",
+    "rules_table",
+    "suspected",
+]

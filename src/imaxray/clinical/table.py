@@ -1,0 +1,20 @@
+"""The table of clinical rules in docs/clinical-rules.md, made from the rules themselves."""
+
+from __future__ import annotations
+
+from imaxray.clinical.settings import DEFAULT_RULES, ClinicalRules, rule_names
+
+
+def rules_table(rules: ClinicalRules = DEFAULT_RULES) -> str:
+    """The rules as a Markdown table, one row a rule.
+
+    Args:
+        rules: the rules in force.
+    """
+    rows = ["| rule | a contradiction | thresholds | severity | source |", "| --- " * 5 + "|"]
+    for name in rule_names():
+        rule = rules[name]
+        thresholds = ", ".join(f"`{k}` {v:g}" for k, v in rule.thresholds.items()) or "–"
+        cells = (f"`{name}`", rule.description, thresholds, rule.severity, rule.source)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)

@@ -1,0 +1,146 @@
+"""Built-in configurations: list them, find one by its name, copy one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imaxray._config import nearest
+from imaxray._files import write_text
+from imaxray.errors import ImaxrayError
+
+_FOLDER: Final = Path(__file__).parent
+_SUFFIXES: Final = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class BuiltinConfig:
+    """A configuration that ships with the package.
+
+    Attributes:
+        name: path below the folder of configurations, without the suffix (``train/lingshu-7b``).
+        path: the YAML file.
+        command: the command that the configuration is for.
+        summary: what it is, in one or two sentences.
+    """
+
+    name: str
+    path: Path
+    command: str
+    summary: str
+
+
+def list_configs() -> list[BuiltinConfig]:
+    """All built-in configurations: studies and strategies first, then the recipes of ``train/``.
+
+    Example:
+        >>> [config.name for config in list_configs()][:2]
+        ['ablation', 'mimic']
+    """
+    files = sorted(_FOLDER.rglob("*.yaml"), key=lambda path: (len(path.parts), path))
+    return [_described(path) for path in files]
+
+
+def find_config(name: str | Path, folder: str | None = None) -> Path:
+    """The file of a configuration.
+
+    Args:
+        name: name of a built-in configuration, or the path of a YAML file. A built-in one is
+            found first; a ``Path``, and a text that ends in ``.yaml``, is always a file.
+        folder: folder of the built-in ones that is searched first (``train``), so that
+            ``lingshu-7b`` finds ``train/lingshu-7b``.
+
+    Returns:
+        A path; whether a file that is named by its path exists is not checked.
+
+    Raises:
+        ImaxrayError: there is neither a built-in configuration nor a file of that name.
+
+    Example:
+        >>> find_config("phantom").name
+        'phantom.yaml'
+    """
+    if isinstance(name, Path):
+        return name
+    known = _names()
+    for candidate in (f"{folder}/{name}" if folder else name, name):
+        if candidate in known:
+            return known[candidate]
+    if name.endswith(_SUFFIXES) or Path(name).is_file():
+        return Path(name)
+    short = {n.removeprefix(f"{folder}/"): n for n in known} if folder else known
+    near = nearest(name, short) or nearest(name, known)
+    raise ImaxrayError(
+        f"Expected a YAML file or the name of a built-in configuration, but got {name}; "
+        + (f"did you mean {near}?" if near else "`imaxray configs list` lists the names.")
+    )
+
+
+def copy_config(name: str, out: Path | None = None) -> Path:
+    """Copy a built-in configuration, so that it can be edited.
+
+    Args:
+        name: as :func:`list_configs` gives it.
+        out: file to write. Default: the configuration's own file name in the current folder.
+
+    Returns:
+        The written file.
+
+    Raises:
+        ImaxrayError: there is no such configuration, or ``out`` exists.
+    """
+    text = show_config(name)
+    target = out or Path(f"{name.rpartition('/')[2]}.yaml")
+    if target.exists():
+        raise ImaxrayError(
+            f"Expected to write a new file {target}, but it exists already; name another one with "
+            "--out."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_text(target, text)
+    return target
+
+
+def show_config(name: str) -> str:
+    """The YAML text of a built-in configuration.
+
+    Raises:
+        ImaxrayError: there is none.
+    """
+    known = _names()
+    if name not in known:
+        near = nearest(name, known)
+        raise ImaxrayError(
+            f"Expected the name of a built-in configuration, but got {name}; "
+            + (f"did you mean {near}?" if near else "`imaxray configs list` lists the names.")
+        )
+    return known[name].read_text(encoding="utf-8")
+
+
+def instead_of(path: Path) -> str:
+    """What a message advises where no configuration can be read at ``path``."""
+    near = next((name for name in _names() if str(path.with_suffix("")).endswith(name)), None)
+    if near is None:
+        return "give a YAML file or a name that `imaxray configs list` lists"
+    return f"give a YAML file or the name of a built-in configuration, such as {near}"
+
+
+def _names() -> dict[str, Path]:
+    return {
+        path.relative_to(_FOLDER).with_suffix("").as_posix(): path
+        for path in sorted(_FOLDER.rglob("*.yaml"))
+    }
+
+
+def _described(path: Path) -> BuiltinConfig:
+    """The first comment of a file is its command, the next paragraph says what it is."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        comment.append(line.removeprefix("#").strip())
+    paragraphs = [" ".join(p.split("\n")) for p in "\n".join(comment).split("\n\n")]
+    name = path.relative_to(_FOLDER).with_suffix("").as_posix()
+    return BuiltinConfig(name, path, paragraphs[0], paragraphs[1])

@@ -1,0 +1,59 @@
+"""What a user may choose of an export."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from imaxray.export.conversation import Per
+from imaxray.export.images import How
+from imaxray.schema import Split
+
+
+class ExportConfig(BaseModel):
+    """How a dataset is written in another tool's format; not every format takes every field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    boxes: str | None = Field(
+        None,
+        description="Convention in which boxes are written as text, or the name of a model "
+        "(docs/export.md); default: as numbers, where the format has them.",
+    )
+    per: Per | None = Field(
+        None,
+        description="What a conversation holds: one entry (the default), or all entries of one "
+        "image in many turns.",
+    )
+    splits: tuple[Split, ...] | None = Field(
+        None,
+        description="Splits to export; can be repeated. Default: all splits that have entries.",
+    )
+    images: How = Field(
+        "path",
+        description="How rows name images: where they lie (path), by links in the export (link), "
+        "or as copies in the export (copy).",
+    )
+    max_turns: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum number of turns per conversation, with --per image; the other "
+        "entries go to further conversations.",
+    )
+    min_pixels: int | None = Field(
+        None,
+        description="Smallest area in pixels that the processor of Qwen2.5-VL resizes to.",
+    )
+    max_pixels: int | None = Field(
+        None,
+        description="Largest area in pixels that the processor of Qwen2.5-VL resizes to.",
+    )
+    seed: int = Field(0, description="Random seed that decides the order of rows and turns.")
+    headers: bool = Field(
+        True, description="Open each image's header to check that other tools can read it."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> ExportConfig:
+        if self.max_turns is not None and self.per != "image":
+            raise ValueError("max_turns goes with per image; correct one of the two")
+        return self

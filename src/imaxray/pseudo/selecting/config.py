@@ -1,0 +1,54 @@
+"""Which pseudo annotations are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class FilterConfig(BaseModel):
+    """Which pseudo answers are kept; with both filters off, every readable one is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    confidence: bool = Field(
+        True,
+        description="Drop answers below a threshold of confidence, which the validation split "
+        "gives for each task.",
+    )
+    precision: float = Field(
+        0.9, gt=0, lt=1, description="Share of right answers that each task's threshold aims at."
+    )
+    risk: float | None = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Accepted probability that the precision is lower than asked for; 0 trusts "
+        "the observed precision.",
+    )
+    consistency: bool = Field(
+        True, description="Drop answers that contradict other annotations of the same image."
+    )
+    balance: bool = Field(
+        False, description="Keep each answer's share as it is among the real entries."
+    )
+    perfect: bool = Field(
+        False,
+        description="Keep exactly the answers that the truth confirms, and use no other filter; "
+        "this is for studies and needs the truth.",
+    )
+    rules: Path | None = Field(
+        None, description="YAML file with consistency rules of your own, beside the built-in ones."
+    )
+
+    @field_validator("risk", mode="after")
+    @classmethod
+    def _observed(cls, risk: float | None) -> float | None:
+        return risk or None  # 0, on the command line, stands for none
+
+    @model_validator(mode="after")
+    def _alone(self) -> FilterConfig:
+        if self.perfect and (self.confidence or self.consistency or self.balance):
+            raise ValueError("perfect is a filter by itself; turn the others off")
+        return self

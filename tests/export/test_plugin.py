@@ -1,0 +1,50 @@
+"""Export formats of other packages: docs/adding-an-export-format.md, installed and run."""
+
+import json
+
+import pytest
+
+from imaxray.curation import build_catalog, open_dataset, write_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.export import export_dataset, list_formats
+from plugins import Page
+
+PAGE = Page("an-export-format")
+(MODULE,) = PAGE.code
+
+
+def test_a_format_of_another_package_is_written(plug, phantom_releases, tmp_path):
+    write_dataset(
+        build_catalog(phantom_releases, verify=False), tmp_path / "data", config={}, seed=0
+    )
+    with pytest.raises(ImaxrayError, match=r"the format as one of .*, but got pairs"):
+        export_dataset(tmp_path / "data", "pairs", tmp_path / "out")
+    plug(PAGE)
+    assert list_formats()["pairs"] == "a reader of pairs"
+    done = export_dataset(tmp_path / "data", "pairs", tmp_path / "out", boxes="percent")
+    entries = open_dataset(tmp_path / "data").tables.split("train")
+    lines = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
+    assert len(lines) == done.counts["train"]["entries"] == entries.height
+    rows = [json.loads(line) for line in lines]
+    assert all(row.keys() == {"image", "question", "answer"} for row in rows)
+    assert not any("<box>" in row["answer"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("from imaxray.export import", "from no_such_package import"), "ModuleNotFoundError"),
+        (("FORMAT = ChatFormat(", "FORMAT = dict("), r"no imaxray\.export\.ChatFormat"),
+        (('name="pairs"', 'name="other"'), "its name is other"),
+    ],
+)
+def test_an_unfit_format_is_one_sentence(change, message, plug):
+    assert MODULE.count(change[0]) == 1
+    plug(PAGE, code=MODULE.replace(*change))
+    with pytest.raises(ImaxrayError, match=f"pairs.*imaxray-pairs.*{message}"):
+        list_formats()
+
+
+def test_a_name_of_ours_stays_ours(plug):
+    plug(PAGE, points={"llava": "pairs_format:FORMAT"})
+    assert list_formats()["llava"] == "LLaVA and its forks"

@@ -1,0 +1,93 @@
+"""One loader for every YAML file: each mistake is one sentence that says what to do."""
+
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from imaxray._config import nearest, parse_yaml, read_yaml, validated
+from imaxray.errors import ImaxrayError
+
+
+class Stage(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = "a"
+    entries_per_step: int = Field(64, ge=1)
+    kind: Literal["dmax", "mix"] = "dmax"
+
+
+class Study(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    stages: tuple[Stage, ...] | None = None
+    first: Stage = Stage()
+    rate: int | dict[str, int] = 1
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.title == "bad":
+            raise ValueError("bad is no title")
+        if self.title == "inner":
+            Stage.model_validate({"entries_per_step": 0})
+        return self
+
+
+def wrong(text):
+    with pytest.raises(ImaxrayError) as caught:
+        validated(Study, parse_yaml(text, "s.yaml"), where="s.yaml", see="docs/study.md")
+    said = str(caught.value)
+    assert said.startswith("Expected ") and "\n" not in said and said.endswith((".", ")"))
+    return said
+
+
+def test_a_good_file_is_read(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("title: über\nfirst: &a {name: x}\nstages:\n- {<<: *a, kind: mix}\n", "utf-8")
+    content = read_yaml(path, what="a study", advice="give one")
+    study = validated(Study, content)
+    assert study.title == "über" and study.stages[0].name == "x" and study.stages[0].kind == "mix"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("titel: x", ["`titel`", "did you mean `title`"]),
+        ("title: x\nfirst: {entries_per_stp: 1}", ["first.entries_per_stp", "`entries_per_step`"]),
+        ("title: x\nstages: [{name: b, entires: 1}]", ["`stages.b.entires`", "entries_per_step"]),
+        ("title: x\nstages: [{}, {xyz: 1}]", ["`stages.1.xyz`", "entries_per_step, kind, name"]),
+        ("first: {}", ["the key `title`", "not there"]),
+        ("title: x\nfirst: {entries_per_step: 0}", ["entries_per_step", "got 0", "greater than"]),
+        ("title: x\nfirst: {entries_per_step: many}", ["got 'many'", "valid integer"]),
+        ("title: x\nfirst: {kind: dmex}", ["first.kind", "'dmax' or 'mix'"]),
+        ("title: x\nrate: {a: b}", ["rate", "integer"]),
+        ("title: bad", ["bad is no title", "docs/study.md"]),
+        ("title: inner", ["entries_per_step", "greater than or equal to 1"]),
+        ("title: [", ["Expected YAML in s.yaml", "line 1 cannot be read"]),
+        ("title: !!python/object/apply:os.getcwd []", ["Expected YAML", "line 1"]),
+        ("title: x\nrate: 1\ntitle: y", ["Expected YAML", "line 3", "`title`", "line 1"]),
+        ("title: x\nfirst: {name: a, name: b}", ["`name`", "line 2"]),
+        ("", ["keys and values", "empty"]),
+        ("just text", ["keys and values", "text"]),
+        ("- a", ["keys and values", "a list"]),
+        ("3", ["keys and values", "a single value"]),
+    ],
+)
+def test_a_mistake_is_one_sentence(text, parts):
+    said = wrong(text)
+    assert all(part in said for part in parts), said
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path):
+    with pytest.raises(ImaxrayError, match=r"a recipe at .*none.yaml.*No such file.*; give one"):
+        read_yaml(tmp_path / "none.yaml", what="a recipe", advice="give one")
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("title: \xfcber".encode("latin-1"))
+    with pytest.raises(ImaxrayError, match="UTF-8"):
+        read_yaml(path, what="a recipe", advice="give one")
+
+
+def test_nearest_knows_a_misspelling_and_nothing_else():
+    assert nearest("entries_per_stp", ["entries_per_step", "steps"]) == "entries_per_step"
+    assert nearest("colour", ["steps"]) is None
