@@ -34,7 +34,7 @@ _NO_PLACEHOLDER: Final = "&lt;box&gt;"
 
 
 def box_of(corners: Sequence[float]) -> Box:
-    """Four corners of a table as a box."""
+    """Return the four coordinates that a table holds as a box."""
     x1, y1, x2, y2 = corners
     return x1, y1, x2, y2
 

@@ -34,7 +34,7 @@ Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]
 Split = Literal["train", "val", "test"]
 
 TASKS: Final = ("calculation", "report", "grading", "findings", "rec", "reg", "vqa")
-"""The built-in tasks; :func:`task_names` also knows those of other installed packages."""
+"""Built-in tasks; :func:`task_names` also returns those of other installed packages."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ORIGINS: Final = ("human", "silver", "pseudo")
 """Who stated a fact, the strongest origin first; a column of origins sorts in this order."""
@@ -174,7 +174,7 @@ REJECTS: Final = pl.Schema(
 
 
 def task_names() -> tuple[str, ...]:
-    """Every task: the built-in ones, then those of other installed packages, sorted by name."""
+    """Return the built-in tasks, then those of other installed packages, sorted by name."""
     return (*TASKS, *sorted(_plugins.plugins(_plugins.TASKS).keys() - set(TASKS)))
 
 
@@ -186,7 +186,7 @@ def _known_task(name: str) -> str:
 
 
 TaskName = Annotated[str, AfterValidator(_known_task)]
-"""A task's name; Pydantic models refuse what is not in :func:`task_names`."""
+"""Name of a task; Pydantic models refuse a name that :func:`task_names` does not return."""
 
 
 def empty(schema: pl.Schema) -> pl.DataFrame:

@@ -32,12 +32,13 @@ FAMILIES: Final = {  # ``config.model_type`` → module and class
 
 
 def family_of(model_type: str) -> type[ChatModel]:
-    """The family of a ``config.model_type``; :class:`ChatModel` itself for all others.
+    """Return the family of a ``config.model_type``; :class:`ChatModel` itself for unknown types.
 
-    Ours come first, then those of other installed packages (docs/adding-a-model-family.md).
+    Built-in families have precedence over those of other installed packages
+    (docs/adding-a-model-family.md).
 
     Raises:
-        ImaxrayError: a package's family cannot be loaded or is no family.
+        ImaxrayError: The family of another package cannot be loaded, or it is not a family.
     """
     if model_type not in FAMILIES:
         plugin = plugins(_plugins.FAMILIES).get(model_type)
