@@ -65,9 +65,9 @@ def _outside(path: tuple[str, ...]) -> Mapping[str, ExtraMetrics]:  # noqa: ARG0
 def _checked(plugin: Plugin) -> ExtraMetrics:
     extra = plugin.load()
     if not isinstance(extra, ExtraMetrics):
-        raise plugin.unfit("it is not an imaxray.metrics.ExtraMetrics")
+        raise plugin.unfit("it is no imaxray.metrics.ExtraMetrics")
     if unknown := sorted(extra.metrics.keys() - set(task_names())):
-        raise plugin.unfit(f"it has metrics of an unknown task ({', '.join(unknown)})")
+        raise plugin.unfit(f"it has metrics of the task {', '.join(unknown)}, which is unknown")
     for task, metrics in extra.metrics.items():
         if not all(isinstance(metric, Metric) for metric in metrics):
             raise plugin.unfit(f"its metrics of {task} are not all of imaxray.metrics.Metric")
