@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from imaxray import perceptual
 from imaxray.perceptual import NEAR, groups, near_pairs
 
 
@@ -19,11 +18,10 @@ def test_near_pairs_are_those_of_comparing_all():
     assert near_pairs(hashes).tolist() == expected.tolist()
 
 
-def test_a_crowded_bucket_is_compared_in_blocks(monkeypatch):
+def test_a_crowded_bucket_is_compared_in_blocks():
     hashes = np.zeros((20, 32), dtype=np.uint8)
     whole = near_pairs(hashes)
-    monkeypatch.setattr(perceptual, "_BLOCK", 3)
-    assert len(whole) == 190 and near_pairs(hashes).tolist() == whole.tolist()
+    assert len(whole) == 190 and near_pairs(hashes, block=3).tolist() == whole.tolist()
 
 
 def test_groups_reach_through_others():

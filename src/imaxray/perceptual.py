@@ -22,7 +22,8 @@ or more. Copies that were halved, brightened or saved as JPEG differ in at most 
 these copies differ in at most 2 bits. With the usual 64 bits the two ranges overlap."""
 
 _SIDE: Final = 16  # the hash is 16 by 16 frequencies
-_BLOCK: Final = 2048  # hashes compared at once
+BLOCK: Final = 2048
+"""Hashes that are compared at once, so that memory stays bounded."""
 
 
 def can_hash() -> bool:
@@ -51,7 +52,9 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> bytes:
     return np.packbits(bits.ravel()[np.argsort(diagonal, axis=None, kind="stable")]).tobytes()
 
 
-def near_pairs(hashes: NDArray[np.uint8], distance: int = NEAR) -> NDArray[np.int64]:
+def near_pairs(
+    hashes: NDArray[np.uint8], distance: int = NEAR, *, block: int = BLOCK
+) -> NDArray[np.int64]:
     """Return all pairs of rows that differ in at most ``distance`` bits, shape ``(pairs, 2)``.
 
     The search is exact: two hashes that differ in at most 15 bits agree in at least one of 16
@@ -60,6 +63,7 @@ def near_pairs(hashes: NDArray[np.uint8], distance: int = NEAR) -> NDArray[np.in
     Args:
         hashes: Hashes, shape ``(images, 32)``.
         distance: Maximum number of different bits, at most NEAR.
+        block: Number of hashes that are compared at once; the result does not depend on it.
     """
     words = np.ascontiguousarray(hashes).view(np.uint16)
     found = []
@@ -68,7 +72,7 @@ def near_pairs(hashes: NDArray[np.uint8], distance: int = NEAR) -> NDArray[np.in
         edges = np.flatnonzero(np.diff(words[order, k])) + 1
         for bucket in np.split(order, edges):
             if len(bucket) > 1:
-                found += list(_within(hashes, bucket, distance))
+                found += list(_within(hashes, bucket, distance, block))
     if not found:
         return np.empty((0, 2), dtype=np.int64)
     return np.unique(np.concatenate(found), axis=0)
@@ -83,13 +87,13 @@ def groups(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _within(
-    hashes: NDArray[np.uint8], bucket: NDArray[np.intp], most: int
+    hashes: NDArray[np.uint8], bucket: NDArray[np.intp], most: int, block: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield near pairs of a bucket block by block, so that a large bucket fits in memory."""
     bucket = np.sort(bucket)
-    for start in range(0, len(bucket), _BLOCK):
-        for other in range(start, len(bucket), _BLOCK):
-            left, right = bucket[start : start + _BLOCK], bucket[other : other + _BLOCK]
+    for start in range(0, len(bucket), block):
+        for other in range(start, len(bucket), block):
+            left, right = bucket[start : start + block], bucket[other : other + block]
             distance = np.zeros((len(left), len(right)), dtype=np.uint16)
             for byte in range(hashes.shape[1]):
                 distance += np.bitwise_count(hashes[left, byte][:, None] ^ hashes[right, byte])

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from imaxray import dicom
 from imaxray.errors import ImaxrayError
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS: Final = 100_000_000
 """Maximum number of pixels; a larger image is a decompression bomb, not a radiograph."""
 
 Readable = Path | NDArray[np.uint8]
@@ -76,7 +76,9 @@ def size(path: Path) -> tuple[int, int]:
         raise _unreadable(path) from error
 
 
-def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
+def load(
+    image: Readable, *, stretch: bool = False, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Decode a whole image to ``(height, width)`` uint8 grey, upright (EXIF orientation).
 
     A 16-bit image is scaled from its own range. A DICOM image is decoded as
@@ -88,12 +90,13 @@ def load(image: Readable, *, stretch: bool = False) -> NDArray[np.uint8]:
         image: Image file, or decoded pixels ``(height, width)`` uint8, which are used as they are.
         stretch: Whether to map the 0.5th and 99.5th percentile to 0 and 255, for display and for
             models that expect a full grey range (many archive images are dark).
+        max_pixels: Maximum number of pixels of an image file.
 
     Raises:
-        ImaxrayError: The file is missing, not an image, truncated, or larger than MAX_PIXELS; or
-            it is DICOM and pydicom is not installed.
+        ImaxrayError: The file is missing, not an image, truncated, or has more than ``max_pixels``
+            pixels; or it is DICOM and pydicom is not installed.
     """
-    pixels, wide = (image, False) if isinstance(image, np.ndarray) else _decode(image)
+    pixels, wide = (image, False) if isinstance(image, np.ndarray) else _decode(image, max_pixels)
     if wide or stretch:
         floats = pixels.astype(np.float32)
         low, high = np.percentile(floats, [0.5, 99.5]) if stretch else (floats.min(), floats.max())
@@ -124,18 +127,18 @@ def load_checked(
     return (pixels, None) if pixels.shape == (height, width) else (None, "size-mismatch")
 
 
-def _decode(path: Path) -> tuple[NDArray[Any], bool]:
+def _decode(path: Path, most: int) -> tuple[NDArray[Any], bool]:
     """Return the upright pixels of a file, and whether they have more than 8 bits."""
     if _is_raw(path):
         return _raw_grey(path), False
     if dicom.is_dicom(path):
-        return dicom.read_grey(path, most=MAX_PIXELS), False
+        return dicom.read_grey(path, most=most), False
     try:
         # a stream, not a path: given a path, Pillow memory-maps uncompressed TIFFs, and it reads
         # TIFFs that lie sideways wrongly
         with path.open("rb") as stream, Image.open(stream) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _unreadable(path)
+            if image.width * image.height > most:
+                raise _unreadable(path, most)
             turn = _UPRIGHT.get(_orientation(image))
             wide = image.mode.startswith(("I", "F"))
             grey = image if wide or image.mode == "L" else image.convert("L")
@@ -167,8 +170,8 @@ def _raw_grey(path: Path) -> NDArray[Any]:
     return np.asarray((_RAW_BLACK - density.astype(np.uint32)) * 255 // _RAW_BLACK, dtype=np.uint8)
 
 
-def _unreadable(path: Path) -> ImaxrayError:
+def _unreadable(path: Path, most: int = MAX_PIXELS) -> ImaxrayError:
     return ImaxrayError(
-        f"Expected a readable image of at most {MAX_PIXELS:,} pixels at {path}, but it is missing "
+        f"Expected a readable image of at most {most:,} pixels at {path}, but it is missing "
         "or damaged; fetch it again or remove its row."
     )

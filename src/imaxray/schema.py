@@ -75,7 +75,10 @@ EDEMA_GRADES: Final = ("none", "vascular congestion", "interstitial edema", "alv
 """Names of the edema grades 0-3 (mimic-cxr-pe-severity)."""
 
 FRONTAL: Final = ("PA", "AP", "FRONTAL")
-"""Values of ``view`` that count as frontal; ``FRONTAL``: a release says no more than that."""
+"""Values of ``view`` that count as frontal; ``FRONTAL`` means that PA or AP is not stated."""
+
+ImageSize = tuple[int, int]
+"""Width and height of an image, in pixels."""
 
 Boxes: Final[Any] = pl.List(pl.List(pl.Float64))
 
@@ -223,15 +226,41 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     )
 
 
+def image_sizes(images: pl.DataFrame) -> dict[str, ImageSize]:
+    """Return width and height, in pixels, of each image by its id.
+
+    Args:
+        images: Images, schema IMAGES.
+    """
+    columns = images.select("image_id", "width", "height")
+    return {image: (width, height) for image, width, height in columns.iter_rows()}
+
+
 PSEUDO_SOURCE: Final = "pseudo"
-"""Source of what a model of ours stated: of pseudo annotations and of the entries made of them."""
+"""Source name of pseudo annotations, which a model stated, and of the entries made from them."""
 
 
-def is_pseudo(entries: pl.DataFrame) -> pl.Series:
-    """Whether each entry (schema ENTRIES) rests, wholly or partly, on a pseudo annotation."""
-    quality = pl.col("quality").fill_null("").str.contains(r"(?:^|\+)pseudo/")
-    source = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
-    return entries.select((quality | source).alias("_")).to_series()
+IS_PSEUDO: Final = "is_pseudo"
+"""Boolean column that :class:`imaxray.curation.Tables` adds to its entries: whether the entry
+rests, wholly or partly, on a pseudo annotation. It exists in memory only; the files of a dataset
+hold the columns of ENTRIES, from which :func:`mark_pseudo` derives it."""
+
+
+def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
+    """Add the column ``is_pseudo`` to ``entries``; entries that have it are returned unchanged.
+
+    Only this function decides which entries are pseudo. An entry is pseudo if one of its sources is
+    ``pseudo``, or if one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
+
+    Args:
+        entries: Entries, schema ENTRIES; only ``quality`` and ``sources`` are read.
+    """
+    if IS_PSEUDO in entries.columns:
+        return entries
+    grades = "+" + pl.col("quality").fill_null("")
+    graded = grades.str.contains(f"+{PSEUDO_SOURCE}/", literal=True)
+    stated = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
+    return entries.with_columns((graded | stated).alias(IS_PSEUDO))
 
 
 def require_real_evaluation(
@@ -243,15 +272,15 @@ def require_real_evaluation(
     must be of an image of the split train. A model must not be judged by what a model stated.
 
     Args:
-        images: schema IMAGES.
-        annotations: schema ANNOTATIONS.
-        entries: schema ENTRIES.
+        images: Images, schema IMAGES.
+        annotations: Annotations, schema ANNOTATIONS.
+        entries: Entries, schema ENTRIES with ``is_pseudo``, see :func:`mark_pseudo`.
 
     Raises:
-        ImaxrayError: there is some.
+        ImaxrayError: A pseudo entry or a pseudo annotation is not in train.
     """
     facts = annotations.filter(pl.col("origin") == "pseudo")
-    made = entries.filter(is_pseudo(entries))
+    made = entries.filter(IS_PSEUDO)
     if facts.is_empty() and made.is_empty():
         return
     held = images.filter(pl.col("split").is_null() | (pl.col("split") != "train"))["image_id"]

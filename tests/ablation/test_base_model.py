@@ -6,8 +6,8 @@ from imaxray.ablation import AblationConfig
 from imaxray.ablation.base_model import base_model
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.strategy import base_digest
 from imaxray.study.prepare import build_study_data
+from imaxray.training import base_digest
 
 SMALL = {
     "title": "Small",

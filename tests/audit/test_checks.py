@@ -39,7 +39,7 @@ def on(image, value, column):
 
 
 def found(data, **options):
-    return [(f.code, f.split, f.id) for f in data.audit(**options).findings]
+    return [(f.code, f.split, f.id) for f in data.audit(**options).issues]
 
 
 def plant_entry_image(data):
@@ -151,7 +151,7 @@ def test_codes_are_distinct_and_described_in_one_line():
 
 def test_clean_data_are_clean(data):
     result = data.audit()
-    assert result.findings == () and result.clean
+    assert result.issues == () and result.clean
     assert (result.images, result.entries) == (4, 4 * 7)
     assert set(result.limits) <= {"near-duplicate"}  # where imagehash is not installed
 
@@ -279,14 +279,14 @@ def test_findings_may_be_offered_but_not_told(data):
 )
 def test_every_reason_why_an_image_is_broken(data, spoil, why):
     spoil(data)
-    faults = [f for f in data.audit().findings if f.code == "broken-image"]
+    faults = [f for f in data.audit().issues if f.code == "broken-image"]
     assert "c/c" in [f.id for f in faults] and all(why in f.message for f in faults)
 
 
 def test_images_can_be_looked_for_elsewhere(data):
     folder = data.write()
     shutil.move(data.root, data.tmp / "x")
-    assert {f.code for f in data.audit().findings} == {"broken-image"}
+    assert {f.code for f in data.audit().issues} == {"broken-image"}
     for root in (data.tmp / "x", data.tmp):  # the files themselves, or a folder a source
         assert data.audit(images=root).clean, folder
 

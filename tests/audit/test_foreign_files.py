@@ -43,7 +43,7 @@ def write(tmp_path, picture):
 
 
 def codes(result):
-    return [(f.code, f.split, f.id) for f in result.findings]
+    return [(f.code, f.split, f.id) for f in result.issues]
 
 
 def clean_pair():
@@ -55,7 +55,7 @@ def clean_pair():
 
 def test_clean_files_are_clean(write):
     result = audit_dataset(write(**clean_pair()))
-    assert result.findings == ()
+    assert result.issues == ()
     assert (result.images, result.entries, result.title) == (3, 3, "test.json, train.json")
     assert "no label" in result.limits["vqa-labels"]
     assert "patient-over-splits" not in result.limits
@@ -98,7 +98,7 @@ def test_two_sources_disagree_on_a_patient(write):
              "report-test": [llava(2, path_of(10000001, "k"))]}  # fmt: skip
     result = audit_dataset(write(**files))
     assert codes(result) == [("patient-over-sources", "train+test", "mimic-cxr/10000001")]
-    assert result.findings[0].message == "test by report; train by vqa"
+    assert result.issues[0].message == "test by report; train by vqa"
 
 
 def test_an_image_without_a_patient_in_two_splits(write):
@@ -119,7 +119,7 @@ def test_broken_paths(write):
         for path in ("https://x.org/c.png", "../d.png", "/no/such/e.png"):
             stream.write("\n" + json.dumps(chat(path)))
     result = audit_dataset(root / "train.jsonl")
-    why = {f.id: f.message for f in result.findings}
+    why = {f.id: f.message for f in result.issues}
     assert why == {
         "sub/b.png": "the image file is not there",
         "https://x.org/c.png": "no path of a local file",

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from imaxray.audit.audit_input import FILES
-from imaxray.audit.pixel_digests import Pixels
+from imaxray.audit.pixel_digests import PixelDigests
 
 
 def files(*paths):
@@ -20,7 +20,7 @@ def test_the_digest_is_of_pixels_and_shape(tmp_path, picture):
     image.save(tmp_path / "b.bmp")
     Image.fromarray(np.asarray(image).reshape(64, 48)).save(tmp_path / "c.png")
     paths = [tmp_path / name for name in ("a.png", "b.bmp", "c.png")]
-    a, b, c = Pixels(files(*paths), perceptual=False, workers=1).table["sha256"]
+    a, b, c = PixelDigests(files(*paths), perceptual=False, workers=1).table["sha256"]
     assert a == b != c
 
 
@@ -28,8 +28,8 @@ def test_workers_change_nothing(tmp_path, picture):
     paths = [tmp_path / f"{k:03}.png" for k in range(70)]
     for k, path in enumerate(paths):
         picture(path, k)
-    one = Pixels(files(*paths), perceptual=True, workers=1).table
-    assert one.equals(Pixels(files(*paths), perceptual=True, workers=2).table)
+    one = PixelDigests(files(*paths), perceptual=True, workers=1).table
+    assert one.equals(PixelDigests(files(*paths), perceptual=True, workers=2).table)
 
 
 def test_copies_are_near_and_others_are_not(tmp_path, open_cxr):
@@ -39,7 +39,7 @@ def test_copies_are_near_and_others_are_not(tmp_path, open_cxr):
         grey = Image.open(path).convert("L")
         grey.resize((512, 512)).save(tmp_path / f"{path.stem}-half.png")
         grey.save(tmp_path / f"{path.stem}-jpeg.jpg", quality=70)
-    pixels = Pixels(files(*originals, *tmp_path.iterdir()), perceptual=True, workers=1)
+    pixels = PixelDigests(files(*originals, *tmp_path.iterdir()), perceptual=True, workers=1)
     expected = [[f"{p.stem}-half.png", f"{p.stem}-jpeg.jpg", p.name] for p in originals[:3]]
     assert pixels.near() == sorted(map(sorted, expected))
 

@@ -15,7 +15,7 @@ from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.export import ExportConfig, export_dataset
 from imaxray.pseudo import FilterConfig, filter_candidates, filter_folder, load_rules, write_pseudo
-from imaxray.schema import ENTRIES, is_pseudo, require_real_evaluation
+from imaxray.schema import ENTRIES, IS_PSEUDO, mark_pseudo, require_real_evaluation
 from imaxray.tasks import from_json, get_task, make_entries
 
 
@@ -33,7 +33,7 @@ def made(dmax, done, tmp_path_factory):
 
 def test_it_is_the_data_set_and_the_kept_entries(dmax, done, made):
     assert made.verify() == [] and made.manifest["role"] == "pseudo-imax"
-    pseudo = is_pseudo(made.tables.entries)
+    pseudo = made.tables.entries[IS_PSEUDO]
     assert made.tables.entries.filter(~pseudo).equals(dmax.tables.entries)
     new = made.tables.entries.filter(pseudo)
     assert sorted(new["entry_id"]) == done.kept["pseudo_id"].to_list()
@@ -44,7 +44,7 @@ def test_it_is_the_data_set_and_the_kept_entries(dmax, done, made):
 
 def test_pseudo_answers_score_as_gold_answers(made):
     """The gold form: what the metric of the task reads, with the pseudo answer as a perfect one."""
-    for task, rows in made.tables.entries.filter(is_pseudo(made.tables.entries)).group_by("task"):
+    for task, rows in made.tables.entries.filter(IS_PSEUDO).group_by("task"):
         module = get_task(task[0])
         golds = [from_json(answer) for answer in rows["answer"]]
         value = module.primary(golds, [module.given(gold) for gold in golds])
@@ -56,8 +56,8 @@ def test_its_annotations_make_its_entries_again(dmax, made):
     facts = made.tables.annotations.filter(pl.col("origin") == "pseudo")
     assert set(facts["source"].cast(pl.String)) == {"pseudo"}
     again = make_entries(facts, made.tables.images)
-    assert set(is_pseudo(again)) == {True}
-    new = made.tables.entries.filter(is_pseudo(made.tables.entries))
+    assert set(mark_pseudo(again)[IS_PSEUDO]) == {True}
+    new = made.tables.entries.filter(IS_PSEUDO)
     for task in ("calculation", "grading", "findings", "vqa"):
         ids = [set(t.filter(pl.col("task") == task)["entry_id"]) for t in (again, new)]
         assert ids[0] == ids[1] and ids[0]
@@ -101,7 +101,7 @@ def moved(entries, split):
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_writing_pseudo_entries_of_other_splits_is_refused(dmax, made, tmp_path, split):
-    new = made.tables.entries.filter(is_pseudo(made.tables.entries)).head(3)
+    new = made.tables.entries.filter(IS_PSEUDO).head(3)
     entries = pl.concat([dmax.tables.entries, moved(new, split)])
     with pytest.raises(ImaxrayError, match="3 pseudo entries and 0 pseudo annotations"):
         write_dataset(replace(dmax.tables, entries=entries), tmp_path / "no", config={}, seed=0)
@@ -122,7 +122,7 @@ def test_writing_pseudo_annotations_of_test_images_is_refused(dmax, tmp_path):
 def test_opening_a_folder_whose_test_entries_are_pseudo_is_refused(made, tmp_path):
     folder = tmp_path / "forged"
     shutil.copytree(made.folder, folder)
-    new = made.tables.entries.filter(is_pseudo(made.tables.entries)).head(2)
+    new = made.tables.entries.filter(IS_PSEUDO).head(2)
     test = pl.concat([made.tables.split("test"), moved(new, "test")])
     test.write_parquet(folder / "entries" / "test.parquet")
     with pytest.raises(ImaxrayError, match="pseudo annotations on train images alone, but 2"):
@@ -133,7 +133,7 @@ def test_opening_a_folder_whose_pseudo_images_went_to_validation_is_refused(made
     """Splits of entries left as they were: the image decides too."""
     folder = tmp_path / "forged"
     shutil.copytree(made.folder, folder)
-    image = made.tables.entries.filter(is_pseudo(made.tables.entries))["image_id"][0]
+    image = made.tables.entries.filter(IS_PSEUDO)["image_id"][0]
     split = pl.when(pl.col("image_id") == image).then(pl.lit("val")).otherwise("split")
     images = pl.read_parquet(folder / "images.parquet")
     images.with_columns(split.alias("split")).write_parquet(folder / "images.parquet")
@@ -148,7 +148,9 @@ def test_a_mixed_entry_counts_as_pseudo():
             "sources": [["a"], ["a"], ["a"], ["a", "pseudo"]],
         }
     )
-    assert is_pseudo(rows).to_list() == [False, True, False, True]
+    marked = mark_pseudo(rows)
+    assert marked[IS_PSEUDO].to_list() == [False, True, False, True]
+    assert mark_pseudo(marked) is marked
 
 
 def test_real_data_sets_pass(dmax):
@@ -247,7 +249,9 @@ def test_user_errors_of_the_command(annotated, dmax, tmp_path):
 
 
 def test_schema_of_written_entries(made):
-    assert made.tables.entries.schema == ENTRIES
+    assert made.tables.entries.schema == {**ENTRIES, IS_PSEUDO: pl.Boolean}
+    for split in ("train", "val", "test"):
+        assert pl.read_parquet_schema(made.folder / "entries" / f"{split}.parquet") == ENTRIES
 
 
 SKIPPED = {"broken", "duplicate", "near", "ctr", "edema", "report", "vqa"}
@@ -257,4 +261,4 @@ def test_the_audit_finds_nothing_new_in_it(dmax, made):
     # images are dmax's, and contradictions of noisy answers are what a filter leaves
     skip = [c.code for c in CHECKS if c.code.split("-")[0] in SKIPPED]
     before, after = (audit_dataset(data.folder, skip=skip) for data in (dmax, made))
-    assert {f.code for f in after.findings} == {f.code for f in before.findings} == set()
+    assert {f.code for f in after.issues} == {f.code for f in before.issues} == set()

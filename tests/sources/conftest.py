@@ -93,8 +93,8 @@ def account_closes():
 def read(request, account_closes):
     """A function: what the ``SOURCE`` of the test's module reads; its account closes."""
 
-    def check(root, pool=None):
-        tables = request.module.SOURCE.read_with(root, pool)
+    def check(root, pool=None, source=None):
+        tables = (source or request.module.SOURCE).read_with(root, pool)
         account_closes(tables)
         return tables
 

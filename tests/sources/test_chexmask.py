@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import chexmask, get_source
+from imaxray.sources.chexmask import Chexmask
 
 SOURCE = get_source("chexmask")
 
@@ -225,7 +226,7 @@ def test_garbage_rows_are_rejects(tmp_path, read):
     assert facts == [(3, "cpar"), (7, "cpar"), (7, "ctr")]
 
 
-def test_rows_are_read_a_block_at_a_time(tmp_path, monkeypatch, read):
+def test_rows_are_read_a_block_at_a_time(tmp_path, read):
     """The same result from many small blocks, and the row numbers right after bad rows."""
     rows = [
         [DICOM[k], "0.9"] if k % 5 == 3 else row(DICOM[k], original=True, mean=f"0.{70 + k}")
@@ -233,23 +234,21 @@ def test_rows_are_read_a_block_at_a_time(tmp_path, monkeypatch, read):
     ]
     write(tmp_path, "MIMIC-CXR-JPG", rows, layout="OriginalResolution")
     once = read(tmp_path)
-    monkeypatch.setattr(chexmask, "_BLOCK", 40_000)
     blocks = list(chexmask._batches(
-        tmp_path / "OriginalResolution/MIMIC-CXR-JPG.csv", "dicom_id", []
+        tmp_path / "OriginalResolution/MIMIC-CXR-JPG.csv", "dicom_id", [], 40_000
     ))  # fmt: skip
     assert len(blocks) > 4 and max(b.num_rows for b in blocks) <= 3
-    many = read(tmp_path)
+    many = read(tmp_path, source=Chexmask(block_bytes=40_000))
     assert many.annotations.equals(once.annotations) and many.rejects.equals(once.rejects)
     assert sorted(many.rejects["row"]) == [4, 9, 14, 19]
     for number, image in many.annotations.select("row", "image_id").rows():
         assert image == f"mimic-cxr/{DICOM[number - 1]}"
 
 
-def test_a_row_longer_than_a_block_is_one_sentence(tmp_path, monkeypatch, read):
+def test_a_row_longer_than_a_block_is_one_sentence(tmp_path, read):
     write(tmp_path, "MIMIC-CXR-JPG", [row(DICOM[0]), row(DICOM[1])])
-    monkeypatch.setattr(chexmask, "_BLOCK", 2000)
     with pytest.raises(ImaxrayError, match="damaged or has a row"):
-        read(tmp_path)
+        read(tmp_path, source=Chexmask(block_bytes=2000))
 
 
 def test_missing_files_columns_and_rows(tmp_path):

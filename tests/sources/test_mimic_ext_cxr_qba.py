@@ -12,7 +12,6 @@ import pytest
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
-from imaxray.sources._shared import archives
 from sources.releases.mimic_ext_cxr_qba import (
     DICOM,
     LEGEND,
@@ -101,7 +100,7 @@ def test_rating_codes_are_looked_up(tmp_path, read):
     assert SOURCE.check(tmp_path)[-1] == legend.name
 
 
-def test_parts_and_pool_change_nothing(tmp_path, monkeypatch, read):
+def test_parts_and_pool_change_nothing(tmp_path, read):
     qa, graph = members()
     for k in range(2, 6):
         new = (STUDY, f"5999990{k}")
@@ -110,10 +109,10 @@ def test_parts_and_pool_change_nothing(tmp_path, monkeypatch, read):
         graph |= {key.replace(*new): text.replace(*new) for key, text in list(graph.items())[:2]}
     pack(tmp_path, (qa, graph))
     whole = read(tmp_path)
-    monkeypatch.setattr(archives, "_PART", 2)
-    parts = read(tmp_path)
+    few = type(SOURCE)(members_per_job=2)
+    parts = read(tmp_path, source=few)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pooled = read(tmp_path, pool)
+        pooled = read(tmp_path, pool, source=few)
     assert whole.annotations.height == 5 * 8
     for tables in (parts, pooled):
         assert tables.annotations.equals(whole.annotations)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
-from imaxray.schema import is_pseudo
+from imaxray.schema import IS_PSEUDO
 from imaxray.strategy import StrategyConfig, run_strategy
 from imaxray.training import load_recipe, train_dataset
 from imaxray.training.trainer import LearningCurve
@@ -67,9 +67,9 @@ def test_each_stage_is_a_run_of_its_own(finished):
 def test_pseudo_imax_is_real_entries_and_pseudo_ones_on_train_images(finished, dmax):
     out = finished[1]
     made = open_dataset(out / "pseudo" / "round-1" / "dataset").tables
-    pseudo = made.entries.filter(is_pseudo(made.entries))
+    pseudo = made.entries.filter(IS_PSEUDO)
     assert pseudo.height == finished[2].done[2].record["kept"] > 0
-    assert made.entries.filter(~is_pseudo(made.entries)).height == dmax.tables.entries.height
+    assert made.entries.filter(~pl.col(IS_PSEUDO)).height == dmax.tables.entries.height
     assert set(pseudo["split"]) == {"train"}
     assert pseudo["quality"].unique().to_list() == ["pseudo/phantom"]
     drawn = pl.read_parquet(out / "stages" / "2-pseudo-imax" / "schedule.parquet")["entry_id"]
@@ -95,10 +95,10 @@ def test_stages_are_scored_and_compared(finished):
 
 def test_a_finished_strategy_is_not_repeated(finished, monkeypatch):
     config, out, outcome, _ = finished
-    for name in ("train_dataset", "annotate", "filter_candidates", "write_pseudo"):
+    for name in ("train_dataset", "annotate", "filter_annotations", "write_pseudo"):
         monkeypatch.setattr(f"imaxray.strategy.executor.{name}", lambda *_, **__: pytest.fail())
     again = run_strategy(config, out, progress=False)
-    assert not any(done.repeated for done in again.done)
+    assert not any(done.done_now for done in again.done)
     assert again.comparison.as_dict() == outcome.comparison.as_dict()
 
 
@@ -107,7 +107,7 @@ def test_a_change_repeats_a_stage_and_the_later_ones(finished, make_strategy, tm
     shutil.copytree(finished[1], out)
     stages = [*STAGES[:2], {**STAGES[2], "learning_rate": 1e-3}]
     again = run_strategy(make_strategy(stages=stages), out, progress=False)
-    assert [done.repeated for done in again.done] == [False, False, False, False, True]
+    assert [done.done_now for done in again.done] == [False, False, False, False, True]
     assert same(
         weights(out / "stages/2-pseudo-imax"), weights(finished[1] / "stages/2-pseudo-imax")
     )
@@ -151,7 +151,7 @@ def test_two_rounds_annotate_with_the_better_model(make_strategy, finished, tmp_
     shutil.copytree(finished[1], out)
     config = make_strategy(stages=STAGES, rounds=2)
     outcome = run_strategy(config, out, progress=False)
-    assert [d.repeated for d in outcome.done] == [False] * 5 + [True] * 4
+    assert [d.done_now for d in outcome.done] == [False] * 5 + [True] * 4
     assert [d.record.get("by") for d in outcome.done if "by" in d.record] == ["1-dmax", "3-finish"]
     second = pl.read_parquet(out / "pseudo" / "round-2" / "candidates" / "candidates.parquet")
     assert second["round"].unique().to_list() == [2]
@@ -162,7 +162,7 @@ def test_the_validation_split_may_choose(make_strategy, finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[1], out)
     outcome = run_strategy(make_strategy(stages=STAGES, choose="validation"), out, progress=False)
-    assert not any(done.repeated for done in outcome.done)  # nothing is trained for it
+    assert not any(done.done_now for done in outcome.done)  # nothing is trained for it
     gains = outcome.choice.gains
     assert list(gains) == ["1-dmax", "2-pseudo-imax", "3-finish"] and gains["1-dmax"] == 0
     assert outcome.final.name == max(gains, key=gains.get)
@@ -219,7 +219,7 @@ def test_adapters_go_on_from_stage_to_stage(folders, tmp_path):
     assert started["3-again"] == started["2-mixed"] != started["1-dmax"]
     assert not same(adapters["1-dmax"], adapters["3-again"])
     made = open_dataset(stages["round-1/dataset"].folder).tables.entries
-    pseudo = set(made.filter(is_pseudo(made))["entry_id"])
+    pseudo = set(made.filter(IS_PSEUDO)["entry_id"])
     drawn = pl.read_parquet(stages["2-mixed"].folder / "schedule.parquet")["entry_id"].to_list()
     assert len(drawn) == 40 and 0 < sum(entry in pseudo for entry in drawn) < 10
 

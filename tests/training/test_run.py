@@ -9,6 +9,7 @@ import torch
 from imaxray.curation import ImaxConfig, build_catalog, select_imax
 from imaxray.models import PhantomConfig, phantom
 from imaxray.packing import entry_losses, model_inputs
+from imaxray.schema import IS_PSEUDO, mark_pseudo
 from imaxray.training import (
     StepDataset,
     TrainingConfig,
@@ -171,8 +172,8 @@ def test_pseudo_entries_count_by_their_weight(data, tmp_path, layout):
     entries, encoded, pixels = data
     made = pl.int_range(pl.len()) % 3 > 0
     quality = pl.when(made).then(pl.lit("pseudo/phantom")).otherwise(pl.col("quality"))
-    mixed = entries.with_columns(quality=quality)
-    real = mixed.filter(~pl.col("quality").str.starts_with("pseudo"))
+    mixed = mark_pseudo(entries.drop(IS_PSEUDO).with_columns(quality=quality))
+    real = mixed.filter(~pl.col(IS_PSEUDO))
 
     def after(name, some, **changes):
         one = {"steps": 2, "entries_per_step": some.height, "optimizer": "adamw", **changes}

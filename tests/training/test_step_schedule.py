@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaxray.errors import ImaxrayError
+from imaxray.schema import mark_pseudo
 from imaxray.training import origin_shares, schedule, share_out, task_shares
 from imaxray.training.step_schedule import once
 
@@ -110,11 +111,13 @@ def test_work_is_shared_evenly():
 
 # --- pseudo entries ---
 
-WITH_PSEUDO = ENTRIES.with_columns(
-    quality=pl.when(pl.int_range(120) % 4 == 0)
-    .then(pl.lit("expert"))
-    .otherwise(pl.lit("pseudo/phantom")),
-    sources=pl.lit(None, dtype=pl.List(pl.String)),
+WITH_PSEUDO = mark_pseudo(
+    ENTRIES.with_columns(
+        quality=pl.when(pl.int_range(120) % 4 == 0)
+        .then(pl.lit("expert"))
+        .otherwise(pl.lit("pseudo/phantom")),
+        sources=pl.lit(None, dtype=pl.List(pl.String)),
+    )
 )
 
 

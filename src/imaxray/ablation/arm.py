@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import polars as pl
 
@@ -15,11 +15,39 @@ from imaxray._files import write_json, write_parquet
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import score
-from imaxray.strategy import FilterWork, TrainWork, Work, choose, plan
+from imaxray.strategy import FilterResult, TrainResult, TrainWork, Work, choose, plan
 
 if TYPE_CHECKING:
     from imaxray.ablation.config import AblationConfig
-    from imaxray.strategy import Done
+    from imaxray.strategy import WorkResult
+
+
+class ArmRecord(TypedDict):
+    """What an arm is and what it took, for the tables.
+
+    Attributes:
+        run: folder of the run that is the arm's result, inside the study folder.
+        key: of the arm's last work.
+        work: folders of all its work, inside the study folder.
+        steps: of all its stages.
+        entries_seen: likewise.
+        clock: ``wall`` or ``cpu``: what the seconds are measured by.
+        train_seconds: of all its stages.
+        pseudo_seconds: of annotating, filtering and choosing.
+        pseudo_entries: kept in each round.
+    """
+
+    arm: str
+    seed: int
+    run: str
+    key: str
+    work: list[str]
+    steps: int
+    entries_seen: int
+    clock: Literal["wall", "cpu"]
+    train_seconds: float
+    pseudo_seconds: float
+    pseudo_entries: list[int]
 
 
 def place(out: Path, seed: int, work: Work) -> Path:
@@ -28,14 +56,14 @@ def place(out: Path, seed: int, work: Work) -> Path:
     return out / f"seed-{seed}" / kind / f"{work.name.replace('/', '-')}-{work.key[:10]}"
 
 
-def run_arm(
+def run_ablation_arm(
     config: AblationConfig,
     out: Path,
     seed: int,
     start: Path,
     arm: str,
     steps: int | None = None,
-) -> dict[str, Any]:
+) -> ArmRecord:
     """Do what an arm is, let its model answer the test set, and say what it took.
 
     Args:
@@ -53,7 +81,8 @@ def run_arm(
     import torch  # late: after the wait policy is set
     import transformers
 
-    from imaxray.strategy import Workshop, base_digest
+    from imaxray.strategy import WorkExecutor
+    from imaxray.training import base_digest
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -62,21 +91,21 @@ def run_arm(
     assert strategy.data is not None
     data = open_dataset(strategy.data)
     images = _Images(out, start)
-    shop = Workshop(
+    executor = WorkExecutor(
         strategy, data, str(start), lambda work: place(out, seed, work),
         images=images, progress=False,
     )  # fmt: skip
     works = plan(strategy, data.sha256, base_digest(str(start), None))
-    done = [shop.do(work) for work in works]
+    done = [executor.do(work) for work in works]
     # lanes share the machine: on a wall they would be charged for each other
     by_wall = torch.cuda.is_available()
-    run = next(d.folder for d in reversed(done) if isinstance(d.work, TrainWork))
+    run = next(d.folder for d in reversed(done) if isinstance(d, TrainResult))
     choosing = 0.0
     if strategy.choose == "validation":
         run, choosing = _chosen(config, data, done, images, by_wall=by_wall)
     _answer(config, data, run, "test", images)
-    trained = [d.record for d in done if isinstance(d.work, TrainWork)]
-    clock = "" if by_wall else "cpu_"
+    trained = [d.record for d in done if isinstance(d, TrainResult)]
+    others = [d.record for d in done if not isinstance(d, TrainResult)]
     return {
         "arm": arm,
         "seed": seed,
@@ -86,24 +115,26 @@ def run_arm(
         "steps": sum(r["steps"] for r in trained),
         "entries_seen": sum(r["entries_seen"] for r in trained),
         "clock": "wall" if by_wall else "cpu",
-        "train_seconds": sum(r[f"train_{clock}seconds"] for r in trained),
+        "train_seconds": sum(
+            r["train_seconds" if by_wall else "train_cpu_seconds"] for r in trained
+        ),
         "pseudo_seconds": choosing
-        + sum(d.record[f"{clock}seconds"] for d in done if not isinstance(d.work, TrainWork)),
-        "pseudo_entries": [d.record["kept"] for d in done if isinstance(d.work, FilterWork)],
+        + sum(r["seconds" if by_wall else "cpu_seconds"] for r in others),
+        "pseudo_entries": [d.record["kept"] for d in done if isinstance(d, FilterResult)],
     }
 
 
 def _chosen(
     config: AblationConfig,
     data: Dataset,
-    done: Sequence[Done],
+    done: Sequence[WorkResult],
     images: Callable[[str], Any],
     *,
     by_wall: bool,
 ) -> tuple[Path, float]:
     """The run that the validation split chooses among the stages, and what asking took."""
     val = data.tables.split("val")
-    stages = {d.work.name: d.folder for d in done if isinstance(d.work, TrainWork)}
+    stages = {d.work.name: d.folder for d in done if isinstance(d, TrainResult)}
     scores, seconds = {}, 0.0
     for name, run in stages.items():
         took = _answer(config, data, run, "val", images)

@@ -15,11 +15,10 @@ from imaxray.progress import progress_bar
 from imaxray.strategy import (
     StageConfig,
     StrategyConfig,
-    Workshop,
-    base_digest,
-    phantom_base,
+    WorkExecutor,
     plan,
 )
+from imaxray.training import base_digest, phantom_base
 
 if TYPE_CHECKING:
     from imaxray.ablation.config import AblationConfig
@@ -58,12 +57,12 @@ def base_model(config: AblationConfig, out: Path, seed: int) -> Path:
     )
     assert strategy.data is not None
     others = open_dataset(strategy.data)
-    shop = Workshop(
+    executor = WorkExecutor(
         strategy, others, str(fresh), lambda _: out / "pretraining" / "run", progress=False
     )
     [work] = plan(strategy, others.sha256, base_digest(str(fresh), None))
     with progress_bar("Pretraining the model that all arms start from", total=1) as bar:
-        folder = shop.do(work).folder
+        folder = executor.do(work).folder
         bar.advance()
     return folder / "model"
 

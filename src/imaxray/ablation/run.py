@@ -13,7 +13,7 @@ import polars as pl
 
 from imaxray._files import write_json
 from imaxray._workers import worker_pool
-from imaxray.ablation.arm import run_arm
+from imaxray.ablation.arm import ArmRecord, run_ablation_arm
 from imaxray.ablation.base_model import base_model
 from imaxray.ablation.config import (
     AGAIN,
@@ -47,7 +47,7 @@ class AblationOutcome:
     out: Path
     equal_steps: Comparison
     equal_compute: Comparison | None
-    arms: Mapping[str, Sequence[Mapping[str, Any]]]
+    arms: Mapping[str, Sequence[ArmRecord]]
     filters: pl.DataFrame
     equal_yield: pl.DataFrame
     rules: pl.DataFrame
@@ -80,34 +80,34 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
         first += [(config, out, seed, starts[seed], arm) for arm in (*begun, *alone)]
         second += [(config, out, seed, starts[seed], arm) for arm in pseudo if arm not in begun]
     second.sort(key=lambda job: job[-1] != "two rounds")  # the longest first
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    found: dict[tuple[str, int], ArmRecord] = {}
     total = len(first) + len(second) + len(seeds) * (EQUAL_COMPUTE in needed)
     with (
         worker_pool(config.ablation.lanes) as pool,
         progress_bar("Training and asking arms", total=total) as bar,
     ):
 
-        def gather(futures: Sequence[Future[dict[str, Any]]]) -> None:
+        def gather(futures: Sequence[Future[ArmRecord]]) -> None:
             for future in as_completed(futures):
                 record = future.result()
                 found[record["arm"], record["seed"]] = record
                 bar.advance()
 
-        gather([pool.submit(run_arm, *job) for job in first])
+        gather([pool.submit(run_ablation_arm, *job) for job in first])
         last = []
         if EQUAL_COMPUTE in needed:
             for seed in seeds:
                 steps = _equal_steps(out, seed, found[WHOLE, seed], found[REFERENCE, seed])
                 last.append(
-                    pool.submit(run_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps)
+                    pool.submit(
+                        run_ablation_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps
+                    )
                 )
-        gather([*last, *(pool.submit(run_arm, *job) for job in second)])
+        gather([*last, *(pool.submit(run_ablation_arm, *job) for job in second)])
     return _outcome(config, out, found)
 
 
-def _equal_steps(
-    out: Path, seed: int, whole: Mapping[str, Any], reference: Mapping[str, Any]
-) -> int:
+def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -> int:
     """Steps of dmax that take as long as the whole strategy took; decided once."""
     path = out / f"seed-{seed}" / "equal-compute.json"
     of = {"whole": whole["key"], "reference": reference["key"]}
@@ -117,19 +117,19 @@ def _equal_steps(
             return int(known["steps"])
     seconds = whole["train_seconds"] + whole["pseudo_seconds"]
     a_step = reference["train_seconds"] / reference["steps"]
-    steps: int = max(1, round(seconds / a_step))
+    steps = max(1, round(seconds / a_step))
     write_json(path, {"of": of, "seconds": seconds, "seconds_a_step": a_step, "steps": steps})
     return steps
 
 
 def _outcome(
-    config: AblationConfig, out: Path, found: Mapping[tuple[str, int], dict[str, Any]]
+    config: AblationConfig, out: Path, found: Mapping[tuple[str, int], ArmRecord]
 ) -> AblationOutcome:
     seeds, evaluation = config.ablation.seeds, config.evaluation
     tables = open_dataset(out / "dmax").tables
     test = tables.split("test")
 
-    def scored(record: Mapping[str, Any]) -> Scores:
+    def scored(record: ArmRecord) -> Scores:
         answers = pl.read_parquet(out / record["run"] / "predictions.parquet")
         return score(test, answers, tables.images, PERCENT)
 
@@ -165,7 +165,7 @@ def _outcome(
 
 def _first_round(
     out: Path,
-    found: Mapping[tuple[str, int], dict[str, Any]],
+    found: Mapping[tuple[str, int], ArmRecord],
     needed: Sequence[str],
     seeds: Sequence[int],
     table: str,

@@ -13,7 +13,7 @@ from rich.table import Table
 from imaxray._files import whole_file, write_csv, write_json, write_text
 from imaxray.ablation.config import EQUAL_COMPUTE, MEANS, REFERENCE
 from imaxray.ablation.run import AblationOutcome
-from imaxray.evaluation import Comparison
+from imaxray.evaluation import Comparison, Interval, percent_text, percents
 from imaxray.schema import task_names
 
 Rows = list[list[str]]
@@ -64,7 +64,7 @@ def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
 
 
 def summary(outcome: AblationOutcome) -> list[str]:
-    """What came out, in sentences, as it fell."""
+    """The results in sentences, whichever arm is ahead."""
     lines = []
     for comparison in (outcome.equal_steps, outcome.equal_compute):
         if comparison is not None:
@@ -205,10 +205,10 @@ def _write_values(outcome: AblationOutcome, path: Path) -> None:
 
 def _verdict(comparison: Comparison, arm: str) -> str:
     data = comparison.as_dict()
-    gain = data["mean_gain"][arm]
-    if gain is None or gain["low"] is None:
+    gain = percents(data["mean_gain"][arm])
+    if gain is None:
         return f"{arm} against {data['reference']}: no relative gain can be given."
-    low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+    low, value, high = gain
     who = f"{arm} is ahead of" if low > 0 else (
         f"{arm} is behind" if high < 0 else f"neither is ahead, {arm} nor"
     )  # fmt: skip
@@ -218,17 +218,14 @@ def _verdict(comparison: Comparison, arm: str) -> str:
 
 
 def _gain(comparison: Comparison, arm: str) -> str:
-    cell = comparison.as_dict()["mean_gain"].get(arm)
-    if cell is None or None in cell.values():
-        return "–"
-    return f"{100 * cell['value']:+.1f} % [{100 * cell['low']:+.1f}, {100 * cell['high']:+.1f}]"
+    return percent_text(comparison.as_dict()["mean_gain"].get(arm))
 
 
 def _mean(runs: Sequence[Mapping[str, Any]], key: str) -> str:
     return f"{sum(run[key] for run in runs) / len(runs):,.0f}"
 
 
-def _ends(cell: Mapping[str, Any] | None) -> list[Any]:
+def _ends(cell: Interval | None) -> list[Any]:
     return ["", "", ""] if cell is None else [cell["value"], cell["low"], cell["high"]]
 
 

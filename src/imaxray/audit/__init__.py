@@ -1,7 +1,7 @@
 """Audit of a dataset, ours or another's: leaks, broken images, contradictions."""
 
-from imaxray.audit.audit_input import Finding
+from imaxray.audit.audit_input import AuditIssue
 from imaxray.audit.checks import CHECKS, Check
 from imaxray.audit.report import AuditReport, audit_dataset
 
-__all__ = ["CHECKS", "AuditReport", "Check", "Finding", "audit_dataset"]
+__all__ = ["CHECKS", "AuditIssue", "AuditReport", "Check", "audit_dataset"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray import radiograph
-from imaxray.audit.pixel_digests import Pixels
+from imaxray.audit.pixel_digests import PixelDigests
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SPLITS, Boxes
@@ -49,7 +49,7 @@ LABELS: Final = pl.Schema({"image_id": pl.String, "name": pl.String, "value": pl
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
+class AuditIssue:
     """One fault: which check found it, where, and what it is; ids and label names, never text.
 
     Attributes:
@@ -66,7 +66,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Material:
+class AuditInput:
     """A dataset in the form that checks read.
 
     Attributes:
@@ -91,15 +91,15 @@ class Material:
     boxes: pl.DataFrame
     labels: pl.DataFrame
     image_table: pl.DataFrame | None = None
-    bad: Sequence[Finding] = ()
+    bad: Sequence[AuditIssue] = ()
     perceptual: bool = True
     workers: int = 1
     clinical: ClinicalRules = DEFAULT_RULES
 
     @cached_property
-    def pixels(self) -> Pixels:
+    def pixels(self) -> PixelDigests:
         """Digests of all images; the first use decodes them."""
-        return Pixels(self.files, perceptual=self.perceptual, workers=self.workers)
+        return PixelDigests(self.files, perceptual=self.perceptual, workers=self.workers)
 
     @cached_property
     def splits_of(self) -> dict[str, list[str]]:

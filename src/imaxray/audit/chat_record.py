@@ -19,7 +19,7 @@ class BadRecordError(Exception):
 
 
 @dataclass(frozen=True)
-class Turn:
+class Exchange:
     """One answer and all that the user (and the system) wrote right before it."""
 
     prompt: str
@@ -39,7 +39,7 @@ def field(record: dict[str, Any], name: str) -> Any:
     return meta.get(name) if isinstance(meta, dict) else None
 
 
-def turns_of(record: dict[str, Any]) -> list[Turn]:
+def turns_of(record: dict[str, Any]) -> list[Exchange]:
     """Turns of ``messages`` or ``conversations``, image placeholders taken out.
 
     Raises:
@@ -48,7 +48,7 @@ def turns_of(record: dict[str, Any]) -> list[Turn]:
     messages = record.get("messages", record.get("conversations"))
     if not isinstance(messages, list) or not messages:
         raise BadRecordError("no list of messages or conversations")
-    turns: list[Turn] = []
+    turns: list[Exchange] = []
     before: list[str] = []
     for message in messages:
         if not isinstance(message, dict):
@@ -56,7 +56,7 @@ def turns_of(record: dict[str, Any]) -> list[Turn]:
         role = message.get("role", message.get("from"))
         text = _text(message.get("content", message.get("value")))
         if role in _MODEL:
-            turns.append(Turn("\n".join(before), text))
+            turns.append(Exchange("\n".join(before), text))
             before = []
         elif role in _USER or role == "system":
             before.append(text)

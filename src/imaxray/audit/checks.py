@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from imaxray.audit import boxes, contradictions, images, patients, prompts
-from imaxray.audit.audit_input import Finding, Material
+from imaxray.audit.audit_input import AuditInput, AuditIssue
 
 
-def bad_records(material: Material) -> Iterable[Finding]:
+def bad_records(audit_input: AuditInput) -> Iterable[AuditIssue]:
     """Records that could not be read, and so escape every other check."""
-    return material.bad
+    return audit_input.bad
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Check:
 
     code: str
     description: str
-    find: Callable[[Material], Iterable[Finding]]
-    limits: Callable[[Material], str | None] | None = None
+    find: Callable[[AuditInput], Iterable[AuditIssue]]
+    limits: Callable[[AuditInput], str | None] | None = None
     rule: str | None = None
 
 

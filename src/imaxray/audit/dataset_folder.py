@@ -1,4 +1,4 @@
-"""Dataset folders of ours as material for the checks."""
+"""Dataset folders of this toolkit become an :class:`AuditInput`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imaxray.audit.audit_input import (
     LABELS,
     NO_SPLIT,
     PLACES,
-    Material,
+    AuditInput,
     conform_rows,
 )
 from imaxray.curation import open_dataset
@@ -24,7 +24,7 @@ from imaxray.sources import is_inside
 _UNKNOWN: Final = "the folder of its release is not known; name it with --images"
 
 
-def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers: int) -> Material:
+def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers: int) -> AuditInput:
     """Read a dataset folder.
 
     Args:
@@ -46,7 +46,7 @@ def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers:
     labels = tables.annotations.filter(
         pl.col("kind") == "label", pl.col("value").is_not_null()
     ).sort("origin", maintain_order=True)
-    return Material(
+    return AuditInput(
         title=folder.resolve().name,
         entries=tables.entries.with_columns(split),
         places=conform(pl.concat([stated, by_entries]).unique().sort(pl.all()), PLACES),

@@ -1,4 +1,4 @@
-"""LLaVA JSON and messages JSONL of other projects as material for the checks.
+"""LLaVA JSON and messages JSONL of other projects become an :class:`AuditInput`.
 
 What is read: ``conversations`` (``from``/``value``) or ``messages`` (``role``/``content``, text or
 blocks) with ``image`` or ``images``, and ms-swift's ``objects``. Each answer of a conversation is
@@ -22,11 +22,11 @@ from imaxray.audit.audit_input import (
     LABELS,
     NO_SPLIT,
     PLACES,
-    Finding,
-    Material,
+    AuditInput,
+    AuditIssue,
     conform_rows,
 )
-from imaxray.audit.chat_record import BadRecordError, Turn, boxes_of, field, images_of, turns_of
+from imaxray.audit.chat_record import BadRecordError, Exchange, boxes_of, field, images_of, turns_of
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ENTRIES, task_names
 from imaxray.sources import is_inside
@@ -67,7 +67,7 @@ def read_files(
     patient_field: str | None,
     perceptual: bool,
     workers: int,
-) -> Material:
+) -> AuditInput:
     """Read files of other projects.
 
     Args:
@@ -96,7 +96,7 @@ def read_files(
             f"Expected the field {patient_field} in the records of {paths[0].name}, but no record "
             "has it; correct --patient-field."
         )
-    return Material(
+    return AuditInput(
         title=", ".join(names),
         entries=conform_rows(rows.entries, ENTRIES),
         places=conform_rows(rows.places, PLACES).unique().sort(pl.all()),
@@ -156,7 +156,7 @@ class _Rows:
         self.files: list[tuple[Any, ...]] = []
         self.boxes: list[tuple[Any, ...]] = []
         self.labels: list[tuple[Any, ...]] = []
-        self.bad: list[Finding] = []
+        self.bad: list[AuditIssue] = []
 
     def add(
         self, record: Any, where: str, file_split: str | None, file_source: str | None, root: Path
@@ -169,7 +169,7 @@ class _Rows:
             turns, paths = turns_of(record), images_of(record)
             listed = boxes_of(record, len(paths))
         except BadRecordError as error:
-            self.bad.append(Finding("bad-record", file_split or NO_SPLIT, where, str(error)))
+            self.bad.append(AuditIssue("bad-record", file_split or NO_SPLIT, where, str(error)))
             return
         split = _SPLITS.get(str(field(record, "split")).lower(), file_split) or NO_SPLIT
         source = field(record, "source")
@@ -200,7 +200,7 @@ class _Rows:
 
     def _entry(
         self,
-        turn: Turn,
+        turn: Exchange,
         stated_task: Any,
         name: str,
         image: str,
@@ -219,7 +219,7 @@ class _Rows:
         ))  # fmt: skip
 
 
-def _guess(turn: Turn) -> str:
+def _guess(turn: Exchange) -> str:
     """The task of a record that names none: REG by its boxes, else a question."""
     return "reg" if "<bbox>" in turn.prompt and "<bbox>" not in turn.target else "vqa"
 

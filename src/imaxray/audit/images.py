@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from imaxray.audit.audit_input import NO_SPLIT, Finding, Material, joined
+from imaxray.audit.audit_input import NO_SPLIT, AuditInput, AuditIssue, joined
 from imaxray.perceptual import can_hash
 
 
-def broken(material: Material) -> Iterator[Finding]:
+def broken(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """An image is missing, damaged, outside its folder, or of another size than its table says."""
-    table = material.pixels.table
+    table = audit_input.pixels.table
     width, height = pl.col("width"), pl.col("height")
     other = (width != pl.col("decoded_width")) | (height != pl.col("decoded_height"))
     wrong = table.with_columns(
@@ -22,55 +22,60 @@ def broken(material: Material) -> Iterator[Finding]:
         .alias("problem")
     ).filter(pl.col("problem").is_not_null())
     for image, problem in wrong.select("image_id", "problem").iter_rows():
-        yield Finding("broken-image", _split(material, image), image, problem)
+        yield AuditIssue("broken-image", _split(audit_input, image), image, problem)
 
 
-def unread(material: Material) -> str | None:
+def unread(audit_input: AuditInput) -> str | None:
     """How many images no duplicate can be seen of."""
-    missing = int(material.pixels.table["problem"].is_not_null().sum())
+    missing = int(audit_input.pixels.table["problem"].is_not_null().sum())
     if not missing:
         return None
-    return f"{missing:,} of {material.files.height:,} images cannot be read"
+    return f"{missing:,} of {audit_input.files.height:,} images cannot be read"
 
 
-def duplicates(material: Material) -> Iterator[Finding]:
+def duplicates(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Two images of one split have the same pixels."""
-    for group in _same_pixels(material):
-        for members in _by_split(material, group).values():
+    for group in _same_pixels(audit_input):
+        for members in _by_split(audit_input, group).values():
             for image in members[1:]:
-                yield Finding("duplicate-image", _split(material, image), image,
-                              f"the same pixels as {members[0]}")  # fmt: skip
+                yield AuditIssue(
+                    "duplicate-image",
+                    _split(audit_input, image),
+                    image,
+                    f"the same pixels as {members[0]}",
+                )
 
 
-def duplicates_over_splits(material: Material) -> Iterator[Finding]:
+def duplicates_over_splits(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Images of two splits have the same pixels."""
-    for group in _same_pixels(material):
-        (split, members), *others = _by_split(material, group).items()
+    for group in _same_pixels(audit_input):
+        (split, members), *others = _by_split(audit_input, group).items()
         for other, (image, *_) in others:
-            yield Finding("duplicate-over-splits", joined([*split.split("+"), *other.split("+")]),
-                          image, f"the same pixels as {members[0]} of {split}")  # fmt: skip
+            splits = joined([*split.split("+"), *other.split("+")])
+            why = f"the same pixels as {members[0]} of {split}"
+            yield AuditIssue("duplicate-over-splits", splits, image, why)
 
 
-def near_duplicates(material: Material) -> Iterator[Finding]:
+def near_duplicates(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Two images look the same by perceptual hash, though their pixels differ."""
     if not can_hash():
         return
-    for first, *others in material.pixels.near():
+    for first, *others in audit_input.pixels.near():
         for image in others:
-            splits = [*material.splits_of.get(first, []), *material.splits_of.get(image, [])]
-            yield Finding("near-duplicate", joined(splits), image, f"looks the same as {first}")
+            splits = [*audit_input.splits_of.get(first, []), *audit_input.splits_of.get(image, [])]
+            yield AuditIssue("near-duplicate", joined(splits), image, f"looks the same as {first}")
 
 
-def near_limits(material: Material) -> str | None:
+def near_limits(audit_input: AuditInput) -> str | None:
     """Near duplicates need a package that is not part of the core."""
     if not can_hash():
         return "imagehash is not installed; pip install 'imaxray[duplicates]'"
-    return unread(material)
+    return unread(audit_input)
 
 
-def _same_pixels(material: Material) -> list[list[str]]:
+def _same_pixels(audit_input: AuditInput) -> list[list[str]]:
     groups = (
-        material.pixels.table.filter(pl.col("sha256").is_not_null())
+        audit_input.pixels.table.filter(pl.col("sha256").is_not_null())
         .group_by("sha256")
         .agg(pl.col("image_id").sort())
         .filter(pl.col("image_id").list.len() > 1)
@@ -78,14 +83,14 @@ def _same_pixels(material: Material) -> list[list[str]]:
     return sorted(groups["image_id"].to_list())
 
 
-def _by_split(material: Material, group: list[str]) -> dict[str, list[str]]:
+def _by_split(audit_input: AuditInput, group: list[str]) -> dict[str, list[str]]:
     """Images of a group by their split, train first."""
     parts: dict[str, list[str]] = {}
     for image in group:
-        parts.setdefault(_split(material, image), []).append(image)
+        parts.setdefault(_split(audit_input, image), []).append(image)
     rank = {"train": 0, "val": 1, "test": 2}
     return dict(sorted(parts.items(), key=lambda part: (rank.get(part[0], 3), part[0])))
 
 
-def _split(material: Material, image: str) -> str:
-    return joined(material.splits_of.get(image, [NO_SPLIT]))
+def _split(audit_input: AuditInput, image: str) -> str:
+    return joined(audit_input.splits_of.get(image, [NO_SPLIT]))

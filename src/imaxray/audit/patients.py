@@ -7,16 +7,16 @@ from typing import Final
 
 import polars as pl
 
-from imaxray.audit.audit_input import NO_SPLIT, Finding, Material, joined
+from imaxray.audit.audit_input import NO_SPLIT, AuditInput, AuditIssue, joined
 
 _ONE: Final = "there is only one split"
 
 
-def limits(material: Material) -> str | None:
+def limits(audit_input: AuditInput) -> str | None:
     """Why leaks may stay unseen: one split, or records without a patient."""
-    if len([split for split in material.splits if split != NO_SPLIT]) < 2:
+    if len([split for split in audit_input.splits if split != NO_SPLIT]) < 2:
         return _ONE
-    places = material.places
+    places = audit_input.places
     unknown = places.filter(pl.col("patient_id").is_null())["image_id"].n_unique()
     if unknown:
         total = places["image_id"].n_unique()
@@ -24,26 +24,28 @@ def limits(material: Material) -> str | None:
     return None
 
 
-def split_limits(material: Material) -> str | None:
+def split_limits(audit_input: AuditInput) -> str | None:
     """Why an image in two splits cannot be."""
-    return _ONE if len([s for s in material.splits if s != NO_SPLIT]) < 2 else None
+    return _ONE if len([s for s in audit_input.splits if s != NO_SPLIT]) < 2 else None
 
 
-def _known(material: Material) -> pl.DataFrame:
-    return material.places.filter(pl.col("patient_id").is_not_null(), pl.col("split") != NO_SPLIT)
+def _known(audit_input: AuditInput) -> pl.DataFrame:
+    return audit_input.places.filter(
+        pl.col("patient_id").is_not_null(), pl.col("split") != NO_SPLIT
+    )
 
 
-def over_splits(material: Material) -> Iterator[Finding]:
+def over_splits(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """One source puts a patient in several splits."""
-    for patient, splits, examples in _within_one_source(material).iter_rows():
+    for patient, splits, examples in _within_one_source(audit_input).iter_rows():
         where = "; ".join(f"{image} in {split}" for split, image in _first_of(examples))
-        yield Finding("patient-over-splits", joined(splits), patient, where)
+        yield AuditIssue("patient-over-splits", joined(splits), patient, where)
 
 
-def over_sources(material: Material) -> Iterator[Finding]:
+def over_sources(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Each source keeps a patient in one split, but they do not agree on which."""
-    known = _known(material).filter(pl.col("source").is_not_null())
-    alone = _within_one_source(material).select("patient_id")
+    known = _known(audit_input).filter(pl.col("source").is_not_null())
+    alone = _within_one_source(audit_input).select("patient_id")
     between = (
         known.join(alone, on="patient_id", how="anti")
         .group_by("patient_id")
@@ -54,12 +56,12 @@ def over_sources(material: Material) -> Iterator[Finding]:
     for patient, splits, stated in between.iter_rows():
         pairs = sorted({(row["split"], row["source"]) for row in stated})
         where = "; ".join(f"{split} by {source}" for split, source in pairs)
-        yield Finding("patient-over-sources", joined(splits), patient, where)
+        yield AuditIssue("patient-over-sources", joined(splits), patient, where)
 
 
-def _within_one_source(material: Material) -> pl.DataFrame:
+def _within_one_source(audit_input: AuditInput) -> pl.DataFrame:
     """Patients whom some one source has in several splits: ``patient_id, split, examples``."""
-    known = _known(material)
+    known = _known(audit_input)
     # records that name no source count as one source
     twice = (
         known.group_by("patient_id", "source")
@@ -84,23 +86,25 @@ def _first_of(examples: list[dict[str, str]]) -> list[tuple[str, str]]:
     return sorted(first.items())
 
 
-def image_over_splits(material: Material) -> Iterator[Finding]:
+def image_over_splits(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """One image is in several splits."""
-    for image, splits in sorted(material.splits_of.items()):
+    for image, splits in sorted(audit_input.splits_of.items()):
         stated = [split for split in splits if split != NO_SPLIT]
         if len(stated) > 1:
-            yield Finding("image-over-splits", joined(stated), image, "one image, several splits")
+            yield AuditIssue(
+                "image-over-splits", joined(stated), image, "one image, several splits"
+            )
 
 
-def entry_image(material: Material) -> Iterator[Finding]:
+def entry_image(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """An entry's image is unknown, or belongs to another patient or split."""
-    if material.image_table is None:
+    if audit_input.image_table is None:
         return
-    owners = material.image_table.select(
+    owners = audit_input.image_table.select(
         "image_id", pl.col("patient_id").alias("owner"), pl.col("split").alias("place"),
         pl.lit(True).alias("known"),
     )  # fmt: skip
-    rows = material.entries.select("entry_id", "split", "image_id", "patient_id").join(
+    rows = audit_input.entries.select("entry_id", "split", "image_id", "patient_id").join(
         owners, on="image_id", how="left"
     )
     wrong = (
@@ -115,4 +119,4 @@ def entry_image(material: Material) -> Iterator[Finding]:
     for entry, split, image, why in bad.select(
         "entry_id", "split", "image_id", "wrong"
     ).iter_rows():
-        yield Finding("entry-image", split, entry, f"its image {image} {why}")
+        yield AuditIssue("entry-image", split, entry, f"its image {image} {why}")

@@ -22,7 +22,7 @@ _CHUNK: Final = 64
 _Survey = tuple[str | None, str | None, int, int, bytes]  # problem, sha256, width, height, hash
 
 
-class Pixels:
+class PixelDigests:
     """Images of a dataset, decoded once for all checks.
 
     Args:

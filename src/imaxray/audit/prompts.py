@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from imaxray.audit.audit_input import Finding, Material
+from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.boxes import PLACEHOLDER
 from imaxray.tasks import from_json, get_task
 from imaxray.tasks.wording import holds, words_of
@@ -19,14 +19,14 @@ _SENTENCE: Final = re.compile(r"[.?!\n]+(?:\s|$)")
 _LONG: Final = 8  # words; nobody offers a choice among longer answers
 
 
-def leaks(material: Material) -> Iterator[Finding]:
+def leaks(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """The target or a gold answer stands word for word in the prompt.
 
     What gives an answer away is the task's to say (:meth:`imaxray.tasks.Task.secrets`); prompts
     that offer the answer among others are left out.
     """
     columns = ("entry_id", "split", "task", "prompt", "target", "boxes", "answer")
-    for entry, split, name, prompt, target, boxes, answer in material.entries.select(
+    for entry, split, name, prompt, target, boxes, answer in audit_input.entries.select(
         columns
     ).iter_rows():
         task = get_task(name)
@@ -34,9 +34,9 @@ def leaks(material: Material) -> Iterator[Finding]:
         # the placeholders of the prompt come first
         shown = (boxes or [])[: prompt.count(PLACEHOLDER)]
         if any(box in shown for box in task.secret_boxes(gold)):
-            yield Finding("prompt-target", split, entry, "the prompt holds a gold box")
+            yield AuditIssue("prompt-target", split, entry, "the prompt holds a gold box")
         elif any(_given_away(prompt, text) for text in task.secrets(prompt, target, gold)):
-            yield Finding("prompt-target", split, entry, "the prompt holds the answer")
+            yield AuditIssue("prompt-target", split, entry, "the prompt holds the answer")
 
 
 def _given_away(prompt: str, answer: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imaxray.audit.audit_input import Finding, Material
+from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
 from imaxray.audit.foreign_files import data_files, read_files
@@ -25,7 +25,7 @@ class AuditReport:
         title: name of the folder or of the files.
         images: images looked at.
         entries: entries (answers) looked at.
-        findings: all faults, in the order of the checks, then by split, id and message.
+        issues: all faults, in the order of the checks, then by split, id and message.
         limits: code of a check to the reason why it saw less than everything.
         warnings: codes of the checks whose findings are only reported, see ``clean``.
     """
@@ -33,21 +33,21 @@ class AuditReport:
     title: str
     images: int
     entries: int
-    findings: tuple[Finding, ...]
+    issues: tuple[AuditIssue, ...]
     limits: Mapping[str, str]
     warnings: frozenset[str] = frozenset()
 
     @property
     def clean(self) -> bool:
         """Whether nothing but warnings was found; ``limits`` may say that not all was seen."""
-        return all(finding.code in self.warnings for finding in self.findings)
+        return all(issue.code in self.warnings for issue in self.issues)
 
     @property
     def counts(self) -> dict[str, int]:
         """Findings of each check, zeros included."""
         counts = dict.fromkeys((check.code for check in CHECKS), 0)
-        for finding in self.findings:
-            counts[finding.code] += 1
+        for issue in self.issues:
+            counts[issue.code] += 1
         return counts
 
     def as_dict(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class AuditReport:
                  **({"severity": "warning"} if check.code in self.warnings else {})}
                 for check in CHECKS
             ],
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [asdict(issue) for issue in self.issues],
         }  # fmt: skip
 
     def to_json(self) -> str:
@@ -74,7 +74,7 @@ class AuditReport:
         """The report for people: each check that found something, with at most ``examples``."""
         lines = [f"{self.title}: {self.images:,} images, {self.entries:,} entries"]
         for check in CHECKS:
-            found = [finding for finding in self.findings if finding.code == check.code]
+            found = [issue for issue in self.issues if issue.code == check.code]
             if not found:
                 continue
             mark = "; a warning" if check.code in self.warnings else ""
@@ -85,8 +85,8 @@ class AuditReport:
         lines += [f"not all seen by {code}: {reason}" for code, reason in self.limits.items()]
         faulty = sum(count > 0 for count in self.counts.values())
         lines.append(
-            f"{len(self.findings):,} findings by {faulty} of {len(CHECKS)} checks"
-            if self.findings
+            f"{len(self.issues):,} findings by {faulty} of {len(CHECKS)} checks"
+            if self.issues
             else f"nothing found by {len(CHECKS)} checks"
         )
         return "\n".join(lines)
@@ -128,10 +128,10 @@ def audit_dataset(
             f"{', '.join(codes)}."
         )
     rules = load_rules(clinical)
-    material = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
-    material = replace(material, clinical=rules)
+    audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
+    audit_input = replace(audit_input, clinical=rules)
     severities = {check.code: rules[check.rule].severity for check in CHECKS if check.rule}
-    findings: list[Finding] = []
+    issues: list[AuditIssue] = []
     limits: dict[str, str] = {}
     for check in CHECKS:
         if check.code in skip:
@@ -140,15 +140,15 @@ def audit_dataset(
         if severities.get(check.code) == "ignore":
             limits[check.code] = "ignored by the clinical rules"
             continue
-        findings += sorted(check.find(material))
-        reason = check.limits(material) if check.limits else None
+        issues += sorted(check.find(audit_input))
+        reason = check.limits(audit_input) if check.limits else None
         if reason is not None:
             limits[check.code] = reason
     return AuditReport(
-        title=material.title,
-        images=material.files.height,
-        entries=material.entries.height,
-        findings=tuple(findings),
+        title=audit_input.title,
+        images=audit_input.files.height,
+        entries=audit_input.entries.height,
+        issues=tuple(issues),
         limits=limits,
         warnings=frozenset(code for code, severity in severities.items() if severity == "warning"),
     )
@@ -160,7 +160,7 @@ def _read(
     patient_field: str | None,
     perceptual: bool,
     workers: int,
-) -> Material:
+) -> AuditInput:
     paths = [path] if isinstance(path, Path) else list(path)
     if images is not None and not images.is_dir():
         raise ImaxrayError(f"Expected a folder of images at {images}, but there is none.")

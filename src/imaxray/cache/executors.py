@@ -14,19 +14,19 @@ from imaxray._workers import worker_pool
 from imaxray.cache.shard import Shard, ShardJob, write_shard
 from imaxray.errors import ImaxrayError
 
-Engine = Literal["local", "ray"]
+CacheEngine = Literal["local", "ray"]
 """Processes of this machine, or the Ray cluster at hand (extra ``ray``)."""
 
-Done = tuple[str, Shard]
+DoneShard = tuple[str, Shard]
 """Who made a shard (a process or a node), and the shard."""
 
 
-def run(engine: Engine, jobs: Iterable[ShardJob], workers: int) -> Iterator[Done]:
+def run(engine: CacheEngine, jobs: Iterable[ShardJob], workers: int) -> Iterator[DoneShard]:
     """Make shards with an engine; ``workers`` is for ``local``, Ray takes its cluster's CPUs."""
     return run_on_ray(jobs) if engine == "ray" else run_local(jobs, workers)
 
 
-def run_local(jobs: Iterable[ShardJob], workers: int) -> Iterator[Done]:
+def run_local(jobs: Iterable[ShardJob], workers: int) -> Iterator[DoneShard]:
     """Make shards in ``workers`` processes; yield each as it is done.
 
     Raises:
@@ -49,7 +49,7 @@ def run_local(jobs: Iterable[ShardJob], workers: int) -> Iterator[Done]:
         pool.shutdown(cancel_futures=True)
 
 
-def run_on_ray(jobs: Iterable[ShardJob]) -> Iterator[Done]:
+def run_on_ray(jobs: Iterable[ShardJob]) -> Iterator[DoneShard]:
     """Make shards as tasks of a Ray cluster, one CPU each; yield each as it is done.
 
     A cluster that this process is connected to is used; else the one that ``RAY_ADDRESS`` or Ray
@@ -64,7 +64,7 @@ def run_on_ray(jobs: Iterable[ShardJob]) -> Iterator[Done]:
         yield from _tasks(ray, jobs)
 
 
-def _tasks(ray: Any, jobs: Iterable[ShardJob]) -> Iterator[Done]:
+def _tasks(ray: Any, jobs: Iterable[ShardJob]) -> Iterator[DoneShard]:
     # spread: Ray would fill one node before it looks at the next
     make = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_on_node)
     most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -90,11 +90,11 @@ def _tasks(ray: Any, jobs: Iterable[ShardJob]) -> Iterator[Done]:
             ray.cancel(task)
 
 
-def _here(job: ShardJob) -> Done:
+def _here(job: ShardJob) -> DoneShard:
     return str(os.getpid()), write_shard(job)
 
 
-def _on_node(job: ShardJob) -> Done:
+def _on_node(job: ShardJob) -> DoneShard:
     import ray
 
     return str(ray.get_runtime_context().get_node_id()), write_shard(job)

@@ -29,7 +29,7 @@ IDENTITY: Final = ("image_id", "source", "path", "width", "height")
 
 
 @dataclass(frozen=True)
-class Plan:
+class CachePlan:
     """The decision that every byte of a cache follows from.
 
     Attributes:
@@ -60,11 +60,11 @@ def shard_name(number: int) -> str:
     return f"{number:06d}{SUFFIX}"
 
 
-def make_plan(dataset: Dataset, *, max_side: int, shard_images: int) -> Plan:
+def make_plan(dataset: Dataset, *, max_side: int, shard_images: int) -> CachePlan:
     """Plan the cache of a dataset: images sorted by id, so many a shard."""
     images = dataset.tables.images.select(*IDENTITY, "file", "row").sort("image_id")
     rows = json.dumps(images.select(IDENTITY).rows(), separators=(",", ":"))
-    return Plan(
+    return CachePlan(
         images,
         {
             "format": FORMAT,

@@ -13,7 +13,7 @@ import polars as pl
 
 from imaxray._files import sha256, write_json, write_parquet
 from imaxray._version import __version__
-from imaxray.cache.executors import Engine, run
+from imaxray.cache.executors import CacheEngine, run
 from imaxray.cache.image_store import default_folder
 from imaxray.cache.plan import (
     IDENTITY,
@@ -22,7 +22,7 @@ from imaxray.cache.plan import (
     PLAN,
     REJECTS_FILE,
     SHARDS,
-    Plan,
+    CachePlan,
     make_plan,
     shard_name,
 )
@@ -65,7 +65,7 @@ def cache_images(
     *,
     max_side: int = 1024,
     shard_images: int = 64,
-    engine: Engine = "local",
+    engine: CacheEngine = "local",
     workers: int = 2,
 ) -> CacheReport:
     """Decode, verify, turn upright, shrink and encode every image of ``dataset`` once.
@@ -137,7 +137,7 @@ _MADE = pl.Schema(
 )
 
 
-def _claim(out: Path, plan: Plan, dataset: Dataset) -> None:
+def _claim(out: Path, plan: CachePlan, dataset: Dataset) -> None:
     """Make the folder this plan's, or see that it is."""
     path = out / PLAN
     if path.exists():
@@ -180,12 +180,12 @@ def _sides(key: dict[str, Any]) -> str:
     return f"max_side {key['max_side']} and {key['shard_images']} images a shard"
 
 
-def _all_there(out: Path, plan: Plan) -> bool:
+def _all_there(out: Path, plan: CachePlan) -> bool:
     files = [INDEX, REJECTS_FILE, *(f"{SHARDS}/{shard_name(n)}" for n in range(plan.key["shards"]))]
     return all((out / file).is_file() for file in files)
 
 
-def _close(out: Path, plan: Plan, digests: dict[str, str]) -> None:
+def _close(out: Path, plan: CachePlan, digests: dict[str, str]) -> None:
     """Write index, rejects and, last, the manifest."""
     (out / MANIFEST).unlink(missing_ok=True)
     whole = plan.images.hstack(

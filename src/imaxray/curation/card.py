@@ -8,7 +8,7 @@ import yaml
 
 from imaxray.curation.densities import density
 from imaxray.curation.tables import Tables
-from imaxray.schema import SPLITS, is_pseudo, task_names
+from imaxray.schema import IS_PSEUDO, SPLITS, task_names
 from imaxray.sources import get_source
 
 _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
@@ -79,7 +79,7 @@ def write_card(tables: Tables, path: Path) -> None:
 
 def _pseudo(tables: Tables) -> list[str]:
     """Which entries no person and no program stated, but a model."""
-    made = tables.entries.filter(is_pseudo(tables.entries))
+    made = tables.entries.filter(IS_PSEUDO)
     if made.is_empty():
         return []
     counts = dict(made.group_by("task").len().iter_rows())

@@ -78,7 +78,7 @@ def _write_all(
     _write(tables.rejects, aside / "rejects.parquet")
     _write(tables.conflicts, aside / "conflicts.parquet")
     for split in SPLITS:
-        _write(tables.split(split), aside / "entries" / f"{split}.parquet")
+        _write(tables.split(split).select(ENTRIES.names()), aside / "entries" / f"{split}.parquet")
     write_card(tables, aside / "README.md")
     for name, text in sorted(beside.items()):
         (aside / name).write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from imaxray.curation.conflicts import CONFLICTS
-from imaxray.schema import REJECTS, empty
+from imaxray.schema import REJECTS, empty, mark_pseudo
 from imaxray.sources import ReleaseFile
 
 ACCOUNT = pl.Schema(
@@ -29,6 +29,7 @@ class Tables:
     """Images, annotations, entries and rejects (schemas of the same names) of one dataset.
 
     Attributes:
+        entries: schema ENTRIES and ``is_pseudo``, which is added where it is missing.
         conflicts: schema CONFLICTS, of the whole catalog: contradictions between annotations.
         compared: pairs of facts that each conflict rule compared.
         account: schema ACCOUNT, of the whole catalog.
@@ -47,6 +48,9 @@ class Tables:
     files: tuple[ReleaseFile, ...] = ()
     roots: Mapping[str, Path] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", mark_pseudo(self.entries))
 
     def split(self, name: str) -> pl.DataFrame:
         """Entries of one split."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import polars as pl
 
@@ -14,15 +14,22 @@ from imaxray.radiograph import IMAGE_CODES, load_checked
 from imaxray.schema import REJECTS, conform
 from imaxray.sources import is_inside, leaves_release
 
-_CHUNK = 256
 Verify = Literal["decode", "exists", "none"]
 """Decode every image whole; only look whether it exists; or believe the tables."""
+
+IMAGES_PER_JOB: Final = 256
+"""Images that a worker takes at a time."""
 
 _Job = tuple[str, int, int]
 
 
 def verify_images(
-    images: pl.DataFrame, roots: Mapping[str, Path], *, how: Verify, workers: int
+    images: pl.DataFrame,
+    roots: Mapping[str, Path],
+    *,
+    how: Verify,
+    workers: int,
+    images_per_job: int = IMAGES_PER_JOB,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the images that are good, and rejects for the others.
 
@@ -33,6 +40,7 @@ def verify_images(
             believe the tables (``none``), for releases whose images are not at hand yet. A path
             that leaves its release is refused in any case.
         workers: processes; the result does not depend on it.
+        images_per_job: images that a worker takes at a time; likewise.
     """
     if how == "none":
         outside = pl.when(leaves_release("path")).then(pl.lit("path-outside-release"))
@@ -42,7 +50,7 @@ def verify_images(
     jobs = images.select("source", "path", "width", "height").rows()
     work = [(str(roots[source] / path) if is_inside(path) else "", width, height)
             for source, path, width, height in jobs]  # fmt: skip
-    chunks = [work[k : k + _CHUNK] for k in range(0, len(work), _CHUNK)]
+    chunks = [work[k : k + images_per_job] for k in range(0, len(work), images_per_job)]
     label = "Verifying images" if decode else "Looking for images"
     with progress_bar(label, total=len(work)) as bar:
         for result in _mapped(chunks, decode, workers):

@@ -4,23 +4,34 @@
 """
 
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
-from imaxray.evaluation.comparison import Comparison, compare, compare_groups
+from imaxray.evaluation.comparison import (
+    Comparison,
+    ComparisonData,
+    TaskComparison,
+    compare,
+    compare_groups,
+    percent_text,
+)
 from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.labels import labeller_on
 from imaxray.evaluation.predictions import Predictions, read_predictions
+from imaxray.evaluation.resampling import Interval, percents
 from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, score_answers
 from imaxray.evaluation.truth import truth_ceiling
 
 __all__ = [
     "Comparison",
+    "ComparisonData",
     "EvaluateConfig",
+    "Interval",
     "ModelConfig",
     "Predictions",
     "Result",
     "ScoreConfig",
     "Scores",
+    "TaskComparison",
     "TaskScores",
     "ceiling",
     "compare",
@@ -29,6 +40,8 @@ __all__ = [
     "labeller_on",
     "majority_baseline",
     "per_entry",
+    "percent_text",
+    "percents",
     "read_predictions",
     "score",
     "score_answers",

@@ -10,6 +10,7 @@ import polars as pl
 
 from imaxray.boxes import PLACEHOLDER, BoxConvention
 from imaxray.evaluation.scoring import Scores, score, score_answers
+from imaxray.schema import image_sizes
 from imaxray.tasks import Task, from_json, get_task, subtask_of, to_json
 
 
@@ -37,7 +38,7 @@ def ceiling(entries: pl.DataFrame, images: pl.DataFrame, convention: BoxConventi
     What a model could reach that answers as it was taught: below the perfect value where a target
     rounds (two decimals of a ratio, a box on the convention's grid).
     """
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
     texts = []
     for entry in entries.iter_rows(named=True):
         asked = entry["prompt"].count(PLACEHOLDER)
@@ -53,7 +54,7 @@ def _fixed(
     images: pl.DataFrame,
     choose: Callable[[Task, Sequence[Any]], Any],
 ) -> Scores:
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
     golds: dict[tuple[str, str], list[Any]] = defaultdict(list)
     columns = ["task", "template", "answer", "image_id"]
     for task, template, answer, image in train.sort("entry_id").select(columns).iter_rows():

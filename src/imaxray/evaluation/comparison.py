@@ -1,22 +1,25 @@
-"""Arms against each other on one test set: effects with intervals first, p-values after them."""
+"""Arms are compared on one test set: effects with intervals first, p-values after them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import (
+    Interval,
     finite,
     holm,
     interval,
     over_seeds,
     patient_draws,
     patient_sums,
+    percents,
     permutation_p,
 )
 from imaxray.evaluation.scoring import Scores, point, restrict
@@ -31,22 +34,75 @@ _TINY = 1e-3
 """A reference value nearer to zero than this gives no relative gain."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Every number of a comparison, JSON-able (``None`` where there was nothing to measure).
+class ArmValue(Interval):
+    """Primary metric of one arm on a task, and the share of its answers that cannot be read."""
 
-    ``as_dict`` has: reference, level, resamples, permutations, seeds per arm; ``tasks``: per task
-    metric, direction, entries, patients, the constant baseline, per arm value with interval and
-    invalid rate, per other arm the difference to the reference and the relative gain with
-    intervals, ``p`` (raw) and ``p_holm`` (over the tasks) of the difference, and the other metrics;
-    ``mean_gain`` per arm. Gains are fractions, positive where the arm is better.
+    invalid: float | None
+
+
+class TaskComparison(TypedDict):
+    """The arms on one task.
+
+    Attributes:
+        metric: name of the task's primary metric; ``unit`` and ``higher_is_better`` are its own.
+        constant: what the constant baseline gets.
+        arms: arm → value with interval.
+        differences: arm → its difference to the reference.
+        gains: arm → its relative gain; ``None``: the reference is near zero.
+        p: arm → raw p-value of the difference.
+        p_holm: the same, corrected over the tasks.
+        others: name of another metric → arm → value with interval.
     """
 
-    data: Mapping[str, Any]
+    task: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+    entries: int
+    patients: int
+    constant: float | None
+    arms: dict[str, ArmValue]
+    differences: dict[str, Interval]
+    gains: dict[str, Interval | None]
+    p: dict[str, float]
+    p_holm: dict[str, float]
+    others: dict[str, dict[str, Interval]]
 
-    def as_dict(self) -> dict[str, Any]:
+
+class ComparisonData(TypedDict):
+    """Every number of a comparison.
+
+    Attributes:
+        seeds: arm → number of trainings.
+        level: of the intervals.
+        tasks: in the order of the schema.
+        mean_gain: arm → mean of its relative gains over the tasks; ``None``: there is none.
+    """
+
+    reference: str
+    arms: list[str]
+    seeds: dict[str, int]
+    level: float
+    resamples: int
+    permutations: int
+    patients: int
+    tasks: list[TaskComparison]
+    mean_gain: dict[str, Interval | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms compared on one test set. Gains are fractions, positive where the arm is better.
+
+    Attributes:
+        data: every number, JSON-able.
+    """
+
+    data: ComparisonData
+
+    def as_dict(self) -> ComparisonData:
         """The plain dictionary."""
-        return dict(self.data)
+        return self.data.copy()
 
     def table(self, title: str) -> Table:
         """The comparison as a table for the terminal."""
@@ -67,9 +123,9 @@ class Comparison:
             cells = [row["task"], f"{row['metric']} {arrow}", constant]
             cells += [_interval_text(row["arms"][arm]) for arm in arms]
             for arm in others:
-                cells += [_percent(row["gains"][arm]), _number(row["p_holm"][arm])]
+                cells += [percent_text(row["gains"][arm]), _number(row["p_holm"][arm])]
             table.add_row(*cells)
-        means = [cell for arm in others for cell in (_percent(self.data["mean_gain"][arm]), "")]
+        means = [cell for arm in others for cell in (percent_text(self.data["mean_gain"][arm]), "")]
         table.add_section()
         table.add_row("mean", "relative gain", "", *([""] * len(arms)), *means)
         return table
@@ -105,100 +161,154 @@ def compare(
     Raises:
         ImaxrayError: unknown reference, an arm without scores, or arms scored on different entries.
     """
-    seeds = {name: _seeds(name, arm) for name, arm in arms.items()}
-    if reference not in seeds:
-        raise ImaxrayError(
-            f"Expected one of the arms {', '.join(arms)} as reference, but got {reference}."
-        )
-    _require_same_entries(seeds, reference)
-    tests = resamples if permutations is None else permutations
-    base_tasks = seeds[reference][0].tasks
-    names = [task for task in task_names() if task in base_tasks]
-    patients = sorted({p for t in base_tasks.values() for p in t.patients})
-    number = {patient: index for index, patient in enumerate(patients)}
-    weights = patient_draws(len(patients), resamples, seed)
-    others = [arm for arm in seeds if arm != reference]
-    rows = []
-    gains: dict[str, list[Floats]] = {arm: [] for arm in others}
-    for name in names:
-        primary = get_task(name).primary
-        group = np.array([number[p] for p in base_tasks[name].patients], dtype=np.intp)
+    contest = _Contest.of(
+        arms, reference, seed, resamples, resamples if permutations is None else permutations, level
+    )
+    tasks = [task for task in task_names() if task in contest.seeds[reference][0].tasks]
+    rows: list[TaskComparison] = []
+    gains: dict[str, list[Floats]] = {arm: [] for arm in contest.others}
+    for task in tasks:
+        row, of_task = contest.compare_task(task, constant)
+        rows.append(row)
+        for arm, gain in of_task.items():
+            gains[arm].append(gain)
+    for arm in contest.others:
+        adjusted = holm({row["task"]: row["p"][arm] for row in rows})
+        for row in rows:
+            row["p_holm"][arm] = adjusted[row["task"]]
+    data: ComparisonData = {
+        "reference": reference,
+        "arms": list(contest.seeds),
+        "seeds": {arm: len(scores) for arm, scores in contest.seeds.items()},
+        "level": level,
+        "resamples": resamples,
+        "permutations": contest.permutations,
+        "patients": len(contest.number),
+        "tasks": rows,
+        "mean_gain": {
+            arm: interval(np.mean(values, axis=0), level) if values else None
+            for arm, values in gains.items()
+        },
+    }
+    return Comparison(finite(data))
 
-        def drawn(arm: str, metric: Metric, name: str = name, group: Any = group) -> Floats:
-            each = [s.tasks[name].statistics[metric.name] for s in seeds[arm]]
-            values = np.stack([metric.resampled(m, group, weights) for m in each])
-            return over_seeds(values, np.random.default_rng([seed, 1, list(seeds).index(arm)]))
 
-        of_arm = {arm: drawn(arm, primary) for arm in seeds}
-        shared = [
-            get_task(name).metric(metric)
-            for metric in base_tasks[name].statistics
-            if metric != primary.name
-            and all(metric in s.tasks[name].statistics for arm in seeds.values() for s in arm)
-        ]
-        row: dict[str, Any] = {
+@dataclass(frozen=True)
+class _Contest:
+    """The arms of a comparison with the resamples that all tasks share.
+
+    Attributes:
+        seeds: arm → scores of each of its trainings.
+        number: patient → column of ``weights``.
+        weights: (1 + resamples, patients), how often each patient is drawn; row 0 is the data.
+    """
+
+    seeds: Mapping[str, Sequence[Scores]]
+    reference: str
+    number: Mapping[str, int]
+    weights: Floats
+    seed: int
+    permutations: int
+    level: float
+
+    @classmethod
+    def of(
+        cls,
+        arms: Mapping[str, Arm],
+        reference: str,
+        seed: int,
+        resamples: int,
+        permutations: int,
+        level: float,
+    ) -> _Contest:
+        seeds = {name: _seeds(name, arm) for name, arm in arms.items()}
+        if reference not in seeds:
+            raise ImaxrayError(
+                f"Expected one of the arms {', '.join(arms)} as reference, but got {reference}."
+            )
+        _require_same_entries(seeds, reference)
+        patients = sorted({p for t in seeds[reference][0].tasks.values() for p in t.patients})
+        number = {patient: index for index, patient in enumerate(patients)}
+        weights = patient_draws(len(patients), resamples, seed)
+        return cls(seeds, reference, number, weights, seed, permutations, level)
+
+    @property
+    def others(self) -> list[str]:
+        """All arms but the reference."""
+        return [arm for arm in self.seeds if arm != self.reference]
+
+    def compare_task(
+        self, name: str, constant: Scores | None
+    ) -> tuple[TaskComparison, dict[str, Floats]]:
+        """One task of all arms, and the relative gains of those that have one, by resample."""
+        base, primary = self.seeds[self.reference][0].tasks[name], get_task(name).primary
+        group = np.array([self.number[p] for p in base.patients], dtype=np.intp)
+        values = {arm: self._resampled(arm, name, primary, group) for arm in self.seeds}
+        reference = values[self.reference]
+        gains = {arm: _gain(values[arm], reference, primary) for arm in self.others}
+        row: TaskComparison = {
             "task": name,
             "metric": primary.name,
             "unit": primary.unit,
             "higher_is_better": primary.higher_is_better,
-            "entries": len(base_tasks[name].entry_ids),
-            "patients": len(set(base_tasks[name].patients)),
+            "entries": len(base.entry_ids),
+            "patients": len(set(base.patients)),
             "constant": None if constant is None else point(constant.tasks[name], primary),
             "arms": {
-                arm: {**interval(values, level), "invalid": _invalid(seeds[arm], name)}
-                for arm, values in of_arm.items()
+                arm: {**interval(drawn, self.level), "invalid": _invalid(self.seeds[arm], name)}
+                for arm, drawn in values.items()
             },
-            "differences": {},
-            "gains": {},
-            "p": {},
-            "p_holm": {},
+            "differences": {
+                arm: interval(values[arm] - reference, self.level) for arm in self.others
+            },
+            "gains": {
+                arm: None if gain is None else interval(gain, self.level)
+                for arm, gain in gains.items()
+            },
+            "p": {arm: self._p_value(arm, name, primary, group) for arm in self.others},
+            "p_holm": {},  # needs all tasks
             "others": {
-                metric.name: {arm: interval(drawn(arm, metric), level) for arm in seeds}
-                for metric in shared
+                metric.name: {
+                    arm: interval(self._resampled(arm, name, metric, group), self.level)
+                    for arm in self.seeds
+                }
+                for metric in self._shared_metrics(name, primary)
             },
         }
-        base = of_arm[reference]
-        for arm in others:
-            row["differences"][arm] = interval(of_arm[arm] - base, level)
-            gain = _gain(of_arm[arm], base, primary)
-            row["gains"][arm] = None if gain is None else interval(gain, level)
-            if gain is not None:
-                gains[arm].append(gain)
-            row["p"][arm] = permutation_p(
-                primary,
-                *(
-                    patient_sums(
-                        [s.tasks[name].statistics[primary.name] for s in seeds[one]],
-                        group, len(patients),
-                    )
-                    for one in (arm, reference)
-                ),
-                permutations=tests,
-                random=np.random.default_rng([seed, 2]),
-            )  # fmt: skip
-        rows.append(row)
-    for arm in others:
-        adjusted = holm({row["task"]: row["p"][arm] for row in rows})
-        for row in rows:
-            row["p_holm"][arm] = adjusted[row["task"]]
-    return Comparison(
-        finite(
-            {
-                "reference": reference,
-                "arms": list(seeds),
-                "seeds": {arm: len(scores) for arm, scores in seeds.items()},
-                "level": level,
-                "resamples": resamples,
-                "permutations": tests,
-                "patients": len(patients),
-                "tasks": rows,
-                "mean_gain": {
-                    arm: interval(np.mean(values, axis=0), level) if values else None
-                    for arm, values in gains.items()
-                },
-            }
+        return row, {arm: gain for arm, gain in gains.items() if gain is not None}
+
+    def _shared_metrics(self, name: str, primary: Metric) -> list[Metric]:
+        """The other metrics of a task that every training of every arm has."""
+        return [
+            get_task(name).metric(metric)
+            for metric in self.seeds[self.reference][0].tasks[name].statistics
+            if metric != primary.name
+            and all(metric in s.tasks[name].statistics for arm in self.seeds.values() for s in arm)
+        ]
+
+    def _resampled(self, arm: str, name: str, metric: Metric, group: NDArray[np.intp]) -> Floats:
+        """A metric of an arm, (1 + resamples,), mean over its seeds; the first is on the data."""
+        each = [s.tasks[name].statistics[metric.name] for s in self.seeds[arm]]
+        values = np.stack([metric.resampled(m, group, self.weights) for m in each])
+        stream = [self.seed, 1, list(self.seeds).index(arm)]
+        return over_seeds(values, np.random.default_rng(stream))
+
+    def _p_value(self, arm: str, name: str, metric: Metric, group: NDArray[np.intp]) -> float:
+        """Of the difference between an arm and the reference."""
+        sums = [
+            patient_sums(
+                [s.tasks[name].statistics[metric.name] for s in self.seeds[one]],
+                group,
+                len(self.number),
+            )
+            for one in (arm, self.reference)
+        ]
+        return permutation_p(
+            metric,
+            *sums,
+            permutations=self.permutations,
+            random=np.random.default_rng([self.seed, 2]),
         )
-    )
 
 
 def compare_groups(
@@ -271,7 +381,7 @@ def _invalid(seeds: Sequence[Scores], task: str) -> float:
     return float(np.mean([point(scores.tasks[task], metric) for scores in seeds]))
 
 
-def _interval_text(cell: Mapping[str, Any]) -> str:
+def _interval_text(cell: ArmValue) -> str:
     return f"{_number(cell['value'])} [{_number(cell['low'])}, {_number(cell['high'])}]"
 
 
@@ -279,7 +389,10 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _percent(cell: Mapping[str, Any] | None) -> str:
-    if cell is None or None in cell.values():
+def percent_text(cell: Interval | None) -> str:
+    """A gain with its interval in percent; a dash where there is none."""
+    found = percents(cell)
+    if found is None:
         return "–"
-    return f"{100 * cell['value']:+.1f} % [{100 * cell['low']:+.1f}, {100 * cell['high']:+.1f}]"
+    low, value, high = found
+    return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"

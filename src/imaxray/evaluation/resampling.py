@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,30 @@ def over_seeds(values: Floats, random: np.random.Generator) -> Floats:
     return np.asarray(result)
 
 
-def interval(values: Floats, level: float) -> dict[str, float]:
+class Interval(TypedDict):
+    """A value on the data and its percentile interval; ``None``: there was nothing to measure."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def percents(cell: Interval | None) -> tuple[float, float, float] | None:
+    """Low, value and high of an interval of fractions, in percent; ``None`` where one is missing.
+
+    Example:
+        >>> percents({"value": 0.25, "low": 0.125, "high": 0.5})
+        (12.5, 25.0, 50.0)
+    """
+    if cell is None:
+        return None
+    low, value, high = cell["low"], cell["value"], cell["high"]
+    if low is None or value is None or high is None:
+        return None
+    return 100 * low, 100 * value, 100 * high
+
+
+def interval(values: Floats, level: float) -> Interval:
     """Value on the data (the first), and the percentile interval of the resamples.
 
     Resamples without a value (``nan``: none of the task's patients was drawn) are left out.

@@ -12,6 +12,7 @@ import polars as pl
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import Floats, Metric, list_extras
+from imaxray.schema import image_sizes
 from imaxray.tasks import RULES, clean_answer, from_json, get_task, to_json
 
 
@@ -100,7 +101,7 @@ def score(
             f"Expected a prediction for each of {entries.height} entries, but {len(absent)} have "
             f"none (first: {absent[0]}); generate answers for all of them."
         )
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
 
     def parsed(entry: Mapping[str, Any]) -> tuple[str | None, Any]:
         text = texts.get(entry["entry_id"])

@@ -18,7 +18,7 @@ IMAGE = "<image>"
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowStyle:
     """How rows are to be written.
 
     Attributes:
@@ -51,7 +51,7 @@ class ChatFormat:
     tool: str
     suffix: str
     reserved: tuple[str, ...]
-    write: Callable[[Iterable[Conversation], Path, Layout], None]
+    write: Callable[[Iterable[Conversation], Path, RowStyle], None]
     own_boxes: bool = False
     links: bool = True
     finish: Callable[[Path, Sequence[str]], None] | None = None

@@ -11,16 +11,22 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from imaxray.export.chat_format import IMAGE, ChatFormat, Layout, string_messages, write_json_lines
+from imaxray.export.chat_format import (
+    IMAGE,
+    ChatFormat,
+    RowStyle,
+    string_messages,
+    write_json_lines,
+)
 from imaxray.export.conversation import Conversation
 
 
-def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
+def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
     """One row: ``id``, ``messages``, ``images``, ``meta``."""
     return {
         "id": conversation.id,
         "messages": string_messages(
-            conversation.texts(layout.convention),
+            conversation.texts(style.convention),
             role="role",
             content="content",
             roles=("user", "assistant"),
@@ -31,8 +37,8 @@ def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) -> None:
-    write_json_lines((row(c, layout) for c in conversations), path)
+def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -> None:
+    write_json_lines((row(c, style) for c in conversations), path)
 
 
 def _finish(folder: Path, splits: Sequence[str]) -> None:

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from imaxray.export.chat_format import IMAGE, ChatFormat, Layout, string_messages, write_json_list
+from imaxray.export.chat_format import IMAGE, ChatFormat, RowStyle, string_messages, write_json_list
 from imaxray.export.conversation import Conversation
 
 
-def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
+def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
     """One row: ``id``, ``image``, ``conversations``, ``meta``."""
     return {
         "id": conversation.id,
         "image": conversation.image,
         "conversations": string_messages(
-            conversation.texts(layout.convention),
+            conversation.texts(style.convention),
             role="from",
             content="value",
             roles=("human", "gpt"),
@@ -26,8 +26,8 @@ def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) -> None:
-    write_json_list((row(c, layout) for c in conversations), path, b"[", b"]\n")
+def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -> None:
+    write_json_list((row(c, style) for c in conversations), path, b"[", b"]\n")
 
 
 FORMAT = ChatFormat(

@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray.boxes import PLACEHOLDER
-from imaxray.export.chat_format import IMAGE, ChatFormat, Layout, string_messages, write_json_lines
+from imaxray.export.chat_format import (
+    IMAGE,
+    ChatFormat,
+    RowStyle,
+    string_messages,
+    write_json_lines,
+)
 from imaxray.export.conversation import Conversation
 
 _BOX: Final = "<bbox>"
 
 
-def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
+def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
     """One row: ``id``, ``messages``, ``images``, ``objects``, ``meta``."""
-    texts = conversation.texts(layout.convention)
+    texts = conversation.texts(style.convention)
     boxes: list[list[float]] = []
-    if layout.convention is None:
+    if style.convention is None:
         texts = ((q.replace(PLACEHOLDER, _BOX), a.replace(PLACEHOLDER, _BOX)) for q, a in texts)
         boxes = conversation.boxes
     return {
@@ -36,8 +42,8 @@ def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) -> None:
-    write_json_lines((row(c, layout) for c in conversations), path)
+def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -> None:
+    write_json_lines((row(c, style) for c in conversations), path)
 
 
 FORMAT = ChatFormat(

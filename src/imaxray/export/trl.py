@@ -16,7 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imaxray.export.chat_format import ChatFormat, Layout
+from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.conversation import Conversation
 
 _ROWS: Final = {"path": 10_000, "copy": 200}  # rows of a group; images take memory
@@ -28,10 +28,10 @@ _MESSAGE: Final = pa.struct([("role", pa.string()), ("content", pa.list_(_BLOCK)
 _IMAGE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
+def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
     """One row: ``id``, ``images``, ``prompt`` and ``completion`` or ``messages``, ``meta``."""
     messages: list[dict[str, Any]] = []
-    for question, answer in conversation.texts(layout.convention):
+    for question, answer in conversation.texts(style.convention):
         block = [] if messages else [{"type": "image", "text": None}]
         messages += [
             {"role": "user", "content": [*block, {"type": "text", "text": question}]},
@@ -39,20 +39,20 @@ def row(conversation: Conversation, layout: Layout) -> dict[str, Any]:
         ]
     turns: dict[str, Any] = (
         {"prompt": messages[:1], "completion": messages[1:]}
-        if layout.per == "entry"
+        if style.per == "entry"
         else {"messages": messages}
     )
     path = Path(conversation.image)
     image = (
         {"bytes": path.read_bytes(), "path": path.name}
-        if layout.images == "copy"
+        if style.images == "copy"
         else {"bytes": None, "path": conversation.image}
     )
     return {"id": conversation.id, "images": [image], **turns, "meta": conversation.meta}
 
 
-def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) -> None:
-    turns = ("prompt", "completion") if layout.per == "entry" else ("messages",)
+def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -> None:
+    turns = ("prompt", "completion") if style.per == "entry" else ("messages",)
     features: dict[str, Any] = {
         "id": _TEXT,
         "images": [{"_type": "Image"}],  # a list is read by every version of `datasets`
@@ -70,7 +70,7 @@ def _write(conversations: Iterable[Conversation], path: Path, layout: Layout) ->
     )
     rest = iter(conversations)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        while rows := [row(c, layout) for c in islice(rest, _ROWS[layout.images])]:
+        while rows := [row(c, style) for c in islice(rest, _ROWS[style.images])]:
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 

@@ -16,7 +16,7 @@ from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.export import croissant, fiftyone, llamafactory, llava, swift, trl
-from imaxray.export.chat_format import ChatFormat, Layout
+from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.checks import REASONS, why_left_out
 from imaxray.export.config import ExportConfig
 from imaxray.export.conventions import find_convention, list_conventions
@@ -152,13 +152,13 @@ def export_dataset(
             "Expected min_pixels and max_pixels with boxes in pixels of a resized image, but boxes "
             "is not given; name a convention or leave them out."
         )
-    layout = Layout(convention, config.per or "entry", config.images)
+    style = RowStyle(convention, config.per or "entry", config.images)
     options = {
-        "boxes": config.boxes, "convention": convention and convention.as_dict(), "per": layout.per,
+        "boxes": config.boxes, "convention": convention and convention.as_dict(), "per": style.per,
         "splits": chosen, "images": config.images, "max_turns": config.max_turns,
         "seed": config.seed, "headers": config.headers,
     }  # fmt: skip
-    job = _Chat(chat, layout, chosen, config.max_turns, config.seed, config.headers)
+    job = _Chat(chat, style, chosen, config.max_turns, config.seed, config.headers)
     return _finished(data, format, out, options, job.write)
 
 
@@ -171,7 +171,7 @@ class _Chat:
     """A dataset into a chat format."""
 
     form: ChatFormat
-    layout: Layout
+    style: RowStyle
     splits: tuple[str, ...]
     max_turns: int | None
     seed: int
@@ -184,7 +184,7 @@ class _Chat:
                 f"Expected entries in the splits {', '.join(self.splits) or 'of the dataset'}, "
                 "but there are none; name other splits."
             )
-        convention = self.layout.convention
+        convention = self.style.convention
         boxed = entries.select((pl.col("boxes").list.len() > 0).any()).item()
         if boxed and convention is None and not self.form.own_boxes:
             raise ImaxrayError(
@@ -194,8 +194,8 @@ class _Chat:
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
         )
-        inside = self.form.links and self.layout.images != "path"
-        how: How = self.layout.images if inside else "path"
+        inside = self.form.links and self.style.images != "path"
+        how: How = self.style.images if inside else "path"
         usable = usable_images(used, data.tables.roots, how=how, headers=self.headers)
         known = usable.with_columns(pl.lit(True).alias("_known"))
         joined = entries.join(known, on="image_id", how="left", maintain_order="left").with_columns(
@@ -208,7 +208,7 @@ class _Chat:
         judged = why_left_out(joined, self.form.reserved, resized=resized)
         kept = ordered(
             judged.filter(pl.col("code").is_null()),
-            per=self.layout.per,
+            per=self.style.per,
             seed=self.seed,
             max_turns=self.max_turns,
             boxes_first=self.form.own_boxes,
@@ -221,7 +221,7 @@ class _Chat:
                 "rows": rows, "entries": mine.height, "images": mine["image_id"].n_unique(),
             }  # fmt: skip
             stream = track(conversations(mine), f"Writing {split}", rows)
-            self.form.write(stream, folder / f"{split}{self.form.suffix}", self.layout)
+            self.form.write(stream, folder / f"{split}{self.form.suffix}", self.style)
         if self.form.finish is not None:
             self.form.finish(folder, self.splits)
         if inside:

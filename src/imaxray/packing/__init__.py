@@ -10,7 +10,7 @@ from imaxray.packing.inputs import PACKABLE, model_inputs
 from imaxray.packing.layout import Group, Row, common_prefix, join_rows, pack, separate
 from imaxray.packing.loss import entry_losses, step_loss
 from imaxray.packing.mask import Visibility, additive, image_blocks
-from imaxray.packing.plan import TOO_LONG, Dropped, Plan, fill, lay_out
+from imaxray.packing.plan import TOO_LONG, Dropped, PackingPlan, fill, lay_out
 
 __all__ = [
     "PACKABLE",
@@ -21,7 +21,7 @@ __all__ = [
     "Dropped",
     "Gap",
     "Group",
-    "Plan",
+    "PackingPlan",
     "Row",
     "Visibility",
     "additive",

@@ -33,11 +33,14 @@ PACKED_FLEX: Final = "packed_flex"
 """Name of the implementation by flex attention with block masks of 128 x 128; training with it
 needs a GPU."""
 
-_RUN = 64  # tokens of neighbouring entries that go in one call; fewer cost calls, more cost work
+TOKENS_PER_CALL: Final = 64
+"""Minimum number of tokens of neighbouring entries in one attention call.
+
+Smaller runs need more calls, and larger runs compute more pairs that never see each other."""
 
 
-class Piece(NamedTuple):
-    """Consecutive queries of a row, and what they look at.
+class AttentionPiece(NamedTuple):
+    """Holds consecutive queries of a row, and describes the keys to which they attend.
 
     Attributes:
         length: Number of queries (tokens).
@@ -69,46 +72,55 @@ def use_packed_attention(model: Any, *, flex: bool = False) -> None:
         inner.set_attn_implementation({"text_config": PACKED_FLEX if flex else PACKED_SDPA})
 
 
-def pieces_mask(batch: Batch, seen: Visibility) -> Tensor:
+def pieces_mask(batch: Batch, seen: Visibility, tokens_per_call: int = TOKENS_PER_CALL) -> Tensor:
     """Return an empty 4-D mask that carries the pieces through the model to the attention code.
 
     Its size is 0, so that attention code which does not know the pieces fails instead of attending
     to everything.
+
+    Args:
+        batch: Packed rows.
+        seen: Rule that decides which tokens may attend to which.
+        tokens_per_call: Minimum number of tokens of neighbouring entries in one attention call.
     """
     carrier = torch.empty((1, 1, 0, 0), dtype=torch.bool, device=batch.input_ids.device)
     segments = batch.segments.tolist()
     carrier.pieces = [  # type: ignore[attr-defined]
-        list(_pieces(seen, number, row, segments[number]))
+        list(_pieces(seen, number, row, segments[number], tokens_per_call))
         for number, row in enumerate(batch.groups)
     ]
     return carrier
 
 
 def _pieces(
-    seen: Visibility, row: int, groups: Sequence[Group], segments: list[int]
-) -> Iterator[Piece]:
+    seen: Visibility,
+    row: int,
+    groups: Sequence[Group],
+    segments: list[int],
+    tokens_per_call: int,
+) -> Iterator[AttentionPiece]:
     plain = seen.blocks is None and seen.window is None
     number, end = 0, 0
     for group in groups:
         prefix = slice(group.start, group.split)
         length = group.split - group.start
         mask = None if plain else seen.part(row, prefix, prefix)[None, None]
-        yield Piece(length, mask=mask)
-        runs = list(_runs(segments, group))
+        yield AttentionPiece(length, mask=mask)
+        runs = list(_runs(segments, group, tokens_per_call))
         for run in runs:
             mask = torch.cat([seen.part(row, run, prefix), seen.part(row, run, run)], dim=1)
-            yield Piece(run.stop - run.start, number, mask[None, None])
+            yield AttentionPiece(run.stop - run.start, number, mask[None, None])
         number += 1 + len(runs)
         end = group.stop
     if end < len(segments):
-        yield Piece(len(segments) - end, padding=True)
+        yield AttentionPiece(len(segments) - end, padding=True)
 
 
-def _runs(segments: list[int], group: Group) -> Iterator[slice]:
-    """Cut a group's entries, at borders between them, into runs of at least ``_RUN`` tokens."""
+def _runs(segments: list[int], group: Group, least: int) -> Iterator[slice]:
+    """Cut a group's entries, at borders between them, into runs of at least ``least`` tokens."""
     begin = group.split
     for place in range(group.split + 1, group.stop):
-        if segments[place] != segments[place - 1] and place - begin >= _RUN:
+        if segments[place] != segments[place - 1] and place - begin >= least:
             yield slice(begin, place)
             begin = place
     if begin < group.stop:
@@ -123,7 +135,7 @@ def _packed_sdpa(
     attention_mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    pieces: list[list[Piece]] | None = getattr(attention_mask, "pieces", None)
+    pieces: list[list[AttentionPiece]] | None = getattr(attention_mask, "pieces", None)
     if pieces is None:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return out, None

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from imaxray.models import EncodedEntry
+from imaxray.packing.attention import TOKENS_PER_CALL
 from imaxray.packing.batch import collate
 from imaxray.packing.inputs import model_inputs
 from imaxray.packing.loss import entry_losses
-from imaxray.packing.plan import Plan, lay_out
+from imaxray.packing.plan import PackingPlan, lay_out
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def packing_gap(
     *,
     tokens_per_row: int | None = None,
     pad: int = 0,
+    tokens_per_call: int = TOKENS_PER_CALL,
 ) -> Gap:
     """Compare loss and gradient of the same entries in both layouts.
 
@@ -51,12 +53,15 @@ def packing_gap(
         image_token: Id of the image placeholder.
         tokens_per_row: Token budget of a row, as in :func:`lay_out`.
         pad: Id of the padding token.
+        tokens_per_call: Minimum number of tokens per attention call, as in :func:`model_inputs`.
     """
     plans = [
         lay_out(groups, image_token, packed=True, tokens_per_row=tokens_per_row),
         lay_out(groups, image_token, packed=False),
     ]
-    (a, ga), (b, gb) = (_run(model, plan, images(plan.images), pad) for plan in plans)
+    (a, ga), (b, gb) = (
+        _run(model, plan, images(plan.images), pad, tokens_per_call) for plan in plans
+    )
     where = {entry: k for k, entry in enumerate(plans[0].entries)}
     a = a[[where[entry] for entry in plans[1].entries]]
     return Gap(
@@ -65,13 +70,20 @@ def packing_gap(
     )
 
 
-def _run(model: Any, plan: Plan, images: Mapping[str, Tensor], pad: int) -> tuple[Tensor, Tensor]:
+def _run(
+    model: Any,
+    plan: PackingPlan,
+    images: Mapping[str, Tensor],
+    pad: int,
+    tokens_per_call: int,
+) -> tuple[Tensor, Tensor]:
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device
     batch = collate(plan.rows, pad=pad).to(device)
     model.zero_grad(set_to_none=True)
     moved = {name: value.to(device) for name, value in images.items()}
-    losses = entry_losses(model(**model_inputs(model, batch, moved)).logits, batch)
+    inputs = model_inputs(model, batch, moved, tokens_per_call=tokens_per_call)
+    losses = entry_losses(model(**inputs).logits, batch)
     losses.mean().backward()  # type: ignore[no-untyped-call]
     gradient = torch.cat(
         [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]

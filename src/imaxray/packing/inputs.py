@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from imaxray.errors import ImaxrayError
-from imaxray.packing.attention import PACKED_FLEX, PACKED_SDPA, pieces_mask
+from imaxray.packing.attention import PACKED_FLEX, PACKED_SDPA, TOKENS_PER_CALL, pieces_mask
 from imaxray.packing.batch import Batch
 from imaxray.packing.mask import Visibility, additive, image_blocks
 
@@ -27,7 +27,13 @@ PACKABLE = PLAIN | THREE_AXES | BOTH_WAYS
 """Model types whose packed loss and gradient are tested against separate sequences."""
 
 
-def model_inputs(model: Any, batch: Batch, images: Mapping[str, Tensor]) -> dict[str, Any]:
+def model_inputs(
+    model: Any,
+    batch: Batch,
+    images: Mapping[str, Tensor],
+    *,
+    tokens_per_call: int = TOKENS_PER_CALL,
+) -> dict[str, Any]:
     """Return the arguments of ``model`` for either layout: ``model(**model_inputs(...)).logits``.
 
     Separate rows get the stock inputs: a 2-D mask, from which the model computes its positions.
@@ -38,6 +44,8 @@ def model_inputs(model: Any, batch: Batch, images: Mapping[str, Tensor]) -> dict
         model: A ``transformers`` image-text model, also inside PEFT, DDP or FSDP wrappers.
         batch: Batch on the model's device.
         images: Image inputs in the order of the placeholders in the rows, e.g. ``pixel_values``.
+        tokens_per_call: Minimum number of tokens of packed entries that attend in one call, with
+            :func:`use_packed_attention`; it changes the speed, not the result.
 
     Raises:
         ImaxrayError: The rows are packed, and the family or the attention implementation does not
@@ -64,7 +72,7 @@ def model_inputs(model: Any, batch: Batch, images: Mapping[str, Tensor]) -> dict
             f"Expected a model type whose packing is proven ({', '.join(sorted(PACKABLE))}), but "
             f"this model is {config.model_type!r}; train it with the separate layout."
         )
-    inputs["attention_mask"] = _masks(config, batch, image_token, _dtype(model))
+    inputs["attention_mask"] = _masks(config, batch, image_token, _dtype(model), tokens_per_call)
     if config.model_type in THREE_AXES:
         grid = images.get("image_grid_thw")
         inputs["position_ids"] = _three_axes(model, batch, image_token, grid)
@@ -73,7 +81,9 @@ def model_inputs(model: Any, batch: Batch, images: Mapping[str, Tensor]) -> dict
     return inputs
 
 
-def _masks(config: Any, batch: Batch, image_token: int, dtype: torch.dtype) -> Any:
+def _masks(
+    config: Any, batch: Batch, image_token: int, dtype: torch.dtype, tokens_per_call: int
+) -> Any:
     """Return one mask, or one per kind of layer, in the form that the attention code expects."""
     text = config.get_text_config()
     kinds = sorted(set(getattr(text, "layer_types", None) or ()))
@@ -88,7 +98,7 @@ def _masks(config: Any, batch: Batch, image_token: int, dtype: torch.dtype) -> A
 
     def mask(width: int | None) -> Any:
         seen = Visibility(batch.segments, batch.prefixes, batch.position_ids, blocks, width)
-        return _form(seen, batch, text._attn_implementation, dtype)
+        return _form(seen, batch, text._attn_implementation, dtype, tokens_per_call)
 
     if "sliding_attention" in kinds:
         return {kind: mask(window if kind == "sliding_attention" else None) for kind in kinds}
@@ -96,9 +106,11 @@ def _masks(config: Any, batch: Batch, image_token: int, dtype: torch.dtype) -> A
     return mask(None if kinds else window)
 
 
-def _form(seen: Visibility, batch: Batch, implementation: str, dtype: torch.dtype) -> Any:
+def _form(
+    seen: Visibility, batch: Batch, implementation: str, dtype: torch.dtype, tokens_per_call: int
+) -> Any:
     if implementation == PACKED_SDPA:
-        return pieces_mask(batch, seen)
+        return pieces_mask(batch, seen, tokens_per_call)
     if implementation == "sdpa":
         return seen.dense()[:, None]
     if implementation in ("flex_attention", PACKED_FLEX):

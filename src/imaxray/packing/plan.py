@@ -29,8 +29,8 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Rows, and what the caller must pass with them.
+class PackingPlan:
+    """Holds rows, and what the caller must pass to the model with them.
 
     Attributes:
         rows: Rows for :func:`collate`.
@@ -53,8 +53,8 @@ def lay_out(
     packed: bool = True,
     context: int | None = None,
     tokens_per_row: int | None = None,
-) -> Plan:
-    """Lay entries out, group by group (all entries of a group are about one image).
+) -> PackingPlan:
+    """Lay out entries in rows, group by group; all entries of a group are about one image.
 
     Entries of a group share the image if their prompts agree up to its last token. A prompt with
     other text before the image gets a prefix, and an encoding of the image, of its own.
@@ -94,7 +94,7 @@ def lay_out(
     order = [[k] for k in range(len(pieces))]
     if tokens_per_row is not None and packed:
         order = fill([len(row) for row, _, _ in pieces], tokens_per_row)
-    return Plan(
+    return PackingPlan(
         rows=[join_rows([pieces[k][0] for k in row]) for row in order],
         images=[pieces[k][1] for row in order for k in row],
         entries=[entry for row in order for k in row for entry in pieces[k][2]],

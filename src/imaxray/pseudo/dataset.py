@@ -24,6 +24,7 @@ from imaxray.schema import (
     REJECTS,
     Boxes,
     conform,
+    mark_pseudo,
 )
 from imaxray.tasks import Question, from_json, get_task
 
@@ -77,7 +78,8 @@ def write_pseudo(
     numbers = _numbers(kept, gone)
     base = data.tables
     _check(kept, base)
-    entries = pl.concat([base.entries, pseudo_entries(kept)]).sort("split", "task", "entry_id")
+    made = mark_pseudo(pseudo_entries(kept))
+    entries = pl.concat([base.entries, made]).sort("split", "task", "entry_id")
     facts = _annotations(kept, numbers)
     tables = replace(
         base,

@@ -7,21 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
-
 from imaxray._files import sha256
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
-from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
+from imaxray.pseudo.selecting.calibrate import Thresholds
+from imaxray.pseudo.selecting.calibrated_filter import filter_annotations
 from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
-from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
-from imaxray.pseudo.selecting.oracle import right_candidates
+from imaxray.pseudo.selecting.filter import Filtered
 from imaxray.pseudo.selecting.rules import load_rules
-from imaxray.pseudo.table import PSEUDO
-from imaxray.schema import conform
 
 REPORT: Final = "filter.json"
 """In the dataset folder: thresholds, yields, and what the rules did."""
@@ -76,31 +72,12 @@ def filter_folder(
             "Expected rules or no consistency, but both are asked for; leave one out."
         )
     chosen = load_rules(config.rules, clinical=clinical) if config.consistency else ()
-    candidates = _read(pseudo / "candidates.parquet")
     dataset = open_dataset(data)
-    _require_same(pseudo / "annotate.json", dataset)
-    thresholds = None
-    if config.confidence:
-        answers = _read(pseudo / "calibration.parquet")
-        thresholds = calibrate(
-            answers,
-            dataset.tables.entries,
-            config.precision,
-            risk=config.risk,
-            tolerances=tolerances,
-        )
-    known = None if truth is None else open_dataset(truth).tables.entries
-    if config.perfect:
-        if known is None:
-            raise ImaxrayError(
-                "Expected the truth with the perfect filter, but none is given; name a dataset "
-                "folder that knows it."
-            )
-        candidates = right_candidates(candidates, known)
-    filtered = filter_candidates(
-        candidates, dataset, thresholds=thresholds, rules=chosen, balance=config.balance,
-        truth=known, tolerances=tolerances,
-    )  # fmt: skip
+    known = None if truth is None else open_dataset(truth)
+    made = filter_annotations(
+        pseudo, dataset, config, rules=chosen, truth=known, tolerances=tolerances
+    )
+    filtered, thresholds = made.filtered, made.thresholds
     decided = {
         "candidates": sha256(pseudo / "candidates.parquet"),
         "calibration": sha256(pseudo / "calibration.parquet") if config.confidence else None,
@@ -111,11 +88,11 @@ def filter_folder(
         "rules": [rule.model_dump(mode="json", exclude_defaults=True) for rule in chosen],
     }
     text = json.dumps(_report(filtered, thresholds), indent=1) + "\n"
-    made = write_pseudo(
+    written = write_pseudo(
         dataset, filtered.kept, out, dropped=filtered.dropped, config=decided,
         beside={REPORT: text},
     )  # fmt: skip
-    return FilteredFolder(made, filtered, thresholds)
+    return FilteredFolder(written, filtered, thresholds)
 
 
 def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]:
@@ -132,25 +109,3 @@ def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]
     }
     plain: dict[str, Any] = finite(report)
     return plain
-
-
-def _require_same(manifest: Path, dataset: Dataset) -> None:
-    """Check that it is this dataset that was annotated, where the folder says which."""
-    if not manifest.exists():
-        return
-    known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
-    if known is not None and known != dataset.sha256:
-        raise ImaxrayError(
-            f"Expected the dataset that {manifest.parent} annotates, but {dataset.folder} is "
-            "another one; name the one that annotate was given."
-        )
-
-
-def _read(path: Path) -> pl.DataFrame:
-    try:
-        return conform(pl.read_parquet(path), PSEUDO)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ImaxrayError(
-            f"Expected pseudo annotations at {path}, but there are none or the file is damaged; "
-            "write them with imaxray annotate."
-        ) from error

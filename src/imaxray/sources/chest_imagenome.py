@@ -23,6 +23,7 @@ from imaxray.sources._shared.scene_graphs import SceneGraph, parse_graph
 from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
+    provenance,
     read_csv,
     read_header,
     reject,
@@ -148,8 +149,7 @@ class ChestImagenome(Source):
             hints.append(
                 conform(
                     good.select(
-                        ids, split.alias("split"), pl.lit(self.name).alias("source"),
-                        pl.lit(file).alias("file"), "row",
+                        ids, split.alias("split"), *provenance(self.name, file),
                     ),
                     SPLIT_HINTS,
                 )

@@ -25,6 +25,7 @@ from imaxray.sources._shared.organ_masks import (
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
+    provenance,
     read_header,
     reject,
     relative,
@@ -40,7 +41,9 @@ _RCA: Final = ("Dice RCA (Mean)", "Dice RCA (Max)")
 _SHAPE: Final = ("Height", "Width")
 _MIN_RCA: Final = 0.7  # the publisher's advice
 _LARGEST: Final = 65_535  # pixels a side
-_BLOCK: Final = 4 * 2**20  # bytes parsed at a time; a row is at most some 100 KB
+BLOCK_BYTES: Final = 4 * 2**20
+"""Bytes of a table that are parsed at a time; a row has at most some 100 KB."""
+
 _SAME_CTR: Final = 0.02  # masks are drawn from the landmarks: rounding, no more
 _SAME_CPAR: Final = 0.03
 
@@ -76,6 +79,9 @@ class Chexmask(Source):
     reverse classification accuracy must reach 0.7; since PadChest mixes up mean and maximum, the
     smaller of the two counts. Quality is that Dice, cut to a tenth. The licence's wording is not
     verified. The CANDID-PTX file of 0.1 is not read.
+
+    Args:
+        block_bytes: bytes of a table that are parsed at a time; no row may be longer.
     """
 
     name = "chexmask"
@@ -87,6 +93,9 @@ class Chexmask(Source):
     licence = "CC BY 4.0"
     citation = "Gaggion et al., Scientific Data 2024, arXiv:2307.03293"
     url = "https://physionet.org/content/chexmask-cxr-segmentation-data/1.0.0/"
+
+    def __init__(self, block_bytes: int = BLOCK_BYTES) -> None:
+        self._block_bytes = block_bytes
 
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
@@ -103,7 +112,7 @@ class Chexmask(Source):
     def read_with(self, root: Path, pool: Executor | None) -> SourceTables:
         """See :meth:`Source.read_with`: a piece of work is a file."""
         self.check(root)
-        work = [(name, path, root) for name, path in self._paths(root).items()]
+        work = [(name, path, root, self._block_bytes) for name, path in self._paths(root).items()]
         if pool is None:
             parts = [_read_file(*item) for item in work]
         else:
@@ -151,12 +160,14 @@ def _candidates(root: Path, name: str) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _read_file(name: str, path: Path, root: Path) -> tuple[pl.DataFrame, pl.DataFrame, ReleaseFile]:
+def _read_file(
+    name: str, path: Path, root: Path, block_bytes: int
+) -> tuple[pl.DataFrame, pl.DataFrame, ReleaseFile]:
     """Annotations, rejects and fingerprint of one file."""
     column, ids = _FILES[name]
     rows = _Rows()
     ragged: list[int] = []
-    for batch in _batches(path, column, ragged):
+    for batch in _batches(path, column, ragged, block_bytes):
         cells = {key: batch.column(key).to_pylist() for key in batch.schema.names}
         rows.ids += [cell.decode(errors="replace") for cell in cells[column]]
         rca = np.stack([_floats(cells[key]) for key in _RCA], axis=1)
@@ -224,9 +235,7 @@ def _facts(table: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.lit("silver").alias("origin"),
         pl.when(rca >= 1).then(pl.lit("rca-1.0")).otherwise(pl.lit("rca-0.") + tenth)
         .alias("quality"),
-        pl.lit(Chexmask.name).alias("source"),
-        pl.lit(file).alias("file"),
-        "row",
+        *provenance(Chexmask.name, file),
     )  # fmt: skip
     return conform(facts, SOURCE_ANNOTATIONS), pl.concat(bad)
 
@@ -268,7 +277,9 @@ def _floats(cells: list[bytes]) -> NDArray[np.float64]:
     return np.asarray(numbers.to_numpy(), dtype=np.float64)
 
 
-def _batches(path: Path, column: str, ragged: list[int]) -> Iterator[Any]:
+def _batches(
+    path: Path, column: str, ragged: list[int], block_bytes: int = BLOCK_BYTES
+) -> Iterator[Any]:
     """Record batches of the needed columns as bytes, a block at a time.
 
     Rows with too few or too many cells are left out; their numbers go to ``ragged``.
@@ -289,7 +300,9 @@ def _batches(path: Path, column: str, ragged: list[int]) -> Iterator[Any]:
             path,
             # one thread: only then are the rows numbered; Latin-1: any byte is legal, so that the
             # handler gets every bad row
-            read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False, encoding="latin-1"),
+            read_options=csv.ReadOptions(
+                block_size=block_bytes, use_threads=False, encoding="latin-1"
+            ),
             parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
             convert_options=csv.ConvertOptions(
                 include_columns=wanted,
@@ -301,6 +314,6 @@ def _batches(path: Path, column: str, ragged: list[int]) -> Iterator[Any]:
     except (OSError, pa.ArrowException) as error:
         raise ImaxrayError(
             f"Expected a readable table at {path}, but it is damaged or has a row of more than "
-            f"{_BLOCK >> 20} MiB; compare its checksum with the release's SHA256SUMS.txt and "
+            f"{block_bytes >> 20} MiB; compare its checksum with the release's SHA256SUMS.txt and "
             "download it again."
         ) from error

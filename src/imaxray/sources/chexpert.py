@@ -14,6 +14,7 @@ from imaxray.sources._shared.records import SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
+    provenance,
     read_csv,
     read_header,
     relative,
@@ -70,9 +71,7 @@ class Chexpert(Source):
             hint = known.select(
                 "image_id",
                 pl.lit(_SPLITS[name]).alias("split"),
-                pl.lit(self.name).alias("source"),
-                pl.lit(file).alias("file"),
-                "row",
+                *provenance(self.name, file),
             )
             images.append(here)
             facts.append(labels)

@@ -17,11 +17,13 @@ from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
+    stated_by,
 )
 
 _TABLE: Final = "df_chexpert_plus_240401.csv"
@@ -127,11 +129,8 @@ class ChexpertPlus(Source):
             "name",
             "text",
             pl.when(pl.col("raw") != pl.col("text")).then("raw").alias("raw"),
-            pl.lit("human").alias("origin"),
-            pl.lit("report").alias("quality"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *stated_by("human", "report"),
+            *provenance(self.name, file),
         )
         return conform(reports, SOURCE_ANNOTATIONS), silent
 
@@ -141,9 +140,7 @@ class ChexpertPlus(Source):
         hints = known.filter(named).select(
             "image_id",
             split.replace(_SPLITS).alias("split"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *provenance(self.name, file),
         )
         bad = reject(
             known.filter(~named), source=self.name, file=file, key="image_id", code="bad-value",

@@ -16,12 +16,14 @@ from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
     shown,
+    stated_by,
 )
 
 _RATIOS: Final = {"CTR": "ctr", "CPAR": "cpar"}
@@ -87,11 +89,8 @@ class CxrCardiomegaly(Source):
                     pl.lit("measurement").alias("kind"),
                     pl.lit(_RATIOS[ratio]).alias("name"),
                     "value",
-                    pl.lit("silver").alias("origin"),
-                    pl.lit("segmentation").alias("quality"),
-                    pl.lit(self.name).alias("source"),
-                    pl.lit(file).alias("file"),
-                    "row",
+                    *stated_by("silver", "segmentation"),
+                    *provenance(self.name, file),
                 )
             )
         return SourceTables(

@@ -14,6 +14,7 @@ from imaxray.sources._shared.archives import Archive, Member
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.records import SourceTables
 from imaxray.sources._shared.report_sections import findings_and_impression
+from imaxray.sources._shared.tables import provenance, stated_by
 
 
 class MimicCxr(Source):
@@ -61,11 +62,8 @@ class MimicCxr(Source):
             pl.lit("report").alias("kind"),
             "name",
             "text",
-            pl.lit("human").alias("origin"),
-            pl.lit("report").alias("quality"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *stated_by("human", "report"),
+            *provenance(self.name, file),
         )
         return SourceTables(
             annotations=conform(annotations, SOURCE_ANNOTATIONS),

@@ -16,11 +16,13 @@ from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
+    stated_by,
 )
 
 _METADATA: Final = ("dicom_id", "subject_id", "study_id", "ViewPosition", "Rows", "Columns")
@@ -149,9 +151,7 @@ class MimicCxrJpg(Source):
             "width",
             "height",
             "view",
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *provenance(self.name, file),
         )
         where = {"source": self.name, "file": file, "key": "dicom_id"}
         bad = pl.concat([
@@ -174,9 +174,7 @@ class MimicCxrJpg(Source):
         good = full.filter(known & named).select(
             "image_id",
             "split",
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *provenance(self.name, file),
         )
         where = {"source": self.name, "file": file, "key": "dicom_id"}
         bad = pl.concat([
@@ -235,11 +233,8 @@ class MimicCxrJpg(Source):
             pl.lit("label").alias("kind"),
             "name",
             "value",
-            pl.lit("human" if labeler == "radiologist" else "silver").alias("origin"),
-            pl.lit(labeler).alias("quality"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *stated_by("human" if labeler == "radiologist" else "silver", labeler),
+            *provenance(self.name, file),
         )
         blank = table.filter(pl.all_horizontal(pl.col(names).is_null()))
         where = {"source": self.name, "file": file, "key": "study_id"}

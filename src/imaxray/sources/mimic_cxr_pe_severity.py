@@ -15,11 +15,13 @@ from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
+    stated_by,
 )
 
 _FILES: Final = {
@@ -90,11 +92,8 @@ class MimicCxrPeSeverity(Source):
                         pl.lit("grade").alias("kind"),
                         pl.lit("edema").alias("name"),
                         "value",
-                        pl.lit("silver" if set_name == "regex" else "human").alias("origin"),
-                        pl.lit(set_name).alias("quality"),
-                        pl.lit(self.name).alias("source"),
-                        pl.lit(file).alias("file"),
-                        "row",
+                        *stated_by("silver" if set_name == "regex" else "human", set_name),
+                        *provenance(self.name, file),
                     ),
                     SOURCE_ANNOTATIONS,
                 )
@@ -104,7 +103,7 @@ class MimicCxrPeSeverity(Source):
                     conform(
                         fresh.select(
                             "patient_id", pl.lit("test").alias("split"),
-                            pl.lit(self.name).alias("source"), pl.lit(file).alias("file"), "row",
+                            *provenance(self.name, file),
                         ),
                         SPLIT_HINTS,
                     )

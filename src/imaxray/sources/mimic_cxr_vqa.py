@@ -15,7 +15,7 @@ from imaxray.sources._shared import mimic
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.json_items import check_items, read_items, text_of
 from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import reject, relative, release_file, require_root
+from imaxray.sources._shared.tables import reject, relative, release_file, require_root, stated_by
 
 _FOLDERS: Final = ("MIMIC-Ext-MIMIC-CXR-VQA/dataset", "dataset", "mimiccxrvqa/dataset", ".")
 _SPLITS: Final = ("train", "valid", "test")
@@ -78,8 +78,10 @@ class MimicCxrVqa(Source):
                 pl.col("question").alias("text"),
                 "answers",
                 "row",
-                pl.lit("human" if split == "test" else "silver").alias("origin"),
-                pl.lit("gold" if split == "test" else "scene-graph").alias("quality"),
+                *stated_by(
+                    "human" if split == "test" else "silver",
+                    "gold" if split == "test" else "scene-graph",
+                ),
                 pl.lit(self.name).alias("source"),
                 pl.lit(file).alias("file"),
             )

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
 from imaxray.sources._shared import mimic
-from imaxray.sources._shared.archives import Archive, Member
+from imaxray.sources._shared.archives import MEMBERS_PER_JOB, Archive, Member
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.question_boxes import (
     GRADES,
     Observation,
-    Question,
+    StudyQuestion,
     grade_of,
     main_answer,
     parse_graph,
@@ -57,6 +57,9 @@ class MimicExtCxrQba(Source):
 
     Where ``exports/A_frontal`` is there (grade A and better, frontal images) it is read and not the
     whole release, whose boxes on lateral images its authors do not trust.
+
+    Args:
+        members_per_job: members of an archive that a worker parses at a time.
     """
 
     name = "mimic-ext-cxr-qba"
@@ -68,6 +71,9 @@ class MimicExtCxrQba(Source):
     licence = "PhysioNet Credentialed Health Data License 1.5.0"
     citation = "Müller et al., PhysioNet 2025, doi:10.13026/8qmz-da41"
     url = "https://physionet.org/content/mimic-ext-cxr-qba/1.0.0/"
+
+    def __init__(self, members_per_job: int = MEMBERS_PER_JOB) -> None:
+        self._members_per_job = members_per_job
 
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
@@ -87,7 +93,11 @@ class MimicExtCxrQba(Source):
         legend, files = self._legend(root)
         facts, bad = [], []
         for archive, function in ((questions, _read_questions), (graphs, _read_graphs)):
-            count, parts = archive.map(functools.partial(function, legend=legend), pool)
+            count, parts = archive.map(
+                functools.partial(function, legend=legend),
+                pool,
+                members_per_job=self._members_per_job,
+            )
             facts.append(_annotations(parts, self.name, archive.file, function is _read_graphs))
             bad += [(self.name, archive.file, *item) for part in parts for item in part.bad]
             files.append(archive.release_file(count))
@@ -185,7 +195,7 @@ def _read_questions(members: Iterator[Member], legend: Mapping[str, str]) -> _Pa
 
 
 def _question(
-    part: _Part, row: int, key: str, study: str, item: Question, legend: Mapping[str, str]
+    part: _Part, row: int, key: str, study: str, item: StudyQuestion, legend: Mapping[str, str]
 ) -> None:
     """Add a question about ``study``."""
     text, answer, kind = " ".join(item.question.split()), main_answer(item), question_type(item)

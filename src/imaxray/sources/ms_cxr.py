@@ -16,11 +16,13 @@ from imaxray.sources._shared.tables import (
     find_file,
     has_area,
     numeric,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
+    stated_by,
     xyxy_from_xywh,
 )
 
@@ -84,11 +86,8 @@ class MsCxr(Source):
             pl.col("category_name").alias("name"),
             pl.col("label_text").alias("text"),
             xyxy_from_xywh("_x", "_y", "_w", "_h").alias("boxes"),
-            pl.lit("human").alias("origin"),
-            pl.lit("radiologist").alias("quality"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *stated_by("human", "radiologist"),
+            *provenance(self.name, file),
         )
         # 1.0.0 has no split of its own
         stated = pl.col("split") if "split" in good.columns else pl.lit(None, dtype=pl.String)
@@ -101,9 +100,7 @@ class MsCxr(Source):
         hints = good.filter(pl.col("patient_id").is_not_null()).select(
             "patient_id",
             pl.when(named).then(split).alias("split"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *provenance(self.name, file),
         )
         return SourceTables(
             annotations=conform(annotations, SOURCE_ANNOTATIONS),

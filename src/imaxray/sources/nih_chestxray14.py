@@ -18,12 +18,14 @@ from imaxray.sources._shared.tables import (
     find_file,
     has_area,
     numeric,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
     require_root,
+    stated_by,
     xyxy_from_xywh,
 )
 
@@ -139,9 +141,7 @@ class NihChestxray14(Source):
             pl.col("View Position").alias("view"),
             sex.alias("sex"),
             pl.when(age <= 120).then(age).alias("age"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *provenance(self.name, file),
         )
         return conform(frame, IMAGES)
 
@@ -176,11 +176,8 @@ class NihChestxray14(Source):
             pl.lit("label").alias("kind"),
             "name",
             "value",
-            pl.lit("silver").alias("origin"),
-            pl.lit("nlp").alias("quality"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *stated_by("silver", "nlp"),
+            *provenance(self.name, file),
         )
         return conform(frame, SOURCE_ANNOTATIONS), unknown
 
@@ -221,11 +218,8 @@ class NihChestxray14(Source):
             label.replace_strict(_LABELS, return_dtype=pl.String).alias("name"),
             label.replace_strict(_LABELS, return_dtype=pl.String).str.to_lowercase().alias("text"),
             xyxy_from_xywh("_x", "_y", "_w", "_h").alias("boxes"),
-            pl.lit("human").alias("origin"),
-            pl.lit("radiologist").alias("quality"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *stated_by("human", "radiologist"),
+            *provenance(self.name, file),
         )
         return conform(frame, SOURCE_ANNOTATIONS), bad, table.height
 
@@ -250,7 +244,7 @@ class NihChestxray14(Source):
             here = pl.col("Image Index").is_in(full["Image Index"].to_list())
             hint = listed.filter(here).select(
                 self._id().alias("image_id"), pl.lit(split).alias("split"),
-                pl.lit(self.name).alias("source"), pl.lit(name).alias("file"), "row",
+                *provenance(self.name, name),
             )  # fmt: skip
             hints.append(conform(hint, SPLIT_HINTS))
             rejects.append(

@@ -165,7 +165,9 @@ class _Reading:
                 self._reject(_REPORTS, row, uid, "bad-id", "uid is no number")
                 continue
             terms = tuple((mesh or "").split(";"))
-            report = _open_i.Report(known, findings or "", impression or "", image or "", terms)
+            report = _open_i.OpenIReport(
+                known, findings or "", impression or "", image or "", terms
+            )
             self._report(report, _REPORTS, row)
         self._read.append(release_file(path, self._root, self._source, table.height))
 
@@ -202,7 +204,7 @@ class _Reading:
             files=tuple(self._read),
         )  # fmt: skip
 
-    def _report(self, report: _open_i.Report, file: str, row: int) -> None:
+    def _report(self, report: _open_i.OpenIReport, file: str, row: int) -> None:
         study, where = f"{_open_i.COLLECTION}/CXR{report.uid}", (file, row, self._source)
         self._captions.setdefault(report.uid, report.caption)
         texts = {"findings": report.findings, "impression": report.impression}
@@ -248,7 +250,7 @@ class _Reading:
         self._rejects.append((self._source, file, row, key, code, message))
 
 
-def _parsed(members: Iterator[Member]) -> list[tuple[int, str, _open_i.Report | None]]:
+def _parsed(members: Iterator[Member]) -> list[tuple[int, str, _open_i.OpenIReport | None]]:
     return [
         (row, name, None if content is None else _open_i.parse_report(content))
         for row, name, content in members

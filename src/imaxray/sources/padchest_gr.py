@@ -19,12 +19,14 @@ from imaxray.sources._shared.records import SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
     require_root,
+    stated_by,
 )
 
 _REPORTS: Final = "grounded_reports_*.json"
@@ -182,12 +184,12 @@ class PadchestGr(Source):
             _view(good).alias("view"),
             _sex(good).alias("sex"),
             _age(good).alias("age"),
-            *self._from(file),
+            *provenance(self.name, file),
         )
         hints = good.select(
             self._id().alias("image_id"),
             split.replace_strict(_SPLITS, default=None, return_dtype=pl.String).alias("split"),
-            *self._from(file),
+            *provenance(self.name, file),
         )
         name = pl.col("label").str.to_lowercase().replace_strict(
             _LABELS, default=None, return_dtype=pl.String
@@ -199,9 +201,8 @@ class PadchestGr(Source):
             pl.lit("label").alias("kind"),
             "name",
             pl.lit(1.0).alias("value"),
-            pl.lit("human").alias("origin"),
-            pl.lit("radiologist").alias("quality"),
-            *self._from(file),
+            *stated_by("human", "radiologist"),
+            *provenance(self.name, file),
         )
         return (
             conform(images, IMAGES),
@@ -248,9 +249,6 @@ class PadchestGr(Source):
 
     def _id(self) -> pl.Expr:
         return pl.lit(f"{self.collection}/") + pl.col("_stem") + pl.lit(".png")
-
-    def _from(self, file: str) -> tuple[pl.Expr, ...]:
-        return pl.lit(self.name).alias("source"), pl.lit(file).alias("file"), pl.col("row")
 
 
 def _problem(

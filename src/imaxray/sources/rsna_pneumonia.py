@@ -19,6 +19,7 @@ from imaxray.sources._shared.tables import (
     find_file,
     has_area,
     numeric,
+    provenance,
     read_csv,
     read_header,
     reject,
@@ -177,7 +178,7 @@ class RsnaPneumonia(Source):
             "view",
             "sex",
             "age",
-            *self._from(file),
+            *provenance(self.name, file),
         )
         facts = [conform(frame, SOURCE_ANNOTATIONS) for frame in (regions, labels)]
         return conform(images, IMAGES), pl.concat(facts), pl.concat(bad)
@@ -218,9 +219,6 @@ class RsnaPneumonia(Source):
     def _id(self) -> pl.Expr:
         return pl.lit(f"{self.collection}/") + pl.col("patientId")
 
-    def _from(self, file: str) -> tuple[pl.Expr, ...]:
-        return pl.lit(self.name).alias("source"), pl.lit(file).alias("file"), pl.col("row")
-
     def _by(self, file: str) -> tuple[pl.Expr, ...]:
         who = pl.lit("human").alias("origin"), pl.lit("radiologist").alias("quality")
-        return *who, *self._from(file)
+        return *who, *provenance(self.name, file)

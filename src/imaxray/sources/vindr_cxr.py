@@ -22,12 +22,14 @@ from imaxray.sources._shared.tables import (
     find_file,
     numeric,
     one_box,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
     require_root,
+    stated_by,
 )
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zip")
@@ -224,13 +226,15 @@ class VindrCxr(Source):
             pl.col("view").fill_null("PA"),
             "sex",
             pl.when(pl.col("age") > 0).then("age").alias("age"),
-            *self._from(part),
+            *provenance(self.name, part.file),
         )
         return conform(frame, IMAGES)
 
     def _hints(self, part: _Part, split: str) -> pl.DataFrame:
         frame = part.full.filter(is_sound()).select(
-            self._id().alias("image_id"), pl.lit(split).alias("split"), *self._from(part)
+            self._id().alias("image_id"),
+            pl.lit(split).alias("split"),
+            *provenance(self.name, part.file),
         )
         return conform(frame, SPLIT_HINTS)
 
@@ -343,15 +347,11 @@ class VindrCxr(Source):
     def _id(self) -> pl.Expr:
         return pl.lit(f"{self.collection}/") + pl.col("image_id")
 
-    def _from(self, part: _Part) -> tuple[pl.Expr, ...]:
-        return pl.lit(self.name).alias("source"), pl.lit(part.file).alias("file"), pl.col("row")
-
     def _by(self, part: _Part) -> tuple[pl.Expr, ...]:
         return (
             pl.col("rad_id").alias("reader"),
-            pl.lit("human").alias("origin"),
-            pl.lit("consensus" if part.agreed else "radiologist").alias("quality"),
-            *self._from(part),
+            *stated_by("human", "consensus" if part.agreed else "radiologist"),
+            *provenance(self.name, part.file),
         )
 
 

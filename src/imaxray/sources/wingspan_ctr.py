@@ -20,11 +20,13 @@ from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
     numeric,
+    provenance,
     read_csv,
     read_header,
     reject,
     relative,
     release_file,
+    stated_by,
 )
 
 Mask = NDArray[np.bool_]
@@ -141,11 +143,8 @@ class WingspanCtr(Source):
             pl.lit("measurement").alias("kind"),
             pl.lit("ctr").alias("name"),
             "value",
-            pl.lit("human").alias("origin"),
-            pl.lit("stated").alias("quality"),
-            pl.lit(self.name).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *stated_by("human", "stated"),
+            *provenance(self.name, file),
         )
         return good, bad, release_file(path, root, self.name, table.height)
 
@@ -263,8 +262,7 @@ def _facts_frame(facts: list[tuple[Any, ...]], source: str) -> pl.DataFrame:
     columns = ("image_id", "kind", "name", "value", "text", "boxes", "file", "row")
     schema = {column: SOURCE_ANNOTATIONS[column] for column in columns}
     frame = pl.DataFrame(facts, schema=schema, orient="row").with_columns(
-        pl.lit("human").alias("origin"),
-        pl.lit("mask").alias("quality"),
+        *stated_by("human", "mask"),
         pl.lit(source).alias("source"),
     )
     return conform(frame, SOURCE_ANNOTATIONS)

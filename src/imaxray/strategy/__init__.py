@@ -12,40 +12,41 @@ from imaxray.strategy.config import (
 )
 
 if TYPE_CHECKING:
-    from imaxray.strategy.base_model import base_digest, phantom_base
     from imaxray.strategy.choice import Choice, choose
-    from imaxray.strategy.executor import Done, Workshop
+    from imaxray.strategy.executor import WorkExecutor
+    from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
     from imaxray.strategy.run import StrategyOutcome, run_strategy
     from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work, plan
 else:  # these train, and so load torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "base_model": ["base_digest", "phantom_base"],
             "choice": ["Choice", "choose"],
-            "executor": ["Done", "Workshop"],
+            "executor": ["WorkExecutor"],
+            "records": ["AnnotateResult", "FilterResult", "TrainResult", "WorkResult"],
             "run": ["StrategyOutcome", "run_strategy"],
             "work": ["AnnotateWork", "FilterWork", "TrainWork", "Work", "plan"],
         },
     )
 
 __all__ = [
+    "AnnotateResult",
     "AnnotateSettings",
     "AnnotateWork",
     "Choice",
-    "Done",
     "FilterConfig",
+    "FilterResult",
     "FilterWork",
     "StageConfig",
     "StrategyConfig",
     "StrategyOutcome",
+    "TrainResult",
     "TrainWork",
     "Work",
-    "Workshop",
-    "base_digest",
+    "WorkExecutor",
+    "WorkResult",
     "choose",
     "load_strategy",
-    "phantom_base",
     "plan",
     "run_strategy",
 ]

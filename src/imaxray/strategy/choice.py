@@ -44,5 +44,8 @@ def choose(scores: Mapping[str, Scores], tables: Tables) -> Choice:
             seed=0,
             resamples=100,  # intervals are not looked at
         ).as_dict()["mean_gain"]
-        gains |= {name: found[name]["value"] for name in later if found[name] is not None}
+        for name in later:
+            gain = found[name]
+            if gain is not None and gain["value"] is not None:
+                gains[name] = gain["value"]
     return Choice(max(gains, key=lambda name: gains[name]), gains)

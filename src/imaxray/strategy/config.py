@@ -13,7 +13,7 @@ from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
 from imaxray.pseudo import AskConfig, FilterConfig
-from imaxray.pseudo.annotating import Engine
+from imaxray.pseudo.annotating import AnnotationEngine
 from imaxray.training import Layout, Recipe
 
 On = Literal["dmax", "pseudo", "mix"]
@@ -106,7 +106,7 @@ rates are the configuration's."""
 class AnnotateSettings(AskConfig):
     """How the gaps are filled (docs/pseudo.md); the strategy sets seed and round."""
 
-    engine: Engine = Field("local", description="Engine that writes the answers.")
+    engine: AnnotationEngine = Field("local", description="Engine that writes the answers.")
 
     @model_validator(mode="after")
     def _ours(self) -> AnnotateSettings:

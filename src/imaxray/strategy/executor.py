@@ -1,4 +1,4 @@
-"""Does pieces of work: each in a folder of its own, finished once, known by its key."""
+"""The executor does each piece of work in a folder of its own, once; the key says which it is."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from imaxray._files import write_json
 from imaxray.curation import Dataset, open_dataset
@@ -21,36 +18,18 @@ from imaxray.evaluation.scoring import Scores
 from imaxray.pseudo import (
     AnnotateConfig,
     annotate,
-    calibrate,
-    filter_candidates,
+    filter_annotations,
     load_rules,
-    right_candidates,
     write_pseudo,
 )
 from imaxray.strategy.config import StrategyConfig
+from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
 from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work
 from imaxray.training import ImageLoader, train_dataset
 
 
-@dataclass(frozen=True)
-class Done:
-    """A finished piece of work.
-
-    Attributes:
-        work: which.
-        folder: run folder, candidates, or dataset.
-        record: what it took and gave, JSON-able; lies beside the folder.
-        repeated: whether this call did it (false: it was there).
-    """
-
-    work: Work
-    folder: Path
-    record: Mapping[str, Any]
-    repeated: bool
-
-
-class Workshop:
-    """Does the work of a strategy.
+class WorkExecutor:
+    """Executes the work of a strategy: trains stages, asks models, filters what they answered.
 
     Args:
         config: the strategy.
@@ -78,7 +57,7 @@ class Workshop:
         self._images = images
         self._progress = progress
 
-    def do(self, work: Work) -> Done:
+    def do(self, work: Work) -> WorkResult:
         """Do ``work``, go on with it, or find it done.
 
         Raises:
@@ -89,7 +68,7 @@ class Workshop:
         known = json.loads(path.read_text()) if path.is_file() else None
         if known is not None and known["key"] == work.key and folder.is_dir():
             if known["done"]:
-                return Done(work, folder, known, repeated=False)
+                return _result(work, folder, known, done_now=False)
         elif known is not None:
             shutil.rmtree(folder, ignore_errors=True)  # ours, of another configuration
         elif folder.exists():
@@ -101,20 +80,14 @@ class Workshop:
         _write(path, {**begun, "done": False})
         folder.parent.mkdir(parents=True, exist_ok=True)
         clock, cpu = time.perf_counter(), time.process_time()
-        if isinstance(work, TrainWork):
-            found = self._train(work, folder)
-        elif isinstance(work, AnnotateWork):
-            found = self._annotate(work, folder)
-        else:
-            assert isinstance(work, FilterWork)
-            found = self._filter(work, folder)
+        found = self._do(work, folder)
         took = {
             "seconds": round(time.perf_counter() - clock, 3),
             "cpu_seconds": round(time.process_time() - cpu, 3),
         }
         record = {**begun, **took, **found, "done": True}
         _write(path, record)
-        return Done(work, folder, record, repeated=True)
+        return _result(work, folder, record, done_now=True)
 
     def scores(self, work: TrainWork, split: str = "test") -> Scores:
         """Scores of a stage on a split; answered once."""
@@ -133,6 +106,15 @@ class Workshop:
             ),
         )
         return asked.result.scores
+
+    def _do(self, work: Work, folder: Path) -> dict[str, Any]:
+        """Do the work; returns what its record holds beside the keys of every record."""
+        if isinstance(work, TrainWork):
+            return self._train(work, folder)
+        if isinstance(work, AnnotateWork):
+            return self._annotate(work, folder)
+        assert isinstance(work, FilterWork)
+        return self._filter(work, folder)
 
     def _train(self, work: TrainWork, folder: Path) -> dict[str, Any]:
         stage = work.stage
@@ -186,36 +168,23 @@ class Workshop:
         }
 
     def _filter(self, work: FilterWork, folder: Path) -> dict[str, Any]:
-        source, asked = self._place(work.candidates), self._config.filter
-        candidates = pl.read_parquet(source / "candidates.parquet")
-        thresholds = None
-        if asked.confidence:
-            calibration = pl.read_parquet(source / "calibration.parquet")
-            val = self._data.tables.split("val")
-            thresholds = calibrate(calibration, val, asked.precision, risk=asked.risk)
-        truth = None
-        if self._config.truth is not None:
-            truth = open_dataset(self._config.truth).tables.split("train")
-        asked_of = candidates.height
-        if asked.perfect:
-            assert truth is not None  # the configuration sees to it
-            candidates = right_candidates(candidates, truth)
-        filtered = filter_candidates(
-            candidates,
+        asked = self._config.filter
+        made = filter_annotations(
+            self._place(work.candidates),
             self._data,
-            thresholds=thresholds,
-            rules=load_rules(asked.rules) if asked.consistency else None,
-            balance=asked.balance,
-            truth=truth,
+            asked,
+            rules=load_rules(asked.rules) if asked.consistency else (),
+            truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
+        filtered = made.filtered
         settings = asked.model_dump(mode="json", exclude={"rules"})
         write_pseudo(
             self._data, filtered.kept, folder, dropped=filtered.dropped,
             config={"filter": settings, "round": work.round},
         )  # fmt: skip
-        says = {} if thresholds is None else thresholds.tasks
+        says = {} if made.thresholds is None else made.thresholds.tasks
         return {
-            "candidates": asked_of,
+            "candidates": made.candidates,
             "kept": filtered.kept.height,
             "masked": filtered.masked,
             "dropped": dict(filtered.dropped.group_by("code").len().sort("code").iter_rows()),
@@ -224,6 +193,16 @@ class Workshop:
             "rules": filtered.rules.to_dicts(),
             "equal_yield": filtered.equal_yield.to_dicts(),
         }
+
+
+def _result(work: Work, folder: Path, record: Any, *, done_now: bool) -> WorkResult:
+    """The result of the work's own kind."""
+    if isinstance(work, TrainWork):
+        return TrainResult(work, folder, record, done_now)
+    if isinstance(work, AnnotateWork):
+        return AnnotateResult(work, folder, record, done_now)
+    assert isinstance(work, FilterWork)
+    return FilterResult(work, folder, record, done_now)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -12,12 +12,13 @@ from rich.table import Table
 from imaxray._files import write_json
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation import Comparison, compare, constant_baseline
-from imaxray.strategy.base_model import base_digest, phantom_base
+from imaxray.evaluation import Comparison, compare, constant_baseline, percents
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.executor import Done, Workshop
-from imaxray.strategy.work import FilterWork, TrainWork, Work, plan
+from imaxray.strategy.executor import WorkExecutor
+from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
+from imaxray.strategy.work import TrainWork, Work, plan
+from imaxray.training import base_digest, phantom_base
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class StrategyOutcome:
     """
 
     out: Path
-    done: tuple[Done, ...]
+    done: tuple[WorkResult, ...]
     comparison: Comparison | None
     choice: Choice | None = None
 
     @property
     def final(self) -> Path:
         """Run folder of the stage that is the result."""
-        stages = {d.work.name: d.folder for d in self.done if isinstance(d.work, TrainWork)}
+        stages = {d.work.name: d.folder for d in self.done if isinstance(d, TrainResult)}
         return stages[self.choice.name if self.choice else list(stages)[-1]]
 
     def yields(self) -> Table:
@@ -48,7 +49,7 @@ class StrategyOutcome:
         for column in ("round", *_YIELD_KEYS):
             table.add_column(column, justify="right" if column in _NUMBERS else "left")
         for one in self.done:
-            if isinstance(one.work, FilterWork):
+            if isinstance(one, FilterResult):
                 for row in one.record["yields"]:
                     cells = [_cell(row.get(key)) for key in _YIELD_KEYS]
                     table.add_row(str(one.work.round), *cells)
@@ -59,7 +60,7 @@ class StrategyOutcome:
         return [_sentence(one) for one in self.done] + self.verdicts()
 
     def verdicts(self) -> list[str]:
-        """What it gave, in sentences, as it fell."""
+        """The result in sentences, whichever stage is ahead."""
         chosen = [self.choice.sentence()] if self.choice else []
         return _verdicts(self.comparison) + chosen
 
@@ -111,17 +112,17 @@ def run_strategy(
     def place(work: Work) -> Path:
         return out / ("stages" if isinstance(work, TrainWork) else "pseudo") / work.name
 
-    shop = Workshop(config, data, base, place, progress=progress)
-    done: list[Done] = []
+    executor = WorkExecutor(config, data, base, place, progress=progress)
+    done: list[WorkResult] = []
     for work in plan(config, data.sha256, base_digest(base, config.training.get("revision"))):
-        done.append(shop.do(work))
+        done.append(executor.do(work))
         if tell is not None:
             tell(_sentence(done[-1]))
-    comparison = _compare(config, data, shop, done)
+    comparison = _compare(config, data, executor, done)
     choice = None
     if config.choose == "validation":
-        stages = [one.work for one in done if isinstance(one.work, TrainWork)]
-        choice = choose({work.name: shop.scores(work, "val") for work in stages}, data.tables)
+        stages = [one.work for one in done if isinstance(one, TrainResult)]
+        choice = choose({work.name: executor.scores(work, "val") for work in stages}, data.tables)
     outcome = StrategyOutcome(out, tuple(done), comparison, choice)
     write_json(out / "strategy.json", _record(config, data, outcome))
     if comparison is not None:
@@ -130,14 +131,14 @@ def run_strategy(
 
 
 def _compare(
-    config: StrategyConfig, data: Dataset, shop: Workshop, done: list[Done]
+    config: StrategyConfig, data: Dataset, executor: WorkExecutor, done: list[WorkResult]
 ) -> Comparison | None:
     test = data.tables.split("test")
     if test.is_empty():
         return None
-    stages = [one.work for one in done if isinstance(one.work, TrainWork)]
+    stages = [one.work for one in done if isinstance(one, TrainResult)]
     return compare(
-        {work.name: shop.scores(work) for work in stages},
+        {work.name: executor.scores(work) for work in stages},
         reference=stages[0].name,
         constant=constant_baseline(data.tables.split("train"), test, data.tables.images),
         seed=config.seed,
@@ -155,20 +156,23 @@ def _record(config: StrategyConfig, data: Dataset, outcome: StrategyOutcome) -> 
     }
 
 
-def _sentence(one: Done) -> str:
-    record, again = one.record, "" if one.repeated else " (was done)"
-    if isinstance(one.work, TrainWork):
+def _sentence(one: WorkResult) -> str:
+    name, again = one.work.name, "" if one.done_now else " (was done)"
+    if isinstance(one, TrainResult):
+        stage = one.record
         return (
-            f"{one.work.name}: trained on {record['on']} from {record['start']}, "
-            f"{record['entries_seen']:,} entries in {record['steps']:,} steps, "
-            f"loss {record['loss']:.3f}{again}"
+            f"{name}: trained on {stage['on']} from {stage['start']}, "
+            f"{stage['entries_seen']:,} entries in {stage['steps']:,} steps, "
+            f"loss {stage['loss']:.3f}{again}"
         )
-    if isinstance(one.work, FilterWork):
-        kept, of = record["kept"], record["candidates"]
-        return f"{one.work.name}: {kept:,} of {of:,} candidates kept{again}"
+    if isinstance(one, FilterResult):
+        kept, of = one.record["kept"], one.record["candidates"]
+        return f"{name}: {kept:,} of {of:,} candidates kept{again}"
+    assert isinstance(one, AnnotateResult)
+    asked = one.record
     return (
-        f"{one.work.name}: {record['by']} gave {record['candidates']:,} answers on "
-        f"{record['images']:,} images, {record['readable']:,} can be read{again}"
+        f"{name}: {asked['by']} gave {asked['candidates']:,} answers on "
+        f"{asked['images']:,} images, {asked['readable']:,} can be read{again}"
     )
 
 
@@ -178,10 +182,11 @@ def _verdicts(comparison: Comparison | None) -> list[str]:
     data = comparison.as_dict()
     lines = []
     for name, gain in data["mean_gain"].items():
-        if gain is None or gain["low"] is None:
+        found = percents(gain)
+        if found is None:
             lines.append(f"{name}: no relative gain over {data['reference']} can be given.")
             continue
-        low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+        low, value, high = found
         lines.append(
             f"{name} against {data['reference']}: mean relative gain {value:+.1f} % "
             f"[{low:+.1f}, {high:+.1f}]."

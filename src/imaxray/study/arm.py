@@ -9,10 +9,11 @@ import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from imaxray._files import write_parquet
 from imaxray.study.config import StudyConfig
+from imaxray.training import RunManifest
 
 if TYPE_CHECKING:
     from imaxray.dynamics import FisherProbe
@@ -52,7 +53,14 @@ class ArmJob:
     probes: Path | None = None
 
 
-def run_arm(job: ArmJob) -> dict[str, Any]:
+class ArmRun(RunManifest):
+    """Manifest of an arm's run, with the arm and the seed."""
+
+    arm: str
+    seed: int
+
+
+def run_study_arm(job: ArmJob) -> ArmRun:
     """Train and evaluate one arm; a finished one is not repeated."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # never spin on a shared machine
     import torch  # late: after the wait policy is set
@@ -102,12 +110,9 @@ def run_arm(job: ArmJob) -> dict[str, Any]:
         write_parquet(predictions, answers)
     if job.probes is not None:
         measure_crossed(trained, job.probes, data.folder.parent, job.out)
-    return {
-        **run.manifest,
-        "arm": job.name,
-        "seed": job.seed,
-        "image_cache": ImageStore(data).describe(),
-    }
+    found: ArmRun = {**run.manifest, "arm": job.name, "seed": job.seed}
+    found["image_cache"] = ImageStore(data).describe()
+    return found
 
 
 @lru_cache(maxsize=2)  # both datasets of a study

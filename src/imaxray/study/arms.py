@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from imaxray._workers import worker_pool
 from imaxray.progress import multi_bar
-from imaxray.study.arm import ArmJob, entries_seen, run_arm
+from imaxray.study.arm import ArmJob, ArmRun, entries_seen, run_study_arm
 from imaxray.study.config import StudyConfig
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run_folders(config: StudyConfig, out: Path, arm: str) -> list[Path]:
 
 def train_arms(
     config: StudyConfig, out: Path, throughput: Throughput, probes: Path | None
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[ArmRun]]:
     """Train and ask every arm with every seed; run manifests by arm, in the order of the seeds.
 
     Runs are shared out over ``config.workers`` processes, the longest first, each to whoever is
@@ -84,7 +84,7 @@ def train_arms(
     jobs.sort(key=lambda job: -seconds[job.label])
     lanes = min(config.workers, len(jobs))
     with worker_pool(lanes) as pool:
-        futures = {job.label: pool.submit(run_arm, job) for job in jobs}
+        futures = {job.label: pool.submit(run_study_arm, job) for job in jobs}
         try:
             _watch(futures, jobs)
             made = {(job.name, job.seed): futures[job.label].result() for job in jobs}

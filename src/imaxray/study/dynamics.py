@@ -63,7 +63,7 @@ class StudyDynamics:
     not_made: dict[str, str]
 
     def sentences(self) -> list[str]:
-        """Everything that came out, in sentences, as it fell."""
+        """All results in sentences, whichever arm they favour."""
         return [
             *sentences.contrast(self.contrast, self.spectra, self.seeds),
             *sentences.crossed(self.crossed, self.seeds),

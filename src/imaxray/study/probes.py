@@ -10,7 +10,7 @@ import polars as pl
 from imaxray._files import write_json, write_parquet
 from imaxray.curation import Dataset, open_dataset
 from imaxray.dynamics import Gram, Probe, make_probe, measure_probe, probe_entries, probe_pair
-from imaxray.dynamics.probing.entries import Images
+from imaxray.dynamics.probing.entries import ImageSharing
 from imaxray.dynamics.probing.measure import dataset_images
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
@@ -19,7 +19,7 @@ from imaxray.study.config import DynamicsConfig
 VAL: Final = "val"
 """Name of the probe that is measured during training."""
 
-DRAWS: Final[tuple[Images, ...]] = ("apart", "together")
+DRAWS: Final[tuple[ImageSharing, ...]] = ("apart", "together")
 """How the probes of train entries share images: not at all, and as much as the data allow."""
 
 ROLES: Final = ("imax", "dmax")

@@ -28,10 +28,12 @@ from imaxray.report import (
     thumbnail,
     write_report,
 )
+from imaxray.study.arm import ArmRun
 from imaxray.study.arms import ARMS, REFERENCE, run_folder
 from imaxray.study.dynamics import StudyDynamics
 from imaxray.study.run import StudyOutcome
 from imaxray.study.sentences import DIRECTIONS, GRADIENTS, LABELS, verdict
+from imaxray.training import CurvePoint
 
 _EXPLANATIONS = (
     (
@@ -93,11 +95,11 @@ def write_study_report(outcome: StudyOutcome) -> Path:
     return path
 
 
-def _curve(run: Path) -> list[dict[str, Any]]:
+def _curve(run: Path) -> list[CurvePoint]:
     return [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()]
 
 
-def _speed(arm: str, manifest: dict[str, Any]) -> dict[str, Any]:
+def _speed(arm: str, manifest: ArmRun) -> dict[str, Any]:
     return {
         "arm": arm,
         "layout": manifest["identity"]["layout"],

@@ -14,9 +14,10 @@ from imaxray._files import write_json, write_parquet
 from imaxray.boxes import PERCENT
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
-from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
+from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, percents, score
 from imaxray.models import phantom
 from imaxray.sources import get_source
+from imaxray.study.arm import ArmRun
 from imaxray.study.arms import ARMS, REFERENCE, init_folder, run_folders, train_arms
 from imaxray.study.config import StudyConfig
 from imaxray.study.dynamics import StudyDynamics, choose_probes, study_dynamics
@@ -26,6 +27,7 @@ from imaxray.training import (
     Throughput,
     encode_entries,
     measure_throughput,
+    phantom_base,
     prepare_images,
     schedule,
 )
@@ -51,14 +53,14 @@ class StudyOutcome:
     equal_entries: Comparison
     equal_compute: Comparison
     scores: dict[str, list[Scores]]
-    runs: dict[str, list[dict[str, Any]]]
+    runs: dict[str, list[ArmRun]]
     throughput: Throughput
     match: dict[str, Any]
     dynamics: StudyDynamics | None
     seconds: dict[str, float]
 
     def summary(self) -> list[str]:
-        """What came out, in sentences, as it fell."""
+        """The results in sentences, whichever arm is ahead."""
         fast = self.throughput
         lines = [_verdict(self.equal_entries, "imax", "equal entries seen")]
         lines.append(_verdict(self.equal_compute, "imax", "equal compute"))
@@ -84,10 +86,10 @@ class StudyOutcome:
 
 
 def _verdict(comparison: Comparison, arm: str, view: str) -> str:
-    gain = comparison.as_dict()["mean_gain"][arm]
+    gain = percents(comparison.as_dict()["mean_gain"][arm])
     if gain is None:
         return f"At {view} no relative gain can be given: the reference is near zero everywhere."
-    low, value, high = (100 * gain[key] for key in ("low", "value", "high"))
+    low, value, high = gain
     who = "IMAX is ahead" if low > 0 else "DMAX is ahead" if high < 0 else "neither arm is ahead"
     return f"At {view} {who}: mean relative gain of IMAX {value:+.1f} % [{low:+.1f}, {high:+.1f}]."
 
@@ -115,7 +117,8 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
     match = build_study_data(config, out, root=root)
     lap("write releases, build and match")
     imax, dmax = open_dataset(out / "imax"), open_dataset(out / "dmax")
-    _initial_models(config, out, imax, dmax)
+    for seed in config.training_seeds:  # all arms of a seed start from one model
+        phantom_base(config.model, [imax, dmax], init_folder(config, out, seed), seed=seed)
     probes = None if config.dynamics is None else choose_probes(config.dynamics, imax, dmax, out)
     throughput = _throughput(config, out, imax, dmax)
     lap("measure packing")
@@ -145,19 +148,6 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
         config, out, equal_entries, equal_compute, scores, runs, throughput, match, dynamics,
         seconds,
     )  # fmt: skip
-
-
-def _initial_models(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> None:
-    """One model a seed, which all arms start from; the tokenizer has read both arms' text."""
-    corpus: list[str] = []
-    for data in (imax, dmax):
-        images = data.tables.images
-        sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
-        columns = ["prompt", "target", "boxes", "image_id"]
-        for prompt, target, boxes, image in data.tables.split("train").select(columns).iter_rows():
-            corpus.append(PERCENT.fill(f"{prompt} {target}", boxes or [], *sizes[image]))
-    for seed in config.training_seeds:
-        phantom.build(config.model, corpus, seed=seed).save(init_folder(config, out, seed))
 
 
 def _throughput(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> Throughput:

@@ -1,4 +1,4 @@
-"""Sentences about dynamics, made from the numbers as they fell."""
+"""Results about dynamics are put into sentences, whichever arm they favour."""
 
 from __future__ import annotations
 

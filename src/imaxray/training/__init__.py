@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 from imaxray._lazy import lazily
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe
+from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.shares import share_out
 from imaxray.training.step_schedule import origin_shares, schedule, task_shares
 
 if TYPE_CHECKING:
+    from imaxray.training.base_model import base_digest, phantom_base
     from imaxray.training.conversation import Conversations
     from imaxray.training.dataset_run import train_dataset
     from imaxray.training.finished_run import FinishedRun, weights_digest, weights_of
@@ -28,6 +30,7 @@ else:  # torch and transformers
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "base_model": ["base_digest", "phantom_base"],
             "conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
             "finished_run": ["FinishedRun", "weights_digest", "weights_of"],
@@ -48,6 +51,7 @@ else:  # torch and transformers
 
 __all__ = [
     "Conversations",
+    "CurvePoint",
     "Encoded",
     "EntryTrainer",
     "Examples",
@@ -59,17 +63,20 @@ __all__ = [
     "Pixels",
     "Recipe",
     "Run",
+    "RunManifest",
     "ShareDataset",
     "StepDataset",
     "Throughput",
     "TokenStore",
     "TrainingConfig",
+    "base_digest",
     "encode_entries",
     "encode_split",
     "first_item",
     "load_recipe",
     "measure_throughput",
     "origin_shares",
+    "phantom_base",
     "prepare_images",
     "schedule",
     "share_out",

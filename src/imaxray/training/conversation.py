@@ -16,6 +16,7 @@ from imaxray.boxes import PLACEHOLDER
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
 from imaxray.packing import Group, Row
+from imaxray.schema import image_sizes
 
 
 class Conversations:
@@ -31,9 +32,7 @@ class Conversations:
         self._chat = chat
         self._text = entries.select("image_id", "prompt", "target", "boxes")
         self._place = {e: k for k, e in enumerate(entries["entry_id"])}
-        self._sizes = {
-            i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()
-        }
+        self._sizes = image_sizes(images)
 
     def rows(
         self, entry_ids: Sequence[str], limit: int | None = None

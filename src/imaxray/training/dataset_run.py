@@ -17,6 +17,7 @@ from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
+from imaxray.schema import image_sizes
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import ImageLoader, LazyImages
 from imaxray.training.memory import told_when_memory_runs_out
@@ -162,8 +163,7 @@ def _examples(
 ) -> Examples:
     ids = ready.entries["image_id"].unique().sort().to_list()
     image_of = ImageStore(data)
-    images = data.tables.images.select("image_id", "width", "height")
-    sizes = {image_id: (width, height) for image_id, width, height in images.iter_rows()}
+    sizes = image_sizes(data.tables.images)
     # the size of the original: a cached copy must make as many tokens as were written for it
     load = loader or (lambda image_id: chat.pixels(image_of(image_id), sizes[image_id]))
     conversations = (

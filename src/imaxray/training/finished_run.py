@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from imaxray.models import ChatModel, load_model
 from imaxray.training.checkpoint import COMPLETE, read_weights
 from imaxray.training.config import TrainingConfig
 from imaxray.training.method import make_trainable
+from imaxray.training.run_manifest import RunManifest
 
 
 def weights_of(model: str | Path) -> str:
@@ -68,7 +68,7 @@ class FinishedRun:
                 f"Expected the folder of a run at {folder}, but it has no run.json; name one that "
                 "`imaxray train` or `imaxray study` wrote."
             )
-        self._manifest: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        self._manifest: RunManifest = json.loads((folder / "run.json").read_text())
         identity = self._manifest["identity"]
         self._seed = int(identity["seed"])
         self.config = TrainingConfig.model_validate(identity["config"])

@@ -22,6 +22,7 @@ from imaxray._files import write_json
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import use_packed_attention
+from imaxray.schema import mark_pseudo
 from imaxray.training.checkpoint import gathered, last_checkpoint, state_of
 from imaxray.training.config import Layout, TrainingConfig
 from imaxray.training.conversation import Conversations
@@ -30,6 +31,7 @@ from imaxray.training.learning_curve import LearningCurve, OffTheClock
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.method import make_trainable, save_trained
 from imaxray.training.run_folder import device_name, open_run, versions
+from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.step_dataset import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training.step_schedule import once, origin_shares, schedule, task_shares
 from imaxray.training.trainer import EntryTrainer
@@ -40,12 +42,13 @@ class Run:
     """A finished run: weights, ``curve.jsonl``, ``schedule.parquet``, ``run.json``."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: RunManifest
 
     @property
-    def curve(self) -> list[dict[str, Any]]:
+    def curve(self) -> list[CurvePoint]:
         """Points of the learning curve, in order."""
-        return _lines(self.folder / "curve.jsonl")
+        points: list[CurvePoint] = _lines(self.folder / "curve.jsonl")
+        return points
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
@@ -109,38 +112,39 @@ def train(
     Raises:
         ImaxrayError: as the parts do; memory ran out; a package of ``config.report_to`` is missing.
     """
+    if config.real_share is not None or config.pseudo_weight != 1:
+        entries = mark_pseudo(entries)
     steps = config.steps_for(entries.height)
     arguments = _arguments(out, config, steps, seed, progress, validation is not None)
     processes = PartialState()
-    shares = (
-        task_shares(entries, config.weights, config.temperature)
-        if config.real_share is None
-        else origin_shares(entries, config.real_share)
-    )
     table = schedule(
         entries,
         layout=layout,
         entries_per_step=config.entries_per_step,
         steps=steps,
         seed=seed,
-        shares=shares,
+        shares=_shares(entries, config),
     )
-    manifest = open_run(out, chat, table, layout, config, seed, about, processes)
-    if manifest is not None:
-        return Run(out, manifest)
+    finished = open_run(out, chat, table, layout, config, seed, about, processes)
+    if finished is not None:
+        return Run(out, finished)
 
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     if layout == "packed":
         use_packed_attention(chat.model)
     make_trainable(chat, config, seed)
-    ranks, main = processes.num_processes, processes.is_main_process
+    main = processes.is_main_process
     curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
     data = StepDataset(
         chat, table, entries, encoded, pixels, layout, conversations,
         pseudo_weight=config.pseudo_weight,
     )  # fmt: skip
-    cut = {"ranks": ranks, "at_least": config.accumulate, "budget": config.tokens_per_batch}
+    cut = {
+        "ranks": processes.num_processes,
+        "at_least": config.accumulate,
+        "budget": config.tokens_per_batch,
+    }
     with told_when_memory_runs_out(config):
         trainer = EntryTrainer(
             model=chat.model,
@@ -151,29 +155,15 @@ def train(
             curve=curve,
             config=config,
         )
-        if "tensorboard" in config.report_to:
-            # its default lies among the checkpoints, which go
-            tensorboard = TensorBoardCallback()
-            tensorboard.logging_dir = str(out / "tensorboard")
-            trainer.add_callback(tensorboard)
-        trainer.remove_callback(PrinterCallback)  # the learning curve says it all
-        for callback in callbacks:
-            trainer.add_callback(OffTheClock(callback, curve))
+        _add_callbacks(trainer, config, callbacks, curve, out)
         trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
     sharded = trainer.is_fsdp_enabled
     whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None
-    manifest = {
+    manifest: Any = {
         "identity": json.loads((out / "started.json").read_text()),
-        "entries_seen": curve.entries,
-        "tokens_seen": curve.tokens,
-        "seconds": round(curve.seconds, 3),
-        "cpu_seconds": round(curve.cpu_seconds, 3),
-        "entries_per_second": round(curve.entries / curve.seconds, 2),
-        "tokens_per_second": round(curve.tokens / curve.seconds, 1),
-        "parameters": sum(p.numel() for p in chat.model.parameters() if p.requires_grad),
-        "parameters_in_all": sum(p.numel() for p in chat.model.parameters()),
+        **_amounts(curve, chat),
         "drawn": _by_task(table, entries),
-        "processes": ranks,
+        "processes": processes.num_processes,
         "sharded": sharded,
         "device": device_name(arguments.device),
         "versions": versions(),
@@ -188,6 +178,45 @@ def train(
     del trainer
     gc.collect()  # the Trainer holds itself and the model in a cycle
     return Run(out, manifest)
+
+
+def _shares(entries: pl.DataFrame, config: TrainingConfig) -> dict[str, float] | None:
+    """Share of each task, or of its real and its pseudo entries, in the entries drawn."""
+    if config.real_share is None:
+        return task_shares(entries, config.weights, config.temperature)
+    return origin_shares(entries, config.real_share)
+
+
+def _add_callbacks(
+    trainer: EntryTrainer,
+    config: TrainingConfig,
+    callbacks: Sequence[TrainerCallback],
+    curve: LearningCurve,
+    out: Path,
+) -> None:
+    if "tensorboard" in config.report_to:
+        # its default lies among the checkpoints, which are removed at the end
+        tensorboard = TensorBoardCallback()
+        tensorboard.logging_dir = str(out / "tensorboard")
+        trainer.add_callback(tensorboard)
+    trainer.remove_callback(PrinterCallback)  # the learning curve reports the same losses
+    for callback in callbacks:
+        trainer.add_callback(OffTheClock(callback, curve))
+
+
+def _amounts(curve: LearningCurve, chat: ChatModel) -> dict[str, float]:
+    """What a finished run saw, how long it took (seconds), and how much of the model it trained."""
+    parameters = list(chat.model.parameters())
+    return {
+        "entries_seen": curve.entries,
+        "tokens_seen": curve.tokens,
+        "seconds": round(curve.seconds, 3),
+        "cpu_seconds": round(curve.cpu_seconds, 3),
+        "entries_per_second": round(curve.entries / curve.seconds, 2),
+        "tokens_per_second": round(curve.tokens / curve.seconds, 1),
+        "parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "parameters_in_all": sum(p.numel() for p in parameters),
+    }
 
 
 def _validation(
@@ -283,5 +312,5 @@ def _by_task(table: pl.DataFrame, entries: pl.DataFrame) -> dict[str, int]:
     return dict(drawn.iter_rows())
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]

@@ -21,6 +21,7 @@ from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
 from imaxray.training.config import Layout, TrainingConfig
+from imaxray.training.run_manifest import RunIdentity, RunManifest
 
 _NEVER_DECIDE: Final = {"fsdp", "workers", "image_cache_mb", "report_to"}
 """Keys that change how a run is computed and told, not what it computes."""
@@ -37,11 +38,11 @@ def open_run(
     seed: int,
     about: Mapping[str, Any] | None,
     processes: PartialState,
-) -> dict[str, Any] | None:
+) -> RunManifest | None:
     """Make or take up the run folder; the manifest, if the run is finished already."""
     found: list[Any] = [None]
     if processes.is_main_process:
-        identity = {
+        identity: RunIdentity = {
             "imaxray": __version__,
             "model": chat.name,
             "layout": layout,
@@ -58,13 +59,13 @@ def open_run(
         if found[0] is None:
             write_parquet(out / "schedule.parquet", table)
     broadcast_object_list(found)
-    return cast("dict[str, Any] | None", found[0])
+    return cast("RunManifest | None", found[0])
 
 
-def _take_up(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+def _take_up(out: Path, identity: RunIdentity) -> RunManifest | None:
     finished, started = out / "run.json", out / "started.json"
     if finished.exists():
-        manifest: dict[str, Any] = json.loads(finished.read_text())
+        manifest: RunManifest = json.loads(finished.read_text())
         if manifest["identity"] == identity:
             return manifest
     same = started.exists() and json.loads(started.read_text()) == identity

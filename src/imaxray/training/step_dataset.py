@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
-from imaxray.schema import is_pseudo, task_names
+from imaxray.schema import IS_PSEUDO, image_sizes, task_names
 from imaxray.training.config import Layout
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import Pixels
@@ -24,7 +24,7 @@ def encode_entries(
     chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame, *, with_target: bool = True
 ) -> dict[str, EncodedEntry]:
     """Tokenise ``entries``, by entry id; boxes are written for each image's own size."""
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
     rows = entries.select("entry_id", "image_id", "prompt", "target", "boxes")
     return {
         entry_id: chat.encode(prompt, target if with_target else None, boxes or [], sizes[image_id])
@@ -52,7 +52,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Piece:
+class RowPiece:
     """A row with the images that its placeholders stand for and its entries, both in order."""
 
     row: Row
@@ -93,10 +93,9 @@ class StepDataset(Dataset[dict[str, Any]]):
         }
         self._weight_of: dict[str, float] | None = None
         if pseudo_weight != 1:
-            made = is_pseudo(entries)
             self._weight_of = {
                 entry: pseudo_weight if pseudo else 1.0
-                for entry, pseudo in zip(entries["entry_id"], made, strict=True)
+                for entry, pseudo in entries.select("entry_id", IS_PSEUDO).iter_rows()
             }
         grouped = table.group_by("step", "row", maintain_order=True).agg("entry_id")
         self._steps: list[list[list[str]]] = [
@@ -118,13 +117,13 @@ class StepDataset(Dataset[dict[str, Any]]):
             return sum(len(ids) for ids in self._steps[step])
         return sum(self._weight_of[entry] for ids in self._steps[step] for entry in ids)
 
-    def pieces(self, step: int, budget: int | None = None) -> list[Piece]:
+    def pieces(self, step: int, budget: int | None = None) -> list[RowPiece]:
         """Rows of a step; packed ones hold several images up to ``budget`` tokens."""
         groups = self._steps[step]
         if self._layout == "conversation":
             assert self._conversations is not None
             return [
-                Piece(row, [self._image_of[ids[0]]], ids)
+                RowPiece(row, [self._image_of[ids[0]]], ids)
                 for group in groups
                 for row, ids in self._conversations.rows(group, budget)
             ]
@@ -138,10 +137,10 @@ class StepDataset(Dataset[dict[str, Any]]):
         for row in plan.rows:
             of = [self._image_of[groups[next(images)][0]] for _ in row.groups]
             ids = [groups[group][k] for group, k in (next(entries) for _ in range(row.entries))]
-            pieces.append(Piece(row, of, ids))
+            pieces.append(RowPiece(row, of, ids))
         return pieces
 
-    def item(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def item(self, pieces: Sequence[RowPiece]) -> dict[str, Any]:
         """Rows as one batch with its images."""
         of = [entry for piece in pieces for entry in piece.entries]
         known = self._weight_of

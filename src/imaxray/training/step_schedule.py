@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digest
-from imaxray.schema import TASKS, is_pseudo
+from imaxray.schema import IS_PSEUDO, TASKS
 from imaxray.training.config import Layout
 
 _Indices = NDArray[np.int64]
@@ -156,10 +156,10 @@ def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
     with these.
 
     Args:
-        entries: schema ENTRIES, the training split.
+        entries: schema ENTRIES with ``is_pseudo``, the training split.
         real_share: in [0, 1].
     """
-    made = pl.Series("pseudo", is_pseudo(entries))
+    made = pl.col(IS_PSEUDO).alias("pseudo")
     counted = entries.select(pl.col("task").cast(pl.String), made).group_by("task").agg(
         (~pl.col("pseudo")).sum().alias("real"), pl.col("pseudo").sum()
     )  # fmt: skip
@@ -177,7 +177,7 @@ def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
     task = entries["task"].cast(pl.String)
     if not any(name.startswith(_PSEUDO) for name in shares):
         return task
-    return pl.select(pl.when(is_pseudo(entries)).then(_PSEUDO + task).otherwise(task)).to_series()
+    return pl.select(pl.when(entries[IS_PSEUDO]).then(_PSEUDO + task).otherwise(task)).to_series()
 
 
 def _number(name: str) -> int:

@@ -13,6 +13,7 @@ import polars as pl
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.progress import track
+from imaxray.schema import image_sizes
 
 DROPS: Final = pl.Schema(
     {
@@ -114,7 +115,7 @@ def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -
     """
     store = TokenStore(chat.image_token)
     limit = chat.context_length
-    sizes = {i: (w, h) for i, w, h in images.select("image_id", "width", "height").iter_rows()}
+    sizes = image_sizes(images)
     seen: dict[str, int] = {}
     dropped: list[tuple[str, str, str, int, int, str]] = []
     longest = 0

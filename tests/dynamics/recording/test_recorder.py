@@ -67,11 +67,12 @@ def test_reuse_checkpointing_and_micro_batches(mode, times, parts):
     close(gram.matrix, naive(model, batches))
 
 
-def test_rows_in_blocks(monkeypatch):
+def test_rows_in_blocks():
     model = Net(width=7)
-    monkeypatch.setattr("imaxray.dynamics.recording.linear.BLOCK_BYTES", 6 * 4 * 8 * 2)
-    close(empirical_fisher(model, [batch()], losses, rows).matrix, naive(model, [batch()]))
-    recorder = GramRecorder(model)
+    few = 6 * 4 * 8 * 2
+    gram = empirical_fisher(model, [batch()], losses, rows, block_bytes=few)
+    close(gram.matrix, naive(model, [batch()]))
+    recorder = GramRecorder(model, block_bytes=few)
     with recorder, recorder.batch(6):
         losses(model, batch()).sum().backward()
     ours = [p.grad.clone() for p in model.parameters()]

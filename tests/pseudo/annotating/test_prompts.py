@@ -10,7 +10,7 @@ from imaxray.curation import build_catalog
 from imaxray.pseudo.annotating.phrases import Phrases, labels_of, said_by_labels, said_in_report
 from imaxray.pseudo.annotating.prompts import Given, PromptBook
 from imaxray.pseudo.annotating.similar_questions import (
-    Questions,
+    SimilarQuestions,
     profile,
     seen_in_answers,
     taken_for_granted,
@@ -72,7 +72,7 @@ def test_a_label_that_came_with_a_sentence_comes_no_second_time():
 def test_questions_of_similar_images_come_first():
     edema, heart = profile("AP", "M", 71, ["Edema"]), profile("PA", "F", 30, ["Cardiomegaly"])
     plain = profile("PA", None, None, [])
-    questions = Questions(
+    questions = SimilarQuestions(
         [("Is there edema?", True, edema), ("Is the heart enlarged?", True, heart),
          ("Is this PA?", True, plain), ("Is this PA?", True, plain), ("Where is it?", False, heart)]
     )  # fmt: skip
@@ -86,14 +86,14 @@ def test_questions_of_similar_images_come_first():
     # nothing in common: what is asked most fills up, and says so
     found = questions.pick("i", profile("LL", "M", 5, []), 1)
     assert found == [("Is this PA?", True, False)]
-    assert Questions([]).pick("i", edema, 3) == []
+    assert SimilarQuestions([]).pick("i", edema, 3) == []
 
 
 def test_what_a_question_takes_for_granted_the_image_must_have():
     assert taken_for_granted("Where is the pleural effusion?", False) == {"Pleural Effusion"}
     assert not taken_for_granted("Is there pleural effusion?", True)
     view = profile("PA", "M", 50, ["Pleural Effusion"])
-    questions = Questions([("Where is the pleural effusion?", False, view)])
+    questions = SimilarQuestions([("Where is the pleural effusion?", False, view)])
     assert questions.pick("i", view, 1)
     assert not questions.pick("i", profile("PA", "M", 50, ["Edema"]), 1)
 

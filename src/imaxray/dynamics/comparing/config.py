@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray.dynamics.probing.entries import Images
+from imaxray.dynamics.probing.entries import ImageSharing
 
 
 class RunDynamicsConfig(BaseModel):
@@ -19,7 +19,7 @@ class RunDynamicsConfig(BaseModel):
     )
     split: str = Field("val", description="Split of --data whose entries the probe holds.")
     size: int = Field(252, ge=1, description="Number of entries of each probe.")
-    draw: Images = Field(
+    draw: ImageSharing = Field(
         "any",
         description="How the entries of a probe share images: no condition (any), one entry per "
         "image (apart), or whole images (together).",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -81,57 +81,22 @@ def run_dynamics(
         ImaxrayError: arms that do not pair, unfinished runs, too few entries, or what parts raise.
     """
     config = config or RunDynamicsConfig()
-    group, level, split = config.group, config.level, config.split
+    group, level = config.group, config.level
     _check(runs, against, data, other_data)
     if config.scores:
         run_scores([*runs, *against], evaluation=config.evaluation)  # told before hours of work
     folders = {"runs": list(runs)} | ({"against": list(against)} if against else {})
     crossed = pl.DataFrame()
-    remarks: list[str] = []
     if data is not None:
-        from imaxray.dynamics.probing.finished_runs import RunProbe, measure_runs  # late: torch
-
-        probes = {split: RunProbe(data, _fixed(data, config), checkpoints=True)}
-        if other_data is not None:
-            pair = probe_pair(
-                data.tables.split("train"), other_data.tables.split("train"), config.size,
-                seed=config.seed, images=config.draw,
-            )  # fmt: skip
-            for arm, of, rows in zip(ARMS, (data, other_data), pair, strict=True):
-                probes[f"{arm}-train"] = RunProbe(of, rows)
-        _enough(probes[split].entries, len(runs) if against else 0, other_data is not None)
-        measured = measure_runs(
-            [*runs, *against],
-            probes,
-            out,
-            device=config.device,
-            tokens_per_batch=config.tokens_per_batch,
-        )
-        if other_data is not None:
-            crossed = _crossed(measured, len(runs), level)
-        folders = {"runs": measured[split][: len(runs)]}
-        if against:
-            folders["against"] = measured[split][len(runs) :]
+        probe = _fixed(data, config)
+        pair = None if other_data is None else _trained_on(data, other_data, config)
+        _enough(probe, len(runs) if against else 0, other_data is not None)
+        folders, crossed = _measured(folders, data, probe, other_data, pair, out, config)
     names = {"runs": runs, "against": against}
-    spectra = {
-        arm: pl.concat(
-            [
-                run_spectra([folder]).with_columns(pl.lit(str(run)).alias("run"))
-                for run, folder in zip(names[arm], of, strict=True)
-            ]
-        )
-        for arm, of in folders.items()
-    }
+    spectra = _spectra(folders, names)
     contrast = pl.DataFrame()
     if against and len(runs) > 1:
         contrast = compare_runs(folders["runs"], folders["against"], group=group, level=level)
-    if against and len(runs) < 3:
-        remarks.append("Fewer than three seeds an arm: do not report these intervals.")
-    if data is not None and config.draw == "together":
-        remarks.append(
-            "Whole images were drawn, but the probe's error leaves out one entry at a time: "
-            "intervals are too narrow."
-        )
     pairs, seen = _pairs(folders, names)
     found, table = pl.DataFrame(), pl.DataFrame()
     if config.scores:
@@ -142,17 +107,107 @@ def run_dynamics(
             arms=[arm for arm, of in folders.items() for _ in of],
             group=group, evaluation=config.evaluation, level=level,
         )  # fmt: skip
-        remarks.append(CAVEAT)
-        if len(seen) > 1:
-            remarks.append(
-                "The runs' last measurements are after different numbers of entries seen: "
-                f"{', '.join(f'{n:,}' for n in sorted(seen))}."
-            )
+    remarks = _remarks(
+        few=bool(against) and len(runs) < 3,
+        whole_images=data is not None and config.draw == "together",
+        correlated_at=seen if config.scores else None,
+    )
     tasks = tasks_over_runs(pairs, *folders, level=level) if pairs.height else pl.DataFrame()
-    result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, tuple(remarks))
+    result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, remarks)
     _write(result, out)
     plot_spectra(spectra, out / "spectra.svg", group=group)
     return result
+
+
+def _measured(
+    folders: dict[str, list[Path]],
+    data: Dataset,
+    probe: pl.DataFrame,
+    other_data: Dataset | None,
+    pair: tuple[pl.DataFrame, pl.DataFrame] | None,
+    out: Path,
+    config: RunDynamicsConfig,
+) -> tuple[dict[str, list[Path]], pl.DataFrame]:
+    """Measure runs into ``out``: by arm the folders of the fixed probe; and the crossed table.
+
+    Args:
+        folders: arm → run folders.
+        data: dataset of the fixed probe and of the first probe of the pair.
+        probe: entries of the fixed probe.
+        other_data: dataset of the second probe of the pair.
+        pair: entries of two probes of train entries, one of each dataset; ``None``: not crossed.
+        out: folder of the results.
+        config: see :func:`run_dynamics`.
+    """
+    from imaxray.dynamics.probing.finished_runs import RunProbe, measure_runs  # late: torch
+
+    probes = {config.split: RunProbe(data, probe, checkpoints=True)}
+    if other_data is not None and pair is not None:
+        for arm, of, rows in zip(ARMS, (data, other_data), pair, strict=True):
+            probes[f"{arm}-train"] = RunProbe(of, rows)
+    seeds = len(folders["runs"])
+    measured = measure_runs(
+        [run for of in folders.values() for run in of], probes, out,
+        device=config.device, tokens_per_batch=config.tokens_per_batch,
+    )  # fmt: skip
+    crossed = pl.DataFrame() if pair is None else _crossed(measured, seeds, config.level)
+    of_arm = {"runs": measured[config.split][:seeds]}
+    if "against" in folders:
+        of_arm["against"] = measured[config.split][seeds:]
+    return of_arm, crossed
+
+
+def _trained_on(
+    data: Dataset, other_data: Dataset, config: RunDynamicsConfig
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Two probes of train entries, one of each dataset, equal in tasks and answer lengths."""
+    return probe_pair(
+        data.tables.split("train"), other_data.tables.split("train"), config.size,
+        seed=config.seed, images=config.draw,
+    )  # fmt: skip
+
+
+def _spectra(
+    folders: dict[str, list[Path]], names: dict[str, Sequence[Path]]
+) -> dict[str, pl.DataFrame]:
+    """Spectra of every run, by arm, with the run in a column."""
+    return {
+        arm: pl.concat(
+            [
+                run_spectra([folder]).with_columns(pl.lit(str(run)).alias("run"))
+                for run, folder in zip(names[arm], of, strict=True)
+            ]
+        )
+        for arm, of in folders.items()
+    }
+
+
+def _remarks(
+    *, few: bool, whole_images: bool, correlated_at: Collection[int] | None
+) -> tuple[str, ...]:
+    """What a reader must know of the numbers.
+
+    Args:
+        few: fewer than three seeds an arm.
+        whole_images: the probe was drawn by whole images.
+        correlated_at: entries seen at the runs' last measurements; ``None``: not correlated.
+    """
+    remarks = []
+    if few:
+        remarks.append("Fewer than three seeds an arm: do not report these intervals.")
+    if whole_images:
+        remarks.append(
+            "Whole images were drawn, but the probe's error leaves out one entry at a time: "
+            "intervals are too narrow."
+        )
+    if correlated_at is not None:
+        remarks.append(CAVEAT)
+        if len(correlated_at) > 1:
+            remarks.append(
+                "The runs' last measurements are after different numbers of entries seen: "
+                f"{', '.join(f'{n:,}' for n in sorted(correlated_at))}."
+            )
+    return tuple(remarks)
 
 
 def _check(

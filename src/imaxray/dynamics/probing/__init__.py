@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.dynamics.probing.entries import Images, probe_entries, probe_pair
+from imaxray.dynamics.probing.entries import ImageSharing, probe_entries, probe_pair
 
 if TYPE_CHECKING:
     from imaxray.dynamics.probing.batches import separate_inputs
@@ -28,7 +28,7 @@ else:  # torch
 
 __all__ = [
     "FisherProbe",
-    "Images",
+    "ImageSharing",
     "Probe",
     "RunProbe",
     "StepFisher",

@@ -10,7 +10,7 @@ import polars as pl
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digests, mixed
 
-Images = Literal["any", "apart", "together"]
+ImageSharing = Literal["any", "apart", "together"]
 """any: entries by their own hash. apart: one entry an image. together: whole images by their hash,
 so that a probe has as many same-image pairs as the data allow."""
 
@@ -18,7 +18,7 @@ _LENGTHS = ("short", "middle", "long")
 
 
 def probe_entries(
-    entries: pl.DataFrame, size: int, *, seed: int = 0, images: Images = "any"
+    entries: pl.DataFrame, size: int, *, seed: int = 0, images: ImageSharing = "any"
 ) -> pl.DataFrame:
     """Choose ``size`` entries: equal quotas a task, and in a task of three answer lengths.
 
@@ -47,7 +47,7 @@ def probe_pair(
     size: int,
     *,
     seed: int = 0,
-    images: Images = "any",
+    images: ImageSharing = "any",
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Two probes of two datasets with the same strata, for :func:`crossed_probes`.
 
@@ -62,7 +62,7 @@ def probe_pair(
 
 
 def _chosen(
-    tables: Sequence[pl.DataFrame], size: int, seed: int, images: Images
+    tables: Sequence[pl.DataFrame], size: int, seed: int, images: ImageSharing
 ) -> list[pl.DataFrame]:
     tasks = sorted(set().union(*(table["task"].unique() for table in tables)))
     if not tasks or size < len(tasks):

@@ -17,6 +17,7 @@ from imaxray.dynamics.probing.entries import probe_entries
 from imaxray.dynamics.recording.fisher import empirical_fisher
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import collate, separate
+from imaxray.schema import image_sizes
 from imaxray.training import LazyImages, Pixels, encode_entries
 
 
@@ -59,8 +60,7 @@ def make_probe(
 def dataset_images(chat: ChatModel, data: Dataset, image_ids: Sequence[str]) -> LazyImages:
     """Image inputs of a dataset by image id, prepared when they are first used."""
     image_of = ImageStore(data)
-    rows = data.tables.images.select("image_id", "width", "height").iter_rows()
-    sizes = {image: (width, height) for image, width, height in rows}
+    sizes = image_sizes(data.tables.images)
     return LazyImages(image_ids, lambda i: chat.pixels(image_of(i), sizes[i]), 0)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from imaxray.dynamics.numbers.gram import Gram, Matrix
+from imaxray.dynamics.recording.linear import BLOCK_BYTES
 from imaxray.dynamics.recording.recorder import GramRecorder
 from imaxray.dynamics.recording.row_map import RowMap
 from imaxray.dynamics.recording.vision_maps import vision_scopes
@@ -60,6 +61,7 @@ def empirical_fisher(
     verify: bool | int = False,
     train_mode: bool = False,
     distributed: bool = False,
+    block_bytes: int = BLOCK_BYTES,
     **about: Any,
 ) -> Gram:
     """Gram matrix of per-sample gradients of ``batches``, exact, for the trainable parameters.
@@ -80,6 +82,7 @@ def empirical_fisher(
         train_mode: do not switch to eval mode.
         distributed: every rank calls this with all the batches and computes its share of them; K
             is whole on every rank.
+        block_bytes: see :class:`GramRecorder`.
         about: ``ids``, ``tasks``, ``images``, ``tokens`` of all samples, in the batches' order.
 
     Raises:
@@ -95,6 +98,7 @@ def empirical_fisher(
             keep_rows=len(batches) > 1 or distributed,
             leave_out=leave_out,
             uncovered=uncovered,
+            block_bytes=block_bytes,
         )
         counts = []
         with recorder:

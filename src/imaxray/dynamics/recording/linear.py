@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
-from imaxray.dynamics.recording.parameter_rows import Account
-from imaxray.dynamics.recording.row_map import Layout, bias_rows, weight_rows
+from imaxray.dynamics.recording.parameter_rows import ParameterRows
+from imaxray.dynamics.recording.row_map import RowGroups, bias_rows, weight_rows
 
 BLOCK_BYTES = 64 * 2**20
 """Rows of a parameter that would take more are formed and used block by block."""
@@ -22,18 +22,20 @@ class Call:
     """One call of a tracked Linear: whose rows, and where they go.
 
     Attributes:
-        weight: account of the weight; None where it is frozen.
+        weight: rows of the weight; None where it is frozen.
         bias: likewise.
-        layout: of the input's rows.
+        groups: of the input's rows.
         direct: whether what the backward returns reaches the parameters as it is (no cast between).
-        ticket: of the accounts, at the time of the call.
+        ticket: of the parameter rows, at the time of the call.
+        block_bytes: rows of the weight that would take more are formed block by block.
     """
 
-    weight: Account | None
-    bias: Account | None
-    layout: Layout
+    weight: ParameterRows | None
+    bias: ParameterRows | None
+    groups: RowGroups
     direct: bool
     ticket: int
+    block_bytes: int = BLOCK_BYTES
 
 
 class RowLinear(torch.autograd.Function):
@@ -49,7 +51,7 @@ class RowLinear(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of input, weight and bias; rows to the accounts."""
+        """Gradients of input, weight and bias; rows to :class:`ParameterRows`."""
         x, weight = ctx.saved_tensors
         call: Call = ctx.call
         grads: list[Tensor | None] = [None, None, None, None]
@@ -62,33 +64,35 @@ class RowLinear(torch.autograd.Function):
         return tuple(grads)
 
 
-def _weight(account: Account, call: Call, grad: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    account.require_open(call.ticket)
+def _weight(
+    parameter_rows: ParameterRows, call: Call, grad: Tensor, x: Tensor, dtype: torch.dtype
+) -> Tensor:
+    parameter_rows.require_open(call.ticket)
     grad, x = grad.to(exact(dtype)), x.to(exact(dtype))
-    layout, outputs = call.layout, grad.shape[-1]
-    step = max(1, BLOCK_BYTES // (layout.count * x.shape[-1] * x.element_size()))
-    if not account.in_blocks or step >= outputs:
-        rows = weight_rows(grad, x, layout)
+    groups, outputs = call.groups, grad.shape[-1]
+    step = max(1, call.block_bytes // (groups.count * x.shape[-1] * x.element_size()))
+    if not parameter_rows.in_blocks or step >= outputs:
+        rows = weight_rows(grad, x, groups)
         gradient = rows.sum(0).to(dtype)
-        account.hand_out(gradient, shared=not (call.direct and account.alone))
-        account.add(rows)
+        parameter_rows.hand_out(gradient, shared=not (call.direct and parameter_rows.alone))
+        parameter_rows.add(rows)
         return gradient
     gradient = torch.empty(outputs, x.shape[-1], dtype=dtype, device=x.device)
     for start in range(0, outputs, step):
-        rows = weight_rows(grad[..., start : start + step], x, layout)
+        rows = weight_rows(grad[..., start : start + step], x, groups)
         gradient[start : start + step] = rows.sum(0)
-        account.deliver_block(rows)
-    account.close()
-    account.hand_out(gradient, shared=not call.direct)
+        parameter_rows.deliver_block(rows)
+    parameter_rows.close()
+    parameter_rows.hand_out(gradient, shared=not call.direct)
     return gradient
 
 
-def _bias(account: Account, call: Call, grad: Tensor, dtype: torch.dtype) -> Tensor:
-    account.require_open(call.ticket)
-    rows = bias_rows(grad.to(exact(dtype)), call.layout)
+def _bias(parameter_rows: ParameterRows, call: Call, grad: Tensor, dtype: torch.dtype) -> Tensor:
+    parameter_rows.require_open(call.ticket)
+    rows = bias_rows(grad.to(exact(dtype)), call.groups)
     gradient = rows.sum(0).to(dtype)
-    account.hand_out(gradient, shared=not (call.direct and account.alone))
-    account.add(rows)
+    parameter_rows.hand_out(gradient, shared=not (call.direct and parameter_rows.alone))
+    parameter_rows.add(rows)
     return gradient
 
 

@@ -1,4 +1,4 @@
-"""One account a parameter: its per-sample gradient rows, and when they are complete.
+"""Each parameter has one :class:`ParameterRows`: its per-sample gradient rows, complete or not.
 
 Rows of a parameter are complete when every use of it in the forward pass has been answered by a
 gradient. Uses are counted outside backward passes only, whether or not gradients are on: so a
@@ -24,7 +24,7 @@ def in_backward() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
-class Account:
+class ParameterRows:
     """Rows of one parameter in the current batch.
 
     Args:

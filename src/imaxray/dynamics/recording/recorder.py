@@ -17,10 +17,10 @@ from torch.nn.functional import linear
 from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.recording.coverage import coverage, module_group, refuse_coupling
 from imaxray.dynamics.recording.distributed import counts_of_ranks, shard_gram, summed
-from imaxray.dynamics.recording.linear import Call, RowLinear
-from imaxray.dynamics.recording.parameter_rows import Account
+from imaxray.dynamics.recording.linear import BLOCK_BYTES, Call, RowLinear
+from imaxray.dynamics.recording.parameter_rows import ParameterRows
 from imaxray.dynamics.recording.replay import replay_on_backward
-from imaxray.dynamics.recording.row_map import Layout, RowMap, gram_of
+from imaxray.dynamics.recording.row_map import RowGroups, RowMap, gram_of
 from imaxray.errors import ImaxrayError
 
 _BUCKET = 32 * 2**20
@@ -49,6 +49,7 @@ class GramRecorder:
         uncovered: what to do with trainable parameters that have no rows: "raise", or "name" them
             in the result.
         group: parameter name → module group.
+        block_bytes: rows of a parameter that would take more memory are formed block by block.
 
     Raises:
         ImaxrayError: nothing is trainable, samples are coupled, or parameters are uncovered.
@@ -62,6 +63,7 @@ class GramRecorder:
         leave_out: Sequence[str] = (),
         uncovered: Literal["raise", "name"] = "raise",
         group: Callable[[str], str] = module_group,
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
         refuse_coupling(model)
         self.plan = coverage(model, leave_out)
@@ -77,10 +79,10 @@ class GramRecorder:
                 "Expected trainable parameters in Linear layers, but found none that is covered; "
                 "set requires_grad before the recorder is made."
             )
-        self._keep = keep_rows
+        self._keep, self._block_bytes = keep_rows, block_bytes
         parameters = {id(p): p for p in model.parameters()}
-        self._accounts = {
-            key: Account(name, parameters[key], self._receive, keep=keep_rows)
+        self._all_rows = {
+            key: ParameterRows(name, parameters[key], self._receive, keep=keep_rows)
             for key, name in self.plan.names.items()
         }
         self._group = {name: group(name) for name in self.plan.names.values()}
@@ -107,13 +109,13 @@ class GramRecorder:
             self._patch(module, self._linear_forward(name, module))
         for name, replayed, keys in self.plan.replays:
             self._patch(replayed, self._replayed_forward(name, replayed, keys))
-        for account in self._accounts.values():
+        for parameter_rows in self._all_rows.values():
 
-            def prove(gradient: Tensor, account: Account = account) -> None:
+            def prove(gradient: Tensor, parameter_rows: ParameterRows = parameter_rows) -> None:
                 if self._live and not self._replaying:
-                    account.prove(gradient)
+                    parameter_rows.prove(gradient)
 
-            self._hooks.append(account.parameter.register_hook(prove))  # type: ignore[no-untyped-call]
+            self._hooks.append(parameter_rows.parameter.register_hook(prove))  # type: ignore[no-untyped-call]
         return self
 
     def detach(self) -> None:
@@ -180,15 +182,15 @@ class GramRecorder:
                 "sample."
             )
         self._scales.append(scale)
-        for account in self._accounts.values():
-            account.open()
+        for parameter_rows in self._all_rows.values():
+            parameter_rows.open()
         self._live = True
 
     def end(self) -> None:
         """End the batch, after its backward pass: rows that still wait are complete now."""
         if self._live:
-            for account in self._accounts.values():
-                account.close()
+            for parameter_rows in self._all_rows.values():
+                parameter_rows.close()
         self._live = False
 
     @contextmanager
@@ -236,13 +238,13 @@ class GramRecorder:
             dist.all_gather_object(everyone, scales.tolist(), group=group)
             scales = np.concatenate([np.asarray(s) for s in everyone])
         outer = np.outer(1 / scales, 1 / scales)
-        groups = {}
+        group_grams = {}
         for name in sorted(set(self._group.values())):
             found = matrices.get(name)
             matrix = np.zeros(outer.shape) if found is None else found.cpu().numpy()
-            groups[name] = (matrix + matrix.T) / 2 * outer
+            group_grams[name] = (matrix + matrix.T) / 2 * outer
         self._reset()
-        return Gram(groups, self.uncovered, **about)
+        return Gram(group_grams, self.uncovered, **about)
 
     def _joined(self, distributed: bool, group: dist.ProcessGroup | None) -> dict[str, Tensor]:
         """Gram matrix of the kept rows, in buckets of parameters."""
@@ -261,10 +263,10 @@ class GramRecorder:
         for group in sorted(set(self._group.values())):
             bucket: list[Tensor] = []
             size = 0
-            for account in self._accounts.values():
-                if self._group[account.name] != group:
+            for parameter_rows in self._all_rows.values():
+                if self._group[parameter_rows.name] != group:
                     continue
-                rows = self._whole(account, total)
+                rows = self._whole(parameter_rows, total)
                 bucket.append(rows)
                 # by the size of one row: ranks may hold different numbers of samples
                 size += rows.shape[1] * 8
@@ -274,14 +276,16 @@ class GramRecorder:
             if bucket:
                 yield group, torch.cat(bucket, dim=1)
 
-    def _whole(self, account: Account, total: int) -> Tensor:
+    def _whole(self, parameter_rows: ParameterRows, total: int) -> Tensor:
         """Kept rows of all batches, (N, p); zeros where a batch gave none."""
-        parts = self._kept.pop(account.name, {})
+        parts = self._kept.pop(parameter_rows.name, {})
         if len(parts) == 1 and len(self._counts) == 1:
             return parts[0]
-        dtype = torch.float64 if account.parameter.dtype == torch.float64 else torch.float32
+        dtype = torch.float64 if parameter_rows.parameter.dtype == torch.float64 else torch.float32
         whole = torch.zeros(
-            (total, account.parameter.numel()), dtype=dtype, device=account.parameter.device
+            (total, parameter_rows.parameter.numel()),
+            dtype=dtype,
+            device=parameter_rows.parameter.device,
         )
         start = 0
         for batch, count in enumerate(self._counts):
@@ -322,16 +326,16 @@ class GramRecorder:
             weight, bias = this.weight, this.bias
             if not self._live or self._replaying:
                 return linear(x, weight, bias)
-            accounts = [
-                None if p is None or not p.requires_grad else self._accounts.get(id(p))
+            all_rows = [
+                None if p is None or not p.requires_grad else self._all_rows.get(id(p))
                 for p in (weight, bias)
             ]
-            tracked = [account for account in accounts if account is not None]
-            for account in tracked:
-                account.use()
+            tracked = [parameter_rows for parameter_rows in all_rows if parameter_rows is not None]
+            for parameter_rows in tracked:
+                parameter_rows.use()
             if not tracked or not torch.is_grad_enabled():
                 return linear(x, weight, bias)
-            return self._call(name, x, weight, bias, accounts, tracked[0].ticket)
+            return self._call(name, x, weight, bias, all_rows, tracked[0].ticket)
 
         del module
         return forward
@@ -342,21 +346,21 @@ class GramRecorder:
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        accounts: list[Account | None],
+        all_rows: list[ParameterRows | None],
         ticket: int,
     ) -> Tensor:
         rows = self._map(name)
         flat = rows.merges and x.dim() > 2 and x.shape[0] == 1 and len(rows.samples) > 1
         if flat:  # a tower that keeps a batch dimension of one before its patches
             x = x[0]
-        layout: Layout = rows.layout(x.shape[0], name)
+        groups: RowGroups = rows.groups(x.shape[0], name)
         kind = x.device.type
         cast = torch.is_autocast_enabled(kind)
         if cast:
             dtype = torch.get_autocast_dtype(kind)
             x, weight = x.to(dtype), weight.to(dtype)
             bias = None if bias is None else bias.to(dtype)
-        call = Call(accounts[0], accounts[1], layout, not cast, ticket)
+        call = Call(all_rows[0], all_rows[1], groups, not cast, ticket, self._block_bytes)
         output: Tensor = RowLinear.apply(x, weight, bias, call)  # type: ignore[no-untyped-call]
         return output[None] if flat else output
 
@@ -365,7 +369,7 @@ class GramRecorder:
     ) -> Callable[..., Any]:
         original = module.forward
         parameters = dict(module.named_parameters())
-        accounts = {key: self._accounts[id(parameters[key])] for key in keys}
+        all_rows = {key: self._all_rows[id(parameters[key])] for key in keys}
 
         def guard(running: bool) -> None:
             self._replaying = running
@@ -373,8 +377,8 @@ class GramRecorder:
         def forward(this: nn.Module, *args: Any, **kwargs: Any) -> Any:
             if not self._live or self._replaying:
                 return original(*args, **kwargs)
-            for account in accounts.values():
-                account.use()
+            for parameter_rows in all_rows.values():
+                parameter_rows.use()
             output = original(*args, **kwargs)
             if torch.is_grad_enabled():
                 first = args[0] if args else None
@@ -383,8 +387,8 @@ class GramRecorder:
                         f"Expected {name} to be called with its tensor first, but it is not; "
                         "freeze it or pass its parameters in leave_out."
                     )
-                layout = self._map(name).layout(first.shape[0], name)
-                replay_on_backward(this, name, accounts, output, args, kwargs, layout, guard)
+                groups = self._map(name).groups(first.shape[0], name)
+                replay_on_backward(this, name, all_rows, output, args, kwargs, groups, guard)
             return output
 
         return forward

@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from imaxray.dynamics.recording.linear import exact
-from imaxray.dynamics.recording.parameter_rows import Account
-from imaxray.dynamics.recording.row_map import Layout
+from imaxray.dynamics.recording.parameter_rows import ParameterRows
+from imaxray.dynamics.recording.row_map import RowGroups
 from imaxray.errors import ImaxrayError
 
 
 def replay_on_backward(
     module: nn.Module,
     name: str,
-    accounts: Mapping[str, Account],
+    all_rows: Mapping[str, ParameterRows],
     output: Any,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    layout: Layout,
+    groups: RowGroups,
     guard: Callable[[bool], None],
 ) -> None:
     """Arrange that the gradient of ``output`` gives the rows of the module's parameters.
@@ -35,11 +35,11 @@ def replay_on_backward(
     Args:
         module: was called with ``args`` and ``kwargs`` and returned ``output``.
         name: its name, for messages.
-        accounts: parameter name within the module → account.
+        all_rows: parameter name within the module → its rows.
         output: must be one tensor.
-        args: the first is the tensor (R, …) that ``layout`` tells the samples of.
+        args: the first is the tensor (R, …) that ``groups`` tells the samples of.
         kwargs: must hold no tensor.
-        layout: of the R rows.
+        groups: of the R rows.
         guard: called with True before the module is run again and with False after, so that its
             tracked parts stay still.
 
@@ -54,7 +54,7 @@ def replay_on_backward(
         )
     inputs: Tensor = args[0].detach()
     version = inputs._version
-    tickets = {key: account.ticket for key, account in accounts.items()}
+    tickets = {key: parameter_rows.ticket for key, parameter_rows in all_rows.items()}
 
     def replay(grad: Tensor) -> None:
         if inputs._version != version:
@@ -62,12 +62,14 @@ def replay_on_backward(
                 f"Expected the input of {name} to be left as it was until its backward, but it was "
                 "changed in place; freeze it or pass its parameters in leave_out."
             )
-        for key, account in accounts.items():
-            account.require_open(tickets[key])
-        rows = _rows(module, accounts, inputs, args[1:], kwargs, grad, layout, guard)
-        for key, account in accounts.items():
-            account.hand_out(rows[key].sum(0).to(account.parameter.dtype), shared=True)
-            account.add(rows[key])
+        for key, parameter_rows in all_rows.items():
+            parameter_rows.require_open(tickets[key])
+        rows = _rows(module, all_rows, inputs, args[1:], kwargs, grad, groups, guard)
+        for key, parameter_rows in all_rows.items():
+            parameter_rows.hand_out(
+                rows[key].sum(0).to(parameter_rows.parameter.dtype), shared=True
+            )
+            parameter_rows.add(rows[key])
 
     if output.requires_grad:
         output.register_hook(replay)  # type: ignore[no-untyped-call]
@@ -75,28 +77,28 @@ def replay_on_backward(
 
 def _rows(
     module: nn.Module,
-    accounts: Mapping[str, Account],
+    all_rows: Mapping[str, ParameterRows],
     inputs: Tensor,
     rest: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     grad: Tensor,
-    layout: Layout,
+    groups: RowGroups,
     guard: Callable[[bool], None],
 ) -> dict[str, Tensor]:
     rows = {
         key: torch.zeros(
-            (layout.count, *account.parameter.shape),
-            dtype=exact(account.parameter.dtype),
-            device=account.parameter.device,
+            (groups.count, *parameter_rows.parameter.shape),
+            dtype=exact(parameter_rows.parameter.dtype),
+            device=parameter_rows.parameter.device,
         )
-        for key, account in accounts.items()
+        for key, parameter_rows in all_rows.items()
     }
     guard(True)
     try:
         with torch.enable_grad():
-            leaves = {k: a.parameter.detach().requires_grad_() for k, a in accounts.items()}
-            for sample in range(layout.count):
-                index = layout.rows_of(sample).to(inputs.device)
+            leaves = {k: a.parameter.detach().requires_grad_() for k, a in all_rows.items()}
+            for sample in range(groups.count):
+                index = groups.rows_of(sample).to(inputs.device)
                 if not len(index):
                     continue
                 output = functional_call(

@@ -43,7 +43,7 @@ class RowMap:
                 "the samples of the batch from 0."
             )
         self.merges = merges
-        self._layouts: dict[int, Layout] = {}
+        self._groups: dict[int, RowGroups] = {}
 
     @classmethod
     def one_each(cls, count: int) -> RowMap:
@@ -56,25 +56,25 @@ class RowMap:
         owner = torch.as_tensor(samples, dtype=torch.int64)
         return cls(owner.repeat_interleave(torch.as_tensor(lengths)), **kwargs)  # type: ignore[arg-type]
 
-    def layout(self, rows: int, where: str) -> Layout:
+    def groups(self, rows: int, where: str) -> RowGroups:
         """How ``rows`` rows of the module called ``where`` fall to the samples.
 
         Raises:
             ImaxrayError: the number of rows does not fit the map; guessing would be silently wrong.
         """
-        found = self._layouts.get(rows)
+        found = self._groups.get(rows)
         if found is None:
-            found = self._layouts[rows] = self._fit(rows, where)
+            found = self._groups[rows] = self._fit(rows, where)
         return found
 
-    def _fit(self, rows: int, where: str) -> Layout:
+    def _fit(self, rows: int, where: str) -> RowGroups:
         mapped = len(self.samples)
         if rows == mapped:
-            return Layout(self.samples, self.count)
+            return RowGroups(self.samples, self.count)
         if self.merges and mapped % rows == 0:
             merged = self.samples.reshape(rows, mapped // rows)
             if bool((merged == merged[:, :1]).all()):
-                return Layout(merged[:, 0].contiguous(), self.count)
+                return RowGroups(merged[:, 0].contiguous(), self.count)
         raise ImaxrayError(
             f"Expected {mapped} rows (one per {'patch' if self.merges else 'row of the map'}) in "
             f"{where}, but its input has {rows}; give this module a row map of its own (scopes)."
@@ -82,7 +82,7 @@ class RowMap:
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowGroups:
     """Rows sorted by sample: what per-sample sums need.
 
     Attributes:
@@ -129,33 +129,33 @@ class Layout:
         return (self.samples == sample).nonzero().flatten()
 
 
-def weight_rows(grad: Tensor, inputs: Tensor, layout: Layout) -> Tensor:
+def weight_rows(grad: Tensor, inputs: Tensor, groups: RowGroups) -> Tensor:
     """Per-sample weight gradients Σ_t gy_t x_tᵀ, shape (N, out, in).
 
     Args:
         grad: (R, …, out) gradient of the layer's output.
         inputs: (R, …, in) its input.
-        layout: of the R rows.
+        groups: of the R rows.
     """
-    flat_grad, flat_inputs = layout.sorted(grad), layout.sorted(inputs)
-    n = layout.count
-    if layout.equal:
+    flat_grad, flat_inputs = groups.sorted(grad), groups.sorted(inputs)
+    n = groups.count
+    if groups.equal:
         return torch.bmm(
             flat_grad.reshape(n, -1, flat_grad.shape[-1]).transpose(1, 2),
             flat_inputs.reshape(n, -1, flat_inputs.shape[-1]),
         )
     rows = flat_grad.new_empty(n, flat_grad.shape[-1], flat_inputs.shape[-1])
-    for sample, (start, end) in enumerate(layout.borders(len(flat_grad) // grad.shape[0])):
+    for sample, (start, end) in enumerate(groups.borders(len(flat_grad) // grad.shape[0])):
         torch.mm(flat_grad[start:end].T, flat_inputs[start:end], out=rows[sample])
     return rows
 
 
-def bias_rows(grad: Tensor, layout: Layout) -> Tensor:
+def bias_rows(grad: Tensor, groups: RowGroups) -> Tensor:
     """Per-sample bias gradients Σ_t gy_t, shape (N, out)."""
-    flat = layout.sorted(grad)
-    if layout.equal:
-        return flat.reshape(layout.count, -1, flat.shape[-1]).sum(1)
-    borders = layout.borders(len(flat) // grad.shape[0])
+    flat = groups.sorted(grad)
+    if groups.equal:
+        return flat.reshape(groups.count, -1, flat.shape[-1]).sum(1)
+    borders = groups.borders(len(flat) // grad.shape[0])
     return torch.stack([flat[start:end].sum(0) for start, end in borders])
 
 

@@ -12,7 +12,8 @@ from imaxray.evaluation.generation.evaluate import (
     versions,
 )
 from imaxray.evaluation.generation.image_prefetch import ImagesAhead
-from imaxray.evaluation.generation.prediction_store import PredictionStore, require_same
+from imaxray.evaluation.generation.part_store import PartStore, write_part
+from imaxray.evaluation.generation.prediction_store import PredictionStore
 from imaxray.evaluation.generation.sampling import Sampling, Written
 from imaxray.evaluation.generation.vllm_engine import VllmEngine, require_vllm
 from imaxray.training import weights_digest, weights_of
@@ -22,6 +23,7 @@ __all__ = [
     "EncodedImages",
     "Evaluation",
     "ImagesAhead",
+    "PartStore",
     "PredictionStore",
     "Sampling",
     "VllmEngine",
@@ -29,10 +31,10 @@ __all__ = [
     "end_tokens",
     "evaluate_model",
     "generate",
-    "require_same",
     "require_vllm",
     "served",
     "versions",
     "weights_digest",
     "weights_of",
+    "write_part",
 ]

@@ -33,7 +33,7 @@ PREDICTIONS: Final = pl.Schema(
 
 _log = logging.getLogger(__name__)
 
-Answer = Callable[[Sequence[Unit]], list[list[int]]]
+Answerer = Callable[[Sequence[Unit]], list[list[int]]]
 """From the units of a batch to the new ids of each of their entries, in order."""
 
 

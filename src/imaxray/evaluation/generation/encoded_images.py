@@ -17,8 +17,7 @@ from imaxray.evaluation.generation.sampling import Sampling, Written
 from imaxray.evaluation.generation.stock import stock_generate
 from imaxray.models import ChatModel
 from imaxray.packing import PACKABLE
-
-Size = tuple[int, int]
+from imaxray.schema import ImageSize
 
 
 class EncodedImages:
@@ -37,7 +36,7 @@ class EncodedImages:
     def __init__(
         self,
         chat: ChatModel,
-        sizes: Mapping[str, Size],
+        sizes: Mapping[str, ImageSize],
         pixels: Mapping[str, Mapping[str, torch.Tensor]],
     ) -> None:
         self._chat, self._pixels = chat, pixels
@@ -125,7 +124,7 @@ class EncodedImages:
         )
 
 
-def _beginning(chat: ChatModel, size: Size) -> list[int]:
+def _beginning(chat: ChatModel, size: ImageSize) -> list[int]:
     """The ids that prompts about an image of this size share, to the image's end; may be none."""
     first, second = (chat.encode(text, None, [], size).prompt for text in ("?", "Is it?"))
     if chat.image_token not in first:

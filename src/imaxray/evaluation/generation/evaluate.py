@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from imaxray.evaluation.predictions import read_predictions
 from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.models import ChatModel, load_model
 from imaxray.progress import progress_bar
-from imaxray.schema import SPLITS
+from imaxray.schema import SPLITS, image_sizes
 from imaxray.training import encode_entries, weights_digest, weights_of
 
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
@@ -142,7 +142,7 @@ def _fill(
     ]
     frames: Iterator[pl.DataFrame]
     todo = [units for _, units in rest]
-    sizes = _sizes(data)
+    sizes = image_sizes(data.tables.images)
     with progress_bar("Generating answers", total=entries.height) as bar:
         bar.advance(len(done))
         if config.engine == "vllm":
@@ -205,11 +205,6 @@ def _of(entries: pl.DataFrame, units: Sequence[Unit]) -> pl.DataFrame:
     return pl.DataFrame({"entry_id": ids}).join(
         entries, on="entry_id", how="left", maintain_order="left"
     )
-
-
-def _sizes(data: Dataset) -> Mapping[str, tuple[int, int]]:
-    rows = data.tables.images.select("image_id", "width", "height").iter_rows()
-    return {image: (width, height) for image, width, height in rows}
 
 
 def _default(model: str | Path, chat: ChatModel, data: Dataset, split: str) -> Path:

@@ -8,10 +8,10 @@ from typing import Self
 
 import torch
 
-Image = Mapping[str, torch.Tensor]
+ImageInputs = Mapping[str, torch.Tensor]
 
 
-class ImagesAhead(Mapping[str, Image]):
+class ImagesAhead(Mapping[str, ImageInputs]):
     """Model inputs by image id, in the order in which they will be asked for.
 
     Args:
@@ -22,14 +22,14 @@ class ImagesAhead(Mapping[str, Image]):
     """
 
     def __init__(
-        self, order: Sequence[str], load: Callable[[str], Image], ahead: int, workers: int
+        self, order: Sequence[str], load: Callable[[str], ImageInputs], ahead: int, workers: int
     ) -> None:
         self._order = list(order)
         self._load = load
         self._ahead = ahead
         self._next = 0
         self._pool = ThreadPoolExecutor(workers)
-        self._waiting: dict[str, list[Future[Image]]] = {}
+        self._waiting: dict[str, list[Future[ImageInputs]]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +37,7 @@ class ImagesAhead(Mapping[str, Image]):
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def __getitem__(self, image_id: str) -> Image:
+    def __getitem__(self, image_id: str) -> ImageInputs:
         self._fill()
         futures = self._waiting.get(image_id)
         if not futures:

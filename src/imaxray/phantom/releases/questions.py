@@ -23,8 +23,8 @@ _ATTRIBUTES: Final = {
 }
 _SIDED: Final = ("effusion", "consolidation", "nodule", "pneumothorax")
 
-Question = tuple[str, str, str, list[str]]
-"""Question, semantic type, content type, answer."""
+QuestionItem = tuple[str, str, str, list[str]]
+"""Question, semantic type, content type and list of answers."""
 
 
 def write_mimic_cxr_vqa(out: Path, studies: Sequence[Study], seed: int) -> None:
@@ -47,12 +47,12 @@ def write_mimic_cxr_vqa(out: Path, studies: Sequence[Study], seed: int) -> None:
     write_json(folder / "ans2idx.json", {answer: k for k, answer in enumerate(answers)})
 
 
-def questions(image: Radiograph, random: np.random.Generator) -> list[Question]:
-    """Questions that the image answers."""
+def questions(image: Radiograph, random: np.random.Generator) -> list[QuestionItem]:
+    """Return the questions that the image answers."""
     plan = image.plan
     present = {f.kind for f in plan.findings}
     absent = [kind for kind in _ATTRIBUTES if kind not in present]
-    items: list[Question] = []
+    items: list[QuestionItem] = []
 
     def verify(kind: str, answer: str) -> None:
         items.append((f"Is there {_ATTRIBUTES[kind]}?", "verify", "presence", [answer]))
@@ -84,8 +84,8 @@ def questions(image: Radiograph, random: np.random.Generator) -> list[Question]:
     return items
 
 
-def item(image: Radiograph, split: str, index: int, question: Question) -> dict[str, Any]:
-    """One item of the JSON."""
+def item(image: Radiograph, split: str, index: int, question: QuestionItem) -> dict[str, Any]:
+    """Return one item of the JSON file."""
     text, semantic, content, answer = question
     # the release was written with default=str: ids are strings in one split, numbers in others
     as_id = str if split == "train" else int

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
-from imaxray.pseudo.annotating.config import AnnotateConfig, AskConfig, Engine
+from imaxray.pseudo.annotating.config import AnnotateConfig, AnnotationEngine, AskConfig
 
 if TYPE_CHECKING:
     from imaxray.pseudo.annotating.annotation import Annotation, annotate
@@ -20,8 +20,8 @@ else:  # torch
 __all__ = [
     "AnnotateConfig",
     "Annotation",
+    "AnnotationEngine",
     "AskConfig",
-    "Engine",
     "annotate",
     "annotate_images",
     "ask_entries",

@@ -17,7 +17,7 @@ from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation.generation import require_vllm, versions, weights_digest, weights_of
 from imaxray.models import load_model
 from imaxray.progress import progress_bar
-from imaxray.pseudo.annotating.config import AnnotateConfig, AskConfig, Engine
+from imaxray.pseudo.annotating.config import AnnotateConfig, AnnotationEngine, AskConfig
 from imaxray.pseudo.annotating.prompts import PromptBook
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
 from imaxray.pseudo.annotating.workers import Job, Worker, run_on_ray
@@ -110,7 +110,7 @@ def annotate(
     )  # fmt: skip
 
 
-def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: Engine) -> None:
+def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: AnnotationEngine) -> None:
     """Make the parts that are missing, then the tables."""
     rest = store.missing(list(worker.batches))
     with progress_bar("Annotating images", total=_images(worker, worker.batches)) as bar:
@@ -123,7 +123,7 @@ def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: Engine) -> N
         stem: [name for name in worker.batches if name.startswith(stem)]
         for stem in (CANDIDATES, CALIBRATION)
     }
-    store.tell({"account": _account(store, worker, of[CANDIDATES])})
+    store.add_to_manifest({"account": _account(store, worker, of[CANDIDATES])})
     store.finish(of[CANDIDATES], of[CALIBRATION])
 
 
@@ -133,7 +133,7 @@ def _images(worker: Worker, names: Sequence[str] | dict[str, list[str]]) -> int:
 
 def _account(store: AnnotationStore, worker: Worker, names: Sequence[str]) -> dict[str, Any]:
     """Images asked and not, and (image, task) pairs that nothing could be asked of."""
-    table = store.parts_table(names)
+    table = store.rows(names)
     asked = set(table.select("image_id", "task").unique().iter_rows())
     images = [image for name in names for image in worker.batches[name]]
     return {

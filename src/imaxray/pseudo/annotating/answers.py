@@ -14,9 +14,8 @@ from imaxray.models import ChatModel
 from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Prompt
 from imaxray.pseudo.table import PSEUDO
+from imaxray.schema import ImageSize
 from imaxray.tasks import Gold, clean_answer, get_task, to_json
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Reader:
         self._chat, self._ends = chat, frozenset(ends)
 
     def read(
-        self, prompt: Prompt, size: Size, written: Written, samples: Sequence[Written]
+        self, prompt: Prompt, size: ImageSize, written: Written, samples: Sequence[Written]
     ) -> Answered:
         """One answer, and the share of the samples that read the same.
 
@@ -69,7 +68,7 @@ class Reader:
         """Whether the model itself ended it."""
         return bool(written.ids) and written.ids[-1] in self._ends
 
-    def _gold(self, prompt: Prompt, size: Size, text: str) -> Gold | None:
+    def _gold(self, prompt: Prompt, size: ImageSize, text: str) -> Gold | None:
         task = get_task(prompt.task)
         bare, boxes = self._chat.convention.extract(clean_answer(text), *size)
         parsed = task.parse(bare, boxes, prompt.template)

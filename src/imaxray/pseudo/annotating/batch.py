@@ -14,11 +14,11 @@ from imaxray.evaluation.generation import EncodedImages, Sampling, Written, end_
 from imaxray.hashing import digest
 from imaxray.models import ChatModel
 from imaxray.progress import progress_bar
-from imaxray.pseudo.annotating.answers import Answered, Reader, Size
+from imaxray.pseudo.annotating.answers import Answered, Reader
 from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Given, Prompt, PromptBook
 from imaxray.pseudo.table import PSEUDO
-from imaxray.schema import SPLITS, Split
+from imaxray.schema import SPLITS, ImageSize, Split, image_sizes
 from imaxray.tasks import get_task
 from imaxray.training import Pixels
 
@@ -48,7 +48,7 @@ class Local:
     """
 
     def __init__(
-        self, chat: ChatModel, pixels: Pixels, sizes: Mapping[str, Size], config: AskConfig
+        self, chat: ChatModel, pixels: Pixels, sizes: Mapping[str, ImageSize], config: AskConfig
     ) -> None:
         self._chat, self._pixels, self._sizes, self._config = chat, pixels, sizes, config
 
@@ -66,7 +66,7 @@ class _LocalBatch:
         self,
         chat: ChatModel,
         images: EncodedImages,
-        sizes: Mapping[str, Size],
+        sizes: Mapping[str, ImageSize],
         config: AskConfig,
     ) -> None:
         self._chat, self._images, self._sizes, self._config = chat, images, sizes, config
@@ -102,7 +102,7 @@ class Annotator:
         self,
         reader: Reader,
         open_images: Open,
-        sizes: Mapping[str, Size],
+        sizes: Mapping[str, ImageSize],
         config: AskConfig,
         *,
         model: str,
@@ -171,14 +171,8 @@ def make_book(tables: Tables, config: AskConfig) -> PromptBook:
     )
 
 
-def sizes_of(tables: Tables) -> dict[str, Size]:
-    """Width and height of every original."""
-    rows = tables.images.select("image_id", "width", "height").iter_rows()
-    return {image: (width, height) for image, width, height in rows}
-
-
 def batches_of(
-    chat: ChatModel, images: Sequence[str], sizes: Mapping[str, Size], most: int
+    chat: ChatModel, images: Sequence[str], sizes: Mapping[str, ImageSize], most: int
 ) -> list[list[str]]:
     """Batches of images; such with as many image tokens go together, which keeps padding small."""
     tokens = {size: chat.image_tokens(size) for size in {sizes[image] for image in images}}
@@ -229,7 +223,7 @@ def annotate_images(
         ImaxrayError: a prompt longer than the model's context.
     """
     config = config or AskConfig()
-    book, sizes = make_book(tables, config), sizes_of(tables)
+    book, sizes = make_book(tables, config), image_sizes(tables.images)
     annotator = _local(chat, pixels, sizes, config, checkpoint)
     images, _ = book.images(config.limit)
     frames = [pl.DataFrame(schema=PSEUDO)]
@@ -265,7 +259,7 @@ def ask_entries(
     if split not in SPLITS:
         raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {split}.")
     config = config or AskConfig()
-    sizes = sizes_of(tables)
+    sizes = image_sizes(tables.images)
     annotator = _local(chat, pixels, sizes, config, checkpoint)
     entries = entry_prompts(some_entries(tables.split(split), config))
     frames = [pl.DataFrame(schema=PSEUDO)]
@@ -293,7 +287,7 @@ def some_entries(entries: pl.DataFrame, config: AskConfig) -> pl.DataFrame:
 def _local(
     chat: ChatModel,
     pixels: Pixels,
-    sizes: Mapping[str, Size],
+    sizes: Mapping[str, ImageSize],
     config: AskConfig,
     checkpoint: str,
 ) -> Annotator:

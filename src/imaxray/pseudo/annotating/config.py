@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imaxray.evaluation.config import ModelConfig
 from imaxray.schema import TASKS, TaskName
 
-Engine = Literal["local", "ray", "vllm"]
+AnnotationEngine = Literal["local", "ray", "vllm"]
 """``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
 
 
@@ -71,7 +71,7 @@ class AskConfig(BaseModel):
 class AnnotateConfig(AskConfig, ModelConfig):
     """Everything that :func:`imaxray.annotate` may vary; the defaults ask all tasks once."""
 
-    engine: Engine = Field(
+    engine: AnnotationEngine = Field(
         "local",
         description="Engine that writes the answers: transformers on this machine (local), "
         "transformers on a Ray cluster (ray), or vLLM.",

@@ -32,7 +32,12 @@ from imaxray.pseudo.annotating.phrases import (
     said_by_labels,
     said_in_report,
 )
-from imaxray.pseudo.annotating.similar_questions import Profile, Questions, profile, seen_in_answers
+from imaxray.pseudo.annotating.similar_questions import (
+    Profile,
+    SimilarQuestions,
+    profile,
+    seen_in_answers,
+)
 from imaxray.schema import FRONTAL, TaskName
 from imaxray.tasks import Task, Told, all_tasks, from_json, get_task, subtask_of, to_json
 
@@ -247,7 +252,7 @@ class PromptBook:
         ]
         return [phrase for _, phrase in sorted(keyed)[: self._rec]]
 
-    def _asked(self, train: pl.DataFrame) -> tuple[Questions, dict[str, frozenset[str]]]:
+    def _asked(self, train: pl.DataFrame) -> tuple[SimilarQuestions, dict[str, frozenset[str]]]:
         task = get_task("vqa")
         by_image: dict[str, list[tuple[str, bool, Mapping[str, Any]]]] = {}
         rows = train.filter(pl.col("task") == "vqa").select(
@@ -260,7 +265,7 @@ class PromptBook:
         seen = {image: seen_in_answers(asked) for image, asked in by_image.items()}
         self._seen = seen
         empty = Given()
-        return Questions(
+        return SimilarQuestions(
             (text, closed, self._profile(image, empty))
             for image, asked in by_image.items()
             if image in self._images

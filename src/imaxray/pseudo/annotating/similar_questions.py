@@ -55,7 +55,7 @@ def taken_for_granted(question: str, closed: bool) -> frozenset[str]:
     return frozenset() if closed and asked(question) else labels_of(question)
 
 
-class Questions:
+class SimilarQuestions:
     """All questions of the train entries, with the images that they were asked of.
 
     Args:

@@ -26,9 +26,10 @@ from imaxray.evaluation.generation import (
     Written,
     end_tokens,
     served,
+    write_part,
 )
 from imaxray.models import ChatModel, load_model
-from imaxray.pseudo.annotating.answers import Reader, Size
+from imaxray.pseudo.annotating.answers import Reader
 from imaxray.pseudo.annotating.batch import (
     Annotator,
     Asked,
@@ -37,12 +38,12 @@ from imaxray.pseudo.annotating.batch import (
     batches_of,
     entry_prompts,
     make_book,
-    sizes_of,
     some_entries,
 )
 from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Prompt
-from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, write_part
+from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES
+from imaxray.schema import ImageSize, image_sizes
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Worker:
         self.chat = chat or load_model(job.weights, **job.options)
         self._data = data or open_dataset(job.data)
         tables = self._data.tables
-        self._sizes = sizes_of(tables)
+        self._sizes = image_sizes(tables.images)
         self._images = ImageStore(self._data)
         self._ends = end_tokens(self.chat)
         self.book = make_book(tables, job.config)
@@ -142,7 +143,11 @@ class _Served:
     """vLLM, which batches by itself and finds the image in its prefix cache; an ``Open``."""
 
     def __init__(
-        self, server: VllmEngine, images: ImageStore, sizes: Mapping[str, Size], temperature: float
+        self,
+        server: VllmEngine,
+        images: ImageStore,
+        sizes: Mapping[str, ImageSize],
+        temperature: float,
     ) -> None:
         self._server, self._images, self._sizes = server, images, sizes
         self._temperature = temperature

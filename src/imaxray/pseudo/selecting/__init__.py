@@ -2,6 +2,7 @@
 
 from imaxray.pseudo.selecting.balance import balanced
 from imaxray.pseudo.selecting.calibrate import TaskThreshold, Thresholds, calibrate
+from imaxray.pseudo.selecting.calibrated_filter import FilteredAnnotations, filter_annotations
 from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.consistency import VERDICTS, check_consistency
 from imaxray.pseudo.selecting.correct import Tolerances, correct
@@ -16,6 +17,7 @@ __all__ = [
     "ConsistencyRule",
     "FilterConfig",
     "Filtered",
+    "FilteredAnnotations",
     "TaskThreshold",
     "Thresholds",
     "Tolerances",
@@ -24,6 +26,7 @@ __all__ = [
     "check_consistency",
     "correct",
     "equal_yield_table",
+    "filter_annotations",
     "filter_candidates",
     "load_rules",
     "right_candidates",

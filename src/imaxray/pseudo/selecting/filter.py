@@ -94,46 +94,21 @@ def filter_candidates(
     tables = dataset.tables if isinstance(dataset, Dataset) else dataset
     candidates = conform(candidates, PSEUDO).sort("pseudo_id")
     _check(candidates, tables, thresholds)
-    entry_ids = tables.entries["entry_id"]
-    code = (
-        pl.when(pl.col("pseudo_id").is_in(entry_ids.implode())).then(pl.lit("has-real"))
-        .when(pl.col("answer").is_null() | pl.col("target").is_null()).then(pl.lit("unreadable"))
-        .when(~pl.col("ended").fill_null(False)).then(pl.lit("unfinished"))
-    )  # fmt: skip
-    coded = candidates.with_columns(code.alias("_code"))
-    bare = coded.filter(pl.col("_code").is_null()).drop("_code")
-    drops: dict[str, tuple[str, str | None]] = {
-        i: (c, None) for i, c in _pairs(coded.filter(pl.col("_code").is_not_null()), "_code")
-    }
+    bare, drops = _usable(candidates, tables.entries)
     train = tables.entries.filter(pl.col("split") == "train")
     verdicts = check_consistency(bare, train, tables.images, rules or (), thresholds=thresholds)
-    court = _Court(bare, verdicts, rules or (), thresholds)
-
-    everything = frozenset(bare["pseudo_id"])
-    marks = Marks.of(bare, truth, tolerances)
-    outcomes: dict[str, _Outcome] = {"none": _Outcome(everything)}
-    confident, lacking = _confident(bare, thresholds, {})
-    chosen = outcomes["none"]
-    if thresholds is not None:
-        outcomes["confidence"] = chosen = _Outcome(frozenset(confident))
-    if rules:
-        outcomes["consistency"] = chosen = court.settle(everything)
-    if thresholds is not None and rules:
-        eased = court.confirmed(confident)
-        confident, lacking = _confident(bare, thresholds, eased)
-        outcomes["both"] = chosen = court.settle(frozenset(confident))
-    drops |= {i: (c, None) for i, c in lacking.items() if thresholds is not None}
+    outcomes, lacking = _outcomes(bare, verdicts, rules or (), thresholds)
+    chosen = list(outcomes.values())[-1]
+    drops |= {i: (c, None) for i, c in lacking.items()}
     drops |= chosen.drops
     if balance:
-        answered = _masked(bare.filter(pl.col("pseudo_id").is_in(list(chosen.kept))), chosen.masks)
-        stays = balanced(answered, train)
-        drops |= dict.fromkeys(chosen.kept - stays, ("unbalanced", None))
-        masks = {i: m for i, m in chosen.masks.items() if i in stays}
-        outcomes["balance"] = chosen = _Outcome(stays, masks)
-    kept = _masked(bare.filter(pl.col("pseudo_id").is_in(list(chosen.kept))), chosen.masks)
+        outcomes["balance"], unbalanced = _balanced(bare, chosen, train)
+        chosen = outcomes["balance"]
+        drops |= dict.fromkeys(unbalanced, ("unbalanced", None))
+    marks = Marks.of(bare, truth, tolerances)
     answers = {name: (o.kept, o.masks) for name, o in outcomes.items()}
     return Filtered(
-        kept=kept,
+        kept=_kept(bare, chosen),
         dropped=pl.DataFrame([(i, *drops[i]) for i in sorted(drops)], schema=DROPPED, orient="row"),
         yields=yields_table(bare, answers, marks),
         rules=rules_table(verdicts, rules or (), marks),
@@ -172,6 +147,60 @@ def _check(candidates: pl.DataFrame, tables: Tables, thresholds: Thresholds | No
                 "Expected agreement of samples for candidates and calibration alike, "
                 f"but {without} of {candidates.height} candidates have none; annotate both anew."
             )
+
+
+def _usable(
+    candidates: pl.DataFrame, entries: pl.DataFrame
+) -> tuple[pl.DataFrame, dict[str, tuple[str, str | None]]]:
+    """Candidates that are new, readable and finished; and the others, id → (code, no rule)."""
+    code = (
+        pl.when(pl.col("pseudo_id").is_in(entries["entry_id"].implode()))
+        .then(pl.lit("has-real"))
+        .when(pl.col("answer").is_null() | pl.col("target").is_null())
+        .then(pl.lit("unreadable"))
+        .when(~pl.col("ended").fill_null(False))
+        .then(pl.lit("unfinished"))
+    )
+    coded = candidates.with_columns(code.alias("_code"))
+    unusable = coded.filter(pl.col("_code").is_not_null()).select("pseudo_id", "_code")
+    return (
+        coded.filter(pl.col("_code").is_null()).drop("_code"),
+        {pseudo_id: (found, None) for pseudo_id, found in unusable.iter_rows()},
+    )
+
+
+def _outcomes(
+    bare: pl.DataFrame,
+    verdicts: pl.DataFrame,
+    rules: Sequence[ConsistencyRule],
+    thresholds: Thresholds | None,
+) -> tuple[dict[str, _Outcome], dict[str, str]]:
+    """What each filter keeps, by its name, the one in force last; and what lacks confidence."""
+    court = _Court(bare, verdicts, rules, thresholds)
+    everything = frozenset(bare["pseudo_id"])
+    outcomes = {"none": _Outcome(everything)}
+    confident, lacking = _confident(bare, thresholds, {})
+    if thresholds is not None:
+        outcomes["confidence"] = _Outcome(frozenset(confident))
+    if rules:
+        outcomes["consistency"] = court.settle(everything)
+    if thresholds is not None and rules:
+        confident, lacking = _confident(bare, thresholds, court.confirmed(confident))
+        outcomes["both"] = court.settle(frozenset(confident))
+    return outcomes, lacking
+
+
+def _balanced(
+    bare: pl.DataFrame, chosen: _Outcome, train: pl.DataFrame
+) -> tuple[_Outcome, frozenset[str]]:
+    """Of the kept ones, no more of an answer than its share; and those that are too many."""
+    stays = balanced(_kept(bare, chosen), train)
+    masks = {i: labels for i, labels in chosen.masks.items() if i in stays}
+    return _Outcome(stays, masks), chosen.kept - stays
+
+
+def _kept(bare: pl.DataFrame, chosen: _Outcome) -> pl.DataFrame:
+    return _masked(bare.filter(pl.col("pseudo_id").is_in(list(chosen.kept))), chosen.masks)
 
 
 def _confident(
@@ -315,7 +344,3 @@ def _masked(kept: pl.DataFrame, masks: Mapping[str, frozenset[str]]) -> pl.DataF
         orient="row",
     )  # fmt: skip
     return kept.update(changed, on="pseudo_id").select(PSEUDO.names())
-
-
-def _pairs(frame: pl.DataFrame, column: str) -> list[tuple[str, str]]:
-    return list(frame.select("pseudo_id", column).iter_rows())

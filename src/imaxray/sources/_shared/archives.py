@@ -25,7 +25,9 @@ from imaxray.sources._shared.tables import is_inside, relative, release_file, re
 MAX_MEMBER_BYTES: Final = 16 * 2**20
 """A larger member is rejected unread."""
 
-_PART: Final = 2000  # members of one piece of work
+MEMBERS_PER_JOB: Final = 2000
+"""Members of an archive that a worker takes at a time."""
+
 _ENCRYPTED: Final = 0x1
 _PLAIN_NAME: Final = re.compile(r"\w[\w-]*(\.\w+)*(/\w[\w-]*(\.\w+)*)*")
 _DAMAGE: Final = (
@@ -104,13 +106,18 @@ class Archive:
             self._require(sum(1 for _ in islice(self._files(), 1)))
 
     def map(
-        self, function: Callable[[Iterator[Member]], T], pool: Executor | None
+        self,
+        function: Callable[[Iterator[Member]], T],
+        pool: Executor | None,
+        *,
+        members_per_job: int = MEMBERS_PER_JOB,
     ) -> tuple[int, list[T]]:
         """Apply ``function`` to all members, a few thousand at a time, in ``pool`` if there is one.
 
         Args:
             function: a function of a module (it travels to another process).
             pool: processes; the parts do not depend on it.
+            members_per_job: members of one part.
 
         Returns:
             Number of members, and the results in the members' order.
@@ -118,18 +125,19 @@ class Archive:
         Raises:
             ImaxrayError: the zip itself is damaged, or holds no member with the suffix.
         """
+        step = members_per_job
         if not self.zipped:
             names = sorted(self._files())
             self._require(len(names))
             work: list[Any] = [
-                [(k + 1, str(names[k])) for k in range(start, min(start + _PART, len(names)))]
-                for start in range(0, len(names), _PART)
+                [(k + 1, str(names[k])) for k in range(start, min(start + step, len(names)))]
+                for start in range(0, len(names), step)
             ]
             count, task = len(names), cast(Any, _map_files)
         else:
             stored = self._stored()
             count, task = len(stored), _map_stored
-            work = [stored[k : k + _PART] for k in range(0, count, _PART)]
+            work = [stored[k : k + step] for k in range(0, count, step)]
         if pool is None or len(work) < 2:
             return count, [task(function, str(self.path), part) for part in work]
         jobs: list[Future[T]] = [pool.submit(task, function, str(self.path), p) for p in work]

@@ -11,7 +11,7 @@ import polars as pl
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT, IMAGES, SOURCE_ANNOTATIONS, conform
-from imaxray.sources._shared.tables import leaves_release, numeric, reject
+from imaxray.sources._shared.tables import leaves_release, numeric, provenance, reject, stated_by
 
 COLLECTION: Final = "chexpert"
 
@@ -111,9 +111,7 @@ def read_images(
         .alias("view"),
         _sex(table).alias("sex"),
         _age(table).alias("age"),
-        pl.lit(source).alias("source"),
-        pl.lit(file).alias("file"),
-        "row",
+        *provenance(source, file),
     )  # fmt: skip
     return conform(images, IMAGES), bad
 
@@ -148,11 +146,8 @@ def study_labels(
         pl.lit("label").alias("kind"),
         "name",
         "value",
-        pl.lit(origin).alias("origin"),
-        pl.lit(quality).alias("quality"),
-        pl.lit(source).alias("source"),
-        pl.lit(file).alias("file"),
-        "row",
+        *stated_by(origin, quality),
+        *provenance(source, file),
     )
     return conform(labels, SOURCE_ANNOTATIONS), bad
 

@@ -56,7 +56,7 @@ _AP: Final = re.compile(r"(?i)\bAP\b|\banter(?:o-?|ior )posterior\b|\bportable\b
 
 
 @dataclass(frozen=True)
-class Report:
+class OpenIReport:
     """What one report says; ``images`` are ids as the release writes them."""
 
     uid: str
@@ -79,7 +79,7 @@ def uid_of(text: str) -> str | None:
     return str(int(digits)) if re.fullmatch("[0-9]{1,6}", digits) else None
 
 
-def parse_report(content: bytes) -> Report | None:
+def parse_report(content: bytes) -> OpenIReport | None:
     """Read one report XML; None if it is none, or declares entities."""
     try:
         root: Element = fromstring(content)
@@ -90,7 +90,7 @@ def parse_report(content: bytes) -> Report | None:
     for node in root.iter("AbstractText"):
         sections.setdefault(node.get("Label", "").upper(), "".join(node.itertext()).strip())
     captions = (node.text or "" for image in root.iter("parentImage") for node in image)
-    return Report(
+    return OpenIReport(
         uid=uid_of(uid) or "",
         findings=sections.get("FINDINGS", ""),
         impression=sections.get("IMPRESSION", ""),

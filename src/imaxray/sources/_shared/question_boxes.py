@@ -53,27 +53,27 @@ class Observation(msgspec.Struct, gc=False):
     obs_quality: Quality = None
 
 
-class Answer(msgspec.Struct, gc=False):
+class StudyAnswer(msgspec.Struct, gc=False):
     """One top-level answer; its sub-answers only say more of the same."""
 
     text: str | None = None
     answer_type: str | None = None
 
 
-class Question(msgspec.Struct, gc=False):
+class StudyQuestion(msgspec.Struct, gc=False):
     """A question, and all parts of its answer."""
 
     question: str
-    answers: list[Answer]
+    answers: list[StudyAnswer]
     question_type: str | None = None
     question_quality: Quality = None
 
 
-class Questions(msgspec.Struct, gc=False):
+class StudyQuestions(msgspec.Struct, gc=False):
     """One study's; None stands for a question that is not of the documented types."""
 
     study_id: str | int
-    questions: list[Question | None]
+    questions: list[StudyQuestion | None]
 
 
 class Graph(msgspec.Struct, gc=False):
@@ -83,12 +83,12 @@ class Graph(msgspec.Struct, gc=False):
     observations: dict[str, Observation | None]
 
 
-_QUESTIONS: Final = msgspec.json.Decoder(Questions)
+_QUESTIONS: Final = msgspec.json.Decoder(StudyQuestions)
 _GRAPH: Final = msgspec.json.Decoder(Graph)
 _ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def parse_questions(content: bytes) -> Questions | None:
+def parse_questions(content: bytes) -> StudyQuestions | None:
     """The questions in ``content``; None if it is no JSON object with study_id and questions."""
     try:
         return _QUESTIONS.decode(content)
@@ -97,7 +97,7 @@ def parse_questions(content: bytes) -> Questions | None:
     items = member.get("questions")
     if not isinstance(items, list):
         return None
-    return Questions(str(member.get("study_id")), [_as(item, Question) for item in items])
+    return StudyQuestions(str(member.get("study_id")), [_as(item, StudyQuestion) for item in items])
 
 
 def parse_graph(content: bytes) -> Graph | None:
@@ -119,12 +119,12 @@ def study_number(study_id: str | int) -> str | None:
     return None if match is None else match.group(1)
 
 
-def question_type(item: Question) -> str:
+def question_type(item: StudyQuestion) -> str:
     """The template's name without the number that the publisher's table puts before it."""
     return _PREFIX.sub("", (item.question_type or "").strip()) or "question"
 
 
-def main_answer(item: Question) -> str:
+def main_answer(item: StudyQuestion) -> str:
     """The texts that answer the question, details and related information left out."""
     main = [a for a in item.answers if a.answer_type == "main_answer"]
     texts = [" ".join((a.text or "").split()) for a in main or item.answers]

@@ -10,7 +10,14 @@ import polars as pl
 from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._shared import mimic
 from imaxray.sources._shared.records import ReleaseFile
-from imaxray.sources._shared.tables import read_csv, reject, relative, release_file
+from imaxray.sources._shared.tables import (
+    provenance,
+    read_csv,
+    reject,
+    relative,
+    release_file,
+    stated_by,
+)
 
 STUDY_IMAGES: Final = ("mimic_all.csv", "mimic_all.csv.gz")
 STUDY_COLUMNS: Final = ("subject_id", "study_id", "dicom_id", "view", "split")
@@ -67,9 +74,7 @@ def read_study_images(
     hints = good.filter(named).select(
         "image_id",
         pl.col("split").str.to_lowercase().replace(_SPLITS).alias("split"),
-        pl.lit(source).alias("source"),
-        pl.lit(file).alias("file"),
-        "row",
+        *provenance(source, file),
     )
     studies = good.select(pl.col("_study").alias("study_id"), "image_id", "patient_id", "frontal")
     return (
@@ -136,11 +141,8 @@ def read_questions(
         closed.cast(pl.Float64).alias("value"),
         pl.col("question").alias("text"),
         "answers",
-        pl.lit("silver").alias("origin"),
-        pl.lit(quality).alias("quality"),
-        pl.lit(source).alias("source"),
-        pl.lit(file).alias("file"),
-        "row",
+        *stated_by("silver", quality),
+        *provenance(source, file),
     )
     return conform(annotations, SOURCE_ANNOTATIONS), pl.concat(rejects)
 

@@ -35,6 +35,16 @@ _MAX_SHOWN = 400  # characters of a file's own text in an error
 _OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 
 
+def provenance(source: str, file: str) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """Columns that say where each row stands: ``source``, ``file``, and the frame's own ``row``."""
+    return pl.lit(source).alias("source"), pl.lit(file).alias("file"), pl.col("row")
+
+
+def stated_by(origin: str, quality: str) -> tuple[pl.Expr, pl.Expr]:
+    """Columns that say who stated the facts of all rows: ``origin`` and ``quality``."""
+    return pl.lit(origin).alias("origin"), pl.lit(quality).alias("quality")
+
+
 def require_root(root: Path, source: str) -> Path:
     """Return ``root`` if it is a folder.
 
@@ -174,9 +184,7 @@ def reject(
     key_expr = pl.col(key) if isinstance(key, str) else key
     return conform(
         rows.select(
-            pl.lit(source).alias("source"),
-            pl.lit(file).alias("file"),
-            "row",
+            *provenance(source, file),
             key_expr.cast(pl.String).alias("key"),
             pl.lit(code).alias("code"),
             pl.lit(message).alias("message"),

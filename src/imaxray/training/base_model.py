@@ -1,4 +1,4 @@
-"""The model that a strategy starts from, and its digest."""
+"""The model that a study or a strategy starts from, and its digest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from imaxray._files import sha256, write_json
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset
 from imaxray.models import PhantomConfig, phantom
+from imaxray.schema import image_sizes
 
 _RECORD = "init.json"
 
@@ -20,11 +21,16 @@ def phantom_base(
 ) -> Path:
     """Build the phantom model in ``folder``, once; its tokenizer reads the data's training text.
 
+    ``init.json`` in the folder says of what the model was made; a model of the same is kept.
+
     Args:
         config: its shape.
         data: datasets whose training text the tokenizer learns from.
         folder: of the model.
         seed: of the weights.
+
+    Returns:
+        ``folder``.
     """
     record = {"config": config.model_dump(), "data": [d.sha256 for d in data], "seed": seed}
     path = folder / _RECORD
@@ -32,8 +38,7 @@ def phantom_base(
         return folder
     corpus: list[str] = []
     for one in data:
-        images = one.tables.images.select("image_id", "width", "height")
-        sizes = {image: (width, height) for image, width, height in images.iter_rows()}
+        sizes = image_sizes(one.tables.images)
         columns = ["prompt", "target", "boxes", "image_id"]
         for prompt, target, boxes, image in one.tables.split("train").select(columns).iter_rows():
             corpus.append(PERCENT.fill(f"{prompt} {target}", boxes or [], *sizes[image]))

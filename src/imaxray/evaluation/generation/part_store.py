@@ -1,0 +1,148 @@
+"""A folder of answers grows part by part, each part whole, until the parts become its tables."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+
+from imaxray._files import write_json, write_parquet
+from imaxray.errors import ImaxrayError
+
+
+class PartStore:
+    """A folder whose tables are written part by part, so that a killed job continues.
+
+    ``STEM.json`` holds the identity of what is answered; ``STEM.parts/`` holds one file a batch;
+    at the end the parts become the tables and are removed. A subclass names the files and the
+    schema.
+
+    Args:
+        folder: is made.
+        identity: everything that decides the tables. A folder with another one is refused.
+        about: what else the manifest says, e.g. versions; written at the first start only.
+
+    Attributes:
+        folder: as given.
+        parts: folder of the parts.
+
+    Raises:
+        ImaxrayError: the folder holds tables of another identity, or of unknown origin.
+    """
+
+    stem: ClassVar[str]
+    """Of the manifest (``STEM.json``) and of the folder of parts (``STEM.parts``)."""
+
+    tables: ClassVar[Sequence[str]]
+    """Stems of the tables. The last one is written last: where it lies, all are finished."""
+
+    schema: ClassVar[pl.Schema]
+    """Columns of parts and tables; the first column is the id that rows are sorted by."""
+
+    what: ClassVar[str]
+    """Name of the content, for messages."""
+
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], about: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder = folder
+        self.parts = folder / f"{self.stem}.parts"
+        self._manifest = folder / f"{self.stem}.json"
+        identity = json.loads(json.dumps(identity))
+        if self._manifest.exists():
+            require_same(folder, self.manifest().get("identity", {}), identity, what=self.what)
+        elif found := [name for name in self.tables if self._table(name).exists()]:
+            raise ImaxrayError(
+                f"Expected {self.what} of a known origin in {folder}, but {found[0]}.parquet is "
+                f"there without {self._manifest.name}; choose another --out."
+            )
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(self._manifest, {"identity": identity, **(about or {})})
+        if self.finished:
+            self._remove_parts()
+        else:
+            self.parts.mkdir(exist_ok=True)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all tables are whole."""
+        return self._table(self.tables[-1]).exists()
+
+    def add(self, name: str, rows: pl.DataFrame) -> None:
+        """Write one part; the same name again replaces it."""
+        write_part(rows, self.parts, name)
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Those of the parts that are still to be made."""
+        return [name for name in names if not self._part(name).exists()]
+
+    def rows(self, names: Sequence[str] | None = None) -> pl.DataFrame:
+        """Rows of some parts, or of all, sorted by id."""
+        files = sorted(self.parts.glob("*.parquet")) if names is None else map(self._part, names)
+        frames = [pl.read_parquet(file).cast(self.schema) for file in files]
+        return pl.concat([pl.DataFrame(schema=self.schema), *frames]).sort(self.schema.names()[0])
+
+    def table(self, stem: str | None = None) -> pl.DataFrame:
+        """One of the finished tables; by default the last."""
+        return pl.read_parquet(self._table(stem or self.tables[-1])).cast(self.schema)
+
+    def manifest(self) -> dict[str, Any]:
+        """What ``STEM.json`` holds."""
+        known: dict[str, Any] = json.loads(self._manifest.read_text())
+        return known
+
+    def add_to_manifest(self, more: Mapping[str, Any]) -> None:
+        """Write further keys into the manifest."""
+        write_json(self._manifest, {**self.manifest(), **more})
+
+    def _close(self, tables: Mapping[str, pl.DataFrame]) -> None:
+        """Write the tables, in the order of :attr:`tables`, and remove the parts."""
+        for stem in self.tables:
+            write_part(tables[stem], self.folder, stem)
+        self._remove_parts()
+
+    def _remove_parts(self) -> None:
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+    def _part(self, name: str) -> Path:
+        return self.parts / f"{name}.parquet"
+
+    def _table(self, stem: str) -> Path:
+        return self.folder / f"{stem}.parquet"
+
+
+def write_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
+    """Write ``folder/NAME.parquet``, whole or not at all; the same name again replaces it."""
+    # the numbers of an Enum's values are no part of the content
+    few = pl.selectors.by_dtype(pl.Enum)
+    write_parquet(folder / f"{name}.parquet", rows.with_columns(few.cast(pl.String)))
+
+
+def require_same(
+    folder: Path, found: Mapping[str, Any], identity: Mapping[str, Any], *, what: str
+) -> None:
+    """Check that a folder holds what the caller wants to continue.
+
+    Args:
+        folder: for the message.
+        found: identity in the folder.
+        identity: identity that is wanted.
+        what: name of the content, for the message.
+
+    Raises:
+        ImaxrayError: the identities differ.
+    """
+    if found == identity:
+        return
+    differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
+    key = differ[0]
+    raise ImaxrayError(
+        f"Expected {folder} to hold {what} of the same model, data and decoding, but its "
+        f"{' and '.join(differ)} differ ({key}: {found.get(key)} there, {identity.get(key)} now); "
+        "choose another --out, or remove the folder."
+    )
