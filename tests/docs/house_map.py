@@ -28,6 +28,13 @@ def first_line(place: Path) -> str:
     return text.splitlines()[0].replace("``", "`").replace("|", "\\|")
 
 
+def modules(place: Path) -> str:
+    """Names of the modules of a folder; a module of its own has none."""
+    if not place.is_dir():
+        return ""
+    return ", ".join(path.stem for path in sorted(place.glob("*.py")) if path.stem != "__init__")
+
+
 def layers(root: Path) -> dict[str, list[list[str]]]:
     """Package → its layers from the import contract, the highest first."""
     content = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
@@ -68,10 +75,11 @@ def render(root: Path = ROOT) -> str:
         rows.append(
             (
                 (order.get(parts[0], len(top)), parts),
-                f"| {shown} | {first_line(place)} | {may_import(parts[-1], inner, outer)} |",
+                f"| {shown} | {first_line(place)} | {modules(place)} | "
+                f"{may_import(parts[-1], inner, outer)} |",
             )
         )
-    head = ["| place | what it is for | may import |", "| --- | --- | --- |"]
+    head = ["| place | what it is for | modules | may import |", "| --- | --- | --- | --- |"]
     return "\n".join(head + [row for _, row in sorted(rows)])
 
 
