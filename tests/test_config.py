@@ -57,7 +57,7 @@ def test_a_good_file_is_read(tmp_path):
         ("title: x\nfirst: {entries_per_stp: 1}", ["first.entries_per_stp", "`entries_per_step`"]),
         ("title: x\nstages: [{name: b, entires: 1}]", ["`stages.b.entires`", "entries_per_step"]),
         ("title: x\nstages: [{}, {xyz: 1}]", ["`stages.1.xyz`", "entries_per_step, kind, name"]),
-        ("first: {}", ["the key `title`", "not there"]),
+        ("first: {}", ["the key `title`", "is missing"]),
         ("title: x\nfirst: {entries_per_step: 0}", ["entries_per_step", "got 0", "greater than"]),
         ("title: x\nfirst: {entries_per_step: many}", ["got 'many'", "valid integer"]),
         ("title: x\nfirst: {kind: dmex}", ["first.kind", "'dmax' or 'mix'"]),

@@ -1,8 +1,8 @@
-"""Image-centric multi-annotation data for medical multimodal LLMs.
+"""Builds image-centric multi-annotation datasets and studies medical multimodal LLMs on them.
 
-The public names stand here in the order in which data flows through them: releases, datasets,
-models and training, evaluation, pseudo annotations, studies. Each name is imported when it is
-first used, so that ``import imaxray`` needs no torch and the command line starts at once.
+This module exports the public names: releases, datasets, models and training, evaluation, pseudo
+annotations and studies. Each name is imported when it is first used, so that ``import imaxray``
+does not load torch and the command line starts at once.
 """
 
 from __future__ import annotations

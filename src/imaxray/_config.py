@@ -1,4 +1,4 @@
-"""The one way in which a configuration is read: YAML in, a checked model or one sentence out."""
+"""Reads configurations from YAML into checked models; a mistake raises one clear sentence."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def read_yaml(path: Path, *, what: str, advice: str) -> dict[str, Any]:
     """Read the keys and values of a YAML file.
 
     Args:
-        path: file in UTF-8.
-        what: what the file is, with its article (``a recipe``).
-        advice: what the user should give instead, as the end of a sentence.
+        path: YAML file in UTF-8.
+        what: Kind of the file with its article (``a recipe``), for messages.
+        advice: End of the message, which says what the user should give instead.
 
     Raises:
-        ImaxrayError: the file cannot be read, or :func:`parse_yaml` refuses its text.
+        ImaxrayError: The file cannot be read, or :func:`parse_yaml` refuses its text.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -46,14 +46,14 @@ def read_yaml(path: Path, *, what: str, advice: str) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """Keys and values of a YAML text.
+    """Return the keys and values of a YAML text.
 
     Args:
-        text: the YAML.
-        where: name of the file, for messages.
+        text: YAML text.
+        where: Name of the file, for messages.
 
     Raises:
-        ImaxrayError: the text is not YAML, is not made of keys and values, or has a key twice.
+        ImaxrayError: The text is not YAML, does not consist of keys and values, or has a key twice.
 
     Example:
         >>> parse_yaml("steps: 4", "recipe.yaml")
@@ -85,17 +85,17 @@ def validated(
     see: str = "",
     context: Mapping[str, Any] | None = None,
 ) -> Model:
-    """A model made from ``content``; what is wrong with it is said in one sentence.
+    """Return a model made from ``content``, or raise one sentence about the first mistake.
 
     Args:
-        model: pydantic model.
-        content: keys and values.
-        where: name of the file that the content came from, for messages.
-        see: where the keys are described, for messages (``docs/study.md``).
-        context: what the model's validators look at besides the content.
+        model: Pydantic model.
+        content: Keys and values.
+        where: Name of the file from which the content was read, for messages.
+        see: Page that describes the keys, for messages (``docs/study.md``).
+        context: Further values for the validators of the model.
 
     Raises:
-        ImaxrayError: a key is unknown or missing, or a value is of the wrong type or out of bounds.
+        ImaxrayError: A key is unknown or missing, or a value is of the wrong type or out of bounds.
 
     Example:
         >>> from pydantic import ConfigDict
@@ -115,7 +115,7 @@ mean `steps`?
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that ``name`` is most likely a misspelling of.
+    """Return the known name that ``name`` most likely misspells, or ``None``.
 
     Example:
         >>> nearest("phantm", ["phantom", "mimic"])
@@ -132,7 +132,7 @@ def _sentence(
     where: str | None,
     see: str,
 ) -> str:
-    """The first mistake, as one sentence; a misspelt key before the one that is missing for it."""
+    """Describe the first mistake in one sentence; an unknown key comes before a missing one."""
     found = error.errors()
     first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     inner = first.get("ctx", {}).get("error")
@@ -154,7 +154,7 @@ def _sentence(
             f"{', '.join(known)}{pointer}."
         )
     if first["type"] == "missing":
-        return f"Expected the key `{name}`{inside}, but it is not there; add it{pointer}."
+        return f"Expected the key `{name}`{inside}, but it is missing; add it{pointer}."
     message = _line(first["msg"].removeprefix("Value error, "))
     if first["type"] == "value_error":
         what = f"a valid value for {name}" if loc else "values that fit together"
@@ -168,7 +168,7 @@ def _sentence(
 
 
 def _name(content: Any, loc: Sequence[int | str]) -> str:
-    """``rules.2.effect``, with the own name of an item of a list instead of its number."""
+    """Return a path such as ``rules.2.effect``; an item of a list with a name shows its name."""
     parts = []
     for part in loc:
         if isinstance(part, int) and isinstance(content, list | tuple) and part < len(content):
@@ -182,7 +182,7 @@ def _name(content: Any, loc: Sequence[int | str]) -> str:
 
 
 def _keys(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """Keys that are known at a place in a model, sorted."""
+    """Return the keys that are known at a place in a model, sorted."""
     models = {model}
     for part in loc:
         fields = [m.model_fields[part] for m in models if part in m.model_fields]
@@ -192,7 +192,7 @@ def _keys(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
 
 
 def _models(annotation: Any) -> set[type[BaseModel]]:
-    """The models in an annotation such as ``tuple[StageConfig, ...] | None``."""
+    """Return the models in an annotation such as ``tuple[StageConfig, ...] | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     return {model for part in get_args(annotation) for model in _models(part)}
@@ -203,7 +203,7 @@ def _line(text: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without tags of Python, that refuses a key that stands twice."""
+    """Loads YAML without tags of Python, and refuses a key that occurs twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, int] = {}
@@ -214,7 +214,7 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None,
-                    f"the key `{key.value}` stands there and in line {seen[key.value]}",
+                    f"the key `{key.value}` also occurs in line {seen[key.value]}",
                     key.start_mark,
                 )  # fmt: skip
             seen[key.value] = line

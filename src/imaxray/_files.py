@@ -1,7 +1,8 @@
-"""The one way in which a file or a folder appears: whole or not at all.
+"""Writes files and folders so that each one appears as a whole or not at all.
 
-Content is written aside, flushed to the disk, and renamed. A killed process or a full disk then
-leaves the earlier content or none, never a part of it.
+Content is written to a temporary path beside the target, flushed to the disk, and renamed. If the
+process is killed or the disk is full, the target keeps its earlier content (or stays absent); it
+never holds a part of the new content.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 PART: Final = ".part"
-"""Suffix of a file that is not finished."""
+"""Suffix of a file or folder that is not finished."""
 
 
 @contextmanager
 def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """A path to write at; what lies there becomes ``path`` when the block ends without an error.
+    """Yield a temporary path, whose file becomes ``path`` when the block ends without an error.
 
     Args:
-        path: the final file.
-        shared: other processes may write the same file at the same time, each on its own path
-            (a killed one then leaves a file ``.NAME.*.part``).
+        path: The final file.
+        shared: Whether other processes may write the same file at the same time. Each process
+            then writes to a path of its own (a killed process leaves a file ``.NAME.*.part``).
 
     Example:
         >>> import tempfile
@@ -56,7 +57,7 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` to ``path`` as UTF-8, as a whole or not at all."""
     with whole_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
@@ -65,7 +66,7 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
     """Write ``value`` as JSON, indented by one space and closed by a newline.
 
     Raises:
-        TypeError, ValueError: ``value`` holds what JSON cannot express.
+        TypeError, ValueError: JSON cannot express ``value``.
     """
     write_text(path, json.dumps(value, indent=1, sort_keys=sort_keys) + "\n")
 
@@ -83,30 +84,30 @@ def write_csv(path: Path, table: pl.DataFrame) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Return the SHA-256 hex digest of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
 def whole_folder(out: Path, *, manifest: str, keys: Collection[str], what: str) -> Iterator[Path]:
-    """A folder to write in; it becomes ``out`` when the block ends, and vanishes on an error.
+    """Yield a temporary folder that becomes ``out`` when the block ends; an error removes it.
 
     Args:
-        out: the final folder; an empty one, or an earlier one of the same kind, is replaced.
-        manifest: name of the JSON file by which a folder of this kind is known.
-        keys: the keys that the manifest must have.
-        what: the kind, for the error.
+        out: The final folder. An empty folder, or an earlier folder of the same kind, is replaced.
+        manifest: Name of the JSON file that identifies a folder of this kind.
+        keys: Keys that the manifest must have.
+        what: Name of the kind, for the error message.
 
     Raises:
-        ImaxrayError: ``out`` holds anything else.
+        ImaxrayError: ``out`` holds other files.
     """
     if out.exists() and not _is_replaceable(out, manifest, keys):
         raise ImaxrayError(
             f"Expected an empty folder or an earlier {what} at {out}, but it holds other files; "
             "choose another folder."
         )
-    out = out.resolve()  # "." has no name to write aside under
+    out = out.resolve()  # the path "." has no name to derive from
     aside, old = out.with_name(f".{out.name}{PART}"), out.with_name(f".{out.name}.old")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -120,7 +121,7 @@ def whole_folder(out: Path, *, manifest: str, keys: Collection[str], what: str) 
         raise
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
-        out.rename(old)  # removing it takes time; a kill in between must not cost both
+        out.rename(old)  # deleting takes time, and a kill must not lose both versions
     aside.rename(out)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -138,7 +139,7 @@ def _is_replaceable(folder: Path, manifest: str, keys: Collection[str]) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Bring a file's content to the disk, so that its name never stands before its content."""
+    """Flush a file's content to the disk, which must happen before the file is renamed."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

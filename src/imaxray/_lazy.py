@@ -1,4 +1,4 @@
-"""Names that a package exports but imports only when they are first used (PEP 562)."""
+"""Lets a package export names that are imported only when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 def lazily(
     package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package whose names are imported on first use.
+    """Return ``__getattr__`` and ``__dir__`` for a package whose names are imported on first use.
 
     Code that only builds datasets then never loads torch, and the command line starts at once.
     Type checkers do not see these names, so each package repeats them as ordinary imports under
-    ``if TYPE_CHECKING``; ``tests/test_public_api.py`` holds both lists together.
+    ``if TYPE_CHECKING``; ``tests/test_public_api.py`` checks that both lists agree.
 
     Args:
         package: ``__name__`` of the package.
-        homes: module → the names that it defines; a module is named from the package on
-            (``plan`` of ``imaxray.cache``) or in full (``imaxray.cache.plan``).
+        homes: Names that each module defines. A module is given relative to the package (``plan``
+            for ``imaxray.cache``) or in full (``imaxray.cache.plan``).
 
     Example:
         >>> getattribute, _ = lazily("imaxray.cache", {"plan": ["make_plan"]})

@@ -1,4 +1,4 @@
-"""How the process handles memory while it works on tables of hundreds of millions of cells."""
+"""Adapts memory management to tables of hundreds of millions of cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Run without the cycle collector, which walks millions of live objects again in vain."""
+    """Pause the cycle collector in the block, as it would scan millions of live objects in vain."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -21,10 +21,11 @@ def collector_paused() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Have Polars' allocator keep freed pages for three seconds.
+    """Make Polars' allocator keep freed pages for three seconds.
 
-    Tables of a build are made and freed in turn; giving their pages back to the system and taking
-    them again costs a tenth of the build, and keeping them for a minute 2 GB of memory. Only acts
-    before Polars is first imported; what the user has set stays.
+    A build creates and frees one table after another. Returning their pages to the system and
+    requesting them again costs a tenth of the build time; keeping them for a minute costs 2 GB of
+    memory. The function has an effect only before Polars is first imported, and it does not
+    override a setting of the user.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:3000,muzzy_decay_ms:3000")

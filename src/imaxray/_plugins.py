@@ -1,4 +1,4 @@
-"""What other installed packages add by entry point: sources, tasks, metrics, families, formats."""
+"""Finds the sources, tasks, metrics, families and formats that other installed packages add."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point of another package; nothing of the package is imported until :meth:`load`.
+    """Describes an entry point of another package, which is not imported before :meth:`load`.
 
     Attributes:
-        group: the group of entry points, e.g. ``imaxray.sources``.
-        point: the entry point.
+        group: Group of entry points, e.g. ``imaxray.sources``.
+        point: The entry point.
     """
 
     group: str
@@ -49,14 +49,14 @@ class Plugin:
         )
 
     def load(self) -> Any:
-        """Import what the entry point names.
+        """Import the object that the entry point names.
 
         Raises:
-            ImaxrayError: the import fails.
+            ImaxrayError: The import fails.
         """
         try:
             return self.point.load()
-        except Exception as error:  # whatever the import of a stranger raises
+        except Exception as error:  # the import of foreign code may raise anything
             raise ImaxrayError(
                 f"Expected {self._where}, but loading it failed ({type(error).__name__}: {error}); "
                 "reinstall or remove the package."
@@ -66,12 +66,12 @@ class Plugin:
         """Import a class and check that it is complete.
 
         Args:
-            base: the class that it must be derived from.
-            home: module in which a user finds ``base``.
-            declared: class attributes that it must set.
+            base: Class from which it must be derived.
+            home: Module in which a user finds ``base``.
+            declared: Class attributes that it must set.
 
         Raises:
-            ImaxrayError: the import fails, it is no subclass, or it leaves something out.
+            ImaxrayError: The import fails, or the object is not a subclass or is incomplete.
         """
         cls = self.load()
         if not (isinstance(cls, type) and issubclass(cls, base)):
@@ -83,7 +83,7 @@ class Plugin:
         return cls
 
     def unfit(self, what: str) -> ImaxrayError:
-        """The error for a plug-in that can be imported but not used; ``what`` is wrong with it."""
+        """Return the error for a plug-in that can be imported but not used, because of ``what``."""
         return ImaxrayError(
             f"Expected {self._where}, but {what}; ask its author for a corrected release, or "
             "remove the package."
@@ -91,7 +91,7 @@ class Plugin:
 
 
 def plugins(group: str) -> Mapping[str, Plugin]:
-    """Entry points of a group by name, none of them imported yet.
+    """Return the entry points of a group by name, without an import of their packages.
 
     The installed packages are searched once for each state of ``sys.path``.
     """
@@ -99,7 +99,7 @@ def plugins(group: str) -> Mapping[str, Plugin]:
 
 
 def search_path() -> tuple[str, ...]:
-    """``sys.path`` as a key of caches: other folders may hold other packages."""
+    """Return ``sys.path`` as a key for caches, because other folders may hold other packages."""
     return tuple(map(str, sys.path))
 
 

@@ -1,4 +1,4 @@
-"""Ray, where it is asked for: the package, and a cluster to work on."""
+"""Imports Ray, which is an optional package, and connects to a Ray cluster."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from imaxray.errors import ImaxrayError
 
 
 def require_ray() -> Any:
-    """The package.
+    """Return the package ``ray``.
 
     Raises:
-        ImaxrayError: it is not installed.
+        ImaxrayError: Ray is not installed.
     """
     try:
-        import ray  # late: an extra
+        import ray  # imported late, because it is optional
     except ImportError as error:
         raise ImaxrayError(
             "Expected the package ray for the engine ray, but it is not installed; run pip install "
@@ -28,10 +28,11 @@ def require_ray() -> Any:
 
 @contextmanager
 def ray_cluster() -> Iterator[Any]:
-    """Ray, connected.
+    """Connect to a Ray cluster for the duration of the block and yield the package ``ray``.
 
-    A cluster that this process is connected to is used; else the one that ``RAY_ADDRESS`` or Ray
-    itself knows; else one is started on this machine, and ended.
+    If this process is connected to a cluster, that cluster is used. Otherwise the process connects
+    to the cluster that ``RAY_ADDRESS`` or Ray itself names, or starts one on this machine, and the
+    connection is closed at the end.
 
     Raises:
         ImaxrayError: Ray is not installed, or a cluster cannot be reached.
@@ -39,13 +40,13 @@ def ray_cluster() -> Iterator[Any]:
     ray = require_ray()
     connected = ray.is_initialized()
     if not connected:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports over the network
         try:
             ray.init(log_to_driver=False, include_dashboard=False)
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise ImaxrayError(
-                f"Expected a Ray cluster, but Ray says: {str(error).splitlines()[0]}; start one or "
-                "use the engine local."
+                f"Expected a Ray cluster, but Ray says: {str(error).splitlines()[0]}; start a "
+                "cluster or use the engine local."
             ) from error
     try:
         yield ray

@@ -1,4 +1,4 @@
-"""The version of the package; it enters every manifest."""
+"""Defines the version of the package, which is written to every manifest."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Processes that share work, and end with the one that started them."""
+"""Provides process pools whose workers end when the process that started them ends."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 def worker_pool(
     workers: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
 ) -> ProcessPoolExecutor:
-    """A pool of processes.
+    """Return a pool of worker processes that end with their parent.
 
-    They are begun afresh: the parent holds threads of Polars or torch, which a fork would cut. One
-    ends as soon as its parent is gone. By itself a pool would finish its jobs and then
-    wait for ever, and the same command, run again after a kill, would find two at work in one
-    folder.
+    The workers are spawned, not forked, because threads of Polars or torch in the parent do not
+    survive a fork. Each worker ends as soon as its parent is gone. An ordinary worker would finish
+    its jobs and then wait for ever; a command that was killed and started again would then have two
+    sets of workers in one folder.
 
     Args:
-        workers: how many, at most.
-        initializer: is called in each process first.
-        initargs: with these.
+        workers: Maximum number of processes.
+        initializer: Function that each process calls before its first job.
+        initargs: Arguments of ``initializer``.
     """
     return ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_begin, initargs=(initializer, initargs)

@@ -1,8 +1,8 @@
-"""One internal box convention and every conversion to and from others.
+"""Defines the internal box convention and the conversions to and from other conventions.
 
 Inside imaxray a box is ``(x1, y1, x2, y2)``: floats, pixels of the original image, origin at the
-top left, ``x`` to the right, ``y`` down, ``x1 < x2`` and ``y1 < y2``. Sides named in text are the
-patient's: the patient's right lies on the left of the image.
+top left, ``x`` to the right, ``y`` down, ``x1 < x2`` and ``y1 < y2``. "Left" and "right" in text
+are the patient's sides: the patient's right side lies on the left of the image.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from imaxray.geometry import (
 Box = tuple[float, float, float, float]
 
 PLACEHOLDER: Final = "<box>"
-"""Stands for one box in prompts, targets and parsed answers."""
+"""Text that stands for one box in prompts, targets and parsed answers."""
 
 _RUN: Final = re.compile(r"<box>(?:\s*<box>)*")
 _NO_PLACEHOLDER: Final = "&lt;box&gt;"
 
 
 def box_of(corners: Sequence[float]) -> Box:
-    """Four corners of a table as a box."""
+    """Return the four coordinates that a table holds as a box."""
     x1, y1, x2, y2 = corners
     return x1, y1, x2, y2
 
@@ -61,7 +61,7 @@ def to_xywh(box: Box) -> Box:
 
 
 def clip(box: Box, width: float, height: float) -> Box | None:
-    """Cut ``box`` to the frame ``width`` × ``height``; ``None`` where nothing is left of it.
+    """Cut ``box`` to the frame ``width`` × ``height``; return ``None`` if nothing is left.
 
     Example:
         >>> clip((-20, 10, 700, 300), width=512, height=512)
@@ -76,7 +76,7 @@ def clip(box: Box, width: float, height: float) -> Box | None:
 
 
 def area(box: Box) -> float:
-    """Area in square pixels; 0 for an inverted box.
+    """Return the area in square pixels; the area of an inverted box is 0.
 
     Example:
         >>> area((0, 0, 20, 10))
@@ -87,7 +87,7 @@ def area(box: Box) -> float:
 
 
 def iou(a: Box, b: Box) -> float:
-    """Intersection over union, in [0, 1]; 0 where both are empty.
+    """Return the intersection over union, in [0, 1]; it is 0 if the boxes do not overlap.
 
     Example:
         >>> iou((0, 0, 10, 10), (0, 0, 10, 20))
@@ -105,22 +105,23 @@ def iou(a: Box, b: Box) -> float:
 
 @dataclass(frozen=True)
 class BoxConvention:
-    """How a model writes boxes in text: numbers, brackets, and the frame they refer to.
+    """Describes how a model writes boxes in text: numbers, brackets, and the frame they refer to.
 
-    Nothing about a box is ever inferred from the size of its numbers: scale, order and frame are
-    the convention's.
+    Scale, order and frame always come from the convention. They are never inferred from the size
+    of the numbers.
 
     Attributes:
-        name: as the command line takes it.
-        scale: the number that the frame's right and bottom edge map to: 100 or 1000 for integers
+        name: Name of the convention on the command line.
+        scale: Number that the right and bottom edge of the frame map to: 100 or 1000 for integers
             relative to the frame, 1 for the unit square; ``None`` for pixels of the frame.
-        decimals: digits after the point; with 0 only integers are read.
-        y_first: ``y1, x1, y2, x2`` instead of ``x1, y1, x2, y2``.
-        key: a box is a JSON object with the four numbers under this key (others are not read).
-        tags: text around the list of one box or of several boxes in a row.
-        fence: text around the list of boxes, in an answer that is nothing but boxes.
-        geometry: how originals come into the frame. The model's processor decides it; see
-            :meth:`seen_through`.
+        decimals: Number of digits after the decimal point; with 0 only integers are read.
+        y_first: Whether the order is ``y1, x1, y2, x2`` instead of ``x1, y1, x2, y2``.
+        key: Key that holds the four numbers, where a box is a JSON object (its other keys are
+            ignored); ``None`` where a box is a plain list.
+        tags: Text before and after the list of one box or of several boxes in a row.
+        fence: Text before and after the list of boxes, in an answer that consists of boxes only.
+        geometry: Geometry that maps original images to the frame. The model's processor
+            determines it; see :meth:`seen_through`.
     """
 
     name: str
@@ -133,7 +134,7 @@ class BoxConvention:
     geometry: Geometry = WHOLE
 
     def seen_through(self, geometry: Geometry) -> BoxConvention:
-        """The same convention in the frame of a model's processor.
+        """Return the same convention in the frame of a model's processor.
 
         Example:
             >>> padded = PER_MILLE.seen_through(Letterbox())
@@ -145,11 +146,11 @@ class BoxConvention:
         return replace(self, geometry=geometry)
 
     def resolution(self, width: float, height: float) -> tuple[float, float]:
-        """Original pixels that one step of the last digit spans, along x and y.
+        """Return how many original pixels one step of the last digit spans, along x and y.
 
-        A rendered box comes back within half a step of where it was: within half a pixel wherever
-        a step is at most one pixel. Only a box thinner than a step is written one step wide, each
-        side within one step.
+        A box that is rendered and read back moves by at most half a step, which is at most half a
+        pixel where a step is at most one pixel. Only a box that is thinner than one step is written
+        one step wide; each of its sides moves by at most one step.
 
         Example:
             >>> PERCENT.resolution(2000, 2500)
@@ -174,10 +175,10 @@ class BoxConvention:
         return self._in_tags([self._write(box, width, height)])
 
     def fill(self, text: str, boxes: Sequence[Box], width: float, height: float) -> str:
-        """Replace each ``<box>`` of ``text`` by the next of ``boxes``.
+        """Replace each ``<box>`` in ``text`` by the next box of ``boxes``.
 
         Raises:
-            ValueError: placeholders and boxes differ in number.
+            ValueError: The numbers of placeholders and of boxes differ.
 
         Example:
             >>> PERCENT.fill("effusion at <box>", [(256, 128, 512, 384)], 1024, 1024)
@@ -198,13 +199,13 @@ class BoxConvention:
         )
 
     def extract(self, text: str, width: float, height: float) -> tuple[str, list[Box]]:
-        """Take the boxes out of a model's ``text``: the text with placeholders, and the boxes.
+        """Extract the boxes from a model's ``text``; return text with placeholders, and boxes.
 
-        Strict: a bracket with anything but four numbers within the frame, or with corners out of
-        order, is left in the text as it is and so fails the task's parse; in a list of boxes one
-        such spoils all. Boxes that reach into a frame's padding are cut to the image; what lies
-        wholly there is no box. Returned boxes are in pixels of the ``width`` × ``height`` original,
-        one for each placeholder of the returned text.
+        Reading is strict: a bracket without four numbers within the frame, or with corners out of
+        order, stays in the text, so that the task cannot parse the answer. One wrong box in a list
+        of boxes makes the whole list wrong. A box that reaches into the padding of the frame is cut
+        to the image; a box that lies wholly in the padding is wrong. The returned boxes are in
+        pixels of the ``width`` × ``height`` original, one per placeholder of the returned text.
 
         Example:
             >>> PERCENT.extract("effusion at [25, 12, 50, 38]", 1000, 1000)
@@ -229,13 +230,13 @@ class BoxConvention:
         return "".join([*parts, _literal(text[last:])]), boxes
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for manifests; :meth:`from_dict` reads them back."""
+        """Return plain values for manifests; :meth:`from_dict` reads them back."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "geometry": geometry_as_dict(self.geometry)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BoxConvention:
-        """Read :meth:`as_dict` back, also from JSON.
+        """Read the values of :meth:`as_dict` back, also after they were stored as JSON.
 
         Example:
             >>> BoxConvention.from_dict(PERCENT.as_dict()) == PERCENT
@@ -246,7 +247,7 @@ class BoxConvention:
         return cls(**{**values, **pairs, "geometry": geometry})
 
     def _edges(self, frame: Frame) -> tuple[float, float]:
-        """The numbers of the frame's right and bottom edge."""
+        """Return the numbers of the right and the bottom edge of the frame."""
         if self.scale is None:
             return frame.width, frame.height
         return self.scale, self.scale
@@ -262,11 +263,11 @@ class BoxConvention:
         return f'{{"{self.key}": {numbers}}}' if self.key else numbers
 
     def _steps(self, low: float, high: float, edge: float) -> tuple[float, float]:
-        """Two coordinates on the grid of the last digit, never one and the same."""
+        """Round two coordinates to the grid of the last digit, and keep them different."""
         unit = 10**self.decimals
         last = int(edge * unit)
         a, b = (min(max(round(value * unit), 0), last) for value in (low, high))
-        if a == b:  # thinner than a step: move the side that is nearer to its neighbour
+        if a == b:  # thinner than a step: move the side that is nearer to the next step
             up = b < last and (a == 0 or high * unit - b >= a - low * unit)
             a, b = (a, b + 1) if up else (a - 1, b)
         return a / unit, b / unit
@@ -289,7 +290,7 @@ class BoxConvention:
 
     @cached_property
     def _one(self) -> re.Pattern[str]:
-        """One box, the four numbers as groups."""
+        """Pattern of one box, with the four numbers as groups."""
         number = r"\s*(\d+(?:\.\d+)?)\s*" if self.decimals else r"\s*(\d+)\s*"
         numbers = r"\[" + ",".join([number] * 4) + r"\]"
         if self.key is None:
@@ -298,10 +299,10 @@ class BoxConvention:
 
     @cached_property
     def _reading(self) -> re.Pattern[str]:
-        """What is replaced by placeholders: one box, or a tagged list of them.
+        """Pattern of the text that placeholders replace: one box, or a tagged list of boxes.
 
-        The tags may be missing (they are special tokens, which some decoders drop); the outer
-        bracket of the list may not.
+        The tags may be missing, because they are special tokens that some decoders drop. The outer
+        bracket of the list may not be missing.
         """
         if self.tags is None:
             return self._one
@@ -311,7 +312,7 @@ class BoxConvention:
 
 
 def _literal(text: str) -> str:
-    """Text in which ``<box>`` was the model's own word and stands for no box."""
+    """Escape each ``<box>`` that the model itself wrote and that stands for no box."""
     return text.replace(PLACEHOLDER, _NO_PLACEHOLDER)
 
 
@@ -328,7 +329,7 @@ UNIT: Final = BoxConvention("unit", scale=1, decimals=2)
 """``[0.12, 0.34, 0.56, 0.78]``: the unit square, two decimals (RadVLM)."""
 
 UNIT_PADDED: Final = BoxConvention("unit-padded", scale=1, decimals=2, geometry=Letterbox())
-"""The same of the image padded to a square (LLaVA 1.5)."""
+"""The unit square of the image padded to a square, two decimals (LLaVA 1.5)."""
 
 PIXELS: Final = BoxConvention("pixels", scale=None, geometry=SmartResize())
 """``[151, 182, 213, 236]``: integer pixels of the resized image (Qwen2.5-VL)."""
@@ -354,10 +355,10 @@ CONVENTIONS: Final[Mapping[str, BoxConvention]] = {
 
 
 def get_convention(name: str) -> BoxConvention:
-    """The convention of this name.
+    """Return the convention with this name.
 
     Raises:
-        ImaxrayError: there is none.
+        ImaxrayError: No convention has this name.
 
     Example:
         >>> get_convention("unit").render((256, 128, 512, 384), 1024, 1024)

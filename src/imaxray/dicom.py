@@ -1,4 +1,4 @@
-"""DICOM files of radiographs: what the header says, and the pixels as they are meant to be seen."""
+"""Reads DICOM radiographs: the header, and the pixels as they are meant to be displayed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from imaxray.errors import ImaxrayError
 
 SUFFIXES: Final = (".dcm", ".dicom")
-"""Endings of files that are taken for DICOM even where the preamble is missing."""
+"""File endings that mark a DICOM file even where the preamble is missing."""
 
 _MAGIC: Final = b"DICM"
 _PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # float, double, integer
@@ -34,10 +34,10 @@ _DECODERS: Final = {
     **dict.fromkeys((".4.50", ".4.90", ".4.91"), "pillow"),  # JPEG baseline, JPEG 2000
     **dict.fromkeys((".4.51", ".4.57", ".4.70"), "jpeg"),  # JPEG extended, lossless
 }
-"""Transfer syntax -> who decodes it.
+"""Decoder of each transfer syntax; the keys are suffixes of ``_SYNTAX``.
 
-Not GDCM, which ends the whole process at some damaged files, and not JPEG-LS, whose decoder
-allocates gigabytes at others; no release met so far has it."""
+GDCM is not used, because it ends the whole process on some damaged files. JPEG-LS is not decoded,
+because its decoder allocates gigabytes on other damaged files; no release met so far uses it."""
 
 _FRAME_STARTS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JP2: Final = b"\x00\x00\x00\x0cjP  "
@@ -53,7 +53,7 @@ _HEADER: Final = (
 
 @dataclass(frozen=True)
 class Header:
-    """What is read of a file before its pixels; absent text is empty, absent facts are null."""
+    """Holds the header fields; absent text is empty, an absent view, sex or age is ``None``."""
 
     instance: str  # SOPInstanceUID
     study: str  # StudyInstanceUID
@@ -66,8 +66,8 @@ class Header:
     height: int
     frames: int
     samples: int  # per pixel
-    pixels: bool  # is there pixel data at all
-    view: str | None  # PA, AP, LL, RL, LATERAL or what else ViewPosition says
+    pixels: bool  # whether the file has pixel data
+    view: str | None  # PA, AP, LL, RL, LATERAL or another value of ViewPosition
     sex: str | None  # M / F
     age: int | None  # whole years, at most 120
 
@@ -82,24 +82,24 @@ def require_dicom() -> None:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether ``path`` is marked as DICOM, by its preamble or else by its ending."""
+    """Return whether ``path`` is marked as DICOM, by its preamble or else by its ending."""
     return has_preamble(path) or path.suffix.lower() in SUFFIXES
 
 
 def has_preamble(path: Path) -> bool:
-    """Whether ``path`` starts as PS3.10 says: 128 bytes, then ``DICM``."""
+    """Return whether ``path`` starts with the preamble of PS3.10: 128 bytes, then ``DICM``."""
     try:
         with path.open("rb") as stream:
             return stream.read(132)[128:] == _MAGIC
-    except (OSError, ValueError):  # no file can have a name with a NUL in it
+    except (OSError, ValueError):  # a name with a NUL raises ValueError
         return False
 
 
 def read_header(path: Path) -> Header:
-    """Read everything in front of the pixel data, which is neither read nor decoded.
+    """Read the header of a file; the pixel data is neither read nor decoded.
 
     Raises:
-        ImaxrayError: pydicom is not installed, or the file is missing, damaged or no DICOM.
+        ImaxrayError: pydicom is not installed, or the file is missing, damaged or not DICOM.
     """
     require_dicom()
     from pydicom.filereader import read_partial
@@ -115,7 +115,7 @@ def read_header(path: Path) -> Header:
     with _reading(path), path.open("rb") as stream:
         tags: list[Any] = [Tag(name) for name in _HEADER]
         data = read_partial(stream, stop_when=at_pixels, force=True, specific_tags=tags)
-        # a media directory has none of these and is DICOM all the same, if without an image
+        # a media directory has none of these elements; it is DICOM, but it holds no image
         known = any(name in data for name in ("SOPClassUID", "Rows", "Modality"))
         if not known and "MediaStorageSOPClassUID" not in data.file_meta:
             raise ValueError("no DICOM data")
@@ -139,11 +139,11 @@ def read_header(path: Path) -> Header:
 
 
 def problem(header: Header, most: int) -> tuple[str, str] | None:
-    """Code and message of why a file is no single grey image that can be decoded here.
+    """Return code and message if a file is not one grey image that can be decoded; else ``None``.
 
     Args:
-        header: of the file.
-        most: pixels, more than which an image may not have.
+        header: Header of the file.
+        most: Maximum number of pixels of an image.
     """
     if not header.pixels or header.width < 1 or header.height < 1:
         return "no-pixels", "the file has no image"
@@ -154,7 +154,7 @@ def problem(header: Header, most: int) -> tuple[str, str] | None:
     if header.width * header.height > most:
         return "too-large", f"the image has more than {most:,} pixels"
     if _decoder(header.transfer_syntax) is None:
-        # a damaged one may hold anything, and this goes into logs
+        # a damaged header may hold any text, and the message is logged
         known = header.transfer_syntax if _UID.fullmatch(header.transfer_syntax) else "unknown"
         return "no-decoder", (
             f"no decoder for transfer syntax {known}; run pip install 'imaxray[dicom]'"
@@ -165,18 +165,18 @@ def problem(header: Header, most: int) -> tuple[str, str] | None:
 def read_grey(path: Path, *, most: int) -> NDArray[np.uint8]:
     """Decode the image of ``path`` as ``(height, width)`` uint8, black to white as displayed.
 
-    PS3.3 C.11: the modality LUT or rescale, then the first VOI LUT, else the first window; the
-    output range is mapped to 0-255 and MONOCHROME1 is turned to white for dense. Without a VOI an
-    image of 8 bits is left alone, and a deeper one is scaled from its own range less its padding,
-    as 16-bit PNG files are.
+    The steps follow PS3.3 C.11: the modality LUT or rescale, then the first VOI LUT, or else the
+    first window. The output range is mapped to 0-255, and MONOCHROME1 is inverted, so that dense
+    tissue is white. Without a VOI LUT or window, an 8-bit image is left unchanged, and a deeper
+    image is scaled from its own range without its padding, as 16-bit PNG files are.
 
     Args:
-        path: a DICOM file.
-        most: pixels, more than which are refused before decoding.
+        path: The DICOM file.
+        most: Maximum number of pixels; a larger image is refused before it is decoded.
 
     Raises:
-        ImaxrayError: as :func:`read_header`; or the file is no single grey image, or the pixel
-            data is damaged or shorter than the header says.
+        ImaxrayError: pydicom is not installed; or the file is missing, damaged, not DICOM or not
+            one grey image; or its pixel data is damaged or shorter than the header says.
     """
     header = read_header(path)
     fault = problem(header, most)
@@ -200,7 +200,7 @@ def read_grey(path: Path, *, most: int) -> NDArray[np.uint8]:
 
 
 def _stored(data: Any, decoder: str | None) -> NDArray[Any]:
-    """Stored values, before any look-up."""
+    """Return the stored values, before any look-up table is applied."""
     from pydicom.encaps import get_frame
 
     if decoder == "pydicom":
@@ -215,13 +215,13 @@ def _stored(data: Any, decoder: str | None) -> NDArray[Any]:
 
     values: NDArray[Any] = imagecodecs.jpeg_decode(frame)
     if data.PixelRepresentation == 1:
-        bits = values.dtype.itemsize * 8 - int(data.BitsStored)  # the sign is the highest stored
+        bits = values.dtype.itemsize * 8 - int(data.BitsStored)  # the sign: the highest stored bit
         values = (values << bits).view(f"i{values.dtype.itemsize}") >> bits
     return values
 
 
 def _check_size(frame: bytes, height: int, width: int) -> None:
-    """Raise ValueError unless a JPEG frame has the size of the header: decoders allocate first."""
+    """Raise ValueError unless a JPEG frame has the header's size, before a decoder allocates it."""
     at = 2
     while at + 9 <= len(frame):
         if frame[at] != 0xFF:
@@ -235,7 +235,7 @@ def _check_size(frame: bytes, height: int, width: int) -> None:
 
 
 def _check_boxes(frame: bytes) -> None:
-    """Raise ValueError where a JP2 file has a box too short, at which pydicom 3 never ends."""
+    """Raise ValueError if a JP2 file has a box that is too short; pydicom 3 never ends on it."""
     if not frame.startswith(_JP2):
         return
     at = len(_JP2) + 4
@@ -264,10 +264,10 @@ def _displayed(stored: NDArray[Any], data: Any) -> NDArray[np.uint8]:
 
 
 def _voi(values: NDArray[Any], data: Any) -> tuple[NDArray[Any], float, float] | None:
-    """Values after the first VOI LUT or window, with what it makes of black and white."""
+    """Apply the first VOI LUT or window; return the values, and its output for black and white."""
     from pydicom.pixels.processing import apply_voi, apply_windowing
 
-    # some files carry a window of no width or a LUT that contradicts itself: as if there were none
+    # some files have a window of width 0 or an inconsistent LUT; these are ignored
     broken = (ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError)
     if data.get("VOILUTSequence"):
         with contextlib.suppress(*broken):
@@ -284,7 +284,7 @@ def _voi(values: NDArray[Any], data: Any) -> tuple[NDArray[Any], float, float] |
 
 
 def _padding(stored: NDArray[Any], data: Any) -> NDArray[np.bool_]:
-    """Pixels that are none: where the detector saw nothing (Pixel Padding Value)."""
+    """Return the mask of the pixels that are padding, not image (Pixel Padding Value)."""
     first = data.get("PixelPaddingValue")
     if first is None:
         return np.zeros(stored.shape, dtype=np.bool_)
@@ -307,7 +307,7 @@ def _decoder(transfer_syntax: str) -> str | None:
 
 
 def _transfer_syntax(data: Any) -> str:
-    """The stated one; of a bare dataset, the one that its first element shows."""
+    """Return the stated transfer syntax, or else the one in which the first element is encoded."""
     stated = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
     if stated:
         return str(stated)
@@ -345,14 +345,14 @@ def _age(text: str) -> int | None:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong inside is one sentence; pydicom's remarks on odd values are silenced."""
+    """Turn every error in the block into one ImaxrayError, and silence pydicom's warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         except ImaxrayError:
             raise
-        except Exception as error:  # pydicom and its decoders report damage as any exception
+        except Exception as error:  # damage makes pydicom and its decoders raise anything
             raise ImaxrayError(
                 f"Expected a readable DICOM file at {path}, but it is missing or damaged; fetch it "
                 "again or remove its row."

@@ -1,8 +1,8 @@
-"""Where a model sees the pixels of an image: the frame that its box numbers refer to.
+"""Maps an original image to the frame that a model sees and that its box numbers refer to.
 
-A processor resizes, pads or tiles an image before the model sees it. Each geometry says, for an
-original of a given size, how large the resulting frame is and where the original lies in it. Pure
-arithmetic on sizes: no image is opened and nothing is inferred from coordinates.
+A processor resizes, pads or tiles an image before the model sees it. Each geometry computes, for
+an original of a given size, the size of the resulting frame and the position of the original in
+it. This is arithmetic on sizes: no image is opened, and nothing is inferred from coordinates.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Numbers = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Frame:
-    """One original inside its frame: ``frame = original * scale + offset``, both axes.
+    """Places one original in its frame: ``frame = original * scale + offset`` on both axes.
 
     Attributes:
-        width: of the frame, in its own pixels.
-        height: likewise.
-        scale: frame pixels per original pixel, (x, y).
-        offset: where the original's top left corner lies in the frame, (x, y).
+        width: Width of the frame in frame pixels.
+        height: Height of the frame in frame pixels.
+        scale: Frame pixels per original pixel, (x, y).
+        offset: Position of the original's top left corner in frame pixels, (x, y).
     """
 
     width: float
@@ -32,7 +32,7 @@ class Frame:
     offset: tuple[float, float] = (0.0, 0.0)
 
     def enter(self, box: Numbers) -> Numbers:
-        """Original pixels to frame pixels.
+        """Convert a box from original pixels to frame pixels.
 
         Example:
             >>> Letterbox().frame(100, 200).enter((0, 0, 100, 200))
@@ -42,7 +42,7 @@ class Frame:
         return (x1 * sx + ox, y1 * sy + oy, x2 * sx + ox, y2 * sy + oy)
 
     def leave(self, box: Numbers) -> Numbers:
-        """Frame pixels to original pixels.
+        """Convert a box from frame pixels to original pixels.
 
         Example:
             >>> Letterbox().frame(100, 200).leave((50, 0, 150, 200))
@@ -53,21 +53,21 @@ class Frame:
 
 
 class Geometry(Protocol):
-    """How originals come into frames."""
+    """Computes the frame of an original image."""
 
     kind: ClassVar[str]
 
     def frame(self, width: float, height: float) -> Frame:
-        """The frame of an original of ``width`` × ``height`` pixels."""
+        """Return the frame of an original of ``width`` × ``height`` pixels."""
         ...
 
 
 @dataclass(frozen=True)
 class Whole:
-    """The frame is the image itself, whatever is done to its resolution.
+    """Uses the image itself as the frame, at any resolution.
 
-    Right for numbers relative to the image's sides, where the processor squashes the image to a
-    fixed size or cuts it into tiles that together cover exactly the image.
+    This is right for numbers relative to the image's sides, where the processor squashes the image
+    to a fixed size or cuts it into tiles that together cover exactly the image.
     """
 
     kind: ClassVar[str] = "whole"
@@ -79,15 +79,15 @@ class Whole:
 
 @dataclass(frozen=True)
 class SmartResize:
-    """Qwen2-VL, Qwen2.5-VL, Qwen3-VL: both sides become multiples of ``factor``.
+    """Rounds both sides to multiples of ``factor`` (Qwen2-VL, Qwen2.5-VL, Qwen3-VL).
 
-    The aspect ratio is kept up to that rounding, and the area lies between ``min_pixels`` and
-    ``max_pixels``: ``smart_resize`` of Qwen's own processor.
+    This is ``smart_resize`` of Qwen's own processor: the aspect ratio is kept up to that rounding,
+    and the area lies between ``min_pixels`` and ``max_pixels``.
 
     Attributes:
-        factor: patch size times merge size: 28 for Qwen2.5-VL, 32 for Qwen3-VL.
-        min_pixels: smallest area.
-        max_pixels: largest area.
+        factor: Patch size times merge size: 28 for Qwen2.5-VL, 32 for Qwen3-VL.
+        min_pixels: Smallest area of the resized image, in pixels.
+        max_pixels: Largest area of the resized image, in pixels.
     """
 
     factor: int = 28
@@ -96,10 +96,10 @@ class SmartResize:
     kind: ClassVar[str] = "smart-resize"
 
     def resized(self, width: float, height: float) -> tuple[int, int]:
-        """Width and height after the resize.
+        """Return width and height after the resize.
 
         Raises:
-            ValueError: one side is more than 200 times the other, which the processor refuses.
+            ValueError: One side is more than 200 times the other, which the processor refuses.
 
         Example:
             >>> SmartResize().resized(2544, 3056)
@@ -127,10 +127,10 @@ class SmartResize:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """The image is centred on a square of its longer side; what is left over is padding.
+    """Centres the image on a square of its longer side; the rest of the square is padding.
 
-    Odd remainders put the extra row or column at the bottom or right, as LLaVA's
-    ``expand2square`` and MedGemma's localisation notebook do.
+    If the padding is odd, the extra row or column is at the bottom or right, as in LLaVA's
+    ``expand2square`` and in MedGemma's localisation notebook.
     """
 
     kind: ClassVar[str] = "letterbox"
@@ -149,12 +149,12 @@ class Letterbox:
 
 @dataclass(frozen=True)
 class TileCanvas:
-    """InternVL: the image is stretched over a grid of square tiles whose shape is nearest its own.
+    """Stretches the image over the grid of square tiles with the nearest aspect ratio (InternVL).
 
     Attributes:
-        tile: side of a tile in pixels.
-        min_tiles: fewest tiles.
-        max_tiles: most tiles, the thumbnail not counted.
+        tile: Side of a tile in pixels.
+        min_tiles: Minimum number of tiles.
+        max_tiles: Maximum number of tiles, without the thumbnail.
     """
 
     tile: int = 448
@@ -163,9 +163,10 @@ class TileCanvas:
     kind: ClassVar[str] = "tile-canvas"
 
     def grid(self, width: float, height: float) -> tuple[int, int]:
-        """Columns and rows of the nearest aspect ratio.
+        """Return columns and rows of the grid with the nearest aspect ratio.
 
-        Of equally near ones the largest that the image fills to more than half.
+        Of several equally near grids, the largest grid that the image fills to more than half is
+        taken, or the smallest grid if the image fills none of the others to more than half.
 
         Example:
             >>> TileCanvas().grid(2544, 3056)
@@ -190,7 +191,7 @@ class TileCanvas:
         return best
 
     def tiles(self, width: float, height: float) -> int:
-        """How many tiles the model sees: the grid, and a thumbnail where it has more than one.
+        """Return the number of tiles: those of the grid, and a thumbnail if there are several.
 
         Example:
             >>> TileCanvas().tiles(2544, 3056)
@@ -214,12 +215,12 @@ _KINDS: Final[Mapping[str, type[Any]]] = {
 
 
 def geometry_as_dict(geometry: Geometry) -> dict[str, Any]:
-    """A geometry as plain values, for manifests."""
+    """Return a geometry as plain values, for manifests."""
     return {"kind": geometry.kind, **asdict(geometry)}  # type: ignore[call-overload]
 
 
 def geometry_from_dict(values: Mapping[str, Any]) -> Geometry:
-    """Read :func:`geometry_as_dict` back."""
+    """Read the values of :func:`geometry_as_dict` back."""
     rest = dict(values)
     made: Geometry = _KINDS[rest.pop("kind")](**rest)
     return made

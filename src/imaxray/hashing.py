@@ -1,7 +1,7 @@
-"""Hashes that are the same on every machine and in every version: all hidden chance in one place.
+"""Computes hashes for random choices, which are the same on every machine and in every version.
 
-What other projects draw with a seeded generator is drawn here by hashing what it is drawn for, so
-that a choice does not depend on the order of rows, on the number of workers or on what else is in
+Where other projects draw from a seeded generator, imaxray hashes the item that the draw is for. A
+choice then does not depend on the order of rows, on the number of workers, or on the other rows of
 the table.
 """
 
@@ -22,7 +22,7 @@ _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 
 def digest(text: str) -> int:
-    """64-bit BLAKE2b of one text.
+    """Return the 64-bit BLAKE2b hash of one text.
 
     Example:
         >>> digest("mimic-cxr/10000032")
@@ -32,9 +32,9 @@ def digest(text: str) -> int:
 
 
 def digests(texts: pl.Series) -> Hashes:
-    """:func:`digest` of every text of a column, shape ``(n,)``; null counts as the empty text.
+    """Return :func:`digest` of each text of a column, shape ``(n,)``; null counts as empty text.
 
-    Each distinct text is hashed once, so a column of few values costs no more than a look-up.
+    In a column with many repeated texts, each distinct text is hashed once.
     """
     column = texts.cast(pl.String).fill_null("")
     different = column.unique()
@@ -49,7 +49,7 @@ def digests(texts: pl.Series) -> Hashes:
 
 
 def mixed(first: Hashes, *others: Hashes | int) -> Hashes:
-    """One hash of several, element by element (SplitMix64's finaliser over a running sum)."""
+    """Combine hashes element by element (SplitMix64's finaliser over a running sum)."""
     result = _scramble(first)
     for other in others:
         number = np.uint64(other % 2**64) if isinstance(other, int) else other
@@ -59,7 +59,7 @@ def mixed(first: Hashes, *others: Hashes | int) -> Hashes:
 
 
 def hexadecimal(hashes: Hashes) -> pl.Series:
-    """Hashes as 16 hex digits each.
+    """Return each hash as 16 hexadecimal digits.
 
     Example:
         >>> hexadecimal(np.array([255], dtype=np.uint64)).to_list()
@@ -72,7 +72,7 @@ def hexadecimal(hashes: Hashes) -> pl.Series:
 
 
 def from_hexadecimal(texts: pl.Series) -> Hashes:
-    """The hashes that :func:`hexadecimal` wrote; texts may have something before the 16 digits.
+    """Return the hashes that :func:`hexadecimal` wrote; a text may have a prefix before its digits.
 
     Example:
         >>> from_hexadecimal(pl.Series(["vqa-00000000000000ff"])).tolist()

@@ -1,4 +1,4 @@
-"""Perceptual hashes of radiographs, and which of them are nearly equal."""
+"""Computes perceptual hashes of radiographs and finds the pairs that are nearly equal."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from scipy.sparse.csgraph import connected_components
 from imaxray.errors import ImaxrayError
 
 NEAR: Final = 15
-"""Bits of 256 in which two perceptual hashes of one radiograph may differ.
+"""Number of bits (of 256) in which two perceptual hashes of one radiograph may differ.
 
-Over 383 open radiographs (NIH ChestX-ray14, Wingspan), two different ones differ in 48 bits or
-more; copies that were halved, brightened or saved as JPEG in at most 16, half of them in 2. With
-the usual 64 bits the two overlap."""
+Among 383 open radiographs (NIH ChestX-ray14, Wingspan), two different radiographs differ in 48 bits
+or more. Copies that were halved, brightened or saved as JPEG differ in at most 16 bits, and half of
+these copies differ in at most 2 bits. With the usual 64 bits the two ranges overlap."""
 
 _SIDE: Final = 16  # the hash is 16 by 16 frequencies
 BLOCK: Final = 2048
@@ -27,26 +27,27 @@ BLOCK: Final = 2048
 
 
 def can_hash() -> bool:
-    """Whether the extra ``duplicates`` is installed."""
+    """Return whether the extra ``duplicates`` is installed."""
     return importlib.util.find_spec("imagehash") is not None
 
 
 def require_hash() -> None:
-    """Raise a one-sentence error unless :func:`can_hash`."""
+    """Raise a one-sentence error unless the extra ``duplicates`` is installed."""
     if not can_hash():
         raise ImaxrayError(
             "Expected the package imagehash to compare images, but it is not installed; run pip "
-            "install 'imaxray[duplicates]' or do not ask for near duplicates."
+            "install 'imaxray[duplicates]' or skip the check for near duplicates."
         )
 
 
 def perceptual_hash(pixels: NDArray[np.uint8]) -> bytes:
-    """PHash of 256 bits (32 bytes) of a grey image ``(height, width)``."""
+    """Return the 256-bit (32-byte) pHash of a grey image ``(height, width)`` uint8."""
     import imagehash
 
     bits: NDArray[Any] = imagehash.phash(Image.fromarray(pixels), hash_size=_SIDE).hash
-    # Bit k of every 16 shares its diagonal: each of the 16 words of a hash then has one bit of
-    # every frequency, and none holds only the lowest, in which all chests agree.
+    # The bits of one wrapped diagonal form one word, so that each of the 16 words of a hash has one
+    # bit of every row and column of frequencies. A word of low frequencies only would be equal for
+    # all chests.
     diagonal = (np.arange(_SIDE)[:, None] + np.arange(_SIDE)[None, :]) % _SIDE
     return np.packbits(bits.ravel()[np.argsort(diagonal, axis=None, kind="stable")]).tobytes()
 
@@ -54,15 +55,15 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> bytes:
 def near_pairs(
     hashes: NDArray[np.uint8], distance: int = NEAR, *, block: int = BLOCK
 ) -> NDArray[np.int64]:
-    """Pairs of rows that differ in at most ``distance`` bits, shape ``(pairs, 2)``; exact.
+    """Return all pairs of rows that differ in at most ``distance`` bits, shape ``(pairs, 2)``.
 
-    Two hashes that differ in at most 15 bits agree in at least one of 16 words, so only hashes
-    that share a word are compared.
+    The search is exact: two hashes that differ in at most 15 bits agree in at least one of 16
+    words, so only hashes that share a word are compared.
 
     Args:
-        hashes: shape ``(images, 32)``.
-        distance: at most NEAR.
-        block: hashes that are compared at once; the result does not depend on it.
+        hashes: Hashes, shape ``(images, 32)``.
+        distance: Maximum number of different bits, at most NEAR.
+        block: Number of hashes that are compared at once; the result does not depend on it.
     """
     words = np.ascontiguousarray(hashes).view(np.uint16)
     found = []
@@ -78,7 +79,7 @@ def near_pairs(
 
 
 def groups(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Group of each of ``count`` images: those joined by ``pairs``, directly or through others."""
+    """Return the group number of each of ``count`` images; pairs join images, also in chains."""
     ones = np.ones(len(pairs), dtype=np.int8)
     graph: Any = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     _, group = connected_components(graph, directed=False)
@@ -88,7 +89,7 @@ def groups(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def _within(
     hashes: NDArray[np.uint8], bucket: NDArray[np.intp], most: int, block: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Near pairs of a bucket, block by block: a crowded bucket must not fill the memory."""
+    """Yield near pairs of a bucket block by block, so that a large bucket fits in memory."""
     bucket = np.sort(bucket)
     for start in range(0, len(bucket), block):
         for other in range(start, len(bucket), block):

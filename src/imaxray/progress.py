@@ -1,4 +1,4 @@
-"""Progress bars for long steps, on stderr, silent where nobody looks."""
+"""Shows progress bars of long steps on stderr, or one line if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Bar:
-    """One running bar; :meth:`advance` moves it."""
+    """Advances one progress bar."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
@@ -37,8 +37,8 @@ class Bar:
 def progress_bar(label: str, total: int | None) -> Iterator[Bar]:
     """Show a bar labelled ``label`` while the block runs.
 
-    The bar goes to stderr, so that tables on stdout stay clean, and prints nothing when stderr is
-    no terminal (a log file, CI), where only one line says that the step began.
+    The bar is written to stderr, so that tables on stdout stay clean. If stderr is not a terminal
+    (a log file, CI), there is no bar; one line says that the step began.
     """
     console = Console(file=sys.stderr)
     if not console.is_terminal:
@@ -68,7 +68,7 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
 
 @contextmanager
 def multi_bar(totals: Mapping[str, int]) -> Iterator[Callable[[str, int], None]]:
-    """Show one bar per label; the block gets a function that sets a bar to a count."""
+    """Show one bar per label, and yield a function that sets the bar of a label to a count."""
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         for label, total in totals.items():

@@ -1,4 +1,4 @@
-"""Pixels of a radiograph: opened safely, as 8-bit grey; DICOM, PNG, JPEG and what Pillow reads."""
+"""Reads radiographs safely as 8-bit grey pixels: DICOM, PNG, JPEG and other Pillow formats."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from imaxray import dicom
 from imaxray.errors import ImaxrayError
 
 MAX_PIXELS: Final = 100_000_000
-"""Refuse larger images (a decompression bomb, not a radiograph)."""
+"""Maximum number of pixels; a larger image is a decompression bomb, not a radiograph."""
 
 Readable = Path | NDArray[np.uint8]
-"""What :func:`load` takes: a file, or pixels that were decoded before (of an image cache)."""
+"""Input of :func:`load`: a file, or pixels that were decoded before (in an image cache)."""
 
 IMAGE_CODES = {
     "path-outside-release": "the path leaves the release folder",
@@ -26,9 +26,9 @@ IMAGE_CODES = {
     "unreadable-image": "the image file is damaged",
     "size-mismatch": "the image has another size than its table says",
 }
-"""Why an image is a reject."""
+"""Reject codes of images, and their messages."""
 
-# EXIF orientation -> how the stored pixels are turned to be seen upright
+# EXIF orientation → the operation that turns the stored pixels upright
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,7 +40,7 @@ _UPRIGHT = {
 }
 _SIDEWAYS = (5, 6, 7, 8)
 
-# What Pillow raises on damaged files: OSError mostly, the others from single chunks and tags.
+# Pillow raises these on damaged files: mostly OSError; single chunks and tags raise the others.
 _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
     struct.error, zlib.error, UnidentifiedImageError, Image.DecompressionBombError,
@@ -51,12 +51,13 @@ _RAW_BLACK: Final = 4095  # 12 bits in 16, big-endian; optical density, so the g
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels as :func:`load` gives them, from the header alone.
+    """Return width and height in pixels of what :func:`load` returns, from the header alone.
 
-    A JSRT ``.IMG`` has no header: its length tells.
+    A JSRT ``.IMG`` file has no header; its length is checked instead.
 
     Raises:
-        ImaxrayError: the file is missing or no image, or it is DICOM and pydicom is not installed.
+        ImaxrayError: The file is missing or not an image, or it is DICOM and pydicom is not
+            installed.
     """
     if _is_raw(path):
         if not path.is_file() or path.stat().st_size != 2 * _RAW_SIDE**2:
@@ -78,16 +79,21 @@ def size(path: Path) -> tuple[int, int]:
 def load(
     image: Readable, *, stretch: bool = False, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
-    """Decode an image whole: ``(height, width)`` uint8 grey, upright (EXIF orientation).
+    """Decode a whole image to ``(height, width)`` uint8 grey, upright (EXIF orientation).
 
-    Pixels that were decoded before are taken as they are. 16-bit images are scaled from their own
-    range, DICOM images as :func:`imaxray.dicom.read_grey` says: window applied, MONOCHROME1 turned;
-    a JSRT ``.IMG`` (12-bit optical density) from its bits, and dense is dark. ``stretch`` maps the
-    0.5th and 99.5th percentile to 0 and 255, for display and for models that expect a full grey
-    range (many archive images are dark).
+    A 16-bit image is scaled from its own range. A DICOM image is decoded as
+    :func:`imaxray.dicom.read_grey` describes: its window is applied, and MONOCHROME1 is inverted.
+    A JSRT ``.IMG`` file (12-bit optical density) is scaled from its 12 bits, with high density
+    dark.
+
+    Args:
+        image: Image file, or decoded pixels ``(height, width)`` uint8, which are used as they are.
+        stretch: Whether to map the 0.5th and 99.5th percentile to 0 and 255, for display and for
+            models that expect a full grey range (many archive images are dark).
+        max_pixels: Maximum number of pixels of an image file.
 
     Raises:
-        ImaxrayError: the file is missing, no image, truncated, or has more than ``max_pixels``
+        ImaxrayError: The file is missing, not an image, truncated, or has more than ``max_pixels``
             pixels; or it is DICOM and pydicom is not installed.
     """
     pixels, wide = (image, False) if isinstance(image, np.ndarray) else _decode(image, max_pixels)
@@ -103,12 +109,12 @@ def load(
 def load_checked(
     path: Path | None, width: int, height: int
 ) -> tuple[NDArray[np.uint8], None] | tuple[None, str]:
-    """Pixels of an image (:func:`load`), or its code of IMAGE_CODES.
+    """Return the pixels of an image (:func:`load`), or the code of IMAGE_CODES for its fault.
 
     Args:
-        path: ``None`` where the path leaves its release.
-        width: in pixels, as the table says.
-        height: likewise.
+        path: Image file; ``None`` if the path leaves its release.
+        width: Width in pixels that the table states.
+        height: Height in pixels that the table states.
     """
     if path is None:
         return None, "path-outside-release"
@@ -122,13 +128,14 @@ def load_checked(
 
 
 def _decode(path: Path, most: int) -> tuple[NDArray[Any], bool]:
-    """Upright pixels of a file, and whether they have more than 8 bits."""
+    """Return the upright pixels of a file, and whether they have more than 8 bits."""
     if _is_raw(path):
         return _raw_grey(path), False
     if dicom.is_dicom(path):
         return dicom.read_grey(path, most=most), False
     try:
-        # a stream, not a path: Pillow maps uncompressed TIFFs by path, sideways ones wrongly
+        # a stream, not a path: given a path, Pillow memory-maps uncompressed TIFFs, and it reads
+        # TIFFs that lie sideways wrongly
         with path.open("rb") as stream, Image.open(stream) as image:
             if image.width * image.height > most:
                 raise _unreadable(path, most)
@@ -141,10 +148,10 @@ def _decode(path: Path, most: int) -> tuple[NDArray[Any], bool]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation as the header states it; 1 where the pixels are upright.
+    """Return the EXIF orientation that the header states; 1 if the pixels are upright.
 
-    PNG may state it behind the pixels, which counts nowhere: a size must come from the header. TIFF
-    is turned by Pillow itself.
+    A PNG file may state it after the pixels; this is ignored everywhere, because the size must come
+    from the header. TIFF files are turned by Pillow itself.
     """
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1

@@ -1,7 +1,7 @@
-"""Columns, types and units of every table, in one place.
+"""Defines the columns, types and units of every table, in one place.
 
-Tables travel as Polars frames in exactly these schemas. An *annotation* is one fact about one
-image; its ``kind`` says which of the value columns carry it:
+Every table is a Polars frame with exactly one of these schemas. An *annotation* is one fact about
+one image; its ``kind`` determines which of the value columns hold the fact:
 
 =============  ==============================  =========================================
 kind           columns                         meaning
@@ -15,9 +15,9 @@ qa             name (question type), text      question in ``text``, gold answer
                answers, value                  ``value`` 1 closed, 0 open question
 =============  ==============================  =========================================
 
-Boxes everywhere: ``[x1, y1, x2, y2]``, float, pixels of the original image (see
-:mod:`imaxray.boxes`). Ids everywhere: ``<collection>/<id in the release>``, e.g.
-``mimic-cxr/10000032``; releases about the same images share the collection, and so join.
+Every box is ``[x1, y1, x2, y2]``, float, in pixels of the original image (see
+:mod:`imaxray.boxes`). Every id is ``<collection>/<id in the release>``, e.g.
+``mimic-cxr/10000032``; releases about the same images share the collection, so that they join.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]
 Split = Literal["train", "val", "test"]
 
 TASKS: Final = ("calculation", "report", "grading", "findings", "rec", "reg", "vqa")
-"""The built-in tasks; :func:`task_names` also knows those of other installed packages."""
+"""Built-in tasks; :func:`task_names` also returns those of other installed packages."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ORIGINS: Final = ("human", "silver", "pseudo")
-"""Who stated a fact, the strongest first: the order in which columns of them sort."""
+"""Who stated a fact, the strongest origin first; a column of origins sorts in this order."""
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 CHEXPERT: Final = (
@@ -60,7 +60,7 @@ CHEXPERT: Final = (
 
 FINDINGS: Final = (
     *CHEXPERT,
-    # ChestX-ray14 names with no CheXpert equal.
+    # ChestX-ray14 labels without a CheXpert equivalent.
     "Emphysema",
     "Fibrosis",
     "Hernia",
@@ -75,7 +75,7 @@ EDEMA_GRADES: Final = ("none", "vascular congestion", "interstitial edema", "alv
 """Names of the edema grades 0-3 (mimic-cxr-pe-severity)."""
 
 FRONTAL: Final = ("PA", "AP", "FRONTAL")
-"""Values of ``view`` that count as frontal; ``FRONTAL``: a release says no more than that."""
+"""Values of ``view`` that count as frontal; ``FRONTAL`` means that PA or AP is not stated."""
 
 ImageSize = tuple[int, int]
 """Width and height of an image, in pixels."""
@@ -84,7 +84,7 @@ Boxes: Final[Any] = pl.List(pl.List(pl.Float64))
 
 _Columns = dict[str, Any]  # Polars mixes type classes and instances here
 
-# Few distinct values over millions of rows are kept once and counted by four bytes a row.
+# A column with few distinct values stores each value once, and four bytes per row.
 _Few: Final[Any] = pl.Categorical()
 
 _PROVENANCE: Final[_Columns] = {
@@ -117,25 +117,25 @@ _FACT: Final[_Columns] = {
     "raw": pl.String,  # the text as published, where cleaning changed it; null: unchanged
     "boxes": Boxes,
     "answers": pl.List(pl.String),
-    "reader": _Few,  # who stated it, where a release has several readers; null: one, or agreed
+    "reader": _Few,  # who stated it, if a release has several readers; null: one, or they agreed
     "origin": pl.Enum(
         ORIGINS
-    ),  # human / silver (made by a program) / pseudo (made by a model of ours)
+    ),  # human / silver (made by a program) / pseudo (made by one of our models)
     "quality": _Few,  # grade within the origin, e.g. expert, consensus, regex
 }
 
 SOURCE_ANNOTATIONS: Final = pl.Schema(
     {
         "image_id": pl.String,  # null: the fact is about the whole study
-        "study_id": pl.String,  # set for facts about a study, which its frontal images get
+        "study_id": pl.String,  # set for facts about a study; its frontal images get them
         **_FACT,
         **_PROVENANCE,
     }
 )
-"""What a source returns."""
+"""Schema of the annotations that a source returns."""
 
 ANNOTATIONS: Final = pl.Schema({"image_id": pl.String, **_FACT, **_PROVENANCE})
-"""What the catalog holds, after the join per image."""
+"""Schema of the annotations in the catalog, after the join per image."""
 
 SPLIT_HINTS: Final = pl.Schema(
     {
@@ -147,7 +147,7 @@ SPLIT_HINTS: Final = pl.Schema(
         **_PROVENANCE,
     }
 )
-"""Official splits of the releases; curation settles one split per patient from them."""
+"""Official splits of the releases, from which curation derives one split per patient."""
 
 ENTRIES: Final = pl.Schema(
     {
@@ -157,7 +157,7 @@ ENTRIES: Final = pl.Schema(
         "task": pl.String,
         "split": pl.String,
         "prompt": pl.String,  # ``<box>`` stands for the next box of ``boxes``
-        "target": pl.String,  # likewise; the prompt's placeholders come first
+        "target": pl.String,  # the boxes of its ``<box>`` follow those of the prompt
         "boxes": Boxes,
         "answer": pl.String,  # canonical JSON of the typed gold answer, see imaxray.tasks
         "template": pl.String,  # <task>.<subtask>.<number>
@@ -169,7 +169,7 @@ ENTRIES: Final = pl.Schema(
 REJECTS: Final = pl.Schema(
     {
         **_PROVENANCE,
-        "key": pl.String,  # an id that finds the row again; never report text
+        "key": pl.String,  # an id by which the row can be found; never report text
         "code": _Few,
         "message": _Few,
     }
@@ -177,7 +177,7 @@ REJECTS: Final = pl.Schema(
 
 
 def task_names() -> tuple[str, ...]:
-    """Every task: the built-in ones, then those of other installed packages, sorted by name."""
+    """Return the built-in tasks, then those of other installed packages, sorted by name."""
     return (*TASKS, *sorted(_plugins.plugins(_plugins.TASKS).keys() - set(TASKS)))
 
 
@@ -189,7 +189,7 @@ def _known_task(name: str) -> str:
 
 
 TaskName = Annotated[str, AfterValidator(_known_task)]
-"""A task's name; Pydantic models refuse what is not in :func:`task_names`."""
+"""Name of a task; Pydantic models refuse a name that :func:`task_names` does not return."""
 
 
 def empty(schema: pl.Schema) -> pl.DataFrame:
@@ -203,10 +203,10 @@ def empty(schema: pl.Schema) -> pl.DataFrame:
 
 
 def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """Return ``frame`` with exactly the columns of ``schema``: missing ones null, types cast.
+    """Return ``frame`` with exactly the columns of ``schema``: missing columns null, types cast.
 
     Raises:
-        ImaxrayError: a column that the schema does not know.
+        ImaxrayError: ``frame`` has a column that the schema does not have.
 
     Example:
         >>> rows = conform(pl.DataFrame({"image_id": ["a/1"], "width": [512]}), IMAGES)
@@ -227,17 +227,17 @@ def conform(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 def image_sizes(images: pl.DataFrame) -> dict[str, ImageSize]:
-    """Width and height, in pixels, of each image by its id.
+    """Return width and height, in pixels, of each image by its id.
 
     Args:
-        images: schema IMAGES.
+        images: Images, schema IMAGES.
     """
     columns = images.select("image_id", "width", "height")
     return {image: (width, height) for image, width, height in columns.iter_rows()}
 
 
 PSEUDO_SOURCE: Final = "pseudo"
-"""Source of what a model of ours stated: of pseudo annotations and of the entries made of them."""
+"""Source name of pseudo annotations, which a model stated, and of the entries made from them."""
 
 
 IS_PSEUDO: Final = "is_pseudo"
@@ -249,11 +249,11 @@ hold the columns of ENTRIES, from which :func:`mark_pseudo` derives it."""
 def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
     """Add the column ``is_pseudo`` to ``entries``; entries that have it are returned unchanged.
 
-    This is the one place that decides. An entry is pseudo if one of its sources is ``pseudo``, or
-    if one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
+    Only this function decides which entries are pseudo. An entry is pseudo if one of its sources is
+    ``pseudo``, or if one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
 
     Args:
-        entries: schema ENTRIES; only ``quality`` and ``sources`` are read.
+        entries: Entries, schema ENTRIES; only ``quality`` and ``sources`` are read.
     """
     if IS_PSEUDO in entries.columns:
         return entries
@@ -266,18 +266,18 @@ def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
 def require_real_evaluation(
     images: pl.DataFrame, annotations: pl.DataFrame, entries: pl.DataFrame
 ) -> None:
-    """Check that nothing a model stated is in validation or test.
+    """Check that validation and test hold no pseudo entries and no pseudo annotations.
 
-    Neither an entry of these splits (its own or its image's) nor an annotation of their images may
-    be pseudo: a model must not be judged by a model.
+    A pseudo entry must have the split train and an image of the split train; a pseudo annotation
+    must be of an image of the split train. A model must not be judged by what a model stated.
 
     Args:
-        images: schema IMAGES.
-        annotations: schema ANNOTATIONS.
-        entries: schema ENTRIES with ``is_pseudo``, see :func:`mark_pseudo`.
+        images: Images, schema IMAGES.
+        annotations: Annotations, schema ANNOTATIONS.
+        entries: Entries, schema ENTRIES with ``is_pseudo``, see :func:`mark_pseudo`.
 
     Raises:
-        ImaxrayError: there is some.
+        ImaxrayError: A pseudo entry or a pseudo annotation is not in train.
     """
     facts = annotations.filter(pl.col("origin") == "pseudo")
     made = entries.filter(IS_PSEUDO)
@@ -290,5 +290,5 @@ def require_real_evaluation(
     if wrong or wrong_facts:
         raise ImaxrayError(
             f"Expected pseudo annotations on train images alone, but {wrong} pseudo entries and "
-            f"{wrong_facts} pseudo annotations are of other splits; leave them out."
+            f"{wrong_facts} pseudo annotations are of other splits; remove them."
         )

@@ -199,7 +199,7 @@ def test_a_stale_cache_is_one_sentence(dataset, tmp_path, change):
     before = content(out)
     options = {"max_side": 64, "workers": 1}
     rows = dataset.tables.images.select("image_id", "path", "width", "height").to_dicts()
-    said = "it was made with max_side 64 and 64 images a shard"
+    said = "it was made with max_side 64 and 64 images per shard"
     if change in ("max_side", "shard_images"):
         options[change] = 32
     elif change == "other images":

@@ -143,7 +143,7 @@ def test_missing_parts_are_noticed(tmp_path):
         {"entry_id": ["a"], "text": ["x"], "raw": ["x"], "tokens": [1], "ended": [False]}
     )
     store.add("000000", frame)
-    with pytest.raises(ImaxrayError, match="one prediction of each of 2 entries"):
+    with pytest.raises(ImaxrayError, match="one prediction for each of 2 entries"):
         store.finish({"a", "b"})
     assert store.answered() == {"a"}
 

@@ -230,7 +230,7 @@ def test_smaller_cached_copies_make_the_tokens_of_their_originals(imax, qwen, tm
 
 
 def test_a_budget_below_the_longest_entry(dataset, qwen, tmp_path):
-    refuse(dataset, tmp_path, r"at least 480 tokens a batch.*is 100", qwen, tokens_per_batch=100)
+    refuse(dataset, tmp_path, r"at least 480 tokens per batch.*is 100", qwen, tokens_per_batch=100)
 
 
 def test_a_loss_that_is_no_number(dataset, qwen, tmp_path):

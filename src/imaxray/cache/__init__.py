@@ -1,6 +1,6 @@
-"""The image cache: every radiograph decoded, verified, turned upright and resized once.
+"""Caches images: every radiograph is decoded, verified, turned upright and resized once.
 
-Names are imported when first used: a process that makes shards needs none of what plans them.
+Names are imported at first use, because a process that makes shards needs no code that plans them.
 """
 
 from __future__ import annotations

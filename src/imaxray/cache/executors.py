@@ -1,4 +1,4 @@
-"""Where shards are made: processes of this machine, or a Ray cluster; one function, same bytes."""
+"""Makes shards in processes of this machine or on a Ray cluster, with the same bytes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from imaxray.cache.shard import Shard, ShardJob, write_shard
 from imaxray.errors import ImaxrayError
 
 CacheEngine = Literal["local", "ray"]
-"""Processes of this machine, or the Ray cluster at hand (extra ``ray``)."""
+"""``local``: processes of this machine; ``ray``: a Ray cluster (extra ``ray``)."""
 
 DoneShard = tuple[str, Shard]
-"""Who made a shard (a process or a node), and the shard."""
+"""Id of the process or node that made a shard, and the shard."""
 
 
 def run(engine: CacheEngine, jobs: Iterable[ShardJob], workers: int) -> Iterator[DoneShard]:
-    """Make shards with an engine; ``workers`` is for ``local``, Ray takes its cluster's CPUs."""
+    """Make shards with an engine; ``workers`` applies to ``local``, Ray uses its cluster's CPUs."""
     return run_on_ray(jobs) if engine == "ray" else run_local(jobs, workers)
 
 
 def run_local(jobs: Iterable[ShardJob], workers: int) -> Iterator[DoneShard]:
-    """Make shards in ``workers`` processes; yield each as it is done.
+    """Make shards in ``workers`` processes; yield each as soon as it is finished.
 
     Raises:
-        ImaxrayError: as :func:`write_shard`, or a process was killed.
+        ImaxrayError: If :func:`write_shard` raises, or a process was killed.
     """
     jobs = list(jobs)
     if min(workers, len(jobs)) <= 1:
@@ -43,29 +43,29 @@ def run_local(jobs: Iterable[ShardJob], workers: int) -> Iterator[DoneShard]:
     except BrokenProcessPool as error:
         raise ImaxrayError(
             f"Expected {workers} processes to make the cache, but one was killed (out of memory?); "
-            "run again with fewer --workers, finished shards are kept."
+            "run again with fewer --workers (finished shards are kept)."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def run_on_ray(jobs: Iterable[ShardJob]) -> Iterator[DoneShard]:
-    """Make shards as tasks of a Ray cluster, one CPU each; yield each as it is done.
+    """Make shards as tasks of a Ray cluster, one CPU each; yield each as soon as it is finished.
 
-    A cluster that this process is connected to is used; else the one that ``RAY_ADDRESS`` or Ray
-    itself knows; else one is started on this machine. Nodes must see the releases and the cache's
-    folder under the same paths.
+    The function uses the cluster that this process is connected to. If there is none, it uses the
+    cluster that ``RAY_ADDRESS`` or Ray itself names; otherwise it starts one on this machine. All
+    nodes must see the releases and the folder of the cache under the same paths.
 
     Raises:
-        ImaxrayError: Ray is not installed or a cluster cannot be reached, or as
-            :func:`write_shard`.
+        ImaxrayError: If Ray is not installed, the cluster cannot be reached, or
+            :func:`write_shard` raises.
     """
     with ray_cluster() as ray:
         yield from _tasks(ray, jobs)
 
 
 def _tasks(ray: Any, jobs: Iterable[ShardJob]) -> Iterator[DoneShard]:
-    # spread: Ray would fill one node before it looks at the next
+    # Without SPREAD, Ray would fill one node before it uses the next.
     make = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_on_node)
     most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting = deque(jobs)
@@ -83,7 +83,7 @@ def _tasks(ray: Any, jobs: Iterable[ShardJob]) -> Iterator[DoneShard]:
     except ray.exceptions.RayError as error:
         raise ImaxrayError(
             f"Expected the Ray cluster to make every shard, but got {type(error).__name__}; run "
-            "again, finished shards are kept."
+            "again (finished shards are kept)."
         ) from error
     finally:
         for task in running:

@@ -1,4 +1,4 @@
-"""Where training, evaluation and reports get an image from: the cache, or its own file."""
+"""Gives training, evaluation and reports their images, from the cache or from the image file."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from imaxray.radiograph import Readable
 
 
 def default_folder(dataset: Dataset) -> Path:
-    """Where a dataset's image cache lies: ``image-cache`` beside it.
+    """Return the folder of a dataset's image cache, ``image-cache`` in the parent folder.
 
-    The catalog's then serves the IMAX and DMAX that were selected from it.
+    The cache of a catalog therefore also serves IMAX and DMAX that were selected from it.
     """
     return dataset.folder.resolve().parent / "image-cache"
 
 
 class ImageStore:
-    """Images of a dataset by id, as what :func:`imaxray.radiograph.load` takes.
+    """Maps image ids of a dataset to what :func:`imaxray.radiograph.load` takes.
 
-    Calling it gives the cached pixels of an image where there is a cache, else its file.
+    A call returns the cached pixels of an image if there is a cache, and otherwise its file.
 
     Attributes:
-        dataset: whose images.
-        cache: ``None``: every image is decoded from its file.
+        dataset: Dataset that the images belong to.
+        cache: Opened cache, or None if every image is decoded from its file.
     """
 
     def __init__(self, dataset: Dataset, cache: Path | None = None) -> None:
-        """Look for the cache.
+        """Open the cache if there is one.
 
         Args:
-            dataset: whose images.
-            cache: its folder; default: :func:`default_folder`, if it is there. One that shares no
-                image with the dataset is another's and left alone.
+            dataset: Dataset that the images belong to.
+            cache: Folder of the cache. If None, :func:`default_folder` is used if it exists. A
+                cache there that shares no image with the dataset belongs to another dataset and is
+                ignored.
 
         Raises:
-            ImaxrayError: the cache is unfinished, or of other images than the dataset has now.
+            ImaxrayError: If the cache is unfinished, or holds other images than the dataset now
+                has.
         """
         self.dataset = dataset
         self.cache: ImageCache | None = None
@@ -51,17 +53,17 @@ class ImageStore:
         self.cache = ImageCache.open(folder, dataset)
 
     def __call__(self, image_id: str) -> Readable:
-        """Pixels from the cache, or the file.
+        """Return the pixels of an image from the cache, or its file.
 
         Raises:
-            ImaxrayError: the image is unknown, or the cache rejected it.
+            ImaxrayError: If the image is unknown, or the cache rejected it.
         """
         return (
             self.dataset.image_path(image_id) if self.cache is None else self.cache.load(image_id)
         )
 
     def describe(self) -> dict[str, int | str] | None:
-        """What decides the cached pixels, for a run's manifest; ``None`` without a cache."""
+        """Return what decides the cached pixels, for manifests of runs; None without a cache."""
         if self.cache is None:
             return None
         keys = ("format", "images_sha256", "max_side", "pillow")

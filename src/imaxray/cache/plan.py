@@ -1,4 +1,4 @@
-"""What a cache will hold: which images, in which shards, known before the first is decoded."""
+"""Plans which images a cache will hold and in which shards, before any image is decoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imaxray.curation import Dataset
 from imaxray.sources import is_inside
 
 FORMAT: Final = 1
-"""Of the folder; a later one with other bytes gets a higher number."""
+"""Version of the folder's format; a format with other bytes gets a higher number."""
 
 PLAN: Final = "plan.json"
 MANIFEST: Final = "manifest.json"
@@ -25,23 +25,23 @@ REJECTS_FILE: Final = "rejects.parquet"
 SHARDS: Final = "shards"
 
 IDENTITY: Final = ("image_id", "source", "path", "width", "height")
-"""Columns of IMAGES that say which image one is."""
+"""Columns of IMAGES that identify an image."""
 
 
 @dataclass(frozen=True)
 class CachePlan:
-    """The decision that every byte of a cache follows from.
+    """Holds everything that decides the bytes of a cache.
 
     Attributes:
-        images: IDENTITY, ``file`` and ``row`` of every image, sorted by id.
-        key: the same as a few values, for the cache's own files.
+        images: Columns IDENTITY, ``file`` and ``row`` of every image, sorted by id.
+        key: Summary of the plan in a few values, which is written into files of the cache.
     """
 
     images: pl.DataFrame
     key: dict[str, Any]
 
     def jobs(self, dataset: Dataset, shards: Path) -> Iterator[ShardJob]:
-        """One job a shard, in order."""
+        """Yield one job per shard, in order."""
         size = self.key["shard_images"]
         for number in range(self.key["shards"]):
             rows = self.images.slice(number * size, size).select(IDENTITY).iter_rows()
@@ -56,12 +56,12 @@ class CachePlan:
 
 
 def shard_name(number: int) -> str:
-    """File name of a shard."""
+    """Return the file name of a shard."""
     return f"{number:06d}{SUFFIX}"
 
 
 def make_plan(dataset: Dataset, *, max_side: int, shard_images: int) -> CachePlan:
-    """Plan the cache of a dataset: images sorted by id, so many a shard."""
+    """Plan the cache of a dataset: images sorted by id, ``shard_images`` per shard."""
     images = dataset.tables.images.select(*IDENTITY, "file", "row").sort("image_id")
     rows = json.dumps(images.select(IDENTITY).rows(), separators=(",", ":"))
     return CachePlan(
@@ -79,7 +79,7 @@ def make_plan(dataset: Dataset, *, max_side: int, shard_images: int) -> CachePla
 
 
 def release_digests(dataset: Dataset) -> dict[str, str]:
-    """One digest of each release that has images here, from those of its files."""
+    """Return a digest of each release with images in the dataset, from its files' digests."""
     digests = {}
     for source in sorted(dataset.tables.images["source"].cast(pl.String).unique().to_list()):
         files = sorted((f.file, f.sha256) for f in dataset.tables.files if f.source == source)

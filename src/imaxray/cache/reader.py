@@ -1,4 +1,4 @@
-"""Read an image cache: pixels by image id, mapped from its shards."""
+"""Reads an image cache: returns pixels by image id from memory-mapped shards."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS
 
-_OPEN: Final = 64  # shards mapped at once; each holds a file descriptor
+_OPEN: Final = 64  # maximum number of shards mapped at once; each holds a file descriptor
 
 
 @dataclass(frozen=True)
 class CachedImage:
-    """One image of a cache. Boxes are in pixels of the original image, not of this one.
+    """Holds one image of a cache; boxes are in pixels of the original image, not of this one.
 
     Attributes:
-        image_id: its id.
-        width: of the original, pixels.
-        height: likewise.
-        cached_width: of the cached image, pixels.
-        cached_height: likewise.
-        scale: cached over original, before sides are rounded to whole pixels; 1: left alone.
-        png: the cached image as a file, 8-bit grey.
+        image_id: Id of the image.
+        width: Width of the original image in pixels.
+        height: Height of the original image in pixels.
+        cached_width: Width of the cached image in pixels.
+        cached_height: Height of the cached image in pixels.
+        scale: Cached size over original size, before sides are rounded to whole pixels; 1 if the
+            image was not resized.
+        png: Cached image as the bytes of a PNG file, 8-bit grey.
     """
 
     image_id: str
@@ -59,14 +60,14 @@ class CachedImage:
 
 
 class ImageCache:
-    """An image cache that was opened; can be sent to other processes.
+    """Gives access to an opened image cache; the object can be sent to other processes.
 
     Attributes:
-        folder: where it lies.
-        manifest: what made it, counts, and the sha256 of each file.
-        index: one row an image, rejects too: ``image_id, source, path, width, height`` (pixels of
-            the original), ``code`` (null: good), ``cached_width, cached_height, scale``, ``shard``,
-            ``shard_row``.
+        folder: Folder of the cache.
+        manifest: Versions and settings that made the cache, counts, and the sha256 of each file.
+        index: Table with one row per image, rejects included: ``image_id, source, path, width,
+            height`` (pixels of the original), ``code`` (null for a good image), ``cached_width,
+            cached_height, scale``, ``shard``, ``shard_row``.
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any], index: pl.DataFrame) -> None:
@@ -80,12 +81,13 @@ class ImageCache:
         """Open a finished cache.
 
         Args:
-            folder: what :func:`imaxray.cache.cache_images` wrote.
-            dataset: must be served: every image of it is here, of the same release and size. It may
-                have fewer images than the one the cache was made of.
+            folder: Folder that :func:`imaxray.cache.cache_images` wrote.
+            dataset: Dataset that the cache must serve: every image of the dataset must be in the
+                cache, of the same release and size. The dataset may have fewer images than the one
+                that the cache was made of.
 
         Raises:
-            ImaxrayError: the folder is no finished cache, or one of other images.
+            ImaxrayError: If the folder is not a finished cache, or the cache holds other images.
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
@@ -102,41 +104,41 @@ class ImageCache:
             if missing or old:
                 what = f"lacks {missing:,} of its images" if missing else "is of an older release"
                 raise ImaxrayError(
-                    f"Expected an image cache of {dataset.folder} at {folder}, but that one "
+                    f"Expected an image cache of {dataset.folder} at {folder}, but the one there "
                     f"{what}; remove it and run `imaxray cache` again."
                 )
         return cache
 
     def missing(self, dataset: Dataset) -> int:
-        """How many images of a dataset are not here, as good ones or rejects."""
+        """Count the images of a dataset that are not in the cache, as good images or rejects."""
         here = self.index.select(IDENTITY)
         wanted = dataset.tables.images.select(IDENTITY).cast(here.schema)
         return wanted.join(here, on=IDENTITY, how="anti").height
 
     @property
     def max_side(self) -> int:
-        """No side of an image is longer, in pixels."""
+        """Maximum length of an image's side in pixels."""
         return int(self.manifest["max_side"])
 
     @property
     def rejects(self) -> pl.DataFrame:
-        """Images that are not here, with codes; schema REJECTS."""
+        """Images that were rejected, with codes (schema REJECTS)."""
         return pl.read_parquet(self.folder / REJECTS_FILE).cast(REJECTS)
 
     def __len__(self) -> int:
-        """Images that can be loaded."""
+        """Return the number of images that can be loaded."""
         return int(self.manifest["cached"])
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._places and self.code(str(image_id)) is None
 
     def code(self, image_id: str) -> str | None:
-        """Why an image is a reject; ``None``: it is not, or it is unknown."""
+        """Return the reject code of an image, or None if it is good or unknown."""
         number = self._places.get(image_id)
         return None if number is None else self.index["code"][number]
 
     def get(self, image_id: str) -> CachedImage | None:
-        """One image with its sizes and its file; ``None`` where it is not here or a reject."""
+        """Return an image with its sizes and its file; None if it is unknown or a reject."""
         number = self._places.get(image_id)
         if number is None:
             return None
@@ -148,10 +150,10 @@ class ImageCache:
         return CachedImage(image_id, *sizes, row["scale"], png.to_pybytes())
 
     def load(self, image_id: str) -> NDArray[np.uint8]:
-        """Pixels of one image, ``(cached_height, cached_width)`` uint8 grey.
+        """Return the pixels of an image, ``(cached_height, cached_width)`` uint8 grey.
 
         Raises:
-            ImaxrayError: the image is not here, is a reject, or its shard is damaged.
+            ImaxrayError: If the image is unknown or a reject, or its shard is damaged.
         """
         image = self.get(image_id)
         if image is None:
@@ -168,7 +170,7 @@ class ImageCache:
             raise self._damaged(image_id) from error
 
     def verify(self) -> list[str]:
-        """Names of files whose content is not what the manifest says; empty if all is well."""
+        """Return the names of files whose content differs from the manifest; empty if all agree."""
         bad = []
         for name, digest in self.manifest["files"].items():
             try:
@@ -180,7 +182,7 @@ class ImageCache:
         return bad
 
     def __getstate__(self) -> dict[str, Any]:
-        # memory maps stay behind; another process makes its own
+        # Memory maps cannot be sent; the other process makes its own.
         return {**self.__dict__, "_mapped": OrderedDict()}
 
     @cached_property
@@ -203,6 +205,6 @@ class ImageCache:
 
     def _damaged(self, what: str) -> ImaxrayError:
         return ImaxrayError(
-            f"Expected {what} whole in the cache {self.folder}, but it is missing or damaged; "
+            f"Expected {what} complete in the cache {self.folder}, but it is missing or damaged; "
             "remove the shards that `ImageCache.verify` names and run `imaxray cache` again."
         )

@@ -1,4 +1,4 @@
-"""One shard: some images made ready and written as one file, whole or not at all."""
+"""Makes one shard: prepares some images and writes them atomically into one file."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ from imaxray.radiograph import load_checked
 SHARD: Final = pa.schema(
     {
         "image_id": pa.string(),
-        "code": pa.string(),  # why it is a reject, of IMAGE_CODES; null: it is good
+        "code": pa.string(),  # reject code of IMAGE_CODES; null for a good image
         "cached_width": pa.int32(),  # pixels; null for a reject
         "cached_height": pa.int32(),
         "scale": pa.float64(),  # cached over original side, before rounding to whole pixels
         "png": pa.large_binary(),  # 8-bit grey; null for a reject
     }
 )
-"""Columns of a shard, one row an image, sorted by id; one record batch."""
+"""Columns of a shard, which is one record batch with one row per image, sorted by id."""
 
 SUFFIX: Final = ".arrow"
 
 
 @dataclass(frozen=True)
 class ShardImage:
-    """One image of a shard, as the dataset's table has it.
+    """Describes one image of a shard, as the table of the dataset does.
 
     Attributes:
-        image_id: its id.
-        path: its file on this machine; empty where the table's path leaves its release.
-        width: of the original, pixels.
-        height: likewise.
+        image_id: Id of the image.
+        path: File of the image on this machine; empty if its path in the table leads out of its
+            release.
+        width: Width of the original image in pixels.
+        height: Height of the original image in pixels.
     """
 
     image_id: str
@@ -51,12 +52,12 @@ class ShardImage:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """Everything a process on any machine needs to write one shard.
+    """Holds everything that a process on any machine needs to write one shard.
 
     Attributes:
-        file: where it goes.
-        max_side: longest side of a cached image, pixels.
-        images: what it holds, sorted by id.
+        file: Path of the shard.
+        max_side: Maximum length of a cached image's side in pixels.
+        images: Images of the shard, sorted by id.
     """
 
     file: str
@@ -66,13 +67,13 @@ class ShardJob:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard that is there.
+    """Describes a finished shard.
 
     Attributes:
-        name: of its file.
-        images: rows in it, rejects too.
-        sha256: of its file.
-        kept: it was there before.
+        name: File name of the shard.
+        images: Number of rows in it, rejects included.
+        sha256: SHA-256 of its file.
+        kept: Whether an earlier run had written it.
     """
 
     name: str
@@ -82,10 +83,10 @@ class Shard:
 
 
 def write_shard(job: ShardJob) -> Shard:
-    """Write one shard, unless it is there; the same job gives the same bytes anywhere.
+    """Write one shard unless it exists; the same job gives the same bytes on any machine.
 
     Raises:
-        ImaxrayError: the folder cannot be written.
+        ImaxrayError: If the folder cannot be written to.
     """
     file = Path(job.file)
     kept = _is_there(file, job)
@@ -94,18 +95,18 @@ def write_shard(job: ShardJob) -> Shard:
             _write(file, _table(job))
         except OSError as error:
             raise ImaxrayError(
-                f"Expected to write {file}, but the system says: {error.strerror or error}; make "
-                "room or choose another --out, finished shards are kept."
+                f"Expected to write {file}, but the system says: {error.strerror or error}; free "
+                "space or choose another --out (finished shards are kept)."
             ) from error
     return Shard(file.name, len(job.images), sha256(file), kept)
 
 
 def read_shard(file: Path) -> pa.RecordBatch:
-    """Map a shard into memory; nothing is read before it is looked at.
+    """Map a shard into memory; its data are read only when they are accessed.
 
     Raises:
-        OSError: the file is missing.
-        pyarrow.ArrowInvalid: the file is damaged.
+        OSError: If the file is missing.
+        pyarrow.ArrowInvalid: If the file is damaged.
     """
     batch = pa.ipc.open_file(pa.memory_map(str(file))).get_batch(0)
     if batch.schema != SHARD:
@@ -114,16 +115,16 @@ def read_shard(file: Path) -> pa.RecordBatch:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Files of killed runs that were never finished."""
+    """Return unfinished files that interrupted runs left in ``folder``."""
     return sorted(folder.glob(f".*{PART}"))
 
 
 def shrink(pixels: NDArray[np.uint8], max_side: int) -> tuple[Image.Image, float]:
-    """Return ``pixels`` with no side longer than ``max_side``, and the scale; never upscaled.
+    """Shrink ``pixels`` so that no side is longer than ``max_side``; return image and scale.
 
-    Every original pixel counts, weighted by a Hamming window two output pixels wide: an area
-    average without the seams that Pillow's box filter, which rounds its edges to whole pixels,
-    leaves at scales that divide no side.
+    Images are never enlarged. Every original pixel contributes, weighted by a Hamming window that
+    is two output pixels wide. This is an area average without the seams of Pillow's box filter,
+    which rounds its edges to whole pixels and leaves seams at scales that do not divide a side.
     """
     height, width = pixels.shape
     longest = max(width, height)
@@ -136,10 +137,11 @@ def shrink(pixels: NDArray[np.uint8], max_side: int) -> tuple[Image.Image, float
 
 
 def encode(image: Image.Image) -> bytes:
-    """Lossless PNG of 8-bit grey.
+    """Encode an image losslessly as PNG in 8-bit grey.
 
-    Runs and Huffman codes without a search for matches: on radiographs, whose filtered rows are
-    noise, that is a fifth smaller than the fastest search (level 1) and takes no longer.
+    The encoder uses runs and Huffman codes without a search for matches. The filtered rows of
+    radiographs are noise, so this is a fifth smaller than the fastest search (level 1) and equally
+    fast.
     """
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)

@@ -1,4 +1,4 @@
-"""Make an image cache: planned, made shard by shard, closed by its manifest."""
+"""Makes an image cache: plans it, makes it shard by shard, and writes its manifest last."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ from imaxray.schema import REJECTS, conform
 
 @dataclass(frozen=True)
 class CacheReport:
-    """What a run did.
+    """Reports what a call of :func:`cache_images` did.
 
     Attributes:
-        folder: of the cache.
-        images: in the cache.
-        rejects: schema REJECTS; images in = images + rejects.
-        shards: files that hold them.
-        kept_shards: of these, made by an earlier run.
-        workers: processes or nodes that made or checked shards; 0 where nothing was left to do.
-        bytes: size of all shards.
-        seconds: wall-clock of this run.
+        folder: Folder of the cache.
+        images: Number of images in the cache.
+        rejects: Rejected images (schema REJECTS); images in = images + rejects.
+        shards: Number of shard files.
+        kept_shards: Number of shards that an earlier run had made.
+        workers: Number of processes or nodes that made or checked shards; 0 if the cache was
+            already finished.
+        bytes: Size of all shards in bytes.
+        seconds: Wall-clock seconds of this call.
     """
 
     folder: Path
@@ -70,24 +71,25 @@ def cache_images(
 ) -> CacheReport:
     """Decode, verify, turn upright, shrink and encode every image of ``dataset`` once.
 
-    Boxes stay in pixels of the original image; the index records its size and the scale. A broken
-    image, one of another size than its table says, and one outside its release is a reject with a
-    code. Shards appear whole or not at all and finished ones are kept, so a run that was killed
-    goes on where it was. The bytes depend on the images, ``max_side`` and ``shard_images`` only
-    (and on the versions of Pillow and its libraries).
+    Boxes stay in pixels of the original image; the index records its size and the scale. An image
+    becomes a reject with a code if it is broken, has another size than its table says, or lies
+    outside its release. Shards are written atomically and finished shards are kept, so an
+    interrupted run can continue. The bytes depend only on the images, ``max_side``,
+    ``shard_images`` and the versions of Pillow and its libraries.
 
     Args:
-        dataset: whose images.
-        out: folder to write; default: ``image-cache`` beside the dataset, where training,
-            evaluation and reports look for it.
-        max_side: no side of a cached image is longer, in pixels; smaller images are left alone.
-        shard_images: images a shard.
+        dataset: Dataset that the images belong to.
+        out: Output folder. If None, ``image-cache`` in the parent folder of the dataset, where
+            training, evaluation and reports look for it.
+        max_side: Maximum length of a cached image's side in pixels; smaller images are not resized.
+        shard_images: Number of images per shard.
         engine: ``local`` or ``ray``.
-        workers: processes of the engine ``local``; Ray has one task a CPU of its cluster.
+        workers: Number of processes of the engine ``local``; Ray runs one task per CPU of its
+            cluster.
 
     Raises:
-        ImaxrayError: ``out`` holds other files or the cache of other images or another
-            ``max_side``, a release's folder is unknown, or the engine failed.
+        ImaxrayError: If ``out`` holds other files, or a cache of other images or settings; if the
+            folder of a release is unknown; or if the engine fails.
     """
     began = time.perf_counter()
     if max_side < 1 or shard_images < 1 or workers < 1:
@@ -138,7 +140,11 @@ _MADE = pl.Schema(
 
 
 def _claim(out: Path, plan: CachePlan, dataset: Dataset) -> None:
-    """Make the folder this plan's, or see that it is."""
+    """Create the folder for this plan, or check that it belongs to this plan.
+
+    Raises:
+        ImaxrayError: If the folder holds another cache or other files, or cannot be written to.
+    """
     path = out / PLAN
     if path.exists():
         try:
@@ -177,7 +183,7 @@ def _difference(found: Any, wanted: dict[str, Any]) -> str:
 
 
 def _sides(key: dict[str, Any]) -> str:
-    return f"max_side {key['max_side']} and {key['shard_images']} images a shard"
+    return f"max_side {key['max_side']} and {key['shard_images']} images per shard"
 
 
 def _all_there(out: Path, plan: CachePlan) -> bool:
@@ -186,7 +192,7 @@ def _all_there(out: Path, plan: CachePlan) -> bool:
 
 
 def _close(out: Path, plan: CachePlan, digests: dict[str, str]) -> None:
-    """Write index, rejects and, last, the manifest."""
+    """Write the index, the rejects and, last, the manifest."""
     (out / MANIFEST).unlink(missing_ok=True)
     whole = plan.images.hstack(
         pl.concat([_MADE.to_frame(), *(_made(out, number) for number in range(plan.key["shards"]))])
@@ -216,7 +222,7 @@ def _close(out: Path, plan: CachePlan, digests: dict[str, str]) -> None:
 
 
 def _made(out: Path, number: int) -> pl.DataFrame:
-    """What a shard says of its images; their pixels are not read."""
+    """Read what a shard records about its images, without their pixels."""
     batch = read_shard(out / SHARDS / shard_name(number))
     said = ["code", "cached_width", "cached_height", "scale"]
     return pl.DataFrame(

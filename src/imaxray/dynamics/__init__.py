@@ -1,4 +1,4 @@
-"""Optimisation dynamics: the exact empirical Fisher spectrum and how tasks' gradients agree."""
+"""Measures optimisation dynamics: the empirical Fisher spectrum and how task gradients agree."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Export: a dataset in the formats that fine-tuning and data tools read."""
+"""Exports a dataset in the formats that fine-tuning and data tools read."""
 
 from imaxray.export.chat_format import ChatFormat, string_messages, write_json_lines
 from imaxray.export.config import ExportConfig

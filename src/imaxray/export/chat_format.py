@@ -1,4 +1,4 @@
-"""What a chat format is, and the files of rows that several of them share."""
+"""Defines a chat format, and writes the JSON files that several formats share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from imaxray.export.conversation import Conversation, Per
 from imaxray.export.images import How
 
 IMAGE = "<image>"
-"""Stands for the next image in the text of a row."""
+"""Placeholder of the next image in the text of a row."""
 
 
 @dataclass(frozen=True)
 class RowStyle:
-    """How rows are to be written.
+    """Describes how rows are written.
 
     Attributes:
-        convention: how boxes are written in text; ``None``: as the format has them itself.
-        per: what a row is.
-        images: how rows name images.
+        convention: Convention of boxes in text, or None if the format has its own form of boxes.
+        per: Whether a row is an entry or an image.
+        images: How rows name images.
     """
 
     convention: BoxConvention | None
@@ -34,17 +34,19 @@ class RowStyle:
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """A format with a row a conversation.
+    """Describes a format with one row per conversation.
 
     Attributes:
-        name: as the command line takes it.
-        tool: what reads it.
-        suffix: of the file of a split.
-        reserved: words by which its readers find images and boxes; no text may hold them.
-        write: writes conversations of one split into a file; returns nothing.
-        own_boxes: whether it has boxes of its own, so that no convention is needed.
-        links: whether rows may name images relative to the export.
-        finish: what is written after the files of all splits (folder, names of splits).
+        name: Name of the format on the command line.
+        tool: Tool that reads the format.
+        suffix: Suffix of the file of a split.
+        reserved: Words that mark images and boxes for readers of the format; no text may contain
+            them.
+        write: Function that writes the conversations of one split into a file.
+        own_boxes: Whether the format has its own form of boxes, so that no convention is needed.
+        links: Whether rows may name images relative to the export.
+        finish: Function that is called with the folder and the names of the splits after all files
+            are written.
     """
 
     name: str
@@ -60,7 +62,7 @@ class ChatFormat:
 def string_messages(
     texts: Iterable[tuple[str, str]], *, role: str, content: str, roles: tuple[str, str], image: str
 ) -> list[dict[str, str]]:
-    """Turns as messages of plain text, the first of which begins with ``image``."""
+    """Return turns as messages of plain text; the first message begins with ``image``."""
     messages: list[dict[str, str]] = []
     for question, answer in texts:
         messages.append({role: roles[0], content: question if messages else image + question})
@@ -69,14 +71,14 @@ def string_messages(
 
 
 def write_json_lines(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    """One JSON object a line."""
+    """Write one JSON object per line."""
     with path.open("wb") as stream:
         for row in rows:
             stream.write(orjson.dumps(row) + b"\n")
 
 
 def write_json_list(rows: Iterable[dict[str, Any]], path: Path, head: bytes, tail: bytes) -> None:
-    """JSON objects as a list, one a line, between ``head`` and ``tail``."""
+    """Write JSON objects as a list, one per line, between ``head`` and ``tail``."""
     with path.open("wb") as stream:
         stream.write(head)
         for number, row in enumerate(rows):

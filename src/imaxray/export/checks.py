@@ -1,4 +1,4 @@
-"""Entries that a format cannot express, each with a reason."""
+"""Finds entries that a format cannot express, each with a reason."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ REASONS: Final = {
     "box-frame": "a box is not x1 < x2 and y1 < y2 within the image",
     "box-shape": "its image is over 200 times as long as wide, too narrow for pixel boxes",
 }
-"""Why an entry is left out, in the order in which reasons are looked for."""
+"""Reasons why an entry is left out, in the order in which they are checked."""
 
-_SLACK: Final = 1e-6  # of a side: rounding of a computed corner is no fault
+_SLACK: Final = 1e-6  # tolerance, as a share of a side, for the rounding of computed corners
 _NARROW: Final = 200
 
 
 def why_left_out(entries: pl.DataFrame, reserved: Sequence[str], *, resized: bool) -> pl.DataFrame:
-    """``entries`` with a column ``code``: a key of REASONS, null for what can be expressed.
+    """Add a column ``code`` to ``entries``: a key of REASONS, or null if the format can express it.
 
     Args:
-        entries: schema ENTRIES, with ``width`` and ``height``, and ``image_code``, why the image
-            cannot be used.
-        reserved: words that mean something else to the format's readers.
-        resized: whether boxes are in pixels of a resized image.
+        entries: Entries with schema ENTRIES, with ``width``, ``height`` and ``image_code``, the
+            reason why the image cannot be used.
+        reserved: Words that have a special meaning for readers of the format.
+        resized: Whether boxes are in pixels of a resized image.
     """
     text = pl.concat_str(
         pl.col("prompt").fill_null(""), "target", separator="\n", ignore_nulls=True
@@ -65,9 +65,10 @@ def why_left_out(entries: pl.DataFrame, reserved: Sequence[str], *, resized: boo
 
 
 def with_bad_boxes(frame: pl.DataFrame) -> pl.DataFrame:
-    """``frame`` with a column ``bad``: whether one of ``boxes`` is no box within the image.
+    """Add a column ``bad`` to ``frame``: whether one of ``boxes`` is not a box within the image.
 
-    The columns ``width`` and ``height`` are the image's; a box of an image of unknown size is bad.
+    The columns ``width`` and ``height`` are those of the image. A box of an image of unknown size
+    is bad.
     """
     each = (
         frame.select("boxes", "width", "height")

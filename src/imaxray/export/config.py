@@ -1,4 +1,4 @@
-"""What a user may choose of an export."""
+"""Defines the options of an export."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imaxray.schema import Split
 
 
 class ExportConfig(BaseModel):
-    """How a dataset is written in another tool's format; not every format takes every field."""
+    """Configures an export to another tool's format; not every format uses every field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

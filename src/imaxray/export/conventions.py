@@ -1,4 +1,4 @@
-"""Box conventions by their own name or by that of the model that writes so."""
+"""Finds box conventions by their own name or by the name of a model that uses them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ _MODELS: Final = {
 
 
 def list_conventions() -> tuple[str, ...]:
-    """Names that ``boxes`` may have: the conventions, then models that use one of them."""
+    """Return the valid names for ``boxes``: the conventions, then models that use one of them."""
     return (*CONVENTIONS, *_MODELS)
 
 
 def find_convention(
     name: str, min_pixels: int | None = None, max_pixels: int | None = None
 ) -> BoxConvention:
-    """The convention of this name.
+    """Return the convention with this name.
 
     Args:
-        name: one of :func:`list_conventions`.
-        min_pixels: smallest area of a resized image; for conventions in its pixels only. Default:
-            that of the convention's geometry.
-        max_pixels: likewise, the largest.
+        name: One of :func:`list_conventions`.
+        min_pixels: Minimum area of a resized image in pixels; valid only for conventions in pixels
+            of the resized image. If None, that of the convention's geometry.
+        max_pixels: Maximum area of a resized image in pixels; valid only for conventions in pixels
+            of the resized image. If None, that of the convention's geometry.
 
     Raises:
-        ImaxrayError: an unknown name, or areas for a convention that does not depend on them.
+        ImaxrayError: If the name is unknown, or areas are given for a convention that does not
+            depend on them.
 
     Example:
         >>> find_convention("qwen2.5-vl").name

@@ -1,4 +1,4 @@
-"""The one record that every chat format is written from: a conversation about one image."""
+"""Defines the record that every chat format is written from: a conversation about one image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Turn:
-    """One entry: question and answer, with ``<box>`` placeholders; the question's boxes first."""
+    """Holds question and answer of an entry with ``<box>`` placeholders, question boxes first."""
 
     entry_id: str
     task: str
@@ -36,16 +36,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """One row of an export: an image and the turns about it.
+    """Holds one row of an export: an image and the turns about it.
 
     Attributes:
-        id: of the entry, or of the image, with ``#2`` and so on for further rows about it.
-        split: train, val or test.
-        image_id: id of the image.
-        patient_id: of its patient.
-        image: the file as the row names it.
-        size: width and height of the image in pixels; ``None`` where no turn has a box.
-        turns: at least one.
+        id: Id of the entry, or of the image with ``#2`` and so on for further rows about the image.
+        split: Name of the split: train, val or test.
+        image_id: Id of the image.
+        patient_id: Id of the patient.
+        image: Name of the image file in the row.
+        size: Width and height of the image in pixels, or None if they are unknown.
+        turns: Turns of the conversation, at least one.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Conversation:
     turns: tuple[Turn, ...]
 
     def texts(self, convention: BoxConvention | None) -> Iterator[tuple[str, str]]:
-        """Question and answer of each turn, boxes written out; ``None``: placeholders stay."""
+        """Yield question and answer of each turn with boxes as text; None keeps placeholders."""
         for turn in self.turns:
             if convention is None or not turn.boxes or self.size is None:
                 yield turn.prompt, turn.target
@@ -75,7 +75,7 @@ class Conversation:
 
     @property
     def meta(self) -> str:
-        """Where the row comes from, as JSON text: ids, split and tasks, always the same keys."""
+        """Origin of the row as JSON text, with ids, split and tasks under fixed keys."""
         tasks = [turn.task for turn in self.turns]
         return orjson.dumps(
             {
@@ -92,20 +92,22 @@ class Conversation:
 def ordered(
     entries: pl.DataFrame, *, per: Per, seed: int, max_turns: int | None, boxes_first: bool
 ) -> pl.DataFrame:
-    """Entries in the order in which they are written, ``row`` being the id of their conversation.
+    """Return entries in the order of the export; ``row`` is the id of their conversation.
 
-    Conversations, and the turns of each, are ordered by a hash of ``seed`` and their ids: mixed for
-    a reader that does not shuffle, and independent of what else is in the dataset.
+    Conversations, and the turns of each, are ordered by a hash of ``seed`` and their ids. The order
+    is therefore mixed for a reader that does not shuffle, and independent of other rows of the
+    dataset.
 
     Args:
-        entries: schema ENTRIES, and ``named``, ``width`` and ``height`` of their images.
-        per: one conversation an entry, or one an image.
-        seed: decides the order.
-        max_turns: conversations of more turns are continued in further ones.
-        boxes_first: whether the first conversation of each split that has boxes comes first.
+        entries: Entries with schema ENTRIES, and ``named``, ``width`` and ``height`` of their
+            images.
+        per: Whether there is one conversation per entry or per image.
+        seed: Seed of the order.
+        max_turns: Maximum number of turns per conversation; longer conversations are divided.
+        boxes_first: Whether to put the first conversation with boxes at the start of each split.
     """
     owner = "entry_id" if per == "entry" else "image_id"
-    salt = seed * 2 + 1  # odd: no seed leaves the hash as it is
+    salt = seed * 2 + 1  # odd, so that every seed changes the hash
     keyed = entries.with_columns(
         pl.Series("_owner", mixed(digests(entries[owner]), salt), dtype=pl.UInt64),
         pl.Series("_turn", mixed(digests(entries["entry_id"]), salt), dtype=pl.UInt64),
@@ -136,7 +138,7 @@ def _with_boxes_first(keyed: pl.DataFrame) -> pl.DataFrame:
 
 
 def conversations(entries: pl.DataFrame) -> Iterator[Conversation]:
-    """Conversations of entries that :func:`ordered` has put in order."""
+    """Yield the conversations of entries that :func:`ordered` returned."""
     rows = entries.select(_COLUMNS).iter_rows(named=True)
     for (split, name), group in groupby(rows, key=itemgetter("split", "row")):
         turns = list(group)

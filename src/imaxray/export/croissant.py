@@ -1,8 +1,8 @@
-"""Croissant: JSON-LD that describes the tables of a dataset, beside copies of them.
+"""Writes Croissant metadata: JSON-LD that describes copies of a dataset's tables.
 
-Croissant 1.1 (MLCommons): a FileObject a Parquet file, with its sha256, and a RecordSet a table.
-``mlcroissant`` reads the records by it. Images are not part of it: ``images.parquet`` names them
-inside their releases.
+Croissant 1.1 (MLCommons) has one FileObject per Parquet file, with its sha256, and one RecordSet
+per table. ``mlcroissant`` reads the records with this description. Images are not included;
+``images.parquet`` names them inside their releases.
 """
 
 from __future__ import annotations
@@ -54,10 +54,12 @@ _TABLES: Final = (
 
 
 def write(data: Dataset, folder: Path) -> tuple[dict[str, dict[str, int]], list[tuple[str, str]]]:
-    """Write ``croissant.json`` and the tables; returns counts of each split, and nothing left out.
+    """Write ``croissant.json`` and the tables; return counts per split and an empty list.
+
+    The list has the same role as in other formats: nothing is left out here.
 
     Raises:
-        ImaxrayError: a table is not the one that the dataset's manifest names.
+        ImaxrayError: If the content of a table differs from the dataset's manifest.
     """
     tables = [t for t in _TABLES if _rows(data, t[0])]
     for _, name, *_ in tables:
@@ -65,7 +67,7 @@ def write(data: Dataset, folder: Path) -> tuple[dict[str, dict[str, int]], list[
         shutil.copyfile(data.folder / name, folder / name)
         if sha256(folder / name) != data.manifest["files"][name]:
             raise ImaxrayError(
-                f"Expected {data.folder / name} as its manifest says, but its content is another; "
+                f"Expected {data.folder / name} as its manifest says, but its content differs; "
                 "build the dataset again."
             )
     text = json.dumps(_metadata(data, tables), indent=1, ensure_ascii=False)

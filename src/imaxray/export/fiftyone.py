@@ -1,8 +1,9 @@
-"""FiftyOne: one sample an image, its facts as labels, its boxes as detections.
+"""Writes FiftyOne samples: one per image, with its facts as labels and its boxes as detections.
 
-Written is the format ``fiftyone.types.FiftyOneDataset`` in its plain form (``metadata.json`` and
-``samples.json`` without the internal document of one FiftyOne version, which its importer takes for
-what it is and converts). Detections are ``[x, y, width, height]`` in units of the image's sides.
+The format is ``fiftyone.types.FiftyOneDataset`` in its plain form: ``metadata.json`` and
+``samples.json`` without the internal document of a specific FiftyOne version. The importer
+recognises the plain form and converts it. Detections are ``[x, y, width, height]`` in units of the
+image's sides.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from imaxray.progress import track
 from imaxray.schema import EDEMA_GRADES
 
 _STATES: Final = {1.0: "findings", 0.0: "negatives", -1.0: "uncertain"}
-"""Fields of a sample that labels go to, by their value; no label at all means unknown."""
+"""Field of a sample for labels of each value; a missing label means unknown."""
 
 _MIME: Final = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".bmp": "image/bmp",
@@ -37,10 +38,11 @@ _Left = list[tuple[str, str]]
 def write(
     data: Dataset, folder: Path, *, splits: Sequence[str], images: How, headers: bool
 ) -> tuple[dict[str, dict[str, int]], _Left]:
-    """Write samples and metadata; returns counts, and id and reason of what was left out.
+    """Write samples and metadata; return counts, and id and reason of everything left out.
 
-    Images are those with entries in ``splits``. Left out are images that no tool opens (by image
-    id) and boxes that are none (by ``source:file:row`` of the annotation).
+    The samples are the images with entries in ``splits``. Images that no tool can open are left out
+    (listed by image id), and so are invalid boxes (listed by ``source:file:row`` of the
+    annotation).
     """
     entries = data.tables.entries.filter(pl.col("split").is_in(splits))
     chosen = data.tables.images.filter(
@@ -61,7 +63,9 @@ def write(
         data.tables.annotations.join(sizes, on="image_id", how="inner", maintain_order="left")
     )
     left += _bad_facts(facts)
-    samples = track(_samples(shown, _by_image(facts), _by_image(entries)), "Samples", shown.height)
+    samples = track(
+        _samples(shown, _by_image(facts), _by_image(entries)), "Writing samples", shown.height
+    )
     write_json_list(samples, folder / "samples.json", b'{"samples": [', b"]}\n")
     info = {"imaxray": __version__, "dataset": data.sha256}
     (folder / "metadata.json").write_bytes(

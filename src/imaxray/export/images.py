@@ -1,4 +1,4 @@
-"""Images: whether the tools can open them, and how an export names them."""
+"""Checks whether tools can open the images, and decides how an export names them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ How = Literal["path", "link", "copy"]
 
 FOLDER: Final = "images"
 _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-_THREADS: Final = 8  # waiting for files, not computing
+_THREADS: Final = 8  # the threads wait for files and do not compute
 
 USABLE: Final = pl.Schema(
     {
         "image_id": pl.String,
         "width": pl.Int32,
         "height": pl.Int32,
-        "disk": pl.String,  # where it lies on this machine; null: nowhere
-        "named": pl.String,  # as the rows name it
-        "image_code": pl.String,  # why it cannot be used; null: it can
+        "disk": pl.String,  # path on this machine; null if the image cannot have one
+        "named": pl.String,  # name of the image in the rows
+        "image_code": pl.String,  # reason why the image cannot be used; null if it can
     }
 )
 
@@ -37,18 +37,19 @@ USABLE: Final = pl.Schema(
 def usable_images(
     images: pl.DataFrame, roots: Mapping[str, Path], *, how: How, headers: bool
 ) -> pl.DataFrame:
-    """Images in schema USABLE.
+    """Check images and return them with schema USABLE.
 
     Args:
-        images: schema IMAGES.
-        roots: folder of each release.
-        how: ``path``: rows name the file where it lies; otherwise as ``images/<source>/<path>``,
-            relative to the export.
-        headers: whether each file is opened (its header only), to see that it is there, of 8 bits
-            and of the size that the table says; a size that the table lacks is filled in.
+        images: Images with schema IMAGES.
+        roots: Folder of each release.
+        how: With ``path``, rows name the file in its release; otherwise rows name it as
+            ``images/<source>/<path>``, relative to the export.
+        headers: Whether to open the header of each file, in order to check that the file exists,
+            has 8 bits and has the size that the table says. A size that the table lacks is filled
+            in.
 
     Raises:
-        ImaxrayError: the folder of a release is not known.
+        ImaxrayError: If the folder of a release is unknown.
     """
     unknown = sorted(set(images["source"].cast(pl.String).unique()) - set(roots))
     if unknown:
@@ -77,7 +78,7 @@ def usable_images(
 
     with ThreadPoolExecutor(_THREADS) as threads:
         done = threads.map(one, rows.iter_rows())
-        found = list(track(done, "Looking at images", rows.height) if headers else done)
+        found = list(track(done, "Checking images", rows.height) if headers else done)
     return pl.DataFrame(found, schema=USABLE, orient="row")
 
 
@@ -95,7 +96,7 @@ def place(images: pl.DataFrame, out: Path, how: How) -> None:
 
 
 def _header(path: Path) -> tuple[str | None, tuple[int, int]]:
-    """Why a file cannot be used, and its width and height."""
+    """Return the reason why a file cannot be used, or None, and its width and height."""
     try:
         with Image.open(path) as image:
             deep = image.mode.startswith(("I", "F"))

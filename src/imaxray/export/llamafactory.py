@@ -1,7 +1,8 @@
-"""LLaMA-Factory: messages in JSON lines, and ``dataset_info.json`` that describes them.
+"""Writes LLaMA-Factory JSON lines of messages, and ``dataset_info.json`` that describes them.
 
-The formatting is ``sharegpt`` with tags: ``openai`` would put a system prompt of its own before
-every conversation. There is no field for boxes: they are text, in a named model's convention.
+The formatting is ``sharegpt`` with tags, because ``openai`` would put its own system prompt before
+every conversation. The format has no field for boxes, so boxes are text in the convention of a
+named model.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from imaxray.export.conversation import Conversation
 
 
 def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
-    """One row: ``id``, ``messages``, ``images``, ``meta``."""
+    """Return one row with ``id``, ``messages``, ``images`` and ``meta``."""
     return {
         "id": conversation.id,
         "messages": string_messages(

@@ -1,4 +1,4 @@
-"""LLaVA JSON: one list, ``image`` as text, turns of ``human`` and ``gpt``."""
+"""Writes LLaVA JSON: one list with ``image`` as text and turns of ``human`` and ``gpt``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imaxray.export.conversation import Conversation
 
 
 def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
-    """One row: ``id``, ``image``, ``conversations``, ``meta``."""
+    """Return one row with ``id``, ``image``, ``conversations`` and ``meta``."""
     return {
         "id": conversation.id,
         "image": conversation.image,

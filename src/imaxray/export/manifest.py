@@ -1,4 +1,4 @@
-"""What an export folder holds beside the export: a manifest, and what was left out."""
+"""Writes the manifest of an export folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEFT_OUT: Final = "left_out.jsonl"
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> dict[str, str]:
-    """Write the manifest: ``content``, and the sha256 of each file but links; returns those."""
+    """Write ``content`` and the sha256 of each file except links; return the sha256 by path."""
     paths = (p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(paths)}
     manifest = {**content, "files": files}

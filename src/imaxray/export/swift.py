@@ -1,8 +1,8 @@
-"""ms-swift: messages in JSON lines, boxes as numbers in ``objects``.
+"""Writes ms-swift JSON lines: messages, with boxes as numbers in ``objects``.
 
 ``<bbox>`` in a text stands for the next box of ``objects``, in pixels of the original image; swift
-writes it as the model that is trained has it. Every row has ``objects``, empty where there is no
-box: readers infer one type for the column.
+writes the box in the convention of the trained model. Every row has ``objects``, which is empty if
+there is no box, because readers infer one type for the column.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BOX: Final = "<bbox>"
 
 
 def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
-    """One row: ``id``, ``messages``, ``images``, ``objects``, ``meta``."""
+    """Return one row with ``id``, ``messages``, ``images``, ``objects`` and ``meta``."""
     texts = conversation.texts(style.convention)
     boxes: list[list[float]] = []
     if style.convention is None:

@@ -1,8 +1,9 @@
-"""TRL: messages of blocks in Parquet, images as a column of images.
+"""Writes TRL Parquet files: messages of blocks, and a column of images.
 
-One entry a row is ``prompt`` and ``completion`` (the loss is on the answer alone); one image a row
-is ``messages``. Texts are blocks and hold no ``<image>``: given plain text, TRL would put an image
-of its own before it and leave the word in. Images are named by their path, or lie in the file.
+With one entry per row, a row has ``prompt`` and ``completion`` (the loss is on the answer alone).
+With one image per row, a row has ``messages``. Texts are blocks without ``<image>``, because TRL
+would put its own image before plain text and keep the word. Images are named by their path, or are
+stored in the file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.conversation import Conversation
 
-_ROWS: Final = {"path": 10_000, "copy": 200}  # rows of a group; images take memory
+_ROWS: Final = {"path": 10_000, "copy": 200}  # rows per group; copied images need memory
 
 _TEXT: Final = {"dtype": "string", "_type": "Value"}
 _MESSAGES: Final = [{"role": _TEXT, "content": [{"type": _TEXT, "text": _TEXT}]}]
@@ -29,7 +30,7 @@ _IMAGE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
-    """One row: ``id``, ``images``, ``prompt`` and ``completion`` or ``messages``, ``meta``."""
+    """Return a row with ``id``, ``images``, ``meta``, ``prompt`` and so on; see the module."""
     messages: list[dict[str, Any]] = []
     for question, answer in conversation.texts(style.convention):
         block = [] if messages else [{"type": "image", "text": None}]
@@ -55,7 +56,7 @@ def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -
     turns = ("prompt", "completion") if style.per == "entry" else ("messages",)
     features: dict[str, Any] = {
         "id": _TEXT,
-        "images": [{"_type": "Image"}],  # a list is read by every version of `datasets`
+        "images": [{"_type": "Image"}],  # every version of `datasets` can read this list form
         **dict.fromkeys(turns, _MESSAGES),
         "meta": _TEXT,
     }

@@ -1,4 +1,4 @@
-"""One dataset, written in one format."""
+"""Writes a dataset in one of the export formats."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _OTHERS: Final = {"fiftyone": "FiftyOne", "croissant": "Croissant (mlcroissant)"
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote.
+    """Reports what an export wrote.
 
     Attributes:
-        folder: where.
-        counts: of each split: rows, entries, images.
-        left_out: number of entries (FiftyOne: of images and facts) left out for each reason.
-        files: sha256 of each file, by its path in the folder; links are not among them.
+        folder: Folder of the export.
+        counts: Number of rows, entries and images of each split.
+        left_out: Number of entries (FiftyOne: of images and facts) left out for each reason.
+        files: SHA-256 of each file, by its path in the folder; links are not included.
     """
 
     folder: Path
@@ -51,10 +51,10 @@ class ExportReport:
 
 
 def list_formats() -> dict[str, str]:
-    """Formats, and the tool that reads each; those of other installed packages come last.
+    """Return the names of the formats with the tool that reads each; plug-in formats come last.
 
     Raises:
-        ImaxrayError: a package's format cannot be loaded or is none.
+        ImaxrayError: If the format of a package cannot be loaded or is not a chat format.
 
     Example:
         >>> sorted(list_formats())
@@ -65,7 +65,10 @@ def list_formats() -> dict[str, str]:
 
 
 def _outside() -> dict[str, ChatFormat]:
-    """Formats of other packages (docs/adding-an-export-format.md); a name of ours stays ours."""
+    """Return the formats of other packages; built-in names have priority.
+
+    docs/adding-an-export-format.md explains how a package registers a format.
+    """
     found = plugins(FORMATS)
     return {
         name: _checked(found[name])
@@ -90,19 +93,21 @@ def export_dataset(
 ) -> ExportReport:
     """Write a dataset in the format of another tool.
 
-    The folder is written aside and renamed, so it appears whole or not at all; the same dataset
-    and arguments give the same bytes. It holds ``export.json`` (arguments, counts, sha256 of each
-    file) and ``left_out.jsonl`` (id and reason of everything that the format cannot express).
+    The folder is written under a temporary name and renamed, so it appears complete or not at all.
+    The same dataset and arguments give the same bytes. It holds ``export.json`` (arguments, counts,
+    sha256 of each file) and ``left_out.jsonl`` (id and reason of everything that the format cannot
+    express).
 
     Args:
-        dataset: an opened dataset, or its folder.
-        format: one of :func:`list_formats`.
-        out: folder to write; an earlier export there is replaced.
-        config: boxes, conversations, splits, images and order; not every format takes all of it.
+        dataset: Opened dataset, or its folder.
+        format: One of :func:`list_formats`.
+        out: Output folder; an earlier export there is replaced.
+        config: Settings of boxes, conversations, splits, images and order; not every format uses
+            all of them.
 
     Raises:
-        ImaxrayError: an unknown name, arguments that do not go with the format, no entries, or an
-            ``out`` that holds anything but an earlier export.
+        ImaxrayError: If a name is unknown, an argument does not apply to the format, there are no
+            entries, or ``out`` holds anything but an earlier export.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     config = config or ExportConfig()
@@ -142,7 +147,7 @@ def export_dataset(
     if not chat.links and config.images == "link":
         raise ImaxrayError(
             f"Expected images path or copy with {format}, whose files name images from the root, "
-            "but got link; take one of the two."
+            "but got link; use one of the two."
         )
     convention = None
     if config.boxes is not None:
@@ -163,12 +168,12 @@ def export_dataset(
 
 
 _Result = tuple[dict[str, dict[str, int]], list[tuple[str, str]]]
-"""Counts of each split, and id and reason of what was left out."""
+"""Counts of each split, and id and reason of everything left out."""
 
 
 @dataclass(frozen=True)
 class _Chat:
-    """A dataset into a chat format."""
+    """Writes a dataset in a chat format."""
 
     form: ChatFormat
     style: RowStyle
@@ -188,8 +193,9 @@ class _Chat:
         boxed = entries.select((pl.col("boxes").list.len() > 0).any()).item()
         if boxed and convention is None and not self.form.own_boxes:
             raise ImaxrayError(
-                f"Expected boxes with {self.form.name}, which has them as text, but no convention "
-                f"is given; name the model's, one of {', '.join(list_conventions())}."
+                f"Expected boxes with {self.form.name}, which writes boxes as text, but no "
+                "convention is given; name that of the model, one of "
+                f"{', '.join(list_conventions())}."
             )
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
@@ -234,7 +240,7 @@ class _Chat:
 def _finished(
     data: Dataset, name: str, out: Path, options: dict[str, Any], write: Any
 ) -> ExportReport:
-    """Write into a folder of its own, with manifest and what was left out."""
+    """Write an export folder, with the manifest and the list of what was left out."""
     ours = ("imaxray", "format", "files")
     with whole_folder(out, manifest=MANIFEST, keys=ours, what="export") as folder:
         counts, left = write(data, folder)
@@ -259,6 +265,6 @@ def _finished(
 def _refuse(name: str, given: Sequence[str]) -> None:
     if given:
         raise ImaxrayError(
-            f"Expected {name} without {', '.join(given)}, which it has no use for, but got "
+            f"Expected {name} without {', '.join(given)}, which it does not use, but got "
             f"{'them' if len(given) > 1 else 'it'}; leave out what does not apply."
         )

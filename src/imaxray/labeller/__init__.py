@@ -1,4 +1,4 @@
-"""The finding labeller: rules that read CheXpert's 14 labels out of report text; no model."""
+"""Reads CheXpert's 14 labels from report text by rules, without a model."""
 
 from imaxray.labeller.agreement import Agreement, labeller_agreement
 from imaxray.labeller.phrases import asked

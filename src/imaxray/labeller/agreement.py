@@ -1,4 +1,4 @@
-"""How well the labeller agrees with labels that somebody else gave to the same reports."""
+"""Measures how well the labeller agrees with given labels of the same reports."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from imaxray.schema import CHEXPERT
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement over labelled reports.
+    """Holds the agreement of the labeller with given labels.
 
     Attributes:
-        reports: how many.
-        labels: per label the counts of (given, read) positives and negatives where the report
-            is labelled 1 or 0, with precision, recall and F1 of the positives (``None``: no case).
-        uncertain: of the (report, label) pairs given as uncertain, how many were read so too.
-        uncertain_given: how many pairs are given as uncertain.
+        reports: Number of reports.
+        labels: For each label, the counts of (given, read) positives and negatives over reports
+            that are labelled 1 or 0, with precision, recall and F1 of the positives (``None``: no
+            case).
+        uncertain: Number of (report, label) pairs that are given as uncertain and read as such.
+        uncertain_given: Number of (report, label) pairs that are given as uncertain.
     """
 
     reports: int
@@ -28,7 +29,7 @@ class Agreement:
     uncertain_given: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, JSON-able."""
+        """Return plain values that JSON can express."""
         cells = list(self.labels.values())
         total = {key: sum(cell[key] for cell in cells) for key in ("tp", "fp", "fn", "tn")}
         return {
@@ -41,11 +42,16 @@ class Agreement:
 
 
 def labeller_agreement(reports: Sequence[str], labels: Sequence[Mapping[str, int]]) -> Agreement:
-    """Compare the labeller with given labels (1, 0, -1; absent: unknown, not counted).
+    """Compare the labeller with given labels of the same reports.
 
-    A label that the labeller does not find or finds uncertain counts as read negative here, but
-    uncertain gold labels are counted apart: CheXbert's convention of "uncertain is positive" would
-    hide what hedges do.
+    A label that the labeller does not find, or finds uncertain, counts as read negative. Labels
+    that are given as uncertain are counted separately, because CheXbert's convention "uncertain is
+    positive" would hide how the labeller reads hedged sentences.
+
+    Args:
+        reports: Report texts.
+        labels: Given labels of each report: 1, 0 or -1 (uncertain). A missing label is unknown and
+            is not counted.
 
     Example:
         >>> found = labeller_agreement(["No pneumothorax."], [{"Pneumothorax": 0}])

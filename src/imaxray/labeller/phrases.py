@@ -1,7 +1,7 @@
-"""The vocabulary: which phrases mean which label, and the questions that ask for one.
+"""Defines the phrases that mean each label, and recognises questions about one label.
 
-``PLAIN`` phrases are a label beyond doubt; contradictions between a report and its labels are
-claimed on these alone. ``FURTHER`` phrases are read as the label too, as CheXpert's labeller does.
+``PLAIN`` phrases mean the label beyond doubt; only these can show that a report contradicts its
+labels. ``FURTHER`` phrases are read as the label too, as in CheXpert's labeller.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ _LABELS: Final = tuple(sorted({*_PLAIN, *_FURTHER}))
 PLAIN: Final = {label: re.compile(rf"\b(?:{text})\b") for label, text in _PLAIN.items()}
 FURTHER: Final = {label: re.compile(rf"\b(?:{text})\b") for label, text in _FURTHER.items()}
 ANY: Final = {
-    # plain first: at the same place the longer, plainer wording names the mention
+    # plain phrases come first, so that they are preferred where several phrases match
     label: re.compile(rf"\b(?:{'|'.join(t[label] for t in (_PLAIN, _FURTHER) if label in t)})\b")
     for label in _LABELS
 }
-"""All phrases of a label, lower case."""
+"""All phrases of each label, in lower case."""
 
 NORMAL: Final = {
     "Cardiomegaly": re.compile(
@@ -101,10 +101,10 @@ _PLACE: Final = re.compile(
 
 
 def asked(question: str) -> tuple[str, bool] | None:
-    """The one label whose presence a yes/no question asks for, and whether in the whole image.
+    """Return the label whose presence a yes/no question asks for, and whether in the whole image.
 
-    ``None`` where the question asks anything more, or about several labels. Only plain phrases
-    count.
+    The result is ``None`` if the question asks for anything else or names several labels. Only
+    plain phrases count.
 
     Example:
         >>> asked("Is there a pleural effusion?")

@@ -1,22 +1,24 @@
-"""One reading of report text, used twice: to label reports, and to accuse labels of being wrong.
+"""Reads findings from report text, to label reports and to find labels that a report contradicts.
 
-Sentences are cut at full stops, semicolons, line ends and ``but``, ``however`` …; clauses at
-commas, ``and`` and ``with``. A mention is a phrase of a label (:mod:`imaxray.labeller.phrases`).
+Sentences end at full stops, semicolons, line ends and words like ``but`` and ``however``; clauses
+end at commas, ``and`` and ``with``. A mention is a phrase of a label
+(:mod:`imaxray.labeller.phrases`).
 
-- **Negation.** ``no``, ``without``, ``free of`` … deny what follows them in their clause, and over
-  commas up to an ``or`` of the same sentence; ``not``, ``absent``, ``none`` deny the whole clause;
-  ``resolved`` and ``cleared`` deny what they are said of.
-- **Uncertainty.** ``may``, ``possible``, ``likely``, ``suspected``, ``cannot be excluded``,
-  ``versus``, ``borderline`` … in the clause make a mention uncertain, negated or not.
-- **Laterality.** ``left``, ``right``, ``bilateral`` (``both``) of the clause, nearest to the
-  mention; the patient's side. A label is present if any side is.
-- **Not said.** What was only looked for (``evaluate for``), asked, or is history is no mention; an
-  effusion of another place (pericardial, joint) is none either.
+- **Negation.** Words like ``no``, ``without`` and ``free of`` deny the phrases that follow in their
+  clause, and in the later clauses of the sentence up to the last one with ``or``. Words like
+  ``not``, ``absent``, ``none``, ``resolved`` and ``cleared`` deny their whole clause.
+- **Uncertainty.** Words like ``may``, ``possible``, ``likely``, ``suspected``, ``cannot be
+  excluded``, ``versus`` and ``borderline`` make the mentions of their clause uncertain, negated or
+  not.
+- **Laterality.** The word ``left``, ``right`` or ``bilateral`` (``both``) that is nearest to the
+  mention in its clause gives the patient's side. A label is present if it is present on any side.
+- **No mention.** A sentence about what is looked for (``evaluate for``, ``question of``) or about
+  history has no mentions. An effusion in another place (pericardial, joint) is not a mention.
 
-Over a report a label is 1 if any mention affirms it, else -1 if any is uncertain, else 0 if any
-denies it; a label without a mention is absent: unknown. ``No Finding`` is 1 if nothing else but
-Support Devices is 1 or -1 and the text says something. This follows CheXpert's labeller (Irvin et
-al. 2019) in what the labels and values mean; the rules are our own and smaller.
+In a report, a label is 1 if any mention affirms it, else -1 if any mention is uncertain, else 0 if
+any mention denies it. A label without a mention is missing, which means unknown. ``No Finding`` is
+1 if the text is not empty and no label except Support Devices is 1 or -1. Labels and values mean
+the same as in CheXpert's labeller (Irvin et al. 2019); the rules are our own and fewer.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from imaxray.labeller.phrases import ANY, NORMAL, PLAIN
 from imaxray.schema import CHEXPERT
 
 LABELLER_VERSION: Final = "1"
-"""Rises with every change of what any text is labelled."""
+"""Version that increases with every change of the labels of any text."""
 
 Side = Literal["left", "right", "both"]
 
@@ -73,14 +75,15 @@ _NOT_AN_ABNORMALITY: Final = (_NO_FINDING, "Support Devices")
 
 @dataclass(frozen=True)
 class Mention:
-    """One phrase of a label in a report.
+    """Describes one phrase of a label in a report.
 
     Attributes:
-        label: one of CheXpert's 14 labels.
+        label: One of CheXpert's 14 labels.
         value: 1 affirmed, 0 denied, -1 uncertain.
-        side: the patient's side, where the clause says one.
-        phrase: the words that were found, lower case.
-        plain: said so plainly that it may contradict a label: no doubt, change, part or comparison.
+        side: Side of the patient, if the clause names one.
+        phrase: Words that were found, in lower case.
+        plain: Whether the statement is so plain that it may contradict a label: it has no doubt,
+            change, part or comparison.
     """
 
     label: str
@@ -91,10 +94,10 @@ class Mention:
 
 
 def label_report(text: str) -> dict[str, int]:
-    """CheXpert labels of a report: 1, 0 or -1; a label that is not mentioned is not in it.
+    """Return the CheXpert labels of a report as 1, 0 or -1, without labels that are not mentioned.
 
     Args:
-        text: findings, impression or both, in any case.
+        text: Findings, impression or both, in upper or lower case.
 
     Example:
         >>> label_report("Small left effusion. No pneumothorax. Possible pneumonia.")
@@ -115,10 +118,10 @@ def label_report(text: str) -> dict[str, int]:
 
 
 def stated(report: str) -> dict[str, int]:
-    """Labels that a report plainly affirms (1) or denies (0) and never otherwise.
+    """Return the labels that a report always plainly affirms (1) or always plainly denies (0).
 
-    It decides only what is said plainly; doubt, comparison, one side only, or both in one report
-    decide nothing. It is made to accuse seldom, not to label.
+    Doubt, comparison, one side only, or both values in one report decide nothing. The function is
+    made to contradict labels rarely, not to label reports.
 
     Example:
         >>> stated("There is no pneumothorax. Possible small effusion.")
@@ -134,7 +137,7 @@ def stated(report: str) -> dict[str, int]:
 
 
 def mentions(text: str) -> Iterator[Mention]:
-    """All mentions of a report, in its order."""
+    """Yield all mentions of a report in the order of its text."""
     for sentence in _SENTENCE.split(text.lower()):
         yield from _of_sentence(" ".join(sentence.split()))
 
@@ -145,7 +148,7 @@ def _may_accuse(mention: Mention) -> bool:
 
 
 _NORMAL_MARK: Final = "= "
-"""Begins the phrase of a mention that denies a label without naming it."""
+"""Prefix of the phrase of a mention that denies a label without naming it."""
 
 
 def _of_sentence(sentence: str) -> Iterator[Mention]:
@@ -163,7 +166,7 @@ def _of_sentence(sentence: str) -> Iterator[Mention]:
             before = denial is not None and denial.start() < start
             denied = before or gone or _NOT.search(clause) is not None
             reached = after_no and not denied
-            far = reached and number > last_or  # whether the "no" reaches is anyone's guess
+            far = reached and number > last_or  # it is unclear whether the "no" applies
             no = denied or (reached and not far)
             value = -1 if unsure else 0 if no else 1
             # "no large effusion" leaves room for a small one
@@ -181,7 +184,7 @@ def _of_sentence(sentence: str) -> Iterator[Mention]:
 
 
 def _found(clause: str) -> Sequence[tuple[str, int, int]]:
-    """Label, start and end of every phrase in a clause, in its order."""
+    """Return label, start and end of every phrase in a clause, in the order of the text."""
     found = [
         (label, match.start(), match.end())
         for label, pattern in ANY.items()
@@ -192,7 +195,7 @@ def _found(clause: str) -> Sequence[tuple[str, int, int]]:
 
 
 def _side(clause: str, at: int) -> Side | None:
-    """The side said nearest to a place in the clause; both where two are said."""
+    """Return the side that is named nearest to a position, or ``both`` if both are named."""
     said = [(abs(match.start() - at), match.group(1)) for match in _SIDE.finditer(clause)]
     if not said:
         return None

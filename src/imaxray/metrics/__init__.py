@@ -1,4 +1,4 @@
-"""Metrics: each knows its direction, range and unit, and is additive, so that it bootstraps."""
+"""Defines metrics with direction, range and unit; their statistics add up in a bootstrap."""
 
 from imaxray.metrics.base import Floats, Median, Metric, mean_of, ratio
 from imaxray.metrics.captions import caption_metrics, missing_for_captions

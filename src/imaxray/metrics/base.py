@@ -1,8 +1,9 @@
-"""What a metric is: per-entry statistics that add up, and a formula over their sum.
+"""Defines a metric: additive per-entry statistics, and a formula over their sum.
 
-Because every statistic is additive, a bootstrap over patients is one matrix product: sum the
-statistics per patient once, weight the sums by how often a patient was drawn, apply the formula.
-No metric is ever recomputed from text. The one exception, a median, weights entries instead.
+Because every statistic is additive, a patient-level bootstrap is one matrix product: sum the
+statistics per patient once, weight the sums by how often each patient was drawn, and apply the
+formula. No metric is ever recomputed from text. The one exception is a median, for which the
+bootstrap weights entries instead.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ Whole = Callable[[Sequence[Any], Sequence[Any]], Floats]
 
 @dataclass(frozen=True)
 class Metric:
-    """One number about a set of answers.
+    """Computes one number from a set of answers.
 
     Attributes:
-        name: as printed, e.g. ``mean IoU``.
-        higher_is_better: the direction, which a relative gain needs.
-        low: least possible value.
-        high: greatest possible value (``inf`` if there is none).
-        unit: ``""`` for a pure number.
-        statistics: gold answer and parsed answer (``None``: the text could not be parsed, which
-            counts as wrong and never disappears) to ``k`` floats, ``k`` fixed per metric.
-        value: sums of statistics, shape ``(..., k)``, to metric values, shape ``(...)``; ``nan``
-            where there was nothing to measure.
-        whole: statistics of a whole set at once, shape ``(n, k)``, for what a single entry does
-            not decide alone (CIDEr's document frequencies) or what is slow one by one (METEOR).
+        name: Printed name, e.g. ``mean IoU``.
+        higher_is_better: Whether larger values are better; a relative gain needs this.
+        low: Smallest possible value.
+        high: Largest possible value (``inf`` if there is none).
+        unit: Unit; ``""`` for a pure number.
+        statistics: Function from a gold answer and a parsed answer to ``k`` floats, with ``k``
+            fixed per metric. The parsed answer is ``None`` if the text could not be parsed; such an
+            answer counts as wrong and is never left out.
+        value: Function from sums of statistics, shape ``(..., k)``, to metric values, shape
+            ``(...)``; ``nan`` if there was nothing to measure.
+        whole: Function that computes the statistics of a whole set at once, shape ``(n, k)``, for
+            metrics that need the whole set (CIDEr's document frequencies) or that are slow per
+            entry (METEOR); ``None`` for other metrics.
     """
 
     name: str
@@ -47,42 +50,42 @@ class Metric:
 
     @property
     def best(self) -> float:
-        """The value of perfect answers; a signed error is best at 0."""
+        """Value of perfect answers; it is 0 for a signed error."""
         if self.higher_is_better:
             return self.high
         return max(self.low, 0.0)
 
     def matrix(self, golds: Sequence[Any], answers: Sequence[Any]) -> Floats:
-        """Statistics of all entries, shape ``(n, k)``."""
+        """Return the statistics of all entries, shape ``(n, k)``."""
         if self.whole is not None:
             return self.whole(golds, answers)
         rows = [self.statistics(g, a) for g, a in zip(golds, answers, strict=True)]
         return np.asarray(rows, dtype=np.float64)
 
     def each(self, statistics: Floats) -> Floats:
-        """The metric of each entry alone, shape ``(n,)``."""
+        """Return the metric of each entry alone, shape ``(n,)``."""
         return self.value(statistics)
 
     def of(self, statistics: Floats) -> float:
-        """The metric over the entries of a statistics matrix."""
+        """Return the metric over all entries of a statistics matrix."""
         return float(self.value(statistics.sum(axis=0)))
 
     def resampled(self, statistics: Floats, group: NDArray[np.intp], weights: Floats) -> Floats:
-        """The metric under each row of ``weights``, shape ``(r,)``.
+        """Return the metric under each row of ``weights``, shape ``(r,)``.
 
         Args:
-            statistics: shape ``(n, k)``.
-            group: column of ``weights`` that each entry goes by (its patient), shape ``(n,)``.
-            weights: how often each group counts, shape ``(r, groups)``.
+            statistics: Statistics of the entries, shape ``(n, k)``.
+            group: Column of ``weights`` that applies to each entry (its patient), shape ``(n,)``.
+            weights: How often each group counts in each resample, shape ``(r, groups)``.
         """
         sums = np.zeros((weights.shape[1], statistics.shape[1]))
         np.add.at(sums, group, statistics)
         drawn = weights @ np.bincount(group, minlength=weights.shape[1])
-        # a resample that drew no entry of the task says nothing, least of all 0
+        # a resample without any entry of the task has no value: nan, not 0
         return np.where(drawn > 0, self.value(weights @ sums), np.nan)
 
     def __call__(self, golds: Sequence[Any], answers: Sequence[Any]) -> float:
-        """The metric over a whole set; ``nan`` for an empty one.
+        """Return the metric over a whole set; ``nan`` for an empty set.
 
         Example:
             >>> from imaxray.metrics import mean_absolute_error
@@ -97,9 +100,9 @@ class Metric:
 
 @dataclass(frozen=True)
 class Median(Metric):
-    """A metric that is the median of its one statistic; an even number takes the middle's mean.
+    """Computes the median of its one statistic; of an even number, the mean of the middle two.
 
-    Medians do not add up: a bootstrap weights the sorted entries.
+    Medians are not additive, so a bootstrap weights the sorted entries.
     """
 
     def of(self, statistics: Floats) -> float:
@@ -111,7 +114,7 @@ class Median(Metric):
         order = np.argsort(statistics[:, 0], kind="stable")
         sorted_values = statistics[order, 0]
         values = np.full(len(weights), np.nan)
-        for number, row in enumerate(weights):  # a row at a time: n × r may not fit in memory
+        for number, row in enumerate(weights):  # one row at a time: n × r may not fit in memory
             reached = np.cumsum(row[group[order]])
             if reached[-1] > 0:
                 half = reached[-1] / 2
@@ -122,12 +125,12 @@ class Median(Metric):
 
 
 def mean_of(statistic: Callable[[Any, Any], float]) -> Callable[[Any, Any], Sequence[float]]:
-    """Lift a per-entry number to the additive pair (number, 1) of a mean."""
+    """Turn a per-entry number into the additive pair (number, 1) of a mean."""
     return lambda gold, answer: (float(statistic(gold, answer)), 1.0)
 
 
 def ratio(sums: Floats) -> Floats:
-    """Formula of a mean: first sum over second; ``nan`` where the second is 0.
+    """Return the first sum divided by the second, as for a mean; ``nan`` if the second is 0.
 
     Example:
         >>> ratio(np.array([[3.0, 4.0], [0.0, 0.0]]))

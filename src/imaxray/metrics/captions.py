@@ -1,8 +1,9 @@
-"""Metrics of captions by pycocoevalcap: CIDEr-D and METEOR 1.5 (extra ``captions``).
+"""Computes the caption metrics CIDEr-D and METEOR 1.5 by pycocoevalcap (extra ``captions``).
 
-Both are computed for a whole set at once. CIDEr weighs n-grams by how many golds of the *set* hold
-them; in a bootstrap these weights stay those of the whole set, and entries are weighted. METEOR's
-statistics come from its Java program (Java 17) and add up; its formula is applied here.
+Both are computed for a whole set at once. CIDEr weights an n-gram by the number of gold texts of
+the *set* that contain it; a bootstrap keeps these weights of the whole set and weights entries.
+METEOR's statistics come from its Java program (Java 17) and are additive; its formula is applied
+here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from imaxray.metrics.text import GoldTexts
 
 EXTRA: Final = "captions"
 TOKENISER: Final = "imaxray words 1"
-"""Lower case; letters and digits, with ``-``, ``'``, ``/`` or ``.`` inside; no punctuation."""
+"""Name of the tokeniser: lower case; letters and digits, with ``-``, ``'``, ``/`` or ``.`` inside a
+word; no punctuation."""
 
 _WORD: Final = re.compile(r"[^\W_]+(?:[-'/.][^\W_]+)*")
 _STAGES: Final = 4  # exact, stem, synonym, paraphrase
@@ -31,12 +33,12 @@ _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75  # English, task "rank": ME
 
 
 def words(text: str) -> str:
-    """Tokens of a text (see TOKENISER), joined by spaces."""
+    """Return the tokens of a text (see TOKENISER), joined by spaces."""
     return " ".join(_WORD.findall(text.lower()))
 
 
 def missing_for_captions() -> str | None:
-    """What CIDEr and METEOR lack here, as a sentence; ``None`` if nothing."""
+    """Return a sentence that says what CIDEr and METEOR lack; ``None`` if nothing is missing."""
     if importlib.util.find_spec("pycocoevalcap") is None:
         return (
             "Expected the package pycocoevalcap for CIDEr and METEOR, but it is not installed; "
@@ -44,14 +46,14 @@ def missing_for_captions() -> str | None:
         )
     if shutil.which("java") is None:
         return (
-            "Expected Java 17 for METEOR, but there is no program java; install a Java runtime or "
+            "Expected Java 17 for METEOR, but found no program java; install a Java runtime or "
             f"leave {EXTRA} out."
         )
     return None
 
 
 def caption_metrics(gold_texts: GoldTexts, text: Callable[[Any], str]) -> tuple[Metric, ...]:
-    """METEOR and CIDEr of a task, see :func:`imaxray.metrics.corpus_bleu` for the arguments."""
+    """Return METEOR and CIDEr of a task; for the arguments see :func:`.corpus_bleu`."""
 
     def pairs(golds: Sequence[Any], answers: Sequence[Any]) -> list[tuple[list[str], str]]:
         return [
@@ -77,10 +79,10 @@ def _one(whole: Callable[[Sequence[Any], Sequence[Any]], Floats]) -> Any:
 
 
 def cider_scores(pairs: Sequence[tuple[Sequence[str], str]]) -> Floats:
-    """CIDEr-D (0-10) of each (golds, answer) by pycocoevalcap's scorer, shape ``(n,)``.
+    """Return CIDEr-D (0-10) of each (golds, answer) by pycocoevalcap's scorer, shape ``(n,)``.
 
     Raises:
-        ImaxrayError: the extra is missing.
+        ImaxrayError: The extra ``captions`` or Java is missing.
     """
     _require()
     from pycocoevalcap.cider.cider_scorer import CiderScorer
@@ -92,13 +94,13 @@ def cider_scores(pairs: Sequence[tuple[Sequence[str], str]]) -> Floats:
 
 
 def meteor_statistics(pairs: Sequence[tuple[Sequence[str], str]]) -> Floats:
-    """METEOR's 23 statistics of each (golds, answer), shape ``(n, 23)``.
+    """Return METEOR's 23 statistics of each (golds, answer), shape ``(n, 23)``.
 
-    The program normalises and tokenises the texts itself (``-norm``). Of several golds it takes
-    the one with the best score.
+    The Java program normalises and tokenises the texts itself (``-norm``). Of several gold texts it
+    uses the one with the best score.
 
     Raises:
-        ImaxrayError: the extra or Java is missing, or the program ended early.
+        ImaxrayError: The extra ``captions`` or Java is missing, or the program ended early.
     """
     _require()
     program = _program()
@@ -115,7 +117,7 @@ def meteor_statistics(pairs: Sequence[tuple[Sequence[str], str]]) -> Floats:
     table = np.asarray(rows, dtype=np.float64).reshape(-1, 7 + 4 * _STAGES)
     length, gold_length = table[:, 0], table[:, 1]
     chunks, hits, gold_hits = (table[:, 4 + 4 * _STAGES + k] for k in range(3))
-    # the program pays no fragmentation for a text that is its gold, nor adds its chunk to a total
+    # for a text that equals its gold, the program has no penalty and does not add its chunk
     whole = (hits == length) & (gold_hits == gold_length) & (chunks == 1)
     table[whole, 4 + 4 * _STAGES] = 0.0
     return table
@@ -123,14 +125,14 @@ def meteor_statistics(pairs: Sequence[tuple[Sequence[str], str]]) -> Floats:
 
 @cache
 def _program() -> Any:
-    """The Java program, started once: it takes seconds to load its tables."""
+    """Start the Java program once, because it takes seconds to load its tables."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     return Meteor()
 
 
 def meteor_value(sums: Floats) -> Floats:
-    """METEOR 1.5's score of summed statistics (Denkowski and Lavie 2014, English, ``rank``)."""
+    """Return METEOR 1.5 of summed statistics (Denkowski and Lavie 2014, English, ``rank``)."""
     length, gold_length, function, gold_function = (sums[..., k] for k in range(4))
     stages = sums[..., 4 : 4 + 4 * _STAGES].reshape(*sums.shape[:-1], _STAGES, 4)
     chunks, hits, gold_hits = (sums[..., 4 + 4 * _STAGES + k] for k in range(3))

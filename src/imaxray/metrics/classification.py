@@ -1,4 +1,4 @@
-"""Metrics of one grade, of a set of labels, and the share of unreadable answers."""
+"""Computes metrics of grades and of label sets, and the share of unreadable answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imaxray.metrics.base import Floats, Metric, mean_of, ratio
 
 
 def invalid_rate() -> Metric:
-    """Share of answers that could not be read.
+    """Return the metric for the share of answers that could not be read.
 
     Example:
         >>> invalid_rate()([1, 0, 2, 3], [1, None, 2, 0])
@@ -21,10 +21,11 @@ def invalid_rate() -> Metric:
 
 
 def grade_metrics(classes: int) -> tuple[Metric, Metric, Metric]:
-    """Macro F1 over the fixed classes, accuracy, quadratic weighted kappa.
+    """Return macro F1 over the fixed classes, accuracy and quadratic weighted kappa.
 
-    Statistics are a confusion matrix of ``classes`` rows (gold) and ``classes + 1`` columns, the
-    last for unreadable answers. Kappa takes an unreadable answer as the grade farthest from gold.
+    The statistics are a confusion matrix of ``classes`` rows (gold) and ``classes + 1`` columns;
+    the last column is for unreadable answers. Kappa counts an unreadable answer as the grade
+    farthest from gold.
 
     Example:
         >>> macro_f1, accuracy, kappa = grade_metrics(4)
@@ -74,9 +75,9 @@ def grade_metrics(classes: int) -> tuple[Metric, Metric, Metric]:
 
 
 def confusion(statistics: Floats, classes: int) -> list[list[int]]:
-    """Confusion matrix out of the statistics of :func:`grade_metrics`.
+    """Return the confusion matrix from the statistics of :func:`grade_metrics`.
 
-    Rows are gold grades, columns answers, the last one unreadable answers.
+    Rows are gold grades and columns are answers; the last column is for unreadable answers.
 
     Example:
         >>> accuracy = grade_metrics(2)[1]
@@ -88,11 +89,11 @@ def confusion(statistics: Floats, classes: int) -> list[list[int]]:
 
 
 def label_metrics(labels: Sequence[str]) -> tuple[Metric, Metric, Metric]:
-    """Macro, micro and example F1 of a label set.
+    """Return macro, micro and example F1 of a label set.
 
-    Gold maps a label to 1 or 0; a label that is not in it is unknown and masked: naming it costs
-    nothing and earns nothing. The answer maps the named labels to 1. Macro F1 is the mean over the
-    labels that have a gold positive in the set scored.
+    A gold answer maps a label to 1 or 0. A label that is missing there is unknown and masked: it
+    does not matter whether the answer names it. A parsed answer maps the named labels to 1. Macro
+    F1 is the mean over the labels that have a gold positive in the scored set.
     """
     index = {label: number for number, label in enumerate(labels)}
 
@@ -142,16 +143,18 @@ def set_f1(
     gold_set: Callable[[Any], Collection[str]],
     answer_set: Callable[[Any], Collection[str]],
 ) -> tuple[Metric, Metric]:
-    """Macro and micro F1 of two sets of labels, with no label unknown.
+    """Return macro and micro F1 of two sets of labels, where no label is unknown.
 
-    Macro F1 is the mean over the labels that a gold or an answer of the set has: an invented label
-    counts 0. (RadEval divides by all labels; the same on sets that have them all.)
+    Macro F1 is the mean over the labels that occur in a gold or a parsed answer of the scored set,
+    so an invented label counts 0. (RadEval divides by the number of all labels, which is the same
+    if all labels occur.)
 
     Args:
-        name: put before ``macro F1`` and ``micro F1``.
-        labels: all there are.
-        gold_set: takes the gold answer's labels.
-        answer_set: takes the parsed answer's labels; it gets ``None`` for an unreadable answer.
+        name: Text before ``macro F1`` and ``micro F1``.
+        labels: All labels.
+        gold_set: Function that returns the labels of a gold answer.
+        answer_set: Function that returns the labels of a parsed answer; an unreadable answer is
+            passed as ``None``.
     """
 
     def counts(gold: Any, answer: Any) -> Sequence[float]:

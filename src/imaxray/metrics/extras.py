@@ -1,4 +1,4 @@
-"""Extra metrics: computed only where they are asked for, and added by other packages too."""
+"""Lists extra metrics, which are computed on request only; other packages can add some."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from imaxray.schema import task_names
 
 
 def _nothing() -> None:
-    """What an extra lacks that needs nothing."""
+    """Return ``None``, because an extra without requirements lacks nothing."""
 
 
 @dataclass(frozen=True)
 class ExtraMetrics:
-    """What an entry point of the group ``imaxray.metrics`` names (docs/adding-a-metric.md).
+    """Holds the metrics of an entry point of ``imaxray.metrics`` (docs/adding-a-metric.md).
 
     Attributes:
-        metrics: task → its further metrics.
-        missing: a function that tells in one sentence what is lacking here to compute them, or
-            ``None`` if nothing is.
+        metrics: Further metrics of each task.
+        missing: Function that returns one sentence on what is missing to compute the metrics, or
+            ``None`` if nothing is missing.
     """
 
     metrics: Mapping[str, tuple[Metric, ...]]
@@ -39,19 +39,19 @@ _BUILT_IN: Final[Mapping[str, Callable[[], str | None]]] = {
 
 
 def list_extras() -> dict[str, Callable[[], str | None]]:
-    """Extra → a function that tells what it lacks here; ours, then those of other packages.
+    """Return, for each extra, the function that says what is missing; built-in extras come first.
 
     Raises:
-        ImaxrayError: a package's extra cannot be loaded or used.
+        ImaxrayError: The extra of another package cannot be loaded or used.
     """
     return {**_BUILT_IN, **{name: extra.missing for name, extra in extras_from_outside().items()}}
 
 
 def extras_from_outside() -> Mapping[str, ExtraMetrics]:
-    """Extras of other installed packages, sorted by name; a name of ours stays ours.
+    """Return the extras of other installed packages, sorted by name, without built-in names.
 
     Raises:
-        ImaxrayError: one cannot be loaded or used.
+        ImaxrayError: An extra cannot be loaded or used.
     """
     return _outside(search_path())
 
@@ -67,8 +67,8 @@ def _checked(plugin: Plugin) -> ExtraMetrics:
     if not isinstance(extra, ExtraMetrics):
         raise plugin.unfit("it is no imaxray.metrics.ExtraMetrics")
     if unknown := sorted(extra.metrics.keys() - set(task_names())):
-        raise plugin.unfit(f"it has metrics of the task {', '.join(unknown)}")
+        raise plugin.unfit(f"it has metrics of the task {', '.join(unknown)}, which is unknown")
     for task, metrics in extra.metrics.items():
         if not all(isinstance(metric, Metric) for metric in metrics):
-            raise plugin.unfit(f"what it has for {task} are not all of imaxray.metrics.Metric")
+            raise plugin.unfit(f"its metrics of {task} are not all of imaxray.metrics.Metric")
     return extra

@@ -1,4 +1,4 @@
-"""Metrics of located boxes."""
+"""Computes metrics of located boxes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imaxray.metrics.base import Metric, mean_of, ratio
 
 
 def matched_ious(gold: Sequence[Box], answer: Sequence[Box]) -> list[float]:
-    """IoU of the best one-to-one (Hungarian) matching, one number a matched pair.
+    """Return the IoUs of the best one-to-one (Hungarian) matching, one number per matched pair.
 
     Example:
         >>> matched_ious([(0, 0, 10, 10), (20, 0, 30, 10)], [(20, 0, 30, 20), (0, 0, 10, 10)])
@@ -26,12 +26,12 @@ def matched_ious(gold: Sequence[Box], answer: Sequence[Box]) -> list[float]:
 def _mean_iou(gold: Sequence[Box], answer: Sequence[Box] | None) -> float:
     if not answer:
         return 0.0
-    # boxes too many or too few count as pairs with IoU 0
+    # surplus and missing boxes count as pairs with IoU 0
     return sum(matched_ious(gold, answer)) / max(len(gold), len(answer))
 
 
 def mean_iou() -> Metric:
-    """Mean IoU over all entries, failures 0; several boxes are matched one to one.
+    """Return mean IoU over all entries; failures count 0, several boxes are matched one to one.
 
     Example:
         >>> mean_iou()([[(0, 0, 10, 10)]], [[(0, 0, 10, 20)]])
@@ -41,7 +41,7 @@ def mean_iou() -> Metric:
 
 
 def accuracy_at(threshold: float) -> Metric:
-    """Share of entries whose (mean matched) IoU is at least ``threshold``.
+    """Return the share of entries whose (mean matched) IoU is at least ``threshold``.
 
     Example:
         >>> accuracy_at(0.5)([[(0, 0, 10, 10)]] * 2, [[(0, 0, 10, 20)], None])
@@ -49,7 +49,7 @@ def accuracy_at(threshold: float) -> Metric:
     """
 
     def hit(gold: Sequence[Box], answer: Sequence[Box] | None) -> float:
-        # a hair of slack: an IoU of exactly one half counts, whatever binary floats say
+        # a small tolerance, so that an IoU of exactly one half counts despite binary floats
         return float(_mean_iou(gold, answer) >= threshold - 1e-9)
 
     return Metric(f"Acc@{threshold:g}", True, 0.0, 1.0, "", mean_of(hit), ratio)

@@ -1,8 +1,9 @@
-"""Metrics of reports by large models, through RadEval (extra ``radiology``).
+"""Computes model-based report metrics through RadEval (extra ``radiology``).
 
-RadGraph F1 (``partial``: token, label and whether it has a relation; radgraph-xl), CheXbert F1 (14
-labels, uncertain counts as present) and GREEN (a 7B judge). RadEval downloads their weights and
-its GREEN runs code of the model's repository, so these are computed only where they are named.
+The metrics are RadGraph F1 (``partial``: token, label and whether it has a relation; radgraph-xl),
+CheXbert F1 (14 labels, uncertain counts as present) and GREEN (a 7B judge). RadEval downloads their
+weights, and its GREEN runs code from the model's repository, so these metrics are computed only
+where a user names them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _GREEN_MODEL: Final = "StanfordAIMI/GREEN-radllama2-7b"
 
 
 def missing_for_radiology() -> str | None:
-    """What RadGraph, CheXbert and GREEN lack here, as a sentence; ``None`` if nothing."""
+    """Return a sentence that says what RadGraph, CheXbert and GREEN lack; ``None`` if nothing."""
     try:
         _package()
     except ImportError:
@@ -35,7 +36,11 @@ def missing_for_radiology() -> str | None:
 
 
 def radiology_metrics(text: Callable[[Any], str]) -> tuple[Metric, ...]:
-    """RadGraph F1, CheXbert macro and micro F1, GREEN; ``text`` takes the words of a report."""
+    """Return RadGraph F1, CheXbert macro and micro F1, and GREEN.
+
+    Args:
+        text: Function that returns the text of an answer.
+    """
 
     def texts(values: Sequence[Any]) -> list[str]:
         return ["" if value is None else text(value) for value in values]
@@ -87,7 +92,7 @@ def _package() -> Any:
     try:
         return importlib.import_module("radeval")
     except ImportError:
-        return importlib.import_module("RadEval")  # its name before 2.0
+        return importlib.import_module("RadEval")  # name of the package before 2.0
 
 
 def _required() -> Any:
@@ -103,9 +108,9 @@ def _evaluator(metric: str) -> Any:
 
 
 def _per_sample(metric: str, key: str, golds: list[str], answers: list[str]) -> Floats:
-    """RadEval's score of each pair; an empty text or an answer it cannot judge scores 0."""
+    """Return RadEval's score of each pair; an empty text or one that it cannot judge scores 0."""
     scores = np.zeros(len(golds))
-    # RadEval's models fail on empty texts; those score 0 by our rule and are not handed over
+    # RadEval's models fail on empty texts; these score 0 by our rule and are not passed on
     usable = [k for k, (g, a) in enumerate(zip(golds, answers, strict=True)) if g and a]
     if usable:
         result = _evaluator(metric)(
@@ -114,7 +119,7 @@ def _per_sample(metric: str, key: str, golds: list[str], answers: list[str]) -> 
         if key not in result or len(result[key]) != len(usable):
             raise ImaxrayError(
                 f"Expected {len(usable)} scores {key} from RadEval, but got "
-                f"{', '.join(sorted(result))}; use a version that gives per_sample scores."
+                f"{', '.join(sorted(result))}; use a version that returns per_sample scores."
             )
         scores[usable] = [0.0 if value is None else float(value) for value in result[key]]
     return scores
@@ -127,7 +132,10 @@ def _chexbert() -> Any:
 
 
 def _chexbert_labels(texts: list[str]) -> Floats:
-    """CheXbert's 14 labels, uncertain as present; an empty text has none, shape ``(n, 14)``."""
+    """Return CheXbert's 14 labels, shape ``(n, 14)``.
+
+    Uncertain labels count as present, and an empty text has no labels.
+    """
     labels = np.zeros((len(texts), _CHEXBERT))
     usable = [k for k, text in enumerate(texts) if text]
     if usable:
@@ -136,4 +144,4 @@ def _chexbert_labels(texts: list[str]) -> Floats:
 
 
 MODELS: Final = {"RadGraph F1": "radgraph-xl", "CheXbert": "chexbert", "GREEN": _GREEN_MODEL}
-"""What RadEval loads for each."""
+"""Model that RadEval loads for each metric."""

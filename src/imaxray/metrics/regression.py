@@ -1,4 +1,4 @@
-"""Errors of a measured number."""
+"""Computes error metrics of measured numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _error(gold: float, answer: float | None, worst: float) -> float:
 
 
 def mean_absolute_error(worst: float, unit: str = "") -> Metric:
-    """MAE; an unreadable answer counts as ``worst``, the greatest error of the range.
+    """Return the MAE; an unreadable answer counts as ``worst``, the largest error of the range.
 
     Example:
         >>> round(mean_absolute_error(worst=1.0)([0.5, 0.4], [0.52, 0.44]), 2)
@@ -28,7 +28,7 @@ def mean_absolute_error(worst: float, unit: str = "") -> Metric:
 
 
 def median_absolute_error(worst: float, unit: str = "") -> Metric:
-    """Median absolute error; an unreadable answer counts as ``worst``."""
+    """Return the median absolute error; an unreadable answer counts as ``worst``."""
 
     def error(gold: float, answer: float | None) -> Sequence[float]:
         return (_error(gold, answer, worst),)
@@ -37,21 +37,22 @@ def median_absolute_error(worst: float, unit: str = "") -> Metric:
 
 
 def within(tolerance: float) -> Metric:
-    """Share of answers at most ``tolerance`` off; an unreadable one is off."""
+    """Return the share of answers with an error of at most ``tolerance``; unreadable ones fail."""
 
     def hit(gold: float, answer: float | None) -> float:
-        # a hair of slack: 0.50 against 0.55 is within 0.05, whatever binary floats say
+        # a small tolerance, so that 0.50 is within 0.05 of 0.55 despite binary floats
         return float(answer is not None and abs(gold - answer) <= tolerance + 1e-9)
 
     return Metric(f"within {tolerance:g}", True, 0.0, 1.0, "", mean_of(hit), ratio)
 
 
 def bland_altman(worst: float, unit: str = "") -> tuple[Metric, Metric]:
-    """Bias (mean of answer - gold; best is 0) and half-width of the 95 % limits of agreement.
+    """Return bias (mean of answer - gold; best is 0) and half-width of the limits of agreement.
 
-    Both are of the readable answers only (Bland and Altman 1986: 1.96 standard deviations, n - 1):
-    an unreadable answer has no sign. Read them beside the invalid rate. ``nan`` with no (limits:
-    less than two) readable answers.
+    The limits of agreement cover 95 % (Bland and Altman 1986: 1.96 standard deviations, n - 1).
+    Both metrics use readable answers only, because an unreadable answer has no sign; read them
+    together with the invalid rate. The bias is ``nan`` without readable answers, and the limits are
+    ``nan`` with fewer than two.
     """
 
     def statistics(gold: float, answer: float | None) -> Sequence[float]:

@@ -1,4 +1,4 @@
-"""Metrics of words: token overlap (SQuAD), ROUGE-L (rouge-score), corpus BLEU (sacrebleu)."""
+"""Computes metrics of words: token overlap (SQuAD), ROUGE-L (rouge-score), BLEU (sacrebleu)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """SQuAD normalisation: lower case, no punctuation, no articles, single spaces.
+    """Normalise as SQuAD does: lower case, no punctuation, no articles, single spaces.
 
     Example:
         >>> normalise("The left lung, clear.")
@@ -29,7 +29,7 @@ def normalise(text: str) -> str:
 
 
 def token_f1(gold: str, answer: str) -> float:
-    """F1 of the multisets of normalised tokens; 1 if both are empty.
+    """Return the F1 of the multisets of normalised tokens; it is 1 if both are empty.
 
     Example:
         >>> round(token_f1("small left effusion", "left effusion"), 2)
@@ -39,7 +39,7 @@ def token_f1(gold: str, answer: str) -> float:
 
 
 def token_recall(gold: str, answer: str) -> float:
-    """Share of the gold's normalised tokens, as a multiset, that the answer holds.
+    """Return the share of the gold's normalised tokens (a multiset) that the answer contains.
 
     Example:
         >>> round(token_recall("small left effusion", "left effusion"), 2)
@@ -58,12 +58,12 @@ def _overlap(gold: str, answer: str, share: Callable[[int, int, int], float]) ->
 def best_of(
     score: Callable[[str, str], float],
 ) -> Callable[[Sequence[str], str | None], float]:
-    """Lift a score of two texts to the best over several acceptable gold texts; no answer is 0."""
+    """Turn a score of two texts into the best score over several gold texts; no answer scores 0."""
     return lambda golds, answer: 0.0 if answer is None else max(score(g, answer) for g in golds)
 
 
 def exact(gold: str, answer: str) -> float:
-    """1 where the normalised texts are equal.
+    """Return 1 if the normalised texts are equal, else 0.
 
     Example:
         >>> exact("Pleural effusion.", "pleural effusion")
@@ -74,14 +74,14 @@ def exact(gold: str, answer: str) -> float:
 
 @cache
 def _rouge() -> Any:
-    from rouge_score.rouge_scorer import RougeScorer  # late: it loads nltk
+    from rouge_score.rouge_scorer import RougeScorer  # imported late, because it loads nltk
 
     return RougeScorer(["rougeL"], use_stemmer=True)
 
 
 @cache
 def rouge_l(gold: str, answer: str) -> float:
-    """ROUGE-L F1 with stemming, as the rouge-score package gives it.
+    """Return the ROUGE-L F1 with stemming of the rouge-score package.
 
     Example:
         >>> round(rouge_l("The heart is enlarged.", "Heart enlarged."), 2)
@@ -91,7 +91,7 @@ def rouge_l(gold: str, answer: str) -> float:
 
 
 def mean_metric(name: str, score: Callable[[Any, Any], float]) -> Metric:
-    """A metric that is the mean of a score in [0, 1]."""
+    """Return a metric that is the mean of a score in [0, 1]."""
     return Metric(name, True, 0.0, 1.0, "", mean_of(score), ratio)
 
 
@@ -99,12 +99,14 @@ BLEU_ORDER: Final = 4
 
 
 def corpus_bleu(order: int, gold_texts: GoldTexts, text: Callable[[Any], str]) -> Metric:
-    """Corpus BLEU up to n-grams of ``order`` (at most 4): sacrebleu's counts and formula, 0-100.
+    """Return corpus BLEU up to n-grams of ``order``, by sacrebleu's counts and formula, 0-100.
 
     Args:
-        order: 1 to 4.
-        gold_texts: takes the acceptable texts out of a gold answer; several are several references.
-        text: takes the text out of a parsed answer; no answer is the empty text.
+        order: Length of the longest n-grams, 1 to 4.
+        gold_texts: Function that returns the acceptable texts of a gold answer; several texts are
+            several references.
+        text: Function that returns the text of a parsed answer; a missing answer counts as empty
+            text.
     """
 
     def statistics(gold: Any, answer: Any) -> Sequence[float]:
@@ -120,7 +122,7 @@ def corpus_bleu(order: int, gold_texts: GoldTexts, text: Callable[[Any], str]) -
 
 @cache
 def _sacrebleu() -> Any:
-    from sacrebleu.metrics.bleu import BLEU  # late: it is slow to import
+    from sacrebleu.metrics.bleu import BLEU  # imported late, because it is slow
 
     return BLEU(max_ngram_order=BLEU_ORDER)
 
@@ -132,9 +134,9 @@ def _bleu_counts(golds: tuple[str, ...], answer: str) -> tuple[float, ...]:
 
 
 def bleu_signature() -> str:
-    """Tokeniser, case, smoothing and version, as sacrebleu words them."""
+    """Return sacrebleu's signature: tokeniser, case, smoothing and version."""
     scorer = _sacrebleu()
-    scorer.corpus_score(["a"], [["a"]])  # it knows its signature after a first use
+    scorer.corpus_score(["a"], [["a"]])  # the signature exists only after a first use
     return str(scorer.get_signature())
 
 

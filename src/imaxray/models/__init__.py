@@ -1,6 +1,6 @@
-"""Models: how each family is spoken to, and which ones are known by name.
+"""Loads models, adapts each model family, and lists the models that are known by name.
 
-torch is imported by the first name that needs it; listing the registry needs none.
+The first name that needs torch imports it; listing the registry does not import torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""One model, its processor and its box convention: everything that turns an entry into tokens."""
+"""Combines a model, its processor and its box convention, and turns entries into tokens."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from imaxray.geometry import WHOLE, Geometry
 from imaxray.radiograph import Readable
 
 SIDECAR: Final = "imaxray.json"
-"""Beside saved weights: the model's name, family and box convention."""
+"""File beside saved weights that holds the model's name, family, commit and box convention."""
 
 
 @dataclass(frozen=True)
 class EncodedEntry:
-    """Token ids of one entry, image placeholders expanded to one id per image token.
+    """Holds the token ids of one entry, with one id per image token in place of the image.
 
     Attributes:
-        prompt: everything up to the place where the answer begins.
-        target: the answer and the end-of-turn token; empty when only a prompt was asked for.
+        prompt: Ids of everything before the answer.
+        target: Ids of the answer and of the end-of-turn token; empty if only a prompt was encoded.
     """
 
     prompt: list[int]
@@ -39,28 +39,29 @@ class EncodedEntry:
 
 
 class ChatModel:
-    """A vision-language model with the way it is spoken to.
+    """Wraps a vision-language model with its chat format and its box convention.
 
-    Subclasses are families. All text goes through the processor's own chat template, all image
-    placeholders through its own expansion, all pixels through its own image processor; boxes are
-    written and read in ``convention``. As it stands the class serves any native model whose
+    Each subclass is a model family. All text goes through the processor's own chat template, all
+    image placeholders through its own expansion, all pixels through its own image processor; boxes
+    are written and read in ``convention``. The base class itself serves any native model whose
     processor is of the usual kind.
 
     Attributes:
-        name: registry name, repository id or path, for manifests.
-        model: the ``transformers`` model.
-        processor: its processor.
-        convention: how it writes boxes, in the frame of this processor.
-        commit: the hub's commit of the weights, where they came from the hub.
+        name: Registry name, repository id or path, for manifests.
+        model: The ``transformers`` model.
+        processor: The processor of the model.
+        convention: Box convention, in the frame of this processor.
+        commit: Commit of the weights on the hub; ``None`` if they did not come from the hub.
     """
 
     family: ClassVar[str] = "other"
     tower: ClassVar[tuple[str, ...]] = ("model.vision_tower", "model.visual", "model.vision_model")
-    """Prefixes of the vision encoder's parameter names; those that the model lacks are ignored."""
+    """Prefixes of the vision encoder's parameter names; absent prefixes are ignored."""
     connector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector", "model.connector")
-    """Prefixes of the parameters between vision encoder and text model: connector-only training."""
+    """Prefixes of the parameters between vision encoder and text model, which connector-only
+    training trains."""
     template: ClassVar[str | None] = None
-    """Chat template for repositories of the family that ship none."""
+    """Chat template for repositories of the family that do not have one."""
 
     def __init__(
         self,
@@ -99,102 +100,102 @@ class ChatModel:
                 return int(getattr(config, name))
         raise ImaxrayError(
             f"Expected the configuration of {self.name} to name an image token, but it has none; "
-            "models that place images otherwise are not supported."
+            "take a model with an image token, because other models are not supported."
         )
 
     @property
     def context_length(self) -> int:
-        """Longest sequence that the text model's positions allow."""
+        """Length in tokens of the longest sequence that the text model's positions allow."""
         return int(self.model.config.get_text_config().max_position_embeddings)
 
     @property
     def lora_targets(self) -> str | list[str]:
-        """Regular expression over module names: every linear layer of the text model's blocks."""
+        """Regular expression that matches every linear layer of the text model's blocks."""
         return (
             r"(?:.*\.)?(?:language_model|text_model)\.layers\.\d+\."
             r"(?:self_attn\.(?:q|k|v|o)_proj|mlp\.(?:gate|up|down)_proj)"
         )
 
     def geometry(self, convention: BoxConvention) -> Geometry:
-        """How this processor brings an image into the frame that ``convention`` refers to."""
-        # Relative numbers do not depend on the resolution; a padding convention says so itself.
+        """Return how this processor maps an image to the frame that ``convention`` refers to."""
+        # Relative numbers do not depend on the resolution; padding is part of a convention.
         return WHOLE if convention.scale is None else convention.geometry
 
     def prepare(self, image: Image.Image) -> Image.Image:
-        """What is done to a whole RGB image before the processor takes it: nothing."""
+        """Prepare a whole RGB image for the processor; the base class returns it unchanged."""
         return image
 
     def pixels(
         self, image: Readable, size: tuple[int, int] | None = None
     ) -> dict[str, torch.Tensor]:
-        """Model inputs of one image, e.g. ``pixel_values (1, C, H, W)`` float32.
+        """Return the model inputs of one image, e.g. ``pixel_values (1, C, H, W)`` float32.
 
         Args:
-            image: a file, or cached pixels; :func:`imaxray.radiograph.load` opens either.
-            size: width and height of the original. Needed where ``image`` is a smaller copy of it
-                (of an image cache): the number of tokens follows the original, as in
-                :meth:`encode`.
+            image: File, or cached pixels; :func:`imaxray.radiograph.load` opens either.
+            size: Width and height of the original in pixels. It is required if ``image`` is a
+                smaller copy from an image cache, because the number of tokens follows the
+                original, as in :meth:`encode`.
 
         Raises:
-            ImaxrayError: a file that is not of ``size``, or cannot be read.
+            ImaxrayError: The file does not have this ``size``, or it cannot be read.
         """
         picture = Image.fromarray(radiograph.load(image)).convert("RGB")
         if size is not None and picture.size != size:
             if isinstance(image, Path):
                 raise ImaxrayError(
                     f"Expected {image} to have {size[0]} × {size[1]} pixels, as its table says, "
-                    f"but it has {picture.width} × {picture.height}; mend the table or the file."
+                    f"but it has {picture.width} × {picture.height}; correct the table or the file."
                 )
             picture = self.enlarge(picture, size)
         return self._images(self._process([self.prepare(picture)]))
 
     def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """A smaller copy, as large as the processor must see it to treat it as the original.
+        """Resize a smaller copy, so that the processor treats it like the original.
 
-        Families whose processors look at proportions only leave it as it is.
+        Families whose processors depend on proportions only return the copy unchanged.
         """
         return copy.resize(size, Image.Resampling.BICUBIC)
 
     def join(self, images: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Inputs of several images as one, in order: the order of their placeholder tokens.
+        """Join the inputs of several images, in the order of their placeholder tokens.
 
         Raises:
-            ImaxrayError: a model of no known family whose images differ in shape.
+            ImaxrayError: The inputs differ in shape, and the family does not support this.
         """
         shapes = {key: {image[key].shape[1:] for image in images} for key in images[0]}
         if any(len(found) > 1 for found in shapes.values()):
             raise ImaxrayError(
                 f"Expected images of {self.name} to have inputs of one shape, but the processor "
-                "makes them of several; give one image a row, or scale the images to one size."
+                "returns several shapes; use one image per row, or scale all images to one size."
             )
         return {key: torch.cat([image[key] for image in images]) for key in images[0]}
 
     def expand(self, text: str, size: tuple[int, int]) -> str:
-        """Write the image placeholder of ``text`` out to one token per image feature.
+        """Expand the image placeholder of ``text`` to one token per image feature.
 
         Args:
-            text: as the chat template makes it, one image placeholder.
-            size: width and height of the original image.
+            text: Text from the chat template, with one image placeholder.
+            size: Width and height of the original image in pixels.
         """
         return text.replace(self.processor.image_token, self._expansion(size), 1)
 
     def image_tokens(self, size: tuple[int, int]) -> int:
-        """How many image tokens an original of ``size`` (width, height) takes."""
+        """Return the number of image tokens of an original of ``size`` (width, height)."""
         token = self.tokenizer.convert_ids_to_tokens(self.image_token)
         return self._expansion(size).count(token)
 
     def limit_image_tokens(self, most: int) -> None:
-        """Make the processor scale images so that none takes more than ``most`` image tokens.
+        """Make the processor scale images so that no image has more than ``most`` image tokens.
 
         Raises:
-            ImaxrayError: the family's images cannot be scaled, or not so far.
+            ImaxrayError: The family's images cannot be scaled, or they cannot become so small.
         """
         if not self._scale_to(most):
             needed = self.image_tokens((512, 512))
             if needed > most:
                 raise ImaxrayError(
-                    f"Expected at most {most} image tokens, but {self.name} takes no fewer than "
-                    f"{needed} an image; raise the limit or take a model whose images scale."
+                    f"Expected at most {most} image tokens, but {self.name} needs no fewer than "
+                    f"{needed} per image; raise the limit or take a model that can scale images."
                 )
         self._expansion.cache_clear()
         self.convention = self.convention.seen_through(self.geometry(self.convention))
@@ -206,17 +207,18 @@ class ChatModel:
         boxes: Sequence[Box],
         size: tuple[int, int],
     ) -> EncodedEntry:
-        """Tokenise one entry as the model is spoken to.
+        """Tokenise one entry in the chat format of the model.
 
-        The prompt's ids are those of the prompt alone, as generation sees it. The target's are what
-        follows them when the whole conversation is tokenised; where a token would reach across the
-        border, the answer is tokenised by itself.
+        The ids of the prompt are those of the prompt alone, as in generation. The ids of the target
+        are those that follow when the whole conversation is tokenised; if a token would reach
+        across the border, the answer is tokenised by itself.
 
         Args:
-            prompt: with ``<box>`` placeholders.
-            target: likewise, or ``None`` for a generation prompt only.
-            boxes: pixels of the original image, the prompt's first.
-            size: width and height of the original image.
+            prompt: Prompt with ``<box>`` placeholders.
+            target: Answer with ``<box>`` placeholders, or ``None`` to encode only the prompt for
+                generation.
+            boxes: Boxes in pixels of the original image, those of the prompt first.
+            size: Width and height of the original image in pixels.
         """
         asked = prompt.count(PLACEHOLDER)
         question = self.convention.fill(prompt, boxes[:asked], *size)
@@ -234,7 +236,7 @@ class ChatModel:
         return EncodedEntry(ids, [*(rest[: rest.index(end)] if end in rest else rest), end])
 
     def chat(self, question: str, answer: str | None = None) -> str:
-        """One question about one image, and its answer, by the processor's own chat template."""
+        """Format a question about one image, and its answer, by the processor's chat template."""
         user = [{"type": "image"}, {"type": "text", "text": question}]
         turns = [{"role": "user", "content": user}]
         if answer is not None:
@@ -247,19 +249,19 @@ class ChatModel:
 
     @cached_property
     def end_of_turn(self) -> int:
-        """Id of the token that ends an answer: the first that the template writes after one."""
+        """Id of the token that ends an answer: the first token after it in the template."""
         after = self.chat("?", "!").rpartition("!")[2].lstrip()
         ids = self.tokenizer(after, add_special_tokens=False)["input_ids"] if after else []
         return int(ids[0] if ids else self.tokenizer.eos_token_id)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of generated ids without special tokens, save those that boxes are written with."""
+        """Decode generated ids to text, without special tokens except those that mark boxes."""
         kept = [id_ for id_ in ids if int(id_) not in self._silent]
         return str(self.tokenizer.decode(kept, skip_special_tokens=False)).strip()
 
     @cached_property
     def _silent(self) -> frozenset[int]:
-        """Ids that are no part of an answer's text."""
+        """Ids of the special tokens that are not part of an answer's text."""
         tags = self.convention.tags or ()
         special = {
             id_: token.content
@@ -272,8 +274,8 @@ class ChatModel:
         return frozenset(id_ for id_, token in special.items() if token not in tags)
 
     def save(self, folder: Path) -> None:
-        """Write weights (safetensors), processor and convention, as ``load_model`` reads them."""
-        transformers.utils.logging.disable_progress_bar()  # one shard needs no bar
+        """Write weights (safetensors), processor and convention for ``load_model`` to read."""
+        transformers.utils.logging.disable_progress_bar()  # a single shard needs no progress bar
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
         about = {
@@ -285,7 +287,7 @@ class ChatModel:
         (folder / SIDECAR).write_text(json.dumps(about, indent=1) + "\n")
 
     def _process(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
-        """The image processor's outputs, with the keywords that the processor itself gives it."""
+        """Return the image processor's outputs for the arguments that the processor itself uses."""
         merged = self.processor._merge_kwargs(
             tokenizer_init_kwargs=self.tokenizer.init_kwargs, return_tensors="pt"
         )
@@ -295,7 +297,7 @@ class ChatModel:
         return outputs
 
     def _images(self, outputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        """What of ``outputs`` the model takes; counts are for the processor's text only."""
+        """Return the ``outputs`` that the model takes; counts serve the processor's text only."""
         unused = {
             "num_crops",
             "num_patches",
@@ -305,27 +307,27 @@ class ChatModel:
         return {key: value for key, value in outputs.items() if key not in unused}
 
     def _scale_to(self, most: int) -> bool:
-        """Set the processor so that an image takes at most ``most`` tokens; whether it can."""
+        """Limit images to ``most`` tokens in the processor; return whether this is possible."""
         return False
 
     def _expand_size(self, size: tuple[int, int]) -> str:
-        """The processor's own expansion of one image placeholder."""
+        """Return the processor's own expansion of one image placeholder."""
         return str(self.processor.replace_image_token(self._stand_in(size), image_idx=0))
 
     def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:
-        """Image outputs that the expansion reads: of a blank image, where no family knows better.
+        """Return the image outputs that the expansion reads; the base class uses a blank image.
 
-        Families override this with arithmetic on ``size``; tests hold both equal.
+        Families override this with arithmetic on ``size``; tests check that both are equal.
         """
         return self._process(
             [self.prepare(Image.fromarray(np.zeros((size[1], size[0], 3), "uint8")))]
         )
 
     def _tokenize(self, text: str) -> list[int]:
-        """Ids of a rendered conversation, as the processor makes them.
+        """Return the ids of a rendered conversation, as the processor computes them.
 
-        Runs of the image token are tokenised once and repeated after: it is a special token, so
-        neighbours cannot merge with it.
+        A run of image tokens is tokenised as one token and repeated afterwards. The image token is
+        a special token, so its neighbours cannot merge with it.
         """
         tokenizer, token = self.tokenizer, self.tokenizer.convert_ids_to_tokens(self.image_token)
         runs: list[int] = []
@@ -335,7 +337,7 @@ class ChatModel:
             return str(token)
 
         short = re.sub(f"(?:{re.escape(token)})+", once, text)
-        # transformers' own rule: the template has written the first token, or the tokenizer does
+        # as in transformers: the tokenizer writes the first token unless the template has done so
         written = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
         ids: list[int] = []
         rest = iter(runs)
@@ -345,7 +347,7 @@ class ChatModel:
 
 
 def sides(size: Any) -> tuple[int, int]:
-    """Height and width of a processor's ``size``, which may give the shorter side only."""
+    """Return height and width of a processor's ``size``, which may state the shorter side only."""
     if size["height"] and size["width"]:
         return int(size["height"]), int(size["width"])
     return int(size["shortest_edge"]), int(size["shortest_edge"])

@@ -1,4 +1,4 @@
-"""Gemma 3 (MedGemma): 896 × 896 pixels, image padded to a square, boxes as JSON with y first."""
+"""Adapts Gemma 3 (MedGemma): 896 × 896 pixels, padding to a square, boxes as JSON with y first."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _THOUGHT: Final = re.compile(r"<unused94>.*?(?:<unused95>|$)", re.DOTALL)
 
 
 class Gemma3Model(ChatModel):
-    """``Gemma3ForConditionalGeneration``.
+    """Wraps ``Gemma3ForConditionalGeneration``.
 
-    The image is padded to a square with black before the processor squashes it, as MedGemma's
-    localisation notebook does; all box numbers are of that square. MedGemma 1.5 may think before it
-    answers, between ``<unused94>`` and ``<unused95>``: that is no part of the answer.
+    The image is padded to a square with black before the processor squashes it, as in MedGemma's
+    localisation notebook; all box numbers refer to that square. MedGemma 1.5 may write a thought
+    between ``<unused94>`` and ``<unused95>`` before it answers; this is not part of the answer.
     """
 
     family = "gemma3"
@@ -29,19 +29,19 @@ class Gemma3Model(ChatModel):
     connector = ("model.multi_modal_projector",)
 
     def geometry(self, convention: BoxConvention) -> Geometry:
-        """Always the padded square."""
+        """Return the padded square for every convention."""
         return Letterbox()
 
     def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """Nothing: every image becomes one square."""
+        """Return the copy unchanged, because every image becomes a square of one size."""
         return copy
 
     def prepare(self, image: Image.Image) -> Image.Image:
-        """Pad to a square, the image in the middle."""
+        """Pad to a square with the image in the middle."""
         return pad_to_square(image, (0, 0, 0))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """See :meth:`ChatModel.decode`; a thought, also an unfinished one, is taken out."""
+        """See :meth:`ChatModel.decode`; a thought, even an unfinished one, is removed."""
         return _THOUGHT.sub("", super().decode(ids)).strip()
 
     def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""InternVL 3 (InternVL3-8B-hf, Lingshu-I): tiles and a thumbnail, boxes 0-1000 in tags."""
+"""Adapts InternVL 3 (InternVL3-8B-hf, Lingshu-I): tiles and a thumbnail, boxes 0-1000 in tags."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from imaxray.models.chat import ChatModel, sides
 
 
 class InternVLModel(ChatModel):
-    """``InternVLForConditionalGeneration``.
+    """Wraps ``InternVLForConditionalGeneration``.
 
-    ``pixels`` are ``pixel_values (tiles, 3, S, S)``; the tiles cover exactly the stretched image,
-    so numbers relative to the canvas are relative to the image.
+    ``pixels`` returns ``pixel_values (tiles, 3, S, S)``. The tiles cover exactly the stretched
+    image, so numbers relative to the canvas are relative to the image.
     """
 
     family = "internvl"
@@ -25,20 +25,20 @@ class InternVLModel(ChatModel):
 
     @property
     def canvas(self) -> TileCanvas:
-        """The processor's tiling."""
+        """Canvas of tiles that the processor makes."""
         images = self.processor.image_processor
-        # the processor asks its image processor for tiles, whatever that one's own default is
+        # the processor requests tiles, whatever the default of its image processor is
         asked = self.processor._merge_kwargs()["images_kwargs"]
         cut = asked.get("crop_to_patches", images.crop_to_patches)
         least, most = (images.min_patches, images.max_patches) if cut else (1, 1)
         return TileCanvas(sides(images.size)[0], least, most)
 
     def geometry(self, convention: BoxConvention) -> Geometry:
-        """The canvas of tiles."""
+        """Return the canvas of tiles."""
         return self.canvas
 
     def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """To the canvas of the original at once, which the processor then cuts as it is."""
+        """Resize the copy to the canvas of the original, which the processor only cuts then."""
         columns, rows = self.canvas.grid(*size)
         tile = self.canvas.tile
         return copy.resize((columns * tile, rows * tile), Image.Resampling.BICUBIC)
@@ -51,7 +51,7 @@ class InternVLModel(ChatModel):
         tiles = most // self.processor.image_seq_length
         if tiles < 1:
             return False
-        # the thumbnail is a tile too, and only a grid of one goes without
+        # the thumbnail counts as a tile, and only a grid of one tile has no thumbnail
         images.max_patches = min(images.max_patches, max(1, tiles - 1))
         images.min_patches = min(images.min_patches, images.max_patches)
         return True

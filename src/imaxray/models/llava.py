@@ -1,4 +1,4 @@
-"""LLaVA 1.5 and its kin (LLaVA-Med v1.5, HF port): CLIP tower, image padded to a square."""
+"""Adapts LLaVA 1.5 models (LLaVA-Med v1.5, HF port): CLIP tower, image padded to a square."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from imaxray.models.chat import ChatModel, sides
 
 
 class LlavaModel(ChatModel):
-    """``LlavaForConditionalGeneration``.
+    """Wraps ``LlavaForConditionalGeneration``.
 
-    The image is padded to a square in the processor's mean colour, as LLaVA 1.5 was trained
-    (``image_aspect_ratio: pad``); CLIP's own centre crop would cut the edges of a radiograph off.
-    All box numbers are of that square.
+    The image is padded to a square in the processor's mean colour, as in the training of LLaVA 1.5
+    (``image_aspect_ratio: pad``); CLIP's own centre crop would cut off the edges of a radiograph.
+    All box numbers refer to that square.
     """
 
     family = "llava"
     tower = ("model.vision_tower",)
     connector = ("model.multi_modal_projector",)
-    # Mistral's instruction form, with which LLaVA-Med v1.5 is spoken to; its ports ship none.
+    # Mistral's instruction format, which LLaVA-Med v1.5 uses; its ports have no chat template.
     template = (
         "{{ bos_token }}{% for message in messages %}"
         "{% if message['role'] == 'user' %}[INST] "
@@ -35,7 +35,7 @@ class LlavaModel(ChatModel):
 
     def __init__(self, name: str, model: Any, processor: Any, *args: Any, **kwargs: Any) -> None:
         if processor.patch_size is None:
-            # Processors saved before they counted image tokens themselves; the model knows better.
+            # Processors that were saved before processors counted image tokens lack these values.
             config = model.config
             processor.patch_size = config.vision_config.patch_size
             processor.vision_feature_select_strategy = config.vision_feature_select_strategy
@@ -43,15 +43,15 @@ class LlavaModel(ChatModel):
         super().__init__(name, model, processor, *args, **kwargs)
 
     def geometry(self, convention: BoxConvention) -> Geometry:
-        """Always the padded square."""
+        """Return the padded square for every convention."""
         return Letterbox()
 
     def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """Nothing: every image becomes one square."""
+        """Return the copy unchanged, because every image becomes a square of one size."""
         return copy
 
     def prepare(self, image: Image.Image) -> Image.Image:
-        """Pad to a square, the image in the middle."""
+        """Pad to a square with the image in the middle."""
         mean = self.processor.image_processor.image_mean
         return pad_to_square(image, tuple(int(255 * value) for value in mean))
 
@@ -62,7 +62,7 @@ class LlavaModel(ChatModel):
 
 
 def pad_to_square(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:
-    """``image`` centred on a square of its longer side; the frame of :class:`Letterbox`."""
+    """Return ``image`` centred on a square of its longer side, the frame of :class:`Letterbox`."""
     frame = Letterbox().frame(image.width, image.height)
     square = Image.new(image.mode, (int(frame.width), int(frame.height)), colour)
     square.paste(image, (int(frame.offset[0]), int(frame.offset[1])))

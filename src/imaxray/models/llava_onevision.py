@@ -1,4 +1,4 @@
-"""LLaVA-OneVision (RadVLM): the whole image and tiles of it, boxes in the unit square."""
+"""Adapts LLaVA-OneVision (RadVLM): the whole image and its tiles, boxes in the unit square."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from imaxray.models.chat import ChatModel, sides
 
 
 class LlavaOnevisionModel(ChatModel):
-    """``LlavaOnevisionForConditionalGeneration``.
+    """Wraps ``LlavaOnevisionForConditionalGeneration``.
 
-    ``pixels`` are ``pixel_values (1, tiles, 3, S, S)``, the squashed whole image first, then tiles
-    of the image fitted into one of the processor's canvases; ``image_sizes (1, 2)`` are height and
-    width of the original, by which the model cuts the canvas's padding off again. Box numbers are
-    relative to the original.
+    ``pixels`` returns ``pixel_values (1, tiles, 3, S, S)``: the squashed whole image first, then
+    tiles of the image fitted into one of the processor's canvases. It also returns ``image_sizes
+    (1, 2)``: height and width of the original, with which the model removes the padding of the
+    canvas. Box numbers are relative to the original.
     """
 
     family = "llava_onevision"
@@ -26,7 +26,7 @@ class LlavaOnevisionModel(ChatModel):
     connector = ("model.multi_modal_projector", "model.image_newline")
 
     def join(self, images: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Tiles are padded with zeros to the largest number; the model drops them by the sizes."""
+        """Join the inputs and fill up missing tiles with zeros, which the model drops by size."""
         most = max(image["pixel_values"].shape[1] for image in images)
         tiles = [
             pad(image["pixel_values"], (0, 0, 0, 0, 0, 0, 0, most - image["pixel_values"].shape[1]))
@@ -44,7 +44,7 @@ class LlavaOnevisionModel(ChatModel):
         }
 
     def _scale_to(self, most: int) -> bool:
-        """Keep the canvases that cannot take more; model and processor must choose alike."""
+        """Keep canvases of at most ``most`` tokens; model and processor must have the same ones."""
         images = self.processor.image_processor
         across = math.isqrt(self.processor.num_image_tokens)
         size = sides(images.size)[0]

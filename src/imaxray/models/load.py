@@ -1,4 +1,4 @@
-"""Load a model by registry name, repository id or folder: safetensors only, no remote code."""
+"""Loads models by registry name, repository id or folder: safetensors only, no remote code."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ FAMILIES: Final = {  # ``config.model_type`` → module and class
 
 
 def family_of(model_type: str) -> type[ChatModel]:
-    """The family of a ``config.model_type``; :class:`ChatModel` itself for all others.
+    """Return the family of a ``config.model_type``; :class:`ChatModel` itself for unknown types.
 
-    Ours come first, then those of other installed packages (docs/adding-a-model-family.md).
+    Built-in families have precedence over those of other installed packages
+    (docs/adding-a-model-family.md).
 
     Raises:
-        ImaxrayError: a package's family cannot be loaded or is no family.
+        ImaxrayError: The family of another package cannot be loaded, or it is not a family.
     """
     if model_type not in FAMILIES:
         plugin = plugins(_plugins.FAMILIES).get(model_type)
@@ -65,26 +66,26 @@ def load_model(
     attention: str | None = None,
     max_image_tokens: int | None = None,
 ) -> ChatModel:
-    """Load a model with its processor and its way of writing boxes.
+    """Load a model with its processor and its box convention.
 
     Args:
-        name_or_path: a registry name (``imaxray models``), the repository id of any native
-            image-text model, or a folder with one: also one that :meth:`ChatModel.save` wrote, a
-            whole model or a PEFT adapter of one.
-        convention: how it writes boxes. Registry models and saved ones have their own; others
-            must be told.
-        dtype: of the weights; ``auto`` as they are stored.
-        device: where the model goes.
-        revision: commit, tag or branch on the hub; overrides the registry's.
-        local_files_only: take what is on this machine, never the network.
-        attention: ``attn_implementation`` of ``transformers``; its default otherwise.
-        max_image_tokens: upper limit of an image's tokens, for processors that scale with the
-            image (Qwen's largest area, InternVL's and LLaVA-OneVision's number of tiles). Saved
-            with the processor.
+        name_or_path: Registry name (``imaxray models``), repository id of any native image-text
+            model, or folder of a model. A folder may also hold what :meth:`ChatModel.save` wrote:
+            a whole model or a PEFT adapter.
+        convention: Box convention. Registry models and saved models have one of their own; for
+            other models it is required.
+        dtype: Data type of the weights; ``auto`` keeps the stored one.
+        device: Device on which the model is placed.
+        revision: Commit, tag or branch on the hub, which overrides that of the registry.
+        local_files_only: Whether to use only files on this machine and never the network.
+        attention: ``attn_implementation`` of ``transformers``; ``None`` for its default.
+        max_image_tokens: Maximum number of tokens of an image, for processors that scale with the
+            image (Qwen's largest area, InternVL's and LLaVA-OneVision's number of tiles). The
+            limit is saved with the processor.
 
     Raises:
-        ImaxrayError: no such model, one without image input, one that needs remote code, or a box
-            convention that is missing or unknown.
+        ImaxrayError: The model does not exist, has no image input or needs remote code, or the box
+            convention is missing or unknown.
     """
     name = str(name_or_path)
     folder = Path(name)
@@ -98,7 +99,7 @@ def load_model(
     if row is not None and row.repository is None:
         raise ImaxrayError(
             f"Expected a model with weights to load, but {name} is trained from scratch; name the "
-            "folder of a trained one, or let `imaxray study` build it."
+            "folder of a trained model, or let `imaxray study` build it."
         )
     if row is None and not folder.is_dir() and name.count("/") != 1:
         raise unknown_model(name, "is neither a registry name, a repository id nor a folder")
@@ -131,11 +132,11 @@ def load_model(
 
 
 def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:
-    """The model's configuration, once it is sure that a native class takes it with images."""
+    """Return the model's configuration; a native class must support it with image input."""
     try:
         config = AutoConfig.from_pretrained(source, **hub)
     except ValueError as error:
-        # transformers: an unknown model_type, or one that asks for remote code
+        # transformers raises it for an unknown model_type and for one that needs remote code
         raise unknown_model(
             name, "needs code of its own, which is never run, or a newer transformers"
         ) from error
@@ -143,12 +144,12 @@ def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]
         if row is not None:
             raise ImaxrayError(
                 f"Expected {row.title} at {source} on the hub or in its cache, but it can be read "
-                f"from neither (access: {row.access}); log in with an account that may, or name "
-                f"the folder of a download with --boxes {row.convention}."
+                f"from neither (access: {row.access}); log in with an account that has access, "
+                f"or name the folder of a download with --boxes {row.convention}."
             ) from error
         raise unknown_model(
             name,
-            "cannot be read: there is no such repository or folder, or the hub is out of reach",
+            "cannot be read: there is no such repository or folder, or the hub cannot be reached",
         ) from error
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         raise unknown_model(name, f"has no image input (its type is {config.model_type})")
@@ -156,7 +157,7 @@ def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]
 
 
 def _weights(source: str, name: str, **kwargs: Any) -> Any:
-    """The model with its weights, all of them."""
+    """Load the model with all of its weights."""
     transformers.utils.logging.disable_progress_bar()
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
@@ -164,14 +165,14 @@ def _weights(source: str, name: str, **kwargs: Any) -> Any:
         )
     except OSError as error:
         raise ImaxrayError(
-            f"Expected the weights of {name} as safetensors, but there are none to be read; "
-            "download them whole, or convert them (pickled weights are not opened)."
+            f"Expected the weights of {name} as safetensors, but no such file can be read; "
+            "download all files, or convert the weights (pickled weights are not opened)."
         ) from error
     if info["missing_keys"]:
         raise ImaxrayError(
             f"Expected every weight of {name} in its files, but {len(info['missing_keys'])} are "
-            f"missing (first: {min(info['missing_keys'])}); download them whole, or take a "
-            "checkpoint of this very class."
+            f"missing (first: {min(info['missing_keys'])}); download all files, or take a "
+            "checkpoint of the same model class."
         )
     return model
 
@@ -182,7 +183,7 @@ def _convention(
     row: RegistryRow | None,
     about: dict[str, Any],
 ) -> BoxConvention:
-    """What the caller named, or what the registry or the saved folder says."""
+    """Return the convention of the caller, or else that of the registry or the saved folder."""
     if given is not None:
         return get_convention(given) if isinstance(given, str) else given
     if row is not None:
@@ -209,8 +210,8 @@ def _load_adapter(
     local_files_only: bool,
     attention: str | None,
 ) -> ChatModel:
-    """A PEFT adapter on its base model, with the processor saved beside it."""
-    from peft import PeftConfig, PeftModel  # late: peft is heavy
+    """Load a PEFT adapter on its base model, with the processor saved beside the adapter."""
+    from peft import PeftConfig, PeftModel  # imported late, because peft is heavy
 
     about = _sidecar(folder)
     base = str(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)

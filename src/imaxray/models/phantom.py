@@ -1,9 +1,9 @@
-"""The phantom model: a tiny LLaVA of stock ``transformers`` parts, trained from scratch.
+"""Builds the phantom model: a tiny LLaVA of stock ``transformers`` parts, trained from scratch.
 
-CLIP vision tower (one grey channel), two-layer projector, Llama text model, a byte-level BPE
-tokenizer trained on the corpus at hand. No download. It exists so that the whole road runs on two
-CPU cores in minutes; it is a real ``LlavaForConditionalGeneration`` and takes every code path that
-a large one takes.
+It has a CLIP vision tower (one grey channel), a two-layer projector, a Llama text model, and a
+byte-level BPE tokenizer that is trained on a given corpus. Nothing is downloaded. The model exists
+so that a whole study runs on two CPU cores in minutes. It is a real
+``LlavaForConditionalGeneration`` and takes every code path that a large model takes.
 """
 
 from __future__ import annotations
@@ -57,23 +57,23 @@ _CHAT_TEMPLATE = (
 
 
 class PhantomModel(ChatModel):
-    """A tiny LLaVA spoken to in percent boxes (``[12, 34, 56, 78]``)."""
+    """Wraps a tiny LLaVA that reads and writes boxes in percent (``[12, 34, 56, 78]``)."""
 
     family = "phantom"
     tower = ("model.vision_tower",)
     connector = ("model.multi_modal_projector",)
 
     def geometry(self, convention: BoxConvention) -> Geometry:
-        """The image is squashed to the model's square: relative numbers are of the whole image."""
+        """Return the whole image, which is squashed to the square input of the model."""
         return WHOLE
 
     def pixels(
         self, image: Readable, size: tuple[int, int] | None = None
     ) -> dict[str, torch.Tensor]:
-        """``pixel_values`` (1, 1, S, S) float32 of the contrast-stretched image."""
+        """Return ``pixel_values`` (1, 1, S, S) float32 of the contrast-stretched image."""
         grey = Image.fromarray(radiograph.load(image, stretch=True))
         side = self.processor.image_processor.size["height"]
-        # Area averaging from far larger sizes; CLIP's bicubic alone would alias fine lines.
+        # Average areas first, because CLIP's bicubic resize alone would alias fine lines.
         small = np.asarray(grey.resize((side, side), Image.Resampling.BOX))[..., None]
         inputs = self.processor.image_processor(
             [small], return_tensors="pt", input_data_format="channels_last"
@@ -81,7 +81,7 @@ class PhantomModel(ChatModel):
         return {"pixel_values": inputs["pixel_values"]}
 
     def _expand_size(self, size: tuple[int, int]) -> str:
-        """One ``<image>`` per patch, whatever the image's size."""
+        """Return one ``<image>`` per patch, whatever the size of the image."""
         side = self.processor.image_processor.size["height"] // self.processor.patch_size
         return _IMAGE * int(side**2)
 
@@ -147,7 +147,7 @@ def build(config: PhantomConfig, corpus: Iterable[str], *, seed: int) -> Phantom
 
 
 def load(folder: Path) -> PhantomModel:
-    """Read what :meth:`ChatModel.save` wrote."""
+    """Read a phantom model that :meth:`ChatModel.save` wrote."""
     model = LlavaForConditionalGeneration.from_pretrained(
         folder, local_files_only=True, use_safetensors=True
     )

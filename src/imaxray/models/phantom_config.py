@@ -1,4 +1,4 @@
-"""The shape of the phantom model, apart from it: a configuration is read without torch."""
+"""Defines the shape of the phantom model, so that a configuration is read without torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class PhantomConfig(BaseModel):
-    """Shape of the phantom model."""
+    """Holds the shape of the phantom model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

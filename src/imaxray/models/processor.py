@@ -1,11 +1,11 @@
-"""Read a processor, also where it insists on a video processor that cannot be built.
+"""Reads processors, also those that require a video processor which cannot be built.
 
-The processors of Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision and InternVL take a video processor, and
-``transformers`` builds those on torchvision only. No video is ever shown here. Where torchvision
-imports, the processor is read as ``transformers`` reads it. Where it does not, this module makes a
-subclass of the very processor class that does not count the video processor among its parts: it is
-then neither loaded, nor checked, nor saved, and everything about text and images is unchanged. This
-is the one place where that is done.
+The processors of Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision and InternVL take a video processor, which
+``transformers`` builds with torchvision only. imaxray never uses videos. If torchvision can be
+imported, the processor is read as ``transformers`` reads it. Otherwise this module makes a subclass
+of the processor class that does not count the video processor among its parts: the video processor
+is then neither loaded nor checked nor saved, and everything about text and images is unchanged. No
+other module does this.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VIDEO = "video_processor"
 
 @cache
 def has_torchvision() -> bool:
-    """Whether torchvision is installed and imports beside this torch."""
+    """Return whether torchvision is installed and can be imported with this torch."""
     try:
         importlib.import_module("torchvision")
     except Exception:  # a torchvision built for another torch fails with RuntimeError
@@ -32,7 +32,7 @@ def has_torchvision() -> bool:
 
 @cache
 def without_video(processor_class: type[Any]) -> type[Any]:
-    """``processor_class`` itself, or its subclass without a video processor where that must be."""
+    """Return ``processor_class``, but without torchvision a subclass without video processor."""
     if _VIDEO not in processor_class.get_attributes() or has_torchvision():
         return processor_class
 
@@ -40,7 +40,7 @@ def without_video(processor_class: type[Any]) -> type[Any]:
         attributes: list[str] = processor_class.get_attributes()
         return [name for name in attributes if name != _VIDEO]
 
-    # the same name: it is what is written into saved configurations
+    # the subclass keeps the name, because saved configurations contain it
     return type(
         processor_class.__name__,
         (processor_class,),
@@ -51,13 +51,13 @@ def without_video(processor_class: type[Any]) -> type[Any]:
 def load_processor(name_or_path: str, config: Any, **hub: Any) -> Any:
     """Read the processor that belongs to a model's ``config``.
 
-    Images are prepared by PIL everywhere, so that the same image gives the same pixels with and
+    PIL prepares the images on every machine, so that the same image gives the same pixels with and
     without torchvision.
 
     Args:
-        name_or_path: repository id or folder.
-        config: the model's configuration.
-        hub: ``revision``, ``local_files_only``, ``trust_remote_code``.
+        name_or_path: Repository id or folder.
+        config: Configuration of the model.
+        hub: Arguments for the hub: ``revision``, ``local_files_only``, ``trust_remote_code``.
     """
     if type(config) not in PROCESSOR_MAPPING:
         return AutoProcessor.from_pretrained(name_or_path, backend="pil", **hub)

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL (Lingshu, HuatuoGPT-Vision): smart resize, boxes in pixels of the resized image."""
+"""Adapts Qwen2.5-VL (Lingshu, HuatuoGPT-Vision): smart resize, boxes in resized pixels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from imaxray.models.chat import ChatModel
 
 
 class Qwen25VLModel(ChatModel):
-    """``Qwen2_5_VLForConditionalGeneration``.
+    """Wraps ``Qwen2_5_VLForConditionalGeneration``.
 
-    ``pixels`` are flat patches ``pixel_values (P, C·T·p·p)`` and ``image_grid_thw (1, 3)``; an
+    ``pixels`` returns flat patches ``pixel_values (P, C·T·p·p)`` and ``image_grid_thw (1, 3)``. An
     image has P / merge² tokens between ``<|vision_start|>`` and ``<|vision_end|>``.
     """
 
@@ -26,7 +26,7 @@ class Qwen25VLModel(ChatModel):
 
     @property
     def resize(self) -> SmartResize:
-        """The processor's resize."""
+        """Smart resize of the processor."""
         images = self.processor.image_processor
         return SmartResize(
             images.patch_size * images.merge_size,
@@ -35,11 +35,11 @@ class Qwen25VLModel(ChatModel):
         )
 
     def geometry(self, convention: BoxConvention) -> Geometry:
-        """Pixels are those after smart resize; relative numbers are of the whole image."""
+        """Return the resized image for pixel numbers, and the whole image for relative numbers."""
         return self.resize if convention.scale is None else WHOLE
 
     def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """To the frame of the original at once, which the processor's resize then keeps."""
+        """Resize the copy to the frame of the original, which the processor's resize then keeps."""
         return copy.resize(self.resize.resized(*size), Image.Resampling.BICUBIC)
 
     def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:

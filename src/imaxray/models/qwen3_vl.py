@@ -1,4 +1,4 @@
-"""Qwen3-VL (MedMO): smart resize by 32, boxes 0-1000 of the whole image."""
+"""Adapts Qwen3-VL (MedMO): smart resize by 32, boxes 0-1000 of the whole image."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from imaxray.models.qwen2_5_vl import Qwen25VLModel
 
 
 class Qwen3VLModel(Qwen25VLModel):
-    """``Qwen3VLForConditionalGeneration``.
+    """Wraps ``Qwen3VLForConditionalGeneration``.
 
-    Images go in as Qwen2.5-VL's do, with patches of 16 instead of 14 pixels. Features of several
-    depths are added at the image tokens inside the text model (deepstack); their mergers belong to
-    the connector.
+    Images are processed as in Qwen2.5-VL, with patches of 16 instead of 14 pixels. Features of
+    several depths are added at the image tokens inside the text model (deepstack); their mergers
+    belong to the connector.
     """
 
     family = "qwen3_vl"

@@ -1,6 +1,6 @@
-"""The models known by name: where they lie, how they write boxes, and what they may be used for.
+"""Lists the models that are known by name, with repository, box convention and licence.
 
-No torch here: the command line lists this table at once.
+The module does not import torch, so that the command line lists the table at once.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ Access = Literal["open", "gated", "credentialed", "built here"]
 
 @dataclass(frozen=True)
 class RegistryRow:
-    """One model of the registry.
+    """Describes one model of the registry.
 
     Attributes:
-        name: what the command line takes.
-        title: what its authors call it.
-        repository: id on the Hugging Face hub; of ``phantom``, none.
-        revision: commit to load. ``None``: not known where this table was written (no hub could be
-            reached), so the hub's newest is taken and the run manifest records which that was.
-        family: model family, as :attr:`ChatModel.family`.
-        convention: name of the box convention, see :mod:`imaxray.boxes`.
-        licence: of the weights.
-        access: whether the weights need a form or a credentialed account.
-        saw_mimic: whether MIMIC-CXR was in its training data, as far as its authors say: such a
-            model may have seen MIMIC-CXR's test reports too, so keep to the official test patients
-            and read absolute scores with that in mind. ``None``: not stated.
-        note: what else a user must know.
+        name: Name on the command line.
+        title: Name that the authors of the model use.
+        repository: Id on the Hugging Face hub; ``None`` for ``phantom``.
+        revision: Commit to load. ``None`` means that the commit was not known when this table was
+            written; the newest commit is then loaded, and the run manifest records which it was.
+        family: Model family, as :attr:`ChatModel.family`.
+        convention: Name of the box convention, see :mod:`imaxray.boxes`.
+        licence: Licence of the weights.
+        access: Whether the weights need a form or a credentialed account.
+        saw_mimic: Whether MIMIC-CXR was in the training data, as far as the authors say. Such a
+            model may have seen MIMIC-CXR's test reports too, so evaluate it on the official test
+            patients and read absolute scores with that in mind. ``None``: not stated.
+        note: Further information for users.
     """
 
     name: str
@@ -48,12 +48,12 @@ class RegistryRow:
 
     @property
     def pinned(self) -> str:
-        """The commit, or that it is still to be pinned."""
+        """Commit, or a note that it is not pinned yet."""
         return self.revision or "newest: to be pinned on first download"
 
     @property
     def boxes(self) -> BoxConvention:
-        """The box convention; a loaded model's has its own processor's frame."""
+        """Box convention; a loaded model uses it in the frame of its own processor."""
         return get_convention(self.convention)
 
 
@@ -182,7 +182,7 @@ _ROWS: Final = (
 
 
 def list_models() -> list[RegistryRow]:
-    """Every model of the registry, sorted by name.
+    """Return every model of the registry, sorted by name.
 
     Example:
         >>> [row.name for row in list_models()][:3]
@@ -192,7 +192,7 @@ def list_models() -> list[RegistryRow]:
 
 
 def find_row(name: str) -> RegistryRow | None:
-    """The row of a registry name or repository id, upper and lower case alike; ``None`` if none.
+    """Return the row of a registry name or repository id, in any case, or ``None``.
 
     Example:
         >>> find_row("lingshu-7b").convention
@@ -206,11 +206,11 @@ def find_row(name: str) -> RegistryRow | None:
 
 
 def unknown_model(name: str, why: str) -> ImaxrayError:
-    """The error for a name that leads nowhere, with the nearest names that do."""
+    """Return the error for an unknown model, with the nearest known names."""
     names = {row.name: row.name for row in _ROWS}
     names |= {row.repository.lower(): row.name for row in _ROWS if row.repository}
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4)
-    # several spellings of one model are one suggestion
+    # several spellings of one model give one suggestion
     best = list(dict.fromkeys(names[spelling] for spelling in near)) or sorted(names.values())[:3]
     return ImaxrayError(
         f"Expected a model that takes images, but {name} {why}; the nearest names are "

@@ -1,9 +1,9 @@
-"""Every family in miniature: real configuration, model, tokenizer and processor classes.
+"""Builds every family in miniature from its real configuration, model and processor classes.
 
-Weights are random, sizes are small, nothing is downloaded. What holds for these models — token
-ids, masks, position ids, box geometry, saving and loading — holds for the large ones, because the
-code is the same. Tests and benches build them; :meth:`ChatModel.save` and ``load_model`` take them
-through the same path as a downloaded model.
+Tokenizers are of the real classes too. Weights are random, sizes are small, and nothing is
+downloaded. What holds for these models — token ids, masks, position ids, box geometry, saving and
+loading — holds for the large models, because the code is the same. Tests and benchmarks build
+them; :meth:`ChatModel.save` and ``load_model`` treat them like a downloaded model.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _CONVENTIONS: Final[Mapping[str, str]] = {
 
 
 def tiny_families() -> list[str]:
-    """Names that :func:`build_tiny` takes."""
+    """Return the names that :func:`build_tiny` accepts."""
     return sorted(_BUILDERS)
 
 
@@ -83,20 +83,20 @@ def build_tiny(
     convention: str | BoxConvention | None = None,
     **text_config: Any,
 ) -> ChatModel:
-    """Build one family tiny, with random weights: the same arguments, the same bytes.
+    """Build a tiny model of one family with random weights; equal arguments give equal bytes.
 
     Args:
         family: ``qwen2_5_vl``, ``qwen3_vl``, ``gemma3``, ``llava``, ``llava_onevision`` or
             ``internvl``.
-        seed: of the weights.
-        dtype: of the weights.
-        corpus: text that the tokenizer learns from.
-        convention: box convention; the family's own otherwise.
-        text_config: values of the text model's configuration to set otherwise, e.g.
+        seed: Seed of the random weights.
+        dtype: Data type of the weights.
+        corpus: Text from which the tokenizer learns.
+        convention: Box convention; ``None`` for that of the family.
+        text_config: Values that replace those of the text model's configuration, e.g.
             ``sliding_window=8``.
 
     Raises:
-        ImaxrayError: no such family.
+        ImaxrayError: The family is unknown.
     """
     if family not in _BUILDERS:
         raise ImaxrayError(
@@ -119,7 +119,7 @@ def build_tiny(
 
 
 def _wake(model: Any) -> None:
-    """Fill matrices that start as zeros (Gemma's projection): images must reach the answer."""
+    """Fill matrices of zeros (Gemma's projection), so that images influence the answer."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1 and not parameter.any():
@@ -279,7 +279,7 @@ def _siglip(side: int, patch: int) -> Any:
 
 
 def _text(tokenizer: Any) -> dict[str, Any]:
-    """What all text models share."""
+    """Return the configuration values that all text models share."""
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": _HIDDEN,
@@ -295,7 +295,7 @@ def _text(tokenizer: Any) -> dict[str, Any]:
 
 
 def _mrope(**extra: Any) -> dict[str, Any]:
-    """Three-axis rotary ids; the sections sum to half a head."""
+    """Return the parameters of three-axis rotary ids; the sections sum to half a head."""
     return {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 3, 3], **extra}
 
 
@@ -312,7 +312,7 @@ def _qwen_ids(tokenizer: Any) -> dict[str, int]:
 def _with_video(
     processor_class: Any, video: str, images: Any, tokenizer: Any, **kwargs: Any
 ) -> Any:
-    """A processor that wants a video processor, with one where it can be built."""
+    """Build a processor that takes a video processor, with one if it can be built."""
     made = getattr(transformers, video)() if has_torchvision() else None
     return without_video(processor_class)(images, tokenizer, made, **kwargs)
 

@@ -1,7 +1,8 @@
-"""Tokenizers and chat templates of the miniature models: the families' own classes and tokens.
+"""Builds tokenizers and chat templates of the miniature models, with the families' own tokens.
 
-Vocabularies are trained on a few lines; the chat templates are those that the families' released
-processors ship, as far as they concern one image and text.
+The tokenizer classes are those of the families, and the vocabularies are trained on a few lines.
+The chat templates are those of the families' released processors, as far as they concern one image
+and text.
 """
 
 from __future__ import annotations
@@ -79,16 +80,16 @@ TEMPLATES: Final[Mapping[str, str]] = {
         "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}" + _CHATML_START
     ),
 }
-"""By family; LLaVA's is the family module's own."""
+"""Chat template of each family; that of LLaVA is in its family module."""
 
 
 def qwen_tokenizer(corpus: Iterable[str], special: Sequence[str], **named: str) -> Any:
-    """A ``Qwen2Tokenizer``: byte-level BPE, ChatML tokens, and those of the family.
+    """Train a ``Qwen2Tokenizer``: byte-level BPE, ChatML tokens, and the tokens of the family.
 
     Args:
-        corpus: text to learn merges from.
-        special: further special tokens.
-        named: further ones that the processor asks for by attribute, e.g. ``image_token``.
+        corpus: Text from which merges are learned.
+        special: Further special tokens.
+        named: Further special tokens that the processor reads by attribute, e.g. ``image_token``.
     """
     tokens = [*_CHATML, *special, *named.values()]
     return _train(
@@ -102,7 +103,7 @@ def qwen_tokenizer(corpus: Iterable[str], special: Sequence[str], **named: str) 
 
 
 def llama_tokenizer(corpus: Iterable[str]) -> Any:
-    """A ``LlamaTokenizer`` as Mistral's: pieces with byte fallback, ``<image>``."""
+    """Train a ``LlamaTokenizer`` like Mistral's: pieces with byte fallback, and ``<image>``."""
     tokens = ["<unk>", "<s>", "</s>", *_BYTES, "<image>", "<pad>"]
     named = {"image_token": "<image>"}
     return _train(
@@ -112,7 +113,7 @@ def llama_tokenizer(corpus: Iterable[str]) -> Any:
 
 
 def gemma_tokenizer(corpus: Iterable[str]) -> Any:
-    """A ``GemmaTokenizer``: pieces with byte fallback, turn and image tokens, two unused ones."""
+    """Train a ``GemmaTokenizer``: byte fallback, turn and image tokens, and two unused tokens."""
     turns = ["<start_of_turn>", "<end_of_turn>"]
     named = {
         "boi_token": "<start_of_image>",
@@ -135,7 +136,7 @@ _BYTES: Final = tuple(f"<0x{byte:02X}>" for byte in range(256))
 def _train(
     tokenizer_class: Any, corpus: Iterable[str], tokens: Sequence[str], **kwargs: Any
 ) -> Any:
-    """The family's tokenizer with a vocabulary of its own: ``tokens``, then what is learned."""
+    """Train the family's tokenizer; its vocabulary is ``tokens``, then the learned pieces."""
     size = len(tokens) + 256
     learned = tokenizer_class().train_new_from_iterator(
         list(corpus), vocab_size=size, new_special_tokens=list(tokens), show_progress=False
@@ -145,7 +146,7 @@ def _train(
     vocabulary = {piece: index for index, piece in enumerate([*tokens, *pieces])}
     merges = [tuple(pair) for pair in state["merges"]]
     tokenizer = tokenizer_class(vocab=vocabulary, merges=merges, **kwargs)
-    whole = [token for token in tokens if token not in _BYTES]  # never split; as the releases have
+    whole = [token for token in tokens if token not in _BYTES]  # never split, as in the releases
     special = [token for token in whole if not token.startswith("<unused")]
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in special])
     tokenizer.add_tokens([AddedToken(t, normalized=False) for t in whole if t not in special])

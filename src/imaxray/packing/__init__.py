@@ -1,4 +1,4 @@
-"""Shared-prefix packing: the entries of an image share one encoding of it.
+"""Packs the entries of an image into one sequence that shares one encoding of the image.
 
 Loss and gradients equal those of the separate sequences; the image is encoded and prefilled once.
 """

@@ -1,11 +1,12 @@
-"""Attention over packed rows that does not compute what nobody sees.
+"""Computes attention over packed rows without pairs of tokens that never see each other.
 
-A dense mask over a row costs the square of its length, most of it between tokens that never see
-each other: entries of one image, groups of two. Here every prefix attends to itself alone, and
-every run of a few entries to its group as far as it reaches. The pieces are stock ``sdpa`` calls.
+The cost of a dense mask over a row grows with the square of its length, and most of it is spent on
+tokens that never see each other, because they belong to different entries or different images.
+Here every prefix attends to itself alone, and every run of a few entries attends to its own prefix
+and to itself. Each piece is a call of the stock ``sdpa`` function.
 
-It is registered with ``transformers`` under :data:`PACKED_SDPA`; anything but packed rows (2-D
-masks, generation) goes to the stock code.
+The function is registered with ``transformers`` under :data:`PACKED_SDPA`. Inputs that are not
+packed rows (2-D masks, generation) go to the stock code.
 """
 
 from __future__ import annotations
@@ -26,23 +27,27 @@ from imaxray.packing.layout import Group
 from imaxray.packing.mask import Visibility
 
 PACKED_SDPA: Final = "packed_sdpa"
-"""Attention implementation: ``sdpa`` in pieces."""
+"""Name of the attention implementation that calls ``sdpa`` in pieces."""
 
 PACKED_FLEX: Final = "packed_flex"
-"""Attention implementation: flex attention with block masks of 128 x 128; needs a GPU to train."""
+"""Name of the implementation by flex attention with block masks of 128 x 128; training with it
+needs a GPU."""
 
 TOKENS_PER_CALL: Final = 64
-"""Least tokens of neighbouring entries that go in one call: fewer cost calls, more cost work."""
+"""Minimum number of tokens of neighbouring entries in one attention call.
+
+Smaller runs need more calls, and larger runs compute more pairs that never see each other."""
 
 
 class AttentionPiece(NamedTuple):
-    """Consecutive queries of a row, and what they look at.
+    """Holds consecutive queries of a row, and describes the keys to which they attend.
 
     Attributes:
-        length: how many tokens.
-        prefix: number of the row's piece that is looked at beside the queries' own; ``None``: none.
-        mask: (1, 1, length, keys) bool, keys of the prefix first; ``None``: plain causal.
-        padding: looks at nothing and is looked at by nothing.
+        length: Number of queries (tokens).
+        prefix: Index of the row's piece whose keys the queries attend to beside their own keys;
+            ``None``: their own keys only.
+        mask: (1, 1, length, keys) bool, with the keys of the prefix first; ``None``: plain causal.
+        padding: Whether the piece is padding, which attends to nothing and which no query sees.
     """
 
     length: int
@@ -52,14 +57,15 @@ class AttentionPiece(NamedTuple):
 
 
 def use_packed_attention(model: Any, *, flex: bool = False) -> None:
-    """Spare the text model what nobody sees in packed rows; models loaded with ``sdpa`` only.
+    """Make the text model skip pairs of tokens that never see each other in packed rows.
 
-    The result is that of a dense mask, to rounding. A model with another implementation is left as
-    it is. Saved weights know nothing of it.
+    The result equals that of a dense mask up to rounding. Only a model that was loaded with
+    ``sdpa`` is changed; a model with another attention implementation is left as it is. A saved
+    model does not record the change.
 
     Args:
-        model: also inside PEFT or DDP wrappers.
-        flex: :data:`PACKED_FLEX` instead of :data:`PACKED_SDPA`.
+        model: A ``transformers`` model, also inside PEFT or DDP wrappers.
+        flex: Whether to use :data:`PACKED_FLEX` instead of :data:`PACKED_SDPA`.
     """
     inner = getattr(model, "module", model)
     if inner.config.get_text_config()._attn_implementation in ("sdpa", PACKED_SDPA, PACKED_FLEX):
@@ -67,9 +73,15 @@ def use_packed_attention(model: Any, *, flex: bool = False) -> None:
 
 
 def pieces_mask(batch: Batch, seen: Visibility, tokens_per_call: int = TOKENS_PER_CALL) -> Tensor:
-    """What the model passes on as its 4-D mask: an empty tensor with the pieces as an attribute.
+    """Return an empty 4-D mask that carries the pieces through the model to the attention code.
 
-    Of size 0, so that attention code which does not know it fails instead of seeing everything.
+    Its size is 0, so that attention code which does not know the pieces fails instead of attending
+    to everything.
+
+    Args:
+        batch: Packed rows.
+        seen: Rule that decides which tokens may attend to which.
+        tokens_per_call: Minimum number of tokens of neighbouring entries in one attention call.
     """
     carrier = torch.empty((1, 1, 0, 0), dtype=torch.bool, device=batch.input_ids.device)
     segments = batch.segments.tolist()
@@ -131,7 +143,7 @@ def _packed_sdpa(
     rows = []
     for number, row in enumerate(pieces):
         lengths = [piece.length for piece in row]
-        # split, not sliced: the gradients of the parts are put together once
+        # split, not sliced, so that the gradients of the parts are joined only once
         queries, keys, values = (
             torch.split(states[number : number + 1], lengths, dim=2)
             for states in (query, key, value)

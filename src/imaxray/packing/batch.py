@@ -1,4 +1,4 @@
-"""Rows to one batch of tensors."""
+"""Pads rows to one batch of tensors."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from imaxray.packing.layout import Group, Row
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded on the right to one length L; B rows, E entries in all.
+    """Holds B rows with E entries in total, padded on the right to one length L.
 
     Attributes:
-        input_ids: (B, L) int64.
-        position_ids: (B, L) int64, positions in the separate sequences.
-        segments: (B, L) int64, unique in each row; -1 on padding.
-        prefixes: (B, L) int64, segment of the prefix of the token's image; -1 on padding.
-        entry: (B, L) int64: which of the E entries the token answers; -1 elsewhere.
-        entries: E.
-        groups: of each row, one an image.
-        packed: whether rows need a mask of their own; separate rows are plain causal.
+        input_ids: Token ids, (B, L) int64.
+        position_ids: Positions in the separate sequences, (B, L) int64.
+        segments: Number of each token's prefix or entry, unique in its row, (B, L) int64; -1 on
+            padding.
+        prefixes: Segment of the prefix of each token's image, (B, L) int64; -1 on padding.
+        entry: Number of the entry to whose answer each token belongs, (B, L) int64; -1 elsewhere.
+        entries: Number of entries E.
+        groups: Groups of each row, one per image.
+        packed: Whether the rows need a mask of their own; separate rows are plain causal.
     """
 
     input_ids: Tensor
@@ -37,7 +38,7 @@ class Batch:
     packed: bool
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch on ``device``."""
+        """Return the batch on ``device``."""
         moved: dict[str, Any] = {
             field.name: value.to(device)
             for field in fields(self)
@@ -47,31 +48,33 @@ class Batch:
 
     @property
     def valid(self) -> Tensor:
-        """(B, L) bool; False on padding."""
+        """Mask of the tokens that are not padding, (B, L) bool."""
         return self.segments >= 0
 
     @property
     def predicts(self) -> Tensor:
-        """(B, L) bool: the next token of the row is an answer token.
+        """Mask of the tokens whose next token in the row is an answer token, (B, L) bool.
 
-        Only there are logits needed. It is the usual shift in both layouts: the token before an
-        answer token is of the same entry, as layout keeps a prompt token in each entry's segment.
+        Logits are needed only at these tokens. The usual shift by one token holds in both layouts:
+        the token before an answer token belongs to the same entry, because :func:`pack` keeps at
+        least one prompt token in each entry's segment.
         """
         return torch.nn.functional.pad(self.entry[:, 1:] >= 0, (0, 1))
 
     @property
     def tokens(self) -> int:
-        """Tokens that are no padding."""
+        """Number of tokens that are not padding."""
         return int(self.valid.sum())
 
 
 def collate(rows: Sequence[Row], *, pad: int, multiple_of: int = 1) -> Batch:
-    """Pad ``rows`` on the right and number their entries through.
+    """Pad ``rows`` on the right and number their entries consecutively.
 
     Args:
-        rows: at least one.
-        pad: id of the padding token.
-        multiple_of: round the length up to one; kernels on a GPU like 8, flex attention 128.
+        rows: Rows, at least one.
+        pad: Id of the padding token.
+        multiple_of: Number to a multiple of which the length is rounded up; 8 suits GPU kernels,
+            128 suits flex attention.
     """
     longest = max(len(row) for row in rows)
     shape = (len(rows), -(-longest // multiple_of) * multiple_of)

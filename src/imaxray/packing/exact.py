@@ -1,4 +1,4 @@
-"""Proof at run time: are packed rows the separate sequences, for this model?"""
+"""Checks at run time that packed rows give a model the loss and gradient of separate sequences."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from imaxray.packing.plan import PackingPlan, lay_out
 
 @dataclass(frozen=True)
 class Gap:
-    """How far packed is from separate.
+    """Holds the relative differences between the packed and the separate layout.
 
     Attributes:
-        loss: largest difference of an entry's loss, relative to the largest loss.
-        gradient: norm of the difference of the whole gradient (all trainable parameters, end to
-            end), relative to the norm of the separate one.
+        loss: Largest difference of an entry's loss, relative to the largest loss.
+        gradient: Norm of the difference of the whole gradient (all trainable parameters
+            concatenated), relative to the norm of the gradient of the separate layout.
     """
 
     loss: float
@@ -41,18 +41,19 @@ def packing_gap(
     pad: int = 0,
     tokens_per_call: int = TOKENS_PER_CALL,
 ) -> Gap:
-    """Loss and gradient of the same entries in both layouts.
+    """Compare loss and gradient of the same entries in both layouts.
 
-    Use float64 weights and no dropout for a proof; in half precision the gap is that of rounding.
+    Use float64 weights and no dropout for a proof; in half precision, rounding causes the gap.
 
     Args:
-        model: its gradients are cleared and left cleared.
-        groups: encoded entries, by image.
-        images: image inputs of the groups with these numbers, joined in this order.
-        image_token: id of the image placeholder.
-        tokens_per_row: as in :func:`lay_out`.
-        pad: id of the padding token.
-        tokens_per_call: as in :func:`model_inputs`.
+        model: Model to check; its gradients are cleared before and afterwards.
+        groups: Encoded entries, grouped by image.
+        images: Function that returns the image inputs of the groups with the given numbers, joined
+            in this order.
+        image_token: Id of the image placeholder.
+        tokens_per_row: Token budget of a row, as in :func:`lay_out`.
+        pad: Id of the padding token.
+        tokens_per_call: Minimum number of tokens per attention call, as in :func:`model_inputs`.
     """
     plans = [
         lay_out(groups, image_token, packed=True, tokens_per_row=tokens_per_row),

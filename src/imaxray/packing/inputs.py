@@ -1,4 +1,4 @@
-"""What each family must be given: masks by kind of layer, position ids by kind of rotary code."""
+"""Prepares the inputs of each family: masks by kind of layer, position ids by rotary code."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from imaxray.packing.batch import Batch
 from imaxray.packing.mask import Visibility, additive, image_blocks
 
 PLAIN = frozenset({"llava", "llava_onevision", "internvl"})
-"""``model_type`` of vision towers before a rotary text model: image tokens are causal."""
+"""Model types with a vision tower before a rotary text model; their image tokens are causal."""
 
 THREE_AXES = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl"})
-"""Rotary ids of time, height and width."""
+"""Model types with rotary ids of time, height and width."""
 
 BOTH_WAYS = frozenset({"gemma3"})
-"""Image tokens see each other both ways."""
+"""Model types whose image tokens attend to each other in both directions."""
 
 PACKABLE = PLAIN | THREE_AXES | BOTH_WAYS
 """Model types whose packed loss and gradient are tested against separate sequences."""
@@ -34,22 +34,22 @@ def model_inputs(
     *,
     tokens_per_call: int = TOKENS_PER_CALL,
 ) -> dict[str, Any]:
-    """Keyword arguments of ``model`` for either layout: ``model(**model_inputs(...)).logits``.
+    """Return the arguments of ``model`` for either layout: ``model(**model_inputs(...)).logits``.
 
-    Separate rows go the stock way: a 2-D mask, and the model finds its own positions. Packed rows
-    bring their own masks and position ids. Logits are asked for where an answer token follows, and
-    come as (M, V); :func:`entry_losses` reads them.
+    Separate rows get the stock inputs: a 2-D mask, from which the model computes its positions.
+    Packed rows get their own masks and position ids. Logits are requested only where an answer
+    token follows; they have the shape (M, V), and :func:`entry_losses` reads them.
 
     Args:
-        model: a ``transformers`` image-text model, also inside PEFT, DDP or FSDP wrappers.
-        batch: on the model's device.
-        images: image inputs in the order of the placeholders in the rows, e.g. ``pixel_values``.
-        tokens_per_call: least tokens of packed entries that attend in one call, with
-            :func:`use_packed_attention`; it changes speed, not the result.
+        model: A ``transformers`` image-text model, also inside PEFT, DDP or FSDP wrappers.
+        batch: Batch on the model's device.
+        images: Image inputs in the order of the placeholders in the rows, e.g. ``pixel_values``.
+        tokens_per_call: Minimum number of tokens of packed entries that attend in one call, with
+            :func:`use_packed_attention`; it changes the speed, not the result.
 
     Raises:
-        ImaxrayError: packed rows for a family or an attention implementation that cannot take
-            them.
+        ImaxrayError: The rows are packed, and the family or the attention implementation does not
+            support them.
     """
     config = _config(model)
     inputs: dict[str, Any] = {
@@ -84,7 +84,7 @@ def model_inputs(
 def _masks(
     config: Any, batch: Batch, image_token: int, dtype: torch.dtype, tokens_per_call: int
 ) -> Any:
-    """One mask, or one for each kind of layer, in the form the attention code takes as it is."""
+    """Return one mask, or one per kind of layer, in the form that the attention code expects."""
     text = config.get_text_config()
     kinds = sorted(set(getattr(text, "layer_types", None) or ()))
     unknown = set(kinds) - {"full_attention", "sliding_attention"}
@@ -119,15 +119,15 @@ def _form(
         return additive(seen.dense(), dtype)
     raise ImaxrayError(
         f"Expected a model loaded with 'sdpa' attention for packed rows, but it was loaded with "
-        f"{implementation!r}, which takes no mask of our own; load it with 'sdpa'."
+        f"{implementation!r}, which takes no custom mask; load it with 'sdpa'."
     )
 
 
 def _three_axes(model: Any, batch: Batch, image_token: int, grid: Tensor | None) -> Tensor:
-    """Rotary ids (3, B, L): the model's own for each prefix, continued by every entry after it.
+    """Return rotary ids (3, B, L): the model's own ids of each prefix, continued by every entry.
 
-    After an image all three axes run on together, so a later token's id is its position in the
-    separate sequence plus what the image's grid saved.
+    After an image all three axes count on together, so the id of a later token is its position in
+    the separate sequence plus the offset that the image's grid causes.
     """
     if grid is None:
         raise ImaxrayError(

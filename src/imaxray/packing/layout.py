@@ -1,9 +1,9 @@
-"""Lay the entries of one image out as ``[prefix][entry 1][entry 2] …``, and groups side by side.
+"""Lays out the entries of one image as ``[prefix][entry 1][entry 2] …``, and joins such groups.
 
-The prefix is the longest run of token ids that all prompts of the image share (found on ids, not on
-text: tokens may merge across any border in text). Entry *k* continues from the prefix as if it were
-alone: its position ids start where the prefix ends, and it sees the prefix and itself. Such a group
-is one row, or several groups share a row and never see each other.
+The prefix is the longest run of token ids with which all prompts of the image start. It is found on
+ids, not on text, because tokens may merge across any border in text. Entry *k* continues from the
+prefix as if it were alone: its position ids start where the prefix ends, and it sees the prefix and
+itself. A row holds one such group, or several groups that never see each other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from imaxray.models import EncodedEntry
 
 
 class Group(NamedTuple):
-    """An image's place in a row: ``[start, split)`` the prefix, ``[split, stop)`` its entries."""
+    """Locates one image in a row: its prefix ``[start, split)``, its entries ``[split, stop)``."""
 
     start: int
     split: int
@@ -25,18 +25,19 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One sequence for the model: groups of entries, or a single separate entry.
+    """Holds one sequence for the model: groups of entries, or a single separate entry.
 
-    All lists but ``groups`` have the row's length.
+    All lists have the length of the row.
 
     Attributes:
-        ids: token ids.
-        segments: a number for each prefix and each entry, unique in the row.
-        prefixes: segment of the prefix that the token may look back into: that of its own image.
-        positions: position of the token in the *separate* sequence of its entry.
-        entry: index (into the row's entries) whose answer the token is part of; -1 elsewhere.
-        entries: how many entries the row holds.
-        groups: one an image, in the order of the placeholders and hence of the image inputs.
+        ids: Token ids.
+        segments: Number of each token's prefix or entry, unique in the row.
+        prefixes: Segment of the prefix of each token's image, to which the token may attend.
+        positions: Position of each token in the *separate* sequence of its entry.
+        entry: Index of the row's entry to whose answer each token belongs; -1 elsewhere.
+        entries: Number of entries in the row.
+        groups: Groups of the row, one per image, in the order of the placeholders and hence of the
+            image inputs.
     """
 
     ids: list[int]
@@ -52,9 +53,9 @@ class Row:
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """Length of the longest common run at the start of all ``prompts``.
+    """Return the length of the longest common run at the start of all ``prompts``.
 
-    At least one token of every prompt stays out of it, so that the token which predicts the first
+    At least one token of every prompt is excluded, so that the token which predicts the first
     answer token lies in the entry's own segment.
 
     Example:
@@ -70,12 +71,12 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
 
 
 def pack(entries: Sequence[EncodedEntry], image_token: int) -> Row:
-    """Pack the entries of one image into one row; one entry alone is a separate row.
+    """Pack the entries of one image into one row; a single entry becomes a separate row.
 
     Raises:
-        ValueError: the image is not wholly inside the common prefix (a prompt that places text
-            before the image that differs between entries); such entries cannot share it, and
-            :func:`lay_out` gives each its own.
+        ValueError: The image is not wholly inside the common prefix, because the prompts differ in
+            the text before the image. Such entries cannot share the image, and :func:`lay_out`
+            gives each of them an image of its own.
 
     Example:
         >>> # token 9 stands for a piece of the image; two prompts share the prefix 1 9 9
@@ -129,7 +130,7 @@ def separate(entry: EncodedEntry) -> Row:
 
 
 def join_rows(rows: Sequence[Row]) -> Row:
-    """Put ``rows`` one behind the other into one; segments and entries are numbered through."""
+    """Concatenate ``rows`` to one row, and number its segments and entries consecutively."""
     if len(rows) == 1:
         return rows[0]
     ids: list[int] = []

@@ -1,4 +1,4 @@
-"""Who may see whom: one rule, as a dense mask or as a predicate for block masks."""
+"""Defines which tokens may see each other, as a dense mask or as a predicate for block masks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Visibility:
-    """Token i may look at token j iff three things hold.
+    """Decides whether token i may attend to token j; all of three conditions must hold.
 
-    * j is in i's own segment or in the prefix of i's image;
-    * ``pos_i >= pos_j``, or both are tokens of one image that is seen both ways (Gemma 3);
-    * ``pos_j > pos_i - window``, where a layer has a sliding window.
+    * j is in i's own segment or in the prefix of i's image.
+    * ``pos_i >= pos_j``, or both tokens belong to one image that is seen in both directions (Gemma
+      3).
+    * ``pos_j > pos_i - window``, if the layer has a sliding window.
 
-    Positions are those of the *separate* sequences, so a window reaches as far back as it would
-    there; packed indices say nothing about distance. The order of the last two is that of
+    Positions are those of the *separate* sequences, so a window reaches as far back as in these
+    sequences; packed indices say nothing about distance. The last two conditions combine as in
     ``transformers``: window and (causal or image), not (window and causal) or image.
 
     Attributes:
-        segments: (B, L) int64; -1 on padding, which sees padding only, so no softmax is empty.
-        prefixes: (B, L) int64, segment of the prefix of the token's image; -1 on padding.
-        positions: (B, L) int64, positions in the separate sequences.
-        blocks: (B, L) int64, number of the image block, -1 on text; ``None``: images are causal.
-        window: width of the sliding window; ``None``: all of the past.
+        segments: Segment of each token, (B, L) int64; -1 on padding. Padding sees padding only, so
+            that no softmax is empty.
+        prefixes: Segment of the prefix of each token's image, (B, L) int64; -1 on padding.
+        positions: Positions in the separate sequences, (B, L) int64.
+        blocks: Number of the image block of each token, (B, L) int64; -1 on text. ``None``: images
+            are causal.
+        window: Width of the sliding window; ``None``: the whole past is visible.
     """
 
     segments: Tensor
@@ -37,21 +40,21 @@ class Visibility:
     window: int | None = None
 
     def dense(self) -> Tensor:
-        """The whole mask, (B, L, L) bool."""
+        """Return the whole mask, (B, L, L) bool."""
         return self._rule(
             lambda values: values[:, :, None],
             lambda values: values[:, None, :],
         )
 
     def part(self, row: int, query: slice, key: slice) -> Tensor:
-        """The mask of some queries of one row against some of its keys, (Q, K) bool."""
+        """Return the mask of some queries of one row against some of its keys, (Q, K) bool."""
         return self._rule(
             lambda values: values[row, query, None],
             lambda values: values[row, None, key],
         )
 
     def predicate(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-        """A ``mask_mod`` of flex attention: may ``query`` look at ``key``?"""
+        """Return a ``mask_mod`` for flex attention: whether ``query`` sees ``key``."""
 
         def mask_mod(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             del head  # all heads are alike
@@ -63,7 +66,7 @@ class Visibility:
         return mask_mod
 
     def block_mask(self) -> Any:
-        """A ``BlockMask`` for flex attention, compressed to blocks of 128 x 128."""
+        """Return a ``BlockMask`` for flex attention, compressed to blocks of 128 x 128."""
         from torch.nn.attention.flex_attention import create_block_mask
 
         rows, length = self.segments.shape
@@ -98,6 +101,6 @@ def image_blocks(ids: Tensor, image_token: int) -> Tensor:
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Boolean (B, L, L) to the additive float (B, 1, L, L) that eager attention takes."""
+    """Convert a boolean mask (B, L, L) to the additive mask (B, 1, L, L) of eager attention."""
     zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
     return zeros.masked_fill(~mask, torch.finfo(dtype).min)[:, None]

@@ -1,4 +1,4 @@
-"""From the entries of several images to rows of bounded length: who shares, who lies where."""
+"""Plans rows of bounded length from the entries of several images."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from imaxray.models import EncodedEntry
 from imaxray.packing.layout import Row, common_prefix, join_rows, pack
 
 TOO_LONG = "longer_than_context"
-"""Reason of an entry that the model's context cannot hold."""
+"""Reason code of an entry that is longer than the model's context."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """An entry that was left out, whole.
+    """Records an entry that was left out as a whole.
 
     Attributes:
-        entry: (group, entry), as given.
-        tokens: its length.
-        reason: a code.
+        entry: Indices (group, entry) of the entry as given to :func:`lay_out`.
+        tokens: Length of the entry in tokens.
+        reason: Reason code.
     """
 
     entry: tuple[int, int]
@@ -30,14 +30,14 @@ class Dropped:
 
 @dataclass(frozen=True)
 class PackingPlan:
-    """Rows, and what the caller must pass with them.
+    """Holds rows, and what the caller must pass to the model with them.
 
     Attributes:
-        rows: for :func:`collate`.
-        images: the group whose image each placeholder block needs, in the order of the rows; a
-            group stands in it more than once where its entries cannot share one image.
-        entries: (group, entry) in the order in which the batch numbers them.
-        dropped: what was left out and why; nothing is ever truncated.
+        rows: Rows for :func:`collate`.
+        images: Number of the group whose image each placeholder block needs, in the order of the
+            rows. A group occurs more than once if its entries cannot share one image.
+        entries: Indices (group, entry) in the order in which the batch numbers the entries.
+        dropped: Entries that were left out, with the reason; no entry is ever truncated.
     """
 
     rows: list[Row]
@@ -54,22 +54,23 @@ def lay_out(
     context: int | None = None,
     tokens_per_row: int | None = None,
 ) -> PackingPlan:
-    """Lay entries out, group by group (all entries of a group are about one image).
+    """Lay out entries in rows, group by group; all entries of a group are about one image.
 
-    Entries of a group share the image where their prompts agree up to its last token; a prompt that
-    places other text before the image gets a prefix, and an encoding of the image, of its own.
+    Entries of a group share the image if their prompts agree up to its last token. A prompt with
+    other text before the image gets a prefix, and an encoding of the image, of its own.
 
     Args:
-        groups: encoded entries, by image.
-        image_token: id of the image placeholder.
-        packed: entries share the image; otherwise each is a row of its own.
-        context: longest entry the model can take, in tokens. A longer one is dropped and told.
-            Packed rows may exceed it: no position does.
-        tokens_per_row: fill rows with several images' groups up to so many tokens (first fit,
-            longest first); a group above it is cut into several. ``None``: one row a group.
+        groups: Encoded entries, grouped by image.
+        image_token: Id of the image placeholder.
+        packed: Whether entries share the image; otherwise each entry is a row of its own.
+        context: Length in tokens of the longest entry that the model accepts. A longer entry is
+            dropped and reported. Packed rows may be longer, because none of their positions is.
+        tokens_per_row: Token budget of a row, which is filled with the groups of several images
+            (first fit, longest first). A larger group is cut into several. ``None``: one row per
+            group.
 
     Raises:
-        ImaxrayError: one entry alone exceeds ``tokens_per_row``.
+        ImaxrayError: A single entry exceeds ``tokens_per_row``.
     """
     dropped: list[Dropped] = []
     pieces: list[tuple[Row, int, list[tuple[int, int]]]] = []
@@ -102,11 +103,11 @@ def lay_out(
 
 
 def fill(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """First-fit-decreasing bin packing; ties keep their order, so the answer is unique.
+    """Pack lengths into bins by first fit decreasing; ties keep their order.
 
     Returns:
-        Indices by bin; bins in the order they were opened. First fit decreasing needs at most
-        11/9 of the least possible number of bins and one more.
+        Indices of each bin, with the bins in the order in which they were opened. The result is
+        unique. First fit decreasing needs at most 11/9 of the minimum number of bins, plus one.
 
     Example:
         >>> fill([5, 3, 4, 2], budget=7)
@@ -129,7 +130,7 @@ def fill(lengths: Sequence[int], budget: int) -> list[list[int]]:
 def _sharing(
     group: Sequence[EncodedEntry], kept: Sequence[int], image_token: int
 ) -> list[list[int]]:
-    """Entries whose prompts are one up to the last image token, in order of first appearance."""
+    """Group entries whose prompts agree up to the last image token, by first appearance."""
     clusters: dict[tuple[int, ...], list[int]] = {}
     for index in kept:
         prompt = group[index].prompt
@@ -141,7 +142,7 @@ def _sharing(
 def _within(
     group: Sequence[EncodedEntry], members: list[int], budget: int | None
 ) -> Iterator[list[int]]:
-    """Cut a group that exceeds the budget, in order; each part repeats the prefix."""
+    """Cut a group that exceeds the budget into parts, in order; each part repeats the prefix."""
     if budget is None:
         yield members
         return

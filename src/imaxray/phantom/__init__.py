@@ -1,4 +1,4 @@
-"""Synthetic chest radiographs with exact ground truth, written out as real release formats."""
+"""Writes synthetic chest radiographs with exact ground truth in the formats of real releases."""
 
 from imaxray.phantom.tables import write_phantom_tables
 from imaxray.phantom.write import default_workers, write_phantom

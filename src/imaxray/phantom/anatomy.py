@@ -1,7 +1,7 @@
-"""Geometry of a chest: masks of lungs, heart and findings on a pixel grid.
+"""Computes the geometry of a chest: masks of lungs, heart and findings on a pixel grid.
 
-Coordinates are shares of the image: u to the right, v down, both 0 to 1, after the patient's shift
-and tilt are undone. The patient's right lung lies on the image's left.
+Coordinates are fractions of the image: u to the right and v down, both from 0 to 1, after the
+patient's shift and tilt are undone. The patient's right lung lies on the left of the image.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
 
 APEX: Final = 0.12
-"""Height of the lung apices, as a share of the image's height."""
+"""Vertical position v of the lung apices, as a fraction of the image height."""
 
 _DEPTH: Final = {"small": 0.20, "moderate": 0.34, "large": 0.52}
-"""Height of an effusion as a share of the lung's."""
+"""Height of an effusion as a fraction of the lung height."""
 
 _RIM: Final = {"small": 0.055, "moderate": 0.085, "large": 0.12}
-"""Width of a pneumothorax's air rim as a share of the image's width."""
+"""Width of the air rim of a pneumothorax as a fraction of the image width."""
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Masks (H, W) of the organs, and the coordinate fields they were made from."""
+    """Holds masks (H, W) of the organs, and the coordinate fields from which they were made."""
 
     u: Field
     v: Field
-    right_lung: Mask  # with the heart's overlap taken out, as segmentations have it
+    right_lung: Mask  # without its overlap with the heart, as in segmentations
     left_lung: Mask
     heart: Mask
-    base: Field  # v of the diaphragm under each pixel's u
-    outer: Field  # distance from the chest wall towards the midline, in shares of the width
+    base: Field  # v of the diaphragm at the u of each pixel
+    outer: Field  # distance from the chest wall towards the midline, as a fraction of width
 
     def lung(self, side: str) -> Mask:
-        """Mask of one lung."""
+        """Return the mask of one lung."""
         return self.right_lung if side == "right" else self.left_lung
 
     @property
     def ctr(self) -> float:
-        """Cardiothoracic ratio: heart box width over the width of the box of both lungs."""
+        """Cardiothoracic ratio: width of the heart's box over width of the box of both lungs."""
         return _extent(self.heart) / _extent(self.right_lung | self.left_lung)
 
     @property
@@ -56,7 +56,7 @@ class Anatomy:
 
 
 def build(plan: ImagePlan) -> Anatomy:
-    """Lay out the organs of a frontal image."""
+    """Compute the masks of the organs of a frontal image."""
     body = plan.habitus
     u, v = coordinates(plan)
     half = body.lung_width / 2
@@ -74,7 +74,7 @@ def build(plan: ImagePlan) -> Anatomy:
     heart = _heart(plan, x, v, bottom, lungs_wide)
     right = inside & (x < 0)
     left = inside & (x > 0)
-    # make the measured ratio the planned one: lungs' true extent is known only now
+    # scale the heart to the planned ratio: the true extent of the lungs is known only now
     wanted = plan.ctr * _extent(right | left) / _extent(heart)
     heart = _heart(plan, x, v, bottom, lungs_wide * wanted)
     return Anatomy(
@@ -98,7 +98,7 @@ def _heart(plan: ImagePlan, x: Field, v: Field, bottom: float, lungs_wide: float
 
 
 def finding_mask(anatomy: Anatomy, plan: ImagePlan, finding: Finding) -> Mask | None:
-    """Pixels a finding occupies; ``None`` for one without a place of its own (edema)."""
+    """Return the mask of a finding, or ``None`` if it has no mask (edema, device)."""
     if finding.kind == "cardiomegaly":
         return anatomy.heart
     if finding.kind == "effusion":
@@ -123,25 +123,25 @@ def finding_mask(anatomy: Anatomy, plan: ImagePlan, finding: Finding) -> Mask | 
 
 
 def effusion(anatomy: Anatomy, plan: ImagePlan, finding: Finding) -> Mask:
-    """Fluid: the lung below a meniscus that rises to the chest wall."""
+    """Return the mask of the fluid: the lung below a meniscus that rises to the chest wall."""
     level = APEX + plan.habitus.lung_height * (1 - _DEPTH[finding.size])
     meniscus = level + 0.35 * np.clip(anatomy.outer, 0, 0.2)
     return np.asarray(anatomy.lung(finding.side) & (anatomy.v > meniscus))
 
 
 def zone_centre(plan: ImagePlan, finding: Finding) -> tuple[float, float]:
-    """Centre (u, v) of a focal finding inside its zone."""
+    """Return the centre (u, v) of a focal finding inside its zone."""
     row = {"upper": 0.24, "mid": 0.47, "lower": 0.70}[finding.zone]
     pu, pv = finding.place
     lateral = (0.17 if finding.zone == "upper" else 0.20) + 0.06 * pu
     if finding.side == "left" and finding.zone == "lower":
-        lateral += 0.04  # clear of the heart
+        lateral += 0.04  # avoid the heart
     u = 0.5 + plan.habitus.asymmetry + (-lateral if finding.side == "right" else lateral)
     return u, APEX + plan.habitus.lung_height * (row + 0.08 * (pv - 0.5))
 
 
 def region_boxes(anatomy: Anatomy) -> dict[str, Box]:
-    """Boxes of the anatomical regions that Chest ImaGenome names, pixels xyxy."""
+    """Return the boxes (pixels, xyxy) of the anatomical regions that Chest ImaGenome names."""
     boxes: dict[str, Box] = {}
     for side in ("right", "left"):
         x1, y1, x2, y2 = mask_box(anatomy.lung(side))
@@ -175,7 +175,7 @@ def region_boxes(anatomy: Anatomy) -> dict[str, Box]:
 
 
 def mask_box(mask: Mask) -> Box:
-    """Tight box of a mask, pixels xyxy with exclusive right and bottom edges."""
+    """Return the tight box of a mask, pixels xyxy with exclusive right and bottom edges."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     return (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
 
@@ -186,7 +186,7 @@ def _extent(mask: Mask) -> float:
 
 
 def coordinates(plan: ImagePlan) -> tuple[Field, Field]:
-    """Fields u and v (H, W) of an image, the patient's shift and tilt undone."""
+    """Return the fields u and v (H, W) of an image, without the patient's shift and tilt."""
     u = (np.arange(plan.width, dtype=np.float32) + 0.5) / plan.width - plan.shift[0] - 0.5
     v = (np.arange(plan.height, dtype=np.float32) + 0.5) / plan.height - plan.shift[1] - 0.5
     cos, sin = np.float32(np.cos(plan.tilt)), np.float32(np.sin(plan.tilt))

@@ -1,8 +1,9 @@
-"""Who is imaged at the scale of MIMIC-CXR: exact counts, drawn as arrays before any detail.
+"""Draws patients, studies and images at the scale of MIMIC-CXR, in exactly the published counts.
 
-The counts are the published ones (MIMIC-CXR-JPG 2.1.0, cxr-cardiomegaly 1.0.0,
-mimic-cxr-pe-severity 1.0.1, MS-CXR 1.1.0, Chest ImaGenome 1.0.0, MIMIC-Ext-MIMIC-CXR-VQA 1.0.0);
-frontal images are the 243,334 that leave 133,776 laterals.
+The census is drawn as arrays, before any image is planned. The published counts are those of
+MIMIC-CXR-JPG 2.1.0, cxr-cardiomegaly 1.0.0, mimic-cxr-pe-severity 1.0.1, MS-CXR 1.1.0, Chest
+ImaGenome 1.0.0 and MIMIC-Ext-MIMIC-CXR-VQA 1.0.0. There are 243,334 frontal images, which leaves
+133,776 laterals.
 """
 
 from __future__ import annotations
@@ -39,22 +40,23 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Census:
-    """Every patient, study and image as a row of an array; images lie in study order.
+    """Holds each patient, study and image as one element of an array; images are in study order.
 
     Attributes:
-        study_patient: patient number of each study.
-        study_grade: 0 not graded, 1 regex, 2 regex and expert, 3 regex and consensus.
-        study_labelled: has a label row.
-        study_radiologist: has the radiologist's labels.
-        patient_split: 0 train, 1 validate, 2 test, of each patient.
-        patient_gold: in Chest ImaGenome's gold set.
-        patient_genome: Chest ImaGenome's own split, which knows nothing of MIMIC's: 0 train,
-            1 valid, 2 test.
-        image_study: study number of each image.
-        image_view: 0 PA, 1 AP, 2 lateral.
-        image_graph: 0 none, 1 listed and present; frontals only.
-        image_grounded: in MS-CXR.
-        image_questions: number of questions about it.
+        study_patient: Patient number of each study.
+        study_grade: Edema grades of each study: 0 none, 1 regex, 2 regex and expert, 3 regex and
+            consensus.
+        study_labelled: Whether each study has a row of labels.
+        study_radiologist: Whether each study has the radiologist's labels.
+        patient_split: Official split of each patient: 0 train, 1 validate, 2 test.
+        patient_gold: Whether each patient is in Chest ImaGenome's gold set.
+        patient_genome: Chest ImaGenome's own split of each patient, which is independent of
+            MIMIC's: 0 train, 1 valid, 2 test.
+        image_study: Study number of each image.
+        image_view: View of each image: 0 PA, 1 AP, 2 lateral.
+        image_graph: Whether Chest ImaGenome lists each image; frontal images only.
+        image_grounded: Whether each image is a candidate for MS-CXR.
+        image_questions: Number of questions about each image.
     """
 
     study_patient: Ints
@@ -87,14 +89,18 @@ class Census:
 
 
 def draw_census(times: float, seed: int) -> Census:
-    """Draw a census of ``times`` MIMIC-CXR; every count is the published one, times ``times``.
+    """Draw a census in which each count is the published count multiplied by ``times``.
+
+    Args:
+        times: Size relative to MIMIC-CXR.
+        seed: Seed of all draws.
 
     Raises:
-        ImaxrayError: so few that a release would be empty.
+        ImaxrayError: ``times`` is so small that a release would be empty.
     """
     if times < 0.002:
         raise ImaxrayError(
-            f"Expected a scale of at least 0.002 of MIMIC-CXR, but got {times}; ask for more."
+            f"Expected a scale of at least 0.002 of MIMIC-CXR, but got {times}; use a larger one."
         )
     random = np.random.default_rng([seed, 20])
 
@@ -102,7 +108,7 @@ def draw_census(times: float, seed: int) -> Census:
         return max(1, round(number * times))
 
     patients, studies = count(PATIENTS), count(STUDIES)
-    # a few patients come very often, as in any hospital
+    # a few patients have very many studies, as in any hospital
     weight = random.gamma(0.7, size=patients)
     extra = random.multinomial(studies - patients, weight / weight.sum())
     study_patient = np.repeat(np.arange(patients), 1 + extra)
@@ -135,7 +141,7 @@ def draw_census(times: float, seed: int) -> Census:
 
     questions = np.zeros(total, dtype=np.int64)
     asked = np.flatnonzero(some(count(QUESTIONED_IMAGES)))
-    # two a image, and the rest spread over them: 2.64 on average
+    # two questions per image, and the rest at random: 2.64 per image on average
     rest = count(QUESTIONS) - 2 * len(asked)
     questions[asked] = 2 + np.bincount(
         random.integers(len(asked), size=max(0, rest)), minlength=len(asked)
@@ -151,7 +157,7 @@ def draw_census(times: float, seed: int) -> Census:
         image_study=image_study,
         image_view=view,
         image_graph=some(min(len(frontal), count(SCENE_GRAPHS))),
-        # half as many again: an image without a finding to ground falls out later
+        # twice as many: images without a finding that can be located are dropped later
         image_grounded=some(count(2 * MS_CXR_IMAGES)),
         image_questions=questions,
     )
@@ -160,11 +166,11 @@ def draw_census(times: float, seed: int) -> Census:
 def _views(
     frontals: int, pa: int, images: int, studies: int, random: np.random.Generator
 ) -> tuple[Ints, Ints]:
-    """View and study of each image, in study order; a study is taken PA or AP as a whole."""
+    """Draw view and study of each image, in study order; a study is PA or AP as a whole."""
     with_frontal = random.permutation(studies)[: round(0.98 * studies)]
     again = random.choice(with_frontal, frontals - len(with_frontal))
     frontal_study = np.concatenate([with_frontal, again])
-    # the studies that were taken upright come first in this order, until PA is full
+    # in random order, the first studies are upright, until the number of PA images is reached
     upright = random.random(studies)[frontal_study]
     view = np.ones(frontals, dtype=np.int64)
     view[np.argsort(upright, kind="stable")[:pa]] = 0
@@ -181,7 +187,7 @@ def _views(
 def _graded(
     study_patient: Ints, frontal_study: Ints, number: int, random: np.random.Generator
 ) -> Ints:
-    """Studies with a frontal image, all of some patients: a cohort, as heart failure is."""
+    """Draw studies with a frontal image, patient by patient, like a heart failure cohort."""
     has = np.unique(frontal_study)
     place = random.permutation(int(study_patient.max()) + 1)[study_patient[has]]
     return has[np.argsort(place, kind="stable")[:number]]

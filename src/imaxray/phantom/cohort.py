@@ -1,7 +1,7 @@
-"""Who is imaged and what they have: patients, studies and images, drawn from one seed.
+"""Draws patients with their studies, images and findings from one seed.
 
-Every patient is drawn from a seed sequence of its own, so that any part of a cohort can be made on
-any worker and comes out the same.
+Every patient has a seed sequence of its own, so that any worker can draw any part of a cohort and
+gets the same result.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ DEVICES: Final = ("pacemaker", "central line", "endotracheal tube")
 
 @dataclass(frozen=True)
 class Finding:
-    """One abnormality as it is planned; the rendering measures its box.
+    """Describes one planned abnormality; the rendering measures its box.
 
     Attributes:
-        kind: what it is.
-        side: the patient's side; empty where there is none.
-        zone: lung zone; empty where there is none.
-        size: small / moderate / large, edema grade ``1``-``3``, or the device's name.
-        strength: 0 faint to 1 plain.
-        place: two numbers in [0, 1] that place it inside its zone.
+        kind: Kind of the abnormality.
+        side: Side of the patient; empty if the finding has no side.
+        zone: Lung zone; empty if the finding has no zone.
+        size: ``small``, ``moderate`` or ``large``; edema grade ``1``-``3``; or name of the device.
+        strength: Visibility from 0 (faint) to 1 (clear).
+        place: Two numbers in [0, 1] that give the position inside the zone.
     """
 
     kind: FindingKind
@@ -45,7 +45,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Habitus:
-    """Build of one patient, in shares of the image's width or height; persists over studies."""
+    """Holds the build, sex and age of one patient, which are the same in all of the studies.
+
+    Lengths are fractions of the image width or height.
+    """
 
     lung_width: float
     lung_height: float
@@ -59,34 +62,34 @@ class Habitus:
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """One radiograph to render."""
+    """Describes one radiograph to render."""
 
-    index: int  # over the whole cohort
+    index: int  # number of the image in the whole cohort
     patient: int
-    study: int  # over the whole cohort
+    study: int  # number of the study in the whole cohort
     view: str  # PA, AP or LATERAL
     width: int
     height: int
-    shift: tuple[float, float]  # in shares of the image
+    shift: tuple[float, float]  # as fractions of the image
     tilt: float  # radians
     exposure: float
     noise_seed: int
     habitus: Habitus
-    ctr: float  # aimed at; the rendering measures the true one
+    ctr: float  # planned ratio; the rendering measures the true one
     findings: tuple[Finding, ...]
 
     @property
     def edema_grade(self) -> int:
-        """0-3."""
+        """Edema grade, 0-3."""
         return next((int(f.size) for f in self.findings if f.kind == "edema"), 0)
 
     def has(self, kind: FindingKind) -> bool:
-        """Whether a finding of this kind is planned."""
+        """Return whether a finding of this kind is planned."""
         return any(f.kind == kind for f in self.findings)
 
 
 def draw_cohort(images: int, seed: int) -> list[ImagePlan]:
-    """Plan ``images`` radiographs: patients with 1-3 studies of 1-3 images each."""
+    """Plan ``images`` radiographs; a patient has 1-3 studies with 1-3 images each."""
     plans: list[ImagePlan] = []
     patient = study = 0
     while len(plans) < images:
@@ -104,7 +107,7 @@ def draw_cohort(images: int, seed: int) -> list[ImagePlan]:
 
 
 def draw_body(random: np.random.Generator) -> Habitus:
-    """Build of one patient."""
+    """Draw the build, sex and age of one patient."""
     return Habitus(
         lung_width=float(random.uniform(0.73, 0.79)),
         lung_height=float(random.uniform(0.62, 0.68)),
@@ -129,7 +132,7 @@ def _views(random: np.random.Generator) -> list[str]:
 
 
 def draw_findings(random: np.random.Generator) -> tuple[tuple[Finding, ...], float]:
-    """Findings of one study and the cardiothoracic ratio aimed at."""
+    """Draw the findings and the planned cardiothoracic ratio of one study."""
     if random.random() < 0.18:
         return (), float(random.uniform(0.36, 0.49))
     found: list[Finding] = []

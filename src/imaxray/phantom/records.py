@@ -1,4 +1,4 @@
-"""What is known of every rendered radiograph and its study: ids, truth, report, labels."""
+"""Holds what is known about each radiograph and its study: ids, ground truth, report, labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LABEL_OF: Final = {
 
 @dataclass(frozen=True)
 class Radiograph:
-    """One image of the releases."""
+    """Holds one image of the releases: its plan, its ids and its ground truth."""
 
     plan: ImagePlan
     subject_id: int
@@ -40,12 +40,12 @@ class Radiograph:
 
     @property
     def frontal(self) -> bool:
-        """PA or AP."""
+        """Whether the view is PA or AP."""
         return self.plan.view in ("PA", "AP")
 
     @property
     def path(self) -> str:
-        """``files/p10/p10000032/s50414267/<dicom>.jpg``."""
+        """Path of the image file: ``files/p10/p10000032/s50414267/<dicom>.jpg``."""
         return f"{self.folder}/s{self.study_id}/{self.dicom_id}.jpg"
 
     @property
@@ -56,15 +56,15 @@ class Radiograph:
 
 @dataclass(frozen=True)
 class Study:
-    """One study: its images, its report, and what its labels say.
+    """Holds one study: its images, its report and its labels.
 
-    ``labels`` holds 1.0, 0.0, -1.0; a label that is not in it is blank.
+    ``labels`` maps labels to 1.0, 0.0 or -1.0; a label that is missing is blank in the tables.
     """
 
     subject_id: int
     study_id: int
     number: int
-    split: str  # train / validate / test, the official one
+    split: str  # the official split: train / validate / test
     images: tuple[Radiograph, ...]
     findings: tuple[Finding, ...]
     labels: dict[str, float]
@@ -73,12 +73,12 @@ class Study:
 
     @property
     def frontals(self) -> tuple[Radiograph, ...]:
-        """Its PA and AP images."""
+        """PA and AP images of the study."""
         return tuple(image for image in self.images if image.frontal)
 
 
 def ids(plan: ImagePlan, seed: int) -> tuple[int, int, str]:
-    """Subject, study and dicom id of a plan, in MIMIC's forms."""
+    """Return subject, study and DICOM id of a plan, in MIMIC's formats."""
     digest = hashlib.blake2b(f"{seed}/{plan.index}".encode(), digest_size=20).hexdigest()
     dicom = "-".join(digest[k : k + 8] for k in range(0, 40, 8))
     return 10_000_032 + 137 * plan.patient, 50_000_017 + 53 * plan.study, dicom

@@ -1,4 +1,4 @@
-"""Pixels of a planned radiograph, and the ground truth measured on them."""
+"""Renders planned radiographs, and measures the ground truth on their masks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from imaxray.phantom.cohort import Finding, ImagePlan
 
 @dataclass(frozen=True)
 class Rendered:
-    """One radiograph with everything that is true of it.
+    """Holds one rendered radiograph and its ground truth.
 
     Attributes:
-        pixels: (height, width) uint8.
-        ctr: cardiothoracic ratio of the masks; ``None`` on a lateral.
-        cpar: cardiopulmonary area ratio of the masks; ``None`` on a lateral.
-        regions: anatomical region boxes, pixels xyxy; empty on a lateral.
-        findings: each planned finding with its box, ``None`` where it has no place of its own.
+        pixels: Grey values, (height, width) uint8.
+        ctr: Cardiothoracic ratio of the masks; ``None`` for a lateral.
+        cpar: Cardiopulmonary area ratio of the masks; ``None`` for a lateral.
+        regions: Boxes of the anatomical regions, pixels xyxy; empty for a lateral.
+        findings: Each planned finding with its box, or with ``None`` if it has no location of its
+            own; empty for a lateral.
     """
 
     pixels: NDArray[np.uint8]
@@ -34,14 +35,14 @@ class Rendered:
 
 
 def render(plan: ImagePlan) -> Rendered:
-    """Render ``plan``; the same plan gives the same pixels."""
+    """Render ``plan``; the same plan always gives the same pixels."""
     random = np.random.default_rng(plan.noise_seed)
     if plan.view == "LATERAL":
         return Rendered(_finish(_lateral(plan), plan, random), None, None, {}, ())
     body = geometry.build(plan)
     picture = _chest(body, plan)
     boxes: list[tuple[Finding, Box | None]] = []
-    # haze lies under everything else, or a net of septal lines would be seen through fluid
+    # edema is painted first; otherwise its septal lines would be visible through fluid
     for finding in sorted(plan.findings, key=lambda f: f.kind != "edema"):
         mask = geometry.finding_mask(body, plan, finding)
         box = geometry.mask_box(mask) if mask is not None and mask.any() else None
@@ -75,7 +76,7 @@ def _chest(body: Anatomy, plan: ImagePlan) -> Field:
     picture = np.where(trunk & (np.abs(x) < 0.07), np.float32(0.66), picture)  # spine, mediastinum
     picture[trunk & (v >= body.base)] = 0.68
     picture[lungs] = 0.24
-    # ribs: arcs that fall away from the spine, seen over the lungs
+    # ribs are arcs that slope down from the spine and are visible over the lungs
     phase = (v - plan.habitus.rib_angle * (np.abs(x) - 0.1) ** 2 * 4) * 12.5
     picture += np.where(trunk, 0.045 * np.maximum(np.sin(2 * np.pi * phase), 0), 0).astype(
         np.float32
@@ -107,7 +108,7 @@ def _paint(
         patchy = 0.66 + 0.28 * grain
         picture[mask] += (patchy[mask] - picture[mask]) * strength
     elif finding.kind == "pneumothorax":
-        # no vessels, no ribs' haze: black air, then the bright pleural line at its inner border
+        # air is black, without vessels and ribs; the bright pleural line is at its inner border
         picture[mask] += (0.04 - picture[mask]) * strength
         grown = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(5))) > 0
         line = grown & ~mask & (picture < 0.5)
@@ -174,14 +175,14 @@ def _lateral(plan: ImagePlan) -> Field:
 
 
 def _texture(shape: tuple[int, ...], cell: int, random: np.random.Generator) -> Field:
-    """Smooth noise in [-1, 1] whose grain is ``cell`` pixels wide."""
+    """Return smooth noise in [-1, 1] with a grain of ``cell`` pixels."""
     small = random.uniform(-1, 1, (shape[0] // cell + 2, shape[1] // cell + 2)).astype(np.float32)
     grown = Image.fromarray(small).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
     return np.asarray(grown)
 
 
 def _finish(picture: Field, plan: ImagePlan, random: np.random.Generator) -> NDArray[np.uint8]:
-    """Scatter (blur), exposure, quantum noise, 8 bits."""
+    """Apply exposure, quantum noise, rounding to 8 bits and scatter (blur)."""
     exposed = np.clip(picture, 0, 1.1) ** np.float32(plan.exposure) * 215
     exposed += 3.5 * random.standard_normal(picture.shape, dtype=np.float32)
     grey = Image.fromarray(np.clip(exposed, 0, 255).astype(np.uint8))

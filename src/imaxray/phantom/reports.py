@@ -1,7 +1,8 @@
-"""Reports in the MIMIC-CXR style, composed from what is true of a study.
+"""Writes reports in the style of MIMIC-CXR from the findings of a study.
 
-A small grammar with several wordings a fact and a free order of sentences: the reports read like a
-department's, not like one template. Everything drawn comes from the generator that is handed in.
+A small grammar has several wordings per fact and varies the order of sentences, so that the reports
+read like those of a department and not like one template. All random choices come from the
+generator that the caller passes.
 """
 
 from __future__ import annotations
@@ -67,16 +68,16 @@ _ORDER: Final = (
     "effusion",
     "pneumothorax",
 )
-"""The order in which a report goes through the systems."""
+"""Order in which a report describes the organ systems."""
 
 _INDICATIONS: Final = ("cough", "shortness of breath", "chest pain", "fever", "hypoxia")
 
 
 def phrase(finding: Finding, *, variant: int = 0) -> str:
-    """Words that name a finding and where it is, e.g. ``small left pleural effusion``.
+    """Return words that name a finding and its location, e.g. ``small left pleural effusion``.
 
-    A phrase identifies one finding of an image. ``variant`` picks among wordings; edema has no
-    place of its own but a name.
+    A phrase identifies one finding of an image. ``variant`` selects one of the wordings. Edema and
+    devices have a name without a location.
     """
     if finding.kind == "effusion":
         return f"{finding.size} {finding.side} pleural effusion"
@@ -120,7 +121,7 @@ def sections(
         said.append(("heart", "The heart is at the upper limits of normal in size."))
     kept = [key for key in absent if random.random() < 0.4] or absent[:1]
     said += [(key, _choose(_NORMAL[key], random)) for key in kept]
-    # system by system, as departments teach it; one report in four wanders
+    # reports go system by system, as departments teach it; one report in four does not
     said.sort(key=lambda pair: _ORDER.index(pair[0]))
     if random.random() < 0.25:
         said = [said[k] for k in random.permutation(len(said))]
@@ -147,9 +148,9 @@ def write_report(
     random: np.random.Generator,
     addendum: bool = False,
 ) -> str:
-    """Lay the sections out as MIMIC-CXR does: header, one leading space, heads, wrapped lines.
+    """Format a report as MIMIC-CXR does: header, one leading space, section heads, wrapped lines.
 
-    An empty ``body`` or ``impression`` leaves that section out.
+    A section is left out if its text (``body`` or ``impression``) is empty.
     """
     noun = "man" if sex == "M" else "woman"
     exam = "CHEST (PORTABLE AP)" if view == "AP" else "CHEST (PA AND LAT)"
@@ -183,7 +184,7 @@ def _sentence(finding: Finding, random: np.random.Generator) -> str:
 
 
 def _choose(wordings: Sequence[str], random: np.random.Generator) -> str:
-    """A wording; a department has its favourite, so the first comes up half the time."""
+    """Choose a wording; the first one is the favourite and has at least half of the draws."""
     if random.random() < 0.5:
         return wordings[0]
     return str(random.choice(wordings))

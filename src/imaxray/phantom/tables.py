@@ -1,7 +1,7 @@
-"""The releases of a cohort as large as MIMIC-CXR, without pixels: tables, reports, scene graphs.
+"""Writes releases of the size of MIMIC-CXR without pixels: tables, reports and scene graphs.
 
-What a radiograph shows comes from the same anatomy and the same grammar as the rendered phantom's;
-its geometry is measured on a coarse grid and scaled to MIMIC's image sizes.
+Findings and reports come from the same anatomy and the same grammar as those of the rendered
+phantom. The geometry is measured on a coarse grid and scaled to MIMIC's image sizes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from imaxray.progress import progress_bar
 _MARKER: Final = "phantom.json"
 _VERSION: Final = 1
 _GRID: Final = 64  # columns on which the anatomy is measured
-_PATIENTS: Final = 400  # a piece of work
+_PATIENTS: Final = 400  # patients per piece of work
 _VIEWS: Final = ("PA", "AP", "LATERAL")
 _SIZES: Final = ((2544, 3056), (3056, 2544), (2500, 3056), (2022, 2022))  # width, height
 _SPLITS: Final = ("train", "validate", "test")
@@ -65,12 +65,13 @@ _HEADERS: Final = {
     f"{_GENOME}/test.csv": ("", *grounding.IMAGENOME),
     f"{_GENOME}/images_to_avoid.csv": grounding.IMAGENOME,
 }
-"""Tables by path; Chest ImaGenome's archive needs its split files, so they count as tables."""
+"""Header of each table by its path; Chest ImaGenome's split files, which its archive needs, are
+among the tables."""
 
 
 @dataclass
 class _Piece:
-    """What the patients of one piece of work add to every file."""
+    """Collects the rows that the patients of one piece of work add to each file."""
 
     tables: dict[str, list[tuple[Any, ...]]] = field(
         default_factory=lambda: {name: [] for name in _HEADERS}
@@ -86,21 +87,22 @@ class _Piece:
 def write_phantom_tables(
     out: Path, *, times: float = 1.0, seed: int = 0, workers: int = 1, archives: bool = True
 ) -> None:
-    """Write the seven releases of ``times`` MIMIC-CXR under ``out``, without images.
+    """Write the seven releases of a cohort ``times`` as large as MIMIC-CXR, without images.
 
     Every table has the published size times ``times`` (see :mod:`imaxray.phantom.census`). The
-    bytes depend on ``times``, ``seed`` and ``archives`` only. A complete phantom is left as it is.
+    bytes depend on ``times``, ``seed`` and ``archives`` only. A complete phantom with the same
+    arguments is left as it is.
 
     Args:
-        out: folder; must be empty, absent or an earlier phantom.
-        times: size, in MIMIC-CXRs.
-        seed: of everything random.
-        workers: processes.
-        archives: also write the reports and the scene graphs; without them two of the seven
-            releases are left out.
+        out: Output folder; it must be empty, absent or an earlier phantom.
+        times: Size relative to MIMIC-CXR.
+        seed: Seed of all random choices.
+        workers: Number of processes.
+        archives: Whether to write the reports and the scene graphs too; without them two of the
+            seven releases are left out.
 
     Raises:
-        ImaxrayError: ``out`` holds something else, or ``times`` is too small.
+        ImaxrayError: ``out`` holds other files, or ``times`` is too small.
     """
     wanted = {"times": times, "seed": seed, "archives": archives, "tables": _VERSION}
     marker = out / _MARKER
@@ -118,7 +120,7 @@ def write_phantom_tables(
 
 
 class _Files:
-    """Every file of the releases, open, in the order of the patients."""
+    """Keeps every file of the releases open and appends rows in the order of the patients."""
 
     def __init__(self, root: Path, archives: bool) -> None:
         self._root = root
@@ -137,7 +139,7 @@ class _Files:
             path = self._root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             raw = path.open("wb")
-            # no name and no time inside: the bytes depend on the rows alone
+            # without a file name and a time stamp, the bytes depend on the rows only
             self._streams[name] = (
                 gzip.GzipFile("", "wb", 6, raw, mtime=0) if name.endswith(".gz") else raw,
                 raw,
@@ -169,7 +171,7 @@ class _Files:
             archive.close()
 
     def add(self, piece: _Piece) -> None:
-        """Append what one piece of work made."""
+        """Append the rows of one piece of work to the files."""
         for name in self._streams:
             rows = piece.tables[name]
             if name in self._numbers:
@@ -189,7 +191,7 @@ class _Files:
                 self._zips[name].writestr(info, content)
 
     def finish(self, images: int) -> None:
-        """Write MS-CXR, cut to its number of images."""
+        """Write MS-CXR with the rows of its first ``images`` images."""
         taken = set(list(dict.fromkeys(row[0] for row in self._grounded))[:images])
         rows = [row for row in self._grounded if row[0] in taken]
         folder = self._root / "ms-cxr"
@@ -223,7 +225,7 @@ def _pieces(
         for start in starts:
             size = min(_PATIENTS, census.patients - start)
             waiting.append((pool.submit(_shared_piece, start, seed, archives), size))
-            if len(waiting) > 3 * workers:  # what is made waits for the disk, not in memory
+            if len(waiting) > 3 * workers:  # finished pieces must not pile up in memory
                 job, size = waiting.pop(0)
                 yield job.result(), size
         for job, size in waiting:
@@ -268,7 +270,7 @@ def _piece(census: Census, start: int, seed: int, archives: bool) -> _Piece:
 
 def _radiograph(plan: ImagePlan, census: Census, seed: int, archives: bool) -> Radiograph:
     digest = np.random.default_rng([seed, 22, plan.index]).bytes(20).hex()
-    # ids keep MIMIC's forms, however many there are
+    # ids keep MIMIC's formats for a cohort of any size
     subject = 10_000_032 + plan.patient * (9_900_000 // max(1, census.patients))
     study = 50_000_017 + plan.study * (9_900_000 // max(1, census.studies))
     dicom = "-".join(digest[k : k + 8] for k in range(0, 40, 8))
@@ -292,7 +294,7 @@ def _radiograph(plan: ImagePlan, census: Census, seed: int, archives: bool) -> R
         mask = geometry.finding_mask(body, coarse, finding)
         box = geometry.mask_box(mask) if mask is not None and mask.any() else None
         found.append((finding, tuple(v * scale for v in box) if box is not None else None))
-    # the grid is too coarse to measure the ratio on: the planned one is the true one
+    # the grid is too coarse to measure the ratio, so the planned ratio counts as the true one
     return Radiograph(plan, subject, study, dicom, plan.ctr, body.cpar, regions, tuple(found))  # type: ignore[arg-type]
 
 
@@ -364,7 +366,7 @@ def _add_image(
     gold = bool(census.patient_gold[patient])
     genome = ("train", "valid", "test")[int(census.patient_genome[patient])]
     if census.image_grounded[index]:
-        # its own split by patient disagrees with the official one for some
+        # MS-CXR's own split by patient differs from the official split for some patients
         changed = np.random.default_rng([seed, 8, study.subject_id]).random() < 0.03
         split = {"validate": "val"}.get(study.split, study.split)
         if changed:
@@ -376,7 +378,7 @@ def _add_image(
         random = np.random.default_rng([seed, 11, index])
         items = questions.questions(image, random)
         picked = sorted(random.permutation(len(items))[:number])
-        # the questions follow Chest ImaGenome's split, and are tested on its gold set
+        # the questions follow Chest ImaGenome's split; the gold set is their test set
         asked = "test" if gold else "valid" if genome == "test" else "train"
         piece.asked[asked] += [
             orjson.dumps(questions.item(image, asked, 10 * index + int(k), items[k]))
@@ -386,7 +388,7 @@ def _add_image(
         name = "images_to_avoid" if gold else genome
         piece.tables[f"{_GENOME}/{name}.csv"].append(grounding.imagenome_row(image))
         random = np.random.default_rng([seed, 10, index])
-        if random.random() >= 0.002:  # a few are listed and missing
+        if random.random() >= 0.002:  # a few graphs are listed but missing
             graph = dense_graph(image, study, random)
             member = f"scene_graph/{image.dicom_id}_SceneGraph.json"
             piece.graphs.append((member, orjson.dumps(graph)))

@@ -1,4 +1,4 @@
-"""Write a whole phantom: images, seven releases, ground truth; same seed, same bytes."""
+"""Writes a whole phantom (images, seven releases, ground truth); a seed determines its bytes."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _CHUNK = 64
 def write_phantom(out: Path, *, images: int, seed: int = 0, workers: int = 1) -> None:
     """Write ``images`` radiographs and their releases under ``out``.
 
-    Each release lies in a folder of its source's name; ``truth/`` holds what is exactly true. The
-    bytes depend on ``images`` and ``seed`` only. A phantom that is already complete there is left
-    as it is; an unfinished one is made anew.
+    Each release has a folder with the name of its source; ``truth/`` holds the exact ground truth.
+    The bytes depend on ``images`` and ``seed`` only. A complete phantom with the same arguments is
+    left as it is; an unfinished phantom is written again.
 
     Args:
-        out: folder; must be empty, absent or an earlier phantom.
-        images: number of radiographs, frontal and lateral.
-        seed: of everything random.
-        workers: processes that render.
+        out: Output folder; it must be empty, absent or an earlier phantom.
+        images: Number of radiographs, frontal and lateral.
+        seed: Seed of all random choices.
+        workers: Number of processes that render.
 
     Raises:
-        ImaxrayError: ``out`` holds something else, or ``images`` is less than 20.
+        ImaxrayError: ``out`` holds other files, or ``images`` is less than 20.
     """
     if images < 20:
-        raise ImaxrayError(f"Expected at least 20 images, but got {images}; ask for more.")
+        raise ImaxrayError(f"Expected at least 20 images, but got {images}; use a larger number.")
     wanted = {"images": images, "seed": seed, "version": _VERSION}
     marker = out / _MARKER
     if marker.exists() and json.loads(marker.read_text()) == wanted:
@@ -131,5 +131,5 @@ def _write_truth(folder: Path, radiographs: Sequence[Radiograph]) -> None:
 
 
 def default_workers() -> int:
-    """Processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Training: one recipe on ``transformers.Trainer``, all layouts, equal entries a step."""
+"""Trains models with ``transformers.Trainer``; every optimizer step sees equally many entries."""
 
 from typing import TYPE_CHECKING
 

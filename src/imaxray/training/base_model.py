@@ -1,4 +1,4 @@
-"""The model that a study or a strategy starts from, and its digest."""
+"""Builds the model that a study or a strategy starts from, and computes its digest."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _RECORD = "init.json"
 def phantom_base(
     config: PhantomConfig, data: Sequence[Dataset], folder: Path, *, seed: int
 ) -> Path:
-    """Build the phantom model in ``folder``, once; its tokenizer reads the data's training text.
+    """Build the phantom model in ``folder``; its tokenizer learns from the training text.
 
-    ``init.json`` in the folder says of what the model was made; a model of the same is kept.
+    ``init.json`` in the folder records the inputs of the model. If they are the same, the existing
+    model is kept.
 
     Args:
-        config: its shape.
-        data: datasets whose training text the tokenizer learns from.
-        folder: of the model.
-        seed: of the weights.
+        config: Architecture of the model.
+        data: Datasets whose training text the tokenizer learns from.
+        folder: Folder of the model.
+        seed: Seed of the weights.
 
     Returns:
         ``folder``.
@@ -48,7 +49,7 @@ def phantom_base(
 
 
 def base_digest(model: str, revision: str | None) -> str:
-    """What a base model is known by: the bytes of a folder, or name and revision."""
+    """Return a digest that identifies a base model, from its bytes or its name and revision."""
     folder = Path(model)
     digest = hashlib.sha256()
     if not folder.is_dir():

@@ -1,9 +1,9 @@
-"""Checkpoints: the trained tensors under the model's own names, whole or not there at all.
+"""Writes and reads checkpoints of the trained tensors under the model's own names.
 
 The Trainer would write vision-language models under their hub names, which a plain load does not
-find again, and a PEFT model by another path; it would write frozen weights each time; and a kill
-while it writes leaves a folder that looks like a checkpoint. Here a checkpoint holds what is
-trained, and counts only once its last file, :data:`COMPLETE`, is there.
+find again, and a PEFT model by another code path. It would write frozen weights each time, and an
+interruption while it writes would leave a folder that looks like a checkpoint. Here a checkpoint
+holds only trained tensors, and counts only once its last file, :data:`COMPLETE`, exists.
 """
 
 from __future__ import annotations
@@ -26,9 +26,14 @@ _WEIGHTS: Final = "trained.safetensors"
 
 
 def gathered(model: nn.Module, *, keep: bool = True, all_of_them: bool = False) -> dict[str, Any]:
-    """Trained tensors of ``model`` on the CPU, by name; of all parameters with ``all_of_them``.
+    """Return the trained tensors of ``model`` on the CPU, by name.
 
-    Every process must call it where the model is sharded; ``keep`` is for the one that writes.
+    Every process must call this function if the model is sharded.
+
+    Args:
+        model: Model to read.
+        keep: Whether to return the tensors; set it in the process that writes them.
+        all_of_them: Whether to return all parameters and not only the trained ones.
     """
     found = {}
     for name, parameter in model.named_parameters():
@@ -43,7 +48,7 @@ def gathered(model: nn.Module, *, keep: bool = True, all_of_them: bool = False) 
 
 
 def write_weights(model: nn.Module, folder: Path, *, writes: bool) -> None:
-    """Write the trained tensors; every process calls it."""
+    """Write the trained tensors; every process must call this function."""
     tensors = gathered(model, keep=writes)
     if writes:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,13 +56,17 @@ def write_weights(model: nn.Module, folder: Path, *, writes: bool) -> None:
 
 
 def read_weights(model: nn.Module, folder: Path) -> None:
-    """Put the trained tensors back; names and shapes must be the model's, one by one."""
+    """Load the trained tensors into the model.
+
+    Raises:
+        ImaxrayError: If the names of the tensors are not those of the model's trained parameters.
+    """
     saved = load_file(folder / _WEIGHTS)
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     if set(saved) != set(trained):
         raise ImaxrayError(
             f"Expected a checkpoint of {len(trained)} trained tensors in {folder}, but it holds "
-            f"{len(saved)} of another model or method; choose another --out."
+            f"{len(saved)} tensors of another model or method; choose another --out."
         )
     with torch.no_grad():
         for name, parameter in trained.items():
@@ -68,7 +77,7 @@ def read_weights(model: nn.Module, folder: Path) -> None:
 
 
 def complete(folder: Path, state: dict[str, Any]) -> None:
-    """Declare a checkpoint whole and remove those before it."""
+    """Mark a checkpoint as complete and remove earlier checkpoints."""
     write_json(folder / COMPLETE, state)
     for other in folder.parent.glob("checkpoint-*"):
         if other != folder:
@@ -76,12 +85,12 @@ def complete(folder: Path, state: dict[str, Any]) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint in ``folder``."""
+    """Return the newest complete checkpoint in ``folder``, or None."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def state_of(folder: Path) -> dict[str, Any]:
-    """What :func:`complete` was given."""
+    """Return the state that was passed to :func:`complete`."""
     state: dict[str, Any] = json.loads((folder / COMPLETE).read_text())
     return state

@@ -1,4 +1,4 @@
-"""How long training took: seconds on the wall, and of this process on its processors."""
+"""Measures how long training takes, in wall-clock seconds and in CPU seconds of this process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 
 class Took(NamedTuple):
-    """Seconds.
+    """Holds a duration in seconds.
 
     Attributes:
-        wall: as a clock on the wall counts them.
-        cpu: of this process, on all its processors, user and system; what other work on the
-            machine takes is not in them.
+        wall: Wall-clock seconds.
+        cpu: CPU seconds of this process on all its processors, user and system time. Time of other
+            processes on the machine is not included.
     """
 
     wall: float
@@ -27,5 +27,5 @@ class Took(NamedTuple):
 
 
 def now() -> Took:
-    """Both clocks; only differences mean anything."""
+    """Return the readings of both clocks; only differences between two readings have a meaning."""
     return Took(time.perf_counter(), time.process_time())

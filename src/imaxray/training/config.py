@@ -1,4 +1,4 @@
-"""What a training run may vary."""
+"""Defines the configuration of a training run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Layout = Literal["packed", "separate", "conversation"]
-"""packed: the entries of an image share one encoding of it. separate: one sequence an entry, with
-the same objective. conversation: one multi-turn chat an image, where later turns see earlier
-answers: another objective, so an arm of its own."""
+"""How the entries of an image are arranged in rows.
+
+``packed``: the entries of an image share one encoding of the image. ``separate``: every entry is a
+sequence of its own, with the same objective. ``conversation``: an image is one multi-turn chat in
+which later turns see earlier answers; this is another objective and therefore another arm.
+"""
 
 Method = Literal["full", "lora", "connector"]
 Tracker = Literal["tensorboard", "wandb"]
 
 
 class LoraSettings(BaseModel):
-    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), as PEFT makes them."""
+    """Configures low-rank adapters (LoRA; Hu et al. 2021, arXiv:2106.09685) of PEFT."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,11 +40,11 @@ class LoraSettings(BaseModel):
 
 
 class TrainingConfig(BaseModel):
-    """A recipe: everything but the data, the model and the seed.
+    """Holds all settings of a training run except the data, the model and the seed.
 
-    One optimizer step sees exactly ``entries_per_step`` entries in any layout, on any number of
-    processes and however it is cut into batches, so that two arms with the same number of steps
-    have seen the same number of entries.
+    One optimizer step sees exactly ``entries_per_step`` entries, for any layout, any number of
+    processes and any division into batches. Two arms with the same number of steps have therefore
+    seen the same number of entries.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -144,22 +147,22 @@ class TrainingConfig(BaseModel):
     @model_validator(mode="after")
     def _settled(self) -> TrainingConfig:
         if self.weights is not None and self.temperature is not None:
-            raise ValueError("weights and temperature exclude each other; give one of them")
+            raise ValueError("weights and temperature exclude each other; give only one of them")
         if self.weights is not None and (
             min(self.weights.values(), default=0) < 0 or not sum(self.weights.values()) > 0
         ):
-            raise ValueError("weights must not be negative, and one must be above 0")
+            raise ValueError("weights must not be negative, and at least one must be above 0")
         if self.real_share is not None and (self.weights or self.temperature):
             raise ValueError(
-                "real_share gives tasks their shares among the real entries; leave weights and "
-                "temperature out"
+                "real_share gives each task its share among the real entries; remove weights and "
+                "temperature"
             )
         if self.fsdp and self.optimizer == "muon":
-            raise ValueError("muon needs whole weight matrices, which fsdp cuts; take adamw")
+            raise ValueError("muon needs whole weight matrices, which fsdp shards; use adamw")
         return self
 
     def steps_for(self, entries: int) -> int:
-        """Optimizer steps for a train split of so many entries.
+        """Return the number of optimizer steps for a train split of ``entries`` entries.
 
         Example:
             >>> TrainingConfig(epochs=2, entries_per_step=64).steps_for(1000)

@@ -1,8 +1,8 @@
-"""All entries of an image as one chat of many turns: what most tools make of such data today.
+"""Arranges all entries of an image as one multi-turn chat, as most tools do today.
 
-It is not the objective of the other layouts: a later turn reads the questions and answers before
-it, so that an answer may be copied from an earlier one instead of being seen in the image. The loss
-is on the answers only, and every entry weighs the same, as everywhere else here.
+This objective differs from that of the other layouts. A later turn sees the earlier questions and
+answers, so the model can copy an answer from an earlier turn instead of reading the image. The loss
+is computed on the answers only and every entry has the same weight, as in all layouts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from imaxray.schema import image_sizes
 
 
 class Conversations:
-    """Makes rows of the entries of an image, in the order given.
+    """Makes conversation rows of the entries of an image, in the given order.
 
     Args:
-        chat: whose template is used.
-        entries: schema ENTRIES.
-        images: schema IMAGES.
+        chat: Model whose chat template is used.
+        entries: Entries with schema ENTRIES.
+        images: Images with schema IMAGES.
     """
 
     def __init__(self, chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -> None:
@@ -37,11 +37,11 @@ class Conversations:
     def rows(
         self, entry_ids: Sequence[str], limit: int | None = None
     ) -> Iterator[tuple[Row, list[str]]]:
-        """One row for the entries of one image, or several where one would exceed ``limit`` tokens.
+        """Yield one row for an image's entries, or several if it would exceed ``limit`` tokens.
 
         Raises:
-            ImaxrayError: the template does not keep earlier turns as they were, so that the
-                answers cannot be found again in the whole.
+            ImaxrayError: If the chat template changes earlier turns, so that the answers cannot be
+                located in the whole conversation.
         """
         row = self._row(entry_ids)
         most = min(self._chat.context_length, limit or self._chat.context_length)

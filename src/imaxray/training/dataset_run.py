@@ -1,4 +1,4 @@
-"""From a dataset folder and a recipe to a trained model: what ``imaxray train`` calls."""
+"""Trains a model from a dataset folder and a recipe, as ``imaxray train`` does."""
 
 from __future__ import annotations
 
@@ -36,34 +36,35 @@ def train_dataset(
     callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None = None,
     progress: bool = True,
 ) -> Run:
-    """Train a model on a dataset folder and write the run folder ``out``; resumable.
+    """Train a model on a dataset folder and write the run folder ``out``.
 
-    The folder gets ``adapter/`` (LoRA) or ``model/``, both for
-    :func:`imaxray.models.load_model`; ``run.json`` (model, commit, dataset, configuration,
-    versions, what was drawn and dropped, speed); ``schedule.parquet`` (which entries each step
-    saw); ``curve.jsonl`` and ``evaluations.jsonl`` (losses, also by task); ``drops.parquet``.
+    The run folder gets ``adapter/`` (LoRA) or ``model/``, which
+    :func:`imaxray.models.load_model` reads; ``run.json`` (model, commit, dataset, configuration,
+    versions, entries drawn and dropped, speed); ``schedule.parquet`` (the entries of each step);
+    ``curve.jsonl`` and ``evaluations.jsonl`` (losses, also by task); ``drops.parquet``. An
+    interrupted run is resumed.
 
     Args:
-        dataset: dataset folder.
-        out: run folder. The same call again returns a finished run, or resumes an interrupted one.
-        recipe: model, layout and configuration.
-        image_loader: from image ids to model inputs; default: each image is taken from the image
-            cache of the dataset, if there is one, or decoded when it is needed, and the latest
-            are kept, up to ``image_cache_mb``.
-        callbacks: makes callbacks of the Trainer from the loaded model and the dataset; see
-            :func:`train`.
-        progress: show the Trainer's bar.
+        dataset: Dataset folder, or an open dataset.
+        out: Run folder. The same call again returns a finished run, or resumes an interrupted one.
+        recipe: Model, layout and configuration.
+        image_loader: Function from image ids to model inputs. If None, each image is read from the
+            image cache of the dataset if there is one, or decoded when it is needed. The most
+            recent images are kept in memory, up to ``image_cache_mb``.
+        callbacks: Function that makes callbacks of the Trainer from the loaded model and the
+            dataset; see :func:`train`.
+        progress: Whether to show the progress bar of the Trainer.
 
     Raises:
-        ImaxrayError: no train split, an unknown model or one without image input, no entry within
-            its context, memory that does not suffice, or what the parts raise.
+        ImaxrayError: If there is no train split, the model is unknown or has no image input, no
+            entry fits into its context, memory runs out, or a part of the training raises.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     learn = data.tables.split("train")
     if learn.is_empty():
         raise ImaxrayError(
-            f"Expected a train split in {data.folder}, but it has no entry; name a dataset that "
-            "`imaxray build` or `imaxray match` wrote with one."
+            f"Expected a train split in {data.folder}, but it has no entry; name a dataset of "
+            "`imaxray build` or `imaxray match` that has a train split."
         )
     quiet = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
@@ -98,7 +99,7 @@ def _train(
     budget = recipe.tokens_per_batch
     if budget is not None and ready.longest > budget:
         raise ImaxrayError(
-            f"Expected at least {ready.longest} tokens a batch, the length of the longest entry, "
+            f"Expected at least {ready.longest} tokens per batch, the length of the longest entry, "
             f"but --tokens-per-batch is {budget}; raise it."
         )
     for code, tokens in ready.drops.group_by("code").agg(pl.col("tokens").max()).iter_rows():
@@ -152,7 +153,7 @@ def _validation(
     if val.is_empty():
         raise ImaxrayError(
             f"Expected a val split in {data.folder} for --eval-every, but it has no entry; leave "
-            "--eval-every out or build the dataset with one."
+            "--eval-every out, or build the dataset with a val split."
         )
     ready = encode_split(chat, val, data.tables.images)
     return _examples(chat, data, ready, recipe, loader), ready.drops
@@ -164,7 +165,8 @@ def _examples(
     ids = ready.entries["image_id"].unique().sort().to_list()
     image_of = ImageStore(data)
     sizes = image_sizes(data.tables.images)
-    # the size of the original: a cached copy must make as many tokens as were written for it
+    # The size is that of the original image, because a cached copy must yield as many tokens as
+    # were written into the prompt.
     load = loader or (lambda image_id: chat.pixels(image_of(image_id), sizes[image_id]))
     conversations = (
         Conversations(chat, ready.entries, data.tables.images)

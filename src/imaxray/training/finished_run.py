@@ -1,4 +1,4 @@
-"""A finished run, loaded again: its weights, what of them was trained, its saved checkpoints."""
+"""Loads a finished run: its weights, which parameters were trained, and saved checkpoints."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from imaxray.training.run_manifest import RunManifest
 
 
 def weights_of(model: str | Path) -> str:
-    """What :func:`imaxray.models.load_model` takes: of a run folder, its weights.
+    """Return the weights folder of a run folder, and any other model name unchanged.
 
     Raises:
-        ImaxrayError: a run folder whose run is not finished.
+        ImaxrayError: If ``model`` is a run folder whose run is not finished.
     """
     folder = Path(model)
     if not ((folder / "run.json").is_file() or (folder / "started.json").is_file()):
@@ -32,12 +32,12 @@ def weights_of(model: str | Path) -> str:
             return str(folder / name)
     raise ImaxrayError(
         f"Expected a finished run at {folder}, but it has no weights yet; start the same training "
-        "again, which goes on where it was."
+        "again, which continues from the last checkpoint."
     )
 
 
 def weights_digest(weights: str) -> str | None:
-    """Sha256 over the files of a local model; a repository is known by its commit."""
+    """Return the SHA-256 of a local model's files, or None for a repository (it has a commit)."""
     folder = Path(weights)
     if not folder.is_dir():
         return None
@@ -48,16 +48,16 @@ def weights_digest(weights: str) -> str | None:
 
 
 class FinishedRun:
-    """A run folder whose training is over: from ``imaxray train`` or a study.
+    """Gives access to a run folder of a finished training of ``imaxray train`` or a study.
 
     Attributes:
-        folder: of the run.
-        weights: folder of its ``adapter`` or ``model``.
-        config: what it was trained by.
-        entries_seen: at its end.
+        folder: Run folder.
+        weights: Folder ``adapter`` or ``model`` of the run.
+        config: Configuration that the run was trained with.
+        entries_seen: Number of entries seen at the end of training.
 
     Raises:
-        ImaxrayError: the folder holds no run, or one that is not finished.
+        ImaxrayError: If the folder holds no run, or a run that is not finished.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,8 +65,8 @@ class FinishedRun:
         self.weights = Path(weights_of(folder))
         if self.weights == folder:
             raise ImaxrayError(
-                f"Expected the folder of a run at {folder}, but it has no run.json; name one that "
-                "`imaxray train` or `imaxray study` wrote."
+                f"Expected the folder of a run at {folder}, but it has no run.json; name a folder "
+                "that `imaxray train` or `imaxray study` wrote."
             )
         self._manifest: RunManifest = json.loads((folder / "run.json").read_text())
         identity = self._manifest["identity"]
@@ -75,7 +75,7 @@ class FinishedRun:
         self.entries_seen = int(self._manifest["entries_seen"])
 
     def load(self, *, device: torch.device | str = "cpu") -> ChatModel:
-        """The final model, in eval mode, with the parameters trainable that the run trained."""
+        """Load the final model in eval mode; the parameters that the run trained are trainable."""
         precision = self._manifest.get("recipe", {}).get("precision", "auto")
         dtype = precision if precision == "auto" else getattr(torch, precision)
         chat = load_model(str(self.weights), dtype=dtype, device=device)
@@ -83,9 +83,9 @@ class FinishedRun:
         return chat
 
     def checkpoints(self) -> dict[int, Path]:
-        """Entries seen → whole checkpoint that is still in the folder, ascending.
+        """Map entries seen to the complete checkpoints that are still in the folder, ascending.
 
-        A finished run removes its own; these are such as somebody put back.
+        A finished run removes its own checkpoints; those found here were copied back by a user.
         """
         found = {
             int(path.parent.name.rpartition("-")[2]) * self.config.entries_per_step: path.parent
@@ -94,14 +94,15 @@ class FinishedRun:
         return dict(sorted(found.items()))
 
     def states(self, chat: ChatModel, wanted: dict[int, Path | None]) -> Iterator[int]:
-        """Put ``chat``, as :meth:`load` gave it, into one state after the other.
+        """Put ``chat``, which :meth:`load` returned, into one state after the other.
 
         Args:
-            chat: is changed in place; what it is after the last state is left as it is.
-            wanted: entries seen → checkpoint, or None for the final model.
+            chat: Model that is changed in place; it keeps the last state.
+            wanted: Mapping from entries seen to a checkpoint, or to None for the final model.
 
         Yields:
-            The entries seen of the state that ``chat`` is in now, the final model's first.
+            The number of entries seen of the state that ``chat`` is in; the final model comes
+            first.
         """
         for seen, checkpoint in sorted(wanted.items(), key=lambda item: item[1] is not None):
             if checkpoint is not None:

@@ -1,4 +1,4 @@
-"""Images as a model takes them: prepared when needed, the latest kept in bounded memory."""
+"""Prepares images as model inputs when they are needed and keeps recent ones in memory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from imaxray.progress import track
 from imaxray.radiograph import Readable
 
 Pixels = Mapping[str, Mapping[str, torch.Tensor]]
-"""Prepared model inputs of each image, by image id: a dict, or :class:`LazyImages`."""
+"""Prepared model inputs of each image by image id, as a dict or :class:`LazyImages`."""
 
 ImageLoader = Callable[[str], Mapping[str, torch.Tensor]]
-"""From an image id to its model inputs; whoever has them on disk puts that in here."""
+"""Function from an image id to its model inputs; a caller can read prepared inputs from disk."""
 
 
 class LazyImages(Mapping[str, Mapping[str, torch.Tensor]]):
-    """Images by id, loaded at first use; the least recently used go when memory is full.
+    """Loads images at first use and drops the least recently used ones when memory is full.
 
     Args:
-        image_ids: which there are.
-        load: prepares one.
-        megabytes: how much is kept; 0: nothing. Processes that load data keep so much each.
+        image_ids: Ids of all images.
+        load: Function that prepares one image.
+        megabytes: Memory for prepared images in MiB; 0 keeps nothing. Every data-loading process
+            keeps that much.
     """
 
     def __init__(self, image_ids: Sequence[str], load: ImageLoader, megabytes: int) -> None:
@@ -59,9 +60,13 @@ class LazyImages(Mapping[str, Mapping[str, torch.Tensor]]):
 def prepare_images(
     chat: ChatModel, image_ids: Sequence[str], image_of: Callable[[str], Readable]
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Decode and prepare every image once, held in memory: for datasets that fit there.
+    """Decode and prepare every image once; the dataset must fit into memory.
 
-    ``image_of`` gives the file of an image, or its pixels: :class:`imaxray.cache.ImageStore`.
+    Args:
+        chat: Model whose processor prepares the images.
+        image_ids: Ids of the images.
+        image_of: Function from an image id to its file or its pixels, for example an
+            :class:`imaxray.cache.ImageStore`.
     """
     return {i: chat.pixels(image_of(i)) for i in track(image_ids, "Preparing images")}
 

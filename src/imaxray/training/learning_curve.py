@@ -1,4 +1,4 @@
-"""The learning curve: loss over all and per task, entries and tokens seen, written line by line."""
+"""Writes the learning curve line by line: loss over all and per task, entries and tokens seen."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from imaxray.schema import task_names
 from imaxray.training.clock import Took, now
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
-"""Sum of a tensor over all processes."""
+"""Function that sums a tensor over all processes."""
 
 
 class LossSums:
-    """Sums of entry losses and counts by task, and tokens, since they were last asked for."""
+    """Adds up entry losses and counts by task, and tokens, since the last :meth:`take`."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -28,12 +28,12 @@ class LossSums:
         self._sums = torch.zeros(2 * len(self._tasks) + 1, dtype=torch.float64)
 
     def add(self, losses: torch.Tensor, tasks: torch.Tensor, tokens: int) -> None:
-        """Note the entry losses (E,) and task numbers (E,) of one batch; waits for no GPU."""
+        """Add the entry losses (E,) and task numbers (E,) of one batch without a GPU sync."""
         self._kept.append((losses.detach(), tasks))
         self._sums[-1] += tokens
 
     def local(self) -> torch.Tensor:
-        """What this process has seen: losses by task, counts by task, tokens; float64."""
+        """Return the sums of this process, float64: losses by task, counts by task, tokens."""
         for losses, tasks in self._kept:
             places = tasks.to("cpu")
             values = losses.to("cpu", torch.float64)
@@ -43,10 +43,10 @@ class LossSums:
         return self._sums
 
     def restore(self, sums: torch.Tensor) -> None:
-        """Go on from what :meth:`local` gave.
+        """Continue from the sums that :meth:`local` returned.
 
         Raises:
-            ImaxrayError: it was given where other tasks were installed.
+            ImaxrayError: If the sums are from a run in which other tasks were installed.
         """
         if sums.shape != self._sums.shape:
             raise ImaxrayError(
@@ -57,7 +57,7 @@ class LossSums:
         self._kept, self._sums = [], sums.to(torch.float64)
 
     def take(self, reduce: Reduce) -> tuple[dict[str, Any], int, int]:
-        """``loss`` and ``losses`` by task over all processes, entries, tokens; starts anew."""
+        """Return ``loss`` and ``losses`` by task over all processes, entries and tokens; reset."""
         sums = reduce(self.local().clone())
         self.restore(torch.zeros_like(self._sums))
         losses, counts = sums[: len(self._tasks)], sums[len(self._tasks) : -1]
@@ -72,10 +72,11 @@ class LossSums:
 
 
 class LearningCurve(TrainerCallback):  # type: ignore[misc]
-    """Writes one JSON line per ``every`` steps: entries seen, seconds, loss, loss per task.
+    """Writes one JSON line every ``every`` steps: entries seen, seconds, loss, loss per task.
 
-    Seconds count training steps only, not preparation nor evaluation; they go on where a resumed
-    run stopped. Losses on the val split go to ``evaluations.jsonl`` beside it.
+    Seconds count training steps only, neither preparation nor evaluation. In a resumed run they
+    continue from the interruption. Losses on the val split are written to ``evaluations.jsonl`` in
+    the same folder.
     """
 
     def __init__(self, path: Path, every: int, *, writes: bool = True) -> None:
@@ -91,16 +92,16 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
 
     @property
     def seconds(self) -> float:
-        """On the wall, so far."""
+        """Wall-clock seconds of training so far."""
         return self._took.wall
 
     @property
     def cpu_seconds(self) -> float:
-        """Of this process on its processors, so far."""
+        """CPU seconds of this process in training so far."""
         return self._took.cpu
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take up the curve at the step that training resumes from."""
+        """Continue the curve at the step from which training resumes."""
         kept = [line for line in _read(self._path) if line["step"] <= state.global_step]
         if kept:
             self.entries, self.tokens = kept[-1]["entries_seen"], kept[-1]["tokens_seen"]
@@ -113,17 +114,17 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
         self._started = now() - self._took
 
     def add(self, losses: torch.Tensor, tasks: torch.Tensor, tokens: int) -> None:
-        """Note the entry losses (E,) and task numbers (E,) of one batch."""
+        """Add the entry losses (E,) and task numbers (E,) of one batch."""
         self._here.add(losses, tasks, tokens)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Ask for a line when it is time for one."""
+        """Request a line every ``every`` steps and at the last step."""
         self._took = now() - self._started
         if state.global_step % self._every == 0 or state.global_step == state.max_steps:
             control.should_log = True
 
     def point(self, step: int, reduce: Reduce) -> dict[str, Any]:
-        """Write the line of a step; every process calls it."""
+        """Write the line of a step and return it; every process must call this method."""
         found, entries, tokens = self._here.take(reduce)
         self.entries += entries
         self.tokens += tokens
@@ -138,16 +139,16 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
         return line
 
     def evaluated(self, step: int, losses: dict[str, Any], entries: int, began: Took) -> None:
-        """Write the val losses of a step, and take the time they took out of the clock."""
+        """Write the val losses of a step and exclude the time of the evaluation."""
         self._append(self._evaluations, {"step": step, "entries": entries, **losses})
         self.skip(began)
 
     def skip(self, began: Took) -> None:
-        """Take the time since ``began`` out of the clock: it was not spent on training."""
+        """Exclude the time since ``began``, because it was not spent on training."""
         self._started += now() - began
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold, so that a resumed curve is the uninterrupted one."""
+        """Return the state with which a resumed curve equals an uninterrupted one."""
         return {
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
@@ -155,7 +156,7 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
         }
 
     def restore(self, state: dict[str, Any], *, sums: bool = True) -> None:
-        """Go on from :meth:`state`; with or without the losses it had not yet written."""
+        """Continue from :meth:`state`; ``sums`` says whether to restore unwritten losses, too."""
         self._took = Took(float(state["seconds"]), float(state["cpu_seconds"]))
         if sums:
             self._here.restore(torch.tensor(state["sums"], dtype=torch.float64))
@@ -167,7 +168,7 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
 
 
 class OffTheClock:
-    """A callback of the Trainer whose time the learning curve does not count."""
+    """Wraps a callback of the Trainer, so that the learning curve does not count its time."""
 
     def __init__(self, callback: TrainerCallback, curve: LearningCurve) -> None:
         self._callback = callback
@@ -189,7 +190,7 @@ class OffTheClock:
 def _read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    # a killed run may have left half a line
+    # An interrupted run may have left an incomplete line.
     return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}}")]
 
 

@@ -1,4 +1,4 @@
-"""Running out of memory, told in one sentence."""
+"""Turns out-of-memory errors into one plain error message."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 @contextmanager
 def told_when_memory_runs_out(config: TrainingConfig) -> Iterator[None]:
-    """Turn the many faces of an exhausted memory, GPU or not, into one sentence.
+    """Turn every kind of out-of-memory error, of GPU or CPU, into one plain sentence.
 
     Raises:
-        ImaxrayError: memory ran out inside, or the model saw other image sizes than its processor
-            had announced.
+        ImaxrayError: If memory runs out inside the block, or the model sees another image size than
+            its processor announced.
     """
     try:
         yield
@@ -37,17 +37,17 @@ def told_when_memory_runs_out(config: TrainingConfig) -> Iterator[None]:
             raise
         raise ImaxrayError(
             f"Expected as many image features as image tokens, but the processor prepared an image "
-            f"in another size than it wrote into the prompt ({error}); use the processor that "
-            "belongs to the model, unchanged."
+            f"in another size than it wrote into the prompt ({error}); use the unchanged processor "
+            "that belongs to the model."
         ) from error
 
 
 def _advice(config: TrainingConfig) -> str:
     now = config.tokens_per_batch
-    least = f" below {now}" if now else ", say to 4096"
+    least = f" below {now}" if now else ", for example to 4096"
     advice = [f"lower --tokens-per-batch{least}"]
     if not config.gradient_checkpointing:
         advice.append("add --gradient-checkpointing")
     if config.method == "full":
-        advice.append("take --method lora")
+        advice.append("use --method lora")
     return " or ".join(advice)

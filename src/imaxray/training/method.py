@@ -1,4 +1,4 @@
-"""What of a model is trained: all of it, low-rank adapters, or the connector."""
+"""Selects which part of a model is trained: the whole model, LoRA adapters or the connector."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from imaxray.training.config import TrainingConfig
 
 
 def make_trainable(chat: ChatModel, config: TrainingConfig, seed: int) -> None:
-    """Freeze and thaw, and put adapters in: afterwards ``chat.model`` is what is to be trained.
+    """Set ``requires_grad`` of the parameters and add adapters, so that ``chat.model`` can train.
 
-    A model that has adapters already (a LoRA run's) goes on with those.
+    A model that already has adapters, from an earlier LoRA run, keeps them and trains them further.
 
     Raises:
-        ImaxrayError: the model has no such modules.
+        ImaxrayError: If the model has no modules for the method.
     """
     if config.method == "full":
         chat.model.requires_grad_(True)
@@ -32,12 +32,12 @@ def make_trainable(chat: ChatModel, config: TrainingConfig, seed: int) -> None:
 
 
 def save_trained(chat: ChatModel, folder: Path, state: dict[str, Any] | None = None) -> None:
-    """Write what :func:`imaxray.models.load_model` reads: the adapter alone, or the whole model.
+    """Write the adapter alone, or the whole model, for :func:`imaxray.models.load_model`.
 
     Args:
-        chat: after training.
-        folder: is made.
-        state: all weights by name, where those of ``chat`` are shards.
+        chat: Model after training.
+        folder: Output folder, which is created.
+        state: All weights by name; needed if the weights of ``chat`` are shards.
     """
     if state is None:
         chat.save(folder)
@@ -51,10 +51,10 @@ def save_trained(chat: ChatModel, folder: Path, state: dict[str, Any] | None = N
 
 
 def connector_modules(chat: ChatModel) -> dict[str, nn.Module]:
-    """The modules between vision encoder and text model, by name.
+    """Return the modules between vision encoder and text model, by name.
 
     Raises:
-        ImaxrayError: the family names none that the model has.
+        ImaxrayError: If the model has none of the connector modules that its family names.
     """
     base = _base(chat.model)
     named = dict(base.named_modules())
@@ -68,7 +68,7 @@ def connector_modules(chat: ChatModel) -> dict[str, nn.Module]:
 
 
 def _with_adapters(chat: ChatModel, config: TrainingConfig, seed: int) -> Any:
-    from peft import LoraConfig, PeftModel, get_peft_model  # late: peft is heavy
+    from peft import LoraConfig, PeftModel, get_peft_model  # imported late, because peft is slow
 
     if isinstance(chat.model, PeftModel):
         chat.model.requires_grad_(False)
@@ -102,7 +102,7 @@ def _base(model: Any) -> Any:
 
 
 class _Whole:
-    """A sharded model that is saved from gathered weights."""
+    """Wraps a sharded model, so that it is saved from gathered weights."""
 
     def __init__(self, model: Any, state: dict[str, Any]) -> None:
         self._model, self._state = model, state

@@ -1,4 +1,4 @@
-"""Optimizers for the recipes: AdamW, or Muon for matrices with AdamW for the rest."""
+"""Creates the optimizer of a recipe: AdamW, or Muon for matrices with AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imaxray.training.config import TrainingConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The optimizer of a recipe, over all trainable parameters."""
+    """Create the optimizer of a configuration for all trainable parameters."""
     if config.optimizer == "muon":
         return MuonWithAdamW(
             model,
@@ -32,10 +32,11 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
-    """Muon on the weight matrices of layers, AdamW on embeddings, norms, biases and convolutions.
+    """Applies Muon to weight matrices of layers and AdamW to all other parameters.
 
-    Muon (Jordan et al. 2024; update scaled to AdamW's RMS, Liu et al. 2025, arXiv:2502.16982)
-    learns a small model from scratch in about half the entries that AdamW needs.
+    The other parameters are embeddings, norms, biases and convolutions. With Muon (Jordan et al.
+    2024; update scaled to AdamW's RMS, Liu et al. 2025, arXiv:2502.16982), a small model learns
+    from scratch with about half the entries that AdamW needs.
     """
 
     def __init__(
@@ -61,7 +62,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
             AdamW(rest, lr=learning_rate, betas=betas, weight_decay=weight_decay),
         )
         super().__init__([*matrices, *rest], {})
-        # the very dictionaries of the parts, so that a scheduler reaches both
+        # These are the same dictionaries as in the parts, so that a scheduler changes both
+        # optimizers.
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -77,7 +79,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
             part.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        """States of both parts."""
+        """Return the states of both parts."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

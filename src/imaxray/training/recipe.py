@@ -1,4 +1,4 @@
-"""A recipe as YAML: a training configuration, the model it is for, and how its rows are made."""
+"""Defines a recipe: a training configuration, its model, and how its rows are made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Recipe(TrainingConfig):
-    """Everything about a training run but the data; the defaults fit adapters on a trained model.
+    """Describes a training run except its data; the defaults suit adapters on a trained model.
 
     The built-in recipes (``imaxray configs list``) have one for each model of the registry.
     """
@@ -60,7 +60,7 @@ class Recipe(TrainingConfig):
     betas: tuple[float, float] = Field((0.9, 0.999), description="Decay rates of AdamW's moments.")
 
     def training(self) -> TrainingConfig:
-        """The part that :func:`imaxray.training.train` takes."""
+        """Return the part of the recipe that :func:`imaxray.training.train` takes."""
         return TrainingConfig(**{name: getattr(self, name) for name in TrainingConfig.model_fields})
 
 
@@ -68,12 +68,12 @@ def load_recipe(path: str | Path | None = None, **changes: Any) -> Recipe:
     """Read a recipe's YAML, or start from the defaults, and apply ``changes`` that are not None.
 
     Args:
-        path: a YAML file, or the name of a built-in recipe (``lingshu-7b``).
-        changes: values of keys, which override those of the file.
+        path: YAML file, or the name of a built-in recipe (``lingshu-7b``).
+        changes: Values of keys, which override those of the file.
 
     Raises:
-        ImaxrayError: the file is missing, no YAML, has an unknown key or a bad value, or no model
-            is named.
+        ImaxrayError: If the file is missing, is not YAML, or has an unknown key or a bad value; or
+            if no model is named.
 
     Example:
         >>> recipe = load_recipe(model="lingshu-7b", steps=100)
@@ -86,7 +86,7 @@ def load_recipe(path: str | Path | None = None, **changes: Any) -> Recipe:
         data = read_yaml(path, what="a recipe", advice=instead_of(path))
     given = {key: value for key, value in changes.items() if value is not None}
     if "steps" in given and "epochs" not in given:
-        data = {**data, "epochs": None}  # what the caller names wins
+        data = {**data, "epochs": None}  # steps of the caller override epochs of the file
     merged = {**data, **given}
     if "model" not in merged:
         raise ImaxrayError(

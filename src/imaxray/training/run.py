@@ -1,4 +1,4 @@
-"""One training run: dataset and model in, run folder out; resumable, on one process or many."""
+"""Runs one training on one or several processes and writes the run folder; resumable."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from imaxray.training.trainer import EntryTrainer
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: weights, ``curve.jsonl``, ``schedule.parquet``, ``run.json``."""
+    """Gives access to a finished run: weights, learning curve, val losses and manifest."""
 
     folder: Path
     manifest: RunManifest
 
     @property
     def curve(self) -> list[CurvePoint]:
-        """Points of the learning curve, in order."""
+        """Points of the learning curve in order."""
         points: list[CurvePoint] = _lines(self.folder / "curve.jsonl")
         return points
 
@@ -58,12 +58,12 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """For :func:`imaxray.models.load_model`: ``adapter/`` of a LoRA run, or ``model/``."""
+        """Folder for :func:`imaxray.models.load_model`: ``adapter/`` (LoRA) or ``model/``."""
         return self.folder / weights_folder(self.manifest["identity"]["config"]["method"])
 
 
 def weights_folder(method: str) -> str:
-    """Where a method's weights lie in a run folder."""
+    """Return the name of the weights folder in the run folder of a method."""
     return "adapter" if method == "lora" else "model"
 
 
@@ -85,32 +85,33 @@ def train(
 ) -> Run:
     """Train ``chat`` in place and write the run folder ``out``.
 
-    A finished run of the same inputs is returned as it is; an interrupted one goes on from its last
-    checkpoint, to the same weights bit by bit where the machine computes alike. The order of the
-    entries is written to ``schedule.parquet`` before the first step.
+    If a finished run of the same inputs exists, it is returned. An interrupted run continues from
+    its last checkpoint, and ends with bit-identical weights if the machine computes in the same
+    way. The order of the entries is written to ``schedule.parquet`` before the first step.
 
-    Under ``torchrun`` or ``accelerate launch`` every process calls this with the same arguments;
-    they share out the rows of each step, so that a step sees the same entries on any number of
-    processes.
+    Under ``torchrun`` or ``accelerate launch``, every process calls this function with the same
+    arguments. The processes divide the rows of each step, so that a step sees the same entries on
+    any number of processes.
 
     Args:
-        chat: what is trained; ``chat.model`` gets adapters with ``config.method`` lora.
-        entries: schema ENTRIES, the train split.
-        encoded: their token ids.
-        pixels: image inputs by image id; a dict or anything that loads them.
-        out: run folder.
-        layout: how rows are made.
-        config: the recipe.
-        seed: of the order of entries and of new weights.
-        conversations: makes the rows of that layout.
-        validation: the val split, for ``config.eval_every``.
-        about: more for the manifest, and for telling runs apart.
-        callbacks: of the Trainer; the time they take is not counted as the run's. A finished run
-            calls none.
-        progress: show the Trainer's bar.
+        chat: Model to train; ``chat.model`` gets adapters if ``config.method`` is ``lora``.
+        entries: Entries of the train split, with schema ENTRIES.
+        encoded: Token ids by entry id.
+        pixels: Image inputs by image id, as a dict or another mapping that loads them.
+        out: Run folder.
+        layout: How the entries are arranged in rows.
+        config: Training configuration.
+        seed: Seed of the order of entries and of new weights.
+        conversations: Maker of the rows of the layout ``conversation``.
+        validation: Val split, for ``config.eval_every``.
+        about: More keys for the manifest; ``dataset`` and ``image_cache`` also identify the run.
+        callbacks: Callbacks of the Trainer. Their time does not count as training time. A finished
+            run calls none of them.
+        progress: Whether to show the progress bar of the Trainer.
 
     Raises:
-        ImaxrayError: as the parts do; memory ran out; a package of ``config.report_to`` is missing.
+        ImaxrayError: If a part of the training raises, memory runs out, or a package of
+            ``config.report_to`` is missing.
     """
     if config.real_share is not None or config.pseudo_weight != 1:
         entries = mark_pseudo(entries)
@@ -173,15 +174,15 @@ def train(
     if main:
         save_trained(chat, out / weights_folder(config.method), whole)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
-        write_json(out / "run.json", manifest)  # last: it declares the run finished
+        write_json(out / "run.json", manifest)  # written last, because it marks the run as finished
     processes.wait_for_everyone()
     del trainer
-    gc.collect()  # the Trainer holds itself and the model in a cycle
+    gc.collect()  # the Trainer keeps itself and the model alive by a reference cycle
     return Run(out, manifest)
 
 
 def _shares(entries: pl.DataFrame, config: TrainingConfig) -> dict[str, float] | None:
-    """Share of each task, or of its real and its pseudo entries, in the entries drawn."""
+    """Return the share of each task, or of its real and its pseudo entries, among those drawn."""
     if config.real_share is None:
         return task_shares(entries, config.weights, config.temperature)
     return origin_shares(entries, config.real_share)
@@ -195,7 +196,7 @@ def _add_callbacks(
     out: Path,
 ) -> None:
     if "tensorboard" in config.report_to:
-        # its default lies among the checkpoints, which are removed at the end
+        # The default folder is inside the checkpoints, which are removed at the end.
         tensorboard = TensorBoardCallback()
         tensorboard.logging_dir = str(out / "tensorboard")
         trainer.add_callback(tensorboard)
@@ -205,7 +206,7 @@ def _add_callbacks(
 
 
 def _amounts(curve: LearningCurve, chat: ChatModel) -> dict[str, float]:
-    """What a finished run saw, how long it took (seconds), and how much of the model it trained."""
+    """Return entries and tokens seen, times in seconds, and numbers of parameters of a run."""
     parameters = list(chat.model.parameters())
     return {
         "entries_seen": curve.entries,
@@ -246,20 +247,20 @@ def _arguments(
     out: Path, config: TrainingConfig, steps: int, seed: int, progress: bool, evaluates: bool
 ) -> TrainingArguments:
     cuda = torch.cuda.is_available()
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # by torchrun or accelerate
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # set by torchrun or accelerate
     for package in config.report_to:
         if importlib.util.find_spec(package) is None:
             raise ImaxrayError(
                 f"Expected the package {package} for --report-to {package}, but it is not "
-                f"installed; pip install 'imaxray[{package}]' or take another tracker."
+                f"installed; run pip install 'imaxray[{package}]' or use another tracker."
             )
     checkpointing = {"activation_checkpointing": True} if config.gradient_checkpointing else {}
     return TrainingArguments(
         output_dir=str(out / "checkpoints"),
         run_name=out.name,
         max_steps=steps,
-        per_device_train_batch_size=1,  # one item of the dataset is one process's share of a step
-        train_sampling_strategy="sequential",  # the schedule is the order
+        per_device_train_batch_size=1,  # an item of the dataset is one process's share of a step
+        train_sampling_strategy="sequential",  # the schedule decides the order
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=round(config.warmup * steps),
@@ -273,8 +274,8 @@ def _arguments(
         data_seed=seed,
         save_strategy="steps",
         save_steps=config.save_every,
-        save_total_limit=None,  # a checkpoint goes when the next one is whole
-        logging_strategy="no",  # the learning curve asks for it
+        save_total_limit=None,  # complete() removes a checkpoint once the next one is complete
+        logging_strategy="no",  # the learning curve requests logging
         eval_strategy="steps" if evaluates and config.eval_every else "no",
         eval_steps=config.eval_every,
         report_to=[name for name in config.report_to if name != "tensorboard"] or "none",
@@ -287,12 +288,17 @@ def _arguments(
 
 
 def _resumable(folder: Path, trainer: EntryTrainer) -> str | None:
-    """The last whole checkpoint, if this way of training can read it."""
+    """Return the last complete checkpoint, or None.
+
+    Raises:
+        ImaxrayError: If FSDP has version 1, or the run was started with FSDP and is resumed without
+            it, or the reverse.
+    """
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if plugin is not None and plugin.fsdp_version != 2:
         raise ImaxrayError(
-            "Expected FSDP of version 2, but the launcher asked for version 1; set fsdp_version: 2 "
-            "in the accelerate configuration, or leave FSDP to --fsdp."
+            "Expected FSDP version 2, but the launcher requests version 1; set fsdp_version: 2 in "
+            "the accelerate configuration, or configure FSDP with --fsdp only."
         )
     found = last_checkpoint(folder)
     if found is None:
@@ -300,8 +306,8 @@ def _resumable(folder: Path, trainer: EntryTrainer) -> str | None:
         return None
     if state_of(found)["sharded"] != trainer.is_fsdp_enabled:
         raise ImaxrayError(
-            f"Expected to resume {folder.parent} as it was begun, with or without FSDP, but that "
-            "has changed; start it the same way, or choose another --out."
+            f"Expected to resume {folder.parent} with or without FSDP as it was started, but that "
+            "has changed; start it in the same way, or choose another --out."
         )
     return str(found)
 

@@ -1,4 +1,4 @@
-"""The run folder: what makes a run this run, and whether it is begun or finished already."""
+"""Manages the run folder: the identity of a run, and whether it is started or finished."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from imaxray.training.config import Layout, TrainingConfig
 from imaxray.training.run_manifest import RunIdentity, RunManifest
 
 _NEVER_DECIDE: Final = {"fsdp", "workers", "image_cache_mb", "report_to"}
-"""Keys that change how a run is computed and told, not what it computes."""
+"""Keys that change how a run is computed and reported, but not its result."""
 
 _PACKAGES: Final = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors")
 
@@ -39,7 +39,11 @@ def open_run(
     about: Mapping[str, Any] | None,
     processes: PartialState,
 ) -> RunManifest | None:
-    """Make or take up the run folder; the manifest, if the run is finished already."""
+    """Create the run folder or continue it; return the manifest if the run is already finished.
+
+    Raises:
+        ImaxrayError: If the folder holds files that are not of a run.
+    """
     found: list[Any] = [None]
     if processes.is_main_process:
         identity: RunIdentity = {
@@ -82,18 +86,18 @@ def _take_up(out: Path, identity: RunIdentity) -> RunManifest | None:
 
 
 def device_name(device: torch.device) -> str:
-    """Name of the GPU, or the processor architecture."""
+    """Return the name of the GPU, or the processor architecture for other devices."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a training."""
+    """Return the versions of Python and of the packages that affect training."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **found}
 
 
 def _fingerprint(model: Any) -> str:
-    """Sha256 of all weights: two runs that start from different weights are different runs."""
+    """Return the SHA-256 of all weights, because runs with different initial weights differ."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

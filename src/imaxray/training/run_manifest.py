@@ -1,4 +1,4 @@
-"""The manifest of a training run, ``run.json``, and the points of its learning curve."""
+"""Defines the types of a run's manifest, ``run.json``, and of the points of its curve."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Any, NotRequired, TypedDict
 
 
 class RunIdentity(TypedDict):
-    """What decides a run: two runs of one identity are the same run.
+    """Holds everything that identifies a run; two runs with equal identity are the same run.
 
     Attributes:
-        imaxray: version.
-        model: name of the model that it starts from.
-        config: the recipe, without keys that never decide the result.
-        weights: sha256 of the weights at the start.
-        schedule: sha256 of the order of the entries.
-        dataset: sha256 of the dataset; ``None`` where the caller named none.
-        image_cache: description of the image cache; likewise.
+        imaxray: Version of the package.
+        model: Name of the model that the run starts from.
+        layout: How the entries are arranged in rows.
+        seed: Seed of the order of entries and of new weights.
+        config: Recipe without keys that never decide the result.
+        weights: SHA-256 of the initial weights.
+        schedule: SHA-256 of the order of the entries.
+        dataset: SHA-256 of the dataset, or None if the caller named none.
+        image_cache: Description of the image cache, or None if the caller named none.
     """
 
     imaxray: str
@@ -30,21 +32,23 @@ class RunIdentity(TypedDict):
 
 
 class RunManifest(TypedDict):
-    """What ``run.json`` holds.
+    """Describes the content of ``run.json``.
 
     Attributes:
-        entries_seen: with repetition.
-        tokens_seen: likewise, padding left out.
-        seconds: wall-clock of training, without the callbacks'.
-        cpu_seconds: of this process.
-        parameters: that were trained.
-        parameters_in_all: of the whole model.
-        drawn: task → entries drawn.
-        processes: that trained together.
-        device: name of the GPU, or the processor architecture.
-        dataset: sha256 of the dataset, where :func:`imaxray.training.train_dataset` trained.
-        entries: train entries that fit the model's context; likewise.
-        dropped: code → entries that were left out; likewise.
+        entries_seen: Number of entries seen, repetitions included.
+        tokens_seen: Number of tokens seen, repetitions included and padding excluded.
+        seconds: Wall-clock seconds of training, without the time of callbacks.
+        cpu_seconds: CPU seconds of this process.
+        parameters: Number of trained parameters.
+        parameters_in_all: Number of parameters of the whole model.
+        drawn: Number of entries drawn by task.
+        processes: Number of processes that trained together.
+        device: Name of the GPU, or the processor architecture.
+        dataset: SHA-256 of the dataset; only of runs of :func:`imaxray.training.train_dataset`.
+        entries: Number of train entries that fit the model's context; only of runs of
+            :func:`imaxray.training.train_dataset`.
+        dropped: Number of entries left out by code; only of runs of
+            :func:`imaxray.training.train_dataset`.
     """
 
     identity: RunIdentity
@@ -71,11 +75,11 @@ class RunManifest(TypedDict):
 
 
 class CurvePoint(TypedDict):
-    """A point of the learning curve, since the point before.
+    """Describes a point of the learning curve; losses cover the entries since the last point.
 
     Attributes:
-        loss: mean over the entries.
-        losses: the same, by task.
+        loss: Mean loss over the entries.
+        losses: Mean loss over the entries, by task.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""Rows of one optimizer step to the forward passes of each process."""
+"""Divides the rows of one optimizer step into forward passes of each process."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from collections.abc import Sequence
 def share_out(
     lengths: Sequence[int], *, ranks: int = 1, at_least: int = 1, budget: int | None = None
 ) -> list[list[list[int]]]:
-    """Share the rows of a step out: for each rank its forward passes, each a list of rows.
+    """Divide the rows of a step into forward passes for each rank.
 
-    Every process computes the same answer by itself. All ranks make equally many passes, since
-    sharded models talk in each of them; a rank that runs out of rows gets an empty pass.
+    Every process computes the same division by itself. All ranks make equally many passes, because
+    sharded models communicate in each pass; a rank without further rows gets an empty pass.
 
     Args:
-        lengths: tokens of each row.
-        ranks: number of processes.
-        at_least: passes of a rank, at least (rows permitting).
-        budget: most tokens of a pass, padding counted: rows × the longest of them. A row above it
-            is a pass of its own.
+        lengths: Number of tokens of each row.
+        ranks: Number of processes.
+        at_least: Minimum number of passes per rank, if there are enough rows.
+        budget: Maximum number of tokens of a pass with padding, that is, rows × the longest row. A
+            row that exceeds the budget is a pass of its own.
+
+    Returns:
+        For each rank its passes, each a list of row numbers.
 
     Example:
         >>> share_out([100, 90, 20, 10], ranks=2)
@@ -32,7 +35,8 @@ def share_out(
     order = sorted(range(len(lengths)), key=lambda k: (-lengths[k], k))
     passes = [order] if budget is None else _padded(lengths, order, budget)
     while len(passes) < wanted or (len(passes) % ranks and len(passes) < len(lengths)):
-        # halve the costliest, like with like, so that ranks finish together
+        # Halve the costliest pass and keep rows of similar length together, so that all ranks
+        # finish at the same time.
         heavy = max(
             (k for k in range(len(passes)) if len(passes[k]) > 1),
             key=lambda k: (sum(lengths[row] for row in passes[k]), -k),
@@ -45,7 +49,7 @@ def share_out(
 
 
 def _padded(lengths: Sequence[int], order: list[int], budget: int) -> list[list[int]]:
-    """Runs of rows of like length whose rectangle stays within the budget."""
+    """Group rows of similar length so that rows × longest row stays within the budget."""
     if all(lengths[row] * 2 > budget for row in order):
         return [[row] for row in order]
     passes: list[list[int]] = []

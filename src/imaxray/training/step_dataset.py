@@ -1,4 +1,4 @@
-"""Entries as model-ready steps, and the share of each process in a step."""
+"""Turns entries into model inputs per optimizer step and divides a step among processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imaxray.training.shares import share_out
 def encode_entries(
     chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame, *, with_target: bool = True
 ) -> dict[str, EncodedEntry]:
-    """Tokenise ``entries``, by entry id; boxes are written for each image's own size."""
+    """Tokenise entries; return them by entry id, with boxes written for each image's own size."""
     sizes = image_sizes(images)
     rows = entries.select("entry_id", "image_id", "prompt", "target", "boxes")
     return {
@@ -36,13 +36,13 @@ def encode_entries(
 
 @dataclass(frozen=True)
 class Examples:
-    """Entries with everything a model needs of them.
+    """Holds entries together with their token ids and image inputs.
 
     Attributes:
-        entries: schema ENTRIES.
-        encoded: their token ids; unused by conversations.
-        pixels: image inputs by image id.
-        conversations: only for that layout.
+        entries: Entries with schema ENTRIES.
+        encoded: Token ids by entry id; not used by the layout ``conversation``.
+        pixels: Image inputs by image id.
+        conversations: Rows of conversations; needed by the layout ``conversation`` only.
     """
 
     entries: pl.DataFrame
@@ -53,7 +53,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class RowPiece:
-    """A row with the images that its placeholders stand for and its entries, both in order."""
+    """Holds a row, the images of its placeholders and its entries, both in the order of the row."""
 
     row: Row
     images: list[str]
@@ -61,7 +61,7 @@ class RowPiece:
 
 
 class StepDataset(Dataset[dict[str, Any]]):
-    """Item *i* is everything optimizer step *i* needs.
+    """Provides the inputs of optimizer step *i* as item *i*.
 
     Items hold ``images`` (the model's image inputs), ``batch`` (one ``Batch``), ``tasks`` (E,)
     int64, the index of each entry's task in ``task_names()``, and, where pseudo entries weigh less
@@ -85,7 +85,7 @@ class StepDataset(Dataset[dict[str, Any]]):
         self._pixels = pixels
         self._layout = layout
         self._conversations = conversations
-        self._pad = int(chat.tokenizer.pad_token_id or 0)  # masked, so any id will do
+        self._pad = int(chat.tokenizer.pad_token_id or 0)  # padding is masked, so any id is correct
         self._image_of = dict(entries.select("entry_id", "image_id").iter_rows())
         task_number = {task: number for number, task in enumerate(task_names())}
         self._task_of = {
@@ -112,13 +112,13 @@ class StepDataset(Dataset[dict[str, Any]]):
         return self.item(self.pieces(step))
 
     def weight(self, step: int) -> float:
-        """What the losses of a step are divided by: its entries, or the sum of their weights."""
+        """Return the divisor of a step's losses: its number of entries, or the sum of weights."""
         if self._weight_of is None:
             return sum(len(ids) for ids in self._steps[step])
         return sum(self._weight_of[entry] for ids in self._steps[step] for entry in ids)
 
     def pieces(self, step: int, budget: int | None = None) -> list[RowPiece]:
-        """Rows of a step; packed ones hold several images up to ``budget`` tokens."""
+        """Return the rows of a step; a packed row holds several images up to ``budget`` tokens."""
         groups = self._steps[step]
         if self._layout == "conversation":
             assert self._conversations is not None
@@ -141,7 +141,7 @@ class StepDataset(Dataset[dict[str, Any]]):
         return pieces
 
     def item(self, pieces: Sequence[RowPiece]) -> dict[str, Any]:
-        """Rows as one batch with its images."""
+        """Collate rows into one batch with its images."""
         of = [entry for piece in pieces for entry in piece.entries]
         known = self._weight_of
         weights = {} if known is None else {"weights": torch.tensor([known[e] for e in of])}
@@ -154,11 +154,12 @@ class StepDataset(Dataset[dict[str, Any]]):
 
 
 class ShareDataset(Dataset[dict[str, Any]]):
-    """Item ``step * ranks + rank`` is a process's share of a step.
+    """Provides the share that process ``rank`` has of a step as item ``step * ranks + rank``.
 
-    A share holds ``passes``, items as of :class:`StepDataset` to be run one after the other, each
-    with ``idle`` (the rank has no rows left: run it, count it for nothing), and ``entries``, those
-    of the whole step over all processes, each by its weight.
+    A share holds ``passes`` and ``entries``. ``passes`` is a list of items of :class:`StepDataset`,
+    which are run one after the other. In each pass, ``idle`` is True if the rank has no rows left;
+    such a pass is run but its losses do not count. ``entries`` is the number (or the sum of
+    weights) of the entries of the whole step over all processes.
     """
 
     def __init__(
@@ -186,5 +187,5 @@ class ShareDataset(Dataset[dict[str, Any]]):
 
 
 def first_item(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Collate function: a step is already a whole batch."""
+    """Return the only item; this is the collate function, because a step is already a batch."""
     return items[0]

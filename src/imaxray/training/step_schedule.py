@@ -1,4 +1,4 @@
-"""Which entries each step sees: an explicit, seeded table, the same size a step in every arm."""
+"""Draws the entries of each step as a seeded table, with equally many per step in every arm."""
 
 from __future__ import annotations
 
@@ -29,28 +29,29 @@ def schedule(
 ) -> pl.DataFrame:
     """Draw the entries of every step, epoch by epoch, without replacement inside an epoch.
 
-    ``packed`` and ``conversation`` shuffle the images and keep the entries of an image together (a
-    group is cut only where a step ends); ``separate`` shuffles the entries.
+    ``packed`` and ``conversation`` shuffle the images and keep the entries of an image together;
+    such a group is divided only at the end of a step. ``separate`` shuffles the entries.
 
-    With ``shares`` an epoch is as long as before, but each task gets its share of it: a task with
-    more than it has entries starts over (each entry again once, in another order), one with fewer
-    goes on in the next epoch where it stopped. An entry drawn twice in an epoch goes to two rows.
+    With ``shares``, the length of an epoch does not change, but each task gets its share of the
+    epoch. If the share of a task exceeds its entries, the task starts over (each entry again once,
+    in another order). If the share is smaller, the next epoch continues with the entries not drawn
+    yet. An entry that is drawn twice in an epoch goes to two rows.
 
     Args:
-        entries: schema ENTRIES, the training split.
-        layout: how rows are made.
-        entries_per_step: entries in every step, exactly.
-        steps: number of steps.
-        seed: of the shuffles.
-        shares: of each task in the entries drawn, summing to 1, see :func:`task_shares`; or of each
-            task's real and pseudo entries apart, see :func:`origin_shares`.
+        entries: Entries of the train split, with schema ENTRIES.
+        layout: How the entries are arranged in rows.
+        entries_per_step: Exact number of entries in every step.
+        steps: Number of steps.
+        seed: Seed of the shuffles.
+        shares: Share of each task in the entries drawn, summing to 1, see :func:`task_shares`; or
+            share of each task's real and pseudo entries separately, see :func:`origin_shares`.
 
     Returns:
         Columns step (from 0), row (from 0 in each step; entries of one row share an image) and
         entry_id; sorted by step and row.
 
     Raises:
-        ImaxrayError: there are no entries.
+        ImaxrayError: If there are no entries.
     """
     if entries.is_empty():
         raise ImaxrayError(
@@ -92,9 +93,9 @@ def schedule(
 def once(
     entries: pl.DataFrame, *, layout: Layout, entries_per_step: int, most: int, seed: int
 ) -> pl.DataFrame:
-    """Each entry once, at most ``most`` of them, as :func:`schedule` lays steps out.
+    """Draw each entry once, at most ``most`` of them, in steps as those of :func:`schedule`.
 
-    For losses on the val split: the last step may be short.
+    This is used for losses on the val split. The last step may have fewer entries.
     """
     total = min(most, entries.height)
     table = schedule(entries, layout=layout, entries_per_step=total, steps=1, seed=seed)
@@ -108,16 +109,21 @@ def task_shares(
     weights: Mapping[str, float] | None = None,
     temperature: float | None = None,
 ) -> dict[str, float] | None:
-    """Share of each task in the entries drawn; ``None``: as the entries are.
+    """Return the share of each task in the entries drawn.
 
     Args:
-        entries: schema ENTRIES, the training split.
-        weights: proportional shares; every task of the split is named, 0 leaves one out.
-        temperature: shares ∝ (entries of the task)^(1/T): 1 as they are, large: all tasks alike.
+        entries: Entries of the train split, with schema ENTRIES.
+        weights: Relative shares; every task of the split must be named, and 0 leaves a task out.
+        temperature: Temperature T of shares ∝ (entries of the task)^(1/T). T = 1 keeps the
+            proportions of the entries; a large T gives all tasks nearly the same share.
+
+    Returns:
+        Mapping from task to share, or None if neither ``weights`` nor ``temperature`` is given and
+        the entries keep their proportions.
 
     Raises:
-        ImaxrayError: ``weights`` names no task of ours, leaves one of the split unnamed or gives
-            weight to one that has no entries.
+        ImaxrayError: If ``weights`` does not name a task of the split, or gives a weight to a task
+            that has no entries.
 
     Example:
         >>> entries = pl.DataFrame({"task": ["vqa"] * 9 + ["report"]})
@@ -136,7 +142,7 @@ def task_shares(
             )
             raise ImaxrayError(
                 f"Expected a weight for each task of the train split ({', '.join(sorted(counts))}) "
-                f"and no other, but {problem}; name every task, with 0 for one to leave out."
+                f"and no other, but {problem}; name every task, and give 0 to those to leave out."
             )
         raw = {task: float(weights[task]) for task in counts}
     elif temperature is not None:
@@ -148,12 +154,12 @@ def task_shares(
 
 
 def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
-    """Share of each task's real (``vqa``) and pseudo (``pseudo/vqa``) entries in those drawn.
+    """Return the share of each task's real (``vqa``) and pseudo (``pseudo/vqa``) entries.
 
-    Tasks keep the shares that they have among the real entries, however many pseudo ones a model
-    gave them: a task that it answers often and easily must not crowd out those that it cannot.
-    Within a task that has both, ``real_share`` is real. A task that has only pseudo entries counts
-    with these.
+    Each task keeps its share among the real entries, however many pseudo entries a model added,
+    because a task that the model answers often and easily must not displace tasks that it cannot
+    answer. In a task with both, ``real_share`` is the share of real entries. A task with only
+    pseudo entries counts by its pseudo entries.
 
     Args:
         entries: schema ENTRIES with ``is_pseudo``, the training split.
@@ -173,7 +179,7 @@ def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
 
 
 def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
-    """The name under which ``shares`` knows each entry."""
+    """Return for each entry the key of ``shares`` that it belongs to."""
     task = entries["task"].cast(pl.String)
     if not any(name.startswith(_PSEUDO) for name in shares):
         return task
@@ -181,7 +187,7 @@ def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:
 
 
 def _number(name: str) -> int:
-    """Of a stratum, for its random stream."""
+    """Return the number of a stratum, which seeds its random stream."""
     task = name.removeprefix(_PSEUDO)
     if task not in TASKS:  # of another package: whatever else is installed, the same stream
         return digest(name)
@@ -189,7 +195,7 @@ def _number(name: str) -> int:
 
 
 def _plain(image: _Indices, alone: bool, seed: int) -> Iterator[tuple[_Indices, _Indices]]:
-    """Each epoch's entries in order, and the group of each."""
+    """Yield the entries of each epoch in order, and the group of each entry."""
     bounds = np.flatnonzero(np.diff(image, prepend=-1))
     members = np.split(np.arange(len(image)), bounds[1:])
     for epoch in range(2**62):
@@ -205,7 +211,7 @@ def _plain(image: _Indices, alone: bool, seed: int) -> Iterator[tuple[_Indices, 
 def _mixed(
     image: _Indices, task: pl.Series, shares: Mapping[str, float], alone: bool, seed: int
 ) -> Iterator[tuple[_Indices, _Indices]]:
-    """As :func:`_plain`, each task with its share."""
+    """Yield epochs as :func:`_plain` does, but with the given share of each task."""
     quotas = _apportion(len(image), shares)
     streams = {
         name: _cycles(np.flatnonzero((task == name).to_numpy()), quota, [seed, _number(name)])
@@ -219,7 +225,7 @@ def _mixed(
             yield random.permutation(drawn), np.arange(len(drawn))
             continue
         drawn = np.sort(drawn, kind="stable")
-        # how often the epoch had the entry before: a second time is a second row
+        # Count how often the epoch had the entry before, because a repeated entry is another row.
         first = np.searchsorted(drawn, drawn)
         again = np.arange(len(drawn)) - first
         _, group = np.unique(np.stack([image[drawn], again]), axis=1, return_inverse=True)
@@ -229,7 +235,7 @@ def _mixed(
 
 
 def _cycles(members: _Indices, quota: int, seed: list[int]) -> Iterator[_Indices]:
-    """``quota`` members at a time out of one permutation after another."""
+    """Yield ``quota`` members at a time from successive permutations."""
     left = np.empty(0, dtype=np.int64)
     cycle = 0
     while True:
@@ -244,7 +250,7 @@ def _cycles(members: _Indices, quota: int, seed: list[int]) -> Iterator[_Indices
 
 
 def _apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Whole numbers that sum to ``total``: largest remainders, ties by name."""
+    """Round shares to integers that sum to ``total`` (largest remainders, ties by name)."""
     exact = {name: total * share for name, share in sorted(shares.items())}
     quotas = {name: int(value) for name, value in exact.items()}
     by_remainder = sorted(exact, key=lambda name: (quotas[name] - exact[name], name))

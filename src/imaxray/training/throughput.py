@@ -1,4 +1,4 @@
-"""How much faster packing is, on this machine, for these entries: both layouts in turn."""
+"""Measures how much faster the packed layout trains than the separate layout on this machine."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from imaxray.training.optimizer import make_optimizer
 
 @dataclass(frozen=True)
 class Throughput:
-    """Entries per second of two layouts, and the ratio.
+    """Holds the entries per second of two layouts and their ratio.
 
     Attributes:
-        packed: median entries per second, packed.
-        separate: median entries per second, one sequence an entry.
-        ratio: median of the ratios of neighbouring runs.
-        ratios: those ratios.
-        packed_tokens: tokens an entry, packed.
-        separate_tokens: tokens an entry, separate.
+        packed: Median entries per second with the packed layout.
+        separate: Median entries per second with one sequence per entry.
+        ratio: Median of the ratios of consecutive runs.
+        ratios: Ratio packed / separate of each pair of consecutive runs.
+        packed_tokens: Mean number of tokens per entry with the packed layout.
+        separate_tokens: Mean number of tokens per entry with the separate layout.
     """
 
     packed: float
@@ -49,11 +49,11 @@ def measure_throughput(
     """Time whole training steps (forward, backward, optimizer) of both layouts in one process.
 
     Args:
-        chat: its weights are left as they are; a copy is trained.
-        packed: items of a packed :class:`StepDataset`.
-        separate: items of a separate one.
-        config: optimizer and threads.
-        repeats: pairs of runs; each run goes through all its items.
+        chat: Model of which a copy is trained; its own weights do not change.
+        packed: Items of a :class:`StepDataset` with the packed layout.
+        separate: Items of a :class:`StepDataset` with the separate layout.
+        config: Settings of the optimizer and number of threads.
+        repeats: Number of pairs of runs; each run trains on all its items.
     """
     torch.set_num_threads(config.threads)
     rates: dict[str, list[float]] = {"packed": [], "separate": []}
@@ -90,7 +90,7 @@ class _Stepper:
         self._optimizer = make_optimizer(self._model, config)
 
     def run(self, limit: int | None) -> float:
-        """Entries per second over the items (the first ``limit`` of them)."""
+        """Train on the items, or on the first ``limit`` of them, and return entries per second."""
         entries, started = 0, time.perf_counter()
         for item in self._items[:limit]:
             batch = item["batch"]

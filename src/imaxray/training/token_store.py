@@ -1,4 +1,4 @@
-"""Token ids of all entries, held compactly, and the account of those that do not fit."""
+"""Stores the token ids of all entries compactly and lists the entries that are too long."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ DROPS: Final = pl.Schema(
         "entry_id": pl.String,
         "image_id": pl.String,
         "task": pl.String,
-        "tokens": pl.Int32,  # its length
-        "limit": pl.Int32,  # the model's
+        "tokens": pl.Int32,  # length of the entry
+        "limit": pl.Int32,  # context length of the model
         "code": pl.String,
     }
 )
-"""Entries of a split that a run leaves out, whole, each with its reason."""
+"""Columns of the entries that a run leaves out, each with the reason."""
 
 LONGER_THAN_CONTEXT: Final = "longer-than-context"
 
 
 class TokenStore(Mapping[str, EncodedEntry]):
-    """Encoded entries by id, four bytes a token and one number for all tokens of an image.
+    """Stores encoded entries by id, with four bytes per token and one number per image.
 
-    354 thousand entries of 616 tokens, 576 of them the image's, take under 120 MB, ids of the
-    entries included; as lists of numbers they would take over a gigabyte.
+    354 thousand entries of 616 tokens, of which 576 are image tokens, take under 120 MB including
+    the ids of the entries. As lists of numbers they would take over a gigabyte.
     """
 
     def __init__(self, image_token: int) -> None:
@@ -44,7 +44,7 @@ class TokenStore(Mapping[str, EncodedEntry]):
         self._places: dict[str, int] = {}
 
     def add(self, entry_id: str, entry: EncodedEntry) -> None:
-        """Take an entry in."""
+        """Add an entry."""
         self._places[entry_id] = len(self._bounds) // 2
         for ids in (entry.prompt, entry.target):
             self._ids.extend(self._short(ids))
@@ -62,12 +62,12 @@ class TokenStore(Mapping[str, EncodedEntry]):
         return len(self._places)
 
     def _short(self, ids: list[int]) -> list[int]:
-        """Runs of the image token as one negative count."""
+        """Replace each run of the image token by its negative length."""
         token, count = self._image_token, ids.count(self._image_token)
         if not count:
             return ids
         start = ids.index(token)
-        if ids[start : start + count].count(token) == count:  # one run: nearly every image
+        if ids[start : start + count].count(token) == count:  # one run, as for nearly every image
             return [*ids[:start], -count, *ids[start + count :]]
         short: list[int] = []
         for image, run in groupby(ids, lambda value: value == token):
@@ -87,13 +87,13 @@ class TokenStore(Mapping[str, EncodedEntry]):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A split as a model reads it.
+    """Holds a split in the form of token ids.
 
     Attributes:
-        entries: schema ENTRIES, those that fit.
-        tokens: their ids.
-        drops: the others, schema :data:`DROPS`.
-        longest: tokens of the longest that fits.
+        entries: Entries that fit into the context of the model, with schema ENTRIES.
+        tokens: Token ids of these entries.
+        drops: Entries that do not fit, with schema :data:`DROPS`.
+        longest: Number of tokens of the longest entry that fits.
     """
 
     entries: pl.DataFrame
@@ -102,16 +102,16 @@ class Encoded:
     longest: int
 
     def counts(self) -> dict[str, int]:
-        """How many entries were dropped, by code."""
+        """Return the number of dropped entries by code."""
         return dict(self.drops.group_by("code").len().sort("code").iter_rows())
 
 
 def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -> Encoded:
-    """Tokenise a split; entries longer than the model's context are dropped whole and told.
+    """Tokenise a split; entries that are longer than the model's context are dropped and listed.
 
     Raises:
-        ImaxrayError: the processor gives entries of one image different numbers of image tokens,
-            or none; or no entry fits.
+        ImaxrayError: If the processor gives entries of one image different numbers of image tokens,
+            or no image tokens; or if no entry fits.
     """
     store = TokenStore(chat.image_token)
     limit = chat.context_length
@@ -137,8 +137,8 @@ def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -
         shortest = min(row[3] for row in dropped)
         raise ImaxrayError(
             f"Expected entries within the model's context of {limit} tokens, but the shortest of "
-            f"{len(dropped)} has {shortest}; take a model with a longer context, or fewer image "
-            "tokens (the processor's max_pixels or tiles)."
+            f"{len(dropped)} has {shortest}; use a model with a longer context, or fewer image "
+            "tokens (max_pixels or tiles of the processor)."
         )
     drops = pl.DataFrame(dropped, schema=DROPS, orient="row")
     kept = entries.filter(~pl.col("entry_id").is_in(drops["entry_id"].to_list()))
@@ -150,11 +150,11 @@ def _check_image(image_id: str, count: int, seen: dict[str, int]) -> None:
     if count == 0:
         raise ImaxrayError(
             f"Expected image tokens in the prompt of image {image_id}, but the processor wrote "
-            "none; take a model with image input and its own processor."
+            "none; use a model with image input and its own processor."
         )
     if known != count:
         raise ImaxrayError(
             f"Expected one size for all entries of image {image_id}, but the processor gave it "
-            f"{known} and {count} image tokens; switch off what changes the image between entries "
-            "(random crops, sizes that depend on the prompt) in the processor's configuration."
+            f"{known} and {count} image tokens; switch off random crops and sizes that depend on "
+            "the prompt in the configuration of the processor."
         )

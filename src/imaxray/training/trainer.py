@@ -1,4 +1,4 @@
-"""``transformers.Trainer`` over a step's shares, with the loss that all layouts share."""
+"""Extends ``transformers.Trainer`` with the loss of all layouts and shares of a step."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from imaxray.training.optimizer import make_optimizer
 
 
 class EntryTrainer(Trainer):  # type: ignore[misc]
-    """Loss: mean over a step's entries of each entry's mean token loss, identical in all layouts.
+    """Trains on the mean over a step's entries of each entry's mean token loss, in all layouts.
 
-    An item of the dataset is one process's share of a whole optimizer step, so accumulation
-    happens inside :meth:`training_step` and the Trainer itself never accumulates.
+    An item of the dataset is one process's share of a whole optimizer step. Gradient accumulation
+    therefore happens inside :meth:`training_step`, and the Trainer itself never accumulates.
     """
 
     control: Any  # the Trainer's, which has no types
@@ -41,10 +41,10 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         self._curve = curve
 
     def create_accelerator_and_postprocess(self) -> None:
-        """Let Accelerate shard on CPUs too.
+        """Make Accelerate shard the model on CPUs as well.
 
-        It shards by FSDP2 on accelerators only and falls back to DDP elsewhere without a word; what
-        it would do works as well over gloo, and tests run it there.
+        Accelerate shards with FSDP2 on accelerators only and falls back to DDP elsewhere without a
+        warning. Its sharding also works with the gloo backend, which the tests use.
         """
         super().create_accelerator_and_postprocess()
         state = self.accelerator.state
@@ -58,7 +58,7 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
             self.is_fsdp_enabled = True
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """The recipe's optimizer."""
+        """Return the optimizer of the configuration."""
         if self.optimizer is None:
             self.optimizer: Any = make_optimizer(self.model, self._config)
         return self.optimizer
@@ -69,7 +69,7 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         inputs: dict[str, Any],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Forward and backward over all passes of a share; gradients meet in the last."""
+        """Run forward and backward over all passes of a share; the last pass reduces gradients."""
         model.train()
         ranks = self.accelerator.num_processes
         total = torch.zeros((), device=self.args.device)
@@ -93,7 +93,7 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Mean entry loss of the val split, and per task; no answer is generated here."""
+        """Compute the mean entry loss on the val split, overall and per task; generate nothing."""
         began = now()
         shares: Any = self.eval_dataset if eval_dataset is None else eval_dataset
         sums = LossSums()
@@ -106,7 +106,8 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
                         sums.add(losses, item["tasks"], item["tokens"])
         for module in self.model.modules():
             if isinstance(module, FSDPModule):
-                module.reshard()  # no backward pass does it here, and optimizers know shards only
+                # No backward pass reshards here, and optimizers work on shards only.
+                module.reshard()
         found, entries, _ = sums.take(self._sum)
         self._curve.evaluated(self.state.global_step, found, entries, began)
         metrics = {f"{metric_key_prefix}_loss": found["loss"]}
@@ -118,7 +119,11 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Put the curve's point into what the Trainer's own callbacks report."""
+        """Add the point of the learning curve to the values that the Trainer's callbacks report.
+
+        Raises:
+            ImaxrayError: If the loss is not finite.
+        """
         if "loss" in logs:
             point = self._curve.point(self.state.global_step, self._sum)
             if not point["loss"] < float("inf"):
@@ -137,17 +142,18 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         super().log(logs, start_time)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """The weights of a checkpoint: what is trained."""
+        """Write the weights of a checkpoint, which are those that are trained."""
         write_weights(self.model, Path(str(output_dir)), writes=self.args.should_save)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Put the weights of a checkpoint back; see ``_checkpoint``."""
+        """Load the weights of a checkpoint; see :mod:`imaxray.training.checkpoint`."""
         read_weights(self.model if model is None else model, Path(resume_from_checkpoint))
         curve = state_of(Path(resume_from_checkpoint))["curve"]
-        self._curve.restore(curve, sums=self.args.should_save)  # they are those of all processes
+        # The sums are those of all processes, so only one process takes them.
+        self._curve.restore(curve, sums=self.args.should_save)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """As the Trainer does, but sharded runs write no second copy of the frozen weights."""
+        """Save as the Trainer does, but write no second copy of frozen weights of sharded runs."""
         if not self.is_fsdp_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
             return
@@ -157,7 +163,7 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
             torch.save(self.lr_scheduler.state_dict(), os.path.join(output_dir, "scheduler.pt"))  # noqa: PTH118
 
     def _losses(self, model: Any, item: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Entry losses (E,) of one pass."""
+        """Compute the entry losses (E,) of one pass."""
         device = self.args.device
         batch: Batch = item["batch"].to(device)
         images = {key: value.to(device) for key, value in item["images"].items()}
@@ -165,7 +171,7 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         return entry_losses(outputs.logits, batch), {**item, "tokens": item["batch"].tokens}
 
     def _without_sync(self, model: Any, more: bool) -> AbstractContextManager[Any]:
-        """DDP talks in a step's last pass only; shards always do, to keep gradients sharded."""
+        """Suspend gradient exchange: DDP needs it in the last pass only, sharded models always."""
         if more and not self.is_fsdp_enabled:
             found: AbstractContextManager[Any] = self.accelerator.no_sync(model)
             return found
@@ -180,17 +186,17 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
 
 
 class _Completion(TrainerCallback):  # type: ignore[misc]
-    """Declares a checkpoint whole once all its files are there."""
+    """Marks a checkpoint as complete once all its files are written."""
 
     def __init__(self, trainer: EntryTrainer) -> None:
         self._trainer = trainer
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Every process has written its part; then the first says so."""
+        """Mark the checkpoint as complete after every process has written its part."""
         trainer = self._trainer
         curve = trainer._curve.state()
         if trainer.accelerator.num_processes > 1:
-            # the sums of all processes are taken up by the first
+            # The first process restores the sums of all processes.
             sums = trainer._sum(torch.tensor(curve["sums"], dtype=torch.float64))
             curve["sums"] = sums.tolist()
             trainer.accelerator.wait_for_everyone()

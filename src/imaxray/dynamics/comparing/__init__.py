@@ -1,4 +1,4 @@
-"""Comparing: runs of one arm or two, over seeds, with intervals, tables and plots."""
+"""Compares runs of one arm or two over seeds, with intervals, tables and plots."""
 
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores

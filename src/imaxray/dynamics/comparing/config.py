@@ -1,4 +1,4 @@
-"""What a user may choose when dynamics of runs are read or measured."""
+"""Defines the options for reading or measuring the dynamics of runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from imaxray.dynamics.probing.entries import ImageSharing
 
 
 class RunDynamicsConfig(BaseModel):
-    """How runs are probed and compared."""
+    """Configures how runs are probed and compared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Whether runs whose gradients lie so score so: rank correlation over runs, never a cause."""
+"""Correlates gradient statistics with task scores over runs (rank correlation; shows no cause)."""
 
 from __future__ import annotations
 
@@ -20,34 +20,37 @@ from imaxray.tasks import get_task
 Floats = NDArray[np.float64]
 
 CAVEAT: Final = (
-    "Over a handful of runs a correlation is no cause: whatever differs between runs (data, "
-    "layout, seed) moves both dynamics and scores, and of many looks some are large by chance."
+    "A correlation over a few runs shows no cause: every difference between runs (data, layout, "
+    "seed) changes both dynamics and scores, and among many correlations some are large by chance."
 )
-"""Belongs beside every number of :func:`correlate_scores`."""
+"""Caveat to be printed beside every number of :func:`correlate_scores`."""
 
 MEAN: Final = "mean relative"
-"""Row of the mean over tasks of each run's relative score."""
+"""Name of the row with the mean over tasks of each run's relative score."""
 
 OWN: Final = "scores.parquet"
-_TINY: Final = 1e-3  # as in comparisons: nearer to zero there is no relative score
+_TINY: Final = 1e-3  # as in comparisons: a mean nearer to zero has no relative score
 
 
 def run_scores(runs: Sequence[Path], *, evaluation: str | None = None) -> pl.DataFrame:
-    """Final task scores of runs, from what lies in their folders.
+    """Read the final task scores of runs from their folders.
 
-    Of a study's run that is ``scores.parquet`` (a task's score: mean over entries of the entry's
-    primary metric); of an ``imaxray evaluate`` result it is ``evaluation/NAME/result.json`` (the
-    primary metric over all entries).
+    A run of a study has ``scores.parquet``; the score of a task is the mean over entries of the
+    entry's primary metric. A result of ``imaxray evaluate`` is ``evaluation/NAME/result.json``; the
+    score of a task is the primary metric over all entries.
 
     Args:
-        runs: run folders.
-        evaluation: NAME, or ``scores.parquet``. None: the one that all runs have.
+        runs: Run folders.
+        evaluation: NAME of an evaluation, or ``scores.parquet``. If None, the only one that all
+            runs have.
 
     Returns:
-        run, task, metric, higher_is_better, entries, score; tasks with nothing to measure absent.
+        Columns run, task, metric, higher_is_better, entries and score. A task without measured
+        entries has no row.
 
     Raises:
-        ImaxrayError: no scores common to all runs, several and none named, or different entries.
+        ImaxrayError: If the runs share no scores, share several and none is named, or were scored
+            on different entries.
     """
     common = set.intersection(*(_available(run) for run in runs)) if runs else set()
     if evaluation is not None:
@@ -87,31 +90,33 @@ def correlate_scores(
     evaluation: str | None = None,
     level: float = 0.95,
 ) -> pl.DataFrame:
-    """Spearman correlation over runs of a run's last measurement with its final task scores.
+    """Compute Spearman correlations over runs between last measurements and final task scores.
 
-    Scores are turned so that higher is better. The interval is Fisher's z with the standard error
-    √((1 + r²/2) / (n − 3)) of Bonett and Wright (2000), from four runs on; it has none where r is
-    ±1, since z is infinite there, and supposes runs that are independent draws, which seeds of two
-    arms are not. :data:`CAVEAT` belongs beside every number.
+    The sign of scores is set so that higher is better. The interval is Fisher's z with the standard
+    error √((1 + r²/2) / (n − 3)) of Bonett and Wright (2000). It needs at least four runs, and does
+    not exist for r = ±1, because z is infinite there. It assumes that runs are independent draws,
+    which seeds of two arms are not. Print :data:`CAVEAT` beside every number.
 
     Args:
-        runs: folders with scores, see :func:`run_scores`.
-        measured: folder of each run's measurements; the run folders themselves when None.
-        arms: arm of each run; None: all of one.
-        statistics: columns of ``spectra.parquet``.
-        reductions: which gradients.
-        group: module group, or "all".
-        evaluation: see :func:`run_scores`.
-        level: of the intervals.
+        runs: Folders with scores, see :func:`run_scores`.
+        measured: Folder of each run's measurements. If None, the run folders themselves.
+        arms: Arm of each run. If None, all runs are of one arm.
+        statistics: Statistics to correlate, which are columns of ``spectra.parquet``.
+        reductions: Reductions of each entry's loss.
+        group: Name of a module group, or "all".
+        evaluation: Which scores are read, see :func:`run_scores`.
+        level: Confidence level of the intervals.
 
     Returns:
-        One row a reduction, statistic and task, and :data:`MEAN` (mean over tasks of a run's score
-        relative to the mean of all runs): reduction, statistic, task, metric, runs (n), spearman
-        (null under three runs, or where nothing varies), low, high, within_arms (Spearman after
-        each arm's mean is taken out; null where there is one arm, or an arm of one run).
+        One row per reduction, statistic and task, and a row :data:`MEAN` (mean over tasks of a
+        run's score relative to the mean of all runs). Columns: reduction, statistic, task, metric,
+        runs (n), spearman (null for fewer than three runs, or if nothing varies), low, high,
+        within_arms (Spearman correlation after the mean of each arm is subtracted; null if there is
+        one arm, or an arm has one run).
 
     Raises:
-        ImaxrayError: no scores or measurements, or measurements on different entries.
+        ImaxrayError: If scores or measurements are missing, or measurements are on different
+            entries.
     """
     folders = list(runs if measured is None else measured)
     scores = run_scores(runs, evaluation=evaluation)
@@ -142,7 +147,7 @@ def _available(run: Path) -> set[str]:
 
 
 def _own(run: Path) -> tuple[str, list[dict[str, Any]]]:
-    """What was scored, for telling runs apart, and the scores."""
+    """Return an identifier of the scored entries, and the scores."""
     table = pl.read_parquet(run / OWN).sort("entry_id")
     rows = [
         {
@@ -178,7 +183,7 @@ def _evaluated(run: Path, name: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _last(folders: Sequence[Path], group: str) -> list[pl.DataFrame]:
-    """Each run's statistics at its last measurement, once all are known to be of one probe."""
+    """Return each run's statistics at its last measurement; all must be of the same probe."""
     tables, ids = [], []
     for folder in folders:
         files = recorded(folder)
@@ -187,7 +192,8 @@ def _last(folders: Sequence[Path], group: str) -> list[pl.DataFrame]:
         groups = table["group"].unique().sort().to_list()
         if group not in groups:
             raise ImaxrayError(
-                f"Expected one of the module groups {', '.join(groups)}, but got {group}."
+                f"Expected one of the module groups {', '.join(groups)}, but got {group}; name "
+                "one of these."
             )
         tables.append(table.filter(pl.col("entries_seen") == max(files), group=group))
     if any(other != ids[0] for other in ids):
@@ -199,7 +205,7 @@ def _last(folders: Sequence[Path], group: str) -> list[pl.DataFrame]:
 
 
 def _columns(scores: pl.DataFrame, runs: Sequence[str]) -> Mapping[tuple[str, str | None], Floats]:
-    """(task, metric) → score of each run, higher is better, NaN where it has none; and the mean."""
+    """Map (task, metric) and the mean to each run's score (higher is better, NaN if missing)."""
     found: dict[tuple[str, str | None], Floats] = {}
     relative = []
     for (task, metric, up), part in sorted(
@@ -238,4 +244,4 @@ def _spearman(x: Floats, y: Floats) -> float | None:
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     found = np.corrcoef(stats.rankdata(x), stats.rankdata(y))[0, 1]
-    return float(np.clip(np.round(found, 12), -1, 1))  # a perfect order is 1, not nearly so
+    return float(np.clip(np.round(found, 12), -1, 1))  # rounding makes a perfect order exactly 1

@@ -1,4 +1,4 @@
-"""Curves of the spectrum over training as SVG: same input, same bytes."""
+"""Plots curves of the spectrum over training as SVG; equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def plot_spectra(
     group: str = "all",
     reduction: str = "sum",
 ) -> None:
-    """Write one panel a statistic: a thin line a run, a thick one the mean of the arm.
+    """Write one panel per statistic, with a thin line per run and a thick line for the arm's mean.
 
     Args:
-        arms: name → table of :func:`run_spectra`.
-        path: of the SVG file; appears whole.
-        statistics: columns of the table.
-        group: module group, or "all".
-        reduction: which gradients.
+        arms: Mapping from the name of an arm to its table from :func:`run_spectra`.
+        path: Path of the SVG file, which is written atomically.
+        statistics: Columns of the table to plot.
+        group: Name of a module group, or "all".
+        reduction: Reduction of each entry's loss.
     """
-    import matplotlib as mpl  # late: only plots draw
+    import matplotlib as mpl  # imported late, because only this function needs it
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -49,7 +49,8 @@ def plot_spectra(
         for axis, name in zip(axes, statistics, strict=True):
             for colour, (arm, table) in zip(_COLOURS, arms.items(), strict=False):
                 chosen = table.filter(group=group, reduction=reduction).sort("entries_seen")
-                mark = "o" if chosen["entries_seen"].n_unique() == 1 else None  # no line to see
+                # a single measurement makes no line, so it is drawn as a point
+                mark = "o" if chosen["entries_seen"].n_unique() == 1 else None
                 for _, run in chosen.group_by("run", maintain_order=True):
                     axis.plot(run["entries_seen"], run[name], color=colour, linewidth=0.6,
                               marker=mark, markersize=2)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What ``imaxray dynamics`` does: runs of one arm or two, recorded or measured now, to tables."""
+"""Writes the tables of ``imaxray dynamics`` for runs of one arm or two, measured now or before."""
 
 from __future__ import annotations
 
@@ -28,18 +28,23 @@ ARMS: Final = ("runs", "against")
 
 @dataclass(frozen=True)
 class RunDynamics:
-    """Dynamics of runs; every table lies in the folder that was named, too.
+    """Holds the dynamics of runs; every table is also a file in the output folder.
 
     Attributes:
-        spectra: arm → ``ARM.csv``: SPECTRA with the run in front.
-        contrast: ``contrast.csv``: :func:`compare_runs`; empty with one arm, or one run an arm.
-        crossed: ``crossed.csv``: :func:`crossed_table` of the final models; empty unless there is
-            another dataset.
-        tasks: ``tasks.csv``: :func:`tasks_over_runs`, with and without same-image entries.
-        pairs: ``task_pairs.csv``: each pair of tasks in each run, PAIRS with arm, seed and run.
-        scores: ``scores.csv``: :func:`run_scores`; empty unless asked for.
-        correlations: ``correlations.csv``: :func:`correlate_scores`; likewise.
-        remarks: what a reader must know of these numbers, in sentences.
+        spectra: Mapping from arm to the table in ``ARM.csv`` (schema SPECTRA with the run in
+            front).
+        contrast: Table in ``contrast.csv`` from :func:`compare_runs`; empty with one arm, or one
+            run per arm.
+        crossed: Table in ``crossed.csv`` from :func:`crossed_table` for the final models; empty
+            without a second dataset.
+        tasks: Table in ``tasks.csv`` from :func:`tasks_over_runs`, with and without same-image
+            entries.
+        pairs: Table in ``task_pairs.csv`` with each pair of tasks in each run (schema PAIRS with
+            arm, seed and run).
+        scores: Table in ``scores.csv`` from :func:`run_scores`; empty unless requested.
+        correlations: Table in ``correlations.csv`` from :func:`correlate_scores`; empty unless
+            requested.
+        remarks: Sentences that a reader needs in order to interpret the numbers.
     """
 
     spectra: dict[str, pl.DataFrame]
@@ -61,30 +66,33 @@ def run_dynamics(
     data: Dataset | None = None,
     other_data: Dataset | None = None,
 ) -> RunDynamics:
-    """Dynamics of runs of one arm, and against those of another, as tables in ``out``.
+    """Write the dynamics of runs of one arm, or of two arms and their difference, as tables.
 
-    Without ``data`` it reads what a :class:`FisherProbe` recorded during training. With ``data``
-    it measures every run's final model, and checkpoints that are still in the run folder, on one
-    fixed probe of that dataset; with ``other_data`` also both arms' final models on two probes of
-    train entries, one of each dataset, equal in tasks and answer lengths. What was measured into
-    ``out`` is kept, so that a killed call goes on.
+    Without ``data``, the function reads the measurements that a :class:`FisherProbe` recorded
+    during training. With ``data``, it measures the final model of every run, and the checkpoints
+    that are still in the run folder, on one fixed probe of that dataset. With ``other_data``, it
+    also measures the final models of both arms on two probes of train entries, one of each dataset,
+    with equal tasks and answer lengths. Measurements in ``out`` are kept, so an interrupted call
+    can continue.
 
     Args:
-        runs: run folders of one arm, a seed each.
-        out: folder of the results.
-        config: the probe, the module group, and the scores to correlate with.
-        against: run folders of the other arm, in the same order of seeds.
-        data: dataset of the probe (and, for crossed probes, that of ``runs``).
-        other_data: that of ``against``.
+        runs: Run folders of one arm, one per seed.
+        out: Folder of the results.
+        config: Settings of the probe, the module group, and the scores to correlate with.
+        against: Run folders of the other arm, in the same order of seeds.
+        data: Dataset of the probe, and of ``runs`` for crossed probes.
+        other_data: Dataset of ``against``, for crossed probes.
 
     Raises:
-        ImaxrayError: arms that do not pair, unfinished runs, too few entries, or what parts raise.
+        ImaxrayError: If the arms do not pair, a run is unfinished, there are too few entries, or a
+            part of the computation raises.
     """
     config = config or RunDynamicsConfig()
     group, level = config.group, config.level
     _check(runs, against, data, other_data)
     if config.scores:
-        run_scores([*runs, *against], evaluation=config.evaluation)  # told before hours of work
+        # Missing scores raise an error here, before hours of work.
+        run_scores([*runs, *against], evaluation=config.evaluation)
     folders = {"runs": list(runs)} | ({"against": list(against)} if against else {})
     crossed = pl.DataFrame()
     if data is not None:
@@ -128,18 +136,22 @@ def _measured(
     out: Path,
     config: RunDynamicsConfig,
 ) -> tuple[dict[str, list[Path]], pl.DataFrame]:
-    """Measure runs into ``out``: by arm the folders of the fixed probe; and the crossed table.
+    """Measure runs; return the folders of the fixed probe by arm, and the crossed table.
 
     Args:
-        folders: arm → run folders.
-        data: dataset of the fixed probe and of the first probe of the pair.
-        probe: entries of the fixed probe.
-        other_data: dataset of the second probe of the pair.
-        pair: entries of two probes of train entries, one of each dataset; ``None``: not crossed.
-        out: folder of the results.
-        config: see :func:`run_dynamics`.
+        folders: Mapping from arm to run folders.
+        data: Dataset of the fixed probe and of the first probe of the pair.
+        probe: Entries of the fixed probe.
+        other_data: Dataset of the second probe of the pair.
+        pair: Entries of two probes of train entries, one of each dataset, or None for no crossed
+            table.
+        out: Folder of the results.
+        config: Configuration, see :func:`run_dynamics`.
     """
-    from imaxray.dynamics.probing.finished_runs import RunProbe, measure_runs  # late: torch
+    from imaxray.dynamics.probing.finished_runs import (
+        RunProbe,
+        measure_runs,
+    )  # imported late, because it needs torch
 
     probes = {config.split: RunProbe(data, probe, checkpoints=True)}
     if other_data is not None and pair is not None:
@@ -160,7 +172,7 @@ def _measured(
 def _trained_on(
     data: Dataset, other_data: Dataset, config: RunDynamicsConfig
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Two probes of train entries, one of each dataset, equal in tasks and answer lengths."""
+    """Choose two probes of train entries, one per dataset, with equal tasks and answer lengths."""
     return probe_pair(
         data.tables.split("train"), other_data.tables.split("train"), config.size,
         seed=config.seed, images=config.draw,
@@ -170,7 +182,7 @@ def _trained_on(
 def _spectra(
     folders: dict[str, list[Path]], names: dict[str, Sequence[Path]]
 ) -> dict[str, pl.DataFrame]:
-    """Spectra of every run, by arm, with the run in a column."""
+    """Read the spectra of every run by arm, with the run in a column."""
     return {
         arm: pl.concat(
             [
@@ -185,26 +197,27 @@ def _spectra(
 def _remarks(
     *, few: bool, whole_images: bool, correlated_at: Collection[int] | None
 ) -> tuple[str, ...]:
-    """What a reader must know of the numbers.
+    """Return the remarks that a reader needs in order to interpret the numbers.
 
     Args:
-        few: fewer than three seeds an arm.
-        whole_images: the probe was drawn by whole images.
-        correlated_at: entries seen at the runs' last measurements; ``None``: not correlated.
+        few: Whether there are fewer than three seeds per arm.
+        whole_images: Whether the probe was drawn by whole images.
+        correlated_at: Counts of entries seen at the runs' last measurements, or None if nothing was
+            correlated.
     """
     remarks = []
     if few:
-        remarks.append("Fewer than three seeds an arm: do not report these intervals.")
+        remarks.append("Fewer than three seeds per arm: do not report these intervals.")
     if whole_images:
         remarks.append(
-            "Whole images were drawn, but the probe's error leaves out one entry at a time: "
-            "intervals are too narrow."
+            "Whole images were drawn, but the error of the probe is estimated by leaving out one "
+            "entry at a time, so the intervals are too narrow."
         )
     if correlated_at is not None:
         remarks.append(CAVEAT)
         if len(correlated_at) > 1:
             remarks.append(
-                "The runs' last measurements are after different numbers of entries seen: "
+                "The last measurements of the runs are at different numbers of entries seen: "
                 f"{', '.join(f'{n:,}' for n in sorted(correlated_at))}."
             )
     return tuple(remarks)
@@ -218,17 +231,17 @@ def _check(
 ) -> None:
     if against and len(against) != len(runs):
         raise ImaxrayError(
-            f"Expected as many runs in both arms, a seed each, but got {len(runs)} and "
+            f"Expected as many runs in both arms, one per seed, but got {len(runs)} and "
             f"{len(against)}; name them in the same order of seeds."
         )
     if other_data is not None and (data is None or not against):
         raise ImaxrayError(
-            "Expected --data and --against beside --other-data, since crossed probes are two "
-            "models on two datasets; give all of them."
+            "Expected --data and --against beside --other-data, because crossed probes measure two "
+            "models on two datasets; give all three."
         )
     if data is None or not against:
         return
-    from imaxray.training import FinishedRun  # late: torch
+    from imaxray.training import FinishedRun  # imported late, because it needs torch
 
     seen = {FinishedRun(run).entries_seen for run in [*runs, *against]}
     if len(seen) > 1:
@@ -249,18 +262,23 @@ def _fixed(data: Dataset, config: RunDynamicsConfig) -> pl.DataFrame:
 
 
 def _enough(entries: pl.DataFrame, pairs: int, crossed: bool) -> None:
-    """Refuse, before hours of work, a probe too small for what is compared afterwards."""
+    """Refuse a probe that is too small for the comparison, before hours of work.
+
+    Raises:
+        ImaxrayError: If the probe has too few entries.
+    """
     tasks = entries["task"].n_unique()
-    least = 4 * tasks if pairs > 1 else 2 * tasks if crossed else 0  # N/4 holds every task
+    # a subset of N/4 entries must hold every task
+    least = 4 * tasks if pairs > 1 else 2 * tasks if crossed else 0
     if entries.height < least:
         raise ImaxrayError(
             f"Expected a probe of at least {least} entries to compare arms over {tasks} tasks, but "
-            f"--probe is {entries.height}; give more."
+            f"--probe is {entries.height}; give a larger number."
         )
 
 
 def _crossed(measured: dict[str, list[Path]], seeds: int, level: float) -> pl.DataFrame:
-    """Final models of both arms on both probes of train entries."""
+    """Compare the final models of both arms on both probes of train entries."""
     grams = [
         {
             (model, probe): Gram.read(_last(measured[f"{probe}-train"][seed + seeds * number]))
@@ -280,7 +298,7 @@ def _last(folder: Path) -> Path:
 def _pairs(
     folders: dict[str, list[Path]], names: dict[str, Sequence[Path]]
 ) -> tuple[pl.DataFrame, set[int]]:
-    """Pairs of tasks at the last measurement of every run, and the entries seen there."""
+    """Return the pairs of tasks at each run's last measurement, and the entries seen there."""
     tables, counts = [], set()
     for arm, of in folders.items():
         for number, folder in enumerate(of):
@@ -297,7 +315,7 @@ def _pairs(
 
 
 def _write(found: RunDynamics, out: Path) -> None:
-    """Tables as CSV, each whole; those there is nothing to say of are not left from before."""
+    """Write the tables as CSV, each atomically; delete old files of tables that are now empty."""
     tables = {
         **{arm: found.spectra.get(arm, pl.DataFrame()) for arm in ARMS},
         "contrast": found.contrast,

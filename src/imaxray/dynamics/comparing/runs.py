@@ -1,4 +1,4 @@
-"""Recorded probes of runs, read back: curves of one arm, and two arms against each other."""
+"""Reads recorded probes of runs: the curves of one arm, and the comparison of two arms."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from imaxray.dynamics.numbers.intervals import Estimate, contrasts
 from imaxray.errors import ImaxrayError
 
 REPORTED: Final = ("se", "rho", "h2", "se_centred", "rho_centred", "h2_centred")
-"""Statistics that are compared unless others are named."""
+"""Statistics that are compared by default."""
 
 
 def probe_folder(run: Path) -> Path:
-    """The folder a :class:`FisherProbe` wrote: ``run`` itself or its ``dynamics``.
+    """Return the folder that a :class:`FisherProbe` wrote: ``run`` itself or its ``dynamics``.
 
     Raises:
-        ImaxrayError: neither holds measurements.
+        ImaxrayError: If neither folder holds measurements.
     """
     for folder in (run, run / "dynamics"):
         if any((folder / "gram").glob("*.parquet")):
@@ -32,13 +32,13 @@ def probe_folder(run: Path) -> Path:
 
 
 def recorded(run: Path) -> dict[int, Path]:
-    """Entries seen → Gram matrix file, ascending."""
+    """Map the number of entries seen to the file of the Gram matrix, in ascending order."""
     files = sorted((probe_folder(run) / "gram").glob("*.parquet"))
     return {int(path.stem): path for path in files}
 
 
 def run_spectra(runs: Sequence[Path]) -> pl.DataFrame:
-    """``spectra.parquet`` of all runs, with the column ``run`` in front."""
+    """Read ``spectra.parquet`` of all runs, with the column ``run`` in front."""
     return pl.concat(
         [
             pl.read_parquet(probe_folder(run) / "spectra.parquet").select(
@@ -59,24 +59,24 @@ def compare_runs(
     level: float = 0.95,
     counts: Sequence[int] | None = None,
 ) -> pl.DataFrame:
-    """Two arms, paired seed by seed, at every count of entries seen that all runs share.
+    """Compare two arms, paired by seed, at every count of entries seen that all runs share.
 
     Args:
-        runs: folders of one arm, a seed each.
-        against: folders of the other arm, in the same order of seeds.
-        statistics: names.
-        reductions: which gradients.
-        group: module group, or "all".
-        level: of the intervals.
-        counts: of entries seen; all that the runs share when None.
+        runs: Run folders of one arm, one per seed.
+        against: Run folders of the other arm, in the same order of seeds.
+        statistics: Names of the statistics.
+        reductions: Reductions of each entry's loss.
+        group: Name of a module group, or "all".
+        level: Confidence level of the intervals.
+        counts: Counts of entries seen to compare at. If None, all counts that the runs share.
 
     Returns:
-        One row a count, reduction and statistic: entries_seen, reduction, statistic, value
+        One row per count, reduction and statistic: entries_seen, reduction, statistic, value
         (mean of ``runs``), other (mean of ``against``), difference with low and high (seeds and
         probe), seeds_low and seeds_high (seeds only), ordering_holds (at N/4, N/2 and N).
 
     Raises:
-        ImaxrayError: no common count, an unknown group, or different probes.
+        ImaxrayError: If the runs share no count, the group is unknown, or the probes differ.
     """
     files = [recorded(run) for run in [*runs, *against]]
     if not files:
@@ -85,7 +85,7 @@ def compare_runs(
     if not common:
         raise ImaxrayError(
             "Expected measurements at the same entries seen in all runs, but no count is common; "
-            "train both arms with one cadence."
+            "train both arms with the same interval between measurements."
         )
     rows: list[dict[str, Any]] = []
     for seen in common if counts is None else sorted(set(common) & set(counts)):
@@ -115,7 +115,7 @@ def _of_group(gram: Gram, group: str) -> Gram:
     if group not in gram.groups:
         raise ImaxrayError(
             f"Expected one of the module groups {', '.join(sorted(gram.groups))} or all, but got "
-            f"{group}."
+            f"{group}; name one of these."
         )
     from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Numbers that a Gram matrix gives: spectra, task geometry, intervals, tables."""
+"""Computes numbers from Gram matrices: spectra, task geometry, intervals and tables."""
 
 from imaxray.dynamics.numbers.crossed import (
     Crossed,

@@ -1,4 +1,4 @@
-"""Two models on two probes over seeds: whose a difference is, with intervals."""
+"""Measures two models on two probes and splits a difference into model and probe effects."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ TERMS = ("own", "model", "probe", "interaction")
 
 @dataclass(frozen=True)
 class Crossed:
-    """:func:`crossed_probes` over seeds.
+    """Holds the results of :func:`crossed_probes`, averaged over seeds, for one statistic.
 
     Attributes:
-        values: by model and probe, 2 × 2, means over seeds.
-        terms: own, model, probe, interaction: mean with an interval over seeds and probes.
-        for_these: the same with the interval over seeds only, for these very probes.
+        values: Mean of the statistic over seeds, by model and probe (2 × 2).
+        terms: Mean of each term (own, model, probe, interaction) over seeds, with an interval that
+            covers the variation between seeds and between probes.
+        for_these: Mean of each term over seeds, with an interval that covers the variation between
+            seeds only; it holds for exactly these probes.
     """
 
     values: tuple[tuple[float, float], tuple[float, float]]
@@ -38,20 +40,21 @@ class Crossed:
 
 
 def crossed_probes(grams: Mapping[tuple[str, str], Gram], name: str) -> dict[str, object]:
-    """Two models on two probes: how much of a difference is the model's and how much the probe's.
+    """Measure two models on two probes and split the difference into model and probe effects.
 
     Args:
-        grams: (model, probe) → Gram matrix, all four, all of one number of entries.
-        name: of the statistic.
+        grams: Mapping (model, probe) → Gram matrix, for all four pairs, with equally many entries.
+        name: Name of the statistic.
 
     Returns:
-        ``values`` by model and probe; ``model``: first less second model, mean over probes;
-        ``probe``: first less second probe, mean over models; ``own``: first model on the first
-        probe less second on the second (what one sees when each arm is probed on its own data) =
-        model + probe; ``interaction``: how much the model's effect differs between the probes.
+        ``values``: the statistic by model and probe; ``model``: first minus second model, averaged
+        over probes; ``probe``: first minus second probe, averaged over models; ``own``: first model
+        on the first probe minus second model on the second (the difference one sees if each arm is
+        probed on its own data), which equals model + probe; ``interaction``: how much the effect of
+        the model differs between the probes.
 
     Raises:
-        ImaxrayError: not 2 × 2, or different numbers of entries.
+        ImaxrayError: If there are not two models and two probes, or the probes differ in size.
     """
     models = list(dict.fromkeys(model for model, _ in grams))
     probes = list(dict.fromkeys(probe for _, probe in grams))
@@ -59,7 +62,8 @@ def crossed_probes(grams: Mapping[tuple[str, str], Gram], name: str) -> dict[str
     if len(models) != 2 or len(probes) != 2 or len(grams) != 4 or len(sizes) != 1:
         raise ImaxrayError(
             f"Expected two models on two probes of one size, but got {len(grams)} Gram matrices of "
-            f"{len(models)} models and {len(probes)} probes, sizes {sorted(sizes)}."
+            f"{len(models)} models and {len(probes)} probes, sizes {sorted(sizes)}; pass one "
+            "matrix for each pair of model and probe."
         )
     value = np.array([[float(statistic(name)(grams[m, p].matrix)) for p in probes] for m in models])
     return {
@@ -80,25 +84,29 @@ def crossed_over_seeds(
     *,
     level: float = 0.95,
 ) -> dict[str, Crossed]:
-    """Statistic → what :func:`crossed_probes` finds, with intervals.
+    """Combine :func:`crossed_probes` over seeds, with intervals, for each statistic.
 
-    The spread over seeds does not hold what another draw of entries would change. It comes from
-    leaving an entry out of a probe under all models and seeds (stratified by task, as in
-    :func:`contrast`), the two probes being independent draws. The two half-widths, a t one of few
-    degrees and a normal one, add in squares (Zou 2008): in simulation 1.3-5.0 % false positives at
-    the 5 % level with 2, 3 and 5 seeds, whatever the ratio of the two errors. One seed has no
-    interval.
+    The spread over seeds does not include the change that another draw of entries would bring. That
+    error is estimated by leaving one entry out of a probe under all models and seeds (stratified by
+    task, as in :func:`contrast`); the two probes count as independent draws. The half-width over
+    seeds (t distribution with few degrees of freedom) and the half-width over probes (normal
+    distribution) are added in squares (Zou 2008). In simulations this gave 1.3-5.0 % false
+    positives at the 5 % level with 2, 3 and 5 seeds, for every ratio of the two errors. A single
+    seed has no interval.
 
     Args:
-        grams: one mapping (model, probe) → Gram matrix a seed.
-        names: of the statistics.
-        level: of the intervals.
+        grams: One mapping (model, probe) → Gram matrix per seed.
+        names: Names of the statistics.
+        level: Confidence level of the intervals.
 
     Raises:
-        ImaxrayError: no seed, or a mapping that is not 2 × 2 on two probes of one size.
+        ImaxrayError: If there is no seed, or a mapping does not hold two models on two probes of
+            equal size.
     """
     if not grams:
-        raise ImaxrayError("Expected the Gram matrices of one seed or more, but got none.")
+        raise ImaxrayError(
+            "Expected Gram matrices of one seed or more, but got none; pass one mapping per seed."
+        )
     of_seeds = {name: [crossed_probes(of, name) for of in grams] for name in names}
     models = list(dict.fromkeys(model for model, _ in grams[0]))
     probes = list(dict.fromkeys(probe for _, probe in grams[0]))
@@ -138,18 +146,19 @@ def crossed_table(
     reductions: Sequence[Reduction] = ("sum", "unit-norm"),
     level: float = 0.95,
 ) -> pl.DataFrame:
-    """:func:`crossed_over_seeds` as a table, one row a reduction and statistic.
+    """Return :func:`crossed_over_seeds` as a table with one row per reduction and statistic.
 
     Args:
-        grams: one mapping (model, probe) → Gram matrix of summed losses, a seed.
-        statistics: names.
-        reductions: which gradients.
-        level: of the intervals.
+        grams: One mapping (model, probe) → Gram matrix of summed losses per seed.
+        statistics: Names of the statistics.
+        reductions: Reductions of each entry's loss.
+        level: Confidence level of the intervals.
 
     Returns:
-        reduction, statistic, entries (N), ``same_image_pairs_PROBE``, ``MODEL_on_PROBE`` (means
-        over seeds), and of own, model, probe and interaction TERM, TERM_low, TERM_high (seeds and
-        probes), TERM_seeds_low, TERM_seeds_high (seeds only). NaN where there is one seed.
+        Columns reduction, statistic, entries (N), ``same_image_pairs_PROBE``, ``MODEL_on_PROBE``
+        (mean over seeds), and for each TERM of own, model, probe and interaction: TERM, TERM_low
+        and TERM_high (interval over seeds and probes), TERM_seeds_low and TERM_seeds_high (interval
+        over seeds only). Intervals are NaN if there is one seed.
     """
     rows: list[dict[str, Any]] = []
     first = grams[0]
@@ -178,7 +187,7 @@ def crossed_table(
 
 
 def _same_image(gram: Gram) -> int | None:
-    """Pairs of entries that share an image, where images are known."""
+    """Count the pairs of entries that share an image; None if images are unknown."""
     if gram.images is None:
         return None
     counts = pl.Series(gram.images).value_counts()["count"]
@@ -186,7 +195,7 @@ def _same_image(gram: Gram) -> int | None:
 
 
 def _both(one: Estimate, error: float, level: float) -> Estimate:
-    """The interval over seeds, widened by the probes' error."""
+    """Widen the interval over seeds by the standard error of the probes."""
     half = float(np.hypot(one.high - one.value, stats.norm.ppf((1 + level) / 2) * error))
     whole = float(np.hypot(one.error, error))
     return Estimate(one.value, one.value - half, one.value + half, whole, one.degrees)

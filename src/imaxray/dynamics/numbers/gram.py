@@ -1,4 +1,4 @@
-"""The Gram matrix of per-entry gradients, per module group, with what is needed to read it."""
+"""Holds the Gram matrix of per-entry gradients, per module group, with metadata of the entries."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ REDUCTIONS: tuple[Reduction, ...] = ("sum", "token-mean", "unit-norm")
 
 @dataclass(frozen=True)
 class Gram:
-    """K_ij = ⟨g_i, g_j⟩ of N entries; K / N has the non-zero eigenvalues of the empirical Fisher.
+    """Holds K with K_ij = ⟨g_i, g_j⟩ for the gradients of N entries.
+
+    K / N has the same non-zero eigenvalues as the empirical Fisher matrix.
 
     Attributes:
-        groups: module group → its (N, N) part, float64; parts add up to K.
-        uncovered: trainable parameters whose gradients are not in K.
-        ids: entry ids, where known.
-        tasks: task of each entry, where known.
-        images: image id of each entry, where known.
-        tokens: (N,) answer tokens of each entry, where known.
-        reduction: which gradient: of the summed, mean, or norm-one answer log-likelihood.
+        groups: Mapping from module group to its part of K, (N, N) float64; the parts add up to K.
+        uncovered: Names of trainable parameters whose gradients are not in K.
+        ids: Entry ids, or None if unknown.
+        tasks: Task of each entry, or None if unknown.
+        images: Image id of each entry, or None if unknown.
+        tokens: Number of answer tokens of each entry, (N,) float64, or None if unknown.
+        reduction: Which gradient is meant: that of the summed answer log-likelihood (``sum``), that
+            of its mean over answer tokens (``token-mean``), or the first one scaled to norm one
+            (``unit-norm``).
     """
 
     groups: dict[str, Matrix]
@@ -43,7 +47,7 @@ class Gram:
 
     @property
     def matrix(self) -> Matrix:
-        """K, (N, N)."""
+        """The whole matrix K, (N, N) float64."""
         parts = list(self.groups.values())
         return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
@@ -51,10 +55,13 @@ class Gram:
         return len(next(iter(self.groups.values())))
 
     def reduced(self, reduction: Reduction) -> Gram:
-        """The same entries under another reduction of each entry's loss; only from "sum".
+        """Return the matrix of the same entries under another reduction of each entry's loss.
+
+        Only a matrix of summed losses can be converted to another reduction.
 
         Raises:
-            ImaxrayError: K is not of summed losses, or "token-mean" without token counts.
+            ImaxrayError: If K is not of summed losses, or token counts are missing for
+                "token-mean".
 
         Example:
             >>> gram = Gram({"all": np.array([[4.0, 2.0], [2.0, 9.0]])})
@@ -73,7 +80,7 @@ class Gram:
             if self.tokens is None:
                 raise ImaxrayError(
                     "Expected answer-token counts for token means, but the Gram matrix has none; "
-                    "pass tokens where it is made."
+                    "pass tokens when it is made."
                 )
             scale = 1 / np.maximum(self.tokens, 1)
         else:
@@ -85,7 +92,7 @@ class Gram:
         )
 
     def only(self, index: Sequence[int] | NDArray[np.int64]) -> Gram:
-        """The entries at ``index``, in that order."""
+        """Return the part of the matrix for the entries at ``index``, in that order."""
         at = np.asarray(index, dtype=np.int64)
 
         def picked(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -101,7 +108,7 @@ class Gram:
         )
 
     def write(self, path: Path) -> None:
-        """Write one Parquet file: a row an entry, a list column a module group; whole or not."""
+        """Write one Parquet file atomically, with a row per entry and a column per module group."""
         path.parent.mkdir(parents=True, exist_ok=True)
         columns: dict[str, Any] = {
             "entry_id": self.ids or [str(i) for i in range(len(self))],
@@ -129,10 +136,13 @@ class Gram:
         """Read what :meth:`write` wrote.
 
         Raises:
-            ImaxrayError: there is no such file, or it holds no Gram matrix.
+            ImaxrayError: If the file does not exist or holds no Gram matrix.
         """
         if not path.is_file():
-            raise ImaxrayError(f"Expected a Gram matrix at {path}, but there is no such file.")
+            raise ImaxrayError(
+                f"Expected a Gram matrix at {path}, but there is no such file; give a file that a "
+                "probe wrote."
+            )
         table = pl.read_parquet(path)
         groups = [c.removeprefix("gram.") for c in table.columns if c.startswith("gram.")]
         if not groups or table.is_empty():

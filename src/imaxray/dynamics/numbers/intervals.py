@@ -1,9 +1,10 @@
-"""Intervals and comparisons that a Gram matrix allows, by subsampling without replacement.
+"""Computes confidence intervals and comparisons from Gram matrices by leaving entries out.
 
-The bootstrap with replacement is biased for spectra: twins among the entries make a matrix of lower
-rank. Errors come from the subsets that lack one entry (the jackknife), stratum by stratum, because
-the task mix moves every statistic and a probe fixes it. Larger holes were tried and cover less:
-their subsamples have another N.
+The bootstrap with replacement is biased for spectra, because an entry that is drawn twice lowers
+the rank of the matrix. Standard errors therefore come from the jackknife, that is, from the subsets
+that lack one entry. The jackknife is stratified, because the task mix changes every statistic and a
+probe fixes the task mix. Leaving out more entries at a time was tried and gave intervals that cover
+less, because such subsets have another N.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval.
+    """Holds a value with its confidence interval.
 
     Attributes:
-        value: on all entries.
-        low: lower end.
-        high: upper end.
-        error: standard error.
-        degrees: degrees of freedom of the t quantile; infinite for a normal one.
+        value: Estimate on all entries.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        error: Standard error of the value.
+        degrees: Degrees of freedom of the t quantile; infinite for a normal quantile.
     """
 
     value: float
@@ -43,12 +44,16 @@ class Estimate:
 
 
 def subsamples(strata: Sequence[str], size: int, draws: int, seed: int) -> Indices:
-    """Subsets of ``size`` of the N entries without replacement, (draws, size), each sorted.
+    """Draw subsets of ``size`` of the N entries without replacement.
 
-    Every stratum keeps its share: floor of it always, the rest by largest remainder.
+    Every stratum keeps its share of the subset; fractions are rounded by the largest-remainder
+    method.
+
+    Returns:
+        Indices of the entries, (draws, size) int64, sorted within each subset.
 
     Raises:
-        ImaxrayError: ``size`` is not below N, or too small to hold every stratum.
+        ImaxrayError: If ``size`` is not below N, or is too small to hold every stratum.
     """
     names, code = np.unique(np.asarray(strata), return_inverse=True)
     n = len(code)
@@ -59,7 +64,7 @@ def subsamples(strata: Sequence[str], size: int, draws: int, seed: int) -> Indic
     if not 0 < size < n or (quota == 0).any():
         raise ImaxrayError(
             f"Expected a subsample that holds each of {len(names)} strata, smaller than {n} "
-            f"entries, but got {size}; take a larger probe."
+            f"entries, but got {size}; use a larger probe."
         )
     random = np.random.default_rng(seed)
     parts = []
@@ -77,22 +82,23 @@ def estimate(
     strata: Sequence[str] | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """A statistic of one Gram matrix with its interval over probes like this one.
+    """Estimate a statistic of one Gram matrix, with an interval over probes of the same design.
 
-    Stratified jackknife: error² = Σ_h (n_h − 1)/n_h Σ_i (θ₍ᵢ₎ − mean)², a t quantile with N less
-    the strata degrees of freedom. What the interval is for: H2 and trace of the population; for
-    SE, rho and effective rank their expectation *at this N*. Gradient norms with a heavy tail make
-    it too narrow; unit-norm rows do not have one.
+    The standard error is that of the stratified jackknife: error² = Σ_h (n_h − 1)/n_h Σ_i (θ₍ᵢ₎ −
+    mean)². The interval uses a t quantile with N minus the number of strata as degrees of freedom.
+    For H2 and trace the interval covers the value of the population; for SE, rho and effective rank
+    it covers their expectation *at this N*. Gradient norms with a heavy tail make the interval too
+    narrow; unit-norm gradients have no such tail.
 
     Args:
-        gram: (N, N).
-        name: of the statistic (:data:`STATISTICS`).
-        strata: stratum of each entry (task, or task and length), two or more entries each; one
-            stratum when None.
-        level: of the interval.
+        gram: Gram matrix, (N, N) float64.
+        name: Name of the statistic (:data:`STATISTICS`).
+        strata: Stratum of each entry (task, or task and length), with two entries or more per
+            stratum. If None, all entries form one stratum.
+        level: Confidence level of the interval.
 
     Raises:
-        ImaxrayError: unknown statistic, or a stratum of one entry.
+        ImaxrayError: If the statistic is unknown, or a stratum has one entry.
     """
     code = _strata(strata, len(gram))
     error = _jackknife_error(_values(gram, _all_but_one(len(gram)), [name])[name], code)
@@ -108,9 +114,13 @@ def n_curve(
     draws: int = 50,
     seed: int = 0,
 ) -> list[dict[str, float]]:
-    """The statistic at N/4, N/2 and N entries: value (mean over subsamples) and their deviation.
+    """Compute the statistic at N/4, N/2 and N entries.
 
-    An ordering of two arms that holds at all three does not hang on N.
+    If the ordering of two arms is the same at all three sizes, it does not depend on N.
+
+    Returns:
+        One dictionary per size, with ``entries``, ``value`` (mean over subsets) and ``deviation``
+        (standard deviation over subsets).
     """
     n = len(gram)
     rows = []
@@ -125,7 +135,7 @@ def n_curve(
 
 
 def over_seeds(values: Sequence[float], level: float = 0.95) -> Estimate:
-    """Mean of one value a seed, with a t interval; one seed has none (NaN)."""
+    """Average one value per seed, with a t interval; for a single seed the interval is NaN."""
     at = np.asarray(values, dtype=np.float64)
     if len(at) < 2:
         nan = float("nan")
@@ -136,16 +146,17 @@ def over_seeds(values: Sequence[float], level: float = 0.95) -> Estimate:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A statistic under arm a less that under arm b, on one probe, over seeds.
+    """Compares one statistic between arm a and arm b (a minus b), on one probe, over seeds.
 
     Attributes:
-        name: of the statistic.
-        a: its value for each seed of arm a.
-        b: likewise.
-        difference: mean of the paired differences; interval over seeds *and* probes.
-        over_seeds: the same with the interval over seeds only, for this very probe.
-        probe_error: standard error that comes from the probe.
-        curve: the difference at N/4, N/2 and N.
+        name: Name of the statistic.
+        a: Value of the statistic for each seed of arm a.
+        b: Value of the statistic for each seed of arm b.
+        difference: Mean of the paired differences, with an interval over seeds *and* probes.
+        over_seeds: Mean of the paired differences, with an interval over seeds only; it holds for
+            exactly this probe.
+        probe_error: Standard error of the difference that comes from the choice of the probe.
+        curve: Difference at N/4, N/2 and N entries.
     """
 
     name: str
@@ -158,7 +169,7 @@ class Contrast:
 
     @property
     def ordering_holds(self) -> bool:
-        """Whether the difference has one sign at N/4, N/2 and N."""
+        """Whether the difference has the same sign at N/4, N/2 and N entries."""
         return len({np.sign(point["value"]) for point in self.curve}) == 1
 
 
@@ -172,24 +183,27 @@ def contrast(
     seed: int = 0,
     level: float = 0.95,
 ) -> Contrast:
-    """Compare two arms, seed by seed, on one probe: arm a less arm b.
+    """Compare two arms, seed by seed, on one probe (arm a minus arm b).
 
-    Seeds give a t interval of the mean paired difference. The probe is common to all seeds, so its
-    error is not in their spread: it comes from leaving the same entry out of every run, and adds.
-    Degrees of freedom stay those of the seeds: Satterthwaite's were tried and let 7 % through at
-    the 5 % level with three seeds.
+    The seeds give a t interval for the mean paired difference. All seeds share the probe, so the
+    spread over seeds does not include the error of the probe. That error is estimated by leaving
+    the same entry out of every run, and its square is added. The degrees of freedom stay those of
+    the seeds; Satterthwaite's degrees were tried and gave 7 % false positives at the 5 % level with
+    three seeds.
 
     Args:
-        a: one Gram matrix a seed; all on the same entries in the same order.
-        b: likewise, the same number; pairs are at the same checkpoint by entries seen.
-        name: of the statistic.
-        strata: stratum of each entry; tasks of the first Gram matrix when None.
-        draws: subsamples of the N-curve.
-        seed: of their drawing.
-        level: of the intervals.
+        a: One Gram matrix per seed of arm a; all hold the same entries in the same order.
+        b: One Gram matrix per seed of arm b, as many as in ``a``; the two of a pair are measured
+            after the same number of entries seen.
+        name: Name of the statistic.
+        strata: Stratum of each entry. If None, the tasks of the first Gram matrix are the strata.
+        draws: Number of subsets per size for the curve over N.
+        seed: Seed of the random subsets.
+        level: Confidence level of the intervals.
 
     Raises:
-        ImaxrayError: fewer than two pairs, or Gram matrices of different entries.
+        ImaxrayError: If there are fewer than two pairs, or the Gram matrices hold different
+            entries.
     """
     return contrasts(a, b, [name], strata=strata, draws=draws, seed=seed, level=level)[name]
 
@@ -204,11 +218,11 @@ def contrasts(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Contrast]:
-    """:func:`contrast` of several statistics, with the eigenvalues computed once for all."""
+    """Compute :func:`contrast` for several statistics, with the eigenvalues computed only once."""
     if len(a) != len(b) or len(a) < 2:
         raise ImaxrayError(
             f"Expected two seeds or more in both arms (three to report), but got {len(a)} and "
-            f"{len(b)}; train more."
+            f"{len(b)}; train more seeds."
         )
     grams = [*a, *b]
     first = grams[0]
@@ -252,7 +266,16 @@ def _contrast(
     code: Indices,
     level: float,
 ) -> Contrast:
-    """From each run's statistic on all entries, less each one, and on fewer; a's runs first."""
+    """Build the contrast of one statistic; in every array the runs of arm a come first.
+
+    Args:
+        name: Name of the statistic.
+        values: Statistic of each run on all entries, (runs,).
+        without: Statistic of each run on the subsets that lack one entry, (runs, N).
+        fewer: Mapping from subset size to the mean statistic of each run, (runs,).
+        code: Stratum number of each entry, (N,).
+        level: Confidence level of the intervals.
+    """
     pairs, n = len(values) // 2, without.shape[1]
     differences = values[:pairs] - values[pairs:]
     mean = float(differences.mean())
@@ -286,28 +309,31 @@ def two_probes(
     permutations: int = 999,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Whether two probes differ under one model: difference (second less first) and p value.
+    """Test by permutation whether two probes differ under one model.
 
-    Entries change probe at random inside their stratum; under one population every assignment is
-    as likely, so the level is exact at any N.
+    Entries are reassigned to the probes at random within their stratum. If both probes come from
+    one population, every assignment is equally likely, so the level of the test is exact at any N.
 
     Args:
-        gram: (2N, 2N) of both probes together.
-        second: which entries are of the second probe.
-        name: of the statistic.
-        strata: stratum of each entry.
-        permutations: random reassignments.
-        seed: of them.
+        gram: Gram matrix of both probes together, (2N, 2N) float64.
+        second: Whether each entry belongs to the second probe, (2N,).
+        name: Name of the statistic.
+        strata: Stratum of each entry. If None, all entries form one stratum.
+        permutations: Number of random reassignments.
+        seed: Seed of the reassignments.
+
+    Returns:
+        The difference (second probe minus first) and its p value.
 
     Raises:
-        ImaxrayError: the probes have different sizes (then SE differs by itself).
+        ImaxrayError: If the probes differ in size, because SE then differs for that reason alone.
     """
     label = np.asarray(second, dtype=bool)
     n = len(label)
     if label.sum() * 2 != n:
         raise ImaxrayError(
             f"Expected two probes of one size, but got {n - label.sum()} and {label.sum()} "
-            "entries; SE depends on their number."
+            "entries; use equally large probes, because SE depends on the number of entries."
         )
     names = np.asarray(["all"] * n if strata is None else strata)
     random = np.random.default_rng(seed)
@@ -326,7 +352,7 @@ def two_probes(
 
 
 def _strata(strata: Sequence[str] | None, n: int) -> Indices:
-    """Stratum number of each entry."""
+    """Return the stratum number of each entry, (N,) int64."""
     _, code = np.unique(np.asarray(["all"] * n if strata is None else strata), return_inverse=True)
     if len(code) != n or (np.bincount(code) < 2).any():
         raise ImaxrayError(
@@ -337,12 +363,17 @@ def _strata(strata: Sequence[str] | None, n: int) -> Indices:
 
 
 def _all_but_one(n: int) -> Indices:
-    """The subsets that lack one entry, (N, N − 1)."""
+    """Return the indices of the subsets that lack one entry, (N, N − 1) int64."""
     return np.array([[j for j in range(n) if j != i] for i in range(n)])
 
 
 def _jackknife_error(values: Floats, code: Indices) -> float:
-    """From the value without each entry; ``code`` is the entry's stratum."""
+    """Return the jackknife standard error.
+
+    Args:
+        values: Statistic without each entry, (N,).
+        code: Stratum number of each entry, (N,).
+    """
     sizes = np.bincount(code)
     means = np.bincount(code, values) / sizes
     squares = np.bincount(code, (values - means[code]) ** 2)
@@ -350,7 +381,7 @@ def _jackknife_error(values: Floats, code: Indices) -> float:
 
 
 def _values(gram: Floats, index: Indices, names: Sequence[str]) -> dict[str, Floats]:
-    """Statistics on each subset of entries, (subsets,) each; 64 MB at a time."""
+    """Compute statistics on each subset of entries, (subsets,) each, in blocks of about 64 MB."""
     step = max(1, 2**23 // index.shape[1] ** 2)
     parts = []
     for start in range(0, len(index), step):
@@ -362,12 +393,15 @@ def _values(gram: Floats, index: Indices, names: Sequence[str]) -> dict[str, Flo
 def probe_error(
     grams: Sequence[Gram], names: Sequence[str], weights: Mapping[str, Floats]
 ) -> dict[str, dict[str, float]]:
-    """Statistic → combination → its standard error over probes like this one, by the jackknife.
+    """Return the standard error over probes of linear combinations of statistics (jackknife).
 
     Args:
-        grams: of several models on the same entries.
-        names: of the statistics.
-        weights: combination → weight of each Gram matrix.
+        grams: Gram matrices of several models on the same entries.
+        names: Names of the statistics.
+        weights: Mapping from the name of a combination to the weight of each Gram matrix.
+
+    Returns:
+        Mapping statistic → combination → standard error.
     """
     index = _all_but_one(len(grams[0]))
     without = [_values(gram.matrix, index, names) for gram in grams]
@@ -386,6 +420,6 @@ def probe_error(
 def _with_error(
     value: float, error: float, level: float, degrees: float = float("inf")
 ) -> Estimate:
-    # scipy takes an infinite number of degrees for the normal distribution
+    # scipy treats infinite degrees of freedom as the normal distribution.
     half = float(stats.t.ppf((1 + level) / 2, degrees)) * error
     return Estimate(value, value - half, value + half, error, degrees)

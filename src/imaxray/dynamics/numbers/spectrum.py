@@ -1,10 +1,10 @@
-"""Numbers of a Gram matrix: spectral entropy, concentration, Rényi-2 entropy, trace.
+"""Computes statistics of a Gram matrix: spectral entropy, concentration, Rényi-2 entropy, trace.
 
 With F = (1/N) Σ g_i g_iᵀ and K_ij = ⟨g_i, g_j⟩, the non-zero eigenvalues of F are those of K / N.
-Every function takes a stack of Gram matrices (…, N, N) and returns (…).
+Every function takes a stack of Gram matrices (…, N, N) and returns an array (…).
 
-SE and rho depend on N (SE ≤ ln N): compare them at equal N, task quotas and answer lengths only. H2
-is a ratio of U-statistics and nearly free of N.
+SE and rho depend on N (SE ≤ ln N), so compare them only at equal N, task quotas and answer lengths.
+H2 is a ratio of U-statistics and nearly independent of N.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Statistic = Callable[[Floats], Floats]
 
 
 def centred(gram: Floats) -> Floats:
-    """Gram matrix of the gradients less their mean: HKH with H = I − 11ᵀ/N.
+    """Return the Gram matrix of the mean-centred gradients, HKH with H = I − 11ᵀ/N.
 
     Example:
         >>> centred(np.array([[2.0, 0.0], [0.0, 2.0]]))
@@ -36,7 +36,7 @@ def centred(gram: Floats) -> Floats:
 
 
 def shares(gram: Floats) -> Floats:
-    """p_k = λ_k / Σλ, ascending, (…, N); NaN where the trace is 0.
+    """Return p_k = λ_k / Σλ in ascending order, (…, N); NaN if the trace is 0.
 
     Example:
         >>> shares(np.diag([3.0, 1.0]))
@@ -49,7 +49,7 @@ def shares(gram: Floats) -> Floats:
 
 
 def spectral_entropy(gram: Floats) -> Floats:
-    """SE = −Σ p_k ln p_k, in nats.
+    """Return the spectral entropy SE = −Σ p_k ln p_k in nats, (…).
 
     Example:
         >>> print(spectral_entropy(np.eye(4)).round(3))  # ln 4: four equal directions
@@ -65,7 +65,7 @@ def _entropy(p: Floats) -> Floats:
 
 
 def effective_rank(gram: Floats) -> Floats:
-    """Exp(SE): how many equal eigenvalues would have this entropy (Roy and Vetterli 2007).
+    """Return exp(SE), the number of equal eigenvalues with this entropy (Roy and Vetterli 2007).
 
     Example:
         >>> print(effective_rank(np.eye(4)).round(3))  # four equal directions
@@ -77,7 +77,7 @@ def effective_rank(gram: Floats) -> Floats:
 
 
 def concentration(gram: Floats) -> Floats:
-    """Rho = λ_max / Σλ.
+    """Return the concentration rho = λ_max / Σλ, (…).
 
     Example:
         >>> print(concentration(np.diag([3.0, 1.0])))
@@ -87,7 +87,7 @@ def concentration(gram: Floats) -> Floats:
 
 
 def trace(gram: Floats) -> Floats:
-    """Trace of F: mean squared gradient norm. Its scale is that of the loss.
+    """Return the trace of F: the mean squared gradient norm, which depends on the loss scale.
 
     Example:
         >>> print(trace(np.diag([3.0, 1.0])))
@@ -97,9 +97,9 @@ def trace(gram: Floats) -> Floats:
 
 
 def renyi_entropy(gram: Floats) -> Floats:
-    """H2 = −ln(tr F² / (tr F)²) with both traces unbiased, (…).
+    """Return the Rényi-2 entropy H2 = −ln(tr F² / (tr F)²), with unbiased estimates of both traces.
 
-    mean_{i≠j} K_ij² over mean_{i≠j} K_ii K_jj. NaN for N < 2.
+    The ratio is mean_{i≠j} K_ij² over mean_{i≠j} K_ii K_jj. The result is NaN for N < 2.
     """
     n = gram.shape[-1]
     diagonal = np.diagonal(gram, axis1=-2, axis2=-1)
@@ -111,11 +111,11 @@ def renyi_entropy(gram: Floats) -> Floats:
 
 
 def renyi_entropy_centred(gram: Floats) -> Floats:
-    """H2 of the covariance of gradients, both traces unbiased without knowing the mean.
+    """Return H2 of the covariance of the gradients; both traces are unbiased for an unknown mean.
 
-    tr Σ² from distinct pairs, triples and quadruples of entries (Himeno and Yamada 2014; Chen and
-    Qin 2010), (tr Σ)² from distinct pairs of half squared distances. NaN for N < 4, and where
-    chance makes an unbiased trace negative.
+    The estimate of tr Σ² uses distinct pairs, triples and quadruples of entries (Himeno and Yamada
+    2014; Chen and Qin 2010). The estimate of (tr Σ)² uses distinct pairs of half squared distances.
+    The result is NaN for N < 4, and if chance makes an unbiased trace negative.
     """
     n = gram.shape[-1]
     if n < 4:
@@ -135,7 +135,10 @@ def renyi_entropy_centred(gram: Floats) -> Floats:
 
 
 def _distinct(off: Floats) -> tuple[Floats, Floats, Floats]:
-    """Σ A_ij², Σ A_ij A_jk and Σ A_ij A_kl over distinct indices; A symmetric, diagonal 0."""
+    """Return Σ A_ij², Σ A_ij A_jk and Σ A_ij A_kl over distinct indices.
+
+    ``off`` is A, which must be symmetric with a diagonal of 0.
+    """
     squares = (off**2).sum(axis=(-2, -1))
     sums = off.sum(axis=-1)
     total = sums.sum(axis=-1)
@@ -168,7 +171,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     "effective_rank_centred": _of_centred(effective_rank),
     "trace_centred": lambda gram: _of_centred(trace)(gram) * gram.shape[-1] / (gram.shape[-1] - 1),
 }
-"""Name → statistic of a stack of Gram matrices."""
+"""Maps a name to the function that computes this statistic for a stack of Gram matrices."""
 
 
 _OF_SHARES: Final[dict[str, Statistic]] = {
@@ -176,29 +179,31 @@ _OF_SHARES: Final[dict[str, Statistic]] = {
     "rho": lambda p: np.asarray(p[..., -1], dtype=np.float64),
     "effective_rank": lambda p: np.asarray(np.exp(_entropy(p)), dtype=np.float64),
 }
-"""Those that the eigenvalues' shares alone decide."""
+"""Statistics that are functions of the normalised eigenvalues alone."""
 
 
 def statistic(name: str) -> Statistic:
-    """The statistic called ``name``.
+    """Return the statistic called ``name``.
 
     Raises:
-        ImaxrayError: there is none.
+        ImaxrayError: If no statistic has this name.
     """
     if name not in STATISTICS:
         raise ImaxrayError(
-            f"Expected one of the statistics {', '.join(STATISTICS)}, but got {name}."
+            f"Expected one of the statistics {', '.join(STATISTICS)}, but got {name}; name one of "
+            "these."
         )
     return STATISTICS[name]
 
 
 def several(gram: Floats, names: Sequence[str]) -> dict[str, Floats]:
-    """Statistics of a stack of Gram matrices by name, each as if computed alone.
+    """Compute several statistics of a stack of Gram matrices, by name.
 
-    The eigenvalues, which are what takes time, are computed once for all that need them.
+    Every value is the same as if it were computed alone. The eigenvalues take most of the time, so
+    they are computed once for all statistics that need them.
 
     Raises:
-        ImaxrayError: there is no such statistic.
+        ImaxrayError: If a name is not that of a statistic.
 
     Example:
         >>> {name: round(float(v), 3) for name, v in several(np.eye(4), ["se", "rho"]).items()}
@@ -220,17 +225,17 @@ def several(gram: Floats, names: Sequence[str]) -> dict[str, Floats]:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """All numbers of one Gram matrix, uncentred or centred.
+    """Holds all statistics of one Gram matrix, uncentred or centred.
 
     Attributes:
-        entries: N; SE and rho compare at equal N only.
-        se: spectral entropy in nats, at most ln N.
-        rho: share of the largest eigenvalue.
+        entries: Number of entries N; SE and rho can be compared at equal N only.
+        se: Spectral entropy in nats, at most ln N.
+        rho: Share of the largest eigenvalue in the trace.
         h2: Rényi-2 entropy in nats, from unbiased traces.
-        effective_rank: exp(se).
-        trace: of F (of the unbiased covariance when centred).
-        centred: whether the mean gradient was taken out.
-        eigenvalues: of F, descending, (N,).
+        effective_rank: Effective rank, exp(se).
+        trace: Trace of F, or of the unbiased covariance if centred.
+        centred: Whether the mean gradient was subtracted.
+        eigenvalues: Eigenvalues of F in descending order, (N,).
     """
 
     entries: int
@@ -243,15 +248,19 @@ class Spectrum:
     eigenvalues: tuple[float, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values."""
+        """Return all fields as a dictionary of plain values."""
         return asdict(self)
 
 
 def spectrum(gram: Floats, *, centre: bool = False) -> Spectrum:
-    """Spectrum of F, from the (N, N) Gram matrix; ``centre`` takes out the mean gradient.
+    """Compute the spectrum of F from the (N, N) Gram matrix.
+
+    Args:
+        gram: Gram matrix, (N, N) float64.
+        centre: Whether to subtract the mean gradient first.
 
     Raises:
-        ImaxrayError: not a square matrix of finite numbers.
+        ImaxrayError: If ``gram`` is not a square matrix of finite numbers.
 
     Example:
         >>> found = spectrum(np.diag([3.0, 1.0]))
@@ -264,7 +273,7 @@ def spectrum(gram: Floats, *, centre: bool = False) -> Spectrum:
         )
     if not np.isfinite(gram).all():
         raise ImaxrayError(
-            "Expected finite gradients, but the Gram matrix has NaN or infinity; look at the loss."
+            "Expected finite gradients, but the Gram matrix has NaN or infinity; check the loss."
         )
     suffix = "_centred" if centre else ""
     values = {

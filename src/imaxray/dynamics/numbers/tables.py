@@ -1,4 +1,4 @@
-"""Gram matrices as tables: one row a module group and reduction, one row a pair of tasks."""
+"""Turns Gram matrices into tables: spectra per module group, geometry per pair of tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPECTRA: Final = pl.Schema(
     {
         "step": pl.Int64,
         "entries_seen": pl.Int64,
-        "group": pl.String,  # "all", or a module group
+        "group": pl.String,  # "all" or the name of a module group
         "reduction": pl.String,
         "entries": pl.Int64,  # N
         **dict.fromkeys(STATISTICS, pl.Float64),
@@ -30,7 +30,7 @@ PAIRS: Final = pl.Schema(
         "step": pl.Int64,
         "entries_seen": pl.Int64,
         "reduction": pl.String,
-        "same_image": pl.Boolean,  # whether pairs of entries of one image count
+        "same_image": pl.Boolean,  # whether pairs of entries of the same image are included
         "task": pl.String,
         "other": pl.String,
         "cosine": pl.Float64,  # debiased
@@ -43,9 +43,10 @@ PAIRS: Final = pl.Schema(
 
 
 def spectra_table(gram: Gram, *, step: int = 0, entries_seen: int = 0) -> pl.DataFrame:
-    """All statistics of all module groups under every reduction, schema SPECTRA.
+    """Compute all statistics of all module groups under every reduction (schema SPECTRA).
 
-    Where gradients are not finite, or a group has none, its statistics are NaN.
+    The statistics of a group are NaN if its gradients are not finite. If they are all zero, every
+    statistic except the trace is NaN.
     """
     rows: list[dict[str, Any]] = []
     for reduction in REDUCTIONS:
@@ -73,9 +74,9 @@ def spectra_table(gram: Gram, *, step: int = 0, entries_seen: int = 0) -> pl.Dat
 
 
 def tasks_table(gram: Gram, *, step: int = 0, entries_seen: int = 0) -> pl.DataFrame:
-    """Pairs of tasks with and without pairs of entries of one image, schema PAIRS.
+    """Compare pairs of tasks, with and without pairs of entries of the same image (schema PAIRS).
 
-    Empty where entries have no tasks, or all the same.
+    The table is empty if the tasks are unknown or all entries have the same task.
     """
     rows: list[dict[str, Any]] = []
     if gram.tasks is not None and len(set(gram.tasks)) > 1:
@@ -97,20 +98,23 @@ def tasks_table(gram: Gram, *, step: int = 0, entries_seen: int = 0) -> pl.DataF
 def tasks_over_runs(
     pairs: pl.DataFrame, arm: str, other: str | None = None, *, level: float = 0.95
 ) -> pl.DataFrame:
-    """Means over pairs of tasks, of one arm or of two and their difference over seeds.
+    """Average over pairs of tasks, for one arm, or for two arms with their difference over seeds.
 
     Args:
-        pairs: schema PAIRS at one count of entries seen, with ``arm`` and ``seed``.
-        arm: the first arm.
-        other: the second one; None: the first alone.
-        level: of the t intervals over seeds.
+        pairs: Table with schema PAIRS at one count of entries seen, with columns ``arm`` and
+            ``seed``.
+        arm: Name of the first arm.
+        other: Name of the second arm. If None, the first arm is described alone.
+        level: Confidence level of the t intervals over seeds.
 
     Returns:
-        One row a reduction and ``same_image`` (with or without pairs of entries of one image): of
-        cosine, conflict_rate (share of task pairs whose debiased cosine is negative) and
-        pair_conflict ``NAME_ARM``; with two arms ``NAME_difference`` (first less second, paired by
-        seed) with ``NAME_low`` and ``NAME_high``, NaN for one seed; ``task_pairs``, the fewest
-        pairs with a cosine in a run. Null where chance left no cosine.
+        One row per reduction and ``same_image`` (with or without pairs of entries of one image).
+        For each NAME of cosine, conflict_rate (share of task pairs whose debiased cosine is
+        negative) and pair_conflict the row has ``NAME_ARM``. With two arms it also has
+        ``NAME_difference`` (first minus second, paired by seed) with ``NAME_low`` and
+        ``NAME_high``, which are NaN for one seed. ``task_pairs`` is the smallest number of task
+        pairs with a cosine in a run. A value is null if no pair has a cosine, which chance can
+        cause.
     """
     keys = ["reduction", "same_image"]
     known = pl.col("cosine").is_finite()

@@ -1,8 +1,8 @@
-"""How the gradients of tasks agree, from the Gram matrix alone: no extra backward pass.
+"""Measures how the gradients of tasks agree, using the Gram matrix and no extra backward pass.
 
-Mean gradients of two tasks have the inner product mean K_ij over i in one, j in the other. The
-squared norm of a sample mean holds noise, tr(Σ)/n, so raw cosines shrink towards 0; with the mean
-of K_ij, i ≠ j, in its place (a U-statistic) they do not. Those are the ones to report.
+The mean gradients of two tasks have the inner product mean K_ij over entries i of one task and j of
+the other. The squared norm of a sample mean contains noise, tr(Σ)/n, so raw cosines shrink towards
+0. The mean of K_ij over i ≠ j (a U-statistic) has no such bias. Report the debiased cosines.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TaskGeometry:
-    """Pairwise statistics of T tasks, each (T, T) and symmetric.
+    """Holds pairwise statistics of T tasks; each matrix is (T, T) float64 and symmetric.
 
     Attributes:
-        tasks: names, sorted.
-        entries: entries of each.
-        cosine: debiased cosine of the mean gradients; NaN where chance makes a squared norm
-            negative (too few entries). 1 on the diagonal.
-        raw_cosine: of the sample means, shrunk by noise.
+        tasks: Names of the tasks, sorted.
+        entries: Number of entries of each task.
+        cosine: Debiased cosine of the mean gradients. It is NaN if chance makes a squared norm
+            negative (too few entries), and 1 on the diagonal.
+        raw_cosine: Cosine of the sample means, shrunk by noise.
         magnitude_similarity: 2|a||b| / (|a|² + |b|²) of the debiased norms (Yu et al. 2020).
-        pair_conflict: share of entry pairs, one of each task (two of it on the diagonal), whose
-            gradients have a negative inner product.
-        conflict_rate: share of task pairs whose debiased cosine is negative; NaN pairs left out.
+        pair_conflict: Share of entry pairs with a negative inner product of their gradients. A pair
+            has one entry of each task, or two entries of the same task on the diagonal.
+        conflict_rate: Share of task pairs whose debiased cosine is negative, without NaN pairs.
     """
 
     tasks: tuple[str, ...]
@@ -43,7 +43,7 @@ class TaskGeometry:
     conflict_rate: float
 
     def pairs(self) -> list[dict[str, object]]:
-        """One row a pair of tasks, plain values."""
+        """Return one dictionary of plain values per pair of different tasks."""
         return [
             {
                 "task": a,
@@ -65,16 +65,16 @@ def task_geometry(
     *,
     images: Sequence[str] | None = None,
 ) -> TaskGeometry:
-    """Cosines, magnitudes and conflicts between tasks.
+    """Compute cosines, magnitude similarities and conflicts between tasks.
 
     Args:
-        gram: (N, N) Gram matrix.
-        tasks: task of each entry.
-        images: image of each entry; given, pairs of entries of one image are left out, so that
-            what they share by the image alone does not count as agreement of tasks.
+        gram: Gram matrix, (N, N) float64.
+        tasks: Task of each entry.
+        images: Image of each entry. If given, pairs of entries of the same image are left out, so
+            that a similarity caused by the image alone does not count as agreement of tasks.
 
     Raises:
-        ImaxrayError: lengths differ, or fewer than two tasks.
+        ImaxrayError: If the lengths differ, or there are fewer than two tasks.
 
     Example:
         >>> # the gradients of the two tasks point in opposite directions
@@ -86,12 +86,14 @@ def task_geometry(
     n = len(gram)
     if len(tasks) != n or (images is not None and len(images) != n):
         raise ImaxrayError(
-            f"Expected a task (and image) for each of {n} entries, but got {len(tasks)}."
+            f"Expected a task (and image) for each of {n} entries, but got {len(tasks)}; pass one "
+            "per entry."
         )
     names = sorted(set(tasks))
     if len(names) < 2:
         raise ImaxrayError(
-            f"Expected entries of two tasks or more, but all are {', '.join(names) or 'missing'}."
+            f"Expected entries of two tasks or more, but all are {', '.join(names) or 'missing'}; "
+            "add entries of another task."
         )
     member = np.array([[task == name for task in tasks] for name in names], dtype=np.float64)
     use = 1 - np.eye(n)

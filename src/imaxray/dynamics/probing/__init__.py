@@ -1,4 +1,4 @@
-"""Probing: which entries are measured, when, and where the measurements are kept."""
+"""Chooses the entries to measure, measures them, and stores the measurements."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Batches of the packing layer as plain model inputs, one row an entry."""
+"""Turns batches of the packing layer into plain model inputs with one row per entry."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from imaxray.packing import Batch
 
 
 def separate_inputs(batch: Batch, images: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments and ``labels`` for :func:`row_losses`, from a batch of separate rows.
+    """Return keyword arguments and ``labels`` for :func:`row_losses` from a batch of separate rows.
 
     Args:
-        batch: rows of one entry each.
-        images: image inputs of the rows, as the model takes them.
+        batch: Batch whose rows hold one entry each.
+        images: Image inputs of the rows, in the form that the model takes.
 
     Raises:
-        ImaxrayError: rows are packed: their prefix carries the gradients of all entries of an
-            image, so that an entry has none of its own.
+        ImaxrayError: If rows are packed. The prefix of a packed row carries the gradients of all
+            entries of an image, so an entry has no gradient of its own.
     """
     if batch.packed:
         raise ImaxrayError(

@@ -1,4 +1,4 @@
-"""The Fisher spectrum during training: a fixed probe at a cadence, or the training batch itself."""
+"""Measures the Fisher spectrum during training, on a fixed probe or on the training batch."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from imaxray.errors import ImaxrayError
 
 @dataclass(frozen=True)
 class Probe:
-    """A fixed set of entries, ready for a model.
+    """Holds a fixed set of entries in the form of model inputs.
 
     Attributes:
-        batches: model inputs, separate sequences (one row an entry).
-        ids: entry id of each entry, in the batches' order.
-        tasks: its task.
-        images: its image id.
-        tokens: its answer tokens.
-        strata: its stratum (task and answer length).
+        batches: Model inputs as separate sequences (one row per entry).
+        ids: Entry id of each entry, in the order of the batches.
+        tasks: Task of each entry.
+        images: Image id of each entry.
+        tokens: Number of answer tokens of each entry.
+        strata: Stratum of each entry (task and answer length).
     """
 
     batches: Sequence[Any]
@@ -52,31 +52,31 @@ class Probe:
 
 
 def answer_tokens(probe: Probe) -> Matrix:
-    """Answer tokens of each entry, (N,) float64."""
+    """Return the number of answer tokens of each entry, (N,) float64."""
     return np.asarray(probe.tokens, dtype=np.float64)
 
 
 class FisherProbe(TrainerCallback):  # type: ignore[misc]
-    """Measures a :class:`Probe` before the first step, every so many entries, and at the end.
+    """Measures a :class:`Probe` before the first step, at regular intervals, and at the end.
 
-    Writes into ``folder``: ``probe.json`` (ids, strata, uncovered parameters), one Gram matrix a
-    measurement (``gram/<entries seen>.parquet``), ``spectra.parquet`` and ``tasks.parquet`` over
-    all of them. A resumed run drops what was measured after its checkpoint and goes on. Gradients,
-    mode and weights of the model are left as they are. Over several ranks the batches are shared
-    out; rank 0 writes.
+    It writes into ``folder``: ``probe.json`` (ids, strata, uncovered parameters), one Gram matrix
+    per measurement (``gram/<entries seen>.parquet``), and ``spectra.parquet`` and ``tasks.parquet``
+    with all measurements. A resumed run deletes the measurements after its checkpoint and
+    continues. The gradients, mode and weights of the model do not change. With several ranks, the
+    batches are divided among them and rank 0 writes.
 
     Args:
-        probe: the entries.
-        folder: of the results.
-        every: entries between measurements.
-        entries_per_step: entries of one optimizer step over all ranks; or a function that tells the
-            entries seen so far.
-        losses: per-entry summed losses of a batch.
-        rows: row → sample maps of a batch.
-        leave_out: patterns of parameter names to leave out.
+        probe: Entries to measure.
+        folder: Folder of the results.
+        every: Number of entries between measurements.
+        entries_per_step: Number of entries of one optimizer step over all ranks, or a function that
+            returns the number of entries seen so far.
+        losses: Function that returns the summed loss of each entry of a batch.
+        rows: Function that returns the row → sample maps of a batch.
+        leave_out: Patterns of parameter names to leave out.
 
     Raises:
-        ImaxrayError: the folder holds measurements of another probe.
+        ImaxrayError: If the folder holds measurements of another probe.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
         self._last = -1
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measure the start, or take up where a checkpoint was made."""
+        """Measure the initial model, or continue from the checkpoint of a resumed run."""
         seen = self._entries(state)
         if _first_rank():
             self._claim()
@@ -114,7 +114,7 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
             self._measure(kwargs["model"], 0, 0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measure when ``every`` entries have gone by since a multiple of it."""
+        """Measure when the entries seen have passed a multiple of ``every``, and at the end."""
         seen = self._entries(state)
         if seen // self._every > self._last // self._every or state.global_step >= state.max_steps:
             self._measure(kwargs["model"], state.global_step, seen)
@@ -140,12 +140,12 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
         self._manifest(gram)
 
     def _claim(self) -> None:
-        """Refuse a folder whose measurements are of other entries: one probe for one curve."""
+        """Refuse a folder with measurements of other entries, because a curve needs one probe."""
         path = self._folder / "probe.json"
         if path.exists() and json.loads(path.read_text())["entry_ids"] != list(self._probe.ids):
             raise ImaxrayError(
                 f"Expected {path} to hold this probe's entries, but it holds others; give another "
-                "folder or the same probe."
+                "folder, or use the same probe."
             )
         (self._folder / "gram").mkdir(parents=True, exist_ok=True)
 
@@ -161,20 +161,20 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
 
 
 class StepFisher(TrainerCallback):  # type: ignore[misc]
-    """In-step mode: K of each training batch, out of the backward pass that trains on it.
+    """Computes K of each training batch from the backward pass that trains on it.
 
-    The batch is a random one, so points differ by their entries too: for a curve to read by eye and
-    for task conflict along the way. Comparisons between arms want :class:`FisherProbe`. Dropout
-    is as in training.
+    Each batch is random, so two points of a curve also differ in their entries. Use this class for
+    an informal curve and for task conflict during training; use :class:`FisherProbe` to compare
+    arms. Dropout is the same as in training.
 
     Args:
-        receive: called with the step's number and its Gram matrix, before the optimizer step; on
-            every rank.
-        rows: row → sample maps of the model's keyword arguments.
-        scales: keyword arguments → (N,) by what each sample's own loss is multiplied in the loss
-            that backward is called on (under a mean over N rows 1/N, times the loss scaler …).
-        leave_out: patterns of parameter names to leave out.
-        accumulation: whether a step has several micro-batches (then their rows are kept).
+        receive: Function that is called on every rank with the number of the step and its Gram
+            matrix, before the optimizer step.
+        rows: Function that returns the row → sample maps for keyword arguments of the model.
+        scales: Function from keyword arguments to the factor of each sample's loss in the loss that
+            backward is called on, (N,): 1/N for a mean over N rows, times the loss scaler.
+        leave_out: Patterns of parameter names to leave out.
+        accumulation: Whether a step has several micro-batches; their rows are then kept.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class StepFisher(TrainerCallback):  # type: ignore[misc]
         self._step = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Attach to the model."""
+        """Attach the recorder to the model."""
         model = kwargs["model"]
         recorder = GramRecorder(
             model, keep_rows=self._keep or _ranks() > 1, leave_out=self._leave_out
@@ -210,23 +210,23 @@ class StepFisher(TrainerCallback):  # type: ignore[misc]
         self._hook = model.register_forward_pre_hook(before, with_kwargs=True)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Forward passes from here on are the step's."""
+        """Start to record; the following forward passes belong to the step."""
         self._step = True
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A micro-batch has had its backward pass."""
+        """Close the batch of the recorder after the backward pass of a micro-batch."""
         if self._recorder is not None:
             self._recorder.end()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """All gradients of the step are there."""
+        """Compute the Gram matrix once all gradients of the step are complete."""
         self._step = False
         if self._recorder is not None:
             gram = self._recorder.gram(distributed=_ranks() > 1)
             self._receive(int(state.global_step) + 1, gram)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leave the model as it was."""
+        """Detach the recorder, so that the model is as it was before training."""
         if self._recorder is not None:
             self._recorder.detach()
             self._hook.remove()

@@ -1,4 +1,4 @@
-"""Which entries a probe holds: fixed, the same quota for every task and answer length."""
+"""Chooses the entries of a probe, with the same quota for every task and answer length."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from imaxray.errors import ImaxrayError
 from imaxray.hashing import digests, mixed
 
 ImageSharing = Literal["any", "apart", "together"]
-"""any: entries by their own hash. apart: one entry an image. together: whole images by their hash,
-so that a probe has as many same-image pairs as the data allow."""
+"""How the entries of a probe share images.
+
+``any`` chooses entries by their own hash. ``apart`` chooses at most one entry per image.
+``together`` chooses whole images by their hash, so that a probe has as many same-image pairs as the
+data allow.
+"""
 
 _LENGTHS = ("short", "middle", "long")
 
@@ -20,23 +24,25 @@ _LENGTHS = ("short", "middle", "long")
 def probe_entries(
     entries: pl.DataFrame, size: int, *, seed: int = 0, images: ImageSharing = "any"
 ) -> pl.DataFrame:
-    """Choose ``size`` entries: equal quotas a task, and in a task of three answer lengths.
+    """Choose ``size`` entries with equal quotas per task and per third of its answer lengths.
 
-    Task mix and answer length move every statistic of the spectrum by themselves, so that a probe
-    fixes them. The choice is by hash of the entry id: it depends on neither order nor other rows of
-    the same stratum.
+    Task mix and answer length change every statistic of the spectrum, so a probe fixes both.
+    Entries are chosen by the hash of their id. The choice therefore depends neither on the order of
+    the rows nor on other rows of the same stratum.
 
     Args:
-        entries: schema ENTRIES, of one split.
-        size: of the probe; a few hundred. What does not divide goes to the first tasks and lengths.
-        seed: another one gives another probe.
-        images: how entries share images.
+        entries: Entries of one split, with schema ENTRIES.
+        size: Number of entries of the probe, typically a few hundred. If it cannot be divided
+            equally, the first tasks and lengths get one entry more.
+        seed: Seed of the hash; another seed gives another probe.
+        images: How the entries share images, see :data:`Images`.
 
     Returns:
         The chosen rows sorted by ``entry_id``, with ``stratum`` (task/length third).
 
     Raises:
-        ImaxrayError: a stratum has too few entries; SE compares at equal quotas only.
+        ImaxrayError: If a task has too few entries, because SE can be compared at equal quotas
+            only.
     """
     return _chosen([entries], size, seed, images)[0]
 
@@ -49,13 +55,13 @@ def probe_pair(
     seed: int = 0,
     images: ImageSharing = "any",
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Two probes of two datasets with the same strata, for :func:`crossed_probes`.
+    """Choose one probe from each of two datasets, with equal strata, for :func:`crossed_probes`.
 
-    As :func:`probe_entries`, with the thirds of answer lengths cut from both datasets together:
-    each stratum has as many entries in one probe as in the other.
+    Entries are chosen as in :func:`probe_entries`, but the thirds of answer lengths are computed
+    over both datasets together. Each stratum has equally many entries in both probes.
 
     Raises:
-        ImaxrayError: a dataset has too few entries of a task or length.
+        ImaxrayError: If a dataset has too few entries of a task or answer length.
     """
     one, two = _chosen([entries, other], size, seed, images)
     return one, two
@@ -103,7 +109,7 @@ def _of_task(
             "take a smaller probe."
         )
     shares = [0] * len(_LENGTHS)
-    for _ in range(quota):  # a third that lacks entries leaves them to the others
+    for _ in range(quota):  # a third with too few entries leaves its share to the others
         least = min((n for n in range(len(room)) if shares[n] < room[n]), key=lambda n: shares[n])
         shares[least] += 1
     return [
@@ -121,7 +127,7 @@ def _of_task(
 
 
 def _one_an_image(entries: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Of each image the entry whose hash is least."""
+    """Keep the entry with the smallest hash of each image."""
     hashed = entries.with_columns(pl.Series("_hash", mixed(digests(entries["entry_id"]), seed)))
     first = hashed.sort("_hash", "entry_id").unique("image_id", keep="first", maintain_order=True)
     return first.drop("_hash")

@@ -1,4 +1,4 @@
-"""Finished runs measured from their weights, on probes that are the same for all of them."""
+"""Measures finished runs from their saved weights, on probes that are the same for all runs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from imaxray.training import FinishedRun, weights_digest
 
 @dataclass(frozen=True)
 class RunProbe:
-    """Entries of a dataset that runs are measured on.
+    """Names the entries of a dataset on which runs are measured.
 
     Attributes:
-        data: the dataset.
-        entries: of :func:`probe_entries` or :func:`probe_pair`.
-        checkpoints: measure the run's saved checkpoints too, not the final model alone.
+        data: The dataset.
+        entries: Entries that :func:`probe_entries` or :func:`probe_pair` returned.
+        checkpoints: Whether to measure the saved checkpoints of a run in addition to its final
+            model.
     """
 
     data: Dataset
@@ -39,7 +40,7 @@ class RunProbe:
     checkpoints: bool = False
 
     def key(self) -> str:
-        """Short hash of all that decides the model inputs."""
+        """Return a short hash of everything that decides the model inputs."""
         whole = {
             "dataset": self.data.sha256,
             "images": ImageStore(self.data).describe(),
@@ -58,27 +59,28 @@ def measure_runs(
     device: str = "cpu",
     tokens_per_batch: int | None = None,
 ) -> dict[str, list[Path]]:
-    """Measure finished runs on probes; what was measured is kept, so a killed call goes on.
+    """Measure finished runs on probes; a call after an interruption keeps earlier measurements.
 
-    Models are loaded as ``imaxray evaluate`` loads them, one at a time, with the parameters
-    trainable that the run trained. A measurement is known by probe and weights: another probe or
-    another training gets a folder of its own.
+    Models are loaded one at a time, in the same way as by ``imaxray evaluate``. The parameters that
+    the run trained are trainable. A measurement is identified by its probe and its weights, so
+    another probe or another training gets a folder of its own.
 
     Args:
-        runs: run folders, of ``imaxray train`` or of a study.
-        probes: name → entries.
-        out: folder; measurements go to ``measured/PROBE-HASH/RUN-HASH`` in it, each such as
-            :class:`FisherProbe` writes and :func:`run_spectra` and :func:`compare_runs` read.
-        device: where models run.
-        tokens_per_batch: see :func:`make_probe`.
+        runs: Run folders of ``imaxray train`` or of a study.
+        probes: Mapping from the name of a probe to its entries.
+        out: Output folder. Measurements are written to ``measured/PROBE-HASH/RUN-HASH`` in it, in
+            the format that :class:`FisherProbe` writes and that :func:`run_spectra` and
+            :func:`compare_runs` read.
+        device: Device that the models run on.
+        tokens_per_batch: Token limit of a batch, see :func:`make_probe`.
 
     Returns:
-        Probe name → folder of the measurements of each run, in the order of ``runs``.
+        Mapping from probe name to the folder of each run's measurements, in the order of ``runs``.
 
     Raises:
-        ImaxrayError: a folder is no finished run, or its model cannot be loaded or measured.
+        ImaxrayError: If a folder is not a finished run, or its model cannot be loaded or measured.
     """
-    finished = [FinishedRun(run) for run in runs]  # a missing one is told before hours of work
+    finished = [FinishedRun(run) for run in runs]  # a missing run raises before hours of work
     keys = {name: probe.key() for name, probe in probes.items()}
     folders: dict[str, list[Path]] = {name: [] for name in probes}
     for run in track(finished, "Measuring runs"):
@@ -98,7 +100,7 @@ def _measure(
     device: str,
     tokens_per_batch: int | None,
 ) -> None:
-    """What lacks of one run: nothing is loaded where nothing does."""
+    """Make the missing measurements of one run; load no model if nothing is missing."""
     saved: dict[int, Path | None] = {
         seen: path for seen, path in run.checkpoints().items() if seen != run.entries_seen
     }
@@ -128,7 +130,7 @@ def _prepared(chat: ChatModel, of: RunProbe, tokens_per_batch: int | None) -> Pr
 def _keep(
     run: FinishedRun, chat: ChatModel, probe: Probe, of: RunProbe, folder: Path, seen: int
 ) -> None:
-    """One measurement, or what a killed call left of it."""
+    """Store one measurement; use the Gram matrix of an interrupted call if there is one."""
     done = gram_path(folder, seen)
     gram = Gram.read(done) if done.exists() else measure_probe(chat.model, probe)
     told = {
@@ -145,7 +147,7 @@ def _keep(
 
 
 def _run_key(run: FinishedRun) -> str:
-    """Names for the reader's eye, and the hash that tells weights apart."""
+    """Return the folder name of a run: readable names and a hash that identifies the weights."""
     digest = weights_digest(str(run.weights))
     if digest is None:
         raise ImaxrayError(f"Expected weights in {run.weights}, but there are none; train again.")

@@ -1,4 +1,4 @@
-"""From entries of a dataset to a probe that a model can be measured on, and the measurement."""
+"""Turns entries of a dataset into a probe and measures a model on it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ def make_probe(
     *,
     tokens_per_batch: int | None = None,
 ) -> Probe:
-    """Entries as model inputs, one separate row each, in the order of ``chosen``.
+    """Turn entries into model inputs, one separate row per entry, in the order of ``chosen``.
 
     Args:
-        chat: the model; its tokenizer and processor make the inputs.
-        chosen: of :func:`probe_entries`: schema ENTRIES with ``stratum``.
-        images: schema IMAGES, for the sizes that boxes refer to.
-        pixels: image inputs by image id.
-        tokens_per_batch: most tokens of one pass, padding counted. None: one pass, whose rows are
-            freed layer by layer; several passes keep N times the trainable parameters.
+        chat: Model whose tokenizer and processor make the inputs.
+        chosen: Entries that :func:`probe_entries` returned (schema ENTRIES with ``stratum``).
+        images: Images with schema IMAGES, for the sizes that boxes refer to.
+        pixels: Image inputs by image id.
+        tokens_per_batch: Maximum number of tokens per pass, padding included. If None, all entries
+            go through one pass, whose rows are freed layer by layer. Several passes need memory for
+            N times the trainable parameters.
     """
     encoded = encode_entries(chat, chosen, images)
     rows = list(chosen.select("entry_id", "image_id").iter_rows())
@@ -58,14 +59,14 @@ def make_probe(
 
 
 def dataset_images(chat: ChatModel, data: Dataset, image_ids: Sequence[str]) -> LazyImages:
-    """Image inputs of a dataset by image id, prepared when they are first used."""
+    """Return the image inputs of a dataset by image id; each is prepared when it is first used."""
     image_of = ImageStore(data)
     sizes = image_sizes(data.tables.images)
     return LazyImages(image_ids, lambda i: chat.pixels(image_of(i), sizes[i]), 0)
 
 
 def measure_probe(model: Any, probe: Probe, *, leave_out: Sequence[str] = ()) -> Gram:
-    """The Gram matrix of ``probe`` under ``model``, for its trainable parameters."""
+    """Compute the Gram matrix of ``probe`` under ``model`` for its trainable parameters."""
     return empirical_fisher(
         model, probe.batches, leave_out=leave_out, ids=probe.ids, tasks=probe.tasks,
         images=probe.images, tokens=answer_tokens(probe),
@@ -81,15 +82,15 @@ def probe_while_training(
     split: str = "val",
     tokens_per_batch: int | None = None,
 ) -> Callable[[ChatModel, Dataset], list[FisherProbe]]:
-    """What :func:`imaxray.training.train_dataset` takes as ``callbacks``.
+    """Return a function that :func:`imaxray.training.train_dataset` takes as ``callbacks``.
 
     Args:
-        out: the run folder; measurements go to ``dynamics`` in it.
-        size: entries of the probe, chosen by :func:`probe_entries`.
-        every: entries between measurements.
-        entries_per_step: of the recipe.
-        split: whose entries are probed.
-        tokens_per_batch: see :func:`make_probe`.
+        out: Run folder; measurements are written to ``dynamics`` in it.
+        size: Number of entries of the probe, which :func:`probe_entries` chooses.
+        every: Number of entries between measurements.
+        entries_per_step: Number of entries per optimizer step in the recipe.
+        split: Split whose entries are measured.
+        tokens_per_batch: Token limit of a batch, see :func:`make_probe`.
     """
 
     def callbacks(chat: ChatModel, data: Dataset) -> list[FisherProbe]:
@@ -105,7 +106,7 @@ def probe_while_training(
 
 
 def _cut(encoded: Sequence[EncodedEntry], budget: int | None) -> list[list[int]]:
-    """Consecutive rows up to the budget: the order of entries is the same for every model."""
+    """Cut consecutive rows into batches up to the budget, keeping the order of the entries."""
     if budget is None:
         return [list(range(len(encoded)))]
     parts: list[list[int]] = []

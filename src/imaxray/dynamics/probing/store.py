@@ -1,4 +1,4 @@
-"""Measurements in a folder: a Gram matrix file each, and tables over all of them."""
+"""Stores measurements in a folder: one Gram matrix file each, and tables over all of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from imaxray.dynamics.numbers.tables import PAIRS, SPECTRA, spectra_table, tasks
 
 
 def gram_path(folder: Path, seen: int) -> Path:
-    """Where the Gram matrix after ``seen`` entries lies."""
+    """Return the path of the Gram matrix that was measured after ``seen`` entries."""
     return folder / "gram" / f"{seen:012d}.parquet"
 
 
 def record(folder: Path, gram: Gram, *, step: int, entries_seen: int) -> None:
-    """Write a measurement: Gram matrix, ``spectra.parquet`` and ``tasks.parquet``, each whole."""
+    """Write a measurement into its Gram matrix file, ``spectra.parquet`` and ``tasks.parquet``.
+
+    Each file is written atomically.
+    """
     gram.write(gram_path(folder, entries_seen))
     for name, schema, table in (
         ("spectra", SPECTRA, spectra_table(gram, step=step, entries_seen=entries_seen)),
@@ -29,9 +32,10 @@ def record(folder: Path, gram: Gram, *, step: int, entries_seen: int) -> None:
 
 
 def is_recorded(folder: Path, seen: int) -> bool:
-    """Whether a measurement is there with its rows in both tables (a kill may have come between).
+    """Whether a measurement exists with its rows in both tables.
 
-    Only a Gram matrix of one task has no rows in ``tasks.parquet``.
+    A call that is killed between two files leaves a measurement without its rows. A Gram matrix
+    with only one task has no rows in ``tasks.parquet``.
     """
     if not gram_path(folder, seen).exists() or not (folder / "tasks.parquet").exists():
         return False
@@ -43,6 +47,6 @@ def is_recorded(folder: Path, seen: int) -> bool:
 
 
 def read_table(folder: Path, name: str, schema: pl.Schema) -> pl.DataFrame:
-    """``spectra`` or ``tasks`` so far; empty where there is none."""
+    """Read the table ``spectra`` or ``tasks``; it is empty if the file does not exist."""
     path = folder / f"{name}.parquet"
     return pl.read_parquet(path) if path.exists() else schema.to_frame()

@@ -1,6 +1,6 @@
-"""Recording: the Gram matrix of per-entry gradients out of ordinary backward passes.
+"""Records the Gram matrix of per-entry gradients from ordinary backward passes.
 
-Needs torch.
+The package needs torch.
 """
 
 from imaxray.dynamics.recording.fisher import (

@@ -1,4 +1,4 @@
-"""Which trainable parameters have per-sample rows, by which way, and which have none."""
+"""Decides how each trainable parameter gets per-sample rows, and which parameters get none."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import nn
 
 from imaxray.errors import ImaxrayError
 
-# Modules that take rows and return rows, but use parameters of parts that do not (position
-# embeddings): run again as one unit, whatever is trainable below them.
+# These modules map rows to rows, but use parameters of parts that do not (position embeddings).
+# Each is therefore run again as one unit, whatever is trainable below it.
 UNITS = frozenset(
     {
         "CLIPVisionEmbeddings",
@@ -33,13 +33,14 @@ _SMALL = (
 
 @dataclass
 class Coverage:
-    """The plan of a recorder.
+    """Lists how a recorder obtains the rows of each trainable parameter.
 
     Attributes:
-        names: id of each trainable parameter that is covered → its name.
-        linears: (module name, module) whose backward is replaced.
-        replays: (module name, module, names of its parameters within it).
-        uncovered: names of trainable parameters without rows.
+        names: Mapping from the ``id()`` of each covered trainable parameter to its name.
+        linears: Pairs (module name, module) of the Linear modules whose backward is replaced.
+        replays: Triples (module name, module, names of its parameters within it) of the modules
+            that are run again for each sample.
+        uncovered: Names of trainable parameters without rows.
     """
 
     names: dict[int, str] = field(default_factory=dict)
@@ -49,15 +50,17 @@ class Coverage:
 
 
 def coverage(model: nn.Module, leave_out: Iterable[str] = ()) -> Coverage:
-    """Plan rows for every trainable parameter of ``model``.
+    """Plan how to obtain rows for every trainable parameter of ``model``.
 
     Args:
-        model: as it will be trained; ``requires_grad`` decides.
-        leave_out: patterns (``fnmatch``) of parameter names to leave out; they are named as
-            uncovered.
+        model: Model in the state in which it will be trained; ``requires_grad`` says what is
+            trainable.
+        leave_out: Patterns (``fnmatch``) of parameter names to leave out. Such parameters are
+            listed as uncovered.
 
     Raises:
-        ImaxrayError: a module couples samples (batch norm), so no entry has a gradient of its own.
+        ImaxrayError: If a module couples samples (batch norm), because then an entry has no
+            gradient of its own.
     """
     patterns = tuple(leave_out)
     for name, module in model.named_modules():
@@ -76,7 +79,7 @@ def coverage(model: nn.Module, leave_out: Iterable[str] = ()) -> Coverage:
     plan = Coverage()
     for key, name in trainable.items():
         left = any(fnmatchcase(name, pattern) for pattern in patterns)
-        # a parameter that two modules share is covered only where both are
+        # A parameter that two modules share is covered only if both modules are.
         if left or not all(owner in ways for owner in owners[key]):
             plan.uncovered.append(name)
         else:
@@ -95,16 +98,16 @@ def coverage(model: nn.Module, leave_out: Iterable[str] = ()) -> Coverage:
 
 
 def _ways(model: nn.Module) -> dict[str, str]:
-    """Module name → "linear", "replay", or "inside" (below a unit); others have no way."""
+    """Map module names to "linear", "replay" or "inside" (below a unit); others are not in it."""
     ways: dict[str, str] = {}
-    closed: list[str] = []  # prefixes whose parameters are spoken for, or cannot be
+    closed: list[str] = []  # prefixes whose parameters are handled already, or cannot be handled
     for name, module in model.named_modules(remove_duplicate=False):
         if any(name == prefix or name.startswith(prefix + ".") for prefix in closed):
             continue
         if _is_variant(module):
             closed.append(name)
         elif "forward" in vars(module):
-            continue  # someone else has replaced it: what it does is unknown
+            continue  # the forward has been replaced by other code, so what it computes is unknown
         elif type(module).__name__ in UNITS:
             ways[name] = "replay"
             for inner, _ in module.named_modules(prefix=name, remove_duplicate=False):
@@ -119,7 +122,7 @@ def _ways(model: nn.Module) -> dict[str, str]:
 
 
 def _is_variant(module: nn.Module) -> bool:
-    """A PEFT layer that uses its factors beyond their own forward (DoRA and its kin)."""
+    """Whether a PEFT layer uses its factors outside their own forward (DoRA and similar)."""
     magnitudes = getattr(module, "lora_magnitude_vector", None)
     return bool(getattr(module, "lora_variant", None)) or bool(
         magnitudes is not None and len(magnitudes)
@@ -127,7 +130,11 @@ def _is_variant(module: nn.Module) -> bool:
 
 
 def refuse_coupling(model: nn.Module) -> None:
-    """Raise where the model's loss has a term over all entries together."""
+    """Raise an error if the loss of the model has a term that depends on all entries together.
+
+    Raises:
+        ImaxrayError: If the balancing loss of a router is switched on.
+    """
     config = getattr(model, "config", None)
     configs = [config, getattr(config, "text_config", None)]
     if any(getattr(c, "output_router_logits", False) for c in configs if c is not None):
@@ -146,7 +153,10 @@ _MLP = frozenset({"mlp", "feed_forward", "ffn", "experts"})
 
 
 def module_group(name: str) -> str:
-    """Group of a parameter: connector, vision, attention, mlp, or other (of the text model)."""
+    """Return the group of a parameter.
+
+    The group is connector, vision, attention, mlp, or other; the last three are of the text model.
+    """
     parts = set(name.split("."))
     for group, words in (
         ("connector", _CONNECTOR),

@@ -1,4 +1,4 @@
-"""Gram matrix of rows that are spread over ranks: every rank takes a shard of the parameters."""
+"""Computes the Gram matrix of rows that are spread over ranks, sharded over the parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imaxray.dynamics.recording.row_map import gram_of
 
 
 def counts_of_ranks(local: int, group: dist.ProcessGroup | None, device: torch.device) -> list[int]:
-    """Samples of every rank, in rank order."""
+    """Return the number of samples of every rank, in rank order."""
     world = dist.get_world_size(group)
     gathered = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world)]
     dist.all_gather(gathered, torch.tensor([local], dtype=torch.int64, device=device), group=group)
@@ -18,15 +18,16 @@ def counts_of_ranks(local: int, group: dist.ProcessGroup | None, device: torch.d
 
 
 def shard_gram(rows: Tensor, counts: list[int], group: dist.ProcessGroup | None) -> Tensor:
-    """This rank's part of the Gram matrix of all ranks' rows: its shard of the columns.
+    """Compute the part of the Gram matrix of all ranks' rows that this rank's columns contribute.
 
     Args:
-        rows: (n, p) rows of this rank; p is the same on every rank.
-        counts: samples of every rank.
-        group: process group.
+        rows: Rows of this rank, (n, p); p is the same on every rank.
+        counts: Number of samples of every rank.
+        group: Process group; None means the default group.
 
     Returns:
-        (N, N) float64; the sum over ranks is the Gram matrix, samples in rank order.
+        Matrix (N, N) float64 with the samples in rank order. The sum of the parts over ranks is the
+        Gram matrix.
     """
     rank, world = dist.get_rank(group), dist.get_world_size(group)
     widths = [len(part) for part in torch.arange(rows.shape[1]).tensor_split(world)]
@@ -44,6 +45,6 @@ def shard_gram(rows: Tensor, counts: list[int], group: dist.ProcessGroup | None)
 
 
 def summed(gram: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """Sum over ranks of their parts: N² numbers."""
+    """Sum the parts of all ranks in place; each rank sends N² numbers."""
     dist.all_reduce(gram, group=group)
     return gram

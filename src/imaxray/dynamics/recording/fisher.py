@@ -1,4 +1,4 @@
-"""The Gram matrix of a set of entries under a model: one backward pass a batch, nothing kept."""
+"""Computes the Gram matrix of a set of entries under a model, with one backward pass per batch."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from imaxray.dynamics.recording.vision_maps import vision_scopes
 from imaxray.errors import ImaxrayError
 
 Losses = Callable[[Any, Any], Tensor]
-"""(model, batch) → (N,) loss of each sample: the summed negative log-likelihood of its answer."""
+"""Function (model, batch) → (N,) losses: the summed negative log-likelihood of each answer."""
 
 Rows = Callable[[Any, Any], tuple[RowMap, Mapping[str, RowMap]]]
-"""(model, batch) → row → sample of the text model, and the scopes of the vision tower."""
+"""Function (model, batch) → row map of the text model, and row maps of the vision scopes."""
 
 
 def row_losses(model: Any, batch: Mapping[str, Any]) -> Tensor:
-    """Summed negative log-likelihood of each row's answer, (B,), for ``transformers`` inputs.
+    """Return the summed negative log-likelihood of each row's answer, (B,).
 
-    ``batch`` holds the model's keyword arguments and ``labels`` (B, L) with −100 where a token is
-    no part of the answer.
+    Args:
+        model: A ``transformers`` model.
+        batch: Keyword arguments of the model, and ``labels`` (B, L) with −100 for every token that
+            is not part of the answer.
     """
     device = next(model.parameters()).device
     inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
@@ -45,7 +47,7 @@ def row_losses(model: Any, batch: Mapping[str, Any]) -> Tensor:
 
 
 def one_row_each(model: Any, batch: Mapping[str, Any]) -> tuple[RowMap, Mapping[str, RowMap]]:
-    """Row r is sample r with one image, for ``transformers`` inputs."""
+    """Return the row maps of a batch in which row r is sample r and has one image."""
     rows = RowMap.one_each(len(batch["input_ids"]))
     return rows, vision_scopes(model, batch, rows)
 
@@ -64,32 +66,38 @@ def empirical_fisher(
     block_bytes: int = BLOCK_BYTES,
     **about: Any,
 ) -> Gram:
-    """Gram matrix of per-sample gradients of ``batches``, exact, for the trainable parameters.
+    """Compute the exact Gram matrix of the per-sample gradients of ``batches``.
 
-    Weights and their ``.grad`` are as before afterwards. Dropout is off (``train_mode`` leaves the
-    model's mode alone, for checkpointing; then dropout is off only where its rate is 0). With one
-    batch each layer's rows are freed at once; with several all rows are kept until the end: N times
-    the trainable parameters in float32.
+    The gradients are those of the trainable parameters. Weights and their ``.grad`` are unchanged
+    afterwards. Dropout is off. (With ``train_mode`` the mode of the model is not changed, which
+    checkpointing needs; dropout is then off only if its rate is 0.) With one batch, the rows of
+    each layer are freed at once. With several batches, all rows are kept until the end, which takes
+    N times the memory of the trainable parameters in float32.
 
     Args:
-        model: holds the parameters whose ``requires_grad`` says what is trained.
-        batches: each is given to ``losses`` as it is.
-        losses: the per-sample losses; sum over answer tokens unless you mean another Fisher.
-        rows: row → sample maps of a batch.
-        leave_out: patterns of parameter names to leave out; the result names them.
-        uncovered: "raise" on, or "name", trainable parameters that have no rows.
-        verify: compare this many entries (5 when True) with a naive loop, one backward each.
-        train_mode: do not switch to eval mode.
-        distributed: every rank calls this with all the batches and computes its share of them; K
-            is whole on every rank.
-        block_bytes: see :class:`GramRecorder`.
-        about: ``ids``, ``tasks``, ``images``, ``tokens`` of all samples, in the batches' order.
+        model: Model whose parameters with ``requires_grad`` count as trainable.
+        batches: Batches, each passed to ``losses`` unchanged.
+        losses: Function that returns the per-sample losses. Sum over answer tokens, unless another
+            Fisher matrix is meant.
+        rows: Function that returns the row → sample maps of a batch.
+        leave_out: Patterns of parameter names to leave out; ``Gram.uncovered`` lists the
+            parameters.
+        uncovered: What to do about trainable parameters without rows: "raise" an error, or "name"
+            them in ``Gram.uncovered``.
+        verify: Number of entries (5 if True) to compare with a naive loop of one backward pass per
+            entry.
+        train_mode: Whether to leave the model in its present mode instead of eval mode.
+        distributed: Whether ranks share the work. Every rank passes all batches and computes its
+            share of them; the result is complete on every rank.
+        block_bytes: Memory limit of the rows of one parameter, see :class:`GramRecorder`.
+        about: ``ids``, ``tasks``, ``images`` and ``tokens`` of all samples, in the order of the
+            batches.
 
     Raises:
-        ImaxrayError: parameters are uncovered, rows do not fit, or verification fails.
+        ImaxrayError: If parameters are uncovered, rows do not fit, or the verification fails.
     """
     if not batches:
-        raise ImaxrayError("Expected batches of entries, but there are none; give at least one.")
+        raise ImaxrayError("Expected batches of entries, but got none; pass at least one.")
     mine = _share(batches, verify) if distributed else batches
     parameters = [p for p in model.parameters() if p.requires_grad]
     with _mode(model, train_mode), _set_aside(parameters):
@@ -126,14 +134,17 @@ def naive_gram(
     parameters: Sequence[Tensor],
     samples: Sequence[tuple[int, int]],
 ) -> Matrix:
-    """K of a few samples by one backward pass each: slow, and hard to get wrong.
+    """Compute the Gram matrix of a few samples with one backward pass each, as a simple reference.
 
     Args:
-        model: any model.
-        batches: as in :func:`empirical_fisher`.
-        losses: likewise.
-        parameters: whose gradients count.
-        samples: (batch, sample in it), grouped by batch.
+        model: Any model.
+        batches: Batches, as in :func:`empirical_fisher`.
+        losses: Function that returns the per-sample losses, as in :func:`empirical_fisher`.
+        parameters: Parameters whose gradients count.
+        samples: Pairs (batch, sample in that batch), grouped by batch.
+
+    Returns:
+        Gram matrix of the samples, float64.
     """
     gradients: list[Tensor] = []
     current, values = -1, torch.empty(0)
@@ -142,7 +153,7 @@ def naive_gram(
         for batch, sample in samples:
             if batch != current:
                 current, values = batch, losses(model, batches[batch])
-            # not autograd.grad, which reentrant checkpointing refuses
+            # autograd.grad is not used, because reentrant checkpointing refuses it
             values[sample].backward(retain_graph=True)  # type: ignore[no-untyped-call]
             found = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
             gradients.append(torch.cat([gradient.flatten().double() for gradient in found]))
@@ -153,7 +164,7 @@ def naive_gram(
 
 
 def _share(batches: Sequence[Any], verify: bool | int) -> Sequence[Any]:
-    """This rank's batches: consecutive, so that samples in rank order are in batch order."""
+    """Return this rank's batches, which are consecutive so that rank order is batch order."""
     rank, world = dist.get_rank(), dist.get_world_size()
     if len(batches) < world or verify:
         raise ImaxrayError(
@@ -187,16 +198,16 @@ def _verify(
     if not error <= limit:
         raise ImaxrayError(
             f"Expected the Gram matrix to equal the naive loop on {len(index)} entries within "
-            f"{limit:g} of their norms, but it is off by {error:.2g}; a module mixes samples in a "
-            "way the row maps do not tell, or dropout is on."
+            f"{limit:g} of their norms, but it is off by {error:.2g}: dropout is on, or a module "
+            "mixes samples in a way that the row maps do not describe; correct one of the two."
         )
 
 
 def _require(losses: Tensor, count: int) -> None:
     if losses.shape != (count,):
         raise ImaxrayError(
-            f"Expected {count} losses, one a sample, but got shape {tuple(losses.shape)}; the "
-            "unit of packed rows is the image."
+            f"Expected {count} losses, one per sample, but got shape {tuple(losses.shape)}; return "
+            "one loss per sample (for packed rows, a sample is an image)."
         )
 
 
@@ -214,7 +225,7 @@ def _mode(model: nn.Module, train_mode: bool) -> Iterator[None]:
 
 @contextmanager
 def _set_aside(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Let ``.grad`` of ``parameters`` be what it was."""
+    """Clear ``.grad`` of ``parameters`` inside the block and restore it afterwards."""
     grads = [parameter.grad for parameter in parameters]
     for parameter in parameters:
         parameter.grad = None

@@ -1,4 +1,4 @@
-"""A Linear whose backward forms per-sample weight gradients; their sum is the ordinary one."""
+"""Computes per-sample weight gradients in the backward pass of Linear layers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from imaxray.dynamics.recording.parameter_rows import ParameterRows
 from imaxray.dynamics.recording.row_map import RowGroups, bias_rows, weight_rows
 
 BLOCK_BYTES = 64 * 2**20
-"""Rows of a parameter that would take more are formed and used block by block."""
+"""If the rows of a parameter need more memory than this, they are computed in blocks."""
 
 
 @dataclass
 class Call:
-    """One call of a tracked Linear: whose rows, and where they go.
+    """Describes one call of a tracked Linear: the parameters, the row map and the batch.
 
     Attributes:
-        weight: rows of the weight; None where it is frozen.
-        bias: likewise.
-        groups: of the input's rows.
-        direct: whether what the backward returns reaches the parameters as it is (no cast between).
-        ticket: of the parameter rows, at the time of the call.
-        block_bytes: rows of the weight that would take more are formed block by block.
+        weight: Rows of the weight, or None if the weight is frozen.
+        bias: Rows of the bias, or None if the bias is frozen.
+        groups: Samples of the rows of the input.
+        direct: Whether the gradients that the backward pass returns reach the parameters without a
+            cast.
+        ticket: Ticket of the parameter rows at the time of the call.
+        block_bytes: Memory limit of the weight's rows in bytes; larger rows are computed in blocks.
     """
 
     weight: ParameterRows | None
@@ -39,11 +40,11 @@ class Call:
 
 
 class RowLinear(torch.autograd.Function):
-    """``linear(x, weight, bias)`` that also accounts for per-sample gradients in its backward."""
+    """Computes ``linear(x, weight, bias)`` and records per-sample gradients in backward passes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, call: Call) -> Tensor:
-        """The stock kernel."""
+        """Call the standard kernel."""
         ctx.save_for_backward(x, weight)
         ctx.call = call
         return linear(x, weight, bias)
@@ -51,7 +52,7 @@ class RowLinear(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of input, weight and bias; rows to :class:`ParameterRows`."""
+        """Return the gradients of input, weight and bias, and record the per-sample rows."""
         x, weight = ctx.saved_tensors
         call: Call = ctx.call
         grads: list[Tensor | None] = [None, None, None, None]
@@ -97,5 +98,5 @@ def _bias(parameter_rows: ParameterRows, call: Call, grad: Tensor, dtype: torch.
 
 
 def exact(dtype: torch.dtype) -> torch.dtype:
-    """The dtype that rows are formed in: never half precision."""
+    """Return the dtype in which rows are computed, which is never half precision."""
     return torch.float64 if dtype == torch.float64 else torch.float32

@@ -1,9 +1,10 @@
-"""Each parameter has one :class:`ParameterRows`: its per-sample gradient rows, complete or not.
+"""Keeps the per-sample gradient rows of one parameter and knows when they are complete.
 
-Rows of a parameter are complete when every use of it in the forward pass has been answered by a
-gradient. Uses are counted outside backward passes only, whether or not gradients are on: so a
-checkpointed segment counts once in either mode (its recomputation runs inside the backward pass).
-The count only decides how early rows are freed; a gradient that comes after that raises.
+The rows of a parameter are complete when every use of it in the forward pass has received its
+gradient. Uses are counted outside backward passes only, whether or not gradients are enabled. A
+checkpointed segment therefore counts once in either mode, because its recomputation runs inside
+the backward pass. The count only decides how early rows are freed; a gradient that arrives after
+that raises an error.
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ from torch import Tensor
 
 from imaxray.errors import ImaxrayError
 
-# norms compute in float32 in models of any dtype; what this looks for is larger by far
+# Norms compute in float32 in models of any dtype. The errors to be found are far larger than this.
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 3e-2}
 
 
 def in_backward() -> bool:
-    """Whether the autograd engine runs us (a recomputation, a hook)."""
+    """Whether the autograd engine is running this code (in a recomputation or a hook)."""
     return bool(torch._C._current_graph_task_id() != -1)
 
 
 class ParameterRows:
-    """Rows of one parameter in the current batch.
+    """Collects the rows of one parameter in the current batch.
 
     Args:
-        name: of the parameter, for messages.
-        parameter: the parameter itself.
-        deliver: called with the complete rows (N, size), or a block of their columns.
-        keep: whether the receiver keeps what it gets (then it gets whole rows only).
+        name: Name of the parameter, used in messages.
+        parameter: The parameter itself.
+        deliver: Function that is called with the name and the complete rows (N, size), or with the
+            name and a block of their columns.
+        keep: Whether the receiver keeps the rows. If so, it receives complete rows only.
     """
 
     def __init__(
@@ -49,32 +51,32 @@ class ParameterRows:
         self.ticket = 0
 
     def open(self) -> None:
-        """Start a batch; calls of earlier ones hold another ticket."""
+        """Start a batch; calls that belong to earlier batches hold an older ticket."""
         self.ticket += 1
         self._uses, self._rows, self._closed = 0, None, False
         self._handed = self._total = None
 
     def use(self) -> None:
-        """Count one use in the forward pass."""
+        """Count one use of the parameter in the forward pass."""
         if not in_backward():
             self._uses += 1
 
     @property
     def alone(self) -> bool:
-        """Whether the gradient at hand is the only one the parameter gets in this batch."""
+        """Whether the current gradient is the only one that the parameter gets in this batch."""
         return self._uses == 1 and self._rows is None
 
     @property
     def in_blocks(self) -> bool:
-        """Whether that gradient may be delivered block by block."""
+        """Whether the rows of the current gradient may be delivered in blocks."""
         return self.alone and not self._keep
 
     def deliver_block(self, rows: Tensor) -> None:
-        """Take a block of columns of complete rows; :meth:`close` follows the last."""
+        """Take a block of columns of complete rows; call :meth:`close` after the last block."""
         self._deliver(self.name, rows.flatten(1))
 
     def add(self, rows: Tensor) -> None:
-        """Take the rows of one use, (N, …)."""
+        """Add the rows of one use, (N, …)."""
         rows = rows.flatten(1)
         self._rows = rows if self._rows is None else self._rows.add_(rows)
         self._uses -= 1
@@ -82,7 +84,11 @@ class ParameterRows:
             self.close()
 
     def require_open(self, ticket: int) -> None:
-        """Refuse a gradient for rows that were closed, or of another batch's forward pass."""
+        """Check that a gradient may still be added.
+
+        Raises: ImaxrayError: If the rows are closed, or the gradient is from the forward pass of
+            another batch.
+        """
         if self._closed or ticket != self.ticket:
             raise ImaxrayError(
                 f"Expected every gradient of {self.name} before its rows were closed, but one more "
@@ -91,31 +97,33 @@ class ParameterRows:
             )
 
     def close(self) -> None:
-        """Hand the rows on and free them."""
+        """Deliver the rows to the receiver and free them."""
         if not self._closed and self._rows is not None:
             self._deliver(self.name, self._rows)
         self._rows, self._closed = None, True
 
     def hand_out(self, gradient: Tensor, *, shared: bool) -> None:
-        """Remember the gradient that goes to the engine for these rows, so as to prove it whole.
+        """Remember the gradient that autograd gets for these rows, for the check in :meth:`prove`.
 
         Args:
-            gradient: sum of the rows, in the parameter's dtype.
-            shared: whether the parameter may get more gradients in this pass.
+            gradient: Sum of the rows, in the dtype of the parameter.
+            shared: Whether the parameter may get more gradients in this backward pass.
         """
         if shared or self._total is not None:
             clone = gradient.detach().clone()
             self._total = clone if self._total is None else self._total.add_(clone)
         else:
-            # no reference: one would keep the engine from using the tensor as .grad without a copy
+            # A reference to the tensor would force autograd to copy it into .grad.
             self._handed = (gradient.data_ptr(), gradient._version)
 
     def prove(self, gradient: Tensor) -> None:
-        """Hook of the parameter: what reaches it must be the sum of the rows, nothing less or more.
+        """Check that the gradient that reaches the parameter is the sum of its rows.
+
+        This is the hook of the parameter.
 
         Raises:
-            ImaxrayError: the parameter was used in a way that was not seen (its weight taken by
-                hand, a tied copy, a forward pass outside the recorder).
+            ImaxrayError: If the parameter was used in a way that was not recorded (its weight was
+                used directly, a copy is tied to it, or a forward pass ran outside the recorder).
         """
         handed, total = self._handed, self._total
         self._handed = self._total = None

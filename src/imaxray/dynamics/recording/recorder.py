@@ -28,11 +28,12 @@ _BUCKET = 32 * 2**20
 
 
 class GramRecorder:
-    """K of one or several batches as a by-product of their backward passes; ``.grad`` is as usual.
+    """Computes K of one or several batches as a by-product of their backward passes.
 
-    The backward of each trainable ``nn.Linear`` (LoRA factors are such) forms per-sample weight
-    gradients with one batched product; other small modules are run again per sample. Every gradient
-    that reaches a covered parameter is checked to be the sum of its rows.
+    The backward pass of each trainable ``nn.Linear`` (LoRA factors included) computes per-sample
+    weight gradients with one batched product; other small modules are run again for each sample.
+    Every gradient that reaches a covered parameter is checked to be the sum of its rows. ``.grad``
+    is the same as without the recorder.
 
     Use::
 
@@ -42,17 +43,19 @@ class GramRecorder:
             gram = recorder.gram()
 
     Args:
-        model: any PyTorch model; the module that holds the parameters, not its DDP wrapper.
-        keep_rows: keep the rows until :meth:`gram`, so that K spans several batches (accumulation,
-            ranks); otherwise each layer's rows are freed at once and K is of one batch.
-        leave_out: patterns of parameter names to leave out of K; they are named in the result.
-        uncovered: what to do with trainable parameters that have no rows: "raise", or "name" them
-            in the result.
-        group: parameter name → module group.
-        block_bytes: rows of a parameter that would take more memory are formed block by block.
+        model: Any PyTorch model; pass the module that holds the parameters, not its DDP wrapper.
+        keep_rows: Whether to keep the rows until :meth:`gram`, so that K spans several batches
+            (gradient accumulation, ranks). Otherwise the rows of each layer are freed at once and K
+            is of one batch.
+        leave_out: Patterns of parameter names to leave out of K; ``Gram.uncovered`` lists the
+            parameters.
+        uncovered: What to do about trainable parameters without rows: "raise" an error, or "name"
+            them in the result.
+        group: Function from a parameter name to its module group.
+        block_bytes: Memory limit in bytes; larger rows of a parameter are computed in blocks.
 
     Raises:
-        ImaxrayError: nothing is trainable, samples are coupled, or parameters are uncovered.
+        ImaxrayError: If nothing is trainable, samples are coupled, or parameters are uncovered.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class GramRecorder:
         if not self.plan.names:
             raise ImaxrayError(
                 "Expected trainable parameters in Linear layers, but found none that is covered; "
-                "set requires_grad before the recorder is made."
+                "set requires_grad before you create the recorder."
             )
         self._keep, self._block_bytes = keep_rows, block_bytes
         parameters = {id(p): p for p in model.parameters()}
@@ -104,7 +107,7 @@ class GramRecorder:
     # ---- attaching
 
     def attach(self) -> Self:
-        """Replace the forward of the tracked modules; what they compute stays the same."""
+        """Replace the forward of the tracked modules; their outputs stay the same."""
         for name, module in self.plan.linears:
             self._patch(module, self._linear_forward(name, module))
         for name, replayed, keys in self.plan.replays:
@@ -119,7 +122,7 @@ class GramRecorder:
         return self
 
     def detach(self) -> None:
-        """Give the modules their own forward back."""
+        """Restore the original forward of the modules and remove the hooks."""
         for module in self._patched:
             del module.forward
         for hook in self._hooks:
@@ -145,18 +148,19 @@ class GramRecorder:
         scopes: Mapping[str, RowMap] | None = None,
         scales: Tensor | Sequence[float] | None = None,
     ) -> None:
-        """Start a batch, before its forward pass; ends the one before.
+        """Start a batch before its forward pass, and end the previous batch.
 
         Args:
-            rows: row → sample for the text model; a number N for one row a sample.
-            scopes: part of a module path (``vision_tower``) → the map of what lies below it.
-            scales: (N,) by what each sample's loss is multiplied in the loss that ``backward`` is
-                called on (1/N under a mean, 1/accumulation steps, the loss scaler's factor …); K is
-                that of the unscaled losses. 1 when None.
+            rows: Row map of the text model, or a number N if each of N samples has one row.
+            scopes: Mapping from a part of a module path (``vision_tower``) to the row map of all
+                modules below it.
+            scales: Factor of each sample's loss in the loss that ``backward`` is called on, (N,):
+                1/N for a mean, 1/accumulation steps, the factor of the loss scaler. K is that of
+                the unscaled losses. If None, all factors are 1.
 
         Raises:
-            ImaxrayError: maps of different numbers of samples, or a second batch without
-                ``keep_rows``.
+            ImaxrayError: If the maps have different numbers of samples, or a second batch starts
+                without ``keep_rows``.
         """
         self.end()
         if self._counts and not self._keep:
@@ -178,7 +182,7 @@ class GramRecorder:
         scale = np.ones(count) if scales is None else _numbers(scales)
         if scale.shape != (count,) or not (scale != 0).all():
             raise ImaxrayError(
-                f"Expected {count} scales other than 0, but got shape {scale.shape}; give one a "
+                f"Expected {count} scales other than 0, but got shape {scale.shape}; give one per "
                 "sample."
             )
         self._scales.append(scale)
@@ -187,7 +191,7 @@ class GramRecorder:
         self._live = True
 
     def end(self) -> None:
-        """End the batch, after its backward pass: rows that still wait are complete now."""
+        """End the batch after its backward pass; all pending rows are complete now."""
         if self._live:
             for parameter_rows in self._all_rows.values():
                 parameter_rows.close()
@@ -195,13 +199,13 @@ class GramRecorder:
 
     @contextmanager
     def batch(self, rows: int | RowMap, **kwargs: Any) -> Iterator[None]:
-        """:meth:`begin`, the block with forward and backward, :meth:`end`."""
+        """Call :meth:`begin`, run the block (forward and backward pass), and call :meth:`end`."""
         self.begin(rows, **kwargs)
         try:
             yield
         except BaseException:
             self._live = False
-            self._reset()  # half a batch is none
+            self._reset()  # the rows of an interrupted batch are incomplete, so they are dropped
             raise
         self.end()
 
@@ -210,21 +214,21 @@ class GramRecorder:
     def gram(
         self, *, distributed: bool = False, group: dist.ProcessGroup | None = None, **about: Any
     ) -> Gram:
-        """K of the batches since the last call, and start anew.
+        """Return K of the batches since the last call, and reset the recorder.
 
         Args:
-            distributed: over the ranks' batches together, samples in rank order; needs
-                ``keep_rows``.
-            group: process group.
-            about: ``ids``, ``tasks``, ``images``, ``tokens`` for the :class:`Gram`; over ranks,
-                those of all ranks.
+            distributed: Whether K is computed over the batches of all ranks, with samples in rank
+                order; this needs ``keep_rows``.
+            group: Process group; None means the default group.
+            about: ``ids``, ``tasks``, ``images`` and ``tokens`` for the :class:`Gram`; with
+                ``distributed``, those of all ranks.
 
         Raises:
-            ImaxrayError: there was no batch, or ``distributed`` without ``keep_rows``.
+            ImaxrayError: If there was no batch, or ``distributed`` is set without ``keep_rows``.
         """
         self.end()
         if not self._counts:
-            raise ImaxrayError("Expected a batch before gram(), but none was begun.")
+            raise ImaxrayError("Expected a batch before gram(), but got none; call begin() first.")
         if distributed and not self._keep:
             raise ImaxrayError(
                 "Expected kept rows to join ranks, but this recorder frees them; pass "
@@ -247,7 +251,7 @@ class GramRecorder:
         return Gram(group_grams, self.uncovered, **about)
 
     def _joined(self, distributed: bool, group: dist.ProcessGroup | None) -> dict[str, Tensor]:
-        """Gram matrix of the kept rows, in buckets of parameters."""
+        """Compute the Gram matrix of the kept rows, in buckets of parameters."""
         total = sum(self._counts)
         counts = counts_of_ranks(total, group, self._device) if distributed else [total]
         matrices: dict[str, Tensor] = {}
@@ -259,7 +263,7 @@ class GramRecorder:
         return matrices
 
     def _buckets(self, total: int) -> Iterator[tuple[str, Tensor]]:
-        """(Group, rows (N, p) of some of its parameters); the same on every rank."""
+        """Yield (group, rows (N, p) of some of its parameters), the same buckets on every rank."""
         for group in sorted(set(self._group.values())):
             bucket: list[Tensor] = []
             size = 0
@@ -268,7 +272,7 @@ class GramRecorder:
                     continue
                 rows = self._whole(parameter_rows, total)
                 bucket.append(rows)
-                # by the size of one row: ranks may hold different numbers of samples
+                # The size of one row decides, because ranks may hold different numbers of samples.
                 size += rows.shape[1] * 8
                 if size * 64 > _BUCKET:
                     yield group, torch.cat(bucket, dim=1)
@@ -277,7 +281,7 @@ class GramRecorder:
                 yield group, torch.cat(bucket, dim=1)
 
     def _whole(self, parameter_rows: ParameterRows, total: int) -> Tensor:
-        """Kept rows of all batches, (N, p); zeros where a batch gave none."""
+        """Return the kept rows of all batches, (N, p), with zeros for batches that gave none."""
         parts = self._kept.pop(parameter_rows.name, {})
         if len(parts) == 1 and len(self._counts) == 1:
             return parts[0]
@@ -311,7 +315,7 @@ class GramRecorder:
         else:
             self._matrices[group] = part
 
-    # ---- the forwards that take the modules' place
+    # ---- the functions that replace the modules' forward
 
     def _map(self, name: str) -> RowMap:
         found = self._where.get(name)
@@ -351,7 +355,7 @@ class GramRecorder:
     ) -> Tensor:
         rows = self._map(name)
         flat = rows.merges and x.dim() > 2 and x.shape[0] == 1 and len(rows.samples) > 1
-        if flat:  # a tower that keeps a batch dimension of one before its patches
+        if flat:  # the tower has a batch dimension of one before its patches
             x = x[0]
         groups: RowGroups = rows.groups(x.shape[0], name)
         kind = x.device.type

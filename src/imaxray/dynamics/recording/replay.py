@@ -1,8 +1,8 @@
-"""Per-sample gradients of any small module: run it again on each sample's rows alone.
+"""Computes per-sample gradients of any small module by running it again on each sample's rows.
 
-For what is no Linear: norms, convolutions, embeddings, raw connector matrices. Exact as long as an
-output row depends on the input rows of its own sample only; costs one more forward and backward of
-that module.
+This is used for modules other than Linear: norms, convolutions, embeddings and raw connector
+matrices. The result is exact as long as an output row depends on the input rows of its own sample
+only. The cost is one more forward and backward pass of that module.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ def replay_on_backward(
     groups: RowGroups,
     guard: Callable[[bool], None],
 ) -> None:
-    """Arrange that the gradient of ``output`` gives the rows of the module's parameters.
+    """Register a hook on ``output`` that computes the rows of the module's parameters.
 
     Args:
-        module: was called with ``args`` and ``kwargs`` and returned ``output``.
-        name: its name, for messages.
-        all_rows: parameter name within the module → its rows.
-        output: must be one tensor.
-        args: the first is the tensor (R, …) that ``groups`` tells the samples of.
-        kwargs: must hold no tensor.
-        groups: of the R rows.
-        guard: called with True before the module is run again and with False after, so that its
-            tracked parts stay still.
+        module: Module that was called with ``args`` and ``kwargs`` and returned ``output``.
+        name: Name of the module, used in messages.
+        all_rows: Mapping from parameter name within the module to its rows.
+        output: Output of the module, which must be one tensor.
+        args: Positional arguments; the first must be the tensor (R, …) whose samples ``groups``
+            describes, and no other may be a tensor.
+        kwargs: Keyword arguments, none of which may be a tensor.
+        groups: Samples of the R rows.
+        guard: Function that is called with True before the module is run again and with False
+            afterwards, so that tracked parts of the module record nothing in between.
 
     Raises:
-        ImaxrayError: the call has another form.
+        ImaxrayError: If the module does not take one tensor and return one.
     """
     others = [*args[1:], *kwargs.values()]
     if not isinstance(output, Tensor) or any(isinstance(o, Tensor) for o in others):
@@ -59,7 +60,7 @@ def replay_on_backward(
     def replay(grad: Tensor) -> None:
         if inputs._version != version:
             raise ImaxrayError(
-                f"Expected the input of {name} to be left as it was until its backward, but it was "
+                f"Expected the input of {name} to stay unchanged until its backward, but it was "
                 "changed in place; freeze it or pass its parameters in leave_out."
             )
         for key, parameter_rows in all_rows.items():

@@ -1,4 +1,4 @@
-"""Which sample each row of a module's input belongs to, and per-sample sums under that map."""
+"""Maps each row of a module's input to its sample, and sums over rows per sample."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from imaxray.errors import ImaxrayError
 
 
 class RowMap:
-    """Row → sample: row r of a module's input (its first dimension) belongs to ``samples[r]``.
+    """Maps rows to samples: row r of a module's input (its first dimension) is of ``samples[r]``.
 
-    Three shapes occur. Text: one row a sequence (``RowMap.one_each(N)``), also for packed rows,
-    whose unit is the image. Image tiles: row = tile, several a sample. Flat vision towers without a
-    batch dimension: row = patch, and modules behind a merger see k patches as one row
-    (``merges=True`` lets a module have R / k rows as long as no merged row mixes samples).
+    Three cases occur. Text has one row per sequence (``RowMap.one_each(N)``); this includes packed
+    rows, whose sample is the image. Image tiles have one row per tile, and a sample has several
+    tiles. Flat vision towers without a batch dimension have one row per patch, and modules behind a
+    merger see k patches as one row. (``merges=True`` lets a module have R / k rows as long as no
+    merged row mixes samples.)
 
     Args:
-        samples: (R,) integers in [0, count).
-        count: number of samples N; largest sample + 1 when None. A sample may have no row.
-        merges: whether modules may see k consecutive rows as one.
+        samples: Sample number of each row, (R,) integers in [0, count).
+        count: Number of samples N. If None, it is the largest sample number + 1. A sample may have
+            no row.
+        merges: Whether modules may see k consecutive rows as one row.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class RowMap:
         if self.samples.dim() != 1 or not len(self.samples):
             raise ImaxrayError(
                 f"Expected a row map of shape (R,) with R ≥ 1, but got {tuple(self.samples.shape)};"
-                " give one sample number a row."
+                " give one sample number per row."
             )
         low, high = int(self.samples.min()), int(self.samples.max())
         self.count = high + 1 if count is None else count
@@ -47,20 +49,21 @@ class RowMap:
 
     @classmethod
     def one_each(cls, count: int) -> RowMap:
-        """Row r is sample r."""
+        """Return the map in which row r is sample r."""
         return cls(torch.arange(count))
 
     @classmethod
     def runs(cls, samples: Sequence[int], lengths: Sequence[int], **kwargs: object) -> RowMap:
-        """Consecutive runs: ``lengths[k]`` rows of ``samples[k]`` (tiles or patches an image)."""
+        """Return the map in which ``lengths[k]`` consecutive rows belong to ``samples[k]``."""
         owner = torch.as_tensor(samples, dtype=torch.int64)
         return cls(owner.repeat_interleave(torch.as_tensor(lengths)), **kwargs)  # type: ignore[arg-type]
 
     def groups(self, rows: int, where: str) -> RowGroups:
-        """How ``rows`` rows of the module called ``where`` fall to the samples.
+        """Return how ``rows`` rows of the module called ``where`` are divided among the samples.
 
         Raises:
-            ImaxrayError: the number of rows does not fit the map; guessing would be silently wrong.
+            ImaxrayError: If the number of rows does not fit the map; a guess could be silently
+                wrong.
         """
         found = self._groups.get(rows)
         if found is None:
@@ -83,11 +86,11 @@ class RowMap:
 
 @dataclass(frozen=True)
 class RowGroups:
-    """Rows sorted by sample: what per-sample sums need.
+    """Groups the rows of a module by sample, for sums per sample.
 
     Attributes:
-        samples: (R,) int64.
-        count: N.
+        samples: Sample number of each row, (R,) int64.
+        count: Number of samples N.
     """
 
     samples: Tensor
@@ -95,14 +98,14 @@ class RowGroups:
 
     @cached_property
     def order(self) -> Tensor | None:
-        """Permutation that brings the rows of a sample together; None where they are."""
+        """Permutation that brings the rows of each sample together; None if they already are."""
         if bool((self.samples[1:] >= self.samples[:-1]).all()):
             return None
         return torch.argsort(self.samples, stable=True)
 
     @cached_property
     def lengths(self) -> list[int]:
-        """Rows of each sample."""
+        """Number of rows of each sample."""
         return [int(n) for n in torch.bincount(self.samples, minlength=self.count)]
 
     @cached_property
@@ -111,13 +114,13 @@ class RowGroups:
         return min(self.lengths) == max(self.lengths)
 
     def sorted(self, tensor: Tensor) -> Tensor:
-        """(R, …, C) → (R · T, C), the rows of each sample together; T is what lies between."""
+        """Flatten (R, …, C) to (R · T, C) and group rows by sample; T is the size of the middle."""
         if self.order is not None:
             tensor = tensor.index_select(0, self.order.to(tensor.device))
         return tensor.reshape(-1, tensor.shape[-1])
 
     def borders(self, positions: int) -> list[tuple[int, int]]:
-        """Start and end of each sample in :meth:`sorted`, with T = ``positions`` a row."""
+        """Return start and end of each sample in :meth:`sorted`, with T = ``positions``."""
         ends, total = [], 0
         for length in self.lengths:
             ends.append((total, total + length * positions))
@@ -125,17 +128,17 @@ class RowGroups:
         return ends
 
     def rows_of(self, sample: int) -> Tensor:
-        """Indices of the rows of one sample."""
+        """Return the indices of the rows of one sample."""
         return (self.samples == sample).nonzero().flatten()
 
 
 def weight_rows(grad: Tensor, inputs: Tensor, groups: RowGroups) -> Tensor:
-    """Per-sample weight gradients Σ_t gy_t x_tᵀ, shape (N, out, in).
+    """Compute the per-sample weight gradients Σ_t gy_t x_tᵀ, (N, out, in).
 
     Args:
-        grad: (R, …, out) gradient of the layer's output.
-        inputs: (R, …, in) its input.
-        groups: of the R rows.
+        grad: Gradient of the layer's output, (R, …, out).
+        inputs: Input of the layer, (R, …, in).
+        groups: Samples of the R rows.
     """
     flat_grad, flat_inputs = groups.sorted(grad), groups.sorted(inputs)
     n = groups.count
@@ -151,7 +154,7 @@ def weight_rows(grad: Tensor, inputs: Tensor, groups: RowGroups) -> Tensor:
 
 
 def bias_rows(grad: Tensor, groups: RowGroups) -> Tensor:
-    """Per-sample bias gradients Σ_t gy_t, shape (N, out)."""
+    """Compute the per-sample bias gradients Σ_t gy_t, (N, out)."""
     flat = groups.sorted(grad)
     if groups.equal:
         return flat.reshape(groups.count, -1, flat.shape[-1]).sum(1)
@@ -160,14 +163,16 @@ def bias_rows(grad: Tensor, groups: RowGroups) -> Tensor:
 
 
 _BLOCK = 64
-"""Samples of a block of K: at 256 samples a quarter of the time is saved, smaller ones lose it."""
+"""Number of samples per block of K. Blocks save a quarter of the time at N = 256; smaller ones lose
+that gain."""
 
 
 def gram_of(rows: Tensor) -> Tensor:
-    """R Rᵀ of (N, p) rows, (N, N) float64.
+    """Return the Gram matrix R Rᵀ of rows (N, p), as (N, N) float64.
 
-    Products of 8,192 columns at a time, added in float64: one float32 product over a million
-    columns was off by 2e-4 of its diagonal. Only blocks on and below the diagonal are multiplied.
+    Products of 8,192 columns at a time are added in float64, because one float32 product over a
+    million columns was off by 2e-4 of its diagonal. Only blocks on and below the diagonal are
+    multiplied.
     """
     n = len(rows)
     total = torch.zeros(n, n, dtype=torch.float64, device=rows.device)

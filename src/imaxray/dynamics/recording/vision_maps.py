@@ -1,4 +1,4 @@
-"""Row maps of vision towers, read off a batch's model inputs."""
+"""Derives the row maps of vision towers from the model inputs of a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCOPES = (
     "vision_model",
     "multi_modal_projector",
 )
-"""Parts of module paths below which rows are images, tiles or patches."""
+"""Parts of module paths; in modules below them a row is an image, a tile or a patch."""
 
 
 def vision_scopes(
@@ -26,21 +26,22 @@ def vision_scopes(
     rows: RowMap,
     image_rows: Sequence[int] | None = None,
 ) -> dict[str, RowMap]:
-    """Scopes for :meth:`GramRecorder.begin`: what each row of the vision tower belongs to.
+    """Return the scopes for :meth:`GramRecorder.begin`: the sample of each vision tower row.
 
-    Reads ``image_grid_thw`` (Qwen: patches in one long row), five-dimensional ``pixel_values`` with
-    ``image_sizes`` (LLaVA-Next, LLaVA-OneVision: tiles, padding tiles removed as the model does) or
-    four-dimensional ``pixel_values`` (one tower row an image, crop or tile).
+    The map is derived from one of three inputs: ``image_grid_thw`` (Qwen: patches in one long row),
+    five-dimensional ``pixel_values`` with ``image_sizes`` (LLaVA-Next and LLaVA-OneVision: tiles,
+    with padding tiles removed as the model does), or four-dimensional ``pixel_values`` (one tower
+    row per image, crop or tile).
 
     Args:
-        model: a ``transformers`` model, bare or in a PEFT wrapper.
-        inputs: its keyword arguments.
-        rows: row → sample of the text model.
-        image_rows: text row of each image (each row of ``pixel_values`` or ``image_grid_thw``);
-            one image a row, in order, when None.
+        model: A ``transformers`` model, with or without a PEFT wrapper.
+        inputs: Keyword arguments of the model.
+        rows: Row map of the text model.
+        image_rows: Text row of each image (each row of ``pixel_values`` or ``image_grid_thw``). If
+            None, every text row has one image, in order.
 
     Raises:
-        ImaxrayError: the number of images does not tell which rows they belong to.
+        ImaxrayError: If the number of images does not fit the rows.
     """
     pixels = inputs.get("pixel_values")
     if not isinstance(pixels, Tensor):
@@ -64,19 +65,20 @@ def _owners(images: int, rows: RowMap, image_rows: Sequence[int] | None) -> list
     if image_rows is None:
         if images != len(rows.samples):
             raise ImaxrayError(
-                f"Expected one image a row, but got {images} images for {len(rows.samples)} rows; "
+                f"Expected one image per row, but got {images} for {len(rows.samples)} rows; "
                 "pass image_rows, the row of each image."
             )
         image_rows = range(images)
     if len(image_rows) != images:
         raise ImaxrayError(
-            f"Expected the row of each of {images} images, but image_rows has {len(image_rows)}."
+            f"Expected the row of each of {images} images, but image_rows has {len(image_rows)}; "
+            "pass one row per image."
         )
     return [int(rows.samples[row]) for row in image_rows]
 
 
 def _tiles(config: Any, inputs: Mapping[str, Any], images: int) -> list[int]:
-    """Tiles of each image, counted as the model itself does."""
+    """Return the number of tiles of each image, counted as the model itself does."""
     from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
     sizes = inputs["image_sizes"]
@@ -86,7 +88,7 @@ def _tiles(config: Any, inputs: Mapping[str, Any], images: int) -> list[int]:
         for size in sizes
     ]  # fmt: skip
     if config.model_type == "llava_onevision":
-        # samples with several images take the base tile of each only
+        # samples with several images use only the base tile of each image
         given = inputs.get("batch_num_images")
         numbers = [1] * images if given is None else [int(n) for n in given]
         several = [n != 1 for n in numbers for _ in range(n)]

@@ -1,6 +1,6 @@
-"""Generation: answers greedy or drawn, the image encoded once for all its prompts.
+"""Generates answers, greedy or sampled; an image is encoded once for all its prompts.
 
-Needs torch, so it is imported on its own.
+The package needs torch, so ``imaxray.evaluation`` does not import it.
 """
 
 from imaxray.evaluation.generation.answering import PREDICTIONS, end_tokens, generate

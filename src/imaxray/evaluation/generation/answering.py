@@ -1,4 +1,4 @@
-"""Greedy answers with the image encoded once: all prompts of an image share its prefix."""
+"""Generates greedy answers; all prompts of an image share its prefix, which is encoded once."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from imaxray.training import Pixels
 PREDICTIONS: Final = pl.Schema(
     {
         "entry_id": pl.String,
-        "text": pl.String,  # what scoring reads: without special tokens
-        "raw": pl.String,  # every token that was written, special ones and thoughts too
-        "tokens": pl.Int32,  # how many those are
-        "ended": pl.Boolean,  # by the model itself; False: cut at max_new_tokens
+        "text": pl.String,  # text for scoring, without special tokens
+        "raw": pl.String,  # all generated tokens, with special tokens and thoughts
+        "tokens": pl.Int32,  # number of generated tokens
+        "ended": pl.Boolean,  # whether the model ended the answer; False: cut at max_new_tokens
     }
 )
-"""What generation returns. Nothing in it is cleaned; scoring reads ``entry_id`` and ``text``."""
+"""Columns of predictions. Texts are not cleaned; scoring reads ``entry_id`` and ``text``."""
 
 _log = logging.getLogger(__name__)
 
 Answerer = Callable[[Sequence[Unit]], list[list[int]]]
-"""From the units of a batch to the new ids of each of their entries, in order."""
+"""Function from the units of a batch to the new token ids of each of their entries, in order."""
 
 
 def generate(
@@ -47,22 +47,23 @@ def generate(
     images_per_batch: int = 16,
     rows_per_batch: int = 256,
 ) -> pl.DataFrame:
-    """Answer every entry greedily; returns PREDICTIONS sorted by entry id.
+    """Answer every entry greedily and return PREDICTIONS sorted by entry id.
 
-    The tokens are those of ``transformers``' ``generate`` asked entry by entry (to rounding: where
-    two tokens are equally likely to the last digits, any change of batch may pick the other).
+    The tokens equal those of ``generate`` of ``transformers`` for one entry at a time, except for
+    rounding: if two tokens are equally likely up to the last digits, any change of the batch may
+    select the other one.
 
     Args:
-        chat: the model.
-        entries: columns entry_id and image_id are read.
-        encoded: prompt token ids by entry id.
-        pixels: prepared image inputs by image id.
-        max_new_tokens: an answer is cut there.
-        images_per_batch: most images that are answered together.
-        rows_per_batch: most entries that are.
+        chat: Model that answers.
+        entries: Entries to answer; the columns entry_id and image_id are read.
+        encoded: Token ids of the prompts by entry id.
+        pixels: Prepared image inputs by image id.
+        max_new_tokens: Maximum number of tokens per answer; longer answers are cut.
+        images_per_batch: Maximum number of images per batch.
+        rows_per_batch: Maximum number of entries per batch.
 
     Raises:
-        ImaxrayError: a prompt without an image or longer than the model's context.
+        ImaxrayError: If a prompt has no image, or is longer than the context of the model.
     """
     batches = plan(
         chat,
@@ -86,7 +87,7 @@ def answers(
     pixels: Pixels,
     max_new_tokens: int,
 ) -> Iterator[pl.DataFrame]:
-    """PREDICTIONS of one batch after the other."""
+    """Yield the PREDICTIONS of one batch after the other."""
     model: Any = chat.model
     model.eval()
     ends = end_tokens(chat)
@@ -94,7 +95,7 @@ def answers(
     if not shares:
         _log.warning(
             "%s is of the family %s, which cannot share prefixes yet: its entries are answered one "
-            "by one, each with its image encoded again",
+            "by one, and the image is encoded again for each entry",
             chat.name,
             model.config.model_type,
         )
@@ -139,7 +140,7 @@ def _shared(
 
 
 def end_tokens(chat: ChatModel) -> list[int]:
-    """Ids that end an answer: the template's end of turn, and those that the checkpoint names."""
+    """Return the ids that end an answer: the template's end of turn and those of the checkpoint."""
     named = getattr(chat.model.generation_config, "eos_token_id", None)
     more = [named] if isinstance(named, int) else list(named or ())
     return sorted({chat.end_of_turn, *more})
@@ -148,7 +149,7 @@ def end_tokens(chat: ChatModel) -> list[int]:
 def as_predictions(
     chat: ChatModel, entry_ids: Sequence[str], rows: Sequence[Sequence[int]], ends: Sequence[int]
 ) -> pl.DataFrame:
-    """New token ids to PREDICTIONS."""
+    """Turn new token ids into PREDICTIONS."""
     stop = frozenset(ends)
     ended = [bool(row) and row[-1] in stop for row in rows]
     cut = [row[:-1] if done else row for row, done in zip(rows, ended, strict=True)]

@@ -1,10 +1,10 @@
-"""Attention of many prompts to few prefixes: each image's keys are read once for all its prompts.
+"""Computes attention of many prompts to few prefixes; each image's keys are read only once.
 
-Every prompt looks at the prefix of its image and at its own tokens. The two parts are computed
-apart, the first with all prompts of an image as queries of one product, and joined by their
-log-sum-exp (as in cascade inference and Hydragen, arXiv:2402.05099): exact, and no copy of the
-prefix a prompt. It is registered with ``transformers`` under :data:`SHARED_PREFIX`; whatever does
-not bring a :class:`Step` with its mask goes to stock ``sdpa``.
+Every prompt attends to the prefix of its image and to its own tokens. The two parts are computed
+separately, the first with all prompts of an image as queries of one product, and are joined by
+their log-sum-exp (as in cascade inference and Hydragen, arXiv:2402.05099). The result is exact, and
+the prefix is not copied for each prompt. The implementation is registered with ``transformers``
+under :data:`SHARED_PREFIX`; a call without a :class:`Step` in its mask uses the standard ``sdpa``.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ SHARED_PREFIX: Final = "imaxray_shared_prefix"
 
 @dataclass(frozen=True)
 class Step:
-    """What the layers of one kind need to know in one forward pass of R rows, q tokens each.
+    """Holds the inputs of all layers of one kind for a forward pass of R rows with q tokens each.
 
     Attributes:
-        keys: of each layer, (I, H, P, D): the prefixes of I images.
-        values: likewise.
-        slots: (R,) int64, place of each row in a table of I times K rows.
-        most: K, most rows of an image.
-        prefix: bool, broadcasts to (I, 1, K, 1, q, P): what is seen of the prefix; None: all of it.
-        own: bool, (R, 1, 1, q, S): what is seen of a row's own S tokens.
+        keys: Keys of the prefixes of I images in each layer, (I, H, P, D).
+        values: Values of the prefixes of I images in each layer, (I, H, P, D).
+        slots: Place of each row in a table of I × K rows, (R,) int64.
+        most: Maximum number of rows per image, K.
+        prefix: Mask of the visible prefix tokens, bool, broadcasts to (I, 1, K, 1, q, P). None
+            means that all are visible.
+        own: Mask of the visible ones of a row's own S tokens, bool, (R, 1, 1, q, S).
     """
 
     keys: list[Tensor]
@@ -45,7 +46,10 @@ class Step:
     own: Tensor
 
     def carrier(self) -> Tensor:
-        """A 4-D mask of size 0 for the model to pass on; code that does not know it fails."""
+        """Return an empty 4-D mask that carries this step through the model.
+
+        Code that does not know about the step fails on the empty mask instead of using it.
+        """
         mask = torch.empty((1, 1, 0, 0), dtype=torch.bool, device=self.slots.device)
         mask.step = self  # type: ignore[attr-defined]
         return mask
@@ -53,7 +57,7 @@ class Step:
 
 @contextmanager
 def shared_prefix_attention(model: Any) -> Iterator[None]:
-    """Within it, the text model takes steps; its own implementation comes back after."""
+    """Use shared-prefix attention in the text model inside the block, then restore its own."""
     before = model.config.get_text_config()._attn_implementation
     model.set_attn_implementation({"text_config": SHARED_PREFIX})
     try:
@@ -82,7 +86,7 @@ def _attend(
     rows, heads, length, width = query.shape
     images, groups = prefix_keys.shape[:2]
     query = query * (width**-0.5 if scaling is None else scaling)
-    # heads that share keys are queries of one product, as are the rows of an image
+    # Heads that share keys, and the rows of an image, are queries of one matrix product.
     own = query.reshape(rows, groups, -1, width)
     table = own
     if rows != images * step.most:
@@ -92,7 +96,7 @@ def _attend(
 
     form = (images, groups, step.most, heads // groups, length, -1)
     far = _part(table, prefix_keys, prefix_values, step.prefix, form)
-    far = [  # back to rows
+    far = [  # reshape from images back to rows
         part.view(images, groups, step.most, own.shape[2], -1)
         .transpose(1, 2)
         .reshape(images * step.most, groups, own.shape[2], -1)
@@ -108,11 +112,11 @@ def _attend(
 def _part(
     query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, form: tuple[int, ...]
 ) -> list[Tensor]:
-    """Unnormalised output, sum and maximum of a softmax over some of the keys."""
+    """Return unnormalised output, sum and maximum of a softmax over some of the keys."""
     scores = torch.matmul(query, key.transpose(-1, -2))
     scores = scores if scores.dtype == torch.float64 else scores.float()
     if seen is not None:
-        # finite, so that a part of which nothing is seen weighs nothing and makes no NaN
+        # The value is finite, so that a part without visible keys gets weight 0 and no NaN.
         scores.view(form).masked_fill_(~seen, torch.finfo(scores.dtype).min)
     top = scores.amax(dim=-1, keepdim=True)
     scores = scores.sub_(top).exp_()

@@ -1,4 +1,4 @@
-"""The loop over one batch of prompts after their prefixes; finished rows leave it."""
+"""Decodes the answers to one batch of prompts after their prefixes; finished rows are removed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from imaxray.evaluation.generation.prefix_cache import Prefixes, row_cache
 from imaxray.evaluation.generation.sampling import Sampling, Written, draw
 from imaxray.models import ChatModel
 
-_LEAVE = 8  # finished rows leave when they are an eighth; moving the others costs a copy
+_LEAVE = 8  # rows are removed once an eighth is finished, because removal copies the others
 
 
 class Rows:
-    """The rows still at work: R prompts, left-padded to one length, and what they have written.
+    """Holds the R unfinished rows: prompts, left-padded to one length, and their new tokens.
 
     Attributes:
-        prefixes: of the images that are asked.
-        owners: (R,) int64, sorted: the image of each row.
-        start: (R,) int64, position in its separate sequence of a row's first column.
-        padding: (R,) int64, columns on the left that are none of its tokens.
-        numbers: (R,) int64, which of the batch's prompts the row is.
-        cache: own keys and values.
+        prefixes: Prefixes of the images of the rows.
+        owners: Index of the image of each row, (R,) int64, sorted.
+        start: Position of a row's first column in its sequence without batching, (R,) int64.
+        padding: Number of padding columns on the left of each row, (R,) int64.
+        numbers: Number of each row's prompt in the batch, (R,) int64.
+        cache: Keys and values of the rows' own tokens.
     """
 
     def __init__(self, prefixes: Prefixes, owners: Tensor, padding: Tensor, capacity: int) -> None:
@@ -36,7 +36,7 @@ class Rows:
         self._place()
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all other rows, and prefixes that nobody needs when they are half of them."""
+        """Remove all other rows, and unused prefixes once at least half of them are unused."""
         for name in ("owners", "padding", "start", "numbers"):
             setattr(self, name, getattr(self, name)[rows])
         for layer in self.cache.layers:
@@ -47,7 +47,7 @@ class Rows:
         self._place()
 
     def _place(self) -> None:
-        """A place for each row in the table of images times most rows of an image."""
+        """Give each row a place in a table of images × maximum number of rows per image."""
         counts = torch.bincount(self.owners, minlength=len(self.prefixes.lengths))
         self.most = int(counts.max())
         first = counts.cumsum(0) - counts
@@ -55,12 +55,12 @@ class Rows:
         self.slots = self.owners * self.most + rank
 
     def positions(self, columns: Tensor) -> Tensor:
-        """(R, q) rotary ids of the tokens in these columns."""
+        """Return the rotary position ids of the tokens in these columns, (R, q)."""
         shift = self.prefixes.shift[self.owners]
         return (self.start + shift)[:, None] + columns
 
     def step(self, columns: Tensor, window: int | None) -> Step:
-        """What queries in ``columns`` (q,) see: prefix, own tokens before, both in the window."""
+        """Return which prefix and own tokens queries in ``columns`` (q,) see within the window."""
         keys = torch.arange(int(self.cache.get_seq_length()) + len(columns), device=columns.device)
         own = (keys >= self.padding[:, None])[:, None] & (keys <= columns[:, None])
         there = torch.arange(self.prefixes.longest, device=columns.device)
@@ -94,18 +94,18 @@ def decode(
     ends: Sequence[int],
     max_new_tokens: int,
 ) -> list[list[int]]:
-    """Answer each prompt greedily; within :func:`shared_prefix_attention`.
+    """Answer each prompt greedily; call this inside :func:`shared_prefix_attention`.
 
     Args:
-        chat: the model.
-        prefixes: of I images.
-        suffixes: what follows the prefix in each prompt; none is empty.
-        owners: image of each prompt, sorted.
-        ends: ids that end an answer.
-        max_new_tokens: an answer is cut there.
+        chat: Model that answers.
+        prefixes: Prefixes of I images.
+        suffixes: Token ids after the prefix in each prompt; none may be empty.
+        owners: Index of the image of each prompt, sorted.
+        ends: Token ids that end an answer.
+        max_new_tokens: Maximum number of tokens per answer; longer answers are cut.
 
     Returns:
-        New ids of each prompt, with the one that ended it, if one did.
+        New token ids of each prompt, with the token that ended the answer if there is one.
     """
     written, _ = _loop(chat, prefixes, suffixes, owners, ends, max_new_tokens, None, False)
     return written
@@ -121,10 +121,10 @@ def write(
     max_new_tokens: int,
     sampling: Sampling | None = None,
 ) -> list[Written]:
-    """As :func:`decode`, with the log-probability of every token; drawn if ``sampling`` is given.
+    """Answer each prompt as :func:`decode` does, and return log-probabilities of all tokens.
 
-    Greedy tokens are bit for bit those of :func:`decode`. ``sampling`` holds the temperature and
-    the seed of each prompt.
+    Tokens are sampled if ``sampling`` is given, which holds the temperature and the seed of each
+    prompt. Greedy tokens are identical to those of :func:`decode`.
     """
     written, scores = _loop(
         chat, prefixes, suffixes, owners, ends, max_new_tokens, sampling, True
@@ -205,13 +205,13 @@ def _until(ids: list[int], ends: frozenset[int]) -> list[int]:
 
 
 def _windows(model: Any) -> dict[str, int | None]:
-    """Kinds of layers and the width of what each sees; ``every`` where there is but one mask."""
+    """Map kinds of layers to the width of their attention window; ``every`` if all are alike."""
     text = model.config.get_text_config()
     kinds = sorted(set(getattr(text, "layer_types", None) or ()))
     window = getattr(text, "sliding_window", None)
     if "sliding_attention" in kinds:
         return {kind: window if kind == "sliding_attention" else None for kind in kinds}
-    # Mistral has no list of layer kinds: every layer has the window, if there is one
+    # Mistral has no list of layer kinds; all its layers have the window, if there is one.
     return {"every": None if kinds else window}
 
 

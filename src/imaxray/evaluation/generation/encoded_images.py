@@ -1,4 +1,4 @@
-"""Images that stay encoded while they are asked, again and again: for prompts made of answers."""
+"""Keeps images encoded while a model is prompted about them again and again."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from imaxray.schema import ImageSize
 
 
 class EncodedImages:
-    """Some images, each read once; :meth:`ask` writes answers after them.
+    """Encodes some images once; :meth:`ask` then answers prompts about them.
 
-    What the prompts of an image share, up to the end of the image, is read when the object is made.
-    A prompt that begins otherwise (a template with text before the image), and any of a family that
-    cannot share prefixes, is read whole.
+    The tokens that the prompts of an image share, up to the end of the image, are read when the
+    object is created. A prompt is read as a whole if it begins differently (a template with text
+    before the image), or if the model's family cannot share prefixes.
 
     Args:
-        chat: the model.
-        sizes: width and height of the original of each image.
-        pixels: prepared inputs of each image.
+        chat: Model that answers.
+        sizes: Width and height of each original image in pixels.
+        pixels: Prepared inputs of each image.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class EncodedImages:
         beginnings = (
             {i: _beginning(chat, size) for i, size in sizes.items()} if self._shares else {}
         )
-        # prefixes of one length next to each other: they are read together
+        # Prefixes of equal length are adjacent, so that they are read together.
         ordered = sorted(beginnings.items(), key=lambda item: len(item[1]))
         self._beginnings = {image: ids for image, ids in ordered if ids}
         self._places = {image: place for place, image in enumerate(self._beginnings)}
-        self._prefixes: Prefixes | None = None  # where no image shares anything
+        self._prefixes: Prefixes | None = None  # None if no image shares tokens
         if self._beginnings:
             with torch.inference_mode():
                 self._prefixes = prefill(
@@ -69,14 +69,14 @@ class EncodedImages:
         """Answer each prompt, greedily unless ``sampling`` is given.
 
         Args:
-            images: image of each prompt.
-            prompts: token ids, whole.
-            max_new_tokens: an answer is cut there.
-            rows_per_batch: most prompts that are answered together.
-            sampling: temperature and seed of each prompt.
+            images: Image id of each prompt.
+            prompts: Token ids of each whole prompt.
+            max_new_tokens: Maximum number of tokens per answer; longer answers are cut.
+            rows_per_batch: Maximum number of prompts per batch.
+            sampling: Temperature, and seed of each prompt. If None, answers are greedy.
 
         Raises:
-            ImaxrayError: a prompt without text after its image, or longer than the model's context.
+            ImaxrayError: If a prompt is longer than the context of the model.
         """
         for prompt in prompts:
             _require_room(self._chat, prompt)
@@ -85,7 +85,7 @@ class EncodedImages:
             for number, (image, prompt) in enumerate(zip(images, prompts, strict=True))
             if _begins(prompt, self._beginnings.get(image, ()))
         ]
-        # rows of an image lie together, in the order of the prefixes
+        # Rows of an image are adjacent, in the order of the prefixes.
         shared.sort(key=lambda number: (self._places[images[number]], number))
         found: dict[int, Written] = {}
         with shared_prefix_attention(self._chat.model) if self._shares else nullcontext():
@@ -125,11 +125,11 @@ class EncodedImages:
 
 
 def _beginning(chat: ChatModel, size: ImageSize) -> list[int]:
-    """The ids that prompts about an image of this size share, to the image's end; may be none."""
+    """Return the ids that all prompts about an image of this size share up to the image's end."""
     first, second = (chat.encode(text, None, [], size).prompt for text in ("?", "Is it?"))
     if chat.image_token not in first:
         raise ImaxrayError(
-            f"Expected prompts of {chat.name} to hold an image, but its processor wrote none; take "
+            f"Expected prompts of {chat.name} to hold an image, but its processor wrote none; use "
             "a model with image input and its own processor."
         )
     end = len(first) - first[::-1].index(chat.image_token)

@@ -1,4 +1,4 @@
-"""From a model and a dataset folder to predictions and scores: what ``imaxray evaluate`` calls."""
+"""Evaluates a model on a dataset: predictions and scores, as ``imaxray evaluate`` does."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluated model: ``predictions.parquet``, ``scores.parquet``, ``result.json``.
+    """Describes an evaluated model: ``predictions.parquet``, ``scores.parquet``, ``result.json``.
 
     Attributes:
-        folder: where they lie.
-        predictions: schema PREDICTIONS, sorted by entry id.
-        result: their scores with intervals and baselines, and what decided them.
-        unfinished: answers that were cut at the greatest length.
+        folder: Folder of these files.
+        predictions: Predictions with schema PREDICTIONS, sorted by entry id.
+        result: Scores with confidence intervals and baselines, and the settings that decided them.
+        unfinished: Number of answers that were cut at the maximum length.
     """
 
     folder: Path
@@ -56,28 +56,29 @@ def evaluate_model(
     out: Path | None = None,
     config: EvaluateConfig | None = None,
 ) -> Evaluation:
-    """Ask a model every entry of a split, keep what it wrote, and score it.
+    """Prompt a model with every entry of a split, store its answers, and score them.
 
-    The same call again goes on where a killed one was, with the same predictions: batches are
-    planned from the entries alone and answered whole. A finished one is scored again at once.
+    The same call again continues an interrupted evaluation with the same predictions, because
+    batches are planned from the entries alone and answered as a whole. A finished evaluation is
+    only scored again.
 
     Args:
-        model: run folder (its ``adapter/`` or ``model/`` is taken), registry name, repository id,
-            or folder of a model or an adapter.
-        data: dataset folder.
-        out: folder to write. Default: ``evaluation/DATASET-SPLIT`` in the run or model folder, or
-            ``evaluation/MODEL/DATASET-SPLIT`` here for a model that is named.
-        config: the split, the batches, the engine, and how the model is loaded.
+        model: Run folder (its ``adapter/`` or ``model/`` is used), registry name, repository id, or
+            folder of a model or an adapter.
+        data: Dataset folder, or an open dataset.
+        out: Output folder. Default: ``evaluation/DATASET-SPLIT`` in the run or model folder, or
+            ``evaluation/MODEL/DATASET-SPLIT`` in the current folder if the model is given by name.
+        config: Settings of the split, the batches, the engine, and the loading of the model.
 
     Raises:
-        ImaxrayError: no such model, dataset or split; ``out`` holds predictions of another
-            model, dataset or decoding; or what the parts raise.
+        ImaxrayError: If the model, dataset or split does not exist; if ``out`` holds predictions of
+            another model, dataset or decoding; or if a part of the evaluation raises.
     """
     config = config or EvaluateConfig()
     data = data if isinstance(data, Dataset) else open_dataset(data)
     entries = _entries(data, config.split)
     if config.engine == "vllm":
-        require_vllm()  # before minutes of loading
+        require_vllm()  # checked first, because loading the model takes minutes
     weights = weights_of(model)
     transformers.utils.logging.set_verbosity_error()
     chat = load_model(
@@ -98,7 +99,7 @@ def evaluate_model(
         "split": config.split,
         "engine": config.engine,
         "decoding": {"greedy": True, "max_new_tokens": config.max_new_tokens},
-        # what decides rounding, and so a token in a tie
+        # These settings decide rounding, and with it the token in a tie.
         "batches": {
             "images": config.images_per_batch, "rows": config.rows_per_batch,
             "dtype": str(chat.model.dtype),
@@ -125,7 +126,7 @@ def _fill(
     weights: str,
     config: EvaluateConfig,
 ) -> None:
-    """Answer the batches that have no part yet, one part a batch."""
+    """Answer the batches that have no part yet, and store one part per batch."""
     encoded = encode_entries(chat, entries, data.tables.images, with_target=False)
     batches = plan(
         chat,
@@ -180,7 +181,7 @@ def _store(
 
 
 def served(weights: str) -> tuple[str, Path | None]:
-    """Base model and adapter, as vLLM wants them apart."""
+    """Return base model and adapter separately, as vLLM needs them."""
     folder = Path(weights)
     if not (folder / "adapter_config.json").is_file():
         return weights, None
@@ -190,7 +191,9 @@ def served(weights: str) -> tuple[str, Path | None]:
 
 def _entries(data: Dataset, split: str) -> pl.DataFrame:
     if split not in SPLITS:
-        raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {split}.")
+        raise ImaxrayError(
+            f"Expected a split, one of {', '.join(SPLITS)}, but got {split}; name one of these."
+        )
     entries = data.tables.split(split)
     if entries.is_empty():
         raise ImaxrayError(
@@ -216,7 +219,7 @@ def _default(model: str | Path, chat: ChatModel, data: Dataset, split: str) -> P
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the rounding."""
+    """Return the versions of the packages that affect rounding."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Images one batch ahead: decoded beside generation, let go when answered."""
+"""Decodes images of the next batch during generation of the current one, then frees them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ImageInputs = Mapping[str, torch.Tensor]
 
 
 class ImagesAhead(Mapping[str, ImageInputs]):
-    """Model inputs by image id, in the order in which they will be asked for.
+    """Maps image ids to model inputs, which are prepared in the order in which they will be used.
 
     Args:
-        order: image ids; one may be named again when it is needed again.
-        load: prepares one.
-        ahead: how many are prepared before they are asked for.
-        workers: threads; decoders let go of the interpreter's lock.
+        order: Image ids in the order of use; an id is repeated if the image is needed again.
+        load: Function that prepares one image.
+        ahead: Number of images that are prepared before they are used.
+        workers: Number of threads; image decoders release the lock of the interpreter.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ImagesAhead(Mapping[str, ImageInputs]):
         self._fill()
         futures = self._waiting.get(image_id)
         if not futures:
-            return self._load(image_id)  # asked for out of order
+            return self._load(image_id)  # used out of order
         image = futures.pop(0).result()
         if not futures:
             del self._waiting[image_id]

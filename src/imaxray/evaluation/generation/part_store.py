@@ -1,4 +1,4 @@
-"""A folder of answers grows part by part, each part whole, until the parts become its tables."""
+"""Stores answers part by part in a folder, each part atomically, and merges them into tables."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from imaxray.errors import ImaxrayError
 
 
 class PartStore:
-    """A folder whose tables are written part by part, so that a killed job continues.
+    """Writes the tables of a folder part by part, so that an interrupted job can continue.
 
-    ``STEM.json`` holds the identity of what is answered; ``STEM.parts/`` holds one file a batch;
-    at the end the parts become the tables and are removed. A subclass names the files and the
-    schema.
+    ``STEM.json`` holds the identity of the answers and ``STEM.parts/`` holds one file per batch. At
+    the end the parts become the tables and are removed. A subclass names the files and the schema.
 
     Args:
-        folder: is made.
-        identity: everything that decides the tables. A folder with another one is refused.
-        about: what else the manifest says, e.g. versions; written at the first start only.
+        folder: Folder of the tables, which is created.
+        identity: Everything that decides the tables. A folder with another identity is refused.
+        about: More keys of the manifest, e.g. versions; written at the first start only.
 
     Attributes:
-        folder: as given.
-        parts: folder of the parts.
+        folder: Folder of the tables.
+        parts: Folder of the parts.
 
     Raises:
-        ImaxrayError: the folder holds tables of another identity, or of unknown origin.
+        ImaxrayError: If the folder holds tables of another identity, or of unknown origin.
     """
 
     stem: ClassVar[str]
-    """Of the manifest (``STEM.json``) and of the folder of parts (``STEM.parts``)."""
+    """Stem of the manifest (``STEM.json``) and of the folder of parts (``STEM.parts``)."""
 
     tables: ClassVar[Sequence[str]]
-    """Stems of the tables. The last one is written last: where it lies, all are finished."""
+    """Stems of the tables. If the last one exists, all are finished, because it is written last."""
 
     schema: ClassVar[pl.Schema]
     """Columns of parts and tables; the first column is the id that rows are sorted by."""
@@ -70,29 +69,29 @@ class PartStore:
 
     @property
     def finished(self) -> bool:
-        """Whether all tables are whole."""
+        """Whether all tables are complete."""
         return self._table(self.tables[-1]).exists()
 
     def add(self, name: str, rows: pl.DataFrame) -> None:
-        """Write one part; the same name again replaces it."""
+        """Write one part; an existing part of the same name is replaced."""
         write_part(rows, self.parts, name)
 
     def missing(self, names: Sequence[str]) -> list[str]:
-        """Those of the parts that are still to be made."""
+        """Return the names of the parts that do not exist yet."""
         return [name for name in names if not self._part(name).exists()]
 
     def rows(self, names: Sequence[str] | None = None) -> pl.DataFrame:
-        """Rows of some parts, or of all, sorted by id."""
+        """Return the rows of some parts, or of all parts, sorted by id."""
         files = sorted(self.parts.glob("*.parquet")) if names is None else map(self._part, names)
         frames = [pl.read_parquet(file).cast(self.schema) for file in files]
         return pl.concat([pl.DataFrame(schema=self.schema), *frames]).sort(self.schema.names()[0])
 
     def table(self, stem: str | None = None) -> pl.DataFrame:
-        """One of the finished tables; by default the last."""
+        """Return one of the finished tables, by default the last."""
         return pl.read_parquet(self._table(stem or self.tables[-1])).cast(self.schema)
 
     def manifest(self) -> dict[str, Any]:
-        """What ``STEM.json`` holds."""
+        """Return the content of ``STEM.json``."""
         known: dict[str, Any] = json.loads(self._manifest.read_text())
         return known
 
@@ -117,8 +116,8 @@ class PartStore:
 
 
 def write_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
-    """Write ``folder/NAME.parquet``, whole or not at all; the same name again replaces it."""
-    # the numbers of an Enum's values are no part of the content
+    """Write ``folder/NAME.parquet`` atomically; an existing file is replaced."""
+    # The numbers of an Enum's values must not become part of the content.
     few = pl.selectors.by_dtype(pl.Enum)
     write_parquet(folder / f"{name}.parquet", rows.with_columns(few.cast(pl.String)))
 
@@ -126,16 +125,16 @@ def write_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
 def require_same(
     folder: Path, found: Mapping[str, Any], identity: Mapping[str, Any], *, what: str
 ) -> None:
-    """Check that a folder holds what the caller wants to continue.
+    """Check that a folder holds the content that the caller wants to continue.
 
     Args:
-        folder: for the message.
-        found: identity in the folder.
-        identity: identity that is wanted.
-        what: name of the content, for the message.
+        folder: Folder, named in the message.
+        found: Identity in the folder.
+        identity: Identity that the caller wants.
+        what: Name of the content, used in the message.
 
     Raises:
-        ImaxrayError: the identities differ.
+        ImaxrayError: If the identities differ.
     """
     if found == identity:
         return

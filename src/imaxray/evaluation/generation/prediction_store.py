@@ -1,4 +1,4 @@
-"""Predictions on disk: parts that appear whole or not at all, one table at the end."""
+"""Stores predictions on disk: in parts that are written atomically, and one table at the end."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from imaxray.evaluation.generation.part_store import PartStore
 
 
 class PredictionStore(PartStore):
-    """A folder of predictions that grows until it is whole.
+    """Stores the predictions of an evaluation part by part.
 
-    ``predictions.json`` holds their identity; ``predictions.parts/`` holds what is answered so far;
-    at the end the parts become ``predictions.parquet``.
+    ``predictions.json`` holds the identity of the predictions and ``predictions.parts/`` holds the
+    answers so far. At the end the parts become ``predictions.parquet``.
     """
 
     stem = "predictions"
@@ -24,20 +24,20 @@ class PredictionStore(PartStore):
     what = "predictions"
 
     def answered(self) -> set[str]:
-        """Ids of the entries in the parts."""
+        """Return the ids of the entries in the parts."""
         return set(self.rows()["entry_id"])
 
     def finish(self, entry_ids: AbstractSet[str]) -> pl.DataFrame:
-        """Merge the parts to one table of exactly these entries, each once.
+        """Merge the parts into one table of exactly these entries, each once.
 
         Raises:
-            ImaxrayError: an entry has no prediction or several, or there are others.
+            ImaxrayError: If an entry has no prediction or several, or there are other predictions.
         """
         if not self.finished:
             table = self.rows()
             if table["entry_id"].to_list() != sorted(entry_ids):
                 raise ImaxrayError(
-                    f"Expected one prediction of each of {len(entry_ids)} entries in {self.parts},"
+                    f"Expected one prediction for each of {len(entry_ids)} entries in {self.parts},"
                     f" but found {table.height}; remove the folder and evaluate again."
                 )
             self._close({"predictions": table})

@@ -1,4 +1,4 @@
-"""Keys and values: of prefixes, computed once; of the rows' own tokens, in place."""
+"""Holds attention keys and values: of prefixes, computed once, and of the rows' own tokens."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from imaxray.packing import collate, model_inputs, separate
 
 
 class Prefixes:
-    """The prefixes of a batch's images, padded on the right to one length P.
+    """Holds the keys and values of a batch's image prefixes, padded on the right to one length P.
 
     Attributes:
-        keys: of each layer, (I, H, P, D).
-        values: likewise.
-        lengths: (I,) int64, true lengths.
-        shift: (I,) int64, by which rotary ids run behind (Qwen: an image takes fewer ids than
-            tokens); 0 elsewhere.
+        keys: Keys of each layer, (I, H, P, D).
+        values: Values of each layer, (I, H, P, D).
+        lengths: Length of each prefix without padding, (I,) int64.
+        shift: Offset of rotary position ids from token positions, (I,) int64. It is not 0 for Qwen,
+            where an image takes fewer position ids than tokens.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Prefixes:
         self.ragged = int(lengths.min()) < self.longest
 
     def select(self, images: Tensor) -> Prefixes:
-        """Those of some images, padded to the longest of these."""
+        """Return the prefixes of some images, padded to the longest of them."""
         lengths = self.lengths[images]
         longest = int(lengths.max())
         return Prefixes(
@@ -49,9 +49,10 @@ class Prefixes:
 def prefill(
     chat: ChatModel, prefixes: Sequence[Sequence[int]], images: Sequence[Mapping[str, Tensor]]
 ) -> Prefixes:
-    """Read each image and the tokens before and of it once, by the model's own forward pass.
+    """Compute keys and values of each prefix once, with the model's own forward pass.
 
-    Prefixes of equal length go through the model together, so that there is no padding in it.
+    A prefix holds the tokens before an image and of the image. Consecutive prefixes of equal length
+    go through the model together, so that the model sees no padding.
     """
     keys: list[list[Tensor]] = []
     values: list[list[Tensor]] = []
@@ -81,7 +82,8 @@ def _read(
     rows = [separate(EncodedEntry(list(prefix), [])) for prefix in prefixes]
     batch = collate(rows, pad=0).to(model.device)
     inputs = model_inputs(model, batch, inputs_of(chat, images))
-    # full-length layers also where attention slides: later rows cut their own windows
+    # The cache keeps all positions even in layers with sliding attention, because later rows apply
+    # their own windows.
     cache = DynamicCache()
     model(**{**inputs, "use_cache": True, "past_key_values": cache, "logits_to_keep": 1})
     finder = next((m for m in model.modules() if hasattr(m, "rope_deltas")), None)
@@ -91,7 +93,7 @@ def _read(
 
 
 def inputs_of(chat: ChatModel, images: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Image inputs of several images, on the model's device and in its precision."""
+    """Return the joint inputs of several images, on the device and in the model's precision."""
     model: Any = chat.model
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else None)
@@ -100,7 +102,7 @@ def inputs_of(chat: ChatModel, images: Sequence[Mapping[str, Tensor]]) -> dict[s
 
 
 class RowLayer(CacheLayerMixin):  # type: ignore[misc]
-    """Own tokens of all rows in one layer, written in place; at most ``capacity`` a row."""
+    """Caches the own tokens of all rows in one layer in place, at most ``capacity`` per row."""
 
     is_sliding = False
 
@@ -110,7 +112,7 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
         self.length = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Make room once the shapes are known."""
+        """Allocate memory once the shapes are known."""
 
         def room(states: Tensor) -> Tensor:
             return states.new_empty((*states.shape[:2], self.capacity, states.shape[3]))
@@ -121,7 +123,7 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """Append, and return all there is."""
+        """Append keys and values, and return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, self.length = self.length, self.length + key_states.shape[2]
@@ -130,23 +132,23 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
     def select(self, rows: Tensor) -> None:
-        """Keep some rows."""
+        """Keep the given rows only."""
         self.keys = self.keys.index_select(0, rows)
         self.values = self.values.index_select(0, rows)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Keys after the next pass, and where they start."""
+        """Return the number of keys after the next pass, and their offset."""
         return self.length + query_length, 0
 
     def get_seq_length(self) -> int:
-        """Tokens so far."""
+        """Return the number of tokens so far."""
         return self.length
 
     def get_max_length(self) -> int:
-        """Tokens that fit."""
+        """Return the maximum number of tokens."""
         return self.capacity
 
 
 def row_cache(layers: int, capacity: int) -> Any:
-    """An empty cache of so many layers."""
+    """Return an empty cache with ``layers`` layers."""
     return Cache(layers=[RowLayer(capacity) for _ in range(layers)])

@@ -1,4 +1,4 @@
-"""One prompt at a time by ``transformers``' own ``generate``: for models of no proven family."""
+"""Generates answers with ``generate`` of ``transformers``, for families without shared prefixes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def stock_generate(
     max_new_tokens: int,
     sampling: Sampling | None = None,
 ) -> list[Written]:
-    """New ids of each prompt: left-padded into one batch, every one with its own image.
+    """Answer prompts in one left-padded batch, each prompt with its own image.
 
     Args:
-        chat: the model.
-        prompts: image and question, whole.
-        images: inputs of each prompt's image.
-        ends: ids that end an answer.
-        max_new_tokens: an answer is cut there.
-        sampling: temperature and seed of each prompt; ``None``: greedy.
+        chat: Model that answers.
+        prompts: Token ids of each whole prompt, image and question.
+        images: Inputs of the image of each prompt.
+        ends: Token ids that end an answer.
+        max_new_tokens: Maximum number of tokens per answer; longer answers are cut.
+        sampling: Temperature, and seed of each prompt. If None, answers are greedy.
     """
     model: Any = chat.model
     pad = int(chat.tokenizer.pad_token_id or 0)
@@ -52,7 +52,7 @@ def stock_generate(
         **inputs_of(chat, images),
         max_new_tokens=max_new_tokens,
         do_sample=False,
-        # greedy and nothing else, whatever the checkpoint's own settings are
+        # These settings override those of the checkpoint, so that decoding is greedy.
         temperature=None,
         top_p=None,
         top_k=None,
@@ -80,7 +80,7 @@ def stock_generate(
 
 
 class _Drawn(LogitsProcessor):  # type: ignore[misc]
-    """Leaves only the token that is drawn, so that the greedy loop takes it."""
+    """Masks all tokens except the sampled one, so that the greedy loop selects it."""
 
     def __init__(self, sampling: Sampling, start: int) -> None:
         self._sampling, self._start = sampling, start

@@ -1,4 +1,4 @@
-"""Which prompts are answered together: all of an image share its prefix, images share a batch."""
+"""Plans the batches: prompts of an image share its prefix, and several images share a batch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from imaxray.models import ChatModel, EncodedEntry
 
 @dataclass(frozen=True)
 class Unit:
-    """Entries of one image whose prompts begin alike, up to the end of the image at least.
+    """Holds entries of one image whose prompts share a beginning, at least to the end of the image.
 
     Attributes:
-        image_id: the image.
-        entry_ids: its entries, sorted.
-        prefix: how many tokens they share and the model reads once.
+        image_id: Id of the image.
+        entry_ids: Ids of the entries, sorted.
+        prefix: Number of shared tokens, which the model reads once.
     """
 
     image_id: str
@@ -34,14 +34,14 @@ def plan(
     images_per_batch: int,
     rows_per_batch: int,
 ) -> list[list[Unit]]:
-    """Batches of units, in an order that depends on the entries alone.
+    """Plan batches of units, in an order that depends on the entries alone.
 
-    A batch holds at most ``images_per_batch`` images and, but for one larger image, at most
-    ``rows_per_batch`` entries; an image with more is cut. Images with prefixes of like length, and
-    with like numbers of entries, go together, which keeps padding small.
+    A batch holds at most ``images_per_batch`` images and at most ``rows_per_batch`` entries. An
+    image with more entries is divided among batches. Images with prefixes of similar length and
+    with similar numbers of entries are put together, which keeps padding small.
 
     Raises:
-        ImaxrayError: a prompt without an image token, or one longer than the model's context.
+        ImaxrayError: If a prompt has no image token, or is longer than the context of the model.
     """
     units = sorted(
         _units(chat, entries, encoded, rows_per_batch),
@@ -73,7 +73,7 @@ def _units(
         if any(prompt[:end] != prompts[0][:end] for prompt in prompts) or any(
             chat.image_token in prompt[end:] for prompt in prompts
         ):
-            # text that differs comes before the image: nothing can be shared
+            # The prompts differ in text before the image, so that nothing can be shared.
             for entry, prompt in zip(ids, prompts, strict=True):
                 yield Unit(image, (entry,), _end_of_image(prompt, chat.image_token))
             continue
@@ -89,7 +89,7 @@ def _check(chat: ChatModel, entry: str, prompt: Sequence[int]) -> None:
     if chat.image_token not in prompt or prompt[-1] == chat.image_token:
         raise ImaxrayError(
             f"Expected the prompt of entry {entry} to hold an image and text after it, but the "
-            f"processor of {chat.name} wrote none; take a model with image input and its own "
+            f"processor of {chat.name} wrote none; use a model with image input and its own "
             "processor."
         )
     if len(prompt) >= chat.context_length:

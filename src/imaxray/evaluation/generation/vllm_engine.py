@@ -1,4 +1,4 @@
-"""The same prompts through vLLM, which batches by itself and caches prefixes, images included."""
+"""Generates answers with vLLM, which batches prompts itself and caches prefixes with images."""
 
 from __future__ import annotations
 
@@ -21,35 +21,37 @@ from imaxray.models import ChatModel
 
 
 def require_vllm() -> Any:
-    """The ``vllm`` package.
+    """Return the ``vllm`` package.
 
     Raises:
-        ImaxrayError: it is not installed.
+        ImaxrayError: If the package is not installed.
     """
     try:
         return importlib.import_module("vllm")
     except ImportError as error:
         raise ImaxrayError(
             "Expected the package vllm for --engine vllm, but it is not installed; "
-            "pip install 'imaxray[vllm]' on a machine with a GPU, or take --engine local."
+            "pip install 'imaxray[vllm]' on a machine with a GPU, or use --engine local."
         ) from error
 
 
 class VllmEngine:
-    """A model served by vLLM in this process.
+    """Serves a model with vLLM in this process.
 
-    Prompts are the model's own chat template with one image placeholder, which vLLM expands by the
-    model's own processor; images are prepared as for ``transformers``. Greedy, like the local
-    engine. Numbers are rounded otherwise than there, so single tokens may differ.
+    Prompts follow the model's own chat template with one image placeholder, which vLLM expands with
+    the model's own processor. Images are prepared as for ``transformers``. Decoding is greedy by
+    default, as in the local engine. Rounding differs from the local engine, so single tokens may
+    differ.
 
     Args:
-        chat: gives template, processor and conventions; its weights are let go.
-        source: folder or repository of the model.
-        adapter: folder of a PEFT adapter on it.
-        max_new_tokens: an answer is cut there.
+        chat: Model that provides template, processor and conventions; its weights are freed.
+        source: Folder or repository of the model.
+        revision: Commit or tag of the repository.
+        adapter: Folder of a PEFT adapter for the model.
+        max_new_tokens: Maximum number of tokens per answer; longer answers are cut.
 
     Raises:
-        ImaxrayError: vLLM is missing, or the model is the phantom.
+        ImaxrayError: If vLLM is not installed, or the model is the phantom.
     """
 
     def __init__(
@@ -65,11 +67,11 @@ class VllmEngine:
         if chat.family == "phantom":
             raise ImaxrayError(
                 "Expected a model that vLLM can serve, but the phantom has an image input of one "
-                "channel; take --engine local."
+                "channel; use --engine local."
             )
         self._ends = end_tokens(chat)
         self._chat = chat
-        # only configuration and processor are needed from here on
+        # Only the configuration and the processor are needed from here on.
         chat.model = SimpleNamespace(
             config=chat.model.config, generation_config=chat.model.generation_config
         )
@@ -102,7 +104,7 @@ class VllmEngine:
         image_of: Callable[[str], Any],
         sizes: Mapping[str, tuple[int, int]],
     ) -> Iterator[pl.DataFrame]:
-        """PREDICTIONS of one batch of entries (schema ENTRIES) after the other."""
+        """Yield the PREDICTIONS of one batch of entries (schema ENTRIES) after the other."""
         for entries in batches:
             asked = entries.select("image_id", "prompt", "boxes").rows()
             rows = self.write(asked, image_of, sizes, scored=False)
@@ -118,11 +120,11 @@ class VllmEngine:
         sampling: Sampling | None = None,
         scored: bool = True,
     ) -> list[Written]:
-        """Answers to image id, prompt and boxes; greedy unless ``sampling`` is given.
+        """Answer triples of image id, prompt and boxes; greedily unless ``sampling`` is given.
 
-        Log-probabilities are the model's own, before temperature; without ``scored`` there are
-        none. Drawn answers repeat with the same seeds on the same build of vLLM, but are others
-        than the local engine's.
+        Log-probabilities are those of the model before temperature; without ``scored`` there are
+        none. Sampled answers are reproducible with the same seeds on the same build of vLLM, but
+        differ from those of the local engine.
         """
         chat = self._chat
         requests = []
@@ -130,7 +132,7 @@ class VllmEngine:
         for image_id, prompt, boxes in asked:
             if image_id not in images:
                 picture = Image.fromarray(radiograph.load(image_of(image_id))).convert("RGB")
-                if picture.size != sizes[image_id]:  # a copy of the image cache
+                if picture.size != sizes[image_id]:  # a resized copy from the image cache
                     picture = chat.enlarge(picture, sizes[image_id])
                 images[image_id] = chat.prepare(picture)
             requests.append(
@@ -139,11 +141,11 @@ class VllmEngine:
                     "multi_modal_data": {"image": images[image_id]},
                 }
             )
-        more = {"logprobs": 1} if scored else {}  # that of the written token is always with them
+        more = {"logprobs": 1} if scored else {}  # vLLM always adds that of the generated token
         params: Any = self._params(temperature=0.0, **more)
         if sampling is not None:
             params = [
-                # a seed is a signed 64-bit number
+                # vLLM takes signed 64-bit seeds
                 self._params(temperature=sampling.temperature, seed=seed >> 1, **more)
                 for seed in sampling.seeds
             ]
@@ -161,7 +163,7 @@ class VllmEngine:
         return Written(self._with_end(ids, output), scores)
 
     def _with_end(self, ids: list[int], output: Any) -> list[int]:
-        """The token that ended the answer, where vLLM tells it apart only."""
+        """Append the token that ended the answer, if vLLM reports it only as the stop reason."""
         if output.finish_reason == "stop" and (not ids or ids[-1] not in self._ends):
             reason = output.stop_reason
             return [*ids, reason if isinstance(reason, int) else self._chat.end_of_turn]
@@ -174,12 +176,12 @@ def prompt_ids(
     boxes: Sequence[tuple[float, float, float, float]] | None,
     size: tuple[int, int],
 ) -> list[int]:
-    """Token ids of a prompt with its one image placeholder as the template writes it."""
+    """Return the token ids of a prompt with one image placeholder, as the template writes it."""
     asked = list(boxes or [])[: prompt.count(PLACEHOLDER)]
     return chat._tokenize(chat.chat(chat.convention.fill(prompt, asked, *size)))
 
 
 def _rank(adapter: Path) -> int:
-    from peft import PeftConfig  # late: peft is heavy
+    from peft import PeftConfig  # imported late, because peft is slow to import
 
     return int(PeftConfig.from_pretrained(str(adapter)).r)

@@ -1,4 +1,4 @@
-"""The synthetic cohort written out as public releases, one module per group of formats."""
+"""Writes the synthetic cohort as public releases, with one module per group of formats."""
 
 from imaxray.phantom.releases.grounding import write_chest_imagenome, write_ms_cxr
 from imaxray.phantom.releases.measurements import write_cardiomegaly, write_pe_severity

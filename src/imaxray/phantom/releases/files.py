@@ -1,4 +1,4 @@
-"""Writing release files whose bytes depend on their content alone."""
+"""Writes release files whose bytes depend on their content alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV, gzipped where the name ends in ``.gz`` (no time stamp, no name inside)."""
+    """Write a CSV file; if its name ends in ``.gz``, gzip it without time stamp and name."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -28,7 +28,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write compact JSON."""
+    """Write ``value`` as JSON on one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
 

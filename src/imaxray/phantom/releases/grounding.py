@@ -1,4 +1,4 @@
-"""Phrases with boxes: MS-CXR 1.1.0 and Chest ImaGenome 1.0.0 scene graphs (sources.md, 6, 7)."""
+"""Writes phrases with boxes: MS-CXR 1.1.0 and Chest ImaGenome 1.0.0 (sources.md, 6 and 7)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_ms_cxr(out: Path, studies: Sequence[Study], seed: int) -> None:
     """Write the local alignment CSV and its COCO JSON; boxes are xywh in image pixels."""
     rows: list[tuple[Any, ...]] = []
     for study in studies:
-        # its own split by patient, which disagrees with the official one for some
+        # MS-CXR's own split by patient differs from the official split for some patients
         own = np.random.default_rng([seed, 8, study.subject_id]).random()
         split = {"validate": "val"}.get(study.split, study.split)
         if own < 0.03:
@@ -55,7 +55,7 @@ def write_ms_cxr(out: Path, studies: Sequence[Study], seed: int) -> None:
 
 
 def ms_coco(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    """The rows of the CSV in COCO form."""
+    """Return the rows of the CSV in COCO format."""
     names = sorted({row[1] for row in rows})
     dicoms = sorted({row[0] for row in rows})
     first = {row[0]: row for row in rows}
@@ -77,7 +77,7 @@ def ms_coco(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
 
 
 def ms_rows(image: Radiograph, split: str, random: np.random.Generator) -> list[tuple[Any, ...]]:
-    """The image's rows of the CSV: one a box."""
+    """Return the rows of the CSV for one image, one row per box."""
     rows: list[tuple[Any, ...]] = []
     for finding, box in image.findings:
         if box is None or finding.kind not in _CATEGORY:
@@ -85,7 +85,7 @@ def ms_rows(image: Radiograph, split: str, random: np.random.Generator) -> list[
         text = phrase(finding, variant=int(random.integers(2)))
         row = _ms_row(image, finding, text, box, split)
         rows.append(row)
-        if random.random() < 0.03:  # the same phrase again, in other case
+        if random.random() < 0.03:  # repeat the phrase with a capital letter
             rows.append((*row[:2], text.capitalize(), *row[3:]))
     return rows
 
@@ -99,7 +99,7 @@ def _ms_row(
 
 
 def write_chest_imagenome(out: Path, studies: Sequence[Study], seed: int) -> None:
-    """Write the scene-graph zip and the split files; gold patients are the ones to avoid."""
+    """Write the archive of scene graphs and the split files; gold patients are to be avoided."""
     members: dict[str, bytes] = {}
     splits: dict[str, list[tuple[Any, ...]]] = {"train": [], "valid": [], "test": []}
     avoid: list[tuple[Any, ...]] = []
@@ -127,13 +127,13 @@ def write_chest_imagenome(out: Path, studies: Sequence[Study], seed: int) -> Non
 
 
 def imagenome_row(image: Radiograph) -> tuple[Any, ...]:
-    """One row of a split file."""
+    """Return one row of a split file."""
     path = image.path.replace(".jpg", ".dcm")
     return (image.subject_id, image.study_id, image.dicom_id, path, image.plan.view)
 
 
 def scene_graph(image: Radiograph, random: np.random.Generator) -> dict[str, Any]:
-    """The image's scene graph, with the faults that the release has."""
+    """Return the scene graph of an image, with the faults that the release has."""
     plan = image.plan
     objects, attributes = [], []
     for name, box in image.regions.items():
@@ -173,7 +173,7 @@ def scene_graph(image: Radiograph, random: np.random.Generator) -> dict[str, Any
         "objects": objects, "attributes": attributes, "relationships": [],
     }  # fmt: skip
     if random.random() < 0.01:
-        del graph["attributes"]  # a member without the list
+        del graph["attributes"]  # a graph without the list of attributes
     return graph
 
 

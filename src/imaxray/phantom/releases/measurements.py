@@ -1,4 +1,4 @@
-"""Edema grades (mimic-cxr-pe-severity 1.0.1) and ratios (cxr-cardiomegaly 1.0.0)."""
+"""Writes edema grades (mimic-cxr-pe-severity 1.0.1) and ratios (cxr-cardiomegaly 1.0.0)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CPARS: Final = ("dicom_file", "CPAR")
 
 
 def write_pe_severity(out: Path, studies: Sequence[Study], seed: int) -> None:
-    """Write the regex, expert and consensus files; the latter two are also in the first."""
+    """Write the regex, expert and consensus files; the regex file has the studies of all three."""
     regex: list[tuple[int, ...]] = []
     expert: list[tuple[int, ...]] = []
     consensus: list[tuple[Any, ...]] = []
@@ -32,12 +32,12 @@ def write_pe_severity(out: Path, studies: Sequence[Study], seed: int) -> None:
         head = (study.subject_id, study.study_id)
         cohort += [(*head, image.dicom_id, "frontal") for image in study.frontals]
         grade = study.edema_grade
-        # small cohorts too have one study of each kind
+        # even a small cohort has one study of each kind
         if dice < 0.03 or not consensus:
             consensus.append((*head, study.frontals[0].dicom_id, grade))
         elif dice < 0.06 or not expert:
             expert.append((*head, grade))
-        # the regex reads one study in ten of those differently
+        # the regex misreads one in ten of the studies with an expert or consensus grade
         wrong = dice < 0.06 and random.random() < 0.1
         regex.append((*head, misread(grade) if wrong else grade))
     write_csv(out / "regex_report_edema_severity.csv", GRADES, regex)
@@ -49,12 +49,12 @@ def write_pe_severity(out: Path, studies: Sequence[Study], seed: int) -> None:
 
 
 def misread(grade: int) -> int:
-    """A neighbouring grade, as a regex would report it."""
+    """Return a neighbouring grade, as a regex may read it from a report."""
     return min(3, max(0, grade + (1 if grade < 2 else -1)))
 
 
 def write_cardiomegaly(out: Path, studies: Sequence[Study], seed: int) -> None:
-    """Write CTRs.csv and CPARs.csv: PA images only, machine noise, sentinels 2, 3, 4."""
+    """Write CTRs.csv and CPARs.csv for PA images, with measurement noise and sentinels 2, 3, 4."""
     rows = [
         ratio_rows(image, seed)
         for study in studies
@@ -66,7 +66,7 @@ def write_cardiomegaly(out: Path, studies: Sequence[Study], seed: int) -> None:
 
 
 def ratio_rows(image: Radiograph, seed: int) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The image's rows of CTRs.csv and CPARs.csv."""
+    """Return the rows of CTRs.csv and CPARs.csv for one image."""
     if image.ctr is None or image.cpar is None:
         raise ValueError(f"{image.dicom_id} is a lateral and has no ratios")
     random = np.random.default_rng([seed, 7, image.plan.index])

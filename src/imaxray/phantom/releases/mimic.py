@@ -1,4 +1,4 @@
-"""MIMIC-CXR-JPG 2.1.0 tables and the MIMIC-CXR 2.1.0 report archive (sources.md, 1 and 2)."""
+"""Writes MIMIC-CXR-JPG 2.1.0 tables and the MIMIC-CXR 2.1.0 reports (sources.md, 1 and 2)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def write_mimic_cxr_jpg(out: Path, studies: Sequence[Study], seed: int) -> None:
 
 
 def metadata_row(study: Study, image: Radiograph, seed: int) -> tuple[Any, ...]:
-    """One row of the metadata table; the view is left blank now and then."""
+    """Return one row of the metadata table; the view is blank in 2 % of the rows."""
     plan = image.plan
     random = np.random.default_rng([seed, 3, plan.index])
     what = "CHEST (PORTABLE AP)" if plan.view == "AP" else "CHEST (PA AND LAT)"
@@ -77,14 +77,14 @@ def metadata_row(study: Study, image: Radiograph, seed: int) -> tuple[Any, ...]:
 
 
 def split_row(study: Study, image: Radiograph) -> tuple[Any, ...]:
-    """One row of the official split."""
+    """Return one row of the official split."""
     return (image.dicom_id, image.study_id, image.subject_id, study.split)
 
 
 def label_rows(
     study: Study, random: np.random.Generator
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The study's rows of the CheXpert and of the NegBio table, which differ now and then."""
+    """Return the study's rows of the CheXpert and the NegBio table, which sometimes differ."""
     stated = {} if random.random() < 0.01 else study.labels
     head = (study.subject_id, study.study_id)
     other = {k: v for k, v in stated.items() if random.random() < 0.95}
@@ -95,7 +95,7 @@ def label_rows(
 
 
 def radiologist_row(study: Study) -> tuple[Any, ...]:
-    """The study's row of the radiologist's test labels, which leave nothing blank."""
+    """Return the study's row of the radiologist's test labels, which have no blank cells."""
     full = {name: study.labels.get(name, 0.0) for name in CHEXPERT}
     return (study.study_id, *_cells(full))
 
@@ -112,18 +112,18 @@ def write_mimic_cxr(out: Path, studies: Sequence[Study]) -> None:
 
 
 def record_row(image: Radiograph) -> tuple[Any, ...]:
-    """One row of the record list."""
+    """Return one row of the record list."""
     path = image.path.replace(".jpg", ".dcm")
     return (image.subject_id, image.study_id, image.dicom_id, path)
 
 
 def study_row(study: Study) -> tuple[Any, ...]:
-    """One row of the study list."""
+    """Return one row of the study list."""
     return (study.subject_id, study.study_id, report_path(study))
 
 
 def report_path(study: Study) -> str:
-    """Where the report lies: in the patient's folder, not in the study's."""
+    """Return the path of the report, which lies in the patient's folder, not in the study's."""
     return f"{study.images[0].folder}/s{study.study_id}.txt"
 
 

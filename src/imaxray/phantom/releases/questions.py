@@ -1,4 +1,4 @@
-"""Questions and answers: MIMIC-Ext-MIMIC-CXR-VQA 1.0.0 (sources.md, 8a)."""
+"""Writes questions and answers as MIMIC-Ext-MIMIC-CXR-VQA 1.0.0 (sources.md, 8a)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ATTRIBUTES: Final = {
 _SIDED: Final = ("effusion", "consolidation", "nodule", "pneumothorax")
 
 QuestionItem = tuple[str, str, str, list[str]]
-"""Question, semantic type, content type, answer."""
+"""Question, semantic type, content type and list of answers."""
 
 
 def write_mimic_cxr_vqa(out: Path, studies: Sequence[Study], seed: int) -> None:
@@ -48,7 +48,7 @@ def write_mimic_cxr_vqa(out: Path, studies: Sequence[Study], seed: int) -> None:
 
 
 def questions(image: Radiograph, random: np.random.Generator) -> list[QuestionItem]:
-    """Questions that the image answers."""
+    """Return the questions that the image answers."""
     plan = image.plan
     present = {f.kind for f in plan.findings}
     absent = [kind for kind in _ATTRIBUTES if kind not in present]
@@ -85,7 +85,7 @@ def questions(image: Radiograph, random: np.random.Generator) -> list[QuestionIt
 
 
 def item(image: Radiograph, split: str, index: int, question: QuestionItem) -> dict[str, Any]:
-    """One item of the JSON."""
+    """Return one item of the JSON file."""
     text, semantic, content, answer = question
     # the release was written with default=str: ids are strings in one split, numbers in others
     as_id = str if split == "train" else int

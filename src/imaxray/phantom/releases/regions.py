@@ -1,4 +1,4 @@
-"""All 29 regions of a Chest ImaGenome scene graph, and graphs as dense as the release's."""
+"""Makes scene graphs with all 29 Chest ImaGenome regions, as dense as those of the release."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ABSENT: Final = (
 
 
 def all_regions(boxes: dict[str, Box], plan: ImagePlan) -> dict[str, Box]:
-    """The regions of ``boxes`` and the 13 more that the release's detector finds.
+    """Return the regions of ``boxes`` and the 13 others that the release's detector finds.
 
     ``boxes`` and the result are in pixels xyxy of the ``plan``'s grid.
     """
@@ -48,7 +48,7 @@ def all_regions(boxes: dict[str, Box], plan: ImagePlan) -> dict[str, Box]:
 
 
 def dense_graph(image: Radiograph, study: Study, random: np.random.Generator) -> dict[str, Any]:
-    """A scene graph as large as the release's: sentences and absent findings of every region."""
+    """Return a graph as large as the release's: every region has sentences and absent findings."""
     graph = scene_graph(image, random)
     attributes = graph.setdefault("attributes", [])
     said = {item["bbox_name"] for item in attributes}
