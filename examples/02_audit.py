@@ -12,9 +12,9 @@ work = Path(sys.argv[1] if len(sys.argv) > 1 else "examples-out")
 
 for name in ("imax", "dmax"):
     report = audit_dataset(work / "data" / name)
-    print(f"{name}: {len(report.findings)} findings in {report.entries} entries "
+    print(f"{name}: {len(report.issues)} findings in {report.entries} entries "
           f"on {report.images} images")  # fmt: skip
-    for finding in report.findings[:3]:
-        print(f"  {finding.code}: {finding.message}")
+    for issue in report.issues[:3]:
+        print(f"  {issue.code}: {issue.message}")
     for code, reason in report.limits.items():  # what a check could not look at
         print(f"  {code} saw only a part: {reason}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from imaxray import load_recipe, open_dataset, train_dataset
 from imaxray.dynamics import probe_while_training
 from imaxray.models import PhantomConfig
-from imaxray.strategy import phantom_base
+from imaxray.training import phantom_base
 
 work = Path(sys.argv[1] if len(sys.argv) > 1 else "examples-out")
 

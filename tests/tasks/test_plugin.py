@@ -64,7 +64,7 @@ def test_a_task_of_another_package_goes_all_the_way(plug, seven, phantom_release
         imax.__class__(**{**vars(catalog), "entries": kept}), tmp_path / "data", config={}, seed=0
     )
     data = open_dataset(tmp_path / "data")
-    codes = {finding.code for finding in audit_dataset(data.folder).findings}
+    codes = {issue.code for issue in audit_dataset(data.folder).issues}
     assert "prompt-target" not in codes
 
     # train: the loss of the task is told; evaluate: its metric is computed; compare: gains
