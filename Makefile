@@ -24,7 +24,7 @@ examples: $(STAMP)
 	for script in examples/[0-9]*.py; do $(BIN)/python $$script examples-out || exit 1; done
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # About 900 MB; without them the tests that need them are skipped.
 readers: $(READERS)
