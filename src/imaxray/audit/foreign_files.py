@@ -211,7 +211,7 @@ class _Rows:
         task = get_task(stated_task if stated_task in task_names() else _guess(turn))
         template = f"{task.name}.{task.subtask_for(turn.prompt)}.0"
         gold = task.read_target(turn.target, template)
-        labels = None if gold is None else task.tells(gold).labels
+        labels = None if gold is None else task.content(gold).labels
         self.labels += [(image, label, float(value)) for label, value in (labels or {}).items()]
         self.entries.append((
             name, image, patient, task.name, split, turn.prompt, turn.target, [],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from imaxray.tasks.answer_content import AnswerContent
 from imaxray.tasks.answers import Gold, from_json, strip_wrapping, subtask_of, to_json
 from imaxray.tasks.base import Task, with_image_hash
 from imaxray.tasks.drafts import DRAFTS, NO_SUBJECT, json_series, one_each, text_subject
@@ -11,7 +12,6 @@ from imaxray.tasks.questions import Question
 from imaxray.tasks.reading import RULES, clean_answer, reading_rules
 from imaxray.tasks.registry import all_tasks, get_task
 from imaxray.tasks.statements import Statement
-from imaxray.tasks.told import Told
 from imaxray.tasks.tolerances import Tolerances
 from imaxray.tasks.truth import TrueFinding, Truth
 
@@ -29,11 +29,11 @@ __all__ = [
     "DRAFTS",
     "NO_SUBJECT",
     "RULES",
+    "AnswerContent",
     "Gold",
     "Question",
     "Statement",
     "Task",
-    "Told",
     "Tolerances",
     "TrueFinding",
     "Truth",

@@ -17,12 +17,12 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
+from imaxray.tasks.answer_content import AnswerContent
 from imaxray.tasks.answers import Gold, strip_wrapping
 from imaxray.tasks.base import Task
 from imaxray.tasks.drafts import NO_SUBJECT, one_each
 from imaxray.tasks.questions import Question
 from imaxray.tasks.statements import Statement
-from imaxray.tasks.told import Told
 from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances, f1
 from imaxray.tasks.truth import Truth
 from imaxray.tasks.wording import holds
@@ -196,9 +196,9 @@ class Findings(Task):
         labels = dict.fromkeys(sorted(truth.labels), 1)
         return labels if truth.labels - {"Support Devices"} else {**labels, _NONE: 1}
 
-    def tells(self, gold: Mapping[str, int]) -> Told:
-        """See :meth:`TaskKnowledge.tells`. Its labels."""
-        return Told(labels=gold)
+    def content(self, gold: Mapping[str, int]) -> AnswerContent:
+        """See :meth:`TaskKnowledge.content`. Its labels."""
+        return AnswerContent(labels=gold)
 
     def decides(self, gold: Mapping[str, int]) -> bool:
         """See :meth:`TaskKnowledge.decides`. Not where every label is uncertain."""

@@ -14,10 +14,10 @@ import polars as pl
 
 from imaxray.boxes import PLACEHOLDER, Box
 from imaxray.metrics import Floats, normalise
+from imaxray.tasks.answer_content import AnswerContent
 from imaxray.tasks.answers import Gold, subtask_of, to_json
 from imaxray.tasks.questions import Question
 from imaxray.tasks.statements import Statement
-from imaxray.tasks.told import Told
 from imaxray.tasks.tolerances import DEFAULT, Tolerances
 from imaxray.tasks.truth import Truth
 
@@ -152,9 +152,9 @@ class TaskKnowledge(ABC):
         """
         return [max(counts, key=lambda name: counts[name])]
 
-    def tells(self, gold: Any) -> Told:
+    def content(self, gold: Any) -> AnswerContent:
         """What an answer tells of the image for later prompts about it. Default: nothing."""
-        return Told()
+        return AnswerContent()
 
     def asked_text(self, question: Question) -> str:
         """What fills the template of the prompt (a phrase, a question), else the whole prompt."""

@@ -16,12 +16,12 @@ from imaxray.boxes import PLACEHOLDER, Box, box_of, iou
 from imaxray.metrics import accuracy_at, invalid_rate, mean_iou, normalise
 from imaxray.metrics.grounding import matched_ious
 from imaxray.schema import Boxes
+from imaxray.tasks.answer_content import AnswerContent
 from imaxray.tasks.answers import Gold
 from imaxray.tasks.base import Task
 from imaxray.tasks.drafts import json_series, one_each, text_subject
 from imaxray.tasks.questions import Question
 from imaxray.tasks.statements import Statement, region_statements
-from imaxray.tasks.told import Told
 from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
 from imaxray.tasks.truth import Truth
 from imaxray.tasks.wording import category
@@ -125,9 +125,9 @@ class Rec(Task):
         ]
         return sorted(boxes) or None
 
-    def tells(self, gold: Sequence[Box]) -> Told:
-        """See :meth:`TaskKnowledge.tells`. The box of a phrase that has exactly one."""
-        return Told(boxes=(box_of(gold[0]),)) if len(gold) == 1 else Told()
+    def content(self, gold: Sequence[Box]) -> AnswerContent:
+        """See :meth:`TaskKnowledge.content`. The box of a phrase that has exactly one."""
+        return AnswerContent(boxes=(box_of(gold[0]),)) if len(gold) == 1 else AnswerContent()
 
     def same_question(self, first: Question, second: Question) -> float:
         """See :meth:`TaskKnowledge.same_question`. The same phrase, normalised."""

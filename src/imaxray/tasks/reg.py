@@ -22,12 +22,12 @@ from imaxray.metrics import (
     rouge_l,
     token_f1,
 )
+from imaxray.tasks.answer_content import AnswerContent
 from imaxray.tasks.answers import Gold, strip_wrapping
 from imaxray.tasks.base import Task
 from imaxray.tasks.drafts import box_subject, json_series, one_each
 from imaxray.tasks.questions import Question
 from imaxray.tasks.statements import Statement, region_statements
-from imaxray.tasks.told import Told
 from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
 from imaxray.tasks.wording import category, named, sides
 
@@ -109,9 +109,9 @@ class Reg(Task):
         """See :meth:`TaskKnowledge.secrets`. None: what a box shows is asked in few words."""
         return []
 
-    def tells(self, gold: Sequence[str]) -> Told:
-        """See :meth:`TaskKnowledge.tells`. The phrases."""
-        return Told(phrases=tuple(gold))
+    def content(self, gold: Sequence[str]) -> AnswerContent:
+        """See :meth:`TaskKnowledge.content`. The phrases."""
+        return AnswerContent(phrases=tuple(gold))
 
     def same_question(self, first: Question, second: Question) -> float:
         """See :meth:`TaskKnowledge.same_question`. The IoU of the boxes, of at least 0.5."""

@@ -25,13 +25,13 @@ from imaxray.metrics import (
     set_f1,
 )
 from imaxray.schema import CHEXPERT, Boxes
+from imaxray.tasks.answer_content import AnswerContent
 from imaxray.tasks.answers import Gold, subtask_of
 from imaxray.tasks.base import Task
 from imaxray.tasks.drafts import NO_SUBJECT, json_of, one_each
 from imaxray.tasks.knowledge import words_bin
 from imaxray.tasks.questions import Question
 from imaxray.tasks.statements import Statement
-from imaxray.tasks.told import Told
 from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances, f1
 
 _SECTIONS: Final = ("findings", "impression")
@@ -172,9 +172,9 @@ class Report(Task):
         """See :meth:`TaskKnowledge.secrets`. Each section too."""
         return [target] if gold is None else [target, *gold.values()]
 
-    def tells(self, gold: Mapping[str, str]) -> Told:
-        """See :meth:`TaskKnowledge.tells`. Its text."""
-        return Told(text=joined(gold))
+    def content(self, gold: Mapping[str, str]) -> AnswerContent:
+        """See :meth:`TaskKnowledge.content`. Its text."""
+        return AnswerContent(text=joined(gold))
 
     def same_question(self, first: Question, second: Question) -> float:
         """See :meth:`TaskKnowledge.same_question`. Whatever sections are asked for."""

@@ -21,7 +21,7 @@ from imaxray.pseudo.annotating.config import AnnotateConfig, AnnotationEngine, A
 from imaxray.pseudo.annotating.prompts import PromptBook
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
 from imaxray.pseudo.annotating.workers import Job, Worker, run_on_ray
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,9 @@ def annotate(
             of another model, dataset or decoding; or what the engine raises.
     """
     config = config or AnnotateConfig()
-    # the order in which tasks are named decides nothing
-    config = config.model_copy(update={"tasks": tuple(t for t in TASKS if t in config.tasks)})
+    # the order in which the user names the tasks must not change the identity
+    tasks = tuple(task for task in task_names() if task in config.tasks)
+    config = config.model_copy(update={"tasks": tasks})
     if config.engine == "vllm":
         require_vllm()  # before minutes of loading
     elif config.engine == "ray":
@@ -152,7 +153,7 @@ def _lacking(
     book: PromptBook, images: Sequence[str], asked: set[tuple[str, str]] | None
 ) -> dict[str, int]:
     """By task: images that lack it, or of these such that were not asked."""
-    counts: dict[str, int] = {task: 0 for task in TASKS}  # noqa: C420 - keys are any text
+    counts = dict.fromkeys(task_names(), 0)
     for image in images:
         for task in book.lacks(image):
             counts[task] += asked is None or (image, task) not in asked
@@ -173,5 +174,5 @@ def summarise(table: pl.DataFrame) -> pl.DataFrame:
         pl.col("agreement").mean().alias("mean_agreement"),
         *((pl.col("prompt_from") == origin).sum().alias(origin) for origin in origins),
     )
-    order = {task: place for place, task in enumerate(TASKS)}
+    order = {task: place for place, task in enumerate(task_names())}
     return grouped.sort(pl.col("task").replace_strict(order, default=len(order)))

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaxray.evaluation.config import ModelConfig
-from imaxray.schema import TASKS, TaskName
+from imaxray.schema import TaskName, task_names
 
 AnnotationEngine = Literal["local", "ray", "vllm"]
 """``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
@@ -23,7 +23,8 @@ class AskConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: tuple[TaskName, ...] = Field(
-        TASKS, description="Tasks that may be asked; can be repeated. Default: all."
+        default_factory=task_names,
+        description="Tasks that the model is prompted for; can be repeated. Default: all.",
     )
     samples: int = Field(
         0,

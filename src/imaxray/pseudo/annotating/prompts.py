@@ -39,10 +39,10 @@ from imaxray.pseudo.annotating.similar_questions import (
     seen_in_answers,
 )
 from imaxray.schema import FRONTAL, TaskName
-from imaxray.tasks import Task, Told, all_tasks, from_json, get_task, subtask_of, to_json
+from imaxray.tasks import AnswerContent, Task, all_tasks, from_json, get_task, subtask_of, to_json
 
 _ANATOMY: Final = "/anatomy"
-_NOTHING: Final = Told()
+_NOTHING: Final = AnswerContent()
 _BOXES_KEY: Final = 2**20  # of the hash that picks among boxes
 
 
@@ -64,11 +64,11 @@ class Prompt:
 class Given:
     """What a model has told of one image so far, by its answers."""
 
-    told: Told = _NOTHING
+    content: AnswerContent = _NOTHING
 
     def take(self, task: str, answer: Any) -> None:
         """Keep what later prompts are made of; ``answer`` is in gold form."""
-        self.told = self.told.then(get_task(task).tells(answer))
+        self.content = self.content.then(get_task(task).content(answer))
 
 
 class PromptBook:
@@ -107,7 +107,7 @@ class PromptBook:
         # questions, phrases and boxes are put into the prompts of other tasks: passes 2 and 3
         alone = [task for task in all_tasks() if task.asks_image_alone]
         self._subtasks = {task.name: _subtasks(train, task) for task in alone}
-        self._told = _told(train)
+        self._contents = _contents(train)
         phrases, anatomy = _phrases(train)
         self._phrases = Phrases(phrases)
         self._anatomy = sorted(anatomy)
@@ -178,7 +178,7 @@ class PromptBook:
         real = sorted({*self._of(image).boxes})
         start = key % len(real) if real else 0
         groups = [("real", box) for box in [*real[start:], *real[:start]]]
-        groups += [("model", box) for box in given.told.boxes]
+        groups += [("model", box) for box in given.content.boxes]
         seen: dict[Box, str] = {}
         for origin, box in groups:
             seen.setdefault(box, origin)
@@ -205,41 +205,41 @@ class PromptBook:
             self._images[image]["patient_id"], task, template, prompt, boxes, origin,
         )  # fmt: skip
 
-    def _of(self, image: str) -> Told:
+    def _of(self, image: str) -> AnswerContent:
         """What real entries tell of the image."""
-        return self._told.get(image, _NOTHING)
+        return self._contents.get(image, _NOTHING)
 
     def _profile(self, image: str, given: Given) -> Profile:
-        row, told = self._images[image], given.told
+        row, content = self._images[image], given.content
         findings = self._present(image)
-        if self._of(image).labels is None and told.labels:
-            findings = findings | _positive(told.labels)
-        if not findings and told.text:
-            findings = _positive(label_report(told.text))
+        if self._of(image).labels is None and content.labels:
+            findings = findings | _positive(content.labels)
+        if not findings and content.text:
+            findings = _positive(label_report(content.text))
         return profile(row["view"], row["sex"], row["age"], findings)
 
     def _present(self, image: str) -> frozenset[str]:
         """Findings that real entries of the image state."""
-        found, told = self._seen.get(image, frozenset()), self._of(image)
-        if told.labels is not None:
-            found = found | _positive(told.labels)
-        if told.text is not None:
-            found = found | _positive(label_report(told.text))
+        found, content = self._seen.get(image, frozenset()), self._of(image)
+        if content.labels is not None:
+            found = found | _positive(content.labels)
+        if content.text is not None:
+            found = found | _positive(label_report(content.text))
         return found - ({"No Finding"} if len(found) > 1 else frozenset())
 
     def _said(self, image: str) -> list[Said]:
         """What real entries say of the image; sentences, which know the side, before labels."""
-        told = self._of(image)
-        labels = _positive(told.labels or {}) | self._seen.get(image, frozenset())
-        return [*said_in_report(told.text or ""), *said_by_labels(sorted(labels))]
+        content = self._of(image)
+        labels = _positive(content.labels or {}) | self._seen.get(image, frozenset())
+        return [*said_in_report(content.text or ""), *said_by_labels(sorted(labels))]
 
     def _just_said(self, image: str, given: Given) -> list[Said]:
         """Likewise what the model said, less what the image's own labels deny."""
-        real, told = self._of(image).labels or {}, given.told
+        real, content = self._of(image).labels or {}, given.content
         denied = {label for label, value in real.items() if value == 0}
         said = [
-            *said_in_report(told.text or ""),
-            *said_by_labels(sorted(_positive(told.labels or {}))),
+            *said_in_report(content.text or ""),
+            *said_by_labels(sorted(_positive(content.labels or {}))),
         ]
         return [thing for thing in said if thing.label not in denied]
 
@@ -290,14 +290,14 @@ def _subtasks(train: pl.DataFrame, task: Task) -> list[str]:
     return task.asked_subtasks(counts)
 
 
-def _told(train: pl.DataFrame) -> dict[str, Told]:
+def _contents(train: pl.DataFrame) -> dict[str, AnswerContent]:
     """What train entries tell of each image."""
-    found: dict[str, Told] = {}
+    found: dict[str, AnswerContent] = {}
     for task in all_tasks():
         rows = train.filter(pl.col("task") == task.name).sort("entry_id")
         for image, answer in rows.select("image_id", "answer").iter_rows():
-            told = task.tells(from_json(answer))
-            found[image] = found.get(image, _NOTHING).then(told)
+            content = task.content(from_json(answer))
+            found[image] = found.get(image, _NOTHING).then(content)
     return found
 
 
