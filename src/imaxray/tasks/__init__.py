@@ -1,4 +1,4 @@
-"""Tasks: annotations to entries, answers parsed back, metrics, and what later stages ask."""
+"""A task turns annotations into entries, parses answers, names metrics and serves later stages."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from imaxray.tasks.truth import TrueFinding, Truth
 
 
 def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
-    """Entries (schema ENTRIES) of all tasks from catalog annotations; sorted by task and id.
+    """Make the entries (schema ENTRIES) of all tasks, sorted by task and id.
 
-    ``images`` must have its ``split`` assigned.
+    Args:
+        annotations: Annotations of a catalog (schema ANNOTATIONS).
+        images: Images of the catalog (schema IMAGES), with their ``split`` assigned.
     """
     images = with_image_hash(images)
     return pl.concat([task.entries(annotations, images) for task in all_tasks()])
