@@ -121,10 +121,10 @@ def test_broken_paths(write):
     result = audit_dataset(root / "train.jsonl")
     why = {f.id: f.message for f in result.issues}
     assert why == {
-        "sub/b.png": "the image file is not there",
-        "https://x.org/c.png": "no path of a local file",
-        "../d.png": "the path leaves the folder of images; name another with --images",
-        "/no/such/e.png": "the path leaves the folder of images; name another with --images",
+        "sub/b.png": "the image file does not exist",
+        "https://x.org/c.png": "not the path of a local file",
+        "../d.png": "the path leads out of the folder of images; pass another one with --images",
+        "/no/such/e.png": "the path leads out of the folder of images; pass another one with --images",
     }
 
 
