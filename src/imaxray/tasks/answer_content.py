@@ -10,7 +10,7 @@ from imaxray.boxes import Box
 
 @dataclass(frozen=True)
 class AnswerContent:
-    """What one answer, or several answers together, state about an image.
+    """The labels, report, phrases and boxes that one or several answers state about an image.
 
     Attributes:
         labels: Finding → 1 (present), 0 (absent) or -1 (uncertain); ``None`` if no answer states
