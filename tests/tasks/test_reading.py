@@ -47,7 +47,7 @@ def test_thinking_does_not_answer():
 
 
 def test_unknown_rules_are_a_sentence():
-    with pytest.raises(ImaxrayError, match="end-marks, thinking, fences, but got thinkin;"):
+    with pytest.raises(ImaxrayError, match="got thinkin; choose from end-marks, thinking, fences"):
         reading_rules(["thinkin"])
     with pytest.raises(ImaxrayError, match="reading rules"):
         clean_answer("x", ["y"])

@@ -1,7 +1,7 @@
-"""What the stages after `tasks` must know of a task, each with a default that fits any task.
+"""Defines the methods of a task that later stages call, each with a default that fits any task.
 
-A task overrides what it knows better. Arguments and results are plain values: tasks import none of
-the stages that ask them.
+A task overrides a method if it knows better. Arguments and results are plain values, because tasks
+import none of the stages that call them.
 """
 
 from __future__ import annotations
@@ -14,59 +14,60 @@ import polars as pl
 
 from imaxray.boxes import PLACEHOLDER, Box
 from imaxray.metrics import Floats, normalise
+from imaxray.tasks.answer_content import AnswerContent
 from imaxray.tasks.answers import Gold, subtask_of, to_json
 from imaxray.tasks.questions import Question
 from imaxray.tasks.statements import Statement
-from imaxray.tasks.told import Told
 from imaxray.tasks.tolerances import DEFAULT, Tolerances
 from imaxray.tasks.truth import Truth
 
-_SHORT = 3  # words; a target of no more is an answer stratum of its own
+_SHORT = 3  # words; each target of at most this length is a stratum of its own
 
 
 class TaskKnowledge(ABC):
-    """What curation, audit, evaluation and pseudo-annotation ask a task.
+    """The methods of a task that curation, audit, evaluation and pseudo-annotation call.
 
     *Gold form* is the form of ``answer`` in entries; *parsed form* is what :meth:`parse` returns.
     """
 
     templates: ClassVar[Mapping[str, Sequence[str]]]
     strata_are_answers: ClassVar[bool] = True
-    """Whether :meth:`stratum` tells answers apart, so that pseudo answers can keep their shares."""
+    """Whether :meth:`stratum` separates answers, so that pseudo answers can keep their shares."""
 
     @abstractmethod
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> Any | None:
-        """Read a model's answer; ``None`` where it cannot be read.
+        """Read a model's answer; ``None`` if it cannot be read.
 
         Args:
-            text: with ``<box>`` where the model wrote a box.
-            boxes: those boxes, in pixels of the original image: the model's box convention is
-                undone before a task sees the answer.
-            template: the entry's, which tells the subtask.
+            text: Text of the answer, with ``<box>`` where the model wrote a box.
+            boxes: Boxes of the answer, ``[x1, y1, x2, y2]`` in pixels of the original image; the
+                box convention of the model is undone before a task sees the answer.
+            template: Template id of the entry, which contains the subtask.
         """
 
     @abstractmethod
     def fill_of(self, template: str, prompt: str) -> str | None:
-        """What stands in a prompt where its template says {}; ``None`` where it says none."""
+        """Return the text in a prompt that replaces ``{}``; ``None`` if the template has no {}."""
 
     def given(self, gold: Any) -> Any:
-        """The gold answer in the form that :meth:`parse` returns: a perfect answer."""
+        """Return a perfect answer: the gold answer in the form that :meth:`parse` returns."""
         return gold
 
     def same(self, first: Any, second: Any) -> bool:
-        """Whether two answers in gold form say the same, to the task's own tolerance.
+        """Return whether two answers in gold form say the same, within the task's tolerance.
 
-        Default: equal canonical JSON.
+        By default they say the same if their canonical JSON is equal.
         """
         return to_json(first) == to_json(second)
 
     # Curation
 
     def stratum(self) -> pl.Expr:
-        """The answer bin of an entry, from its columns; two arms hold the same number of each.
+        """Return an expression for the stratum (answer bin) of an entry.
 
-        Default: the target itself where it has at most three words, else its length in steps of 20
-        words, up to 200.
+        Two matched arms hold the same number of entries of each stratum. By default the stratum is
+        the target itself if it has at most three words, else its length in steps of 20 words, up
+        to 200.
         """
         words = pl.col("target").str.count_matches(r"\S+").cast(pl.Int64)
         return (
@@ -77,60 +78,63 @@ class TaskKnowledge(ABC):
     # Audit
 
     def secrets(self, prompt: str, target: str, gold: Any | None) -> list[str]:
-        """Texts that give the answer away where they stand in the prompt.
+        """Return the texts that give the answer away if the prompt contains them.
+
+        By default this is the target.
 
         Args:
-            prompt: of the entry.
-            target: of the entry.
-            gold: answer in gold form; ``None``: the target could not be read.
-
-        Default: the target.
+            prompt: Prompt of the entry.
+            target: Target of the entry.
+            gold: Answer in gold form; ``None`` if the target could not be read.
         """
         return [target]
 
     def secret_boxes(self, gold: Any | None) -> list[list[float]]:
-        """Boxes that give the answer away where the prompt shows them. Default: none."""
+        """Return the boxes that give the answer away if the prompt has them; by default none."""
         return []
 
     def subtask_for(self, prompt: str) -> str:
-        """The subtask of a prompt that another project wrote. Default: the task's first."""
+        """Return the subtask of a prompt that another project wrote; by default the first one."""
         return next(iter(self.templates))
 
     def read_target(self, text: str, template: str) -> Any | None:
-        """The answer that a target of another project states; ``None``: it cannot be read.
+        """Read the answer that a target of another project states; ``None`` if it is unreadable.
 
-        The convention of its boxes is not known, so none is read. Default: as a model's answer.
+        Boxes are not read, because their convention is not known. By default the target is read
+        like a model's answer.
         """
         return self.parse(text, (), template)
 
     # Evaluation
 
     def true_answer(self, question: Question, truth: Truth) -> Any | None:
-        """The answer, in parsed form, that is exactly true of a synthetic image.
+        """Return the answer, in parsed form, that is exactly true of a synthetic image.
 
-        Default: ``None``, the truth does not decide the question.
+        By default this is ``None``: the truth does not decide the question.
         """
         return None
 
     def in_shares(self, gold: Any, size: tuple[int, int]) -> Any:
-        """A gold answer with boxes in shares of the image, so that answers of images compare.
+        """Return a gold answer with its boxes as shares of the image sides.
+
+        Answers about images of different sizes can then be compared. By default the answer is
+        returned unchanged.
 
         Args:
-            gold: in gold form.
-            size: width and height in pixels.
-
-        Default: the answer as it is.
+            gold: Answer in gold form.
+            size: Width and height of the image in pixels.
         """
         return gold
 
     def in_pixels(self, answer: Any, size: tuple[int, int]) -> Any:
-        """An answer in parsed form with its boxes back in pixels, see :meth:`in_shares`."""
+        """Return a parsed answer with its boxes in pixels again; this undoes :meth:`in_shares`."""
         return answer
 
     def details(self, statistics: Mapping[str, Floats]) -> Mapping[str, Any]:
-        """Further numbers for ``result.json``, from the statistics (n, k) of each metric.
+        """Return further numbers for ``result.json``; by default none.
 
-        Default: none.
+        Args:
+            statistics: Name of a metric → its statistics, float64 of shape (n, k) for n entries.
         """
         return {}
 
@@ -138,43 +142,44 @@ class TaskKnowledge(ABC):
 
     @property
     def asks_image_alone(self) -> bool:
-        """Whether every prompt is a template as it is, with neither a text nor a box put in."""
+        """Whether every prompt is an unchanged template, without an inserted text or box."""
         texts = [text for some in self.templates.values() for text in some]
         return not any("{}" in text or PLACEHOLDER in text for text in texts)
 
     def asked_subtasks(self, counts: Mapping[str, int]) -> list[str]:
-        """The subtasks that an image without the task is asked.
+        """Return the subtasks for which a model is prompted on an image that lacks the task.
+
+        By default this is the subtask of most train entries.
 
         Args:
-            counts: subtask → number of train entries, in the order of ``templates``.
-
-        Default: the one that train entries have most.
+            counts: Subtask → number of its train entries, in the order of ``templates``.
         """
         return [max(counts, key=lambda name: counts[name])]
 
-    def tells(self, gold: Any) -> Told:
-        """What an answer tells of the image for later prompts about it. Default: nothing."""
-        return Told()
+    def content(self, gold: Any) -> AnswerContent:
+        """Return what an answer in gold form states about its image; by default nothing."""
+        return AnswerContent()
 
     def asked_text(self, question: Question) -> str:
-        """What fills the template of the prompt (a phrase, a question), else the whole prompt."""
+        """Return the phrase or question that fills the template, or else the whole prompt."""
         return self.fill_of(question.template, question.prompt) or question.prompt
 
     def same_question(self, first: Question, second: Question) -> float:
-        """How well two questions about one image agree: 0 are different ones, 1 are the same.
+        """Return how well two questions about one image agree, from 0 (different) to 1 (the same).
 
-        Default: 1 where the subtask, the boxes and the normalised text put in are the same.
+        By default this is 1 if the subtask, the boxes and the normalised inserted text are the
+        same, else 0.
         """
         texts = [normalise(self.fill_of(q.template, q.prompt) or "") for q in (first, second)]
         same = subtask_of(first.template) == subtask_of(second.template)
         return float(same and texts[0] == texts[1] and first.boxes == second.boxes)
 
     def decides(self, gold: Any) -> bool:
-        """Whether a gold answer decides if another answer is right. Default: always."""
+        """Return whether a gold answer decides if another answer is right; by default it does."""
         return True
 
     def is_correct(self, answer: Any, gold: Any, tolerances: Tolerances = DEFAULT) -> bool:
-        """Whether an answer is right, both in gold form. Default: :meth:`same`."""
+        """Return whether an answer is right, both in gold form; by default :meth:`same` decides."""
         return self.same(answer, gold)
 
     def statements(
@@ -185,42 +190,44 @@ class TaskKnowledge(ABC):
         size: tuple[int, int] | None,
         usual: Collection[str],
     ) -> Iterator[Statement]:
-        """What an answer states about the image, for rules that compare answers of all tasks.
+        """Yield what an answer states about its image, for rules that compare all tasks.
+
+        By default an answer states nothing.
 
         Args:
-            question: what was asked.
-            gold: the answer in gold form.
-            size: width and height of a frontal image in pixels; ``None`` for other views.
-            usual: what the answer denies by not naming it, see :meth:`usual_labels`.
-
-        Default: nothing.
+            question: Question that was asked.
+            gold: Answer in gold form.
+            size: Width and height of a frontal image in pixels; ``None`` for other views.
+            usual: Labels that the answer denies if it does not name them, see
+                :meth:`usual_labels`.
         """
         yield from ()
 
     def usual_labels(self, golds: Sequence[Any]) -> frozenset[str]:
-        """Labels that the gold answers usually state, so that a model's silence denies them.
+        """Return the labels that gold answers usually state; by default none.
 
-        Default: none.
+        If a model's answer does not name such a label, it denies it.
         """
         return frozenset()
 
     def without(self, gold: Any, labels: Collection[str]) -> Gold | None:
-        """An answer less some labels that it states as present.
+        """Return an answer without some labels that it states as present.
 
-        ``None`` where it does not state them all, or where nothing would be left. Default:
-        ``None``, there are no labels to take.
+        Returns:
+            ``None`` if the answer does not state all of these labels, or if no label would be
+            left. The default is ``None``, because an answer of any task need not have labels.
         """
         return None
 
     def facts(self, question: Question, gold: Any) -> list[dict[str, Any]]:
-        """The annotations that an answer states: value columns of ``ANNOTATIONS`` by name.
+        """Return the annotations that an answer states, as value columns of ``ANNOTATIONS``.
 
-        Default: none; the entry then has no annotation beside it.
+        By default there are none, and the entry is then written without an annotation.
         """
         return []
 
 
 def words_bin(words: pl.Expr) -> pl.Expr:
-    """A number of words in steps of 20, up to 200, e.g. ``20 words``."""
+    """Return the bin of a number of words, in steps of 20 up to 200, e.g. ``20 words``."""
     steps = (words // 20 * 20).clip(upper_bound=200)
     return pl.concat_str(steps.cast(pl.String), pl.lit(" words"))

@@ -1,4 +1,4 @@
-"""What is exactly true of a synthetic image, as far as tasks can be answered from it."""
+"""Holds what is exactly true of a synthetic image, from which tasks can be answered."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrueFinding:
-    """One finding that was drawn into the image.
+    """One finding that was drawn into a synthetic image.
 
     Attributes:
-        box: where it lies, ``[x1, y1, x2, y2]`` in pixels; ``None``: it has no one place.
-        wordings: how reports and phrases name it, in lower case.
+        box: Box of the finding, ``[x1, y1, x2, y2]`` in pixels; ``None`` if the finding has no
+            single place.
+        wordings: Wordings by which reports and phrases name the finding, in lower case.
     """
 
     box: list[float] | None
@@ -21,13 +22,13 @@ class TrueFinding:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of one image.
+    """The true measures, labels and findings of one synthetic image.
 
     Attributes:
-        ratios: name of a ratio (``ctr``, ``cpar``) → its value; ``None``: it cannot be measured.
-        edema_grade: 0-3.
-        labels: labels that are present; none where nothing was drawn.
-        findings: what was drawn.
+        ratios: Name of a ratio (``ctr``, ``cpar``) → its value; ``None`` if it cannot be measured.
+        edema_grade: Grade of pulmonary edema, 0-3.
+        labels: Labels that are present; empty if nothing was drawn.
+        findings: Findings that were drawn.
     """
 
     ratios: Mapping[str, float | None]
