@@ -9,7 +9,7 @@ from typing import Final
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.boxes import PLACEHOLDER
 from imaxray.tasks import from_json, get_task
-from imaxray.tasks.wording import holds, words_of
+from imaxray.tasks._shared.wording import holds, words_of
 
 _OFFER: Final = re.compile(
     r"\b(?:options?|choices?|choose|select|pick|one of|either|among)\b|(?:^|[\s(])[a-e][).]\s",

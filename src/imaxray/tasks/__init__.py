@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from imaxray.tasks.answer_content import AnswerContent
-from imaxray.tasks.answers import Gold, from_json, strip_wrapping, subtask_of, to_json
-from imaxray.tasks.base import Task, with_image_hash
-from imaxray.tasks.drafts import DRAFTS, NO_SUBJECT, json_series, one_each, text_subject
-from imaxray.tasks.questions import Question
-from imaxray.tasks.reading import RULES, clean_answer, reading_rules
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold, from_json, strip_wrapping, subtask_of, to_json
+from imaxray.tasks._shared.base import Task, with_image_hash
+from imaxray.tasks._shared.drafts import DRAFTS, NO_SUBJECT, json_series, one_each, text_subject
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import RULES, clean_answer, reading_rules
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import Tolerances
+from imaxray.tasks._shared.truth import TrueFinding, Truth
 from imaxray.tasks.registry import all_tasks, get_task
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import Tolerances
-from imaxray.tasks.truth import TrueFinding, Truth
 
 
 def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:

@@ -21,13 +21,13 @@ from imaxray.metrics import (
     within,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks.answers import Gold, strip_wrapping, subtask_of
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import NO_SUBJECT, json_series, one_each
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks.truth import Truth
+from imaxray.tasks._shared.answers import Gold, strip_wrapping, subtask_of
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import NO_SUBJECT, json_series, one_each
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks._shared.truth import Truth
 
 _NUMBER: Final = re.compile(r"(?<![\d.-])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
 _SAME: Final = 0.02

@@ -14,13 +14,13 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Floats, confusion, grade_metrics, invalid_rate
 from imaxray.schema import EDEMA_GRADES, Boxes
-from imaxray.tasks.answers import Gold, strip_wrapping
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import NO_SUBJECT, json_series, one_each
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import DEFAULT, Tolerances
-from imaxray.tasks.truth import Truth
+from imaxray.tasks._shared.answers import Gold, strip_wrapping
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import NO_SUBJECT, json_series, one_each
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, Tolerances
+from imaxray.tasks._shared.truth import Truth
 
 _GRADE: Final = re.compile(r"^grade\s*:?\s*")
 

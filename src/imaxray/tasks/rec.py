@@ -17,15 +17,15 @@ from imaxray.boxes import PLACEHOLDER, Box, box_of, iou
 from imaxray.metrics import accuracy_at, invalid_rate, mean_iou, normalise
 from imaxray.metrics.grounding import matched_ious
 from imaxray.schema import Boxes
-from imaxray.tasks.answer_content import AnswerContent
-from imaxray.tasks.answers import Gold
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import json_series, one_each, text_subject
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement, region_statements
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks.truth import Truth
-from imaxray.tasks.wording import category
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import json_series, one_each, text_subject
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement, region_statements
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks._shared.truth import Truth
+from imaxray.tasks._shared.wording import category
 
 
 class Rec(Task):

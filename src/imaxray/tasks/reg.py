@@ -22,14 +22,14 @@ from imaxray.metrics import (
     rouge_l,
     token_f1,
 )
-from imaxray.tasks.answer_content import AnswerContent
-from imaxray.tasks.answers import Gold, strip_wrapping
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import box_subject, json_series, one_each
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement, region_statements
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks.wording import category, named, sides
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold, strip_wrapping
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import box_subject, json_series, one_each
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement, region_statements
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks._shared.wording import category, named, sides
 
 _SAME_BOX: Final = 0.5  # IoU
 

@@ -10,7 +10,7 @@ from imaxray._plugins import TASKS, Plugin, plugins, search_path
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import Metric
 from imaxray.schema import task_names
-from imaxray.tasks.base import Task
+from imaxray.tasks._shared.base import Task
 from imaxray.tasks.calculation import Calculation
 from imaxray.tasks.findings import Findings
 from imaxray.tasks.grading import Grading

@@ -26,14 +26,14 @@ from imaxray.metrics import (
     set_f1,
 )
 from imaxray.schema import CHEXPERT, Boxes
-from imaxray.tasks.answer_content import AnswerContent
-from imaxray.tasks.answers import Gold, subtask_of
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import NO_SUBJECT, json_of, one_each
-from imaxray.tasks.knowledge import words_bin
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances, f1
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold, subtask_of
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import NO_SUBJECT, json_of, one_each
+from imaxray.tasks._shared.knowledge import words_bin
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances, f1
 
 _SECTIONS: Final = ("findings", "impression")
 # a heading is in capitals, or starts a line in any case; "other findings: none" is no heading

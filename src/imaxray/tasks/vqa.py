@@ -25,13 +25,13 @@ from imaxray.metrics import (
     token_recall,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks.answers import Gold, strip_wrapping, subtask_of
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import json_of, one_each, text_subject
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks.wording import named, sides
+from imaxray.tasks._shared.answers import Gold, strip_wrapping, subtask_of
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import json_of, one_each, text_subject
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks._shared.wording import named, sides
 
 CTR_ABOVE: Final = "CTR above 0.5"
 """Name of the fact that the heart is wider than half of the chest, which questions ask for."""

@@ -7,7 +7,7 @@ from imaxray.pseudo import check_consistency, load_rules
 from imaxray.pseudo.dataset import pseudo_entries
 from imaxray.pseudo.selecting.statements import usual_labels
 from imaxray.schema import ENTRIES, IMAGES, conform, empty
-from imaxray.tasks.statements import place
+from imaxray.tasks._shared.statements import place
 
 IMAGE = conform(
     pl.DataFrame(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from imaxray.metrics import token_f1
 from imaxray.tasks import Tolerances, from_json, get_task
-from imaxray.tasks.tolerances import DEFAULT
-from imaxray.tasks.wording import sides
+from imaxray.tasks._shared.tolerances import DEFAULT
+from imaxray.tasks._shared.wording import sides
 
 __all__ = ["DEFAULT", "Tolerances", "alike", "correct"]
 

@@ -31,7 +31,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import TaskName
 
 FactKind = Literal["measurement", "grade", "label", "said", "asked", "boxed", "region"]
-"""Kind of a statement of an entry or candidate, see :mod:`imaxray.tasks.statements`."""
+"""Kind of a statement of an entry or candidate, see :mod:`imaxray.tasks._shared.statements`."""
 
 ConsistencyEffect = Literal["drop", "drop-both", "mask", "keep-only-if", "confirm", "keep"]
 

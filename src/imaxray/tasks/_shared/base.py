@@ -15,8 +15,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.hashing import Hashes, digest, digests, hexadecimal, mixed
 from imaxray.metrics import Metric, extras_from_outside
 from imaxray.schema import ENTRIES, conform
-from imaxray.tasks.answers import Gold, from_json, to_json
-from imaxray.tasks.knowledge import TaskKnowledge
+from imaxray.tasks._shared.answers import Gold, from_json, to_json
+from imaxray.tasks._shared.knowledge import TaskKnowledge
 
 _FREQUENT: Final = 20  # number of gold answers that are tried as the constant answer
 _SCORED: Final = 250  # number of gold answers that each constant answer is scored against
@@ -27,7 +27,7 @@ class Task(TaskKnowledge):
 
     An answer is a plain JSON value; the module of each task documents its form. ``metrics[0]`` is
     the primary metric, from which gains are computed. The methods that other stages call have
-    defaults in :class:`~imaxray.tasks.knowledge.TaskKnowledge`.
+    defaults in :class:`~imaxray.tasks._shared.knowledge.TaskKnowledge`.
     """
 
     name: ClassVar[str]  # letters, digits and hyphens

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from imaxray.tasks.wording import named, sides
+from imaxray.tasks._shared.wording import named, sides
 
 _UPPER: Final = re.compile(r"\b(?:upper|apical|apex|apices)\b")
 _LOWER: Final = re.compile(r"\b(?:lower|basal|basilar|bases?|costophrenic|hemidiaphragm)\b")

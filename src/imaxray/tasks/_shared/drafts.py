@@ -10,7 +10,7 @@ import polars as pl
 
 from imaxray.hashing import digests, mixed
 from imaxray.schema import Boxes
-from imaxray.tasks.answers import to_json
+from imaxray.tasks._shared.answers import to_json
 
 DRAFTS: Final = pl.Schema(
     {

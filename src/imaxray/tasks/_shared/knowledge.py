@@ -14,12 +14,12 @@ import polars as pl
 
 from imaxray.boxes import PLACEHOLDER, Box
 from imaxray.metrics import Floats, normalise
-from imaxray.tasks.answer_content import AnswerContent
-from imaxray.tasks.answers import Gold, subtask_of, to_json
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import DEFAULT, Tolerances
-from imaxray.tasks.truth import Truth
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold, subtask_of, to_json
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, Tolerances
+from imaxray.tasks._shared.truth import Truth
 
 _SHORT = 3  # words; each target of at most this length is a stratum of its own
 
