@@ -1,4 +1,4 @@
-"""Anybody's predictions against a dataset: counts, files, the command."""
+"""Tests scoring of predictions from other programs: counts, files and the command."""
 
 import json
 import subprocess

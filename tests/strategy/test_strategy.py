@@ -1,4 +1,4 @@
-"""The whole strategy, small: what it writes, what it repeats, killed and begun again."""
+"""Tests a small strategy: written files, repeated work, and resuming after a kill."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`imaxray train --probe`: measured while training, weights as without it, and found again."""
+"""Tests `imaxray train --probe`: it measures while training and does not change weights."""
 
 import json
 
