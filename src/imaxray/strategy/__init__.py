@@ -1,4 +1,4 @@
-"""Runs the three-stage strategy: train on DMAX, train on pseudo IMAX, finish on DMAX."""
+"""Runs the three-stage strategy: train on DMAX, make pseudo IMAX, train on it, finish on DMAX."""
 
 from typing import TYPE_CHECKING
 
