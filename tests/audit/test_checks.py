@@ -1,4 +1,4 @@
-"""Every check: a planted fault is found by it alone; what only looks like one is not."""
+"""Tests that each check, and no other, finds a planted fault and ignores similar correct data."""
 
 import importlib.util
 import shutil

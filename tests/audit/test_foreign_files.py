@@ -1,4 +1,4 @@
-"""Files of other projects: LLaVA JSON, messages JSONL, ms-swift's objects; planted and clean."""
+"""Tests audits of LLaVA JSON, messages JSONL and ms-swift objects, with and without faults."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The report, and the command line around it."""
+"""Tests the report of an audit and its command."""
 
 import json
 import subprocess

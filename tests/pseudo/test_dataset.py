@@ -1,4 +1,4 @@
-"""Pseudo IMAX as a folder, and the prohibition: nothing pseudo in validation or test."""
+"""Tests the folder of pseudo IMAX, which has no pseudo entry in validation or test."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What other stages ask a task: the defaults, on a task that knows nothing better."""
+"""Tests the defaults of the methods that other stages call on a task."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Tasks of other packages: the walk-through of docs/adding-a-task.md, installed and run."""
+"""Tests tasks of other packages: runs the code of docs/adding-a-task.md."""
 
 import json
 

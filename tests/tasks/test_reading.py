@@ -1,4 +1,4 @@
-"""Named reading rules: what they take off, and that they can be switched off."""
+"""Tests the named reading rules: what they remove, and that they can be switched off."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What images are asked: templates as of real entries, phrases, boxes, and questions."""
+"""Tests the prompts for images: templates of real entries, phrases, boxes and questions."""
 
 from collections import Counter
 from dataclasses import replace

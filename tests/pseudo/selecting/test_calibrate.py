@@ -1,4 +1,4 @@
-"""The threshold holds what it promises, over many simulated validation sets."""
+"""Tests that thresholds reach their precision over many simulated validation sets."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""What each built-in rule compares, and what it leaves alone."""
+"""Tests what each built-in rule compares and what it ignores."""
 
 import polars as pl
 import pytest

@@ -1,4 +1,4 @@
-"""Filtering, on answers whose error rate is known."""
+"""Tests the filters on answers with a known error rate."""
 
 import numpy as np
 import polars as pl
