@@ -1,8 +1,9 @@
 """Collects the statements of entries and candidates about an image, one row per statement.
 
 The module :mod:`imaxray.tasks._shared.statements` defines kinds and names, and each task knows
-what its answers state. Real statements come from the *entries* of a dataset and never from its annotations,
-because the annotations of DMAX contain the facts that the dataset is supposed to lack.
+what its answers state. Real statements come from the *entries* of a dataset and never from its
+annotations, because the annotations of DMAX contain the facts that the dataset is supposed to
+lack.
 """
 
 from __future__ import annotations
