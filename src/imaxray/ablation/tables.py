@@ -148,7 +148,9 @@ def _equal_yield(outcome: AblationOutcome) -> tuple[list[str], Rows]:
             if part.is_empty():
                 continue
             each = "; ".join(
-                "–" if gain is None else f"{100 * gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+                "–"
+                if gain is None
+                else f"{100 * gain:+z.1f} [{100 * low:+z.1f}, {100 * high:+z.1f}]"
                 for gain, low, high in part.select("gain", "low", "high").iter_rows()
             )
             rows.append([
@@ -214,9 +216,7 @@ def _verdict(comparison: Comparison, arm: str) -> str:
     who = f"{arm} is ahead of" if low > 0 else (
         f"{arm} is behind" if high < 0 else f"{arm} is neither ahead of nor behind"
     )  # fmt: skip
-    return (
-        f"{who} {data['reference']}: mean relative gain {value:+.1f} % [{low:+.1f}, {high:+.1f}]."
-    )
+    return f"{who} {data['reference']}: mean relative gain {value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]."
 
 
 def _gain(comparison: Comparison, arm: str) -> str:
@@ -252,7 +252,7 @@ def _average(values: pl.Series) -> str:
 
 
 def _points(gains: Sequence[float]) -> str:
-    return f"{100 * sum(gains) / len(gains):+.1f} points"
+    return f"{100 * sum(gains) / len(gains):+z.1f} points"
 
 
 def _line(cells: Sequence[str]) -> str:

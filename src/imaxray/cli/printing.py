@@ -178,7 +178,7 @@ def print_filter(report: Mapping[str, Any]) -> None:
             [[r["task"], r["filter"], f"{r['kept']:,}", share(r["precision"]),
               share(r["confidence_precision"]),
               "–" if r["gain"] is None
-              else f"{r['gain']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]"]
+              else f"{r['gain']:+z.3f} [{r['low']:+z.3f}, {r['high']:+z.3f}]"]
              for r in report["equal_yield"]],
         )  # fmt: skip
     codes = ", ".join(f"{code} {n:,}" for code, n in report["dropped"].items())

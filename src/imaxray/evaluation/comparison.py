@@ -407,4 +407,4 @@ def percent_text(cell: Interval | None) -> str:
     if found is None:
         return "–"
     low, value, high = found
-    return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"
+    return f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"

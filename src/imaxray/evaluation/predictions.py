@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 import orjson
 import polars as pl
 
+from imaxray._files import sha256
 from imaxray.errors import ImaxrayError
 
 _COLUMNS: Final = pl.Schema({"entry_id": pl.String, "text": pl.String})
@@ -50,7 +50,7 @@ def read_predictions(path: Path) -> Predictions:
             "name a file with entry_id and text."
         )
     table = _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
-    return Predictions(table, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Predictions(table, path.name, sha256(path))
 
 
 def _parquet(path: Path) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import transformers
 from PIL import Image
 
 from imaxray import radiograph
+from imaxray._files import write_json
 from imaxray.boxes import PLACEHOLDER, Box, BoxConvention
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import WHOLE, Geometry
@@ -284,7 +284,7 @@ class ChatModel:
             "commit": self.commit,
             "convention": self.convention.as_dict(),
         }
-        (folder / SIDECAR).write_text(json.dumps(about, indent=1) + "\n")
+        write_json(folder / SIDECAR, about)
 
     def _process(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
         """Return the image processor's outputs for the arguments that the processor itself uses."""

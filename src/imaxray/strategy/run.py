@@ -190,8 +190,8 @@ def _verdicts(comparison: Comparison | None) -> list[str]:
             continue
         low, value, high = found
         lines.append(
-            f"{name} against {data['reference']}: mean relative gain {value:+.1f} % "
-            f"[{low:+.1f}, {high:+.1f}]."
+            f"{name} against {data['reference']}: mean relative gain {value:+z.1f} % "
+            f"[{low:+z.1f}, {high:+z.1f}]."
         )
     return lines
 

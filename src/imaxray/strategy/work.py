@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imaxray._files import sha256
 from imaxray._version import __version__
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
@@ -119,7 +120,7 @@ def rules_digest(rules: Path | None) -> str | None:
 
     The built-in rules need no digest, because every key holds the version of the package.
     """
-    return None if rules is None else hashlib.sha256(rules.read_bytes()).hexdigest()
+    return None if rules is None else sha256(rules)
 
 
 def _digest(*parts: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from imaxray._files import whole_file
 from imaxray._version import __version__
 from imaxray.boxes import PERCENT, PLACEHOLDER
 from imaxray.cache import ImageStore
@@ -91,7 +92,8 @@ def write_study_report(outcome: StudyOutcome) -> Path:
     path = outcome.out / "report.html"
     write_report(result, path)
     figure = figures.results(views[1].comparison, {})
-    figure.savefig(outcome.out / "results.png", dpi=160, metadata={"Software": None})
+    with whole_file(outcome.out / "results.png") as aside:
+        figure.savefig(aside, dpi=160, format="png", metadata={"Software": None})
     return path
 
 

@@ -99,7 +99,9 @@ def _verdict(comparison: Comparison, arm: str, view: str) -> str:
         )
     low, value, high = gain
     who = "IMAX is ahead" if low > 0 else "DMAX is ahead" if high < 0 else "neither arm is ahead"
-    return f"At {view}, {who}: mean relative gain of IMAX {value:+.1f} % [{low:+.1f}, {high:+.1f}]."
+    return (
+        f"At {view}, {who}: mean relative gain of IMAX {value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]."
+    )
 
 
 def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> StudyOutcome:

@@ -124,8 +124,8 @@ def interval(row: dict[str, Any], value: str, prefix: str | None = None) -> str:
     stem = f"{stem}_" if stem else ""
     low, high = row[f"{stem}low"], row[f"{stem}high"]
     if low is None or low != low:  # low is nan if there is only one seed
-        return f"{row[value]:+.3f}"
-    return f"{row[value]:+.3f} [{low:+.3f}, {high:+.3f}]"
+        return f"{row[value]:+z.3f}"
+    return f"{row[value]:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
 
 
 def _share(row: dict[str, Any], seeds: int) -> str:
