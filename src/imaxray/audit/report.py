@@ -12,7 +12,7 @@ from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
 from imaxray.audit.foreign_files import data_files, read_files
-from imaxray.clinical import load_rules
+from imaxray.clinical import load_clinical_rules
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 
@@ -130,7 +130,7 @@ def audit_dataset(
             f"Expected codes of checks to skip, but got {', '.join(unknown)}; choose from "
             f"{', '.join(codes)}."
         )
-    rules = load_rules(clinical)
+    rules = load_clinical_rules(clinical)
     audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
     audit_input = replace(audit_input, clinical=rules)
     severities = {check.code: rules[check.rule].severity for check in CHECKS if check.rule}

@@ -23,10 +23,10 @@ from imaxray.clinical import (
     Bounds,
     Case,
     ClinicalRules,
+    load_clinical_rules,
     read_block,
     rule_names,
 )
-from imaxray.clinical import load_rules as load_clinical_rules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TaskName
 
