@@ -142,7 +142,10 @@ _BUILTIN: Final = "rules.yaml"
 
 
 def load_rules(
-    path: Path | None = None, *, clinical: Path | None = None
+    path: Path | None = None,
+    *,
+    clinical: Path | None = None,
+    default: ClinicalRules = DEFAULT_RULES,
 ) -> tuple[ConsistencyRule, ...]:
     """Load the built-in rules and the rules of a user's file.
 
@@ -153,6 +156,8 @@ def load_rules(
             built-in rules, and a ``clinical:`` block to change the clinical rules that rules refer
             to.
         clinical: Another YAML file with a ``clinical:`` block, for instance that of a study.
+        default: Clinical rules that apply if neither file has a block, for instance those with
+            which a dataset was built.
 
     Raises:
         ImaxrayError: A file cannot be read, a rule is invalid, or both files have a ``clinical:``
@@ -168,7 +173,7 @@ def load_rules(
         in_force = read_block(content.pop(BLOCK), str(path))
         content.setdefault("rules", [])
     else:
-        in_force = load_clinical_rules(clinical)
+        in_force = default if clinical is None else load_clinical_rules(clinical)
     text = files(__package__).joinpath(_BUILTIN).read_text(encoding="utf-8")
     builtin = _checked(parse_yaml(text, _BUILTIN), _BUILTIN, in_force).rules
     if content is None:
