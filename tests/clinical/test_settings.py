@@ -154,6 +154,8 @@ def test_no_file_and_an_empty_block_change_nothing(tmp_path):
         ("clinical: {ctr-cardiomegaly: {thresholds: {cut: .nan}}}", "finite number"),
         ("clinical: {ctr-cardiomegaly: {severity: fatal}}", "ctr-cardiomegaly.severity"),
         ("clinical: {ctr-cardiomegaly: {margin: 0.1}}", "ctr-cardiomegaly.margin"),
+        ("clinical: {ctr-cardiomegaly: {margin: 0.1}}", "the keys there are severity, thresholds"),
+        ("clinical: {ctr-cardiomegaly: {threshold: {}}}", "did you mean `thresholds`?"),
         ("clinical: 7", "clinical"),
     ],
 )
