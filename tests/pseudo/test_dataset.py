@@ -265,9 +265,9 @@ def test_the_command_without_either_filter_keeps_all(annotated, dmax, lacking, t
 
 
 def test_user_errors_of_the_command(annotated, dmax, tmp_path):
-    with pytest.raises(ImaxrayError, match="give no rules"):
-        config = FilterConfig(rules=tmp_path / "r.yaml", consistency=False)
-        filter_folder(annotated, dmax.folder, tmp_path / "o", config)
+    unused = run(annotated, "--data", dmax.folder, "--out", tmp_path / "o", "--no-consistency",
+                 "--rules", tmp_path / "r.yaml")  # fmt: skip
+    assert isinstance(unused.exception, ImaxrayError) and "give no rules" in str(unused.exception)
     with pytest.raises(ImaxrayError, match="write it with imaxray annotate"):
         filter_folder(tmp_path, dmax.folder, tmp_path / "o")
     shutil.copytree(annotated, tmp_path / "of-another")

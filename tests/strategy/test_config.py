@@ -135,6 +135,7 @@ def test_a_rule_file_is_known_by_its_content(tmp_path):
         ("data: x\nmodel: qwen\ntraining: {learning_rate: -1}", "learning_rate|greater"),
         ("data: x\nmodel: qwen\nfilter: {precision: 1.5}", "filter.precision"),
         ("data: x\nmodel: qwen\nfilter: {perfect: true}", "turn the others off"),
+        ("data: x\nmodel: qwen\nfilter: {consistency: false, rules: y}", "or give no rules"),
         (
             "data: x\nmodel: qwen\nfilter: {perfect: true, confidence: false, consistency: false}",
             "needs truth",

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from imaxray._files import sha256
 from imaxray.curation import Dataset, open_dataset
-from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
 from imaxray.pseudo.selecting.calibrate import Thresholds
@@ -67,11 +66,6 @@ def filter_folder(
         ImaxrayError: A file is missing or damaged, or calibrating, filtering or writing fails.
     """
     config = config or FilterConfig()
-    if config.rules is not None and not config.consistency:
-        raise ImaxrayError(
-            "Expected no file of rules while consistency is off, but got one; turn consistency on, "
-            "or give no rules."
-        )
     dataset = open_dataset(data)
     chosen = chosen_rules(config, dataset, clinical=clinical)
     known = None if truth is None else open_dataset(truth)
