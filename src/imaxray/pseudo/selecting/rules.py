@@ -70,7 +70,8 @@ class ConsistencyRule(_Strict):
     """One rule about facts that candidates and real entries of one image state.
 
     A file may give ``clinical``, the name of a clinical rule, instead of ``contradict`` and
-    ``agree``. The rule then uses the cases of the clinical rule with the thresholds in force.
+    ``agree``. The rule then uses the cases of the clinical rule with the thresholds in force, and
+    ``{NAME}`` in ``says`` stands for the threshold of that name.
 
     Attributes:
         name: Name of the rule in tables.
@@ -112,6 +113,9 @@ class ConsistencyRule(_Strict):
         rest = {key: value for key, value in given.items() if key != "clinical"}
         if chosen == "warning" or (chosen == "error" and rest.get("effect") == "keep"):
             rest["effect"] = "keep" if chosen == "warning" else "drop"
+        if isinstance(rest.get("says"), str):
+            for threshold, number in rule.thresholds.items():
+                rest["says"] = rest["says"].replace(f"{{{threshold}}}", f"{number:g}")
         dumped = {
             "contradict": [case.model_dump(exclude_unset=True) for case in rule.contradict],
             "agree": [case.model_dump(exclude_unset=True) for case in rule.agree],
