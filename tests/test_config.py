@@ -3,7 +3,7 @@
 from typing import Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from imaxray._config import nearest, parse_yaml, read_yaml, validated
 from imaxray.errors import ImaxrayError
@@ -17,6 +17,10 @@ class Stage(BaseModel):
     kind: Literal["dmax", "mix"] = "dmax"
 
 
+class Named(RootModel[dict[str, Stage]]):
+    """Stages by name."""
+
+
 class Study(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -24,6 +28,8 @@ class Study(BaseModel):
     stages: tuple[Stage, ...] | None = None
     first: Stage = Stage()
     rate: int | dict[str, int] = 1
+    by_name: dict[str, Stage] = {}
+    named: Named | None = None
 
     @model_validator(mode="after")
     def _fits(self):
@@ -57,6 +63,9 @@ def test_a_good_file_is_read(tmp_path):
         ("title: x\nfirst: {entries_per_stp: 1}", ["first.entries_per_stp", "`entries_per_step`"]),
         ("title: x\nstages: [{name: b, entires: 1}]", ["`stages.b.entires`", "entries_per_step"]),
         ("title: x\nstages: [{}, {xyz: 1}]", ["`stages.1.xyz`", "entries_per_step, kind, name"]),
+        ("title: x\nby_name: {b: {nmae: c}}", ["`by_name.b.nmae`", "did you mean `name`"]),
+        ("title: x\nnamed: {b: {kid: mix}}", ["`named.b.kid`", "did you mean `kind`"]),
+        ("title: x\nnamed: {name: {xyz: 1}}", ["`named.name.xyz`", "entries_per_step, kind, name"]),
         ("first: {}", ["the key `title`", "is missing"]),
         ("title: x\nfirst: {entries_per_step: 0}", ["entries_per_step", "got 0", "greater than"]),
         ("title: x\nfirst: {entries_per_step: many}", ["got 'many'", "valid integer"]),

@@ -7,7 +7,8 @@ import sys
 import polars as pl
 import pytest
 
-from imaxray.audit import CHECKS
+from imaxray.audit import CHECKS, audit_dataset
+from imaxray.errors import ImaxrayError
 
 
 def run(*args):
@@ -75,3 +76,31 @@ def test_a_file_of_clinical_rules_decides_the_exit_code(data, tmp_path):
     assert found.returncode == 1 and "ctr-cardiomegaly: 1 (" in found.stdout
     wrong = run(folder, "--clinical", tmp_path / "none.yaml")
     assert wrong.returncode == 2 and "`clinical:` block" in wrong.stderr
+
+
+def test_the_block_of_the_manifest_holds_unless_a_file_is_given(data, tmp_path):
+    just_above = {"kind": "measurement", "name": "ctr", "value": 0.51}
+    data.annotate("c", just_above, {"kind": "label", "name": "Cardiomegaly", "value": 0.0})
+    assert data.audit().clean and "clinical" not in data.audit().to_json()
+    block = {"ctr-cardiomegaly": {"thresholds": {"margin": 0.005}, "severity": None}}
+    folder = data.write({"clinical": block})
+    report = audit_dataset(folder)
+    assert report.counts["ctr-cardiomegaly"] == 1
+    assert "those of the dataset's manifest, which changes ctr-cardiomegaly" in report.to_text()
+    told = json.loads(report.to_json())["clinical_of_manifest"]
+    assert told == {"ctr-cardiomegaly": {"thresholds": {"margin": 0.005}}}
+    rules = tmp_path / "clinical.yaml"
+    rules.write_text("clinical: {}")
+    other = audit_dataset(folder, clinical=rules)
+    assert other.clean and "manifest" not in other.to_text()
+    # pseudo IMAX carries the settings of the dataset that was annotated
+    assert not audit_dataset(data.write({"base_config": {"clinical": block}, "pseudo": {}})).clean
+
+
+def test_an_unknown_rule_in_the_manifest_is_a_sentence(data, tmp_path):
+    folder = data.write({"clinical": {"ctr-cardiomegali": {}}})
+    with pytest.raises(ImaxrayError, match=r"manifest\.json.*did you mean ctr-cardiomegaly"):
+        audit_dataset(folder)
+    rules = tmp_path / "clinical.yaml"
+    rules.write_text("clinical: {}")
+    assert audit_dataset(folder, clinical=rules).clean

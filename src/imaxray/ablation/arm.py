@@ -97,7 +97,8 @@ def run_ablation_arm(
         strategy, data, str(start), lambda work: place(out, seed, work),
         images=images, progress=False,
     )  # fmt: skip
-    works = plan(strategy, data.sha256, base_digest(str(start), None))
+    model = base_digest(str(start), None)
+    works = plan(strategy, data.sha256, model, clinical=data.clinical)
     done = [executor.do(work) for work in works]
     # arms that run side by side slow each other down, so only CPU time is fair without a GPU
     by_wall = torch.cuda.is_available()

@@ -17,6 +17,7 @@ from imaxray.audit.audit_input import (
     AuditInput,
     conform_rows,
 )
+from imaxray.clinical import ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.schema import conform
 from imaxray.sources import is_inside
@@ -24,7 +25,14 @@ from imaxray.sources import is_inside
 _UNKNOWN: Final = "the folder of its release is not known; pass it with --images"
 
 
-def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers: int) -> AuditInput:
+def read_folder(
+    folder: Path,
+    images: Path | None,
+    *,
+    perceptual: bool,
+    workers: int,
+    clinical: ClinicalRules | None = None,
+) -> AuditInput:
     """Read a dataset folder.
 
     Args:
@@ -33,8 +41,11 @@ def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers:
             contains one folder per source, or the files themselves.
         perceptual: Whether near duplicates are searched.
         workers: Number of processes that decode images.
+        clinical: Clinical rules that define a contradiction; by default those with which the
+            dataset was built.
     """
-    tables = open_dataset(folder).tables
+    dataset = open_dataset(folder)
+    tables = dataset.tables
     roots = tables.roots if images is None else _roots_below(images, tables.images)
     split = pl.col("split").fill_null(NO_SPLIT)
     stated = tables.images.select("image_id", "patient_id", pl.col("source").cast(pl.String), split)
@@ -80,6 +91,7 @@ def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers:
         image_table=tables.images,
         perceptual=perceptual,
         workers=workers,
+        clinical=dataset.clinical if clinical is None else clinical,
     )  # fmt: skip
 
 

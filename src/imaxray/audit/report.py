@@ -12,7 +12,7 @@ from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
 from imaxray.audit.foreign_files import data_files, read_files
-from imaxray.clinical import load_rules
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules, load_clinical_rules
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 
@@ -28,6 +28,8 @@ class AuditReport:
         issues: All faults, in the order of the checks, then by split, id and message.
         limits: Code of a check → why it could not check everything.
         warnings: Codes of the checks whose findings are only warnings, see ``clean``.
+        of_manifest: Clinical rules that the checks took from the dataset's manifest; the built-in
+            rules if the manifest changes none, or if other rules were given.
     """
 
     title: str
@@ -36,6 +38,7 @@ class AuditReport:
     issues: tuple[AuditIssue, ...]
     limits: Mapping[str, str]
     warnings: frozenset[str] = frozenset()
+    of_manifest: ClinicalRules = DEFAULT_RULES
 
     @property
     def clean(self) -> bool:
@@ -53,6 +56,7 @@ class AuditReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the report with all findings in a form that JSON can hold."""
         counts = self.counts
+        block = self.of_manifest.model_dump(mode="json", exclude_defaults=True)
         return {
             "data": self.title,
             "images": self.images,
@@ -64,6 +68,7 @@ class AuditReport:
                 for check in CHECKS
             ],
             "findings": [asdict(issue) for issue in self.issues],
+            **({"clinical_of_manifest": block} if block else {}),
         }  # fmt: skip
 
     def to_json(self) -> str:
@@ -85,6 +90,11 @@ class AuditReport:
         lines += [
             f"{code} did not check everything: {reason}" for code, reason in self.limits.items()
         ]
+        if self.of_manifest.root:
+            lines.append(
+                "the clinical rules are those of the dataset's manifest, which changes "
+                f"{', '.join(self.of_manifest.root)}"
+            )
         faulty = sum(count > 0 for count in self.counts.values())
         lines.append(
             f"{len(self.issues):,} findings from {faulty} of {len(CHECKS)} checks"
@@ -117,11 +127,12 @@ def audit_dataset(
             decoded.
         workers: Number of processes that decode images; the result does not depend on it.
         clinical: YAML file with a ``clinical:`` block (docs/clinical-rules.md), which changes
-            thresholds and severities of the contradictions; by default the built-in rules apply.
+            thresholds and severities of the contradictions; by default the block in the manifest
+            of the dataset folder applies, and without one the built-in rules.
 
     Raises:
-        ImaxrayError: A path is missing or holds no such data, a code is unknown, or the file of
-            clinical rules cannot be read.
+        ImaxrayError: A path is missing or holds no such data, a code is unknown, or the clinical
+            rules cannot be read.
     """
     codes = [check.code for check in CHECKS]
     unknown = sorted(set(skip) - set(codes))
@@ -130,9 +141,9 @@ def audit_dataset(
             f"Expected codes of checks to skip, but got {', '.join(unknown)}; choose from "
             f"{', '.join(codes)}."
         )
-    rules = load_rules(clinical)
-    audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
-    audit_input = replace(audit_input, clinical=rules)
+    asked = None if clinical is None else load_clinical_rules(clinical)
+    audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers, asked)
+    rules = audit_input.clinical
     severities = {check.code: rules[check.rule].severity for check in CHECKS if check.rule}
     issues: list[AuditIssue] = []
     limits: dict[str, str] = {}
@@ -154,6 +165,7 @@ def audit_dataset(
         issues=tuple(issues),
         limits=limits,
         warnings=frozenset(code for code, severity in severities.items() if severity == "warning"),
+        of_manifest=rules if asked is None else DEFAULT_RULES,
     )
 
 
@@ -163,6 +175,7 @@ def _read(
     patient_field: str | None,
     perceptual: bool,
     workers: int,
+    clinical: ClinicalRules | None,
 ) -> AuditInput:
     paths = [path] if isinstance(path, Path) else list(path)
     if images is not None and not images.is_dir():
@@ -173,8 +186,11 @@ def _read(
         raise ImaxrayError("Expected a folder or files to audit, but got none; pass a path.")
     if len(paths) == 1 and paths[0].is_dir():
         if (paths[0] / MANIFEST).is_file():
-            return read_folder(paths[0], images, perceptual=perceptual, workers=workers)
+            return read_folder(
+                paths[0], images, perceptual=perceptual, workers=workers, clinical=clinical
+            )
         paths = data_files(paths[0])
-    return read_files(
+    found = read_files(
         paths, images, patient_field=patient_field, perceptual=perceptual, workers=workers
     )
+    return replace(found, clinical=DEFAULT_RULES if clinical is None else clinical)

@@ -310,7 +310,10 @@ def audit(
     ] = 1,
     clinical: Annotated[
         Path | None,
-        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+        typer.Option(
+            help="YAML file whose `clinical:` block changes clinical rules; default: the block in "
+            "the manifest of the dataset."
+        ),
     ] = None,
 ) -> None:
     """Check a dataset for leaks between splits, broken images, bad boxes and contradictions.

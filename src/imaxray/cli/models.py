@@ -271,7 +271,10 @@ def filter_command(
     out: Out,
     clinical: Annotated[
         Path | None,
-        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+        typer.Option(
+            help="YAML file whose `clinical:` block changes clinical rules; default: the block in "
+            "the manifest of the dataset."
+        ),
     ] = None,
     truth: Annotated[
         Path | None,

@@ -23,11 +23,11 @@ from imaxray.clinical.settings import (
     DEFAULT_RULES,
     ClinicalRules,
     RuleSettings,
-    load_rules,
+    load_clinical_rules,
     read_block,
     rule_names,
 )
-from imaxray.clinical.table import rules_table
+from imaxray.clinical.table import clinical_rules_table
 
 __all__ = [
     "BLOCK",
@@ -45,13 +45,13 @@ __all__ = [
     "affirms",
     "answer_verdict",
     "answered",
+    "clinical_rules_table",
     "confirmed",
     "denies",
     "judged",
-    "load_rules",
+    "load_clinical_rules",
     "read_block",
     "report_verdicts",
     "rule_names",
-    "rules_table",
     "suspected",
 ]

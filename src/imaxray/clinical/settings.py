@@ -86,7 +86,7 @@ DEFAULT_RULES: Final = ClinicalRules()
 """The built-in rules, unchanged."""
 
 
-def load_rules(path: Path | None = None) -> ClinicalRules:
+def load_clinical_rules(path: Path | None = None) -> ClinicalRules:
     """Read the ``clinical:`` block of a YAML file.
 
     The file may have other keys too, so that the YAML file of a study can also be used for an

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imaxray.clinical.settings import DEFAULT_RULES, ClinicalRules, rule_names
 
 
-def rules_table(rules: ClinicalRules = DEFAULT_RULES) -> str:
+def clinical_rules_table(rules: ClinicalRules = DEFAULT_RULES) -> str:
     """Return the rules as a Markdown table with one row per rule.
 
     Args:

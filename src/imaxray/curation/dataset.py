@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,6 +15,7 @@ import polars as pl
 
 from imaxray._files import sha256, whole_folder, write_json
 from imaxray._version import __version__
+from imaxray.clinical import BLOCK, ClinicalRules, read_block
 from imaxray.curation.card import write_card
 from imaxray.curation.conflicts import CONFLICTS, count_conflicts
 from imaxray.curation.tables import ACCOUNT, Tables
@@ -136,6 +138,22 @@ class Dataset:
         """Return one digest of the whole content, computed from the digests in the manifest."""
         text = json.dumps(self.manifest["files"], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def clinical(self) -> ClinicalRules:
+        """The clinical rules with which the dataset was built.
+
+        They are the built-in rules with the changes of the ``clinical:`` block in the manifest, if
+        there is one. Pseudo IMAX has the rules of the dataset that was annotated.
+
+        Raises:
+            ImaxrayError: If the block names a rule, threshold or severity that is unknown.
+        """
+        config = self.manifest.get("config")
+        while isinstance(config, Mapping) and "base_config" in config:
+            config = config["base_config"]
+        block = config.get(BLOCK) if isinstance(config, Mapping) else None
+        return read_block(block, str(self.folder / MANIFEST))
 
     def verify(self) -> list[str]:
         """Return the names of the files that are missing or do not match the manifest's digest."""

@@ -9,15 +9,13 @@ from typing import Any, Final
 
 from imaxray._files import sha256
 from imaxray.curation import Dataset, open_dataset
-from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
 from imaxray.pseudo.selecting.calibrate import Thresholds
-from imaxray.pseudo.selecting.calibrated_filter import filter_annotations
+from imaxray.pseudo.selecting.calibrated_filter import chosen_rules, filter_annotations
 from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered
-from imaxray.pseudo.selecting.rules import load_rules
 
 REPORT: Final = "filter.json"
 """Name of the file in the dataset folder with thresholds, yields and the effects of the rules."""
@@ -59,7 +57,8 @@ def filter_folder(
         data: Dataset folder that was annotated.
         out: Dataset folder to write.
         config: The filters that are used, and how strict they are.
-        clinical: YAML file with a ``clinical:`` block (docs/clinical-rules.md).
+        clinical: YAML file with a ``clinical:`` block (docs/clinical-rules.md); by default the
+            block in the manifest of ``data`` applies, and without one the built-in rules.
         truth: Dataset folder (a catalog) whose entries show which candidates are right.
         tolerances: Tolerances within which an answer is right.
 
@@ -67,13 +66,8 @@ def filter_folder(
         ImaxrayError: A file is missing or damaged, or calibrating, filtering or writing fails.
     """
     config = config or FilterConfig()
-    if config.rules is not None and not config.consistency:
-        raise ImaxrayError(
-            "Expected no file of rules while consistency is off, but got one; turn consistency on, "
-            "or give no rules."
-        )
-    chosen = load_rules(config.rules, clinical=clinical) if config.consistency else ()
     dataset = open_dataset(data)
+    chosen = chosen_rules(config, dataset, clinical=clinical)
     known = None if truth is None else open_dataset(truth)
     made = filter_annotations(
         pseudo, dataset, config, rules=chosen, truth=known, tolerances=tolerances

@@ -18,8 +18,8 @@ from imaxray.evaluation.scoring import Scores
 from imaxray.pseudo import (
     AnnotateConfig,
     annotate,
+    chosen_rules,
     filter_annotations,
-    load_rules,
     write_pseudo,
 )
 from imaxray.strategy.config import StrategyConfig
@@ -176,7 +176,7 @@ class WorkExecutor:
             self._place(work.candidates),
             self._data,
             asked,
-            rules=load_rules(asked.rules) if asked.consistency else (),
+            rules=chosen_rules(asked, self._data),
             truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
         filtered = made.filtered

@@ -116,7 +116,8 @@ def run_strategy(
 
     executor = WorkExecutor(config, data, base, place, progress=progress)
     done: list[WorkResult] = []
-    for work in plan(config, data.sha256, base_digest(base, config.training.get("revision"))):
+    model = base_digest(base, config.training.get("revision"))
+    for work in plan(config, data.sha256, model, clinical=data.clinical):
         done.append(executor.do(work))
         if tell is not None:
             tell(_sentence(done[-1]))

@@ -10,6 +10,7 @@ from typing import Any
 
 from imaxray._files import sha256
 from imaxray._version import __version__
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.strategy.config import StageConfig, StrategyConfig
@@ -61,13 +62,17 @@ class FilterWork(Work):
     candidates: AnnotateWork
 
 
-def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
+def plan(
+    config: StrategyConfig, data: str, base: str, *, clinical: ClinicalRules = DEFAULT_RULES
+) -> list[Work]:
     """Return all work of a strategy, in order.
 
     Args:
         config: Configuration of the strategy.
         data: Digest of the dataset with the real entries.
         base: Digest of the base model.
+        clinical: Clinical rules with which the dataset was built; the filter for consistency uses
+            them.
 
     Raises:
         ImaxrayError: If a model that was never trained would have to annotate.
@@ -105,7 +110,11 @@ def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
         perfect = config.filter.perfect  # only this filter depends on the truth
         kept = config.filter.model_dump(mode="json", exclude={"rules"})
         knows = open_dataset(config.truth).sha256 if perfect and config.truth else None
-        key = _digest("filter", kept, rules_digest(config.filter.rules), candidates.key, knows)
+        inputs = [kept, rules_digest(config.filter.rules), candidates.key, knows]
+        if config.filter.consistency and clinical.root:
+            # the digest of the dataset does not cover a block that changed nothing in its build
+            inputs.append(clinical.model_dump(mode="json"))
+        key = _digest("filter", *inputs)
         pseudo = FilterWork(key, f"round-{round_}/dataset", round_, candidates)
         works += [candidates, pseudo]
         for stage in config.loop:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from imaxray.clinical import DEFAULT_RULES
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
@@ -16,7 +17,7 @@ from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
 from imaxray.pseudo.selecting.oracle import right_candidates
-from imaxray.pseudo.selecting.rules import ConsistencyRule
+from imaxray.pseudo.selecting.rules import ConsistencyRule, load_rules
 from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import conform
 
@@ -34,6 +35,29 @@ class FilteredAnnotations:
     candidates: int
     filtered: Filtered
     thresholds: Thresholds | None
+
+
+def chosen_rules(
+    config: FilterConfig, dataset: Dataset, *, clinical: Path | None = None
+) -> tuple[ConsistencyRule, ...]:
+    """Return the consistency rules that a filter applies to the candidates about a dataset.
+
+    The clinical rules to which they refer are those of ``clinical``, else those of a
+    ``clinical:`` block in the file ``config.rules``, else those with which the dataset was built.
+
+    Args:
+        config: The filters that are used; without consistency there are no rules.
+        dataset: Dataset that was annotated.
+        clinical: YAML file with a ``clinical:`` block (docs/clinical-rules.md).
+
+    Raises:
+        ImaxrayError: A file cannot be read, a rule is invalid, or both files have a ``clinical:``
+            block.
+    """
+    if not config.consistency:
+        return ()
+    default = dataset.clinical if clinical is None else DEFAULT_RULES
+    return load_rules(config.rules, clinical=clinical, default=default)
 
 
 def filter_annotations(

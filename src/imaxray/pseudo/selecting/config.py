@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 
 class FilterConfig(BaseModel):
@@ -46,6 +53,16 @@ class FilterConfig(BaseModel):
     @classmethod
     def _observed(cls, risk: float | None) -> float | None:
         return risk or None  # 0 stands for None on the command line
+
+    # checks the field and not the model: an ablation copies a config and switches filters off
+    @field_validator("rules", mode="after")
+    @classmethod
+    def _used(cls, rules: Path | None, info: ValidationInfo) -> Path | None:
+        if rules is not None and info.data.get("consistency") is False:
+            raise ValueError(
+                "consistency is off, so no rules are used; turn it on, or give no rules"
+            )
+        return rules
 
     @model_validator(mode="after")
     def _alone(self) -> FilterConfig:

@@ -23,10 +23,10 @@ from imaxray.clinical import (
     Bounds,
     Case,
     ClinicalRules,
+    load_clinical_rules,
     read_block,
     rule_names,
 )
-from imaxray.clinical import load_rules as load_clinical_rules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TaskName
 
@@ -70,7 +70,8 @@ class ConsistencyRule(_Strict):
     """One rule about facts that candidates and real entries of one image state.
 
     A file may give ``clinical``, the name of a clinical rule, instead of ``contradict`` and
-    ``agree``. The rule then uses the cases of the clinical rule with the thresholds in force.
+    ``agree``. The rule then uses the cases of the clinical rule with the thresholds in force, and
+    ``{NAME}`` in ``says`` stands for the threshold of that name.
 
     Attributes:
         name: Name of the rule in tables.
@@ -112,6 +113,9 @@ class ConsistencyRule(_Strict):
         rest = {key: value for key, value in given.items() if key != "clinical"}
         if chosen == "warning" or (chosen == "error" and rest.get("effect") == "keep"):
             rest["effect"] = "keep" if chosen == "warning" else "drop"
+        if isinstance(rest.get("says"), str):
+            for threshold, number in rule.thresholds.items():
+                rest["says"] = rest["says"].replace(f"{{{threshold}}}", f"{number:g}")
         dumped = {
             "contradict": [case.model_dump(exclude_unset=True) for case in rule.contradict],
             "agree": [case.model_dump(exclude_unset=True) for case in rule.agree],
@@ -142,7 +146,10 @@ _BUILTIN: Final = "rules.yaml"
 
 
 def load_rules(
-    path: Path | None = None, *, clinical: Path | None = None
+    path: Path | None = None,
+    *,
+    clinical: Path | None = None,
+    default: ClinicalRules = DEFAULT_RULES,
 ) -> tuple[ConsistencyRule, ...]:
     """Load the built-in rules and the rules of a user's file.
 
@@ -153,6 +160,8 @@ def load_rules(
             built-in rules, and a ``clinical:`` block to change the clinical rules that rules refer
             to.
         clinical: Another YAML file with a ``clinical:`` block, for instance that of a study.
+        default: Clinical rules that apply if neither file has a block, for instance those with
+            which a dataset was built.
 
     Raises:
         ImaxrayError: A file cannot be read, a rule is invalid, or both files have a ``clinical:``
@@ -168,7 +177,7 @@ def load_rules(
         in_force = read_block(content.pop(BLOCK), str(path))
         content.setdefault("rules", [])
     else:
-        in_force = load_clinical_rules(clinical)
+        in_force = default if clinical is None else load_clinical_rules(clinical)
     text = files(__package__).joinpath(_BUILTIN).read_text(encoding="utf-8")
     builtin = _checked(parse_yaml(text, _BUILTIN), _BUILTIN, in_force).rules
     if content is None:
