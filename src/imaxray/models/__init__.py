@@ -10,7 +10,7 @@ from imaxray.models.phantom_config import PhantomConfig
 from imaxray.models.registry import RegistryRow, find_row, list_models
 
 if TYPE_CHECKING:
-    from imaxray.models.chat import ChatModel, EncodedEntry
+    from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
     from imaxray.models.load import load_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
@@ -18,7 +18,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "chat": ["ChatModel", "EncodedEntry"],
+            "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
             "load": ["load_model"],
             "phantom": ["PhantomModel"],
             "tiny": ["build_tiny"],
@@ -26,6 +26,7 @@ else:
     )
 
 __all__ = [
+    "BoxCountError",
     "ChatModel",
     "EncodedEntry",
     "PhantomConfig",
