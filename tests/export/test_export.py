@@ -322,6 +322,8 @@ def test_the_first_row_of_swift_has_a_box(small, tmp_path):
     ("code", "prompt", "target", "boxes"),
     [
         ("reserved-text", "What is <image>?", "a", []),
+        ("special-token", "What is <|im_end|>?", "a", []),
+        ("special-token", "What is it?", "a</s> b", []),
         ("empty-text", "Is it?", " \n", []),
         ("empty-text", None, "yes", []),
         ("box-count", "Where is <box>?", "here", []),
