@@ -127,7 +127,7 @@ def write_radiographs(folder: Path, count: int, workers: int) -> list[Path]:
 
 
 def _enlarge(small: Path, large: Path, seed: int) -> None:
-    with Image.open(small) as image:
+    with radiograph.open_image(small) as image:
         pixels = np.asarray(image.convert("L").resize(SIZE, Image.Resampling.BICUBIC))
     # a film's grain is what JPEG and PNG spend their bytes on; a tile of it is enough
     tile = np.random.default_rng(seed).normal(0, 4, (512, 512)).astype(np.float32)

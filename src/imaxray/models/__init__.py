@@ -11,7 +11,7 @@ from imaxray.models.registry import RegistryRow, find_row, list_models
 
 if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
-    from imaxray.models.load import load_model
+    from imaxray.models.load import adapter_base, load_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
 else:
@@ -19,7 +19,7 @@ else:
         __name__,
         {
             "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
-            "load": ["load_model"],
+            "load": ["adapter_base", "load_model"],
             "phantom": ["PhantomModel"],
             "tiny": ["build_tiny"],
         },
@@ -32,6 +32,7 @@ __all__ = [
     "PhantomConfig",
     "PhantomModel",
     "RegistryRow",
+    "adapter_base",
     "build_tiny",
     "find_row",
     "list_models",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -102,6 +103,24 @@ def is_inside(path: str) -> bool:
     pure = PurePosixPath(path.replace("\\", "/"))
     drive = bool(pure.parts) and ":" in pure.parts[0]  # C:/x leaves the release on Windows
     return not pure.is_absolute() and not drive and ".." not in pure.parts
+
+
+def find_image(root: Path, path: str | None) -> Path | None:
+    """Return the file of an image in its release; ``None`` if the path leads out of the release.
+
+    Every stage that opens images of a dataset asks here. A link leads out if its target lies
+    outside ``root``, even if its name does not show it.
+
+    Args:
+        root: Folder of the release; it may be a link itself.
+        path: Path in the release, from a table.
+    """
+    if not path or "\0" in path or not is_inside(path):
+        return None
+    file = root / path
+    real = os.path.realpath(root)
+    inside = os.path.realpath(file).startswith(real.rstrip(os.sep) + os.sep)
+    return file if inside else None
 
 
 def leaves_release(column: str) -> pl.Expr:
