@@ -83,3 +83,25 @@ def test_an_image_is_found_within_its_release_only(tmp_path):
         assert find_image(tmp_path / "other", path) == tmp_path / "other" / path
     for path in ("outer.png", "up/out.png", "../out.png", "/etc/passwd", "a\0b", "", None):
         assert find_image(root, path) is None
+
+
+@pytest.mark.parametrize("kind", ["gz", "zip"])
+def test_a_table_that_unpacks_to_gigabytes_is_refused(tmp_path, kind):
+    content = b"a,b\n" + b"0,0\n" * 40_000_000  # 160 MB of 160 KB
+    path = tmp_path / f"x.csv.{kind}"
+    if kind == "gz":
+        path.write_bytes(gzip.compress(content, 6))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.csv", content)
+    with pytest.raises(ImaxrayError, match="unpacks to more than"):
+        read_csv(path, ("a", "b"))
+
+
+def test_a_table_of_too_many_rows_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "0,0\n" * 50)
+    assert read_csv(path, ("a", "b")).height == 50
+    monkeypatch.setattr("imaxray.sources._shared.tables.MAX_TABLE_ROWS", 40)
+    with pytest.raises(ImaxrayError, match="more than 40 rows"):
+        read_csv(path, ("a", "b"))

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from imaxray._printing import say
 from imaxray.cli.application import Format, Model, Out, app
 from imaxray.cli.options import chosen, given, options_of
 from imaxray.cli.printing import (
@@ -35,7 +36,7 @@ def models(form: Format = "text") -> None:
 
     rows = [asdict(row) for row in list_models()]
     if form == "json":
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     seen = {True: "yes", False: "no", None: "not stated"}
     header = ["model", "repository", "revision", "family", "boxes", "licence", "access"]
@@ -47,11 +48,9 @@ def models(form: Format = "text") -> None:
     )  # fmt: skip
     for row in rows:
         if row["note"]:
-            print(f"{row['name']}: {row['note']}")
-    print(
-        "A revision `newest` is to be pinned on first download; runs record the commit they took."
-    )
-    print("Any other native image-text model: its repository id or folder, with --boxes.")
+            say(f"{row['name']}: {row['note']}")
+    say("A revision `newest` is to be pinned on first download; runs record the commit they took.")
+    say("Any other native image-text model: its repository id or folder, with --boxes.")
 
 
 @app.command(
@@ -122,7 +121,7 @@ def train(
     run = train_dataset(dataset, out, recipe, callbacks=callbacks, progress=sys.stderr.isatty())
     if int(os.environ.get("RANK", "0")) == 0:
         last = run.curve[-1]
-        print(
+        say(
             f"{run.weights}: {last['entries_seen']:,} entries in {last['step']:,} steps, loss "
             f"{last['loss']:.4f}, {run.manifest['entries_per_second']:,} entries/s, "
             f"{run.manifest['tokens_per_second']:,} tokens/s; {run.manifest['dropped'] or 'none'} "
@@ -165,10 +164,10 @@ def evaluate(
     config = chosen(EvaluateConfig)
     done = evaluate_model(model, data, out, config)
     if form == "json":
-        print(json.dumps(done.result.data, indent=1))
+        say(json.dumps(done.result.data, indent=1))
         return
     print_result(done.result.data)
-    print(
+    say(
         f"{done.predictions.height:,} answers, {done.unfinished:,} of them cut at "
         f"{config.max_new_tokens} tokens, in {done.folder}: predictions.parquet, "
         "scores.parquet, result.json"
@@ -226,7 +225,7 @@ def score_command(
     if out is not None:
         write_result(result, out)
     if form == "json":
-        print(json.dumps(result.data, indent=1))
+        say(json.dumps(result.data, indent=1))
         return
     print_result(result.data)
 
@@ -242,7 +241,7 @@ def labeller(
 
     found = labeller_on(open_dataset(dataset).tables.annotations).as_dict()
     if form == "json":
-        print(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
         return
     cells = {**found["labels"], "all labels": found["micro"]}
     print_table(
@@ -257,7 +256,7 @@ def labeller(
         ],
     )  # fmt: skip
     unsure = found["uncertain"]
-    print(f"Given as uncertain: {unsure['given']:,}; read so too: {unsure['read']:,}")
+    say(f"Given as uncertain: {unsure['given']:,}; read so too: {unsure['read']:,}")
 
 
 @app.command("filter", cls=options_of("imaxray.pseudo:FilterConfig", leave_out=("perfect",)))
@@ -287,7 +286,7 @@ def filter_command(
     done = filter_folder(pseudo, data, out, chosen(FilterConfig), truth=truth, clinical=clinical)
     report = done.as_dict()
     if form == "json":
-        print(json.dumps(report, indent=1))
+        say(json.dumps(report, indent=1))
         return
     print_filter(report)
-    print(f"{report['kept']:,} pseudo entries beside the real ones in {out}")
+    say(f"{report['kept']:,} pseudo entries beside the real ones in {out}")

@@ -6,6 +6,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from imaxray._printing import say
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,7 +37,7 @@ def print_density(name: str, splits: Mapping[str, Any]) -> None:
 def print_match(report: Any) -> None:
     """What a match achieved, in one sentence."""
     imax, dmax = report["imax"], report["dmax"]
-    print(
+    say(
         f"DMAX spreads {dmax['entries']:,} entries over {dmax['images']:,} images "
         f"({dmax['tasks_per_image']:.2f} tasks an image; IMAX: {imax['images']:,} images, "
         f"{imax['tasks_per_image']:.2f}). Greatest distance of an answer distribution: "
@@ -72,7 +74,7 @@ def print_result(data: Mapping[str, Any]) -> None:
         rows,
     )  # fmt: skip
     counts = data["counts"]
-    print(
+    say(
         f"{counts['entries']:,} entries, {counts['predictions']:,} predictions; of the entries "
         f"{counts['missing']:,} have no answer (counted as wrong) and {counts['empty']:,} an empty "
         f"one; {counts['unknown']:,} predictions are of other ids and {counts['doubles']:,} are "
@@ -80,9 +82,9 @@ def print_result(data: Mapping[str, Any]) -> None:
     )
     for task, of_truth in (data["truth"] or {}).items():
         values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
-        print(f"True answers, {task}, {of_truth['entries']:,} entries: {values}")
+        say(f"True answers, {task}, {of_truth['entries']:,} entries: {values}")
     for extra, reason in data["not_computed"].items():
-        print(f"Not computed: {extra} metrics ({reason})")
+        say(f"Not computed: {extra} metrics ({reason})")
 
 
 def print_annotation(done: Any) -> None:
@@ -106,8 +108,8 @@ def print_annotation(done: Any) -> None:
     )  # fmt: skip
     left = ", ".join(f"{n:,} {code}" for code, n in account["left_out"].items())
     without = ", ".join(f"{task} {n:,}" for task, n in account["without_prompt"].items())
-    print(f"Images left out: {left}. Nothing to ask of a lacking task: {without or 'none'}.")
-    print(
+    say(f"Images left out: {left}. Nothing to ask of a lacking task: {without or 'none'}.")
+    say(
         f"{done.calibration.height:,} validation entries asked too; all in {done.folder}: "
         "candidates.parquet, calibration.parquet, annotate.json"
     )
@@ -127,8 +129,9 @@ def print_codes(rejects: Any) -> None:
 
 def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> None:
     """A table as wide as the terminal; 160 columns in a file or a pipe."""
-    from rich.console import Console
     from rich.table import Table
+
+    from imaxray.progress import SafeConsole
 
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(header):
@@ -136,7 +139,7 @@ def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> 
     for row in rows:
         table.add_row(*row)
     # wide enough for a file or a pipe; a terminal's own width otherwise
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    SafeConsole(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def print_filter(report: Mapping[str, Any]) -> None:
@@ -152,7 +155,7 @@ def print_filter(report: Mapping[str, Any]) -> None:
         return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
     for found in (report["thresholds"] or {"tasks": {}})["tasks"].values():
-        print(found["says"])
+        say(found["says"])
     print_table(
         "Yields: readable candidates, and how many of them are right where truth is known",
         ["task", "filter", "candidates", "kept", "share", "judged", "precision [95 %]"],
@@ -179,7 +182,7 @@ def print_filter(report: Mapping[str, Any]) -> None:
              for r in report["equal_yield"]],
         )  # fmt: skip
     codes = ", ".join(f"{code} {n:,}" for code, n in report["dropped"].items())
-    print(f"Dropped: {codes or 'none'}; labels taken from {report['masked']:,} answers.")
+    say(f"Dropped: {codes or 'none'}; labels taken from {report['masked']:,} answers.")
 
 
 def print_dynamics(found: RunDynamics, group: str) -> None:
@@ -261,4 +264,4 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
             ],
         )  # fmt: skip
     for line in found.remarks:
-        print(line)
+        say(line)
