@@ -1,6 +1,8 @@
-"""The bare program of bench/cache.py: decode, resize, encode with Pillow, nothing else.
+"""Decodes, resizes and encodes images with Pillow, and does nothing else, for bench/cache.py.
 
-python bench/cache_bare.py OUT MAX_SIDE WORKERS < paths, one a line
+python bench/cache_bare.py OUT MAX_SIDE WORKERS < PATHS
+
+PATHS is a file with one path per line.
 """
 
 from __future__ import annotations

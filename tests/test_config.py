@@ -1,4 +1,4 @@
-"""One loader for every YAML file: each mistake is one sentence that says what to do."""
+"""Tests the loader of YAML files: each mistake gives one sentence that says what to do."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Images are opened safely, as 8-bit grey."""
+"""Tests that images are opened safely, as 8-bit grey."""
 
 import numpy as np
 import pytest

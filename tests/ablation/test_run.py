@@ -1,4 +1,4 @@
-"""The ablation, small: which arms share what, equal steps, and the tables."""
+"""Tests a small ablation: the work that arms share, the steps of each arm, and the tables."""
 
 import csv
 import json

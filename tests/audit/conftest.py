@@ -1,4 +1,4 @@
-"""A small clean dataset folder whose tables a test may spoil before they are written."""
+"""Makes a small clean dataset folder; a test may damage its tables before they are written."""
 
 from dataclasses import dataclass, replace
 

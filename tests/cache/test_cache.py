@@ -1,4 +1,4 @@
-"""A cache holds every image of its dataset, as a good one or as a reject."""
+"""Tests that a cache holds every image of its dataset, either as an image or as a reject."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Options of the command line: flags stay, defaults, bounds and help are those of the configs."""
+"""Tests command options: flags are stable; defaults, bounds and help come from the configs."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""One ``clinical:`` block changes the rules for build, audit and filter alike."""
+"""Tests that one ``clinical:`` block changes the rules of build, audit and filter."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""docs/clinical-rules.md says what the code does."""
+"""Tests that docs/clinical-rules.md agrees with the code."""
 
 import re
 from pathlib import Path

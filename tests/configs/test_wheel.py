@@ -1,4 +1,4 @@
-"""The wheel, installed alone and used outside the checkout, has all that a study needs."""
+"""Tests that the wheel, installed alone outside the checkout, has all that a study needs."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What must never happen: a test patient in train, a foreign folder deleted, bytes that vary."""
+"""Tests that no test patient is in train, no foreign folder is deleted and no bytes vary."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A dataset of three images whose rows can be written down by hand."""
+"""Makes a dataset of three images whose exported rows can be written by hand."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""Rows of each format by hand, order, images, what is left out, and the folder itself."""
+"""Tests the exported rows of each format, their order, images, left-out entries and the folder."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Names to models: the registry, folders, and every way to be told what is wrong."""
+"""Tests loading of models by name and folder, and the error messages of wrong names."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Pseudo IMAX as a folder, and the prohibition: nothing pseudo in validation or test."""
+"""Tests the folder of pseudo IMAX, which has no pseudo entry in validation or test."""
 
 import hashlib
 import json
@@ -161,9 +161,9 @@ def test_real_data_sets_pass(dmax):
     ("change", "says"),
     [
         (pl.lit("nobody").alias("image_id"), "be about train images"),
-        (pl.lit("nobody").alias("patient_id"), "have their images' patients"),
+        (pl.lit("nobody").alias("patient_id"), "have the patients of their images"),
         (pl.lit(None, dtype=pl.String).alias("answer"), "have answers that can be read"),
-        (pl.lit("same").alias("pseudo_id"), "come once each"),
+        (pl.lit("same").alias("pseudo_id"), "have distinct ids"),
     ],
 )
 def test_bad_candidates_are_not_written(dmax, done, tmp_path, change, says):
@@ -236,10 +236,10 @@ def test_the_command_without_either_filter_keeps_all(annotated, dmax, lacking, t
 
 
 def test_user_errors_of_the_command(annotated, dmax, tmp_path):
-    with pytest.raises(ImaxrayError, match="leave one out"):
+    with pytest.raises(ImaxrayError, match="give no rules"):
         config = FilterConfig(rules=tmp_path / "r.yaml", consistency=False)
         filter_folder(annotated, dmax.folder, tmp_path / "o", config)
-    with pytest.raises(ImaxrayError, match="write them with imaxray annotate"):
+    with pytest.raises(ImaxrayError, match="write it with imaxray annotate"):
         filter_folder(tmp_path, dmax.folder, tmp_path / "o")
     shutil.copytree(annotated, tmp_path / "of-another")
     identity = {"identity": {"dataset": "0" * 64}}

@@ -1,4 +1,4 @@
-"""A strategy as YAML: what it unrolls to, what decides each piece, what is refused."""
+"""Tests strategies in YAML: their plan, the keys of their work, and refused settings."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The whole strategy, small: what it writes, what it repeats, killed and begun again."""
+"""Tests a small strategy: written files, repeated work, and resuming after a kill."""
 
 import json
 import shutil
@@ -236,7 +236,7 @@ def test_one_command_tells_stage_by_stage(finished, tmp_path):
     assert shown.exit_code == 0, shown.output
     for part in (
         "1-dmax: trained on dmax from base",
-        "(was done)",
+        "(already done)",
         "candidates kept",
         "Stages on the test split",
         "Pseudo entries",

@@ -1,4 +1,4 @@
-"""Run the checks on a dataset, and what they report."""
+"""Runs the checks on a dataset and makes the report."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from imaxray.errors import ImaxrayError
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found.
+    """The result of an audit.
 
     Attributes:
-        title: name of the folder or of the files.
-        images: images looked at.
-        entries: entries (answers) looked at.
-        issues: all faults, in the order of the checks, then by split, id and message.
-        limits: code of a check to the reason why it saw less than everything.
-        warnings: codes of the checks whose findings are only reported, see ``clean``.
+        title: Name of the folder or of the files.
+        images: Number of images that were checked.
+        entries: Number of entries (answers) that were checked.
+        issues: All faults, in the order of the checks, then by split, id and message.
+        limits: Code of a check → why it could not check everything.
+        warnings: Codes of the checks whose findings are only warnings, see ``clean``.
     """
 
     title: str
@@ -39,19 +39,19 @@ class AuditReport:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing but warnings was found; ``limits`` may say that not all was seen."""
+        """Whether only warnings or nothing was found; see also ``limits``."""
         return all(issue.code in self.warnings for issue in self.issues)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Findings of each check, zeros included."""
+        """Return the number of findings of each check, including zeros."""
         counts = dict.fromkeys((check.code for check in CHECKS), 0)
         for issue in self.issues:
             counts[issue.code] += 1
         return counts
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form, all findings included."""
+        """Return the report with all findings in a form that JSON can hold."""
         counts = self.counts
         return {
             "data": self.title,
@@ -67,11 +67,11 @@ class AuditReport:
         }  # fmt: skip
 
     def to_json(self) -> str:
-        """The report as JSON text."""
+        """Return the report as JSON text."""
         return json.dumps(self.as_dict(), indent=1)
 
     def to_text(self, examples: int = 5) -> str:
-        """The report for people: each check that found something, with at most ``examples``."""
+        """Return the report as text: each check with findings, and at most ``examples`` of them."""
         lines = [f"{self.title}: {self.images:,} images, {self.entries:,} entries"]
         for check in CHECKS:
             found = [issue for issue in self.issues if issue.code == check.code]
@@ -82,12 +82,14 @@ class AuditReport:
             lines += [f"  [{f.split}] {f.id}: {f.message}" for f in found[:examples]]
             if len(found) > examples:
                 lines.append(f"  … and {len(found) - examples:,} more")
-        lines += [f"not all seen by {code}: {reason}" for code, reason in self.limits.items()]
+        lines += [
+            f"{code} did not check everything: {reason}" for code, reason in self.limits.items()
+        ]
         faulty = sum(count > 0 for count in self.counts.values())
         lines.append(
-            f"{len(self.issues):,} findings by {faulty} of {len(CHECKS)} checks"
+            f"{len(self.issues):,} findings from {faulty} of {len(CHECKS)} checks"
             if self.issues
-            else f"nothing found by {len(CHECKS)} checks"
+            else f"no findings from {len(CHECKS)} checks"
         )
         return "\n".join(lines)
 
@@ -103,22 +105,23 @@ def audit_dataset(
 ) -> AuditReport:
     """Audit a dataset folder, or LLaVA JSON / messages JSONL files of other projects.
 
-    Nothing is written, and no text of the data gets into the report.
+    Nothing is written, and the report contains no text of the data.
 
     Args:
-        path: a dataset folder; a folder with files named ``train``, ``val`` or ``test``; or files.
-        images: folder of the images; default: the releases that the dataset names, or the folder
+        path: Dataset folder; folder with files named ``train``, ``val`` or ``test``; or files.
+        images: Folder of the images; by default the releases that the dataset names, or the folder
             of each file.
-        patient_field: of foreign files, the field with the patient's id; default: ``patient_id``,
+        patient_field: Field with the patient's id in foreign files; by default ``patient_id``,
             ``subject_id`` or the patient in a MIMIC-CXR path.
-        skip: codes of checks to leave out; without those of images, no image is decoded.
-        workers: processes that decode images; the result does not depend on it.
-        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md), which changes
-            thresholds and severities of the contradictions; default: the built-in rules.
+        skip: Codes of checks to leave out; if all checks of pixels are left out, no image is
+            decoded.
+        workers: Number of processes that decode images; the result does not depend on it.
+        clinical: YAML file with a ``clinical:`` block (docs/clinical-rules.md), which changes
+            thresholds and severities of the contradictions; by default the built-in rules apply.
 
     Raises:
-        ImaxrayError: a path that is missing or holds no such data, an unknown code, or a file of
-            clinical rules that cannot be read.
+        ImaxrayError: A path is missing or holds no such data, a code is unknown, or the file of
+            clinical rules cannot be read.
     """
     codes = [check.code for check in CHECKS]
     unknown = sorted(set(skip) - set(codes))
@@ -163,9 +166,11 @@ def _read(
 ) -> AuditInput:
     paths = [path] if isinstance(path, Path) else list(path)
     if images is not None and not images.is_dir():
-        raise ImaxrayError(f"Expected a folder of images at {images}, but there is none.")
+        raise ImaxrayError(
+            f"Expected a folder of images at {images}, but there is none; correct the path."
+        )
     if not paths:
-        raise ImaxrayError("Expected a folder or files to audit, but got none; name one.")
+        raise ImaxrayError("Expected a folder or files to audit, but got none; pass a path.")
     if len(paths) == 1 and paths[0].is_dir():
         if (paths[0] / MANIFEST).is_file():
             return read_folder(paths[0], images, perceptual=perceptual, workers=workers)

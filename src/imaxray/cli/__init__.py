@@ -1,4 +1,4 @@
-"""The command line: parse, call the library, print. Every command is one public call."""
+"""Runs the command line: each command parses its options, calls the library and prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NoReturn
 from imaxray._memory import keep_freed_memory
 from imaxray._printing import printable, say
 
-# commands register as they are imported
+# importing a module registers its commands
 from imaxray.cli import configs, data, models, studies  # noqa: F401
 from imaxray.cli.application import app
 from imaxray.errors import ImaxrayError
@@ -44,7 +44,7 @@ def _clean_warnings() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line: user errors are one sentence on stderr and exit code 2."""
+    """Run the command line; a user error is one sentence on stderr and exit code 2."""
     keep_freed_memory()
     _clean_warnings()
     try:

@@ -1,4 +1,4 @@
-"""The application that all commands register with, and the options they share."""
+"""Defines the application that all commands register with, and the options that they share."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ Format = Annotated[
 
 
 def one_config(argument: str | None, option: str | None) -> str:
-    """The configuration that was given as the argument or with ``--config``.
+    """Return the configuration that was given as the argument or with ``--config``.
 
     Raises:
-        ImaxrayError: none or both are given.
+        ImaxrayError: If no configuration is given, or both ways are used.
     """
     if argument is not None and option is not None:
         raise ImaxrayError(
@@ -73,8 +73,8 @@ def one_config(argument: str | None, option: str | None) -> str:
     found = argument or option
     if not found:
         raise ImaxrayError(
-            "Expected a configuration, but none is given; name a built-in one, which "
-            "`imaxray configs list` lists, or a YAML file."
+            "Expected a configuration, but none is given; name a built-in one (`imaxray configs "
+            "list` lists them) or a YAML file."
         )
     return found
 

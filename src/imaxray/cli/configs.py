@@ -1,4 +1,4 @@
-"""Commands on the configurations that ship with the package."""
+"""Defines the commands on the configurations that ship with the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands on data: releases in, datasets out."""
+"""Defines the commands on data: reading releases, and building, checking and writing datasets."""
 
 from __future__ import annotations
 
@@ -71,19 +71,22 @@ def phantom(
     if scale == "images":
         if no_images or no_archives or times != 1.0:
             raise ImaxrayError(
-                "Expected --no-images, --no-archives and --times with --scale mimic, but the scale "
-                "is that of --images; add --scale mimic or leave them out."
+                "Expected --scale mimic with --no-images, --no-archives or --times, but the scale "
+                "is images; add --scale mimic, or leave these options out."
             )
         write_phantom(out, images=images, seed=seed, workers=processes)
-        say(f"{images:,} radiographs and seven releases in {out}")
+        say(f"Wrote seven releases with {images:,} radiographs to {out}")
         return
     if not no_images:
         raise ImaxrayError(
-            "Expected --no-images with --scale mimic, but it is not given; 377,110 radiographs of "
-            "full size are not drawn, so add it."
+            "Expected --no-images with --scale mimic, because 377,110 radiographs of full size are "
+            "not drawn, but it is not given; add --no-images."
         )
     write_phantom_tables(out, times=times, seed=seed, workers=processes, archives=not no_archives)
-    say(f"{'Five' if no_archives else 'Seven'} releases of {times:g} MIMIC-CXR in {out}")
+    say(
+        f"Wrote {'five' if no_archives else 'seven'} releases, {times:g} times the size of "
+        f"MIMIC-CXR, to {out}"
+    )
 
 
 @sources_app.command("list")
@@ -96,7 +99,7 @@ def sources_list(form: Format = "text") -> None:
     if form == "json":
         say(json.dumps(rows, indent=1))
         return
-    for row in rows:  # not a table: citations and addresses are too long for columns
+    for row in rows:  # printed as lines, because citations and addresses are too long for columns
         say(f"{row['name']}: {row['title']}, version {row['version']}")
         say(f"  tasks     {', '.join(row['tasks'])}")
         say(f"  access    {row['access']}; {row['licence']}")
@@ -174,8 +177,8 @@ def match(
 ) -> None:
     """Build a DMAX dataset that has as many entries per task as an IMAX dataset.
 
-    The entries are spread over as many images of the catalog as possible, or over so few that the
-    images have the asked number of tasks.
+    The entries are spread over as many images of the catalog as possible, or over so few images
+    that the images have the requested number of tasks.
     """
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 
@@ -206,11 +209,13 @@ def rebuild(
     for item in source:
         name, equals, path = item.partition("=")
         if not equals or not path:
-            raise ImaxrayError(f"Expected --source NAME=PATH, but got {item}; write both.")
+            raise ImaxrayError(
+                f"Expected --source NAME=PATH, but got {item}; give both the name and the path."
+            )
         releases[name] = Path(path)
     report = rebuild_dataset(manifest, releases, out, workers=workers)
     rows = [[name, digest, "identical"] for name, digest in report.files.items()]
-    print_table(f"{out}", ["file", "sha256", "with the manifest"], rows)
+    print_table(f"{out}", ["file", "sha256", "compared with the manifest"], rows)
 
 
 @app.command()
@@ -276,8 +281,8 @@ def cache(
         print_codes(report.rejects)
     say(
         f"{report.images:,} images and {report.rejects.height:,} rejects in {report.shards:,} "
-        f"shards ({report.bytes / 1e6:,.1f} MB; {report.kept_shards:,} were there before) in "
-        f"{report.folder}, {report.seconds:.1f} s"
+        f"shards ({report.bytes / 1e6:,.1f} MB; an earlier run wrote {report.kept_shards:,} of "
+        f"the shards) in {report.folder}, {report.seconds:.1f} s"
     )
 
 

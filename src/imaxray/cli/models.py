@@ -1,4 +1,4 @@
-"""Commands on models: train, answer, score."""
+"""Defines the commands on models: training, answering and scoring."""
 
 from __future__ import annotations
 
@@ -49,8 +49,11 @@ def models(form: Format = "text") -> None:
     for row in rows:
         if row["note"]:
             say(f"{row['name']}: {row['note']}")
-    say("A revision `newest` is to be pinned on first download; runs record the commit they took.")
-    say("Any other native image-text model: its repository id or folder, with --boxes.")
+    say(
+        "The revision `newest` is not pinned yet: pin it on the first download. Runs record the "
+        "commit that they used."
+    )
+    say("For any other native image-text model, give its repository id or folder and --boxes.")
 
 
 @app.command(
@@ -111,8 +114,8 @@ def train(
 
         if recipe.fsdp:
             raise ImaxrayError(
-                "Expected --probe without --fsdp, since rows of sharded weights are not measured; "
-                "leave one of them out."
+                "Expected --probe or --fsdp, but both are given, and sharded weights cannot be "
+                "measured; leave one of them out."
             )
         callbacks = probe_while_training(
             out, probe, every=probe_every, entries_per_step=recipe.entries_per_step,
@@ -124,8 +127,8 @@ def train(
         say(
             f"{run.weights}: {last['entries_seen']:,} entries in {last['step']:,} steps, loss "
             f"{last['loss']:.4f}, {run.manifest['entries_per_second']:,} entries/s, "
-            f"{run.manifest['tokens_per_second']:,} tokens/s; {run.manifest['dropped'] or 'none'} "
-            "dropped"
+            f"{run.manifest['tokens_per_second']:,} tokens/s; dropped entries: "
+            f"{run.manifest['dropped'] or 'none'}"
         )
 
 
@@ -246,8 +249,8 @@ def labeller(
     cells = {**found["labels"], "all labels": found["micro"]}
     print_table(
         f"Labeller {found['labeller']} against the labels of {found['reports']:,} reports",
-        ["label", "positive in both", "only read", "only given", "neither", "precision", "recall",
-         "F1"],
+        ["label", "positive in both", "only by labeller", "only in dataset", "in neither",
+         "precision", "recall", "F1"],
         [
             [label, *(f"{cell[key]:,}" for key in ("tp", "fp", "fn", "tn")),
              *("–" if cell[key] is None else f"{cell[key]:.3f}"
@@ -256,7 +259,10 @@ def labeller(
         ],
     )  # fmt: skip
     unsure = found["uncertain"]
-    say(f"Given as uncertain: {unsure['given']:,}; read so too: {unsure['read']:,}")
+    say(
+        f"{unsure['given']:,} labels of the dataset are uncertain; the labeller reads "
+        f"{unsure['read']:,} of them as uncertain, too."
+    )
 
 
 @app.command("filter", cls=options_of("imaxray.pseudo:FilterConfig", leave_out=("perfect",)))

@@ -1,4 +1,4 @@
-"""Commands over runs: whole studies and their dynamics."""
+"""Defines the commands on studies, strategies, annotation and training dynamics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def study(
     if isinstance(loaded, AblationConfig):
         _ablation(loaded, out, root)
         return
-    from imaxray.study import run_study, write_study_report  # late: torch
+    from imaxray.study import run_study, write_study_report  # imported here, as it loads torch
 
     outcome = run_study(loaded, out, root=root)
     report = write_study_report(outcome)
@@ -69,7 +69,7 @@ def strategy(out: Out, config: ConfigName = None, config_file: ConfigFile = None
     from imaxray.strategy import load_strategy
 
     loaded = load_strategy(one_config(config, config_file))
-    from imaxray.strategy import run_strategy  # late: torch
+    from imaxray.strategy import run_strategy  # imported here, because it loads torch
 
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     outcome = run_strategy(

@@ -1,4 +1,4 @@
-"""The table of clinical rules in docs/clinical-rules.md, made from the rules themselves."""
+"""Makes the table of clinical rules in docs/clinical-rules.md from the rules themselves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from imaxray.clinical.settings import DEFAULT_RULES, ClinicalRules, rule_names
 
 
 def rules_table(rules: ClinicalRules = DEFAULT_RULES) -> str:
-    """The rules as a Markdown table, one row a rule.
+    """Return the rules as a Markdown table with one row per rule.
 
     Args:
-        rules: the rules in force.
+        rules: The clinical rules in force.
     """
     rows = ["| rule | a contradiction | thresholds | severity | source |", "| --- " * 5 + "|"]
     for name in rule_names():

@@ -1,4 +1,4 @@
-"""What a user may choose of an evaluation: the model's weights, the questions, the scores."""
+"""Defines the options of an evaluation: how to load the model, generate answers and score them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class ModelConfig(BaseModel):
-    """How a model is loaded, and where it runs."""
+    """Options that say how a model is loaded and where it runs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,9 +37,11 @@ class ModelConfig(BaseModel):
 
 
 class EvaluateConfig(ModelConfig):
-    """How a model is asked the entries of a split; the default asks the test split."""
+    """Options that say how a model is prompted with the entries of a split."""
 
-    split: str = Field("test", description="Split whose entries are asked: train, val or test.")
+    split: str = Field(
+        "test", description="Split whose entries the model answers: train, val or test."
+    )
     max_new_tokens: int = Field(
         128, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
     )
@@ -55,7 +57,7 @@ class EvaluateConfig(ModelConfig):
 
 
 class ScoreConfig(BaseModel):
-    """How predictions are scored."""
+    """Options that say how predictions are scored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import transformers
 from PIL import Image
 
 from imaxray import radiograph
+from imaxray._files import write_json
 from imaxray.boxes import PLACEHOLDER, Box, BoxConvention, split_boxes
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import WHOLE, Geometry
@@ -257,7 +257,7 @@ class ChatModel:
             raise BoxCountError(
                 f"Expected one box for each {PLACEHOLDER} of an entry, but there are {len(boxes)} "
                 f"boxes for {(prompt + (target or '')).count(PLACEHOLDER)} in "
-                f"{json.dumps(prompt[:80])}; correct the entry or remove it."
+                f"{prompt[:80]!r}; correct the entry or remove it."
             )
         question, answer = (
             self.convention.fill(self._guard.hide(text, placeholders=bool(some)), some, *size)
@@ -327,7 +327,7 @@ class ChatModel:
             "commit": self.commit,
             "convention": self.convention.as_dict(),
         }
-        (folder / SIDECAR).write_text(json.dumps(about, indent=1) + "\n")
+        write_json(folder / SIDECAR, about)
 
     def _process(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
         """Return the image processor's outputs for the arguments that the processor itself uses."""

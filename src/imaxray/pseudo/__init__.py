@@ -1,4 +1,4 @@
-"""Pseudo IMAX: a model fills in the tasks that decentralized images lack; what of it to keep."""
+"""Makes pseudo IMAX: a model answers tasks that images lack, and filters select its answers."""
 
 from typing import TYPE_CHECKING
 

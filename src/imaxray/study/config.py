@@ -1,4 +1,4 @@
-"""A study as YAML: everything that decides its result."""
+"""Reads a study from YAML; the file holds every option that its result depends on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imaxray.training import TrainingConfig
 
 
 class PhantomRelease(BaseModel):
-    """The synthetic cohort a study writes for itself."""
+    """Options of the synthetic cohort that a study writes and uses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,7 +26,7 @@ class PhantomRelease(BaseModel):
 
 
 class EvaluationConfig(BaseModel):
-    """How arms are evaluated and compared."""
+    """Options that say how arms are evaluated and compared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,7 @@ class EvaluationConfig(BaseModel):
 
 
 class DynamicsConfig(BaseModel):
-    """What is measured of the arms' optimisation (docs/dynamics.md)."""
+    """Options of the measurements of the arms' training dynamics (docs/dynamics.md)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +56,7 @@ class DynamicsConfig(BaseModel):
 
 
 class StudyConfig(DataConfig):
-    """One study: releases → IMAX and DMAX → arms → comparison."""
+    """Options of a study: releases → IMAX and DMAX → arms → comparison."""
 
     title: str = Field(description="Title of the report.")
     phantom: PhantomRelease | None = Field(
@@ -72,7 +72,8 @@ class StudyConfig(DataConfig):
     workers: int = Field(2, ge=1, description="Number of processes.")
     seeds: Annotated[int, Field(ge=1)] | tuple[int, ...] = Field(
         1,
-        description="Number of trainings per arm, with seeds from ``seed`` on; or a list of seeds.",
+        description="Number of training runs per arm, with seeds from ``seed`` on, or a list of "
+        "seeds.",
     )
     model: PhantomConfig = Field(PhantomConfig(), description="Shape of the tiny model.")
     training: TrainingConfig = Field(TrainingConfig(), description="How each arm is trained.")
@@ -80,19 +81,19 @@ class StudyConfig(DataConfig):
         EvaluationConfig(), description="How arms are evaluated and compared."
     )
     dynamics: DynamicsConfig | None = Field(
-        None, description="What is measured of the arms' optimisation; nothing where left out."
+        None, description="Measurements of the arms' training dynamics; default: none."
     )
 
     @field_validator("seeds")
     @classmethod
     def _different(cls, seeds: int | tuple[int, ...]) -> int | tuple[int, ...]:
         if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) < len(seeds)):
-            raise ValueError("seeds must be a number, or a list of different seeds")
+            raise ValueError("seeds must be a number or a list of different seeds")
         return seeds
 
     @property
     def training_seeds(self) -> tuple[int, ...]:
-        """Seeds of initial weights and schedules; the data are of ``seed`` in all of them.
+        """Seeds of initial weights and schedules; all of them train on the data of ``seed``.
 
         Example:
             >>> StudyConfig(title="Three seeds", seed=5, seeds=3).training_seeds
@@ -103,10 +104,17 @@ class StudyConfig(DataConfig):
         return tuple(range(self.seed, self.seed + self.seeds))
 
     def release_paths(self, out: Path, root: Path | None) -> dict[str, Path]:
-        """Folder of each release: ``root`` argument, environment, config, in this order.
+        """Return the folder of each release.
+
+        The folder that holds the releases is ``root``, else the environment variable
+        ``root_env``, else the ``root`` of the configuration. A phantom uses ``out/releases``.
+
+        Args:
+            out: Study folder.
+            root: Folder that holds the releases; None: as configured.
 
         Raises:
-            ImaxrayError: neither a phantom nor a root is named, or the root is no folder.
+            ImaxrayError: If neither a phantom nor a root is given, or if the root is not a folder.
         """
         if self.phantom is not None:
             base = out / "releases"
@@ -124,11 +132,11 @@ class StudyConfig(DataConfig):
         return {name: base_path / folder for name, folder in sorted(self.releases.items())}
 
     def data(self) -> DataConfig:
-        """The part that decides the datasets."""
+        """Return the options that the datasets depend on."""
         return DataConfig(**{name: getattr(self, name) for name in DataConfig.model_fields})
 
     def content(self) -> dict[str, Any]:
-        """What decides the data: without paths of a machine and without the number of workers."""
+        """Return all options except the paths of a machine and the number of workers."""
         return self.model_dump(mode="json", exclude={"root", "root_env", "workers"})
 
 
@@ -136,10 +144,11 @@ def load_config(path: str | Path) -> StudyConfig:
     """Read a study's YAML.
 
     Args:
-        path: a YAML file, or the name of a built-in configuration (``phantom``).
+        path: YAML file, or name of a built-in configuration (``phantom``).
 
     Raises:
-        ImaxrayError: the file is missing, no YAML, or has an unknown key or a bad value.
+        ImaxrayError: If the file is missing or is not YAML, or if it has an unknown key or a bad
+            value.
     """
     path = find_config(path)
     content = read_yaml(path, what="a study configuration", advice=instead_of(path))

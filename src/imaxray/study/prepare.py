@@ -1,4 +1,4 @@
-"""What a study trains on, made or kept: no model is needed for it."""
+"""Prepares the data that a study trains on; this needs no model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from imaxray.study.config import StudyConfig
 
 
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
-    """Write what a study trains on: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``.
+    """Write the data of a study: ``releases/`` (phantom), ``catalog/``, ``imax/`` and ``dmax/``.
 
-    Returns the report of :func:`imaxray.study.build.build_datasets` as a dict. Datasets of the
-    same configuration are kept.
+    Datasets of the same configuration are kept.
+
+    Args:
+        config: Configuration of the study.
+        out: Study folder.
+        root: Folder that holds the releases; overrides the one of the configuration.
+
+    Returns:
+        The report of :func:`imaxray.study.build.build_datasets` as a dictionary.
 
     Raises:
-        ImaxrayError: as the stages do.
+        ImaxrayError: If the releases are not found, or if building a dataset raises.
     """
     out.mkdir(parents=True, exist_ok=True)
     if config.phantom is not None:
@@ -30,7 +37,7 @@ def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None
             workers=config.workers,
         )
     path = out / "match.json"
-    # the phantom and the list of releases decide the bytes too, and no manifest names them
+    # the datasets also depend on the phantom and the list of releases, which no manifest holds
     whole = {"phantom": config.content()["phantom"], "releases": dict(config.releases)}
     if path.exists() and is_built(config.data(), out):
         kept: dict[str, Any] = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Rules as data: read strictly, replaced by name, never run."""
+"""Tests that rules are data: read strictly, replaced by name, and never executed."""
 
 import pytest
 

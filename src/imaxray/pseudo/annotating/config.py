@@ -1,4 +1,4 @@
-"""What a user may choose of an annotation: the questions, the answers, the model's weights."""
+"""Defines the options of an annotation: the prompts, the decoding and the model."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaxray.evaluation.config import ModelConfig
-from imaxray.schema import TASKS, TaskName
+from imaxray.schema import TaskName, task_names
 
 AnnotationEngine = Literal["local", "ray", "vllm"]
-"""``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
+"""``transformers`` on this machine or on a Ray cluster, or vLLM on this machine."""
 
 
 class AskConfig(BaseModel):
-    """What decides an annotation besides model and data: the questions and how they are answered.
+    """The options that, with model and data, determine an annotation: prompts and decoding.
 
-    The identity of an annotation holds exactly these fields, so that a new one makes finished
-    annotations look unfinished.
+    The identity of an annotation contains exactly these fields. If a field is added, existing
+    annotations therefore no longer count as finished.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: tuple[TaskName, ...] = Field(
-        TASKS, description="Tasks that may be asked; can be repeated. Default: all."
+        default_factory=task_names,
+        description="Tasks that the model is prompted for; can be repeated. Default: all.",
     )
     samples: int = Field(
         0,
@@ -69,7 +70,7 @@ class AskConfig(BaseModel):
 
 
 class AnnotateConfig(AskConfig, ModelConfig):
-    """Everything that :func:`imaxray.annotate` may vary; the defaults ask all tasks once."""
+    """All options of :func:`imaxray.annotate`; by default it prompts for all tasks once."""
 
     engine: AnnotationEngine = Field(
         "local",

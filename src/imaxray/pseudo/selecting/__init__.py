@@ -1,4 +1,4 @@
-"""Selecting: which pseudo annotations can be trusted, by confidence and by consistency."""
+"""Selects pseudo annotations that can be trusted, by confidence and by consistency."""
 
 from imaxray.pseudo.selecting.balance import balanced
 from imaxray.pseudo.selecting.calibrate import TaskThreshold, Thresholds, calibrate

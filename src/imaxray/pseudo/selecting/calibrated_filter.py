@@ -1,4 +1,4 @@
-"""The pseudo annotations of a folder are calibrated and filtered, as every caller needs it."""
+"""Calibrates and filters the pseudo annotations of a folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from imaxray.schema import conform
 
 @dataclass(frozen=True)
 class FilteredAnnotations:
-    """The pseudo annotations of a folder, filtered.
+    """The filtered pseudo annotations of a folder.
 
     Attributes:
-        candidates: number of candidates in the folder.
-        filtered: what was kept, dropped and why.
-        thresholds: ``None`` without confidence.
+        candidates: Number of candidates in the folder.
+        filtered: The kept candidates, the dropped candidates, and the reasons.
+        thresholds: Confidence thresholds; ``None`` if confidence is not filtered.
     """
 
     candidates: int
@@ -48,16 +48,16 @@ def filter_annotations(
     """Calibrate on the answers to the val split, then filter the candidates.
 
     Args:
-        pseudo: folder with ``candidates.parquet`` and, for confidence, ``calibration.parquet``.
-        dataset: the dataset that was annotated.
-        config: which filters decide; its ``rules`` are not read, ``rules`` are.
-        rules: of consistency; none: nothing is compared.
-        truth: a dataset (a catalog) whose entries tell which candidates are right.
-        tolerances: when an answer is right.
+        pseudo: Folder with ``candidates.parquet`` and, for confidence, ``calibration.parquet``.
+        dataset: Dataset that was annotated.
+        config: The filters that are used; the argument ``rules`` replaces its field ``rules``.
+        rules: Consistency rules; without rules nothing is compared.
+        truth: Dataset (a catalog) whose entries show which candidates are right.
+        tolerances: Tolerances within which an answer is right.
 
     Raises:
-        ImaxrayError: a file is missing or damaged; another dataset was annotated; the perfect
-            filter is asked for without ``truth``; and as calibration and filter do.
+        ImaxrayError: A file is missing or damaged, another dataset was annotated, the perfect
+            filter is requested without ``truth``, or calibrating or filtering fails.
     """
     candidates = _read(pseudo / "candidates.parquet")
     _require_same(pseudo / "annotate.json", dataset)
@@ -76,8 +76,8 @@ def filter_annotations(
     if config.perfect:
         if known is None:
             raise ImaxrayError(
-                "Expected the truth with the perfect filter, but none is given; name a dataset "
-                "folder that knows it."
+                "Expected the truth for the perfect filter, but none is given; pass a dataset "
+                "folder that contains it."
             )
         candidates = right_candidates(candidates, known, tolerances)
     filtered = filter_candidates(
@@ -88,14 +88,14 @@ def filter_annotations(
 
 
 def _require_same(manifest: Path, dataset: Dataset) -> None:
-    """Check that it is this dataset that was annotated, where the folder says which."""
+    """Check that this dataset was annotated, if the folder states the dataset."""
     if not manifest.exists():
         return
     known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
     if known is not None and known != dataset.sha256:
         raise ImaxrayError(
             f"Expected the dataset that {manifest.parent} annotates, but {dataset.folder} is "
-            "another one; name the one that annotate was given."
+            "another one; pass the dataset that was given to annotate."
         )
 
 
@@ -104,6 +104,6 @@ def _read(path: Path) -> pl.DataFrame:
         return conform(pl.read_parquet(path), PSEUDO)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ImaxrayError(
-            f"Expected pseudo annotations at {path}, but there are none or the file is damaged; "
-            "write them with imaxray annotate."
+            f"Expected pseudo annotations at {path}, but the file is missing or damaged; "
+            "write it with imaxray annotate."
         ) from error

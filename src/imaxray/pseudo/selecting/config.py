@@ -1,4 +1,4 @@
-"""Which pseudo annotations are kept."""
+"""Defines the options that select pseudo annotations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 
 class FilterConfig(BaseModel):
-    """Which pseudo answers are kept; with both filters off, every readable one is."""
+    """The options that select pseudo answers; without filters, every readable answer is kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,10 +45,10 @@ class FilterConfig(BaseModel):
     @field_validator("risk", mode="after")
     @classmethod
     def _observed(cls, risk: float | None) -> float | None:
-        return risk or None  # 0, on the command line, stands for none
+        return risk or None  # 0 stands for None on the command line
 
     @model_validator(mode="after")
     def _alone(self) -> FilterConfig:
         if self.perfect and (self.confidence or self.consistency or self.balance):
-            raise ValueError("perfect is a filter by itself; turn the others off")
+            raise ValueError("perfect cannot be combined with other filters; turn the others off")
         return self

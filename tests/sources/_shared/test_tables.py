@@ -1,4 +1,4 @@
-"""Paths, boxes and numbers of source tables."""
+"""Tests paths, boxes and numbers of source tables."""
 
 import gzip
 import zipfile

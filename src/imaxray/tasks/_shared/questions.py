@@ -1,4 +1,4 @@
-"""A question about an image: what the prompt of an entry, or of a candidate, asks."""
+"""A question is what the prompt of an entry or of a pseudo candidate asks about an image."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from imaxray.boxes import PLACEHOLDER, split_boxes
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked.
+    """A question holds a prompt, its template and its boxes.
 
     Attributes:
-        template: template id, ``<task>.<subtask>.<number>``.
-        prompt: the wording, with ``<box>`` placeholders.
-        boxes: those of the prompt, ``[x1, y1, x2, y2]`` in pixels of the original image.
+        template: Template id, ``<task>.<subtask>.<number>``.
+        prompt: Text of the prompt, with ``<box>`` placeholders.
+        boxes: Boxes of the prompt, ``[x1, y1, x2, y2]`` in pixels of the original image.
     """
 
     template: str
@@ -25,7 +25,10 @@ class Question:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Question:
-        """The question of a row of entries or candidates; the prompt's boxes come first there."""
+        """Make the question of a row of entries or candidates.
+
+        The first boxes of a row belong to its prompt.
+        """
         boxes = row["boxes"] or []
         parts = split_boxes(row["prompt"], row.get("target") or "", boxes)
         first = boxes[: row["prompt"].count(PLACEHOLDER)]
