@@ -128,7 +128,7 @@ def write_radiographs(folder: Path, count: int, workers: int) -> list[Path]:
 
 
 def _enlarge(small: Path, large: Path, seed: int) -> None:
-    with Image.open(small) as image:
+    with radiograph.open_image(small) as image:
         pixels = np.asarray(image.convert("L").resize(SIZE, Image.Resampling.BICUBIC))
     # JPEG and PNG spend most of their bytes on film grain; a repeated tile of grain is enough
     tile = np.random.default_rng(seed).normal(0, 4, (512, 512)).astype(np.float32)

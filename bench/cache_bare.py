@@ -17,7 +17,7 @@ from PIL import Image
 
 
 def convert(path: str, out: str, max_side: int) -> None:
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG", "JPEG")) as image:
         grey = image.convert("L")
     scale = max_side / max(grey.size)
     if scale < 1:

@@ -20,7 +20,7 @@ from imaxray.audit.audit_input import (
 from imaxray.clinical import ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.schema import conform
-from imaxray.sources import is_inside
+from imaxray.sources import find_image, is_inside
 
 _UNKNOWN: Final = "the folder of its release is not known; pass it with --images"
 
@@ -100,12 +100,15 @@ def _files(images: pl.DataFrame, roots: Mapping[str, Path]) -> pl.DataFrame:
     for image, source, path, width, height in images.select(
         "image_id", "source", "path", "width", "height"
     ).iter_rows():
-        problem = None
+        problem = file = None
         if path is None or not is_inside(path):
             problem = "the path leads out of the release folder"
         elif source not in roots:
             problem = _UNKNOWN
-        file = str(roots[source] / path) if problem is None else None
+        elif (found := find_image(roots[source], path)) is None:
+            problem = "the path leaves the release folder"
+        else:
+            file = str(found)
         rows.append((image, file, problem, width, height))
     return conform_rows(rows, FILES).unique("image_id", keep="first", maintain_order=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from imaxray.audit.audit_input import AuditInput, AuditIssue
-from imaxray.boxes import PLACEHOLDER
+from imaxray.boxes import split_boxes
 from imaxray.tasks import from_json, get_task
 from imaxray.tasks._shared.wording import holds, words_of
 
@@ -32,7 +32,8 @@ def leaks(audit_input: AuditInput) -> Iterator[AuditIssue]:
         task = get_task(name)
         gold = None if answer is None else from_json(answer)
         # the boxes of the prompt come first
-        shown = (boxes or [])[: prompt.count(PLACEHOLDER)]
+        parts = split_boxes(prompt, target or "", boxes or [])
+        shown = parts[0] if parts else []
         if any(box in shown for box in task.secret_boxes(gold)):
             yield AuditIssue("prompt-target", split, entry, "the prompt contains a gold box")
         elif any(_given_away(prompt, text) for text in task.secrets(prompt, target, gold)):

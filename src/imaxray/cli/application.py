@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from imaxray._printing import say
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 
@@ -83,5 +84,5 @@ def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        print(__version__)
+        say(__version__)
         raise typer.Exit

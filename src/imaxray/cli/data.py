@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from imaxray._printing import say
 from imaxray.cli.application import (
     ConfigFile,
     ConfigName,
@@ -74,7 +75,7 @@ def phantom(
                 "is images; add --scale mimic, or leave these options out."
             )
         write_phantom(out, images=images, seed=seed, workers=processes)
-        print(f"Wrote seven releases with {images:,} radiographs to {out}")
+        say(f"Wrote seven releases with {images:,} radiographs to {out}")
         return
     if not no_images:
         raise ImaxrayError(
@@ -82,7 +83,7 @@ def phantom(
             "not drawn, but it is not given; add --no-images."
         )
     write_phantom_tables(out, times=times, seed=seed, workers=processes, archives=not no_archives)
-    print(
+    say(
         f"Wrote {'five' if no_archives else 'seven'} releases, {times:g} times the size of "
         f"MIMIC-CXR, to {out}"
     )
@@ -96,14 +97,14 @@ def sources_list(form: Format = "text") -> None:
     keys = ("name", "title", "version", "tasks", "access", "licence", "citation", "url")
     rows = [{key: getattr(source, key) for key in keys} for source in list_sources()]
     if form == "json":
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     for row in rows:  # printed as lines, because citations and addresses are too long for columns
-        print(f"{row['name']}: {row['title']}, version {row['version']}")
-        print(f"  tasks     {', '.join(row['tasks'])}")
-        print(f"  access    {row['access']}; {row['licence']}")
-        print(f"  cite      {row['citation']}")
-        print(f"  download  {row['url']}")
+        say(f"{row['name']}: {row['title']}, version {row['version']}")
+        say(f"  tasks     {', '.join(row['tasks'])}")
+        say(f"  access    {row['access']}; {row['licence']}")
+        say(f"  cite      {row['citation']}")
+        say(f"  download  {row['url']}")
 
 
 @sources_app.command("check")
@@ -128,12 +129,12 @@ def sources_check(
          for f in tables.files],
     )  # fmt: skip
     print_codes(tables.rejects)
-    print(
+    say(
         f"{tables.images.height:,} images, {tables.annotations.height:,} annotations, "
         f"{tables.rejects.height:,} rejects"
     )
     for remark in source.remarks(path):
-        print(remark)
+        say(remark)
 
 
 @app.command()
@@ -227,7 +228,7 @@ def stats(
     data = open_dataset(dataset)
     if form == "json":
         account = data.tables.account.to_dicts()
-        print(json.dumps({"density": densities(data.tables), "account": account}, indent=1))
+        say(json.dumps({"density": densities(data.tables), "account": account}, indent=1))
         return
     print_density(dataset.name, densities(data.tables))
     print_table(
@@ -278,7 +279,7 @@ def cache(
     )  # fmt: skip
     if report.rejects.height:
         print_codes(report.rejects)
-    print(
+    say(
         f"{report.images:,} images and {report.rejects.height:,} rejects in {report.shards:,} "
         f"shards ({report.bytes / 1e6:,.1f} MB; an earlier run wrote {report.kept_shards:,} of "
         f"the shards) in {report.folder}, {report.seconds:.1f} s"
@@ -326,7 +327,7 @@ def audit(
         paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers,
         clinical=clinical,
     )  # fmt: skip
-    print(report.to_json() if output == "json" else report.to_text(examples))
+    say(report.to_json() if output == "json" else report.to_text(examples))
     if not report.clean:
         raise typer.Exit(1)
 

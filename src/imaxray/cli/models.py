@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from imaxray._printing import say
 from imaxray.cli.application import Format, Model, Out, app
 from imaxray.cli.options import chosen, given, options_of
 from imaxray.cli.printing import (
@@ -35,7 +36,7 @@ def models(form: Format = "text") -> None:
 
     rows = [asdict(row) for row in list_models()]
     if form == "json":
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     seen = {True: "yes", False: "no", None: "not stated"}
     header = ["model", "repository", "revision", "family", "boxes", "licence", "access"]
@@ -47,12 +48,12 @@ def models(form: Format = "text") -> None:
     )  # fmt: skip
     for row in rows:
         if row["note"]:
-            print(f"{row['name']}: {row['note']}")
-    print(
+            say(f"{row['name']}: {row['note']}")
+    say(
         "The revision `newest` is not pinned yet: pin it on the first download. Runs record the "
         "commit that they used."
     )
-    print("For any other native image-text model, give its repository id or folder and --boxes.")
+    say("For any other native image-text model, give its repository id or folder and --boxes.")
 
 
 @app.command(
@@ -123,7 +124,7 @@ def train(
     run = train_dataset(dataset, out, recipe, callbacks=callbacks, progress=sys.stderr.isatty())
     if int(os.environ.get("RANK", "0")) == 0:
         last = run.curve[-1]
-        print(
+        say(
             f"{run.weights}: {last['entries_seen']:,} entries in {last['step']:,} steps, loss "
             f"{last['loss']:.4f}, {run.manifest['entries_per_second']:,} entries/s, "
             f"{run.manifest['tokens_per_second']:,} tokens/s; dropped entries: "
@@ -166,10 +167,10 @@ def evaluate(
     config = chosen(EvaluateConfig)
     done = evaluate_model(model, data, out, config)
     if form == "json":
-        print(json.dumps(done.result.data, indent=1))
+        say(json.dumps(done.result.data, indent=1))
         return
     print_result(done.result.data)
-    print(
+    say(
         f"{done.predictions.height:,} answers, {done.unfinished:,} of them cut at "
         f"{config.max_new_tokens} tokens, in {done.folder}: predictions.parquet, "
         "scores.parquet, result.json"
@@ -227,7 +228,7 @@ def score_command(
     if out is not None:
         write_result(result, out)
     if form == "json":
-        print(json.dumps(result.data, indent=1))
+        say(json.dumps(result.data, indent=1))
         return
     print_result(result.data)
 
@@ -243,7 +244,7 @@ def labeller(
 
     found = labeller_on(open_dataset(dataset).tables.annotations).as_dict()
     if form == "json":
-        print(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
         return
     cells = {**found["labels"], "all labels": found["micro"]}
     print_table(
@@ -258,7 +259,7 @@ def labeller(
         ],
     )  # fmt: skip
     unsure = found["uncertain"]
-    print(
+    say(
         f"{unsure['given']:,} labels of the dataset are uncertain; the labeller reads "
         f"{unsure['read']:,} of them as uncertain, too."
     )
@@ -294,7 +295,7 @@ def filter_command(
     done = filter_folder(pseudo, data, out, chosen(FilterConfig), truth=truth, clinical=clinical)
     report = done.as_dict()
     if form == "json":
-        print(json.dumps(report, indent=1))
+        say(json.dumps(report, indent=1))
         return
     print_filter(report)
-    print(f"{report['kept']:,} pseudo entries beside the real ones in {out}")
+    say(f"{report['kept']:,} pseudo entries beside the real ones in {out}")

@@ -6,6 +6,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from imaxray._printing import say
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,7 +37,7 @@ def print_density(name: str, splits: Mapping[str, Any]) -> None:
 def print_match(report: Any) -> None:
     """Print how close a matched DMAX dataset is to IMAX."""
     imax, dmax = report["imax"], report["dmax"]
-    print(
+    say(
         f"DMAX spreads {dmax['entries']:,} entries over {dmax['images']:,} images "
         f"({dmax['tasks_per_image']:.2f} tasks per image; IMAX: {imax['images']:,} images, "
         f"{imax['tasks_per_image']:.2f} tasks per image). Greatest distance of an answer "
@@ -72,7 +74,7 @@ def print_result(data: Mapping[str, Any]) -> None:
         rows,
     )  # fmt: skip
     counts = data["counts"]
-    print(
+    say(
         f"{counts['entries']:,} entries, {counts['predictions']:,} predictions. "
         f"{counts['missing']:,} entries have no answer (counted as wrong), and "
         f"{counts['empty']:,} have an empty answer. {counts['unknown']:,} predictions have an "
@@ -80,9 +82,9 @@ def print_result(data: Mapping[str, Any]) -> None:
     )
     for task, of_truth in (data["truth"] or {}).items():
         values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
-        print(f"Scores of true answers, {task}, {of_truth['entries']:,} entries: {values}")
+        say(f"Scores of true answers, {task}, {of_truth['entries']:,} entries: {values}")
     for extra, reason in data["not_computed"].items():
-        print(f"Not computed: {extra} metrics ({reason})")
+        say(f"Not computed: {extra} metrics ({reason})")
 
 
 def print_annotation(done: Any) -> None:
@@ -106,11 +108,11 @@ def print_annotation(done: Any) -> None:
     )  # fmt: skip
     left = ", ".join(f"{n:,} {code}" for code, n in account["left_out"].items())
     without = ", ".join(f"{task} {n:,}" for task, n in account["without_prompt"].items())
-    print(
+    say(
         f"Images left out: {left}. Images that lack a task and have no prompt for it: "
         f"{without or 'none'}."
     )
-    print(
+    say(
         f"The model also answered {done.calibration.height:,} validation entries. Files in "
         f"{done.folder}: candidates.parquet, calibration.parquet, annotate.json"
     )
@@ -130,8 +132,9 @@ def print_codes(rejects: Any) -> None:
 
 def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> None:
     """Print a table in the width of the terminal, or in 160 columns in a file or a pipe."""
-    from rich.console import Console
     from rich.table import Table
+
+    from imaxray.progress import SafeConsole
 
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(header):
@@ -139,7 +142,7 @@ def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> 
     for row in rows:
         table.add_row(*row)
     # a file or a pipe has no width of its own
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    SafeConsole(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def print_filter(report: Mapping[str, Any]) -> None:
@@ -155,7 +158,7 @@ def print_filter(report: Mapping[str, Any]) -> None:
         return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
     for found in (report["thresholds"] or {"tasks": {}})["tasks"].values():
-        print(found["says"])
+        say(found["says"])
     print_table(
         "Yields: readable and kept candidates, with their precision where the truth is known",
         ["task", "filter", "candidates", "kept", "share", "judged", "precision [95 %]"],
@@ -182,7 +185,7 @@ def print_filter(report: Mapping[str, Any]) -> None:
              for r in report["equal_yield"]],
         )  # fmt: skip
     codes = ", ".join(f"{code} {n:,}" for code, n in report["dropped"].items())
-    print(
+    say(
         f"Dropped candidates: {codes or 'none'}. Labels were removed from {report['masked']:,} "
         "answers."
     )
@@ -268,4 +271,4 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
             ],
         )  # fmt: skip
     for line in found.remarks:
-        print(line)
+        say(line)

@@ -28,7 +28,7 @@ from imaxray.schema import (
     SPLITS,
     require_real_evaluation,
 )
-from imaxray.sources import ReleaseFile
+from imaxray.sources import ReleaseFile, find_image
 
 MANIFEST: Final = "manifest.json"
 _ROOTS: Final = "roots.json"
@@ -119,6 +119,22 @@ class Dataset:
         """Return the path of an image on this machine.
 
         Raises:
+            ImaxrayError: If the image is not in the dataset, the folder of its release is
+                unknown, or the path leads out of this folder.
+        """
+        file = self.find_image(image_id)
+        if file is None:
+            source, path = self._paths[image_id]
+            raise ImaxrayError(
+                f"Expected image {image_id} within {self.tables.roots[source]}, but its path "
+                f"{path} leads out of this folder; correct the table, or copy the file there."
+            )
+        return file
+
+    def find_image(self, image_id: str) -> Path | None:
+        """Return the path of an image, or ``None`` if it leads out of the folder of its release.
+
+        Raises:
             ImaxrayError: If the image is not in the dataset, or the folder of its release is
                 unknown.
         """
@@ -131,7 +147,7 @@ class Dataset:
                 f"Expected the folder of release {source} in {self.folder / _ROOTS}, but it names "
                 f"{', '.join(self.tables.roots) or 'none'}; add its path there."
             )
-        return self.tables.roots[source] / path
+        return find_image(self.tables.roots[source], path)
 
     @property
     def sha256(self) -> str:

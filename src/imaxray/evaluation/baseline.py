@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from imaxray.boxes import PLACEHOLDER, BoxConvention
+from imaxray.boxes import BoxConvention, split_boxes
 from imaxray.evaluation.scoring import Scores, score, score_answers
 from imaxray.schema import image_sizes
 from imaxray.tasks import Task, from_json, get_task, subtask_of, to_json
@@ -57,8 +57,8 @@ def ceiling(entries: pl.DataFrame, images: pl.DataFrame, convention: BoxConventi
     sizes = image_sizes(images)
     texts = []
     for entry in entries.iter_rows(named=True):
-        asked = entry["prompt"].count(PLACEHOLDER)
-        boxes = (entry["boxes"] or [])[asked:]
+        parts = split_boxes(entry["prompt"], entry["target"], entry["boxes"] or [])
+        boxes = parts[1] if parts else []  # a text without boxes stays as it is
         texts.append(convention.fill(entry["target"], boxes, *sizes[entry["image_id"]]))
     predictions = entries.select("entry_id").with_columns(pl.Series("text", texts, dtype=pl.String))
     return score(entries, predictions, images, convention, rules=())

@@ -14,7 +14,7 @@ import yaml
 
 from imaxray._files import whole_file
 from imaxray._version import __version__
-from imaxray.boxes import PERCENT, PLACEHOLDER
+from imaxray.boxes import PERCENT, split_boxes
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, density, open_dataset
 from imaxray.report import (
@@ -126,7 +126,8 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
         questions = []
         for entry in rows.iter_rows(named=True):
             boxes = entry["boxes"] or []
-            asked = entry["prompt"].count(PLACEHOLDER)
+            parts = split_boxes(entry["prompt"], entry["target"], boxes)
+            shown, gold = parts or ([], [])
             answers = []
             for arm in (REFERENCE, "imax"):
                 table = outcome.scores[arm][0].table  # of the first seed
@@ -137,9 +138,9 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
             questions.append(
                 Question(
                     entry["task"],
-                    PERCENT.fill(entry["prompt"], boxes[:asked], *size),
-                    PERCENT.fill(entry["target"], boxes[asked:], *size),
-                    boxes[asked:],
+                    PERCENT.fill(entry["prompt"], shown, *size),
+                    PERCENT.fill(entry["target"], gold, *size),
+                    gold,
                     answers,
                 )
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imaxray.boxes import PLACEHOLDER
+from imaxray.boxes import PLACEHOLDER, split_boxes
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,7 @@ class Question:
 
         The first boxes of a row belong to its prompt.
         """
-        asked = row["prompt"].count(PLACEHOLDER)
-        return cls(row["template"], row["prompt"], (row["boxes"] or [])[:asked])
+        boxes = row["boxes"] or []
+        parts = split_boxes(row["prompt"], row.get("target") or "", boxes)
+        first = boxes[: row["prompt"].count(PLACEHOLDER)]
+        return cls(row["template"], row["prompt"], parts[0] if parts else first)
