@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
+from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.boxes import BoxConvention
 from imaxray.tasks import RULES
 
@@ -45,7 +46,7 @@ class EvaluateConfig(ModelConfig):
         default="test", description="Split whose entries the model answers: train, val or test."
     )
     max_new_tokens: int = Field(
-        default=128,
+        default=MAX_NEW_TOKENS,
         ge=1,
         description="Maximum number of tokens per answer; longer answers are cut.",
     )
@@ -82,5 +83,5 @@ class ScoreConfig(BaseModel):
         description="Folder `truth` of a phantom; adds the scores that the true answers would get.",
     )
     seed: int = Field(default=0, description="Random seed of the bootstrap over patients.")
-    resamples: int = Field(default=2000, ge=100, description="Number of bootstrap samples.")
+    resamples: int = Field(default=RESAMPLES, ge=100, description="Number of bootstrap samples.")
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray._config import read_yaml, validated
+from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
@@ -166,13 +167,15 @@ class StrategyConfig(BaseModel):
         description="Stage whose model is the result: the last one, or the best one on validation.",
     )
     max_new_tokens: int = Field(
-        default=128, ge=1, description="Maximum number of tokens per answer to a test question."
+        default=MAX_NEW_TOKENS,
+        ge=1,
+        description="Maximum number of tokens per answer to a test question.",
     )
     device: str = Field(
         default="cpu", description="Device that annotates and answers; training finds its own."
     )
     resamples: int = Field(
-        default=2000, ge=100, description="Number of bootstrap samples of patients."
+        default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
     )
 
     @model_validator(mode="after")

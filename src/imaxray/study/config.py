@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imaxray._config import read_yaml, validated
+from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES
 from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
@@ -21,7 +22,7 @@ class PhantomRelease(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    images: int = Field(default=2000, ge=20, description="Number of radiographs.")
+    images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
     seed: int = Field(default=0, description="Random seed of the cohort.")
 
 
@@ -37,7 +38,7 @@ class EvaluationConfig(BaseModel):
         default=16, ge=1, description="Maximum number of images that are encoded together."
     )
     resamples: int = Field(
-        default=2000, ge=100, description="Number of bootstrap samples of patients."
+        default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
     )
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
     examples: int = Field(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imaxray._defaults import MAX_NEW_TOKENS
 from imaxray.evaluation.config import ModelConfig
 from imaxray.schema import TaskName, task_names
 
@@ -46,7 +47,7 @@ class AskConfig(BaseModel):
         default=3, ge=0, description="Number of boxes per image that the model must describe."
     )
     max_new_tokens: int = Field(
-        default=128,
+        default=MAX_NEW_TOKENS,
         ge=1,
         description="Maximum number of tokens per answer; longer answers are cut.",
     )
