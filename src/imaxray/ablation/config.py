@@ -74,10 +74,12 @@ class AblationBlock(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    arms: tuple[ArmName, ...] = Field(ARMS, description="Arms to train.")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Seeds of each arm.")
+    arms: tuple[ArmName, ...] = Field(default=ARMS, description="Arms to train.")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2), min_length=1, description="Seeds of each arm."
+    )
     lanes: int = Field(
-        2, ge=1, description="Number of processes; it never changes the result of an arm."
+        default=2, ge=1, description="Number of processes; it never changes the result of an arm."
     )
 
 
@@ -87,7 +89,7 @@ class PretrainingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: tuple[TaskName, ...] = Field(
-        ("report",), min_length=1, description="Tasks that the model has been trained on."
+        default=("report",), min_length=1, description="Tasks that the model has been trained on."
     )
     steps: int = Field(
         ge=1, description="Number of optimizer steps of training.entries_per_step entries, packed."
@@ -103,10 +105,13 @@ class AblationConfig(StudyConfig):
     """
 
     pretraining: PretrainingConfig | None = Field(
-        None, description="Pretraining of the model that all arms start from; default: none."
+        default=None,
+        description="Pretraining of the model that all arms start from; default: none.",
     )
     strategy: StrategyConfig = Field(description="The strategy whose parts are left out.")
-    ablation: AblationBlock = Field(AblationBlock(), description="Arms, seeds and processes.")
+    ablation: AblationBlock = Field(
+        default=AblationBlock(), description="Arms, seeds and processes."
+    )
 
     @model_validator(mode="after")
     def _staged(self) -> AblationConfig:

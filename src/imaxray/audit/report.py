@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
@@ -75,7 +76,7 @@ class AuditReport:
         """Return the report as JSON text."""
         return json.dumps(self.as_dict(), indent=1)
 
-    def to_text(self, examples: int = 5) -> str:
+    def to_text(self, examples: int = AUDIT_EXAMPLES) -> str:
         """Return the report as text: each check with findings, and at most ``examples`` of them."""
         lines = [f"{self.title}: {self.images:,} images, {self.entries:,} entries"]
         for check in CHECKS:
@@ -110,7 +111,7 @@ def audit_dataset(
     images: Path | None = None,
     patient_field: str | None = None,
     skip: Collection[str] = (),
-    workers: int = 1,
+    workers: int = AUDIT_WORKERS,
     clinical: Path | None = None,
 ) -> AuditReport:
     """Audit a dataset folder, or LLaVA JSON / messages JSONL files of other projects.

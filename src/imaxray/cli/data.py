@@ -8,6 +8,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from imaxray._defaults import (
+    AUDIT_EXAMPLES,
+    AUDIT_WORKERS,
+    CACHE_MAX_SIDE,
+    CACHE_SHARD_IMAGES,
+    CACHE_WORKERS,
+    PHANTOM_IMAGES,
+)
 from imaxray._printing import say
 from imaxray.cli.application import (
     ConfigFile,
@@ -35,7 +43,7 @@ def phantom(
     out: Annotated[Path, typer.Argument(help="Folder that the releases are written to.")],
     images: Annotated[
         int, typer.Option(help="Number of radiographs, frontal and lateral together.")
-    ] = 2000,
+    ] = PHANTOM_IMAGES,
     scale: Annotated[
         Literal["images", "mimic"],
         typer.Option(
@@ -252,10 +260,10 @@ def cache(
     ] = None,
     max_side: Annotated[
         int, typer.Option(min=1, help="Maximum length of an image's longer side in pixels.")
-    ] = 1024,
+    ] = CACHE_MAX_SIDE,
     shard_images: Annotated[
         int, typer.Option(min=1, help="Number of images per file of the cache.")
-    ] = 64,
+    ] = CACHE_SHARD_IMAGES,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(
@@ -264,7 +272,7 @@ def cache(
     ] = "local",
     workers: Annotated[
         int, typer.Option(min=1, help="Number of processes of the engine local.")
-    ] = 2,
+    ] = CACHE_WORKERS,
 ) -> None:
     """Decode, check and resize every image of a dataset once, for faster training.
 
@@ -305,10 +313,10 @@ def audit(
     ] = None,
     examples: Annotated[
         int, typer.Option(min=0, help="Maximum number of examples that are printed per check.")
-    ] = 5,
+    ] = AUDIT_EXAMPLES,
     workers: Annotated[
         int, typer.Option(min=1, help="Number of processes that decode images.")
-    ] = 1,
+    ] = AUDIT_WORKERS,
     clinical: Annotated[
         Path | None,
         typer.Option(

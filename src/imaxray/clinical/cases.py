@@ -19,9 +19,9 @@ class Bounds(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     below: float | None = None
-    at_most: float | None = Field(None, alias="at-most")
+    at_most: float | None = Field(default=None, alias="at-most")
     above: float | None = None
-    at_least: float | None = Field(None, alias="at-least")
+    at_least: float | None = Field(default=None, alias="at-least")
     equals: float | None = None
 
     @model_validator(mode="after")
@@ -55,10 +55,15 @@ class Case(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    first: Bounds | None = Field(None, description="condition on the value of the first fact")
-    second: Bounds | None = Field(None, description="condition on the value of the second fact")
+    first: Bounds | None = Field(
+        default=None, description="condition on the value of the first fact"
+    )
+    second: Bounds | None = Field(
+        default=None, description="condition on the value of the second fact"
+    )
     values: Literal["same", "different"] | None = Field(
-        None, description="whether the values of the two facts must be the same or different"
+        default=None,
+        description="whether the values of the two facts must be the same or different",
     )
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ class RuleSettings(BaseModel):
     thresholds: Mapping[str, Threshold] = Field(
         default_factory=dict, description="name of a threshold → number"
     )
-    severity: Severity | None = Field(None, description="error, warning or ignore")
+    severity: Severity | None = Field(default=None, description="error, warning or ignore")
 
 
 class ClinicalRules(RootModel[Mapping[str, RuleSettings]]):

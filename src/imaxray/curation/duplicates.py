@@ -32,7 +32,7 @@ class DuplicatesConfig(BaseModel):
 
     effect: Literal["off", "report", "drop"] = "off"
     distance: int = Field(
-        NEAR,
+        default=NEAR,
         ge=0,
         le=NEAR,
         description="Maximum number of bits (of 256) in which the hashes of duplicates differ.",

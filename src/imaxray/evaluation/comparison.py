@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from imaxray._defaults import RESAMPLES
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import (
     Interval,
@@ -139,7 +140,7 @@ def compare(
     reference: str,
     constant: Scores | None = None,
     seed: int = 0,
-    resamples: int = 2000,
+    resamples: int = RESAMPLES,
     permutations: int | None = None,
     level: float = 0.95,
 ) -> Comparison:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray._config import read_yaml, validated
+from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
@@ -33,30 +34,32 @@ class StageConfig(BaseModel):
     name: Name = Field(description="Name of the stage, unique in the strategy.")
     on: On = Field(description="Data that the stage trains on: dmax, pseudo or mix.")
     start: str = Field(
-        "previous",
+        default="previous",
         description="Weights to start from: previous, base, or the name of an earlier stage.",
     )
     layout: Layout | None = Field(
-        None,
+        default=None,
         description="How entries become sequences; default: separate on dmax, packed elsewhere.",
     )
-    steps: int | None = Field(None, ge=1, description="Number of optimizer steps.")
-    epochs: float | None = Field(None, gt=0, description="Number of passes over the entries.")
-    learning_rate: float | None = Field(None, gt=0, description="Highest learning rate.")
+    steps: int | None = Field(default=None, ge=1, description="Number of optimizer steps.")
+    epochs: float | None = Field(
+        default=None, gt=0, description="Number of passes over the entries."
+    )
+    learning_rate: float | None = Field(default=None, gt=0, description="Highest learning rate.")
     muon_learning_rate: float | None = Field(
-        None, gt=0, description="Highest learning rate of weight matrices, with muon."
+        default=None, gt=0, description="Highest learning rate of weight matrices, with muon."
     )
     warmup: float | None = Field(
-        None, ge=0, lt=1, description="Share of the steps in which the rate rises."
+        default=None, ge=0, lt=1, description="Share of the steps in which the rate rises."
     )
     real_share: float | None = Field(
-        None,
+        default=None,
         ge=0,
         le=1,
         description="On mix: share of real entries among the drawn entries of a task that has "
         "both.",
     )
-    pseudo_weight: float = Field(1.0, gt=0, description="Weight of a pseudo entry's loss.")
+    pseudo_weight: float = Field(default=1.0, gt=0, description="Weight of a pseudo entry's loss.")
 
     @model_validator(mode="before")
     @classmethod
@@ -113,7 +116,7 @@ class AnnotateSettings(AskConfig):
     The strategy sets ``seed`` and ``round`` itself.
     """
 
-    engine: AnnotationEngine = Field("local", description="Engine that writes the answers.")
+    engine: AnnotationEngine = Field(default="local", description="Engine that writes the answers.")
 
     @model_validator(mode="after")
     def _ours(self) -> AnnotateSettings:
@@ -127,45 +130,53 @@ class StrategyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: str = Field("Pseudo IMAX", description="Title of the report.")
-    data: Path | None = Field(None, description="Dataset folder with the real entries (DMAX).")
+    title: str = Field(default="Pseudo IMAX", description="Title of the report.")
+    data: Path | None = Field(
+        default=None, description="Dataset folder with the real entries (DMAX)."
+    )
     truth: Path | None = Field(
-        None,
+        default=None,
         description="Dataset folder of a catalog that knows the answers; it is only reported on.",
     )
     model: str | None = Field(
-        None,
+        default=None,
         description="Model to train: a name that `imaxray models` lists, a repository id, or a "
         "folder.",
     )
     phantom: PhantomConfig | None = Field(
-        None, description="Shape of a tiny model that is trained from scratch instead."
+        default=None, description="Shape of a tiny model that is trained from scratch instead."
     )
-    seed: int = Field(0, description="Random seed of weights, schedules and sampling.")
+    seed: int = Field(default=0, description="Random seed of weights, schedules and sampling.")
     training: dict[str, Any] = Field(
         default_factory=dict,
         description="Keys of a recipe that hold for all stages (docs/training.md).",
     )
-    stages: tuple[StageConfig, ...] = Field(STAGES, description="The stages, in order.")
+    stages: tuple[StageConfig, ...] = Field(default=STAGES, description="The stages, in order.")
     rounds: int = Field(
-        1, ge=1, description="Number of times that pseudo IMAX is made and trained on."
+        default=1, ge=1, description="Number of times that pseudo IMAX is made and trained on."
     )
-    annotate_with: str = Field("last", description="Stage whose model annotates: last, or a name.")
+    annotate_with: str = Field(
+        default="last", description="Stage whose model annotates: last, or a name."
+    )
     annotate: AnnotateSettings = Field(
-        AnnotateSettings(), description="How the missing tasks are annotated."
+        default=AnnotateSettings(), description="How the missing tasks are annotated."
     )
-    filter: FilterConfig = Field(FilterConfig(), description="Which answers are kept.")
+    filter: FilterConfig = Field(default=FilterConfig(), description="Which answers are kept.")
     choose: Literal["last", "validation"] = Field(
-        "last",
+        default="last",
         description="Stage whose model is the result: the last one, or the best one on validation.",
     )
     max_new_tokens: int = Field(
-        128, ge=1, description="Maximum number of tokens per answer to a test question."
+        default=MAX_NEW_TOKENS,
+        ge=1,
+        description="Maximum number of tokens per answer to a test question.",
     )
     device: str = Field(
-        "cpu", description="Device that annotates and answers; training finds its own."
+        default="cpu", description="Device that annotates and answers; training finds its own."
     )
-    resamples: int = Field(2000, ge=100, description="Number of bootstrap samples of patients.")
+    resamples: int = Field(
+        default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
+    )
 
     @model_validator(mode="after")
     def _settled(self) -> StrategyConfig:

@@ -47,17 +47,19 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(0, description="Random seed of splits, selection and matching.")
+    seed: int = Field(default=0, description="Random seed of splits, selection and matching.")
     verify: bool | Verify = Field(
-        True,
+        default=True,
         description="How images are checked: decoded (decode or true), looked for (exists or "
         "false), or not at all (none).",
     )
-    curation: CurationConfig = Field(CurationConfig(), description="How the catalog is made.")
-    imax: ImaxConfig = Field(ImaxConfig(), description="How IMAX is selected.")
-    dmax: DmaxConfig = Field(DmaxConfig(), description="How DMAX is matched.")
+    curation: CurationConfig = Field(
+        default=CurationConfig(), description="How the catalog is made."
+    )
+    imax: ImaxConfig = Field(default=ImaxConfig(), description="How IMAX is selected.")
+    dmax: DmaxConfig = Field(default=DmaxConfig(), description="How DMAX is matched.")
     clinical: ClinicalRules = Field(
-        DEFAULT_RULES, description="What differs from the built-in clinical rules."
+        default=DEFAULT_RULES, description="What differs from the built-in clinical rules."
     )
 
     @model_serializer(mode="wrap")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imaxray._config import read_yaml, validated
+from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES
 from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
@@ -21,8 +22,8 @@ class PhantomRelease(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    images: int = Field(2000, ge=20, description="Number of radiographs.")
-    seed: int = Field(0, description="Random seed of the cohort.")
+    images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
+    seed: int = Field(default=0, description="Random seed of the cohort.")
 
 
 class EvaluationConfig(BaseModel):
@@ -31,14 +32,18 @@ class EvaluationConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_new_tokens: int = Field(
-        96, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
+        default=96, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
     )
     images_per_batch: int = Field(
-        16, ge=1, description="Maximum number of images that are encoded together."
+        default=16, ge=1, description="Maximum number of images that are encoded together."
     )
-    resamples: int = Field(2000, ge=100, description="Number of bootstrap samples of patients.")
-    level: float = Field(0.95, gt=0, lt=1, description="Confidence level of the intervals.")
-    examples: int = Field(12, ge=0, description="Number of test images shown in the report.")
+    resamples: int = Field(
+        default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
+    )
+    level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
+    examples: int = Field(
+        default=12, ge=0, description="Number of test images shown in the report."
+    )
 
 
 class DynamicsConfig(BaseModel):
@@ -47,12 +52,14 @@ class DynamicsConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     probe: int = Field(
-        252,
+        default=252,
         ge=28,
         description="Number of entries of the probe, which is the same for all runs; at least four "
         "per task.",
     )
-    every: int = Field(2048, ge=1, description="Number of entries seen between two measurements.")
+    every: int = Field(
+        default=2048, ge=1, description="Number of entries seen between two measurements."
+    )
 
 
 class StudyConfig(DataConfig):
@@ -60,28 +67,32 @@ class StudyConfig(DataConfig):
 
     title: str = Field(description="Title of the report.")
     phantom: PhantomRelease | None = Field(
-        None, description="Synthetic cohort that the study writes and uses."
+        default=None, description="Synthetic cohort that the study writes and uses."
     )
-    root: Path | None = Field(None, description="Folder that holds the releases.")
-    root_env: str | None = Field(None, description="Environment variable that overrides root.")
+    root: Path | None = Field(default=None, description="Folder that holds the releases.")
+    root_env: str | None = Field(
+        default=None, description="Environment variable that overrides root."
+    )
     releases: dict[str, str] = Field(
         default_factory=dict,
         description="Name of each source → its folder inside root; a phantom uses all of its "
         "releases.",
     )
-    workers: int = Field(2, ge=1, description="Number of processes.")
+    workers: int = Field(default=2, ge=1, description="Number of processes.")
     seeds: Annotated[int, Field(ge=1)] | tuple[int, ...] = Field(
-        1,
+        default=1,
         description="Number of training runs per arm, with seeds from ``seed`` on, or a list of "
         "seeds.",
     )
-    model: PhantomConfig = Field(PhantomConfig(), description="Shape of the tiny model.")
-    training: TrainingConfig = Field(TrainingConfig(), description="How each arm is trained.")
+    model: PhantomConfig = Field(default=PhantomConfig(), description="Shape of the tiny model.")
+    training: TrainingConfig = Field(
+        default=TrainingConfig(), description="How each arm is trained."
+    )
     evaluation: EvaluationConfig = Field(
-        EvaluationConfig(), description="How arms are evaluated and compared."
+        default=EvaluationConfig(), description="How arms are evaluated and compared."
     )
     dynamics: DynamicsConfig | None = Field(
-        None, description="Measurements of the arms' training dynamics; default: none."
+        default=None, description="Measurements of the arms' training dynamics; default: none."
     )
 
     @field_validator("seeds")

@@ -20,33 +20,38 @@ class FilterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     confidence: bool = Field(
-        True,
+        default=True,
         description="Drop answers below a threshold of confidence, which the validation split "
         "gives for each task.",
     )
     precision: float = Field(
-        0.9, gt=0, lt=1, description="Share of right answers that each task's threshold aims at."
+        default=0.9,
+        gt=0,
+        lt=1,
+        description="Share of right answers that each task's threshold aims at.",
     )
     risk: float | None = Field(
-        0.1,
+        default=0.1,
         ge=0,
         lt=1,
         description="Accepted probability that the precision is lower than asked for; 0 trusts "
         "the observed precision.",
     )
     consistency: bool = Field(
-        True, description="Drop answers that contradict other annotations of the same image."
+        default=True,
+        description="Drop answers that contradict other annotations of the same image.",
     )
     balance: bool = Field(
-        False, description="Keep each answer's share as it is among the real entries."
+        default=False, description="Keep each answer's share as it is among the real entries."
     )
     perfect: bool = Field(
-        False,
+        default=False,
         description="Keep exactly the answers that the truth confirms, and use no other filter; "
         "this is for studies and needs the truth.",
     )
     rules: Path | None = Field(
-        None, description="YAML file with consistency rules of your own, beside the built-in ones."
+        default=None,
+        description="YAML file with consistency rules of your own, beside the built-in ones.",
     )
 
     @field_validator("risk", mode="after")

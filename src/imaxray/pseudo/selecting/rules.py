@@ -47,12 +47,13 @@ class _Strict(BaseModel):
 class ConsistencyCase(Case):
     """Conditions on two facts, or on the first one alone, which must all hold."""
 
-    iou: Bounds | None = Field(None, description="highest IoU between a box of each fact")
+    iou: Bounds | None = Field(default=None, description="highest IoU between a box of each fact")
     phrases: Bounds | None = Field(
-        None, description="token F1 of the two phrases; it is 0 if they name different sides"
+        default=None,
+        description="token F1 of the two phrases; it is 0 if they name different sides",
     )
     place: Literal["fits", "misses"] | None = Field(
-        None, description="whether the box of the first fact lies where its phrase says"
+        default=None, description="whether the box of the first fact lies where its phrase says"
     )
 
 
@@ -60,9 +61,9 @@ class Facts(_Strict):
     """Selects the facts that a rule uses."""
 
     fact: Annotated[tuple[FactKind, ...], BeforeValidator(_listed), Field(min_length=1)]
-    name: str | None = Field(None, description="ctr, edema, or a label; any if not given")
+    name: str | None = Field(default=None, description="ctr, edema, or a label; any if not given")
     task: Annotated[tuple[TaskName, ...], BeforeValidator(_listed)] | None = Field(
-        None, description="task of the entry that states the fact; any if not given"
+        default=None, description="task of the entry that states the fact; any if not given"
     )
 
 
@@ -96,7 +97,7 @@ class ConsistencyRule(_Strict):
     contradict: tuple[ConsistencyCase, ...] = ()
     agree: tuple[ConsistencyCase, ...] = ()
     effect: ConsistencyEffect = "drop"
-    by: float = Field(0.9, gt=0, le=1)
+    by: float = Field(default=0.9, gt=0, le=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -139,7 +140,7 @@ class ConsistencyRule(_Strict):
 
 class _File(_Strict):
     rules: tuple[ConsistencyRule, ...]
-    builtin: bool = Field(True, description="whether the built-in rules are applied too")
+    builtin: bool = Field(default=True, description="whether the built-in rules are applied too")
 
 
 _BUILTIN: Final = "rules.yaml"

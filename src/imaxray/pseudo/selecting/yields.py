@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import beta
 
+from imaxray._defaults import RESAMPLES
 from imaxray.evaluation.resampling import patient_draws
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Floats
 from imaxray.pseudo.selecting.correct import Tolerances, correct
@@ -22,7 +23,6 @@ Answers = Mapping[str, tuple[frozenset[str], Mapping[str, frozenset[str]]]]
 
 ALL: Final = "all"
 _LEVEL: Final = 0.95
-_RESAMPLES: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _compared(
             _ratio(int(sums[:, 2].sum()), len(other)))  # fmt: skip
     if not one or not other:
         return (*head, None, None, None)
-    drawn: Floats = patient_draws(len(patients), _RESAMPLES, seed) @ sums
+    drawn: Floats = patient_draws(len(patients), RESAMPLES, seed) @ sums
     with np.errstate(invalid="ignore", divide="ignore"):
         gains = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
     low, high = np.nanquantile(gains[1:], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])

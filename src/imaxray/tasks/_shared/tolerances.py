@@ -15,20 +15,33 @@ class Tolerances(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ratio: float = Field(0.05, gt=0, lt=1, description="calculation: maximum absolute error")
-    grade: int = Field(0, ge=0, le=3, description="grading: maximum distance between the grades")
+    ratio: float = Field(
+        default=0.05, gt=0, lt=1, description="calculation: maximum absolute error"
+    )
+    grade: int = Field(
+        default=0, ge=0, le=3, description="grading: maximum distance between the grades"
+    )
     findings: float = Field(
-        1.0,
+        default=1.0,
         gt=0,
         le=1,
         description="findings: minimum F1 of the labels that the gold answer knows; 1: all right",
     )
     report: float = Field(
-        0.8, gt=0, le=1, description="report: minimum F1 of the labels that the labeller reads"
+        default=0.8,
+        gt=0,
+        le=1,
+        description="report: minimum F1 of the labels that the labeller reads",
     )
-    iou: float = Field(0.5, gt=0, le=1, description="rec: minimum mean IoU of the matched boxes")
-    phrase: float = Field(0.5, gt=0, le=1, description="reg: minimum token F1 of the phrases")
-    words: float = Field(0.5, gt=0, le=1, description="vqa, open questions: minimum token F1")
+    iou: float = Field(
+        default=0.5, gt=0, le=1, description="rec: minimum mean IoU of the matched boxes"
+    )
+    phrase: float = Field(
+        default=0.5, gt=0, le=1, description="reg: minimum token F1 of the phrases"
+    )
+    words: float = Field(
+        default=0.5, gt=0, le=1, description="vqa, open questions: minimum token F1"
+    )
 
 
 DEFAULT: Final = Tolerances()
