@@ -216,7 +216,8 @@ def _verdict(comparison: Comparison, arm: str) -> str:
     who = f"{arm} is ahead of" if low > 0 else (
         f"{arm} is behind" if high < 0 else f"{arm} is neither ahead of nor behind"
     )  # fmt: skip
-    return f"{who} {data['reference']}: mean relative gain {value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]."
+    gain_text = f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"
+    return f"{who} {data['reference']}: mean relative gain {gain_text}."
 
 
 def _gain(comparison: Comparison, arm: str) -> str:
