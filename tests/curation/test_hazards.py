@@ -231,7 +231,7 @@ def test_a_data_set_is_replaced_whole(tmp_path, monkeypatch):
     (folder / "stray.txt").touch()
     write_dataset(some_tables(), folder, config={}, seed=2)
     assert open_dataset(folder).manifest["seed"] == 2
-    assert not (folder / "stray.txt").exists()
+    assert (folder / "stray.txt").exists()  # the user's
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
 
     def killed(*_):

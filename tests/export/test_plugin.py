@@ -21,7 +21,9 @@ def test_a_format_of_another_package_is_written(plug, phantom_releases, tmp_path
         export_dataset(tmp_path / "data", "pairs", tmp_path / "out")
     plug(PAGE)
     assert list_formats()["pairs"] == "a reader of pairs"
-    done = export_dataset(tmp_path / "data", "pairs", tmp_path / "out", ExportConfig(boxes="percent"))
+    done = export_dataset(
+        tmp_path / "data", "pairs", tmp_path / "out", ExportConfig(boxes="percent")
+    )
     entries = open_dataset(tmp_path / "data").tables.split("train")
     lines = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
     assert len(lines) == done.counts["train"]["entries"] == entries.height

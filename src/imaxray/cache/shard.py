@@ -169,7 +169,7 @@ def _row(
 
 
 def _write(file: Path, batch: pa.RecordBatch) -> None:
-    with whole_file(file, shared=True) as aside, pa.ipc.new_file(str(aside), SHARD) as writer:
+    with whole_file(file) as aside, pa.ipc.new_file(str(aside), SHARD) as writer:
         writer.write_batch(batch)
 
 

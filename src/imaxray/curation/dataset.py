@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import sha256, whole_folder, write_json
+from imaxray._files import sha256, write_json
+from imaxray._folders import whole_folder
 from imaxray._version import __version__
 from imaxray.curation.card import write_card
 from imaxray.curation.conflicts import CONFLICTS, count_conflicts
@@ -61,7 +62,9 @@ def write_dataset(
     """
     require_real_evaluation(tables.images, tables.annotations, tables.entries)
     ours = ("imaxray", "files", "account")
-    with whole_folder(folder, manifest=MANIFEST, keys=ours, what="dataset") as aside:
+    with whole_folder(
+        folder, manifest=MANIFEST, keys=ours, what="dataset", unlisted=(_ROOTS,)
+    ) as aside:
         _write_all(tables, aside, config, seed, role, beside)
 
 
