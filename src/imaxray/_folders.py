@@ -114,9 +114,15 @@ def _leads_inside(name: str) -> bool:
 
 
 def move_aside(folder: Path) -> Path:
-    """Rename a folder to ``NAME.old-1``, or the next number that is free, and return that path."""
-    to = next_aside(folder)
-    folder.resolve().rename(to)
+    """Rename a folder to ``NAME.old-1``, or the next number that is free, and return that path.
+
+    If the folder is locked, the lock stays at its place, in an empty folder.
+    """
+    folder, to = folder.resolve(), next_aside(folder)
+    folder.rename(to)
+    if (to / LOCK).exists():
+        folder.mkdir()
+        (to / LOCK).rename(folder / LOCK)
     return to
 
 

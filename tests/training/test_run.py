@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from imaxray.curation import ImaxConfig, build_catalog, select_imax
+from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig, phantom
 from imaxray.packing import entry_losses, model_inputs
 from imaxray.schema import IS_PSEUDO, mark_pseudo
@@ -82,11 +83,11 @@ def test_the_same_entries_give_the_same_losses_in_both_layouts(data):
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
 
 
-def run(data, out, config=CONFIG):
+def run(data, out, config=CONFIG, **more):
     entries, encoded, pixels = data
     return train(
         fresh(data), entries, encoded, pixels, out, layout="packed", config=config, seed=0,
-        progress=False,
+        progress=False, **more,
     )  # fmt: skip
 
 
@@ -138,11 +139,17 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, whole, tmp_path, monkeyp
         torch.testing.assert_close(weights(tmp_path / "cut")[name], tensor, rtol=0, atol=0)
 
 
-def test_another_config_starts_anew(data, tmp_path):
+def test_another_config_never_replaces_a_finished_run(data, tmp_path):
     out = tmp_path / "run"
     run(data, out, CONFIG.model_copy(update={"steps": 2}))
     first = json.loads((out / "run.json").read_text())
-    run(data, out, CONFIG.model_copy(update={"steps": 2, "learning_rate": 5e-4}))
+    other = CONFIG.model_copy(update={"steps": 2, "learning_rate": 5e-4})
+    with pytest.raises(ImaxrayError, match=r"run with learning_rate .*--overwrite.*run.old-1"):
+        run(data, out, other)
+    assert json.loads((out / "run.json").read_text()) == first
+    with pytest.warns(UserWarning, match=r"is now in .*run\.old-1"):
+        run(data, out, other, overwrite=True)
+    assert json.loads((tmp_path / "run.old-1" / "run.json").read_text()) == first
     assert json.loads((out / "run.json").read_text())["identity"] != first["identity"]
 
 

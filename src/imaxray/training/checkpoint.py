@@ -84,6 +84,15 @@ def complete(folder: Path, state: dict[str, Any]) -> None:
             shutil.rmtree(other)
 
 
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints in ``folder``, and the folder if nothing else is in it."""
+    for path in folder.glob("checkpoint-*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint in ``folder``, or None."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
