@@ -1,9 +1,11 @@
 """Files appear whole or not at all; nothing half-written stays behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -85,3 +87,31 @@ def test_what_is_written_reads_back(tmp_path):
     assert (tmp_path / "t.json").read_text() == '{\n "a": 2,\n "b": 1\n}\n'
     digest = _files.sha256(tmp_path / "t.json")
     assert len(digest) == 64 and digest == _files.sha256(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize(("mine", "other"), [("p[1]", "p1"), ("*", "p"), ("p?", "p1")])
+def test_a_path_is_never_a_pattern(tmp_path, mine, other):
+    for name, value in ((other, 0), (mine, 1)):
+        (tmp_path / name).mkdir()
+        table = pl.DataFrame({"a": [value]})
+        _files.write_parquet(tmp_path / name / f"{name}.parquet", table)
+        table.write_ipc(tmp_path / name / f"{name}.arrow")
+    assert _files.read_parquet(tmp_path / mine / f"{mine}.parquet")["a"].to_list() == [1]
+    assert _files.read_parquet(tmp_path / mine / f"{mine}.parquet", ["a"]).height == 1
+    assert _files.read_arrow(tmp_path / mine / f"{mine}.arrow")["a"].to_list() == [1]
+
+
+def test_tables_are_read_in_one_place():
+    source = Path(_files.__file__).parent
+    readers = re.compile(
+        r"\bpl\.(read_(?!csv\()|scan_)\w+|\bglob\.i?glob\b|\bpq\.read_|pyarrow\.dataset"
+    )
+    calls = {
+        path.relative_to(source).as_posix(): readers.findall(path.read_text())
+        for path in source.rglob("*.py")
+    }
+    assert [name for name, found in calls.items() if found] == ["_files.py"]
+    # a CSV table is read from bytes
+    csv = [p for p in source.rglob("*.py") if "pl.read_csv(" in p.read_text()]
+    assert [path.name for path in csv] == ["tables.py"]
+    assert "pl.read_csv(\n            data," in csv[0].read_text()

@@ -92,16 +92,30 @@ def write_parquet(path: Path, table: pl.DataFrame) -> None:
         table.write_parquet(aside)
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def read_parquet(
+    path: Path, columns: Sequence[str] | None = None, *, schema: pl.Schema | None = None
+) -> pl.DataFrame:
     """Read a Parquet file; the path names one file and is never a pattern such as ``a[1].parquet``.
+
+    All tables are read by this function and :func:`read_arrow`, because the readers of Polars take
+    a path as a pattern unless they are told otherwise.
 
     Args:
         path: The file.
         columns: Names of the columns to read; default: all.
+        schema: Columns and types of the file, where they are known.
     """
     import polars as pl  # late: reading and writing text needs no tables
 
-    return pl.read_parquet(path, columns=None if columns is None else list(columns), glob=False)
+    names = None if columns is None else list(columns)
+    return pl.read_parquet(path, columns=names, schema=schema, glob=False)
+
+
+def read_arrow(path: Path) -> pl.DataFrame:
+    """Read an Arrow (IPC) file; like :func:`read_parquet`, from exactly this path."""
+    import polars as pl  # late, as above
+
+    return pl.scan_ipc(path, glob=False).collect()
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._files import write_json
+from imaxray._files import read_parquet, write_json
 from imaxray._workers import worker_pool
 from imaxray.ablation.arm import ArmRecord, run_ablation_arm
 from imaxray.ablation.base_model import base_model
@@ -130,7 +130,7 @@ def _outcome(
     test = tables.split("test")
 
     def scored(record: ArmRecord) -> Scores:
-        answers = pl.read_parquet(out / record["run"] / "predictions.parquet")
+        answers = read_parquet(out / record["run"] / "predictions.parquet")
         return score(test, answers, tables.images, PERCENT)
 
     needed = config.needed()

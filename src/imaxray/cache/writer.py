@@ -11,7 +11,7 @@ from typing import Any
 import PIL
 import polars as pl
 
-from imaxray._files import sha256, write_json, write_parquet
+from imaxray._files import read_parquet, sha256, write_json, write_parquet
 from imaxray._version import __version__
 from imaxray.cache.executors import CacheEngine, run
 from imaxray.cache.image_store import default_folder
@@ -118,7 +118,7 @@ def cache_images(
     return CacheReport(
         out,
         manifest["cached"],
-        pl.read_parquet(out / REJECTS_FILE).cast(REJECTS),
+        read_parquet(out / REJECTS_FILE).cast(REJECTS),
         plan.key["shards"],
         kept,
         len(places),

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import sha256, write_json
+from imaxray._files import read_parquet, sha256, write_json
 from imaxray._folders import whole_folder
 from imaxray._version import __version__
 from imaxray.curation.card import write_card
@@ -197,7 +197,7 @@ def open_dataset(folder: Path) -> Dataset:
 
 
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    return pl.read_parquet(path).select(schema.names()).cast(schema)
+    return read_parquet(path).select(schema.names()).cast(schema)
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from imaxray._files import write_json, write_parquet
+from imaxray._files import read_parquet, write_json, write_parquet
 from imaxray.errors import ImaxrayError
 
 
@@ -83,12 +83,12 @@ class PartStore:
     def rows(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """Return the rows of some parts, or of all parts, sorted by id."""
         files = sorted(self.parts.glob("*.parquet")) if names is None else map(self._part, names)
-        frames = [pl.read_parquet(file).cast(self.schema) for file in files]
+        frames = [read_parquet(file).cast(self.schema) for file in files]
         return pl.concat([pl.DataFrame(schema=self.schema), *frames]).sort(self.schema.names()[0])
 
     def table(self, stem: str | None = None) -> pl.DataFrame:
         """Return one of the finished tables, by default the last."""
-        return pl.read_parquet(self._table(stem or self.tables[-1])).cast(self.schema)
+        return read_parquet(self._table(stem or self.tables[-1])).cast(self.schema)
 
     def manifest(self) -> dict[str, Any]:
         """Return the content of ``STEM.json``."""

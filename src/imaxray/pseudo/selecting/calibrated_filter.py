@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from imaxray._files import read_parquet
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
@@ -101,7 +102,7 @@ def _require_same(manifest: Path, dataset: Dataset) -> None:
 
 def _read(path: Path) -> pl.DataFrame:
     try:
-        return conform(pl.read_parquet(path), PSEUDO)
+        return conform(read_parquet(path), PSEUDO)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ImaxrayError(
             f"Expected pseudo annotations at {path}, but there are none or the file is damaged; "
