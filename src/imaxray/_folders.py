@@ -186,7 +186,7 @@ def whole_folder(
             return _listed(out, manifest, keys, what, unlisted)
 
         listed()  # refused before the work begins
-        aside = out.with_name(f".{out.name}.{uuid.uuid4().hex}{PART}")
+        aside = _aside(out)
         aside.mkdir(parents=True)
         try:
             yield aside
@@ -213,6 +213,28 @@ def whole_folder(
         aside.rename(out)
         if old.exists():
             _settle(old, out)
+
+
+@contextmanager
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder beside ``out`` for intermediate results, which is removed at the end.
+
+    Raises:
+        ImaxrayError: If another process writes ``out``.
+    """
+    out = out.resolve()
+    with sole_writer(out, beside=True):
+        _finish_earlier(out)
+        aside = _aside(out)
+        aside.mkdir(parents=True)
+        try:
+            yield aside
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(out: Path) -> Path:
+    return out.with_name(f".{out.name}.{uuid.uuid4().hex}{PART}")
 
 
 def _finish_earlier(out: Path) -> None:

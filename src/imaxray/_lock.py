@@ -141,16 +141,26 @@ def _touch(path: Path, stop: threading.Event) -> None:
 
 
 def _break(path: Path, content: bytes) -> None:
-    """Remove the lock file with this content; a lock that replaced it meanwhile is put back."""
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    """Remove the lock file of a dead process, unless another process has done so already.
+
+    Only one process does this at a time. A dead process does not release its lock, so the file
+    that is read here is the one that is removed.
+    """
+    breaking = path.with_name(f"{path.name}.break")
     try:
-        path.rename(aside)
-    except FileNotFoundError:
+        os.close(os.open(breaking, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        with suppress(FileNotFoundError):
+            if _age(breaking) > _EMPTY:  # its process was killed
+                breaking.unlink()
+        time.sleep(0.01)
         return
-    if aside.read_bytes() != content:
-        with suppress(FileExistsError):
-            os.link(aside, path)
-    aside.unlink()
+    try:
+        with suppress(FileNotFoundError):
+            if path.read_bytes() == content:
+                path.unlink()
+    finally:
+        breaking.unlink(missing_ok=True)
 
 
 def _myself() -> dict[str, Any]:

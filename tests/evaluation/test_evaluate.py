@@ -96,7 +96,7 @@ def test_killed_and_run_again(whole, model, data, tmp_path):
         time.sleep(0.002)
     assert process.wait() == -9, process.stderr.read()
     process.stderr.close()
-    (parts / "000099.part").write_bytes(b"half a part")
+    (parts / f".000099.parquet.{0:032x}.part").write_bytes(b"half a part")
     before = {p.name: p.stat().st_mtime_ns for p in parts.glob("*.parquet")}
     assert 2 <= len(before) < 10 and not (out / "predictions.parquet").exists()
 

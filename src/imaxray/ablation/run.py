@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from imaxray._files import read_parquet, write_json
+from imaxray._folders import growing_folder
 from imaxray._workers import worker_pool
 from imaxray.ablation.arm import ArmRecord, run_ablation_arm
 from imaxray.ablation.base_model import base_model
@@ -65,6 +66,11 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
     Raises:
         ImaxrayError: as the stages do.
     """
+    with growing_folder(out):
+        return _run(config, out, root)
+
+
+def _run(config: AblationConfig, out: Path, root: Path | None) -> AblationOutcome:
     build_study_data(config, out, root=root)
     seeds, needed = config.ablation.seeds, config.needed()
     if "true answers" in needed:

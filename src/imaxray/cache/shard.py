@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaxray._files import PART, sha256, whole_file
+from imaxray._files import sha256, whole_file
 from imaxray.errors import ImaxrayError
 from imaxray.radiograph import load_checked
 
@@ -112,11 +112,6 @@ def read_shard(file: Path) -> pa.RecordBatch:
     if batch.schema != SHARD:
         raise pa.ArrowInvalid("other columns")
     return batch
-
-
-def leftovers(folder: Path) -> list[Path]:
-    """Return unfinished files that interrupted runs left in ``folder``."""
-    return sorted(folder.glob(f".*{PART}"))
 
 
 def shrink(pixels: NDArray[np.uint8], max_side: int) -> tuple[Image.Image, float]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from imaxray._lock import sole_writer
 from imaxray.cli.application import (
     ConfigFile,
     ConfigName,
@@ -179,11 +180,12 @@ def match(
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 
     dose = chosen(DmaxConfig)
-    selected = open_dataset(imax)
-    built = selected.manifest["seed"]
-    tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)
-    config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
-    write_dataset(tables, out, config=config, seed=built, role="dmax")
+    with sole_writer(out, beside=True):
+        selected = open_dataset(imax)
+        built = selected.manifest["seed"]
+        tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)
+        config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
+        write_dataset(tables, out, config=config, seed=built, role="dmax")
     print_density("dmax", densities(tables))
     print_match(report.as_dict())
 

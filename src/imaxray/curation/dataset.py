@@ -137,8 +137,7 @@ class Dataset:
     @property
     def sha256(self) -> str:
         """Return one digest of the whole content, computed from the digests in the manifest."""
-        text = json.dumps(self.manifest["files"], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return content_digest(self.manifest)
 
     def verify(self) -> list[str]:
         """Return the names of the files that are missing or do not match the manifest's digest."""
@@ -155,6 +154,12 @@ class Dataset:
             self.__dict__["_path_cache"] = {i: (s, p) for i, s, p in rows}
         cache: dict[str, tuple[str, str]] = self.__dict__["_path_cache"]
         return cache
+
+
+def content_digest(manifest: Mapping[str, Any]) -> str:
+    """Return the digest of a dataset's whole content, from the file digests in its manifest."""
+    text = json.dumps(manifest["files"], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def open_dataset(folder: Path) -> Dataset:

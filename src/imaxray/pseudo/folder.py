@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray._files import sha256
+from imaxray._lock import sole_writer
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import finite
@@ -67,6 +68,19 @@ def filter_folder(
         ImaxrayError: a file is missing or damaged; and as calibration, filter and writing do.
     """
     config = config or FilterConfig()
+    with sole_writer(out, beside=True):
+        return _filter(pseudo, data, out, config, clinical, truth, tolerances)
+
+
+def _filter(
+    pseudo: Path,
+    data: Path,
+    out: Path,
+    config: FilterConfig,
+    clinical: Path | None,
+    truth: Path | None,
+    tolerances: Tolerances,
+) -> FilteredFolder:
     if config.rules is not None and not config.consistency:
         raise ImaxrayError(
             "Expected rules or no consistency, but both are asked for; leave one out."

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from imaxray._files import read_parquet, write_json, write_parquet
+from imaxray._folders import growing_folder
 from imaxray.boxes import PERCENT
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
@@ -105,6 +106,11 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
     Raises:
         ImaxrayError: as the stages do.
     """
+    with growing_folder(out):
+        return _run(config, out, root)
+
+
+def _run(config: StudyConfig, out: Path, root: Path | None) -> StudyOutcome:
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
-from imaxray._files import read_parquet, write_json, write_parquet
+from imaxray._files import read_parquet, remove_unfinished, write_json, write_parquet
 from imaxray.errors import ImaxrayError
 
 
@@ -106,7 +105,13 @@ class PartStore:
         self._remove_parts()
 
     def _remove_parts(self) -> None:
-        shutil.rmtree(self.parts, ignore_errors=True)
+        if not self.parts.is_dir():
+            return
+        for path in self.parts.glob("*.parquet"):
+            path.unlink()
+        remove_unfinished([self.parts])
+        if not any(self.parts.iterdir()):
+            self.parts.rmdir()
 
     def _part(self, name: str) -> Path:
         return self.parts / f"{name}.parquet"
