@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray._files import sha256, write_json
+from imaxray.errors import ImaxrayError
 
 MEMORY: Final = ".imaxray-digests.json"
 """Name of the file that remembers the digests of a folder's files."""
+
+_MANIFESTS: Final = (
+    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json",
+)  # fmt: skip
 
 _RECENT: Final = 2 * 10**9  # nanoseconds; a file could change again with the same time
 
@@ -52,6 +57,32 @@ def changed_files(folder: Path, files: Mapping[str, str], *, full: bool = False)
         with suppress(OSError):
             write_json(folder / MEMORY, remembered, sort_keys=True)
     return changed
+
+
+def verify_folder(folder: Path) -> tuple[str, list[str]]:
+    """Read every file of a folder and compare it with the folder's manifest.
+
+    Args:
+        folder: A dataset, an image cache, an export, a run, pseudo annotations or predictions.
+
+    Returns:
+        The name of the manifest, and the names of the files that are missing or were changed.
+
+    Raises:
+        ImaxrayError: If the folder has no manifest with the digests of its files.
+    """
+    for name in _MANIFESTS:
+        try:
+            files = json.loads((folder / name).read_text(encoding="utf-8"))["files"]
+            digests = {str(file): str(digest) for file, digest in files.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        return name, changed_files(folder, digests, full=True)
+    raise ImaxrayError(
+        f"Expected a folder that imaxray wrote at {folder}, but it has none of "
+        f"{', '.join(_MANIFESTS)} with the digests of its files; name a dataset, an image cache, "
+        "an export, a finished run, pseudo annotations or predictions."
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:

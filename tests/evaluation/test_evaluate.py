@@ -78,7 +78,7 @@ def test_every_entry_is_answered_and_scored(whole, model, data):
     assert whole.result.data["decided_by"]["dataset"]["sha256"] == data.sha256
     manifest = json.loads((whole.folder / "predictions.json").read_text())
     assert manifest["identity"]["model"]["name"] == "phantom" and manifest["versions"]["torch"]
-    assert sorted(p.name for p in whole.folder.iterdir()) == [
+    assert sorted(p.name for p in whole.folder.iterdir() if p.name[0] != ".") == [
         "predictions.json", "predictions.parquet", "result.json", "scores.parquet",
     ]  # fmt: skip
 

@@ -237,6 +237,25 @@ def stats(
 
 
 @app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder that imaxray wrote.")],
+) -> None:
+    """Compare every file of a folder with the digest in its manifest.
+
+    The folder is a dataset, an image cache, an export, a finished run, pseudo annotations or
+    predictions. The exit code is 1 if a file is missing or was changed.
+    """
+    from imaxray._digests import verify_folder
+
+    manifest, changed = verify_folder(folder)
+    for name in changed:
+        print(f"missing or changed: {name}")
+    if changed:
+        raise typer.Exit(1)
+    print(f"All files of {folder} are as {manifest} describes them.")
+
+
+@app.command()
 def cache(
     dataset: Annotated[
         Path,

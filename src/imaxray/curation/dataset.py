@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._digests import changed_files
 from imaxray._files import read_parquet, sha256, write_json
 from imaxray._folders import whole_folder
 from imaxray._version import __version__
@@ -171,6 +172,7 @@ def open_dataset(folder: Path) -> Dataset:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
+        _require_unchanged(folder, manifest["files"])
         roots = json.loads((folder / _ROOTS).read_text()) if (folder / _ROOTS).exists() else {}
         tables = Tables(
             images=_read(folder / "images.parquet", IMAGES),
@@ -199,6 +201,20 @@ def open_dataset(folder: Path) -> Dataset:
         ) from error
     require_real_evaluation(tables.images, tables.annotations, tables.entries)
     return Dataset(folder, tables, manifest)
+
+
+def _require_unchanged(folder: Path, files: Mapping[str, str]) -> None:
+    """Compare the tables with the manifest; each file is read once and then known by its time.
+
+    Raises:
+        ImaxrayError: If a table is missing or has another content.
+    """
+    changed = changed_files(folder, {n: d for n, d in files.items() if n.endswith(".parquet")})
+    if changed:
+        raise ImaxrayError(
+            f"Expected the tables of the dataset folder {folder} as its manifest describes them, "
+            f"but {changed[0]} is missing or was changed; build it again."
+        )
 
 
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:

@@ -40,6 +40,7 @@ from imaxray.training.run_folder import (
     open_run,
     versions,
     weights_folder,
+    written_files,
 )
 from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.step_dataset import Examples, ShareDataset, StepDataset, first_item
@@ -185,6 +186,7 @@ def train(
         chat.model.eval()
         if main:
             save_trained(chat, out / weights_folder(config.method), whole)
+            manifest["files"] = written_files(out)
             remove_checkpoints(out / "checkpoints")
             write_json(
                 out / "run.json", manifest

@@ -18,7 +18,8 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from imaxray._files import write_json, write_parquet
+from imaxray._digests import changed_files
+from imaxray._files import sha256, write_json, write_parquet
 from imaxray._folders import (
     Marker,
     growing_folder,
@@ -112,8 +113,9 @@ def _take_up(out: Path, identity: RunIdentity, overwrite: bool) -> RunManifest |
             _make_room(
                 out, f"a finished run {_difference(manifest['identity'], identity)}", overwrite
             )
-        elif not (out / weights_folder(identity["config"]["method"])).is_dir():
-            _make_room(out, "a finished run whose weights are gone", overwrite)
+        elif changed := _changed(out, manifest):
+            what = f"a finished run whose {changed} is missing or was changed"
+            _make_room(out, what, overwrite)
         else:
             return cast("RunManifest", manifest)
     begun = _read(out / "started.json")
@@ -127,6 +129,14 @@ def _take_up(out: Path, identity: RunIdentity, overwrite: bool) -> RunManifest |
     write_marker(out, Marker(_KIND, digest, FILES))  # first: what follows is known to be ours
     write_json(out / "started.json", identity)
     return None
+
+
+def _changed(out: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Return the name of a file of a finished run that is missing or was changed."""
+    weights = weights_folder(manifest["identity"]["config"]["method"])
+    if not (out / weights).is_dir():
+        return weights
+    return next(iter(changed_files(out, manifest.get("files", {}))), None)
 
 
 def set_aside(out: Path) -> None:
@@ -189,6 +199,13 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
                     return f"with {key} {old.get(key)}, not {new[key]}"
                 return f"with another {key}"
     return "with another configuration"
+
+
+def written_files(out: Path) -> dict[str, str]:
+    """Return the sha256 of a run's weights and schedule, by their paths in the run folder."""
+    weights = (path for name in ("adapter", "model") for path in sorted((out / name).rglob("*")))
+    paths = [path for path in weights if path.is_file()] + [out / "schedule.parquet"]
+    return {path.relative_to(out).as_posix(): sha256(path) for path in paths if path.is_file()}
 
 
 def weights_folder(method: str) -> str:

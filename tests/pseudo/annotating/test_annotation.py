@@ -119,7 +119,7 @@ def whole(run_folder, decentralized, tmp_path_factory):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))}
 
 
 def command(run_folder, data, out, *more):

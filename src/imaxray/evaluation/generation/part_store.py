@@ -9,7 +9,14 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from imaxray._files import read_parquet, remove_unfinished, write_json, write_parquet
+from imaxray._digests import changed_files
+from imaxray._files import (
+    read_parquet,
+    remove_unfinished,
+    sha256,
+    write_json,
+    write_parquet,
+)
 from imaxray.errors import ImaxrayError
 
 
@@ -29,7 +36,8 @@ class PartStore:
         parts: Folder of the parts.
 
     Raises:
-        ImaxrayError: If the folder holds tables of another identity, or of unknown origin.
+        ImaxrayError: If the folder holds tables of another identity or of unknown origin, or
+            tables that were changed.
     """
 
     stem: ClassVar[str]
@@ -62,6 +70,7 @@ class PartStore:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(self._manifest, {"identity": identity, **(about or {})})
         if self.finished:
+            self._compare()
             self._remove_parts()
         else:
             self.parts.mkdir(exist_ok=True)
@@ -102,7 +111,25 @@ class PartStore:
         """Write the tables, in the order of :attr:`tables`, and remove the parts."""
         for stem in self.tables:
             write_part(tables[stem], self.folder, stem)
+        self._compare()
         self._remove_parts()
+
+    def _compare(self) -> None:
+        """Compare the finished tables with the digests in the manifest, or add the digests to it.
+
+        Raises:
+            ImaxrayError: If a table is missing or was changed.
+        """
+        names = [self._table(stem).name for stem in self.tables]
+        files = self.manifest().get("files")
+        if files is None:
+            self.add_to_manifest({"files": {name: sha256(self.folder / name) for name in names}})
+        elif changed := changed_files(self.folder, files):
+            raise ImaxrayError(
+                f"Expected {self.what} in {self.folder} as {self._manifest.name} describes them, "
+                f"but {changed[0]} is missing or was changed; choose another --out, or remove the "
+                "folder."
+            )
 
     def _remove_parts(self) -> None:
         if not self.parts.is_dir():

@@ -18,7 +18,7 @@ from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
 from imaxray.pseudo.selecting.oracle import right_candidates
 from imaxray.pseudo.selecting.rules import ConsistencyRule
-from imaxray.pseudo.table import PSEUDO
+from imaxray.pseudo.table import PSEUDO, require_sound
 from imaxray.schema import conform
 
 
@@ -102,7 +102,9 @@ def _require_same(manifest: Path, dataset: Dataset) -> None:
 
 def _read(path: Path) -> pl.DataFrame:
     try:
-        return conform(read_parquet(path), PSEUDO)
+        table = read_parquet(path)
+        require_sound(table, path)
+        return conform(table, PSEUDO)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ImaxrayError(
             f"Expected pseudo annotations at {path}, but there are none or the file is damaged; "
