@@ -1,6 +1,7 @@
 """Schedules, runs that resume, and the same loss in both layouts."""
 
 import json
+import shutil
 
 import polars as pl
 import pytest
@@ -19,6 +20,7 @@ from imaxray.training import (
     prepare_images,
     schedule,
     train,
+    weights_of,
 )
 from imaxray.training.trainer import LearningCurve
 
@@ -137,6 +139,44 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, whole, tmp_path, monkeyp
     assert resumed.manifest["entries_seen"] == 48
     for name, tensor in weights(whole[1]).items():
         torch.testing.assert_close(weights(tmp_path / "cut")[name], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_a_run_never_goes_on_from_a_damaged_checkpoint(data, tmp_path, monkeypatch, damage):
+    original = LearningCurve.on_step_end
+
+    def killed(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LearningCurve, "on_step_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "cut")
+    [optimizer] = (tmp_path / "cut" / "checkpoints").glob("*/optimizer.pt")
+    raw = bytearray(optimizer.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    optimizer.unlink()
+    if damage == "changed":
+        optimizer.write_bytes(raw)
+    with pytest.raises(ImaxrayError, match=r"optimizer.pt is missing or was changed"):
+        run(data, tmp_path / "cut")
+    assert not (tmp_path / "cut" / "run.json").exists()
+
+
+def test_a_finished_run_with_changed_weights_is_not_used(data, whole, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(whole[1], out)
+    assert weights_of(out) == str(out / "model")
+    [file] = (out / "model").glob("*.safetensors")
+    raw = bytearray(file.read_bytes())
+    raw[-1] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(ImaxrayError, match=r"model/model.safetensors is missing or was changed"):
+        weights_of(out)
+    with pytest.raises(ImaxrayError, match=r"holds a finished run whose model/model.safetensors"):
+        run(data, out)
 
 
 def test_another_config_never_replaces_a_finished_run(data, tmp_path):

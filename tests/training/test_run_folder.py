@@ -91,7 +91,7 @@ def test_a_finished_run_without_weights_is_not_finished(tmp_path):
     _take_up(out, IDENTITY, False)
     finish(out)
     (out / "adapter").rmdir()
-    with pytest.raises(ImaxrayError, match="whose weights are gone"):
+    with pytest.raises(ImaxrayError, match="whose adapter is missing"):
         _take_up(out, IDENTITY, False)
 
 

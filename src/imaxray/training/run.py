@@ -26,6 +26,7 @@ from imaxray.training.checkpoint import (
     gathered,
     last_checkpoint,
     remove_checkpoints,
+    require_unchanged,
     state_of,
 )
 from imaxray.training.config import Layout, TrainingConfig
@@ -320,6 +321,8 @@ def _resumable(folder: Path, trainer: EntryTrainer) -> str | None:
     if found is None:
         remove_checkpoints(folder)
         return None
+    if trainer.accelerator.is_main_process:
+        require_unchanged(found)
     if state_of(found)["sharded"] != trainer.is_fsdp_enabled:
         raise ImaxrayError(
             f"Expected to resume {folder.parent} with or without FSDP as it was started, but that "
