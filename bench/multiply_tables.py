@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     for path in sorted(args.releases.rglob("*")):
         name = path.relative_to(args.releases).as_posix()
-        if path.is_dir() or name.startswith(LEFT_OUT) or name == "phantom.json":
+        if path.is_dir() or name.startswith(LEFT_OUT) or name in ("phantom.json", ".imaxray.json"):
             continue
         target = args.out / name
         target.parent.mkdir(parents=True, exist_ok=True)

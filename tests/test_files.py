@@ -1,22 +1,22 @@
-"""Files and folders appear whole or not at all; nothing half-written stays behind."""
+"""Files appear whole or not at all; nothing half-written stays behind."""
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from imaxray import _files
-from imaxray.errors import ImaxrayError
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from imaxray._files import whole_file
-with whole_file(Path(sys.argv[1]), shared=sys.argv[2] == "shared") as aside:
+with whole_file(Path(sys.argv[1])) as aside:
     aside.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -43,22 +43,23 @@ def test_an_error_keeps_the_earlier_content(tmp_path):
     assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
 
 
-@pytest.mark.parametrize("shared", ["alone", "shared"])
-def test_a_kill_keeps_the_earlier_content(tmp_path, shared):
+def test_a_kill_keeps_the_earlier_content(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path), shared], check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
     (left,) = set(names(tmp_path)) - {"a.txt"}
-    assert left.endswith(_files.PART) and left.startswith("." if shared == "shared" else "a.txt")
+    assert left.endswith(_files.PART) and left.startswith(".a.txt.")
+    (tmp_path / "a.txt.part").write_text("the user's")
     _files.write_text(path, "new")
-    assert path.read_text() == "new"
+    _files.remove_unfinished([tmp_path, tmp_path / "absent"])
+    assert path.read_text() == "new" and names(tmp_path) == ["a.txt", "a.txt.part"]
 
 
-def test_two_writers_of_a_shared_file_do_not_meet(tmp_path):
+def test_two_writers_of_a_file_do_not_meet(tmp_path):
     path = tmp_path / "a.txt"
-    with _files.whole_file(path, shared=True) as one, _files.whole_file(path, shared=True) as two:
+    with _files.whole_file(path) as one, _files.whole_file(path) as two:
         assert one != two
         one.write_text("same")
         two.write_text("same")
@@ -88,31 +89,29 @@ def test_what_is_written_reads_back(tmp_path):
     assert len(digest) == 64 and digest == _files.sha256(tmp_path / "t.json")
 
 
-def folder(out):
-    return _files.whole_folder(out, manifest="m.json", keys=("kind",), what="thing")
+@pytest.mark.parametrize(("mine", "other"), [("p[1]", "p1"), ("*", "p"), ("p?", "p1")])
+def test_a_path_is_never_a_pattern(tmp_path, mine, other):
+    for name, value in ((other, 0), (mine, 1)):
+        (tmp_path / name).mkdir()
+        table = pl.DataFrame({"a": [value]})
+        _files.write_parquet(tmp_path / name / f"{name}.parquet", table)
+        table.write_ipc(tmp_path / name / f"{name}.arrow")
+    assert _files.read_parquet(tmp_path / mine / f"{mine}.parquet")["a"].to_list() == [1]
+    assert _files.read_parquet(tmp_path / mine / f"{mine}.parquet", ["a"]).height == 1
+    assert _files.read_arrow(tmp_path / mine / f"{mine}.arrow")["a"].to_list() == [1]
 
 
-def test_a_folder_replaces_an_earlier_one_of_its_kind(tmp_path):
-    out = tmp_path / "out"
-    for content in ("one", "two"):
-        with folder(out) as aside:
-            (aside / "m.json").write_text(json.dumps({"kind": content}))
-            (aside / content).touch()
-    assert names(out) == ["m.json", "two"] and names(tmp_path) == ["out"]
-
-
-def test_a_folder_of_other_files_is_refused(tmp_path):
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ImaxrayError, match="holds other files"), folder(tmp_path):
-        pytest.fail("nothing may be written")
-    assert names(tmp_path) == ["thesis.tex"]
-
-
-def test_an_error_leaves_the_earlier_folder(tmp_path):
-    out = tmp_path / "out"
-    with folder(out) as aside:
-        (aside / "m.json").write_text('{"kind": 1}')
-    with pytest.raises(ZeroDivisionError), folder(out) as aside:
-        (aside / "half").touch()
-        raise ZeroDivisionError
-    assert names(out) == ["m.json"] and names(tmp_path) == ["out"]
+def test_tables_are_read_in_one_place():
+    source = Path(_files.__file__).parent
+    readers = re.compile(
+        r"\bpl\.(read_(?!csv\()|scan_)\w+|\bglob\.i?glob\b|\bpq\.read_|pyarrow\.dataset"
+    )
+    calls = {
+        path.relative_to(source).as_posix(): readers.findall(path.read_text())
+        for path in source.rglob("*.py")
+    }
+    assert [name for name, found in calls.items() if found] == ["_files.py"]
+    # a CSV table is read from bytes
+    csv = [p for p in source.rglob("*.py") if "pl.read_csv(" in p.read_text()]
+    assert [path.name for path in csv] == ["tables.py"]
+    assert "pl.read_csv(\n            data," in csv[0].read_text()

@@ -1,4 +1,4 @@
-"""Writes files and folders so that each one appears as a whole or not at all.
+"""Writes files so that each one appears as a whole or not at all, and reads tables by exact path.
 
 Content is written to a temporary path beside the target, flushed to the disk, and renamed. If the
 process is killed or the disk is full, the target keeps its earlier content (or stays absent); it
@@ -10,14 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import re
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,14 +24,18 @@ PART: Final = ".part"
 """Suffix of a file or folder that is not finished."""
 
 
+_ASIDE: Final = re.compile(r"\..+\.[0-9a-f]{32}\.part", re.DOTALL)
+
+
 @contextmanager
-def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path, whose file becomes ``path`` when the block ends without an error.
+
+    Several processes may write the same file at the same time, each to a path of its own. A killed
+    process leaves its temporary file, which :func:`remove_unfinished` finds.
 
     Args:
         path: The final file.
-        shared: Whether other processes may write the same file at the same time. Each process
-            then writes to a path of its own (a killed process leaves a file ``.NAME.*.part``).
 
     Example:
         >>> import tempfile
@@ -45,15 +47,28 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
         >>> target.read_text()
         '1,2'
     """
-    name = f".{path.name}.{uuid.uuid4().hex}" if shared else path.name
-    aside = path.with_name(name + PART)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART}")
     try:
         yield aside
-        _flush(aside)
+        flush(aside)
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def is_unfinished(name: str) -> bool:
+    """Tell whether a name is one that :func:`whole_file` gives to an unfinished file."""
+    return _ASIDE.fullmatch(name) is not None
+
+
+def remove_unfinished(folders: Iterable[Path]) -> None:
+    """Remove the files in these folders that killed processes did not finish."""
+    for folder in folders:
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if is_unfinished(path.name) and not path.is_dir():
+                    path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,6 +92,32 @@ def write_parquet(path: Path, table: pl.DataFrame) -> None:
         table.write_parquet(aside)
 
 
+def read_parquet(
+    path: Path, columns: Sequence[str] | None = None, *, schema: pl.Schema | None = None
+) -> pl.DataFrame:
+    """Read a Parquet file; the path names one file and is never a pattern such as ``a[1].parquet``.
+
+    All tables are read by this function and :func:`read_arrow`, because the readers of Polars take
+    a path as a pattern unless they are told otherwise.
+
+    Args:
+        path: The file.
+        columns: Names of the columns to read; default: all.
+        schema: Columns and types of the file, where they are known.
+    """
+    import polars as pl  # late: reading and writing text needs no tables
+
+    names = None if columns is None else list(columns)
+    return pl.read_parquet(path, columns=names, schema=schema, glob=False)
+
+
+def read_arrow(path: Path) -> pl.DataFrame:
+    """Read an Arrow (IPC) file; like :func:`read_parquet`, from exactly this path."""
+    import polars as pl  # late, as above
+
+    return pl.scan_ipc(path, glob=False).collect()
+
+
 def write_csv(path: Path, table: pl.DataFrame) -> None:
     """Write ``table`` as CSV."""
     with whole_file(path) as aside:
@@ -89,56 +130,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-@contextmanager
-def whole_folder(out: Path, *, manifest: str, keys: Collection[str], what: str) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``out`` when the block ends; an error removes it.
-
-    Args:
-        out: The final folder. An empty folder, or an earlier folder of the same kind, is replaced.
-        manifest: Name of the JSON file that identifies a folder of this kind.
-        keys: Keys that the manifest must have.
-        what: Name of the kind, for the error message.
-
-    Raises:
-        ImaxrayError: ``out`` holds other files.
-    """
-    if out.exists() and not _is_replaceable(out, manifest, keys):
-        raise ImaxrayError(
-            f"Expected an empty folder or an earlier {what} at {out}, but it holds other files; "
-            "choose another folder."
-        )
-    out = out.resolve()  # the path "." has no name to derive from
-    aside, old = out.with_name(f".{out.name}{PART}"), out.with_name(f".{out.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-        for path in aside.rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                _flush(path)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)  # deleting takes time, and a kill must not lose both versions
-    aside.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _is_replaceable(folder: Path, manifest: str, keys: Collection[str]) -> bool:
-    if not folder.is_dir():
-        return False
-    if not any(folder.iterdir()):
-        return True
-    try:
-        content = json.loads((folder / manifest).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and set(keys) <= content.keys()
-
-
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Flush a file's content to the disk, which must happen before the file is renamed."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -173,10 +173,41 @@ def test_a_damaged_shard_is_named_and_made_again(dataset, tmp_path):
 
 def test_a_finished_cache_is_not_made_again(dataset, monkeypatch):
     out = cache_images(dataset, shard_images=4, workers=1).folder
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*")}
     report = cache_images(dataset, shard_images=4, workers=1)
     assert (report.kept_shards, report.workers, report.images) == (3, 0, 10)
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*") if path != out} == before
+
+
+def test_a_damaged_shard_is_made_again_and_never_recorded(dataset):
+    out = cache_images(dataset, shard_images=4, workers=1).folder
+    whole = content(out)
+    shard = out / "shards" / "000001.arrow"
+    raw = bytearray(shard.read_bytes())
+    raw[len(raw) // 2] ^= 255
+    shard.write_bytes(raw)
+    assert cache_images(dataset, shard_images=4, workers=1).kept_shards == 2
+    assert content(out) == whole
+
+
+@pytest.mark.parametrize("name", [".imaxray.json", "plan.json"])
+def test_a_kill_or_a_full_disk_at_the_start_is_no_refusal(dataset, tmp_path, monkeypatch, name):
+    from imaxray import _files
+
+    flush = _files.flush
+
+    def full(path):
+        if path.name.startswith(f".{name}."):
+            path.with_name(f".{name}.{0:032x}.part").write_text("{")  # what a kill leaves
+            raise OSError(28, "No space left on device")
+        flush(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_files, "flush", full)
+        with pytest.raises(ImaxrayError, match="No space left"):
+            cache_images(dataset, tmp_path / "cache", workers=1)
+    report = cache_images(dataset, tmp_path / "cache", workers=1)
+    assert report.images == 10 and not list(report.folder.rglob("*.part"))
 
 
 def test_an_empty_data_set_gives_an_empty_cache(dataset, tmp_path):

@@ -92,7 +92,7 @@ def test_a_half_written_shard_is_never_taken(many, uninterrupted, tmp_path):
     shard = finished(out)[3]
     raw = shard.read_bytes()
     shard.write_bytes(raw[: len(raw) // 3])  # no rename would leave this; a full disk might
-    (out / "shards" / f".{shard.name}.0.part").write_bytes(raw[:100])
+    (out / "shards" / f".{shard.name}.{0:032x}.part").write_bytes(raw[:100])
     report = cache_images(many, out, max_side=600, shard_images=2, workers=1)
     assert report.kept_shards == 29
     assert content(out) == uninterrupted

@@ -234,7 +234,7 @@ def test_a_data_set_is_replaced_whole(tmp_path, monkeypatch):
     (folder / "stray.txt").touch()
     write_dataset(some_tables(), folder, config={}, seed=2)
     assert open_dataset(folder).manifest["seed"] == 2
-    assert not (folder / "stray.txt").exists()
+    assert (folder / "stray.txt").exists()  # the user's
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
 
     def killed(*_):
@@ -311,3 +311,13 @@ def test_the_same_bytes_on_any_number_of_workers(small, tmp_path):
         )
     assert len(digests[0]) > 20
     assert digests[0] == digests[1] == digests[2]
+
+
+@pytest.mark.parametrize(("mine", "other"), [("imax[1]", "imax1"), ("*", "imax")])
+def test_a_folder_with_a_name_like_a_pattern_is_read_itself(tmp_path, mine, other):
+    for number, name in enumerate((other, mine), start=1):
+        images = frame([image(number, f"c/{number}", "c/p")], IMAGES)
+        tables = Tables(images=images, annotations=empty(ANNOTATIONS), entries=empty(ENTRIES))
+        write_dataset(tables, tmp_path / name, config={}, seed=0)
+    data = open_dataset(tmp_path / mine)
+    assert data.tables.images["image_id"].to_list() == ["c/2"] and data.verify() == []

@@ -486,7 +486,7 @@ def test_same_input_same_bytes_and_a_manifest_of_them(small, tmp_path, form):
     data, out = small.open(), tmp_path / "out"
     first = export_dataset(data, form, out, ExportConfig(**given))
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
-    assert names == set(first.files) | {"export.json"}
+    assert names == set(first.files) | {"export.json", ".imaxray.json"}
     for name, digest in first.files.items():
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
     manifest = json.loads((out / "export.json").read_text())
@@ -517,14 +517,15 @@ def test_a_failure_leaves_the_earlier_export(small, tmp_path, monkeypatch):
 def test_what_a_killed_run_left_is_cleared_away(small, tmp_path):
     data = small.open()
     export_dataset(data, "llava", tmp_path / "clean", ExportConfig(boxes="unit"))
-    (tmp_path / ".out.part" / "images").mkdir(parents=True)
-    (tmp_path / ".out.part" / "train.json").write_text("[half")
-    (tmp_path / ".out.part" / "stray").write_text("")
+    left = tmp_path / f".out.{0:032x}.part"
+    (left / "images").mkdir(parents=True)
+    (left / "train.json").write_text("[half")
+    (left / "stray").write_text("")
     export_dataset(data, "llava", tmp_path / "out", ExportConfig(boxes="unit"))
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "train.json", "test.json", "export.json", "left_out.jsonl",
+        "train.json", "test.json", "export.json", "left_out.jsonl", ".imaxray.json",
     }  # fmt: skip
-    assert not (tmp_path / ".out.part").exists()
+    assert not left.exists()
 
 
 def test_the_command_line(small, tmp_path):

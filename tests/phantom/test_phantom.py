@@ -186,3 +186,13 @@ def test_foreign_folders_are_refused_and_finished_ones_left(tmp_path):
     assert marker.stat().st_mtime_ns == before
     write_phantom(out, images=20, seed=2)
     assert marker.stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize("text", ['{"seed": 1}', "no json"])
+def test_a_folder_that_merely_has_a_phantom_json_is_left_alone(tmp_path, text):
+    (tmp_path / "p" / "chapters").mkdir(parents=True)
+    (tmp_path / "p" / "phantom.json").write_text(text)
+    (tmp_path / "p.part").mkdir()
+    with pytest.raises(ImaxrayError, match="other files"):
+        write_phantom(tmp_path / "p", images=20)
+    assert (tmp_path / "p" / "chapters").is_dir() and (tmp_path / "p.part").is_dir()

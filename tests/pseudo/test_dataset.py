@@ -126,12 +126,22 @@ def test_writing_pseudo_annotations_of_test_images_is_refused(dmax, tmp_path):
         write_dataset(replace(dmax.tables, annotations=facts), tmp_path / "no", config={}, seed=0)
 
 
+def sign(folder, name):
+    """Forge the manifest, too."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 def test_opening_a_folder_whose_test_entries_are_pseudo_is_refused(made, tmp_path):
     folder = tmp_path / "forged"
     shutil.copytree(made.folder, folder)
     new = made.tables.entries.filter(IS_PSEUDO).head(2)
     test = pl.concat([made.tables.split("test"), moved(new, "test")])
     test.write_parquet(folder / "entries" / "test.parquet")
+    with pytest.raises(ImaxrayError, match=r"entries/test.parquet is missing or was changed"):
+        open_dataset(folder)
+    sign(folder, "entries/test.parquet")
     with pytest.raises(ImaxrayError, match="pseudo annotations on train images alone, but 2"):
         open_dataset(folder)
 
@@ -144,6 +154,7 @@ def test_opening_a_folder_whose_pseudo_images_went_to_validation_is_refused(made
     split = pl.when(pl.col("image_id") == image).then(pl.lit("val")).otherwise("split")
     images = pl.read_parquet(folder / "images.parquet")
     images.with_columns(split.alias("split")).write_parquet(folder / "images.parquet")
+    sign(folder, "images.parquet")
     with pytest.raises(ImaxrayError, match="of other splits"):
         open_dataset(folder)
 

@@ -29,8 +29,10 @@ def lora(dataset, qwen, tmp_path_factory):
 
 def test_a_lora_run_writes_the_adapter_only(lora, qwen):
     names = {path.name for path in lora.folder.iterdir()}
-    assert names == {"adapter", "curve.jsonl", "drops.parquet", "evaluations.jsonl", "run.json",
-                     "schedule.parquet", "started.json"}  # fmt: skip
+    assert names == {
+        ".imaxray.json", "adapter", "curve.jsonl", "drops.parquet", "evaluations.jsonl", "run.json",
+        "schedule.parquet", "started.json",
+    }  # fmt: skip
     tensors = load_file(lora.weights / "adapter_model.safetensors")
     assert tensors and all("lora_" in name for name in tensors)
     assert not list(lora.folder.rglob("*.bin")) and not list(lora.folder.rglob("*.pt"))

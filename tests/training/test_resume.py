@@ -98,14 +98,23 @@ def test_a_killed_sharded_run_goes_on(launch, dataset, qwen, tmp_path):
     assert [p["tokens_seen"] for p in cut] == [p["tokens_seen"] for p in whole]
 
 
-def test_a_finished_run_is_kept_and_another_config_starts_anew(launch, command, whole, tmp_path):
+def test_a_finished_run_is_kept_and_another_config_needs_overwrite(
+    launch, command, whole, tmp_path
+):
     out = tmp_path / "copy"
     shutil.copytree(whole, out)
     stamp = (out / "run.json").stat().st_mtime_ns
     codes, _ = launch(*command(out))
     assert codes == [0] and (out / "run.json").stat().st_mtime_ns == stamp
-    codes, _ = launch(*command(out), "--seed", "1", "--steps", "2")
-    assert codes == [0] and len(lines(out)) == 1
+    (out / "notes.txt").write_text("mine")
+    codes, text = launch(*command(out), "--seed", "1", "--learning-rate", "1e30")
+    assert codes == [2] and "a finished run with learning_rate 0.01, not 1e+30" in text
+    assert (out / "run.json").stat().st_mtime_ns == stamp
+    codes, text = launch(*command(out), "--seed", "1", "--steps", "2", "--overwrite")
+    assert codes == [0] and len(lines(out)) == 1 and "is now in" in text
+    assert (tmp_path / "copy.old-1" / "run.json").stat().st_mtime_ns == stamp
+    assert (tmp_path / "copy.old-1" / "notes.txt").exists() and not (out / "notes.txt").exists()
+    assert not list(tmp_path.rglob("*.lock"))
 
 
 def test_a_half_written_checkpoint_does_not_count(tmp_path):

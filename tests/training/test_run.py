@@ -1,12 +1,14 @@
 """Tests schedules, resumed runs, and the same loss in both layouts."""
 
 import json
+import shutil
 
 import polars as pl
 import pytest
 import torch
 
 from imaxray.curation import ImaxConfig, build_catalog, select_imax
+from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig, phantom
 from imaxray.packing import entry_losses, model_inputs
 from imaxray.schema import IS_PSEUDO, mark_pseudo
@@ -18,6 +20,7 @@ from imaxray.training import (
     prepare_images,
     schedule,
     train,
+    weights_of,
 )
 from imaxray.training.trainer import LearningCurve
 
@@ -82,11 +85,11 @@ def test_the_same_entries_give_the_same_losses_in_both_layouts(data):
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
 
 
-def run(data, out, config=CONFIG):
+def run(data, out, config=CONFIG, **more):
     entries, encoded, pixels = data
     return train(
         fresh(data), entries, encoded, pixels, out, layout="packed", config=config, seed=0,
-        progress=False,
+        progress=False, **more,
     )  # fmt: skip
 
 
@@ -138,11 +141,55 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, whole, tmp_path, monkeyp
         torch.testing.assert_close(weights(tmp_path / "cut")[name], tensor, rtol=0, atol=0)
 
 
-def test_another_config_starts_anew(data, tmp_path):
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_a_run_never_goes_on_from_a_damaged_checkpoint(data, tmp_path, monkeypatch, damage):
+    original = LearningCurve.on_step_end
+
+    def killed(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LearningCurve, "on_step_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "cut")
+    [optimizer] = (tmp_path / "cut" / "checkpoints").glob("*/optimizer.pt")
+    raw = bytearray(optimizer.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    optimizer.unlink()
+    if damage == "changed":
+        optimizer.write_bytes(raw)
+    with pytest.raises(ImaxrayError, match=r"optimizer.pt is missing or was changed"):
+        run(data, tmp_path / "cut")
+    assert not (tmp_path / "cut" / "run.json").exists()
+
+
+def test_a_finished_run_with_changed_weights_is_not_used(data, whole, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(whole[1], out)
+    assert weights_of(out) == str(out / "model")
+    [file] = (out / "model").glob("*.safetensors")
+    raw = bytearray(file.read_bytes())
+    raw[-1] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(ImaxrayError, match=r"model/model.safetensors is missing or was changed"):
+        weights_of(out)
+    with pytest.raises(ImaxrayError, match=r"holds a finished run whose model/model.safetensors"):
+        run(data, out)
+
+
+def test_another_config_never_replaces_a_finished_run(data, tmp_path):
     out = tmp_path / "run"
     run(data, out, CONFIG.model_copy(update={"steps": 2}))
     first = json.loads((out / "run.json").read_text())
-    run(data, out, CONFIG.model_copy(update={"steps": 2, "learning_rate": 5e-4}))
+    other = CONFIG.model_copy(update={"steps": 2, "learning_rate": 5e-4})
+    with pytest.raises(ImaxrayError, match=r"run with learning_rate .*--overwrite.*run.old-1"):
+        run(data, out, other)
+    assert json.loads((out / "run.json").read_text()) == first
+    with pytest.warns(UserWarning, match=r"is now in .*run\.old-1"):
+        run(data, out, other, overwrite=True)
+    assert json.loads((tmp_path / "run.old-1" / "run.json").read_text()) == first
     assert json.loads((out / "run.json").read_text())["identity"] != first["identity"]
 
 

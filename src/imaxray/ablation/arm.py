@@ -9,9 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-import polars as pl
-
-from imaxray._files import write_json, write_parquet
+from imaxray._files import read_parquet, write_json, write_parquet
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import score
@@ -146,7 +144,7 @@ def _chosen(
     for name, run in stages.items():
         took = _answer(config, data, run, "val", images)
         seconds += took["seconds" if by_wall else "cpu_seconds"]
-        answers = pl.read_parquet(run / _ANSWERS["val"])
+        answers = read_parquet(run / _ANSWERS["val"])
         scores[name] = score(val, answers, data.tables.images, PERCENT)
     return stages[choose(scores, data.tables).name], seconds
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._files import write_json
+from imaxray._files import read_parquet, write_json
+from imaxray._folders import growing_folder
 from imaxray._workers import worker_pool
 from imaxray.ablation.arm import ArmRecord, run_ablation_arm
 from imaxray.ablation.base_model import base_model
@@ -69,6 +70,11 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
     Raises:
         ImaxrayError: If building the data, or any work of an arm, raises.
     """
+    with growing_folder(out):
+        return _run(config, out, root)
+
+
+def _run(config: AblationConfig, out: Path, root: Path | None) -> AblationOutcome:
     build_study_data(config, out, root=root)
     seeds, needed = config.ablation.seeds, config.needed()
     if "true answers" in needed:
@@ -137,7 +143,7 @@ def _outcome(
     test = tables.split("test")
 
     def scored(record: ArmRecord) -> Scores:
-        answers = pl.read_parquet(out / record["run"] / "predictions.parquet")
+        answers = read_parquet(out / record["run"] / "predictions.parquet")
         return score(test, answers, tables.images, PERCENT)
 
     needed = config.needed()

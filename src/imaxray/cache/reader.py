@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imaxray._files import sha256
+from imaxray._files import read_parquet, sha256
 from imaxray.cache.plan import (
     IDENTITY,
     INDEX,
@@ -91,7 +91,7 @@ class ImageCache:
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
-            cache = cls(folder, manifest, pl.read_parquet(folder / INDEX))
+            cache = cls(folder, manifest, read_parquet(folder / INDEX))
             releases = dict(manifest["releases"])
         except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
             raise ImaxrayError(
@@ -123,7 +123,7 @@ class ImageCache:
     @property
     def rejects(self) -> pl.DataFrame:
         """Images that were rejected, with codes (schema REJECTS)."""
-        return pl.read_parquet(self.folder / REJECTS_FILE).cast(REJECTS)
+        return read_parquet(self.folder / REJECTS_FILE).cast(REJECTS)
 
     def __len__(self) -> int:
         """Return the number of images that can be loaded."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaxray._files import PART, sha256, whole_file
+from imaxray._files import sha256, whole_file
 from imaxray.errors import ImaxrayError
 from imaxray.radiograph import load_checked
 
@@ -114,11 +114,6 @@ def read_shard(file: Path) -> pa.RecordBatch:
     return batch
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Return unfinished files that interrupted runs left in ``folder``."""
-    return sorted(folder.glob(f".*{PART}"))
-
-
 def shrink(pixels: NDArray[np.uint8], max_side: int) -> tuple[Image.Image, float]:
     """Shrink ``pixels`` so that no side is longer than ``max_side``; return image and scale.
 
@@ -169,7 +164,7 @@ def _row(
 
 
 def _write(file: Path, batch: pa.RecordBatch) -> None:
-    with whole_file(file, shared=True) as aside, pa.ipc.new_file(str(aside), SHARD) as writer:
+    with whole_file(file) as aside, pa.ipc.new_file(str(aside), SHARD) as writer:
         writer.write_batch(batch)
 
 

@@ -6,13 +6,15 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import PIL
 import polars as pl
 
 from imaxray._defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS
-from imaxray._files import sha256, write_json, write_parquet
+from imaxray._digests import changed_files
+from imaxray._files import read_parquet, remove_unfinished, sha256, write_json, write_parquet
+from imaxray._folders import Marker, growing_folder, is_free, read_marker, write_marker
 from imaxray._version import __version__
 from imaxray.cache.executors import CacheEngine, run
 from imaxray.cache.image_store import default_folder
@@ -27,12 +29,15 @@ from imaxray.cache.plan import (
     make_plan,
     shard_name,
 )
-from imaxray.cache.shard import leftovers, read_shard
+from imaxray.cache.shard import read_shard
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
 from imaxray.radiograph import IMAGE_CODES
 from imaxray.schema import REJECTS, conform
+
+_KIND: Final = "image cache"
+_FILES: Final = (PLAN, f"{SHARDS}/", INDEX, REJECTS_FILE, MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -100,32 +105,41 @@ def cache_images(
         )
     out = (out or default_folder(dataset)).resolve()
     plan = make_plan(dataset, max_side=max_side, shard_images=shard_images)
-    _claim(out, plan, dataset)
-    places = set()
-    kept = 0
-    if not (out / MANIFEST).exists() or not _all_there(out, plan):
-        jobs = plan.jobs(dataset, out / SHARDS)
-        digests = {}
-        with progress_bar("Caching images", total=plan.images.height) as bar:
-            for place, shard in run(engine, jobs, workers):
-                digests[f"{SHARDS}/{shard.name}"] = shard.sha256
-                kept += shard.kept
-                places.add(place)
-                bar.advance(shard.images)
-        _close(out, plan, digests)
-    else:
-        kept = plan.key["shards"]
+    with growing_folder(out, (SHARDS,)):
+        _claim(out, plan, dataset)
+        kept, places = _fill(out, plan, dataset, engine, workers)
     manifest = json.loads((out / MANIFEST).read_text())
     return CacheReport(
         out,
         manifest["cached"],
-        pl.read_parquet(out / REJECTS_FILE).cast(REJECTS),
+        read_parquet(out / REJECTS_FILE).cast(REJECTS),
         plan.key["shards"],
         kept,
         len(places),
         sum((out / SHARDS / shard_name(n)).stat().st_size for n in range(plan.key["shards"])),
         time.perf_counter() - began,
     )
+
+
+def _fill(
+    out: Path, plan: CachePlan, dataset: Dataset, engine: CacheEngine, workers: int
+) -> tuple[int, set[str]]:
+    """Write the shards that are missing or damaged; return how many were kept and who worked."""
+    if (out / MANIFEST).exists() and _all_there(out, plan):
+        damaged = changed_files(out, json.loads((out / MANIFEST).read_text())["files"])
+        if not damaged:
+            return plan.key["shards"], set()
+        for name in damaged:
+            (out / name).unlink(missing_ok=True)
+    kept, places, digests = 0, set(), {}
+    with progress_bar("Caching images", total=plan.images.height) as bar:
+        for place, shard in run(engine, plan.jobs(dataset, out / SHARDS), workers):
+            digests[f"{SHARDS}/{shard.name}"] = shard.sha256
+            kept += shard.kept
+            places.add(place)
+            bar.advance(shard.images)
+    _close(out, plan, digests)
+    return kept, places
 
 
 _MADE = pl.Schema(
@@ -157,13 +171,15 @@ def _claim(out: Path, plan: CachePlan, dataset: Dataset) -> None:
                 f"Expected an image cache of {dataset.folder} with {_sides(plan.key)} at {out}, "
                 f"but {_difference(found, plan.key)}; remove that folder or choose another --out."
             )
-    elif out.exists() and (not out.is_dir() or any(p.suffix != ".part" for p in out.iterdir())):
+    elif not (is_free(out) or _is_begun(out)):
         raise ImaxrayError(
             f"Expected an empty folder or an earlier image cache at {out}, but it holds other "
             "files; choose another --out."
         )
     try:
-        (out / SHARDS).mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
+        write_marker(out, Marker(_KIND, plan.key["images_sha256"], _FILES))
+        (out / SHARDS).mkdir(exist_ok=True)
         if not path.exists():
             write_json(path, plan.key, sort_keys=True)
     except OSError as error:
@@ -171,6 +187,12 @@ def _claim(out: Path, plan: CachePlan, dataset: Dataset) -> None:
             f"Expected a folder to write at {out}, but the system says: {error.strerror}; choose "
             "another --out."
         ) from error
+
+
+def _is_begun(out: Path) -> bool:
+    """Tell whether a killed process began a cache here, before it wrote the plan."""
+    marker = read_marker(out)
+    return marker is not None and marker.kind == _KIND
 
 
 def _difference(found: Any, wanted: dict[str, Any]) -> str:
@@ -206,8 +228,7 @@ def _close(out: Path, plan: CachePlan, digests: dict[str, str]) -> None:
     _write_parquet(conform(rejects, REJECTS), out / REJECTS_FILE)
     for name in (INDEX, REJECTS_FILE):
         digests[name] = sha256(out / name)
-    for aside in leftovers(out / SHARDS):
-        aside.unlink(missing_ok=True)
+    remove_unfinished([out / SHARDS])
     write_json(
         out / MANIFEST,
         {

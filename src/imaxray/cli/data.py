@@ -16,6 +16,7 @@ from imaxray._defaults import (
     CACHE_WORKERS,
     PHANTOM_IMAGES,
 )
+from imaxray._lock import sole_writer
 from imaxray._printing import say
 from imaxray.cli.application import (
     ConfigFile,
@@ -191,11 +192,12 @@ def match(
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 
     dose = chosen(DmaxConfig)
-    selected = open_dataset(imax)
-    built = selected.manifest["seed"]
-    tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)
-    config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
-    write_dataset(tables, out, config=config, seed=built, role="dmax")
+    with sole_writer(out, beside=True):
+        selected = open_dataset(imax)
+        built = selected.manifest["seed"]
+        tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)
+        config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
+        write_dataset(tables, out, config=config, seed=built, role="dmax")
     print_density("dmax", densities(tables))
     print_match(report.as_dict())
 
@@ -246,6 +248,25 @@ def stats(
          for source, file, rows, kept, rejected in data.tables.account.iter_rows()],
     )  # fmt: skip
     print_codes(data.tables.rejects)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder that imaxray wrote.")],
+) -> None:
+    """Compare every file of a folder with the digest in its manifest.
+
+    The folder is a dataset, an image cache, an export, a finished run, pseudo annotations or
+    predictions. The exit code is 1 if a file is missing or was changed.
+    """
+    from imaxray._digests import verify_folder
+
+    manifest, changed = verify_folder(folder)
+    for name in changed:
+        print(f"missing or changed: {name}")
+    if changed:
+        raise typer.Exit(1)
+    print(f"All files of {folder} are as {manifest} describes them.")
 
 
 @app.command()

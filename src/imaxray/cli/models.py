@@ -94,6 +94,13 @@ def train(
         int,
         typer.Option(min=1, help="Number of entries seen between two measurements of --probe."),
     ] = 2048,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Rename the folder of another run at --out to NAME.old-1, and train.",
+        ),
+    ] = False,
 ) -> None:
     """Train a model on a dataset.
 
@@ -121,7 +128,10 @@ def train(
             out, probe, every=probe_every, entries_per_step=recipe.entries_per_step,
             tokens_per_batch=recipe.tokens_per_batch,
         )  # fmt: skip
-    run = train_dataset(dataset, out, recipe, callbacks=callbacks, progress=sys.stderr.isatty())
+    run = train_dataset(
+        dataset, out, recipe, callbacks=callbacks, progress=sys.stderr.isatty(),
+        overwrite=overwrite,
+    )  # fmt: skip
     if int(os.environ.get("RANK", "0")) == 0:
         last = run.curve[-1]
         say(

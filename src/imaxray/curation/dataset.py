@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import sha256, whole_folder, write_json
+from imaxray._digests import changed_files
+from imaxray._files import read_parquet, sha256, write_json
+from imaxray._folders import whole_folder
 from imaxray._version import __version__
 from imaxray.clinical import BLOCK, ClinicalRules, read_block
 from imaxray.curation.card import write_card
@@ -63,7 +65,9 @@ def write_dataset(
     """
     require_real_evaluation(tables.images, tables.annotations, tables.entries)
     ours = ("imaxray", "files", "account")
-    with whole_folder(folder, manifest=MANIFEST, keys=ours, what="dataset") as aside:
+    with whole_folder(
+        folder, manifest=MANIFEST, keys=ours, what="dataset", unlisted=(_ROOTS,)
+    ) as aside:
         _write_all(tables, aside, config, seed, role, beside)
 
 
@@ -152,8 +156,7 @@ class Dataset:
     @property
     def sha256(self) -> str:
         """Return one digest of the whole content, computed from the digests in the manifest."""
-        text = json.dumps(self.manifest["files"], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return content_digest(self.manifest)
 
     @cached_property
     def clinical(self) -> ClinicalRules:
@@ -188,6 +191,12 @@ class Dataset:
         return cache
 
 
+def content_digest(manifest: Mapping[str, Any]) -> str:
+    """Return the digest of a dataset's whole content, from the file digests in its manifest."""
+    text = json.dumps(manifest["files"], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def open_dataset(folder: Path) -> Dataset:
     """Open a dataset folder.
 
@@ -197,6 +206,7 @@ def open_dataset(folder: Path) -> Dataset:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
+        _require_unchanged(folder, manifest["files"])
         roots = json.loads((folder / _ROOTS).read_text()) if (folder / _ROOTS).exists() else {}
         tables = Tables(
             images=_read(folder / "images.parquet", IMAGES),
@@ -227,8 +237,22 @@ def open_dataset(folder: Path) -> Dataset:
     return Dataset(folder, tables, manifest)
 
 
+def _require_unchanged(folder: Path, files: Mapping[str, str]) -> None:
+    """Compare the tables with the manifest; each file is read once and then known by its time.
+
+    Raises:
+        ImaxrayError: If a table is missing or has another content.
+    """
+    changed = changed_files(folder, {n: d for n, d in files.items() if n.endswith(".parquet")})
+    if changed:
+        raise ImaxrayError(
+            f"Expected the tables of the dataset folder {folder} as its manifest describes them, "
+            f"but {changed[0]} is missing or was changed; build it again."
+        )
+
+
 def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    return pl.read_parquet(path).select(schema.names()).cast(schema)
+    return read_parquet(path).select(schema.names()).cast(schema)
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

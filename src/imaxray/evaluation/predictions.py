@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 import polars as pl
 
-from imaxray._files import sha256
+from imaxray._files import read_parquet, sha256
 from imaxray.errors import ImaxrayError
 
 _COLUMNS: Final = pl.Schema({"entry_id": pl.String, "text": pl.String})
@@ -55,7 +55,7 @@ def read_predictions(path: Path) -> Predictions:
 
 def _parquet(path: Path) -> pl.DataFrame:
     try:
-        table = pl.read_parquet(path)
+        table = read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ImaxrayError(
             f"Expected a Parquet file at {path}, but it cannot be read; write it again."

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from imaxray._files import read_parquet
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.scoring import Scores, score_answers
 from imaxray.phantom.cohort import Finding
@@ -37,8 +38,8 @@ def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
         ImaxrayError: If the folder is not the truth of a phantom, or cannot answer any entry.
     """
     try:
-        images = pl.read_parquet(truth / "images.parquet")
-        findings = pl.read_parquet(truth / "findings.parquet")
+        images = read_parquet(truth / "images.parquet")
+        findings = read_parquet(truth / "findings.parquet")
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ImaxrayError(
             f"Expected the truth of a phantom at {truth}, but images.parquet or findings.parquet "

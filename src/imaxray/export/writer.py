@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from imaxray._files import whole_folder
+from imaxray._folders import whole_folder
 from imaxray._plugins import FORMATS, Plugin, plugins
 from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset

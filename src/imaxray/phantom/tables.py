@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from imaxray._files import whole_folder
+from imaxray._folders import is_complete, whole_folder
 from imaxray._workers import worker_pool
 from imaxray.phantom import anatomy as geometry
 from imaxray.phantom.census import MS_CXR_IMAGES, Census, draw_census
@@ -105,8 +105,7 @@ def write_phantom_tables(
         ImaxrayError: ``out`` holds other files, or ``times`` is too small.
     """
     wanted = {"times": times, "seed": seed, "archives": archives, "tables": _VERSION}
-    marker = out / _MARKER
-    if marker.exists() and json.loads(marker.read_text()) == wanted:
+    if is_complete(out, _MARKER, wanted):
         return
     census = draw_census(times, seed)
     with whole_folder(out, manifest=_MARKER, keys=("seed",), what="phantom") as aside:

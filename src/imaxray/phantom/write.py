@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
-from imaxray._files import whole_folder
+from imaxray._folders import is_complete, whole_folder
 from imaxray._workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import releases
@@ -43,8 +43,7 @@ def write_phantom(out: Path, *, images: int, seed: int = 0, workers: int = 1) ->
     if images < 20:
         raise ImaxrayError(f"Expected at least 20 images, but got {images}; use a larger number.")
     wanted = {"images": images, "seed": seed, "version": _VERSION}
-    marker = out / _MARKER
-    if marker.exists() and json.loads(marker.read_text()) == wanted:
+    if is_complete(out, _MARKER, wanted):
         return
     with whole_folder(out, manifest=_MARKER, keys=("seed",), what="phantom") as aside:
         _write_releases(aside, images, seed, workers)

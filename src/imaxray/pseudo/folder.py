@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray._files import sha256
+from imaxray._lock import sole_writer
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
@@ -66,6 +67,19 @@ def filter_folder(
         ImaxrayError: A file is missing or damaged, or calibrating, filtering or writing fails.
     """
     config = config or FilterConfig()
+    with sole_writer(out, beside=True):
+        return _filter(pseudo, data, out, config, clinical, truth, tolerances)
+
+
+def _filter(
+    pseudo: Path,
+    data: Path,
+    out: Path,
+    config: FilterConfig,
+    clinical: Path | None,
+    truth: Path | None,
+    tolerances: Tolerances,
+) -> FilteredFolder:
     dataset = open_dataset(data)
     chosen = chosen_rules(config, dataset, clinical=clinical)
     known = None if truth is None else open_dataset(truth)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from imaxray.errors import ImaxrayError
 from imaxray.schema import Boxes
 
 PSEUDO: Final = pl.Schema(
@@ -37,3 +39,36 @@ PSEUDO: Final = pl.Schema(
     }
 )
 """Pseudo annotations: one row per prompt, sorted by ``pseudo_id``."""
+
+_ROUNDING: Final = 1e-6  # by which a log-probability of 0 may be too high
+
+
+def require_sound(table: pl.DataFrame, path: Path) -> None:
+    """Check that a table from a file has all columns, and only numbers that can be.
+
+    Args:
+        table: Content of the file.
+        path: The file, for the message.
+
+    Raises:
+        ImaxrayError: If a column is missing, a log-probability is not a number or above 0, or an
+            agreement is not a share.
+    """
+    missing = [name for name in PSEUDO.names() if name not in table.columns]
+    if missing:
+        raise ImaxrayError(
+            f"Expected the column {missing[0]} in {path}, but it is missing; write the file again "
+            "with imaxray annotate."
+        )
+    logprob, agreement = pl.col("logprob"), pl.col("agreement")
+    for name, bad, wanted in (
+        ("logprob", logprob.is_nan() | (logprob > _ROUNDING), "log-probabilities of at most 0"),
+        ("agreement", ~agreement.is_between(0, 1), "agreements from 0 to 1"),
+    ):
+        rows = table.select("pseudo_id", name).filter(bad)
+        if not rows.is_empty():
+            raise ImaxrayError(
+                f"Expected {wanted} in the column {name} of {path}, but {rows.height} are not, "
+                f"such as {rows[name][0]} of {rows['pseudo_id'][0]}; write the file again with "
+                "imaxray annotate."
+            )

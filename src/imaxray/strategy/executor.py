@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from imaxray._files import write_json
+from imaxray._folders import move_aside
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.config import EvaluateConfig
@@ -72,8 +73,8 @@ class WorkExecutor:
             if known["done"]:
                 return _result(work, folder, known, done_now=False)
         elif known is not None:
-            # the record shows that a strategy with another configuration made this folder
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():  # of another configuration
+                warnings.warn(f"The earlier {folder} is now in {move_aside(folder)}.", stacklevel=2)
         elif folder.exists():
             raise ImaxrayError(
                 f"Expected a folder of this strategy, or no folder, at {folder}, but it holds "
@@ -129,6 +130,7 @@ class WorkExecutor:
             self._config.recipe(stage, model, work.seed),
             image_loader=self._images,
             progress=self._progress,
+            overwrite=True,
         )
         last = run.curve[-1]
         return {

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from imaxray._files import write_json
+from imaxray._folders import growing_folder
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline, percents
@@ -106,6 +107,17 @@ def run_strategy(
             f"Expected entries in the val split of {data.folder} to choose a stage by, but it has "
             "none; set choose to last."
         )
+    with growing_folder(out):
+        return _run(config, data, out, tell, progress)
+
+
+def _run(
+    config: StrategyConfig,
+    data: Dataset,
+    out: Path,
+    tell: Callable[[str], None] | None,
+    progress: bool,
+) -> StrategyOutcome:
     base = config.model
     if config.phantom is not None:
         base = str(phantom_base(config.phantom, [data], out / "init", seed=config.seed))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -96,6 +95,7 @@ def run_study_arm(job: ArmJob) -> ArmRun:
         seed=job.seed,
         callbacks=callbacks,
         progress=False,
+        overwrite=True,
     )
     predictions = job.out / "predictions.parquet"
     trained = phantom.load(job.out / "model")
@@ -140,6 +140,7 @@ def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
     """
     from imaxray.dynamics import FisherProbe
     from imaxray.study.probes import VAL, probe_of
+    from imaxray.training.run_folder import set_aside
 
     dynamics = job.config.dynamics
     assert dynamics is not None
@@ -148,7 +149,7 @@ def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
     about = json.loads(told.read_text()) if told.exists() else {}
     begun = (job.out / "started.json").exists()
     if begun and (about.get("entry_ids"), about.get("every")) != (list(probe.ids), dynamics.every):
-        shutil.rmtree(job.out)
+        set_aside(job.out)
     return FisherProbe(
         probe,
         job.out / "dynamics",

@@ -18,6 +18,8 @@ from pydantic import (
     model_serializer,
 )
 
+from imaxray._digests import changed_files
+from imaxray._folders import growing_folder
 from imaxray._memory import collector_paused
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import (
@@ -34,7 +36,7 @@ from imaxray.curation import (
     write_dataset,
 )
 from imaxray.curation.conflicts import count_conflicts
-from imaxray.curation.dataset import MANIFEST
+from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.curation.verify import Verify
 from imaxray.schema import SPLITS
 
@@ -115,7 +117,7 @@ def build_datasets(
     Raises:
         ImaxrayError: If building the catalog, selecting IMAX, matching DMAX or writing raises.
     """
-    with collector_paused():
+    with collector_paused(), growing_folder(out):
         return _build(releases, config, out, workers)
 
 
@@ -160,12 +162,21 @@ def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers:
     )
 
 
-def is_built(config: DataConfig, out: Path) -> bool:
-    """Return whether ``out`` already holds the three datasets of ``config``."""
+def built(config: DataConfig, out: Path) -> dict[str, str] | None:
+    """Return the sha256 of the three datasets of ``config`` in ``out``, by their roles.
+
+    Each file is compared with its digest in the manifest. None if a dataset is missing, damaged or
+    of another configuration.
+    """
     wanted = config.model_dump(mode="json")
-    return all(_config_of(out / role) == wanted for role in ROLES)
-
-
-def _config_of(folder: Path) -> Any:
-    path = folder / MANIFEST
-    return json.loads(path.read_text())["config"] if path.exists() else None
+    found = {}
+    for role in ROLES:
+        try:
+            manifest = json.loads((out / role / MANIFEST).read_text(encoding="utf-8"))
+            same = manifest["config"] == wanted
+            if not same or changed_files(out / role, manifest["files"]):
+                return None
+            found[role] = content_digest(manifest)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+    return found

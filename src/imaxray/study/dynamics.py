@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import write_csv, write_json, write_parquet
+from imaxray._files import read_parquet, write_csv, write_json, write_parquet
 from imaxray._workers import worker_pool
 from imaxray.dynamics import (
     PAIRS,
@@ -138,7 +138,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
             key.update(path.read_bytes())
     kept, told = folder / "contrast.parquet", folder / "contrast.json"
     if kept.exists() and told.exists() and json.loads(told.read_text()) == key.hexdigest():
-        return pl.read_parquet(kept)
+        return read_parquet(kept)
     lanes = min(config.workers, len(counts))
     with worker_pool(lanes, _one_thread) as pool:
         futures = [
@@ -181,7 +181,7 @@ def _crossed(runs: dict[str, list[Path]], level: float) -> pl.DataFrame:
 def _tasks(runs: dict[str, list[Path]], last: int, level: float) -> pl.DataFrame:
     """Average over pairs of tasks after training: each arm, and imax minus dmax over seeds."""
     last_of = [
-        pl.read_parquet(run / "dynamics" / "tasks.parquet", schema=PAIRS)
+        read_parquet(run / "dynamics" / "tasks.parquet", schema=PAIRS)
         .filter(pl.col("entries_seen") == last, pl.col("reduction") != "token-mean")
         .with_columns(pl.lit(arm).alias("arm"), pl.lit(number).alias("seed"))
         for arm, folders in runs.items()

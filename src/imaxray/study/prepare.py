@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from imaxray._files import write_json
+from imaxray._folders import growing_folder
+from imaxray.curation import open_dataset
 from imaxray.phantom import write_phantom
-from imaxray.study.build import build_datasets, is_built
+from imaxray.study.build import ROLES, build_datasets, built
 from imaxray.study.config import StudyConfig
+from imaxray.study.release_state import release_states
 
 
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
     """Write the data of a study: ``releases/`` (phantom), ``catalog/``, ``imax/`` and ``dmax/``.
 
-    Datasets of the same configuration are kept.
+    Datasets of the same configuration are kept if they are complete and if no file of a release has
+    changed since.
 
     Args:
         config: Configuration of the study.
@@ -28,7 +32,11 @@ def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None
     Raises:
         ImaxrayError: If the releases are not found, or if building a dataset raises.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with growing_folder(out):
+        return _prepared(config, out, root)
+
+
+def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, Any]:
     if config.phantom is not None:
         write_phantom(
             out / "releases",
@@ -37,14 +45,28 @@ def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None
             workers=config.workers,
         )
     path = out / "match.json"
-    # the datasets also depend on the phantom and the list of releases, which no manifest holds
-    whole = {"phantom": config.content()["phantom"], "releases": dict(config.releases)}
-    if path.exists() and is_built(config.data(), out):
-        kept: dict[str, Any] = json.loads(path.read_text())
-        if kept.get("of") == whole:
-            return kept
     releases = config.release_paths(out, root)
+    # What decides the bytes and what no manifest names: the phantom, the list of releases, and the
+    # files that lie in them now.
+    of = {
+        "phantom": config.content()["phantom"],
+        "releases": dict(config.releases),
+        "states": release_states(releases),
+    }
+    kept = _read(path)
+    # The report of a build that was killed later belongs to other datasets.
+    if kept.get("of") == of and kept.get("datasets") == built(config.data(), out):
+        return kept
     report = build_datasets(releases, config.data(), out, workers=config.workers)
-    write_json(path, {**report.as_dict(), "of": whole})
-    written: dict[str, Any] = json.loads(path.read_text())
-    return written
+    datasets = {role: open_dataset(out / role).sha256 for role in ROLES}
+    write_json(path, {**report.as_dict(), "of": of, "datasets": datasets})
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the content of a report; empty if it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from imaxray._files import write_json, write_parquet
+from imaxray._files import read_parquet, write_json, write_parquet
 from imaxray.curation import Dataset, open_dataset
 from imaxray.dynamics import Gram, Probe, make_probe, measure_probe, probe_entries, probe_pair
 from imaxray.dynamics.probing.entries import ImageSharing
@@ -80,7 +80,7 @@ def probe_of(chat: ChatModel, probes: Path, name: str, study: Path) -> Probe:
         name: Name of the probe.
         study: Study folder, which holds the datasets.
     """
-    rows = pl.read_parquet(probes).filter(probe=name)
+    rows = read_parquet(probes).filter(probe=name)
     data = open_dataset(study / rows["dataset"][0])
     pixels = dataset_images(chat, data, rows["image_id"].unique().sort().to_list())
     return make_probe(chat, rows.drop("probe", "dataset"), data.tables.images, pixels)
@@ -88,7 +88,7 @@ def probe_of(chat: ChatModel, probes: Path, name: str, study: Path) -> Probe:
 
 def measure_crossed(trained: ChatModel, probes: Path, study: Path, run: Path) -> None:
     """Measure a finished run on all probes of train entries; finished measurements are kept."""
-    table = pl.read_parquet(probes)
+    table = read_parquet(probes)
     for name in table["probe"].unique(maintain_order=True).to_list():
         path = crossed_path(run, name)
         ids = tuple(table.filter(probe=name)["entry_id"])

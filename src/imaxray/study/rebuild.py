@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from imaxray._files import sha256
+from imaxray._folders import scratch_folder
 from imaxray._version import __version__
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
@@ -71,9 +71,7 @@ def rebuild_dataset(
             f"Expected an empty folder, or no folder, at {out}, but it holds files; choose another "
             "folder."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
-        aside = Path(name)
+    with scratch_folder(out) as aside:
         build_datasets({n: releases[n] for n in wanted}, config, aside, workers=workers)
         made = aside / described["role"]
         _compare_files(described, open_dataset(made).manifest)

@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._files import write_json, write_parquet
+from imaxray._files import read_parquet, write_json, write_parquet
+from imaxray._folders import growing_folder
 from imaxray.boxes import PERCENT
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
@@ -116,6 +117,11 @@ def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> St
     Raises:
         ImaxrayError: If building the data, training, evaluating or comparing raises.
     """
+    with growing_folder(out):
+        return _run(config, out, root)
+
+
+def _run(config: StudyConfig, out: Path, root: Path | None) -> StudyOutcome:
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 
@@ -202,7 +208,7 @@ def _score(config: StudyConfig, imax: Dataset, out: Path) -> dict[str, list[Scor
     for arm in ARMS:
         scores[arm] = []
         for folder in run_folders(config, out, arm):
-            predictions = pl.read_parquet(folder / "predictions.parquet")
+            predictions = read_parquet(folder / "predictions.parquet")
             scores[arm].append(score(test, predictions, tables.images, PERCENT))
             write_parquet(folder / "scores.parquet", scores[arm][-1].table)
     return scores

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from imaxray._files import write_json
+from imaxray._files import sha256, write_json
 from imaxray.errors import ImaxrayError
 
 COMPLETE: Final = "complete.json"
@@ -78,16 +78,43 @@ def read_weights(model: nn.Module, folder: Path) -> None:
 
 def complete(folder: Path, state: dict[str, Any]) -> None:
     """Mark a checkpoint as complete and remove earlier checkpoints."""
-    write_json(folder / COMPLETE, state)
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+    write_json(folder / COMPLETE, {**state, "files": files})
     for other in folder.parent.glob("checkpoint-*"):
         if other != folder:
             shutil.rmtree(other)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints in ``folder``, and the folder if nothing else is in it."""
+    for path in folder.glob("checkpoint-*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint in ``folder``, or None."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def require_unchanged(folder: Path) -> None:
+    """Compare the files of a checkpoint with the digests that :func:`complete` recorded.
+
+    Raises:
+        ImaxrayError: If a file is missing or was changed.
+    """
+    files = state_of(folder).get("files", {})
+    changed = [n for n, d in files.items() if not (folder / n).is_file() or sha256(folder / n) != d]
+    if changed:
+        raise ImaxrayError(
+            f"Expected the checkpoint {folder} as its {COMPLETE} describes it, but {changed[0]} is "
+            "missing or was changed; remove that checkpoint to train from the start, or choose "
+            "another --out."
+        )
 
 
 def state_of(folder: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from imaxray.training.images import ImageLoader, LazyImages
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.recipe import Recipe
 from imaxray.training.run import Run, train
+from imaxray.training.run_folder import only_writer
 from imaxray.training.step_dataset import Examples
 from imaxray.training.token_store import DROPS, Encoded, encode_split
 
@@ -35,6 +36,7 @@ def train_dataset(
     image_loader: ImageLoader | None = None,
     callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None = None,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> Run:
     """Train a model on a dataset folder and write the run folder ``out``.
 
@@ -54,10 +56,12 @@ def train_dataset(
         callbacks: Function that makes callbacks of the Trainer from the loaded model and the
             dataset; see :func:`train`.
         progress: Whether to show the progress bar of the Trainer.
+        overwrite: Whether another run in ``out`` gives way; see :func:`train`.
 
     Raises:
-        ImaxrayError: If there is no train split, the model is unknown or has no image input, no
-            entry fits into its context, memory runs out, or a part of the training raises.
+        ImaxrayError: If ``out`` holds another run or other files, there is no train split, the
+            model is unknown or has no image input, no entry fits into its context, memory runs out,
+            or a part of the training raises.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     learn = data.tables.split("train")
@@ -69,16 +73,19 @@ def train_dataset(
     quiet = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     try:
-        with told_when_memory_runs_out(recipe):
-            chat = load_model(
-                recipe.model,
-                convention=recipe.boxes,
-                dtype=_precision(recipe),
-                revision=recipe.revision,
-                attention=recipe.attention,
-                max_image_tokens=recipe.max_image_tokens,
+        with only_writer(out):
+            with told_when_memory_runs_out(recipe):
+                chat = load_model(
+                    recipe.model,
+                    convention=recipe.boxes,
+                    dtype=_precision(recipe),
+                    revision=recipe.revision,
+                    attention=recipe.attention,
+                    max_image_tokens=recipe.max_image_tokens,
+                )
+            return _train(
+                chat, data, learn, out, recipe, image_loader, callbacks, progress, overwrite
             )
-        return _train(chat, data, learn, out, recipe, image_loader, callbacks, progress)
     finally:
         transformers.utils.logging.set_verbosity(quiet)
 
@@ -92,6 +99,7 @@ def _train(
     loader: ImageLoader | None,
     callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None,
     progress: bool,
+    overwrite: bool,
 ) -> Run:
     ready = encode_split(chat, learn, data.tables.images)
     validation, unseen = _validation(chat, data, recipe, loader)
@@ -138,6 +146,7 @@ def _train(
         },
         callbacks=() if callbacks is None else callbacks(chat, data),
         progress=progress,
+        overwrite=overwrite,
     )
     if PartialState().is_main_process and not (out / "drops.parquet").exists():
         write_parquet(out / "drops.parquet", drops)

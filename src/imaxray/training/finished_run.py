@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from imaxray._digests import changed_files
 from imaxray._files import sha256
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
@@ -29,11 +30,30 @@ def weights_of(model: str | Path) -> str:
         return str(model)
     for name in ("adapter", "model"):
         if (folder / "run.json").is_file() and (folder / name).is_dir():
+            _require_unchanged(folder)
             return str(folder / name)
     raise ImaxrayError(
         f"Expected a finished run at {folder}, but it has no weights yet; start the same training "
         "again, which continues from the last checkpoint."
     )
+
+
+def _require_unchanged(folder: Path) -> None:
+    """Compare a run's files with its manifest; each file is read once and then known by its time.
+
+    Raises:
+        ImaxrayError: If a file is missing or has another content.
+    """
+    try:
+        files = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("files", {})
+    except (ValueError, AttributeError):
+        return  # a run.json of something else
+    changed = changed_files(folder, files)
+    if changed:
+        raise ImaxrayError(
+            f"Expected the run {folder} as its run.json describes it, but {changed[0]} is missing "
+            "or was changed; train it again in another folder."
+        )
 
 
 def weights_digest(weights: str) -> str | None:

@@ -6,7 +6,6 @@ import gc
 import importlib.util
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +22,27 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import use_packed_attention
 from imaxray.schema import mark_pseudo
-from imaxray.training.checkpoint import gathered, last_checkpoint, state_of
+from imaxray.training.checkpoint import (
+    gathered,
+    last_checkpoint,
+    remove_checkpoints,
+    require_unchanged,
+    state_of,
+)
 from imaxray.training.config import Layout, TrainingConfig
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import Pixels
 from imaxray.training.learning_curve import LearningCurve, OffTheClock
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.method import make_trainable, save_trained
-from imaxray.training.run_folder import device_name, open_run, versions
+from imaxray.training.run_folder import (
+    device_name,
+    only_writer,
+    open_run,
+    versions,
+    weights_folder,
+    written_files,
+)
 from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.step_dataset import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training.step_schedule import once, origin_shares, schedule, task_shares
@@ -62,11 +74,6 @@ class Run:
         return self.folder / weights_folder(self.manifest["identity"]["config"]["method"])
 
 
-def weights_folder(method: str) -> str:
-    """Return the name of the weights folder in the run folder of a method."""
-    return "adapter" if method == "lora" else "model"
-
-
 def train(
     chat: ChatModel,
     entries: pl.DataFrame,
@@ -82,6 +89,7 @@ def train(
     about: Mapping[str, Any] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
+    overwrite: bool = False,
 ) -> Run:
     """Train ``chat`` in place and write the run folder ``out``.
 
@@ -108,9 +116,12 @@ def train(
         callbacks: Callbacks of the Trainer. Their time does not count as training time. A finished
             run calls none of them.
         progress: Whether to show the progress bar of the Trainer.
+        overwrite: Whether another run in ``out`` gives way; its folder is renamed to
+            ``NAME.old-1``, or the next number that is free.
 
     Raises:
-        ImaxrayError: If a part of the training raises, memory runs out, or a package of
+        ImaxrayError: If ``out`` holds another run or other files, or another process writes it; if
+            a part of the training raises, memory runs out, or a package of
             ``config.report_to`` is missing.
     """
     if config.real_share is not None or config.pseudo_weight != 1:
@@ -126,59 +137,65 @@ def train(
         seed=seed,
         shares=_shares(entries, config),
     )
-    finished = open_run(out, chat, table, layout, config, seed, about, processes)
-    if finished is not None:
-        return Run(out, finished)
-
-    torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    if layout == "packed":
-        use_packed_attention(chat.model)
-    make_trainable(chat, config, seed)
-    main = processes.is_main_process
-    curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
-    data = StepDataset(
-        chat, table, entries, encoded, pixels, layout, conversations,
-        pseudo_weight=config.pseudo_weight,
-    )  # fmt: skip
-    cut = {
-        "ranks": processes.num_processes,
-        "at_least": config.accumulate,
-        "budget": config.tokens_per_batch,
-    }
-    with told_when_memory_runs_out(config):
-        trainer = EntryTrainer(
-            model=chat.model,
-            args=arguments,
-            train_dataset=ShareDataset(data, **cut),
-            eval_dataset=_validation(chat, validation, layout, config, seed, cut),
-            data_collator=first_item,
-            curve=curve,
-            config=config,
+    with only_writer(out):
+        finished = open_run(
+            out, chat, table, layout, config, seed, about, processes, overwrite=overwrite
         )
-        _add_callbacks(trainer, config, callbacks, curve, out)
-        trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
-    sharded = trainer.is_fsdp_enabled
-    whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None
-    manifest: Any = {
-        "identity": json.loads((out / "started.json").read_text()),
-        **_amounts(curve, chat),
-        "drawn": _by_task(table, entries),
-        "processes": processes.num_processes,
-        "sharded": sharded,
-        "device": device_name(arguments.device),
-        "versions": versions(),
-        **(about or {}),
-    }
-    chat.model.eval()
-    if main:
-        save_trained(chat, out / weights_folder(config.method), whole)
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
-        write_json(out / "run.json", manifest)  # written last, because it marks the run as finished
-    processes.wait_for_everyone()
-    del trainer
-    gc.collect()  # the Trainer keeps itself and the model alive by a reference cycle
-    return Run(out, manifest)
+        if finished is not None:
+            return Run(out, finished)
+
+        torch.set_num_threads(config.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        if layout == "packed":
+            use_packed_attention(chat.model)
+        make_trainable(chat, config, seed)
+        main = processes.is_main_process
+        curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
+        data = StepDataset(
+            chat, table, entries, encoded, pixels, layout, conversations,
+            pseudo_weight=config.pseudo_weight,
+        )  # fmt: skip
+        cut = {
+            "ranks": processes.num_processes,
+            "at_least": config.accumulate,
+            "budget": config.tokens_per_batch,
+        }
+        with told_when_memory_runs_out(config):
+            trainer = EntryTrainer(
+                model=chat.model,
+                args=arguments,
+                train_dataset=ShareDataset(data, **cut),
+                eval_dataset=_validation(chat, validation, layout, config, seed, cut),
+                data_collator=first_item,
+                curve=curve,
+                config=config,
+            )
+            _add_callbacks(trainer, config, callbacks, curve, out)
+            trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
+        sharded = trainer.is_fsdp_enabled
+        whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None
+        manifest: Any = {
+            "identity": json.loads((out / "started.json").read_text()),
+            **_amounts(curve, chat),
+            "drawn": _by_task(table, entries),
+            "processes": processes.num_processes,
+            "sharded": sharded,
+            "device": device_name(arguments.device),
+            "versions": versions(),
+            **(about or {}),
+        }
+        chat.model.eval()
+        if main:
+            save_trained(chat, out / weights_folder(config.method), whole)
+            manifest["files"] = written_files(out)
+            remove_checkpoints(out / "checkpoints")
+            write_json(
+                out / "run.json", manifest
+            )  # written last, because it marks the run as finished
+        processes.wait_for_everyone()
+        del trainer
+        gc.collect()  # the Trainer keeps itself and the model alive by a reference cycle
+        return Run(out, manifest)
 
 
 def _shares(entries: pl.DataFrame, config: TrainingConfig) -> dict[str, float] | None:
@@ -302,8 +319,10 @@ def _resumable(folder: Path, trainer: EntryTrainer) -> str | None:
         )
     found = last_checkpoint(folder)
     if found is None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_checkpoints(folder)
         return None
+    if trainer.accelerator.is_main_process:
+        require_unchanged(found)
     if state_of(found)["sharded"] != trainer.is_fsdp_enabled:
         raise ImaxrayError(
             f"Expected to resume {folder.parent} with or without FSDP as it was started, but that "

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
-import shutil
+import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -16,17 +18,48 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from imaxray._files import write_json, write_parquet
+from imaxray._digests import changed_files
+from imaxray._files import sha256, write_json, write_parquet
+from imaxray._folders import (
+    Marker,
+    growing_folder,
+    is_free,
+    move_aside,
+    next_aside,
+    read_marker,
+    remove_listed,
+    write_marker,
+)
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
+from imaxray.training.checkpoint import last_checkpoint
 from imaxray.training.config import Layout, TrainingConfig
 from imaxray.training.run_manifest import RunIdentity, RunManifest
 
 _NEVER_DECIDE: Final = {"fsdp", "workers", "image_cache_mb", "report_to"}
 """Keys that change how a run is computed and reported, but not its result."""
 
+FILES: Final = (
+    "started.json", "schedule.parquet", "curve.jsonl", "evaluations.jsonl", "drops.parquet",
+    "checkpoints/", "tensorboard/", "dynamics/", "adapter/", "model/", "run.json",
+)  # fmt: skip
+"""Files and folders that a training writes into its run folder."""
+
+_KIND: Final = "run"
+
 _PACKAGES: Final = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors")
+
+
+def only_writer(out: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a run folder in the process that writes it.
+
+    Raises:
+        ImaxrayError: If another process trains in the folder.
+    """
+    if int(os.environ.get("RANK", "0")) > 0:  # set by torchrun and accelerate
+        return nullcontext()
+    return growing_folder(out, ("checkpoints", "dynamics", "dynamics/gram"))
 
 
 def open_run(
@@ -38,6 +71,8 @@ def open_run(
     seed: int,
     about: Mapping[str, Any] | None,
     processes: PartialState,
+    *,
+    overwrite: bool = False,
 ) -> RunManifest | None:
     """Create the run folder or continue it; return the manifest if the run is already finished.
 
@@ -59,30 +94,123 @@ def open_run(
             "dataset": (about or {}).get("dataset"),
             "image_cache": (about or {}).get("image_cache"),
         }
-        found[0] = _take_up(out, identity)
+        found[0] = _take_up(out, identity, overwrite)
         if found[0] is None:
             write_parquet(out / "schedule.parquet", table)
     broadcast_object_list(found)
     return cast("RunManifest | None", found[0])
 
 
-def _take_up(out: Path, identity: RunIdentity) -> RunManifest | None:
-    finished, started = out / "run.json", out / "started.json"
-    if finished.exists():
-        manifest: RunManifest = json.loads(finished.read_text())
-        if manifest["identity"] == identity:
-            return manifest
-    same = started.exists() and json.loads(started.read_text()) == identity
-    if out.exists() and not same:
-        if any(out.iterdir()) and not (started.exists() or finished.exists()):
-            raise ImaxrayError(
-                f"Expected an empty folder or an earlier run at {out}, but it holds other files; "
-                "choose another --out."
+def _take_up(out: Path, identity: RunIdentity, overwrite: bool) -> RunManifest | None:
+    """Return the manifest of a finished run, or make the folder ready to start or to continue.
+
+    Raises:
+        ImaxrayError: If the folder holds other files, or another run that may not be replaced.
+    """
+    manifest = _read(out / "run.json")
+    if _is_identity(manifest.get("identity")):
+        if manifest["identity"] != identity:
+            _make_room(
+                out, f"a finished run {_difference(manifest['identity'], identity)}", overwrite
             )
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(started, identity)
+        elif changed := _changed(out, manifest):
+            what = f"a finished run whose {changed} is missing or was changed"
+            _make_room(out, what, overwrite)
+        else:
+            return cast("RunManifest", manifest)
+    begun = _read(out / "started.json")
+    if begun != identity:
+        if last_checkpoint(out / "checkpoints") is not None and _is_identity(begun):
+            _make_room(out, f"an unfinished run {_difference(begun, identity)}", overwrite)
+        elif not is_free(out):
+            _remove_unfinished(out)
+        out.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    write_marker(out, Marker(_KIND, digest, FILES))  # first: what follows is known to be ours
+    write_json(out / "started.json", identity)
     return None
+
+
+def _changed(out: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Return the name of a file of a finished run that is missing or was changed."""
+    weights = weights_folder(manifest["identity"]["config"]["method"])
+    if not (out / weights).is_dir():
+        return weights
+    return next(iter(changed_files(out, manifest.get("files", {}))), None)
+
+
+def set_aside(out: Path) -> None:
+    """Make room for another run: rename a folder with trained weights, else remove the run's files.
+
+    Raises:
+        ImaxrayError: If the folder does not belong to a run.
+    """
+    if (out / "run.json").exists() or last_checkpoint(out / "checkpoints") is not None:
+        _make_room(out, "an earlier run", overwrite=True)
+    else:
+        _remove_unfinished(out)
+
+
+def _make_room(out: Path, what: str, overwrite: bool) -> None:
+    if not overwrite:
+        raise ImaxrayError(
+            f"Expected an empty folder or the same run at {out}, but it holds {what}; choose "
+            f"another --out, or add --overwrite, which renames that folder to "
+            f"{next_aside(out).name}."
+        )
+    warnings.warn(f"The earlier run of {out} is now in {move_aside(out)}.", stacklevel=2)
+
+
+def _remove_unfinished(out: Path) -> None:
+    """Remove the files of a run that was begun, and nothing else.
+
+    Raises:
+        ImaxrayError: If the folder does not belong to a run.
+    """
+    marker = read_marker(out)
+    if marker is None or marker.kind != _KIND:
+        raise ImaxrayError(
+            f"Expected an empty folder or an earlier run at {out}, but it holds other files; "
+            "choose another --out."
+        )
+    remove_listed(out, marker.files)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, empty if the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_identity(content: Any) -> bool:
+    return isinstance(content, dict) and RunIdentity.__required_keys__ <= content.keys()
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Return the first thing in which two runs differ, e.g. ``with learning_rate 0.1, not 0.2``."""
+    for old, new in ((found["config"], wanted["config"]), (found, wanted)):
+        follow = ("schedule", "weights", "config")  # from what was asked for
+        for key in sorted({*old, *new}, key=lambda key: (key in follow, key)):
+            if old.get(key) != new.get(key):
+                if isinstance(new.get(key), int | float | str) and len(str(new[key])) < 40:
+                    return f"with {key} {old.get(key)}, not {new[key]}"
+                return f"with another {key}"
+    return "with another configuration"
+
+
+def written_files(out: Path) -> dict[str, str]:
+    """Return the sha256 of a run's weights and schedule, by their paths in the run folder."""
+    weights = (path for name in ("adapter", "model") for path in sorted((out / name).rglob("*")))
+    paths = [path for path in weights if path.is_file()] + [out / "schedule.parquet"]
+    return {path.relative_to(out).as_posix(): sha256(path) for path in paths if path.is_file()}
+
+
+def weights_folder(method: str) -> str:
+    """Return the name of the weights folder in the run folder of a method."""
+    return "adapter" if method == "lora" else "model"
 
 
 def device_name(device: torch.device) -> str:

@@ -65,6 +65,7 @@ class RunManifest(TypedDict):
     sharded: bool
     device: str
     versions: dict[str, str]
+    files: NotRequired[dict[str, str]]
     dataset: NotRequired[str]
     dataset_folder: NotRequired[str]
     model: NotRequired[dict[str, Any]]

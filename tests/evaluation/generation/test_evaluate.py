@@ -78,7 +78,7 @@ def test_every_entry_is_answered_and_scored(whole, model, data):
     assert whole.result.data["decided_by"]["dataset"]["sha256"] == data.sha256
     manifest = json.loads((whole.folder / "predictions.json").read_text())
     assert manifest["identity"]["model"]["name"] == "phantom" and manifest["versions"]["torch"]
-    assert sorted(p.name for p in whole.folder.iterdir()) == [
+    assert sorted(p.name for p in whole.folder.iterdir() if p.name[0] != ".") == [
         "predictions.json", "predictions.parquet", "result.json", "scores.parquet",
     ]  # fmt: skip
 
@@ -96,7 +96,7 @@ def test_killed_and_run_again(whole, model, data, tmp_path):
         time.sleep(0.002)
     assert process.wait() == -9, process.stderr.read()
     process.stderr.close()
-    (parts / "000099.part").write_bytes(b"half a part")
+    (parts / f".000099.parquet.{0:032x}.part").write_bytes(b"half a part")
     before = {p.name: p.stat().st_mtime_ns for p in parts.glob("*.parquet")}
     assert 2 <= len(before) < 10 and not (out / "predictions.parquet").exists()
 

@@ -119,7 +119,7 @@ def whole(run_folder, decentralized, tmp_path_factory):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))}
 
 
 def command(run_folder, data, out, *more):
@@ -287,7 +287,7 @@ def test_killed_and_run_again(whole, run_folder, decentralized, tmp_path):
         time.sleep(0.002)
     assert process.wait() == -9, process.stderr.read()
     process.stderr.close()
-    (parts / "candidates-000009.part").write_bytes(b"half a part")
+    (parts / f".candidates-000009.parquet.{0:032x}.part").write_bytes(b"half a part")
     before = {p.name: p.stat().st_mtime_ns for p in parts.glob("*.parquet")}
     assert len(before) >= 2 and not (out / "candidates.parquet").exists()
     subprocess.run(words, check=True, capture_output=True)

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
+from imaxray._files import read_parquet
 from imaxray.dynamics.comparing.runs import probe_folder, recorded
 from imaxray.dynamics.numbers.gram import Reduction
 from imaxray.errors import ImaxrayError
@@ -148,7 +149,7 @@ def _available(run: Path) -> set[str]:
 
 def _own(run: Path) -> tuple[str, list[dict[str, Any]]]:
     """Return an identifier of the scored entries, and the scores."""
-    table = pl.read_parquet(run / OWN).sort("entry_id")
+    table = read_parquet(run / OWN).sort("entry_id")
     rows = [
         {
             "task": task,
@@ -187,8 +188,8 @@ def _last(folders: Sequence[Path], group: str) -> list[pl.DataFrame]:
     tables, ids = [], []
     for folder in folders:
         files = recorded(folder)
-        ids.append(pl.read_parquet(files[max(files)], columns=["entry_id"])["entry_id"].to_list())
-        table = pl.read_parquet(probe_folder(folder) / "spectra.parquet")
+        ids.append(read_parquet(files[max(files)], columns=["entry_id"])["entry_id"].to_list())
+        table = read_parquet(probe_folder(folder) / "spectra.parquet")
         groups = table["group"].unique().sort().to_list()
         if group not in groups:
             raise ImaxrayError(

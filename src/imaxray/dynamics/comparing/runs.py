@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._files import read_parquet
 from imaxray.dynamics.numbers.gram import Gram, Reduction
 from imaxray.dynamics.numbers.intervals import Estimate, contrasts
 from imaxray.errors import ImaxrayError
@@ -41,7 +42,7 @@ def run_spectra(runs: Sequence[Path]) -> pl.DataFrame:
     """Read ``spectra.parquet`` of all runs, with the column ``run`` in front."""
     return pl.concat(
         [
-            pl.read_parquet(probe_folder(run) / "spectra.parquet").select(
+            read_parquet(probe_folder(run) / "spectra.parquet").select(
                 pl.lit(str(run)).alias("run"), pl.all()
             )
             for run in runs

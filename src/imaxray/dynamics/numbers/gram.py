@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from imaxray._files import write_parquet
+from imaxray._files import read_parquet, write_parquet
 from imaxray.errors import ImaxrayError
 
 Matrix = NDArray[np.float64]
@@ -143,7 +143,7 @@ class Gram:
                 f"Expected a Gram matrix at {path}, but there is no such file; give a file that a "
                 "probe wrote."
             )
-        table = pl.read_parquet(path)
+        table = read_parquet(path)
         groups = [c.removeprefix("gram.") for c in table.columns if c.startswith("gram.")]
         if not groups or table.is_empty():
             raise ImaxrayError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from imaxray._files import write_parquet
+from imaxray._files import read_parquet, write_parquet
 from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.numbers.tables import PAIRS, SPECTRA, spectra_table, tasks_table
 
@@ -49,4 +49,4 @@ def is_recorded(folder: Path, seen: int) -> bool:
 def read_table(folder: Path, name: str, schema: pl.Schema) -> pl.DataFrame:
     """Read the table ``spectra`` or ``tasks``; it is empty if the file does not exist."""
     path = folder / f"{name}.parquet"
-    return pl.read_parquet(path) if path.exists() else schema.to_frame()
+    return read_parquet(path) if path.exists() else schema.to_frame()

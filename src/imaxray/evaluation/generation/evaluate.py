@@ -12,6 +12,7 @@ from typing import Final
 import polars as pl
 import transformers
 
+from imaxray._folders import growing_folder
 from imaxray._version import __version__
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
@@ -107,12 +108,14 @@ def evaluate_model(
         },
     }  # fmt: skip
     folder = out or _default(model, chat, data, config.split)
-    store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": versions()})
-    if not store.finished:
-        _fill(store, chat, data, images, entries, weights, config)
-    predictions = store.finish(set(entries["entry_id"]))
-    result = score_run(data, read_predictions(folder), convention, ScoreConfig(split=config.split))
-    write_result(result, folder)
+    with growing_folder(folder, ("predictions.parts",)):
+        store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": versions()})
+        if not store.finished:
+            _fill(store, chat, data, images, entries, weights, config)
+        predictions = store.finish(set(entries["entry_id"]))
+        scoring = ScoreConfig(split=config.split)
+        result = score_run(data, read_predictions(folder), convention, scoring)
+        write_result(result, folder)
     return Evaluation(folder, predictions, result, int((~predictions["ended"]).sum()))
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
-from imaxray._files import write_json, write_parquet
+from imaxray._digests import changed_files
+from imaxray._files import (
+    read_parquet,
+    remove_unfinished,
+    sha256,
+    write_json,
+    write_parquet,
+)
 from imaxray.errors import ImaxrayError
 
 
@@ -30,7 +36,8 @@ class PartStore:
         parts: Folder of the parts.
 
     Raises:
-        ImaxrayError: If the folder holds tables of another identity, or of unknown origin.
+        ImaxrayError: If the folder holds tables of another identity or of unknown origin, or
+            tables that were changed.
     """
 
     stem: ClassVar[str]
@@ -63,6 +70,7 @@ class PartStore:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(self._manifest, {"identity": identity, **(about or {})})
         if self.finished:
+            self._compare()
             self._remove_parts()
         else:
             self.parts.mkdir(exist_ok=True)
@@ -83,12 +91,12 @@ class PartStore:
     def rows(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """Return the rows of some parts, or of all parts, sorted by id."""
         files = sorted(self.parts.glob("*.parquet")) if names is None else map(self._part, names)
-        frames = [pl.read_parquet(file).cast(self.schema) for file in files]
+        frames = [read_parquet(file).cast(self.schema) for file in files]
         return pl.concat([pl.DataFrame(schema=self.schema), *frames]).sort(self.schema.names()[0])
 
     def table(self, stem: str | None = None) -> pl.DataFrame:
         """Return one of the finished tables, by default the last."""
-        return pl.read_parquet(self._table(stem or self.tables[-1])).cast(self.schema)
+        return read_parquet(self._table(stem or self.tables[-1])).cast(self.schema)
 
     def manifest(self) -> dict[str, Any]:
         """Return the content of ``STEM.json``."""
@@ -103,10 +111,34 @@ class PartStore:
         """Write the tables, in the order of :attr:`tables`, and remove the parts."""
         for stem in self.tables:
             write_part(tables[stem], self.folder, stem)
+        self._compare()
         self._remove_parts()
 
+    def _compare(self) -> None:
+        """Compare the finished tables with the digests in the manifest, or add the digests to it.
+
+        Raises:
+            ImaxrayError: If a table is missing or was changed.
+        """
+        names = [self._table(stem).name for stem in self.tables]
+        files = self.manifest().get("files")
+        if files is None:
+            self.add_to_manifest({"files": {name: sha256(self.folder / name) for name in names}})
+        elif changed := changed_files(self.folder, files):
+            raise ImaxrayError(
+                f"Expected {self.what} in {self.folder} as {self._manifest.name} describes them, "
+                f"but {changed[0]} is missing or was changed; choose another --out, or remove the "
+                "folder."
+            )
+
     def _remove_parts(self) -> None:
-        shutil.rmtree(self.parts, ignore_errors=True)
+        if not self.parts.is_dir():
+            return
+        for path in self.parts.glob("*.parquet"):
+            path.unlink()
+        remove_unfinished([self.parts])
+        if not any(self.parts.iterdir()):
+            self.parts.rmdir()
 
     def _part(self, name: str) -> Path:
         return self.parts / f"{name}.parquet"

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import transformers
 
+from imaxray._folders import growing_folder
 from imaxray._ray import require_ray
 from imaxray._version import __version__
 from imaxray.cache import ImageStore
@@ -102,16 +103,17 @@ def annotate(
             "image_tokens": config.max_image_tokens,
         },
     }  # fmt: skip
-    store = AnnotationStore(out, identity, {"imaxray": __version__, "versions": versions()})
-    if not store.finished:
-        job = Job(
-            weights, dataset.folder.resolve(), store.parts.resolve(), config, checkpoint, options,
-            vllm=config.engine == "vllm",
+    with growing_folder(out, ("annotate.parts",)):
+        store = AnnotationStore(out, identity, {"imaxray": __version__, "versions": versions()})
+        if not store.finished:
+            job = Job(
+                weights, dataset.folder.resolve(), store.parts.resolve(), config, checkpoint,
+                options, vllm=config.engine == "vllm",
+            )  # fmt: skip
+            _fill(store, job, Worker(job, chat, dataset), config.engine)
+        return Annotation(
+            out, store.table(CANDIDATES), store.table(CALIBRATION), store.manifest()
         )  # fmt: skip
-        _fill(store, job, Worker(job, chat, dataset), config.engine)
-    return Annotation(
-        out, store.table(CANDIDATES), store.table(CALIBRATION), store.manifest()
-    )  # fmt: skip
 
 
 def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: AnnotationEngine) -> None:

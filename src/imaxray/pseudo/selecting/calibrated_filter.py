@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from imaxray._files import read_parquet
 from imaxray.clinical import DEFAULT_RULES
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
@@ -18,7 +19,7 @@ from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
 from imaxray.pseudo.selecting.oracle import right_candidates
 from imaxray.pseudo.selecting.rules import ConsistencyRule, load_rules
-from imaxray.pseudo.table import PSEUDO
+from imaxray.pseudo.table import PSEUDO, require_sound
 from imaxray.schema import conform
 
 
@@ -125,7 +126,9 @@ def _require_same(manifest: Path, dataset: Dataset) -> None:
 
 def _read(path: Path) -> pl.DataFrame:
     try:
-        return conform(pl.read_parquet(path), PSEUDO)
+        table = read_parquet(path)
+        require_sound(table, path)
+        return conform(table, PSEUDO)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ImaxrayError(
             f"Expected pseudo annotations at {path}, but the file is missing or damaged; "

@@ -13,8 +13,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
-import polars as pl
-
+from imaxray._files import read_arrow
 from imaxray.sources._shared.records import SourceTables
 
 _FRAMES: Final = ("images", "annotations", "hints", "rejects")
@@ -28,7 +27,7 @@ def read_elsewhere(
         folder = Path(name)
         bare = pool.submit(_read_to, folder, read, root).result()
         images, annotations, hints, rejects = (
-            pl.read_ipc(folder / f"{frame}.arrow") for frame in _FRAMES
+            read_arrow(folder / f"{frame}.arrow") for frame in _FRAMES
         )
     return SourceTables(images, annotations, hints, rejects, bare.files)
 

@@ -1,0 +1,93 @@
+"""Compares files with their digests, and remembers by size and time which were compared already.
+
+The memory is a hidden file in the folder itself. It is no part of the folder's content, and a
+folder that cannot be written has none: its files are then read each time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from imaxray._files import sha256, write_json
+from imaxray.errors import ImaxrayError
+
+MEMORY: Final = ".imaxray-digests.json"
+"""Name of the file that remembers the digests of a folder's files."""
+
+_MANIFESTS: Final = (
+    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json",
+)  # fmt: skip
+
+_RECENT: Final = 2 * 10**9  # nanoseconds; a file could change again with the same time
+
+
+def changed_files(folder: Path, files: Mapping[str, str], *, full: bool = False) -> list[str]:
+    """Return the names of the files that are missing or have another content, in order.
+
+    Args:
+        folder: Folder of the files.
+        files: SHA-256 hex digest of each file, by its path in the folder.
+        full: Whether every file is read, even if its size and its time are those that are
+            remembered.
+    """
+    known = {} if full else _read(folder)
+    remembered: dict[str, Any] = {}
+    changed = []
+    for name, digest in files.items():
+        path = folder / name
+        try:
+            before = path.stat()
+            stamp = [before.st_size, before.st_mtime_ns]
+            found = known.get(name)
+            if not (isinstance(found, list) and found[:2] == stamp and len(found) == 3):
+                found = [*stamp, sha256(path)]
+        except OSError:
+            changed.append(name)
+            continue
+        if time.time_ns() - before.st_mtime_ns > _RECENT:
+            remembered[name] = found
+        if found[2] != digest:
+            changed.append(name)
+    if remembered != known:
+        with suppress(OSError):
+            write_json(folder / MEMORY, remembered, sort_keys=True)
+    return changed
+
+
+def verify_folder(folder: Path) -> tuple[str, list[str]]:
+    """Read every file of a folder and compare it with the folder's manifest.
+
+    Args:
+        folder: A dataset, an image cache, an export, a run, pseudo annotations or predictions.
+
+    Returns:
+        The name of the manifest, and the names of the files that are missing or were changed.
+
+    Raises:
+        ImaxrayError: If the folder has no manifest with the digests of its files.
+    """
+    for name in _MANIFESTS:
+        try:
+            files = json.loads((folder / name).read_text(encoding="utf-8"))["files"]
+            digests = {str(file): str(digest) for file, digest in files.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        return name, changed_files(folder, digests, full=True)
+    raise ImaxrayError(
+        f"Expected a folder that imaxray wrote at {folder}, but it has none of "
+        f"{', '.join(_MANIFESTS)} with the digests of its files; name a dataset, an image cache, "
+        "an export, a finished run, pseudo annotations or predictions."
+    )
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        known = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

@@ -1,0 +1,339 @@
+"""Lists in each folder what a command wrote there; only what is listed is ever removed.
+
+A hidden file in the folder, the marker, names the kind of the folder and lists the files that the
+command wrote. Everything else in the folder belongs to the user. A folder that is written at once
+(a dataset, an export, a phantom) is written beside its final place and then renamed; the user's
+files are moved over to the new folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from imaxray._digests import MEMORY
+from imaxray._files import PART, flush, is_unfinished, remove_unfinished, sha256, write_json
+from imaxray._lock import LOCK, sole_writer
+from imaxray.errors import ImaxrayError
+
+MARKER: Final = ".imaxray.json"
+"""Name of the marker in a folder."""
+
+OLD: Final = ".old"
+"""Suffix of an earlier folder while a new one takes its place."""
+
+
+@dataclass(frozen=True)
+class Marker:
+    """Says what a folder is and what a command wrote into it.
+
+    Attributes:
+        kind: Kind of the folder, e.g. ``dataset`` or ``run``.
+        identity: Digest of what decided the content.
+        files: Files by their paths in the folder, with forward slashes; a name with a slash at its
+            end is a folder that belongs to the command as a whole.
+    """
+
+    kind: str
+    identity: str
+    files: tuple[str, ...]
+
+
+def write_marker(folder: Path, marker: Marker) -> None:
+    """Write the marker of a folder."""
+    files = sorted(marker.files)
+    write_json(folder / MARKER, {"kind": marker.kind, "identity": marker.identity, "files": files})
+
+
+def read_marker(folder: Path) -> Marker | None:
+    """Return the marker of a folder; None if there is none or it is damaged."""
+    try:
+        found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        return Marker(str(found["kind"]), str(found["identity"]), tuple(map(str, found["files"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_complete(folder: Path, manifest: str, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a folder is there with this manifest and with every file that its marker lists.
+
+    Args:
+        folder: The folder; one that an earlier version wrote has no marker, and no file is missed.
+        manifest: Name of its JSON file.
+        wanted: Content of that file.
+    """
+    try:
+        found = json.loads((folder / manifest).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    marker = read_marker(folder)
+    files = () if marker is None else marker.files
+    return bool(found == wanted) and all(os.path.lexists(folder / name) for name in files)
+
+
+def is_free(folder: Path) -> bool:
+    """Tell whether a folder is absent, or empty but for what a killed process left."""
+    if not os.path.lexists(folder):
+        return True
+    return folder.is_dir() and all(_is_hidden_own(path.name) for path in folder.iterdir())
+
+
+def _is_hidden_own(name: str) -> bool:
+    return name in (LOCK, MEMORY) or is_unfinished(name)
+
+
+def remove_listed(folder: Path, files: Collection[str]) -> None:
+    """Remove the listed files of a folder, and the folders that are empty afterwards."""
+    for name in files:
+        path = folder / name
+        if not _leads_inside(name):
+            continue
+        if name.endswith("/") and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
+            path.unlink()
+    parents = {parent for name in files for parent in PurePosixPath(name).parents}
+    for parent in sorted(parents, key=lambda path: -len(path.parts)):
+        inner = folder / parent
+        if parent.parts and inner.is_dir() and not any(inner.iterdir()):
+            inner.rmdir()
+
+
+def _leads_inside(name: str) -> bool:
+    """Tell whether a listed name stays in its folder; a marker could have been edited."""
+    pure = PurePosixPath(name)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
+
+
+def move_aside(folder: Path) -> Path:
+    """Rename a folder to ``NAME.old-1``, or the next number that is free, and return that path.
+
+    If the folder is locked, the lock stays at its place, in an empty folder.
+    """
+    folder, to = folder.resolve(), next_aside(folder)
+    folder.rename(to)
+    if (to / LOCK).exists():
+        folder.mkdir()
+        (to / LOCK).rename(folder / LOCK)
+    return to
+
+
+def next_aside(folder: Path) -> Path:
+    """Return the path that :func:`move_aside` would rename a folder to."""
+    folder = folder.resolve()
+    number = 1
+    while os.path.lexists(to := folder.with_name(f"{folder.name}.old-{number}")):
+        number += 1
+    return to
+
+
+@contextmanager
+def growing_folder(folder: Path, inner: Collection[str] = ()) -> Iterator[None]:
+    """Hold the lock of a folder that grows file by file, after what killed processes left is gone.
+
+    Args:
+        folder: The folder, which is created.
+        inner: Names of folders inside it that are written file by file, too.
+
+    Raises:
+        ImaxrayError: If another process writes the folder.
+    """
+    with sole_writer(folder) as alone:
+        if alone:
+            remove_unfinished([folder, *(folder / name for name in inner)])
+        yield
+
+
+@contextmanager
+def whole_folder(
+    out: Path,
+    *,
+    manifest: str,
+    keys: Collection[str],
+    what: str,
+    unlisted: Collection[str] = (),
+) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``out`` at the end; on an error it is removed.
+
+    Of an earlier folder of the same kind only the files go that its marker lists. All others are
+    the user's and are kept.
+
+    Args:
+        out: The final folder. An empty folder or an earlier one of the same kind is replaced.
+        manifest: Name of the JSON file that the block writes.
+        keys: Keys of the manifest in folders that have no marker, since an earlier version wrote
+            them; their files are those under its key ``files``.
+        what: Name of the kind, which the marker and the error message use.
+        unlisted: Files of such folders that their manifest does not list.
+
+    Raises:
+        ImaxrayError: If ``out`` contains anything else, if one of the user's files has the name of
+            a new file, or if another process writes ``out``.
+    """
+    out = out.resolve()  # "." has no name to write aside under
+    with sole_writer(out, beside=True):
+        _finish_earlier(out)
+
+        def listed() -> set[str]:
+            return _listed(out, manifest, keys, what, unlisted)
+
+        listed()  # refused before the work begins
+        aside = _aside(out)
+        aside.mkdir(parents=True)
+        try:
+            yield aside
+            names = list(_files_of(aside))
+            write_marker(aside, Marker(what, sha256(aside / manifest), tuple(names)))
+            for name in (*names, MARKER):
+                if not (aside / name).is_symlink():
+                    flush(aside / name)
+            files = listed()  # again, since much time has passed
+            for name in _foreign(out, files):
+                if _clash(out / name, aside / name):
+                    raise ImaxrayError(
+                        f"Expected to keep your file {name} in {out}, but the new {what} has a "
+                        "file of that name; move yours, or choose another folder."
+                    )
+            old = out.with_name(aside.name.removesuffix(PART) + OLD)
+            if out.exists():
+                if not (out / MARKER).exists():
+                    write_marker(out, Marker(what, "", tuple(files)))  # for a run after a kill
+                out.rename(old)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        aside.rename(out)
+        if old.exists():
+            _settle(old, out)
+
+
+@contextmanager
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder beside ``out`` for intermediate results, which is removed at the end.
+
+    Raises:
+        ImaxrayError: If another process writes ``out``.
+    """
+    out = out.resolve()
+    with sole_writer(out, beside=True):
+        _finish_earlier(out)
+        aside = _aside(out)
+        aside.mkdir(parents=True)
+        try:
+            yield aside
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(out: Path) -> Path:
+    return out.with_name(f".{out.name}.{uuid.uuid4().hex}{PART}")
+
+
+def _finish_earlier(out: Path) -> None:
+    """Finish or undo what a killed process began, which is known by its temporary names."""
+    if not out.parent.is_dir():
+        return
+    ours = re.escape(f".{out.name}.") + r"[0-9a-f]{32}"
+    pattern = re.compile(rf"{ours}({re.escape(PART)}|{re.escape(OLD)})")
+    for path in sorted(out.parent.iterdir()):
+        found = pattern.fullmatch(path.name)
+        if found is None or path.is_symlink() or not path.is_dir():
+            continue
+        if found[1] == PART:
+            shutil.rmtree(path, ignore_errors=True)
+        elif not out.exists():
+            path.rename(out)
+        else:
+            _settle(path, out)
+
+
+def _settle(old: Path, out: Path) -> None:
+    """Move the user's files from an earlier folder to the new one, and remove the listed ones."""
+    marker = read_marker(old)
+    files = set() if marker is None else set(marker.files)
+    for name in list(_foreign(old, files)):
+        if not _clash(old / name, out / name):
+            _move(old / name, out / name)
+    remove_listed(old, {*files, MARKER, MEMORY})
+    if not any(old.iterdir()):
+        old.rmdir()
+
+
+def _listed(
+    out: Path, manifest: str, keys: Collection[str], what: str, unlisted: Collection[str]
+) -> set[str]:
+    """Return the files of ``out`` that an earlier command wrote.
+
+    Raises:
+        ImaxrayError: If ``out`` contains files, but is not of this kind.
+    """
+    if is_free(out):
+        return set()
+    marker = read_marker(out)
+    if marker is not None and marker.kind == what:
+        return set(marker.files)
+    try:
+        content = json.loads((out / manifest).read_text())
+        if marker is None and set(keys) <= content.keys():
+            return {*content["files"], manifest, *unlisted}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise ImaxrayError(
+        f"Expected an empty folder or an earlier {what} at {out}, but it holds other files; "
+        "choose another folder."
+    )
+
+
+def _files_of(folder: Path) -> Iterator[str]:
+    """Yield the paths of all files and links below a folder, in order."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_dir():
+            yield path.relative_to(folder).as_posix()
+
+
+def _foreign(folder: Path, files: Collection[str]) -> Iterator[str]:
+    """Yield the paths below a folder that are not listed; of a whole folder its path alone."""
+    if not folder.is_dir():
+        return
+    known = set(files)
+    parents = {str(parent) for name in files for parent in PurePosixPath(name).parents}
+
+    hidden = {MARKER, *(path.name for path in folder.iterdir() if _is_hidden_own(path.name))}
+
+    def walk(inner: Path, prefix: str) -> Iterator[str]:
+        for path in sorted(inner.iterdir()):
+            name = prefix + path.name
+            folder_of_its_own = path.is_dir() and not path.is_symlink()
+            if folder_of_its_own and name in parents:
+                yield from walk(path, f"{name}/")
+            elif folder_of_its_own or not (name in known or name in hidden):
+                yield name
+
+    yield from walk(folder, "")
+
+
+def _clash(mine: Path, new: Path) -> bool:
+    """Tell whether moving ``mine`` to ``new`` would replace a file."""
+    if not os.path.lexists(new):
+        return False
+    if all(path.is_dir() and not path.is_symlink() for path in (mine, new)):
+        return any(_clash(path, new / path.name) for path in mine.iterdir())
+    return True
+
+
+def _move(mine: Path, new: Path) -> None:
+    if os.path.lexists(new):  # both are folders, as nothing clashes
+        for path in list(mine.iterdir()):
+            _move(path, new / path.name)
+        mine.rmdir()
+    else:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        mine.rename(new)

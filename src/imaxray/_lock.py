@@ -1,0 +1,231 @@
+"""Lets only one process at a time write a folder, by a lock file that names its holder.
+
+The file is created exclusively and touched every few seconds. A lock of a dead process is taken
+over: on the same machine the process is looked up, and on another machine, where process ids mean
+nothing, the lock is dead when it was not touched for minutes. Locks of the operating system are not
+used, because shared file systems do not keep them reliably and they do not name their holder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from imaxray.errors import ImaxrayError
+
+LOCK: Final = ".imaxray.lock"
+"""Name of the lock file inside a folder that grows."""
+
+HEARTBEAT: Final = 15.0
+"""Seconds between two touches of a lock file."""
+
+STALE: Final = 300.0
+"""Seconds without a touch after which a lock of another machine counts as dead."""
+
+_EMPTY: Final = 10.0  # seconds; the holder is written right after the file is created
+
+_guard: Final = threading.RLock()
+_held: Final[dict[Path, int]] = {}  # lock files of this process and how often each is held
+
+
+@contextmanager
+def sole_writer(folder: Path, *, beside: bool = False) -> Iterator[bool]:
+    """Hold the lock of ``folder`` until the block ends; a process can hold a lock several times.
+
+    A folder that cannot be written at all is not locked, because the first write into it fails.
+
+    Yields:
+        Whether the lock was free before, so that this process did not hold it already.
+
+    Args:
+        folder: Folder that the block writes; it is created, unless ``beside`` is set.
+        beside: Whether the lock lies beside the folder, because the block replaces the folder.
+
+    Raises:
+        ImaxrayError: If another process writes the folder.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with sole_writer(folder), sole_writer(folder):
+        ...     [path.name for path in folder.iterdir()]
+        ['.imaxray.lock']
+        >>> list(folder.iterdir())
+        []
+    """
+    folder = folder.resolve()
+    path = folder.with_name(f".{folder.name}.lock") if beside else folder / LOCK
+    made = not path.parent.exists()
+    with _guard:
+        owned = path in _held or _acquire(path, folder)
+        if owned:
+            _held[path] = _held.get(path, 0) + 1
+            first = _held[path] == 1
+    if not owned:
+        yield False
+        return
+    process = os.getpid()
+    stop = threading.Event()
+    if first:
+        threading.Thread(target=_touch, args=(path, stop), daemon=True).start()
+    try:
+        yield first
+    finally:
+        if os.getpid() == process:  # a forked child has a copy of the lock, not the lock
+            with _guard:
+                _held[path] -= 1
+                if not _held[path]:
+                    del _held[path]
+                    path.unlink(missing_ok=True)
+                    if made:
+                        with suppress(OSError):
+                            path.parent.rmdir()  # nothing was written into it
+        stop.set()
+
+
+def _acquire(path: Path, folder: Path) -> bool:
+    """Create the lock file; return whether the place can be written at all.
+
+    Raises:
+        ImaxrayError: If a living process holds the lock.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while not _create(path):
+            try:
+                content = path.read_bytes()
+                holder = _parsed(content)
+                dead = _is_dead(path, holder)
+            except FileNotFoundError:
+                continue  # it was released just now
+            if not dead:
+                raise ImaxrayError(
+                    f"Expected {folder} to be written by one process at a time, but "
+                    f"{_described(holder)} is writing it; wait until it has finished, or choose "
+                    "another folder."
+                )
+            _break(path, content)
+    except OSError:
+        return False
+    return True
+
+
+def _create(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, json.dumps(_myself()).encode())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _touch(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT):
+        with suppress(OSError):
+            os.utime(path)
+
+
+def _break(path: Path, content: bytes) -> None:
+    """Remove the lock file of a dead process, unless another process has done so already.
+
+    Only one process does this at a time. A dead process does not release its lock, so the file
+    that is read here is the one that is removed.
+    """
+    breaking = path.with_name(f"{path.name}.break")
+    try:
+        os.close(os.open(breaking, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        with suppress(FileNotFoundError):
+            if _age(breaking) > _EMPTY:  # its process was killed
+                breaking.unlink()
+        time.sleep(0.01)
+        return
+    try:
+        with suppress(FileNotFoundError):
+            if path.read_bytes() == content:
+                path.unlink()
+    finally:
+        breaking.unlink(missing_ok=True)
+
+
+def _myself() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "machine": _machine(),
+        "process": _started(os.getpid()),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "token": uuid.uuid4().hex,
+    }
+
+
+def _machine() -> str:
+    """Return what must be equal for process ids to have the same meaning."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(parts)
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process started, in the kernel's clock; None if it is not known."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]  # a zombie has ended
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    try:
+        holder = json.loads(content)
+        return holder if {"host", "pid", "machine", "process", "since"} <= holder.keys() else None
+    except (ValueError, AttributeError):
+        return None
+
+
+def _described(holder: dict[str, Any] | None) -> str:
+    if holder is None:
+        return "an unknown process"
+    return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
+
+
+def _is_dead(path: Path, holder: dict[str, Any] | None) -> bool:
+    if holder is None:
+        return _age(path) > _EMPTY
+    if holder["machine"] != _machine() or os.name == "nt":
+        return _age(path) > STALE
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it lives, under another user
+    # Another process may have the number by now. Without /proc nothing tells.
+    return Path("/proc/self/stat").exists() and _started(int(holder["pid"])) != holder["process"]
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since the last touch, by the clock of the file system."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{LOCK}.") as probe:
+            now = Path(probe.name).stat().st_mtime
+    except OSError:
+        now = time.time()
+    return now - path.stat().st_mtime

@@ -1,0 +1,165 @@
+"""Two processes never write one folder; a dead one's lock does not block it."""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from imaxray import _lock
+from imaxray._folders import whole_folder
+from imaxray._lock import LOCK, sole_writer
+from imaxray.errors import ImaxrayError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from imaxray._lock import sole_writer
+with sole_writer(Path(sys.argv[1]), beside=sys.argv[2] == "beside"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(params=["inside", "beside"])
+def held(tmp_path, request):
+    """A folder that another process holds, that process, and where the lock lies."""
+    out = tmp_path / "out"
+    call = [sys.executable, "-c", HOLD, str(out), request.param]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield out, process, request.param == "beside"
+        process.kill()
+
+
+def test_the_second_process_is_told_who_holds_the_folder(held):
+    out, process, beside = held
+    with (
+        pytest.raises(ImaxrayError, match=rf"process {process.pid} on .* is writing it; wait"),
+        sole_writer(out, beside=beside),
+    ):
+        pytest.fail("two writers")
+
+
+def test_a_killed_holder_does_not_block(held):
+    out, process, beside = held
+    process.kill()
+    process.wait()
+    with sole_writer(out, beside=beside):
+        pass
+    left = out.parent.rglob("*lock*")
+    assert not list(left)
+
+
+def test_a_process_holds_a_lock_several_times_and_in_threads(tmp_path):
+    with sole_writer(tmp_path) as first, sole_writer(tmp_path) as second:
+        assert first and not second
+        thread = threading.Thread(target=lambda: sole_writer(tmp_path).__enter__())
+        thread.start()
+        thread.join()
+    with sole_writer(tmp_path / "new"):
+        assert (tmp_path / "new").is_dir()
+    assert not (tmp_path / "new").exists()  # nothing was written into it
+
+
+def foreign(path, **changes):
+    """A lock that a process of another machine made."""
+    holder = {"host": "elsewhere", "pid": os.getpid(), "machine": "elsewhere", "process": "1",
+              "since": "2020-01-01", "token": "t"}  # fmt: skip
+    path.write_text(json.dumps(holder | changes))
+
+
+def test_a_lock_of_another_machine_lives_by_its_heartbeat(tmp_path):
+    foreign(tmp_path / LOCK)
+    with pytest.raises(ImaxrayError, match="on elsewhere"), sole_writer(tmp_path):
+        pytest.fail("two writers")
+    past = time.time() - _lock.STALE - 1
+    os.utime(tmp_path / LOCK, (past, past))
+    with sole_writer(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_heartbeat_touches_the_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(_lock, "HEARTBEAT", 0.02)
+    with sole_writer(tmp_path):
+        before = (tmp_path / LOCK).stat().st_mtime_ns
+        time.sleep(0.3)
+        assert (tmp_path / LOCK).stat().st_mtime_ns > before
+
+
+def test_another_process_with_the_number_of_a_dead_one_is_no_holder(tmp_path):
+    with sole_writer(tmp_path / "a"):
+        mine = json.loads((tmp_path / "a" / LOCK).read_text())
+    foreign(tmp_path / LOCK, machine=mine["machine"], process="1")
+    with sole_writer(tmp_path):
+        pass
+    foreign(tmp_path / LOCK, machine=mine["machine"], process=mine["process"])
+    with pytest.raises(ImaxrayError, match=f"process {os.getpid()}"), sole_writer(tmp_path):
+        pytest.fail("it lives")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_lock_that_was_cut_blocks_for_seconds_only(tmp_path, content):
+    (tmp_path / LOCK).write_text(content)
+    with pytest.raises(ImaxrayError, match="an unknown process"), sole_writer(tmp_path):
+        pytest.fail("it may be written just now")
+    past = time.time() - 60
+    os.utime(tmp_path / LOCK, (past, past))
+    with sole_writer(tmp_path):
+        pass
+
+
+def test_a_lock_that_came_in_between_stays(tmp_path):
+    foreign(tmp_path / LOCK)
+    _lock._break(tmp_path / LOCK, b"the dead one")
+    assert "elsewhere" in (tmp_path / LOCK).read_text() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_kill_while_a_lock_is_taken_over_does_not_block(tmp_path):
+    for name in (LOCK, f"{LOCK}.break"):
+        foreign(tmp_path / name)
+        os.utime(tmp_path / name, (0, 0))
+    with sole_writer(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def _race(folder, start, results):
+    start.wait()
+    try:
+        with sole_writer(folder):
+            time.sleep(0.5)
+        results.put("wrote")
+    except ImaxrayError:
+        results.put("refused")
+
+
+def test_of_many_that_start_at_once_one_writes(tmp_path):
+    context = multiprocessing.get_context("fork")
+    start, results = context.Barrier(8), context.Queue()
+    foreign(tmp_path / LOCK)
+    os.utime(tmp_path / LOCK, (0, 0))  # all find it dead
+    racers = [context.Process(target=_race, args=(tmp_path, start, results)) for _ in range(8)]
+    for racer in racers:
+        racer.start()
+    found = [results.get(timeout=30) for _ in racers]
+    for racer in racers:
+        racer.join()
+    assert sorted(found) == ["refused"] * 7 + ["wrote"]
+
+
+def test_a_folder_is_not_written_twice_at_once(held):
+    out, _, beside = held
+    if not beside:
+        return
+    with (
+        pytest.raises(ImaxrayError, match="written by one process"),
+        whole_folder(out, manifest="m.json", keys=(), what="thing"),
+    ):
+        pytest.fail("two writers")
+    assert not out.exists()
