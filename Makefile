@@ -9,7 +9,7 @@ READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcar
 
 .PHONY: demo study examples test readers check map format clean
 
-# The whole road on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
+# Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
 	$(BIN)/imaxray study phantom --out study/phantom
 

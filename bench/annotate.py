@@ -1,13 +1,14 @@
-"""Shared-prefix annotation against stock ``generate``: entries/s, same model, same prompts.
+"""Compares the speed of shared-prefix annotation with that of the standard ``generate``.
 
     python bench/annotate.py [--width 384] [--images 8] [--new-tokens 16] [--rounds 2]
 
-What a decentralized phantom lacks is asked by a LLaVA of stock parts with random weights and 256
-image tokens (that of bench/evaluate.py). ``annotate_images`` encodes each image once, asks in three
-passes, keeps log-probabilities and parses; the very prompts that it asked are answered by
-``generate`` one by one, and on left-padded batches of several sizes, each prompt with its image
-encoded again. Pixels are ready beforehand. The ways alternate, ratios are taken round by round,
-their median is printed. One thread. Prints a table and, as its last line, one JSON object.
+A LLaVA model of standard parts with random weights and 256 image tokens (the model of
+bench/evaluate.py) answers the tasks that the images of a decentralized phantom lack.
+``annotate_images`` encodes each image once, answers in three passes, keeps log-probabilities and
+parses the answers. ``generate`` answers the same prompts one by one and on left-padded batches of
+several sizes; it encodes the image again for each prompt. Pixels are prepared before the
+measurement. The ways alternate; the printed ratio is the median over the ratios of the rounds. The
+script uses one thread. It prints a table and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from imaxray.phantom import write_phantom
 from imaxray.pseudo import AnnotateConfig, annotate_images
 from imaxray.schema import FRONTAL, TASKS
 
-TOKENS = 256  # an image
+TOKENS = 256  # image tokens per image
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=384)
-    parser.add_argument("--layers", type=int, default=4, help="of the text model")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the text model")
     parser.add_argument("--vision-layers", type=int, default=4)
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--new-tokens", type=int, default=16)
@@ -88,7 +89,8 @@ def main() -> None:
         },
     }
     with torch.inference_mode():
-        stock._stock(chat, ids[:4], images, encoded, pixels, 2, 4)  # first-use costs
+        # a first call, so that no measured call pays for the start
+        stock._stock(chat, ids[:4], images, encoded, pixels, 2, 4)
         texts = {name: way() for name, way in ways.items()}
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(args.rounds):
@@ -110,7 +112,7 @@ def main() -> None:
         f"{sum(p.numel() for p in chat.model.parameters()) / 1e6:.1f} M parameters, "
         f"{len(set(texts[ours].values()))} different texts"
     )
-    print(f"{'':26}{'entries/s':>10}{'ours over it':>14}{'same texts':>12}")
+    print(f"{'':26}{'entries/s':>10}{'our speed-up':>14}{'same texts':>12}")
     for name, taken in seconds.items():
         rate = len(ids) / statistics.median(taken)
         print(f"{name:26}{rate:>10.1f}{over[name]:>14.2f}{same[name]:>8}/{len(ids)}")
@@ -130,7 +132,7 @@ def main() -> None:
 
 
 def _decentralized(folder: Path, images: int) -> Tables:
-    """A phantom whose train images have the entries of one task each."""
+    """Build a phantom whose train images have entries of only one task each."""
     write_phantom(folder, images=max(60, 4 * images), seed=0)
     releases = {p.name: p for p in sorted(folder.iterdir()) if p.is_dir() and p.name != "truth"}
     tables = build_catalog(releases, verify=False)
@@ -143,7 +145,7 @@ def _decentralized(folder: Path, images: int) -> Tables:
 
 
 def _sibling(name: str) -> ModuleType:
-    """Another bench, for its model and its way to call ``generate``."""
+    """Import another bench script, which has the model and the calls of ``generate``."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,12 +1,12 @@
-"""Pseudo-annotation of real radiographs: who gets what, what is kept, and one check against labels.
+"""Annotates real radiographs by the strategy and checks the answers against labels.
 
     python bench/annotate_open.py OUT [--root FOLDER] [--config open-cxr-strategy]
 
-Builds the data of the study open-cxr, runs the strategy on its DMAX (wingspan images have no
-findings and no questions, NIH images no ratio), and prints, by release and task, what was asked,
-read and kept; and the cardiothoracic ratio that the model gives NIH's images against the
-Cardiomegaly label that NIH states, which no entry of these images shows the model a ratio of.
-Last line: JSON.
+The script builds the data of the study open-cxr and runs the strategy on its DMAX. There, images
+of wingspan-ctr have no findings and no questions, and images of NIH have no ratio. For each release
+and task, it prints the numbers of prompts, of readable answers and of kept answers. It also
+compares the cardiothoracic ratios that the model gives for images of NIH with the Cardiomegaly
+labels of NIH; the model saw no ratio of these images in training. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _ratios(candidates: pl.DataFrame, annotations: pl.DataFrame) -> dict[str, Any]:
-    """CTR by Cardiomegaly label of the same image, and how well it ranks them."""
+    """Compare the CTR of images with and without the label Cardiomegaly, by medians and AUC."""
     from scipy.stats import mannwhitneyu
 
     label = annotations.filter(
@@ -86,7 +86,10 @@ def _ratios(candidates: pl.DataFrame, annotations: pl.DataFrame) -> dict[str, An
     there = both.filter(pl.col("label") == 1)["ctr"].to_numpy()
     absent = both.filter(pl.col("label") == 0)["ctr"].to_numpy()
     if not len(there) or not len(absent):
-        print(f"CTR against Cardiomegaly: {len(there)} images with it, {len(absent)} without.")
+        print(
+            f"CTR against Cardiomegaly: {len(there)} images with Cardiomegaly and {len(absent)} "
+            "without it, so nothing can be compared."
+        )
         return {"with": len(there), "without": len(absent)}
     test = mannwhitneyu(there, absent)
     auc = float(test.statistic) / (len(there) * len(absent))
@@ -97,9 +100,9 @@ def _ratios(candidates: pl.DataFrame, annotations: pl.DataFrame) -> dict[str, An
         draws.append(float((a[:, None] > b).mean() + 0.5 * (a[:, None] == b).mean()))
     low, high = (float(np.quantile(draws, q)) for q in (0.025, 0.975))
     print(
-        f"CTR given to {len(there)} images with Cardiomegaly: median {np.median(there):.3f}; to "
-        f"{len(absent)} without: {np.median(absent):.3f}; AUC {auc:.3f} [{low:.3f}, {high:.3f}], "
-        f"Mann-Whitney p = {test.pvalue:.3g}"
+        f"Median CTR of {len(there)} images with Cardiomegaly: {np.median(there):.3f}; of "
+        f"{len(absent)} images without it: {np.median(absent):.3f}; AUC {auc:.3f} [{low:.3f}, "
+        f"{high:.3f}], Mann-Whitney p = {test.pvalue:.3g}"
     )
     return {
         "with": len(there), "without": len(absent), "median_with": float(np.median(there)),

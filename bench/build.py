@@ -1,19 +1,20 @@
-"""IMAX and DMAX from releases of MIMIC-CXR's true size: seconds, memory, and against what.
+"""Measures time and memory of building IMAX and DMAX from releases of MIMIC-CXR's true size.
 
     python bench/build.py [--releases FOLDER] [--times 1] [--skip-pandas]
 
-Four programs in turn, each in a process of its own, over the same files:
+Four programs run one after the other over the same files, each in a process of its own:
 
-floor    only decompresses and parses: zipfile, gzip, orjson, Polars' CSV reader; one process
-floor 2  the same with the two archives shared between two processes
-imaxray  `imaxray build mimic` with two workers: read, join, check, account, make
-         entries, select IMAX, match DMAX, write the three datasets
-pandas   the same join as a straightforward script (bench/build_pandas.py): no account, no rejects,
-         no checks, DMAX sampled instead of assigned; Parquet at the end
+floor    only decompresses and parses with zipfile, gzip, orjson and the CSV reader of Polars, in
+         one process
+floor 2  does the same as floor, but two processes share the two archives
+imaxray  runs `imaxray build mimic` with two workers: reads, joins, checks and counts rows, makes
+         entries, selects IMAX, matches DMAX and writes the three datasets
+pandas   does the same join as a simple script (bench/build_pandas.py) that writes Parquet; it does
+         not count, check or reject rows, and samples DMAX instead of assigning it
 
-Without --releases the phantom is written to a temporary folder first (some five minutes, not
-counted). Prints a table and, as its last line, one JSON object. `peak_gb` is the resident memory of
-the process and its workers together, sampled ten times a second.
+Without --releases, the script first writes the phantom to a temporary folder; this takes about five
+minutes, which are not counted. It prints a table and, as its last line, one JSON object. `peak_gb`
+is the resident memory of the process and its workers together, sampled ten times per second.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ REPORTS = "mimic-cxr/mimic-cxr-reports.zip"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build and match at the scale of MIMIC-CXR.")
-    parser.add_argument("--releases", type=Path, help="a phantom written before")
-    parser.add_argument("--times", type=float, default=1.0, help="so many MIMIC-CXRs")
+    parser.add_argument("--releases", type=Path, help="folder of an existing phantom")
+    parser.add_argument("--times", type=float, default=1.0, help="size in units of MIMIC-CXR")
     parser.add_argument("--tables-only", action="store_true", help="no reports, no scene graphs")
     parser.add_argument("--skip-pandas", action="store_true")
     parser.add_argument("--part", choices=["floor", "floor2", "imaxray"], help=argparse.SUPPRESS)
@@ -70,7 +71,7 @@ def main() -> None:
         if not args.skip_pandas:
             script = str(HERE / "build_pandas.py")
             programs["pandas"] = [sys.executable, script, str(releases), str(folder / "pandas")]
-        # the floor first: it warms the file cache for everyone
+        # the floor runs first, because it warms the file cache for all programs
         runs = {}
         for part, command in programs.items():
             runs[part] = _measured(command)
@@ -88,7 +89,7 @@ def _print(runs: dict[str, dict[str, Any]]) -> None:
         table.add_row(part, f"{run['seconds']:.1f}", f"{ratio:.2f}", f"{run['peak_gb']:.1f}")
     Console().print(table)
     steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in ours["steps"].items())
-    print(f"imaxray, seconds a step: {steps}")
+    print(f"imaxray, seconds per step: {steps}")
     print(
         json.dumps(
             {
@@ -113,7 +114,7 @@ def _print(runs: dict[str, dict[str, Any]]) -> None:
 
 
 def _measured(command: list[str]) -> dict[str, Any]:
-    """Seconds, peak memory of the process tree, and the JSON of the program's last line."""
+    """Run a program and return its seconds, its peak memory and the JSON of its last line."""
     peak = 0
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
@@ -126,7 +127,7 @@ def _measured(command: list[str]) -> dict[str, Any]:
                 everyone = [tree, *tree.children(recursive=True)]
                 peak = max(peak, sum(member.memory_info().rss for member in everyone))
             except psutil.Error:
-                pass  # one of them has just ended
+                pass  # a process of the tree has just ended
             time.sleep(0.1)
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -149,14 +150,14 @@ def _phantom(out: Path, times: float, *, archives: bool) -> None:
 def _imaxray(releases: Path, out: Path) -> None:
     from imaxray._memory import keep_freed_memory
 
-    keep_freed_memory()  # as the command line does
+    keep_freed_memory()  # the command line calls it, too
     from imaxray.study import build_study_data, load_config
 
     config = load_config("mimic")
     present = {name: path for name, path in config.releases.items() if (releases / path).is_dir()}
     update: dict[str, Any] = {"verify": "none", "releases": present}
     if len(present) < len(config.releases):
-        # without reports and scene graphs no image has so many tasks: take all that qualify
+        # without reports and scene graphs no image has enough tasks, so all eligible ones are taken
         update["imax"] = config.imax.model_copy(
             update={"target_entries": None, "tasks_per_image": None, "entries_per_image": None}
         )
@@ -166,7 +167,7 @@ def _imaxray(releases: Path, out: Path) -> None:
 
 
 def _floor(releases: Path, processes: int) -> None:
-    import polars as pl  # here: its allocator is set before the import, in the part that is ours
+    import polars as pl  # imported here, so that `imaxray` can set the allocator before its import
 
     for path in sorted(releases.rglob("*.csv*")):
         data = path.read_bytes()

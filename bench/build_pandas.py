@@ -1,11 +1,11 @@
-"""The comparison for bench/build.py: the same join as a straightforward pandas script.
+"""Does the join of bench/build.py as a simple pandas script, for comparison.
 
     python bench/build_pandas.py RELEASES OUT
 
-What a researcher would write for one afternoon: read every table, bring everything to
-``(dicom_id, task, prompt, target)`` rows, count per image, take dense images up to the target,
-sample the same number per task elsewhere, write Parquet. It keeps no account of rows, checks
-nothing, and does not solve for the spread.
+The script is what a researcher could write in one afternoon. It reads every table, makes
+``(dicom_id, task, prompt, target)`` rows, counts the rows per image, takes dense images up to the
+target, samples the same number per task from all images, and writes Parquet. It does not account
+for rows, checks nothing, and does not maximise the number of images of DMAX.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""`imaxray cache` against bare decode + resize + encode of the same files: images/s, one run.
+"""Compares the speed of `imaxray cache` with bare decoding, resizing and encoding of images.
 
     python bench/cache.py [--images 512] [--workers 2] [--repeats 3] [--open ../shared/open-cxr]
 
-Two sets of files: JPEGs of MIMIC's size (2544 × 3056), drawn from phantom radiographs with grain
-of their own, and the open radiographs, if they are there. The bare program is what anyone would
-write: a pool of as many processes, which opens each file with Pillow, converts to grey, resizes,
-writes a PNG, with the same filter and the same PNG settings; it verifies, orients, records and
-syncs nothing. Both start from a cold pool and write to the same disk. They alternate, whole runs;
-ratios are taken pair by pair and the median is given. Prints a table and, as its last line, one
-JSON object. ``cost_ratio``: seconds of `imaxray cache` over seconds of the bare program;
-``cpu_ratio``: the same of processor seconds, which a busy machine blurs less.
+The script uses two sets of files: JPEGs of MIMIC's size (2544 × 3056), which are enlarged phantom
+radiographs with added film grain, and the open radiographs, if they exist. The bare program is a
+minimal script: a pool of the same number of processes opens each file with Pillow, converts it to
+grey, resizes it and writes a PNG, with the same filter and the same PNG settings. It does not
+verify, orient or record images and does not sync files. Both programs start a new pool and write to
+the same disk. Complete runs of both alternate; ratios are taken pair by pair, and the median is
+reported. The script prints a table and, as its last line, one JSON object. ``cost_ratio`` is the
+wall-clock time of `imaxray cache` divided by that of the bare program. ``cpu_ratio`` is the same
+ratio of CPU times, which other load on the machine affects less.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ from imaxray.curation import Tables, write_dataset
 from imaxray.phantom import write_phantom
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, conform, empty
 
-SIZE = (2544, 3056)  # the commonest of MIMIC-CXR-JPG
+SIZE = (2544, 3056)  # width and height in pixels; the most frequent size in MIMIC-CXR-JPG
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="imaxray cache against the bare program.")
-    parser.add_argument("--images", type=int, default=512, help="phantom radiographs")
+    parser.add_argument("--images", type=int, default=512, help="number of phantom radiographs")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--max-side", type=int, default=1024)
@@ -77,7 +78,7 @@ def main() -> None:
 
 
 def measure(files: list[Path], data: Path, folder: Path, args: argparse.Namespace) -> dict:
-    """Whole runs of both programs, in turn; the order turns too."""
+    """Time complete runs of both programs in pairs; every second pair has the reverse order."""
     jobs = [str(path) for path in files]
     bare_s, cache_s, bare_cpu, cache_cpu = [], [], [], []
     bare_out, cache_out = folder / "bare", folder / "cache"
@@ -87,7 +88,7 @@ def measure(files: list[Path], data: Path, folder: Path, args: argparse.Namespac
             shutil.rmtree(cache_out, ignore_errors=True)
             began, cpu = time.perf_counter(), cpu_seconds()
             if program == "bare":
-                # a program of its own, as imaxray is: both pay for starting Python
+                # a separate program, as imaxray is, so that both times include the start of Python
                 subprocess.run(
                     [sys.executable, __file__.replace("cache.py", "cache_bare.py"), bare_out,
                      str(args.max_side), str(args.workers)],
@@ -116,7 +117,7 @@ def measure(files: list[Path], data: Path, folder: Path, args: argparse.Namespac
 
 
 def write_radiographs(folder: Path, count: int, workers: int) -> list[Path]:
-    """JPEGs of full size: phantom radiographs enlarged, each with grain of its own."""
+    """Write JPEGs of full size: enlarged phantom radiographs, each with its own film grain."""
     write_phantom(folder / "small", images=max(20, count), seed=0, workers=workers)
     small = sorted((folder / "small").rglob("*.jpg"))[:count]
     (folder / "large").mkdir()
@@ -127,9 +128,9 @@ def write_radiographs(folder: Path, count: int, workers: int) -> list[Path]:
 
 
 def _enlarge(small: Path, large: Path, seed: int) -> None:
-    with Image.open(small) as image:
+    with radiograph.open_image(small) as image:
         pixels = np.asarray(image.convert("L").resize(SIZE, Image.Resampling.BICUBIC))
-    # a film's grain is what JPEG and PNG spend their bytes on; a tile of it is enough
+    # JPEG and PNG spend most of their bytes on film grain; a repeated tile of grain is enough
     tile = np.random.default_rng(seed).normal(0, 4, (512, 512)).astype(np.float32)
     grain = np.tile(tile, (6, 5))[: SIZE[1], : SIZE[0]]
     grey = np.clip(pixels + grain, 0, 255).astype(np.uint8)
@@ -137,7 +138,7 @@ def _enlarge(small: Path, large: Path, seed: int) -> None:
 
 
 def write_data(folder: Path, files: list[Path]) -> Path:
-    """A dataset that names exactly these files."""
+    """Write a dataset that lists exactly these files."""
     files = [path.resolve() for path in files]
     root = Path(os.path.commonpath(files))
     rows = []
@@ -156,13 +157,13 @@ def write_data(folder: Path, files: list[Path]) -> Path:
 
 
 def cpu_seconds() -> float:
-    """Of all processes that this one started and that have ended, and of theirs."""
+    """Return the CPU seconds of all ended child processes and their descendants."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def size(folder: Path) -> float:
-    """MB of all files."""
+    """Return the size of all files in MB."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 

@@ -1,6 +1,8 @@
-"""The bare program of bench/cache.py: decode, resize, encode with Pillow, nothing else.
+"""Decodes, resizes and encodes images with Pillow, and does nothing else, for bench/cache.py.
 
-python bench/cache_bare.py OUT MAX_SIDE WORKERS < paths, one a line
+python bench/cache_bare.py OUT MAX_SIDE WORKERS < PATHS
+
+PATHS is a file with one path per line.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from PIL import Image
 
 
 def convert(path: str, out: str, max_side: int) -> None:
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG", "JPEG")) as image:
         grey = image.convert("L")
     scale = max_side / max(grey.size)
     if scale < 1:

@@ -1,12 +1,13 @@
-"""Shared-prefix generation against stock ``generate``: entries/s, same model, same texts.
+"""Compares the speed of shared-prefix generation with that of the standard ``generate``.
 
     python bench/evaluate.py [--width 384] [--images 8] [--new-tokens 16] [--rounds 2]
 
-A LLaVA of stock parts with random weights and 256 image tokens, wide enough that products and not
-Python take the time. Prompts are 20 real ones of every task kind, 7.46 an image on average. Three
-ways answer the same entries: imaxray, ``generate`` entry by entry, and ``generate`` on left-padded
-batches, at the best of several batch sizes. The ways alternate, ratios are taken round by round,
-their median is printed. One thread. Prints a table and, as its last line, one JSON object.
+The model is a LLaVA of standard parts with random weights and 256 image tokens. It is so wide that
+matrix products, not Python, take most of the time. The prompts are drawn from 20 realistic ones of
+all kinds of tasks, with 7.46 prompts per image on average. Three ways answer the same entries:
+imaxray, ``generate`` entry by entry, and ``generate`` on left-padded batches, with the best of
+several batch sizes. The ways alternate; the printed ratio is the median over the ratios of the
+rounds. The script uses one thread. It prints a table and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ import transformers
 from imaxray.evaluation.generation import generate
 from imaxray.models import ChatModel, EncodedEntry, PhantomConfig, phantom
 
-DENSITY = 7.46  # entries an image, of the paper's IMAX
-TOKENS = 256  # an image
+DENSITY = 7.46  # entries per image in the paper's IMAX
+TOKENS = 256  # image tokens per image
 SIZE = (512, 512)
 PROMPTS = (
     "Measure the cardiothoracic ratio.",
@@ -56,7 +57,7 @@ PROMPTS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=384)
-    parser.add_argument("--layers", type=int, default=4, help="of the text model")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the text model")
     parser.add_argument("--vision-layers", type=int, default=4)
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--new-tokens", type=int, default=16)
@@ -85,7 +86,8 @@ def main() -> None:
         },
     }
     with torch.inference_mode():
-        _stock(chat, ids[:4], images, encoded, pixels, 2, 4)  # first-use costs belong to nobody
+        # a first call, so that no measured call pays for the start
+        _stock(chat, ids[:4], images, encoded, pixels, 2, 4)
         texts = {name: way() for name, way in ways.items()}
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(args.rounds):
@@ -107,7 +109,7 @@ def main() -> None:
         f"new tokens, {sum(p.numel() for p in chat.model.parameters()) / 1e6:.1f} M parameters, "
         f"{len(set(texts[ours].values()))} different texts"
     )
-    print(f"{'':26}{'entries/s':>10}{'ours over it':>14}{'same texts':>12}")
+    print(f"{'':26}{'entries/s':>10}{'our speed-up':>14}{'same texts':>12}")
     for name, taken in seconds.items():
         rate = len(ids) / statistics.median(taken)
         print(f"{name:26}{rate:>10.1f}{over[name]:>14.2f}{same[name]:>7}/{len(ids)}")
@@ -134,7 +136,7 @@ def _model(width: int, layers: int, vision_layers: int) -> ChatModel:
         seed=0,
     )  # fmt: skip
     generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():  # wider than at birth: answers depend on image and prompt
+    with torch.no_grad():  # larger weights than initialised, so that answers depend on the inputs
         for parameter in chat.model.parameters():
             if parameter.ndim > 1:
                 spread = 1.5 * parameter[0].numel() ** -0.5
@@ -169,7 +171,7 @@ def _stock(
     new_tokens: int,
     size: int,
 ) -> dict[str, str]:
-    """``transformers`` as its documentation has it; batches hold prompts of like length."""
+    """Call ``generate`` as documented by ``transformers``, on batches of similar lengths."""
     model: Any = chat.model
     pad = chat.tokenizer.pad_token_id
     texts = {}

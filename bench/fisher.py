@@ -1,23 +1,24 @@
-"""The Gram matrix of per-entry gradients: cost over the batched pass, against six other ways.
+"""Compares the cost of the Gram matrix of per-entry gradients with six other methods.
 
     python bench/fisher.py [--rounds 5] [--methods ours,naive,…] [--device cpu] [--width 256] …
 
-A Llama-type model with LoRA (r = 16, random B) on all linears, one thread on a CPU. The floor is
-one forward and backward pass over all N entries together. Every method has a process of its own,
-in turn with the floor; its figure is the median of the ratios of neighbouring runs. Peak memory is
-what one pass of that method alone adds to a fresh process (resident memory; on a GPU, allocated).
+The model is of the Llama type, with LoRA (r = 16, random B) on all linear layers, and runs on one
+thread on a CPU. The floor is one forward and backward pass over all N entries together. Every
+method runs in its own process, alternating with the floor; the reported number is the median of the
+ratios of neighbouring runs. Peak memory is the memory that one pass of the method adds to a new
+process (resident memory; on a GPU, allocated memory).
 
-ours      GramRecorder, rows freed layer by layer; .grad as by-product
-micro     the same in micro-batches of 16, rows kept
-naive     one forward and backward an entry
-vmap      torch.func.vmap(grad), chunks of 16
-torchjd   autogram.Engine.compute_gramian, no .grad
+ours      GramRecorder, which frees rows layer by layer and also gives .grad
+micro     GramRecorder in micro-batches of 16, which keeps the rows
+naive     one forward and backward pass per entry
+vmap      torch.func.vmap(grad) in chunks of 16
+torchjd   autogram.Engine.compute_gramian, which gives no .grad
 opacus    GradSampleModule, then the Gram matrix of its grad_sample
 backpack  BatchGrad, then the Gram matrix of its grad_batch
 
-`step` is a whole training step at --step-width with AdamW, with and without the recorder *and* the
-eigendecomposition in every step. `error`: largest difference to the naive float64 loop on 4
-entries. Packages that are not installed show as a dash. Last line: JSON.
+`step` is a complete training step at --step-width with AdamW, with and without the recorder *and*
+the eigendecomposition in every step. `error` is the largest difference to the naive float64 loop on
+4 entries. Packages that are not installed are shown as a dash. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--vocabulary", type=int, default=1000)
-    parser.add_argument("--prompt", type=int, default=112, help="tokens")
-    parser.add_argument("--answer", type=int, default=16, help="tokens")
+    parser.add_argument("--prompt", type=int, default=112, help="tokens per prompt")
+    parser.add_argument("--answer", type=int, default=16, help="tokens per answer")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--step-width", type=int, default=512)
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -56,7 +57,7 @@ def main() -> None:
     if args.job:
         print(json.dumps(_job(args)))
         return
-    import torch  # the version, for the record
+    import torch  # for its version in the title of the table
 
     sizes = [int(n) for n in args.sizes.split(",")]
     methods = args.methods.split(",")
@@ -124,7 +125,7 @@ def _child(args: argparse.Namespace, job: str, n: int) -> dict[str, Any]:
     ):  # fmt: skip
         command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
     setting = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if args.device == "cpu" else {}
-    if not job.startswith("peak"):  # or large tensors cost page faults, the large batch's most
+    if not job.startswith("peak"):  # otherwise page faults of large tensors distort the times
         setting |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36)}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **setting})
     if done.returncode:
@@ -142,12 +143,12 @@ def _job(args: argparse.Namespace) -> dict[str, Any]:
     run = getattr(bench, method)
     data = bench.data(args.n)
     if kind == "peak":
-        run(bench.data(4))  # kernels, caches, lazy imports
+        run(bench.data(4))  # loads kernels, caches and lazy imports before the measurement
         peak = bench.peak(lambda: run(data))
         return {"peak": peak}
     error = bench.error(run)
     run(bench.data(16))
-    floor = Bench(args, args.width).floor  # a model of its own: others leave hooks on theirs
+    floor = Bench(args, args.width).floor  # on a new model, because methods leave hooks on theirs
     rounds = args.rounds if args.n <= 64 else max(3, args.rounds // 2)
     ratios = []
     for _ in range(rounds):
@@ -194,7 +195,7 @@ def _step(args: argparse.Namespace) -> dict[str, Any]:
 
 
 class Bench:
-    """One model; every method is a function of a batch that returns K (the floor nothing)."""
+    """Holds one model; each method takes a batch and returns K (the floor returns nothing)."""
 
     def __init__(self, args: argparse.Namespace, width: int) -> None:
         import torch
@@ -223,7 +224,7 @@ class Bench:
         self._wrapped: Any = None
 
     def data(self, n: int) -> dict[str, Any]:
-        """Random token rows, the last ones the answer."""
+        """Make rows of random tokens, of which the last ones are the answer."""
         import torch
 
         args = self.args
@@ -235,7 +236,7 @@ class Bench:
         return {"input_ids": ids.to(args.device), "labels": labels.to(args.device)}
 
     def losses(self, data: dict[str, Any], model: Any = None) -> Any:
-        """Summed answer loss of each row."""
+        """Return the summed answer loss of each row."""
         from imaxray.dynamics import row_losses
 
         return row_losses(model or self.model, data)
@@ -243,12 +244,12 @@ class Bench:
     # ---- methods
 
     def floor(self, data: dict[str, Any]) -> None:
-        """One batched pass, nothing else."""
+        """Run one batched forward and backward pass."""
         self.losses(data).sum().backward()
         self._clear()
 
     def ours(self, data: dict[str, Any]) -> Any:
-        """Rows freed layer by layer."""
+        """Record the Gram matrix; rows are freed layer by layer."""
         from imaxray.dynamics import GramRecorder
 
         with GramRecorder(self.model) as recorder:
@@ -259,7 +260,7 @@ class Bench:
         return gram
 
     def micro(self, data: dict[str, Any]) -> Any:
-        """Rows kept over micro-batches."""
+        """Record the Gram matrix over micro-batches; rows are kept."""
         from imaxray.dynamics import GramRecorder
 
         with GramRecorder(self.model, keep_rows=True) as recorder:
@@ -271,7 +272,7 @@ class Bench:
         return gram
 
     def naive(self, data: dict[str, Any]) -> Any:
-        """One pass an entry."""
+        """Run one forward and backward pass per entry."""
         import torch
 
         rows = []
@@ -283,7 +284,7 @@ class Bench:
         return (stacked @ stacked.T).cpu().numpy()
 
     def vmap(self, data: dict[str, Any]) -> Any:
-        """All gradients by function transforms."""
+        """Compute all per-entry gradients by function transforms."""
         import torch
         from torch.func import functional_call, grad, vmap
 
@@ -308,27 +309,27 @@ class Bench:
         return gram.cpu().numpy()
 
     def torchjd(self, data: dict[str, Any]) -> Any:
-        """Without ``.grad``."""
+        """Compute the Gram matrix by TorchJD, which gives no ``.grad``."""
         from torchjd.autogram import Engine
 
-        if self._wrapped is None:  # hooks stay on the model: make it once
+        if self._wrapped is None:  # made once, because its hooks stay on the model
             self._wrapped = Engine(self.model, batch_dim=0)
         gram = self._wrapped.compute_gramian(self.losses(data)).double().cpu().numpy()
         self._clear()
         return gram
 
     def opacus(self, data: dict[str, Any]) -> Any:
-        """Per-sample gradients of every parameter, then K."""
+        """Compute the per-entry gradients of every parameter by Opacus, then K."""
         from opacus.grad_sample import GradSampleModule
 
         if self._wrapped is None:
             self._wrapped = GradSampleModule(self.model, loss_reduction="sum", strict=False)
-            self._wrapped.train()  # its hooks ask for it; no dropout here
+            self._wrapped.train()  # its hooks require it; the model has no dropout
         self.losses(data, self._wrapped).sum().backward()
         return self._gram_of("grad_sample")
 
     def backpack(self, data: dict[str, Any]) -> Any:
-        """Likewise."""
+        """Compute the per-entry gradients of every parameter by BackPACK, then K."""
         import torch
         from backpack import backpack, extend
         from backpack.extensions import BatchGrad
@@ -345,7 +346,7 @@ class Bench:
     # ---- measuring
 
     def error(self, run: Callable[[Any], Any]) -> float:
-        """Largest difference to the naive float64 loop on 4 entries, over the largest entry."""
+        """Return the largest relative difference to the naive float64 loop on 4 entries."""
         import numpy as np
 
         data = self.data(4)
@@ -356,7 +357,7 @@ class Bench:
         return float(np.abs(theirs - naive).max() / np.abs(naive).max())
 
     def seconds(self, function: Callable[[], Any]) -> float:
-        """CPU seconds of the one thread (what neighbours do counts less), or wall seconds."""
+        """Return CPU seconds on a CPU, which other load affects less, or else wall seconds."""
         clock = time.process_time if self.args.device == "cpu" else time.perf_counter
         self._synchronize()
         started = clock()
@@ -365,7 +366,7 @@ class Bench:
         return clock() - started
 
     def peak(self, function: Callable[[], Any]) -> float:
-        """MiB that ``function`` adds to what the process holds."""
+        """Return the memory in MiB that ``function`` adds to the memory of the process."""
         import torch
 
         if self.args.device != "cpu":
@@ -373,7 +374,7 @@ class Bench:
             held = torch.cuda.memory_allocated()
             function()
             return (torch.cuda.max_memory_allocated() - held) / 2**20
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         held = _status("VmRSS")
         function()
         return (_status("VmHWM") - held) / 1024
@@ -413,7 +414,7 @@ class Bench:
 
 
 def _status(field: str) -> int:
-    """KiB of a field of /proc/self/status; the lifetime's peak where there is no such file."""
+    """Return a field of /proc/self/status in KiB, or the peak of the process if it is missing."""
     path = Path("/proc/self/status")
     if not path.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

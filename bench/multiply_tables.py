@@ -1,10 +1,11 @@
-"""The tables of several MIMIC-CXRs out of one: other patients, studies and images, the same rows.
+"""Copies the tables of a MIMIC-CXR phantom several times, with new ids in each copy.
 
     python bench/multiply_tables.py RELEASES OUT --times 10
 
-RELEASES is what `imaxray phantom RELEASES --scale mimic --no-images` wrote; its ids leave room for
-the copies. Reports and scene graphs are left out. `imaxray phantom --times 10 --no-archives` draws
-ten times the cohort instead, in a quarter of an hour where this takes a minute.
+RELEASES is the folder that `imaxray phantom RELEASES --scale mimic --no-images` wrote; its ids
+leave room for the copies. Each copy has other patients, studies and images, but the same rows.
+Reports and scene graphs are left out. This takes one minute; `imaxray phantom --times 10
+--no-archives` draws a cohort of ten times the size instead, which takes a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def multiply_table(path: Path, target: Path, times: int) -> None:
-    """Write a CSV ``times`` over, every copy with ids of its own."""
+    """Write a CSV with its rows repeated ``times`` times; every copy has its own ids."""
     frame = pl.read_csv(path, infer_schema=False)
     stream = igzip.open(target, "wb", 1) if path.suffix == ".gz" else target.open("wb")
     with stream:
@@ -50,7 +51,7 @@ def multiply_table(path: Path, target: Path, times: int) -> None:
                     (pl.col(name).cast(pl.Int64) + copy).cast(pl.String)
                     for name in ("subject_id", "study_id") if name in frame.columns
                 ),
-                # the first digit says which copy: what follows is random and long enough
+                # the first digit is the number of the copy; the others are random and many enough
                 *(
                     pl.lit(f"{copy:x}") + pl.col(name).str.slice(1)
                     for name in ("dicom_id", "dicom_file") if name in frame.columns
@@ -64,7 +65,7 @@ def multiply_table(path: Path, target: Path, times: int) -> None:
 
 
 def multiply_items(path: Path, target: Path, times: int) -> None:
-    """Write a list of questions ``times`` over."""
+    """Write a list of questions repeated ``times`` times; every copy has its own ids."""
     items = orjson.loads(path.read_bytes())
     with target.open("wb") as stream:
         for copy in range(times):
@@ -72,7 +73,7 @@ def multiply_items(path: Path, target: Path, times: int) -> None:
                 made = {
                     **item,
                     "idx": item["idx"] * times + copy,
-                    # numbers in one file of the release, text in the others
+                    # these ids are numbers in one file of the release and text in the others
                     **{k: type(item[k])(int(item[k]) + copy) for k in ("subject_id", "study_id")},
                     "image_id": f"{copy:x}{item['image_id'][1:]}",
                     "image_path": moved(item["image_path"], copy),
@@ -82,7 +83,7 @@ def multiply_items(path: Path, target: Path, times: int) -> None:
 
 
 def moved(path: str, copy: int) -> str:
-    """The path of the copy's image."""
+    """Return the path of an image in a copy."""
 
     def one(match: re.Match[str]) -> str:
         subject, study = int(match[1]) + copy, int(match[2]) + copy

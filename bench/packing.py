@@ -1,29 +1,33 @@
-"""Shared-prefix packing against one sequence an entry, and against TRL: entries/s, one process.
+"""Compares the training speed of packed sequences with one sequence per entry and with TRL.
 
     python bench/packing.py [--width 512] [--layers 2] [--seconds 10] [--skip-trl]
 
-A LLaVA of stock parts, random weights, everything trained, the vision tower too; about 40 tokens of
-text an entry. A step is the whole step: forward, backward, AdamW (fused), one thread. Every cell
-takes the same entries in both layouts, some 16 a step, and both layouts take them in turn; the
-ratio is that of the medians. "7.46" is a mixture of 13 images with 2 to 13 entries, 97 in all.
+The model is a LLaVA of standard parts with random weights. All its weights are trained, those of
+the vision tower, too; an entry has about 40 tokens of text. A step is a complete step with forward
+pass, backward pass and fused AdamW, on one thread. Every cell trains on the same entries in both
+layouts, about 16 per step. The layouts alternate, and the ratio is the ratio of their medians.
+"7.46" is a mixture of 13 images with 2 to 13 entries each, 97 entries in total.
 
-Unpacked is at its best here: all entries are equally long, so nothing is padded; masks are plain
-causal, so it has the fastest attention; images are prepared and logits computed only where an
-answer follows, as packed.
+The layout with one sequence per entry has the best possible conditions: all entries have the same
+length, so nothing is padded; its masks are plain causal masks, which have the fastest attention;
+images are prepared beforehand, and logits are computed only at answers, as in the packed layout.
 
-`limit` is the ratio of the token counts, (P + T) K / (P + K T). A step can beat it, because the
-image is also encoded K times less often, or miss it, because attention, the optimizer and calls
+`limit` is the ratio of the numbers of tokens, (P + T) K / (P + K T), with P image tokens, T text
+tokens per entry and K entries per image. A step can be faster than this limit, because packing also
+encodes the image K times less often. It can be slower, because attention, the optimizer and calls
 have other costs.
 
-TRL's SFTTrainer trains the same model on the same entries of the 7.46 mixture with 576 image
-tokens, one sequence an entry (it refuses to pack image data), with its own collator, the same
-optimizer, no gradient checkpointing. There both sides are timed from text and image to the end of
-the step.
+SFTTrainer of TRL trains the same model on the same entries of the 7.46 mixture with 576 image
+tokens. It uses one sequence per entry, because it refuses to pack image data, its own collator, the
+same optimizer and no gradient checkpointing. In this comparison, both times are measured from text
+and image to the end of the step.
 
-On a busy machine `--clock cpu` counts this process's CPU seconds instead of the wall's.
+On a busy machine, use `--clock cpu`, which counts the CPU seconds of this process instead of
+wall-clock seconds.
 
-Prints tables and, as its last line, one JSON object; `ratio` and `limit` are those of 7.46 entries
-and 576 image tokens, `worst_fraction_of_limit` is over all cells from 4 entries on.
+The script prints tables and, as its last line, one JSON object. `ratio` and `limit` are those of
+7.46 entries and 576 image tokens; `worst_fraction_of_limit` is taken over all cells with at least 4
+entries per image.
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ from imaxray.packing import (
 )
 
 PATCH = 14
-TEXT = 40  # tokens an entry, question and answer
+TEXT = 40  # text tokens per entry, question and answer together
 MIXTURE = [[2, 13], [3, 12], [5, 10], [6, 9], [7, 8], [7, 8], [7]]  # 97 entries, 13 images
 COUNTS = {
     "1": [[1] * 16],
@@ -92,12 +96,12 @@ WORDS = [
     "is",
     "no",
 ]
-now = time.perf_counter  # or CPU time, see --clock
+now = time.perf_counter  # main() replaces it with CPU time if --clock is cpu
 
 
 @dataclass
 class Entry:
-    """One entry as text and as ids."""
+    """One entry as text and as token ids."""
 
     question: str
     answer: str
@@ -106,17 +110,19 @@ class Entry:
 
 @dataclass
 class Step:
-    """What one optimizer step sees: entries by image, image inputs by image."""
+    """Entries and images of one optimizer step; each image has a group of entries."""
 
     groups: list[list[Entry]]
     images: list[Image.Image]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Packing against one sequence an entry.")
+    parser = argparse.ArgumentParser(description="Packing against one sequence per entry.")
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=10, help="a cell, at least two pairs")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="seconds per cell; at least two pairs are run"
+    )
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--skip-trl", action="store_true")
     args = parser.parse_args()
@@ -166,7 +172,7 @@ def main() -> None:
 
 
 def build(image_tokens: int, width: int, layers: int) -> ChatModel:
-    """A LLaVA whose images take so many tokens; tokenizer and template of the miniature one."""
+    """Build a LLaVA with the given number of tokens per image and a miniature tokenizer."""
     side = round(image_tokens**0.5) * PATCH
     tokenizer = build_tiny("llava").tokenizer
     config = LlavaConfig(
@@ -200,7 +206,7 @@ def build(image_tokens: int, width: int, layers: int) -> ChatModel:
 
 
 def make_step(chat: ChatModel, image_tokens: int, counts: list[int]) -> Step:
-    """Images with so many entries each, all entries of the same length."""
+    """Make a step of images with ``counts`` entries each; all entries have the same length."""
     side = round(image_tokens**0.5) * PATCH
     draw = random.Random(f"{image_tokens} {counts}")
     pixels = np.random.default_rng(sum(counts))
@@ -221,7 +227,7 @@ def make_step(chat: ChatModel, image_tokens: int, counts: list[int]) -> Step:
 def make_entry(
     chat: ChatModel, size: tuple[int, int], length: int, number: int, draw: random.Random
 ) -> Entry:
-    question = f"{chr(ord('A') + number)}?"  # questions differ from their first token on
+    question = f"{chr(ord('A') + number)}?"  # questions already differ in their first token
     answer = ""
     for _ in itertools.count():
         encoded = chat.encode(question, answer, [], size)
@@ -238,7 +244,7 @@ def make_entry(
 
 @dataclass
 class Cell:
-    """Entries/s of both layouts, their ratio, and that of the token counts."""
+    """Entries/s of both layouts, the ratio of these, and the ratio of the token counts."""
 
     separate: float
     packed: float
@@ -247,7 +253,7 @@ class Cell:
 
 
 def measure(chat: ChatModel, steps: list[Step], seconds: float) -> Cell:
-    """Both layouts in turn, step by step, until ``seconds`` have passed, at least two pairs."""
+    """Time steps of both layouts in turn for ``seconds`` seconds, but at least two pairs."""
     runs: dict[bool, list[list[float]]] = {}
     models, tokens, items = {}, {}, {}
     for packed in (False, True):
@@ -255,7 +261,7 @@ def measure(chat: ChatModel, steps: list[Step], seconds: float) -> Cell:
         items[packed] = [lay(chat, step, packed) for step in steps]
         tokens[packed] = sum(batch.tokens for batch, _ in items[packed])
         runs[packed] = [[] for _ in steps]
-        # kernels, optimizer state; one image will do
+        # a first step on one image loads the kernels and makes the optimizer state
         run(models[packed], lay(chat, Step(steps[0].groups[:1], steps[0].images[:1]), packed))
     begun = time.perf_counter()
     rounds = 0
@@ -277,7 +283,7 @@ def prepare(model: Any, packed: bool) -> tuple[Any, torch.optim.Optimizer]:
 
 
 def lay(chat: ChatModel, step: Step, packed: bool) -> tuple[Batch, dict[str, torch.Tensor]]:
-    """One row with all groups, or one row an entry."""
+    """Lay a step out as one row with all groups, or as one row per entry."""
     groups = [[entry.encoded for entry in group] for group in step.groups]
     plan = lay_out(groups, chat.image_token, packed=packed, tokens_per_row=100_000)
     pixels = [chat._images(chat._process([chat.prepare(image)])) for image in step.images]
@@ -288,7 +294,7 @@ def lay(chat: ChatModel, step: Step, packed: bool) -> tuple[Batch, dict[str, tor
 def run(
     trained: tuple[Any, torch.optim.Optimizer], item: tuple[Batch, dict[str, torch.Tensor]]
 ) -> float:
-    """Seconds of one whole step."""
+    """Run one complete step and return its seconds."""
     model, optimizer = trained
     batch, images = item
     started = now()
@@ -300,7 +306,7 @@ def run(
 
 
 def packed_from_text(chat: ChatModel, steps: list[Step]) -> float:
-    """Entries/s packed, tokenisation and image preparation in the time; first step not counted."""
+    """Return packed entries/s with tokenisation and image preparation, without the first step."""
     trained = prepare(chat.model, packed=True)
     seconds, entries = 0.0, 0
     for number, step in enumerate(steps):
@@ -316,18 +322,18 @@ def packed_from_text(chat: ChatModel, steps: list[Step]) -> float:
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
-    """Seconds from the end of the first step to the end of the last: collating is in it."""
+    """Notes the end of every step, so that the time between ends includes collating."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Note the time."""
+        """Note the time at which a step ends."""
         self.ends.append(now())
 
 
 def trl_rate(chat: ChatModel, steps: list[Step]) -> float:
-    """Entries/s of TRL's SFTTrainer, its own collator; steps of one size, the first not counted."""
+    """Return entries/s of TRL's SFTTrainer on steps of one size, without the first step."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -356,7 +362,7 @@ def trl_rate(chat: ChatModel, steps: list[Step]) -> float:
                 optim="adamw_torch_fused",
                 learning_rate=1e-4,
                 lr_scheduler_type="constant",
-                max_grad_norm=0,  # no clipping, as in the step it is compared with
+                max_grad_norm=0,  # the step of the comparison does not clip either
                 gradient_checkpointing=False,
                 bf16=False,
                 use_cpu=True,

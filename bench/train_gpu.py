@@ -1,16 +1,17 @@
-"""Packing at true size on a GPU: 7B / 8B / 4B shapes, random weights, bf16, LoRA.
+"""Measures packed training on a GPU at the true sizes of 7B, 8B and 4B models, with LoRA in bf16.
 
     python bench/train_gpu.py [--model qwen2.5-vl-7b] [--tokens-per-batch 4096] [--rounds 3]
                               [--attention packed_sdpa sdpa packed_flex] [--checkpointing]
 
-One optimizer step sees 13 images with 2 to 13 entries, 97 in all (7.46 an image), 40 tokens of text
-an entry; 576 image tokens, or as many as the family's images have. Unpacked and packed accumulate
-over micro-batches of the same token budget; unpacked is stock `sdpa` with plain causal masks. The
-vision tower runs and is frozen, as LoRA recipes have it. Weights are random because the hub is not
-needed: time and memory do not depend on their values.
+One optimizer step sees 13 images with 2 to 13 entries each, 97 entries in total (7.46 per image),
+and 40 tokens of text per entry. An image has 576 tokens, or the number of the model's family. Both
+layouts accumulate over micro-batches of the same token budget; the layout with one sequence per
+entry uses the standard `sdpa` with plain causal masks. The vision tower runs and is frozen, as in
+LoRA recipes. Weights are random, because time and memory do not depend on their values, so the
+hub is not needed.
 
-Prints a table (entries/s, peak memory, ratio, the token-count limit) and, as its last line, one
-JSON object with date and device. Without a GPU it says so and ends.
+The script prints a table (entries/s, peak memory, ratio, limit by the number of tokens) and, as its
+last line, one JSON object with date and device. Without a GPU, it prints a sentence and ends.
 """
 
 from __future__ import annotations
@@ -47,18 +48,18 @@ LORA = (
     r"(?:.*\.)?language_model\.layers\.\d+\."
     r"(?:self_attn\.(?:q|k|v|o)_proj|mlp\.(?:gate|up|down)_proj)"
 )
-IMAGE = 9  # id of the image placeholder: any that is not drawn as text
+IMAGE = 9  # id of the image placeholder; it can be any id that is never drawn as text
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's true size, and what its images are.
+    """The true size of a model and the inputs of its images.
 
     Attributes:
-        model: class.
-        config: its configuration.
-        image_tokens: an image takes.
-        pixels: inputs of n images, given n, device and dtype.
+        model: Class of the model.
+        config: Configuration of the model.
+        image_tokens: Number of tokens per image.
+        pixels: Function of n, device and dtype that returns the inputs of n images.
     """
 
     model: type[Any]
@@ -77,7 +78,7 @@ def _square(side: int) -> Callable[[int, torch.device, torch.dtype], dict[str, t
 def _grid(
     side: int, patch: int
 ) -> Callable[[int, torch.device, torch.dtype], dict[str, torch.Tensor]]:
-    """``side`` x ``side`` patches, of which 2 x 2 make a token."""
+    """Make images of ``side`` x ``side`` patches; 2 x 2 patches make one token."""
 
     def pixels(n: int, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         return {
@@ -91,7 +92,7 @@ def _grid(
 
 
 def qwen2_5_vl_7b() -> Shape:
-    """Qwen2.5-VL-7B: Lingshu-7B, HuatuoGPT-Vision-7B-Qwen2.5VL."""
+    """Return the shape of Qwen2.5-VL-7B (Lingshu-7B, HuatuoGPT-Vision-7B-Qwen2.5VL)."""
     config = hf.Qwen2_5_VLConfig(
         text_config={
             "vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944,
@@ -132,7 +133,7 @@ def _qwen3_vl(text: dict[str, Any], vision: dict[str, Any], *, tied: bool) -> Sh
 
 
 def qwen3_vl_8b() -> Shape:
-    """Qwen3-VL-8B: MedMO-8B."""
+    """Return the shape of Qwen3-VL-8B (MedMO-8B)."""
     return _qwen3_vl(
         {"hidden_size": 4096, "intermediate_size": 12288},
         {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304,
@@ -142,7 +143,7 @@ def qwen3_vl_8b() -> Shape:
 
 
 def qwen3_vl_4b() -> Shape:
-    """Qwen3-VL-4B: MedMO-4B."""
+    """Return the shape of Qwen3-VL-4B (MedMO-4B)."""
     return _qwen3_vl(
         {"hidden_size": 2560, "intermediate_size": 9728},
         {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096,
@@ -159,7 +160,7 @@ def _siglip(side: int) -> Any:
 
 
 def medgemma_4b() -> Shape:
-    """Gemma 3 4B: MedGemma. 256 tokens an image, always."""
+    """Return the shape of Gemma 3 4B (MedGemma); an image always has 256 tokens."""
     config = hf.Gemma3Config(
         text_config=hf.Gemma3TextConfig(
             vocab_size=262208, hidden_size=2560, intermediate_size=10240, num_hidden_layers=34,
@@ -173,7 +174,7 @@ def medgemma_4b() -> Shape:
 
 
 def llava_med_7b() -> Shape:
-    """LLaVA-Med v1.5: CLIP ViT-L/14 at 336 and Mistral 7B."""
+    """Return the shape of LLaVA-Med v1.5: CLIP ViT-L/14 at 336 pixels and Mistral 7B."""
     config = hf.LlavaConfig(
         vision_config=hf.CLIPVisionConfig(
             hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
@@ -189,7 +190,7 @@ def llava_med_7b() -> Shape:
 
 
 def internvl3_8b() -> Shape:
-    """InternVL3-8B: one tile, 256 tokens."""
+    """Return the shape of InternVL3-8B; an image is one tile of 256 tokens."""
     config = hf.InternVLConfig(
         vision_config=hf.InternVLVisionConfig(
             hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
@@ -223,11 +224,11 @@ def main() -> None:
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
     parser.add_argument(
         "--attention", nargs="+", default=["packed_sdpa", "sdpa"],
-        choices=["packed_sdpa", "sdpa", "packed_flex"], help="of the packed runs",
+        choices=["packed_sdpa", "sdpa", "packed_flex"], help="attention of the packed runs",
     )  # fmt: skip
     args = parser.parse_args()
     if not torch.cuda.is_available():
-        print("No GPU here: bench/train_gpu.py needs one with CUDA; nothing was measured.")
+        print("bench/train_gpu.py needs a GPU with CUDA, but found none; nothing was measured.")
         return
     shape = SHAPES[args.model]()
     model = build(shape, torch.device("cuda"), args.rank, checkpointing=args.checkpointing)
@@ -237,7 +238,7 @@ def main() -> None:
 
 
 def build(shape: Shape, device: torch.device, rank: int, *, checkpointing: bool) -> Any:
-    """The model with random weights in bf16, LoRA on every linear layer of the text model."""
+    """Build the model with random bf16 weights and LoRA on all linear layers of the text model."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
@@ -252,7 +253,7 @@ def build(shape: Shape, device: torch.device, rank: int, *, checkpointing: bool)
 
 
 def make_groups(shape: Shape, counts: Sequence[int] = COUNTS) -> list[list[EncodedEntry]]:
-    """Random entries: image tokens, then 24 tokens of question and 16 of answer."""
+    """Make random entries: image tokens, then 24 question tokens and 16 answer tokens."""
     draw = random.Random(0)
     low, high = 100, min(30_000, shape.config.get_text_config().vocab_size)
 
@@ -261,7 +262,7 @@ def make_groups(shape: Shape, counts: Sequence[int] = COUNTS) -> list[list[Encod
 
     return [
         [
-            # the first token differs between entries of an image, so that the prefix ends there
+            # entries of an image differ in their first text token, so that the prefix ends there
             EncodedEntry(
                 [*[IMAGE] * shape.image_tokens, 20 + k, *words(QUESTION - 1)], words(ANSWER)
             )
@@ -273,7 +274,7 @@ def make_groups(shape: Shape, counts: Sequence[int] = COUNTS) -> list[list[Encod
 
 @dataclass
 class Run:
-    """One layout: seconds of each step, tokens a step, peak bytes."""
+    """Measurements of one layout: seconds of each step, tokens per step and peak bytes."""
 
     name: str
     seconds: list[float]
@@ -290,7 +291,7 @@ def measure(
     rounds: int,
     attention: Sequence[str],
 ) -> list[Run]:
-    """Whole steps (forward, backward, AdamW), all variants in turn; the first round warms up."""
+    """Time complete steps of all variants in turn; the first round is not counted."""
     variants = [("separate", "sdpa"), *((f"packed, {name}", name) for name in attention)]
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=True)
@@ -329,7 +330,7 @@ def measure(
 def micro_batches(
     groups: list[list[EncodedEntry]], budget: int, *, packed: bool
 ) -> list[tuple[Any, int]]:
-    """Batches of at most ``budget`` tokens, and how many images each takes."""
+    """Return batches of at most ``budget`` tokens, each with its number of images."""
     if packed:
         plan = lay_out(groups, IMAGE, tokens_per_row=budget)
         return [(collate([row], pad=0, multiple_of=128), len(row.groups)) for row in plan.rows]
@@ -340,7 +341,7 @@ def micro_batches(
 
 
 def report(name: str, runs: list[Run], device: str) -> None:
-    """The table and the JSON line; the best packed variant counts."""
+    """Print the table and the JSON line, which has the fastest packed variant."""
     rates = [run.entries / statistics.median(run.seconds) for run in runs]
     table = Table(title=f"{name}, bf16, LoRA, {device}")
     for column in ("layout", "entries/s", "tokens/s", "peak GB", "ratio", "limit"):

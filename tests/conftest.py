@@ -1,4 +1,4 @@
-"""Shared fixtures."""
+"""Defines the fixtures that all tests share."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Small DICOM radiographs."""
+"""Makes small DICOM radiographs."""
 
 import warnings
 

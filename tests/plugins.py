@@ -1,4 +1,4 @@
-"""Packages of others as pages of docs/ show them, laid out as an installer does."""
+"""Installs packages as the pages of docs/ show them, in the layout of an installer."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""One internal convention, every conversion there and back."""
+"""Tests box conventions: every conversion returns to the internal convention."""
 
 import json
 import re

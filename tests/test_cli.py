@@ -1,4 +1,4 @@
-"""The command line: same nouns as the library, user errors in one sentence, exit code 2."""
+"""Tests the command line: the names of the library, errors in one sentence, exit code 2."""
 
 import json
 import subprocess

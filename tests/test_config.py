@@ -1,10 +1,14 @@
-"""One loader for every YAML file: each mistake is one sentence that says what to do."""
+"""Tests the loader of YAML files: each mistake gives one sentence that says what to do."""
 
+import ast
+import tomllib
+from pathlib import Path
 from typing import Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
+import imaxray
 from imaxray._config import nearest, parse_yaml, read_yaml, validated
 from imaxray.errors import ImaxrayError
 
@@ -17,6 +21,10 @@ class Stage(BaseModel):
     kind: Literal["dmax", "mix"] = "dmax"
 
 
+class Named(RootModel[dict[str, Stage]]):
+    """Stages by name."""
+
+
 class Study(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -24,6 +32,8 @@ class Study(BaseModel):
     stages: tuple[Stage, ...] | None = None
     first: Stage = Stage()
     rate: int | dict[str, int] = 1
+    by_name: dict[str, Stage] = {}
+    named: Named | None = None
 
     @model_validator(mode="after")
     def _fits(self):
@@ -57,6 +67,9 @@ def test_a_good_file_is_read(tmp_path):
         ("title: x\nfirst: {entries_per_stp: 1}", ["first.entries_per_stp", "`entries_per_step`"]),
         ("title: x\nstages: [{name: b, entires: 1}]", ["`stages.b.entires`", "entries_per_step"]),
         ("title: x\nstages: [{}, {xyz: 1}]", ["`stages.1.xyz`", "entries_per_step, kind, name"]),
+        ("title: x\nby_name: {b: {nmae: c}}", ["`by_name.b.nmae`", "did you mean `name`"]),
+        ("title: x\nnamed: {b: {kid: mix}}", ["`named.b.kid`", "did you mean `kind`"]),
+        ("title: x\nnamed: {name: {xyz: 1}}", ["`named.name.xyz`", "entries_per_step, kind, name"]),
         ("first: {}", ["the key `title`", "is missing"]),
         ("title: x\nfirst: {entries_per_step: 0}", ["entries_per_step", "got 0", "greater than"]),
         ("title: x\nfirst: {entries_per_step: many}", ["got 'many'", "valid integer"]),
@@ -91,3 +104,24 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path):
 def test_nearest_knows_a_misspelling_and_nothing_else():
     assert nearest("entries_per_stp", ["entries_per_step", "steps"]) == "entries_per_step"
     assert nearest("colour", ["steps"]) is None
+
+
+def test_defaults_are_keywords_so_that_type_checkers_see_them():
+    """Pyright, and mypy without pydantic's plugin, do not read a positional default of Field."""
+    source = Path(imaxray.__file__).parent
+    positional = [
+        f"{path.relative_to(source)}:{node.lineno}"
+        for path in source.rglob("*.py")
+        if "Field(" in (text := path.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Field" and node.args
+    ]
+    assert not positional
+
+
+def test_mypy_checks_the_options_of_a_config():
+    """The plugin of pydantic then rejects a value of another type and an unknown option."""
+    root = Path(__file__).resolve().parents[1]
+    tools = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    assert "pydantic.mypy" in tools["mypy"]["plugins"]
+    assert tools["pydantic-mypy"] == {"init_typed": True, "init_forbid_extra": True}

@@ -1,4 +1,4 @@
-"""DICOM radiographs are shown as their header says, or refused in one sentence."""
+"""Tests that DICOM radiographs are shown as their header says, or refused in one sentence."""
 
 import contextlib
 import io

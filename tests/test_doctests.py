@@ -1,4 +1,4 @@
-"""Every `>>>` example in a docstring of the package runs and prints what it says."""
+"""Tests that every `>>>` example in a docstring of the package runs and prints its result."""
 
 import doctest
 import importlib

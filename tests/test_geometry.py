@@ -1,4 +1,4 @@
-"""Frames: the arithmetic is that of the processors, and every frame can be left again."""
+"""Tests frames: their arithmetic is that of the processors, and they can be inverted."""
 
 import numpy as np
 import pytest

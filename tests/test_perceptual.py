@@ -1,4 +1,4 @@
-"""Perceptual hashes: near ones found without comparing all with all."""
+"""Tests that perceptual hashes find similar images without comparing all pairs."""
 
 import numpy as np
 

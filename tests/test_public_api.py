@@ -1,4 +1,4 @@
-"""The packages' own names: all there, none a module, none heavy before it is used."""
+"""Tests public names: all exist, none is a module, and none loads heavy packages before use."""
 
 import ast
 import importlib

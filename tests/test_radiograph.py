@@ -1,4 +1,4 @@
-"""Images are opened safely, as 8-bit grey."""
+"""Tests that images are opened safely, as 8-bit grey."""
 
 import numpy as np
 import pytest
@@ -92,3 +92,47 @@ def test_a_name_that_no_file_can_have(tmp_path):
         for read in (radiograph.size, radiograph.load):
             with pytest.raises(ImaxrayError, match="readable image"):
                 read(tmp_path / name)
+
+
+EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 8 8
+%%EndComments
+%%EOF
+"""
+
+
+@pytest.mark.parametrize("kind", ["EPS", "AVIF", "GIF", "PPM", "ICO"])
+def test_other_formats_are_damaged_files(tmp_path, kind, monkeypatch):
+    """Whatever the name says: no decoder outside the list is tried, no program is started."""
+
+    def start(*args, **kwargs):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen", start)
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", start)
+    path = tmp_path / "a.jpg"
+    if kind == "EPS":
+        path.write_bytes(EPS)
+    else:
+        try:
+            Image.fromarray(np.zeros((16, 16), dtype=np.uint8)).save(path, format=kind)
+        except (KeyError, OSError):
+            pytest.skip(f"this Pillow writes no {kind}")
+    for read in (radiograph.size, radiograph.load):
+        with pytest.raises(ImaxrayError, match="another format than PNG"):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", radiograph.FORMATS)
+def test_formats_that_are_decoded(tmp_path, kind):
+    Image.fromarray(np.full((16, 16), 90, dtype=np.uint8)).save(tmp_path / "a", format=kind)
+    assert radiograph.size(tmp_path / "a") == (16, 16)
+    assert abs(int(radiograph.load(tmp_path / "a").mean()) - 90) < 3
+
+
+def test_nothing_else_opens_images():
+    from pathlib import Path
+
+    source = Path(radiograph.__file__).parent
+    found = [p.name for p in source.rglob("*.py") if "Image.open(" in p.read_text()]
+    assert found == ["radiograph.py"]

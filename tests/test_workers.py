@@ -1,4 +1,4 @@
-"""Processes that share work: they are told what they need, and do not outlive their parent."""
+"""Tests worker processes: they get their settings and end with their parent."""
 
 import os
 import signal

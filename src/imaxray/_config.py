@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from imaxray.errors import ImaxrayError
 
@@ -183,16 +183,22 @@ def _name(content: Any, loc: Sequence[int | str]) -> str:
 
 def _keys(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
     """Return the keys that are known at a place in a model, sorted."""
-    models = {model}
+    models = _models(model)
     for part in loc:
         fields = [m.model_fields[part] for m in models if part in m.model_fields]
         inner = {found for field in fields for found in _models(field.annotation)}
-        models = inner or models  # a number in a list, or the name of an option of a union
+        # otherwise a number in a list, a key of a mapping, or the name of an option of a union
+        models = inner or models
     return sorted({f.alias or name for m in models for name, f in m.model_fields.items()})
 
 
 def _models(annotation: Any) -> set[type[BaseModel]]:
-    """Return the models in an annotation such as ``tuple[StageConfig, ...] | None``."""
+    """Return the models in an annotation such as ``tuple[StageConfig, ...] | None``.
+
+    A root model has no keys of its own, so the models in its root stand for it.
+    """
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        return _models(annotation.model_fields["root"].annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     return {model for part in get_args(annotation) for model in _models(part)}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import (
@@ -29,8 +29,37 @@ Box = tuple[float, float, float, float]
 PLACEHOLDER: Final = "<box>"
 """Text that stands for one box in prompts, targets and parsed answers."""
 
+BoxLike = TypeVar("BoxLike", bound=Sequence[float])
+"""A box, as a tuple or as the list that a table holds."""
+
 _RUN: Final = re.compile(r"<box>(?:\s*<box>)*")
 _NO_PLACEHOLDER: Final = "&lt;box&gt;"
+
+
+def split_boxes(
+    prompt: str, target: str, boxes: Sequence[BoxLike]
+) -> tuple[list[BoxLike], list[BoxLike]] | None:
+    """Divide the boxes of an entry between its prompt and its target, those of the prompt first.
+
+    The placeholders of a text are all structure or all text. They are text where the entry has no
+    box for them, for instance if a report contains the word ``<box>``; the text then gets no box.
+
+    Returns:
+        Boxes of the prompt and boxes of the target; ``None`` if no division gives every box one
+        placeholder.
+
+    Example:
+        >>> split_boxes("Describe <box>.", "a nodule", [(1, 2, 3, 4)])
+        ([(1, 2, 3, 4)], [])
+        >>> split_boxes("Write the report.", "See <box> 3.", [])
+        ([], [])
+    """
+    asked, told, count = prompt.count(PLACEHOLDER), target.count(PLACEHOLDER), len(boxes)
+    if asked + told == count:
+        return list(boxes[:asked]), list(boxes[asked:])
+    if count == 0 or (told == count and (asked != count or _RUN.fullmatch(target.strip()))):
+        return [], list(boxes)
+    return (list(boxes), []) if asked == count else None
 
 
 def box_of(corners: Sequence[float]) -> Box:
@@ -177,13 +206,17 @@ class BoxConvention:
     def fill(self, text: str, boxes: Sequence[Box], width: float, height: float) -> str:
         """Replace each ``<box>`` in ``text`` by the next box of ``boxes``.
 
+        A text without boxes is returned unchanged: its ``<box>`` is text (see :func:`split_boxes`).
+
         Raises:
-            ValueError: The numbers of placeholders and of boxes differ.
+            ValueError: There are boxes, and the number of placeholders is another one.
 
         Example:
             >>> PERCENT.fill("effusion at <box>", [(256, 128, 512, 384)], 1024, 1024)
             'effusion at [25, 12, 50, 38]'
         """
+        if not boxes:
+            return text
         count = text.count(PLACEHOLDER)
         if count != len(boxes):
             raise ValueError(

@@ -1,11 +1,11 @@
-"""Reads radiographs safely as 8-bit grey pixels: DICOM, PNG, JPEG and other Pillow formats."""
+"""Reads radiographs safely as 8-bit grey pixels: DICOM, PNG, JPEG, TIFF, BMP and WebP."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from imaxray.errors import ImaxrayError
 
 MAX_PIXELS: Final = 100_000_000
 """Maximum number of pixels; a larger image is a decompression bomb, not a radiograph."""
+
+FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+"""Formats that are decoded. A file of another format is damaged, whatever its name says: Pillow's
+other decoders are seldom used, and that of EPS starts another program."""
 
 Readable = Path | NDArray[np.uint8]
 """Input of :func:`load`: a file, or pixels that were decoded before (in an image cache)."""
@@ -50,6 +54,15 @@ _RAW_SIDE: Final = 2048  # a JSRT .IMG file has no header: pixels only, square
 _RAW_BLACK: Final = 4095  # 12 bits in 16, big-endian; optical density, so the greatest is black
 
 
+def open_image(source: Path | IO[bytes]) -> Image.Image:
+    """Open an image with one of the decoders of FORMATS; no other part of imaxray opens images.
+
+    Raises:
+        UnidentifiedImageError: The content has another format.
+    """
+    return Image.open(source, formats=FORMATS)
+
+
 def size(path: Path) -> tuple[int, int]:
     """Return width and height in pixels of what :func:`load` returns, from the header alone.
 
@@ -69,7 +82,7 @@ def size(path: Path) -> tuple[int, int]:
             raise _unreadable(path)
         return header.width, header.height
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
             return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
     except _DAMAGE as error:
@@ -136,7 +149,7 @@ def _decode(path: Path, most: int) -> tuple[NDArray[Any], bool]:
     try:
         # a stream, not a path: given a path, Pillow memory-maps uncompressed TIFFs, and it reads
         # TIFFs that lie sideways wrongly
-        with path.open("rb") as stream, Image.open(stream) as image:
+        with path.open("rb") as stream, open_image(stream) as image:
             if image.width * image.height > most:
                 raise _unreadable(path, most)
             turn = _UPRIGHT.get(_orientation(image))
@@ -172,6 +185,7 @@ def _raw_grey(path: Path) -> NDArray[Any]:
 
 def _unreadable(path: Path, most: int = MAX_PIXELS) -> ImaxrayError:
     return ImaxrayError(
-        f"Expected a readable image of at most {most:,} pixels at {path}, but it is missing "
-        "or damaged; fetch it again or remove its row."
+        f"Expected a readable image of at most {most:,} pixels at {path}, but it is missing, "
+        "damaged or of another format than PNG, JPEG, TIFF, BMP, WebP and DICOM; fetch it again "
+        "or remove its row."
     )

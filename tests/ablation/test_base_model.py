@@ -1,4 +1,4 @@
-"""What arms start from: a fresh model a seed, or one pretrained on other patients."""
+"""Tests the model that arms start from: untrained per seed, or pretrained on other patients."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The ablation, small: which arms share what, equal steps, and the tables."""
+"""Tests a small ablation: the work that arms share, the steps of each arm, and the tables."""
 
 import csv
 import json
@@ -140,6 +140,11 @@ def test_arms_are_the_strategy_with_parts_left_out():
     assert arm("two rounds").rounds == 2
     assert [s.steps for s in arm("two rounds").stages] == [60, 2, 1]
     assert arm("imax").data == Path("out/imax") and arm("imax").stages[0].layout == "packed"
+    rules = config.strategy.filter.model_copy(update={"rules": Path("own.yaml")})
+    own = config.strategy.model_copy(update={"filter": rules})
+    config = config.model_copy(update={"strategy": own})
+    # the arms without consistency keep the file, so that their keys stay what they are
+    assert {arm(name).filter.rules for name in ARMS if name != EQUAL_COMPUTE} == {Path("own.yaml")}
     assert all(arm(name).seed == 3 for name in ARMS if name != EQUAL_COMPUTE)
 
 

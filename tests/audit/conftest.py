@@ -1,6 +1,7 @@
-"""A small clean dataset folder whose tables a test may spoil before they are written."""
+"""Makes a small clean dataset folder; a test may damage its tables before they are written."""
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -65,9 +66,9 @@ class Spoilable:
         entries = make_entries(annotations, self.tables.images)
         self.tables = replace(self.tables, annotations=annotations, entries=entries)
 
-    def write(self):
+    def write(self, config=MappingProxyType({})):
         folder = self.tmp / "data"
-        write_dataset(self.tables, folder, config={}, seed=0)
+        write_dataset(self.tables, folder, config=config, seed=0)
         return folder
 
     def audit(self, **options):

@@ -1,4 +1,4 @@
-"""Every check: a planted fault is found by it alone; what only looks like one is not."""
+"""Tests that each check, and no other, finds a planted fault and ignores similar correct data."""
 
 import importlib.util
 import shutil
@@ -271,9 +271,9 @@ def test_findings_may_be_offered_but_not_told(data):
     ("spoil", "why"),
     [
         (lambda d: (d.root / "c.png").write_bytes(b"no image"), "damaged"),
-        (lambda d: Image.new("L", (20, 20)).save(d.root / "c.png"), "another size"),
+        (lambda d: Image.new("L", (20, 20)).save(d.root / "c.png"), "different size"),
         (lambda d: Image.new("1", (20_000, 10_000)).save(d.root / "c.png"), "damaged"),  # a bomb
-        (lambda d: d.images(**on("c", "../release/c.png", "path")), "leaves the release"),
+        (lambda d: d.images(**on("c", "../release/c.png", "path")), "leads out of the release"),
         (lambda d: d.tables.roots.pop("x"), "folder of its release is not known"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Digests: equal pixels in any file format, near ones found without comparing all with all."""
+"""Tests that digests find equal pixels in any file format, and similar images without all pairs."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""The report, and the command line around it."""
+"""Tests the report of an audit and its command."""
 
 import json
 import subprocess
@@ -7,7 +7,8 @@ import sys
 import polars as pl
 import pytest
 
-from imaxray.audit import CHECKS
+from imaxray.audit import CHECKS, audit_dataset
+from imaxray.errors import ImaxrayError
 
 
 def run(*args):
@@ -26,9 +27,9 @@ def spoilt(data):
 
 def test_text_shows_few_examples_and_counts_all(spoilt):
     text = spoilt.audit().to_text(examples=2)
-    assert "broken-image: 3 (" in text and text.count("is not there") == 2
+    assert "broken-image: 3 (" in text and text.count("does not exist") == 2
     assert "… and 1 more" in text
-    assert text.endswith("3 findings by 1 of 16 checks")
+    assert text.endswith("3 findings from 1 of 16 checks")
 
 
 def test_json_holds_all_findings_and_all_checks(spoilt):
@@ -53,7 +54,7 @@ def test_the_same_data_give_the_same_report(spoilt):
 def test_exit_codes_and_formats(data):
     folder = data.write()
     clean = run(folder)
-    assert clean.returncode == 0 and "nothing found by 16 checks" in clean.stdout
+    assert clean.returncode == 0 and "no findings from 16 checks" in clean.stdout
     (data.root / "c.png").unlink()
     faulty = run(folder, "--format", "json")
     assert faulty.returncode == 1
@@ -75,3 +76,31 @@ def test_a_file_of_clinical_rules_decides_the_exit_code(data, tmp_path):
     assert found.returncode == 1 and "ctr-cardiomegaly: 1 (" in found.stdout
     wrong = run(folder, "--clinical", tmp_path / "none.yaml")
     assert wrong.returncode == 2 and "`clinical:` block" in wrong.stderr
+
+
+def test_the_block_of_the_manifest_holds_unless_a_file_is_given(data, tmp_path):
+    just_above = {"kind": "measurement", "name": "ctr", "value": 0.51}
+    data.annotate("c", just_above, {"kind": "label", "name": "Cardiomegaly", "value": 0.0})
+    assert data.audit().clean and "clinical" not in data.audit().to_json()
+    block = {"ctr-cardiomegaly": {"thresholds": {"margin": 0.005}, "severity": None}}
+    folder = data.write({"clinical": block})
+    report = audit_dataset(folder)
+    assert report.counts["ctr-cardiomegaly"] == 1
+    assert "those of the dataset's manifest, which changes ctr-cardiomegaly" in report.to_text()
+    told = json.loads(report.to_json())["clinical_of_manifest"]
+    assert told == {"ctr-cardiomegaly": {"thresholds": {"margin": 0.005}}}
+    rules = tmp_path / "clinical.yaml"
+    rules.write_text("clinical: {}")
+    other = audit_dataset(folder, clinical=rules)
+    assert other.clean and "manifest" not in other.to_text()
+    # pseudo IMAX carries the settings of the dataset that was annotated
+    assert not audit_dataset(data.write({"base_config": {"clinical": block}, "pseudo": {}})).clean
+
+
+def test_an_unknown_rule_in_the_manifest_is_a_sentence(data, tmp_path):
+    folder = data.write({"clinical": {"ctr-cardiomegali": {}}})
+    with pytest.raises(ImaxrayError, match=r"manifest\.json.*did you mean ctr-cardiomegaly"):
+        audit_dataset(folder)
+    rules = tmp_path / "clinical.yaml"
+    rules.write_text("clinical: {}")
+    assert audit_dataset(folder, clinical=rules).clean

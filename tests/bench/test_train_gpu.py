@@ -1,4 +1,4 @@
-"""The GPU bench: true shapes on the meta device, and its steps on a small model."""
+"""Tests the GPU bench: true shapes on the meta device, and its steps on a small model."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""A small dataset of real files of all kinds, and what it takes to compare caches."""
+"""Makes a small dataset of real files of all kinds, and compares caches."""
 
 import hashlib
 from pathlib import Path

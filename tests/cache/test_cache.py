@@ -1,4 +1,4 @@
-"""A cache holds every image of its dataset, as a good one or as a reject."""
+"""Tests that a cache holds every image of its dataset, either as an image or as a reject."""
 
 import json
 import pickle
@@ -73,6 +73,7 @@ def broken(tmp_path):
     (root / "text.jpg").write_text("no image")
     Image.fromarray(noise).save(root / "other.png")
     (tmp_path / "outside.png").write_bytes((root / "other.png").read_bytes())
+    (root / "link.png").symlink_to(tmp_path / "outside.png")
     expected = {
         "c/b1": ("cut.png", "unreadable-image"),
         "c/b2": ("cut.jpg", "unreadable-image"),
@@ -82,6 +83,7 @@ def broken(tmp_path):
         "c/b6": ("gone.png", "missing-image"),
         "c/b7": ("../outside.png", "path-outside-release"),
         "c/b8": ("other.png", "size-mismatch"),
+        "c/b9": ("link.png", "path-outside-release"),
     }
     for image_id, (path, code) in expected.items():
         side = 91 if code == "size-mismatch" else 90

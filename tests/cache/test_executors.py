@@ -1,4 +1,4 @@
-"""Any engine, any number of workers, killed or not: the same bytes."""
+"""Tests that every engine and number of workers writes the same bytes, even if killed."""
 
 import importlib.util
 import os

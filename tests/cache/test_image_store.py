@@ -1,4 +1,4 @@
-"""Training and evaluation take cached images where there are some, and files else."""
+"""Tests that training and evaluation read cached images if they exist, and files otherwise."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pixels of a cached image: resized once, area quality, never upscaled, lossless."""
+"""Tests the pixels of cached images: resized once by area, never enlarged, stored lossless."""
 
 import io
 

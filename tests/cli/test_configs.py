@@ -1,4 +1,4 @@
-"""Commands on built-in configurations, and configurations by name."""
+"""Tests the commands on built-in configurations, and configurations that are given by name."""
 
 from pathlib import Path
 

@@ -1,16 +1,21 @@
-"""Options of the command line: flags stay, defaults, bounds and help are those of the configs."""
+"""Tests command options: flags are stable; defaults, bounds and help come from the configs."""
 
 import importlib
 import inspect
 import json
+import re
+from pathlib import Path
 
 import pytest
 import typer
 
-from imaxray import audit_dataset, cache_images, write_phantom_tables
+import imaxray
+from imaxray import audit_dataset, cache_images, write_phantom, write_phantom_tables
+from imaxray.audit import AuditReport
 from imaxray.cli import app
 from imaxray.cli.options import _ConfigCommand, options_of
 from imaxray.errors import ImaxrayError
+from imaxray.study.config import PhantomRelease
 
 FLAGS = {
     "phantom": "out --images --scale --no-images --times --no-archives --seed --workers",
@@ -123,6 +128,8 @@ def test_a_generated_option_is_its_field(name):
                                  "--engine": "engine", "--workers": "workers"}),
         ("audit", audit_dataset, {"--images": "images", "--patient-field": "patient_field",
                                   "--workers": "workers"}),
+        ("audit", AuditReport.to_text, {"--examples": "examples"}),
+        ("phantom", write_phantom, {"--seed": "seed"}),
         ("phantom", write_phantom_tables, {"--times": "times", "--seed": "seed"}),
     ],
 )  # fmt: skip
@@ -130,6 +137,23 @@ def test_an_option_without_a_config_has_the_functions_default(name, function, fl
     signature = inspect.signature(function)
     for flag, parameter in flags.items():
         assert option(name, flag).default == signature.parameters[parameter].default
+
+
+def test_a_phantom_of_the_command_has_as_many_images_as_that_of_a_study():
+    assert option("phantom", "--images").default == PhantomRelease().images
+
+
+def test_a_default_is_written_in_one_place():
+    """Commands, functions and configs take these numbers from one module."""
+    again = re.compile(r"\w+: int = (Field\(\s*default=)?(2000|128|1024|64)\b")
+    known = ("resamples", "max_new_tokens", "max_side", "shard_images")
+    written = [
+        f"{path.name}: {found[0]}"
+        for path in Path(imaxray.__file__).parent.rglob("*.py")
+        for found in again.finditer(path.read_text(encoding="utf-8"))
+        if found[0].startswith(known)
+    ]
+    assert not written
 
 
 def run(*args):

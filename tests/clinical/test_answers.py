@@ -1,4 +1,4 @@
-"""Answers to yes/no questions against labels."""
+"""Tests the comparison of yes/no answers with labels."""
 
 import pytest
 

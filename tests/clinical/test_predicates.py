@@ -1,4 +1,4 @@
-"""Each clinical rule: its verdicts, and that numbers and columns get the same ones."""
+"""Tests the verdicts of each clinical rule, which are the same for numbers and for columns."""
 
 import polars as pl
 import pytest

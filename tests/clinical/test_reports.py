@@ -1,4 +1,4 @@
-"""Reports against labels: the fast way never finds what the careful reading does not find."""
+"""Tests that the fast comparison of reports with labels finds no more than the full comparison."""
 
 import polars as pl
 import pytest

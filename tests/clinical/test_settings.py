@@ -1,4 +1,4 @@
-"""One ``clinical:`` block changes the rules for build, audit and filter alike."""
+"""Tests that one ``clinical:`` block changes the rules of build, audit and filter."""
 
 import dataclasses
 
@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from imaxray.audit import audit_dataset
-from imaxray.clinical import DEFAULT_RULES, ClinicalRules, load_rules, rule_names
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules, load_clinical_rules, rule_names
 from imaxray.curation import Tables, write_dataset
 from imaxray.curation.conflicts import CONFLICT_RULES, ConflictsConfig, find_conflicts
 from imaxray.errors import ImaxrayError
-from imaxray.pseudo import load_rules as load_consistency_rules
+from imaxray.pseudo import load_rules
 from imaxray.schema import ANNOTATIONS, IMAGES, conform
 from imaxray.study import load_config
 from imaxray.study.build import DataConfig
@@ -40,7 +40,9 @@ def in_build(ratio, label, path=None):
     """Effects of the contradictions that a build finds."""
     numbered = facts(ratio, label).with_columns(pl.lit(0, dtype=pl.UInt32).alias("_image"))
     config = ConflictsConfig()
-    found = find_conflicts(numbered, config, of_readers=False, clinical=load_rules(path))[2]
+    found = find_conflicts(numbered, config, of_readers=False, clinical=load_clinical_rules(path))[
+        2
+    ]
     return found["effect"].cast(pl.String).to_list()
 
 
@@ -58,7 +60,7 @@ def in_audit(tmp_path, ratio, label, path=None):
 
 def in_filter(ratio, label, path=None):
     """Verdict and effect of the built-in consistency rule; ``None``: it is not asked."""
-    found = [r for r in load_consistency_rules(clinical=path) if r.name == RULE]
+    found = [r for r in load_rules(clinical=path) if r.name == RULE]
     if not found:
         return None
     bad = any(case.holds(ratio, label) for case in found[0].contradict)
@@ -124,15 +126,15 @@ def test_a_study_carries_its_block_into_the_manifest_and_others_stay_what_they_w
 
 def test_the_block_may_stand_in_the_file_of_consistency_rules(tmp_path):
     path = written(tmp_path, {"clinical": NARROW})
-    rule = next(r for r in load_consistency_rules(path) if r.name == RULE)
+    rule = next(r for r in load_rules(path) if r.name == RULE)
     assert rule.contradict[1].first.above == 0.52
     with pytest.raises(ImaxrayError, match="Expected one `clinical:` block"):
-        load_consistency_rules(path, clinical=path)
+        load_rules(path, clinical=path)
 
 
 def test_no_file_and_an_empty_block_change_nothing(tmp_path):
-    assert load_rules() is DEFAULT_RULES
-    assert load_rules(written(tmp_path, "clinical:\n")) == DEFAULT_RULES
+    assert load_clinical_rules() is DEFAULT_RULES
+    assert load_clinical_rules(written(tmp_path, "clinical:\n")) == DEFAULT_RULES
 
 
 @pytest.mark.parametrize(
@@ -152,18 +154,20 @@ def test_no_file_and_an_empty_block_change_nothing(tmp_path):
         ("clinical: {ctr-cardiomegaly: {thresholds: {cut: .nan}}}", "finite number"),
         ("clinical: {ctr-cardiomegaly: {severity: fatal}}", "ctr-cardiomegaly.severity"),
         ("clinical: {ctr-cardiomegaly: {margin: 0.1}}", "ctr-cardiomegaly.margin"),
+        ("clinical: {ctr-cardiomegaly: {margin: 0.1}}", "the keys there are severity, thresholds"),
+        ("clinical: {ctr-cardiomegaly: {threshold: {}}}", "did you mean `thresholds`?"),
         ("clinical: 7", "clinical"),
     ],
 )
 def test_mistakes_are_a_sentence(tmp_path, content, says):
     with pytest.raises(ImaxrayError) as caught:
-        load_rules(written(tmp_path, content))
+        load_clinical_rules(written(tmp_path, content))
     assert says in str(caught.value)
 
 
 def test_a_missing_file_is_a_sentence(tmp_path):
     with pytest.raises(ImaxrayError, match="cannot be read"):
-        load_rules(tmp_path / "none.yaml")
+        load_clinical_rules(tmp_path / "none.yaml")
 
 
 def test_settings_belong_to_every_threshold():

@@ -1,4 +1,4 @@
-"""docs/clinical-rules.md says what the code does."""
+"""Tests that docs/clinical-rules.md agrees with the code."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from imaxray.audit import CHECKS
-from imaxray.clinical import ClinicalRules, rule_names, rules_table
+from imaxray.clinical import ClinicalRules, clinical_rules_table, rule_names
 from imaxray.curation.conflicts import CONFLICT_RULES
 from imaxray.pseudo.selecting import rules as consistency
 
@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs" / "clinical-rules.md").read_text(encoding="utf-8")
 
 def test_the_table_of_the_page_is_the_one_of_the_code():
     table = re.search(r"<!-- rules_table -->\n(.*?)\n<!-- end -->", PAGE, re.DOTALL)
-    assert table is not None and table.group(1) == rules_table(), rules_table()
+    assert table is not None and table.group(1) == clinical_rules_table(), clinical_rules_table()
 
 
 def test_the_page_says_where_each_rule_is_used():

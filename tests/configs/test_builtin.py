@@ -1,4 +1,4 @@
-"""Built-in configurations: every one is listed, found by its name, and loads."""
+"""Tests that every built-in configuration is listed, found by its name, and loads."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The catalog: join, splits, account, IMAX, DMAX, the dataset folder."""
+"""Tests the catalog: join, splits, row counts, IMAX, DMAX and the dataset folder."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Cleaning of report text: each step alone, the order, raw kept."""
+"""Tests the cleaning of reports: each step, their order, and that the raw text is kept."""
 
 import polars as pl
 import pytest

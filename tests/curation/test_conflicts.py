@@ -1,4 +1,4 @@
-"""Contradictions between annotations of one image: each rule, each effect."""
+"""Tests contradictions between annotations of one image, for each rule and each effect."""
 
 import polars as pl
 import pytest

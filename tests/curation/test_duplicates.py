@@ -1,4 +1,4 @@
-"""The same radiograph under two ids."""
+"""Tests the handling of one radiograph under two ids."""
 
 import numpy as np
 import polars as pl

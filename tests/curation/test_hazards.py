@@ -1,4 +1,4 @@
-"""What must never happen: a test patient in train, a foreign folder deleted, bytes that vary."""
+"""Tests that no test patient is in train, no foreign folder is deleted and no bytes vary."""
 
 import json
 from pathlib import Path
@@ -101,10 +101,13 @@ def test_a_test_hint_on_a_missing_image_still_holds_for_its_patient(built, tmp_p
     assert codes == [(3, "image-rejected"), (4, "unknown-image")]
 
 
-def test_a_path_that_leaves_the_release_is_a_reject(built, tmp_path):
+@pytest.mark.parametrize("path", ["../out.png", "link.png", "folder/out.png"])
+def test_a_path_that_leaves_the_release_is_a_reject(built, tmp_path, path):
     (tmp_path / "in.png").touch()
     (tmp_path.parent / "out.png").touch()
-    images = [image(1, "c/a", "c/p", path="in.png"), image(2, "c/b", "c/p", path="../out.png")]
+    (tmp_path / "link.png").symlink_to(tmp_path.parent / "out.png")
+    (tmp_path / "folder").symlink_to(tmp_path.parent)
+    images = [image(1, "c/a", "c/p", path="in.png"), image(2, "c/b", "c/p", path=path)]
     tables = SourceTables(
         images=frame(images, IMAGES),
         annotations=frame([label(1, "c/a"), label(2, "c/b")], SOURCE_ANNOTATIONS),

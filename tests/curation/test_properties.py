@@ -1,4 +1,4 @@
-"""What holds for any releases at all: hypothesis makes them up, whole and contradictory."""
+"""Tests properties that hold for all releases, on random consistent and contradictory ones."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""Several readers settled to one statement."""
+"""Tests that statements of several readers are combined to one statement."""
 
 import numpy as np
 import polars as pl

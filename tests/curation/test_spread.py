@@ -1,4 +1,4 @@
-"""The spread is exact: no assignment uses more images, or loads them more evenly."""
+"""Tests that no assignment uses more images than the spread, or loads them more evenly."""
 
 import itertools
 

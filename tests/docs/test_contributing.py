@@ -1,4 +1,4 @@
-"""The house map of CONTRIBUTING.md equals the source tree."""
+"""Tests that the house map of CONTRIBUTING.md equals the source tree."""
 
 import sys
 from pathlib import Path

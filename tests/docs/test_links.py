@@ -1,4 +1,4 @@
-"""Every relative link of the documents leads to a file, and every anchor to a heading."""
+"""Tests that every relative link of the documents leads to a file and every anchor to a heading."""
 
 import re
 from pathlib import Path

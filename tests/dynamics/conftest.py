@@ -1,4 +1,4 @@
-"""Tiny models of four families from their real configuration classes, and batches for them."""
+"""Makes tiny models of four families from their real configuration classes, and their batches."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Scoring, baselines and the paired bootstrap."""
+"""Tests scoring, baselines and the paired bootstrap."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""Intervals, tests and corrections: coverage in simulation, and known answers."""
+"""Tests intervals, tests and corrections by simulated coverage and by known results."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Anybody's predictions against a dataset: counts, files, the command."""
+"""Tests scoring of predictions from other programs: counts, files and the command."""
 
 import json
 import subprocess
@@ -166,7 +166,7 @@ def test_seeds_are_averaged(dataset, answers):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (b'{"entry_id": "a", "text": "x"}\nnot json\n', "line 2 is none"),
+        (b'{"entry_id": "a", "text": "x"}\nnot json\n', "line 2 is not JSON"),
         (b'{"text": "x"}\n', "line 1 has none"),
         (b'{"entry_id": "a"}\n', "model's answer as text"),
         (b'{"entry_id": "a", "text": 3}\n', "model's answer as text"),
@@ -182,7 +182,7 @@ def test_damaged_json_lines_are_a_sentence(content, match, tmp_path):
 
 def test_damaged_parquet_is_a_sentence(tmp_path):
     path = tmp_path / "p.parquet"
-    with pytest.raises(ImaxrayError, match="no such file"):
+    with pytest.raises(ImaxrayError, match="does not exist"):
         read_predictions(path)
     path.write_bytes(b"PAR1")
     with pytest.raises(ImaxrayError, match="cannot be read"):

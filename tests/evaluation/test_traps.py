@@ -1,4 +1,4 @@
-"""Mistakes that other evaluators make, as tests of ours."""
+"""Tests that our evaluation does not make known mistakes of other evaluators."""
 
 import polars as pl
 import pytest

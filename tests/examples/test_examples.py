@@ -1,4 +1,4 @@
-"""The numbered examples run one after another in one folder and print what they promise."""
+"""Tests that the numbered examples run in order in one folder and print what they promise."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A dataset of three images whose rows can be written down by hand."""
+"""Makes a dataset of three images whose exported rows can be written by hand."""
 
 import numpy as np
 import polars as pl
@@ -36,6 +36,7 @@ class Small:
 
     def __init__(self, folder):
         self.root, self.folder = folder / "release", folder / "data"
+        self.source = "x"
         self.rows = [list(row) for row in ROWS]
         self.facts = list(FACTS)
         self.images = {
@@ -51,8 +52,8 @@ class Small:
 
     def open(self):
         images = [
-            {"image_id": f"x/{i}", "patient_id": f"x/{p}", "split": s, "view": "PA", "source": "x",
-             "file": "list.csv", "row": n, **self.images[i]}
+            {"image_id": f"x/{i}", "patient_id": f"x/{p}", "split": s, "view": "PA",
+             "source": self.source, "file": "list.csv", "row": n, **self.images[i]}
             for n, (i, (p, s)) in enumerate(IMAGES_OF.items(), start=1)
         ]  # fmt: skip
         owner = {f"x/{i}": v for i, v in IMAGES_OF.items()}
@@ -72,7 +73,7 @@ class Small:
             conform(pl.DataFrame(facts, infer_schema_length=None), ANNOTATIONS),
             conform(pl.DataFrame(entries, infer_schema_length=None), ENTRIES),
             files=(ReleaseFile("ms-cxr", "list.csv", 3, "0" * 64),),
-            roots={"x": self.root},
+            roots={self.source: self.root},
         )
         write_dataset(tables, self.folder, config={}, seed=0)
         return open_dataset(self.folder)

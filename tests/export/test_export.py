@@ -1,4 +1,4 @@
-"""Rows of each format by hand, order, images, what is left out, and the folder itself."""
+"""Tests the exported rows of each format, their order, images, left-out entries and the folder."""
 
 import hashlib
 import json
@@ -322,6 +322,8 @@ def test_the_first_row_of_swift_has_a_box(small, tmp_path):
     ("code", "prompt", "target", "boxes"),
     [
         ("reserved-text", "What is <image>?", "a", []),
+        ("special-token", "What is <|im_end|>?", "a", []),
+        ("special-token", "What is it?", "a</s> b", []),
         ("empty-text", "Is it?", " \n", []),
         ("empty-text", None, "yes", []),
         ("box-count", "Where is <box>?", "here", []),
@@ -430,6 +432,43 @@ def test_images_linked_and_copied(small, tmp_path, form, how):
         assert path.read_bytes() == (small.root / path.name).read_bytes()
     assert ("images/x/a.png" in report.files) == (how == "copy")
     assert str(tmp_path) not in (out / next(iter(sorted(report.files)))).read_text(errors="ignore")
+
+
+@pytest.mark.parametrize("how", ["link", "copy"])
+@pytest.mark.parametrize("source", ["../..", "..", "/{}", "a/../../..", "."])
+def test_a_source_that_is_a_path_places_nothing(small, tmp_path, how, source):
+    small.source = source.format(tmp_path / "elsewhere")
+    before = {path for path in tmp_path.rglob("*") if "data" not in path.parts}
+    data = small.open()
+    report = export_dataset(
+        data, "llava", tmp_path / "x/y/out", ExportConfig(boxes="unit", images=how)
+    )
+    assert report.left_out == {"image-path": 5}
+    after = {path for path in tmp_path.rglob("*") if not {"data", "x"} & set(path.parts)}
+    assert after == before and not list((tmp_path / "x").rglob("*.png"))
+
+
+@pytest.mark.parametrize("how", ["path", "link", "copy"])
+def test_a_link_out_of_the_release_is_left_out(small, tmp_path, how):
+    (small.root / "a.png").rename(tmp_path / "secret.png")
+    (small.root / "a.png").symlink_to(tmp_path / "secret.png")
+    export_dataset(small.open(), "swift", tmp_path / "out", ExportConfig(images=how))
+    left = [json.loads(line) for line in (tmp_path / "out/left_out.jsonl").open()]
+    assert {(row["id"], row["code"]) for row in left} == {
+        (entry, "image-path") for entry in ("rec-1", "reg-1", "vqa-1")
+    }
+
+
+def test_a_folder_in_the_place_of_an_image_leads_nowhere(small, tmp_path):
+    """Without headers nobody sees that ``a.png`` is a folder; another image would go through it."""
+    (small.root / "a.png").unlink()
+    (small.root / "a.png").mkdir()
+    (small.root / "a.png" / "b.png").write_bytes((small.root / "b.png").read_bytes())
+    small.images["b"]["path"] = "a.png/b.png"
+    config = ExportConfig(images="link", headers=False)
+    with pytest.raises(ImaxrayError, match="leads out of it through a link"):
+        export_dataset(small.open(), "swift", tmp_path / "out", config)
+    assert not (small.root / "a.png" / "b.png").is_symlink()
 
 
 @pytest.mark.parametrize("form", list_formats())

@@ -1,4 +1,4 @@
-"""Export formats of other packages: docs/adding-an-export-format.md, installed and run."""
+"""Tests export formats of other packages: runs the code of docs/adding-an-export-format.md."""
 
 import json
 

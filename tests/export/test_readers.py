@@ -1,4 +1,4 @@
-"""Each export, loaded by the very reader of the tool that it is for.
+"""Tests that the reader of each tool loads the export that was made for it.
 
 TRL and mlcroissant live beside the project. The others ask for other versions of the same packages,
 so ``make readers`` puts each into a folder of its own and a script in ``readers/`` prints what its

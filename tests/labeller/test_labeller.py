@@ -1,4 +1,4 @@
-"""The labeller: golden sentences, laterality, and its agreement with labelled reports."""
+"""Tests the labeller: golden sentences, laterality, and its agreement with labelled reports."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The phrase rule: plain words decide, everything else does not."""
+"""Tests the phrase rule: only plain words decide."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A thousand random cases against each reference implementation, to 1e-9."""
+"""Tests metrics against reference implementations on a thousand random cases, to 1e-9."""
 
 import random
 

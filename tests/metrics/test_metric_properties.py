@@ -1,4 +1,4 @@
-"""What all metrics of all tasks share: sums of statistics, any order, stated bounds."""
+"""Tests properties of all metrics: additive statistics, any order of entries, stated bounds."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Metrics: golden cases, reference implementations, and the properties all of them share."""
+"""Tests metrics on golden cases and against reference implementations."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Metrics of other packages: docs/adding-a-metric.md, installed and run."""
+"""Tests metrics of other packages: runs the code of docs/adding-a-metric.md."""
 
 import polars as pl
 import pytest

@@ -1,4 +1,4 @@
-"""How RadEval is spoken to: with a stand-in for it, for its weights cannot be downloaded here."""
+"""Tests the calls of RadEval on a stand-in, because its weights cannot be downloaded here."""
 
 import sys
 from types import ModuleType

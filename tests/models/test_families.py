@@ -1,4 +1,4 @@
-"""Every family tiny: the processor's own ids, a forward pass, saved and loaded by the real path."""
+"""Tests every family with a tiny model: ids of its processor, forward pass, saving and loading."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Names to models: the registry, folders, and every way to be told what is wrong."""
+"""Tests loading of models by name and folder, and the error messages of wrong names."""
 
 import json
 import re
@@ -211,6 +211,65 @@ def test_an_adapter_loads_on_its_base(tmp_path):
     with torch.inference_mode():
         one, two, bare = (m.model(input_ids=text).logits for m in (chat, again, base))
     assert torch.equal(one, two) and not torch.allclose(one, bare)
+
+
+def trained_adapter(tmp_path, base):
+    """An adapter on a folder, which is named as it was given to the training."""
+    from peft import LoraConfig, get_peft_model
+
+    build_tiny("llava").save(tmp_path / base)
+    chat = load_model(base)
+    chat.model = get_peft_model(chat.model, LoraConfig(r=2, target_modules=chat.lora_targets))
+    chat.save(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_a_base_folder_is_no_repository(tmp_path, monkeypatch):
+    """From another folder, ``models/base`` must not become a repository that anybody could own."""
+    monkeypatch.chdir(tmp_path)
+    adapter = trained_adapter(tmp_path, "models/base")
+    load_model("adapter")
+    monkeypatch.chdir("/")
+
+    def hub(*_, **__):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("imaxray.models.load.AutoConfig.from_pretrained", hub)
+    with pytest.raises(
+        ImaxrayError, match="in the folder models/base, but there is no such folder"
+    ):
+        load_model(adapter)
+
+
+def test_a_base_folder_beside_its_adapter_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    adapter = trained_adapter(tmp_path, "base")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "../base"
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    monkeypatch.chdir("/")
+    assert load_model(adapter).family == "llava"
+
+
+def test_pickled_adapters_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    adapter = trained_adapter(tmp_path, "base")
+    weights = load_file(adapter / "adapter_model.safetensors")
+    torch.save(weights, adapter / "adapter_model.bin")
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(ImaxrayError, match="pickled weights are not opened"):
+        load_model(adapter)
+
+
+@pytest.mark.parametrize("name", ["../outside.safetensors", "/x/y.safetensors", "pytorch.bin"])
+def test_an_index_names_files_of_its_folder(tmp_path, name):
+    build_tiny("llava").save(tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    index = {"weight_map": dict.fromkeys(load_file(weights), name)}
+    (tmp_path / "model" / "model.safetensors.index.json").write_text(json.dumps(index))
+    weights.rename(tmp_path / "outside.safetensors")
+    with pytest.raises(ImaxrayError, match="safetensors files beside it"):
+        load_model(tmp_path / "model")
 
 
 def test_other_native_models_by_folder(tmp_path):

@@ -1,4 +1,4 @@
-"""The phantom model: same seed same weights, written and read back, the real processor's ids."""
+"""Tests the phantom model: weights by seed, saving and loading, ids of the real processor."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Model families of other packages: docs/adding-a-model-family.md, installed and run."""
+"""Tests families of other packages: runs the code of docs/adding-a-model-family.md."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The processor without its video part: the very class otherwise, and only where it must be."""
+"""Tests that the video part of a processor is replaced only where needed, and nothing else."""
 
 import pytest
 import transformers

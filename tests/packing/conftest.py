@@ -1,4 +1,4 @@
-"""Each family tiny, from its real configuration class, with hand-made token ids.
+"""Makes a tiny model of each family from its configuration class, with hand-made token ids.
 
 No processor is needed to prove masks and positions; `test_families.py` uses the real ones.
 """

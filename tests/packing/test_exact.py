@@ -1,4 +1,4 @@
-"""Packed rows give the loss and the gradient of separate sequences, in every family."""
+"""Tests that packed rows give the loss and gradient of separate sequences, in every family."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Through the real processors: prompts with boxes, images of several sizes, several in a row."""
+"""Tests packing with real processors: boxes in prompts, image sizes, several images per row."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Layout: who shares, who lies where, who sees whom."""
+"""Tests the layout: groups of entries, their positions, and which tokens attend to which."""
 
 from itertools import pairwise
 

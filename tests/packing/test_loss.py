@@ -1,4 +1,4 @@
-"""The loss is a mean over entries, whatever the layout, the micro-batches and the ranks."""
+"""Tests that the loss is a mean over entries for all layouts, micro-batches and ranks."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""One rule: as a dense mask, as a predicate, and as a straightforward reading of it."""
+"""Tests that dense mask and predicate agree with a simple implementation of the rule."""
 
 import pytest
 import torch

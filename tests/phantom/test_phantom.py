@@ -1,4 +1,4 @@
-"""The phantom: exact truth, real formats, the same bytes."""
+"""Tests that the phantom has exact truth, real file formats and the same bytes every time."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""The phantom at the scale of MIMIC-CXR: published counts, readable by the readers of the real."""
+"""Tests the phantom of MIMIC-CXR's size: published counts, read by the readers of MIMIC-CXR."""
 
 import csv
 import gzip

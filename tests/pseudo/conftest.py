@@ -1,4 +1,4 @@
-"""A DMAX of a small phantom, and answers to what it lacks with a known rate of error."""
+"""Makes a small phantom DMAX and answers to its missing tasks with a known error rate."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""Pseudo IMAX as a folder, and the prohibition: nothing pseudo in validation or test."""
+"""Tests the folder of pseudo IMAX, which has no pseudo entry in validation or test."""
 
 import hashlib
 import json
@@ -14,7 +14,14 @@ from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.export import ExportConfig, export_dataset
-from imaxray.pseudo import FilterConfig, filter_candidates, filter_folder, load_rules, write_pseudo
+from imaxray.pseudo import (
+    FilterConfig,
+    chosen_rules,
+    filter_candidates,
+    filter_folder,
+    load_rules,
+    write_pseudo,
+)
 from imaxray.schema import ENTRIES, IS_PSEUDO, mark_pseudo, require_real_evaluation
 from imaxray.tasks import from_json, get_task, make_entries
 
@@ -172,9 +179,9 @@ def test_real_data_sets_pass(dmax):
     ("change", "says"),
     [
         (pl.lit("nobody").alias("image_id"), "be about train images"),
-        (pl.lit("nobody").alias("patient_id"), "have their images' patients"),
+        (pl.lit("nobody").alias("patient_id"), "have the patients of their images"),
         (pl.lit(None, dtype=pl.String).alias("answer"), "have answers that can be read"),
-        (pl.lit("same").alias("pseudo_id"), "come once each"),
+        (pl.lit("same").alias("pseudo_id"), "have distinct ids"),
     ],
 )
 def test_bad_candidates_are_not_written(dmax, done, tmp_path, change, says):
@@ -223,6 +230,28 @@ def test_one_call_from_candidates_to_a_data_set(annotated, dmax, catalog_folder,
     assert config["candidates"] == digest and config["precision"] == 0.8
 
 
+def test_the_clinical_rules_are_those_of_the_data_set_that_was_annotated(
+    annotated, dmax_tables, tmp_path
+):
+    def above(out, **given):
+        done = filter_folder(
+            annotated, tmp_path / "data", tmp_path / out, FilterConfig(precision=0.8), **given
+        )
+        rules = done.dataset.manifest["config"]["pseudo"]["rules"]
+        [rule] = [rule for rule in rules if rule["name"] == "ctr-cardiomegaly"]
+        return rule["contradict"][1]["first"]["above"]
+
+    block = {"ctr-cardiomegaly": {"thresholds": {"margin": 0.25}}}
+    write_dataset(dmax_tables, tmp_path / "data", config={"clinical": block}, seed=0, role="dmax")
+    assert above("manifest") == 0.75
+    assert open_dataset(tmp_path / "manifest").clinical["ctr-cardiomegaly"].contradicts(0.8, 0)
+    own = tmp_path / "own.yaml"
+    own.write_text("clinical: {ctr-cardiomegaly: {thresholds: {margin: 0.125}}}")
+    assert above("file", clinical=own) == 0.625
+    rules = chosen_rules(FilterConfig(rules=own), open_dataset(tmp_path / "data"))
+    assert rules == load_rules(own)
+
+
 def run(*arguments):
     return CliRunner().invoke(app, ["filter", *map(str, arguments)])
 
@@ -247,10 +276,10 @@ def test_the_command_without_either_filter_keeps_all(annotated, dmax, lacking, t
 
 
 def test_user_errors_of_the_command(annotated, dmax, tmp_path):
-    with pytest.raises(ImaxrayError, match="leave one out"):
-        config = FilterConfig(rules=tmp_path / "r.yaml", consistency=False)
-        filter_folder(annotated, dmax.folder, tmp_path / "o", config)
-    with pytest.raises(ImaxrayError, match="write them with imaxray annotate"):
+    unused = run(annotated, "--data", dmax.folder, "--out", tmp_path / "o", "--no-consistency",
+                 "--rules", tmp_path / "r.yaml")  # fmt: skip
+    assert isinstance(unused.exception, ImaxrayError) and "give no rules" in str(unused.exception)
+    with pytest.raises(ImaxrayError, match="write it with imaxray annotate"):
         filter_folder(tmp_path, dmax.folder, tmp_path / "o")
     shutil.copytree(annotated, tmp_path / "of-another")
     identity = {"identity": {"dataset": "0" * 64}}

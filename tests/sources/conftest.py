@@ -1,4 +1,4 @@
-"""Small valid releases, one module a source in ``releases/``; what every reader must hold to."""
+"""Makes small valid releases (one module per source in ``releases/``) for tests of all readers."""
 
 import importlib
 import math

@@ -1,4 +1,4 @@
-"""What is wrong with a release is one clear sentence, or a reject with a code."""
+"""Tests that a fault in a release gives one clear sentence, or a reject with a code."""
 
 import gzip
 import json

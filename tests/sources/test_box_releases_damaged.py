@@ -1,4 +1,4 @@
-"""Tables of the box releases with bytes changed at random: a sentence or rejects, never a crash."""
+"""Tests randomly damaged tables of box releases: an error sentence or rejects, but no crash."""
 
 import json
 import random

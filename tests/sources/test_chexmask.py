@@ -1,4 +1,4 @@
-"""CheXmask: known shapes in the release's two layouts, and everything that can be wrong."""
+"""Tests CheXmask: known shapes in both layouts of the release, and all possible faults."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""CheXpert 1.0: ids, images and labels, and what can be wrong with them."""
+"""Tests CheXpert 1.0: ids, images, labels and their faults."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""CheXpert Plus: reports, CheXbert's labels, and what can be wrong with them."""
+"""Tests CheXpert Plus: reports, labels of CheXbert and their faults."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""A folder of DICOM files: what becomes an image, and the code of everything else."""
+"""Tests folders of DICOM files: the files that become images, and the reject codes of others."""
 
 import shutil
 from concurrent.futures import ProcessPoolExecutor

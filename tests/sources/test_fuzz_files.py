@@ -1,4 +1,4 @@
-"""1,000 damaged files over all sources: each is read, with rejects, or is one sentence."""
+"""Tests 1,000 damaged files over all sources: each is read with rejects, or gives one sentence."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""10,000 fuzzed rows over all sources: each is kept, with legal values, or a reject with a code.
+"""Tests 10,000 fuzzed rows over all sources: each is kept with legal values, or is a reject.
 
 A source without a small release in ``releases/`` fails here.
 """

@@ -1,4 +1,4 @@
-"""JSRT: raw 12-bit films, the nodule's box from its size in millimetres, negatives stated."""
+"""Tests JSRT: raw 12-bit films, nodule boxes from sizes in millimetres, stated negatives."""
 
 import shutil
 

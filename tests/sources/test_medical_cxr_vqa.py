@@ -1,4 +1,4 @@
-"""Medical-CXR-VQA: both documented headers, both spellings of the file."""
+"""Tests Medical-CXR-VQA: both documented headers and both spellings of the file."""
 
 import polars as pl
 import pytest

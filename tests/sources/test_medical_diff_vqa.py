@@ -1,4 +1,4 @@
-"""Medical-Diff-VQA: invented rows in the release's form, and what can be wrong with them."""
+"""Tests Medical-Diff-VQA: invented rows in the form of the release, and their faults."""
 
 import random
 import shutil

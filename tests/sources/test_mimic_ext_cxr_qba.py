@@ -1,4 +1,4 @@
-"""MIMIC-Ext-CXR-QBA: invented studies in the documented form, in every layout, and damaged."""
+"""Tests MIMIC-Ext-CXR-QBA: invented studies in every layout, intact and damaged."""
 
 import json
 import random

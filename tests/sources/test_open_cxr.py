@@ -1,4 +1,4 @@
-"""The three open releases, read exactly as they lie."""
+"""Tests the three open releases as they were downloaded."""
 
 import polars as pl
 import pytest

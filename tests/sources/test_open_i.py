@@ -1,4 +1,4 @@
-"""Open-I: NLM's files and the Kaggle mirror say the same; what is wrong is told."""
+"""Tests Open-I: files of NLM and of Kaggle give the same data, and faults give error messages."""
 
 import io
 import shutil

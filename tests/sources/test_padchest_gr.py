@@ -1,4 +1,4 @@
-"""PadChest-GR: sentences, boxes of two readers, labels and splits, and what can be wrong."""
+"""Tests PadChest-GR: sentences, boxes of two readers, labels, splits and their faults."""
 
 import gzip
 import json

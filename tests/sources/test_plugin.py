@@ -1,4 +1,4 @@
-"""Sources of other packages: the walk-through of docs/adding-a-source.md, installed and run."""
+"""Tests sources of other packages: runs the code of docs/adding-a-source.md."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""RSNA pneumonia challenge: boxes, classes, and what can be wrong with them."""
+"""Tests the RSNA pneumonia challenge: boxes, classes and their faults."""
 
 import shutil
 

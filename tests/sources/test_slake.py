@@ -1,4 +1,4 @@
-"""SLAKE: English questions and boxes on chest radiographs; the rest are rejects."""
+"""Tests SLAKE: English questions and boxes on chest radiographs; all else is rejected."""
 
 import json
 import shutil

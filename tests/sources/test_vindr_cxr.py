@@ -1,4 +1,4 @@
-"""VinDr-CXR: readers, consensus, the Kaggle form, and what can be wrong with them."""
+"""Tests VinDr-CXR: readers, consensus, the Kaggle form and their faults."""
 
 import shutil
 

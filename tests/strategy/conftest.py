@@ -1,4 +1,4 @@
-"""A small DMAX folder, its catalog, and a strategy that takes seconds."""
+"""Makes a small DMAX folder, its catalog, and a strategy that takes seconds."""
 
 import pytest
 

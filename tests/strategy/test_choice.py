@@ -1,4 +1,4 @@
-"""The stage that the validation split likes best, and where none is liked better than the first."""
+"""Tests the choice of a stage by validation; without a gain it is the first stage."""
 
 import numpy as np
 import polars as pl

@@ -1,7 +1,8 @@
-"""A strategy as YAML: what it unrolls to, what decides each piece, what is refused."""
+"""Tests strategies in YAML: their plan, the keys of their work, and refused settings."""
 
 import pytest
 
+from imaxray.clinical import ClinicalRules
 from imaxray.errors import ImaxrayError
 from imaxray.strategy import (
     AnnotateWork,
@@ -64,8 +65,8 @@ def test_stages_start_where_they_say():
     assert strategy(stages=stages).recipe(found["2-b"].stage, "m", 0).real_share == 0.5
 
 
-def keys(config, data="data", base="base"):
-    return {work.name: work.key for work in plan(config, data, base)}
+def keys(config, data="data", base="base", **more):
+    return {work.name: work.key for work in plan(config, data, base, **more)}
 
 
 def changed(a, b):
@@ -95,6 +96,12 @@ def test_a_change_repeats_that_piece_and_the_later_ones_only():
     assert changed(before, keys(strategy(seed=1))) == every
     assert changed(before, keys(strategy(), data="other")) == every
     assert changed(before, keys(strategy(), base="other")) == every
+    block = {"ctr-question": {"thresholds": {"margin": 0.1}}}
+    rules = ClinicalRules.model_validate(block)
+    assert changed(before, keys(strategy(), clinical=rules)) == every[2:]
+    assert changed(before, keys(strategy(), clinical=ClinicalRules())) == []
+    alone = strategy(filter={"consistency": False})
+    assert changed(keys(alone), keys(alone, clinical=rules)) == []
     # how it is computed, where it lies, and what is reported of it do not count
     for same in ({"training": {"steps": 4, "workers": 2, "threads": 2}}, {"truth": "catalog"},
                  {"title": "x"}, {"annotate": {"engine": "ray"}}):  # fmt: skip
@@ -128,6 +135,7 @@ def test_a_rule_file_is_known_by_its_content(tmp_path):
         ("data: x\nmodel: qwen\ntraining: {learning_rate: -1}", "learning_rate|greater"),
         ("data: x\nmodel: qwen\nfilter: {precision: 1.5}", "filter.precision"),
         ("data: x\nmodel: qwen\nfilter: {perfect: true}", "turn the others off"),
+        ("data: x\nmodel: qwen\nfilter: {consistency: false, rules: y}", "or give no rules"),
         (
             "data: x\nmodel: qwen\nfilter: {perfect: true, confidence: false, consistency: false}",
             "needs truth",

@@ -1,4 +1,4 @@
-"""The whole strategy, small: what it writes, what it repeats, killed and begun again."""
+"""Tests a small strategy: written files, repeated work, and resuming after a kill."""
 
 import json
 import shutil
@@ -9,11 +9,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from imaxray.curation import open_dataset
+from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
 from imaxray.schema import IS_PSEUDO
-from imaxray.strategy import StrategyConfig, run_strategy
+from imaxray.strategy import AnnotateWork, FilterWork, StrategyConfig, WorkExecutor, run_strategy
 from imaxray.training import load_recipe, train_dataset
 from imaxray.training.trainer import LearningCurve
 
@@ -171,6 +171,24 @@ def test_the_validation_split_may_choose(make_strategy, finished, tmp_path):
     assert outcome.summary()[-1] == outcome.choice.sentence()
 
 
+def test_the_filter_uses_the_clinical_rules_of_the_data(make_strategy, dmax, tmp_path, monkeypatch):
+    block = {"ctr-cardiomegaly": {"thresholds": {"margin": 0.25}}}
+    write_dataset(dmax.tables, tmp_path / "data", config={"clinical": block}, seed=0)
+    given = []
+
+    def stop(*_, rules, **__):
+        given.extend(rules)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imaxray.strategy.executor.filter_annotations", stop)
+    data = open_dataset(tmp_path / "data")
+    executor = WorkExecutor(make_strategy(), data, "base", lambda work: tmp_path / work.name)
+    with pytest.raises(KeyboardInterrupt):
+        executor.do(FilterWork("key", "filter", 1, AnnotateWork("key", "candidates", 1, None, 0)))
+    [rule] = [rule for rule in given if rule.name == "ctr-cardiomegaly"]
+    assert rule.contradict[1].first.above == 0.75
+
+
 def test_other_files_are_left_alone(make_strategy, tmp_path):
     (tmp_path / "stages" / "1-dmax").mkdir(parents=True)
     (tmp_path / "stages" / "1-dmax" / "thesis.tex").write_text("mine")
@@ -236,7 +254,7 @@ def test_one_command_tells_stage_by_stage(finished, tmp_path):
     assert shown.exit_code == 0, shown.output
     for part in (
         "1-dmax: trained on dmax from base",
-        "(was done)",
+        "(already done)",
         "candidates kept",
         "Stages on the test split",
         "Pseudo entries",

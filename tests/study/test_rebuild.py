@@ -1,4 +1,4 @@
-"""The same bytes again from a manifest and one's own downloads."""
+"""Tests that a dataset is rebuilt byte by byte from a manifest and one's own downloads."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Several seeds an arm and their dynamics, small: training is as without, nothing is done twice."""
+"""Tests a small study with several seeds and dynamics: training is unchanged, work is kept."""
 
 import json
 

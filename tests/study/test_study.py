@@ -1,4 +1,4 @@
-"""The whole road, small: releases to report, resumable, the same bytes every time."""
+"""Tests a small study from releases to report: it resumes and writes the same bytes."""
 
 import json
 import shutil

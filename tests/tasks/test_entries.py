@@ -1,4 +1,4 @@
-"""Entries from handmade annotations: what is joined, what is unique, what they cite."""
+"""Tests entries from handmade annotations: joins, uniqueness and cited annotations."""
 
 import polars as pl
 import pytest

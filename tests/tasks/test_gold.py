@@ -1,4 +1,4 @@
-"""Parsed answers stated as entries state them, and which answers are the same."""
+"""Tests that parsed answers are stated as in entries, and which answers are equal."""
 
 import polars as pl
 import pytest

@@ -1,4 +1,4 @@
-"""What other stages ask a task: the defaults, on a task that knows nothing better."""
+"""Tests the defaults of the methods that other stages call on a task."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from imaxray.metrics import invalid_rate
-from imaxray.tasks import Gold, Question, Task, Told, Truth, all_tasks
+from imaxray.tasks import AnswerContent, Gold, Question, Task, Truth, all_tasks
 
 
 class Plain(Task):
@@ -65,7 +65,7 @@ def test_what_a_task_does_not_know_it_does_not_claim():
     assert PLAIN.read_target(" word ", "plain.thing.0") == "word"
     assert PLAIN.true_answer(question(), truth) is None
     assert PLAIN.in_shares("x", (2, 2)) == PLAIN.in_pixels("x", (2, 2)) == "x"
-    assert PLAIN.details({}) == {} and PLAIN.tells("x") == Told()
+    assert PLAIN.details({}) == {} and PLAIN.content("x") == AnswerContent()
     assert PLAIN.decides("x") and PLAIN.is_correct("x", "x") and not PLAIN.is_correct("x", "y")
     assert list(PLAIN.statements(question(), "x", size=(9, 9), usual=())) == []
     assert PLAIN.usual_labels(["x"]) == frozenset() and PLAIN.without("x", ["Edema"]) is None
@@ -80,8 +80,8 @@ def test_which_tasks_ask_about_the_image_alone():
 
 
 def test_of_two_answers_the_later_labels_and_report_count():
-    first = Told({"Edema": 1}, "old", ("heart",), ((0.0, 0.0, 1.0, 1.0),))
-    assert first.then(Told(text="new", phrases=("lung",))) == Told(
+    first = AnswerContent({"Edema": 1}, "old", ("heart",), ((0.0, 0.0, 1.0, 1.0),))
+    assert first.then(AnswerContent(text="new", phrases=("lung",))) == AnswerContent(
         {"Edema": 1}, "new", ("heart", "lung"), ((0.0, 0.0, 1.0, 1.0),)
     )
 

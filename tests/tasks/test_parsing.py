@@ -1,4 +1,4 @@
-"""Reading answers: every named rule of every task, and targets that always read back."""
+"""Tests the reading of answers: every named rule of every task, and that targets read back."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Tasks of other packages: the walk-through of docs/adding-a-task.md, installed and run."""
+"""Tests tasks of other packages: runs the code of docs/adding-a-task.md."""
 
 import json
 
@@ -6,6 +6,8 @@ import polars as pl
 import pytest
 
 from imaxray import (
+    AnnotateConfig,
+    annotate,
     build_catalog,
     compare,
     density,
@@ -85,6 +87,18 @@ def test_a_task_of_another_package_goes_all_the_way(plug, seven, phantom_release
     rows = compare(arms, reference="before", resamples=50).as_dict()["tasks"]
     assert [row["task"] for row in rows] == ["grading", "effusion"]
     assert load_model(tmp_path / "model").name == "phantom"
+
+    # annotate: images that lack the task are asked it, by default too
+    assert AnnotateConfig().tasks == (*TASKS, "effusion")
+    few = AnnotateConfig(tasks=("effusion", "grading"), limit=6, max_new_tokens=8)
+    done = annotate(run_folder.folder, data, tmp_path / "pseudo", few)
+    assert done.manifest["identity"]["config"]["tasks"] == ["grading", "effusion"]
+    assert set(done.candidates["task"]) >= {"effusion"}
+    assert done.summary()["task"].to_list()[-1] == "effusion"
+    assert (
+        done.manifest["account"]["lacking"]["effusion"]
+        == done.manifest["account"]["rows"]["effusion"]
+    )
 
 
 def test_the_command_line_builds_with_it(phantom_root, phantom_releases, tmp_path):

@@ -1,4 +1,4 @@
-"""Tasks: entries from annotations, a perfect answer scores perfectly, answers read strictly."""
+"""Tests tasks: entries from annotations, perfect scores of perfect answers, strict reading."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""A small dataset folder, tiny models on disk, and processes that start at once."""
+"""Makes a small dataset folder, tiny models on disk, and processes that start at once."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""One chat of many turns an image: the loss is on the answers, and on nothing else."""
+"""Tests the layout of one chat per image: only its answers have a loss."""
 
 import pytest
 import torch

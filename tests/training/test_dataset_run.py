@@ -1,4 +1,4 @@
-"""`imaxray train` on a dataset folder: what it writes, what it trains, what it refuses."""
+"""Tests `imaxray train` on a dataset folder: written files, training and refused settings."""
 
 import json
 from dataclasses import replace

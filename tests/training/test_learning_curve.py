@@ -1,4 +1,4 @@
-"""The learning curve's clocks: what is skipped and what a resumed run goes on with."""
+"""Tests the clocks of the learning curve: pauses, and the start of a resumed run."""
 
 import time
 from types import SimpleNamespace

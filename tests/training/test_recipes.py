@@ -1,4 +1,4 @@
-"""Every built-in recipe is valid, names its model, and begins with its own command."""
+"""Tests that every built-in recipe is valid, names its model and begins with its command."""
 
 import re
 

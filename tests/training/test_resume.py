@@ -1,4 +1,4 @@
-"""kill -9 at any moment, the same command again: the bytes of the uninterrupted run."""
+"""Tests that a run killed at any moment resumes to the bytes of an uninterrupted run."""
 
 import json
 import os

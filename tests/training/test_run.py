@@ -1,4 +1,4 @@
-"""Schedules, runs that resume, and the same loss in both layouts."""
+"""Tests schedules, resumed runs, and the same loss in both layouts."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Two processes over gloo do what one does: the loss of every step, the weights, the answer."""
+"""Tests that two gloo processes give the losses, weights and answers of one process."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Index tables: exact step sizes, task shares, and rows shared out over processes."""
+"""Tests index tables: exact step sizes, task shares and the rows of each process."""
 
 import numpy as np
 import polars as pl

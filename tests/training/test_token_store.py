@@ -1,4 +1,4 @@
-"""Token ids held compactly, entries that do not fit told, images loaded when needed."""
+"""Tests compact token ids, the report of entries that do not fit, and images on demand."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Ablation: the strategy with parts left out, each as an arm of one study."""
+"""Runs ablations: studies whose arms are the three-stage strategy with parts left out."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from imaxray.ablation.config import AblationConfig, load_study
 if TYPE_CHECKING:
     from imaxray.ablation.run import AblationOutcome, run_ablation
     from imaxray.ablation.tables import ablation_tables, summary, write_ablation
-else:  # these train, and so load torch
+else:  # these modules train, so importing them loads torch
     __getattr__, __dir__ = lazily(
         __name__,
         {

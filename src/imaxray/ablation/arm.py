@@ -1,4 +1,4 @@
-"""One arm of an ablation: its work, done or found done, and its answers; a process of its own."""
+"""Runs one arm of an ablation in a process of its own: its work and its answers to the test set."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 
 
 class ArmRecord(TypedDict):
-    """What an arm is and what it took, for the tables.
+    """Record of a finished arm, from which the tables are made.
 
     Attributes:
-        run: folder of the run that is the arm's result, inside the study folder.
-        key: of the arm's last work.
-        work: folders of all its work, inside the study folder.
-        steps: of all its stages.
-        entries_seen: likewise.
-        clock: ``wall`` or ``cpu``: what the seconds are measured by.
-        train_seconds: of all its stages.
-        pseudo_seconds: of annotating, filtering and choosing.
-        pseudo_entries: kept in each round.
+        arm: Name of the arm.
+        seed: Seed of the arm.
+        run: Folder of the run that is the arm's result, relative to the study folder.
+        key: Key of the arm's last piece of work.
+        work: Folders of all its work, relative to the study folder.
+        steps: Number of optimizer steps of all its stages.
+        entries_seen: Number of entries seen in all its stages.
+        clock: Clock of the seconds: ``wall`` (wall-clock time) or ``cpu`` (CPU time).
+        train_seconds: Seconds of training in all its stages.
+        pseudo_seconds: Seconds of annotating, filtering and choosing.
+        pseudo_entries: Number of kept pseudo entries in each round.
     """
 
     arm: str
@@ -49,7 +51,7 @@ class ArmRecord(TypedDict):
 
 
 def place(out: Path, seed: int, work: Work) -> Path:
-    """Folder of a piece of work: by its key, so that arms which share it find it."""
+    """Return the folder of a piece of work; its name has the key, so that arms can share it."""
     kind = "stages" if isinstance(work, TrainWork) else "pseudo"
     return out / f"seed-{seed}" / kind / f"{work.name.replace('/', '-')}-{work.key[:10]}"
 
@@ -62,21 +64,21 @@ def run_ablation_arm(
     arm: str,
     steps: int | None = None,
 ) -> ArmRecord:
-    """Do what an arm is, let its model answer the test set, and say what it took.
+    """Do the work of an arm, let its model answer the test set and return the arm's record.
 
     Args:
-        config: of the ablation.
-        out: study folder.
-        seed: of the arm.
-        start: model that it starts from.
-        arm: its name.
-        steps: of ``dmax (equal compute)``.
+        config: Configuration of the ablation.
+        out: Study folder.
+        seed: Seed of the arm.
+        start: Folder of the model that the arm starts from.
+        arm: Name of the arm.
+        steps: Number of optimizer steps of ``dmax (equal compute)``; other arms need none.
 
     Raises:
-        ImaxrayError: as the stages do.
+        ImaxrayError: If training, annotating, filtering or answering raises.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # never spin on a shared machine
-    import torch  # late: after the wait policy is set
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads leave the cores free
+    import torch  # imported here, because torch reads the wait policy when it is loaded
     import transformers
 
     from imaxray.strategy import WorkExecutor
@@ -93,9 +95,10 @@ def run_ablation_arm(
         strategy, data, str(start), lambda work: place(out, seed, work),
         images=images, progress=False,
     )  # fmt: skip
-    works = plan(strategy, data.sha256, base_digest(str(start), None))
+    model = base_digest(str(start), None)
+    works = plan(strategy, data.sha256, model, clinical=data.clinical)
     done = [executor.do(work) for work in works]
-    # lanes share the machine: on a wall they would be charged for each other
+    # arms that run side by side slow each other down, so only CPU time is fair without a GPU
     by_wall = torch.cuda.is_available()
     run = next(d.folder for d in reversed(done) if isinstance(d, TrainResult))
     choosing = 0.0
@@ -130,7 +133,11 @@ def _chosen(
     *,
     by_wall: bool,
 ) -> tuple[Path, float]:
-    """The run that the validation split chooses among the stages, and what asking took."""
+    """Return the run of the stage that is best on the validation split.
+
+    Returns:
+        The run folder, and the seconds that answering the validation split took.
+    """
     val = data.tables.split("val")
     stages = {d.work.name: d.folder for d in done if isinstance(d, TrainResult)}
     scores, seconds = {}, 0.0
@@ -148,7 +155,7 @@ _ANSWERS = {"test": "predictions.parquet", "val": "predictions-val.parquet"}
 def _answer(
     config: AblationConfig, data: Dataset, run: Path, split: str, images: Callable[[str], Any]
 ) -> dict[str, float]:
-    """Let a run answer a split, once; seconds that it took."""
+    """Let a run answer a split, unless it already has, and return the seconds that it took."""
     from imaxray.evaluation.generation import generate
     from imaxray.models import phantom
     from imaxray.training import encode_entries
@@ -170,13 +177,13 @@ def _answer(
         images_per_batch=config.evaluation.images_per_batch,
     )
     took = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu}
-    write_json(told, took)  # first: answers that are there are whole
+    write_json(told, took)  # written first, so that existing answers always have their seconds
     write_parquet(path, answers)
     return took
 
 
 class _Images:
-    """Model inputs of each image, prepared once a process: all arms take the same."""
+    """Returns the model inputs of an image; a process prepares them once for all arms."""
 
     _kept: dict[str, Any] = {}  # noqa: RUF012 - shared by all jobs of this process
 

@@ -1,4 +1,4 @@
-"""The model that every arm starts from: fresh, or trained before on other patients."""
+"""Makes the model that every arm starts from: untrained, or pretrained on other patients."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ OTHERS: Final = "others"
 
 
 def base_model(config: AblationConfig, out: Path, seed: int) -> Path:
-    """Folder of the model that the arms of a seed start from; made once.
+    """Return the folder of the model that the arms of a seed start from; it is made only once.
 
-    Without ``pretraining`` it is fresh, another one each seed. With it, all seeds start from one
-    model that was trained on the catalog's train images of patients in neither IMAX nor DMAX, as
-    all who fine-tune a released model do.
+    Without ``pretraining``, the model is untrained, and each seed has its own. With
+    ``pretraining``, all seeds start from one model, as in fine-tuning a released model. It is
+    trained on the train images of the catalog whose patients are in neither IMAX nor DMAX.
 
     Args:
-        config: of the ablation.
-        out: study folder; gets ``seed-K/init/``, or ``others/`` (data) and ``pretraining/``.
-        seed: of the arms.
+        config: Configuration of the ablation.
+        out: Study folder; it gets ``seed-K/init/``, or ``others/`` (data) and ``pretraining/``.
+        seed: Seed of the arms.
 
     Raises:
-        ImaxrayError: no patient is left to pretrain on; or what training raises.
+        ImaxrayError: If no patient is left to pretrain on, or if training raises.
     """
     data = [open_dataset(out / name) for name in ("imax", "dmax")]
     if config.pretraining is None:
@@ -68,9 +68,9 @@ def base_model(config: AblationConfig, out: Path, seed: int) -> Path:
 
 
 def _write_others(out: Path, tasks: tuple[str, ...], config: ImaxConfig) -> Path:
-    """Write ``out/others``: train entries of these tasks whose patients no arm ever sees.
+    """Write ``out/others``: train entries of these tasks whose patients are in no arm.
 
-    Capped per task and image as IMAX is.
+    The number of entries per task and image is limited as in IMAX.
     """
     folder = out / OTHERS
     catalog, *seen = (open_dataset(out / name) for name in ("catalog", "imax", "dmax"))
@@ -93,7 +93,7 @@ def _write_others(out: Path, tasks: tuple[str, ...], config: ImaxConfig) -> Path
     if entries.is_empty():
         raise ImaxrayError(
             f"Expected train entries of {', '.join(tasks)} whose patients are in neither IMAX nor "
-            "DMAX, but there is none; raise phantom.images, or leave pretraining out."
+            "DMAX, but there are none; raise phantom.images, or leave pretraining out."
         )
     capped, _ = select_imax(replace(tables, entries=entries), caps)
     write_dataset(capped, folder, config=content, seed=0, role="others")

@@ -1,4 +1,4 @@
-"""The ablation of a strategy as YAML: a study whose arms are the strategy with parts left out."""
+"""Reads an ablation from YAML: a study whose arms are a strategy with parts left out."""
 
 from __future__ import annotations
 
@@ -44,49 +44,52 @@ _FILTERS: Final = {
     "+ both filters": (True, True, False),
     "+ balance": (True, True, True),
 }
-"""Confidence, consistency, balance."""
+"""Arm → whether it uses the filters confidence, consistency and balance."""
 
 _DATA: Final = {"imax": "imax", "true answers": DENSE}
-"""Folders of arms that are trained on other data than dmax."""
+"""Arm → folder of its data, for the arms that are not trained on the data of dmax."""
 
 MEANS: Final[dict[str, str]] = {
-    "dmax": "real entries only, one sequence an entry",
-    "dmax (equal compute)": "the same for as long as the three stages took, annotation included",
-    "real again": "all stages on real entries: what starting again costs by itself",
-    "+ pseudo": "stages 1 and 2, every readable answer kept",
-    "+ confidence": "stages 1 and 2, thresholds from the validation split",
-    "+ consistency": "stages 1 and 2, rules between tasks",
-    "+ both filters": "stages 1 and 2, both",
-    "+ balance": "stages 1 and 2, both, and no answer outweighs its share among real entries",
-    "three stages": "stages 1, 2 (all that `filter:` asks for) and 3",
-    "three stages, chosen": "as three stages, but the stage that the validation split likes best",
-    "two rounds": "as three stages, but annotated again half-way",
-    "+ right ones": "stages 1 and 2, exactly the answers that are right: the ceiling of filters",
-    "true answers": "the ceiling of pseudo IMAX: all real annotations of the same images, packed",
-    "imax": "as many real annotations as dmax, but on fewer, dense images, packed",
+    "dmax": "real entries only, one sequence per entry",
+    "dmax (equal compute)": "as dmax, but for the time of the three stages, annotation included",
+    "real again": "all stages on real entries; shows the cost of restarting the training",
+    "+ pseudo": "stages 1 and 2; every readable answer is kept",
+    "+ confidence": "stages 1 and 2; thresholds from the validation split filter the answers",
+    "+ consistency": "stages 1 and 2; rules between tasks filter the answers",
+    "+ both filters": "stages 1 and 2; confidence and consistency filter the answers",
+    "+ balance": "as + both filters, but no answer exceeds its share among the real entries",
+    "three stages": "stages 1, 2 (with the filters in `filter:`) and 3",
+    "three stages, chosen": "as three stages; the best stage on the validation split is the result",
+    "two rounds": "as three stages, but with two rounds of half the steps, each annotated anew",
+    "+ right ones": "stages 1 and 2; exactly the correct answers are kept (ceiling of filters)",
+    "true answers": "all real annotations of the same images, packed (ceiling of pseudo IMAX)",
+    "imax": "as many real annotations as dmax, but on fewer, densely annotated images, packed",
 }
+"""Arm → its description in the tables."""
 ARMS: Final[tuple[ArmName, ...]] = tuple(MEANS)  # type: ignore[arg-type]
 
 
 class AblationBlock(BaseModel):
-    """Arms, seeds, and how many processes share the work."""
+    """Options of an ablation: its arms, its seeds and the number of processes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    arms: tuple[ArmName, ...] = Field(ARMS, description="Arms to train.")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Seeds of each arm.")
+    arms: tuple[ArmName, ...] = Field(default=ARMS, description="Arms to train.")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2), min_length=1, description="Seeds of each arm."
+    )
     lanes: int = Field(
-        2, ge=1, description="Number of processes; it never changes the result of an arm."
+        default=2, ge=1, description="Number of processes; it never changes the result of an arm."
     )
 
 
 class PretrainingConfig(BaseModel):
-    """What stands for the pretraining that a medical MLLM brings along."""
+    """Options of the pretraining that stands for the pretraining of a medical MLLM."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: tuple[TaskName, ...] = Field(
-        ("report",), min_length=1, description="Tasks that the model has been trained on."
+        default=("report",), min_length=1, description="Tasks that the model has been trained on."
     )
     steps: int = Field(
         ge=1, description="Number of optimizer steps of training.entries_per_step entries, packed."
@@ -94,43 +97,48 @@ class PretrainingConfig(BaseModel):
 
 
 class AblationConfig(StudyConfig):
-    """A study with ``strategy:`` (docs/strategy.md, without data and model) and ``ablation:``.
+    """Options of a study with the blocks ``strategy:`` and ``ablation:``.
 
-    ``training:`` holds for all stages of all arms; the stages' ``steps`` add up to the steps of
-    every arm but ``dmax (equal compute)``.
+    ``strategy:`` has the keys of a strategy (docs/strategy.md) except data and model. ``training:``
+    applies to all stages of all arms. The sum of the stages' ``steps`` is the number of steps of
+    every arm except ``dmax (equal compute)``.
     """
 
     pretraining: PretrainingConfig | None = Field(
-        None, description="Pretraining of the model that all arms start from; default: none."
+        default=None,
+        description="Pretraining of the model that all arms start from; default: none.",
     )
     strategy: StrategyConfig = Field(description="The strategy whose parts are left out.")
-    ablation: AblationBlock = Field(AblationBlock(), description="Arms, seeds and processes.")
+    ablation: AblationBlock = Field(
+        default=AblationBlock(), description="Arms, seeds and processes."
+    )
 
     @model_validator(mode="after")
     def _staged(self) -> AblationConfig:
         strategy = self.strategy
         if any(stage.steps is None for stage in strategy.stages):
-            raise ValueError("an ablation needs the steps of every stage; epochs do not add up")
+            raise ValueError("every stage of an ablation needs steps; give steps, not epochs")
         if strategy.rounds != 1 or len(strategy.opening) != 1 or len(strategy.loop) < 2:
             raise ValueError(
-                "an ablation takes one round: one stage on dmax, then pseudo or mix, then dmax"
+                "an ablation needs one round and its stages in this order: one on dmax, then on "
+                "pseudo or mix, then one on dmax"
             )
         if strategy.loop[-1].on != "dmax" or any(s.on == "dmax" for s in strategy.loop[:-1]):
-            raise ValueError("the last stage, and of the others the first, must be on dmax")
+            raise ValueError("the first and the last stage, and no other, must be on dmax")
         given = [n for n in ("data", "model", "phantom") if getattr(strategy, n) is not None]
         if given:
-            raise ValueError(f"leave {', '.join(given)} out of strategy; the study has its own")
+            raise ValueError(f"leave {', '.join(given)} out of strategy; the study sets them")
         if REFERENCE not in self.ablation.arms:
-            raise ValueError(f"the arm {REFERENCE} is what the others are compared with; name it")
+            raise ValueError(f"all arms are compared with {REFERENCE}; add it to arms")
         return self
 
     @property
     def steps(self) -> int:
-        """Of every arm."""
+        """Number of optimizer steps of every arm except ``dmax (equal compute)``."""
         return sum(stage.steps or 0 for stage in self.strategy.stages)
 
     def needed(self) -> tuple[str, ...]:
-        """Arms to train: those that were named, and what equal compute is measured on."""
+        """Return the arms to train: the configured ones, and the one that equal compute needs."""
         named = set(self.ablation.arms)
         if EQUAL_COMPUTE in named:
             named.add(WHOLE)
@@ -139,14 +147,14 @@ class AblationConfig(StudyConfig):
     def arm(
         self, name: str, out: Path, init: Path, seed: int, *, steps: int | None = None
     ) -> StrategyConfig:
-        """The strategy that an arm is.
+        """Return the strategy of an arm.
 
         Args:
-            name: of the arm.
-            out: study folder.
-            init: the model that arms start from.
-            seed: of weights, schedules and sampling.
-            steps: of ``dmax (equal compute)``.
+            name: Name of the arm.
+            out: Study folder.
+            init: Folder of the model that the arms start from.
+            seed: Seed of weights, schedules and sampling.
+            steps: Number of optimizer steps of ``dmax (equal compute)``; other arms ignore it.
         """
         base = self.strategy
         training = {**self.training.model_dump(mode="json"), **base.training}
@@ -188,13 +196,14 @@ class AblationConfig(StudyConfig):
 
 
 def load_study(path: str | Path) -> StudyConfig | AblationConfig:
-    """Read a study's YAML: an ablation where it has a block ``strategy``.
+    """Read a study's YAML; a file with a block ``strategy`` is an ablation.
 
     Args:
-        path: a YAML file, or the name of a built-in configuration (``phantom``, ``ablation``).
+        path: YAML file, or name of a built-in configuration (``phantom``, ``ablation``).
 
     Raises:
-        ImaxrayError: as :func:`imaxray.study.load_config`.
+        ImaxrayError: If the file is missing or is not YAML, or if it has an unknown key or a bad
+            value.
     """
     path = find_config(path)
     content = read_yaml(path, what="a study configuration", advice=instead_of(path))
@@ -215,7 +224,7 @@ def _on_real(stage: StageConfig) -> StageConfig:
 
 
 def _halved(stages: Sequence[StageConfig]) -> list[StageConfig]:
-    """Half the steps, for each of two rounds (an odd step is lost)."""
+    """Halve the steps of the stages for each of two rounds; an odd step is dropped."""
     return [_with(stage, max(1, (stage.steps or 0) // 2)) for stage in stages]
 
 

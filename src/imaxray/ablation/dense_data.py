@@ -1,4 +1,4 @@
-"""What pseudo IMAX would be were every answer right: real annotations of the same images."""
+"""Writes the data of the arm "true answers": all real annotations of the images of DMAX."""
 
 from __future__ import annotations
 
@@ -15,9 +15,18 @@ DENSE: Final = "dense"
 
 
 def write_dense(out: Path, config: ImaxConfig) -> Path:
-    """Write ``out/dense``: the train images of ``out/dmax``, each with all that the catalog has.
+    """Write ``out/dense``: the train images of ``out/dmax`` with all their catalog entries.
 
-    Capped per task as IMAX is; validation and test are DMAX's own. A finished one is kept.
+    The dataset is what pseudo IMAX would be if every answer were correct. The number of entries
+    per task and image is limited as in IMAX; the validation and test splits are those of DMAX. A
+    finished dataset is kept.
+
+    Args:
+        out: Study folder, with the datasets ``catalog/`` and ``dmax/``.
+        config: Options of IMAX, which hold the limits.
+
+    Returns:
+        The dataset folder.
     """
     folder = out / DENSE
     catalog, dmax = open_dataset(out / "catalog"), open_dataset(out / "dmax")

@@ -1,4 +1,4 @@
-"""The ablation: every arm a strategy with parts left out, shared work done once, seeds in lanes."""
+"""Runs an ablation: trains all arms and seeds in several processes and compares the arms."""
 
 from __future__ import annotations
 
@@ -33,15 +33,19 @@ from imaxray.study.prepare import build_study_data
 
 @dataclass(frozen=True)
 class AblationOutcome:
-    """What an ablation found.
+    """The outcome of an ablation.
 
     Attributes:
-        equal_steps: all arms against ``dmax``, which took as many steps.
-        equal_compute: all arms against ``dmax (equal compute)``; none if that is no arm.
-        arms: per arm and seed what it took: steps, entries, seconds of the processor (of the
-            clock on the wall where there is a GPU).
-        filters: per seed the yields of the first round, per task and filter.
-        equal_yield: per seed, consistency against confidence at equal yield.
+        config: Configuration of the ablation.
+        out: Study folder.
+        equal_steps: Comparison of all arms with ``dmax``, which took the same number of steps.
+        equal_compute: Comparison of all arms with ``dmax (equal compute)``; None if this arm was
+            not trained.
+        arms: Arm → records of its seeds, with steps, entries and seconds (CPU time, or wall-clock
+            time if there is a GPU).
+        filters: Yields of the filters in the first round, per seed, task and filter.
+        equal_yield: Comparison of the filters at equal yield, per seed, task and filter.
+        rules: Statistics of the consistency rules in the first round, per seed and rule.
     """
 
     config: AblationConfig
@@ -58,13 +62,13 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
     """Run or resume an ablation in the folder ``out``; finished work is kept.
 
     Args:
-        config: see :class:`AblationConfig`.
-        out: study folder: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``, what
-            :func:`base_model` writes, and ``seed-K/`` with ``stages/`` and ``pseudo/``.
-        root: folder of the releases; overrides the config's.
+        config: Configuration of the ablation.
+        out: Study folder; it gets ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``, the
+            folders of :func:`base_model`, and ``seed-K/`` with ``stages/`` and ``pseudo/``.
+        root: Folder that holds the releases; overrides the one of the configuration.
 
     Raises:
-        ImaxrayError: as the stages do.
+        ImaxrayError: If building the data, or any work of an arm, raises.
     """
     with growing_folder(out):
         return _run(config, out, root)
@@ -81,16 +85,16 @@ def _run(config: AblationConfig, out: Path, root: Path | None) -> AblationOutcom
     for seed in seeds:
         alone = [arm for arm in (REFERENCE, "imax", "true answers") if arm in needed]
         pseudo = [a for a in needed if a not in (*alone, EQUAL_COMPUTE)]
-        asking = [a for a in pseudo if a != AGAIN]  # one of them annotates for all
+        asking = [a for a in pseudo if a != AGAIN]  # the first annotates for all others
         begun = [WHOLE] if WHOLE in asking else asking[:1]
         first += [(config, out, seed, starts[seed], arm) for arm in (*begun, *alone)]
         second += [(config, out, seed, starts[seed], arm) for arm in pseudo if arm not in begun]
-    second.sort(key=lambda job: job[-1] != "two rounds")  # the longest first
+    second.sort(key=lambda job: job[-1] != "two rounds")  # the longest arm starts first
     found: dict[tuple[str, int], ArmRecord] = {}
     total = len(first) + len(second) + len(seeds) * (EQUAL_COMPUTE in needed)
     with (
         worker_pool(config.ablation.lanes) as pool,
-        progress_bar("Training and asking arms", total=total) as bar,
+        progress_bar("Training and testing arms", total=total) as bar,
     ):
 
         def gather(futures: Sequence[Future[ArmRecord]]) -> None:
@@ -114,7 +118,10 @@ def _run(config: AblationConfig, out: Path, root: Path | None) -> AblationOutcom
 
 
 def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -> int:
-    """Steps of dmax that take as long as the whole strategy took; decided once."""
+    """Return the number of steps of dmax that take as long as the whole strategy took.
+
+    The number is decided once and kept in a file.
+    """
     path = out / f"seed-{seed}" / "equal-compute.json"
     of = {"whole": whole["key"], "reference": reference["key"]}
     if path.exists():
@@ -176,7 +183,7 @@ def _first_round(
     seeds: Sequence[int],
     table: str,
 ) -> pl.DataFrame:
-    """A table that the filter of the first round wrote, of each seed; its fullest filter's."""
+    """Return a table of the first round's filter for each seed, from the arm with most filters."""
     fullest = ("+ balance", WHOLE, "+ both filters", *needed)
     arms = [arm for arm in fullest if arm in needed]
     rows: list[dict[str, Any]] = []

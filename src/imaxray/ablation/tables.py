@@ -1,4 +1,4 @@
-"""What an ablation found, as tables: terminal, CSV, JSON, and Markdown for the docs."""
+"""Writes the outcome of an ablation as tables: terminal, CSV, JSON, and Markdown for the docs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ _FILTERS = ("none", "confidence", "consistency", "both", "balance")
 
 
 def ablation_tables(outcome: AblationOutcome) -> list[Table]:
-    """For the terminal: arms, values by task, precision of each filter, equal yield."""
+    """Return tables for the terminal: arms, scores by task, precision of filters, equal yield."""
     return [_table(title, header, rows) for title, (header, rows) in _content(outcome)]
 
 
 def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
-    """Write ``ablation.json``, ``ablation.csv``, ``pseudo.csv``, ``equal-yield.csv``, ``rules.csv``
-    and ``ablation.md``.
+    """Write the outcome of an ablation as JSON, CSV and Markdown files.
+
+    The files are ``ablation.json``, ``ablation.csv``, ``pseudo.csv``, ``equal-yield.csv``,
+    ``rules.csv`` and ``ablation.md``.
 
     Args:
-        outcome: of :func:`imaxray.ablation.run_ablation`.
-        out: folder; default: the study's.
+        outcome: Outcome that :func:`imaxray.ablation.run_ablation` returned.
+        out: Folder to write into; default: the study folder.
 
     Returns:
         The Markdown file.
-    """  # noqa: D205
+    """
     out = out or outcome.out
     equal_compute = outcome.equal_compute
     write_json(
@@ -64,7 +66,7 @@ def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
 
 
 def summary(outcome: AblationOutcome) -> list[str]:
-    """The results in sentences, whichever arm is ahead."""
+    """Describe the results in sentences, whichever arm is better."""
     lines = []
     for comparison in (outcome.equal_steps, outcome.equal_compute):
         if comparison is not None:
@@ -75,8 +77,8 @@ def summary(outcome: AblationOutcome) -> list[str]:
         gains = [r["gain"] for r in every if r["filter"] == name and r["gain"] is not None]
         if gains:
             lines.append(
-                f"At equal yield the filter {name} changes the precision of confidence alone by "
-                f"{_points(gains)} (mean over seeds)."
+                f"At equal yield, the precision of the filter {name} minus the precision of "
+                f"confidence alone is {_points(gains)} (mean over seeds)."
             )
     return lines
 
@@ -146,15 +148,17 @@ def _equal_yield(outcome: AblationOutcome) -> tuple[list[str], Rows]:
             if part.is_empty():
                 continue
             each = "; ".join(
-                "–" if gain is None else f"{100 * gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+                "–"
+                if gain is None
+                else f"{100 * gain:+z.1f} [{100 * low:+z.1f}, {100 * high:+z.1f}]"
                 for gain, low, high in part.select("gain", "low", "high").iter_rows()
             )
             rows.append([
                 name, task, _average(part["kept"]), _spread(part["precision"]),
                 _spread(part["confidence_precision"]), each,
             ])  # fmt: skip
-    header = ["filter", "task", "kept", "its precision", "the most confident as many",
-              "difference, points [95 % over patients], each seed"]  # fmt: skip
+    header = ["filter", "task", "kept", "precision", "precision of as many most confident answers",
+              "difference per seed, points [95 % interval over patients]"]  # fmt: skip
     return header, rows
 
 
@@ -165,8 +169,8 @@ def _markdown(outcome: AblationOutcome) -> str:
         f"# {config.title}",
         "",
         f"{seeds} seed{'s' if seeds > 1 else ''}; {config.steps} steps of "
-        f"{config.training.entries_per_step} entries in every arm but `{EQUAL_COMPUTE}`. Gains are "
-        "mean relative gains over the tasks, with "
+        f"{config.training.entries_per_step} entries in every arm except `{EQUAL_COMPUTE}`. Gains "
+        "are mean relative gains over the tasks, with "
         f"{100 * config.evaluation.level:.0f} % intervals over patients and seeds.",
         "",
         *(f"- `{arm}`: {MEANS[arm]}" for arm in outcome.arms),
@@ -176,12 +180,12 @@ def _markdown(outcome: AblationOutcome) -> str:
         parts += [_line(row) for row in rows]
     told = summary(outcome)
     if told:
-        parts += ["", "## In words", "", *(f"- {line}" for line in told)]
+        parts += ["", "## Summary", "", *(f"- {line}" for line in told)]
     return "\n".join(parts) + "\n"
 
 
 def _write_values(outcome: AblationOutcome, path: Path) -> None:
-    """One row an arm and task, and one of the mean gain."""
+    """Write one row per arm and task, and one row per arm with its mean gain."""
     views = {"equal_steps": outcome.equal_steps, "equal_compute": outcome.equal_compute}
     head = ["arm", "task", "metric", "value", "low", "high"]
     head += [f"gain_{view}{end}" for view in views for end in ("", "_low", "_high")]
@@ -207,14 +211,13 @@ def _verdict(comparison: Comparison, arm: str) -> str:
     data = comparison.as_dict()
     gain = percents(data["mean_gain"][arm])
     if gain is None:
-        return f"{arm} against {data['reference']}: no relative gain can be given."
+        return f"{arm} against {data['reference']}: the relative gain is undefined."
     low, value, high = gain
     who = f"{arm} is ahead of" if low > 0 else (
-        f"{arm} is behind" if high < 0 else f"neither is ahead, {arm} nor"
+        f"{arm} is behind" if high < 0 else f"{arm} is neither ahead of nor behind"
     )  # fmt: skip
-    return (
-        f"{who} {data['reference']}: mean relative gain {value:+.1f} % [{low:+.1f}, {high:+.1f}]."
-    )
+    gain_text = f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"
+    return f"{who} {data['reference']}: mean relative gain {gain_text}."
 
 
 def _gain(comparison: Comparison, arm: str) -> str:
@@ -234,7 +237,7 @@ def _number(value: float | None) -> str:
 
 
 def _spread(values: pl.Series) -> str:
-    """Mean over seeds, and the least and greatest seed."""
+    """Return the mean over seeds as text, with the lowest and the highest value."""
     known = [value for value in values.to_list() if value is not None]
     if not known:
         return "–"
@@ -250,7 +253,7 @@ def _average(values: pl.Series) -> str:
 
 
 def _points(gains: Sequence[float]) -> str:
-    return f"{100 * sum(gains) / len(gains):+.1f} points"
+    return f"{100 * sum(gains) / len(gains):+z.1f} points"
 
 
 def _line(cells: Sequence[str]) -> str:

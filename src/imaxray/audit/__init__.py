@@ -1,4 +1,4 @@
-"""Audit of a dataset, ours or another's: leaks, broken images, contradictions."""
+"""Audits a dataset of this or another project for leaks, broken images and contradictions."""
 
 from imaxray.audit.audit_input import AuditIssue
 from imaxray.audit.checks import CHECKS, Check

@@ -1,4 +1,4 @@
-"""What every check looks at: one form for dataset folders and for foreign files."""
+"""Defines the common form of dataset folders and foreign files that every check reads."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import SPLITS, Boxes
 
 NO_SPLIT: Final = "-"
-"""Split of what says none."""
+"""Split of a record, image or annotation that states no split."""
 
 PLACES: Final = pl.Schema(
     {
         "image_id": pl.String,
-        "patient_id": pl.String,  # null: not known
-        "source": pl.String,  # null: not known
+        "patient_id": pl.String,  # null if not known
+        "source": pl.String,  # null if not known
         "split": pl.String,
     }
 )
-"""Where an image stands: one row a combination that any table states."""
+"""Patient, source and split of each image; one row per combination that any table states."""
 
 FILES: Final = pl.Schema({"image_id": pl.String, "file": pl.String, "problem": pl.String,
                           "width": pl.Int64, "height": pl.Int64})  # fmt: skip
-"""Where an image lies on this machine (or why nowhere), and its size by its table, in pixels."""
+"""Path of each image file, or why there is none, and the stated size of the image in pixels."""
 
 BOX_LISTS: Final = pl.Schema(
     {
@@ -39,24 +39,25 @@ BOX_LISTS: Final = pl.Schema(
         "id": pl.String,
         "image_id": pl.String,
         "boxes": Boxes,
-        "unit": pl.Boolean,  # coordinates in the unit square, not in pixels
+        "unit": pl.Boolean,  # true if coordinates are in the unit square, not in pixels
     }
 )
-"""Boxes of one entry or annotation, as ``[x1, y1, x2, y2]``."""
+"""Boxes of each entry or annotation, as ``[x1, y1, x2, y2]``."""
 
 LABELS: Final = pl.Schema({"image_id": pl.String, "name": pl.String, "value": pl.Float64})
-"""What an image's annotations say of a label: 1 yes, 0 no, -1 uncertain. One row each."""
+"""Labels that annotations state: 1 yes, 0 no, -1 uncertain; one row per image and label."""
 
 
 @dataclass(frozen=True, order=True)
 class AuditIssue:
-    """One fault: which check found it, where, and what it is; ids and label names, never text.
+    """A fault that a check found; it contains ids and label names, but no text of the data.
 
     Attributes:
-        code: the check's.
-        split: ``train``, ``val`` or ``test``; several joined by ``+``; ``-`` where none is stated.
-        id: of the entry, image, patient or record.
-        message: what is wrong.
+        code: Code of the check.
+        split: ``train``, ``val`` or ``test``; several splits are joined by ``+``; ``-`` if no split
+            is stated.
+        id: Id of the entry, image, patient or record.
+        message: Description of the fault.
     """
 
     code: str
@@ -70,18 +71,19 @@ class AuditInput:
     """A dataset in the form that checks read.
 
     Attributes:
-        title: name of the folder or of the files.
-        entries: schema ENTRIES. Of foreign files, ``answer`` is null where the target of a known
-            task could not be read.
-        places: schema PLACES.
-        files: schema FILES, one row an image.
-        boxes: schema BOX_LISTS.
-        labels: schema LABELS.
-        image_table: schema IMAGES, which entries must agree with; null where there is none.
-        bad: records that could not be read.
-        perceptual: whether near duplicates will be asked for.
-        workers: processes that decode images.
-        clinical: the clinical rules that tell what a contradiction is.
+        title: Name of the folder or of the files.
+        entries: Entries (schema ENTRIES). In foreign files, ``answer`` is null if the target could
+            not be read.
+        places: Patient, source and split of each image (schema PLACES).
+        files: Image files (schema FILES), one row per image.
+        boxes: Boxes of entries and annotations (schema BOX_LISTS).
+        labels: Labels of images (schema LABELS).
+        image_table: Images (schema IMAGES), with which entries must agree; ``None`` for foreign
+            files.
+        bad: Records that could not be read.
+        perceptual: Whether near duplicates are searched, which needs perceptual hashes.
+        workers: Number of processes that decode images.
+        clinical: Clinical rules that define a contradiction.
     """
 
     title: str
@@ -98,18 +100,18 @@ class AuditInput:
 
     @cached_property
     def pixels(self) -> PixelDigests:
-        """Digests of all images; the first use decodes them."""
+        """Return the digests of all images; the first call decodes the images."""
         return PixelDigests(self.files, perceptual=self.perceptual, workers=self.workers)
 
     @cached_property
     def splits_of(self) -> dict[str, list[str]]:
-        """Splits of each image, in their order."""
+        """Return the splits of each image: train, val, test, then others by name."""
         stated = self.places.group_by("image_id").agg(pl.col("split").unique())
         return {image: in_order(splits) for image, splits in stated.iter_rows()}
 
     @cached_property
     def frame_sizes(self) -> dict[str, tuple[float, float]]:
-        """Width and height, in pixels, of images with boxes: by the table, else by the header."""
+        """Return width and height in pixels of images with boxes, from the table or the header."""
         boxed = self.boxes.filter(pl.col("boxes").list.len() > 0).select("image_id").unique()
         sizes: dict[str, tuple[float, float]] = {}
         for row in self.files.join(boxed, on="image_id", how="semi").iter_rows(named=True):
@@ -119,26 +121,26 @@ class AuditInput:
                 try:
                     sizes[row["image_id"]] = radiograph.size(Path(row["file"]))
                 except ImaxrayError:
-                    continue  # the check of images says so
+                    continue  # the check broken-image reports the file
         return sizes
 
     @property
     def splits(self) -> list[str]:
-        """All splits that something is in."""
+        """Return all splits of the dataset, in order."""
         return in_order(self.places["split"].unique())
 
 
 def in_order(splits: Iterable[str]) -> list[str]:
-    """Distinct splits: train, val, test, then others by name."""
+    """Return the distinct splits: train, val, test, then others by name."""
     known: dict[str, int] = {split: number for number, split in enumerate(SPLITS)}
     return sorted(set(splits), key=lambda split: (known.get(split, len(known)), split))
 
 
 def joined(splits: Iterable[str]) -> str:
-    """Splits as one text, e.g. ``train+test``."""
+    """Return splits as one text, e.g. ``train+test``."""
     return "+".join(in_order(splits)) or NO_SPLIT
 
 
 def conform_rows(rows: Sequence[Sequence[Any]], schema: pl.Schema) -> pl.DataFrame:
-    """Rows as a frame of exactly ``schema``."""
+    """Return rows as a table with exactly this schema."""
     return pl.DataFrame(rows, schema=schema, orient="row")

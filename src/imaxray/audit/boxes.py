@@ -1,4 +1,4 @@
-"""Boxes out of frame, and boxes that are none."""
+"""Finds invalid boxes and boxes that extend beyond their image."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ import polars as pl
 
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 
-_SLACK = 1e-6  # of the frame's side: rounding of a computed corner is no fault
+_SLACK = 1e-6  # share of the image side, because rounding of a computed corner is not a fault
 
 _Row = tuple[str, str, list[float | None], float | None, float | None]
 
 
 def degenerate(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """A box is not four finite numbers with x1 < x2 and y1 < y2."""
+    """Find boxes that are not four finite numbers with x1 < x2 and y1 < y2."""
     for split, name, box, _, _ in _boxes(audit_input):
         if not _is_box(box):
-            yield AuditIssue("box-degenerate", split, name, "not x1 < x2 and y1 < y2, four numbers")
+            yield AuditIssue(
+                "box-degenerate", split, name, "not four numbers with x1 < x2 and y1 < y2"
+            )
 
 
 def outside(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """A box reaches out of its image."""
+    """Find boxes that extend beyond their image."""
     for split, name, box, width, height in _boxes(audit_input):
         if width is None or height is None or not _is_box(box):
             continue
         x1, y1, x2, y2 = (float(corner) for corner in box if corner is not None)
         right, bottom = width * (1 + _SLACK), height * (1 + _SLACK)
         if x1 < -width * _SLACK or y1 < -height * _SLACK or x2 > right or y2 > bottom:
-            yield AuditIssue("box-outside-frame", split, name, "reaches out of its image")
+            yield AuditIssue("box-outside-frame", split, name, "extends beyond its image")
 
 
 def limits(audit_input: AuditInput) -> str | None:
-    """How many boxes have no frame to be compared with."""
+    """Say how many boxes cannot be compared with the size of their image."""
     unknown = sum(width is None for _, _, _, width, _ in _boxes(audit_input))
     return f"{unknown:,} boxes belong to an image of unknown size" if unknown else None
 
@@ -46,7 +48,7 @@ def _is_box(box: list[float | None]) -> bool:
 
 
 def _boxes(audit_input: AuditInput) -> Iterator[_Row]:
-    """Split, id, box, and the frame's width and height in the units of the box."""
+    """Yield split, id, box, and the width and height of the image in the units of the box."""
     lists = audit_input.boxes.filter(pl.col("boxes").list.len() > 0)
     sizes = audit_input.frame_sizes
     for split, name, image, boxes, unit in lists.iter_rows():

@@ -1,4 +1,4 @@
-"""One record of a chat file: its turns, its images, its boxes."""
+"""Reads the turns, images and boxes of one record of a chat file."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _Box = list[float | None]
 
 
 class BadRecordError(Exception):
-    """A record that cannot be read; the text says why, and quotes nothing of it."""
+    """A record cannot be read; the message says why and quotes nothing from the record."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One answer and all that the user (and the system) wrote right before it."""
+    """One answer and all text that the user and the system wrote directly before it."""
 
     prompt: str
     target: str
 
 
 def field(record: dict[str, Any], name: str) -> Any:
-    """A field of the record or of its ``meta`` (an object, or JSON text of one)."""
+    """Return a field of the record or of its ``meta``, which is an object or its JSON text."""
     if record.get(name) is not None:
         return record[name]
     meta = record.get("meta")
@@ -40,10 +40,10 @@ def field(record: dict[str, Any], name: str) -> Any:
 
 
 def turns_of(record: dict[str, Any]) -> list[Exchange]:
-    """Turns of ``messages`` or ``conversations``, image placeholders taken out.
+    """Return the exchanges of ``messages`` or ``conversations``, without image placeholders.
 
     Raises:
-        BadRecordError: no turns, an unknown role, or no answer.
+        BadRecordError: The record has no messages, an unknown role or no answer.
     """
     messages = record.get("messages", record.get("conversations"))
     if not isinstance(messages, list) or not messages:
@@ -52,7 +52,7 @@ def turns_of(record: dict[str, Any]) -> list[Exchange]:
     before: list[str] = []
     for message in messages:
         if not isinstance(message, dict):
-            raise BadRecordError("a message is no object")
+            raise BadRecordError("a message is not an object")
         role = message.get("role", message.get("from"))
         text = _text(message.get("content", message.get("value")))
         if role in _MODEL:
@@ -63,15 +63,15 @@ def turns_of(record: dict[str, Any]) -> list[Exchange]:
         else:
             raise BadRecordError("a message has an unknown role")
     if not turns:
-        raise BadRecordError("no answer of the assistant")
+        raise BadRecordError("no message of the assistant")
     return turns
 
 
 def images_of(record: dict[str, Any]) -> list[str]:
-    """Paths of the record's images, of its blocks where it has no list of its own.
+    """Return the paths of the images in the record's list or, without a list, in its messages.
 
     Raises:
-        BadRecordError: an image that is named by no text.
+        BadRecordError: The path of an image is not a text.
     """
     given = record.get("images", record.get("image"))
     listed = [] if given is None else given if isinstance(given, list) else [given]
@@ -82,33 +82,41 @@ def images_of(record: dict[str, Any]) -> list[str]:
     for item in listed:
         path = item.get("path") if isinstance(item, dict) else item
         if not isinstance(path, str) or not path:
-            raise BadRecordError("an image is named by no text")
+            raise BadRecordError("the path of an image is not a text")
         paths.append(path)
     return paths
 
 
 def boxes_of(record: dict[str, Any], images: int) -> list[tuple[list[_Box], bool, int]]:
-    """Boxes of ms-swift's ``objects``: box, whether in the unit square, number of the image.
+    """Return the boxes in the field ``objects`` of ms-swift.
 
-    Points (two numbers) are no boxes and left out. Boxes written out in the text of a prompt or an
-    answer are not read: their convention is not known.
+    Points (two numbers) are left out. Boxes in the text of a prompt or an answer are not read,
+    because their convention is not known.
+
+    Args:
+        record: Record of a chat file.
+        images: Number of images of the record.
+
+    Returns:
+        A list with the box, whether its coordinates are in the unit square, and the 0-based number
+        of its image.
 
     Raises:
-        BadRecordError: objects in another form.
+        BadRecordError: The field ``objects`` has a different form.
     """
     objects = record.get("objects")
     if objects is None:
         return []
     if not isinstance(objects, dict) or not isinstance(objects.get("bbox") or [], list):
-        raise BadRecordError("objects have another form than ms-swift's")
+        raise BadRecordError("objects are not in the form of ms-swift")
     boxes = objects.get("bbox") or []
     places = objects.get("image_id") or [0] * len(boxes)
     if not isinstance(places, list) or len(places) != len(boxes):
-        raise BadRecordError("objects have another number of image_id than of bbox")
+        raise BadRecordError("objects have different numbers of image_id and bbox")
     found = []
     for box, image in zip(boxes, places, strict=True):
         if not isinstance(box, list) or not isinstance(image, int) or not 0 <= image < images:
-            raise BadRecordError("a box is no list, or belongs to no image of the record")
+            raise BadRecordError("a box is not a list, or belongs to no image of the record")
         if len(box) != 2:
             numbers = [float(v) if isinstance(v, (int, float)) else None for v in box]
             found.append(([numbers], objects.get("bbox_type") == "norm1", image))

@@ -1,4 +1,4 @@
-"""The table of all checks: code, one line, function, and what may keep it from seeing all."""
+"""Lists all checks with code, description, function, and the limits of what each can check."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from imaxray.audit.audit_input import AuditInput, AuditIssue
 
 
 def bad_records(audit_input: AuditInput) -> Iterable[AuditIssue]:
-    """Records that could not be read, and so escape every other check."""
+    """Find records that could not be read; no other check sees them."""
     return audit_input.bad
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check.
+    """One check of a dataset.
 
     Attributes:
-        code: names it in findings and on the command line.
-        description: one line.
-        find: yields the faults.
-        limits: says why the check sees less than everything, if it does.
-        rule: the clinical rule that the check applies, if any.
+        code: Code of the check in reports and on the command line.
+        description: Description of the fault, in one line.
+        find: Function that yields the faults.
+        limits: Function that says why the check cannot check everything; it returns ``None`` if it
+            can.
+        rule: Name of the clinical rule that the check applies, if any.
     """
 
     code: str
@@ -44,7 +45,7 @@ CHECKS: Final = (
           patients.over_sources, patients.limits),
     Check("image-over-splits", "an image is in several splits",
           patients.image_over_splits, patients.split_limits),
-    Check("broken-image", "an image is missing, damaged or of another size than stated",
+    Check("broken-image", "an image is missing, damaged or has a different size than stated",
           images.broken),
     Check("duplicate-image", "two images of a split have the same pixels",
           images.duplicates, images.unread),
@@ -52,19 +53,19 @@ CHECKS: Final = (
           images.duplicates_over_splits, images.unread),
     Check("near-duplicate", "two images look the same (perceptual hash)",
           images.near_duplicates, images.near_limits),
-    Check("box-degenerate", "a box has no area or is no box", boxes.degenerate),
-    Check("box-outside-frame", "a box reaches out of its image", boxes.outside, boxes.limits),
+    Check("box-degenerate", "a box has no area or is invalid", boxes.degenerate),
+    Check("box-outside-frame", "a box extends beyond its image", boxes.outside, boxes.limits),
     Check("ctr-cardiomegaly", "the CTR contradicts the label Cardiomegaly",
           contradictions.ratio, contradictions.limits, "ctr-cardiomegaly"),
     Check("edema-grade", "the edema grade contradicts the label Edema",
           contradictions.grade, contradictions.limits, "edema-grade-label"),
     Check("report-labels", "a report plainly says the opposite of a label",
           contradictions.report, contradictions.limits, "report-label"),
-    Check("vqa-labels", "a yes or no says the opposite of a label",
+    Check("vqa-labels", "a yes/no answer says the opposite of a label",
           contradictions.vqa, contradictions.limits, "question-label"),
-    Check("prompt-target", "the answer stands word for word in the prompt", prompts.leaks),
+    Check("prompt-target", "the prompt contains the answer word for word", prompts.leaks),
 )  # fmt: skip
 """All checks, in the order in which they are reported."""
 
 PIXEL_CODES: Final = ("broken-image", "duplicate-image", "duplicate-over-splits", "near-duplicate")
-"""Checks that decode every image."""
+"""Codes of the checks that decode every image."""

@@ -1,8 +1,8 @@
-"""Gold answers that contradict what other annotations say of the same image.
+"""Finds gold answers that contradict the labels of their image.
 
-The clinical rules (:mod:`imaxray.clinical`) tell what a contradiction is, as in a build. A label
-counts as negative where an annotation says so, or where ``No Finding`` is positive and nothing is
-said of the label itself; uncertain and unknown labels contradict nothing.
+The clinical rules (:mod:`imaxray.clinical`) define a contradiction, as in a build. A label counts
+as negative if an annotation says so, or if ``No Finding`` is positive and no annotation states the
+label itself. Uncertain and unknown labels contradict nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Labels = Mapping[str, float | None]
 
 
 def ratio(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """A cardiothoracic ratio contradicts the label Cardiomegaly."""
+    """Find cardiothoracic ratios that contradict the label Cardiomegaly."""
     labels, rule = _labels(audit_input), audit_input.clinical["ctr-cardiomegaly"]
     for entry, split, image, template, _, gold in _entries(audit_input, "calculation"):
         label = labels.get(image, {}).get("Cardiomegaly")
@@ -33,7 +33,7 @@ def ratio(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def grade(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """An edema grade contradicts the label Edema."""
+    """Find edema grades that contradict the label Edema."""
     labels, rule = _labels(audit_input), audit_input.clinical["edema-grade-label"]
     for entry, split, image, _, _, gold in _entries(audit_input, "grading"):
         label = labels.get(image, {}).get("Edema")
@@ -42,7 +42,7 @@ def grade(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def report(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """A report plainly affirms what a label denies, or denies what it affirms."""
+    """Find reports that plainly affirm what a label denies, or deny what it affirms."""
     labels, rule = _labels(audit_input), audit_input.clinical["report-label"]
     for entry, split, image, _, _, gold in _entries(audit_input, "report"):
         if image in labels:
@@ -54,7 +54,7 @@ def report(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def vqa(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """A question for a finding is answered yes where the label says no, or the reverse."""
+    """Find yes/no answers to a question about a finding that contradict its label."""
     labels, rule = _labels(audit_input), audit_input.clinical["question-label"]
     for entry, split, image, _, prompt, gold in _entries(audit_input, "vqa"):
         if not gold["closed"] or image not in labels or len(gold["answers"]) != 1:
@@ -67,7 +67,7 @@ def vqa(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def limits(audit_input: AuditInput) -> str | None:
-    """Nothing can be contradicted where no label is known."""
+    """Say that no contradiction can be found if no label is known."""
     return "no label of any image is known" if audit_input.labels.is_empty() else None
 
 
@@ -86,7 +86,7 @@ def _entries(audit_input: AuditInput, task: TaskName) -> Iterator[_Entry]:
 
 
 def _labels(audit_input: AuditInput) -> dict[str, _Labels]:
-    """Per image, label → 1 or 0; ``None`` for uncertain; unknown ones are left out."""
+    """Return, per image, label → 1, 0 or ``None`` if uncertain; unknown labels are left out."""
     stated: dict[str, dict[str, float]] = {}
     for image, name, value in audit_input.labels.iter_rows():
         stated.setdefault(image, {})[name] = value
@@ -94,7 +94,7 @@ def _labels(audit_input: AuditInput) -> dict[str, _Labels]:
 
 
 def _with_denied(stated: Mapping[str, float]) -> _Labels:
-    """The labels of one image, with those that ``No Finding`` denies."""
+    """Return the labels of one image, including those that ``No Finding`` denies."""
     labels: dict[str, float | None] = {k: v if v in (0, 1) else None for k, v in stated.items()}
     if stated.get(_NONE) == 1:
         labels = {**dict.fromkeys(FINDINGS, 0.0), **labels}

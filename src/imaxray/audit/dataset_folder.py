@@ -1,4 +1,4 @@
-"""Dataset folders of this toolkit become an :class:`AuditInput`."""
+"""Reads a dataset folder of this toolkit into an :class:`AuditInput`."""
 
 from __future__ import annotations
 
@@ -17,24 +17,35 @@ from imaxray.audit.audit_input import (
     AuditInput,
     conform_rows,
 )
+from imaxray.clinical import ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.schema import conform
-from imaxray.sources import is_inside
+from imaxray.sources import find_image, is_inside
 
-_UNKNOWN: Final = "the folder of its release is not known; name it with --images"
+_UNKNOWN: Final = "the folder of its release is not known; pass it with --images"
 
 
-def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers: int) -> AuditInput:
+def read_folder(
+    folder: Path,
+    images: Path | None,
+    *,
+    perceptual: bool,
+    workers: int,
+    clinical: ClinicalRules | None = None,
+) -> AuditInput:
     """Read a dataset folder.
 
     Args:
-        folder: as ``write_dataset`` writes it.
-        images: folder of the images instead of the releases that the dataset names: it holds a
-            folder a source, or the files themselves.
-        perceptual: whether near duplicates will be asked for.
-        workers: processes that decode.
+        folder: Dataset folder, as ``write_dataset`` writes it.
+        images: Folder of the images, used instead of the releases that the dataset names; it
+            contains one folder per source, or the files themselves.
+        perceptual: Whether near duplicates are searched.
+        workers: Number of processes that decode images.
+        clinical: Clinical rules that define a contradiction; by default those with which the
+            dataset was built.
     """
-    tables = open_dataset(folder).tables
+    dataset = open_dataset(folder)
+    tables = dataset.tables
     roots = tables.roots if images is None else _roots_below(images, tables.images)
     split = pl.col("split").fill_null(NO_SPLIT)
     stated = tables.images.select("image_id", "patient_id", pl.col("source").cast(pl.String), split)
@@ -59,7 +70,7 @@ def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers:
                 ),
                 regions.join(of_split, on="image_id", how="left", maintain_order="left").select(
                     pl.col("split").fill_null(NO_SPLIT),
-                    # annotations have no id of their own; this finds the row again
+                    # annotations have no id, so file and row identify them
                     pl.concat_str(
                         pl.col("source").cast(pl.String), pl.lit(":"),
                         pl.col("file").cast(pl.String), pl.lit(":"), pl.col("row"),
@@ -70,7 +81,7 @@ def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers:
             ]),
             BOX_LISTS,
         ),
-        # of several statements the strongest stands, as in the tasks
+        # the strongest of several statements counts, as in the tasks
         labels=conform(
             labels.select("image_id", pl.col("name").cast(pl.String), "value").unique(
                 ["image_id", "name"], keep="first", maintain_order=True
@@ -80,6 +91,7 @@ def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers:
         image_table=tables.images,
         perceptual=perceptual,
         workers=workers,
+        clinical=dataset.clinical if clinical is None else clinical,
     )  # fmt: skip
 
 
@@ -88,12 +100,15 @@ def _files(images: pl.DataFrame, roots: Mapping[str, Path]) -> pl.DataFrame:
     for image, source, path, width, height in images.select(
         "image_id", "source", "path", "width", "height"
     ).iter_rows():
-        problem = None
+        problem = file = None
         if path is None or not is_inside(path):
-            problem = "the path leaves the release folder"
+            problem = "the path leads out of the release folder"
         elif source not in roots:
             problem = _UNKNOWN
-        file = str(roots[source] / path) if problem is None else None
+        elif (found := find_image(roots[source], path)) is None:
+            problem = "the path leaves the release folder"
+        else:
+            file = str(found)
         rows.append((image, file, problem, width, height))
     return conform_rows(rows, FILES).unique("image_id", keep="first", maintain_order=True)
 

@@ -1,9 +1,9 @@
-"""LLaVA JSON and messages JSONL of other projects become an :class:`AuditInput`.
+"""Reads LLaVA JSON and messages JSONL of other projects into an :class:`AuditInput`.
 
-What is read: ``conversations`` (``from``/``value``) or ``messages`` (``role``/``content``, text or
-blocks) with ``image`` or ``images``, and ms-swift's ``objects``. Each answer of a conversation is
-one entry. ``id``, ``split``, ``task``, ``source`` and the patient are taken from fields of these
-names, in the record or in its ``meta``, where they are there.
+A record has ``conversations`` (``from``/``value``) or ``messages`` (``role``/``content``, text or
+blocks), ``image`` or ``images``, and perhaps the field ``objects`` of ms-swift. Each answer of a
+conversation is one entry. ``split``, ``task``, ``source`` and the patient are taken from the fields
+of these names in the record or in its ``meta``, if they exist.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _PATIENT: Final = ("patient_id", "subject_id")
 
 
 def data_files(folder: Path) -> list[Path]:
-    """JSON and JSONL files of a folder that are named after a split.
+    """Return the JSON and JSONL files of a folder that are named after a split.
 
     Raises:
-        ImaxrayError: there is none.
+        ImaxrayError: The folder has no such file.
     """
     files = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()]
     named = sorted(path for path in files if _split_of_name(path.stem) is not None)
     if not named:
         raise ImaxrayError(
             f"Expected a dataset folder or .json and .jsonl files named train, val or test in "
-            f"{folder}, but found none; name the files themselves."
+            f"{folder}, but found none; pass the paths of the files."
         )
     return named
 
@@ -71,21 +71,21 @@ def read_files(
     """Read files of other projects.
 
     Args:
-        paths: LLaVA JSON or messages JSONL.
-        images: folder that image paths start from; default: each file's own folder.
-        patient_field: field with the patient's id; default: ``patient_id``, ``subject_id``, or the
-            ``p1xxxxxxx`` of a MIMIC-CXR path.
-        perceptual: whether near duplicates will be asked for.
-        workers: processes that decode.
+        paths: Paths of LLaVA JSON or messages JSONL files.
+        images: Folder to which image paths are relative; by default the folder of each file.
+        patient_field: Field with the patient's id; by default ``patient_id``, ``subject_id``, or
+            the ``p1xxxxxxx`` of a MIMIC-CXR path.
+        perceptual: Whether near duplicates are searched.
+        workers: Number of processes that decode images.
 
     Raises:
-        ImaxrayError: a file that is missing or no JSON, or a patient field that no record has.
+        ImaxrayError: A file is missing or is not JSON, or no record has the patient field.
     """
     rows = _Rows(patient_field)
     chosen = sorted(set(paths))
     names = [path.name for path in chosen]
     for path in chosen:
-        # files of one name in several folders must be told apart
+        # files of the same name in several folders need different names
         name = path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
         split = _split_of_name(path.stem)
         source = " ".join(w for w in _WORDS.split(path.stem) if w and w.lower() not in _SPLITS)
@@ -114,7 +114,7 @@ def read_files(
 
 
 def _records(path: Path) -> list[Any]:
-    """Items of a JSON list, or of a file with one JSON object a line; ``None``: unreadable."""
+    """Read a JSON list, or one JSON object per line; ``None`` stands for an unreadable line."""
     try:
         content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
     except OSError as error:
@@ -131,7 +131,7 @@ def _records(path: Path) -> list[Any]:
         return items
     if not content.startswith(b"{"):
         raise ImaxrayError(
-            f"Expected a JSON list or one JSON object a line in {path}, but it holds neither; "
+            f"Expected a JSON list or one JSON object per line in {path}, but it holds neither; "
             "export the data as LLaVA JSON or messages JSONL."
         )
     return [_line(line) for line in content.split(b"\n") if line.strip()]
@@ -145,7 +145,7 @@ def _line(line: bytes) -> Any:
 
 
 class _Rows:
-    """Rows of all tables, gathered record by record."""
+    """Collects the rows of all tables, record by record."""
 
     def __init__(self, patient_field: str | None) -> None:
         self._fields = _PATIENT if patient_field is None else (patient_field,)
@@ -161,11 +161,19 @@ class _Rows:
     def add(
         self, record: Any, where: str, file_split: str | None, file_source: str | None, root: Path
     ) -> None:
-        """Add one record, or tell why it cannot be read; ``where`` finds it again."""
+        """Add one record, or an issue that says why it cannot be read.
+
+        Args:
+            record: Record of a file.
+            where: Name of the file and number of the record.
+            file_split: Split in the name of the file.
+            file_source: Source in the name of the file.
+            root: Folder to which image paths are relative.
+        """
         self.records += 1
         try:
             if not isinstance(record, dict):
-                raise BadRecordError("no JSON object")
+                raise BadRecordError("not a JSON object")
             turns, paths = turns_of(record), images_of(record)
             listed = boxes_of(record, len(paths))
         except BadRecordError as error:
@@ -179,7 +187,7 @@ class _Rows:
         for path, image in zip(paths, ids, strict=True):
             self.places.append((image, named or _patient_of(path), source, split))
             self.files.append((image, *_located(path, root), None, None))
-        if not ids:  # a record of text alone still belongs to its patient
+        if not ids:  # a record without images still belongs to its patient
             self.places.append((where, named, source, split))
         for boxes, unit, place in listed:
             self.boxes.append((split, where, ids[place], boxes, unit))
@@ -211,7 +219,7 @@ class _Rows:
         task = get_task(stated_task if stated_task in task_names() else _guess(turn))
         template = f"{task.name}.{task.subtask_for(turn.prompt)}.0"
         gold = task.read_target(turn.target, template)
-        labels = None if gold is None else task.tells(gold).labels
+        labels = None if gold is None else task.content(gold).labels
         self.labels += [(image, label, float(value)) for label, value in (labels or {}).items()]
         self.entries.append((
             name, image, patient, task.name, split, turn.prompt, turn.target, [],
@@ -220,7 +228,7 @@ class _Rows:
 
 
 def _guess(turn: Exchange) -> str:
-    """The task of a record that names none: REG by its boxes, else a question."""
+    """Return the task of a record that names none: REG if only the prompt has a box, else VQA."""
     return "reg" if "<bbox>" in turn.prompt and "<bbox>" not in turn.target else "vqa"
 
 
@@ -235,16 +243,16 @@ def _patient_of(path: str) -> str | None:
 
 
 def _image_id(path: str, root: Path) -> str:
-    """The path as written, less the folder of images."""
+    """Return the path as written, without the folder of images."""
     plain = path.replace("\\", "/").removeprefix("./")
     return plain.removeprefix(f"{root.resolve().as_posix()}/")
 
 
 def _located(path: str, root: Path) -> tuple[str | None, str | None]:
-    """File, or the problem with its path."""
+    """Return the path of the file, or the problem with it."""
     relative = _image_id(path, root)
     if "://" in path or path.startswith("data:"):
-        return None, "no path of a local file"
+        return None, "not the path of a local file"
     if not is_inside(relative):
-        return None, "the path leaves the folder of images; name another with --images"
+        return None, "the path leads out of the folder of images; pass another one with --images"
     return str(root / relative), None

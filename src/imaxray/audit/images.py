@@ -1,4 +1,4 @@
-"""Images that cannot be read, and images that are there twice."""
+"""Finds images that cannot be read and images that occur more than once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from imaxray.perceptual import can_hash
 
 
 def broken(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """An image is missing, damaged, outside its folder, or of another size than its table says."""
+    """Find images that are missing, damaged, outside their folder, or of an unstated size."""
     table = audit_input.pixels.table
     width, height = pl.col("width"), pl.col("height")
     other = (width != pl.col("decoded_width")) | (height != pl.col("decoded_height"))
     wrong = table.with_columns(
         pl.when(pl.col("problem").is_null() & other)
-        .then(pl.lit("the image has another size than its table says"))
+        .then(pl.lit("the image has a different size than its table says"))
         .otherwise(pl.col("problem"))
         .alias("problem")
     ).filter(pl.col("problem").is_not_null())
@@ -26,7 +26,7 @@ def broken(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def unread(audit_input: AuditInput) -> str | None:
-    """How many images no duplicate can be seen of."""
+    """Say how many images cannot be read, so that their duplicates are not found."""
     missing = int(audit_input.pixels.table["problem"].is_not_null().sum())
     if not missing:
         return None
@@ -34,7 +34,7 @@ def unread(audit_input: AuditInput) -> str | None:
 
 
 def duplicates(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """Two images of one split have the same pixels."""
+    """Find images of one split that have the same pixels."""
     for group in _same_pixels(audit_input):
         for members in _by_split(audit_input, group).values():
             for image in members[1:]:
@@ -47,7 +47,7 @@ def duplicates(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def duplicates_over_splits(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """Images of two splits have the same pixels."""
+    """Find images of different splits that have the same pixels."""
     for group in _same_pixels(audit_input):
         (split, members), *others = _by_split(audit_input, group).items()
         for other, (image, *_) in others:
@@ -57,7 +57,7 @@ def duplicates_over_splits(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def near_duplicates(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """Two images look the same by perceptual hash, though their pixels differ."""
+    """Find images that look the same by perceptual hash although their pixels differ."""
     if not can_hash():
         return
     for first, *others in audit_input.pixels.near():
@@ -67,9 +67,9 @@ def near_duplicates(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def near_limits(audit_input: AuditInput) -> str | None:
-    """Near duplicates need a package that is not part of the core."""
+    """Say why near duplicates are not found: a package is missing, or images are unreadable."""
     if not can_hash():
-        return "imagehash is not installed; pip install 'imaxray[duplicates]'"
+        return "imagehash is not installed; run pip install 'imaxray[duplicates]'"
     return unread(audit_input)
 
 
@@ -84,7 +84,7 @@ def _same_pixels(audit_input: AuditInput) -> list[list[str]]:
 
 
 def _by_split(audit_input: AuditInput, group: list[str]) -> dict[str, list[str]]:
-    """Images of a group by their split, train first."""
+    """Return the images of a group by split, train first."""
     parts: dict[str, list[str]] = {}
     for image in group:
         parts.setdefault(_split(audit_input, image), []).append(image)

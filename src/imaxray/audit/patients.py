@@ -1,4 +1,4 @@
-"""Patients, and entries, that stand where they must not."""
+"""Finds patients and images in several splits, and entries that disagree with their image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ONE: Final = "there is only one split"
 
 
 def limits(audit_input: AuditInput) -> str | None:
-    """Why leaks may stay unseen: one split, or records without a patient."""
+    """Say why leaks may not be found: there is one split, or patients are not known."""
     if len([split for split in audit_input.splits if split != NO_SPLIT]) < 2:
         return _ONE
     places = audit_input.places
@@ -25,7 +25,7 @@ def limits(audit_input: AuditInput) -> str | None:
 
 
 def split_limits(audit_input: AuditInput) -> str | None:
-    """Why an image in two splits cannot be."""
+    """Say that no image can be in two splits if there is only one split."""
     return _ONE if len([s for s in audit_input.splits if s != NO_SPLIT]) < 2 else None
 
 
@@ -36,14 +36,14 @@ def _known(audit_input: AuditInput) -> pl.DataFrame:
 
 
 def over_splits(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """One source puts a patient in several splits."""
+    """Find patients that one source puts in several splits."""
     for patient, splits, examples in _within_one_source(audit_input).iter_rows():
         where = "; ".join(f"{image} in {split}" for split, image in _first_of(examples))
         yield AuditIssue("patient-over-splits", joined(splits), patient, where)
 
 
 def over_sources(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """Each source keeps a patient in one split, but they do not agree on which."""
+    """Find patients that each source puts in one split, but not in the same one."""
     known = _known(audit_input).filter(pl.col("source").is_not_null())
     alone = _within_one_source(audit_input).select("patient_id")
     between = (
@@ -60,7 +60,7 @@ def over_sources(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def _within_one_source(audit_input: AuditInput) -> pl.DataFrame:
-    """Patients whom some one source has in several splits: ``patient_id, split, examples``."""
+    """Return patients that one source has in several splits: ``patient_id, split, examples``."""
     known = _known(audit_input)
     # records that name no source count as one source
     twice = (
@@ -79,7 +79,7 @@ def _within_one_source(audit_input: AuditInput) -> pl.DataFrame:
 
 
 def _first_of(examples: list[dict[str, str]]) -> list[tuple[str, str]]:
-    """The first image of each split."""
+    """Return the first image of each split."""
     first: dict[str, str] = {}
     for row in sorted(examples, key=lambda row: (row["split"], row["image_id"])):
         first.setdefault(row["split"], row["image_id"])
@@ -87,17 +87,17 @@ def _first_of(examples: list[dict[str, str]]) -> list[tuple[str, str]]:
 
 
 def image_over_splits(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """One image is in several splits."""
+    """Find images that are in several splits."""
     for image, splits in sorted(audit_input.splits_of.items()):
         stated = [split for split in splits if split != NO_SPLIT]
         if len(stated) > 1:
             yield AuditIssue(
-                "image-over-splits", joined(stated), image, "one image, several splits"
+                "image-over-splits", joined(stated), image, "the image is in several splits"
             )
 
 
 def entry_image(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """An entry's image is unknown, or belongs to another patient or split."""
+    """Find entries whose image is unknown or belongs to another patient or split."""
     if audit_input.image_table is None:
         return
     owners = audit_input.image_table.select(
@@ -109,7 +109,7 @@ def entry_image(audit_input: AuditInput) -> Iterator[AuditIssue]:
     )
     wrong = (
         pl.when(pl.col("known").is_null())
-        .then(pl.lit("is in no table of images"))
+        .then(pl.lit("is not in the table of images"))
         .when(pl.col("owner").ne_missing(pl.col("patient_id")))
         .then(pl.lit("belongs to another patient"))
         .when(pl.col("place").ne_missing(pl.col("split")))

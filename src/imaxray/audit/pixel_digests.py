@@ -1,4 +1,4 @@
-"""Digests of decoded images: equal pixels, and nearly equal ones."""
+"""Computes digests of decoded images, which find equal and nearly equal images."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _Survey = tuple[str | None, str | None, int, int, bytes]  # problem, sha256, wid
 
 
 class PixelDigests:
-    """Images of a dataset, decoded once for all checks.
+    """Decodes the images of a dataset once for all checks.
 
     Args:
-        files: schema FILES.
-        perceptual: compute perceptual hashes too, where that can be done.
-        workers: processes; the result does not depend on it.
+        files: Image files (schema FILES).
+        perceptual: Whether perceptual hashes are computed too, if their package is installed.
+        workers: Number of processes; the result does not depend on it.
     """
 
     def __init__(self, files: pl.DataFrame, *, perceptual: bool, workers: int) -> None:
@@ -38,11 +38,13 @@ class PixelDigests:
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """One row an image: ``image_id, problem, sha256, decoded_width, decoded_height, hash``.
+        """Return the digests, one row per image.
 
-        ``problem`` says why an image could not be decoded; the other columns are null or zero then.
-        ``sha256`` is of the pixels as 8-bit grey (:func:`imaxray.radiograph.load`) with their
-        shape, so the file format does not matter.
+        The columns are ``image_id``, ``problem``, ``sha256``, ``decoded_width``,
+        ``decoded_height``, ``hash``, and the stated ``width`` and ``height``. ``problem`` says why
+        an image could not be decoded; the decoded columns are then null or zero. ``sha256`` is the
+        digest of the pixels as 8-bit grey (:func:`imaxray.radiograph.load`) and of their shape, so
+        it does not depend on the file format.
         """
         paths: list[str] = self._files["file"].fill_null("").to_list()
         chunks = [paths[k : k + _CHUNK] for k in range(0, len(paths), _CHUNK)]
@@ -58,9 +60,10 @@ class PixelDigests:
         return table.with_columns(pl.coalesce("problem", "found").alias("problem")).drop("found")
 
     def near(self) -> list[list[str]]:
-        """Groups of images that look the same though their pixels differ, sorted by id.
+        """Return groups of images that look the same although their pixels differ, sorted by id.
 
-        Chains count: of a group, each image is near to at least one other.
+        Each image of a group is near to at least one other image of it, but need not be near to
+        all.
         """
         good = self.table.filter(pl.col("sha256").is_not_null(), pl.col("hash").bin.size() > 0)
         first = good.unique("sha256", keep="first", maintain_order=True)
@@ -85,17 +88,17 @@ class PixelDigests:
 
 
 def _survey(paths: Sequence[str], perceptual: bool) -> list[_Survey]:
-    return [_look(Path(path), perceptual) if path else _bad("no file") for path in paths]
+    return [_look(Path(path), perceptual) if path else _bad("no image file") for path in paths]
 
 
 def _look(path: Path, perceptual: bool) -> _Survey:
     if not path.is_file():
-        return _bad("the image file is not there")
+        return _bad("the image file does not exist")
     try:
-        radiograph.size(path)  # a decompression bomb ends here, unopened
+        radiograph.size(path)  # refuses a decompression bomb before it is opened
         pixels = radiograph.load(path)
     except ImaxrayError:
-        return _bad("the image file is damaged or no image")
+        return _bad("the image file is damaged or is not an image")
     height, width = pixels.shape
     digest = hashlib.sha256(f"{height} {width} ".encode() + pixels.tobytes()).hexdigest()
     return (None, digest, width, height, perceptual_hash(pixels) if perceptual else b"")

@@ -1,4 +1,4 @@
-"""Prompts that give the answer away."""
+"""Finds prompts that give the answer away."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from typing import Final
 
 from imaxray.audit.audit_input import AuditInput, AuditIssue
-from imaxray.boxes import PLACEHOLDER
+from imaxray.boxes import split_boxes
 from imaxray.tasks import from_json, get_task
-from imaxray.tasks.wording import holds, words_of
+from imaxray.tasks._shared.wording import holds, words_of
 
 _OFFER: Final = re.compile(
     r"\b(?:options?|choices?|choose|select|pick|one of|either|among)\b|(?:^|[\s(])[a-e][).]\s",
     re.IGNORECASE,
 )
 _SENTENCE: Final = re.compile(r"[.?!\n]+(?:\s|$)")
-_LONG: Final = 8  # words; nobody offers a choice among longer answers
+_LONG: Final = 8  # words; prompts do not offer a choice among longer answers
 
 
 def leaks(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """The target or a gold answer stands word for word in the prompt.
+    """Find prompts that contain the target or a gold answer word for word.
 
-    What gives an answer away is the task's to say (:meth:`imaxray.tasks.Task.secrets`); prompts
-    that offer the answer among others are left out.
+    The task defines which texts give an answer away (:meth:`imaxray.tasks.Task.secrets`). Prompts
+    that offer the answer as one of several choices are left out.
     """
     columns = ("entry_id", "split", "task", "prompt", "target", "boxes", "answer")
     for entry, split, name, prompt, target, boxes, answer in audit_input.entries.select(
@@ -31,12 +31,13 @@ def leaks(audit_input: AuditInput) -> Iterator[AuditIssue]:
     ).iter_rows():
         task = get_task(name)
         gold = None if answer is None else from_json(answer)
-        # the placeholders of the prompt come first
-        shown = (boxes or [])[: prompt.count(PLACEHOLDER)]
+        # the boxes of the prompt come first
+        parts = split_boxes(prompt, target or "", boxes or [])
+        shown = parts[0] if parts else []
         if any(box in shown for box in task.secret_boxes(gold)):
-            yield AuditIssue("prompt-target", split, entry, "the prompt holds a gold box")
+            yield AuditIssue("prompt-target", split, entry, "the prompt contains a gold box")
         elif any(_given_away(prompt, text) for text in task.secrets(prompt, target, gold)):
-            yield AuditIssue("prompt-target", split, entry, "the prompt holds the answer")
+            yield AuditIssue("prompt-target", split, entry, "the prompt contains the answer")
 
 
 def _given_away(prompt: str, answer: str) -> bool:
@@ -44,7 +45,7 @@ def _given_away(prompt: str, answer: str) -> bool:
 
 
 def _offered(prompt: str, answer: str) -> bool:
-    """Whether the prompt names the answer as one of several to choose from."""
+    """Return whether the prompt offers the answer as one of several choices."""
     if len(words_of(answer)) > _LONG:
         return False
     if _OFFER.search(prompt):

@@ -1,4 +1,4 @@
-"""Run the checks on a dataset, and what they report."""
+"""Runs the checks on a dataset and makes the report."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
 from imaxray.audit.foreign_files import data_files, read_files
-from imaxray.clinical import load_rules
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules, load_clinical_rules
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found.
+    """The result of an audit.
 
     Attributes:
-        title: name of the folder or of the files.
-        images: images looked at.
-        entries: entries (answers) looked at.
-        issues: all faults, in the order of the checks, then by split, id and message.
-        limits: code of a check to the reason why it saw less than everything.
-        warnings: codes of the checks whose findings are only reported, see ``clean``.
+        title: Name of the folder or of the files.
+        images: Number of images that were checked.
+        entries: Number of entries (answers) that were checked.
+        issues: All faults, in the order of the checks, then by split, id and message.
+        limits: Code of a check → why it could not check everything.
+        warnings: Codes of the checks whose findings are only warnings, see ``clean``.
+        of_manifest: Clinical rules that the checks took from the dataset's manifest; the built-in
+            rules if the manifest changes none, or if other rules were given.
     """
 
     title: str
@@ -36,23 +39,25 @@ class AuditReport:
     issues: tuple[AuditIssue, ...]
     limits: Mapping[str, str]
     warnings: frozenset[str] = frozenset()
+    of_manifest: ClinicalRules = DEFAULT_RULES
 
     @property
     def clean(self) -> bool:
-        """Whether nothing but warnings was found; ``limits`` may say that not all was seen."""
+        """Whether only warnings or nothing was found; see also ``limits``."""
         return all(issue.code in self.warnings for issue in self.issues)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Findings of each check, zeros included."""
+        """Return the number of findings of each check, including zeros."""
         counts = dict.fromkeys((check.code for check in CHECKS), 0)
         for issue in self.issues:
             counts[issue.code] += 1
         return counts
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form, all findings included."""
+        """Return the report with all findings in a form that JSON can hold."""
         counts = self.counts
+        block = self.of_manifest.model_dump(mode="json", exclude_defaults=True)
         return {
             "data": self.title,
             "images": self.images,
@@ -64,14 +69,15 @@ class AuditReport:
                 for check in CHECKS
             ],
             "findings": [asdict(issue) for issue in self.issues],
+            **({"clinical_of_manifest": block} if block else {}),
         }  # fmt: skip
 
     def to_json(self) -> str:
-        """The report as JSON text."""
+        """Return the report as JSON text."""
         return json.dumps(self.as_dict(), indent=1)
 
-    def to_text(self, examples: int = 5) -> str:
-        """The report for people: each check that found something, with at most ``examples``."""
+    def to_text(self, examples: int = AUDIT_EXAMPLES) -> str:
+        """Return the report as text: each check with findings, and at most ``examples`` of them."""
         lines = [f"{self.title}: {self.images:,} images, {self.entries:,} entries"]
         for check in CHECKS:
             found = [issue for issue in self.issues if issue.code == check.code]
@@ -82,12 +88,19 @@ class AuditReport:
             lines += [f"  [{f.split}] {f.id}: {f.message}" for f in found[:examples]]
             if len(found) > examples:
                 lines.append(f"  … and {len(found) - examples:,} more")
-        lines += [f"not all seen by {code}: {reason}" for code, reason in self.limits.items()]
+        lines += [
+            f"{code} did not check everything: {reason}" for code, reason in self.limits.items()
+        ]
+        if self.of_manifest.root:
+            lines.append(
+                "the clinical rules are those of the dataset's manifest, which changes "
+                f"{', '.join(self.of_manifest.root)}"
+            )
         faulty = sum(count > 0 for count in self.counts.values())
         lines.append(
-            f"{len(self.issues):,} findings by {faulty} of {len(CHECKS)} checks"
+            f"{len(self.issues):,} findings from {faulty} of {len(CHECKS)} checks"
             if self.issues
-            else f"nothing found by {len(CHECKS)} checks"
+            else f"no findings from {len(CHECKS)} checks"
         )
         return "\n".join(lines)
 
@@ -98,27 +111,29 @@ def audit_dataset(
     images: Path | None = None,
     patient_field: str | None = None,
     skip: Collection[str] = (),
-    workers: int = 1,
+    workers: int = AUDIT_WORKERS,
     clinical: Path | None = None,
 ) -> AuditReport:
     """Audit a dataset folder, or LLaVA JSON / messages JSONL files of other projects.
 
-    Nothing is written, and no text of the data gets into the report.
+    Nothing is written, and the report contains no text of the data.
 
     Args:
-        path: a dataset folder; a folder with files named ``train``, ``val`` or ``test``; or files.
-        images: folder of the images; default: the releases that the dataset names, or the folder
+        path: Dataset folder; folder with files named ``train``, ``val`` or ``test``; or files.
+        images: Folder of the images; by default the releases that the dataset names, or the folder
             of each file.
-        patient_field: of foreign files, the field with the patient's id; default: ``patient_id``,
+        patient_field: Field with the patient's id in foreign files; by default ``patient_id``,
             ``subject_id`` or the patient in a MIMIC-CXR path.
-        skip: codes of checks to leave out; without those of images, no image is decoded.
-        workers: processes that decode images; the result does not depend on it.
-        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md), which changes
-            thresholds and severities of the contradictions; default: the built-in rules.
+        skip: Codes of checks to leave out; if all checks of pixels are left out, no image is
+            decoded.
+        workers: Number of processes that decode images; the result does not depend on it.
+        clinical: YAML file with a ``clinical:`` block (docs/clinical-rules.md), which changes
+            thresholds and severities of the contradictions; by default the block in the manifest
+            of the dataset folder applies, and without one the built-in rules.
 
     Raises:
-        ImaxrayError: a path that is missing or holds no such data, an unknown code, or a file of
-            clinical rules that cannot be read.
+        ImaxrayError: A path is missing or holds no such data, a code is unknown, or the clinical
+            rules cannot be read.
     """
     codes = [check.code for check in CHECKS]
     unknown = sorted(set(skip) - set(codes))
@@ -127,9 +142,9 @@ def audit_dataset(
             f"Expected codes of checks to skip, but got {', '.join(unknown)}; choose from "
             f"{', '.join(codes)}."
         )
-    rules = load_rules(clinical)
-    audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers)
-    audit_input = replace(audit_input, clinical=rules)
+    asked = None if clinical is None else load_clinical_rules(clinical)
+    audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers, asked)
+    rules = audit_input.clinical
     severities = {check.code: rules[check.rule].severity for check in CHECKS if check.rule}
     issues: list[AuditIssue] = []
     limits: dict[str, str] = {}
@@ -151,6 +166,7 @@ def audit_dataset(
         issues=tuple(issues),
         limits=limits,
         warnings=frozenset(code for code, severity in severities.items() if severity == "warning"),
+        of_manifest=rules if asked is None else DEFAULT_RULES,
     )
 
 
@@ -160,16 +176,22 @@ def _read(
     patient_field: str | None,
     perceptual: bool,
     workers: int,
+    clinical: ClinicalRules | None,
 ) -> AuditInput:
     paths = [path] if isinstance(path, Path) else list(path)
     if images is not None and not images.is_dir():
-        raise ImaxrayError(f"Expected a folder of images at {images}, but there is none.")
+        raise ImaxrayError(
+            f"Expected a folder of images at {images}, but there is none; correct the path."
+        )
     if not paths:
-        raise ImaxrayError("Expected a folder or files to audit, but got none; name one.")
+        raise ImaxrayError("Expected a folder or files to audit, but got none; pass a path.")
     if len(paths) == 1 and paths[0].is_dir():
         if (paths[0] / MANIFEST).is_file():
-            return read_folder(paths[0], images, perceptual=perceptual, workers=workers)
+            return read_folder(
+                paths[0], images, perceptual=perceptual, workers=workers, clinical=clinical
+            )
         paths = data_files(paths[0])
-    return read_files(
+    found = read_files(
         paths, images, patient_field=patient_field, perceptual=perceptual, workers=workers
     )
+    return replace(found, clinical=DEFAULT_RULES if clinical is None else clinical)

@@ -13,7 +13,6 @@ import polars as pl
 
 from imaxray.cache.shard import SUFFIX, ShardImage, ShardJob
 from imaxray.curation import Dataset
-from imaxray.sources import is_inside
 
 FORMAT: Final = 1
 """Version of the folder's format; a format with other bytes gets a higher number."""
@@ -49,8 +48,7 @@ class CachePlan:
                 str(shards / shard_name(number)),
                 self.key["max_side"],
                 tuple(
-                    ShardImage(i, str(dataset.image_path(i)) if is_inside(path) else "", w, h)
-                    for i, _, path, w, h in rows
+                    ShardImage(i, str(dataset.find_image(i) or ""), w, h) for i, _, _, w, h in rows
                 ),
             )
 

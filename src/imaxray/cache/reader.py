@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image
 
 from imaxray._files import read_parquet, sha256
 from imaxray.cache.plan import (
@@ -30,6 +29,7 @@ from imaxray.cache.plan import (
 from imaxray.cache.shard import read_shard
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
+from imaxray.radiograph import open_image
 from imaxray.schema import REJECTS
 
 _OPEN: Final = 64  # maximum number of shards mapped at once; each holds a file descriptor
@@ -164,7 +164,7 @@ class ImageCache:
                 "or leave it out, then run `imaxray cache` on a fresh folder."
             )
         try:
-            with Image.open(io.BytesIO(image.png)) as opened:
+            with open_image(io.BytesIO(image.png)) as opened:
                 return np.asarray(opened)
         except (OSError, SyntaxError, ValueError) as error:
             raise self._damaged(image_id) from error

@@ -11,6 +11,7 @@ from typing import Any, Final
 import PIL
 import polars as pl
 
+from imaxray._defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS
 from imaxray._digests import changed_files
 from imaxray._files import read_parquet, remove_unfinished, sha256, write_json, write_parquet
 from imaxray._folders import Marker, growing_folder, is_free, read_marker, write_marker
@@ -69,10 +70,10 @@ def cache_images(
     dataset: Dataset,
     out: Path | None = None,
     *,
-    max_side: int = 1024,
-    shard_images: int = 64,
+    max_side: int = CACHE_MAX_SIDE,
+    shard_images: int = CACHE_SHARD_IMAGES,
     engine: CacheEngine = "local",
-    workers: int = 2,
+    workers: int = CACHE_WORKERS,
 ) -> CacheReport:
     """Decode, verify, turn upright, shrink and encode every image of ``dataset`` once.
 

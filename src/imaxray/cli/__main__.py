@@ -1,4 +1,4 @@
-"""``python -m imaxray.cli``."""
+"""Runs the command line for ``python -m imaxray.cli``."""
 
 from imaxray.cli import main
 

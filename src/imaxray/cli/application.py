@@ -1,4 +1,4 @@
-"""The application that all commands register with, and the options they share."""
+"""Defines the application that all commands register with, and the options that they share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from imaxray._printing import say
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 
@@ -60,10 +61,10 @@ Format = Annotated[
 
 
 def one_config(argument: str | None, option: str | None) -> str:
-    """The configuration that was given as the argument or with ``--config``.
+    """Return the configuration that was given as the argument or with ``--config``.
 
     Raises:
-        ImaxrayError: none or both are given.
+        ImaxrayError: If no configuration is given, or both ways are used.
     """
     if argument is not None and option is not None:
         raise ImaxrayError(
@@ -72,8 +73,8 @@ def one_config(argument: str | None, option: str | None) -> str:
     found = argument or option
     if not found:
         raise ImaxrayError(
-            "Expected a configuration, but none is given; name a built-in one, which "
-            "`imaxray configs list` lists, or a YAML file."
+            "Expected a configuration, but none is given; name a built-in one (`imaxray configs "
+            "list` lists them) or a YAML file."
         )
     return found
 
@@ -83,5 +84,5 @@ def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        print(__version__)
+        say(__version__)
         raise typer.Exit

@@ -1,4 +1,4 @@
-"""Commands on the configurations that ship with the package."""
+"""Defines the commands on the configurations that ship with the package."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from imaxray._printing import say
 from imaxray.cli.application import configs_app
 
 Name = Annotated[str, typer.Argument(help="Name, as `imaxray configs list` prints it.")]
@@ -18,8 +19,8 @@ def configs_list() -> None:
     from imaxray.configs import list_configs
 
     for config in list_configs():
-        print(f"{config.name}: {config.summary}")
-        print(f"  {config.command}")
+        say(f"{config.name}: {config.summary}")
+        say(f"  {config.command}")
 
 
 @configs_app.command("show")
@@ -27,7 +28,7 @@ def configs_show(name: Name) -> None:
     """Print a built-in configuration."""
     from imaxray.configs import show_config
 
-    print(show_config(name), end="")
+    say(show_config(name), end="")
 
 
 @configs_app.command("copy")
@@ -41,4 +42,4 @@ def configs_copy(
     """Copy a built-in configuration to a file that you can edit."""
     from imaxray.configs import copy_config
 
-    print(f"Copied to {copy_config(name, out)}")
+    say(f"Copied to {copy_config(name, out)}")

@@ -1,4 +1,4 @@
-"""Commands on data: releases in, datasets out."""
+"""Defines the commands on data: reading releases, and building, checking and writing datasets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from imaxray._defaults import (
+    AUDIT_EXAMPLES,
+    AUDIT_WORKERS,
+    CACHE_MAX_SIDE,
+    CACHE_SHARD_IMAGES,
+    CACHE_WORKERS,
+    PHANTOM_IMAGES,
+)
 from imaxray._lock import sole_writer
+from imaxray._printing import say
 from imaxray.cli.application import (
     ConfigFile,
     ConfigName,
@@ -35,7 +44,7 @@ def phantom(
     out: Annotated[Path, typer.Argument(help="Folder that the releases are written to.")],
     images: Annotated[
         int, typer.Option(help="Number of radiographs, frontal and lateral together.")
-    ] = 2000,
+    ] = PHANTOM_IMAGES,
     scale: Annotated[
         Literal["images", "mimic"],
         typer.Option(
@@ -71,19 +80,22 @@ def phantom(
     if scale == "images":
         if no_images or no_archives or times != 1.0:
             raise ImaxrayError(
-                "Expected --no-images, --no-archives and --times with --scale mimic, but the scale "
-                "is that of --images; add --scale mimic or leave them out."
+                "Expected --scale mimic with --no-images, --no-archives or --times, but the scale "
+                "is images; add --scale mimic, or leave these options out."
             )
         write_phantom(out, images=images, seed=seed, workers=processes)
-        print(f"{images:,} radiographs and seven releases in {out}")
+        say(f"Wrote seven releases with {images:,} radiographs to {out}")
         return
     if not no_images:
         raise ImaxrayError(
-            "Expected --no-images with --scale mimic, but it is not given; 377,110 radiographs of "
-            "full size are not drawn, so add it."
+            "Expected --no-images with --scale mimic, because 377,110 radiographs of full size are "
+            "not drawn, but it is not given; add --no-images."
         )
     write_phantom_tables(out, times=times, seed=seed, workers=processes, archives=not no_archives)
-    print(f"{'Five' if no_archives else 'Seven'} releases of {times:g} MIMIC-CXR in {out}")
+    say(
+        f"Wrote {'five' if no_archives else 'seven'} releases, {times:g} times the size of "
+        f"MIMIC-CXR, to {out}"
+    )
 
 
 @sources_app.command("list")
@@ -94,14 +106,14 @@ def sources_list(form: Format = "text") -> None:
     keys = ("name", "title", "version", "tasks", "access", "licence", "citation", "url")
     rows = [{key: getattr(source, key) for key in keys} for source in list_sources()]
     if form == "json":
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
-    for row in rows:  # not a table: citations and addresses are too long for columns
-        print(f"{row['name']}: {row['title']}, version {row['version']}")
-        print(f"  tasks     {', '.join(row['tasks'])}")
-        print(f"  access    {row['access']}; {row['licence']}")
-        print(f"  cite      {row['citation']}")
-        print(f"  download  {row['url']}")
+    for row in rows:  # printed as lines, because citations and addresses are too long for columns
+        say(f"{row['name']}: {row['title']}, version {row['version']}")
+        say(f"  tasks     {', '.join(row['tasks'])}")
+        say(f"  access    {row['access']}; {row['licence']}")
+        say(f"  cite      {row['citation']}")
+        say(f"  download  {row['url']}")
 
 
 @sources_app.command("check")
@@ -126,12 +138,12 @@ def sources_check(
          for f in tables.files],
     )  # fmt: skip
     print_codes(tables.rejects)
-    print(
+    say(
         f"{tables.images.height:,} images, {tables.annotations.height:,} annotations, "
         f"{tables.rejects.height:,} rejects"
     )
     for remark in source.remarks(path):
-        print(remark)
+        say(remark)
 
 
 @app.command()
@@ -174,8 +186,8 @@ def match(
 ) -> None:
     """Build a DMAX dataset that has as many entries per task as an IMAX dataset.
 
-    The entries are spread over as many images of the catalog as possible, or over so few that the
-    images have the asked number of tasks.
+    The entries are spread over as many images of the catalog as possible, or over so few images
+    that the images have the requested number of tasks.
     """
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 
@@ -207,11 +219,13 @@ def rebuild(
     for item in source:
         name, equals, path = item.partition("=")
         if not equals or not path:
-            raise ImaxrayError(f"Expected --source NAME=PATH, but got {item}; write both.")
+            raise ImaxrayError(
+                f"Expected --source NAME=PATH, but got {item}; give both the name and the path."
+            )
         releases[name] = Path(path)
     report = rebuild_dataset(manifest, releases, out, workers=workers)
     rows = [[name, digest, "identical"] for name, digest in report.files.items()]
-    print_table(f"{out}", ["file", "sha256", "with the manifest"], rows)
+    print_table(f"{out}", ["file", "sha256", "compared with the manifest"], rows)
 
 
 @app.command()
@@ -224,7 +238,7 @@ def stats(
     data = open_dataset(dataset)
     if form == "json":
         account = data.tables.account.to_dicts()
-        print(json.dumps({"density": densities(data.tables), "account": account}, indent=1))
+        say(json.dumps({"density": densities(data.tables), "account": account}, indent=1))
         return
     print_density(dataset.name, densities(data.tables))
     print_table(
@@ -249,10 +263,10 @@ def verify(
 
     manifest, changed = verify_folder(folder)
     for name in changed:
-        print(f"missing or changed: {name}")
+        say(f"missing or changed: {name}")
     if changed:
         raise typer.Exit(1)
-    print(f"All files of {folder} are as {manifest} describes them.")
+    say(f"All files of {folder} are as {manifest} describes them.")
 
 
 @app.command()
@@ -267,10 +281,10 @@ def cache(
     ] = None,
     max_side: Annotated[
         int, typer.Option(min=1, help="Maximum length of an image's longer side in pixels.")
-    ] = 1024,
+    ] = CACHE_MAX_SIDE,
     shard_images: Annotated[
         int, typer.Option(min=1, help="Number of images per file of the cache.")
-    ] = 64,
+    ] = CACHE_SHARD_IMAGES,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(
@@ -279,7 +293,7 @@ def cache(
     ] = "local",
     workers: Annotated[
         int, typer.Option(min=1, help="Number of processes of the engine local.")
-    ] = 2,
+    ] = CACHE_WORKERS,
 ) -> None:
     """Decode, check and resize every image of a dataset once, for faster training.
 
@@ -294,10 +308,10 @@ def cache(
     )  # fmt: skip
     if report.rejects.height:
         print_codes(report.rejects)
-    print(
+    say(
         f"{report.images:,} images and {report.rejects.height:,} rejects in {report.shards:,} "
-        f"shards ({report.bytes / 1e6:,.1f} MB; {report.kept_shards:,} were there before) in "
-        f"{report.folder}, {report.seconds:.1f} s"
+        f"shards ({report.bytes / 1e6:,.1f} MB; an earlier run wrote {report.kept_shards:,} of "
+        f"the shards) in {report.folder}, {report.seconds:.1f} s"
     )
 
 
@@ -320,13 +334,16 @@ def audit(
     ] = None,
     examples: Annotated[
         int, typer.Option(min=0, help="Maximum number of examples that are printed per check.")
-    ] = 5,
+    ] = AUDIT_EXAMPLES,
     workers: Annotated[
         int, typer.Option(min=1, help="Number of processes that decode images.")
-    ] = 1,
+    ] = AUDIT_WORKERS,
     clinical: Annotated[
         Path | None,
-        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+        typer.Option(
+            help="YAML file whose `clinical:` block changes clinical rules; default: the block in "
+            "the manifest of the dataset."
+        ),
     ] = None,
 ) -> None:
     """Check a dataset for leaks between splits, broken images, bad boxes and contradictions.
@@ -339,7 +356,7 @@ def audit(
         paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers,
         clinical=clinical,
     )  # fmt: skip
-    print(report.to_json() if output == "json" else report.to_text(examples))
+    say(report.to_json() if output == "json" else report.to_text(examples))
     if not report.clean:
         raise typer.Exit(1)
 

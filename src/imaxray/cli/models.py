@@ -1,4 +1,4 @@
-"""Commands on models: train, answer, score."""
+"""Defines the commands on models: training, answering and scoring."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from imaxray._printing import say
 from imaxray.cli.application import Format, Model, Out, app
 from imaxray.cli.options import chosen, given, options_of
 from imaxray.cli.printing import (
@@ -35,7 +36,7 @@ def models(form: Format = "text") -> None:
 
     rows = [asdict(row) for row in list_models()]
     if form == "json":
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     seen = {True: "yes", False: "no", None: "not stated"}
     header = ["model", "repository", "revision", "family", "boxes", "licence", "access"]
@@ -47,11 +48,12 @@ def models(form: Format = "text") -> None:
     )  # fmt: skip
     for row in rows:
         if row["note"]:
-            print(f"{row['name']}: {row['note']}")
-    print(
-        "A revision `newest` is to be pinned on first download; runs record the commit they took."
+            say(f"{row['name']}: {row['note']}")
+    say(
+        "The revision `newest` is not pinned yet: pin it on the first download. Runs record the "
+        "commit that they used."
     )
-    print("Any other native image-text model: its repository id or folder, with --boxes.")
+    say("For any other native image-text model, give its repository id or folder and --boxes.")
 
 
 @app.command(
@@ -119,8 +121,8 @@ def train(
 
         if recipe.fsdp:
             raise ImaxrayError(
-                "Expected --probe without --fsdp, since rows of sharded weights are not measured; "
-                "leave one of them out."
+                "Expected --probe or --fsdp, but both are given, and sharded weights cannot be "
+                "measured; leave one of them out."
             )
         callbacks = probe_while_training(
             out, probe, every=probe_every, entries_per_step=recipe.entries_per_step,
@@ -132,11 +134,11 @@ def train(
     )  # fmt: skip
     if int(os.environ.get("RANK", "0")) == 0:
         last = run.curve[-1]
-        print(
+        say(
             f"{run.weights}: {last['entries_seen']:,} entries in {last['step']:,} steps, loss "
             f"{last['loss']:.4f}, {run.manifest['entries_per_second']:,} entries/s, "
-            f"{run.manifest['tokens_per_second']:,} tokens/s; {run.manifest['dropped'] or 'none'} "
-            "dropped"
+            f"{run.manifest['tokens_per_second']:,} tokens/s; dropped entries: "
+            f"{run.manifest['dropped'] or 'none'}"
         )
 
 
@@ -175,10 +177,10 @@ def evaluate(
     config = chosen(EvaluateConfig)
     done = evaluate_model(model, data, out, config)
     if form == "json":
-        print(json.dumps(done.result.data, indent=1))
+        say(json.dumps(done.result.data, indent=1))
         return
     print_result(done.result.data)
-    print(
+    say(
         f"{done.predictions.height:,} answers, {done.unfinished:,} of them cut at "
         f"{config.max_new_tokens} tokens, in {done.folder}: predictions.parquet, "
         "scores.parquet, result.json"
@@ -236,7 +238,7 @@ def score_command(
     if out is not None:
         write_result(result, out)
     if form == "json":
-        print(json.dumps(result.data, indent=1))
+        say(json.dumps(result.data, indent=1))
         return
     print_result(result.data)
 
@@ -252,13 +254,13 @@ def labeller(
 
     found = labeller_on(open_dataset(dataset).tables.annotations).as_dict()
     if form == "json":
-        print(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
         return
     cells = {**found["labels"], "all labels": found["micro"]}
     print_table(
         f"Labeller {found['labeller']} against the labels of {found['reports']:,} reports",
-        ["label", "positive in both", "only read", "only given", "neither", "precision", "recall",
-         "F1"],
+        ["label", "positive in both", "only by labeller", "only in dataset", "in neither",
+         "precision", "recall", "F1"],
         [
             [label, *(f"{cell[key]:,}" for key in ("tp", "fp", "fn", "tn")),
              *("–" if cell[key] is None else f"{cell[key]:.3f}"
@@ -267,7 +269,10 @@ def labeller(
         ],
     )  # fmt: skip
     unsure = found["uncertain"]
-    print(f"Given as uncertain: {unsure['given']:,}; read so too: {unsure['read']:,}")
+    say(
+        f"{unsure['given']:,} labels of the dataset are uncertain; the labeller reads "
+        f"{unsure['read']:,} of them as uncertain, too."
+    )
 
 
 @app.command("filter", cls=options_of("imaxray.pseudo:FilterConfig", leave_out=("perfect",)))
@@ -277,7 +282,10 @@ def filter_command(
     out: Out,
     clinical: Annotated[
         Path | None,
-        typer.Option(help="YAML file whose `clinical:` block changes clinical rules."),
+        typer.Option(
+            help="YAML file whose `clinical:` block changes clinical rules; default: the block in "
+            "the manifest of the dataset."
+        ),
     ] = None,
     truth: Annotated[
         Path | None,
@@ -297,7 +305,7 @@ def filter_command(
     done = filter_folder(pseudo, data, out, chosen(FilterConfig), truth=truth, clinical=clinical)
     report = done.as_dict()
     if form == "json":
-        print(json.dumps(report, indent=1))
+        say(json.dumps(report, indent=1))
         return
     print_filter(report)
-    print(f"{report['kept']:,} pseudo entries beside the real ones in {out}")
+    say(f"{report['kept']:,} pseudo entries beside the real ones in {out}")

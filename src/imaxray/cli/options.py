@@ -1,8 +1,8 @@
-"""Options of a command that are the fields of a config: name, type, default, bounds and help.
+"""Makes options of a command from the fields of a config: name, type, default, bounds and help.
 
-A default and a description stand once, in the config. The config's module may be slow to import
-(Polars, torch), so it is imported only when the command itself is asked for: ``imaxray --help``
-needs none of them.
+Each default and each description is therefore written only once, in the config. The module of a
+config may be slow to import (Polars, torch), so it is imported only when its command is used;
+``imaxray --help`` imports none of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="BaseModel")
 
 _VALUES: Final[ContextVar[dict[str, Any]]] = ContextVar("values of generated options")
-"""Of the running command, by field."""
+"""Values of the generated options of the running command, by field."""
 
 
 def options_of(
@@ -48,16 +48,16 @@ def options_of(
     leave_out: Sequence[str] = (),
     unset: bool = False,
 ) -> type[TyperCommand]:
-    """A class of commands that have an option for each field of a config.
+    """Return a class of commands that have one option per field of a config.
 
-    A command takes it as ``cls``, and gets the values by :func:`chosen`.
+    A command receives the class as ``cls`` and gets the values from :func:`chosen`.
 
     Args:
-        config: where the config is, as ``module:Class``.
-        flags: field → its flag, where that is not ``--field-name``.
-        only: the fields that are options, in the order of the help; default: all of them.
-        leave_out: fields that are no options.
-        unset: options have no default, since a file gives the values that are not named.
+        config: Location of the config, as ``module:Class``.
+        flags: Field → its flag, for flags other than ``--field-name``.
+        only: Fields that become options, in the order of the help; default: all fields.
+        leave_out: Fields that do not become options.
+        unset: Whether the options have no default, because a file gives the missing values.
     """
 
     class Command(_ConfigCommand):
@@ -71,14 +71,14 @@ def options_of(
 
 
 def chosen(config: type[Config], **changes: Any) -> Config:
-    """The config that the user asked for by the options of the running command.
+    """Return the config with the values of the running command's options.
 
     Args:
-        config: the config of :func:`options_of`.
-        changes: fields that the command decides by itself.
+        config: Config class that was named in :func:`options_of`.
+        changes: Values of fields that the command itself sets.
 
     Raises:
-        ImaxrayError: values that do not fit together.
+        ImaxrayError: If a value is not valid, or values contradict each other.
     """
     from imaxray._config import validated
 
@@ -86,13 +86,13 @@ def chosen(config: type[Config], **changes: Any) -> Config:
 
 
 def given() -> dict[str, Any]:
-    """Values of the generated options that were given or have a default, by field."""
+    """Return the values of the generated options that were given or have a default, by field."""
     values = _VALUES.get()
     return {name: value for name, value in values.items() if value not in (None, [], ())}
 
 
 class _ConfigCommand(TyperCommand):
-    """A command whose further options are made from a config when they are first needed."""
+    """A command that makes further options from a config when they are first needed."""
 
     home: str
     names: Mapping[str, str]
@@ -102,26 +102,26 @@ class _ConfigCommand(TyperCommand):
 
     @cached_property
     def generated(self) -> Any:
-        """A command with the generated options only; calling it gives their values."""
+        """A command that has only the generated options; calling it returns their values."""
         app = typer.Typer(add_completion=False)
         app.command(add_help_option=False)(self._collector())
         return typer.main.get_command(app)
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The command's own parameters, and then those of the config."""
+        """Return the command's own parameters, followed by those of the config."""
         own = super().get_params(ctx)
         helps = [param for param in own if "--help" in param.opts]
         return [*(p for p in own if p not in helps), *self.generated.params, *helps]
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; :func:`chosen` finds the values of the generated options."""
+        """Run the command; :func:`chosen` returns the values of the generated options."""
         names = [param.name for param in self.generated.params]
         values = {name: ctx.params.pop(name) for name in names}
         _VALUES.set(self.generated.callback(**values))
         return super().invoke(ctx)
 
     def option_fields(self) -> dict[str, FieldInfo]:
-        """The fields of the config that are options, a subclass's own before inherited ones."""
+        """Return the fields that become options; own fields come before inherited ones."""
         module, _, name = self.home.partition(":")
         model: type[BaseModel] = getattr(importlib.import_module(module), name)
         known = model.model_fields
@@ -157,13 +157,13 @@ class _ConfigCommand(TyperCommand):
 
 
 def _annotation(name: str, field: FieldInfo, flag: str | None, default: Any) -> Any:
-    """What typer makes an option of."""
+    """Return the annotation from which typer makes the option of a field."""
     plain = _plain(field.annotation)
     usual = f"--{name.replace('_', '-')}"
     if plain is bool and flag is None:
         flag = f"{usual}/--no-{usual[2:]}"
     bounds: dict[str, Any] = {}
-    for rule in field.metadata:  # open bounds of real numbers are the config's to check
+    for rule in field.metadata:  # the config checks open bounds, which typer does not know
         for attribute, bound in (("ge", "min"), ("le", "max")):
             if hasattr(rule, attribute) and plain in (int, float):
                 bounds[bound] = getattr(rule, attribute)
@@ -172,34 +172,34 @@ def _annotation(name: str, field: FieldInfo, flag: str | None, default: Any) -> 
     )
     kind: Any = plain
     if _many(field.annotation):
-        if get_origin(plain) is Literal:  # typer has no lists of these, but of enumerations
+        if get_origin(plain) is Literal:  # typer knows lists of enumerations, not of Literals
             kind = enumerated(name, {value: value for value in get_args(plain)})
         kind = GenericAlias(list, (kind,))
     return Annotated[kind if default is not None else kind | None, option]
 
 
 def enumerated(name: str, members: dict[str, str]) -> Any:
-    """An enumeration of texts that are known only now."""
+    """Make an enumeration of texts that are known only at run time."""
     return StrEnum(name, members)
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
-    """Members of a union without ``None``."""
+    """Return the members of a union except ``None``."""
     if get_origin(annotation) in (Union, UnionType):
         return tuple(part for part in get_args(annotation) if part is not NoneType)
     return (annotation,)
 
 
 def _many(annotation: Any) -> bool:
-    """Whether an option can be given more than once."""
+    """Return whether an option can be given more than once."""
     return get_origin(_parts(annotation)[0]) in (tuple, dict)
 
 
 def _plain(annotation: Any) -> Any:
-    """The type of one value: int, float, bool, str, Path or a Literal."""
+    """Return the type of one value: int, float, bool, str, Path or a Literal."""
     first = _parts(annotation)[0]
     if get_origin(first) in (Annotated, tuple):
         return _plain(get_args(first)[0])
     if first in (int, float, bool, str, Path) or get_origin(first) is Literal:
         return first
-    return str  # such as TASK=SHARE, which the command reads
+    return str  # for example TASK=SHARE, which the command parses itself

@@ -1,10 +1,12 @@
-"""Tables on a terminal."""
+"""Prints results as tables and sentences on the terminal."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from imaxray._printing import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def densities(tables: Tables) -> dict[str, Any]:
-    """Density of each split, as plain values."""
+    """Return the annotation density of each split as plain values."""
     from imaxray.curation import density
 
     return {split: asdict(density(tables, split)) for split in ("train", "val", "test")}
 
 
 def print_density(name: str, splits: Mapping[str, Any]) -> None:
-    """One row a split: images, patients, entries, and entries of each task."""
+    """Print one row per split: images, patients, entries, densities and entries per task."""
     rows = []
     for split, d in splits.items():
         tasks = [f"{n:,}" for n in d["entries_per_task"].values()]
@@ -33,18 +35,18 @@ def print_density(name: str, splits: Mapping[str, Any]) -> None:
 
 
 def print_match(report: Any) -> None:
-    """What a match achieved, in one sentence."""
+    """Print how close a matched DMAX dataset is to IMAX."""
     imax, dmax = report["imax"], report["dmax"]
-    print(
+    say(
         f"DMAX spreads {dmax['entries']:,} entries over {dmax['images']:,} images "
-        f"({dmax['tasks_per_image']:.2f} tasks an image; IMAX: {imax['images']:,} images, "
-        f"{imax['tasks_per_image']:.2f}). Greatest distance of an answer distribution: "
-        f"{max(report['distance'].values()):.3f}. Limit: {report['limit']}."
+        f"({dmax['tasks_per_image']:.2f} tasks per image; IMAX: {imax['images']:,} images, "
+        f"{imax['tasks_per_image']:.2f} tasks per image). Greatest distance of an answer "
+        f"distribution: {max(report['distance'].values()):.3f}. Limit: {report['limit']}."
     )
 
 
 def print_result(data: Mapping[str, Any]) -> None:
-    """Scores of a run with intervals and baselines, one row a metric."""
+    """Print the scores of a run with intervals and baselines, one row per metric."""
 
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.3f}"
@@ -72,21 +74,21 @@ def print_result(data: Mapping[str, Any]) -> None:
         rows,
     )  # fmt: skip
     counts = data["counts"]
-    print(
-        f"{counts['entries']:,} entries, {counts['predictions']:,} predictions; of the entries "
-        f"{counts['missing']:,} have no answer (counted as wrong) and {counts['empty']:,} an empty "
-        f"one; {counts['unknown']:,} predictions are of other ids and {counts['doubles']:,} are "
-        "doubles (the first counts)."
+    say(
+        f"{counts['entries']:,} entries, {counts['predictions']:,} predictions. "
+        f"{counts['missing']:,} entries have no answer (counted as wrong), and "
+        f"{counts['empty']:,} have an empty answer. {counts['unknown']:,} predictions have an "
+        f"unknown id, and {counts['doubles']:,} repeat an id (the first prediction counts)."
     )
     for task, of_truth in (data["truth"] or {}).items():
         values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
-        print(f"True answers, {task}, {of_truth['entries']:,} entries: {values}")
+        say(f"Scores of true answers, {task}, {of_truth['entries']:,} entries: {values}")
     for extra, reason in data["not_computed"].items():
-        print(f"Not computed: {extra} metrics ({reason})")
+        say(f"Not computed: {extra} metrics ({reason})")
 
 
 def print_annotation(done: Any) -> None:
-    """What was asked and answered, one row a task."""
+    """Print the numbers of prompts and answers of an annotation, one row per task."""
     account = done.manifest["account"]
     origins = ("template", "real", "model", "similar")
     rows = [
@@ -100,21 +102,24 @@ def print_annotation(done: Any) -> None:
     ]  # fmt: skip
     print_table(
         f"{account['images']:,} images, {done.candidates.height:,} candidates",
-        ["task", "images that lack it", "asked", "readable", "mean log-prob.", "agreement",
+        ["task", "images without it", "prompts", "readable", "mean log-prob.", "agreement",
          *(f"from {origin}" for origin in origins)],
         rows,
     )  # fmt: skip
     left = ", ".join(f"{n:,} {code}" for code, n in account["left_out"].items())
     without = ", ".join(f"{task} {n:,}" for task, n in account["without_prompt"].items())
-    print(f"Images left out: {left}. Nothing to ask of a lacking task: {without or 'none'}.")
-    print(
-        f"{done.calibration.height:,} validation entries asked too; all in {done.folder}: "
-        "candidates.parquet, calibration.parquet, annotate.json"
+    say(
+        f"Images left out: {left}. Images that lack a task and have no prompt for it: "
+        f"{without or 'none'}."
+    )
+    say(
+        f"The model also answered {done.calibration.height:,} validation entries. Files in "
+        f"{done.folder}: candidates.parquet, calibration.parquet, annotate.json"
     )
 
 
 def print_codes(rejects: Any) -> None:
-    """Rejects by source and code."""
+    """Print the number of rejects by source and code."""
     counts = (
         rejects.group_by("source", "code").len().sort("source", "len", descending=[False, True])
     )
@@ -126,21 +131,22 @@ def print_codes(rejects: Any) -> None:
 
 
 def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> None:
-    """A table as wide as the terminal; 160 columns in a file or a pipe."""
-    from rich.console import Console
+    """Print a table in the width of the terminal, or in 160 columns in a file or a pipe."""
     from rich.table import Table
+
+    from imaxray.progress import SafeConsole
 
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(header):
         table.add_column(column, justify="left" if index == 0 else "default", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    # wide enough for a file or a pipe; a terminal's own width otherwise
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    # a file or a pipe has no width of its own
+    SafeConsole(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def print_filter(report: Mapping[str, Any]) -> None:
-    """Yields of the filters, what the rules found, and precision at equal yield."""
+    """Print the yields of the filters, the findings of the rules and precision at equal yield."""
 
     def share(value: float | None) -> str:
         return "–" if value is None else f"{value:.3f}"
@@ -152,16 +158,16 @@ def print_filter(report: Mapping[str, Any]) -> None:
         return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
     for found in (report["thresholds"] or {"tasks": {}})["tasks"].values():
-        print(found["says"])
+        say(found["says"])
     print_table(
-        "Yields: readable candidates, and how many of them are right where truth is known",
+        "Yields: readable and kept candidates, with their precision where the truth is known",
         ["task", "filter", "candidates", "kept", "share", "judged", "precision [95 %]"],
         [[r["task"], r["filter"], f"{r['candidates']:,}", f"{r['kept']:,}", share(r["share"]),
           f"{r['judged']:,}", interval(r)] for r in report["yields"]],
     )  # fmt: skip
     if report["rules"]:
         print_table(
-            "Rules: candidates they looked at; precision where truth is known",
+            "Rules: candidates that were checked, and their precision where the truth is known",
             ["rule", "effect", "task", "candidates", "contradicted", "agreed", "silent",
              "precision of contradicted", "of agreed"],
             [[r["rule"], r["effect"], r["task"], *(f"{r[key]:,}" for key in
@@ -170,20 +176,23 @@ def print_filter(report: Mapping[str, Any]) -> None:
         )  # fmt: skip
     if report["equal_yield"]:
         print_table(
-            "At equal yield: the filter against as many of the most confident candidates",
+            "At equal yield: the filter against the same number of most confident candidates",
             ["task", "filter", "kept", "precision", "by confidence", "gain [95 %]"],
             [[r["task"], r["filter"], f"{r['kept']:,}", share(r["precision"]),
               share(r["confidence_precision"]),
               "–" if r["gain"] is None
-              else f"{r['gain']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]"]
+              else f"{r['gain']:+z.3f} [{r['low']:+z.3f}, {r['high']:+z.3f}]"]
              for r in report["equal_yield"]],
         )  # fmt: skip
     codes = ", ".join(f"{code} {n:,}" for code, n in report["dropped"].items())
-    print(f"Dropped: {codes or 'none'}; labels taken from {report['masked']:,} answers.")
+    say(
+        f"Dropped candidates: {codes or 'none'}. Labels were removed from {report['masked']:,} "
+        "answers."
+    )
 
 
 def print_dynamics(found: RunDynamics, group: str) -> None:
-    """Spectra, contrasts, crossed probes, pairs of tasks and correlations of runs."""
+    """Print spectra, contrasts, crossed probes, task pairs and correlations of runs."""
 
     def number(value: float | None, form: str = ".3f") -> str:
         return "–" if value is None or value != value else f"{value:{form}}"
@@ -208,7 +217,7 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
         seen = int(found.contrast["entries_seen"].to_list()[-1])
         print_table(
             f"After {seen:,} entries",
-            ["gradients", "statistic", "runs", "against", "difference", "at N/4 and N/2 too"],
+            ["gradients", "statistic", "runs", "against", "difference", "same order at N/4, N/2"],
             [
                 [row["reduction"], row["statistic"], number(row["value"]), number(row["other"]),
                  interval(row, "difference", ""), "yes" if row["ordering_holds"] else "no"]
@@ -217,8 +226,8 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
         )  # fmt: skip
     if not found.crossed.is_empty():
         print_table(
-            f"Final models on probes of train entries, N = {found.crossed['entries'][0]}: "
-            "own = model + probe",
+            f"Final models on probes of N = {found.crossed['entries'][0]} train entries "
+            "(own = model + probe)",
             ["gradients", "statistic", "runs on --data", "runs on --other-data",
              "against on --data",
              "against on --other-data", "own", "model", "probe"],
@@ -234,7 +243,7 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
         two = "cosine_difference" in found.tasks.columns
         arms = list(found.spectra)
         print_table(
-            "Pairs of tasks, mean",
+            "Pairs of tasks, means over all pairs",
             ["gradients", "pairs of one image", *(f"cosine, {arm}" for arm in arms),
              *(["difference"] if two else []), *(f"in conflict, {arm}" for arm in arms)],
             [
@@ -252,7 +261,8 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
         for row in shown.iter_rows(named=True):
             of.setdefault(row["task"], {})[row["statistic"]] = row
         print_table(
-            "Spearman over runs with final scores, higher being better (Fisher z intervals)",
+            "Spearman correlation with final scores over runs (higher scores are better; Fisher z "
+            "intervals)",
             ["task", "runs", *names],
             [
                 [task, f"{next(iter(cells.values()))['runs']}",
@@ -261,4 +271,4 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
             ],
         )  # fmt: skip
     for line in found.remarks:
-        print(line)
+        say(line)

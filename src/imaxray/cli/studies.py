@@ -1,4 +1,4 @@
-"""Commands over runs: whole studies and their dynamics."""
+"""Defines the commands on studies, strategies, annotation and training dynamics."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ def study(
     The report is report.html. A configuration with a block `strategy` runs the ablation of that
     strategy, whose report is ablation.md. The same command again continues a stopped run.
     """
-    from rich.console import Console
-
     from imaxray.ablation import AblationConfig, load_study
+    from imaxray.progress import SafeConsole
 
     loaded = load_study(one_config(config, config_file))
     if isinstance(loaded, AblationConfig):
         _ablation(loaded, out, root)
         return
-    from imaxray.study import run_study, write_study_report  # late: torch
+    from imaxray.study import run_study, write_study_report  # imported here, as it loads torch
 
     outcome = run_study(loaded, out, root=root)
     report = write_study_report(outcome)
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     console.print(outcome.equal_entries.table("Equal entries seen"))
     console.print(outcome.equal_compute.table("Equal compute (wall-clock)"))
     for line in outcome.summary():
@@ -46,13 +45,12 @@ def study(
 
 
 def _ablation(config: AblationConfig, out: Path, root: Path | None) -> None:
-    from rich.console import Console
-
     from imaxray.ablation import ablation_tables, run_ablation, summary, write_ablation
+    from imaxray.progress import SafeConsole
 
     outcome = run_ablation(config, out, root=root)
     written = write_ablation(outcome)
-    console = Console(width=None if sys.stdout.isatty() else 180)
+    console = SafeConsole(width=None if sys.stdout.isatty() else 180)
     for table in ablation_tables(outcome):
         console.print(table)
     for line in summary(outcome):
@@ -67,14 +65,13 @@ def strategy(out: Out, config: ConfigName = None, config_file: ConfigFile = None
     The model of the first stage annotates the tasks that the images lack, which makes pseudo IMAX.
     The same command again continues a stopped run.
     """
-    from rich.console import Console
-
+    from imaxray.progress import SafeConsole
     from imaxray.strategy import load_strategy
 
     loaded = load_strategy(one_config(config, config_file))
-    from imaxray.strategy import run_strategy  # late: torch
+    from imaxray.strategy import run_strategy  # imported here, because it loads torch
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     outcome = run_strategy(
         loaded,
         out,

@@ -1,8 +1,9 @@
-"""Clinical rules: which facts about one image contradict each other, with thresholds and sources.
+"""Clinical rules say which facts about one image contradict each other.
 
-Every part of the package that compares annotations of one image takes its rules from here:
-curation, audit and the selection of pseudo annotations. Each rule is written once and serves
-plain numbers and Polars columns; a ``clinical:`` block changes it for all of them at once.
+A rule has thresholds and names their source. Curation, audit and the selection of pseudo
+annotations use these rules to compare annotations of one image. Each rule is defined once and
+works on plain numbers and on Polars columns; a ``clinical:`` block of a YAML file changes it for
+all its users at once.
 """
 
 from imaxray.clinical.answers import answer_verdict, answered
@@ -22,11 +23,11 @@ from imaxray.clinical.settings import (
     DEFAULT_RULES,
     ClinicalRules,
     RuleSettings,
-    load_rules,
+    load_clinical_rules,
     read_block,
     rule_names,
 )
-from imaxray.clinical.table import rules_table
+from imaxray.clinical.table import clinical_rules_table
 
 __all__ = [
     "BLOCK",
@@ -44,13 +45,13 @@ __all__ = [
     "affirms",
     "answer_verdict",
     "answered",
+    "clinical_rules_table",
     "confirmed",
     "denies",
     "judged",
-    "load_rules",
+    "load_clinical_rules",
     "read_block",
     "report_verdicts",
     "rule_names",
-    "rules_table",
     "suspected",
 ]

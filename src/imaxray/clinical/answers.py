@@ -1,4 +1,4 @@
-"""What a yes/no answer says of a finding, and whether the label of that finding contradicts it."""
+"""Reads yes/no answers about a finding and compares them with the label of the finding."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from imaxray.labeller import asked
 
 
 def answered(question: str, answer: str) -> tuple[str, int] | None:
-    """The finding that a yes/no answer is about, and 1 (present) or 0 (absent).
+    """Return the finding that a yes/no answer is about, and 1 (present) or 0 (absent).
 
     Args:
-        question: asks for one finding and nothing else.
-        answer: ``yes`` or ``no``.
+        question: Question that asks for one finding and nothing else.
+        answer: Answer to the question, ``yes`` or ``no``.
 
     Returns:
-        ``None`` where the question asks for anything else, the answer is another one, or a ``no``
-        is said of a part of the chest only: the finding may be in another part.
+        ``None`` if the question asks for anything else, if the answer is neither yes nor no, or if
+        a ``no`` is about only a part of the chest, because the finding may be in another part.
 
     Example:
         >>> answered("Is there edema?", "no")
@@ -38,16 +38,16 @@ def answered(question: str, answer: str) -> tuple[str, int] | None:
 def answer_verdict(
     rule: ClinicalRule, question: str, answer: str, labels: Mapping[str, float | None]
 ) -> tuple[str, Verdict] | None:
-    """Judge an answer by the labels of its image.
+    """Compare an answer with the labels of its image.
 
     Args:
-        rule: ``question-label``.
-        question: asks for one finding.
-        answer: ``yes`` or ``no``.
-        labels: finding → 1 or 0; uncertain and unknown ones are ``None`` or left out.
+        rule: The clinical rule ``question-label``.
+        question: Question that asks for one finding.
+        answer: Answer to the question, ``yes`` or ``no``.
+        labels: Finding → 1 or 0; uncertain and unknown findings are ``None`` or missing.
 
     Returns:
-        The finding and the verdict; ``None`` where the answer says nothing of one finding.
+        The finding and the verdict; ``None`` if the answer states nothing about a single finding.
     """
     said = answered(question, answer)
     return None if said is None else (said[0], rule.verdict(said[1], labels.get(said[0])))

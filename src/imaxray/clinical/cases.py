@@ -1,4 +1,4 @@
-"""Conditions on one or two numbers, which hold for plain numbers and for Polars columns alike."""
+"""Defines conditions on one or two values, which can be plain numbers or Polars columns."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Verdict = Literal["agree", "contradict", "silent"]
-"""What a rule says of two facts; ``silent``: neither, or one of the facts is not known."""
+"""Result of a rule for two facts; ``silent`` means neither, or that a fact is not known."""
 
 
 class Bounds(BaseModel):
-    """A condition on one number; every bound that is given must hold."""
+    """A condition on one number; the number must satisfy every bound that is given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     below: float | None = None
-    at_most: float | None = Field(None, alias="at-most")
+    at_most: float | None = Field(default=None, alias="at-most")
     above: float | None = None
-    at_least: float | None = Field(None, alias="at-least")
+    at_least: float | None = Field(default=None, alias="at-least")
     equals: float | None = None
 
     @model_validator(mode="after")
@@ -35,7 +35,7 @@ class Bounds(BaseModel):
     @overload
     def holds(self, value: pl.Expr) -> pl.Expr: ...
     def holds(self, value: float | pl.Expr) -> bool | pl.Expr:
-        """Whether ``value`` is within the bounds; of a column, an expression of booleans."""
+        """Return whether a number is within the bounds; for a column, a boolean expression."""
         tests: list[bool | pl.Expr] = []
         if self.below is not None:
             tests.append(value < self.below)
@@ -55,9 +55,16 @@ class Case(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    first: Bounds | None = Field(None, description="the first fact's value")
-    second: Bounds | None = Field(None, description="the second fact's value")
-    values: Literal["same", "different"] | None = Field(None, description="of the two facts")
+    first: Bounds | None = Field(
+        default=None, description="condition on the value of the first fact"
+    )
+    second: Bounds | None = Field(
+        default=None, description="condition on the value of the second fact"
+    )
+    values: Literal["same", "different"] | None = Field(
+        default=None,
+        description="whether the values of the two facts must be the same or different",
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -72,15 +79,15 @@ class Case(BaseModel):
     def holds(
         self, first: float | pl.Expr | None, second: float | pl.Expr | None = None
     ) -> bool | pl.Expr:
-        """Whether the case is met.
+        """Return whether two facts meet this condition.
 
         Args:
-            first: the first fact's value, or the column that holds it.
-            second: the second fact's value or column.
+            first: Value of the first fact, or the column that holds it.
+            second: Value of the second fact, or the column that holds it.
 
         Returns:
-            Of numbers a boolean, false where a number is needed that is ``None``; of columns an
-            expression, null where a value is needed that is null.
+            For numbers a boolean, which is false if a required number is ``None``; for columns an
+            expression, which is null where a required value is null.
         """
         tests: list[bool | pl.Expr] = []
         if self.first is not None:
@@ -95,7 +102,7 @@ class Case(BaseModel):
 
 
 def column(value: bool | pl.Expr) -> pl.Expr:
-    """The value as an expression."""
+    """Return the value as an expression."""
     return value if isinstance(value, pl.Expr) else pl.lit(value)
 
 

@@ -1,4 +1,4 @@
-"""The clinical rules themselves: thresholds, where they come from, and the cases made of them."""
+"""Defines each clinical rule: its thresholds, their source, and the cases built from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PRESENT: Final = Bounds(equals=1)
 
 
 def _ratio_misses(given: Mapping[str, float]) -> tuple[Case, ...]:
-    """A wide heart is stated, or denied, on the wrong side of the cut by more than the margin."""
+    """Return the cases where a ratio is on the wrong side of the cut by more than the margin."""
     cut, margin = given["cut"], given["margin"]
     return (
         Case(first=Bounds(below=cut - margin), second=_PRESENT),
@@ -38,7 +38,7 @@ def _ctr_question(given: Mapping[str, float]) -> Cases:
         _ratio_misses(given),
         (
             Case(first=Bounds(at_least=cut), second=_PRESENT),
-            Case(first=Bounds(at_most=cut), second=_ABSENT),  # exactly half is not wider than half
+            Case(first=Bounds(at_most=cut), second=_ABSENT),  # one half is not wider than half
         ),
     )
 

@@ -1,9 +1,10 @@
-"""What report text says of findings, and whether labels contradict it.
+"""Compares what a report says about findings with the labels of its image.
 
-The definition reads one report with :mod:`imaxray.labeller` (:func:`report_verdicts`). For millions
-of reports, column expressions first pick those that may contradict a label (:func:`suspected`), and
-only these are then read (:func:`confirmed`). The expressions know fewer wordings than the labeller,
-so the fast way may miss a contradiction; it never finds one that the definition does not find.
+By definition, a report is read with :mod:`imaxray.labeller` (:func:`report_verdicts`). For millions
+of reports, column expressions first select the reports that may contradict a label
+(:func:`suspected`), and only these are then read (:func:`confirmed`). The expressions know fewer
+wordings than the labeller, so this fast method may miss a contradiction, but it never finds one
+that the definition does not find.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MENTIONS: Final = {
     "Pneumonia": r"pneumonia",
     "Pneumothorax": r"pneumothora",
 }
-"""Labels and the words that mention them, lower case."""
+"""Label → regular expression of the words that mention it, in lower case."""
 
 _DENIED: Final = {
     "Cardiomegaly": r"heart (?:size )?(?:is|remains) (?:within )?normal|normal heart size|"
@@ -42,7 +43,7 @@ _HEDGE: Final = (
 
 
 def denies(text: pl.Expr, name: str) -> pl.Expr:
-    """Whether a clause mentions the finding after a negation, or calls its opposite normal."""
+    """Return whether a clause mentions the finding after a negation, or calls the organ normal."""
     low = text.str.to_lowercase()
     said = low.str.contains(rf"{_NEGATION}[^.;:\n]*(?:{MENTIONS[name]})")
     normal = _DENIED.get(name)
@@ -50,34 +51,34 @@ def denies(text: pl.Expr, name: str) -> pl.Expr:
 
 
 def affirms(text: pl.Expr, name: str) -> pl.Expr:
-    """Whether a clause mentions the finding with no negation and no hedge in it."""
+    """Return whether a clause mentions the finding and contains no negation and no hedge."""
     low = text.str.to_lowercase()
-    # Rust's regular expressions cannot look behind: clauses with a negation or hedge are cut first
+    # clauses with a negation or hedge are removed first, as Rust's expressions cannot look behind
     plain = low.str.replace_all(rf"[^.;:\n]*(?:{_NEGATION}|{_HEDGE})[^.;:\n]*", "")
     return low.str.contains(MENTIONS[name]) & plain.str.contains(MENTIONS[name])
 
 
 def suspected(text: pl.Expr, label: pl.Expr, name: str) -> pl.Expr:
-    """Whether report text may contradict a label, for columns of any length.
+    """Return whether the text of a report may contradict a label.
 
     Args:
-        text: the reports.
-        label: 1 (present) or 0 (absent).
-        name: the finding, one of :data:`MENTIONS`.
+        text: Column of the reports.
+        label: Column of the labels, 1 (present) or 0 (absent).
+        name: Name of the finding, a key of :data:`MENTIONS`.
     """
     affirmed, denied = affirms(text, name), denies(text, name)
     return pl.when(label == 1).then(denied & ~affirmed).otherwise(affirmed & ~denied)
 
 
 def confirmed(rule: ClinicalRule, suspects: pl.DataFrame) -> pl.Series:
-    """Read suspected reports, and say which of them do contradict their label.
+    """Read suspected reports and return which of them contradict their label.
 
     Args:
-        rule: ``report-label``.
-        suspects: columns ``text``, ``name`` (the finding) and ``value`` (its label, 1 or 0).
+        rule: The clinical rule ``report-label``.
+        suspects: Columns ``text``, ``name`` (the finding) and ``value`` (its label, 1 or 0).
 
     Returns:
-        Booleans, one a row.
+        One boolean per row.
     """
     rows = suspects.select("text", "name", "value").iter_rows()
     found = [rule.contradicts(stated(text).get(name), value) for text, name, value in rows]
@@ -87,14 +88,14 @@ def confirmed(rule: ClinicalRule, suspects: pl.DataFrame) -> pl.Series:
 def report_verdicts(
     rule: ClinicalRule, report: str, labels: Mapping[str, float | None]
 ) -> dict[str, Verdict]:
-    """Judge each finding that a report plainly states or denies by the labels of its image.
+    """Compare the findings that a report plainly affirms or denies with the labels of its image.
 
     Args:
-        rule: ``report-label``.
-        report: the text.
-        labels: finding → 1 or 0; uncertain and unknown ones are ``None`` or left out.
+        rule: The clinical rule ``report-label``.
+        report: Text of the report.
+        labels: Finding → 1 or 0; uncertain and unknown findings are ``None`` or missing.
 
     Returns:
-        Finding → verdict, for the findings that the report speaks of plainly.
+        Finding → verdict, for the findings that the report plainly affirms or denies.
     """
     return {name: rule.verdict(said, labels.get(name)) for name, said in stated(report).items()}

@@ -1,4 +1,4 @@
-"""One clinical rule: which values of two facts about one image contradict each other."""
+"""A clinical rule says which values of two facts about one image contradict each other."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import polars as pl
 from imaxray.clinical.cases import Case, Verdict, column
 
 Severity = Literal["error", "warning", "ignore"]
-"""How a contradiction is treated: ``error``, it is acted on; ``warning``, it is only reported;
-``ignore``, the rule is not asked. docs/clinical-rules.md says what that means in each command."""
+"""How a contradiction is treated: ``error`` acts on it, ``warning`` only reports it, and ``ignore``
+does not apply the rule. docs/clinical-rules.md describes what this means in each command."""
 
 
 @dataclass(frozen=True)
 class Cases:
-    """When two facts contradict each other, and when they agree; any one case is enough."""
+    """The cases in which two facts contradict each other or agree; one fulfilled case is enough."""
 
     contradict: tuple[Case, ...]
     agree: tuple[Case, ...]
@@ -28,17 +28,20 @@ class Cases:
 class ClinicalRule:
     """A rule about two facts of one image, or about one fact.
 
-    A label, and what a report, an answer or a box says of it, counts 1 (present) or 0 (absent);
-    what is uncertain or unknown is ``None`` or null and leaves the rule silent.
+    The value of a label is 1 (present) or 0 (absent), and so is the value of what a report, an
+    answer or a box says about a finding. An uncertain or unknown value is ``None`` or null, and the
+    rule is then silent.
 
     Attributes:
-        name: identifies the rule in configurations and tables.
-        facts: the one or two facts that it compares, in words and in the order of its arguments.
-        sentence: what contradicts what; ``{NAME}`` stands for the threshold of that name.
-        source: the publication or the clinical convention that the thresholds come from.
-        thresholds: name → number.
-        cases: makes the cases from the thresholds.
-        severity: how a contradiction is treated.
+        name: Name of the rule in configurations and tables.
+        facts: Description of the one or two facts that the rule compares, in the order of its
+            arguments.
+        sentence: Sentence that says what contradicts what; ``{NAME}`` stands for the threshold of
+            that name.
+        source: Publication or clinical convention from which the thresholds come.
+        thresholds: Name of a threshold → number.
+        cases: Function that makes the cases from the thresholds.
+        severity: Treatment of a contradiction.
     """
 
     name: str
@@ -55,17 +58,17 @@ class ClinicalRule:
 
     @property
     def contradict(self) -> tuple[Case, ...]:
-        """The cases of which any makes a contradiction."""
+        """Return the cases; each of them is a contradiction."""
         return self._cases.contradict
 
     @property
     def agree(self) -> tuple[Case, ...]:
-        """The cases of which any makes an agreement, unless the facts contradict each other."""
+        """Return the cases; each of them is an agreement unless the facts contradict each other."""
         return self._cases.agree
 
     @property
     def description(self) -> str:
-        """The sentence with the thresholds filled in."""
+        """Return the sentence with the values of the thresholds."""
         return self.sentence.format_map({k: f"{v:g}" for k, v in self.thresholds.items()})
 
     @overload
@@ -75,14 +78,14 @@ class ClinicalRule:
     def contradicts(
         self, first: float | pl.Expr | None, second: float | pl.Expr | None = None
     ) -> bool | pl.Expr:
-        """Whether the facts contradict each other.
+        """Return whether the facts contradict each other.
 
         Args:
-            first: the value of the first fact, or the column that holds it (Float64).
-            second: the value or the column of the second fact.
+            first: Value of the first fact, or the column that holds it (Float64).
+            second: Value of the second fact, or the column that holds it (Float64).
 
         Returns:
-            Of numbers a boolean; of columns an expression of booleans without nulls.
+            For numbers a boolean; for columns a boolean expression without nulls.
         """
         return _any(self.contradict, first, second)
 
@@ -93,14 +96,14 @@ class ClinicalRule:
     def verdict(
         self, first: float | pl.Expr | None, second: float | pl.Expr | None = None
     ) -> Verdict | pl.Expr:
-        """Whether the facts agree, contradict each other, or leave the rule silent.
+        """Return whether the facts agree, contradict each other, or neither.
 
         Args:
-            first: the value of the first fact, or the column that holds it (Float64).
-            second: the value or the column of the second fact.
+            first: Value of the first fact, or the column that holds it (Float64).
+            second: Value of the second fact, or the column that holds it (Float64).
 
         Returns:
-            Of numbers a :data:`Verdict`; of columns an expression of such strings.
+            For numbers a :data:`Verdict`; for columns an expression of such strings.
         """
         bad, good = _any(self.contradict, first, second), _any(self.agree, first, second)
         if isinstance(bad, pl.Expr) or isinstance(good, pl.Expr):
@@ -109,7 +112,7 @@ class ClinicalRule:
 
 
 def judged(contradict: pl.Expr, agree: pl.Expr) -> pl.Expr:
-    """The verdict as a string column; a contradiction comes before an agreement."""
+    """Return the verdict as a string column; a contradiction takes precedence over an agreement."""
     found = pl.when(contradict).then(pl.lit("contradict")).when(agree).then(pl.lit("agree"))
     return found.otherwise(pl.lit("silent"))
 

@@ -1,4 +1,4 @@
-"""The clinical rules in force: the built-in ones, and what a user's ``clinical:`` block changes."""
+"""Combines the built-in clinical rules with the changes in a user's ``clinical:`` block."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class RuleSettings(BaseModel):
-    """What a user changes of one clinical rule."""
+    """The changes that a user makes to one clinical rule."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     thresholds: Mapping[str, Threshold] = Field(
         default_factory=dict, description="name of a threshold → number"
     )
-    severity: Severity | None = Field(None, description="error, warning or ignore")
+    severity: Severity | None = Field(default=None, description="error, warning or ignore")
 
 
 class ClinicalRules(RootModel[Mapping[str, RuleSettings]]):
-    """The clinical rules in force: rule name → what differs from the built-in rule.
+    """The clinical rules in force: name of a rule → changes to the built-in rule.
 
-    Without an argument these are the built-in rules. It is both the ``clinical:`` block of a
-    configuration and what looks a rule up:
+    Without an argument these are the built-in rules. The class validates the ``clinical:`` block of
+    a configuration and returns each rule with these changes.
 
     Example:
         >>> block = {"ctr-cardiomegaly": {"thresholds": {"margin": 0.02}}}
@@ -62,10 +62,10 @@ class ClinicalRules(RootModel[Mapping[str, RuleSettings]]):
         return self
 
     def __getitem__(self, name: str) -> ClinicalRule:
-        """The rule of that name, with the user's thresholds and severity.
+        """Return the rule of that name, with the user's thresholds and severity.
 
         Raises:
-            KeyError: no rule has that name.
+            KeyError: No rule has that name.
         """
         rule, given = _BUILT_IN[name], self.root.get(name)
         if given is None:
@@ -77,7 +77,7 @@ class ClinicalRules(RootModel[Mapping[str, RuleSettings]]):
         )
 
     def chosen_severity(self, name: str) -> Severity | None:
-        """The severity that the user chose for a rule; ``None``: the user chose none."""
+        """Return the severity that the user chose for a rule; ``None`` if the user chose none."""
         given = self.root.get(name)
         return None if given is None else given.severity
 
@@ -86,16 +86,17 @@ DEFAULT_RULES: Final = ClinicalRules()
 """The built-in rules, unchanged."""
 
 
-def load_rules(path: Path | None = None) -> ClinicalRules:
+def load_clinical_rules(path: Path | None = None) -> ClinicalRules:
     """Read the ``clinical:`` block of a YAML file.
 
-    The file may hold other keys too, so that the YAML file of a study serves the audit as well.
+    The file may have other keys too, so that the YAML file of a study can also be used for an
+    audit.
 
     Args:
-        path: the file; ``None``: the built-in rules.
+        path: Path of the file; ``None`` returns the built-in rules.
 
     Raises:
-        ImaxrayError: the file cannot be read, has no such block, or names an unknown rule,
+        ImaxrayError: The file cannot be read, has no such block, or names an unknown rule,
             threshold or severity.
     """
     if path is None:
@@ -117,11 +118,12 @@ def read_block(block: object, where: str) -> ClinicalRules:
     """Read the content of a ``clinical:`` block.
 
     Args:
-        block: as YAML gives it; ``None`` (an empty block) changes nothing.
-        where: the file, for the error message.
+        block: Content of the block as the YAML parser returns it; ``None`` (an empty block) changes
+            nothing.
+        where: Path of the file, for the error message.
 
     Raises:
-        ImaxrayError: the block names an unknown rule, threshold or severity.
+        ImaxrayError: The block names an unknown rule, threshold or severity.
     """
     if block is None:
         return DEFAULT_RULES
@@ -133,7 +135,7 @@ class _Block(BaseModel):
 
 
 def rule_names() -> tuple[str, ...]:
-    """The names of all clinical rules."""
+    """Return the names of all clinical rules."""
     return tuple(_BUILT_IN)
 
 

@@ -1,15 +1,15 @@
-"""The table of clinical rules in docs/clinical-rules.md, made from the rules themselves."""
+"""Makes the table of clinical rules in docs/clinical-rules.md from the rules themselves."""
 
 from __future__ import annotations
 
 from imaxray.clinical.settings import DEFAULT_RULES, ClinicalRules, rule_names
 
 
-def rules_table(rules: ClinicalRules = DEFAULT_RULES) -> str:
-    """The rules as a Markdown table, one row a rule.
+def clinical_rules_table(rules: ClinicalRules = DEFAULT_RULES) -> str:
+    """Return the rules as a Markdown table with one row per rule.
 
     Args:
-        rules: the rules in force.
+        rules: The clinical rules in force.
     """
     rows = ["| rule | a contradiction | thresholds | severity | source |", "| --- " * 5 + "|"]
     for name in rule_names():

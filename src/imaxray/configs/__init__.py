@@ -1,6 +1,6 @@
-"""The configurations that ship with the package; each is found by its name.
+"""Contains the configurations that ship with the package and finds each of them by its name.
 
-The YAML files lie beside this module: studies, strategies, and in ``train/`` one recipe for each
+The YAML files of studies and strategies are beside this module; ``train/`` has one recipe for each
 model of the registry.
 """
 

@@ -1,4 +1,4 @@
-"""Built-in configurations: list them, find one by its name, copy one."""
+"""Lists, finds, shows and copies the built-in configurations."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class BuiltinConfig:
     """A configuration that ships with the package.
 
     Attributes:
-        name: path below the folder of configurations, without the suffix (``train/lingshu-7b``).
-        path: the YAML file.
-        command: the command that the configuration is for.
-        summary: what it is, in one or two sentences.
+        name: Path below the folder of configurations, without the suffix (``train/lingshu-7b``).
+        path: YAML file of the configuration.
+        command: Command that uses the configuration.
+        summary: Description of the configuration in one or two sentences.
     """
 
     name: str
@@ -32,7 +32,7 @@ class BuiltinConfig:
 
 
 def list_configs() -> list[BuiltinConfig]:
-    """All built-in configurations: studies and strategies first, then the recipes of ``train/``.
+    """Return all built-in configurations: first studies and strategies, then training recipes.
 
     Example:
         >>> [config.name for config in list_configs()][:2]
@@ -43,19 +43,19 @@ def list_configs() -> list[BuiltinConfig]:
 
 
 def find_config(name: str | Path, folder: str | None = None) -> Path:
-    """The file of a configuration.
+    """Return the file of a configuration.
 
     Args:
-        name: name of a built-in configuration, or the path of a YAML file. A built-in one is
-            found first; a ``Path``, and a text that ends in ``.yaml``, is always a file.
-        folder: folder of the built-in ones that is searched first (``train``), so that
+        name: Name of a built-in configuration, or path of a YAML file. Built-in configurations
+            are searched first; a ``Path``, or a text that ends in ``.yaml``, is always a file.
+        folder: Folder of built-in configurations that is searched first (``train``), so that
             ``lingshu-7b`` finds ``train/lingshu-7b``.
 
     Returns:
-        A path; whether a file that is named by its path exists is not checked.
+        The path; if ``name`` is a path, it is not checked whether the file exists.
 
     Raises:
-        ImaxrayError: there is neither a built-in configuration nor a file of that name.
+        ImaxrayError: If there is neither a built-in configuration nor a file of that name.
 
     Example:
         >>> find_config("phantom").name
@@ -81,20 +81,20 @@ def copy_config(name: str, out: Path | None = None) -> Path:
     """Copy a built-in configuration, so that it can be edited.
 
     Args:
-        name: as :func:`list_configs` gives it.
-        out: file to write. Default: the configuration's own file name in the current folder.
+        name: Name of the configuration, as :func:`list_configs` returns it.
+        out: File to write; default: the file name of the configuration, in the current folder.
 
     Returns:
         The written file.
 
     Raises:
-        ImaxrayError: there is no such configuration, or ``out`` exists.
+        ImaxrayError: If there is no such configuration, or if ``out`` exists.
     """
     text = show_config(name)
     target = out or Path(f"{name.rpartition('/')[2]}.yaml")
     if target.exists():
         raise ImaxrayError(
-            f"Expected to write a new file {target}, but it exists already; name another one with "
+            f"Expected to write a new file {target}, but it exists already; name another file with "
             "--out."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -103,10 +103,10 @@ def copy_config(name: str, out: Path | None = None) -> Path:
 
 
 def show_config(name: str) -> str:
-    """The YAML text of a built-in configuration.
+    """Return the YAML text of a built-in configuration.
 
     Raises:
-        ImaxrayError: there is none.
+        ImaxrayError: If there is no configuration of that name.
     """
     known = _names()
     if name not in known:
@@ -119,7 +119,7 @@ def show_config(name: str) -> str:
 
 
 def instead_of(path: Path) -> str:
-    """What a message advises where no configuration can be read at ``path``."""
+    """Return the advice of an error message for a ``path`` without a readable configuration."""
     near = next((name for name in _names() if str(path.with_suffix("")).endswith(name)), None)
     if near is None:
         return "give a YAML file or a name that `imaxray configs list` lists"
@@ -134,7 +134,7 @@ def _names() -> dict[str, Path]:
 
 
 def _described(path: Path) -> BuiltinConfig:
-    """The first comment of a file is its command, the next paragraph says what it is."""
+    """Read command and summary from the first two paragraphs of a file's leading comment."""
     lines = path.read_text(encoding="utf-8").splitlines()
     comment = []
     for line in lines:

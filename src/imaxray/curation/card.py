@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -77,6 +78,15 @@ def write_card(tables: Tables, path: Path) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def _escaped(name: str) -> str:
+    """Escape what a reader of Markdown would take for markup, in a name that a model gave itself.
+
+    Underscores and hyphens, which ordinary names have, stay as they are.
+    """
+    plain = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", name)
+    return re.sub(r"[^\w .,:@+/()-]", lambda found: f"&#{ord(found[0])};", plain)
+
+
 def _pseudo(tables: Tables) -> list[str]:
     """Which entries no person and no program stated, but a model."""
     made = tables.entries.filter(IS_PSEUDO)
@@ -84,7 +94,8 @@ def _pseudo(tables: Tables) -> list[str]:
         return []
     counts = dict(made.group_by("task").len().iter_rows())
     by_task = ", ".join(f"{task} {counts[task]:,}" for task in task_names() if task in counts)
-    models = ", ".join(sorted({quality.removeprefix("pseudo/") for quality in made["quality"]}))
+    names = {quality.removeprefix("pseudo/") for quality in made["quality"]}
+    models = ", ".join(sorted(map(_escaped, names)))
     return [
         "## Pseudo entries",
         "",

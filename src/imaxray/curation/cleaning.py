@@ -45,7 +45,7 @@ class CleaningConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: tuple[Step, ...] = Field(
-        ("addenda", "lines", "deidentification", "enumeration", "spaces"),
+        default=("addenda", "lines", "deidentification", "enumeration", "spaces"),
         description="Steps that are applied to report text.",
     )
 

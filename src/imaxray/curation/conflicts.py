@@ -54,7 +54,7 @@ class ConflictRuleConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float | None = Field(
-        None,
+        default=None,
         description="Threshold of the rule in this build only; default: the threshold of the "
         "clinical rule, which audit and filter use too (docs/clinical-rules.md).",
     )

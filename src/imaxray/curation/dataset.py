@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,6 +17,7 @@ from imaxray._digests import changed_files
 from imaxray._files import read_parquet, sha256, write_json
 from imaxray._folders import whole_folder
 from imaxray._version import __version__
+from imaxray.clinical import BLOCK, ClinicalRules, read_block
 from imaxray.curation.card import write_card
 from imaxray.curation.conflicts import CONFLICTS, count_conflicts
 from imaxray.curation.tables import ACCOUNT, Tables
@@ -28,7 +30,7 @@ from imaxray.schema import (
     SPLITS,
     require_real_evaluation,
 )
-from imaxray.sources import ReleaseFile
+from imaxray.sources import ReleaseFile, find_image
 
 MANIFEST: Final = "manifest.json"
 _ROOTS: Final = "roots.json"
@@ -121,6 +123,22 @@ class Dataset:
         """Return the path of an image on this machine.
 
         Raises:
+            ImaxrayError: If the image is not in the dataset, the folder of its release is
+                unknown, or the path leads out of this folder.
+        """
+        file = self.find_image(image_id)
+        if file is None:
+            source, path = self._paths[image_id]
+            raise ImaxrayError(
+                f"Expected image {image_id} within {self.tables.roots[source]}, but its path "
+                f"{path} leads out of this folder; correct the table, or copy the file there."
+            )
+        return file
+
+    def find_image(self, image_id: str) -> Path | None:
+        """Return the path of an image, or ``None`` if it leads out of the folder of its release.
+
+        Raises:
             ImaxrayError: If the image is not in the dataset, or the folder of its release is
                 unknown.
         """
@@ -133,12 +151,28 @@ class Dataset:
                 f"Expected the folder of release {source} in {self.folder / _ROOTS}, but it names "
                 f"{', '.join(self.tables.roots) or 'none'}; add its path there."
             )
-        return self.tables.roots[source] / path
+        return find_image(self.tables.roots[source], path)
 
     @property
     def sha256(self) -> str:
         """Return one digest of the whole content, computed from the digests in the manifest."""
         return content_digest(self.manifest)
+
+    @cached_property
+    def clinical(self) -> ClinicalRules:
+        """The clinical rules with which the dataset was built.
+
+        They are the built-in rules with the changes of the ``clinical:`` block in the manifest, if
+        there is one. Pseudo IMAX has the rules of the dataset that was annotated.
+
+        Raises:
+            ImaxrayError: If the block names a rule, threshold or severity that is unknown.
+        """
+        config = self.manifest.get("config")
+        while isinstance(config, Mapping) and "base_config" in config:
+            config = config["base_config"]
+        block = config.get(BLOCK) if isinstance(config, Mapping) else None
+        return read_block(block, str(self.folder / MANIFEST))
 
     def verify(self) -> list[str]:
         """Return the names of the files that are missing or do not match the manifest's digest."""

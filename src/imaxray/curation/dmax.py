@@ -25,12 +25,12 @@ class DmaxConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks_per_image: float | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Mean number of tasks per image to aim at; default: as few as possible.",
     )
     seed: int | None = Field(
-        None,
+        default=None,
         description="Random seed that decides among equally good images; default: the build's.",
     )
 

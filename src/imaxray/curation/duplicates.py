@@ -16,6 +16,7 @@ from imaxray._workers import worker_pool
 from imaxray.perceptual import NEAR, groups, near_pairs, perceptual_hash, require_hash
 from imaxray.progress import progress_bar
 from imaxray.schema import REJECTS, conform
+from imaxray.sources import find_image
 
 _CHUNK: Final = 64
 
@@ -31,7 +32,7 @@ class DuplicatesConfig(BaseModel):
 
     effect: Literal["off", "report", "drop"] = "off"
     distance: int = Field(
-        NEAR,
+        default=NEAR,
         ge=0,
         le=NEAR,
         description="Maximum number of bits (of 256) in which the hashes of duplicates differ.",
@@ -47,7 +48,8 @@ def hash_images(
         ImaxrayError: If the extra ``duplicates`` is not installed or an image cannot be read.
     """
     require_hash()
-    paths = [str(roots[s] / p) for s, p in images.select("source", "path").iter_rows()]
+    rows = images.select("source", "path").iter_rows()
+    paths = [str(find_image(roots[source], path) or "") for source, path in rows]
     chunks = [paths[k : k + _CHUNK] for k in range(0, len(paths), _CHUNK)]
     hashes: list[bytes] = []
     with progress_bar("Comparing images", total=len(paths)) as bar:

@@ -26,15 +26,16 @@ class EntriesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     regions: Literal["all", "findings"] = Field(
-        "all",
+        default="all",
         description="findings: boxes of anatomical regions without a finding (29 per image in "
         "Chest ImaGenome) make no rec and reg entries; all: they make entries too.",
     )
     disputed: Literal["keep", "leave-out"] = Field(
-        "keep", description="leave-out: annotations that a conflict rule marked make no entries."
+        default="keep",
+        description="leave-out: annotations that a conflict rule marked make no entries.",
     )
     views: Literal["all", "frontal"] = Field(
-        "all",
+        default="all",
         description="frontal: only frontal images and those without a stated view make entries.",
     )
 

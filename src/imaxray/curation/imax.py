@@ -32,36 +32,38 @@ class ImaxConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min_tasks: _TaskCount = Field(4, ge=1, description="Minimum number of tasks of an image.")
+    min_tasks: _TaskCount = Field(
+        default=4, ge=1, description="Minimum number of tasks of an image."
+    )
     max_entries_per_task: PositiveInt | dict[TaskName, PositiveInt] = Field(
-        2,
+        default=2,
         description="Maximum number of entries per task and image: one number for all tasks, or a "
         "number for each task (1 for a task without one).",
     )
     target_entries: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Number of train entries at which the selection stops; default: all images.",
     )
     tasks_per_image: _TaskMean | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Mean number of tasks per image to reach; without it, the densest images are "
         "taken first. It needs target_entries and entries_per_image.",
     )
     entries_per_image: float | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Mean number of entries per image to reach; goes with tasks_per_image.",
     )
     fill_tasks: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Minimum number of train entries of each task; if the selected images have "
         "fewer, the densest other images with the task are added.",
     )
     eval_entries_per_task: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Maximum number of entries of each task in val and in test; default: all.",
     )

@@ -33,7 +33,9 @@ class ReadersConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     boxes: Literal["wbf", "union", "keep-all"] = "wbf"
-    iou: float = Field(0.5, gt=0, lt=1, description="Minimum IoU at which two boxes become one.")
+    iou: float = Field(
+        default=0.5, gt=0, lt=1, description="Minimum IoU at which two boxes become one."
+    )
     labels: Literal["majority", "any", "keep-all"] = "majority"
 
 

@@ -16,8 +16,8 @@ class SplitConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    val: float = Field(0.05, ge=0, lt=1)
-    test: float = Field(0.15, ge=0, lt=1)
+    val: float = Field(default=0.05, ge=0, lt=1)
+    test: float = Field(default=0.15, ge=0, lt=1)
 
 
 def assign_splits(

@@ -12,7 +12,7 @@ from imaxray._workers import worker_pool
 from imaxray.progress import progress_bar
 from imaxray.radiograph import IMAGE_CODES, load_checked
 from imaxray.schema import REJECTS, conform
-from imaxray.sources import is_inside, leaves_release
+from imaxray.sources import find_image, leaves_release
 
 Verify = Literal["decode", "exists", "none"]
 """How images are verified: decode every image, only check that it exists, or trust the tables."""
@@ -20,7 +20,7 @@ Verify = Literal["decode", "exists", "none"]
 IMAGES_PER_JOB: Final = 256
 """Number of images per job of a worker."""
 
-_Job = tuple[str, int, int]
+_Job = tuple[str, str, int, int]
 
 
 def verify_images(
@@ -48,8 +48,7 @@ def verify_images(
     decode = how == "decode"
     codes: list[str | None] = []
     jobs = images.select("source", "path", "width", "height").rows()
-    work = [(str(roots[source] / path) if is_inside(path) else "", width, height)
-            for source, path, width, height in jobs]  # fmt: skip
+    work = [(str(roots[source]), path, width, height) for source, path, width, height in jobs]
     chunks = [work[k : k + images_per_job] for k in range(0, len(work), images_per_job)]
     label = "Verifying images" if decode else "Checking that images exist"
     with progress_bar(label, total=len(work)) as bar:
@@ -84,7 +83,7 @@ def _mapped(
 
 
 def _check_chunk(chunk: Sequence[_Job], decode: bool) -> list[str | None]:
-    return [_check(Path(path) if path else None, w, h, decode) for path, w, h in chunk]
+    return [_check(find_image(Path(root), path), w, h, decode) for root, path, w, h in chunk]
 
 
 def _check(path: Path | None, width: int, height: int, decode: bool) -> str | None:

@@ -1,6 +1,6 @@
-"""Evaluation: scoring, baselines, comparison with intervals, result files.
+"""Scores answers, computes baselines, compares arms with intervals and writes result files.
 
-``imaxray.evaluation.generation`` needs torch and is imported on its own.
+``imaxray.evaluation.generation`` needs torch, so this package does not import it.
 """
 
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline

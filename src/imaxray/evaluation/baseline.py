@@ -1,4 +1,4 @@
-"""What answers get without looking at the image, and what perfect ones could get."""
+"""Scores answers that ignore the image (baselines) and answers that equal the gold (ceiling)."""
 
 from __future__ import annotations
 
@@ -8,41 +8,57 @@ from typing import Any
 
 import polars as pl
 
-from imaxray.boxes import PLACEHOLDER, BoxConvention
+from imaxray.boxes import BoxConvention, split_boxes
 from imaxray.evaluation.scoring import Scores, score, score_answers
 from imaxray.schema import image_sizes
 from imaxray.tasks import Task, from_json, get_task, subtask_of, to_json
 
 
 def constant_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFrame) -> Scores:
-    """For each task and subtask the one answer that does best on the *training* entries.
+    """Score, for each task and subtask, the single answer that is best on the *training* entries.
 
-    It is the best class, the median, the most typical report: the strongest answer that ignores
-    both image and question. Boxes are constant in shares of the image.
+    The answer is the best class, the median or the most typical report. No constant answer that
+    ignores both image and question is stronger. Boxes are constant in shares of the image size.
+
+    Args:
+        train: Training entries, schema ENTRIES; the constant answers are chosen from them.
+        test: Entries to score, schema ENTRIES.
+        images: Images of both, schema IMAGES; their sizes turn pixels into shares and back.
     """
     return _fixed(train, test, images, lambda task, golds: task.constant(golds))
 
 
 def majority_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFrame) -> Scores:
-    """For each task and subtask the most frequent answer of the *training* entries.
+    """Score, for each task and subtask, the most frequent answer of the *training* entries.
 
-    Of equally frequent ones the first in the order of their JSON. Where answers hardly repeat
-    (boxes, reports) it means little; :func:`constant_baseline` is the stronger one.
+    Ties are resolved by the order of the answers' JSON. For tasks whose answers rarely repeat
+    (boxes, reports), this baseline means little, and :func:`constant_baseline` is stronger.
+
+    Args:
+        train: Training entries, schema ENTRIES; the answers are counted in them.
+        test: Entries to score, schema ENTRIES.
+        images: Images of both, schema IMAGES; their sizes turn pixels into shares and back.
     """
     return _fixed(train, test, images, _most_frequent)
 
 
 def ceiling(entries: pl.DataFrame, images: pl.DataFrame, convention: BoxConvention) -> Scores:
-    """The gold targets, written in a model's box convention and read back.
+    """Score the gold targets, written in a model's box convention and read back.
 
-    What a model could reach that answers as it was taught: below the perfect value where a target
-    rounds (two decimals of a ratio, a box on the convention's grid).
+    These are the scores of a model that answers exactly as it was trained. They are below the
+    perfect value where a target is rounded (a ratio to two decimals, a box to the convention's
+    grid).
+
+    Args:
+        entries: Entries to score, schema ENTRIES.
+        images: Images of the entries, schema IMAGES.
+        convention: Box convention of the model.
     """
     sizes = image_sizes(images)
     texts = []
     for entry in entries.iter_rows(named=True):
-        asked = entry["prompt"].count(PLACEHOLDER)
-        boxes = (entry["boxes"] or [])[asked:]
+        parts = split_boxes(entry["prompt"], entry["target"], entry["boxes"] or [])
+        boxes = parts[1] if parts else []  # a text without boxes stays as it is
         texts.append(convention.fill(entry["target"], boxes, *sizes[entry["image_id"]]))
     predictions = entries.select("entry_id").with_columns(pl.Series("text", texts, dtype=pl.String))
     return score(entries, predictions, images, convention, rules=())

@@ -1,4 +1,4 @@
-"""Arms are compared on one test set: effects with intervals first, p-values after them."""
+"""Compares arms on one test set by effects with confidence intervals, and by p-values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from imaxray._defaults import RESAMPLES
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import (
     Interval,
@@ -28,30 +29,30 @@ from imaxray.schema import task_names
 from imaxray.tasks import get_task
 
 Arm = Scores | Sequence[Scores]
-"""Scores of one training, or of several seeds of it."""
+"""Scores of one training run, or of several training runs that differ in their seed."""
 
 _TINY = 1e-3
-"""A reference value nearer to zero than this gives no relative gain."""
+"""A relative gain needs a reference value whose magnitude is at least this."""
 
 
 class ArmValue(Interval):
-    """Primary metric of one arm on a task, and the share of its answers that cannot be read."""
+    """Holds the primary metric of an arm on a task and the share of its unreadable answers."""
 
     invalid: float | None
 
 
 class TaskComparison(TypedDict):
-    """The arms on one task.
+    """Holds the comparison of all arms on one task.
 
     Attributes:
-        metric: name of the task's primary metric; ``unit`` and ``higher_is_better`` are its own.
-        constant: what the constant baseline gets.
-        arms: arm → value with interval.
-        differences: arm → its difference to the reference.
-        gains: arm → its relative gain; ``None``: the reference is near zero.
-        p: arm → raw p-value of the difference.
-        p_holm: the same, corrected over the tasks.
-        others: name of another metric → arm → value with interval.
+        metric: Name of the task's primary metric; ``unit`` and ``higher_is_better`` belong to it.
+        constant: Primary metric of the constant baseline.
+        arms: Arm → value with interval.
+        differences: Arm → difference to the reference with interval.
+        gains: Arm → relative gain with interval; ``None`` if the reference is near zero.
+        p: Arm → uncorrected p-value of the difference.
+        p_holm: Arm → p-value of the difference, corrected over the tasks by Holm.
+        others: Name of another metric → arm → value with interval.
     """
 
     task: str
@@ -70,13 +71,13 @@ class TaskComparison(TypedDict):
 
 
 class ComparisonData(TypedDict):
-    """Every number of a comparison.
+    """Holds every number of a comparison.
 
     Attributes:
-        seeds: arm → number of trainings.
-        level: of the intervals.
-        tasks: in the order of the schema.
-        mean_gain: arm → mean of its relative gains over the tasks; ``None``: there is none.
+        seeds: Arm → number of its training runs.
+        level: Confidence level of the intervals.
+        tasks: Comparison on each task, in the order of the schema.
+        mean_gain: Arm → mean of its relative gains over the tasks; ``None`` if no task has a gain.
     """
 
     reference: str
@@ -92,20 +93,22 @@ class ComparisonData(TypedDict):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Arms compared on one test set. Gains are fractions, positive where the arm is better.
+    """A comparison of arms on one test set.
+
+    Gains are fractions and are positive where the arm is better than the reference.
 
     Attributes:
-        data: every number, JSON-able.
+        data: Every number of the comparison; can be written as JSON.
     """
 
     data: ComparisonData
 
     def as_dict(self) -> ComparisonData:
-        """The plain dictionary."""
+        """Return the numbers as a plain dictionary."""
         return self.data.copy()
 
     def table(self, title: str) -> Table:
-        """The comparison as a table for the terminal."""
+        """Return the comparison as a table for the terminal."""
         arms = list(self.data["arms"])
         others = [arm for arm in arms if arm != self.data["reference"]]
         table = Table(title=title, title_justify="left")
@@ -137,29 +140,32 @@ def compare(
     reference: str,
     constant: Scores | None = None,
     seed: int = 0,
-    resamples: int = 2000,
+    resamples: int = RESAMPLES,
     permutations: int | None = None,
     level: float = 0.95,
 ) -> Comparison:
     """Compare ``arms`` with the ``reference`` arm by a paired bootstrap over patients.
 
-    Every resample draws patients with replacement, the same ones for all arms and tasks; of an arm
-    of several seeds it draws the seeds too, and values are means over seeds. Relative gain of a
-    task: (arm - reference) / |reference| in the metric's direction (LibMTL's formula); where the
-    reference is near zero there is none, and the task is left out of the mean. p-values are of
-    :func:`imaxray.evaluation.resampling.permutation_p`, corrected over the tasks by Holm.
+    Every resample draws patients with replacement; all arms and tasks share the drawn patients. The
+    value of an arm with several seeds is the mean over its seeds, and every resample draws its
+    seeds as well. The relative gain on a task is (arm - reference) / |reference| in the metric's
+    direction (the formula of LibMTL). If the reference is near zero, the gain is undefined, and the
+    mean gain leaves the task out. The p-values come from
+    :func:`imaxray.evaluation.resampling.permutation_p` and are corrected over the tasks by Holm.
 
     Args:
-        arms: scores on the same entries; a sequence of scores is one arm's seeds.
-        reference: name of the arm that gains are relative to.
-        constant: scores of the constant baseline.
-        seed: of the resampling.
-        resamples: bootstrap draws.
-        permutations: of the test; default: as many as resamples.
-        level: of the percentile intervals.
+        arms: Arm → its scores, or the sequence of the scores of its seeds. All scores must be on
+            the same entries.
+        reference: Name of the arm that gains are relative to.
+        constant: Scores of the constant baseline.
+        seed: Seed of the resampling and of the permutations.
+        resamples: Number of bootstrap resamples.
+        permutations: Number of permutations of the test; default: ``resamples``.
+        level: Confidence level of the percentile intervals.
 
     Raises:
-        ImaxrayError: unknown reference, an arm without scores, or arms scored on different entries.
+        ImaxrayError: If the reference is unknown, an arm has no scores, or the arms were scored on
+            different entries.
     """
     contest = _Contest.of(
         arms, reference, seed, resamples, resamples if permutations is None else permutations, level
@@ -195,12 +201,13 @@ def compare(
 
 @dataclass(frozen=True)
 class _Contest:
-    """The arms of a comparison with the resamples that all tasks share.
+    """Holds the arms of a comparison and the resamples that all tasks share.
 
     Attributes:
-        seeds: arm → scores of each of its trainings.
-        number: patient → column of ``weights``.
-        weights: (1 + resamples, patients), how often each patient is drawn; row 0 is the data.
+        seeds: Arm → scores of each of its training runs.
+        number: Patient → column of ``weights``.
+        weights: How often each resample draws each patient, (1 + resamples, patients); row 0 is
+            the data itself, with every patient once.
     """
 
     seeds: Mapping[str, Sequence[Scores]]
@@ -234,13 +241,18 @@ class _Contest:
 
     @property
     def others(self) -> list[str]:
-        """All arms but the reference."""
+        """All arms except the reference."""
         return [arm for arm in self.seeds if arm != self.reference]
 
     def compare_task(
         self, name: str, constant: Scores | None
     ) -> tuple[TaskComparison, dict[str, Floats]]:
-        """One task of all arms, and the relative gains of those that have one, by resample."""
+        """Compare all arms on one task.
+
+        Returns:
+            The comparison without ``p_holm``, and the relative gains by resample, (1 + resamples,),
+            of the arms whose gain is defined.
+        """
         base, primary = self.seeds[self.reference][0].tasks[name], get_task(name).primary
         group = np.array([self.number[p] for p in base.patients], dtype=np.intp)
         values = {arm: self._resampled(arm, name, primary, group) for arm in self.seeds}
@@ -266,7 +278,7 @@ class _Contest:
                 for arm, gain in gains.items()
             },
             "p": {arm: self._p_value(arm, name, primary, group) for arm in self.others},
-            "p_holm": {},  # needs all tasks
+            "p_holm": {},  # filled later, because the correction needs all tasks
             "others": {
                 metric.name: {
                     arm: interval(self._resampled(arm, name, metric, group), self.level)
@@ -287,14 +299,14 @@ class _Contest:
         ]
 
     def _resampled(self, arm: str, name: str, metric: Metric, group: NDArray[np.intp]) -> Floats:
-        """A metric of an arm, (1 + resamples,), mean over its seeds; the first is on the data."""
+        """Return a metric of an arm, mean over its seeds, (1 + resamples,); row 0 is the data."""
         each = [s.tasks[name].statistics[metric.name] for s in self.seeds[arm]]
         values = np.stack([metric.resampled(m, group, self.weights) for m in each])
         stream = [self.seed, 1, list(self.seeds).index(arm)]
         return over_seeds(values, np.random.default_rng(stream))
 
     def _p_value(self, arm: str, name: str, metric: Metric, group: NDArray[np.intp]) -> float:
-        """Of the difference between an arm and the reference."""
+        """Return the p-value of the difference between an arm and the reference."""
         sums = [
             patient_sums(
                 [s.tasks[name].statistics[metric.name] for s in self.seeds[one]],
@@ -318,18 +330,18 @@ def compare_groups(
     reference: str,
     **options: Any,
 ) -> dict[str, dict[str, Comparison]]:
-    """:func:`compare` within sub-groups of entries.
+    """Compare the arms within each subgroup of entries.
 
     Args:
-        arms: see :func:`compare`.
-        groups: property (view, sex …) → its value → entry ids, see
+        arms: Scores of the arms, as in :func:`compare`.
+        groups: Property (view, sex …) → value of the property → entry ids, as returned by
             :func:`imaxray.evaluation.subgroups`.
-        reference: see :func:`compare`.
-        **options: see :func:`compare`.
+        reference: Name of the arm that gains are relative to.
+        **options: Further options of :func:`compare`.
 
     Returns:
         Property → value → comparison; values without a scored entry are absent. The p-values are
-        corrected within a sub-group only: many groups are many looks.
+        corrected within each subgroup only, not for the number of subgroups.
     """
     result: dict[str, dict[str, Comparison]] = {}
     for prop, values in groups.items():
@@ -364,9 +376,10 @@ def _require_same_entries(arms: Mapping[str, Sequence[Scores]], reference: str) 
 
 
 def _gain(values: Floats, base: Floats, metric: Metric) -> Floats | None:
-    """Relative gain on the data and on each resample; ``None`` where the reference is near zero.
+    """Return the relative gain on the data and on each resample, (1 + resamples,).
 
-    A resample in which the reference is near zero has no gain and is left out of the interval.
+    The result is ``None`` if the reference is near zero on the data. A resample in which the
+    reference is near zero gets ``nan``, and the interval leaves it out.
     """
     if not abs(base[0]) >= _TINY:
         return None
@@ -390,9 +403,9 @@ def _number(value: float | None) -> str:
 
 
 def percent_text(cell: Interval | None) -> str:
-    """A gain with its interval in percent; a dash where there is none."""
+    """Return a gain with its interval in percent as text, or a dash if there is no gain."""
     found = percents(cell)
     if found is None:
         return "–"
     low, value, high = found
-    return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"
+    return f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"

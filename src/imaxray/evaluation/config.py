@@ -1,4 +1,4 @@
-"""What a user may choose of an evaluation: the model's weights, the questions, the scores."""
+"""Defines the options of an evaluation: how to load the model, generate answers and score them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
+from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.boxes import BoxConvention
 from imaxray.tasks import RULES
 
@@ -14,64 +15,73 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class ModelConfig(BaseModel):
-    """How a model is loaded, and where it runs."""
+    """Options that say how a model is loaded and where it runs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     boxes: str | InstanceOf[BoxConvention] | None = Field(
-        None,
+        default=None,
         description="Convention in which the model writes boxes; needed for models that the "
         "registry does not know.",
     )
-    revision: str | None = Field(None, description="Commit or tag of the model on the hub.")
+    revision: str | None = Field(default=None, description="Commit or tag of the model on the hub.")
     dtype: Dtype = Field(
-        "auto", description="Number format of the weights; auto keeps the stored format."
+        default="auto", description="Number format of the weights; auto keeps the stored format."
     )
     device: str = Field(
-        "cpu",
+        default="cpu",
         description="Device that the model runs on: cpu, cuda, cuda:1 …; vLLM chooses its own.",
     )
     max_image_tokens: int | None = Field(
-        None, ge=1, description="Maximum number of tokens per image; default: the processor's."
+        default=None,
+        ge=1,
+        description="Maximum number of tokens per image; default: the processor's.",
     )
 
 
 class EvaluateConfig(ModelConfig):
-    """How a model is asked the entries of a split; the default asks the test split."""
+    """Options that say how a model is prompted with the entries of a split."""
 
-    split: str = Field("test", description="Split whose entries are asked: train, val or test.")
+    split: str = Field(
+        default="test", description="Split whose entries the model answers: train, val or test."
+    )
     max_new_tokens: int = Field(
-        128, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
+        default=MAX_NEW_TOKENS,
+        ge=1,
+        description="Maximum number of tokens per answer; longer answers are cut.",
     )
     images_per_batch: int = Field(
-        16, ge=1, description="Maximum number of images that are encoded together."
+        default=16, ge=1, description="Maximum number of images that are encoded together."
     )
     rows_per_batch: int = Field(
-        256, ge=1, description="Maximum number of entries that are answered together."
+        default=256, ge=1, description="Maximum number of entries that are answered together."
     )
     engine: Literal["local", "vllm"] = Field(
-        "local", description="Engine that writes the answers: transformers (local) or vLLM."
+        default="local", description="Engine that writes the answers: transformers (local) or vLLM."
     )
 
 
 class ScoreConfig(BaseModel):
-    """How predictions are scored."""
+    """Options that say how predictions are scored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    split: str = Field("test", description="Split whose entries are scored: train, val or test.")
+    split: str = Field(
+        default="test", description="Split whose entries are scored: train, val or test."
+    )
     rules: tuple[str, ...] = Field(
-        tuple(RULES), description="Rules that are applied when an answer is read from its text."
+        default=tuple(RULES),
+        description="Rules that are applied when an answer is read from its text.",
     )
     extras: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Extra metrics to compute: captions (METEOR, CIDEr) or radiology (RadGraph, "
         "CheXbert, GREEN); can be repeated.",
     )
     truth: Path | None = Field(
-        None,
+        default=None,
         description="Folder `truth` of a phantom; adds the scores that the true answers would get.",
     )
-    seed: int = Field(0, description="Random seed of the bootstrap over patients.")
-    resamples: int = Field(2000, ge=100, description="Number of bootstrap samples.")
-    level: float = Field(0.95, gt=0, lt=1, description="Confidence level of the intervals.")
+    seed: int = Field(default=0, description="Random seed of the bootstrap over patients.")
+    resamples: int = Field(default=RESAMPLES, ge=100, description="Number of bootstrap samples.")
+    level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")

@@ -1,4 +1,4 @@
-"""Sub-groups of entries: view, sex, age, source, and how dense the image is."""
+"""Splits entries into subgroups by view, sex, age, source and number of tasks of the image."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import polars as pl
 
 UNKNOWN: Final = "unknown"
 _AGES: Final = (40, 60, 80)
-_DENSITIES: Final = (2, 3, 5)  # tasks on the image from which the next band begins
+_DENSITIES: Final = (2, 3, 5)  # number of tasks of the image at which the next band begins
 
 
 def subgroups(
     entries: pl.DataFrame, images: pl.DataFrame, *, all_entries: pl.DataFrame | None = None
 ) -> dict[str, dict[str, list[str]]]:
-    """Entry ids by property and value.
+    """Return the entry ids by property and value.
 
-    ``view`` as stated; ``sex``; ``age`` in bands (<40, 40-59, 60-79, 80+ years); ``source``, the
-    release that the image comes from; ``tasks of the image``, how many tasks the dataset holds of
-    the image (1, 2, 3-4, 5+): over train entries, how densely what was learned was annotated.
-    What is not stated is ``unknown``. Values are sorted, ids in the order of ``entries``.
+    The properties are ``view`` and ``sex`` as stated by the source; ``age`` in bands (<40, 40-59,
+    60-79, 80+ years); ``source``, the release that the image comes from; and ``tasks of the
+    image``, the number of tasks that have an entry on the image (1, 2, 3-4, 5+). Unstated values
+    are ``unknown``. Values are sorted, and ids are in the order of ``entries``.
 
     Args:
-        entries: schema ENTRIES, those that are scored.
-        images: schema IMAGES.
-        all_entries: from which tasks are counted; default: ``entries``.
+        entries: Entries to group, schema ENTRIES.
+        images: Images of the entries, schema IMAGES.
+        all_entries: Entries that the tasks of an image are counted over; default: ``entries``.
+            With the train entries, the number tells how densely the training images are annotated.
     """
     counted = entries if all_entries is None else all_entries
     tasks = counted.group_by("image_id").agg(pl.col("task").n_unique().alias("_tasks"))
@@ -52,7 +53,7 @@ def subgroups(
 
 
 def _bands(value: pl.Expr, edges: tuple[int, ...]) -> pl.Expr:
-    """Bands of whole numbers; those below the first edge are ``<edge``, or ``1`` if that is 2."""
+    """Name the band of each whole number; the first is ``<edge``, or ``1`` if the edge is 2."""
     first = "1" if edges[0] == 2 else f"<{edges[0]}"
     band: Any = pl.when(value < edges[0]).then(pl.lit(first))
     for low, high in pairwise(edges):

@@ -1,4 +1,4 @@
-"""The labeller against the labels that a dataset's releases give to the same reports."""
+"""Compares the report labeller with the labels that the releases give for the same reports."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from imaxray.schema import CHEXPERT
 
 
 def labeller_on(annotations: pl.DataFrame) -> Agreement:
-    """Agreement over the images that have both a report and labels.
+    """Return the agreement over the images that have both a report and labels.
 
-    All sections of an image's report are read as one text; of several statements of a label the
-    strongest origin counts.
+    All sections of an image's report are joined to one text. If an image states a label several
+    times, the statement with the strongest origin counts.
 
     Args:
-        annotations: schema ANNOTATIONS.
+        annotations: Annotations of the dataset, schema ANNOTATIONS.
 
     Raises:
-        ImaxrayError: no image has both.
+        ImaxrayError: If no image has both a report and labels.
     """
     reports = (
         annotations.filter(pl.col("kind") == "report", pl.col("text").is_not_null())
@@ -41,8 +41,8 @@ def labeller_on(annotations: pl.DataFrame) -> Agreement:
     both = reports.join(labels, on="image_id", how="inner", maintain_order="left")
     if both.is_empty():
         raise ImaxrayError(
-            "Expected images with both a report and labels, but the dataset has none; name one "
-            "built from releases that have them (mimic-cxr and mimic-cxr-jpg)."
+            "Expected images with both a report and labels, but the dataset has none; name a "
+            "dataset that was built from releases with both (mimic-cxr and mimic-cxr-jpg)."
         )
     given = [
         dict(zip(names, values, strict=True))

@@ -1,8 +1,7 @@
-"""Read predictions: our own Parquet, or anybody's JSON lines."""
+"""Reads predictions from Parquet files of this package or from JSON Lines files of any origin."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 import orjson
 import polars as pl
 
-from imaxray._files import read_parquet
+from imaxray._files import read_parquet, sha256
 from imaxray.errors import ImaxrayError
 
 _COLUMNS: Final = pl.Schema({"entry_id": pl.String, "text": pl.String})
@@ -19,12 +18,12 @@ _IN_A_RUN: Final = "predictions.parquet"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions that were read.
+    """Predictions that were read from a file.
 
     Attributes:
-        table: entry_id, text; in the order of the file, doubles included.
-        name: of the file, without its folder.
-        sha256: of the file.
+        table: Columns entry_id and text, in the order of the file, with repeated ids.
+        name: Name of the file without its folder.
+        sha256: SHA-256 of the file.
     """
 
     table: pl.DataFrame
@@ -33,22 +32,25 @@ class Predictions:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read a Parquet file or JSON lines with ``entry_id`` and ``text``; more fields do no harm.
+    """Read a Parquet or JSON Lines file with ``entry_id`` and ``text``; other fields are ignored.
 
-    A run folder stands for its ``predictions.parquet``. A null text is an answer that is empty.
+    Args:
+        path: Predictions file, or a run folder, whose ``predictions.parquet`` is read. A null text
+            is an empty answer.
 
     Raises:
-        ImaxrayError: no such file, another format, a missing field, a text that is no text.
+        ImaxrayError: If the file does not exist or has another format, a field is missing, or a
+            field has the wrong type.
     """
     if path.is_dir():
         path = path / _IN_A_RUN
     if not path.is_file():
         raise ImaxrayError(
-            f"Expected predictions (Parquet or JSON lines) at {path}, but there is no such file; "
-            "name one with entry_id and text."
+            f"Expected predictions (Parquet or JSON Lines) at {path}, but the file does not exist; "
+            "name a file with entry_id and text."
         )
     table = _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
-    return Predictions(table, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Predictions(table, path.name, sha256(path))
 
 
 def _parquet(path: Path) -> pl.DataFrame:
@@ -56,13 +58,13 @@ def _parquet(path: Path) -> pl.DataFrame:
         table = read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ImaxrayError(
-            f"Expected a Parquet file at {path}, but it cannot be read; write it anew."
+            f"Expected a Parquet file at {path}, but it cannot be read; write it again."
         ) from error
     for column in _COLUMNS:
         if column not in table.columns or table[column].dtype not in (pl.String, pl.Categorical):
             raise ImaxrayError(
                 f"Expected a text column {column} in {path}, but got {', '.join(table.columns)}; "
-                "rename or add it."
+                f"rename a column or add {column}."
             )
     return table.select(pl.col(column).cast(pl.String) for column in _COLUMNS)
 
@@ -76,17 +78,18 @@ def _json_lines(path: Path) -> pl.DataFrame:
             item = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise ImaxrayError(
-                f"Expected one JSON object a line in {path}, but line {number} is none; mend it."
+                f"Expected one JSON object per line in {path}, but line {number} is not JSON; "
+                "correct the line."
             ) from error
         if not isinstance(item, dict) or not isinstance(item.get("entry_id"), str):
             raise ImaxrayError(
                 f"Expected an object with a text entry_id in {path}, but line {number} has none; "
-                "add it."
+                "add the entry_id."
             )
         if "text" not in item or not isinstance(item["text"], str | None):
             raise ImaxrayError(
                 f"Expected the model's answer as text (or null) in {path}, but line {number} has "
-                "none; add it."
+                "none; add the field text."
             )
         rows.append((item["entry_id"], item["text"]))
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row")

@@ -1,9 +1,9 @@
-"""Intervals and tests by resampling patients (and training seeds): the statistics of a comparison.
+"""Computes intervals and tests of a comparison by resampling patients and training seeds.
 
-Percentile intervals of the bootstrap over patients (Efron 1979); seeds are a second level, whose
-deviations are scaled by sqrt(S / (S - 1)) so that S seeds vary as much as S draws should (Rao and
-Wu 1988). With fewer than about five seeds intervals stay too narrow: two or three trainings cannot
-say how much trainings differ.
+The intervals are percentile intervals of the bootstrap over patients (Efron 1979). Seeds are a
+second level of the bootstrap; their deviations are scaled by sqrt(S / (S - 1)), so that S seeds
+vary as much as S independent draws should (Rao and Wu 1988). With fewer than about five seeds, the
+intervals are too narrow, because two or three training runs cannot show how much runs differ.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from imaxray.metrics import Floats, Metric
 
-_CHUNK = 4_000_000  # booleans of a permutation that are held at once
+_CHUNK = 4_000_000  # maximum number of values (permutations × patients) in memory at once
 
 
 def patient_draws(patients: int, resamples: int, seed: int) -> Floats:
-    """How often each patient is in each resample, (1 + resamples, patients); row 0 is the data.
+    """Count how often each resample draws each patient, (1 + resamples, patients), float64.
+
+    Row 0 is the data itself, in which every patient counts once.
 
     Example:
         >>> draws = patient_draws(patients=3, resamples=1000, seed=0)
@@ -34,14 +36,15 @@ def patient_draws(patients: int, resamples: int, seed: int) -> Floats:
 
 
 def over_seeds(values: Floats, random: np.random.Generator) -> Floats:
-    """Mean over seeds with the seeds drawn anew in each resample.
+    """Return the mean over seeds, where every resample draws the seeds with replacement.
 
     Args:
-        values: shape ``(seeds, 1 + resamples)``; column 0 is of the data.
-        random: draws the seeds.
+        values: Value of each seed on each resample, shape ``(seeds, 1 + resamples)``; column 0
+            holds the values on the data.
+        random: Generator that draws the seeds.
 
     Returns:
-        Shape ``(1 + resamples,)``; the first is the mean over the seeds as they are.
+        Means of shape ``(1 + resamples,)``; the first is the plain mean over the seeds on the data.
     """
     seeds, columns = values.shape
     mean = values.mean(axis=0)
@@ -55,7 +58,7 @@ def over_seeds(values: Floats, random: np.random.Generator) -> Floats:
 
 
 class Interval(TypedDict):
-    """A value on the data and its percentile interval; ``None``: there was nothing to measure."""
+    """Holds a value on the data and its percentile interval; ``None`` means not measurable."""
 
     value: float | None
     low: float | None
@@ -63,7 +66,9 @@ class Interval(TypedDict):
 
 
 def percents(cell: Interval | None) -> tuple[float, float, float] | None:
-    """Low, value and high of an interval of fractions, in percent; ``None`` where one is missing.
+    """Return low, value and high of an interval of fractions in percent, or ``None``.
+
+    The result is ``None`` if the interval or one of its three numbers is ``None``.
 
     Example:
         >>> percents({"value": 0.25, "low": 0.125, "high": 0.5})
@@ -78,9 +83,10 @@ def percents(cell: Interval | None) -> tuple[float, float, float] | None:
 
 
 def interval(values: Floats, level: float) -> Interval:
-    """Value on the data (the first), and the percentile interval of the resamples.
+    """Return the value on the data (``values[0]``) and the percentile interval of the resamples.
 
-    Resamples without a value (``nan``: none of the task's patients was drawn) are left out.
+    Resamples without a value are left out; their value is ``nan``, for example because none of the
+    task's patients was drawn.
 
     Example:
         >>> interval(np.array([0.5, 0.25, 0.5, 0.75]), level=0.5)
@@ -97,19 +103,20 @@ def interval(values: Floats, level: float) -> Interval:
 def permutation_p(
     metric: Metric, one: Floats, other: Floats, *, permutations: int, random: np.random.Generator
 ) -> float:
-    """Two-sided p-value of a paired permutation test over patients.
+    """Return the two-sided p-value of a paired permutation test over patients.
 
-    If the arms are alike, whose answers are whose is chance within each patient: in every
-    permutation each patient's two sums are swapped with probability one half. The p-value is
-    ``(1 + as extreme) / (1 + permutations)`` (Phipson and Smyth 2010), never 0. Training seeds are
-    pooled: it speaks about these trained models, not about trainings to come.
+    Under the null hypothesis the two arms are exchangeable within each patient. Therefore every
+    permutation swaps each patient's two sums with probability one half. The p-value is
+    ``(1 + e) / (1 + permutations)``, where ``e`` counts the permutations whose difference is at
+    least as extreme as the observed one (Phipson and Smyth 2010), so it is never 0. Training seeds
+    are pooled: the test is about these trained models, not about future training runs.
 
     Args:
-        metric: an additive one.
-        one: statistics summed per patient, shape ``(patients, k)``.
-        other: the same of the other arm.
-        permutations: how many.
-        random: draws them.
+        metric: Additive metric that is compared.
+        one: Statistics of the first arm, summed per patient, shape ``(patients, k)``.
+        other: Statistics of the second arm, summed per patient, shape ``(patients, k)``.
+        permutations: Number of permutations.
+        random: Generator that draws the permutations.
     """
     total, turned = one.sum(axis=0), other - one
 
@@ -131,7 +138,9 @@ def permutation_p(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down adjusted p-values (1979); ``nan`` stays and does not count as a test.
+    """Return p-values adjusted by Holm's step-down method (1979).
+
+    A p-value that is ``nan`` stays ``nan`` and does not count as a test.
 
     Example:
         >>> holm({"report": 0.01, "vqa": 0.04, "rec": 0.5})
@@ -147,7 +156,16 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def patient_sums(statistics: Sequence[Floats], group: NDArray[np.intp], patients: int) -> Floats:
-    """Statistics summed per patient and averaged over seeds, shape ``(patients, k)``."""
+    """Sum statistics per patient and average the sums over seeds.
+
+    Args:
+        statistics: Statistics of the entries for each seed, shape ``(n, k)``.
+        group: Index of each entry's patient, (n,).
+        patients: Number of patients.
+
+    Returns:
+        Array of shape ``(patients, k)``.
+    """
     sums = np.zeros((patients, statistics[0].shape[1]))
     for matrix in statistics:
         np.add.at(sums, group, matrix)
@@ -155,7 +173,7 @@ def patient_sums(statistics: Sequence[Floats], group: NDArray[np.intp], patients
 
 
 def finite(value: Any) -> Any:
-    """The same with ``None`` for ``nan`` and infinity, which JSON has not.
+    """Return ``value`` with ``None`` in place of ``nan`` and infinity, which JSON cannot write.
 
     Example:
         >>> finite({"value": float("nan"), "n": 3})

@@ -1,4 +1,4 @@
-"""A scored run as files: one JSON with every number and what decided it, one Parquet of entries."""
+"""Scores a run and writes its result: one JSON file of numbers, one Parquet file of entries."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ _PACKAGES: Final = (
 
 @dataclass(frozen=True)
 class Result:
-    """A scored run.
+    """The result of a scored run.
 
     Attributes:
-        data: every number and the versions of what decided it, JSON-able; ``null`` where there was
-            nothing to measure. The same predictions, dataset and options give the same bytes.
-        entries: one row an entry: ids, task, raw text, extracted answer (JSON; null: unreadable),
-            primary score, and a column for every metric.
-        scores: for :func:`imaxray.evaluation.compare`.
+        data: Every number, with the versions and options that it depends on; can be written as
+            JSON. Values that could not be measured are ``null``. The same predictions, dataset and
+            options give the same bytes.
+        entries: One row per entry with ids, task, raw text, extracted answer (JSON; null if
+            unreadable), primary score, and one column per metric.
+        scores: Scores of the run, the input of :func:`imaxray.evaluation.compare`.
     """
 
     data: Mapping[str, Any]
@@ -62,17 +63,17 @@ def score_run(
     convention: BoxConvention,
     config: ScoreConfig | None = None,
 ) -> Result:
-    """Score anybody's predictions against a dataset; an entry without one counts as wrong.
+    """Score predictions against a dataset; an entry without a prediction counts as wrong.
 
     Args:
-        dataset: an opened dataset.
-        predictions: see :func:`imaxray.evaluation.read_predictions`.
-        convention: how the model writes boxes.
-        config: the split, the reading rules, extra metrics, and the bootstrap over patients.
+        dataset: Opened dataset.
+        predictions: Predictions as :func:`imaxray.evaluation.read_predictions` returns them.
+        convention: Convention in which the model writes boxes.
+        config: Options: split, reading rules, extra metrics, and bootstrap over patients.
 
     Raises:
-        ImaxrayError: as :func:`imaxray.evaluation.score` does; the split is unknown or empty; no
-            prediction is of the split.
+        ImaxrayError: If the split is unknown or empty, if no prediction belongs to an entry of the
+            split, or if :func:`imaxray.evaluation.score` raises.
     """
     config = config or ScoreConfig()
     split, extras = config.split, config.extras
@@ -82,7 +83,7 @@ def score_run(
     entries = tables.split(split)
     if entries.is_empty():
         raise ImaxrayError(
-            f"Expected entries in the split {split} of {dataset.folder}, but there are none; "
+            f"Expected entries in the split {split} of {dataset.folder}, but the split is empty; "
             "name another split."
         )
     scores = score(
@@ -93,7 +94,7 @@ def score_run(
         raise ImaxrayError(
             f"Expected answers to the {entries.height} entries of {dataset.folder} ({split}), but "
             f"none of the {predictions.table.height} predictions has one of their ids; name the "
-            "dataset and split that were asked."
+            "dataset and split that the model answered."
         )
     train = tables.split("train")
     options = {
@@ -159,13 +160,15 @@ def score_run(
 
 
 def write_result(result: Result, out: Path) -> None:
-    """Write ``result.json`` and ``scores.parquet`` into the folder ``out``, each whole or not.
+    """Write ``result.json`` and ``scores.parquet`` into the folder ``out``.
+
+    Each file is written completely or not at all.
 
     Raises:
-        ImaxrayError: ``out`` is a file.
+        ImaxrayError: If ``out`` is a file.
     """
     if out.is_file():
-        raise ImaxrayError(f"Expected a folder to write at {out}, but it is a file; name another.")
+        raise ImaxrayError(f"Expected an output folder, but {out} is a file; name a folder.")
     out.mkdir(parents=True, exist_ok=True)
     table, numbers = out / "scores.parquet", out / "result.json"
     write_parquet(table, result.entries)

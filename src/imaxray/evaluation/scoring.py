@@ -1,4 +1,4 @@
-"""Score raw answers: clean, undo the box convention, parse by task, keep statistics per entry."""
+"""Scores raw answers: cleans and parses each text and keeps metric statistics per entry."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class TaskScores:
     """Scores of one task.
 
     Attributes:
-        entry_ids: length n, sorted.
-        patients: patient of each entry, length n.
-        statistics: metric name → statistics (n, k).
+        entry_ids: Sorted ids of the entries, length n.
+        patients: Patient of each entry, length n.
+        statistics: Metric name → additive statistics of the entries, (n, k).
     """
 
     entry_ids: list[str]
@@ -36,11 +36,12 @@ class Scores:
     """Scores of one model (or baseline) on a set of entries.
 
     Attributes:
-        tasks: task name → scores, in the order of the schema; tasks without entries are absent.
-        table: one row an entry: entry_id, image_id, patient_id, task, text, answer (parsed, JSON;
-            null if unreadable), score (the primary metric of that entry alone).
-        counts: entries, predictions, and of them ``missing``, ``unknown``, ``doubles``, ``empty``;
-            empty for baselines.
+        tasks: Task name → scores, in the order of the entries; tasks without entries are absent.
+        table: One row per entry with entry_id, image_id, patient_id, task, text, answer (parsed,
+            JSON; null if unreadable) and score (the primary metric of the entry alone).
+        counts: Number of ``entries``, of ``predictions``, of entries without a prediction
+            (``missing``), of predictions with an unknown id (``unknown``) or a repeated id
+            (``doubles``), and of ``empty`` answers. Baselines have no counts.
     """
 
     tasks: Mapping[str, TaskScores]
@@ -73,24 +74,26 @@ def score(
 ) -> Scores:
     """Score ``predictions`` (entry_id, text) against ``entries``.
 
-    An answer that cannot be read, or is null, counts as wrong and stays. Predictions of unknown ids
-    are left out, of doubles the first counts; ``counts`` tells how many there were.
+    An answer that is unreadable or null counts as wrong and is not left out. Predictions with
+    unknown ids are left out. If an id is repeated, its first prediction counts. The ``counts`` of
+    the result say how often each case occurred.
 
     Args:
-        entries: schema ENTRIES.
-        predictions: raw model texts.
-        images: gives each image's size, by which boxes become pixels.
-        convention: how the model writes boxes.
-        rules: reading rules of :data:`imaxray.tasks.RULES` that are on.
-        missing: whether an entry without a prediction is an error or counts as a wrong answer.
-        extras: of :func:`imaxray.metrics.list_extras`, whose metrics are computed too.
+        entries: Entries to score, schema ENTRIES.
+        predictions: Raw texts of the model, columns entry_id and text.
+        images: Images of the entries, schema IMAGES; their sizes turn boxes into pixels.
+        convention: Convention in which the model writes boxes.
+        rules: Reading rules to apply, names of :data:`imaxray.tasks.RULES`.
+        missing: Whether an entry without a prediction is an error or counts as a wrong answer.
+        extras: Extras to compute besides the tasks' own metrics, names of
+            :func:`imaxray.metrics.list_extras`.
 
     Raises:
-        ImaxrayError: an entry has no prediction (unless that counts as wrong), an extra is unknown
-            or not installed, a reading rule is unknown.
+        ImaxrayError: If an entry has no prediction and ``missing`` is ``"error"``, if an extra is
+            unknown or not installed, or if a reading rule is unknown.
     """
     require_extras(extras)
-    clean_answer("", rules)  # an unknown rule is told before any work
+    clean_answer("", rules)  # raises before any work if a rule is unknown
     known = set(entries["entry_id"])
     asked = predictions.filter(pl.col("entry_id").is_in(known))
     first = asked.unique("entry_id", keep="first", maintain_order=True)
@@ -129,7 +132,7 @@ def score_answers(
     *,
     extras: Collection[str] = (),
 ) -> Scores:
-    """Score answers that are given as (raw text, parsed answer) by a function of the entry."""
+    """Score the answers (raw text, parsed answer) that the function ``answer_of`` returns."""
     require_extras(extras)
     tasks: dict[str, TaskScores] = {}
     rows: list[tuple[Any, ...]] = []
@@ -157,7 +160,7 @@ def score_answers(
 
 
 def metrics_of(task_name: str, extras: Collection[str] = ()) -> list[Metric]:
-    """The metrics of a task: its own, and those of the ``extras``."""
+    """Return the task's own metrics and its metrics of the ``extras``."""
     task = get_task(task_name)
     return [*task.metrics, *(m for extra in extras for m in task.extra_metrics(extra))]
 
@@ -166,7 +169,7 @@ def require_extras(extras: Collection[str]) -> None:
     """Check that the metrics of ``extras`` can be computed.
 
     Raises:
-        ImaxrayError: one is unknown, or lacks something here.
+        ImaxrayError: If an extra is unknown, or if something that it needs is not installed.
     """
     known = list_extras() if extras else {}
     for extra in extras:
@@ -179,7 +182,10 @@ def require_extras(extras: Collection[str]) -> None:
 
 
 def per_entry(scores: Scores) -> pl.DataFrame:
-    """``scores.table`` with a column for every metric: that of the entry alone, null elsewhere."""
+    """Return ``scores.table`` with one column per metric.
+
+    A cell is the metric of the entry alone, and null if the entry's task does not have the metric.
+    """
     parts = []
     for name, of_task in scores.tasks.items():
         task = get_task(name)
@@ -195,7 +201,7 @@ def per_entry(scores: Scores) -> pl.DataFrame:
 
 
 def restrict(scores: Scores, entry_ids: Collection[str]) -> Scores:
-    """The scores of some of the entries; tasks of which none is left are absent."""
+    """Return the scores of the given entries; tasks without any of them are absent."""
     wanted = set(entry_ids)
     tasks = {}
     for name, of_task in scores.tasks.items():
@@ -210,10 +216,10 @@ def restrict(scores: Scores, entry_ids: Collection[str]) -> Scores:
 
 
 def primary_values(scores: Scores) -> dict[str, float]:
-    """Primary metric of every task over all entries."""
+    """Return the primary metric of every task over all its entries."""
     return {name: point(of_task, get_task(name).primary) for name, of_task in scores.tasks.items()}
 
 
 def point(scores: TaskScores, metric: Metric) -> float:
-    """A metric over all entries of a task."""
+    """Return a metric over all entries of a task."""
     return metric.of(scores.statistics[metric.name])

@@ -1,7 +1,7 @@
-"""The ceiling on a phantom: what answers get that are exactly true of the images.
+"""Scores answers that are exactly true of a phantom's images, which gives the phantom's ceiling.
 
-Labels, readers and reports of a phantom's releases err as real ones do; even the truth does not
-score perfectly against them.
+The labels, readers and reports of a phantom's releases contain errors, as real ones do. Therefore
+even true answers do not score perfectly against them.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _VARIANTS = 2
 
 
 def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
-    """Scores of true answers to the entries that a phantom's ``truth/`` folder decides.
+    """Score true answers to the entries that a phantom's ``truth/`` folder can answer.
 
-    Each task says what it decides (:meth:`imaxray.tasks.Task.true_answer`): calculation (the
-    rendered ratios), grading, findings, and REC where the phrase names a finding. All other entries
-    are left out: compare the number of entries.
+    Each task defines which entries the truth can answer (:meth:`imaxray.tasks.Task.true_answer`):
+    calculation (the rendered ratios), grading, findings, and REC if the phrase names a finding. All
+    other entries are left out, so compare the number of entries as well.
 
     Args:
-        entries: schema ENTRIES, of a phantom.
-        truth: the folder ``truth`` that ``imaxray phantom`` wrote.
+        entries: Entries of a phantom dataset, schema ENTRIES.
+        truth: Folder ``truth`` that ``imaxray phantom`` wrote.
 
     Raises:
-        ImaxrayError: the folder is none of a phantom, or knows none of the entries' images.
+        ImaxrayError: If the folder is not the truth of a phantom, or cannot answer any entry.
     """
     try:
         images = read_parquet(truth / "images.parquet")
@@ -61,7 +61,7 @@ def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
                 answers[entry["entry_id"]] = answer
     if not answers:
         raise ImaxrayError(
-            f"Expected the truth of the scored images at {truth}, but it decides none of the "
+            f"Expected the truth of the scored images at {truth}, but it answers none of the "
             "entries; name the phantom that the dataset was built from."
         )
     decided = entries.filter(pl.col("entry_id").is_in(list(answers)))
@@ -69,10 +69,10 @@ def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
 
 
 def _truth(image: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> Truth:
-    """What the phantom's tables say of one image."""
+    """Collect what the phantom's tables say about one image."""
     labels = {LABEL_OF[row["kind"]] for row in found}
     if any(row["kind"] == "consolidation" for row in found):
-        labels.add("Lung Opacity")  # as the phantom's labels imply it
+        labels.add("Lung Opacity")  # the phantom's labels imply it
     return Truth(
         ratios={name: image[name] for name in ("ctr", "cpar")},
         edema_grade=image["edema_grade"],

@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from imaxray.boxes import PLACEHOLDER
+from imaxray.export.marks import SPECIAL_TOKENS
 
 REASONS: Final = {
     "no-image": "its image is not in the table of images",
@@ -18,6 +19,7 @@ REASONS: Final = {
     "image-size": "its image has another size than the table of images says",
     "empty-text": "its prompt or target is empty",
     "reserved-text": "its text holds a word by which the format marks images or boxes",
+    "special-token": "its text holds a special token of a model family",
     "box-count": "its text has another number of placeholders than of boxes",
     "no-size": "it has boxes, but the size of its image is not known",
     "box-frame": "a box is not x1 < x2 and y1 < y2 within the image",
@@ -54,6 +56,7 @@ def why_left_out(entries: pl.DataFrame, reserved: Sequence[str], *, resized: boo
                 pl.col("image_code"),
                 _when(blank[0] | blank[1], "empty-text"),
                 _when(words, "reserved-text"),
+                _when(text.str.contains(SPECIAL_TOKENS), "special-token"),
                 _when(text.str.count_matches(PLACEHOLDER, literal=True) != count, "box-count"),
                 _when((count > 0) & unsized, "no-size"),
                 _when(pl.col("bad"), "box-frame"),

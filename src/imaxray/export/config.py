@@ -15,41 +15,43 @@ class ExportConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     boxes: str | None = Field(
-        None,
+        default=None,
         description="Convention in which boxes are written as text, or the name of a model "
         "(docs/export.md); default: as numbers, where the format has them.",
     )
     per: Per | None = Field(
-        None,
+        default=None,
         description="What a conversation holds: one entry (the default), or all entries of one "
         "image in many turns.",
     )
     splits: tuple[Split, ...] | None = Field(
-        None,
+        default=None,
         description="Splits to export; can be repeated. Default: all splits that have entries.",
     )
     images: How = Field(
-        "path",
+        default="path",
         description="How rows name images: where they lie (path), by links in the export (link), "
         "or as copies in the export (copy).",
     )
     max_turns: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Maximum number of turns per conversation, with --per image; the other "
         "entries go to further conversations.",
     )
     min_pixels: int | None = Field(
-        None,
+        default=None,
         description="Smallest area in pixels that the processor of Qwen2.5-VL resizes to.",
     )
     max_pixels: int | None = Field(
-        None,
+        default=None,
         description="Largest area in pixels that the processor of Qwen2.5-VL resizes to.",
     )
-    seed: int = Field(0, description="Random seed that decides the order of rows and turns.")
+    seed: int = Field(
+        default=0, description="Random seed that decides the order of rows and turns."
+    )
     headers: bool = Field(
-        True, description="Open each image's header to check that other tools can read it."
+        default=True, description="Open each image's header to check that other tools can read it."
     )
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,14 @@ from PIL import Image, UnidentifiedImageError
 
 from imaxray.errors import ImaxrayError
 from imaxray.progress import track
-from imaxray.sources import is_inside
+from imaxray.radiograph import open_image
+from imaxray.sources import find_image, is_inside
 
 How = Literal["path", "link", "copy"]
 
 FOLDER: Final = "images"
 _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+_NAME: Final = re.compile(r"(?!\.+$)[^/\\:\0]+")  # a source is one folder of the export
 _THREADS: Final = 8  # the threads wait for files and do not compute
 
 USABLE: Final = pl.Schema(
@@ -61,7 +64,9 @@ def usable_images(
 
     def one(row: tuple[str, str, str, int | None, int | None]) -> tuple[object, ...]:
         image_id, source, path, width, height = row
-        if not path or not is_inside(path):
+        if not _NAME.fullmatch(source) or not path or not is_inside(path):
+            return image_id, width, height, None, None, "image-path"
+        if find_image(roots[source], path) is None:
             return image_id, width, height, None, None, "image-path"
         disk = Path(os.path.normpath(roots[source] / path))
         name = PurePosixPath(FOLDER, source, path)
@@ -92,13 +97,18 @@ def place(images: pl.DataFrame, out: Path, how: How) -> None:
     ):
         target = out / named
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.resolve().is_relative_to(out.resolve()):
+            raise ImaxrayError(
+                f"Expected images within {out}, but {named} leads out of it through a link; "
+                "remove this image from the dataset, or name images by path."
+            )
         act(disk, target)
 
 
 def _header(path: Path) -> tuple[str | None, tuple[int, int]]:
     """Return the reason why a file cannot be used, or None, and its width and height."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             deep = image.mode.startswith(("I", "F"))
             return ("image-depth" if deep else None), image.size
     except FileNotFoundError:

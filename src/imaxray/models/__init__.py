@@ -10,27 +10,29 @@ from imaxray.models.phantom_config import PhantomConfig
 from imaxray.models.registry import RegistryRow, find_row, list_models
 
 if TYPE_CHECKING:
-    from imaxray.models.chat import ChatModel, EncodedEntry
-    from imaxray.models.load import load_model
+    from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
+    from imaxray.models.load import adapter_base, load_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "chat": ["ChatModel", "EncodedEntry"],
-            "load": ["load_model"],
+            "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
+            "load": ["adapter_base", "load_model"],
             "phantom": ["PhantomModel"],
             "tiny": ["build_tiny"],
         },
     )
 
 __all__ = [
+    "BoxCountError",
     "ChatModel",
     "EncodedEntry",
     "PhantomConfig",
     "PhantomModel",
     "RegistryRow",
+    "adapter_base",
     "build_tiny",
     "find_row",
     "list_models",

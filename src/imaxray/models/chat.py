@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,12 @@ import transformers
 from PIL import Image
 
 from imaxray import radiograph
-from imaxray.boxes import PLACEHOLDER, Box, BoxConvention
+from imaxray._files import write_json
+from imaxray.boxes import PLACEHOLDER, Box, BoxConvention, split_boxes
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import WHOLE, Geometry
+from imaxray.models.chat_template import render
+from imaxray.models.text_guard import TextGuard
 from imaxray.radiograph import Readable
 
 SIDECAR: Final = "imaxray.json"
@@ -36,6 +38,10 @@ class EncodedEntry:
 
     prompt: list[int]
     target: list[int]
+
+
+class BoxCountError(ImaxrayError):
+    """Says that the texts of an entry have another number of placeholders than it has boxes."""
 
 
 class ChatModel:
@@ -211,29 +217,62 @@ class ChatModel:
 
         The ids of the prompt are those of the prompt alone, as in generation. The ids of the target
         are those that follow when the whole conversation is tokenised; if a token would reach
-        across the border, the answer is tokenised by itself.
+        across the border, the answer is tokenised by itself. Words of the texts that look like
+        marks of the chat format stay words (:class:`~imaxray.models.text_guard.TextGuard`).
 
         Args:
             prompt: Prompt with ``<box>`` placeholders.
             target: Answer with ``<box>`` placeholders, or ``None`` to encode only the prompt for
                 generation.
-            boxes: Boxes in pixels of the original image, those of the prompt first.
+            boxes: Boxes in pixels of the original image, those of the prompt first. Without a
+                target, boxes beyond the placeholders of the prompt are ignored.
             size: Width and height of the original image in pixels.
+
+        Raises:
+            BoxCountError: The texts have another number of placeholders than there are boxes.
         """
-        asked = prompt.count(PLACEHOLDER)
-        question = self.convention.fill(prompt, boxes[:asked], *size)
-        ask = self.expand(self.chat(question), size)
-        ids = self._tokenize(ask)
-        if target is None:
+        question, answer = self.written(prompt, target, boxes, size)
+        ids = self.tokens(self.chat(question), size)
+        if answer is None:
             return EncodedEntry(ids, [])
-        answer = self.convention.fill(target, boxes[asked:], *size)
-        whole = self._tokenize(self.expand(self.chat(question, answer), size))
-        if whole[: len(ids)] == ids:
-            rest = whole[len(ids) :]
-        else:
-            rest = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        whole = self.tokens(self.chat(question, answer), size)
+        rest = whole[len(ids) :] if whole[: len(ids)] == ids else self._ids(answer, False)
         end = self.end_of_turn
         return EncodedEntry(ids, [*(rest[: rest.index(end)] if end in rest else rest), end])
+
+    def written(
+        self, prompt: str, target: str | None, boxes: Sequence[Box], size: tuple[int, int]
+    ) -> tuple[str, str | None]:
+        """Return prompt and target with boxes as text, and with a stand-in for each mark in them.
+
+        The stand-ins become words again in :meth:`tokens`. Arguments are those of :meth:`encode`.
+
+        Raises:
+            BoxCountError: The texts have another number of placeholders than there are boxes.
+        """
+        if target is None:
+            boxes = boxes[: prompt.count(PLACEHOLDER)]
+        parts = split_boxes(prompt, target or "", boxes)
+        if parts is None:
+            raise BoxCountError(
+                f"Expected one box for each {PLACEHOLDER} of an entry, but there are {len(boxes)} "
+                f"boxes for {(prompt + (target or '')).count(PLACEHOLDER)} in "
+                f"{prompt[:80]!r}; correct the entry or remove it."
+            )
+        question, answer = (
+            self.convention.fill(self._guard.hide(text, placeholders=bool(some)), some, *size)
+            for text, some in zip((prompt, target or ""), parts, strict=True)
+        )
+        return question, None if target is None else answer
+
+    def tokens(self, rendered: str, size: tuple[int, int] | None) -> list[int]:
+        """Return the ids of a conversation that the chat template rendered.
+
+        Args:
+            rendered: Text from the chat template, with one image placeholder.
+            size: Width and height of the original image in pixels; ``None`` keeps the placeholder.
+        """
+        return self._tokenize(rendered if size is None else self.expand(rendered, size))
 
     def chat(self, question: str, answer: str | None = None) -> str:
         """Format a question about one image, and its answer, by the processor's chat template."""
@@ -241,11 +280,15 @@ class ChatModel:
         turns = [{"role": "user", "content": user}]
         if answer is not None:
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        return str(
-            self.processor.apply_chat_template(
-                turns, add_generation_prompt=answer is None, tokenize=False
-            )
-        )
+        return self.render(turns, answering=answer is None)
+
+    def render(self, turns: Sequence[Mapping[str, Any]], *, answering: bool) -> str:
+        """Render messages by the processor's chat template.
+
+        Raises:
+            ImaxrayError: The template does not come to an end.
+        """
+        return render(self.processor, turns, answering=answering, name=self.name)
 
     @cached_property
     def end_of_turn(self) -> int:
@@ -284,7 +327,7 @@ class ChatModel:
             "commit": self.commit,
             "convention": self.convention.as_dict(),
         }
-        (folder / SIDECAR).write_text(json.dumps(about, indent=1) + "\n")
+        write_json(folder / SIDECAR, about)
 
     def _process(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
         """Return the image processor's outputs for the arguments that the processor itself uses."""
@@ -341,9 +384,19 @@ class ChatModel:
         written = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
         ids: list[int] = []
         rest = iter(runs)
-        for id_ in tokenizer(short, add_special_tokens=not written)["input_ids"]:
+        for id_ in self._ids(short, not written):
             ids += [id_] * (next(rest) if id_ == self.image_token else 1)
         return ids
+
+    def _ids(self, text: str, add_special_tokens: bool) -> list[int]:
+        if self._guard.hides(text):
+            return self._guard.ids(text, add_special_tokens=add_special_tokens)
+        ids: list[int] = self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]
+        return ids
+
+    @cached_property
+    def _guard(self) -> TextGuard:
+        return TextGuard(self.tokenizer)
 
 
 def sides(size: Any) -> tuple[int, int]:

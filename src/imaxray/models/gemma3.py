@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from imaxray.geometry import Geometry, Letterbox
 from imaxray.models.chat import ChatModel
 from imaxray.models.llava import pad_to_square
 
-_THOUGHT: Final = re.compile(r"<unused94>.*?(?:<unused95>|$)", re.DOTALL)
+_THOUGHT: Final = ("<unused94>", "<unused95>")
 
 
 class Gemma3Model(ChatModel):
@@ -42,7 +41,17 @@ class Gemma3Model(ChatModel):
 
     def decode(self, ids: Sequence[int]) -> str:
         """See :meth:`ChatModel.decode`; a thought, even an unfinished one, is removed."""
-        return _THOUGHT.sub("", super().decode(ids)).strip()
+        start, end = map(self.tokenizer.convert_tokens_to_ids, _THOUGHT)
+        if start == end or start not in ids:  # both are the unknown token, or there is no thought
+            return super().decode(ids)
+        kept: list[int] = []
+        thinks = False
+        for id_ in map(int, ids):
+            thinks = thinks or id_ == start
+            if not thinks:
+                kept.append(id_)
+            thinks = thinks and id_ != end
+        return super().decode(kept)
 
     def _stand_in(self, size: tuple[int, int]) -> Mapping[str, Any]:
         # a square is never panned and scanned, so there are no crops

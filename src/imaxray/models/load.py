@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
 from imaxray.models.processor import load_processor
 from imaxray.models.registry import RegistryRow, find_row, unknown_model
+
+_SHARD: Final = re.compile(r"(?!\.)[^/\\:]+\.safetensors")
 
 FAMILIES: Final = {  # ``config.model_type`` → module and class
     "gemma3": "gemma3.Gemma3Model",
@@ -109,6 +112,7 @@ def load_model(
         "local_files_only": local_files_only or folder.is_dir(),
         "trust_remote_code": False,
     }
+    _check_shards(folder)
     config = _config(source, name, row, hub)
     family = family_of(about.get("family") or config.model_type)
     if row is not None and row.family != config.model_type:
@@ -154,6 +158,23 @@ def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         raise unknown_model(name, f"has no image input (its type is {config.model_type})")
     return config
+
+
+def _check_shards(folder: Path) -> None:
+    """Check that the indexes of weights in a folder name safetensors files of this folder."""
+    for index in sorted(folder.glob("*.index.json")):
+        try:
+            named = json.loads(index.read_bytes())["weight_map"].values()
+            bad = [str(name) for name in named if not _SHARD.fullmatch(str(name))]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ImaxrayError(
+                f"Expected an index of weights at {index}, but it is damaged; download it again."
+            ) from error
+        if bad:
+            raise ImaxrayError(
+                f"Expected an index of safetensors files beside it at {index}, but it names "
+                f"{min(bad)}; take the files of a source that you trust, or convert the weights."
+            )
 
 
 def _weights(source: str, name: str, **kwargs: Any) -> Any:
@@ -202,6 +223,41 @@ def _sidecar(folder: Path) -> dict[str, Any]:
     return about
 
 
+def adapter_base(folder: Path) -> str:
+    """Return the base model of a PEFT adapter: a folder, a registry name or a repository id.
+
+    A folder is looked for in the current folder and in that of the adapter. An adapter that imaxray
+    trained on a folder never names a repository, even if the folder is gone: anybody could own a
+    repository of that name.
+
+    Args:
+        folder: Folder with ``adapter_config.json``.
+
+    Raises:
+        ImaxrayError: The file is damaged, or the base model was a folder that is not found.
+    """
+    path = folder / "adapter_config.json"
+    try:
+        base = json.loads(path.read_bytes())["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ImaxrayError(
+            f"Expected the name of a base model in {path}, but it is damaged; train or download "
+            "the adapter again."
+        ) from error
+    name = str(base)
+    for place in (Path(name), folder / name):
+        if place.is_dir():
+            return str(place)
+    about = _sidecar(folder)
+    if about.get("commit") or not about:
+        return name
+    raise ImaxrayError(
+        f"Expected the base model of the adapter {folder} in the folder {name}, but there is no "
+        "such folder from here; run the command where the training ran, or write the whole path "
+        f"into {path}."
+    )
+
+
 def _load_adapter(
     folder: Path,
     convention: str | BoxConvention | None,
@@ -211,10 +267,15 @@ def _load_adapter(
     attention: str | None,
 ) -> ChatModel:
     """Load a PEFT adapter on its base model, with the processor saved beside the adapter."""
-    from peft import PeftConfig, PeftModel  # imported late, because peft is heavy
+    from peft import PeftModel  # imported late, because peft is heavy
 
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ImaxrayError(
+            f"Expected the weights of the adapter {folder} as adapter_model.safetensors, but there "
+            "is no such file; download it, or convert the weights (pickled weights are not opened)."
+        )
     about = _sidecar(folder)
-    base = str(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)
+    base = adapter_base(folder)
     if convention is None and "convention" in about:
         convention = BoxConvention.from_dict(about["convention"])
     chat = load_model(

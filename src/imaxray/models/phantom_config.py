@@ -10,16 +10,18 @@ class PhantomConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image_size: int = Field(96, description="Side length of the model's square input in pixels.")
+    image_size: int = Field(
+        default=96, description="Side length of the model's square input in pixels."
+    )
     patch_size: int = Field(
-        16,
+        default=16,
         description="Side length of a patch in pixels; an image has (image_size / patch_size)² "
         "tokens.",
     )
-    width: int = Field(128, description="Hidden size of image tower and text model.")
-    heads: int = Field(4, description="Number of attention heads.")
-    vision_layers: int = Field(4, description="Number of layers of the image tower.")
-    text_layers: int = Field(2, description="Number of layers of the text model.")
+    width: int = Field(default=128, description="Hidden size of image tower and text model.")
+    heads: int = Field(default=4, description="Number of attention heads.")
+    vision_layers: int = Field(default=4, description="Number of layers of the image tower.")
+    text_layers: int = Field(default=2, description="Number of layers of the text model.")
     vocabulary: int = Field(
-        1200, description="Size of the vocabulary, which is learned from the corpus."
+        default=1200, description="Size of the vocabulary, which is learned from the corpus."
     )

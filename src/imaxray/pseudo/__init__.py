@@ -1,4 +1,4 @@
-"""Pseudo IMAX: a model fills in the tasks that decentralized images lack; what of it to keep."""
+"""Makes pseudo IMAX: a model answers tasks that images lack, and filters select its answers."""
 
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from imaxray.pseudo.selecting import (
     balanced,
     calibrate,
     check_consistency,
+    chosen_rules,
     correct,
     equal_yield_table,
     filter_annotations,
@@ -61,6 +62,7 @@ __all__ = [
     "balanced",
     "calibrate",
     "check_consistency",
+    "chosen_rules",
     "correct",
     "equal_yield_table",
     "filter_annotations",

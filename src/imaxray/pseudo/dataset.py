@@ -1,4 +1,4 @@
-"""Pseudo IMAX as a dataset folder: the dataset's own entries and the kept pseudo entries."""
+"""Writes pseudo IMAX as a dataset folder with the real entries and the kept pseudo entries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from imaxray.tasks import Question, from_json, get_task
 
 ROLE: Final = "pseudo-imax"
 FILE: Final = "candidates.parquet"
-"""The file of pseudo annotations in provenance, accounts and rejects; rows are the candidates'."""
+"""File of the pseudo annotations, as named in provenance, accounts and rejects."""
 
 _MESSAGES: Final = {
     "has-real": "the dataset has this entry already",
@@ -54,23 +54,27 @@ def write_pseudo(
     config: Mapping[str, Any] = MappingProxyType({}),
     beside: Mapping[str, str] = MappingProxyType({}),
 ) -> Dataset:
-    """Write a dataset folder that ``open_dataset`` reads and training takes.
+    """Write a dataset folder for ``open_dataset`` and for training.
 
-    Real entries, validation and test are the dataset's own; each kept candidate is a train entry
-    more, with ``sources`` [``pseudo``] and ``quality`` ``pseudo/<model>``, and an annotation
-    (several for findings and reports) of origin ``pseudo``. Dropped candidates become rejects.
+    The real train, validation and test entries are those of the annotated dataset. Each kept
+    candidate becomes one more train entry, with ``sources`` [``pseudo``] and ``quality``
+    ``pseudo/<model>``, and one annotation of origin ``pseudo`` (several for findings and reports).
+    Dropped candidates become rejects.
 
     Args:
-        dataset: folder of the dataset that was annotated.
-        kept: schema PSEUDO.
-        out: folder to write.
-        dropped: schema DROPPED.
-        config: what decided the filter, for the manifest.
-        beside: further text files, name → content.
+        dataset: Dataset that was annotated, or its folder.
+        kept: Kept candidates (schema PSEUDO).
+        out: Folder to write.
+        dropped: Dropped candidates (schema DROPPED).
+        config: Settings of the filter, for the manifest.
+        beside: Further text files, name → content.
+
+    Returns:
+        The dataset that was written.
 
     Raises:
-        ImaxrayError: a candidate is about an image that is no train image of the dataset, has no
-            answer, or is an entry already; ``out`` is no dataset folder.
+        ImaxrayError: A candidate is not about a train image of the dataset, has no answer, or is
+            already an entry; or ``out`` exists and is not a dataset folder.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     kept = conform(kept, PSEUDO).sort("pseudo_id")
@@ -83,7 +87,7 @@ def write_pseudo(
     facts = _annotations(kept, numbers)
     tables = replace(
         base,
-        # facts of an image lie together, in the order of images
+        # annotations are stored together per image, in the order of the images
         annotations=pl.concat([base.annotations, facts]).sort("image_id", maintain_order=True),
         entries=entries,
         rejects=pl.concat([base.rejects, _rejects(gone, numbers)]),
@@ -100,7 +104,7 @@ def write_pseudo(
 
 
 def pseudo_entries(kept: pl.DataFrame) -> pl.DataFrame:
-    """Candidates as train entries (schema ENTRIES), sorted by id."""
+    """Return candidates as train entries (schema ENTRIES), sorted by id."""
     frame = kept.select(
         pl.col("pseudo_id").alias("entry_id"),
         "image_id",
@@ -123,25 +127,25 @@ def _check(kept: pl.DataFrame, base: Tables) -> None:
     found = kept.join(images, on="image_id", how="left", maintain_order="left")
     for wrong, sentence in (
         (found["split"].fill_null("none") != "train", "be about train images of the dataset"),
-        (found["patient_id"].ne_missing(found["_patient"]), "have their images' patients"),
+        (found["patient_id"].ne_missing(found["_patient"]), "have the patients of their images"),
         (kept["answer"].is_null() | kept["target"].is_null(), "have answers that can be read"),
         (kept["pseudo_id"].is_in(base.entries["entry_id"].implode()), "be new to the dataset"),
-        (kept["pseudo_id"].is_duplicated(), "come once each"),
+        (kept["pseudo_id"].is_duplicated(), "have distinct ids"),
     ):
         if count := int(wrong.sum()):
             raise ImaxrayError(
-                f"Expected pseudo entries to {sentence}, but {count} of {kept.height} are not so; "
+                f"Expected pseudo entries to {sentence}, but {count} of {kept.height} do not; "
                 "filter the candidates with this dataset."
             )
 
 
 def _numbers(kept: pl.DataFrame, gone: pl.DataFrame) -> dict[str, int]:
-    """1-based row of each candidate in their table, which is sorted by id."""
+    """Return the 1-based row of each candidate in the table of candidates, sorted by id."""
     return {i: k for k, i in enumerate(sorted([*kept["pseudo_id"], *gone["pseudo_id"]]), start=1)}
 
 
 def _annotations(kept: pl.DataFrame, numbers: Mapping[str, int]) -> pl.DataFrame:
-    """The facts that candidates state (schema ANNOTATIONS)."""
+    """Return the annotations that candidates state (schema ANNOTATIONS)."""
     rows = []
     for row in kept.iter_rows(named=True):
         about = {
@@ -183,7 +187,7 @@ def _account(kept: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
 
 
 def _digest(kept: pl.DataFrame) -> str:
-    """Digest of the kept candidates, so that two datasets of different ones differ by name."""
+    """Return the digest of the kept candidates, which enters the identity of the dataset."""
     state = hashlib.sha256()
     for row in kept.iter_rows():
         state.update(json.dumps(row, sort_keys=True, default=str).encode())

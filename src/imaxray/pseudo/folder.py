@@ -1,4 +1,4 @@
-"""From a folder of candidates to a dataset folder, in one call."""
+"""Turns a folder of candidates into a dataset folder, in one call."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ from typing import Any, Final
 from imaxray._files import sha256
 from imaxray._lock import sole_writer
 from imaxray.curation import Dataset, open_dataset
-from imaxray.errors import ImaxrayError
 from imaxray.evaluation.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
 from imaxray.pseudo.selecting.calibrate import Thresholds
-from imaxray.pseudo.selecting.calibrated_filter import filter_annotations
+from imaxray.pseudo.selecting.calibrated_filter import chosen_rules, filter_annotations
 from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered
-from imaxray.pseudo.selecting.rules import load_rules
 
 REPORT: Final = "filter.json"
-"""In the dataset folder: thresholds, yields, and what the rules did."""
+"""Name of the file in the dataset folder with thresholds, yields and the effects of the rules."""
 
 
 @dataclass(frozen=True)
 class FilteredFolder:
-    """What :func:`filter_folder` made.
+    """The result of :func:`filter_folder`.
 
     Attributes:
-        dataset: the pseudo IMAX.
-        filtered: what was kept, dropped and why.
-        thresholds: ``None`` without confidence.
+        dataset: The pseudo IMAX dataset.
+        filtered: The kept candidates, the dropped candidates, and the reasons.
+        thresholds: Confidence thresholds; ``None`` if confidence is not filtered.
     """
 
     dataset: Dataset
@@ -39,7 +37,7 @@ class FilteredFolder:
     thresholds: Thresholds | None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form, as in ``filter.json``."""
+        """Return the report that ``filter.json`` contains."""
         return _report(self.filtered, self.thresholds)
 
 
@@ -53,19 +51,20 @@ def filter_folder(
     truth: Path | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> FilteredFolder:
-    """Calibrate, filter and write pseudo IMAX.
+    """Calibrate and filter candidates, and write pseudo IMAX.
 
     Args:
-        pseudo: folder with ``candidates.parquet`` and ``calibration.parquet``.
-        data: the dataset folder that was annotated.
-        out: dataset folder to write.
-        config: which filters decide, and how strictly.
-        clinical: a YAML file with a ``clinical:`` block (docs/clinical-rules.md).
-        truth: a dataset folder (a catalog) whose entries tell which candidates are right.
-        tolerances: when an answer is.
+        pseudo: Folder with ``candidates.parquet`` and ``calibration.parquet``.
+        data: Dataset folder that was annotated.
+        out: Dataset folder to write.
+        config: The filters that are used, and how strict they are.
+        clinical: YAML file with a ``clinical:`` block (docs/clinical-rules.md); by default the
+            block in the manifest of ``data`` applies, and without one the built-in rules.
+        truth: Dataset folder (a catalog) whose entries show which candidates are right.
+        tolerances: Tolerances within which an answer is right.
 
     Raises:
-        ImaxrayError: a file is missing or damaged; and as calibration, filter and writing do.
+        ImaxrayError: A file is missing or damaged, or calibrating, filtering or writing fails.
     """
     config = config or FilterConfig()
     with sole_writer(out, beside=True):
@@ -81,12 +80,8 @@ def _filter(
     truth: Path | None,
     tolerances: Tolerances,
 ) -> FilteredFolder:
-    if config.rules is not None and not config.consistency:
-        raise ImaxrayError(
-            "Expected rules or no consistency, but both are asked for; leave one out."
-        )
-    chosen = load_rules(config.rules, clinical=clinical) if config.consistency else ()
     dataset = open_dataset(data)
+    chosen = chosen_rules(config, dataset, clinical=clinical)
     known = None if truth is None else open_dataset(truth)
     made = filter_annotations(
         pseudo, dataset, config, rules=chosen, truth=known, tolerances=tolerances

@@ -1,4 +1,4 @@
-"""Columns of pseudo annotations: what a model answered, and everything that tells how it came."""
+"""Defines the columns of pseudo annotations: the answers of a model and how they were obtained."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ PSEUDO: Final = pl.Schema(
         "patient_id": pl.String,
         "task": pl.String,
         "prompt": pl.String,  # ``<box>`` stands for the next box of ``boxes``, as in entries
-        "target": pl.String,  # the answer as read, in the task's own wording; null: cannot be read
-        "boxes": Boxes,  # of the prompt, then of the target
-        "answer": pl.String,  # canonical JSON of the answer as read; null: cannot be read
+        "target": pl.String,  # the parsed answer in the task's own wording; null if unreadable
+        "boxes": Boxes,  # boxes of the prompt, then boxes of the target
+        "answer": pl.String,  # canonical JSON of the parsed answer; null if unreadable
         "template": pl.String,
-        # template: the task's own prompt, anatomy that every chest has, or a question that is asked
-        # most; real: a phrase or box that the image has; model: one that the model just gave;
-        # similar: a question of a similar image
+        # template: the prompt of the task alone, with anatomy that every chest has, or with one of
+        # the most frequent questions; real: with a phrase or box of a real entry of the image;
+        # model: with a phrase or box from the model's earlier answers; similar: with a question
+        # about a similar image
         "prompt_from": pl.Enum(("template", "real", "model", "similar")),
-        "text": pl.String,  # as in predictions: without special tokens
-        "raw": pl.String,  # every token that was written
+        "text": pl.String,  # the answer without special tokens, as in predictions
+        "raw": pl.String,  # the answer with every token that was generated
         "tokens": pl.Int32,
-        "ended": pl.Boolean,  # by the model itself
-        "logprob": pl.Float64,  # mean log-probability of the written tokens, nats
-        "agreement": pl.Float64,  # share of the samples that read as the same answer; null: none
+        "ended": pl.Boolean,  # whether the model itself ended the answer
+        "logprob": pl.Float64,  # mean log-probability of the generated tokens, nats
+        "agreement": pl.Float64,  # share of samples that parse to the same answer; null if none
         "model": pl.String,
-        "checkpoint": pl.String,  # digest of its weights
-        "decoding": pl.String,  # JSON: greedy, most tokens, samples, temperature, seed
-        "round": pl.Int8,  # of the strategy, 1-based
+        "checkpoint": pl.String,  # digest of the weights of the model
+        "decoding": pl.String,  # JSON: greedy, max_new_tokens, samples, temperature, seed
+        "round": pl.Int8,  # round of the strategy, 1-based
     }
 )
-"""One row a prompt. Rows are sorted by ``pseudo_id``."""
+"""Pseudo annotations: one row per prompt, sorted by ``pseudo_id``."""
+
 
 _ROUNDING: Final = 1e-6  # by which a log-probability of 0 may be too high
 

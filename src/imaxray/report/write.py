@@ -65,7 +65,7 @@ def _percent(cell: Any) -> str:
     if cell is None:
         return "–"
     low, value, high = (100 * cell[key] for key in ("low", "value", "high"))
-    return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"
+    return f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"
 
 
 def _interval(cell: Any) -> str:
@@ -80,8 +80,8 @@ def _signed(row: Any, value: str, stem: str = "") -> str:
         return "–"
     low, high = row[f"{stem}low"], row[f"{stem}high"]
     if low is None or low != low:
-        return f"{row[value]:+.3f}"
-    return f"{row[value]:+.3f} [{low:+.3f}, {high:+.3f}]"
+        return f"{row[value]:+z.3f}"
+    return f"{row[value]:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
 
 
 def _rect(box: Box) -> dict[str, float]:

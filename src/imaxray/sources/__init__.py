@@ -18,6 +18,7 @@ from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
+    find_image,
     is_inside,
     leaves_release,
     read_csv,
@@ -106,6 +107,7 @@ __all__ = [
     "SourceTables",
     "check_columns",
     "find_file",
+    "find_image",
     "get_source",
     "is_inside",
     "leaves_release",

@@ -1,4 +1,4 @@
-"""The three-stage strategy: train on DMAX, fill the gaps, train on pseudo IMAX, finish on DMAX."""
+"""Runs the three-stage strategy: train on DMAX, make pseudo IMAX, train on it, finish on DMAX."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
     from imaxray.strategy.run import StrategyOutcome, run_strategy
     from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work, plan
-else:  # these train, and so load torch
+else:  # these modules train, so importing them loads torch
     __getattr__, __dir__ = lazily(
         __name__,
         {

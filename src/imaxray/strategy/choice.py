@@ -1,4 +1,4 @@
-"""Which stage's model is handed out: the one that the validation split likes best."""
+"""Chooses the stage whose model is the result: the best stage on the validation split."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from imaxray.evaluation import Scores, compare, constant_baseline
 
 @dataclass(frozen=True)
 class Choice:
-    """A stage, chosen.
+    """The chosen stage and the gains that decided the choice.
 
     Attributes:
-        name: of the stage.
-        gains: mean relative gain of every stage over the first one, on the validation split.
+        name: Name of the chosen stage.
+        gains: Stage → mean relative gain over the first stage on the validation split. Stages
+            whose gain is undefined are absent.
     """
 
     name: str
     gains: Mapping[str, float]
 
     def sentence(self) -> str:
-        """What was chosen, and over what."""
-        others = ", ".join(f"{name} {100 * gain:+.1f} %" for name, gain in self.gains.items())
-        return f"{self.name} is chosen by the validation split ({others})."
+        """Say in one sentence which stage was chosen, with the gains of all stages."""
+        others = ", ".join(f"{name} {100 * gain:+z.1f} %" for name, gain in self.gains.items())
+        return f"{self.name} is chosen by its gain on the validation split ({others})."
 
 
 def choose(scores: Mapping[str, Scores], tables: Tables) -> Choice:
-    """The stage with the greatest mean relative gain over the first; of equals, the earlier.
+    """Choose the stage with the greatest mean relative gain over the first; ties go to the earlier.
 
     Args:
-        scores: of each stage in order, on the validation split.
-        tables: of the real data.
+        scores: Stage → its scores on the validation split, in the order of the stages.
+        tables: Tables of the dataset with the real entries.
     """
     first, *later = scores
     gains = {first: 0.0}
@@ -42,7 +43,7 @@ def choose(scores: Mapping[str, Scores], tables: Tables) -> Choice:
             reference=first,
             constant=constant_baseline(tables.split("train"), tables.split("val"), tables.images),
             seed=0,
-            resamples=100,  # intervals are not looked at
+            resamples=100,  # few are enough, because the intervals are not used
         ).as_dict()["mean_gain"]
         for name in later:
             gain = found[name]

@@ -1,4 +1,4 @@
-"""The executor does each piece of work in a folder of its own, once; the key says which it is."""
+"""Executes each piece of work once, in its own folder; its key tells whether it is already done."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from imaxray.evaluation.scoring import Scores
 from imaxray.pseudo import (
     AnnotateConfig,
     annotate,
+    chosen_rules,
     filter_annotations,
-    load_rules,
     write_pseudo,
 )
 from imaxray.strategy.config import StrategyConfig
@@ -30,15 +30,16 @@ from imaxray.training import ImageLoader, train_dataset
 
 
 class WorkExecutor:
-    """Executes the work of a strategy: trains stages, asks models, filters what they answered.
+    """Executes the work of a strategy: trains stages, annotates images and filters the answers.
 
     Args:
-        config: the strategy.
-        data: its real data.
-        base: the model that stages with ``start: base`` start from.
-        place: the folder of a piece of work.
-        images: loader of model inputs, where they are held already.
-        progress: show the Trainer's bars.
+        config: Configuration of the strategy.
+        data: Dataset with the real entries.
+        base: Model that stages with ``start: base`` start from.
+        place: Function that returns the folder of a piece of work.
+        images: Loader of model inputs, if they are already prepared; by default, training
+            prepares them.
+        progress: Whether to show the progress bars of training.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class WorkExecutor:
         self._progress = progress
 
     def do(self, work: Work) -> WorkResult:
-        """Do ``work``, go on with it, or find it done.
+        """Do a piece of work, resume it, or return the result of an earlier call.
 
         Raises:
-            ImaxrayError: its folder holds files of somebody else; or what the parts raise.
+            ImaxrayError: If the folder of the work holds other files, or if training, annotating
+                or filtering raises.
         """
         folder = self._place(work)
         path = folder.with_name(f"{folder.name}.json")
@@ -75,8 +77,8 @@ class WorkExecutor:
                 warnings.warn(f"The earlier {folder} is now in {move_aside(folder)}.", stacklevel=2)
         elif folder.exists():
             raise ImaxrayError(
-                f"Expected no folder or one of this strategy at {folder}, but it holds other "
-                "files; choose another --out."
+                f"Expected a folder of this strategy, or no folder, at {folder}, but it holds "
+                "other files; choose another --out."
             )
         begun = {"key": work.key, "name": work.name, "round": work.round}
         _write(path, {**begun, "done": False})
@@ -92,7 +94,7 @@ class WorkExecutor:
         return _result(work, folder, record, done_now=True)
 
     def scores(self, work: TrainWork, split: str = "test") -> Scores:
-        """Scores of a stage on a split; answered once."""
+        """Return the scores of a stage on a split; the model answers the split only once."""
         run = self._place(work)
         asked = evaluate_model(
             run,
@@ -110,7 +112,7 @@ class WorkExecutor:
         return asked.result.scores
 
     def _do(self, work: Work, folder: Path) -> dict[str, Any]:
-        """Do the work; returns what its record holds beside the keys of every record."""
+        """Do the work and return the keys of its record that not every record has."""
         if isinstance(work, TrainWork):
             return self._train(work, folder)
         if isinstance(work, AnnotateWork):
@@ -176,7 +178,7 @@ class WorkExecutor:
             self._place(work.candidates),
             self._data,
             asked,
-            rules=load_rules(asked.rules) if asked.consistency else (),
+            rules=chosen_rules(asked, self._data),
             truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
         filtered = made.filtered
@@ -199,7 +201,7 @@ class WorkExecutor:
 
 
 def _result(work: Work, folder: Path, record: Any, *, done_now: bool) -> WorkResult:
-    """The result of the work's own kind."""
+    """Return the result in the class that belongs to the work."""
     if isinstance(work, TrainWork):
         return TrainResult(work, folder, record, done_now)
     if isinstance(work, AnnotateWork):

@@ -1,4 +1,4 @@
-"""Each finished piece of work leaves a record, a JSON file beside its folder."""
+"""Defines the records of finished work; each is a JSON file beside the folder of the work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work
 
 
 class WorkRecord(TypedDict):
-    """Keys of every record."""
+    """Keys that every record has; ``seconds`` is wall-clock time, ``cpu_seconds`` CPU time."""
 
     key: str
     name: str
@@ -21,7 +21,7 @@ class WorkRecord(TypedDict):
 
 
 class TrainRecord(WorkRecord):
-    """Record of a stage: what it was trained on, and how long (seconds)."""
+    """Record of a stage: its training data, number of steps and training time in seconds."""
 
     stage: str
     on: str
@@ -36,7 +36,7 @@ class TrainRecord(WorkRecord):
 
 
 class AnnotateRecord(WorkRecord):
-    """Record of an annotation: which model answered, and how much."""
+    """Record of an annotation: the model that answered and the number of answers."""
 
     by: str
     candidates: int
@@ -46,7 +46,7 @@ class AnnotateRecord(WorkRecord):
 
 
 class FilterRecord(WorkRecord):
-    """Record of a filter: the tables are those of :class:`imaxray.pseudo.Filtered`."""
+    """Record of a filter; its tables come from :class:`imaxray.pseudo.Filtered`."""
 
     candidates: int
     kept: int
@@ -60,13 +60,13 @@ class FilterRecord(WorkRecord):
 
 @dataclass(frozen=True)
 class WorkResult:
-    """A finished piece of work.
+    """The result of a finished piece of work.
 
     Attributes:
-        work: which.
-        folder: run folder, candidates, or dataset.
-        record: what it took and gave; lies beside the folder as JSON.
-        done_now: whether this call did the work; otherwise an earlier call had finished it.
+        work: Work that was done.
+        folder: Run folder, folder of candidates, or dataset folder.
+        record: Record of the work, stored as JSON beside the folder.
+        done_now: Whether this call did the work; if false, an earlier call did it.
     """
 
     work: Work
@@ -77,7 +77,7 @@ class WorkResult:
 
 @dataclass(frozen=True)
 class TrainResult(WorkResult):
-    """A stage that was trained."""
+    """The result of a trained stage."""
 
     work: TrainWork
     record: TrainRecord
@@ -85,7 +85,7 @@ class TrainResult(WorkResult):
 
 @dataclass(frozen=True)
 class AnnotateResult(WorkResult):
-    """Candidates that a model gave."""
+    """The result of an annotation: candidate answers of a model."""
 
     work: AnnotateWork
     record: AnnotateRecord
@@ -93,7 +93,7 @@ class AnnotateResult(WorkResult):
 
 @dataclass(frozen=True)
 class FilterResult(WorkResult):
-    """A pseudo dataset of the candidates that were kept."""
+    """The result of a filter: a pseudo dataset of the kept candidates."""
 
     work: FilterWork
     record: FilterRecord

@@ -1,4 +1,4 @@
-"""A whole strategy: stages and pseudo datasets in one folder, each finished once."""
+"""Runs a whole strategy: trains its stages and makes its pseudo datasets in one folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from imaxray.training import base_digest, phantom_base
 
 @dataclass(frozen=True)
 class StrategyOutcome:
-    """What a strategy did and found.
+    """The outcome of a strategy.
 
     Attributes:
-        out: its folder.
-        done: every piece of work, in order.
-        comparison: the stages on the test split, against the first one; none without a test split.
-        choice: the stage that the validation split chose; none where the last one is taken.
+        out: Folder of the strategy.
+        done: Results of all pieces of work, in order.
+        comparison: Comparison of the stages with the first one on the test split; None if the
+            dataset has no test split.
+        choice: Stage chosen by the validation split; None if the last stage is the result.
     """
 
     out: Path
@@ -40,12 +41,12 @@ class StrategyOutcome:
 
     @property
     def final(self) -> Path:
-        """Run folder of the stage that is the result."""
+        """Run folder of the stage whose model is the result."""
         stages = {d.work.name: d.folder for d in self.done if isinstance(d, TrainResult)}
         return stages[self.choice.name if self.choice else list(stages)[-1]]
 
     def yields(self) -> Table:
-        """What each filter would keep and the last one kept, per task, of every round."""
+        """Return a table of the answers that each filter keeps, per round and task."""
         table = Table(title="Pseudo entries", title_justify="left")
         for column in ("round", *_YIELD_KEYS):
             table.add_column(column, justify="right" if column in _NUMBERS else "left")
@@ -57,11 +58,11 @@ class StrategyOutcome:
         return table
 
     def summary(self) -> list[str]:
-        """What happened, in sentences."""
+        """Describe all work and the result in sentences."""
         return [_sentence(one) for one in self.done] + self.verdicts()
 
     def verdicts(self) -> list[str]:
-        """The result in sentences, whichever stage is ahead."""
+        """Describe the result in sentences, whichever stage is better."""
         chosen = [self.choice.sentence()] if self.choice else []
         return _verdicts(self.comparison) + chosen
 
@@ -79,31 +80,32 @@ def run_strategy(
 ) -> StrategyOutcome:
     """Run or resume a strategy in the folder ``out``.
 
-    ``out`` gets ``stages/N-NAME/`` (run folders), ``pseudo/round-R/candidates/`` and
-    ``pseudo/round-R/dataset/`` (a dataset folder), beside each a JSON of what it took; ``init/``
-    for a model from scratch; ``strategy.json`` and ``comparison.json``. Work that is finished is
-    not repeated; a changed setting repeats what depends on it.
+    The call writes into ``out``: ``stages/N-NAME/`` (run folders), ``pseudo/round-R/candidates/``
+    and ``pseudo/round-R/dataset/`` (a dataset folder), each with its record as JSON beside it;
+    ``init/`` if the model is trained from scratch; ``strategy.json`` and ``comparison.json``.
+    Finished work is not repeated. After a changed setting, only the work that depends on the
+    setting is repeated.
 
     Args:
-        config: see :class:`StrategyConfig`.
-        out: folder.
-        tell: is told what happened, piece by piece.
-        progress: show the Trainer's bars.
+        config: Configuration of the strategy.
+        out: Folder of the strategy.
+        tell: Function that receives one sentence after each piece of work.
+        progress: Whether to show the progress bars of training.
 
     Raises:
-        ImaxrayError: no data or no model is named, or no val split to choose by; or what the parts
-            raise.
+        ImaxrayError: If the configuration does not name the data or the model, if the validation
+            split should choose the stage but is empty, or if a part of the work raises.
     """
     if config.data is None or (config.model is None) == (config.phantom is None):
         raise ImaxrayError(
-            "Expected the folder of the data and one of model or phantom in the strategy, but they "
-            "are not there; name them."
+            "Expected the data folder and one of model or phantom in the strategy, but they are "
+            "not given; set data, and model or phantom."
         )
     data = open_dataset(config.data)
     if config.choose == "validation" and data.tables.split("val").is_empty():
         raise ImaxrayError(
-            f"Expected a val split in {data.folder} to choose by, but it has no entry; set choose "
-            "to last."
+            f"Expected entries in the val split of {data.folder} to choose a stage by, but it has "
+            "none; set choose to last."
         )
     with growing_folder(out):
         return _run(config, data, out, tell, progress)
@@ -126,7 +128,8 @@ def _run(
 
     executor = WorkExecutor(config, data, base, place, progress=progress)
     done: list[WorkResult] = []
-    for work in plan(config, data.sha256, base_digest(base, config.training.get("revision"))):
+    model = base_digest(base, config.training.get("revision"))
+    for work in plan(config, data.sha256, model, clinical=data.clinical):
         done.append(executor.do(work))
         if tell is not None:
             tell(_sentence(done[-1]))
@@ -169,7 +172,7 @@ def _record(config: StrategyConfig, data: Dataset, outcome: StrategyOutcome) -> 
 
 
 def _sentence(one: WorkResult) -> str:
-    name, again = one.work.name, "" if one.done_now else " (was done)"
+    name, again = one.work.name, "" if one.done_now else " (already done)"
     if isinstance(one, TrainResult):
         stage = one.record
         return (
@@ -183,25 +186,25 @@ def _sentence(one: WorkResult) -> str:
     assert isinstance(one, AnnotateResult)
     asked = one.record
     return (
-        f"{name}: {asked['by']} gave {asked['candidates']:,} answers on "
-        f"{asked['images']:,} images, {asked['readable']:,} can be read{again}"
+        f"{name}: {asked['by']} wrote {asked['candidates']:,} answers on "
+        f"{asked['images']:,} images, of which {asked['readable']:,} are readable{again}"
     )
 
 
 def _verdicts(comparison: Comparison | None) -> list[str]:
     if comparison is None:
-        return ["No test split: nothing was scored."]
+        return ["The dataset has no test split, so nothing was scored."]
     data = comparison.as_dict()
     lines = []
     for name, gain in data["mean_gain"].items():
         found = percents(gain)
         if found is None:
-            lines.append(f"{name}: no relative gain over {data['reference']} can be given.")
+            lines.append(f"{name}: the relative gain over {data['reference']} is undefined.")
             continue
         low, value, high = found
         lines.append(
-            f"{name} against {data['reference']}: mean relative gain {value:+.1f} % "
-            f"[{low:+.1f}, {high:+.1f}]."
+            f"{name} against {data['reference']}: mean relative gain {value:+z.1f} % "
+            f"[{low:+z.1f}, {high:+z.1f}]."
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""What a strategy does, in order, each piece known by a digest of all that decides it."""
+"""Plans the work of a strategy; a digest of its inputs identifies each piece of work."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imaxray._files import sha256
 from imaxray._version import __version__
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.strategy.config import StageConfig, StrategyConfig
 
 _HOW = {"fsdp", "workers", "image_cache_mb", "report_to", "threads", "log_every", "save_every"}
-"""Keys of a recipe that never change what is learnt."""
+"""Keys of a recipe that never change the trained weights."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """A piece of work.
+    """A piece of work of a strategy.
 
     Attributes:
-        key: digest of everything that decides its result: the data, the model it starts from, its
-            own settings. A change anywhere changes the keys of this piece and of those after it.
-        name: readable, unique in a strategy.
-        round: of the strategy; 0 for the stages before the first.
+        key: Digest of everything that the result depends on: the data, the model that the work
+            starts from, and its settings. A change of any of these changes the keys of this piece
+            and of all pieces that depend on it.
+        name: Readable name, unique in a strategy.
+        round: Round of the strategy; 0 for the stages before the first round.
     """
 
     key: str
@@ -35,7 +38,7 @@ class Work:
 
 @dataclass(frozen=True)
 class TrainWork(Work):
-    """A stage: trains on ``data`` (none: the real data), from ``start`` (none: the base model)."""
+    """Trains a stage on ``data`` (None: the real data) from ``start`` (None: the base model)."""
 
     stage: StageConfig
     number: int  # 1-based
@@ -46,7 +49,7 @@ class TrainWork(Work):
 
 @dataclass(frozen=True)
 class AnnotateWork(Work):
-    """A model answers what the images lack (none: the base model does)."""
+    """Lets ``model`` (None: the base model) answer the tasks that the images lack."""
 
     model: TrainWork | None
     seed: int
@@ -54,21 +57,25 @@ class AnnotateWork(Work):
 
 @dataclass(frozen=True)
 class FilterWork(Work):
-    """Of the candidates, those worth training on, as a dataset."""
+    """Filters the candidates and writes the kept ones as a dataset."""
 
     candidates: AnnotateWork
 
 
-def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
-    """All work of a strategy, in order.
+def plan(
+    config: StrategyConfig, data: str, base: str, *, clinical: ClinicalRules = DEFAULT_RULES
+) -> list[Work]:
+    """Return all work of a strategy, in order.
 
     Args:
-        config: the strategy.
-        data: digest of the real dataset.
-        base: digest of the base model.
+        config: Configuration of the strategy.
+        data: Digest of the dataset with the real entries.
+        base: Digest of the base model.
+        clinical: Clinical rules with which the dataset was built; the filter for consistency uses
+            them.
 
     Raises:
-        ImaxrayError: pseudo IMAX would be made by a model that was never trained.
+        ImaxrayError: If a model that was never trained would have to annotate.
     """
     works: list[Work] = []
     trained: dict[str, TrainWork] = {}
@@ -78,7 +85,7 @@ def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
     def train(stage: StageConfig, round_: int) -> TrainWork:
         number = 1 + sum(isinstance(work, TrainWork) for work in works)
         start = {"previous": last, "base": None}.get(stage.start) or trained.get(stage.start)
-        seed = config.seed + 1000 * (number - 1)  # a stage on the same data sees another order
+        seed = config.seed + 1000 * (number - 1)  # each stage draws its entries in another order
         on = None if stage.on == "dmax" else pseudo
         recipe = config.recipe(stage, "", seed).model_dump(mode="json", exclude={"model", *_HOW})
         key = _digest("train", recipe, start.key if start else base, on.key if on else data)
@@ -94,16 +101,20 @@ def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
         if teacher is None and config.model is None:
             raise ImaxrayError(
                 "Expected a stage on dmax before the first one on pseudo IMAX, but there is none, "
-                "and a model from scratch cannot annotate; put one first."
+                "and a model from scratch cannot annotate; add a stage on dmax first."
             )
         seed = config.seed + 1000 * (round_ - 1)
         asked = config.annotate.model_dump(mode="json", exclude={"engine", "seed", "round"})
         key = _digest("annotate", asked, teacher.key if teacher else base, data, round_, seed)
         candidates = AnnotateWork(key, f"round-{round_}/candidates", round_, teacher, seed)
-        perfect = config.filter.perfect  # only then the truth decides anything
+        perfect = config.filter.perfect  # only this filter depends on the truth
         kept = config.filter.model_dump(mode="json", exclude={"rules"})
         knows = open_dataset(config.truth).sha256 if perfect and config.truth else None
-        key = _digest("filter", kept, rules_digest(config.filter.rules), candidates.key, knows)
+        inputs = [kept, rules_digest(config.filter.rules), candidates.key, knows]
+        if config.filter.consistency and clinical.root:
+            # the digest of the dataset does not cover a block that changed nothing in its build
+            inputs.append(clinical.model_dump(mode="json"))
+        key = _digest("filter", *inputs)
         pseudo = FilterWork(key, f"round-{round_}/dataset", round_, candidates)
         works += [candidates, pseudo]
         for stage in config.loop:
@@ -114,8 +125,11 @@ def plan(config: StrategyConfig, data: str, base: str) -> list[Work]:
 
 
 def rules_digest(rules: Path | None) -> str | None:
-    """Of a user's rule file; the package's own go with its version."""
-    return None if rules is None else hashlib.sha256(rules.read_bytes()).hexdigest()
+    """Return the SHA-256 of a user's rule file; None for the built-in rules.
+
+    The built-in rules need no digest, because every key holds the version of the package.
+    """
+    return None if rules is None else sha256(rules)
 
 
 def _digest(*parts: Any) -> str:

@@ -1,4 +1,4 @@
-"""Studies: arms trained, evaluated on one shared test set, compared and reported."""
+"""Runs studies: trains arms, evaluates them on one shared test set, compares and reports them."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from imaxray.study.rebuild import RebuildReport, rebuild_dataset
 if TYPE_CHECKING:
     from imaxray.study.publish import write_study_report
     from imaxray.study.run import StudyOutcome, run_study
-else:  # these train, and so load torch
+else:  # these modules train, so importing them loads torch
     __getattr__, __dir__ = lazily(
         __name__,
         {

@@ -1,4 +1,4 @@
-"""One arm: trained, then asked about the shared test set; runs in a process of its own."""
+"""Trains one arm and lets it answer the shared test set, in a process of its own."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArmJob:
-    """Everything a process needs to train and evaluate one arm.
+    """Holds everything that a process needs to train and evaluate one arm.
 
     Attributes:
-        name: of the arm, e.g. ``imax``.
-        label: of the run, for progress bars: the arm, and its seed where there are several.
-        dataset: dataset folder.
-        init: folder of the initial model that all arms of this seed share.
-        processor: folder of an initial model of any seed; a process prepares images once for all
-            runs that name the same.
-        out: run folder; predictions go beside the run as ``predictions.parquet``.
-        layout: packed or separate rows.
-        steps: optimizer steps.
-        seed: of the schedule.
-        config: the study's.
-        probes: entries that the run's dynamics are measured on; None: they are not.
+        name: Name of the arm, e.g. ``imax``.
+        label: Name of the run in progress bars: the arm, and its seed if there are several.
+        dataset: Dataset folder that the arm trains on.
+        init: Folder of the initial model that all arms of this seed share.
+        processor: Folder of an initial model of any seed. A process prepares the images only once
+            for all runs with the same folder.
+        out: Run folder; the predictions are written into it as ``predictions.parquet``.
+        layout: Layout of the sequences, packed or separate.
+        steps: Number of optimizer steps.
+        seed: Seed of the schedule.
+        config: Configuration of the study.
+        probes: File of the entries that the dynamics of the run are measured on; None if they are
+            not measured.
     """
 
     name: str
@@ -53,16 +54,16 @@ class ArmJob:
 
 
 class ArmRun(RunManifest):
-    """Manifest of an arm's run, with the arm and the seed."""
+    """Manifest of a run, with its arm and its seed."""
 
     arm: str
     seed: int
 
 
 def run_study_arm(job: ArmJob) -> ArmRun:
-    """Train and evaluate one arm; a finished one is not repeated."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # never spin on a shared machine
-    import torch  # late: after the wait policy is set
+    """Train one arm and write its answers to the test set; finished work is not repeated."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads leave the cores free
+    import torch  # imported here, because torch reads the wait policy when it is loaded
     import transformers
 
     from imaxray.cache import ImageStore
@@ -115,9 +116,12 @@ def run_study_arm(job: ArmJob) -> ArmRun:
     return found
 
 
-@lru_cache(maxsize=2)  # both datasets of a study
+@lru_cache(maxsize=2)  # a study trains on two datasets
 def _images(dataset: Path, sha256: str, processor: Path) -> Pixels:  # noqa: ARG001
-    """Model inputs of all train and test images; ``sha256`` tells one build from the next."""
+    """Return the model inputs of all train and test images.
+
+    ``sha256`` is a part of the cache key, so that a new build of the dataset is prepared again.
+    """
     from imaxray.cache import ImageStore
     from imaxray.curation import open_dataset
     from imaxray.models import phantom
@@ -130,7 +134,10 @@ def _images(dataset: Path, sha256: str, processor: Path) -> Pixels:  # noqa: ARG
 
 
 def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
-    """The probe on the shared val split; a run that was made without this probe goes."""
+    """Return the callback that measures the probe of the shared val split.
+
+    A run that was begun with another probe, or without one, is deleted and starts again.
+    """
     from imaxray.dynamics import FisherProbe
     from imaxray.study.probes import VAL, probe_of
     from imaxray.training.run_folder import set_aside
@@ -152,7 +159,7 @@ def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
 
 
 def entries_seen(out: Path) -> int:
-    """Entries a run has seen so far, from its learning curve; for progress bars."""
+    """Return the number of entries that a run has seen, read from its learning curve."""
     try:
         last = (out / "curve.jsonl").read_text().splitlines()[-1]
         return int(json.loads(last)["entries_seen"])

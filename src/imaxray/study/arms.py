@@ -1,4 +1,4 @@
-"""All arms and seeds of a study: who starts from what, where each run lies, who trains when."""
+"""Trains all arms and seeds of a study and defines the folders of their runs."""
 
 from __future__ import annotations
 
@@ -17,42 +17,48 @@ if TYPE_CHECKING:
 
 REFERENCE: Final = "dmax"
 ARMS: Final = ("dmax", "imax", "imax (equal compute)")
-"""dmax: one sequence an entry. imax: packed, as many entries as dmax. imax (equal compute): packed,
-as many more entries as fit into dmax's wall-clock."""
+"""Arms of a study. ``dmax``: one sequence per entry. ``imax``: packed sequences with as many
+entries as dmax. ``imax (equal compute)``: packed sequences, trained for the wall-clock time of
+dmax."""
 
 RUN_FOLDERS: Final = {"dmax": "dmax", "imax": "imax", "imax (equal compute)": "imax-equal-compute"}
 PROBED: Final = ("dmax", "imax")
-"""Arms whose dynamics are measured: those that compare at equal entries seen."""
+"""Arms whose dynamics are measured: the two arms that see the same number of entries."""
 
 
 def run_folder(config: StudyConfig, out: Path, arm: str, seed: int) -> Path:
-    """Where a run lies: ``runs/<arm>``, and in it ``seed-<k>`` where there are several."""
+    """Return the folder of a run: ``runs/<arm>``, or ``runs/<arm>/seed-<k>`` with several seeds."""
     return _of_seed(config, out / "runs" / RUN_FOLDERS[arm], seed)
 
 
 def init_folder(config: StudyConfig, out: Path, seed: int) -> Path:
-    """Where the initial model of a seed lies, the same for all arms."""
+    """Return the folder of a seed's initial model, which all arms share."""
     return _of_seed(config, out / "init", seed)
 
 
 def run_folders(config: StudyConfig, out: Path, arm: str) -> list[Path]:
-    """The run folders of an arm, in the order of the seeds."""
+    """Return the run folders of an arm, in the order of the seeds."""
     return [run_folder(config, out, arm, seed) for seed in config.training_seeds]
 
 
 def train_arms(
     config: StudyConfig, out: Path, throughput: Throughput, probes: Path | None
 ) -> dict[str, list[ArmRun]]:
-    """Train and ask every arm with every seed; run manifests by arm, in the order of the seeds.
+    """Train every arm with every seed and let it answer the test set.
 
-    Runs are shared out over ``config.workers`` processes, the longest first, each to whoever is
-    free; finished ones are kept.
+    The runs are distributed over ``config.workers`` processes; the longest runs start first.
+    Finished runs are kept.
 
     Args:
-        config: the study's.
-        out: study folder, with the datasets and the initial models.
-        throughput: of both layouts; it decides the steps at equal compute, and who goes first.
-        probes: entries that the dynamics are measured on; None: they are not.
+        config: Configuration of the study.
+        out: Study folder, with the datasets and the initial models.
+        throughput: Measured speed of both layouts; it decides the number of steps at equal compute
+            and the order of the runs.
+        probes: File of the entries that the dynamics are measured on; None if they are not
+            measured.
+
+    Returns:
+        Arm → manifests of its runs, in the order of the seeds.
     """
     steps = config.training.steps
     longer = max(1, round(steps * throughput.ratio))
@@ -89,13 +95,13 @@ def train_arms(
             _watch(futures, jobs)
             made = {(job.name, job.seed): futures[job.label].result() for job in jobs}
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # no further run after a failed one
+            pool.shutdown(wait=False, cancel_futures=True)  # start no further run after a failure
             raise
     return {arm: [made[arm, seed] for seed in config.training_seeds] for arm in ARMS}
 
 
 def _watch(futures: Mapping[str, Any], jobs: Sequence[ArmJob]) -> None:
-    """One bar a run, moved by the entries its learning curve says it has seen."""
+    """Show one progress bar per run; its learning curve tells how many entries it has seen."""
     size = jobs[0].config.training.entries_per_step
     totals = {f"Training {job.label}": job.steps * size for job in jobs}
     with multi_bar(totals) as update:

@@ -1,4 +1,4 @@
-"""The data half of a study: releases to catalog, IMAX and DMAX."""
+"""Builds the datasets of a study (catalog, IMAX and DMAX) from the releases."""
 
 from __future__ import annotations
 
@@ -45,26 +45,28 @@ ROLES: Final = ("catalog", "imax", "dmax")
 
 
 class DataConfig(BaseModel):
-    """What decides a study's datasets; the manifest of each carries it whole."""
+    """Options that the datasets of a study depend on; each dataset's manifest holds all of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(0, description="Random seed of splits, selection and matching.")
+    seed: int = Field(default=0, description="Random seed of splits, selection and matching.")
     verify: bool | Verify = Field(
-        True,
+        default=True,
         description="How images are checked: decoded (decode or true), looked for (exists or "
         "false), or not at all (none).",
     )
-    curation: CurationConfig = Field(CurationConfig(), description="How the catalog is made.")
-    imax: ImaxConfig = Field(ImaxConfig(), description="How IMAX is selected.")
-    dmax: DmaxConfig = Field(DmaxConfig(), description="How DMAX is matched.")
+    curation: CurationConfig = Field(
+        default=CurationConfig(), description="How the catalog is made."
+    )
+    imax: ImaxConfig = Field(default=ImaxConfig(), description="How IMAX is selected.")
+    dmax: DmaxConfig = Field(default=DmaxConfig(), description="How DMAX is matched.")
     clinical: ClinicalRules = Field(
-        DEFAULT_RULES, description="What differs from the built-in clinical rules."
+        default=DEFAULT_RULES, description="What differs from the built-in clinical rules."
     )
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out an empty ``clinical`` block, so that manifests stay what they were."""
+        """Leave out an empty ``clinical`` block, so that manifests without one still match."""
         content: dict[str, Any] = dump(self)
         if not self.clinical.root:
             content.pop("clinical", None)
@@ -73,14 +75,14 @@ class DataConfig(BaseModel):
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a build did; ``match.json`` of a study.
+    """Report of a build; a study writes it to ``match.json``.
 
     Attributes:
-        selection: what IMAX had to choose from and took.
-        match: what DMAX achieved.
-        density: per dataset and split.
-        conflicts: per rule, pairs compared and contradictions found.
-        seconds: how long each step took.
+        selection: Report of the selection of IMAX: what was available and what was selected.
+        match: Report of the matching: how close DMAX is to IMAX.
+        density: Annotation density of each dataset and split.
+        conflicts: Number of compared pairs and of contradictions per clinical rule.
+        seconds: Wall-clock seconds of each step.
     """
 
     selection: SelectionReport
@@ -90,7 +92,7 @@ class DataReport:
     seconds: Mapping[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
+        """Return the report as a dictionary that can be written as JSON."""
         return {
             **self.match.as_dict(),
             "selection": self.selection.as_dict(),
@@ -103,16 +105,17 @@ class DataReport:
 def build_datasets(
     releases: Mapping[str, Path], config: DataConfig, out: Path, *, workers: int = 1
 ) -> DataReport:
-    """Write ``catalog/``, ``imax/`` and ``dmax/`` under ``out``.
+    """Write the datasets ``catalog/``, ``imax/`` and ``dmax/`` into the folder ``out``.
 
     Args:
-        releases: source name → folder of the release.
-        config: what decides the bytes, with the releases' content.
-        out: folder of the three.
-        workers: processes; the bytes do not depend on it.
+        releases: Source name → folder of the release.
+        config: Options of the datasets. The options and the content of the releases determine
+            every written byte.
+        out: Folder of the three datasets.
+        workers: Number of processes; the written bytes do not depend on it.
 
     Raises:
-        ImaxrayError: as the stages do.
+        ImaxrayError: If building the catalog, selecting IMAX, matching DMAX or writing raises.
     """
     with collector_paused(), growing_folder(out):
         return _build(releases, config, out, workers)
@@ -133,7 +136,7 @@ def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers:
         content = config.model_dump(mode="json")
         write_dataset(tables, out / role, config=content, seed=config.seed, role=role)
 
-    # the catalog is written while the arms are selected from it
+    # the catalog is written in a thread while the arms are selected from it, to save time
     with ThreadPoolExecutor(1) as writer:
         written = writer.submit(write, catalog, "catalog")
         clock = time.perf_counter()

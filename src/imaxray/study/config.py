@@ -1,4 +1,4 @@
-"""A study as YAML: everything that decides its result."""
+"""Reads a study from YAML; the file holds every option that its result depends on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imaxray._config import read_yaml, validated
+from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES
 from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
@@ -17,82 +18,93 @@ from imaxray.training import TrainingConfig
 
 
 class PhantomRelease(BaseModel):
-    """The synthetic cohort a study writes for itself."""
+    """Options of the synthetic cohort that a study writes and uses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    images: int = Field(2000, ge=20, description="Number of radiographs.")
-    seed: int = Field(0, description="Random seed of the cohort.")
+    images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
+    seed: int = Field(default=0, description="Random seed of the cohort.")
 
 
 class EvaluationConfig(BaseModel):
-    """How arms are evaluated and compared."""
+    """Options that say how arms are evaluated and compared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_new_tokens: int = Field(
-        96, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
+        default=96, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
     )
     images_per_batch: int = Field(
-        16, ge=1, description="Maximum number of images that are encoded together."
+        default=16, ge=1, description="Maximum number of images that are encoded together."
     )
-    resamples: int = Field(2000, ge=100, description="Number of bootstrap samples of patients.")
-    level: float = Field(0.95, gt=0, lt=1, description="Confidence level of the intervals.")
-    examples: int = Field(12, ge=0, description="Number of test images shown in the report.")
+    resamples: int = Field(
+        default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
+    )
+    level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
+    examples: int = Field(
+        default=12, ge=0, description="Number of test images shown in the report."
+    )
 
 
 class DynamicsConfig(BaseModel):
-    """What is measured of the arms' optimisation (docs/dynamics.md)."""
+    """Options of the measurements of the arms' training dynamics (docs/dynamics.md)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     probe: int = Field(
-        252,
+        default=252,
         ge=28,
         description="Number of entries of the probe, which is the same for all runs; at least four "
         "per task.",
     )
-    every: int = Field(2048, ge=1, description="Number of entries seen between two measurements.")
+    every: int = Field(
+        default=2048, ge=1, description="Number of entries seen between two measurements."
+    )
 
 
 class StudyConfig(DataConfig):
-    """One study: releases → IMAX and DMAX → arms → comparison."""
+    """Options of a study: releases → IMAX and DMAX → arms → comparison."""
 
     title: str = Field(description="Title of the report.")
     phantom: PhantomRelease | None = Field(
-        None, description="Synthetic cohort that the study writes and uses."
+        default=None, description="Synthetic cohort that the study writes and uses."
     )
-    root: Path | None = Field(None, description="Folder that holds the releases.")
-    root_env: str | None = Field(None, description="Environment variable that overrides root.")
+    root: Path | None = Field(default=None, description="Folder that holds the releases.")
+    root_env: str | None = Field(
+        default=None, description="Environment variable that overrides root."
+    )
     releases: dict[str, str] = Field(
         default_factory=dict,
         description="Name of each source → its folder inside root; a phantom uses all of its "
         "releases.",
     )
-    workers: int = Field(2, ge=1, description="Number of processes.")
+    workers: int = Field(default=2, ge=1, description="Number of processes.")
     seeds: Annotated[int, Field(ge=1)] | tuple[int, ...] = Field(
-        1,
-        description="Number of trainings per arm, with seeds from ``seed`` on; or a list of seeds.",
+        default=1,
+        description="Number of training runs per arm, with seeds from ``seed`` on, or a list of "
+        "seeds.",
     )
-    model: PhantomConfig = Field(PhantomConfig(), description="Shape of the tiny model.")
-    training: TrainingConfig = Field(TrainingConfig(), description="How each arm is trained.")
+    model: PhantomConfig = Field(default=PhantomConfig(), description="Shape of the tiny model.")
+    training: TrainingConfig = Field(
+        default=TrainingConfig(), description="How each arm is trained."
+    )
     evaluation: EvaluationConfig = Field(
-        EvaluationConfig(), description="How arms are evaluated and compared."
+        default=EvaluationConfig(), description="How arms are evaluated and compared."
     )
     dynamics: DynamicsConfig | None = Field(
-        None, description="What is measured of the arms' optimisation; nothing where left out."
+        default=None, description="Measurements of the arms' training dynamics; default: none."
     )
 
     @field_validator("seeds")
     @classmethod
     def _different(cls, seeds: int | tuple[int, ...]) -> int | tuple[int, ...]:
         if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) < len(seeds)):
-            raise ValueError("seeds must be a number, or a list of different seeds")
+            raise ValueError("seeds must be a number or a list of different seeds")
         return seeds
 
     @property
     def training_seeds(self) -> tuple[int, ...]:
-        """Seeds of initial weights and schedules; the data are of ``seed`` in all of them.
+        """Seeds of initial weights and schedules; all of them train on the data of ``seed``.
 
         Example:
             >>> StudyConfig(title="Three seeds", seed=5, seeds=3).training_seeds
@@ -103,10 +115,17 @@ class StudyConfig(DataConfig):
         return tuple(range(self.seed, self.seed + self.seeds))
 
     def release_paths(self, out: Path, root: Path | None) -> dict[str, Path]:
-        """Folder of each release: ``root`` argument, environment, config, in this order.
+        """Return the folder of each release.
+
+        The folder that holds the releases is ``root``, else the environment variable
+        ``root_env``, else the ``root`` of the configuration. A phantom uses ``out/releases``.
+
+        Args:
+            out: Study folder.
+            root: Folder that holds the releases; None: as configured.
 
         Raises:
-            ImaxrayError: neither a phantom nor a root is named, or the root is no folder.
+            ImaxrayError: If neither a phantom nor a root is given, or if the root is not a folder.
         """
         if self.phantom is not None:
             base = out / "releases"
@@ -124,11 +143,11 @@ class StudyConfig(DataConfig):
         return {name: base_path / folder for name, folder in sorted(self.releases.items())}
 
     def data(self) -> DataConfig:
-        """The part that decides the datasets."""
+        """Return the options that the datasets depend on."""
         return DataConfig(**{name: getattr(self, name) for name in DataConfig.model_fields})
 
     def content(self) -> dict[str, Any]:
-        """What decides the data: without paths of a machine and without the number of workers."""
+        """Return all options except the paths of a machine and the number of workers."""
         return self.model_dump(mode="json", exclude={"root", "root_env", "workers"})
 
 
@@ -136,10 +155,11 @@ def load_config(path: str | Path) -> StudyConfig:
     """Read a study's YAML.
 
     Args:
-        path: a YAML file, or the name of a built-in configuration (``phantom``).
+        path: YAML file, or name of a built-in configuration (``phantom``).
 
     Raises:
-        ImaxrayError: the file is missing, no YAML, or has an unknown key or a bad value.
+        ImaxrayError: If the file is missing or is not YAML, or if it has an unknown key or a bad
+            value.
     """
     path = find_config(path)
     content = read_yaml(path, what="a study configuration", advice=instead_of(path))

@@ -1,4 +1,4 @@
-"""What the runs' probes say: IMAX against DMAX over seeds, and whether model or data differ."""
+"""Compares the training dynamics of IMAX and DMAX over seeds, from the probes of their runs."""
 
 from __future__ import annotations
 
@@ -38,20 +38,21 @@ _REDUCTIONS: Final[tuple[Reduction, ...]] = ("sum", "unit-norm")
 
 @dataclass(frozen=True)
 class StudyDynamics:
-    """Dynamics of the arms ``imax`` and ``dmax``; all tables lie in ``dynamics/`` too.
+    """Training dynamics of the arms ``imax`` and ``dmax``; ``dynamics/`` holds the same tables.
 
     Attributes:
-        seeds: trainings an arm.
-        spectra: ``spectra.parquet``: SPECTRA with arm and seed, on the fixed probe.
-        contrast: ``contrast.csv``: :func:`compare_runs` at every count of entries seen; empty with
-            one seed.
-        crossed: ``crossed.csv``: :func:`crossed_over_seeds` after training, a row a draw, reduction
-            and statistic: values of both models on both probes, and own, model, probe, interaction,
-            means over seeds (low, high: seeds and probes; seeds_low, seeds_high: seeds only).
-        tasks: ``tasks.csv``: mean cosine and conflict of task pairs after training, with and
-            without pairs of entries of one image, a row an arm and reduction, and their difference.
-        curve: ``n_curve.csv``: statistics at N/4, N/2 and N entries after training.
-        not_made: draw → why its probes could not be made.
+        seeds: Number of training runs per arm.
+        spectra: ``spectra.parquet``: the table SPECTRA with arm and seed, on the fixed probe.
+        contrast: ``contrast.csv``: result of :func:`compare_runs` at every measured number of
+            entries seen; empty with one seed.
+        crossed: ``crossed.csv``: result of :func:`crossed_over_seeds` after training, one row per
+            draw, reduction and statistic. It holds the values of both models on both probes, and
+            own, model, probe and interaction as means over seeds (low, high: interval over seeds
+            and probes; seeds_low, seeds_high: interval over seeds only).
+        tasks: ``tasks.csv``: mean cosine and conflict rate of task pairs after training, with and
+            without pairs of entries of one image, for both arms and their difference.
+        curve: ``n_curve.csv``: statistics at N/4, N/2 and N entries of the probe after training.
+        not_made: Draw → reason why its probes could not be made.
     """
 
     seeds: int
@@ -63,16 +64,19 @@ class StudyDynamics:
     not_made: dict[str, str]
 
     def sentences(self) -> list[str]:
-        """All results in sentences, whichever arm they favour."""
+        """Describe all results in sentences, whichever arm they favour."""
         return [
             *sentences.contrast(self.contrast, self.spectra, self.seeds),
             *sentences.crossed(self.crossed, self.seeds),
             *sentences.tasks(self.tasks, self.seeds),
-            *(f"No probes of train entries {draw}: {why}" for draw, why in self.not_made.items()),
+            *(
+                f"Probes of train entries ({draw}) could not be made: {why}"
+                for draw, why in self.not_made.items()
+            ),
         ]
 
     def summary(self) -> list[str]:
-        """The few sentences for a headline."""
+        """Describe the main results in few sentences."""
         return [
             *sentences.contrast(self.contrast, self.spectra, self.seeds)[:1],
             *sentences.crossed(self.crossed, self.seeds)[:1],
@@ -80,7 +84,12 @@ class StudyDynamics:
 
 
 def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
-    """Read what all runs recorded, compare, and write ``dynamics/`` in the study folder."""
+    """Read the measurements of all runs, compare them and write ``dynamics/`` in ``out``.
+
+    Args:
+        config: Configuration of the study.
+        out: Study folder with the finished runs.
+    """
     runs = {arm: run_folders(config, out, arm) for arm in PROBED}
     folder = out / "dynamics"
     last = max(recorded(runs["imax"][0]))
@@ -115,7 +124,10 @@ def _spectra(config: StudyConfig, runs: dict[str, list[Path]]) -> pl.DataFrame:
 
 
 def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) -> pl.DataFrame:
-    """Every count of entries seen, over processes; kept while the measurements are the same."""
+    """Compare the arms at every number of entries seen, in several processes.
+
+    The result is kept in a file and computed again only if a measurement has changed.
+    """
     if len(config.training_seeds) < 2:
         return pl.DataFrame()
     files = [recorded(run) for arm in PROBED for run in runs[arm]]
@@ -141,7 +153,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
 
 
 def _one_thread() -> None:
-    """Of linear algebra in this process: threads that wait for each other on a busy core spin."""
+    """Limit linear algebra to one thread, because waiting threads would slow down busy cores."""
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
@@ -167,7 +179,7 @@ def _crossed(runs: dict[str, list[Path]], level: float) -> pl.DataFrame:
 
 
 def _tasks(runs: dict[str, list[Path]], last: int, level: float) -> pl.DataFrame:
-    """Means over pairs of tasks after training: of each arm, and imax less dmax over seeds."""
+    """Average over pairs of tasks after training: each arm, and imax minus dmax over seeds."""
     last_of = [
         read_parquet(run / "dynamics" / "tasks.parquet", schema=PAIRS)
         .filter(pl.col("entries_seen") == last, pl.col("reduction") != "token-mean")

@@ -1,4 +1,4 @@
-"""What a study trains on, made or kept: no model is needed for it."""
+"""Prepares the data that a study trains on; this needs no model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,21 @@ from imaxray.study.release_state import release_states
 
 
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
-    """Write what a study trains on: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``.
+    """Write the data of a study: ``releases/`` (phantom), ``catalog/``, ``imax/`` and ``dmax/``.
 
-    Returns the report of :func:`imaxray.study.build.build_datasets` as a dict. Datasets of the
-    same configuration are kept if they are whole and no file of a release has changed since.
+    Datasets of the same configuration are kept if they are whole and no file of a release has
+    changed since.
+
+    Args:
+        config: Configuration of the study.
+        out: Study folder.
+        root: Folder that holds the releases; overrides the one of the configuration.
+
+    Returns:
+        The report of :func:`imaxray.study.build.build_datasets` as a dictionary.
 
     Raises:
-        ImaxrayError: as the stages do.
+        ImaxrayError: If the releases are not found, or if building a dataset raises.
     """
     with growing_folder(out):
         return _prepared(config, out, root)

@@ -1,4 +1,4 @@
-"""The probes of a study: chosen once, before training, the same for all arms and seeds."""
+"""Chooses the probes of a study once before training; all arms and seeds share them."""
 
 from __future__ import annotations
 
@@ -20,24 +20,34 @@ VAL: Final = "val"
 """Name of the probe that is measured during training."""
 
 DRAWS: Final[tuple[ImageSharing, ...]] = ("apart", "together")
-"""How the probes of train entries share images: not at all, and as much as the data allow."""
+"""How entries of a probe share images: not at all (apart), or as much as possible (together)."""
 
 ROLES: Final = ("imax", "dmax")
 
 
 def crossed_name(draw: str, role: str) -> str:
-    """Name of the probe of ``role``'s train entries."""
+    """Return the name of the probe of ``role``'s train entries."""
     return f"{role}-train-{draw}"
 
 
 def choose_probes(config: DynamicsConfig, imax: Dataset, dmax: Dataset, out: Path) -> Path:
-    """Write ``dynamics/probes.parquet``: the entries of every probe; returns it.
+    """Choose the entries of every probe and write them to ``dynamics/probes.parquet``.
 
-    Columns: ``probe`` (its name), ``dataset`` (imax or dmax), then as of :func:`probe_entries`.
-    Pairs of probes that the data are too small for are named in ``dynamics/not_made.json``.
+    The table has the columns ``probe`` (name), ``dataset`` (imax or dmax) and those of
+    :func:`probe_entries`. If the data are too small for a pair of probes, the pair is left out and
+    ``dynamics/not_made.json`` holds the reason.
+
+    Args:
+        config: Options of the measurements.
+        imax: IMAX dataset; its val split gives the probe that is measured during training.
+        dmax: DMAX dataset.
+        out: Study folder.
+
+    Returns:
+        The written file.
 
     Raises:
-        ImaxrayError: the val split is too small for the probe.
+        ImaxrayError: If the val split is too small for the probe.
     """
     chosen = {VAL: ("imax", probe_entries(imax.tables.split("val"), config.probe))}
     learn, other = imax.tables.split("train"), dmax.tables.split("train")
@@ -62,7 +72,14 @@ def choose_probes(config: DynamicsConfig, imax: Dataset, dmax: Dataset, out: Pat
 
 
 def probe_of(chat: ChatModel, probes: Path, name: str, study: Path) -> Probe:
-    """The probe called ``name``, for a model."""
+    """Return the probe called ``name``, encoded for a model.
+
+    Args:
+        chat: Model whose prompts and image inputs are prepared.
+        probes: File that :func:`choose_probes` wrote.
+        name: Name of the probe.
+        study: Study folder, which holds the datasets.
+    """
     rows = read_parquet(probes).filter(probe=name)
     data = open_dataset(study / rows["dataset"][0])
     pixels = dataset_images(chat, data, rows["image_id"].unique().sort().to_list())
@@ -70,7 +87,7 @@ def probe_of(chat: ChatModel, probes: Path, name: str, study: Path) -> Probe:
 
 
 def measure_crossed(trained: ChatModel, probes: Path, study: Path, run: Path) -> None:
-    """Measure a finished run on all probes of train entries; what is there is kept."""
+    """Measure a finished run on all probes of train entries; finished measurements are kept."""
     table = read_parquet(probes)
     for name in table["probe"].unique(maintain_order=True).to_list():
         path = crossed_path(run, name)
@@ -80,5 +97,5 @@ def measure_crossed(trained: ChatModel, probes: Path, study: Path, run: Path) ->
 
 
 def crossed_path(run: Path, name: str) -> Path:
-    """Where :func:`measure_crossed` writes."""
+    """Return the file that :func:`measure_crossed` writes for a probe."""
     return run / "dynamics" / "crossed" / f"{name}.parquet"

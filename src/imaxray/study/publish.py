@@ -1,4 +1,4 @@
-"""From a study's outcome to its report."""
+"""Turns the outcome of a study into its report."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 import polars as pl
 import yaml
 
+from imaxray._files import whole_file
 from imaxray._version import __version__
-from imaxray.boxes import PERCENT, PLACEHOLDER
+from imaxray.boxes import PERCENT, split_boxes
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, density, open_dataset
 from imaxray.report import (
@@ -39,18 +40,18 @@ _EXPLANATIONS = (
     (
         "Equal entries seen",
         "Both arms took the same number of optimizer steps over the same number of entries. IMAX "
-        "was done several times sooner.",
+        "needed a fraction of the time, because packed sequences encode each image once.",
     ),
     (
         "Equal compute (wall-clock)",
-        "IMAX trained on for as long as DMAX took; packing lets it see several times more entries "
-        "in that time. Time that dynamics take to measure counts for neither.",
+        "IMAX trained for the time that DMAX took; with packing, it saw several times more entries "
+        "in that time. The time for measuring the training dynamics is not counted for either arm.",
     ),
 )
 
 
 def write_study_report(outcome: StudyOutcome) -> Path:
-    """Write ``report.html`` (and ``results.png``) into the study folder; returns the report."""
+    """Write ``report.html`` and ``results.png`` into the study folder and return the report."""
     imax = open_dataset(outcome.out / "imax")
     dmax = open_dataset(outcome.out / "dmax")
     counts = imax.tables.rejects.group_by("source", "code").len().sort(
@@ -91,7 +92,8 @@ def write_study_report(outcome: StudyOutcome) -> Path:
     path = outcome.out / "report.html"
     write_report(result, path)
     figure = figures.results(views[1].comparison, {})
-    figure.savefig(outcome.out / "results.png", dpi=160, metadata={"Software": None})
+    with whole_file(outcome.out / "results.png") as aside:
+        figure.savefig(aside, dpi=160, format="png", metadata={"Software": None})
     return path
 
 
@@ -111,7 +113,7 @@ def _speed(arm: str, manifest: ArmRun) -> dict[str, Any]:
 
 
 def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
-    """Test images by a hash of their ids, those with the most tasks first."""
+    """Choose test images, most tasks first and then by a hash of their ids, with all answers."""
     test = imax.tables.split("test")
     per_image = test.group_by("image_id").agg(pl.col("task").n_unique().alias("tasks"))
     ranked = sorted(per_image.iter_rows(), key=lambda row: (-row[1], _mix(row[0])))
@@ -124,7 +126,8 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
         questions = []
         for entry in rows.iter_rows(named=True):
             boxes = entry["boxes"] or []
-            asked = entry["prompt"].count(PLACEHOLDER)
+            parts = split_boxes(entry["prompt"], entry["target"], boxes)
+            shown, gold = parts or ([], [])
             answers = []
             for arm in (REFERENCE, "imax"):
                 table = outcome.scores[arm][0].table  # of the first seed
@@ -135,9 +138,9 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
             questions.append(
                 Question(
                     entry["task"],
-                    PERCENT.fill(entry["prompt"], boxes[:asked], *size),
-                    PERCENT.fill(entry["target"], boxes[asked:], *size),
-                    boxes[asked:],
+                    PERCENT.fill(entry["prompt"], shown, *size),
+                    PERCENT.fill(entry["target"], gold, *size),
+                    gold,
                     answers,
                 )
             )
@@ -160,12 +163,12 @@ def _provenance(outcome: StudyOutcome, imax: Dataset, dmax: Dataset) -> dict[str
         "torch": versions["torch"],
         "transformers": versions["transformers"],
         "python": platform.python_version(),
-        "threads an arm": str(outcome.config.training.threads),
+        "threads per arm": str(outcome.config.training.threads),
     }
 
 
 def _dynamics(found: StudyDynamics) -> Dynamics:
-    """Tables of the dynamics as the report shows them: after training, by name."""
+    """Return the tables of the dynamics in the form that the report shows."""
     contrast = found.contrast
     if not contrast.is_empty():
         contrast = contrast.filter(

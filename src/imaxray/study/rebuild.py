@@ -1,7 +1,7 @@
-"""The very same dataset again, from another user's own downloads and a manifest.
+"""Rebuilds the same dataset from its manifest and another user's own downloads.
 
-Credentialed text cannot be shared. A manifest can: it holds the configuration, the seed and
-fingerprints, no text and no label value.
+Credentialed text must not be shared. A manifest can be shared, because it holds the configuration,
+the seed and fingerprints, but no text and no label value.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from imaxray.study.build import ROLES, DataConfig, build_datasets
 
 @dataclass(frozen=True)
 class RebuildReport:
-    """What was rebuilt.
+    """Report of a rebuilt dataset.
 
     Attributes:
-        folder: the dataset.
-        files: per file, the sha256 that the manifest and the rebuilt dataset agree on.
+        folder: Folder of the rebuilt dataset.
+        files: File → SHA-256, which is the same in the manifest and in the rebuilt dataset.
     """
 
     folder: Path
@@ -40,20 +40,21 @@ class RebuildReport:
 def rebuild_dataset(
     manifest: Path, releases: Mapping[str, Path], out: Path, *, workers: int = 1
 ) -> RebuildReport:
-    """Make the dataset that ``manifest`` describes from ``releases``, and prove it.
+    """Rebuild the dataset that ``manifest`` describes from ``releases``, and check its files.
 
-    Every release file is compared first, so a wrong download is named before anything slow; then
-    the dataset is built as it was, and every file of it compared.
+    All release files are compared first, so that a wrong download is reported before the slow
+    build. Then the dataset is built with the same configuration, and all its files are compared.
 
     Args:
-        manifest: ``manifest.json`` of the dataset to make again.
-        releases: source name → folder, of every source that the manifest names.
-        out: folder to write.
-        workers: processes.
+        manifest: File ``manifest.json`` of the dataset to rebuild.
+        releases: Source name → folder of the release, for every source in the manifest.
+        out: Dataset folder to write.
+        workers: Number of processes.
 
     Raises:
-        ImaxrayError: the manifest is none; a source is missing; a release file is missing or
-            another; or the rebuilt files differ, for instance in another version of imaxray.
+        ImaxrayError: If the file is not a manifest, if a source is missing, if a release file is
+            missing or differs, or if a rebuilt file differs, for example because another version
+            of imaxray is installed.
     """
     described = _read(manifest)
     config = _config(described, manifest)
@@ -67,7 +68,8 @@ def rebuild_dataset(
     _compare_releases(described["releases"], releases)
     if out.exists() and any(out.iterdir()):
         raise ImaxrayError(
-            f"Expected an empty or no folder at {out}, but it holds files; choose another."
+            f"Expected an empty folder, or no folder, at {out}, but it holds files; choose another "
+            "folder."
         )
     with scratch_folder(out) as aside:
         build_datasets({n: releases[n] for n in wanted}, config, aside, workers=workers)
@@ -89,7 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not good or described["role"] not in ROLES:
         raise ImaxrayError(
             f"Expected the manifest.json of a dataset at {path}, but it is missing, damaged or "
-            "another file; ask for the file that `imaxray build` wrote."
+            "another kind of file; name the manifest.json that `imaxray build` wrote."
         )
     result: dict[str, Any] = described
     return result
@@ -108,22 +110,22 @@ def _config(described: Mapping[str, Any], path: Path) -> DataConfig:
 
 
 def _compare_releases(files: list[dict[str, Any]], releases: Mapping[str, Path]) -> None:
-    """Name the first release file that is not the one the manifest was made from."""
+    """Raise an error for the first release file that differs from the one in the manifest."""
     for file in track(files, "Comparing release files"):
         path = releases[file["source"]] / file["file"]
         if path.is_dir():
-            continue  # an unpacked archive: its fingerprint comes with reading
+            continue  # an unpacked archive; its fingerprint is computed when it is read
         if not path.is_file():
             raise ImaxrayError(
                 f"Expected {file['file']} in the {file['source']} release at "
-                f"{releases[file['source']]}, but it is not there; download it, in the same form "
-                "(zipped or unpacked) as the dataset was built from."
+                f"{releases[file['source']]}, but it is missing; download it in the form (zipped "
+                "or unpacked) that the dataset was built from."
             )
         found = sha256(path)
         if found != file["sha256"]:
             raise ImaxrayError(
                 f"Expected {file['file']} of {file['source']} with sha256 {file['sha256']}, but "
-                f"yours has {found}; download it again, or get the release's same version."
+                f"your file has {found}; download it again, in the same version of the release."
             )
 
 
@@ -136,12 +138,14 @@ def _compare_files(described: Mapping[str, Any], made: Mapping[str, Any]) -> Non
     if other or len(described["releases"]) != len(made["releases"]):
         raise ImaxrayError(
             "Expected the same release files as in the manifest, but "
-            f"{other[0] if other else 'their number'} differs; download it again, in the same form."
+            f"{other[0] if other else 'their number'} differs; download the release again, in the "
+            "same form (zipped or unpacked)."
         )
     differ = [name for name, digest in described["files"].items() if made["files"][name] != digest]
     if differ:
         raise ImaxrayError(
             f"Expected {differ[0]} with sha256 {described['files'][differ[0]]}, but the rebuilt "
-            f"one has {made['files'][differ[0]]} though every release file is the same; the data "
-            f"set was built by imaxray {described['imaxray']}, this is {__version__}."
+            f"file has {made['files'][differ[0]]} although all release files are the same; the "
+            f"dataset was built by imaxray {described['imaxray']} and this is {__version__}, so "
+            "install that version."
         )

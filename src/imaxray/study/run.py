@@ -1,4 +1,4 @@
-"""A whole study: build, match, train the arms, evaluate, compare, report."""
+"""Runs a whole study: builds its data, trains its arms, evaluates them and compares them."""
 
 from __future__ import annotations
 
@@ -36,17 +36,20 @@ from imaxray.training import (
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """What a study found.
+    """The outcome of a study.
 
     Attributes:
-        equal_entries: imax against dmax, both having seen the same number of entries.
-        equal_compute: imax against dmax, both having had the same wall-clock.
-        scores: of each arm, a seed each; and of the ``constant`` baseline, one.
-        runs: run manifests of each arm, a seed each.
-        throughput: packing against separate sequences, measured in one process.
-        match: what the match achieved.
-        dynamics: of the arms' optimisation, where the configuration asks for it.
-        seconds: wall-clock of each stage of this call (a stage that was already done takes none).
+        config: Configuration of the study.
+        out: Study folder.
+        equal_entries: Comparison of imax with dmax after the same number of entries seen.
+        equal_compute: Comparison of imax with dmax after the same wall-clock time of training.
+        scores: Arm → scores of its seeds; ``constant`` → scores of the constant baseline.
+        runs: Arm → manifests of its runs, one per seed.
+        throughput: Speed of packed and of separate sequences, measured in one process.
+        match: Report of the build, which says how close DMAX is to IMAX.
+        dynamics: Training dynamics of the arms; None if the configuration leaves them out.
+        seconds: Wall-clock seconds of each stage in this call; a stage that was already done takes
+            almost no time.
     """
 
     config: StudyConfig
@@ -61,13 +64,14 @@ class StudyOutcome:
     seconds: dict[str, float]
 
     def summary(self) -> list[str]:
-        """The results in sentences, whichever arm is ahead."""
+        """Describe the results in sentences, whichever arm is better."""
         fast = self.throughput
         lines = [_verdict(self.equal_entries, "imax", "equal entries seen")]
         lines.append(_verdict(self.equal_compute, "imax", "equal compute"))
         lines.append(
-            f"Packing: {fast.packed:.0f} entries/s against {fast.separate:.0f} one sequence an "
-            f"entry, {fast.ratio:.2f} times (same model, same process)."
+            f"Packed sequences train {fast.packed:.0f} entries/s, one sequence per entry trains "
+            f"{fast.separate:.0f} entries/s; packing is {fast.ratio:.2f} times as fast (same "
+            "model, same process)."
         )
         if self.dynamics is not None:
             lines += self.dynamics.summary()
@@ -78,7 +82,8 @@ class StudyOutcome:
         lines.append(
             f"Training{a_seed} took "
             + ", ".join(f"{arm} {seconds:.0f} s" for arm, seconds in took.items())
-            + "; equal compute is planned from the measured speed, these are the seconds it took."
+            + "; the steps at equal compute follow from the speed that was measured before "
+            "training, so these times can differ."
         )
         roots = open_dataset(self.out / "catalog").tables.roots
         for name, root in sorted(roots.items()):
@@ -89,22 +94,28 @@ class StudyOutcome:
 def _verdict(comparison: Comparison, arm: str, view: str) -> str:
     gain = percents(comparison.as_dict()["mean_gain"][arm])
     if gain is None:
-        return f"At {view} no relative gain can be given: the reference is near zero everywhere."
+        return (
+            f"At {view}, the relative gain is undefined, because the scores of the reference are "
+            "near zero on all tasks."
+        )
     low, value, high = gain
     who = "IMAX is ahead" if low > 0 else "DMAX is ahead" if high < 0 else "neither arm is ahead"
-    return f"At {view} {who}: mean relative gain of IMAX {value:+.1f} % [{low:+.1f}, {high:+.1f}]."
+    return (
+        f"At {view}, {who}: mean relative gain of IMAX {value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]."
+    )
 
 
 def run_study(config: StudyConfig, out: Path, *, root: Path | None = None) -> StudyOutcome:
     """Run or resume a study in the folder ``out``; finished stages are kept.
 
     Args:
-        config: see :class:`StudyConfig`.
-        out: study folder: ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/``, ``runs/``.
-        root: folder of the releases; overrides the config's.
+        config: Configuration of the study.
+        out: Study folder; it gets ``releases/`` (phantom), ``catalog/``, ``imax/``, ``dmax/`` and
+            ``runs/``.
+        root: Folder that holds the releases; overrides the one of the configuration.
 
     Raises:
-        ImaxrayError: as the stages do.
+        ImaxrayError: If building the data, training, evaluating or comparing raises.
     """
     with growing_folder(out):
         return _run(config, out, root)
@@ -123,7 +134,7 @@ def _run(config: StudyConfig, out: Path, root: Path | None) -> StudyOutcome:
     match = build_study_data(config, out, root=root)
     lap("write releases, build and match")
     imax, dmax = open_dataset(out / "imax"), open_dataset(out / "dmax")
-    for seed in config.training_seeds:  # all arms of a seed start from one model
+    for seed in config.training_seeds:  # all arms of a seed start from the same model
         phantom_base(config.model, [imax, dmax], init_folder(config, out, seed), seed=seed)
     probes = None if config.dynamics is None else choose_probes(config.dynamics, imax, dmax, out)
     throughput = _throughput(config, out, imax, dmax)
@@ -157,10 +168,10 @@ def _run(config: StudyConfig, out: Path, root: Path | None) -> StudyOutcome:
 
 
 def _throughput(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) -> Throughput:
-    """Entries per second of the two arms' own steps, layouts in turn, in this process."""
+    """Measure the entries per second of both arms on their own steps, in turn, in this process."""
     path = out / "throughput.json"
     key = {"imax": imax.sha256, "dmax": dmax.sha256, **config.content()}
-    for never in ("seeds", "dynamics", "title", "evaluation"):  # they do not move the speed
+    for never in ("seeds", "dynamics", "title", "evaluation"):  # they do not change the speed
         del key[never]
     if path.exists():
         known = json.loads(path.read_text())
@@ -190,7 +201,7 @@ def _throughput(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) ->
 
 
 def _score(config: StudyConfig, imax: Dataset, out: Path) -> dict[str, list[Scores]]:
-    """Scores of every arm and of the constant baseline on the shared test set."""
+    """Score every arm and the constant baseline on the shared test set."""
     tables = imax.tables
     test = tables.split("test")
     scores = {"constant": [constant_baseline(tables.split("train"), test, tables.images)]}

@@ -1,4 +1,4 @@
-"""Results about dynamics are put into sentences, whichever arm they favour."""
+"""Describes results about training dynamics in sentences, whichever arm they favour."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ import polars as pl
 
 LABELS: Final = {"se": "SE", "rho": "rho", "h2": "H2"}
 DIRECTIONS: Final = {"se": "lower", "rho": "higher"}
-"""Stated by the paper (arXiv 2504.09967) for IMAX, as a correlation with its task scores."""
+"""Directions that the paper (arXiv 2504.09967) states for IMAX, from a correlation with its task
+scores."""
 
 GRADIENTS: Final = {"sum": "raw", "unit-norm": "unit-norm"}
 _DRAWS: Final = {
-    "apart": "one entry an image",
+    "apart": "one entry per image",
     "together": "whole images, with as many same-image pairs as the data allow",
 }
 
 
 def contrast(table: pl.DataFrame, spectra: pl.DataFrame, seeds: int) -> list[str]:
-    """IMAX against DMAX on the fixed probe after training."""
+    """Compare IMAX with DMAX on the fixed probe after training."""
     if table.is_empty():
         last = spectra.filter(pl.col("entries_seen") == spectra["entries_seen"].max(), group="all")
         told = [
-            f"{LABELS[name]} {_of(last, 'imax', name):.3f} under IMAX and "
+            f"{LABELS[name]} is {_of(last, 'imax', name):.3f} under IMAX and "
             f"{_of(last, 'dmax', name):.3f} under DMAX"
             for name in LABELS
         ]
         return [
-            f"After {last['entries_seen'][0]:,} entries on one fixed probe: {', '.join(told)}. "
-            "With one seed an arm there is no interval; three or more tell whether arms differ."
+            f"After {last['entries_seen'][0]:,} entries, on one fixed probe: {', '.join(told)}. "
+            "One seed per arm gives no interval; it takes at least three to tell whether the arms "
+            "differ."
         ]
     last = table.filter(pl.col("entries_seen") == table["entries_seen"].max())
     said = []
@@ -40,15 +42,15 @@ def contrast(table: pl.DataFrame, spectra: pl.DataFrame, seeds: int) -> list[str
                 paper = DIRECTIONS.get(name)
                 stated = "" if paper is None else f"; the paper states {paper}"
                 found = verdict(row)
-                if found != "not told apart":
+                if found != "not distinguishable":
                     found = f"{found} under IMAX"
                 parts.append(
                     f"{LABELS[name]} is {found} ({row['value']:.3f} against "
                     f"{row['other']:.3f}, difference {interval(row, 'difference')}{stated})"
                 )
         said.append(
-            f"After {last['entries_seen'][0]:,} entries, {seeds} seeds an arm, one fixed probe, "
-            f"{gradients} gradients: {'; '.join(parts)}."
+            f"After {last['entries_seen'][0]:,} entries, with {seeds} seeds per arm, on one fixed "
+            f"probe, for {gradients} gradients: {'; '.join(parts)}."
         )
     unsure = [
         f"{LABELS[row['statistic']]} ({GRADIENTS[row['reduction']]})"
@@ -56,16 +58,18 @@ def contrast(table: pl.DataFrame, spectra: pl.DataFrame, seeds: int) -> list[str
         if row["statistic"] in LABELS and not row["ordering_holds"]
     ]
     said.append(
-        "The ordering of the arms is the same at N/4, N/2 and N entries"
-        + (f", but not for {', '.join(unsure)}." if unsure else " for all of these.")
+        "The order of the arms is the same at N/4, N/2 and N entries of the probe for all "
+        "statistics" + (f" except {', '.join(unsure)}." if unsure else ".")
     )
     if seeds < 3:
-        said.append("Fewer than three seeds an arm: these intervals are not to be reported.")
+        said.append(
+            "Fewer than three seeds per arm were trained; do not report intervals over so few."
+        )
     return said
 
 
 def crossed(table: pl.DataFrame, seeds: int) -> list[str]:
-    """What splitting each arm's own difference into model and data says."""
+    """Say how much of the difference on the arms' own probes comes from models and from data."""
     if table.is_empty():
         return []
     said = []
@@ -74,61 +78,69 @@ def crossed(table: pl.DataFrame, seeds: int) -> list[str]:
             for row in table.filter(reduction=reduction, statistic=name).iter_rows(named=True):
                 text = (
                     f"Each model on a probe of its own train entries ({_DRAWS[row['draw']]}; "
-                    f"{gradients} gradients): {LABELS[name]} under IMAX less DMAX is "
-                    f"{interval(row, 'own')}, of which the model makes {interval(row, 'model')} "
-                    f"and the probe's entries {interval(row, 'probe')}: {_share(row, seeds)}."
+                    f"{gradients} gradients): {LABELS[name]} under IMAX minus {LABELS[name]} under "
+                    f"DMAX is {interval(row, 'own')}. The model contributes "
+                    f"{interval(row, 'model')} and the entries of the probe contribute "
+                    f"{interval(row, 'probe')}; {_share(row, seeds)}."
                 )
                 said += [text]
     return said
 
 
 def tasks(table: pl.DataFrame, seeds: int) -> list[str]:
-    """Whether tasks pull together, with and without what entries of one image share."""
+    """Compare the gradient cosine of task pairs, with and without pairs of entries of one image."""
     said = []
     for row in (
         table.filter(reduction="sum").sort("same_image", descending=True).iter_rows(named=True)
     ):
-        pairs = "all pairs of entries" if row["same_image"] else "pairs of one image left out"
+        pairs = "all pairs of entries" if row["same_image"] else "no pairs of one image"
         if row["cosine_imax"] is None or row["cosine_dmax"] is None:
-            said.append(f"Tasks ({pairs}): too few entries for a debiased cosine.")
+            said.append(f"Tasks ({pairs}): there are too few entries for a debiased cosine.")
             continue
         told = "" if seeds < 2 else f", difference {interval(row, 'cosine_difference', 'cosine')}"
         said.append(
-            f"Tasks ({pairs}): mean debiased cosine of two tasks {row['cosine_imax']:.3f} under "
-            f"IMAX and {row['cosine_dmax']:.3f} under DMAX{told}; pairs of tasks in conflict "
-            f"{100 * row['conflict_rate_imax']:.0f} % and {100 * row['conflict_rate_dmax']:.0f} %."
+            f"Tasks ({pairs}): the mean debiased cosine of two tasks is {row['cosine_imax']:.3f} "
+            f"under IMAX and {row['cosine_dmax']:.3f} under DMAX{told}; the share of task pairs in "
+            f"conflict is {100 * row['conflict_rate_imax']:.0f} % and "
+            f"{100 * row['conflict_rate_dmax']:.0f} %."
         )
     return said
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """Lower, higher, or not told apart, by the interval of a difference."""
-    return "higher" if row["low"] > 0 else "lower" if row["high"] < 0 else "not told apart"
+    """Return higher, lower or not distinguishable, by the interval of a difference."""
+    return "higher" if row["low"] > 0 else "lower" if row["high"] < 0 else "not distinguishable"
 
 
 def interval(row: dict[str, Any], value: str, prefix: str | None = None) -> str:
-    """A value with its interval, where it has one; ``prefix`` names the interval's columns."""
+    """Return a value as text, with its interval if it has one.
+
+    Args:
+        row: Row of a table, column → value.
+        value: Column of the value.
+        prefix: Prefix of the columns of the interval; None: it follows from ``value``.
+    """
     stem = prefix if prefix is not None else "" if value == "difference" else value
     stem = f"{stem}_" if stem else ""
     low, high = row[f"{stem}low"], row[f"{stem}high"]
-    if low is None or low != low:  # nan: one seed
-        return f"{row[value]:+.3f}"
-    return f"{row[value]:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if low is None or low != low:  # low is nan if there is only one seed
+        return f"{row[value]:+z.3f}"
+    return f"{row[value]:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
 
 
 def _share(row: dict[str, Any], seeds: int) -> str:
-    """Which of the two parts is told from 0, and which is larger."""
+    """Say which of the two parts can be distinguished from 0 and which is larger."""
     if seeds < 2:
         larger = "model" if abs(row["model"]) > abs(row["probe"]) else "entries"
-        return f"the larger part is of the {larger}, with one seed and no interval"
+        return f"the part of the {larger} is larger, but one seed gives no interval"
     model, probe = (row[f"{t}_low"] > 0 or row[f"{t}_high"] < 0 for t in ("model", "probe"))
     if model and probe:
-        signs = "the same way" if row["model"] * row["probe"] > 0 else "opposite ways"
+        signs = "the same sign" if row["model"] * row["probe"] > 0 else "opposite signs"
         larger = "model" if abs(row["model"]) > abs(row["probe"]) else "entries"
-        return f"both count and pull {signs}, the {larger} more"
+        return f"both parts differ from 0 and have {signs}, and the part of the {larger} is larger"
     if model or probe:
-        return f"only the {'model' if model else 'entries'} can be told from 0"
-    return "neither can be told from 0"
+        return f"only the part of the {'model' if model else 'entries'} differs from 0"
+    return "neither part can be distinguished from 0"
 
 
 def _of(last: pl.DataFrame, arm: str, name: str) -> float:

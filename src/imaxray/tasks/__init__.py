@@ -1,25 +1,27 @@
-"""Tasks: annotations to entries, answers parsed back, metrics, and what later stages ask."""
+"""A task turns annotations into entries, parses answers, names metrics and serves later stages."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from imaxray.tasks.answers import Gold, from_json, strip_wrapping, subtask_of, to_json
-from imaxray.tasks.base import Task, with_image_hash
-from imaxray.tasks.drafts import DRAFTS, NO_SUBJECT, json_series, one_each, text_subject
-from imaxray.tasks.questions import Question
-from imaxray.tasks.reading import RULES, clean_answer, reading_rules
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold, from_json, strip_wrapping, subtask_of, to_json
+from imaxray.tasks._shared.base import Task, with_image_hash
+from imaxray.tasks._shared.drafts import DRAFTS, NO_SUBJECT, json_series, one_each, text_subject
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import RULES, clean_answer, reading_rules
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import Tolerances
+from imaxray.tasks._shared.truth import TrueFinding, Truth
 from imaxray.tasks.registry import all_tasks, get_task
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.told import Told
-from imaxray.tasks.tolerances import Tolerances
-from imaxray.tasks.truth import TrueFinding, Truth
 
 
 def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
-    """Entries (schema ENTRIES) of all tasks from catalog annotations; sorted by task and id.
+    """Make the entries (schema ENTRIES) of all tasks, sorted by task and id.
 
-    ``images`` must have its ``split`` assigned.
+    Args:
+        annotations: Annotations of a catalog (schema ANNOTATIONS).
+        images: Images of the catalog (schema IMAGES), with their ``split`` assigned.
     """
     images = with_image_hash(images)
     return pl.concat([task.entries(annotations, images) for task in all_tasks()])
@@ -29,11 +31,11 @@ __all__ = [
     "DRAFTS",
     "NO_SUBJECT",
     "RULES",
+    "AnswerContent",
     "Gold",
     "Question",
     "Statement",
     "Task",
-    "Told",
     "Tolerances",
     "TrueFinding",
     "Truth",

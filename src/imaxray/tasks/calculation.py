@@ -1,6 +1,6 @@
-"""Calculation: the cardiothoracic and the cardiopulmonary area ratio, as a number.
+"""Calculation asks for the cardiothoracic or the cardiopulmonary area ratio, as a number.
 
-Gold and parsed answer: a float in (0, 1). The target states two decimals.
+The gold answer and the parsed answer are a float in (0, 1). The target states two decimals.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from imaxray.metrics import (
     within,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks.answers import Gold, strip_wrapping, subtask_of
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import NO_SUBJECT, json_series, one_each
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks.truth import Truth
+from imaxray.tasks._shared.answers import Gold, strip_wrapping, subtask_of
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import NO_SUBJECT, json_series, one_each
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks._shared.truth import Truth
 
 _NUMBER: Final = re.compile(r"(?<![\d.-])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
 _SAME: Final = 0.02
@@ -35,12 +35,12 @@ _RATIO: Final = re.compile(r"\b(?:ctr|cardio-?thoracic ratio)\b", re.IGNORECASE)
 
 
 def _stated(ratio: float) -> str:
-    """Two decimals, never ``0.00`` or ``1.00``: a target must be readable as a ratio."""
+    """Return two decimals, but never ``0.00`` or ``1.00``, which cannot be read as a ratio."""
     return f"{min(max(ratio, 0.01), 0.99):.2f}"
 
 
 class Calculation(Task):
-    """Measure a ratio."""
+    """The task to measure a ratio."""
 
     name = "calculation"
     templates = {
@@ -64,7 +64,7 @@ class Calculation(Task):
     )
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
-        """See :meth:`Task.drafts`."""
+        """Make one draft per image and ratio, see :meth:`Task.drafts`."""
         facts = annotations.filter(
             pl.col("kind") == "measurement", pl.col("name").is_in(["ctr", "cpar"])
         ).sort("origin", maintain_order=True)
@@ -83,9 +83,12 @@ class Calculation(Task):
         )
 
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> float | None:
-        """The first decimal or percentage (``52%`` is 0.52); ``None`` unless it lies in (0, 1).
+        """Read the first decimal or percentage (``52%`` is 0.52).
 
-        A minus sign right before the number makes it unreadable: no ratio is negative.
+        A number with a minus sign directly before it is not read, because no ratio is negative.
+
+        Returns:
+            ``None`` if there is no such number or it does not lie in (0, 1).
         """
         found = _NUMBER.search(strip_wrapping(text))
         if found is None:
@@ -94,37 +97,37 @@ class Calculation(Task):
         return value if 0 < value < 1 else None
 
     def as_gold(self, parsed: float, template: str) -> Gold:
-        """See :meth:`Task.as_gold`."""
+        """State the ratio with two decimals, see :meth:`Task.as_gold`."""
         return Gold(_stated(parsed), [], parsed)
 
     def same(self, first: float, second: float) -> bool:
-        """Within 0.02, twice what the two decimals of a target can tell."""
+        """Return whether two ratios differ by at most 0.02, twice the resolution of a target."""
         return abs(first - second) <= _SAME + 1e-9
 
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
-        """The median, which no constant beats in absolute error."""
+        """Return the median, which minimises the mean absolute error of a constant answer."""
         return (float(np.median(golds)),)
 
     def stratum(self) -> pl.Expr:
-        """See :meth:`TaskKnowledge.stratum`. Bins of 0.05."""
-        # twentieths, counted as integers: 0.15 * 20 is 3.0000000000000004 in floats
+        """Put ratios into bins of 0.05, see :meth:`TaskKnowledge.stratum`."""
+        # twentieths are counted as integers, because 0.15 * 20 is 3.0000000000000004 in floats
         twentieth = (pl.col("answer").cast(pl.Float64) * 20).floor().cast(pl.Int64) * 5
         return pl.concat_str(pl.lit("0."), twentieth.cast(pl.String).str.zfill(2))
 
     def subtask_for(self, prompt: str) -> str:
-        """See :meth:`TaskKnowledge.subtask_for`. The CTR where the prompt names it."""
+        """Return the CTR if the prompt names it, else the CPAR."""
         return "ctr" if _RATIO.search(prompt) else "cpar"
 
     def asked_subtasks(self, counts: Mapping[str, int]) -> list[str]:
-        """See :meth:`TaskKnowledge.asked_subtasks`. Every ratio that train entries have."""
+        """Return every ratio that train entries have, or all if they have none."""
         return [name for name in counts if counts[name]] or list(counts)
 
     def true_answer(self, question: Question, truth: Truth) -> float | None:
-        """See :meth:`TaskKnowledge.true_answer`. The ratio as drawn."""
+        """Return the ratio that was drawn, see :meth:`TaskKnowledge.true_answer`."""
         return truth.ratios[subtask_of(question.template)]
 
     def is_correct(self, answer: float, gold: float, tolerances: Tolerances = DEFAULT) -> bool:
-        """See :meth:`TaskKnowledge.is_correct`. Within ``tolerances.ratio`` of the gold ratio."""
+        """Return whether a ratio is within ``tolerances.ratio`` of the gold ratio."""
         return bool(abs(answer - gold) <= tolerances.ratio + HAIR)
 
     def statements(
@@ -135,10 +138,10 @@ class Calculation(Task):
         size: tuple[int, int] | None,
         usual: Collection[str],
     ) -> Iterator[Statement]:
-        """See :meth:`TaskKnowledge.statements`. The ratio."""
+        """Yield the ratio, see :meth:`TaskKnowledge.statements`."""
         yield Statement("measurement", subtask_of(question.template), gold)
 
     def facts(self, question: Question, gold: float) -> list[dict[str, Any]]:
-        """See :meth:`TaskKnowledge.facts`. One measurement."""
+        """Return one measurement, see :meth:`TaskKnowledge.facts`."""
         name = subtask_of(question.template)
         return [{"kind": "measurement", "name": name, "value": float(gold)}]

@@ -1,8 +1,8 @@
-"""Findings: which of a fixed set of labels are present.
+"""Findings asks which of a fixed set of labels are present.
 
-Gold answer: ``{label: 1 | 0 | -1}`` over the stated labels; unknown labels are absent, never
-negative. Parsed answer: ``{label: 1}`` of the named ones. The target lists the positive labels, or
-``No Finding``; uncertain ones are neither listed nor scored.
+The gold answer is ``{label: 1 | 0 | -1}`` over the stated labels; an unknown label has no key and
+is never treated as negative. The parsed answer is ``{label: 1}`` over the named labels. The
+target lists the positive labels, or ``No Finding``; uncertain labels are neither listed nor scored.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
-from imaxray.tasks.answers import Gold, strip_wrapping
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import NO_SUBJECT, one_each
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.told import Told
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances, f1
-from imaxray.tasks.truth import Truth
-from imaxray.tasks.wording import holds
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold, strip_wrapping
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import NO_SUBJECT, one_each
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances, f1
+from imaxray.tasks._shared.truth import Truth
+from imaxray.tasks._shared.wording import holds
 
 _NONE: Final = "No Finding"
 _PLACE: Final = {label: place for place, label in enumerate(FINDINGS)}
@@ -36,15 +36,15 @@ _NO_FINDING: Final = re.compile(r"(?:there (?:is|are) )?no findings?")
 _BEFORE: Final = re.compile(r"\b(?:no|without|negative for|absence of|free of)\b")
 _ANYWHERE: Final = re.compile(r"\b(?:not|nor|no longer|absent)\b")
 _OR: Final = re.compile(r"\b(?:or|nor)\b")
-_USUAL: Final = 0.5  # share of entries that state a label, for silence to deny it
+_USUAL: Final = 0.5  # minimum share of entries that state a label, so that silence denies it
 _NOT_AN_ABNORMALITY: Final = (_NONE, "Support Devices")
 
 
 def known(gold: Mapping[str, int]) -> dict[str, int]:
-    """The labels to score: stated and certain ones; ``No Finding`` follows from the others.
+    """Return the labels that are scored, which are stated with certainty.
 
-    Releases leave ``No Finding`` blank when something is found, so it is 0 then, and unknown where
-    nothing is stated positive.
+    Releases leave ``No Finding`` blank if there is a finding. It is then set to 0; it stays unknown
+    if no abnormality is stated as positive.
     """
     certain = {label: value for label, value in gold.items() if value in (0, 1)}
     if any(v == 1 and label not in _NOT_AN_ABNORMALITY for label, v in certain.items()):
@@ -69,7 +69,7 @@ def _places(label: str, clause: str) -> list[int]:
 
 
 class Findings(Task):
-    """List the findings."""
+    """The task to list the findings."""
 
     name = "findings"
     templates = {
@@ -82,11 +82,11 @@ class Findings(Task):
     metrics = (*(_on_known(metric) for metric in label_metrics(FINDINGS)), invalid_rate())
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
-        """See :meth:`Task.drafts`."""
+        """Make one draft per image, see :meth:`Task.drafts`."""
         facts = annotations.filter(pl.col("kind") == "label", pl.col("name").is_in(FINDINGS)).sort(
             "origin", maintain_order=True
         )
-        # the strongest statement of a label counts; keys of canonical JSON are sorted
+        # the strongest statement of a label counts; rows are sorted for the keys of canonical JSON
         name, value = pl.col("name").cast(pl.String), pl.col("value").cast(pl.Int64)
         facts = facts.with_columns(
             pl.struct("image_id", "name").is_first_distinct().alias("counts"),
@@ -112,7 +112,7 @@ class Findings(Task):
             ],
         )  # fmt: skip
         labels = pl.col("labels").replace("", None)
-        # only uncertain labels, or something found that has no label here: nothing can be said
+        # no target if all labels are uncertain, or if a finding has no label in this set
         nothing = pl.when("negative").then(pl.lit(_NONE))
         return frame.select(
             "image_id",
@@ -132,12 +132,16 @@ class Findings(Task):
         boxes: Sequence[Box],
         template: str,
     ) -> dict[str, int] | None:
-        """Labels named in a list or in sentences, less the negated ones.
+        """Read the labels that a list or sentences name without negating them.
 
-        ``no``, ``without`` and the like negate what follows them in their clause, ``not`` and
-        ``absent`` the whole clause. Commas and ``and`` part clauses; a negation reaches over them
-        to an ``or`` of the same sentence ("no edema, mass, or pneumonia"). ``None`` where no label
-        of the fixed set is named and ``No Finding`` is not said.
+        ``no``, ``without`` and similar words negate the labels after them in their clause; ``not``
+        and ``absent`` negate all labels of their clause. Commas and ``and`` separate clauses, but a
+        negation extends over them up to an ``or`` of the same sentence ("no edema, mass, or
+        pneumonia").
+
+        Returns:
+            Label → 1; ``None`` if the text names no label of the fixed set and does not say
+            ``No Finding``.
         """
         answer: dict[str, int] = {}
         read = False
@@ -160,31 +164,31 @@ class Findings(Task):
         return answer if answer or read else None
 
     def as_gold(self, parsed: Mapping[str, int], template: str) -> Gold | None:
-        """See :meth:`Task.as_gold`. Only named labels are stated; all others stay unknown."""
+        """State the named labels, see :meth:`Task.as_gold`; all other labels stay unknown."""
         named = {label: 1 for label in FINDINGS if parsed.get(label) == 1}
         return Gold(", ".join(named), [], named) if named else None
 
     def given(self, gold: Mapping[str, int]) -> dict[str, int]:
-        """The labels a perfect answer names."""
+        """Return the labels that a perfect answer names."""
         positive = {label: 1 for label, value in gold.items() if value == 1}
         return positive or {_NONE: 1}
 
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
-        """All labels at least so frequent, for every frequency; and each label alone."""
+        """Return the k most frequent labels, for every k, and each label alone."""
         counts = Counter(label for gold in golds for label, value in gold.items() if value == 1)
         ranked = sorted(counts, key=lambda label: (-counts[label], label))
         sets = [ranked[:k] for k in range(1, len(ranked) + 1)] + [[label] for label in ranked]
         return [dict.fromkeys(labels, 1) for labels in sets]
 
     def stratum(self) -> pl.Expr:
-        """See :meth:`TaskKnowledge.stratum`. The number of findings, up to four."""
-        # the target lists the positive labels, or says that there is none
+        """Use the number of findings, up to four, see :meth:`TaskKnowledge.stratum`."""
+        # the target lists the positive labels, or says that there are none
         named = pl.col("target").str.count_matches(", ", literal=True).cast(pl.Int64) + 1
         count = pl.when(pl.col("target") == _NONE).then(0).otherwise(named)
         return pl.concat_str(count.clip(upper_bound=4).cast(pl.String), pl.lit(" findings"))
 
     def secrets(self, prompt: str, target: str, gold: Mapping[str, int] | None) -> list[str]:
-        """See :meth:`TaskKnowledge.secrets`. None where the prompt offers other labels too."""
+        """Return the target and its labels, or nothing if the prompt offers other labels too."""
         if gold is None:
             return [target]
         positive = {label for label, value in gold.items() if value == 1}
@@ -192,16 +196,16 @@ class Findings(Task):
         return [] if offered else [target, *sorted(positive)]
 
     def true_answer(self, question: Question, truth: Truth) -> dict[str, int]:
-        """See :meth:`TaskKnowledge.true_answer`. The labels of what was drawn."""
+        """Return the labels of the drawn findings, see :meth:`TaskKnowledge.true_answer`."""
         labels = dict.fromkeys(sorted(truth.labels), 1)
         return labels if truth.labels - {"Support Devices"} else {**labels, _NONE: 1}
 
-    def tells(self, gold: Mapping[str, int]) -> Told:
-        """See :meth:`TaskKnowledge.tells`. Its labels."""
-        return Told(labels=gold)
+    def content(self, gold: Mapping[str, int]) -> AnswerContent:
+        """Return the labels of the answer, see :meth:`TaskKnowledge.content`."""
+        return AnswerContent(labels=gold)
 
     def decides(self, gold: Mapping[str, int]) -> bool:
-        """See :meth:`TaskKnowledge.decides`. Not where every label is uncertain."""
+        """Return whether the gold answer states any label with certainty."""
         return bool(known(gold))
 
     def is_correct(
@@ -210,10 +214,10 @@ class Findings(Task):
         gold: Mapping[str, int],
         tolerances: Tolerances = DEFAULT,
     ) -> bool:
-        """See :meth:`TaskKnowledge.is_correct`.
+        """Return whether the answer names the positive labels of the gold answer.
 
-        Of the labels that the gold states with certainty exactly the positive ones are named, or
-        nearly so: F1 of at least ``tolerances.findings``. Labels it does not know are not judged.
+        The F1 must be at least ``tolerances.findings``; 1 means that exactly the positive labels
+        are named. Only labels that the gold answer states with certainty are judged.
         """
         certain = known(gold)
         wanted = {label for label, value in certain.items() if value == 1}
@@ -229,17 +233,17 @@ class Findings(Task):
         size: tuple[int, int] | None,
         usual: Collection[str],
     ) -> Iterator[Statement]:
-        """See :meth:`TaskKnowledge.statements`. Each label, and what silence denies."""
+        """Yield each certain label and a denial of each usual label that is not named."""
         for label in FINDINGS:
             value = gold.get(label, 0 if label in usual else None)
             if value in (0, 1):
                 yield Statement("label", label, value)
 
     def usual_labels(self, golds: Sequence[Any]) -> frozenset[str]:
-        """See :meth:`TaskKnowledge.usual_labels`. Labels that at least half of the answers state.
+        """Return the labels that at least half of the answers state with certainty.
 
-        A model trained on these learned to name such a label where it is there, so its silence
-        denies it.
+        A model that was trained on these answers learned to name such a label if it is present. If
+        the model does not name the label, it therefore denies it.
         """
         counts = Counter(
             label
@@ -250,7 +254,7 @@ class Findings(Task):
         return frozenset(label for label, n in counts.items() if n >= _USUAL * len(golds))
 
     def without(self, gold: Mapping[str, int], labels: Collection[str]) -> Gold | None:
-        """See :meth:`TaskKnowledge.without`."""
+        """Return the answer without some positive labels, see :meth:`TaskKnowledge.without`."""
         if any(gold.get(label) != 1 for label in labels):
             return None
         left = {label: value for label, value in gold.items() if label not in labels}
@@ -258,5 +262,5 @@ class Findings(Task):
         return Gold(", ".join(positive), [], left) if positive else None
 
     def facts(self, question: Question, gold: Mapping[str, int]) -> list[dict[str, Any]]:
-        """See :meth:`TaskKnowledge.facts`. One a label."""
+        """Return one annotation per label, see :meth:`TaskKnowledge.facts`."""
         return [{"kind": "label", "name": n, "value": float(v)} for n, v in gold.items()]

@@ -1,6 +1,6 @@
-"""Grading: the severity of pulmonary edema.
+"""Grading asks for the severity of pulmonary edema.
 
-Gold and parsed answer: an int 0-3. The target is the grade's name.
+The gold answer and the parsed answer are an int 0-3. The target is the name of the grade.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.metrics import Floats, confusion, grade_metrics, invalid_rate
 from imaxray.schema import EDEMA_GRADES, Boxes
-from imaxray.tasks.answers import Gold, strip_wrapping
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import NO_SUBJECT, json_series, one_each
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import DEFAULT, Tolerances
-from imaxray.tasks.truth import Truth
+from imaxray.tasks._shared.answers import Gold, strip_wrapping
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import NO_SUBJECT, json_series, one_each
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, Tolerances
+from imaxray.tasks._shared.truth import Truth
 
 _GRADE: Final = re.compile(r"^grade\s*:?\s*")
 
 
 class Grading(Task):
-    """Grade pulmonary edema."""
+    """The task to grade pulmonary edema."""
 
     name = "grading"
     templates = {
@@ -39,7 +39,7 @@ class Grading(Task):
     metrics = (*grade_metrics(len(EDEMA_GRADES)), invalid_rate())
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
-        """See :meth:`Task.drafts`."""
+        """Make one draft per image, see :meth:`Task.drafts`."""
         facts = annotations.filter(pl.col("kind") == "grade", pl.col("name") == "edema").sort(
             "origin", maintain_order=True
         )
@@ -59,26 +59,26 @@ class Grading(Task):
         )
 
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> int | None:
-        """A whole class name or a digit 0-3, alone or after ``grade``; else ``None``."""
+        """Read a complete grade name or a digit 0-3, alone or after ``grade``; else ``None``."""
         answer = _GRADE.sub("", strip_wrapping(text).lower())
         if answer in EDEMA_GRADES:
             return EDEMA_GRADES.index(answer)
         return int(answer) if answer in ("0", "1", "2", "3") else None
 
     def as_gold(self, parsed: int, template: str) -> Gold:
-        """See :meth:`Task.as_gold`."""
+        """State the name of the grade, see :meth:`Task.as_gold`."""
         return Gold(EDEMA_GRADES[parsed], [], parsed)
 
     def stratum(self) -> pl.Expr:
-        """See :meth:`TaskKnowledge.stratum`. The grade."""
+        """Use the grade as stratum, see :meth:`TaskKnowledge.stratum`."""
         return pl.concat_str(pl.lit("grade "), pl.col("answer"))
 
     def true_answer(self, question: Question, truth: Truth) -> int:
-        """See :meth:`TaskKnowledge.true_answer`. The grade as drawn."""
+        """Return the grade that was drawn, see :meth:`TaskKnowledge.true_answer`."""
         return truth.edema_grade
 
     def details(self, statistics: Mapping[str, Floats]) -> Mapping[str, Any]:
-        """See :meth:`TaskKnowledge.details`. The confusion matrix, gold by answer."""
+        """Return the confusion matrix, gold by answer, see :meth:`TaskKnowledge.details`."""
         return {
             "confusion": {
                 "gold": list(EDEMA_GRADES),
@@ -88,7 +88,7 @@ class Grading(Task):
         }
 
     def is_correct(self, answer: int, gold: int, tolerances: Tolerances = DEFAULT) -> bool:
-        """See :meth:`TaskKnowledge.is_correct`. At most ``tolerances.grade`` grades away."""
+        """Return whether a grade is at most ``tolerances.grade`` grades from the gold grade."""
         return bool(abs(answer - gold) <= tolerances.grade)
 
     def statements(
@@ -99,9 +99,9 @@ class Grading(Task):
         size: tuple[int, int] | None,
         usual: Collection[str],
     ) -> Iterator[Statement]:
-        """See :meth:`TaskKnowledge.statements`. The grade."""
+        """Yield the grade, see :meth:`TaskKnowledge.statements`."""
         yield Statement("grade", "edema", gold)
 
     def facts(self, question: Question, gold: int) -> list[dict[str, Any]]:
-        """See :meth:`TaskKnowledge.facts`. One grade."""
+        """Return one grade, see :meth:`TaskKnowledge.facts`."""
         return [{"kind": "grade", "name": "edema", "value": float(gold)}]

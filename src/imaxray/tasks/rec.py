@@ -1,6 +1,7 @@
-"""REC, referring expression comprehension: locate a phrase.
+"""REC, referring expression comprehension, asks for the boxes of a phrase.
 
-Gold and parsed answer: a list of boxes ``[x1, y1, x2, y2]`` in pixels of the original image.
+The gold answer and the parsed answer are each a list of boxes
+``[x1, y1, x2, y2]`` in pixels of the original image.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from imaxray.boxes import PLACEHOLDER, Box, box_of, iou
 from imaxray.metrics import accuracy_at, invalid_rate, mean_iou, normalise
 from imaxray.metrics.grounding import matched_ious
 from imaxray.schema import Boxes
-from imaxray.tasks.answers import Gold
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import json_series, one_each, text_subject
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement, region_statements
-from imaxray.tasks.told import Told
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks.truth import Truth
-from imaxray.tasks.wording import category
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import json_series, one_each, text_subject
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement, region_statements
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks._shared.truth import Truth
+from imaxray.tasks._shared.wording import category
 
 
 class Rec(Task):
-    """Locate a phrase: one box, or several where the phrase has several."""
+    """The task to locate a phrase by one box, or by several if the phrase has several."""
 
     name = "rec"
     strata_are_answers = False
@@ -42,7 +43,7 @@ class Rec(Task):
     metrics = (mean_iou(), accuracy_at(0.5), invalid_rate())
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
-        """See :meth:`Task.drafts`. Rows of one release with the same phrase are one entry."""
+        """Make one draft per phrase of an image, with all its boxes from one release."""
         facts = annotations.filter(
             pl.col("kind") == "region",
             pl.col("text").is_not_null(),
@@ -50,7 +51,7 @@ class Rec(Task):
         ).with_columns(pl.col("text").str.to_lowercase().alias("phrase"))
         keys = ["image_id", "phrase"]
         facts = facts.sort("origin", maintain_order=True)
-        # the same phrase in two releases: the stronger one stands
+        # if two releases have the same phrase, the stronger annotation is used
         facts = facts.filter(pl.col("source") == pl.col("source").first().over(keys))
         boxes = pl.col("boxes")
         frame = one_each(facts, keys, [boxes], [boxes.list.explode().alias("boxes")])
@@ -76,47 +77,47 @@ class Rec(Task):
         boxes: Sequence[Box],
         template: str,
     ) -> list[Box] | None:
-        """The boxes that the model wrote; ``None`` if it wrote none."""
+        """Return the boxes that the model wrote; ``None`` if it wrote none."""
         return list(boxes) or None
 
     def as_gold(self, parsed: Sequence[Box], template: str) -> Gold:
-        """See :meth:`Task.as_gold`. Boxes are sorted, each once, as in entries."""
+        """State the distinct boxes, sorted as in entries, see :meth:`Task.as_gold`."""
         boxes = [list(box) for box in sorted(set(map(tuple, parsed)))]
         return Gold(" ".join([PLACEHOLDER] * len(boxes)), boxes, boxes)
 
     def same(self, first: Sequence[Box], second: Sequence[Box]) -> bool:
-        """As many boxes, paired so that each pair has an IoU of at least 0.5."""
+        """Return whether the boxes can all be paired with an IoU of at least 0.5 per pair."""
         if len(first) != len(second):
             return False
         overlap = np.array([[iou(a, b) for b in second] for a in first])
-        # most pairs of enough overlap, then most overlap
+        # maximise the number of pairs that overlap enough, then the total overlap
         rows, columns = linear_sum_assignment(
             overlap + len(first) * (overlap >= 0.5), maximize=True
         )
         return bool((overlap[rows, columns] >= 0.5).all())
 
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
-        """The box of median corners."""
+        """Return the box of the median corners."""
         return ([np.median([gold[0] for gold in golds], axis=0).tolist()],)
 
     def stratum(self) -> pl.Expr:
-        """See :meth:`TaskKnowledge.stratum`. Where the phrase comes from."""
+        """Use the quality, which says where the phrase comes from, as stratum."""
         return pl.col("quality")
 
     def secret_boxes(self, gold: Sequence[list[float]] | None) -> list[list[float]]:
-        """See :meth:`TaskKnowledge.secret_boxes`. The gold boxes."""
+        """Return the gold boxes, see :meth:`TaskKnowledge.secret_boxes`."""
         return [list(box) for box in gold or ()]
 
     def in_shares(self, gold: Sequence[Box], size: tuple[int, int]) -> list[list[float]]:
-        """See :meth:`TaskKnowledge.in_shares`."""
+        """Divide the corners by width and height, see :meth:`TaskKnowledge.in_shares`."""
         return _scaled(gold, 1 / size[0], 1 / size[1])
 
     def in_pixels(self, answer: Sequence[Box], size: tuple[int, int]) -> list[list[float]]:
-        """See :meth:`TaskKnowledge.in_pixels`."""
+        """Multiply the corners by width and height, see :meth:`TaskKnowledge.in_pixels`."""
         return _scaled(answer, *size)
 
     def true_answer(self, question: Question, truth: Truth) -> list[list[float]] | None:
-        """See :meth:`TaskKnowledge.true_answer`. Boxes of the findings that the prompt names."""
+        """Return the boxes of the drawn findings that the prompt names; ``None`` without any."""
         prompt = question.prompt.lower()
         boxes = [
             finding.box
@@ -125,22 +126,21 @@ class Rec(Task):
         ]
         return sorted(boxes) or None
 
-    def tells(self, gold: Sequence[Box]) -> Told:
-        """See :meth:`TaskKnowledge.tells`. The box of a phrase that has exactly one."""
-        return Told(boxes=(box_of(gold[0]),)) if len(gold) == 1 else Told()
+    def content(self, gold: Sequence[Box]) -> AnswerContent:
+        """Return the box if there is exactly one, see :meth:`TaskKnowledge.content`."""
+        return AnswerContent(boxes=(box_of(gold[0]),)) if len(gold) == 1 else AnswerContent()
 
     def same_question(self, first: Question, second: Question) -> float:
-        """See :meth:`TaskKnowledge.same_question`. The same phrase, normalised."""
+        """Return 1 if the normalised phrases are the same, else 0."""
         phrases = [normalise(self.asked_text(question)) for question in (first, second)]
         return float(phrases[0] == phrases[1])
 
     def is_correct(
         self, answer: Sequence[Box], gold: Sequence[Box], tolerances: Tolerances = DEFAULT
     ) -> bool:
-        """See :meth:`TaskKnowledge.is_correct`.
+        """Return whether boxes matched one to one have a mean IoU of at least ``tolerances.iou``.
 
-        The mean IoU of boxes matched one to one is at least ``tolerances.iou``; a box too many or
-        too few counts 0.
+        Each surplus or missing box counts with an IoU of 0.
         """
         mean = sum(matched_ious(gold, answer)) / max(len(gold), len(answer))
         return bool(mean >= tolerances.iou - HAIR)
@@ -153,11 +153,11 @@ class Rec(Task):
         size: tuple[int, int] | None,
         usual: Collection[str],
     ) -> Iterator[Statement]:
-        """See :meth:`TaskKnowledge.statements`. The region."""
+        """Yield the region, see :meth:`TaskKnowledge.statements`."""
         yield from region_statements([self.asked_text(question)], gold, size)
 
     def facts(self, question: Question, gold: list[list[float]]) -> list[dict[str, Any]]:
-        """See :meth:`TaskKnowledge.facts`. One region."""
+        """Return one region, see :meth:`TaskKnowledge.facts`."""
         phrase = self.asked_text(question)
         return [{"kind": "region", "name": category(phrase), "text": phrase, "boxes": gold}]
 
@@ -167,7 +167,7 @@ def _scaled(boxes: Sequence[Sequence[float]], x: float, y: float) -> list[list[f
 
 
 def _each_once(boxes: pl.Series) -> pl.Series:
-    """Boxes of each phrase sorted, without repetitions."""
+    """Return the distinct boxes of each phrase, sorted."""
     several = boxes.list.len() > 1
     if not several.any():
         return boxes

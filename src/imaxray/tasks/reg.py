@@ -1,6 +1,6 @@
-"""REG, referring expression generation: name what a box shows.
+"""REG, referring expression generation, asks for the name of what a box shows.
 
-Gold answer: a list of acceptable phrases, the target first. Parsed answer: the text.
+The gold answer is a list of acceptable phrases, the target first. The parsed answer is the text.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from imaxray.metrics import (
     rouge_l,
     token_f1,
 )
-from imaxray.tasks.answers import Gold, strip_wrapping
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import box_subject, json_series, one_each
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement, region_statements
-from imaxray.tasks.told import Told
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks.wording import category, named, sides
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold, strip_wrapping
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import box_subject, json_series, one_each
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement, region_statements
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks._shared.wording import category, named, sides
 
 _SAME_BOX: Final = 0.5  # IoU
 
 
 class Reg(Task):
-    """Describe the region in a box; every phrase of that very box is acceptable."""
+    """The task to describe the region in a box; every phrase of exactly this box is acceptable."""
 
     name = "reg"
     strata_are_answers = False
@@ -57,7 +57,7 @@ class Reg(Task):
     optional = {"captions": caption_metrics(list, str)}
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
-        """See :meth:`Task.drafts`. One entry a box; findings name it before anatomy does."""
+        """Make one draft per box; a phrase of a finding is preferred to a name of anatomy."""
         facts = annotations.filter(
             pl.col("kind") == "region",
             pl.col("text").is_not_null(),
@@ -90,31 +90,31 @@ class Reg(Task):
         )
 
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> str | None:
-        """The text, unwrapped; ``None`` if nothing is left."""
+        """Read the unwrapped text; ``None`` if nothing is left."""
         return strip_wrapping(text) or None
 
     def as_gold(self, parsed: str, template: str) -> Gold:
-        """See :meth:`Task.as_gold`. Phrases are in lower case."""
+        """State the phrase in lower case, see :meth:`Task.as_gold`."""
         return Gold(parsed.lower(), [], [parsed.lower()])
 
     def given(self, gold: Sequence[str]) -> str:
-        """The target phrase."""
+        """Return the target phrase."""
         return gold[0]
 
     def stratum(self) -> pl.Expr:
-        """See :meth:`TaskKnowledge.stratum`. Where the phrase comes from."""
+        """Use the quality, which says where the phrase comes from, as stratum."""
         return pl.col("quality")
 
     def secrets(self, prompt: str, target: str, gold: Any | None) -> list[str]:
-        """See :meth:`TaskKnowledge.secrets`. None: what a box shows is asked in few words."""
+        """Return nothing, because the prompts of this task contain no words of an answer."""
         return []
 
-    def tells(self, gold: Sequence[str]) -> Told:
-        """See :meth:`TaskKnowledge.tells`. The phrases."""
-        return Told(phrases=tuple(gold))
+    def content(self, gold: Sequence[str]) -> AnswerContent:
+        """Return the phrases, see :meth:`TaskKnowledge.content`."""
+        return AnswerContent(phrases=tuple(gold))
 
     def same_question(self, first: Question, second: Question) -> float:
-        """See :meth:`TaskKnowledge.same_question`. The IoU of the boxes, of at least 0.5."""
+        """Return the IoU of the boxes of two prompts if it is at least 0.5, else 0."""
         if not first.boxes or not second.boxes:
             return 0.0
         overlap = iou(box_of(first.boxes[0]), box_of(second.boxes[0]))
@@ -123,10 +123,10 @@ class Reg(Task):
     def is_correct(
         self, answer: Sequence[str], gold: Sequence[str], tolerances: Tolerances = DEFAULT
     ) -> bool:
-        """See :meth:`TaskKnowledge.is_correct`.
+        """Return whether the answer agrees with one of the gold phrases.
 
-        Equal to one of the gold phrases when normalised; or token F1 of at least
-        ``tolerances.phrase`` with one that names the same sides and the same labels.
+        It agrees if both are equal when normalised, or if they name the same sides and the same
+        labels and have a token F1 of at least ``tolerances.phrase``.
         """
         given = self.given(answer)
         return any(_agree(phrase, given, tolerances.phrase) for phrase in gold)
@@ -139,11 +139,11 @@ class Reg(Task):
         size: tuple[int, int] | None,
         usual: Collection[str],
     ) -> Iterator[Statement]:
-        """See :meth:`TaskKnowledge.statements`. A region for each phrase."""
+        """Yield a region for each phrase, see :meth:`TaskKnowledge.statements`."""
         yield from region_statements(gold, question.boxes, size)
 
     def facts(self, question: Question, gold: Sequence[str]) -> list[dict[str, Any]]:
-        """See :meth:`TaskKnowledge.facts`. A region for each phrase."""
+        """Return a region for each phrase, see :meth:`TaskKnowledge.facts`."""
         return [
             {"kind": "region", "name": category(p), "text": p, "boxes": question.boxes}
             for p in gold

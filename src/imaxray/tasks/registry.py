@@ -1,4 +1,4 @@
-"""Every task by name: the built-in ones, and those of other installed packages."""
+"""Finds every task by its name: built-in tasks and tasks of other installed packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imaxray._plugins import TASKS, Plugin, plugins, search_path
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import Metric
 from imaxray.schema import task_names
-from imaxray.tasks.base import Task
+from imaxray.tasks._shared.base import Task
 from imaxray.tasks.calculation import Calculation
 from imaxray.tasks.findings import Findings
 from imaxray.tasks.grading import Grading
@@ -28,19 +28,20 @@ _DECLARED: Final = ("name", "templates", "metrics")
 
 
 def all_tasks() -> tuple[Task, ...]:
-    """Every task, in the order of :func:`imaxray.schema.task_names`.
+    """Return every task, in the order of :func:`imaxray.schema.task_names`.
 
     Raises:
-        ImaxrayError: a task of another package cannot be loaded or is not complete.
+        ImaxrayError: A task of another package cannot be loaded or is not complete.
     """
     return tuple(get_task(name) for name in task_names())
 
 
 def get_task(name: str) -> Task:
-    """The task of that name: ours, or that of an installed package (docs/adding-a-task.md).
+    """Return the built-in task of that name, or that of another package (docs/adding-a-task.md).
 
     Raises:
-        ImaxrayError: there is none, or the package's cannot be loaded or is not complete.
+        ImaxrayError: No task has that name, or the task of a package cannot be loaded or is not
+            complete.
 
     Example:
         >>> get_task("calculation").parse("The ratio is 52%.", [], "calculation.ctr.0")
@@ -54,11 +55,11 @@ def get_task(name: str) -> Task:
 
 
 @lru_cache(maxsize=64)
-def _from_outside(name: str, path: tuple[str, ...]) -> Task:  # noqa: ARG001 - part of the key
+def _from_outside(name: str, path: tuple[str, ...]) -> Task:  # noqa: ARG001 - part of the cache key
     found = plugins(TASKS)
     if name not in found:
         raise ImaxrayError(
-            f"Expected one of the tasks {', '.join(task_names())}, but got {name}; name one of "
+            f"Expected one of the tasks {', '.join(task_names())}, but got {name}; choose one of "
             "these, or install the package that adds it."
         )
     return _checked(found[name])
@@ -68,7 +69,7 @@ def _checked(plugin: Plugin) -> Task:
     cls = plugin.load_class(Task, "imaxray.tasks", _DECLARED)  # type: ignore[type-abstract]
     if cls.name != plugin.point.name:
         raise plugin.unfit(f"its name is {cls.name}")
-    # names are parts of entry ids and of template ids, whose parts are separated by full stops
+    # entry ids and template ids contain the names and separate their parts by full stops
     for what, name in (("name", cls.name), *(("subtask", subtask) for subtask in cls.templates)):
         if _NAME.fullmatch(name) is None:
             raise plugin.unfit(f"its {what} {name} is not of small letters, digits and hyphens")

@@ -1,7 +1,8 @@
-"""Report: write findings and impression.
+"""Report asks for the findings and the impression of a radiology report.
 
-Gold and parsed answer: ``{"findings": str, "impression": str}``, an absent section absent. Metrics
-compare the sections joined, so that an answer without heads is scored too.
+The gold answer and the parsed answer are ``{"findings": str, "impression": str}``; a missing
+section has no key. Metrics compare the joined sections, so that an answer without
+headings is scored too.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ from imaxray.metrics import (
     set_f1,
 )
 from imaxray.schema import CHEXPERT, Boxes
-from imaxray.tasks.answers import Gold, subtask_of
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import NO_SUBJECT, json_of, one_each
-from imaxray.tasks.knowledge import words_bin
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.told import Told
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances, f1
+from imaxray.tasks._shared.answer_content import AnswerContent
+from imaxray.tasks._shared.answers import Gold, subtask_of
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import NO_SUBJECT, json_of, one_each
+from imaxray.tasks._shared.knowledge import words_bin
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances, f1
 
 _SECTIONS: Final = ("findings", "impression")
-# capitals anywhere, or any case at the start of a line: "other findings: none" is not a head
+# a heading is in capitals, or starts a line in any case; "other findings: none" is no heading
 _HEAD: Final = re.compile(
     r"\b(?:FINDINGS|IMPRESSION):\s*|^[ \t]*(?i:findings|impression):\s*", re.MULTILINE
 )
 
 
 def joined(sections: Mapping[str, str]) -> str:
-    """Text of all sections, findings first."""
+    """Return the text of all sections, findings first."""
     return " ".join(sections[name] for name in _SECTIONS if name in sections)
 
 
@@ -52,7 +53,7 @@ def _golds(gold: Mapping[str, str]) -> list[str]:
 
 @lru_cache(maxsize=100_000)
 def _present(text: str) -> frozenset[str]:
-    """CheXpert labels of a text; uncertain ones count as present, as in CheXbert's F1."""
+    """Return the CheXpert labels of a text; uncertain labels count as present (as in CheXbert)."""
     return frozenset(label for label, value in label_report(text).items() if value != 0)
 
 
@@ -70,7 +71,7 @@ def _rouge(gold: Mapping[str, str], answer: Mapping[str, str] | None) -> float:
 
 
 class Report(Task):
-    """Write the report."""
+    """The task to write the report."""
 
     name = "report"
     templates = {
@@ -94,7 +95,7 @@ class Report(Task):
     }
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
-        """See :meth:`Task.drafts`."""
+        """Make one draft per image, see :meth:`Task.drafts`."""
         facts = annotations.filter(
             pl.col("kind") == "report", pl.col("name").is_in(_SECTIONS)
         ).sort("origin", maintain_order=True)
@@ -137,10 +138,12 @@ class Report(Task):
         boxes: Sequence[Box],
         template: str,
     ) -> dict[str, str] | None:
-        """Sections by their heads; text without heads is what the prompt asked for.
+        """Split the text into sections at its headings.
 
-        A head counts in capitals, or at the start of a line. Nothing the model wrote is dropped:
-        the parts of a section that comes twice are joined, text before the first head included.
+        A heading is in capitals or at the start of a line. Text before the first heading, or text
+        without headings, belongs to the section that the prompt asks for, which is the findings
+        unless it is the impression alone. No text is dropped: if a section occurs twice, its parts
+        are joined.
         """
         text = text.strip()
         heads = list(_HEAD.finditer(text))
@@ -155,29 +158,29 @@ class Report(Task):
         return {name: " ".join(bodies) for name, bodies in parts.items()} or None
 
     def as_gold(self, parsed: Mapping[str, str], template: str) -> Gold:
-        """See :meth:`Task.as_gold`."""
+        """State the sections with headings in capitals, see :meth:`Task.as_gold`."""
         sections = {name: parsed[name] for name in _SECTIONS if name in parsed}
         target = " ".join(f"{name.upper()}: {text}" for name, text in sections.items())
         return Gold(target, [], sections)
 
     def same(self, first: Mapping[str, str], second: Mapping[str, str]) -> bool:
-        """The same labels by the labeller: hardly any two free texts are equal to the letter."""
+        """Return whether the labeller reads the same labels; free texts are rarely identical."""
         return _labels(first) == _labels(second)
 
     def stratum(self) -> pl.Expr:
-        """See :meth:`TaskKnowledge.stratum`. The length in steps of 20 words."""
+        """Use the length in steps of 20 words, see :meth:`TaskKnowledge.stratum`."""
         return words_bin(pl.col("target").str.count_matches(r"\S+").cast(pl.Int64))
 
     def secrets(self, prompt: str, target: str, gold: Mapping[str, str] | None) -> list[str]:
-        """See :meth:`TaskKnowledge.secrets`. Each section too."""
+        """Return the target and each section, see :meth:`TaskKnowledge.secrets`."""
         return [target] if gold is None else [target, *gold.values()]
 
-    def tells(self, gold: Mapping[str, str]) -> Told:
-        """See :meth:`TaskKnowledge.tells`. Its text."""
-        return Told(text=joined(gold))
+    def content(self, gold: Mapping[str, str]) -> AnswerContent:
+        """Return the text of the report, see :meth:`TaskKnowledge.content`."""
+        return AnswerContent(text=joined(gold))
 
     def same_question(self, first: Question, second: Question) -> float:
-        """See :meth:`TaskKnowledge.same_question`. Whatever sections are asked for."""
+        """Return 1, because questions for any sections count as the same question."""
         return 1.0
 
     def is_correct(
@@ -186,10 +189,10 @@ class Report(Task):
         gold: Mapping[str, str],
         tolerances: Tolerances = DEFAULT,
     ) -> bool:
-        """See :meth:`TaskKnowledge.is_correct`.
+        """Return whether the rule-based labeller reads nearly the same labels from both reports.
 
-        The rule-based labeller reads nearly the same labels: F1 of at least ``tolerances.report``,
-        uncertain ones counted as present, as in CheXbert's F1; two reports without any label agree.
+        The F1 of the labels must be at least ``tolerances.report``. Uncertain labels count as
+        present, as in CheXbert's F1, and two reports without any label agree.
         """
         return f1(_labels(gold), _labels(answer)) >= tolerances.report - HAIR
 
@@ -201,10 +204,10 @@ class Report(Task):
         size: tuple[int, int] | None,
         usual: Collection[str],
     ) -> Iterator[Statement]:
-        """See :meth:`TaskKnowledge.statements`. What is plainly said."""
+        """Yield the findings that the report plainly affirms or denies."""
         for label, value in _said(joined(gold)).items():
             yield Statement("said", label, value)
 
     def facts(self, question: Question, gold: Mapping[str, str]) -> list[dict[str, Any]]:
-        """See :meth:`TaskKnowledge.facts`. One a section."""
+        """Return one annotation per section, see :meth:`TaskKnowledge.facts`."""
         return [{"kind": "report", "name": name, "text": text} for name, text in gold.items()]

@@ -1,7 +1,7 @@
-"""VQA: answer a question about the image.
+"""VQA, visual question answering, asks a free question about the image.
 
-Gold answer: ``{"closed": bool, "answers": [str]}``, an empty list meaning none. Parsed answer: the
-normalised text.
+The gold answer is ``{"closed": bool, "answers": [str]}``; an empty list means "none". The parsed
+answer is the text in lower case, without wrapping.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from imaxray.metrics import (
     token_recall,
 )
 from imaxray.schema import Boxes
-from imaxray.tasks.answers import Gold, strip_wrapping, subtask_of
-from imaxray.tasks.base import Task
-from imaxray.tasks.drafts import json_of, one_each, text_subject
-from imaxray.tasks.questions import Question
-from imaxray.tasks.statements import Statement
-from imaxray.tasks.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks.wording import named, sides
+from imaxray.tasks._shared.answers import Gold, strip_wrapping, subtask_of
+from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.drafts import json_of, one_each, text_subject
+from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.statements import Statement
+from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
+from imaxray.tasks._shared.wording import named, sides
 
 CTR_ABOVE: Final = "CTR above 0.5"
-"""Name of what a question states that asks whether the heart is wider than half of the chest."""
+"""Name of the fact that the heart is wider than half of the chest, which questions ask for."""
 
 _NONE: Final = "none"
 _YES_NO: Final = re.compile(r"\b(yes|no)\b")
@@ -46,14 +46,16 @@ _ANSWER: Final = pl.Struct({"closed": pl.Boolean, "answers": pl.List(pl.String)}
 
 
 def gold_text(gold: Mapping[str, Any]) -> str:
-    """The gold answers as one text."""
+    """Return the gold answers as one text."""
     return ", ".join(gold["answers"]) or _NONE
 
 
 def closed_correct(gold: Mapping[str, Any], answer: str) -> float:
-    """Yes/no by the first such *word* ("no" in "normal" is none); else normalised equality.
+    """Score an answer to a closed question: 1 if it is right, else 0.
 
-    Several gold answers are a set: their order does not matter.
+    If the gold answer is yes or no, the first *word* yes or no of the answer decides, so the "no"
+    in "normal" does not count. Otherwise the normalised answers must be equal; several answers,
+    separated by commas, may come in any order.
     """
     wanted = normalise(gold_text(gold))
     if wanted in ("yes", "no"):
@@ -70,7 +72,7 @@ def _score(gold: Mapping[str, Any], answer: str | None) -> float:
 
 
 def _where(name: str, closed: bool, score: Any) -> Metric:
-    """Mean of ``score`` over the closed or over the open questions only."""
+    """Return the metric that averages ``score`` over only the closed or only the open questions."""
 
     def statistics(gold: Mapping[str, Any], answer: str | None) -> tuple[float, float]:
         if gold["closed"] is not closed:
@@ -81,12 +83,12 @@ def _where(name: str, closed: bool, score: Any) -> Metric:
 
 
 class Vqa(Task):
-    """Answer a question."""
+    """The task to answer a question."""
 
     name = "vqa"
     templates = {"closed": ("{}", "{} Answer briefly."), "open": ("{}", "{} Answer briefly.")}
     metrics = (
-        mean_metric("score", _score),  # closed: correct; open: token F1
+        mean_metric("score", _score),  # correctness if closed, token F1 if open
         _where("closed accuracy", True, closed_correct),
         _where("open F1", False, lambda gold, answer: token_f1(gold_text(gold), answer)),
         _where("open recall", False, lambda gold, answer: token_recall(gold_text(gold), answer)),
@@ -94,7 +96,7 @@ class Vqa(Task):
     )
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
-        """See :meth:`Task.drafts`. A question asked twice about an image is one entry."""
+        """Make one draft per image and question, see :meth:`Task.drafts`."""
         facts = annotations.filter(pl.col("kind") == "qa", pl.col("text").is_not_null()).sort(
             "origin", maintain_order=True
         )
@@ -120,13 +122,13 @@ class Vqa(Task):
         )  # fmt: skip
 
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> str | None:
-        """The text in lower case, unwrapped; ``None`` if nothing is left."""
+        """Read the unwrapped text in lower case; ``None`` if nothing is left."""
         return strip_wrapping(text).lower() or None
 
     def as_gold(self, parsed: str, template: str) -> Gold:
-        """See :meth:`Task.as_gold`.
+        """State the answers, which commas separate, see :meth:`Task.as_gold`.
 
-        A closed answer that begins with yes or no is that word; commas part several answers.
+        A closed answer that begins with yes or no is reduced to this word.
         """
         closed = subtask_of(template) == "closed"
         verdict = _YES_NO.match(parsed) if closed else None
@@ -136,17 +138,18 @@ class Vqa(Task):
         return Gold(", ".join(answers) or _NONE, [], {"answers": answers, "closed": closed})
 
     def same(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-        """The same set of normalised answers."""
+        """Return whether two answers have the same set of normalised answers."""
         return {normalise(a) for a in first["answers"]} == {normalise(a) for a in second["answers"]}
 
     def given(self, gold: Mapping[str, Any]) -> str:
-        """The gold answers as one text."""
+        """Return the gold answers as one text."""
         return gold_text(gold)
 
     def stratum(self) -> pl.Expr:
-        """See :meth:`TaskKnowledge.stratum`.
+        """Return the stratum of an entry, see :meth:`TaskKnowledge.stratum`.
 
-        Closed questions by yes, no or other; open ones by the number of answers, up to three.
+        Closed questions are divided by yes, no and other; open questions are divided by the number
+        of answers, up to three.
         """
         answer = pl.col("answer").str.json_decode(_ANSWER)
         texts = answer.struct.field("answers")
@@ -157,18 +160,18 @@ class Vqa(Task):
         return pl.when(answer.struct.field("closed")).then(closed).otherwise(opened)
 
     def secrets(self, prompt: str, target: str, gold: Mapping[str, Any] | None) -> list[str]:
-        """See :meth:`TaskKnowledge.secrets`. None where the question is closed."""
+        """Return the target and the answers, or nothing if the question is closed."""
         if gold is None:
             return [target]
         return [] if gold["closed"] else [target, *gold["answers"]]
 
     def read_target(self, text: str, template: str) -> dict[str, Any]:
-        """See :meth:`TaskKnowledge.read_target`. One answer, closed if it is yes or no."""
+        """Read the target as one answer, which is closed if it is yes or no."""
         answer = text.strip().lower().removesuffix(".")
         return {"closed": answer in ("yes", "no"), "answers": [answer]}
 
     def same_question(self, first: Question, second: Question) -> float:
-        """See :meth:`TaskKnowledge.same_question`. The same words, normalised."""
+        """Return 1 if the normalised questions are the same, else 0."""
         texts = [normalise(self.asked_text(question)) for question in (first, second)]
         return float(texts[0] == texts[1])
 
@@ -178,10 +181,11 @@ class Vqa(Task):
         gold: Mapping[str, Any],
         tolerances: Tolerances = DEFAULT,
     ) -> bool:
-        """See :meth:`TaskKnowledge.is_correct`.
+        """Return whether an answer is right, both in gold form.
 
-        Closed questions: yes or no, or the set of answers, is equal. Open ones: token F1 of at
-        least ``tolerances.words`` and the same sides.
+        An answer to a closed question must be equal: yes or no, or the set of answers. An answer to
+        an open question must name the same sides and have a token F1 of at least
+        ``tolerances.words``.
         """
         given = self.given(answer)
         if gold["closed"]:
@@ -197,13 +201,13 @@ class Vqa(Task):
         size: tuple[int, int] | None,
         usual: Collection[str],
     ) -> Iterator[Statement]:
-        """See :meth:`TaskKnowledge.statements`. Labels that the answer affirms or denies."""
+        """Yield the labels that the answer to the question affirms or denies."""
         text = self.asked_text(question)
         for label, value in _answered(text, gold_text(gold).lower()).items():
             yield Statement("asked", label, value)
 
     def facts(self, question: Question, gold: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """See :meth:`TaskKnowledge.facts`. One question with its answers."""
+        """Return one question with its answers, see :meth:`TaskKnowledge.facts`."""
         text = self.asked_text(question)
         value = float(gold["closed"])
         about = {"kind": "qa", "name": "pseudo", "text": text}
@@ -212,7 +216,7 @@ class Vqa(Task):
 
 @lru_cache(maxsize=100_000)
 def _answered(question: str, answer: str) -> Mapping[str, int]:
-    """Labels that an answer to a question affirms (1) or denies (0)."""
+    """Return the labels that an answer to a question affirms (1) or denies (0)."""
     if _WIDER.search(question.lower()):
         found = _YES_NO.search(answer)
         return {CTR_ABOVE: int(found.group(1) == "yes")} if found else {}

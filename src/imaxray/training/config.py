@@ -23,19 +23,24 @@ class LoraSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rank: int = Field(16, ge=1, description="Rank of the adapters.")
+    rank: int = Field(default=16, ge=1, description="Rank of the adapters.")
     alpha: float = Field(
-        32, gt=0, description="Scale of the adapters; their output is multiplied by alpha / rank."
+        default=32,
+        gt=0,
+        description="Scale of the adapters; their output is multiplied by alpha / rank.",
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Dropout of the adapters; above 0, layouts differ by chance."
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Dropout of the adapters; above 0, layouts differ by chance.",
     )
     targets: str | None = Field(
-        None,
+        default=None,
         description="Regular expression of the modules that get adapters; default: the family's.",
     )
     train_connector: bool = Field(
-        False, description="Train the connector in full beside the adapters."
+        default=False, description="Train the connector in full beside the adapters."
     )
 
 
@@ -50,98 +55,107 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Method = Field(
-        "full",
+        default="full",
         description="Weights that are trained: all (full), adapters (lora), or only the connector "
         "between image tower and text model (connector).",
     )
-    lora: LoraSettings = Field(LoraSettings(), description="Settings of the adapters.")
+    lora: LoraSettings = Field(default=LoraSettings(), description="Settings of the adapters.")
     entries_per_step: int = Field(
-        64, ge=1, description="Number of entries per optimizer step, over all processes."
+        default=64, ge=1, description="Number of entries per optimizer step, over all processes."
     )
-    steps: int = Field(400, ge=1, description="Number of optimizer steps.")
+    steps: int = Field(default=400, ge=1, description="Number of optimizer steps.")
     epochs: float | None = Field(
-        None, gt=0, description="Number of passes over the entries; overrides steps."
+        default=None, gt=0, description="Number of passes over the entries; overrides steps."
     )
     tokens_per_batch: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Maximum number of tokens per forward pass, as memory allows; a step makes as "
         "many passes as it needs.",
     )
     accumulate: int = Field(
-        1, ge=1, description="Minimum number of forward passes per optimizer step."
+        default=1, ge=1, description="Minimum number of forward passes per optimizer step."
     )
     weights: dict[str, float] | None = Field(
-        None,
+        default=None,
         description="Share of each task in the entries drawn, as TASK=SHARE for every task; 0 "
         "leaves a task out.",
     )
     temperature: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Temperature T of task sampling: a task's share is proportional to its number "
         "of entries to the power 1/T; 1 keeps the shares of the dataset.",
     )
     real_share: float | None = Field(
-        None,
+        default=None,
         ge=0,
         le=1,
         description="Share of real entries among the drawn entries of a task that also has pseudo "
         "ones.",
     )
     pseudo_weight: float = Field(
-        1.0,
+        default=1.0,
         gt=0,
         description="Weight of a pseudo entry's loss in the mean of a step; a real entry has 1.",
     )
-    optimizer: Literal["adamw", "muon"] = Field("adamw", description="Optimizer.")
-    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
+    optimizer: Literal["adamw", "muon"] = Field(default="adamw", description="Optimizer.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Highest learning rate.")
     muon_learning_rate: float = Field(
-        2e-3, gt=0, description="Highest learning rate of weight matrices, with muon."
+        default=2e-3, gt=0, description="Highest learning rate of weight matrices, with muon."
     )
     betas: tuple[float, float] = Field(
-        (0.9, 0.98),
+        default=(0.9, 0.98),
         description="Decay rates of AdamW's moments; in short runs 0.999 would remember the first "
         "steps too long.",
     )
     warmup: float = Field(
-        0.05, ge=0, lt=1, description="Share of the steps in which the rate rises."
+        default=0.05, ge=0, lt=1, description="Share of the steps in which the rate rises."
     )
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay.")
-    max_gradient_norm: float = Field(1.0, gt=0, description="Norm that gradients are clipped to.")
-    log_every: int = Field(10, ge=1, description="Number of steps per point of the learning curve.")
+    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay.")
+    max_gradient_norm: float = Field(
+        default=1.0, gt=0, description="Norm that gradients are clipped to."
+    )
+    log_every: int = Field(
+        default=10, ge=1, description="Number of steps per point of the learning curve."
+    )
     save_every: int = Field(
-        200,
+        default=200,
         ge=1,
         description="Number of steps between checkpoints, from which a stopped run continues.",
     )
     eval_every: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Number of steps between measurements of the validation loss; default: none.",
     )
     eval_entries: int = Field(
-        512, ge=1, description="Maximum number of validation entries per measurement."
+        default=512, ge=1, description="Maximum number of validation entries per measurement."
     )
-    report_to: tuple[Tracker, ...] = Field((), description="Trackers that the losses are sent to.")
+    report_to: tuple[Tracker, ...] = Field(
+        default=(), description="Trackers that the losses are sent to."
+    )
     threads: int = Field(
-        1,
+        default=1,
         ge=1,
         description="Number of CPU threads of torch; on a busy machine, two can be far slower than "
         "one.",
     )
     workers: int = Field(
-        0, ge=0, description="Number of processes that decode images beside training."
+        default=0, ge=0, description="Number of processes that decode images beside training."
     )
     image_cache_mb: int = Field(
-        2048, ge=0, description="Memory for prepared images, in MB per process."
+        default=2048, ge=0, description="Memory for prepared images, in MB per process."
     )
-    bf16: bool = Field(False, description="Compute in bfloat16 where that is safe (autocast).")
+    bf16: bool = Field(
+        default=False, description="Compute in bfloat16 where that is safe (autocast)."
+    )
     gradient_checkpointing: bool = Field(
-        False, description="Recompute activations in the backward pass, which saves memory."
+        default=False, description="Recompute activations in the backward pass, which saves memory."
     )
     fsdp: bool = Field(
-        False, description="Shard the model over the processes (FSDP2) instead of copying it (DDP)."
+        default=False,
+        description="Shard the model over the processes (FSDP2) instead of copying it (DDP).",
     )
 
     @model_validator(mode="after")

@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from imaxray.boxes import PLACEHOLDER
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
 from imaxray.packing import Group, Row
@@ -60,9 +59,8 @@ class Conversations:
         for entry_id in entry_ids:
             image_id, prompt, target, boxes = self._text.row(self._place[entry_id])
             size = self._sizes[image_id]
-            asked = prompt.count(PLACEHOLDER)
-            question = chat.convention.fill(prompt, (boxes or [])[:asked], *size)
-            answer = chat.convention.fill(target, (boxes or [])[asked:], *size)
+            question, answer = chat.written(prompt, target, boxes or [], size)
+            assert answer is not None  # because there is a target
             content = [] if turns else [{"type": "image"}]
             turns.append({"role": "user", "content": [*content, _text(question)]})
             head = self._ids(turns, size, answering=True)
@@ -90,10 +88,7 @@ class Conversations:
     def _ids(
         self, turns: list[dict[str, Any]], size: tuple[int, int], answering: bool
     ) -> list[int]:
-        text = self._chat.processor.apply_chat_template(
-            turns, add_generation_prompt=answering, tokenize=False
-        )
-        return self._chat._tokenize(self._chat.expand(text, size))
+        return self._chat.tokens(self._chat.render(turns, answering=answering), size)
 
 
 def _text(text: str) -> dict[str, str]:

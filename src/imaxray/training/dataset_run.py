@@ -112,9 +112,9 @@ def _train(
         )
     for code, tokens in ready.drops.group_by("code").agg(pl.col("tokens").max()).iter_rows():
         count = ready.drops.filter(pl.col("code") == code).height
+        limit = f" ({chat.context_length} tokens; the longest has {tokens})" if tokens else ""
         warnings.warn(
-            f"{count:,} of {learn.height:,} entries are left out: {code} ({chat.context_length} "
-            f"tokens; the longest has {tokens}); see drops.parquet",
+            f"{count:,} of {learn.height:,} entries are left out: {code}{limit}; see drops.parquet",
             stacklevel=2,
         )
     examples = _examples(chat, data, ready, recipe, loader)

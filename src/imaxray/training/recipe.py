@@ -26,38 +26,46 @@ class Recipe(TrainingConfig):
         "folder."
     )
     revision: str | None = Field(
-        None, description="Commit or tag of the model on the hub; default: the registry's."
+        default=None, description="Commit or tag of the model on the hub; default: the registry's."
     )
     boxes: str | None = Field(
-        None,
+        default=None,
         description="Convention in which the model writes boxes; needed for models that the "
         "registry does not know.",
     )
     layout: Layout = Field(
-        "packed",
+        default="packed",
         description="How entries become sequences: an image's entries share its encoding (packed), "
         "one sequence per entry (separate), or one chat per image (conversation).",
     )
-    seed: int = Field(0, description="Random seed of the order of entries and of new weights.")
-    precision: Precision = Field(
-        "auto", description="Number format of frozen weights; auto keeps the stored format."
+    seed: int = Field(
+        default=0, description="Random seed of the order of entries and of new weights."
     )
-    attention: str | None = Field(None, description="Attention implementation of transformers.")
+    precision: Precision = Field(
+        default="auto", description="Number format of frozen weights; auto keeps the stored format."
+    )
+    attention: str | None = Field(
+        default=None, description="Attention implementation of transformers."
+    )
     max_image_tokens: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Maximum number of tokens per image, for models that allow to choose it.",
     )
     method: Method = Field(
-        "lora",
+        default="lora",
         description="Weights that are trained: all (full), adapters (lora), or only the connector "
         "between image tower and text model (connector).",
     )
     epochs: float | None = Field(
-        1, gt=0, description="Number of passes over the entries; null: as many as steps says."
+        default=1,
+        gt=0,
+        description="Number of passes over the entries; null: as many as steps says.",
     )
-    learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate.")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="Decay rates of AdamW's moments.")
+    learning_rate: float = Field(default=1e-4, gt=0, description="Highest learning rate.")
+    betas: tuple[float, float] = Field(
+        default=(0.9, 0.999), description="Decay rates of AdamW's moments."
+    )
 
     def training(self) -> TrainingConfig:
         """Return the part of the recipe that :func:`imaxray.training.train` takes."""

@@ -10,6 +10,7 @@ import polars as pl
 import torch
 from torch.utils.data import Dataset
 
+from imaxray.boxes import Box, split_boxes
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
@@ -23,14 +24,24 @@ from imaxray.training.shares import share_out
 def encode_entries(
     chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame, *, with_target: bool = True
 ) -> dict[str, EncodedEntry]:
-    """Tokenise entries; return them by entry id, with boxes written for each image's own size."""
+    """Tokenise entries; return them by entry id, with boxes written for each image's own size.
+
+    Raises:
+        ImaxrayError: The texts of an entry have another number of placeholders than it has boxes.
+    """
     sizes = image_sizes(images)
     rows = entries.select("entry_id", "image_id", "prompt", "target", "boxes")
+
+    def encode(image_id: str, prompt: str, target: str, boxes: list[Box] | None) -> EncodedEntry:
+        if with_target:
+            return chat.encode(prompt, target, boxes or [], sizes[image_id])
+        # The target decides which boxes are those of the prompt; only these may be read.
+        parts = split_boxes(prompt, target, boxes or [])
+        return chat.encode(prompt, None, parts[0] if parts else boxes or [], sizes[image_id])
+
     return {
-        entry_id: chat.encode(prompt, target if with_target else None, boxes or [], sizes[image_id])
-        for entry_id, image_id, prompt, target, boxes in track(
-            rows.iter_rows(), "Encoding entries", total=rows.height
-        )
+        entry_id: encode(*row)
+        for entry_id, *row in track(rows.iter_rows(), "Encoding entries", total=rows.height)
     }
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 
 from imaxray.errors import ImaxrayError
-from imaxray.models import ChatModel, EncodedEntry
+from imaxray.models import BoxCountError, ChatModel, EncodedEntry
 from imaxray.progress import track
 from imaxray.schema import image_sizes
 
@@ -20,7 +20,7 @@ DROPS: Final = pl.Schema(
         "entry_id": pl.String,
         "image_id": pl.String,
         "task": pl.String,
-        "tokens": pl.Int32,  # length of the entry
+        "tokens": pl.Int32,  # length of the entry; null if it cannot be encoded
         "limit": pl.Int32,  # context length of the model
         "code": pl.String,
     }
@@ -28,6 +28,7 @@ DROPS: Final = pl.Schema(
 """Columns of the entries that a run leaves out, each with the reason."""
 
 LONGER_THAN_CONTEXT: Final = "longer-than-context"
+BOX_COUNT: Final = "box-count"  # the texts have another number of placeholders than of boxes
 
 
 class TokenStore(Mapping[str, EncodedEntry]):
@@ -109,6 +110,8 @@ class Encoded:
 def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -> Encoded:
     """Tokenise a split; entries that are longer than the model's context are dropped and listed.
 
+    Entries whose boxes do not fit the placeholders of their texts are dropped and listed too.
+
     Raises:
         ImaxrayError: If the processor gives entries of one image different numbers of image tokens,
             or no image tokens; or if no entry fits.
@@ -117,7 +120,7 @@ def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -
     limit = chat.context_length
     sizes = image_sizes(images)
     seen: dict[str, int] = {}
-    dropped: list[tuple[str, str, str, int, int, str]] = []
+    dropped: list[tuple[str, str, str, int | None, int, str]] = []
     longest = 0
     rows = entries.select(
         "entry_id", "image_id", pl.col("task").cast(pl.String), "prompt", "target", "boxes"
@@ -125,7 +128,11 @@ def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -
     for entry_id, image_id, task, prompt, target, boxes in track(
         rows.iter_rows(), "Encoding entries", total=rows.height
     ):
-        entry = chat.encode(prompt, target, boxes or [], sizes[image_id])
+        try:
+            entry = chat.encode(prompt, target, boxes or [], sizes[image_id])
+        except BoxCountError:
+            dropped.append((entry_id, image_id, task, None, limit, BOX_COUNT))
+            continue
         _check_image(image_id, entry.prompt.count(chat.image_token), seen)
         length = len(entry.prompt) + len(entry.target)
         if length > limit:
@@ -134,10 +141,16 @@ def encode_split(chat: ChatModel, entries: pl.DataFrame, images: pl.DataFrame) -
             store.add(entry_id, entry)
             longest = max(longest, length)
     if dropped and not store:
-        shortest = min(row[3] for row in dropped)
+        lengths = [row[3] for row in dropped if row[3] is not None]
+        if not lengths:
+            raise ImaxrayError(
+                f"Expected entries with one box for each placeholder, but none of {len(dropped)} "
+                "has this; build the dataset again."
+            )
+        shortest = min(lengths)
         raise ImaxrayError(
             f"Expected entries within the model's context of {limit} tokens, but the shortest of "
-            f"{len(dropped)} has {shortest}; use a model with a longer context, or fewer image "
+            f"{len(lengths)} has {shortest}; use a model with a longer context, or fewer image "
             "tokens (max_pixels or tiles of the processor)."
         )
     drops = pl.DataFrame(dropped, schema=DROPS, orient="row")

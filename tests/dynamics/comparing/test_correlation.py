@@ -1,4 +1,4 @@
-"""Dynamics against final scores over runs: the ranks, the interval, and what is refused."""
+"""Tests the correlation of dynamics with final scores: ranks, interval and refused input."""
 
 import json
 

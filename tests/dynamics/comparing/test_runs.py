@@ -1,4 +1,4 @@
-"""Recorded probes read back, and the command that compares arms."""
+"""Tests the reading of recorded probes and the command that compares arms."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""Two models on two probes: the parts add up, and their intervals hold what they say."""
+"""Tests two models on two probes: the parts add up, and their intervals have their level."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Statistics of K on populations whose spectra and task gradients are known."""
+"""Tests statistics of K on populations whose spectra and task gradients are known."""
 
 import numpy as np
 import pytest

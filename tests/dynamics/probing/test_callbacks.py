@@ -1,4 +1,4 @@
-"""The callbacks in a real Trainer: they measure the truth and leave training as it was."""
+"""Tests the callbacks in a real Trainer: measurements are right and training is unchanged."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Runs measured from their weights: what was recorded comes out, once, on probes of both arms."""
+"""Tests measuring finished runs: it repeats the recorded numbers, once, on probes of both arms."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""K over two gloo ranks with different numbers of samples, under DDP."""
+"""Tests K over two gloo ranks with different numbers of samples, under DDP."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""K of real model classes against one backward an entry, in float64."""
+"""Tests K of real model classes against one backward pass per entry, in float64."""
 
 import numpy as np
 import pytest

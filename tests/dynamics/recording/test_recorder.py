@@ -1,4 +1,4 @@
-"""The recorder on plain PyTorch modules: reuse, accumulation, scales, misuse, second oracle."""
+"""Tests the recorder on PyTorch modules: reuse, accumulation, scales, misuse, second reference."""
 
 import numpy as np
 import pytest

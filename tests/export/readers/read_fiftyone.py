@@ -1,4 +1,4 @@
-"""Read folders with FiftyOne's importer for ``FiftyOneDataset``; print a JSON line a sample.
+"""Reads folders with FiftyOne's importer for ``FiftyOneDataset``; prints one JSON line per sample.
 
 Usage: read_fiftyone.py FOLDER …. No database runs: samples are not added to a dataset.
 """

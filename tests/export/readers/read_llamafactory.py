@@ -1,4 +1,4 @@
-"""Read datasets as LLaMA-Factory does before it tokenises; print what it saw, a JSON line a row.
+"""Reads datasets as LLaMA-Factory does before tokenising; prints one JSON line per row.
 
 Usage: read_llamafactory.py FOLDER NAME …: folders with a ``dataset_info.json``, and names in it.
 """

@@ -1,4 +1,4 @@
-"""Read datasets as ms-swift does before it tokenises; print what it saw, a JSON line a row.
+"""Reads datasets as ms-swift does before tokenising; prints one JSON line per row.
 
 Usage: read_swift.py FILE …; images are opened, and boxes brought to 0-1000, by its template's own
 code.

@@ -1,4 +1,4 @@
-"""Annotation: complete, from the same prefix, resumable, and the same by every engine."""
+"""Tests annotation: it is complete, resumes, and is the same with every engine."""
 
 import json
 import subprocess

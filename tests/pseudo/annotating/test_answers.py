@@ -1,4 +1,4 @@
-"""Answers as rows: what can be trained on, and what cannot be read."""
+"""Tests answers as rows: answers to train on, and unreadable answers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What images are asked: templates as of real entries, phrases, boxes, and questions."""
+"""Tests the prompts for images: templates of real entries, phrases, boxes and questions."""
 
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +16,7 @@ from imaxray.pseudo.annotating.similar_questions import (
     taken_for_granted,
 )
 from imaxray.schema import TASKS
-from imaxray.tasks import Told, from_json
+from imaxray.tasks import AnswerContent, from_json
 
 COUNTS = {
     "small left pleural effusion": 3, "large right pleural effusion": 9,
@@ -192,7 +192,7 @@ def test_what_the_images_own_labels_deny_is_not_located(tables):
     )
     gone = (pl.col("image_id") == denied) & (pl.col("task") != "findings")
     made = book(replace(tables, entries=tables.entries.filter(~gone)))
-    given = Given(Told(text="There is a large left pneumothorax."))
+    given = Given(AnswerContent(text="There is a large left pneumothorax."))
     told = [p for p in made.second(denied, given) if p.prompt_from == "model"]
     assert not any("pneumothorax" in p.prompt for p in told)
 
@@ -216,7 +216,7 @@ def test_real_phrases_and_boxes_before_the_models(tables):
         tuple(b[0]) for b in train.filter(pl.col("image_id") == image, pl.col("task") == "rec")
         ["boxes"].to_list() if len(b) == 1
     }  # fmt: skip
-    found = made.third(image, Given(Told(boxes=((1.0, 2.0, 3.0, 4.0),))))
+    found = made.third(image, Given(AnswerContent(boxes=((1.0, 2.0, 3.0, 4.0),))))
     assert len(found) == 2 and {p.boxes[0] for p in found} <= boxes
 
 

@@ -1,4 +1,4 @@
-"""Balance keeps each answer's share and prefers the surest."""
+"""Tests that balance keeps the share of each answer and prefers the most confident ones."""
 
 import polars as pl
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""The threshold holds what it promises, over many simulated validation sets."""
+"""Tests that thresholds reach their precision over many simulated validation sets."""
 
 import numpy as np
 import polars as pl
@@ -121,9 +121,9 @@ def test_answers_that_cannot_be_read_are_no_calibration():
 
 def test_only_validation_entries_calibrate():
     answers, entries = asked(np.full(60, 0.9), np.ones(60, dtype=bool), split="test")
-    with pytest.raises(ImaxrayError, match="val split alone, but got answers to test"):
+    with pytest.raises(ImaxrayError, match="val entries only, but got answers to test"):
         calibrate(answers, entries, 0.9)
-    with pytest.raises(ImaxrayError, match="0 of them are entries"):
+    with pytest.raises(ImaxrayError, match="but only 0 are"):
         calibrate(answers, entries.head(0), 0.9)
 
 

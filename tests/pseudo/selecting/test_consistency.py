@@ -1,4 +1,4 @@
-"""What each built-in rule compares, and what it leaves alone."""
+"""Tests what each built-in rule compares and what it ignores."""
 
 import polars as pl
 import pytest
@@ -7,7 +7,7 @@ from imaxray.pseudo import check_consistency, load_rules
 from imaxray.pseudo.dataset import pseudo_entries
 from imaxray.pseudo.selecting.statements import usual_labels
 from imaxray.schema import ENTRIES, IMAGES, conform, empty
-from imaxray.tasks.statements import place
+from imaxray.tasks._shared.statements import place
 
 IMAGE = conform(
     pl.DataFrame(

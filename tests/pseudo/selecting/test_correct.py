@@ -1,4 +1,4 @@
-"""When an answer is right."""
+"""Tests when an answer is correct."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Filtering, on answers whose error rate is known."""
+"""Tests the filters on answers with a known error rate."""
 
 import numpy as np
 import polars as pl
@@ -231,14 +231,14 @@ def test_candidates_of_other_splits_are_refused(dmax, fabricate):
 
 def test_an_id_that_comes_twice_is_refused(candidate, table):
     one = candidate("grading", 3)
-    with pytest.raises(ImaxrayError, match="comes again"):
+    with pytest.raises(ImaxrayError, match="occurs again"):
         filter_candidates(table(one, one), tables())
 
 
 def test_samples_on_one_side_only_are_refused(candidate, table):
     thresholds = calibrate(*graded(candidate, table), 0.8)
     rows = table(candidate("grading", 3, agreement=0.5))
-    with pytest.raises(ImaxrayError, match="alike"):
+    with pytest.raises(ImaxrayError, match="both or for neither"):
         filter_candidates(rows, tables(), thresholds=thresholds)
 
 

@@ -1,4 +1,4 @@
-"""The ceiling of filters: exactly what is right."""
+"""Tests the ceiling of filters, which keeps exactly the correct answers."""
 
 import numpy as np
 import polars as pl

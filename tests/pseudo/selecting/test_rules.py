@@ -1,7 +1,8 @@
-"""Rules as data: read strictly, replaced by name, never run."""
+"""Tests that rules are data: read strictly, replaced by name, and never executed."""
 
 import pytest
 
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo import load_rules
 
@@ -55,6 +56,24 @@ def test_a_rule_of_ones_own_may_name_a_clinical_rule(tmp_path):
     ours = next(rule for rule in load_rules() if rule.name == "grade-edema")
     assert mine.contradict == ours.contradict and mine.agree == ours.agree
     assert mine.contradict[1].first.at_least == 2
+
+
+def test_what_a_rule_says_has_the_thresholds_in_force():
+    block = {
+        "ctr-cardiomegaly": {"thresholds": {"cut": 0.55}},
+        "edema-grade-label": {"thresholds": {"grade": 3}},
+    }
+    for rules, cut, grade in ((DEFAULT_RULES, "0.5", "2"), (ClinicalRules(block), "0.55", "3")):
+        says = {rule.name: rule.says for rule in load_rules(default=rules)}
+        assert says["ctr-cardiomegaly"] == (
+            f"Cardiomegaly is stated though the CTR lies clearly below {cut}, or denied though "
+            "clearly above."
+        )
+        assert says["grade-edema"] == (
+            "Edema is stated though its grade is 0, or denied though its grade is at least "
+            f"{grade}."
+        )
+        assert "{" not in "".join(says.values())
 
 
 def test_ours_can_be_left_out(tmp_path):

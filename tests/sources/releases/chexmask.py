@@ -1,4 +1,4 @@
-"""CheXmask: three collections in two layouts, small frames; invented shapes."""
+"""Makes a CheXmask release: three collections in two layouts, small frames, invented shapes."""
 
 import csv
 

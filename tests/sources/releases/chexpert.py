@@ -1,4 +1,4 @@
-"""CheXpert 1.0: two studies of one patient, one of another, a validation study; invented."""
+"""Makes an invented CheXpert 1.0 release: three train studies and one validation study."""
 
 from PIL import Image
 

@@ -1,4 +1,4 @@
-"""CheXpert Plus: three images of two studies, their reports and CheXbert's labels; invented."""
+"""Makes an invented CheXpert Plus release: three images of two studies, reports and labels."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A folder of DICOM files: four radiographs of one patient and two unknown ones; or one file."""
+"""Makes a folder of six DICOM radiographs, of one patient and of unknown ones, or one file."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""JSRT: three nodules and two without, invented; as PNG conversions, or one raw file."""
+"""Makes an invented JSRT release: three nodules and two images without, as PNGs or one raw file."""
 
 import numpy as np
 from PIL import Image

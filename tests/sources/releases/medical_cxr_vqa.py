@@ -1,4 +1,4 @@
-"""Medical-CXR-VQA: both documented headers, invented rows."""
+"""Makes an invented Medical-CXR-VQA release with both documented headers."""
 
 from imaxray.schema import CHEXPERT
 from sources.releases.medical_diff_vqa import table

@@ -1,4 +1,4 @@
-"""Medical-Diff-VQA: three studies and a question of each type; invented, in the release's form."""
+"""Makes an invented Medical-Diff-VQA release: three studies and one question of each type."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""MIMIC-Ext-CXR-QBA: one study's questions and scene graph, in every layout; invented."""
+"""Makes an invented MIMIC-Ext-CXR-QBA release: one study in every layout."""
 
 import json
 import zipfile

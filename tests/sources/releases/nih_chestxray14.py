@@ -1,4 +1,4 @@
-"""ChestX-ray14: three images of two patients, boxes, both lists; invented."""
+"""Makes an invented ChestX-ray14 release: three images of two patients, boxes, both lists."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Open-I as NLM ships it and as the Kaggle mirror does: the same four examinations, invented."""
+"""Makes an invented Open-I release: four examinations in the forms of NLM and of Kaggle."""
 
 import csv
 import io

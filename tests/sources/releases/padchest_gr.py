@@ -1,4 +1,4 @@
-"""PadChest-GR: an image with findings of two readers, and one without; invented."""
+"""Makes an invented PadChest-GR release: one image with findings of two readers, one without."""
 
 import gzip
 import json

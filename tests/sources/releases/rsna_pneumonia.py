@@ -1,4 +1,4 @@
-"""RSNA pneumonia challenge: three images, each of another class; invented."""
+"""Makes an invented RSNA pneumonia release: three images of three classes."""
 
 import gzip
 import zipfile

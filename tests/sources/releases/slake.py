@@ -1,4 +1,4 @@
-"""SLAKE: two chest radiographs, a CT and an abdomen, invented."""
+"""Makes an invented SLAKE release: two chest radiographs, a CT and an abdomen."""
 
 import json
 

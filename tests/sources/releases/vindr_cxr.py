@@ -1,4 +1,4 @@
-"""VinDr-CXR: PhysioNet's tables, plain and packed, and Kaggle's; invented."""
+"""Makes an invented VinDr-CXR release: PhysioNet's tables, plain and packed, and Kaggle's."""
 
 import gzip
 import zipfile

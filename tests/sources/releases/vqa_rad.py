@@ -1,4 +1,4 @@
-"""VQA-RAD: two chest radiographs and a head; invented."""
+"""Makes an invented VQA-RAD release: two chest radiographs and a head."""
 
 import json
 

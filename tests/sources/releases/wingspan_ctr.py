@@ -1,4 +1,4 @@
-"""Wingspan: three images with masks, two of them with a stated ratio; invented."""
+"""Makes an invented wingspan release: three images with masks, two with a stated ratio."""
 
 import numpy as np
 from PIL import Image

@@ -10,6 +10,7 @@ from typing import Any, Final
 import polars as pl
 import torch
 
+from imaxray._defaults import MAX_NEW_TOKENS
 from imaxray.evaluation.generation.attention import shared_prefix_attention
 from imaxray.evaluation.generation.decoding import decode
 from imaxray.evaluation.generation.prefix_cache import prefill
@@ -43,7 +44,7 @@ def generate(
     encoded: Mapping[str, EncodedEntry],
     pixels: Pixels,
     *,
-    max_new_tokens: int = 128,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     images_per_batch: int = 16,
     rows_per_batch: int = 256,
 ) -> pl.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from imaxray.evaluation.generation.units import Unit, plan
 from imaxray.evaluation.generation.vllm_engine import VllmEngine, require_vllm
 from imaxray.evaluation.predictions import read_predictions
 from imaxray.evaluation.result import Result, score_run, write_result
-from imaxray.models import ChatModel, load_model
+from imaxray.models import ChatModel, adapter_base, load_model
 from imaxray.progress import progress_bar
 from imaxray.schema import SPLITS, image_sizes
 from imaxray.training import encode_entries, weights_digest, weights_of
@@ -188,8 +187,7 @@ def served(weights: str) -> tuple[str, Path | None]:
     folder = Path(weights)
     if not (folder / "adapter_config.json").is_file():
         return weights, None
-    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-    return str(base), folder
+    return adapter_base(folder), folder
 
 
 def _entries(data: Dataset, split: str) -> pl.DataFrame:

@@ -13,7 +13,6 @@ import polars as pl
 from PIL import Image
 
 from imaxray import radiograph
-from imaxray.boxes import PLACEHOLDER
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation.answering import as_predictions, end_tokens
 from imaxray.evaluation.generation.sampling import Sampling, Written
@@ -177,8 +176,8 @@ def prompt_ids(
     size: tuple[int, int],
 ) -> list[int]:
     """Return the token ids of a prompt with one image placeholder, as the template writes it."""
-    asked = list(boxes or [])[: prompt.count(PLACEHOLDER)]
-    return chat._tokenize(chat.chat(chat.convention.fill(prompt, asked, *size)))
+    question, _ = chat.written(prompt, None, list(boxes or []), size)
+    return chat.tokens(chat.chat(question), None)
 
 
 def _rank(adapter: Path) -> int:

@@ -1,4 +1,4 @@
-"""Annotating: a model answers the tasks that images lack."""
+"""Lets a model answer the tasks that images lack (annotation)."""
 
 from typing import TYPE_CHECKING
 

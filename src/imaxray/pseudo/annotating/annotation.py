@@ -1,4 +1,4 @@
-"""From a run and a dataset folder to pseudo annotations: what ``imaxray annotate`` calls."""
+"""Makes pseudo annotations from a run and a dataset folder, for ``imaxray annotate``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from imaxray.pseudo.annotating.config import AnnotateConfig, AnnotationEngine, A
 from imaxray.pseudo.annotating.prompts import PromptBook
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
 from imaxray.pseudo.annotating.workers import Job, Worker, run_on_ray
-from imaxray.schema import TASKS
+from imaxray.schema import task_names
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class Annotation:
     """A finished annotation: ``candidates.parquet``, ``calibration.parquet``, ``annotate.json``.
 
     Attributes:
-        folder: where they lie.
-        candidates: schema PSEUDO, sorted by id: what the model answered of what images lack.
-        calibration: schema PSEUDO: the same model asked the real validation entries.
-        manifest: of ``annotate.json``: ``identity`` decides the tables, ``account`` counts.
+        folder: Folder of these files.
+        candidates: Answers of the model to the tasks that images lack (schema PSEUDO), sorted by
+            id.
+        calibration: Answers of the same model to real validation entries (schema PSEUDO).
+        manifest: Content of ``annotate.json``: ``identity`` determines the tables, and ``account``
+            holds counts.
     """
 
     folder: Path
@@ -42,7 +44,7 @@ class Annotation:
     manifest: dict[str, Any]
 
     def summary(self) -> pl.DataFrame:
-        """A row a task: asked, readable, mean_logprob, and how many prompts came from where."""
+        """Return one row per task, see :func:`summarise`."""
         return summarise(self.candidates)
 
 
@@ -54,25 +56,27 @@ def annotate(
 ) -> Annotation:
     """Let the model of a run answer every task that a train image of a dataset lacks.
 
-    The same call again goes on where a killed one was, to the same bytes: batches are planned from
-    the data alone and answered whole. A finished one is read.
+    If a call was interrupted, the same call continues it and writes the same bytes, because batches
+    are planned from the data alone and each batch is written completely or not at all. A finished
+    annotation is only read.
 
     Args:
-        run: run folder (its ``adapter/`` or ``model/`` is taken), registry name, repository id, or
+        run: Run folder (its ``adapter/`` or ``model/`` is used), registry name, repository id, or
             folder of a model or an adapter.
-        data: dataset folder.
-        out: folder to write.
-        config: what is asked, how it is answered, and how the model is loaded.
+        data: Dataset, or its folder.
+        out: Folder to write.
+        config: The prompts, the decoding, and how the model is loaded.
 
     Raises:
-        ImaxrayError: no such model or dataset; an option out of range; ``out`` holds annotations
-            of another model, dataset or decoding; or what the engine raises.
+        ImaxrayError: There is no such model or dataset, an option is out of range, ``out`` holds
+            annotations of another model, dataset or decoding, or the engine fails.
     """
     config = config or AnnotateConfig()
-    # the order in which tasks are named decides nothing
-    config = config.model_copy(update={"tasks": tuple(t for t in TASKS if t in config.tasks)})
+    # the order in which the user names the tasks must not change the identity
+    tasks = tuple(task for task in task_names() if task in config.tasks)
+    config = config.model_copy(update={"tasks": tasks})
     if config.engine == "vllm":
-        require_vllm()  # before minutes of loading
+        require_vllm()  # before the model is loaded for minutes
     elif config.engine == "ray":
         require_ray()
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
@@ -90,10 +94,10 @@ def annotate(
         "boxes": chat.convention.as_dict(),
         "dataset": dataset.sha256,
         "image_cache": ImageStore(dataset).describe(),
-        # ray runs the very same
+        # ray runs the same code as local
         "engine": "vllm" if config.engine == "vllm" else "transformers",
         "config": config.model_dump(mode="json", include={*AskConfig.model_fields}),
-        # what decides rounding, and so a token in a tie
+        # these settings change rounding, which can change a token when two are nearly equal
         "numbers": {
             "dtype": str(chat.model.dtype), "device": options["device"],
             "image_tokens": config.max_image_tokens,
@@ -113,7 +117,7 @@ def annotate(
 
 
 def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: AnnotationEngine) -> None:
-    """Make the parts that are missing, then the tables."""
+    """Make the missing parts, then the tables."""
     rest = store.missing(list(worker.batches))
     with progress_bar("Annotating images", total=_images(worker, worker.batches)) as bar:
         bar.advance(_images(worker, worker.batches) - _images(worker, rest))
@@ -134,7 +138,7 @@ def _images(worker: Worker, names: Sequence[str] | dict[str, list[str]]) -> int:
 
 
 def _account(store: AnnotationStore, worker: Worker, names: Sequence[str]) -> dict[str, Any]:
-    """Images asked and not, and (image, task) pairs that nothing could be asked of."""
+    """Count annotated images, images left out, and (image, task) pairs without a prompt."""
     table = store.rows(names)
     asked = set(table.select("image_id", "task").unique().iter_rows())
     images = [image for name in names for image in worker.batches[name]]
@@ -153,8 +157,8 @@ def _account(store: AnnotationStore, worker: Worker, names: Sequence[str]) -> di
 def _lacking(
     book: PromptBook, images: Sequence[str], asked: set[tuple[str, str]] | None
 ) -> dict[str, int]:
-    """By task: images that lack it, or of these such that were not asked."""
-    counts: dict[str, int] = {task: 0 for task in TASKS}  # noqa: C420 - keys are any text
+    """Count, per task, the images that lack it; with ``asked``, only those without a prompt."""
+    counts = dict.fromkeys(task_names(), 0)
     for image in images:
         for task in book.lacks(image):
             counts[task] += asked is None or (image, task) not in asked
@@ -162,10 +166,15 @@ def _lacking(
 
 
 def summarise(table: pl.DataFrame) -> pl.DataFrame:
-    """A row a task of a PSEUDO table, in the order of the schema.
+    """Summarise a PSEUDO table with one row per task, in the order of the tasks.
 
-    Columns: task, asked, readable, mean_logprob (nats), mean_agreement, and template, real, model,
-    similar: how many prompts came from there.
+    Args:
+        table: Pseudo annotations (schema PSEUDO).
+
+    Returns:
+        Columns ``task``, ``asked`` (number of prompts), ``readable``, ``mean_logprob`` (nats),
+        ``mean_agreement``, and ``template``, ``real``, ``model`` and ``similar``, which count the
+        prompts of each origin.
     """
     origins = ("template", "real", "model", "similar")
     grouped = table.group_by("task").agg(
@@ -175,5 +184,5 @@ def summarise(table: pl.DataFrame) -> pl.DataFrame:
         pl.col("agreement").mean().alias("mean_agreement"),
         *((pl.col("prompt_from") == origin).sum().alias(origin) for origin in origins),
     )
-    order = {task: place for place, task in enumerate(TASKS)}
+    order = {task: place for place, task in enumerate(task_names())}
     return grouped.sort(pl.col("task").replace_strict(order, default=len(order)))

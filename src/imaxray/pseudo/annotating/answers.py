@@ -1,4 +1,4 @@
-"""From what a model wrote to a row of PSEUDO."""
+"""Turns the text that a model wrote into rows of the table PSEUDO."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imaxray.tasks import Gold, clean_answer, get_task, to_json
 
 @dataclass(frozen=True)
 class Answered:
-    """A prompt, what was written, and how it reads; ``None`` where it cannot be read."""
+    """A prompt, the generated text, and the parsed answer, which is ``None`` if unreadable."""
 
     prompt: Prompt
     written: Written
@@ -30,11 +30,11 @@ class Answered:
 
 
 class Reader:
-    """Reads answers of one model as evaluation does.
+    """Reads the answers of one model in the same way as evaluation.
 
     Args:
-        chat: whose tokenizer and box convention.
-        ends: ids that end an answer.
+        chat: Model, whose tokenizer and box convention are used.
+        ends: Ids of the tokens that end an answer.
     """
 
     def __init__(self, chat: ChatModel, ends: Sequence[int]) -> None:
@@ -43,9 +43,18 @@ class Reader:
     def read(
         self, prompt: Prompt, size: ImageSize, written: Written, samples: Sequence[Written]
     ) -> Answered:
-        """One answer, and the share of the samples that read the same.
+        """Read one greedy answer and compute its agreement with the samples.
 
-        A greedy answer that cannot be read agrees with nothing.
+        Args:
+            prompt: Prompt that was answered.
+            size: Width and height of the original image in pixels.
+            written: Greedy answer.
+            samples: Random answers to the same prompt.
+
+        Returns:
+            The parsed answer and the share of the samples with the same parsed answer. An
+            unreadable greedy answer agrees with no sample; without samples the agreement is
+            ``None``.
         """
         text = self._text(written)
         gold = self._gold(prompt, size, text)
@@ -65,7 +74,7 @@ class Reader:
         return self._chat.decode(ids[:-1] if self.ended(written) else ids)
 
     def ended(self, written: Written) -> bool:
-        """Whether the model itself ended it."""
+        """Return whether the model itself ended the answer."""
         return bool(written.ids) and written.ids[-1] in self._ends
 
     def _gold(self, prompt: Prompt, size: ImageSize, text: str) -> Gold | None:
@@ -73,14 +82,14 @@ class Reader:
         bare, boxes = self._chat.convention.extract(clean_answer(text), *size)
         parsed = task.parse(bare, boxes, prompt.template)
         gold = None if parsed is None else task.as_gold(parsed, prompt.template)
-        # a box where words were asked for: no entry is put so
+        # no entry has a placeholder without a box, e.g. a box in an answer that must be words
         fits = gold is not None and gold.target.count(PLACEHOLDER) == len(gold.boxes)
         return gold if fits else None
 
     def table(
         self, answered: Sequence[Answered], config: AskConfig, model: str, checkpoint: str
     ) -> pl.DataFrame:
-        """Rows of PSEUDO, sorted by id."""
+        """Return the rows of PSEUDO, sorted by id."""
         decoding = to_json(
             {
                 "greedy": True,

@@ -1,4 +1,4 @@
-"""A batch of images, asked pass by pass; the images stay encoded between the passes."""
+"""Prompts a model for a batch of images in several passes and encodes each image only once."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from imaxray.training import Pixels
 
 
 class Asked(Protocol):
-    """Images of a batch that can be asked, whatever engine does it."""
+    """The images of a batch, for which any engine answers prompts."""
 
     def ask(
         self, prompts: Sequence[Prompt], seeds: Sequence[int] | None
     ) -> list[Written]:  # fmt: skip
-        """Answer each prompt: greedily, or drawn with these seeds."""
+        """Answer each prompt, greedily or, with one seed per prompt, by sampling."""
         ...
 
 
 Open = Callable[[Sequence[str]], Asked]
-"""From the images of a batch to what they can be asked by."""
+"""Function that prepares the images of a batch for prompts."""
 
 
 class Local:
-    """``transformers`` here, prefixes shared; an :data:`Open`.
+    """Answers prompts by ``transformers`` on this machine with shared prefixes; an :data:`Open`.
 
     Args:
-        chat: the model.
-        pixels: prepared image inputs by image id.
-        sizes: width and height of each original.
-        config: lengths and batch sizes.
+        chat: Model.
+        pixels: Prepared image inputs by image id.
+        sizes: Width and height of each original image in pixels.
+        config: Options of decoding, of which lengths, batch size and temperature are used.
     """
 
     def __init__(
@@ -85,17 +85,17 @@ class _LocalBatch:
 
 
 class Annotator:
-    """Asks batches of images what they lack, or real entries; rows of PSEUDO come back.
+    """Prompts a model for tasks that images lack, or with real entries, batch by batch.
 
-    What a batch gives depends on its images alone.
+    The rows (schema PSEUDO) of a batch depend only on its images.
 
     Args:
-        reader: reads the model's answers.
-        open_images: the engine.
-        sizes: width and height of each original.
-        config: what decides the result.
-        model: name, for the table.
-        checkpoint: digest of its weights, likewise.
+        reader: Reader of the model's answers.
+        open_images: Engine that answers prompts.
+        sizes: Width and height of each original image in pixels.
+        config: Options that determine the result.
+        model: Name of the model, for the table.
+        checkpoint: Digest of the weights, for the table.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Annotator:
         self._model, self._checkpoint = model, checkpoint
 
     def candidates(self, book: PromptBook, images: Sequence[str]) -> pl.DataFrame:
-        """What the images lack, in three passes over the same prefixes."""
+        """Answer the tasks that the images lack, in three passes with the same encoded images."""
         batch = self._open(images)
         given = {image: Given() for image in images}
         answered: list[Answered] = []
@@ -130,7 +130,7 @@ class Annotator:
         return self._table(answered)
 
     def real(self, entries: Mapping[str, Sequence[Prompt]], images: Sequence[str]) -> pl.DataFrame:
-        """Real entries of the images, as they are."""
+        """Answer real entries of the images, with their own prompts."""
         prompts = [prompt for image in images for prompt in entries[image]]
         return self._table(self._ask(self._open(images), prompts))
 
@@ -141,7 +141,7 @@ class Annotator:
         count = self._config.samples
         drawn: list[Written] = []
         if count:
-            # samples of a prompt lie together
+            # the samples of a prompt are consecutive
             repeated = [prompt for prompt in prompts for _ in range(count)]
             seeds = [
                 digest(f"{self._config.seed} {prompt.pseudo_id} {number}")
@@ -161,7 +161,7 @@ class Annotator:
 
 
 def make_book(tables: Tables, config: AskConfig) -> PromptBook:
-    """The prompts of a dataset."""
+    """Make the prompt book of a dataset."""
     return PromptBook(
         tables,
         tasks=config.tasks,
@@ -174,20 +174,27 @@ def make_book(tables: Tables, config: AskConfig) -> PromptBook:
 def batches_of(
     chat: ChatModel, images: Sequence[str], sizes: Mapping[str, ImageSize], most: int
 ) -> list[list[str]]:
-    """Batches of images; such with as many image tokens go together, which keeps padding small."""
+    """Divide images into batches of similar numbers of image tokens, which keeps padding small.
+
+    Args:
+        chat: Model, which knows the number of image tokens.
+        images: Ids of the images.
+        sizes: Width and height of each original image in pixels.
+        most: Maximum number of images per batch.
+    """
     tokens = {size: chat.image_tokens(size) for size in {sizes[image] for image in images}}
     ordered = sorted(images, key=lambda image: (tokens[sizes[image]], image))
     return [ordered[start : start + most] for start in range(0, len(ordered), most)]
 
 
 def entry_prompts(entries: pl.DataFrame) -> dict[str, list[Prompt]]:
-    """Real entries as prompts, by image; each keeps its id."""
+    """Return real entries as prompts, by image; the id of a prompt is the entry id."""
     found: dict[str, list[Prompt]] = {}
     for row in entries.sort("image_id", "entry_id").iter_rows(named=True):
         task = get_task(row["task"])
         asked = row["prompt"].count("<box>")
         boxes = tuple(tuple(box) for box in (row["boxes"] or [])[:asked])
-        # what is asked about is a real annotation's phrase, box or question, or there is none
+        # a phrase, box or question in the prompt comes from a real annotation
         own = boxes or task.fill_of(row["template"], row["prompt"]) is not None
         found.setdefault(row["image_id"], []).append(
             Prompt(
@@ -206,21 +213,21 @@ def annotate_images(
     *,
     checkpoint: str = "",
 ) -> pl.DataFrame:
-    """Let a loaded model answer what the train images of a dataset lack (schema PSEUDO).
+    """Let a loaded model answer the tasks that train images of a dataset lack (schema PSEUDO).
 
-    Every image is encoded once: its prompts share that prefix, also the prompts that are made of
-    the model's own answers (:mod:`imaxray.pseudo.annotating.prompts` describes the passes).
-    Answers are greedy.
+    Every image is encoded once, and all its prompts share this prefix. This includes the prompts
+    that are built from the model's earlier answers (:mod:`imaxray.pseudo.annotating.prompts`
+    describes the passes). Answers are greedy.
 
     Args:
-        chat: the model.
-        tables: of the dataset.
-        pixels: prepared inputs of its train images.
-        config: what is asked, and how.
-        checkpoint: digest of the weights, for the table.
+        chat: Model.
+        tables: Tables of the dataset.
+        pixels: Prepared inputs of the train images.
+        config: Options of prompts and decoding.
+        checkpoint: Digest of the weights, for the table.
 
     Raises:
-        ImaxrayError: a prompt longer than the model's context.
+        ImaxrayError: A prompt is longer than the context of the model.
     """
     config = config or AskConfig()
     book, sizes = make_book(tables, config), image_sizes(tables.images)
@@ -243,27 +250,29 @@ def ask_entries(
     split: Split = "val",
     checkpoint: str = "",
 ) -> pl.DataFrame:
-    """The same model asked the real entries of a split; ``pseudo_id`` is their entry id.
+    """Let a loaded model answer the real entries of a split (schema PSEUDO).
+
+    The ``pseudo_id`` of an answer is the id of its entry.
 
     Args:
-        chat: the model.
-        tables: of the dataset.
-        pixels: prepared inputs of the split's images.
-        config: how; ``calibration_per_task`` limits the entries.
-        split: whose entries.
-        checkpoint: digest of the weights, for the table.
+        chat: Model.
+        tables: Tables of the dataset.
+        pixels: Prepared inputs of the images of the split.
+        config: Options of decoding; ``calibration_per_task`` limits the number of entries.
+        split: Split of the entries.
+        checkpoint: Digest of the weights, for the table.
 
     Raises:
-        ImaxrayError: no such split, or a prompt longer than the model's context.
+        ImaxrayError: There is no such split, or a prompt is longer than the context of the model.
     """
     if split not in SPLITS:
-        raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {split}.")
+        raise ImaxrayError(f"Expected a split, but got {split}; choose from {', '.join(SPLITS)}.")
     config = config or AskConfig()
     sizes = image_sizes(tables.images)
     annotator = _local(chat, pixels, sizes, config, checkpoint)
     entries = entry_prompts(some_entries(tables.split(split), config))
     frames = [pl.DataFrame(schema=PSEUDO)]
-    with progress_bar("Asking real entries", total=len(entries)) as bar:
+    with progress_bar("Answering real entries", total=len(entries)) as bar:
         for batch in batches_of(chat, list(entries), sizes, config.images_per_batch):
             frames.append(annotator.real(entries, batch))
             bar.advance(len(batch))
@@ -271,7 +280,7 @@ def ask_entries(
 
 
 def some_entries(entries: pl.DataFrame, config: AskConfig) -> pl.DataFrame:
-    """At most ``calibration_per_task`` entries of each task, drawn by their ids."""
+    """Draw at most ``calibration_per_task`` entries of each task by a hash of their ids."""
     entries = entries.filter(pl.col("task").is_in(config.tasks))
     if config.calibration_per_task is None:
         return entries

@@ -1,4 +1,4 @@
-"""What a user may choose of an annotation: the questions, the answers, the model's weights."""
+"""Defines the options of an annotation: the prompts, the decoding and the model."""
 
 from __future__ import annotations
 
@@ -6,73 +6,79 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imaxray._defaults import MAX_NEW_TOKENS
 from imaxray.evaluation.config import ModelConfig
-from imaxray.schema import TASKS, TaskName
+from imaxray.schema import TaskName, task_names
 
 AnnotationEngine = Literal["local", "ray", "vllm"]
-"""``transformers`` here; the same on every CPU or GPU of a Ray cluster; vLLM here."""
+"""``transformers`` on this machine or on a Ray cluster, or vLLM on this machine."""
 
 
 class AskConfig(BaseModel):
-    """What decides an annotation besides model and data: the questions and how they are answered.
+    """The options that, with model and data, determine an annotation: prompts and decoding.
 
-    The identity of an annotation holds exactly these fields, so that a new one makes finished
-    annotations look unfinished.
+    The identity of an annotation contains exactly these fields. If a field is added, existing
+    annotations therefore no longer count as finished.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: tuple[TaskName, ...] = Field(
-        TASKS, description="Tasks that may be asked; can be repeated. Default: all."
+        default_factory=task_names,
+        description="Tasks that the model is prompted for; can be repeated. Default: all.",
     )
     samples: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Number of random answers drawn beside the greedy one, to measure agreement.",
     )
     temperature: float = Field(
-        1.0, gt=0, description="Temperature of the random answers; 1 is the model's own."
+        default=1.0, gt=0, description="Temperature of the random answers; 1 is the model's own."
     )
-    seed: int = Field(0, ge=0, description="Random seed of the random answers.")
+    seed: int = Field(default=0, ge=0, description="Random seed of the random answers.")
     round: int = Field(
-        1, ge=1, le=127, description="Round of the strategy that the answers belong to."
+        default=1, ge=1, le=127, description="Round of the strategy that the answers belong to."
     )
-    vqa_per_image: int = Field(2, ge=0, description="Number of questions asked per image.")
+    vqa_per_image: int = Field(default=2, ge=0, description="Number of questions asked per image.")
     rec_per_image: int = Field(
-        3, ge=0, description="Number of phrases per image that the model must locate."
+        default=3, ge=0, description="Number of phrases per image that the model must locate."
     )
     reg_per_image: int = Field(
-        3, ge=0, description="Number of boxes per image that the model must describe."
+        default=3, ge=0, description="Number of boxes per image that the model must describe."
     )
     max_new_tokens: int = Field(
-        128, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
+        default=MAX_NEW_TOKENS,
+        ge=1,
+        description="Maximum number of tokens per answer; longer answers are cut.",
     )
     images_per_batch: int = Field(
-        16, ge=1, description="Maximum number of images that are encoded together."
+        default=16, ge=1, description="Maximum number of images that are encoded together."
     )
     rows_per_batch: int = Field(
-        256, ge=1, description="Maximum number of prompts that are answered together."
+        default=256, ge=1, description="Maximum number of prompts that are answered together."
     )
     threads: int = Field(
-        1,
+        default=1,
         ge=1,
         description="Number of CPU threads per worker; their number decides the rounding.",
     )
     limit: int | None = Field(
-        None, ge=1, description="Maximum number of train images that are asked; default: all."
+        default=None,
+        ge=1,
+        description="Maximum number of train images that are asked; default: all.",
     )
     calibration_per_task: int | None = Field(
-        None,
+        default=None,
         ge=0,
         description="Number of validation entries per task that are asked; default: all.",
     )
 
 
 class AnnotateConfig(AskConfig, ModelConfig):
-    """Everything that :func:`imaxray.annotate` may vary; the defaults ask all tasks once."""
+    """All options of :func:`imaxray.annotate`; by default it prompts for all tasks once."""
 
     engine: AnnotationEngine = Field(
-        "local",
+        default="local",
         description="Engine that writes the answers: transformers on this machine (local), "
         "transformers on a Ray cluster (ray), or vLLM.",
     )

@@ -1,4 +1,4 @@
-"""From what is said of an image to phrases that REC asks for, as the train entries word them."""
+"""Chooses phrases for REC prompts from what is said about an image, worded as in train entries."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _NOT_PLACED: Final = ("No Finding",)
 
 @dataclass(frozen=True)
 class Said:
-    """One thing said to be present.
+    """One finding that a text or label states as present.
 
     Attributes:
-        label: one of CheXpert's.
-        sides: the patient's sides that the sentence names.
-        words: all words of the sentence.
+        label: CheXpert label of the finding.
+        sides: Sides of the patient that the sentence names: ``left``, ``right`` or ``both``.
+        words: All words of the sentence, in lower case.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Said:
 
 
 def said_in_report(text: str) -> Iterator[Said]:
-    """What a report affirms, sentence by sentence, in its order."""
+    """Yield what a report affirms, sentence by sentence, in the order of the report."""
     for sentence in _SENTENCE.split(text):
         words = frozenset(_WORD.findall(sentence.lower()))
         for mention in mentions(sentence):
@@ -61,17 +61,17 @@ def said_in_report(text: str) -> Iterator[Said]:
 
 
 def said_by_labels(labels: Iterable[str]) -> Iterator[Said]:
-    """Labels as things said: without a side."""
+    """Yield labels as findings without a side."""
     for label in labels:
         if label not in _NOT_PLACED:
             yield Said(label, frozenset(), frozenset(_WORD.findall(label.lower())))
 
 
 class Phrases:
-    """How the train entries name what a label means.
+    """The phrases by which train entries name the findings of each label.
 
     Args:
-        counts: phrase, in lower case, → how many train entries of REC and REG name it.
+        counts: Phrase in lower case → number of train entries of REC and REG that name it.
     """
 
     def __init__(self, counts: Mapping[str, int]) -> None:
@@ -81,12 +81,15 @@ class Phrases:
                 self._by_label.setdefault(label, []).append((phrase, count))
 
     def for_said(self, said: Said) -> str | None:
-        """The train entries' phrase that claims least beyond what was said.
+        """Return the phrase of the train entries that adds least to what was said.
 
-        Of the phrases of the label, such that name a side that was not said are out; the one with
-        the fewest words that were not said is taken, of these the most frequent. Where none is
-        left, the label's own name; ``None`` for a label that the train entries never locate
-        (edema has no one place), unless they locate none.
+        Phrases of the label that name a side that was not said are excluded. Of the others, the
+        phrase with the fewest words that were not said is chosen; if several have equally few, the
+        most frequent one.
+
+        Returns:
+            The name of the label if no phrase is left; ``None`` if train entries locate other
+            labels but never this one (edema, for example, has no single place).
         """
         if self._by_label and said.label not in self._by_label:
             return None
@@ -98,9 +101,10 @@ class Phrases:
         return min(allowed)[2] if allowed else said.label.lower()
 
     def for_all(self, things: Iterable[Said]) -> list[str]:
-        """Phrases of several things, each once; a label that came with words comes no second time.
+        """Return the distinct phrases of several findings.
 
-        Things of one label that were said of different places are different.
+        A finding without a side is left out if its label came before. Findings of one label with
+        sides are all kept, because they may be in different places.
         """
         found: dict[str, None] = {}
         placed: set[str] = set()
@@ -114,12 +118,12 @@ class Phrases:
 
 
 def labels_of(phrase: str) -> frozenset[str]:
-    """CheXpert labels that a phrase names as present or doubtful."""
+    """Return the CheXpert labels that a phrase names as present or uncertain."""
     return frozenset(m.label for m in mentions(phrase) if m.value != 0) - {*_NOT_PLACED}
 
 
 def count_phrases(phrases: Iterable[str]) -> Mapping[str, int]:
-    """How often each comes, in lower case."""
+    """Count the phrases, in lower case."""
     return Counter(phrase.lower() for phrase in phrases)
 
 
@@ -132,7 +136,7 @@ def _sides(phrase: str) -> frozenset[str]:
 
 
 def first_some(groups: Sequence[tuple[str, Sequence[str]]], most: int) -> list[tuple[str, str]]:
-    """At most so many different items of groups in turn, each with its group's name."""
+    """Return the first ``most`` distinct items of the groups, each with the name of its group."""
     found: dict[str, str] = {}
     for name, items in groups:
         for item in items:

@@ -1,12 +1,13 @@
-"""What an image is asked: prompts of the tasks it lacks, in three passes.
+"""Makes the prompts for the tasks that an image lacks, in three passes.
 
-1. Tasks that ask about the image alone (calculation, report, grading, findings): the prompt is the
-   task's own.
-2. VQA, with questions of similar images, and REC, with phrases: both may follow what pass 1 gave.
-3. REG, with boxes that the image has, or that pass 2 gave.
+1. Tasks that ask about the image alone (calculation, report, grading, findings) use a template
+   unchanged.
+2. VQA uses questions about similar images, and REC uses phrases; both may depend on the answers of
+   pass 1.
+3. REG uses boxes of real entries of the image, or boxes from the answers of pass 2.
 
-Templates are picked as for real train entries, by the same hash. Only entries of the train split
-are looked at: facts of tasks that an image was not given stay unknown, though its folder may hold
+Templates are chosen by the same hash as for real train entries. Only entries of the train split are
+used. Annotations of tasks that an image lacks are ignored, although the dataset folder may contain
 them.
 """
 
@@ -39,16 +40,16 @@ from imaxray.pseudo.annotating.similar_questions import (
     seen_in_answers,
 )
 from imaxray.schema import FRONTAL, TaskName
-from imaxray.tasks import Task, Told, all_tasks, from_json, get_task, subtask_of, to_json
+from imaxray.tasks import AnswerContent, Task, all_tasks, from_json, get_task, subtask_of, to_json
 
 _ANATOMY: Final = "/anatomy"
-_NOTHING: Final = Told()
-_BOXES_KEY: Final = 2**20  # of the hash that picks among boxes
+_NOTHING: Final = AnswerContent()
+_BOXES_KEY: Final = 2**20  # range of the hash that chooses the first box
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question to the model; columns as in PSEUDO."""
+    """One prompt for the model; the fields are columns of PSEUDO."""
 
     pseudo_id: str
     image_id: str
@@ -62,24 +63,29 @@ class Prompt:
 
 @dataclass
 class Given:
-    """What a model has told of one image so far, by its answers."""
+    """Holds what the answers of a model have stated about one image so far."""
 
-    told: Told = _NOTHING
+    content: AnswerContent = _NOTHING
 
     def take(self, task: str, answer: Any) -> None:
-        """Keep what later prompts are made of; ``answer`` is in gold form."""
-        self.told = self.told.then(get_task(task).tells(answer))
+        """Add the content of an answer for later prompts.
+
+        Args:
+            task: Name of the task.
+            answer: Answer in gold form.
+        """
+        self.content = self.content.then(get_task(task).content(answer))
 
 
 class PromptBook:
-    """All that prompts are made of, of one dataset.
+    """Makes the prompts for the images of one dataset from its train entries.
 
     Args:
-        tables: of the dataset; of its entries the train split.
-        tasks: which may be asked.
-        vqa_per_image: questions to an image without any.
-        rec_per_image: phrases.
-        reg_per_image: boxes.
+        tables: Tables of the dataset; only train entries and train images are used.
+        tasks: Names of the tasks that the model is prompted for.
+        vqa_per_image: Number of questions for an image that lacks VQA.
+        rec_per_image: Number of phrases for an image that lacks REC.
+        reg_per_image: Number of boxes for an image that lacks REG.
     """
 
     def __init__(
@@ -104,10 +110,10 @@ class PromptBook:
         self._has: dict[str, set[str]] = {}
         for image, task in pairs:
             self._has.setdefault(image, set()).add(task)
-        # questions, phrases and boxes are put into the prompts of other tasks: passes 2 and 3
+        # prompts of other tasks need questions, phrases or boxes, which passes 2 and 3 choose
         alone = [task for task in all_tasks() if task.asks_image_alone]
         self._subtasks = {task.name: _subtasks(train, task) for task in alone}
-        self._told = _told(train)
+        self._contents = _contents(train)
         phrases, anatomy = _phrases(train)
         self._phrases = Phrases(phrases)
         self._anatomy = sorted(anatomy)
@@ -115,10 +121,13 @@ class PromptBook:
         self._questions, self._seen = self._asked(train)
 
     def images(self, limit: int | None = None) -> tuple[list[str], dict[str, int]]:
-        """Images that lack a task, sorted, and how many were left out, by reason.
+        """Return the images that lack a task, sorted, and the number left out per reason.
 
-        Only frontal radiographs and such of no stated view are asked: on a lateral one no ratio can
-        be measured, and the facts of a study are said of its frontal images.
+        Only frontal radiographs and radiographs without a stated view are used, because no ratio
+        can be measured on a lateral view, and the facts of a study describe its frontal images.
+
+        Args:
+            limit: Maximum number of images; ``None`` for all.
         """
         frontal = [
             image
@@ -134,11 +143,11 @@ class PromptBook:
         }
 
     def lacks(self, image: str) -> frozenset[str]:
-        """Tasks that may be asked and that the image has no train entry of."""
+        """Return the tasks to prompt for of which the image has no train entry."""
         return self._tasks - self._has.get(image, set())
 
     def first(self, image: str) -> list[Prompt]:
-        """Pass 1."""
+        """Return the prompts of pass 1, which ask about the image alone."""
         lacks = self.lacks(image)
         return [
             self._prompt(image, task, subtask, "template")
@@ -148,7 +157,7 @@ class PromptBook:
         ]
 
     def second(self, image: str, given: Given) -> list[Prompt]:
-        """Pass 2: questions of similar images, and phrases."""
+        """Return the prompts of pass 2: questions about similar images, and phrases."""
         lacks = self.lacks(image)
         prompts = []
         if "vqa" in lacks:
@@ -171,14 +180,14 @@ class PromptBook:
         return prompts
 
     def third(self, image: str, given: Given) -> list[Prompt]:
-        """Pass 3: boxes."""
+        """Return the prompts of pass 3, which ask what a box shows."""
         if "reg" not in self.lacks(image):
             return []
         key = digest(image) % _BOXES_KEY
         real = sorted({*self._of(image).boxes})
         start = key % len(real) if real else 0
         groups = [("real", box) for box in [*real[start:], *real[:start]]]
-        groups += [("model", box) for box in given.told.boxes]
+        groups += [("model", box) for box in given.content.boxes]
         seen: dict[Box, str] = {}
         for origin, box in groups:
             seen.setdefault(box, origin)
@@ -205,48 +214,48 @@ class PromptBook:
             self._images[image]["patient_id"], task, template, prompt, boxes, origin,
         )  # fmt: skip
 
-    def _of(self, image: str) -> Told:
-        """What real entries tell of the image."""
-        return self._told.get(image, _NOTHING)
+    def _of(self, image: str) -> AnswerContent:
+        """Return what the real entries of the image state."""
+        return self._contents.get(image, _NOTHING)
 
     def _profile(self, image: str, given: Given) -> Profile:
-        row, told = self._images[image], given.told
+        row, content = self._images[image], given.content
         findings = self._present(image)
-        if self._of(image).labels is None and told.labels:
-            findings = findings | _positive(told.labels)
-        if not findings and told.text:
-            findings = _positive(label_report(told.text))
+        if self._of(image).labels is None and content.labels:
+            findings = findings | _positive(content.labels)
+        if not findings and content.text:
+            findings = _positive(label_report(content.text))
         return profile(row["view"], row["sex"], row["age"], findings)
 
     def _present(self, image: str) -> frozenset[str]:
-        """Findings that real entries of the image state."""
-        found, told = self._seen.get(image, frozenset()), self._of(image)
-        if told.labels is not None:
-            found = found | _positive(told.labels)
-        if told.text is not None:
-            found = found | _positive(label_report(told.text))
+        """Return the findings that real entries of the image state as present."""
+        found, content = self._seen.get(image, frozenset()), self._of(image)
+        if content.labels is not None:
+            found = found | _positive(content.labels)
+        if content.text is not None:
+            found = found | _positive(label_report(content.text))
         return found - ({"No Finding"} if len(found) > 1 else frozenset())
 
     def _said(self, image: str) -> list[Said]:
-        """What real entries say of the image; sentences, which know the side, before labels."""
-        told = self._of(image)
-        labels = _positive(told.labels or {}) | self._seen.get(image, frozenset())
-        return [*said_in_report(told.text or ""), *said_by_labels(sorted(labels))]
+        """Return what real entries affirm; sentences, which name the side, precede labels."""
+        content = self._of(image)
+        labels = _positive(content.labels or {}) | self._seen.get(image, frozenset())
+        return [*said_in_report(content.text or ""), *said_by_labels(sorted(labels))]
 
     def _just_said(self, image: str, given: Given) -> list[Said]:
-        """Likewise what the model said, less what the image's own labels deny."""
-        real, told = self._of(image).labels or {}, given.told
+        """Return what the model's answers affirm, except what real labels of the image deny."""
+        real, content = self._of(image).labels or {}, given.content
         denied = {label for label, value in real.items() if value == 0}
         said = [
-            *said_in_report(told.text or ""),
-            *said_by_labels(sorted(_positive(told.labels or {}))),
+            *said_in_report(content.text or ""),
+            *said_by_labels(sorted(_positive(content.labels or {}))),
         ]
         return [thing for thing in said if thing.label not in denied]
 
     def _drawn_anatomy(self, image: str) -> list[str]:
-        """Parts of the body that train entries locate, drawn by how often, for this image."""
+        """Draw names of anatomy for this image, weighted by how often train entries locate them."""
         keyed = [
-            # the smallest of exponentials with these rates: a draw without replacement
+            # the smallest of exponentials with these rates are a weighted draw without replacement
             (-_log_uniform(digest(f"{image}\n{phrase}")) / weight, phrase)
             for phrase, weight in zip(self._anatomy, self._anatomy_weights, strict=True)
         ]
@@ -274,7 +283,7 @@ class PromptBook:
 
 
 def pseudo_id(image: str, task: str, template: str, prompt: str, boxes: Sequence[Box]) -> str:
-    """Id of a candidate, like an entry's and never one: the digest of what it asks."""
+    """Return the id of a candidate: a digest of its prompt that never equals the id of an entry."""
     asked = to_json(["pseudo", image, task, template, prompt, [list(box) for box in boxes]])
     return f"{task}-{hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()}"
 
@@ -290,21 +299,21 @@ def _subtasks(train: pl.DataFrame, task: Task) -> list[str]:
     return task.asked_subtasks(counts)
 
 
-def _told(train: pl.DataFrame) -> dict[str, Told]:
-    """What train entries tell of each image."""
-    found: dict[str, Told] = {}
+def _contents(train: pl.DataFrame) -> dict[str, AnswerContent]:
+    """Return what the train entries of each image state."""
+    found: dict[str, AnswerContent] = {}
     for task in all_tasks():
         rows = train.filter(pl.col("task") == task.name).sort("entry_id")
         for image, answer in rows.select("image_id", "answer").iter_rows():
-            told = task.tells(from_json(answer))
-            found[image] = found.get(image, _NOTHING).then(told)
+            content = task.content(from_json(answer))
+            found[image] = found.get(image, _NOTHING).then(content)
     return found
 
 
 def _phrases(train: pl.DataFrame) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Phrases of findings and of anatomy in REC and REG entries, with counts."""
+    """Return the phrases of findings and of anatomy in REC and REG entries, with counts."""
     rec, anatomy = get_task("rec"), pl.col("quality").str.ends_with(_ANATOMY)
-    # REG entries that several releases state carry several qualities: their phrases are findings'
+    # REG entries of several releases have several qualities; their phrases count as findings
     of_rec = train.filter(pl.col("task") == "rec")
 
     def named(entries: pl.DataFrame) -> Iterable[str]:

@@ -1,10 +1,11 @@
-"""Questions of similar images: what to ask an image that nobody asked anything.
+"""Chooses questions about similar images for an image that has no questions.
 
 Two images are *similar* if they share a finding, or if view, sex and age bracket agree wherever
-both are stated, and at least one is. A question fits better the more findings its image shares,
-then the more of the three agree: questions are written about what an image shows, and sex, age and
-view decide which pathologies, devices and projections are asked for. An open question that takes a
-finding for granted ("where is the effusion?") is asked only of an image that has it.
+both images state them and both state at least one. A question fits better the more findings its
+image shares, and then the more of view, sex and age agree. The reason is that questions are written
+about what an image shows, and that sex, age and view influence which pathologies, devices and
+projections are asked about. An open question that presupposes a finding ("where is the effusion?")
+is used only for an image that has the finding.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from imaxray.pseudo.annotating.phrases import labels_of
 from imaxray.schema import FINDINGS
 
 _BIT: Final = {label: 1 << place for place, label in enumerate(FINDINGS)}
-_YEARS: Final = 20  # of an age bracket
+_YEARS: Final = 20  # width of an age bracket
 _UNKNOWN: Final = -1
 _LABEL: Final = 4  # one shared finding weighs more than view, sex and age together
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What of an image decides which questions fit.
+    """The properties of an image that determine which questions fit.
 
     Attributes:
-        view: PA, AP, …; ``None``: not stated.
-        sex: likewise.
-        age: bracket of 20 years, likewise.
-        findings: labels, CheXpert's equivalents of other releases' names included.
+        view: View of the image (PA, AP, …); ``None`` if not stated.
+        sex: Sex of the patient; ``None`` if not stated.
+        age: Age of the patient, as the number of its 20-year bracket; ``None`` if not stated.
+        findings: Labels that are present, including the CheXpert equivalents of names that other
+            releases use.
     """
 
     view: str | None
@@ -45,21 +47,28 @@ class Profile:
 
 
 def profile(view: str | None, sex: str | None, age: int | None, findings: Iterable[str]) -> Profile:
-    """The profile of an image; ``findings`` are those that are present."""
+    """Return the profile of an image.
+
+    Args:
+        view: View of the image; ``None`` if not stated.
+        sex: Sex of the patient; ``None`` if not stated.
+        age: Age of the patient in years; ``None`` if not stated.
+        findings: Findings that are present.
+    """
     labels = frozenset(findings)
     return Profile(view, sex, None if age is None else age // _YEARS, labels | _known_as(labels))
 
 
 def taken_for_granted(question: str, closed: bool) -> frozenset[str]:
-    """Findings that a question presupposes."""
+    """Return the findings that a question presupposes."""
     return frozenset() if closed and asked(question) else labels_of(question)
 
 
 class SimilarQuestions:
-    """All questions of the train entries, with the images that they were asked of.
+    """All questions of the train entries, with the profiles of their images.
 
     Args:
-        rows: question, whether it is closed, and the profile of an image it was asked of.
+        rows: Question, whether it is closed, and the profile of an image that has the question.
     """
 
     def __init__(self, rows: Iterable[tuple[str, bool, Profile]]) -> None:
@@ -88,10 +97,18 @@ class SimilarQuestions:
         return len(self.texts)
 
     def pick(self, image_id: str, image: Profile, most: int) -> list[tuple[str, bool, bool]]:
-        """At most so many questions, the best first: text, closed, whether of a similar image.
+        """Choose questions for an image, the best-fitting first.
 
-        Equally good ones are drawn by a hash of image and question. Where too few similar images
-        were asked anything, the questions asked most often overall fill up.
+        Questions that fit equally well are drawn by a hash of image and question. If similar images
+        have too few questions, the most frequent questions of all images are added.
+
+        Args:
+            image_id: Id of the image.
+            image: Profile of the image.
+            most: Maximum number of questions.
+
+        Returns:
+            Text of each question, whether it is closed, and whether a similar image has it.
         """
         if not self.texts:
             return []
@@ -102,7 +119,7 @@ class SimilarQuestions:
         return [(*self.texts[k], bool(scores[k] > 0)) for k in order[allowed[order]][:most]]
 
     def _scored(self, image: Profile) -> NDArray[np.int64]:
-        """How well each question fits; 0: no similar image was asked it."""
+        """Return the fit of each question, int64 (questions,); 0 if no similar image has it."""
         if image not in self._scores:
             own = np.array(self._numbers(image), dtype=np.int64)
             stated = (self._traits != _UNKNOWN) & (own != _UNKNOWN)
@@ -122,16 +139,16 @@ class SimilarQuestions:
 
 
 def _order(key: tuple[str, bool, Profile]) -> tuple[str, bool, str]:
-    """A sorting key: profiles hold what is not stated, and sets."""
+    """Return a sorting key; profiles contain ``None`` and sets, which have no order."""
     text, closed, of = key
     return text, closed, repr((of.view, of.sex, of.age, sorted(of.findings)))
 
 
 def seen_in_answers(rows: Iterable[tuple[str, bool, Mapping[str, object]]]) -> frozenset[str]:
-    """Findings that questions and answers of an image say are present.
+    """Return the findings that the questions and answers of an image state as present.
 
     Args:
-        rows: question, whether it is closed, and the gold answer.
+        rows: Question, whether it is closed, and the gold answer.
     """
     found: set[str] = set()
     for question, closed, gold in rows:
@@ -147,7 +164,7 @@ def seen_in_answers(rows: Iterable[tuple[str, bool, Mapping[str, object]]]) -> f
 
 
 def _known_as(labels: frozenset[str]) -> frozenset[str]:
-    """CheXpert's names of what other releases call Mass, Nodule, Infiltration."""
+    """Return the CheXpert labels for names of other releases, such as Mass or Nodule."""
     said = label_report(". ".join(sorted(labels - {"No Finding"})))
     return frozenset(label for label, value in said.items() if value == 1) - {"No Finding"}
 

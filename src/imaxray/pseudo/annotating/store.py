@@ -1,4 +1,4 @@
-"""An annotation on disk: parts that appear whole or not at all, two tables at the end."""
+"""Stores an annotation on disk as complete parts, which become two tables at the end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ CALIBRATION: Final = "calibration"
 
 
 class AnnotationStore(PartStore):
-    """A folder of pseudo annotations that grows until it is whole.
+    """A folder of pseudo annotations, to which parts are added until it is complete.
 
-    ``annotate.json`` holds their identity; ``annotate.parts/`` holds what is answered so far, one
-    file a batch; at the end the parts become ``calibration.parquet`` and ``candidates.parquet``.
+    ``annotate.json`` contains the identity of the annotations. ``annotate.parts/`` contains the
+    answers so far, one file per batch. At the end the parts become ``calibration.parquet`` and
+    ``candidates.parquet``.
     """
 
     stem = "annotate"
@@ -26,14 +27,14 @@ class AnnotationStore(PartStore):
     what = "annotations"
 
     def finish(self, candidates: Sequence[str], calibration: Sequence[str]) -> None:
-        """Merge the parts to the two tables.
+        """Merge the parts into the two tables.
 
         Args:
-            candidates: names of the parts of ``candidates.parquet``.
-            calibration: likewise.
+            candidates: Names of the parts of ``candidates.parquet``.
+            calibration: Names of the parts of ``calibration.parquet``.
 
         Raises:
-            ImaxrayError: a prompt was answered twice.
+            ImaxrayError: A prompt was answered twice.
         """
         if self.finished:
             return
@@ -41,7 +42,7 @@ class AnnotationStore(PartStore):
         for table in tables.values():
             if table["pseudo_id"].n_unique() != table.height:
                 raise ImaxrayError(
-                    f"Expected every prompt once in {self.parts}, but some came twice; remove "
+                    f"Expected every prompt once in {self.parts}, but some occur twice; remove "
                     "the folder and annotate again."
                 )
         self._close(tables)

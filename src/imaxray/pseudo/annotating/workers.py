@@ -1,7 +1,7 @@
-"""Where batches of images are annotated: here, on a Ray cluster, or by vLLM.
+"""Annotates batches of images on this machine, on a Ray cluster, or by vLLM.
 
-A worker opens model and data by itself from a :class:`Job` and makes parts by name, so that what
-``local`` and ``ray`` write does not differ by a byte.
+A worker opens model and data itself from a :class:`Job` and makes parts by name. The engines
+``local`` and ``ray`` therefore write the same bytes.
 """
 
 from __future__ import annotations
@@ -48,16 +48,17 @@ from imaxray.schema import ImageSize, image_sizes
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to make any part; small enough to be sent.
+    """The description of an annotation from which a worker on any machine can make any part.
 
     Attributes:
-        weights: as :func:`imaxray.models.load_model` takes them.
-        data: dataset folder.
-        parts: folder that parts are written to.
-        config: what decides the result.
-        checkpoint: digest of the weights.
-        options: of ``load_model``: convention, dtype, device, revision, max_image_tokens.
-        vllm: served by vLLM.
+        weights: Model name or folder, as :func:`imaxray.models.load_model` accepts it.
+        data: Dataset folder.
+        parts: Folder for the parts.
+        config: Options that determine the result.
+        checkpoint: Digest of the weights.
+        options: Options of ``load_model``: convention, dtype, device, revision and
+            max_image_tokens.
+        vllm: Whether vLLM answers the prompts.
     """
 
     weights: str
@@ -70,12 +71,12 @@ class Job:
 
 
 class Worker:
-    """Makes parts of one job.
+    """Makes the parts of one job.
 
     Args:
-        job: what.
-        chat: the model, where it is loaded already.
-        data: the dataset, where it is open already.
+        job: Description of the annotation.
+        chat: Model, if it is already loaded.
+        data: Dataset, if it is already open.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Worker:
             self.batches |= {f"{stem}-{k:06}": batch for k, batch in enumerate(batches)}
 
     def make(self, names: Sequence[str]) -> Iterator[tuple[str, int]]:
-        """Make these parts; yields the name and the rows of each when it is written."""
+        """Make these parts; yield the name and the number of rows of each when it is written."""
         if self.job.vllm:
             yield from self._make(
                 names, _Served(self._server, self._images, self._sizes, self.job.config.temperature)
@@ -140,7 +141,7 @@ class Worker:
 
 
 class _Served:
-    """vLLM, which batches by itself and finds the image in its prefix cache; an ``Open``."""
+    """Answers prompts by vLLM, which batches and caches image prefixes itself; an ``Open``."""
 
     def __init__(
         self,
@@ -153,7 +154,7 @@ class _Served:
         self._temperature = temperature
 
     def __call__(self, images: Sequence[str]) -> Asked:  # noqa: ARG002 - an Open
-        return self  # vLLM takes image and prompt together
+        return self  # vLLM receives image and prompt together
 
     def ask(self, prompts: Sequence[Prompt], seeds: Sequence[int] | None) -> list[Written]:
         return self._server.write(
@@ -165,14 +166,14 @@ class _Served:
 
 
 def run_on_ray(job: Job, names: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Make parts by Ray Data: a row a batch, one worker with the model a CPU or GPU.
+    """Make parts by Ray Data, with one row per batch and one worker with the model per CPU or GPU.
 
-    A cluster that this process is connected to is used; else the one that ``RAY_ADDRESS`` or Ray
-    itself knows; else one is started on this machine. Nodes must see model, data and the folder of
-    the parts under the same paths.
+    The cluster that this process is connected to is used, else the cluster that ``RAY_ADDRESS`` or
+    Ray itself knows, else a new one on this machine. All nodes must see model, data and the folder
+    of the parts under the same paths.
 
     Raises:
-        ImaxrayError: Ray is not installed, a cluster cannot be reached, or what a worker raises.
+        ImaxrayError: Ray is not installed, a cluster cannot be reached, or a worker fails.
     """
     with ray_cluster() as ray:
         yield from _by_ray_data(ray, job, names)
@@ -216,14 +217,14 @@ def _by_ray_data(ray: Any, job: Job, names: Sequence[str]) -> Iterator[tuple[str
             raise told from None
         raise ImaxrayError(
             f"Expected the Ray cluster to annotate every batch, but got {type(error).__name__}; "
-            "run again, finished batches are kept."
+            "run the command again, finished batches are kept."
         ) from error
 
 
 def _told(error: BaseException) -> ImaxrayError | None:
-    """The sentence meant for the user that Ray has wrapped, if there is one."""
+    """Return the error meant for the user that Ray has wrapped, if there is one."""
     found: BaseException | None = error
-    for _ in range(8):  # task, user code, and theirs
+    for _ in range(8):  # Ray wraps errors of tasks and of user code, possibly several times
         if found is None or isinstance(found, ImaxrayError):
             return found
         found = getattr(found, "cause", None) or found.__cause__

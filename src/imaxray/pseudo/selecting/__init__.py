@@ -1,8 +1,12 @@
-"""Selecting: which pseudo annotations can be trusted, by confidence and by consistency."""
+"""Selects pseudo annotations that can be trusted, by confidence and by consistency."""
 
 from imaxray.pseudo.selecting.balance import balanced
 from imaxray.pseudo.selecting.calibrate import TaskThreshold, Thresholds, calibrate
-from imaxray.pseudo.selecting.calibrated_filter import FilteredAnnotations, filter_annotations
+from imaxray.pseudo.selecting.calibrated_filter import (
+    FilteredAnnotations,
+    chosen_rules,
+    filter_annotations,
+)
 from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.consistency import VERDICTS, check_consistency
 from imaxray.pseudo.selecting.correct import Tolerances, correct
@@ -24,6 +28,7 @@ __all__ = [
     "balanced",
     "calibrate",
     "check_consistency",
+    "chosen_rules",
     "correct",
     "equal_yield_table",
     "filter_annotations",

@@ -1,9 +1,10 @@
-"""Balance: what is kept of a task answers like the real entries of the task do.
+"""Balances kept candidates so that their answers are distributed like those of real entries.
 
-A model is surest of the commonest answer, so a threshold of confidence alone lets hardly anything
-through but "grade 0", "no" and "No Finding"; trained on these, it forgets the rest. Here each
-answer stratum of a task keeps its share among the real train entries, the most confident answers of
-each (class-balanced self-training, Zou et al. 2018, with the strata that DMAX is matched on).
+A model is most confident in the most frequent answers. A confidence threshold alone therefore keeps
+almost only "grade 0", "no" and "No Finding", and a model that is trained on these forgets the other
+answers. Balancing gives each answer stratum of a task its share among the real train entries and
+keeps the most confident answers of each stratum. This is class-balanced self-training (Zou et al.
+2018), with the strata by which DMAX is matched.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ _SMALL: Final = 0.05
 
 
 def balanced(kept: pl.DataFrame, train: pl.DataFrame) -> frozenset[str]:
-    """Ids of the candidates that stay.
+    """Return the ids of the candidates that remain.
 
-    Of each task the greatest number is kept at which every stratum can fill its share of the real
-    entries; so a task of which one common stratum has no candidate keeps nothing. Tasks without
-    real entries, REC and REG are left as they are.
+    Each task keeps the largest number of candidates for which every stratum can fill its share of
+    the real entries. A task therefore keeps nothing if one of its common strata has no candidate.
+    Tasks without real entries, REC and REG are not changed.
 
     Args:
-        kept: schema PSEUDO, readable candidates.
-        train: schema ENTRIES, real train entries.
+        kept: Readable candidates (schema PSEUDO).
+        train: Real train entries (schema ENTRIES).
     """
     stays = set(kept["pseudo_id"])
     columns = ["task", "template", "target", "answer"]
-    # REC and REG ask what was already found: their strata are no answers
+    # the strata of REC and REG describe where a phrase comes from, not the answer
     for task in [task.name for task in all_tasks() if task.strata_are_answers]:
         real = with_strata(_of(train, task, columns))["stratum"].value_counts(sort=True)
         mine = kept.filter(pl.col("task") == task)
@@ -48,7 +49,7 @@ def balanced(kept: pl.DataFrame, train: pl.DataFrame) -> frozenset[str]:
             (found.get(s, 0) / share for s, share in shares.items() if share >= _SMALL),
             default=0.0,
         )
-        # a hair: 0.3 * (30 / 0.3) may be 29.999…
+        # a small margin, because 0.3 * (30 / 0.3) may be 29.999…
         quota = {s: int(share * most + 1e-9) for s, share in shares.items()}
         for (stratum,), rows in ranked.group_by("stratum"):
             stays -= set(rows["pseudo_id"][quota.get(str(stratum), 0) :])

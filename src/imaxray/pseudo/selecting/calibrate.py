@@ -1,16 +1,17 @@
-"""Confidence thresholds per task, set so that the answers above them are as precise as asked.
+"""Sets a confidence threshold per task so that answers above it have the requested precision.
 
-The model's answers to the real validation entries tell which confidence goes with being right.
-Candidate thresholds are tried from the strictest down; each tests the hypothesis "the precision
-above it is less than asked" by the exact binomial (Clopper-Pearson) tail. Testing many thresholds
-and keeping the best would break the level, so they share it by the fallback procedure (Wiens 2003):
-a share each, and a rejected hypothesis hands its share on to the next. That is Learn-then-Test
-(Angelopoulos et al. 2021) with a fixed sequence that one confident mistake at the very top does not
-end. Answers of one patient are alike, so counts are divided by a design effect (Kish 1965).
+The model's answers to the real validation entries show which confidence is needed for right
+answers. Thresholds are tried from the strictest to the most lenient. Each threshold tests the
+hypothesis "the precision above it is less than requested" by the exact binomial (Clopper-Pearson)
+tail. To test many thresholds and keep the best would exceed the level of the test, so the
+thresholds share the level by the fallback procedure (Wiens 2003): each has an equal share, and a
+rejected hypothesis passes its level on to the next one. This is Learn-then-Test (Angelopoulos et
+al. 2021) with a fixed sequence that a single confident mistake at the strictest threshold does not
+end. Answers about one patient are correlated, so counts are divided by a design effect (Kish 1965).
 
-Then, with probability at least ``1 - risk`` over the draw of the validation patients, the precision
-of new answers above the threshold is at least the one asked for, as long as these are asked like
-the validation entries were.
+With probability at least ``1 - risk`` over the draw of the validation patients, the precision of
+new answers above the threshold is then at least the requested one, provided that the prompts for
+them are like those of the validation entries.
 """
 
 from __future__ import annotations
@@ -31,34 +32,38 @@ from imaxray.schema import task_names
 
 Floats = NDArray[np.float64]
 
-_GROWTH: Final = 2**0.25  # each threshold lets so many times the answers of the last one through
-_FEWEST: Final = 10  # answers that a precision without a bound is read from
+_GROWTH: Final = 2**0.25  # factor by which each threshold accepts more answers than the last
+_FEWEST: Final = 10  # minimum number of answers for an observed precision
 _LOGIT_EDGE: Final = 1e-6
 
 CONFIDENCE: Final = pl.col("logprob").exp() * pl.col("agreement").fill_null(1.0)
-"""In [0, 1]: the mean probability of the written tokens (geometric), times the share of samples
-that agree where there are any. It grows with both, and nothing in it is fitted, so calibrating it
-on the validation split spends those answers only once."""
+"""Confidence in [0, 1]: the geometric mean probability of the generated tokens, multiplied by the
+share of samples that agree, if there are samples. It has no fitted parameters, so calibration on
+the validation split uses those answers only once."""
 
 
 @dataclass(frozen=True)
 class TaskThreshold:
-    """What calibration found for one task.
+    """The result of calibration for one task.
 
     Attributes:
-        threshold: least confidence that is kept; ``None``: the task cannot reach the precision.
-        judged: calibration answers whose gold decides whether they are right.
-        right: of them.
-        passing: at or above the threshold.
-        precision: of the passing ones; ``None`` without a threshold.
-        low: its lower bound at the level of the test; ``None`` likewise.
-        best: greatest lower bound that any threshold reaches (without a ``risk``: precision).
-        best_precision: observed there.
-        best_passing: answers there.
-        design_effect: how many times more answers weigh than independent ones would need.
-        slope: with ``intercept``: P(right) = 1 / (1 + exp(-(slope · log confidence + intercept))).
-        intercept: see ``slope``.
-        says: the outcome in words.
+        threshold: Minimum confidence of kept answers; ``None`` if the task cannot reach the
+            precision.
+        judged: Number of calibration answers for which the gold answer decides whether they are
+            right.
+        right: Number of judged answers that are right.
+        passing: Number of judged answers at or above the threshold; 0 without a threshold.
+        precision: Share of right answers among the passing ones; ``None`` without a threshold.
+        low: Lower bound of the precision at the level of the test; ``None`` without a threshold or
+            without a ``risk``.
+        best: Highest lower bound that any threshold reaches; without a ``risk``, the highest
+            observed precision.
+        best_precision: Observed precision at the threshold of ``best``.
+        best_passing: Number of answers at or above the threshold of ``best``.
+        design_effect: Factor by which more answers are needed than if all were independent.
+        slope: Slope of P(right) = 1 / (1 + exp(-(slope · log confidence + intercept))).
+        intercept: Intercept of the same curve.
+        says: Sentence that describes the result.
     """
 
     threshold: float | None
@@ -78,13 +83,14 @@ class TaskThreshold:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Thresholds of all calibrated tasks.
+    """The thresholds of all calibrated tasks.
 
     Attributes:
-        precision: asked for.
-        risk: allowed probability that a task's precision is less; ``None``: no bound was asked.
-        tasks: task → what was found.
-        samples: whether confidence includes the agreement of samples.
+        precision: Requested precision.
+        risk: Accepted probability that the precision of a task is lower; ``None`` if no bound was
+            requested.
+        tasks: Task → result of its calibration.
+        samples: Whether confidence includes the agreement of samples.
     """
 
     precision: float
@@ -93,13 +99,14 @@ class Thresholds:
     samples: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
+        """Return the thresholds in a form that JSON can hold."""
         return asdict(self)
 
     def strengths(self, candidates: pl.DataFrame) -> pl.Series:
-        """Estimated probability that each candidate is right, comparable between tasks.
+        """Return the estimated probability that each candidate is right (float64, in [0, 1]).
 
-        For a task that was not calibrated it is the confidence itself.
+        The estimates of different tasks can be compared. For a task that was not calibrated, the
+        confidence itself is returned.
         """
         confidence = candidates.select(CONFIDENCE.alias("_")).to_series().to_numpy()
         strengths = confidence.copy()
@@ -119,25 +126,25 @@ def calibrate(
     risk: float | None = 0.1,
     tolerances: Tolerances = DEFAULT,
 ) -> Thresholds:
-    """Set the thresholds.
+    """Set the confidence threshold of each task.
 
     Args:
-        calibration: schema PSEUDO, the model's answers to validation entries; ``pseudo_id`` is the
-            ``entry_id``.
-        entries: schema ENTRIES; has those entries.
-        precision: share of right answers wanted among the kept ones, in (0, 1).
-        risk: probability, per task, that the precision may be less after all; ``None``: take the
-            lowest threshold with the observed precision, which is optimistic.
-        tolerances: when an answer is right.
+        calibration: Answers of the model to validation entries (schema PSEUDO); ``pseudo_id`` is
+            the ``entry_id``.
+        entries: Entries (schema ENTRIES), including these validation entries.
+        precision: Requested share of right answers among the kept ones, in (0, 1).
+        risk: Accepted probability, per task, that the precision is lower, in (0, 1); ``None`` takes
+            the lowest threshold whose observed precision suffices, which is optimistic.
+        tolerances: Tolerances within which an answer is right.
 
     Raises:
-        ImaxrayError: no such entries, or some are not of the validation split; a precision or risk
-            out of range.
+        ImaxrayError: The entries are missing or are not of the validation split, only some answers
+            have samples, or the precision or risk is out of range.
     """
     for name, share in (("precision", precision), ("risk", risk)):
         if share is not None and not 0 < share < 1:
             raise ImaxrayError(
-                f"Expected a {name} between 0 and 1, but got {share:g}; for example 0.9 or 0.1."
+                f"Expected a {name} between 0 and 1, but got {share:g}; give e.g. 0.9 or 0.1."
             )
     asked = calibration.join(
         entries.select("entry_id", "split", pl.col("answer").alias("gold")),
@@ -145,15 +152,15 @@ def calibrate(
     )  # fmt: skip
     if asked.is_empty() or asked.height < calibration.height:
         raise ImaxrayError(
-            f"Expected the answers to {calibration.height} validation entries, but {asked.height} "
-            "of them are entries of the dataset; annotate with that dataset."
+            f"Expected {calibration.height} answers to entries of the dataset, but only "
+            f"{asked.height} are; pass the dataset that was annotated."
         )
     if others := sorted(set(asked["split"]) - {"val"}):
         raise ImaxrayError(
-            f"Expected calibration on the val split alone, but got answers to {', '.join(others)} "
-            "entries; leave them out."
+            f"Expected answers to val entries only, but got answers to {', '.join(others)} "
+            "entries; leave these out."
         )
-    # a mixture would compare two different confidences
+    # confidence with and without samples cannot be compared
     counts = asked["agreement"].is_null().sum()
     if counts not in (0, asked.height):
         raise ImaxrayError(
@@ -171,7 +178,7 @@ def calibrate(
 def _of_task(
     task: str, rows: pl.DataFrame, wanted: float, risk: float | None, tolerances: Tolerances
 ) -> TaskThreshold:
-    # an answer that cannot be read, or was cut off, is dropped before confidence is asked
+    # answers that are unreadable or were cut off are dropped before their confidence is used
     usable = rows.filter(pl.col("answer").is_not_null() & pl.col("ended"))
     columns = usable.select("answer", "gold", "template").iter_rows()
     marks = [correct(task, answer, gold, form, tolerances) for answer, gold, form in columns]
@@ -221,7 +228,7 @@ def _of_task(
 
 
 def _steps(confidence: Floats, wanted: float, risk: float | None) -> list[int]:
-    """Numbers of answers that the thresholds let through, the strictest first; ties go together."""
+    """Return how many answers each threshold accepts, the strictest first; ties stay together."""
     total = len(confidence)
     first = _FEWEST if risk is None else math.ceil(math.log(risk) / math.log(wanted))
     steps: list[int] = []
@@ -235,7 +242,7 @@ def _steps(confidence: Floats, wanted: float, risk: float | None) -> list[int]:
         if n == total:
             break
         size = max(size * _GROWTH, n + 1)
-    # a step so small that it could not pass with all answers right would waste its share
+    # a step that is too small to pass even if all answers are right would waste its share
     while risk is not None and len(steps) > 1 and wanted ** steps[0] > risk / len(steps):
         steps = steps[1:]
     return steps
@@ -244,7 +251,7 @@ def _steps(confidence: Floats, wanted: float, risk: float | None) -> list[int]:
 def _lowest(
     counts: list[tuple[float, float]], wanted: float, risk: float
 ) -> tuple[int | None, float]:
-    """The fallback procedure: the last step whose hypothesis is rejected, and at which level."""
+    """Return the last step whose hypothesis is rejected, and its level (fallback procedure)."""
     chosen, at, carried = None, 0.0, 0.0
     for k, (right, total) in enumerate(counts):
         level = carried + risk / len(counts)
@@ -256,15 +263,19 @@ def _lowest(
 
 
 def lower_bound(right: float, total: float, level: float) -> float:
-    """One-sided Clopper-Pearson bound: the precision is less with probability ``level`` at most.
+    """Return the one-sided Clopper-Pearson lower bound of a precision.
 
-    Counts need not be whole: effective numbers of answers are not.
+    Args:
+        right: Number of right answers; it need not be an integer, because it may be an effective
+            number.
+        total: Number of answers, which need not be an integer either.
+        level: Maximum probability that the true precision is lower than the bound.
     """
     return 0.0 if right <= 0 else float(beta.ppf(level, right, total - right + 1))
 
 
 def intraclass(right: Floats, patients: pl.Series) -> float:
-    """Correlation of being right between answers of one patient, at least 0 (ANOVA estimator)."""
+    """Return the intraclass correlation of right answers per patient (ANOVA estimator)."""
     groups: dict[str, list[float]] = {}
     for patient, value in zip(patients, right, strict=True):
         groups.setdefault(patient, []).append(float(value))
@@ -280,18 +291,18 @@ def intraclass(right: Floats, patients: pl.Series) -> float:
 
 
 def design_effect(patients: list[str], icc: float) -> float:
-    """Kish's: how many times more answers are needed because patients give several."""
+    """Return Kish's design effect, which is above 1 if patients have several correlated answers."""
     sizes = np.unique(np.array(patients, dtype=str), return_counts=True)[1]
     return float(max(1.0, 1 + ((sizes**2).sum() / sizes.sum() - 1) * icc))
 
 
 def _sigmoid(confidence: Floats, right: Floats) -> tuple[float, float]:
-    """Logistic curve of log confidence (Platt 1999), never falling; only ever used to compare."""
+    """Fit a non-decreasing logistic curve of log confidence (Platt 1999), used for comparisons."""
     rate = (right.sum() + 1) / (len(right) + 2)
     flat = (0.0, float(np.log(rate / (1 - rate))))
     if len(right) < _FEWEST or right.min() == right.max():
         return flat
-    from sklearn.linear_model import LogisticRegression  # late: it is slow to import
+    from sklearn.linear_model import LogisticRegression  # late, as it is slow to import
 
     logs = np.log(np.clip(confidence, _LOGIT_EDGE, 1.0)).reshape(-1, 1)
     model = LogisticRegression(C=1.0).fit(logs, right)

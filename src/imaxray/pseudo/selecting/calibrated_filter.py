@@ -1,4 +1,4 @@
-"""The pseudo annotations of a folder are calibrated and filtered, as every caller needs it."""
+"""Calibrates and filters the pseudo annotations of a folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from imaxray._files import read_parquet
+from imaxray.clinical import DEFAULT_RULES
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
@@ -17,24 +18,47 @@ from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
 from imaxray.pseudo.selecting.oracle import right_candidates
-from imaxray.pseudo.selecting.rules import ConsistencyRule
+from imaxray.pseudo.selecting.rules import ConsistencyRule, load_rules
 from imaxray.pseudo.table import PSEUDO, require_sound
 from imaxray.schema import conform
 
 
 @dataclass(frozen=True)
 class FilteredAnnotations:
-    """The pseudo annotations of a folder, filtered.
+    """The filtered pseudo annotations of a folder.
 
     Attributes:
-        candidates: number of candidates in the folder.
-        filtered: what was kept, dropped and why.
-        thresholds: ``None`` without confidence.
+        candidates: Number of candidates in the folder.
+        filtered: The kept candidates, the dropped candidates, and the reasons.
+        thresholds: Confidence thresholds; ``None`` if confidence is not filtered.
     """
 
     candidates: int
     filtered: Filtered
     thresholds: Thresholds | None
+
+
+def chosen_rules(
+    config: FilterConfig, dataset: Dataset, *, clinical: Path | None = None
+) -> tuple[ConsistencyRule, ...]:
+    """Return the consistency rules that a filter applies to the candidates about a dataset.
+
+    The clinical rules to which they refer are those of ``clinical``, else those of a
+    ``clinical:`` block in the file ``config.rules``, else those with which the dataset was built.
+
+    Args:
+        config: The filters that are used; without consistency there are no rules.
+        dataset: Dataset that was annotated.
+        clinical: YAML file with a ``clinical:`` block (docs/clinical-rules.md).
+
+    Raises:
+        ImaxrayError: A file cannot be read, a rule is invalid, or both files have a ``clinical:``
+            block.
+    """
+    if not config.consistency:
+        return ()
+    default = dataset.clinical if clinical is None else DEFAULT_RULES
+    return load_rules(config.rules, clinical=clinical, default=default)
 
 
 def filter_annotations(
@@ -49,16 +73,16 @@ def filter_annotations(
     """Calibrate on the answers to the val split, then filter the candidates.
 
     Args:
-        pseudo: folder with ``candidates.parquet`` and, for confidence, ``calibration.parquet``.
-        dataset: the dataset that was annotated.
-        config: which filters decide; its ``rules`` are not read, ``rules`` are.
-        rules: of consistency; none: nothing is compared.
-        truth: a dataset (a catalog) whose entries tell which candidates are right.
-        tolerances: when an answer is right.
+        pseudo: Folder with ``candidates.parquet`` and, for confidence, ``calibration.parquet``.
+        dataset: Dataset that was annotated.
+        config: The filters that are used; the argument ``rules`` replaces its field ``rules``.
+        rules: Consistency rules; without rules nothing is compared.
+        truth: Dataset (a catalog) whose entries show which candidates are right.
+        tolerances: Tolerances within which an answer is right.
 
     Raises:
-        ImaxrayError: a file is missing or damaged; another dataset was annotated; the perfect
-            filter is asked for without ``truth``; and as calibration and filter do.
+        ImaxrayError: A file is missing or damaged, another dataset was annotated, the perfect
+            filter is requested without ``truth``, or calibrating or filtering fails.
     """
     candidates = _read(pseudo / "candidates.parquet")
     _require_same(pseudo / "annotate.json", dataset)
@@ -77,8 +101,8 @@ def filter_annotations(
     if config.perfect:
         if known is None:
             raise ImaxrayError(
-                "Expected the truth with the perfect filter, but none is given; name a dataset "
-                "folder that knows it."
+                "Expected the truth for the perfect filter, but none is given; pass a dataset "
+                "folder that contains it."
             )
         candidates = right_candidates(candidates, known, tolerances)
     filtered = filter_candidates(
@@ -89,14 +113,14 @@ def filter_annotations(
 
 
 def _require_same(manifest: Path, dataset: Dataset) -> None:
-    """Check that it is this dataset that was annotated, where the folder says which."""
+    """Check that this dataset was annotated, if the folder states the dataset."""
     if not manifest.exists():
         return
     known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
     if known is not None and known != dataset.sha256:
         raise ImaxrayError(
             f"Expected the dataset that {manifest.parent} annotates, but {dataset.folder} is "
-            "another one; name the one that annotate was given."
+            "another one; pass the dataset that was given to annotate."
         )
 
 
@@ -107,6 +131,6 @@ def _read(path: Path) -> pl.DataFrame:
         return conform(table, PSEUDO)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ImaxrayError(
-            f"Expected pseudo annotations at {path}, but there are none or the file is damaged; "
-            "write them with imaxray annotate."
+            f"Expected pseudo annotations at {path}, but the file is missing or damaged; "
+            "write it with imaxray annotate."
         ) from error

@@ -1,54 +1,76 @@
-"""Which pseudo annotations are kept."""
+"""Defines the options that select pseudo annotations."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 
 class FilterConfig(BaseModel):
-    """Which pseudo answers are kept; with both filters off, every readable one is."""
+    """The options that select pseudo answers; without filters, every readable answer is kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     confidence: bool = Field(
-        True,
+        default=True,
         description="Drop answers below a threshold of confidence, which the validation split "
         "gives for each task.",
     )
     precision: float = Field(
-        0.9, gt=0, lt=1, description="Share of right answers that each task's threshold aims at."
+        default=0.9,
+        gt=0,
+        lt=1,
+        description="Share of right answers that each task's threshold aims at.",
     )
     risk: float | None = Field(
-        0.1,
+        default=0.1,
         ge=0,
         lt=1,
         description="Accepted probability that the precision is lower than asked for; 0 trusts "
         "the observed precision.",
     )
     consistency: bool = Field(
-        True, description="Drop answers that contradict other annotations of the same image."
+        default=True,
+        description="Drop answers that contradict other annotations of the same image.",
     )
     balance: bool = Field(
-        False, description="Keep each answer's share as it is among the real entries."
+        default=False, description="Keep each answer's share as it is among the real entries."
     )
     perfect: bool = Field(
-        False,
+        default=False,
         description="Keep exactly the answers that the truth confirms, and use no other filter; "
         "this is for studies and needs the truth.",
     )
     rules: Path | None = Field(
-        None, description="YAML file with consistency rules of your own, beside the built-in ones."
+        default=None,
+        description="YAML file with consistency rules of your own, beside the built-in ones.",
     )
 
     @field_validator("risk", mode="after")
     @classmethod
     def _observed(cls, risk: float | None) -> float | None:
-        return risk or None  # 0, on the command line, stands for none
+        return risk or None  # 0 stands for None on the command line
+
+    # checks the field and not the model: an ablation copies a config and switches filters off
+    @field_validator("rules", mode="after")
+    @classmethod
+    def _used(cls, rules: Path | None, info: ValidationInfo) -> Path | None:
+        if rules is not None and info.data.get("consistency") is False:
+            raise ValueError(
+                "consistency is off, so no rules are used; turn it on, or give no rules"
+            )
+        return rules
 
     @model_validator(mode="after")
     def _alone(self) -> FilterConfig:
         if self.perfect and (self.confidence or self.consistency or self.balance):
-            raise ValueError("perfect is a filter by itself; turn the others off")
+            raise ValueError("perfect cannot be combined with other filters; turn the others off")
         return self

@@ -1,4 +1,4 @@
-"""Apply consistency rules to the facts of each image: who agrees with whom, who contradicts."""
+"""Applies consistency rules to the statements of each image to find contradictions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ VERDICTS: Final = pl.Schema(
         "pseudo_id": pl.String,
         "rule": pl.String,
         "verdict": _VERDICT,
-        "other": pl.String,  # pseudo_id or entry_id of the partner; null: none, or the rule has one
-        "other_real": pl.Boolean,  # the partner is a real entry
-        "name": pl.String,  # the label or measure that it is about
-        "weaker": pl.Boolean,  # the partner is real or more often right: the effect is on this one
+        "other": pl.String,  # pseudo_id or entry_id of the partner; null if there is none
+        "other_real": pl.Boolean,  # whether the partner is a real entry
+        "name": pl.String,  # label or measure that the verdict is about
+        "weaker": pl.Boolean,  # whether this one takes the effect: its partner is not weaker
     }
 )
-"""One row a candidate, rule and partner; ``silent`` where a rule looked and had nothing to say."""
+"""Verdicts, one row per candidate, rule and partner; ``silent``: neither agree nor contradict."""
 
 
 def check_consistency(
@@ -37,17 +37,18 @@ def check_consistency(
     *,
     thresholds: Thresholds | None = None,
 ) -> pl.DataFrame:
-    """Compare what candidates state with each other and with the real entries of their images.
+    """Compare the statements of candidates with each other and with those of real entries.
 
-    Of two candidates the weaker one is that which is less often right by calibration; without
-    ``thresholds``, the less confident one. Equal ones are both weaker. A real entry outranks any.
+    Of two candidates, the weaker one is less often right according to calibration; without
+    ``thresholds`` it is the less confident one. If both are equally strong, both count as weaker. A
+    real entry is stronger than any candidate.
 
     Args:
-        candidates: schema PSEUDO.
-        entries: schema ENTRIES, the dataset's own; its annotations are not looked at.
-        images: schema IMAGES.
-        rules: what to look for.
-        thresholds: calibration, by which confidences of different tasks compare.
+        candidates: Candidates (schema PSEUDO).
+        entries: Entries of the dataset (schema ENTRIES); its annotations are not used.
+        images: Images of the dataset (schema IMAGES).
+        rules: Consistency rules.
+        thresholds: Result of calibration, which makes confidences of different tasks comparable.
 
     Returns:
         Schema VERDICTS, sorted by candidate, rule and partner.
@@ -84,7 +85,7 @@ def _verdicts(rule: ConsistencyRule, facts: pl.DataFrame) -> pl.DataFrame:
     if "name_b" not in pairs.columns:
         pairs = pairs.with_columns(pl.col("name").alias("name_b"))
     with_verdict = _judged(rule, pairs)
-    # a fact's own name first: ctr and Cardiomegaly are compared, and masking needs the label
+    # each side keeps its own name: ctr is compared with Cardiomegaly, and masking needs the label
     mine = conform_verdicts(_of_pair(with_verdict, "", "_b"), rule.name)
     theirs = conform_verdicts(_of_pair(with_verdict, "_b", ""), rule.name)
     said = pl.concat([mine, theirs])
@@ -103,7 +104,7 @@ def _verdicts(rule: ConsistencyRule, facts: pl.DataFrame) -> pl.DataFrame:
 
 
 def conform_verdicts(frame: pl.DataFrame, rule: str) -> pl.DataFrame:
-    """The frame with the rule's name, in schema VERDICTS."""
+    """Add the name of the rule and conform the table to schema VERDICTS."""
     named = frame.with_columns(pl.lit(rule).alias("rule"))
     return named.select(pl.col(name).cast(dtype) for name, dtype in VERDICTS.items())
 
@@ -132,7 +133,7 @@ def _chosen(facts: pl.DataFrame, wanted: Facts) -> pl.DataFrame:
 
 
 def _judged(rule: ConsistencyRule, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Pairs for which ``when`` holds, with the column ``verdict``."""
+    """Return the pairs that meet ``when``, with the column ``verdict``."""
     cases = [*rule.contradict, *rule.agree, *([rule.when] if rule.when else [])]
     if any(case.iou for case in cases):
         columns = pairs.select("boxes", "boxes_b").iter_rows()

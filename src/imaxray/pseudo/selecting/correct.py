@@ -1,11 +1,11 @@
-"""When an answer is right: each task says so, to a stated tolerance."""
+"""Decides whether an answer is right; each task does so within its tolerance."""
 
 from __future__ import annotations
 
 from imaxray.metrics import token_f1
 from imaxray.tasks import Tolerances, from_json, get_task
-from imaxray.tasks.tolerances import DEFAULT
-from imaxray.tasks.wording import sides
+from imaxray.tasks._shared.tolerances import DEFAULT
+from imaxray.tasks._shared.wording import sides
 
 __all__ = ["DEFAULT", "Tolerances", "alike", "correct"]
 
@@ -14,35 +14,36 @@ def correct(
     task: str,
     answer: str | None,
     gold: str,
-    template: str,  # noqa: ARG001 - scoring gives it; none of today's rules needs it
+    template: str,  # noqa: ARG001 - callers pass it, but no task needs it
     tolerances: Tolerances = DEFAULT,
 ) -> bool | None:
-    """Whether an answer is right.
+    """Return whether an answer is right.
 
     ============  ================================================================================
     task          right when
     ============  ================================================================================
     calculation   within 0.05 of the gold ratio
-    grading       the very grade
-    findings      of the labels that the gold states with certainty exactly the positive ones are
-                  named; labels it does not know are not judged
-    report        the rule-based labeller reads nearly the same labels: F1 at least 0.8; two reports
-                  without any label agree
-    rec           mean IoU of boxes matched one to one at least 0.5, a box too many or too few is 0
-    reg           token F1 with one of the gold phrases at least 0.5, same sides, same labels
-    vqa           closed: yes/no, or the set, is equal; open: token F1 at least 0.5, the same sides
-    other tasks   as :meth:`imaxray.tasks.Task.is_correct` of the task says
+    grading       the same grade
+    findings      exactly the positive labels are named, among those that the gold answer states
+                  with certainty; other labels are not judged
+    report        the rule-based labeller reads nearly the same labels (F1 at least 0.8); two
+                  reports without any label agree
+    rec           mean IoU of boxes matched one to one at least 0.5; a surplus or missing box is 0
+    reg           equal to a gold phrase, or token F1 at least 0.5, same sides and same labels
+    vqa           closed: yes/no, or the answers, are equal; open: token F1 at least 0.5, same sides
+    other tasks   :meth:`imaxray.tasks.Task.is_correct` of the task decides
     ============  ================================================================================
 
     Args:
-        task: of the answer.
-        answer: canonical JSON in the gold's form; null: could not be read, which is wrong.
-        gold: canonical JSON of the gold answer.
-        template: of the answer's entry.
-        tolerances: instead of the numbers above.
+        task: Name of the task.
+        answer: Canonical JSON of the answer in gold form; ``None`` if it is unreadable, and then it
+            is wrong.
+        gold: Canonical JSON of the gold answer.
+        template: Template id of the entry.
+        tolerances: Tolerances that replace the numbers in the table.
 
     Returns:
-        ``None`` where the gold decides nothing, e.g. knows none of the labels.
+        ``None`` if the gold answer decides nothing, e.g. if all its labels are uncertain.
     """
     judge, truth = get_task(task), from_json(gold)
     if not judge.decides(truth):
@@ -51,6 +52,6 @@ def correct(
 
 
 def alike(one: str, other: str) -> float:
-    """Token F1 of two phrases; 0 where both name sides, and different ones."""
+    """Return the token F1 of two phrases, or 0 if they name different sides."""
     first, second = sides(one), sides(other)
     return 0.0 if first and second and first != second else token_f1(one, other)

@@ -1,4 +1,4 @@
-"""What of the candidates is kept: readable, confident enough, and not contradicted."""
+"""Keeps candidates that are readable, confident enough and not contradicted."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import conform
 
 DROPPED: Final = pl.Schema({"pseudo_id": pl.String, "code": pl.String, "rule": pl.String})
-"""One row a candidate that is not kept. Codes: ``unreadable``; ``unfinished`` (cut at the most
-tokens); ``has-real`` (the dataset has that very entry); ``not-calibrated`` (no validation entry of
-the task); ``unreached`` (the task cannot be as precise as asked); ``low-confidence``;
-``contradicted`` and ``unconfirmed``, with the rule; ``unbalanced`` (more of this answer than its
-share)."""
+"""Candidates that are not kept, one row per candidate. The codes are ``unreadable``; ``unfinished``
+(the answer was cut at the maximum number of tokens); ``has-real`` (the dataset already has the
+entry); ``not-calibrated`` (there is no validation entry of the task); ``unreached`` (the task
+cannot reach the requested precision); ``low-confidence``; ``contradicted`` and ``unconfirmed``,
+with the rule; and ``unbalanced`` (the answer exceeds its share among the real entries)."""
 
 
 @dataclass(frozen=True)
 class Filtered:
-    """What a filter did.
+    """The result of a filter.
 
     Attributes:
-        kept: schema PSEUDO, sorted by id; answers and targets less masked labels.
-        dropped: schema DROPPED; kept and dropped together are the candidates.
-        yields: per task and filter, see :func:`imaxray.pseudo.yields_table`.
-        rules: per rule, see :func:`imaxray.pseudo.rules_table`.
-        equal_yield: consistency against confidence at equal yield, see
+        kept: Kept candidates (schema PSEUDO), sorted by id; masked labels are removed from answers
+            and targets.
+        dropped: Dropped candidates (schema DROPPED); every candidate is either kept or dropped.
+        yields: Yield per task and filter, see :func:`imaxray.pseudo.yields_table`.
+        rules: Results per rule, see :func:`imaxray.pseudo.rules_table`.
+        equal_yield: Comparison of consistency with confidence at equal yield, see
             :func:`imaxray.pseudo.equal_yield_table`; empty without truth.
-        origins: the yields by where the prompts came from, of no filter and of the last one.
-        verdicts: schema VERDICTS of the readable candidates; empty without rules.
-        masked: answers of which labels were taken.
+        origins: Yields by origin of the prompts, without a filter and with the last filter.
+        verdicts: Verdicts about the readable candidates (schema VERDICTS); empty without rules.
+        masked: Number of answers from which labels were removed.
     """
 
     kept: pl.DataFrame
@@ -70,26 +71,27 @@ def filter_candidates(
     truth: pl.DataFrame | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> Filtered:
-    """Keep the candidates that pass.
+    """Keep the candidates that pass all filters.
 
-    First answers that cannot be read or were cut off go, then what is not confident enough, then
-    what a rule's effect drops, then what would outweigh other answers. Contradictions are settled
-    from the strongest candidate down: a candidate that was dropped itself accuses no more.
+    Answers that are unreadable or were cut off are dropped first, then answers with too little
+    confidence, then answers that the effect of a rule drops, and last answers that exceed their
+    share. Contradictions are resolved in order of strength, the strongest candidate first. A
+    candidate that was dropped no longer counts as a contradiction to weaker ones.
 
     Args:
-        candidates: schema PSEUDO, about train images of ``dataset``.
-        dataset: gives the real entries and the images.
-        thresholds: of confidence; ``None``: all are confident enough.
-        rules: of consistency; ``None`` or none: nothing is compared.
-        balance: at last keep of each answer no more than its share, see
-            :func:`imaxray.pseudo.balanced`.
-        truth: schema ENTRIES, e.g. a catalog's; where it has a candidate's question, it tells
-            whether the candidate is right. It decides nothing of what is kept.
-        tolerances: when a candidate is right.
+        candidates: Candidates (schema PSEUDO) about train images of ``dataset``.
+        dataset: Dataset with the real entries and the images.
+        thresholds: Confidence thresholds; ``None`` if every confidence is sufficient.
+        rules: Consistency rules; without rules nothing is compared.
+        balance: Whether each answer is limited to its share, see :func:`imaxray.pseudo.balanced`.
+        truth: True entries (schema ENTRIES), e.g. those of a catalog. If they contain the question
+            of a candidate, they show whether the candidate is right. They do not influence what is
+            kept.
+        tolerances: Tolerances within which a candidate is right.
 
     Raises:
-        ImaxrayError: a candidate is not about a train image, an id comes twice, or confidence was
-            calibrated with samples and the candidates have none (or the other way round).
+        ImaxrayError: A candidate is not about a train image, an id occurs twice, or only one of
+            candidates and calibration has samples.
     """
     tables = dataset.tables if isinstance(dataset, Dataset) else dataset
     candidates = conform(candidates, PSEUDO).sort("pseudo_id")
@@ -138,21 +140,21 @@ def _check(candidates: pl.DataFrame, tables: Tables, thresholds: Thresholds | No
     if candidates["pseudo_id"].n_unique() < candidates.height:
         double = candidates.filter(pl.col("pseudo_id").is_duplicated())["pseudo_id"][0]
         raise ImaxrayError(
-            f"Expected each pseudo_id once, but {double} comes again; filter one round at a time."
+            f"Expected each pseudo_id once, but {double} occurs again; filter one round at a time."
         )
     if thresholds is not None and candidates.height:
         without = int(candidates["agreement"].is_null().sum())
         if without != (0 if thresholds.samples else candidates.height):
             raise ImaxrayError(
-                "Expected agreement of samples for candidates and calibration alike, "
-                f"but {without} of {candidates.height} candidates have none; annotate both anew."
+                "Expected samples for both or for neither of candidates and calibration, but "
+                f"{without} of {candidates.height} candidates have none; annotate both again."
             )
 
 
 def _usable(
     candidates: pl.DataFrame, entries: pl.DataFrame
 ) -> tuple[pl.DataFrame, dict[str, tuple[str, str | None]]]:
-    """Candidates that are new, readable and finished; and the others, id → (code, no rule)."""
+    """Return new, readable and finished candidates, and for the others id → (code, no rule)."""
     code = (
         pl.when(pl.col("pseudo_id").is_in(entries["entry_id"].implode()))
         .then(pl.lit("has-real"))
@@ -175,7 +177,7 @@ def _outcomes(
     rules: Sequence[ConsistencyRule],
     thresholds: Thresholds | None,
 ) -> tuple[dict[str, _Outcome], dict[str, str]]:
-    """What each filter keeps, by its name, the one in force last; and what lacks confidence."""
+    """Return what each filter keeps, the filter in force last, and what lacks confidence."""
     court = _Court(bare, verdicts, rules, thresholds)
     everything = frozenset(bare["pseudo_id"])
     outcomes = {"none": _Outcome(everything)}
@@ -193,7 +195,7 @@ def _outcomes(
 def _balanced(
     bare: pl.DataFrame, chosen: _Outcome, train: pl.DataFrame
 ) -> tuple[_Outcome, frozenset[str]]:
-    """Of the kept ones, no more of an answer than its share; and those that are too many."""
+    """Return the outcome in which no answer exceeds its share, and the ids that it drops."""
     stays = balanced(_kept(bare, chosen), train)
     masks = {i: labels for i, labels in chosen.masks.items() if i in stays}
     return _Outcome(stays, masks), chosen.kept - stays
@@ -206,7 +208,7 @@ def _kept(bare: pl.DataFrame, chosen: _Outcome) -> pl.DataFrame:
 def _confident(
     bare: pl.DataFrame, thresholds: Thresholds | None, eased: Mapping[str, float]
 ) -> tuple[list[str], dict[str, str]]:
-    """Ids that pass, and the others with the code; ``eased``: id → factor of its threshold."""
+    """Return the ids that pass, and the code of each other one; ``eased`` lowers thresholds."""
     if thresholds is None:
         return bare["pseudo_id"].to_list(), {}
     passed, lacking = [], {}
@@ -225,7 +227,7 @@ def _confident(
 
 
 class _Court:
-    """Settles contradictions among any subset of the candidates."""
+    """Resolves contradictions within any subset of the candidates."""
 
     def __init__(
         self,
@@ -266,7 +268,7 @@ class _Court:
                 self._names.setdefault((me, partner, rule.name), set()).add(row["name"])
 
     def confirmed(self, confident: Collection[str]) -> dict[str, float]:
-        """Candidates that a real entry or a confident candidate confirms → factor."""
+        """Return each candidate that a real entry or confident candidate confirms → its factor."""
         passed, found = set(confident), dict[str, float]()
         for me, name, partner in self._for:
             rule = self._effect[name]
@@ -275,7 +277,7 @@ class _Court:
         return found
 
     def settle(self, ids: frozenset[str]) -> _Outcome:
-        """What stays of ``ids`` once every effect is applied, the strongest first."""
+        """Apply the effect of every rule to ``ids``, the strongest candidate first."""
         drops: dict[str, tuple[str, str | None]] = {}
         masks: dict[str, set[str]] = {}
         agreed = {(me, rule) for me, rule, p in self._for if p is None or p in ids}
@@ -312,7 +314,7 @@ class _Court:
         drops: Mapping[str, object],
         masks: Mapping[str, set[str]],
     ) -> bool:
-        """Whether an accusation still counts: a candidate's only while it stands by its words."""
+        """Return whether a contradiction counts; the other candidate must still state its part."""
         if accuser is None:
             return True
         if accuser not in standing:
@@ -325,7 +327,7 @@ class _Court:
         return said is None or not said <= masks.get(accuser, set())
 
     def _may_mask(self, me: str, label: str | None, masks: Mapping[str, set[str]]) -> bool:
-        """Only a label that the answer names can be taken, and something must be left."""
+        """Return whether the answer names the label and keeps other labels without it."""
         if label is None:
             return False
         return masked(*self._answer[me], masks.get(me, set()) | {label}) is not None

@@ -1,4 +1,4 @@
-"""What a filter without error would keep: the ceiling that real filters are held against."""
+"""Selects the candidates that a filter without errors would keep, as an upper bound for filters."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from imaxray.pseudo.selecting.yields import Marks
 def right_candidates(
     candidates: pl.DataFrame, truth: pl.DataFrame, tolerances: Tolerances = DEFAULT
 ) -> pl.DataFrame:
-    """Of the candidates, those that can be read and are right.
+    """Return the candidates that are readable, finished and right.
 
-    For studies only: who has the truth needs no pseudo annotation. What the truth does not tell is
-    left out too, so that nothing wrong is among them.
+    This is for studies only, because a user who has the truth needs no pseudo annotations.
+    Candidates whose truth is not known are left out too, so that the result contains no wrong one.
 
     Args:
-        candidates: schema PSEUDO.
-        truth: schema ENTRIES, e.g. a catalog's train split.
-        tolerances: when a candidate is right.
+        candidates: Candidates (schema PSEUDO).
+        truth: True entries (schema ENTRIES), e.g. the train split of a catalog.
+        tolerances: Tolerances within which a candidate is right.
     """
     read = candidates.filter(
         pl.col("answer").is_not_null() & pl.col("target").is_not_null() & pl.col("ended")

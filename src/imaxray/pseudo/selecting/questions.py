@@ -1,4 +1,4 @@
-"""The truth about a candidate's question, and a candidate's answer less some labels."""
+"""Finds the true answer to a candidate's question and removes labels from a candidate's answer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from imaxray.tasks import Question, from_json, get_task, to_json
 
 
 def truth_of(candidates: pl.DataFrame, entries: pl.DataFrame) -> dict[str, str]:
-    """The gold answer of each candidate's question, where ``entries`` has the question.
+    """Find the gold answer to each candidate's question, if ``entries`` has the question.
 
-    The entry is of the same image and task; the task says whether it asks the same
-    (:meth:`imaxray.tasks.Task.same_question`), and of several the one that agrees best counts.
+    The entry must be of the same image and task. The task decides whether two questions are the
+    same (:meth:`imaxray.tasks.Task.same_question`); the entry that agrees best is used.
+
+    Args:
+        candidates: Candidates (schema PSEUDO).
+        entries: Entries that contain true answers (schema ENTRIES).
 
     Returns:
-        pseudo_id → canonical JSON.
+        pseudo_id → canonical JSON of the gold answer.
     """
     images = candidates["image_id"].unique().implode()
     asked: dict[tuple[str, str], list[tuple[Question, str]]] = {}
@@ -35,9 +39,16 @@ def truth_of(candidates: pl.DataFrame, entries: pl.DataFrame) -> dict[str, str]:
 
 
 def masked(task: str, answer: str, labels: Collection[str]) -> tuple[str, str] | None:
-    """An answer, as canonical JSON, and its target less some labels that it states as present.
+    """Remove labels from an answer that states them as present.
 
-    ``None`` where it does not state them all, or where nothing is left.
+    Args:
+        task: Name of the task.
+        answer: Canonical JSON of the answer in gold form.
+        labels: Labels to remove.
+
+    Returns:
+        Canonical JSON and target of the remaining answer; ``None`` if the answer does not state all
+        labels as present, or if no label is left.
     """
     left = get_task(task).without(from_json(answer), labels)
     return None if left is None else (to_json(left.answer), left.target)

@@ -1,4 +1,4 @@
-"""Consistency rules as data: a small typed vocabulary that a YAML file speaks; nothing is run."""
+"""Defines the consistency rules that a YAML file can state; such a file contains no code."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from imaxray.clinical import (
     Bounds,
     Case,
     ClinicalRules,
+    load_clinical_rules,
     read_block,
     rule_names,
 )
-from imaxray.clinical import load_rules as load_clinical_rules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TaskName
 
 FactKind = Literal["measurement", "grade", "label", "said", "asked", "boxed", "region"]
-"""What an annotation or candidate states, see :mod:`imaxray.pseudo.selecting.statements`."""
+"""Kind of a statement of an entry or candidate, see :mod:`imaxray.tasks._shared.statements`."""
 
 ConsistencyEffect = Literal["drop", "drop-both", "mask", "keep-only-if", "confirm", "keep"]
 
@@ -45,24 +45,25 @@ class _Strict(BaseModel):
 
 
 class ConsistencyCase(Case):
-    """Conditions on two facts (or on the first alone) that must all hold."""
+    """Conditions on two facts, or on the first one alone, which must all hold."""
 
-    iou: Bounds | None = Field(None, description="best IoU between a box of each")
+    iou: Bounds | None = Field(default=None, description="highest IoU between a box of each fact")
     phrases: Bounds | None = Field(
-        None, description="token F1 of the two phrases, 0 where they name different sides"
+        default=None,
+        description="token F1 of the two phrases; it is 0 if they name different sides",
     )
     place: Literal["fits", "misses"] | None = Field(
-        None, description="whether the first fact's box lies where its phrase says"
+        default=None, description="whether the box of the first fact lies where its phrase says"
     )
 
 
 class Facts(_Strict):
-    """Which facts a rule takes."""
+    """Selects the facts that a rule uses."""
 
     fact: Annotated[tuple[FactKind, ...], BeforeValidator(_listed), Field(min_length=1)]
-    name: str | None = Field(None, description="ctr, edema, or a label; none: any")
+    name: str | None = Field(default=None, description="ctr, edema, or a label; any if not given")
     task: Annotated[tuple[TaskName, ...], BeforeValidator(_listed)] | None = Field(
-        None, description="of the entry that states it; none: any"
+        default=None, description="task of the entry that states the fact; any if not given"
     )
 
 
@@ -70,19 +71,21 @@ class ConsistencyRule(_Strict):
     """One rule about facts that candidates and real entries of one image state.
 
     A file may give ``clinical``, the name of a clinical rule, instead of ``contradict`` and
-    ``agree``: its cases, with the thresholds in force, are then those of the rule.
+    ``agree``. The rule then uses the cases of the clinical rule with the thresholds in force, and
+    ``{NAME}`` in ``says`` stands for the threshold of that name.
 
     Attributes:
-        name: in tables.
-        says: what contradicts what, in one sentence.
-        first: facts on one side.
-        second: facts on the other; none: the rule is about single facts.
-        about: ``label``: only facts about the same label are compared.
-        when: only pairs for which this holds are compared.
-        contradict: cases, of which any makes a contradiction.
-        agree: cases, of which any makes an agreement; other pairs are silent.
-        effect: see docs/pseudo-filter.md.
-        by: for ``confirm``: the threshold of a confirmed candidate is multiplied by it.
+        name: Name of the rule in tables.
+        says: Sentence that says what contradicts what.
+        first: Facts on one side.
+        second: Facts on the other side; ``None`` if the rule is about single facts.
+        about: ``label`` compares only facts about the same label.
+        when: Condition that a pair must meet to be compared.
+        contradict: Cases, each of which is a contradiction.
+        agree: Cases, each of which is an agreement; for all other pairs the rule is silent.
+        effect: Effect of the rule, see docs/pseudo-filter.md.
+        by: Factor by which the effect ``confirm`` multiplies the threshold of a confirmed
+            candidate.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -94,7 +97,7 @@ class ConsistencyRule(_Strict):
     contradict: tuple[ConsistencyCase, ...] = ()
     agree: tuple[ConsistencyCase, ...] = ()
     effect: ConsistencyEffect = "drop"
-    by: float = Field(0.9, gt=0, le=1)
+    by: float = Field(default=0.9, gt=0, le=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -111,6 +114,9 @@ class ConsistencyRule(_Strict):
         rest = {key: value for key, value in given.items() if key != "clinical"}
         if chosen == "warning" or (chosen == "error" and rest.get("effect") == "keep"):
             rest["effect"] = "keep" if chosen == "warning" else "drop"
+        if isinstance(rest.get("says"), str):
+            for threshold, number in rule.thresholds.items():
+                rest["says"] = rest["says"].replace(f"{{{threshold}}}", f"{number:g}")
         dumped = {
             "contradict": [case.model_dump(exclude_unset=True) for case in rule.contradict],
             "agree": [case.model_dump(exclude_unset=True) for case in rule.agree],
@@ -134,27 +140,35 @@ class ConsistencyRule(_Strict):
 
 class _File(_Strict):
     rules: tuple[ConsistencyRule, ...]
-    builtin: bool = Field(True, description="whether the built-in rules hold too")
+    builtin: bool = Field(default=True, description="whether the built-in rules are applied too")
 
 
 _BUILTIN: Final = "rules.yaml"
 
 
 def load_rules(
-    path: Path | None = None, *, clinical: Path | None = None
+    path: Path | None = None,
+    *,
+    clinical: Path | None = None,
+    default: ClinicalRules = DEFAULT_RULES,
 ) -> tuple[ConsistencyRule, ...]:
-    """The built-in rules, and those of a user's own file; the user's replace ours of one name.
+    """Load the built-in rules and the rules of a user's file.
+
+    A rule of the user replaces the built-in rule of the same name.
 
     Args:
-        path: YAML with ``rules``, a list; perhaps ``builtin: false``, and perhaps a ``clinical:``
-            block, which changes the clinical rules that rules refer to.
-        clinical: another YAML file with a ``clinical:`` block, for instance that of a study.
+        path: YAML file with a list ``rules``. It may contain ``builtin: false`` to leave out the
+            built-in rules, and a ``clinical:`` block to change the clinical rules that rules refer
+            to.
+        clinical: Another YAML file with a ``clinical:`` block, for instance that of a study.
+        default: Clinical rules that apply if neither file has a block, for instance those with
+            which a dataset was built.
 
     Raises:
-        ImaxrayError: a file cannot be read, a rule is not of the vocabulary, or both files have a
-            ``clinical:`` block.
+        ImaxrayError: A file cannot be read, a rule is invalid, or both files have a ``clinical:``
+            block.
     """
-    content = None if path is None else read_yaml(path, what="a file of rules", advice="name one")
+    content = None if path is None else read_yaml(path, what="a file of rules", advice="pass one")
     if content is not None and BLOCK in content:
         if clinical is not None:
             raise ImaxrayError(
@@ -164,7 +178,7 @@ def load_rules(
         in_force = read_block(content.pop(BLOCK), str(path))
         content.setdefault("rules", [])
     else:
-        in_force = load_clinical_rules(clinical)
+        in_force = default if clinical is None else load_clinical_rules(clinical)
     text = files(__package__).joinpath(_BUILTIN).read_text(encoding="utf-8")
     builtin = _checked(parse_yaml(text, _BUILTIN), _BUILTIN, in_force).rules
     if content is None:
@@ -185,14 +199,14 @@ def _checked(content: dict[str, Any], where: str, clinical: ClinicalRules) -> _F
     doubles = sorted({r.name for r in found.rules if _count(found.rules, r.name) > 1})
     if doubles:
         raise ImaxrayError(
-            f"Expected rules of different names in {where}, but {', '.join(doubles)} comes twice; "
+            f"Expected distinct names of rules in {where}, but {', '.join(doubles)} comes twice; "
             "rename one."
         )
     return found
 
 
 def _without_ignored(content: dict[str, Any], clinical: ClinicalRules) -> dict[str, Any]:
-    """The content of a file less the rules whose clinical rule the user ignores."""
+    """Return the content of a file without the rules whose clinical rule the user ignores."""
     if not isinstance(content.get("rules"), list):
         return content
     ignored = {name for name in rule_names() if clinical[name].severity == "ignore"}

@@ -1,8 +1,9 @@
-"""What entries and candidates state about an image, one row a statement.
+"""Collects the statements of entries and candidates about an image, one row per statement.
 
-Kinds and names are those of :mod:`imaxray.tasks.statements`; each task says what its answers state.
-Real facts are taken from the *entries* of a dataset, never from its annotations: those of DMAX
-hold what the dataset is supposed to lack.
+The module :mod:`imaxray.tasks._shared.statements` defines kinds and names, and each task knows
+what its answers state. Real statements come from the *entries* of a dataset and never from its
+annotations, because the annotations of DMAX contain the facts that the dataset is supposed to
+lack.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ FACTS: Final = pl.Schema(
         "image_id": pl.String,
         "owner": pl.String,  # pseudo_id or entry_id
         "real": pl.Boolean,
-        "strength": pl.Float64,  # of a candidate; null for real ones
+        "strength": pl.Float64,  # strength of a candidate; null for a real entry
         "task": pl.String,
         "kind": pl.String,
         "name": pl.String,
         "value": pl.Float64,
         "phrase": pl.String,
         "boxes": Boxes,
-        "place": pl.String,  # fits, misses; null: the phrase or the box says nothing
+        "place": pl.String,  # fits or misses; null if the place cannot be judged
     }
 )
 
@@ -35,7 +36,7 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 
 
 def usual_labels(task: str, entries: pl.DataFrame) -> frozenset[str]:
-    """Labels that real entries of a task usually state, so that silence denies them."""
+    """Return the labels that real entries of a task usually state, so that silence denies them."""
     answers = entries.filter(pl.col("task") == task)["answer"]
     return get_task(task).usual_labels([from_json(answer) for answer in answers])
 
@@ -43,7 +44,17 @@ def usual_labels(task: str, entries: pl.DataFrame) -> frozenset[str]:
 def facts_of(
     candidates: pl.DataFrame, strengths: pl.Series, entries: pl.DataFrame, images: pl.DataFrame
 ) -> pl.DataFrame:
-    """Statements (schema FACTS) of readable candidates and of the real entries of their images."""
+    """Collect the statements of readable candidates and of the real entries of their images.
+
+    Args:
+        candidates: Candidates (schema PSEUDO).
+        strengths: Strength of each candidate, float64.
+        entries: Real entries (schema ENTRIES).
+        images: Images (schema IMAGES).
+
+    Returns:
+        Statements (schema FACTS).
+    """
     ids = candidates["image_id"].unique().implode()
     usual = {task: usual_labels(task, entries) for task in candidates["task"].unique()}
     real = entries.filter(pl.col("image_id").is_in(ids))
@@ -68,12 +79,12 @@ def facts_of(
 def _statements(
     row: Mapping[str, Any], size: tuple[int, int] | None, usual: Collection[str]
 ) -> Iterator[Statement]:
-    """Statements of one entry or candidate.
+    """Yield the statements of one entry or candidate.
 
     Args:
-        row: of either table.
-        size: width and height of a frontal image in pixels.
-        usual: labels whose absence denies them; none for a real row.
+        row: Row of entries or of candidates.
+        size: Width and height of a frontal image in pixels; ``None`` for other views.
+        usual: Labels that the answer denies if it does not name them; empty for a real entry.
     """
     gold = from_json(row["answer"])
     return get_task(row["task"]).statements(Question.of(row), gold, size=size, usual=usual)

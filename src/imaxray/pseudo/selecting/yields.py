@@ -1,4 +1,4 @@
-"""Yields: how much each filter keeps, and how much of that is right where truth is known."""
+"""Computes how many candidates each filter keeps and, if the truth is known, how many are right."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import beta
 
+from imaxray._defaults import RESAMPLES
 from imaxray.evaluation.resampling import patient_draws
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Floats
 from imaxray.pseudo.selecting.correct import Tolerances, correct
@@ -18,22 +19,21 @@ from imaxray.pseudo.selecting.rules import ConsistencyRule
 from imaxray.schema import task_names
 
 Answers = Mapping[str, tuple[frozenset[str], Mapping[str, frozenset[str]]]]
-"""Filter → ids that it keeps, and labels that it takes from their answers."""
+"""Filter → ids that it keeps, and labels that it removes from their answers."""
 
 ALL: Final = "all"
 _LEVEL: Final = 0.95
-_RESAMPLES: Final = 2000
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Which candidates are right, where truth is known.
+    """Records which candidates are right, if the truth is known.
 
     Attributes:
-        rows: pseudo_id → task, patient, confidence, answer, template.
-        gold: pseudo_id → gold answer.
-        right: pseudo_id → whether the answer as written is right; absent: not known.
-        tolerances: when one is.
+        rows: pseudo_id → task, patient, confidence, answer and template.
+        gold: pseudo_id → canonical JSON of the gold answer.
+        right: pseudo_id → whether the answer as written is right; missing if not known.
+        tolerances: Tolerances within which an answer is right.
     """
 
     rows: Mapping[str, Mapping[str, Any]]
@@ -43,7 +43,7 @@ class Marks:
 
     @classmethod
     def of(cls, bare: pl.DataFrame, truth: pl.DataFrame | None, tolerances: Tolerances) -> Marks:
-        """Match readable candidates with the truth."""
+        """Compare readable candidates with the truth."""
         frame = bare.select(
             "pseudo_id", "task", "patient_id", "answer", "template", CONFIDENCE.alias("confidence")
         )
@@ -58,7 +58,7 @@ class Marks:
         return cls(rows, gold, right, tolerances)
 
     def after(self, pseudo_id: str, labels: frozenset[str]) -> bool | None:
-        """Whether a candidate is right once ``labels`` are taken from its answer."""
+        """Return whether a candidate is right after ``labels`` are removed from its answer."""
         if not labels or pseudo_id not in self.right:
             return self.right.get(pseudo_id)
         row = self.rows[pseudo_id]
@@ -68,12 +68,13 @@ class Marks:
 
 
 def yields_table(bare: pl.DataFrame, answers: Answers, marks: Marks) -> pl.DataFrame:
-    """Per task and filter: how many readable candidates, how many kept, how many of them right.
+    """Count, per task and filter, the readable, the kept and the right candidates.
 
-    Filters: ``none``, ``confidence``, ``consistency``, ``both``; those that were not asked for are
-    absent. Columns task (or ``all``), filter, candidates, kept, share, judged (kept ones whose
-    truth is known), right, precision, and its exact (Clopper-Pearson) 95 % interval low, high,
-    which takes candidates as independent.
+    The filters are ``none``, ``confidence``, ``consistency``, ``both`` and ``balance``; filters
+    that were not used are missing. The columns are task (or ``all``), filter, candidates, kept,
+    share, judged (number of kept candidates whose truth is known), right, precision, and low and
+    high, the exact (Clopper-Pearson) 95 % confidence interval of the precision, which assumes
+    independent candidates.
     """
     ids = _by_task(bare)
     rows = []
@@ -91,11 +92,12 @@ def yields_table(bare: pl.DataFrame, answers: Answers, marks: Marks) -> pl.DataF
 def rules_table(
     verdicts: pl.DataFrame, rules: Sequence[ConsistencyRule], marks: Marks
 ) -> pl.DataFrame:
-    """Per rule and task: candidates it looked at, by verdict, and how many of these are right.
+    """Count, per rule and task, the candidates with each verdict and how many of them are right.
 
-    A candidate counts as contradicted where it is the weaker side of any contradiction, else as
-    agreed where anything agrees, else as silent. Precision is of answers as written. A rule is
-    worth its effect where the contradicted are right clearly more seldom than the others.
+    A candidate counts as contradicted if it is the weaker side of any contradiction, else as agreed
+    if anything agrees with it, else as silent. Precision is that of the answers as written. The
+    effect of a rule is justified if contradicted candidates are right clearly less often than the
+    others.
     """
     rows = []
     tasks = {i: row["task"] for i, row in marks.rows.items()}
@@ -123,10 +125,11 @@ def rules_table(
 
 
 def origins_table(bare: pl.DataFrame, chosen: Answers, marks: Marks) -> pl.DataFrame:
-    """The yields of one filter by where the prompts came from: thresholds are set on real ones.
+    """Return the yields of filters by the origin of the prompts.
 
-    Columns as in :func:`yields_table`, and ``prompt_from``. Where precision by origin differs much,
-    calibration on the validation entries does not speak for all of them.
+    The columns are those of :func:`yields_table` and ``prompt_from``. Thresholds are set on real
+    validation entries. If precision differs much between origins, this calibration is not valid for
+    all of them.
     """
     rows = []
     for (origin,), part in bare.group_by("prompt_from", maintain_order=True):
@@ -139,13 +142,20 @@ def origins_table(bare: pl.DataFrame, chosen: Answers, marks: Marks) -> pl.DataF
 def equal_yield_table(
     bare: pl.DataFrame, answers: Answers, marks: Marks, *, seed: int = 0
 ) -> pl.DataFrame:
-    """Precision of filters with consistency against confidence alone that keeps as many.
+    """Compare the precision of filters with consistency with confidence alone at equal yield.
 
-    For each task and each of ``consistency`` and ``both``: as many of the task's most confident
-    candidates as the filter keeps (ties by id). Columns task, filter, kept, judged and precision of
-    the filter, ``confidence_judged`` and ``confidence_precision`` of the others, ``gain`` (the
-    difference) with its 95 % interval by bootstrap over patients. The last row of each filter,
-    ``all``, adds the tasks up, each at its own yield. Empty where no truth is known.
+    For each task, the filters ``consistency`` and ``both`` are compared with the same number of the
+    task's most confident candidates (ties by id). The columns are task, filter, kept, judged and
+    precision of the filter, ``confidence_judged`` and ``confidence_precision`` of the most
+    confident candidates, and ``gain``, the difference of the precisions, with low and high, its
+    95 % confidence interval by patient-level bootstrap. The last row of each filter, ``all``,
+    combines the tasks, each at its own yield. The table is empty if no truth is known.
+
+    Args:
+        bare: Readable candidates (schema PSEUDO).
+        answers: Ids and removed labels per filter.
+        marks: Candidates that are right.
+        seed: Seed of the bootstrap over patients.
     """
     if not marks.right:
         return pl.DataFrame(schema=_EQUAL)
@@ -187,7 +197,7 @@ def _compared(
             _ratio(int(sums[:, 2].sum()), len(other)))  # fmt: skip
     if not one or not other:
         return (*head, None, None, None)
-    drawn: Floats = patient_draws(len(patients), _RESAMPLES, seed) @ sums
+    drawn: Floats = patient_draws(len(patients), RESAMPLES, seed) @ sums
     with np.errstate(invalid="ignore", divide="ignore"):
         gains = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
     low, high = np.nanquantile(gains[1:], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
@@ -208,7 +218,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _precision(known: Sequence[bool]) -> tuple[int, int, float | None, float | None, float | None]:
-    """Judged, right, precision, low, high."""
+    """Return judged, right, precision, and low and high of its confidence interval."""
     n, k = len(known), sum(known)
     if not n:
         return 0, 0, None, None, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,14 @@ from imaxray.sources._shared.records import ReleaseFile
 
 MAX_TABLE_BYTES = 20 * 2**30
 """A table that unpacks to more than this is refused; it is a gzip bomb and no release."""
+
+MAX_TABLE_RATIO: Final = 100
+"""A table may unpack to this many times its size; tables of releases need 5 to 20 times."""
+
+MAX_TABLE_ROWS: Final = 200_000_000
+"""A table with more rows is refused; the largest releases have some million."""
+
+_SMALL_TABLE: Final = 64 * 2**20  # bytes that any table may unpack to, however small it is
 
 # zipfile raises NotImplementedError for an unknown compression and RuntimeError for encryption.
 _DAMAGE: Final = (
@@ -104,6 +113,24 @@ def is_inside(path: str) -> bool:
     return not pure.is_absolute() and not drive and ".." not in pure.parts
 
 
+def find_image(root: Path, path: str | None) -> Path | None:
+    """Return the file of an image in its release; ``None`` if the path leads out of the release.
+
+    Every stage that opens images of a dataset asks here. A link leads out if its target lies
+    outside ``root``, even if its name does not show it.
+
+    Args:
+        root: Folder of the release; it may be a link itself.
+        path: Path in the release, from a table.
+    """
+    if not path or "\0" in path or not is_inside(path):
+        return None
+    file = root / path
+    real = os.path.realpath(root)
+    inside = os.path.realpath(file).startswith(real.rstrip(os.sep) + os.sep)
+    return file if inside else None
+
+
 def leaves_release(column: str) -> pl.Expr:
     """Return whether each path of a column leaves its release (see :func:`is_inside`)."""
     return pl.col(column).str.contains(_OUTSIDE)
@@ -149,22 +176,26 @@ def shown(text: str) -> str:
 def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl.DataFrame:
     """Read a table (plain, .gz or .zip) as strings, with row numbers from 1 in the column ``row``.
 
-    Blank cells become null. Columns that are not required are kept. Short rows are filled with
-    null; long rows are cut.
+    No more is unpacked than MAX_TABLE_RATIO times the size of the file. Blank cells become null.
+    Columns that are not required are kept. Short rows are filled with null; long rows are cut.
 
     Raises:
-        ImaxrayError: If a required column is missing, the table has no data row or the file is
-            damaged.
+        ImaxrayError: If a required column is missing, the table has no data row, the file is
+            damaged, or it unpacks to more than a table of a release does.
     """
     check_columns(path, read_header(path), required)
     try:
         if path.suffix in (".gz", ".zip"):
+            most = max(_SMALL_TABLE, MAX_TABLE_RATIO * path.stat().st_size)
+            most = min(most, MAX_TABLE_BYTES)
             with _opened(path) as stream:
-                data = stream.read(MAX_TABLE_BYTES + 1)
-            if len(data) > MAX_TABLE_BYTES:
-                raise _damaged(path)
+                data = stream.read(most + 1)
+            if len(data) > most:
+                raise _too_large(path, f"unpacks to more than {most:,} bytes")
         else:
             data = path.read_bytes()
+        if data.count(b"\n") > MAX_TABLE_ROWS + 1:
+            raise _too_large(path, f"has more than {MAX_TABLE_ROWS:,} rows")
         frame = pl.read_csv(
             data,
             separator=separator,
@@ -225,6 +256,13 @@ def _damaged(path: Path) -> ImaxrayError:
     return ImaxrayError(
         f"Expected a readable table at {path}, but it is damaged or is no CSV file; compare its "
         "checksum with the release's SHA256SUMS.txt and download it again."
+    )
+
+
+def _too_large(path: Path, why: str) -> ImaxrayError:
+    return ImaxrayError(
+        f"Expected a table of a release at {path}, but it {why}; compare its checksum with the "
+        "release's SHA256SUMS.txt and download it again."
     )
 
 

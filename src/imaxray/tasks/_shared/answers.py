@@ -1,4 +1,4 @@
-"""Answers: their canonical JSON, the form that entries hold, and the wrapping that models add."""
+"""Converts answers to and from canonical JSON and removes the wrapping that models add."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Gold:
     """A parsed answer in the form that entries hold.
 
     Attributes:
-        target: in the task's own wording, with ``<box>`` placeholders.
-        boxes: of the target, pixels of the original image.
-        answer: as gold answers of the task are.
+        target: Text of the answer in the task's own wording, with ``<box>`` placeholders.
+        boxes: Boxes of the target, ``[x1, y1, x2, y2]`` in pixels of the original image.
+        answer: Answer in gold form, as the task's entries hold it.
     """
 
     target: str
@@ -28,7 +28,7 @@ class Gold:
 
 
 def subtask_of(template: str) -> str:
-    """The subtask in a template id ``<task>.<subtask>.<number>``.
+    """Return the subtask in a template id ``<task>.<subtask>.<number>``.
 
     Example:
         >>> subtask_of("calculation.ctr.0")
@@ -38,17 +38,17 @@ def subtask_of(template: str) -> str:
 
 
 def to_json(answer: Any) -> str:
-    """Canonical JSON of an answer: sorted keys, no spaces."""
+    """Return the canonical JSON of an answer, which has sorted keys and no spaces."""
     return orjson.dumps(answer, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def from_json(answer: str) -> Any:
-    """Read :func:`to_json` back."""
+    """Read an answer from JSON, as :func:`to_json` writes it."""
     return orjson.loads(answer)
 
 
 def strip_wrapping(text: str) -> str:
-    """Take quotes, backticks, a leading ``Answer:`` and a final full stop off an answer."""
+    """Remove quotes, backticks, a leading ``Answer:`` and a final full stop from an answer."""
     bare = text.strip(_EDGES)
     # the full stop may stand inside or outside the quotes
     return _LEAD.sub("", bare).strip(_EDGES).removesuffix(".").strip(_EDGES)

@@ -1,4 +1,4 @@
-"""Drawn answers and log-probabilities: the same from shared prefixes as from stock generate."""
+"""Tests that sampled answers and log-probabilities equal those of the standard generate."""
 
 import numpy as np
 import pytest

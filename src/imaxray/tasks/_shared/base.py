@@ -1,4 +1,4 @@
-"""What a task is: annotations to entries, answer text to a typed answer, and a list of metrics."""
+"""A task turns annotations into entries and answer text into a typed answer, and has metrics."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from imaxray.errors import ImaxrayError
 from imaxray.hashing import Hashes, digest, digests, hexadecimal, mixed
 from imaxray.metrics import Metric, extras_from_outside
 from imaxray.schema import ENTRIES, conform
-from imaxray.tasks.answers import Gold, from_json, to_json
-from imaxray.tasks.knowledge import TaskKnowledge
+from imaxray.tasks._shared.answers import Gold, from_json, to_json
+from imaxray.tasks._shared.knowledge import TaskKnowledge
 
-_FREQUENT: Final = 20  # gold answers that a constant is searched among
-_SCORED: Final = 250  # gold answers that it is scored against
+_FREQUENT: Final = 20  # number of gold answers that are tried as the constant answer
+_SCORED: Final = 250  # number of gold answers that each constant answer is scored against
 
 
 class Task(TaskKnowledge):
-    """One task.
+    """A task makes entries, reads answers and scores them.
 
-    An answer is a plain JSON value; its form per task is documented in each module. ``metrics[0]``
-    is the primary metric, the one that gains are computed from. What other stages ask a task has
-    defaults in :class:`~imaxray.tasks.knowledge.TaskKnowledge`.
+    An answer is a plain JSON value; the module of each task documents its form. ``metrics[0]`` is
+    the primary metric, from which gains are computed. The methods that other stages call have
+    defaults in :class:`~imaxray.tasks._shared.knowledge.TaskKnowledge`.
     """
 
     name: ClassVar[str]  # letters, digits and hyphens
-    templates: ClassVar[Mapping[str, Sequence[str]]]  # subtask -> prompts; [0] is the evaluation's
+    templates: ClassVar[Mapping[str, Sequence[str]]]  # subtask -> prompts; [0] evaluates
     metrics: ClassVar[tuple[Metric, ...]]
-    optional: ClassVar[Mapping[str, tuple[Metric, ...]]] = {}  # extra that they need -> metrics
+    optional: ClassVar[Mapping[str, tuple[Metric, ...]]] = {}  # required extra -> metrics
 
     def metric(self, name: str) -> Metric:
-        """The metric of this name, an optional one too.
+        """Return the metric of this name; optional metrics are found too.
 
         Raises:
-            ImaxrayError: there is none.
+            ImaxrayError: The task has no metric of this name.
         """
         extras = self.optional.keys() | extras_from_outside().keys()
         known = [*self.metrics, *(m for extra in sorted(extras) for m in self.extra_metrics(extra))]
@@ -47,15 +47,15 @@ class Task(TaskKnowledge):
             if metric.name == name:
                 return metric
         raise ImaxrayError(
-            f"Expected a metric of {self.name}, one of {', '.join(m.name for m in known)}, but got "
-            f"{name}."
+            f"Expected a metric of {self.name}, but got {name}; choose from "
+            f"{', '.join(m.name for m in known)}."
         )
 
     def extra_metrics(self, extra: str) -> tuple[Metric, ...]:
-        """The metrics that an extra adds to this task: its own, or those of another package.
+        """Return the metrics that an extra of this or of another package adds to the task.
 
         Raises:
-            ImaxrayError: a package's metric has the name of another metric of the task.
+            ImaxrayError: A metric of the package has the name of another metric of the task.
         """
         outside = extras_from_outside()
         if extra in self.optional or extra not in outside:
@@ -65,35 +65,41 @@ class Task(TaskKnowledge):
         names = [metric.name for metric in (*own, *added)]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise ImaxrayError(
-                f"Expected metrics of {self.name} with names of their own from the extra {extra}, "
-                f"but {', '.join(doubles)} comes twice; ask its author for a corrected release, or "
-                "remove the package."
+                f"Expected the extra {extra} to add metrics of {self.name} with new names, but "
+                f"{', '.join(doubles)} comes twice; ask the author of its package for a corrected "
+                "release, or remove the package."
             )
         return added
 
     @property
     def primary(self) -> Metric:
-        """The metric that comparisons use."""
+        """Return the metric that comparisons use."""
         return self.metrics[0]
 
     @abstractmethod
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
-        """Make this task's drafts (schema DRAFTS) from catalog annotations of any kind."""
+        """Make the drafts of this task (schema DRAFTS) from catalog annotations of all kinds."""
 
     @abstractmethod
     def as_gold(self, parsed: Any, template: str) -> Gold | None:
-        """A parsed answer as an entry would state it, so that its target parses to the same again.
+        """State a parsed answer as an entry would; its target parses to the same answer again.
 
-        ``None`` where it can be read but not be stated: it denies labels and names none.
+        Returns:
+            ``None`` if the answer can be read but no entry can state it, e.g. if it denies labels
+            and names none.
         """
 
     def constant(self, golds: Sequence[Any]) -> Any:
-        """The one answer, in parsed form, that does best on the primary metric over ``golds``.
+        """Return the constant answer, in parsed form, that scores best on the primary metric.
 
-        Tried are 20 gold answers (those given more than once come first, by how often; answers
-        given once, as boxes and reports mostly are, fill up and are taken evenly) and what
-        :meth:`candidates` adds. This is the constant (majority) baseline. At most 250 golds,
-        evenly taken, are scored against.
+        This is the constant (majority) baseline. It tries 20 gold answers and the answers that
+        :meth:`candidates` adds. Gold answers that occur more than once are tried first, the most
+        frequent first; answers that occur once, as most boxes and reports do, fill the rest and are
+        taken at even distances. Each answer is scored against at most 250 gold answers, also taken
+        at even distances.
+
+        Args:
+            golds: Gold answers, in gold form.
         """
         counted = Counter(to_json(self.given(gold)) for gold in golds)
         ranked = sorted(counted, key=lambda key: (-counted[key], key))
@@ -107,14 +113,18 @@ class Task(TaskKnowledge):
         return options[scores.index(max(scores))]
 
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
-        """Further constant answers worth trying, e.g. a median."""
+        """Return further constant answers that are worth trying, e.g. a median."""
         return ()
 
     def entries(self, annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
-        """Make this task's entries (schema ENTRIES), sorted by ``entry_id``.
+        """Make the entries of this task (schema ENTRIES), sorted by ``entry_id``.
 
-        Train entries draw their prompt template by a hash of the entry id; validation and test
-        always use the first one.
+        The prompt template of a train entry is drawn by a hash of the entry id; validation and
+        test entries always use the first template.
+
+        Args:
+            annotations: Annotations of a catalog (schema ANNOTATIONS).
+            images: Images of the catalog (schema IMAGES), with their ``split`` assigned.
         """
         known = images if IMAGE_HASH in images.columns else with_image_hash(images)
         placed = self.drafts(annotations).join(
@@ -141,7 +151,7 @@ class Task(TaskKnowledge):
             for k, text in enumerate(texts)
         }
         prompt = pl.col("template").replace_strict(wording, return_dtype=pl.String)
-        # literal: phrases may hold braces and dollars
+        # literal, because phrases may hold braces and dollar signs
         filled = prompt.str.replace("{}", pl.col("fill"), literal=True)
         frame = chosen.with_columns(
             pl.lit(self.name).alias("task"), pl.coalesce(filled, prompt).alias("prompt")
@@ -155,13 +165,13 @@ class Task(TaskKnowledge):
     def train_prompt(
         self, image_id: str, subtask: str, *, subject: int = 0, fill: str | None = None
     ) -> tuple[str, str]:
-        """Template id and prompt that a train entry of the image would get from :meth:`entries`.
+        """Return the template id and prompt that :meth:`entries` would give a train entry.
 
         Args:
-            image_id: the image.
-            subtask: one of ``templates``.
-            subject: as in DRAFTS.
-            fill: put where the template says {}.
+            image_id: Id of the image.
+            subtask: Subtask, a key of ``templates``.
+            subject: Hash that tells entries of one image and subtask apart, as in DRAFTS.
+            fill: Text that replaces ``{}`` in the template.
         """
         key = mixed(
             digests(pl.Series([image_id])), digest(self.name), digest(subtask), subject
@@ -173,7 +183,7 @@ class Task(TaskKnowledge):
         )
 
     def fill_of(self, template: str, prompt: str) -> str | None:
-        """What stands in a prompt where its template says {}; ``None`` where it says none."""
+        """Return the text in a prompt that replaces ``{}``; ``None`` if the template has no {}."""
         _, subtask, number = template.split(".")
         before, found, after = self.templates[subtask][int(number)].partition("{}")
         return prompt[len(before) : len(prompt) - len(after)] if found else None
@@ -191,12 +201,12 @@ IMAGE_HASH: Final = "_image_hash"
 
 
 def with_image_hash(images: pl.DataFrame) -> pl.DataFrame:
-    """Images with the hash of their ids, which every task's entry ids are made of."""
+    """Add the hash of each image id; the entry ids of every task are made from it."""
     return images.with_columns(pl.Series(IMAGE_HASH, digests(images["image_id"])))
 
 
 def _evenly(values: Sequence[Any], most: int) -> list[Any]:
-    """At most ``most`` of the values, at even distances, in their order."""
+    """Return at most ``most`` of the values, taken at even distances, in their order."""
     if most <= 0:
         return []
     return list(values[:: max(1, -(-len(values) // most))])

@@ -1,4 +1,4 @@
-"""How texts are compared: words that stand in a text, sides and labels that a phrase names."""
+"""Finds words in a text, and the sides and labels that a phrase names."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _SIDES: Final = {
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text; ``0.52``, ``x-ray`` and ``patient's`` are one word each."""
+    """Return the words of a text; ``0.52``, ``x-ray`` and ``patient's`` are one word each."""
     return _WORD.findall(text)
 
 
 def holds(text: str, phrase: str) -> bool:
-    """Whether the words of a phrase stand in a text in a row, upper and lower case alike.
+    """Return whether a text contains the words of a phrase one after another, in any case.
 
-    A phrase without words, or of placeholders for boxes alone, stands in no text.
+    No text contains a phrase that has no words or only placeholders for boxes.
     """
     words = " ".join(words_of(phrase.replace(PLACEHOLDER, " ").lower()))
     return bool(words) and f" {words} " in f" {' '.join(words_of(text.lower()))} "
 
 
 def sides(text: str) -> frozenset[str]:
-    """The patient's sides that a phrase names; ``bilateral`` is left and right."""
+    """Return the patient's sides that a phrase names; ``bilateral`` means left and right."""
     found = {_SIDES[word] for word in re.findall(r"[a-z]+", text.lower()) if word in _SIDES}
     return frozenset({"left", "right"} if "both" in found else found)
 
 
 @lru_cache(maxsize=100_000)
 def named(text: str) -> frozenset[str]:
-    """Labels that a phrase names and does not deny."""
+    """Return the labels that a phrase names and does not deny."""
     return frozenset(mention.label for mention in mentions(text) if mention.value != 0)
 
 
 def category(phrase: str) -> str:
-    """The category of a phrase: the label that it names, or, naming none or several, itself."""
+    """Return the one label that a phrase names; if it names none or several, the phrase itself."""
     labels = named(phrase)
     return next(iter(labels)) if len(labels) == 1 else phrase.lower()

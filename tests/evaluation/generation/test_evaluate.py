@@ -1,4 +1,4 @@
-"""From a model folder and a dataset to predictions and scores: whole, resumable, never mixed."""
+"""Tests evaluation from a model folder to scores: it resumes and never mixes settings."""
 
 import json
 import shutil

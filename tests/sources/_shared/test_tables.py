@@ -1,4 +1,4 @@
-"""Paths, boxes and numbers of source tables."""
+"""Tests paths, boxes and numbers of source tables."""
 
 import gzip
 import zipfile
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaxray.errors import ImaxrayError
-from imaxray.sources import is_inside, leaves_release
+from imaxray.sources import find_image, is_inside, leaves_release
 from imaxray.sources._shared.tables import read_csv, read_header
 
 
@@ -67,3 +67,41 @@ def test_a_zip_that_is_damaged_or_holds_no_one_table_is_one_sentence(tmp_path):
         for look in (read_header, lambda p: read_csv(p, ("a",))):
             with pytest.raises(ImaxrayError, match="damaged"):
                 look(path)
+
+
+def test_an_image_is_found_within_its_release_only(tmp_path):
+    root = tmp_path / "release"
+    (root / "files").mkdir(parents=True)
+    for file in (tmp_path / "out.png", root / "files" / "a.png"):
+        file.touch()
+    (root / "inner.png").symlink_to(root / "files" / "a.png")
+    (root / "outer.png").symlink_to(tmp_path / "out.png")
+    (root / "up").symlink_to(tmp_path)
+    (tmp_path / "other").symlink_to(root)
+    for path in ("files/a.png", "inner.png", "files/gone.png"):
+        assert find_image(root, path) == root / path
+        assert find_image(tmp_path / "other", path) == tmp_path / "other" / path
+    for path in ("outer.png", "up/out.png", "../out.png", "/etc/passwd", "a\0b", "", None):
+        assert find_image(root, path) is None
+
+
+@pytest.mark.parametrize("kind", ["gz", "zip"])
+def test_a_table_that_unpacks_to_gigabytes_is_refused(tmp_path, kind):
+    content = b"a,b\n" + b"0,0\n" * 40_000_000  # 160 MB of 160 KB
+    path = tmp_path / f"x.csv.{kind}"
+    if kind == "gz":
+        path.write_bytes(gzip.compress(content, 6))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.csv", content)
+    with pytest.raises(ImaxrayError, match="unpacks to more than"):
+        read_csv(path, ("a", "b"))
+
+
+def test_a_table_of_too_many_rows_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "0,0\n" * 50)
+    assert read_csv(path, ("a", "b")).height == 50
+    monkeypatch.setattr("imaxray.sources._shared.tables.MAX_TABLE_ROWS", 40)
+    with pytest.raises(ImaxrayError, match="more than 40 rows"):
+        read_csv(path, ("a", "b"))

@@ -1,13 +1,13 @@
-"""What an answer states about its image, in a form in which answers of all tasks compare.
+"""A statement is one thing that an answer says about its image, in a form common to all tasks.
 
 ===========  =======================  ============================================================
 kind         name                     stated by
 ===========  =======================  ============================================================
 measurement  ctr, cpar                calculation; ``value`` is the ratio
 grade        edema                    grading; ``value`` is the grade 0-3
-label        a finding                findings: 1 named; 0 denied (by an entry), or not named though
-                                      the dataset's findings usually state it (a candidate)
-said         a finding                report, as plainly said: 1 or 0
+label        a finding                findings: 1 if named; 0 if an entry denies it, or if it is not
+                                      named by a candidate although entries usually state it
+said         a finding                report: 1 if it plainly affirms it, 0 if it plainly denies it
 asked        a finding                VQA: "is there X?", "where is X?", "what abnormalities …?"
                                       and ``CTR above 0.5``: "is the heart wider than half …?"
 boxed        a finding                REC and REG: a box whose phrase names it; ``value`` is 1
@@ -21,23 +21,24 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from imaxray.tasks.wording import named, sides
+from imaxray.tasks._shared.wording import named, sides
 
 _UPPER: Final = re.compile(r"\b(?:upper|apical|apex|apices)\b")
 _LOWER: Final = re.compile(r"\b(?:lower|basal|basilar|bases?|costophrenic|hemidiaphragm)\b")
-_SLACK: Final = 0.05  # of the image: patients do not stand in the very middle
+_SLACK: Final = 0.05  # share of the image side, because patients do not stand exactly in the middle
 
 
 class Statement(NamedTuple):
-    """One statement.
+    """One statement about an image.
 
     Attributes:
-        kind: one of the kinds above.
-        name: what it is about.
-        value: a ratio, a grade, or 1 for present and 0 for absent.
-        phrase: of a region.
-        boxes: of a region, pixels of the original image.
-        place: ``fits`` or ``misses``: whether the boxes lie where the phrase says.
+        kind: Kind of the statement, one of the kinds in the table of this module.
+        name: Name of the measure, grade or finding that the statement is about.
+        value: Ratio, grade, or 1 for present and 0 for absent.
+        phrase: Phrase that describes a region.
+        boxes: Boxes of a region, ``[x1, y1, x2, y2]`` in pixels of the original image.
+        place: ``fits`` if the boxes lie where the phrase says, ``misses`` if they do not; ``None``
+            if this cannot be judged.
     """
 
     kind: str
@@ -51,12 +52,12 @@ class Statement(NamedTuple):
 def region_statements(
     phrases: Iterable[str], boxes: list[list[float]], size: tuple[int, int] | None
 ) -> Iterator[Statement]:
-    """What boxes with their phrases state.
+    """Yield the statements that phrases and their boxes make.
 
     Args:
-        phrases: names of what the boxes show.
-        boxes: pixels of the original image.
-        size: width and height of a frontal image in pixels; ``None``: sides cannot be judged.
+        phrases: Names of what the boxes show.
+        boxes: Boxes, ``[x1, y1, x2, y2]`` in pixels of the original image.
+        size: Width and height of a frontal image in pixels; ``None`` if sides cannot be judged.
     """
     for phrase in phrases:
         fits = place(phrase, boxes, size)
@@ -66,16 +67,24 @@ def region_statements(
 
 
 def place(phrase: str, boxes: list[list[float]], frame: tuple[int, int] | None) -> str | None:
-    """Whether boxes lie where a phrase says, on a frontal image.
+    """Judge whether boxes lie where a phrase says, on a frontal image.
 
-    The patient's right lies on the left of the image. A box misses where it lies wholly on the
-    other half, less a slack of 5 %; it fits where its middle lies on the right half. Only the
-    sides of phrases that name one, and upper and lower, are judged.
+    The patient's right side is on the left of the image. A box misses if it lies completely in the
+    opposite half, with a tolerance of 5 % of the image side; it fits if its centre lies in the
+    named half. Only phrases that name exactly one side, or either upper or lower, are judged.
+
+    Args:
+        phrase: Phrase that may name a side or a height of the chest.
+        boxes: Boxes, ``[x1, y1, x2, y2]`` in pixels of the original image.
+        frame: Width and height of the image in pixels; ``None`` if the image is not frontal.
+
+    Returns:
+        ``misses`` if any box misses, ``fits`` if all boxes fit, else ``None``.
     """
     if frame is None or not boxes:
         return None
     width, height = frame
-    # the part of the image, 0 to 1, that a box must reach into
+    # positions are shares of the image side, 0 to 1
     side, verdicts = sides(phrase), []
     low, high = _UPPER.search(phrase.lower()), _LOWER.search(phrase.lower())
     for x1, y1, x2, y2 in boxes:

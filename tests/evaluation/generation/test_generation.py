@@ -1,4 +1,4 @@
-"""Shared-prefix generation gives the very tokens of asking entry by entry, in every family."""
+"""Tests that shared prefixes give the tokens of single prompts, in every model family."""
 
 import numpy as np
 import polars as pl

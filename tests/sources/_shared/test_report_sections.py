@@ -1,4 +1,4 @@
-"""Sections of MIMIC reports by MIT-LCP's rules."""
+"""Tests the sections of MIMIC reports by the rules of MIT-LCP."""
 
 from imaxray.sources._shared.report_sections import findings_and_impression, split_sections
 

@@ -1,6 +1,7 @@
-"""What is taken off a model's text before a task reads it: named rules that can be switched.
+"""Removes thinking, fences and end marks from a model's text before a task reads the answer.
 
-Rules work in the order of ``RULES``. What they take is no answer; what is left is read strictly.
+Each rule has a name and can be switched off. Rules are applied in the order of ``RULES``. They
+remove only text that is not part of the answer; tasks then read the rest strictly.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ _ENDS: Final = re.compile(
 
 
 def _without_thinking(text: str) -> str:
-    """Cut thinking traces.
+    """Remove thinking traces.
 
-    A trace without its end was cut off by the token limit: all that follows is thinking. A trace
-    without its beginning (a chat template wrote it into the prompt) ends at the first end mark.
+    A trace without an end mark was cut off by the token limit, so all text after its start is
+    removed. A trace without a start mark, which a chat template wrote into the prompt, ends at the
+    first end mark.
     """
     for opening, closing in _THINK:
         first_end, first_start = text.find(closing), text.find(opening)
@@ -35,7 +37,7 @@ def _without_thinking(text: str) -> str:
 
 
 def _without_fence(text: str) -> str:
-    """Unwrap an answer that is one fenced block, whatever language the fence names."""
+    """Unwrap an answer that is a single fenced block, in whatever language the fence names."""
     found = _FENCE.fullmatch(text.strip())
     return text if found is None or "```" in found.group(1) else found.group(1)
 
@@ -51,14 +53,14 @@ RULES: Final[dict[str, Callable[[str], str]]] = {
     "thinking": _without_thinking,
     "fences": _without_fence,
 }
-"""Rule name → what it does; all are on unless a caller says otherwise."""
+"""Name of a rule → function that applies it; all rules are on by default."""
 
 
 def reading_rules(without: Sequence[str] = ()) -> tuple[str, ...]:
-    """All rules but the named ones.
+    """Return the names of all rules except the given ones.
 
     Raises:
-        ImaxrayError: a rule of that name does not exist.
+        ImaxrayError: A given rule does not exist.
 
     Example:
         >>> reading_rules(without=["thinking"])
@@ -72,7 +74,7 @@ def clean_answer(text: str, rules: Sequence[str] = tuple(RULES)) -> str:
     """Apply the named rules to a model's text, in the order of ``RULES``.
 
     Raises:
-        ImaxrayError: a rule of that name does not exist.
+        ImaxrayError: A given rule does not exist.
 
     Example:
         >>> clean_answer("<think>The costophrenic angle is blunted.</think>yes<|im_end|>")
@@ -89,6 +91,6 @@ def _require_known(names: Sequence[str]) -> None:
     unknown = sorted(set(names) - set(RULES))
     if unknown:
         raise ImaxrayError(
-            f"Expected reading rules among {', '.join(RULES)}, but got {unknown[0]}; "
-            "leave it out or name one of these."
+            f"Expected names of reading rules, but got {unknown[0]}; choose from "
+            f"{', '.join(RULES)}."
         )

@@ -1,4 +1,4 @@
-"""Ratios of known shapes, from contours and from runs."""
+"""Tests ratios of known shapes, from contours and from run lengths."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Stores whose tables grow part by part."""
+"""Tests stores whose tables grow part by part."""
 
 import json
 

@@ -1,0 +1,29 @@
+"""Defines the defaults that several modules share; it imports nothing, so the CLI starts fast."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RESAMPLES: Final = 2000
+"""Number of bootstrap samples of patients."""
+
+MAX_NEW_TOKENS: Final = 128
+"""Maximum number of tokens per answer of a model."""
+
+PHANTOM_IMAGES: Final = 2000
+"""Number of radiographs of a phantom."""
+
+CACHE_MAX_SIDE: Final = 1024
+"""Maximum length of a cached image's longer side in pixels."""
+
+CACHE_SHARD_IMAGES: Final = 64
+"""Number of images per file of an image cache."""
+
+CACHE_WORKERS: Final = 2
+"""Number of processes that decode the images of a cache."""
+
+AUDIT_WORKERS: Final = 1
+"""Number of processes that decode the images of an audit."""
+
+AUDIT_EXAMPLES: Final = 5
+"""Maximum number of examples per check in the text of an audit."""

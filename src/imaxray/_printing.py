@@ -1,0 +1,29 @@
+"""Prints text without the control characters that data may contain.
+
+Ids, file names and model names come from data, and may hold sequences that move the cursor of a
+terminal or change its title. Everything that imaxray prints goes through :func:`printable`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TextIO
+
+_UNPRINTABLE: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` with ``?`` for control characters and for marks that reverse its direction.
+
+    Example:
+        >>> printable("a\x1b[2Jb")
+        'a?[2Jb'
+    """
+    return _UNPRINTABLE.sub("?", text)
+
+
+def say(text: object, *, end: str = "\n", file: TextIO | None = None) -> None:
+    """Print text to stdout, or to ``file``, without control characters."""
+    print(printable(str(text)), end=end, file=file)
