@@ -263,10 +263,10 @@ def verify(
 
     manifest, changed = verify_folder(folder)
     for name in changed:
-        print(f"missing or changed: {name}")
+        say(f"missing or changed: {name}")
     if changed:
         raise typer.Exit(1)
-    print(f"All files of {folder} are as {manifest} describes them.")
+    say(f"All files of {folder} are as {manifest} describes them.")
 
 
 @app.command()

@@ -40,6 +40,7 @@ PSEUDO: Final = pl.Schema(
 )
 """Pseudo annotations: one row per prompt, sorted by ``pseudo_id``."""
 
+
 _ROUNDING: Final = 1e-6  # by which a log-probability of 0 may be too high
 
 

@@ -18,7 +18,7 @@ from imaxray.study.release_state import release_states
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
     """Write the data of a study: ``releases/`` (phantom), ``catalog/``, ``imax/`` and ``dmax/``.
 
-    Datasets of the same configuration are kept if they are complete and if no file of a release has
+    Datasets of the same configuration are kept if they are whole and no file of a release has
     changed since.
 
     Args:
