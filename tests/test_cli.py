@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from imaxray import __version__
+from imaxray import __version__, open_dataset
 
 
 def run(*args, **kwargs):
@@ -122,3 +122,24 @@ def test_build_match_and_stats(tmp_path):
     account = json.loads(stats.stdout)["account"]
     assert account and all(r["rows_in"] == r["kept"] + r["rejected"] for r in account)
     assert "rows in" in run("stats", tmp_path / "out/imax").stdout
+
+
+def test_no_command_writes_over_its_input(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "title: t\nphantom: {images: 60, seed: 1}\nworkers: 1\nimax: {min_tasks: 4}\n"
+    )
+    assert run("build", config, "--out", tmp_path / "s").returncode == 0
+    imax, catalog = tmp_path / "s" / "imax", tmp_path / "s" / "catalog"
+    before = open_dataset(imax).sha256
+    for out in (imax, catalog, imax / "inside", tmp_path / "s"):
+        done = run("match", catalog, imax, "--out", out)
+        assert done.returncode == 2 and "share files" in done.stderr
+    assert open_dataset(imax).sha256 == before
+
+
+def test_a_file_in_the_way_is_one_sentence(tmp_path):
+    (tmp_path / "f").touch()
+    done = run("phantom", tmp_path / "f" / "x", "--images", 20)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "Not a directory" in done.stderr

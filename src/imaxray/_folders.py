@@ -47,6 +47,26 @@ class Marker:
     files: tuple[str, ...]
 
 
+def require_other_folder(out: Path, *inputs: Path) -> None:
+    """Check that the folder to write is none of the folders that are read for it.
+
+    Args:
+        out: Folder to write.
+        inputs: Folders that are read.
+
+    Raises:
+        ImaxrayError: If ``out`` is one of ``inputs``, lies above one, or lies inside one.
+    """
+    target = out.resolve()
+    for folder in inputs:
+        source = folder.resolve()
+        if target == source or target in source.parents or source in target.parents:
+            raise ImaxrayError(
+                f"Expected a folder of its own to write, but {out} and the input {folder} share "
+                "files; choose another --out."
+            )
+
+
 def write_marker(folder: Path, marker: Marker) -> None:
     """Write the marker of a folder."""
     files = sorted(marker.files)

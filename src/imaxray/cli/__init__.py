@@ -44,12 +44,22 @@ def _clean_warnings() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; a user error is one sentence on stderr and exit code 2."""
+    """Run the command line; an error of a user or of a file is one sentence and exit code 2."""
     keep_freed_memory()
     _clean_warnings()
     try:
         app()
     except ImaxrayError as error:
         say(f"imaxray: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.strerror is None:
+            raise  # not an error of a file
+        where = "" if error.filename is None else f" at {error.filename}"
+        say(
+            f"imaxray: Expected to read and write files{where}, but the system says: "
+            f"{error.strerror}; check the path, its permissions and the free space.",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
     raise SystemExit(0)

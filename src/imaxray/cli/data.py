@@ -16,6 +16,7 @@ from imaxray._defaults import (
     CACHE_WORKERS,
     PHANTOM_IMAGES,
 )
+from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
 from imaxray._printing import say
 from imaxray.cli.application import (
@@ -68,7 +69,9 @@ def phantom(
             help="Write no archives of reports and scene graphs, with --scale mimic: only tables.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same bytes.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed; the same seed gives the same bytes.")
+    ] = 0,
     workers: Annotated[
         int | None, typer.Option(help="Number of processes; default: one per core.")
     ] = None,
@@ -192,6 +195,7 @@ def match(
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 
     dose = chosen(DmaxConfig)
+    require_other_folder(out, catalog, imax)
     with sole_writer(out, beside=True):
         selected = open_dataset(imax)
         built = selected.manifest["seed"]

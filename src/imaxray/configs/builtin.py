@@ -105,10 +105,16 @@ def copy_config(name: str, out: Path | None = None) -> Path:
 def show_config(name: str) -> str:
     """Return the YAML text of a built-in configuration.
 
+    Args:
+        name: Name of the configuration; ``lingshu-7b`` is short for ``train/lingshu-7b``.
+
     Raises:
         ImaxrayError: If there is no configuration of that name.
     """
     known = _names()
+    short = [full for full in known if full.rpartition("/")[2] == name]
+    if name not in known and len(short) == 1:
+        name = short[0]
     if name not in known:
         near = nearest(name, known)
         raise ImaxrayError(

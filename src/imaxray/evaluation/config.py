@@ -82,6 +82,6 @@ class ScoreConfig(BaseModel):
         default=None,
         description="Folder `truth` of a phantom; adds the scores that the true answers would get.",
     )
-    seed: int = Field(default=0, description="Random seed of the bootstrap over patients.")
+    seed: int = Field(default=0, ge=0, description="Random seed of the bootstrap over patients.")
     resamples: int = Field(default=RESAMPLES, ge=100, description="Number of bootstrap samples.")
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")

@@ -265,6 +265,6 @@ def _finished(
 def _refuse(name: str, given: Sequence[str]) -> None:
     if given:
         raise ImaxrayError(
-            f"Expected {name} without {', '.join(given)}, which it does not use, but got "
-            f"{'them' if len(given) > 1 else 'it'}; leave out what does not apply."
+            f"The format {name} has no option {' and no option '.join(given)}; leave "
+            f"{'them' if len(given) > 1 else 'it'} out."
         )

@@ -211,7 +211,8 @@ def unknown_model(name: str, why: str) -> ImaxrayError:
     names |= {row.repository.lower(): row.name for row in _ROWS if row.repository}
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4)
     # several spellings of one model give one suggestion
-    best = list(dict.fromkeys(names[spelling] for spelling in near)) or sorted(names.values())[:3]
+    best = list(dict.fromkeys(names[spelling] for spelling in near))
+    best = best or sorted(set(names.values()))[:3]
     return ImaxrayError(
         f"Expected a model that takes images, but {name} {why}; the nearest names are "
         f"{', '.join(best)} (`imaxray models` lists all)."

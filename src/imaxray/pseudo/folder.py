@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray._files import sha256
+from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation.resampling import finite
@@ -67,6 +68,7 @@ def filter_folder(
         ImaxrayError: A file is missing or damaged, or calibrating, filtering or writing fails.
     """
     config = config or FilterConfig()
+    require_other_folder(out, pseudo, data)
     with sole_writer(out, beside=True):
         return _filter(pseudo, data, out, config, clinical, truth, tolerances)
 

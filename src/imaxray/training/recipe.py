@@ -39,7 +39,7 @@ class Recipe(TrainingConfig):
         "one sequence per entry (separate), or one chat per image (conversation).",
     )
     seed: int = Field(
-        default=0, description="Random seed of the order of entries and of new weights."
+        default=0, ge=0, description="Random seed of the order of entries and of new weights."
     )
     precision: Precision = Field(
         default="auto", description="Number format of frozen weights; auto keeps the stored format."
