@@ -57,7 +57,5 @@ class ExportConfig(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> ExportConfig:
         if self.max_turns is not None and self.per != "image":
-            raise ValueError(
-                "max_turns can only be set with per image"
-            )
+            raise ValueError("max_turns can only be set with per image")
         return self

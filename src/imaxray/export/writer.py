@@ -265,6 +265,7 @@ def _finished(
 def _refuse(name: str, given: Sequence[str]) -> None:
     if given:
         raise ImaxrayError(
-            f"The format {name} has no option {' and no option '.join(given)}; leave "
-            f"{'them' if len(given) > 1 else 'it'} out."
+            f"Expected {name} without {', '.join(given)}, because this format has no such option, "
+            f"but got {'them' if len(given) > 1 else 'it'}; leave {'them' if len(given) > 1 else 'it'} "
+            "out."
         )
