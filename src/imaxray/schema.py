@@ -178,7 +178,7 @@ REJECTS: Final = pl.Schema(
 
 def task_names() -> tuple[str, ...]:
     """Return the built-in tasks, then those of other installed packages, sorted by name."""
-    return (*TASKS, *sorted(_plugins.plugins(_plugins.TASKS).keys() - set(TASKS)))
+    return (*TASKS, *_plugins.plugins_besides(_plugins.TASKS, TASKS))
 
 
 def _known_task(name: str) -> str:

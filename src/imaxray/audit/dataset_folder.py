@@ -20,6 +20,7 @@ from imaxray.audit.audit_input import (
 from imaxray.curation import open_dataset
 from imaxray.schema import conform
 from imaxray.sources import is_inside
+from imaxray.tasks import require_tasks
 
 _UNKNOWN: Final = "the folder of its release is not known; pass it with --images"
 
@@ -35,6 +36,7 @@ def read_folder(folder: Path, images: Path | None, *, perceptual: bool, workers:
         workers: Number of processes that decode images.
     """
     tables = open_dataset(folder).tables
+    require_tasks(tables.entries["task"], folder)
     roots = tables.roots if images is None else _roots_below(images, tables.images)
     split = pl.col("split").fill_null(NO_SPLIT)
     stated = tables.images.select("image_id", "patient_id", pl.col("source").cast(pl.String), split)
