@@ -198,6 +198,26 @@ def test_a_dataset_of_a_task_that_is_not_installed_is_one_sentence(seven, tmp_pa
             use()
 
 
+def test_its_statements_are_compared_with_labels(plug, phantom_releases, tmp_path):
+    line = "    def parse("
+    method = (
+        "    def statements(self, question, gold, *, size, usual):\n"
+        "        yield Statement('asked', 'Pleural Effusion', int(gold))\n\n"
+    )
+    code = MODULE.replace(line, method + line).replace("Task, json", "Statement, Task, json")
+    plug(PAGE, code=code)
+    catalog = build_catalog(phantom_releases, verify=False)
+    of_label = (pl.col("kind") == "label") & (pl.col("name") == "Pleural Effusion")
+    turned = pl.when(of_label).then(1 - pl.col("value").abs()).otherwise("value")
+    facts = catalog.annotations.with_columns(turned.alias("value"))
+    tables = catalog.__class__(**{**vars(catalog), "annotations": facts})
+    write_dataset(tables, tmp_path / "data", config={}, seed=0)
+    issues = audit_dataset(tmp_path / "data").issues
+    mine = [issue for issue in issues if issue.id.startswith("effusion-")]
+    assert mine and {issue.code for issue in mine} == {"vqa-labels"}
+    assert "Pleural Effusion is" in mine[0].message
+
+
 def test_a_name_of_ours_stays_ours(plug, capsys):
     plug(PAGE, points={"vqa": "effusion_task:Effusion"})
     assert type(get_task("vqa")).__module__ == "imaxray.tasks.vqa"
