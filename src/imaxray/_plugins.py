@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeVar
 
@@ -48,6 +49,14 @@ class Plugin:
             f"{package}"
         )
 
+    @property
+    def ignored(self) -> str:
+        """Return the sentence that says that a built-in of the same name is used instead."""
+        return (
+            f"The built-in {_NOUNS[self.group]} {self.point.name} is used, and {self._where} is "
+            "ignored, because it has the same name."
+        )
+
     def load(self) -> Any:
         """Import the object that the entry point names.
 
@@ -56,7 +65,8 @@ class Plugin:
         """
         try:
             return self.point.load()
-        except Exception as error:  # the import of foreign code may raise anything
+        # the import of foreign code may raise anything, and may even end the process
+        except (Exception, SystemExit) as error:
             raise ImaxrayError(
                 f"Expected {self._where}, but loading it failed ({type(error).__name__}: {error}); "
                 "reinstall or remove the package."
@@ -82,6 +92,23 @@ class Plugin:
             raise self.unfit(f"it does not declare {', '.join(missing)}")
         return cls
 
+    @contextmanager
+    def running(self, part: str) -> Iterator[None]:
+        """Turn an exception of the plug-in's code in the block into one sentence.
+
+        Args:
+            part: Part of the plug-in that runs, e.g. ``drafts``.
+
+        Raises:
+            ImaxrayError: The block raises. An :class:`ImaxrayError` is raised unchanged.
+        """
+        try:
+            yield
+        except ImaxrayError:
+            raise
+        except (Exception, SystemExit) as error:  # foreign code may raise anything
+            raise self.unfit(f"its {part} failed ({type(error).__name__}: {error})") from error
+
     def unfit(self, what: str) -> ImaxrayError:
         """Return the error for a plug-in that can be imported but not used, because of ``what``."""
         return ImaxrayError(
@@ -96,6 +123,32 @@ def plugins(group: str) -> Mapping[str, Plugin]:
     The installed packages are searched once for each state of ``sys.path``.
     """
     return _plugins(group, search_path())
+
+
+def plugins_besides(group: str, built_in: Collection[str]) -> Mapping[str, Plugin]:
+    """Return the entry points of a group, sorted by name, without those named like a built-in.
+
+    A built-in has precedence. A line on stderr says so, once for each such entry point.
+    """
+    found = plugins(group)
+    for name in sorted(found.keys() & set(built_in)):
+        _say_once(found[name].ignored)
+    return {name: found[name] for name in sorted(found.keys() - set(built_in))}
+
+
+@contextmanager
+def running(plugin: Plugin | None, part: str) -> Iterator[None]:
+    """Run a part of a plug-in as :meth:`Plugin.running` does; ``None`` stands for a built-in."""
+    if plugin is None:
+        yield
+    else:
+        with plugin.running(part):
+            yield
+
+
+@cache
+def _say_once(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def search_path() -> tuple[str, ...]:

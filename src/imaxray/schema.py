@@ -178,7 +178,7 @@ REJECTS: Final = pl.Schema(
 
 def task_names() -> tuple[str, ...]:
     """Return the built-in tasks, then those of other installed packages, sorted by name."""
-    return (*TASKS, *sorted(_plugins.plugins(_plugins.TASKS).keys() - set(TASKS)))
+    return (*TASKS, *_plugins.plugins_besides(_plugins.TASKS, TASKS))
 
 
 def _known_task(name: str) -> str:
@@ -261,6 +261,32 @@ def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
     graded = grades.str.contains(f"+{PSEUDO_SOURCE}/", literal=True)
     stated = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
     return entries.with_columns((graded | stated).alias(IS_PSEUDO))
+
+
+DISPUTED: Final = ", disputed"
+"""Ending of the quality of a fact that a build downgraded, because another fact contradicts it."""
+
+ANATOMY: Final = "anatomy"
+"""Quality of a region that is named after a body part, e.g. ``left lung``, not after a finding."""
+
+
+def is_disputed() -> pl.Expr:
+    """Return whether an annotation (schema ANNOTATIONS) was downgraded by a build; never null."""
+    return pl.col("quality").cast(pl.String).str.ends_with(DISPUTED).fill_null(False)
+
+
+def is_anatomy() -> pl.Expr:
+    """Return whether an annotation (schema ANNOTATIONS) is a region of anatomy; never null."""
+    return pl.col("quality").cast(pl.String).eq_missing(pl.lit(ANATOMY))
+
+
+def entry_is_anatomy() -> pl.Expr:
+    """Return whether an entry (schema ENTRIES) is about a region of anatomy.
+
+    The quality of an entry joins the grades ``<origin>/<quality>`` of its facts by ``+``; the last
+    grade decides. The expression is null where the quality is null.
+    """
+    return pl.col("quality").str.ends_with(f"/{ANATOMY}")
 
 
 def require_real_evaluation(

@@ -47,6 +47,30 @@ def test_an_unfit_format_is_one_sentence(change, message, plug):
         list_formats()
 
 
-def test_a_name_of_ours_stays_ours(plug):
+def test_an_unfit_format_blocks_only_itself(plug, phantom_releases, tmp_path):
+    data = tmp_path / "data"
+    write_dataset(build_catalog(phantom_releases, verify=False), data, config={}, seed=0)
+    plug(PAGE, code="raise OSError('no licence')\n")
+    export_dataset(data, "llava", tmp_path / "llava", ExportConfig(boxes="percent"))
+    with pytest.raises(ImaxrayError, match=r"llava.*pairs, but got nothing-known"):
+        export_dataset(data, "nothing-known", tmp_path / "out")
+    with pytest.raises(ImaxrayError, match=r"pairs.*imaxray-pairs.*OSError: no licence"):
+        export_dataset(data, "pairs", tmp_path / "out")
+
+
+def test_a_format_that_raises_is_one_sentence(plug, phantom_releases, tmp_path):
+    data = tmp_path / "data"
+    write_dataset(build_catalog(phantom_releases, verify=False), data, config={}, seed=0)
+    raising = "\nobject.__setattr__(FORMAT, 'write', lambda *_: {}['gone'])\n"
+    plug(PAGE, code=MODULE + raising)
+    with pytest.raises(
+        ImaxrayError, match=r"imaxray-pairs, but its write failed \(KeyError: 'gone"
+    ):
+        export_dataset(data, "pairs", tmp_path / "out", ExportConfig(boxes="percent"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_of_ours_stays_ours(plug, capsys):
     plug(PAGE, points={"llava": "pairs_format:FORMAT"})
     assert list_formats()["llava"] == "LLaVA and its forks"
+    assert "The built-in export format llava is used" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import score
 from imaxray.evaluation.scoring import per_entry
-from imaxray.metrics import list_extras
+from imaxray.metrics import list_extras, reasons_not_computed
 from imaxray.tasks import get_task
 from plugins import Page
 
@@ -50,7 +50,35 @@ def test_an_unfit_extra_is_one_sentence(change, message, plug):
     assert MODULE.count(change[0]) == 1
     plug(PAGE, code=MODULE.replace(*change))
     with pytest.raises(ImaxrayError, match=f"ratios.*imaxray-ratio-metrics.*{message}"):
-        list_extras()
+        list_extras()["ratios"]()
+
+
+def test_an_unfit_extra_blocks_only_what_asks_for_it(plug, phantom_releases):
+    plug(PAGE, code="import sys\n\nsys.exit(3)\n")
+    assert list(list_extras()) == ["captions", "radiology", "ratios"]
+    assert get_task("calculation").metric("MAE").name == "MAE"
+    assert reasons_not_computed(())["ratios"] == "not asked for"
+    catalog = build_catalog(phantom_releases, verify=False)
+    entries = catalog.split("test").filter(pl.col("task") == "calculation").head(3)
+    predictions = entries.select("entry_id", pl.lit("0.50").alias("text"))
+    score(entries, predictions, catalog.images, PERCENT)
+    with pytest.raises(ImaxrayError, match=r"ratios.*imaxray-ratio-metrics.*SystemExit: 3"):
+        score(entries, predictions, catalog.images, PERCENT, extras=["ratios"])
+
+
+def test_a_metric_that_raises_is_one_sentence(plug, phantom_releases):
+    catalog = build_catalog(phantom_releases, verify=False)
+    entries = catalog.split("test").filter(pl.col("task") == "calculation").head(3)
+    predictions = entries.select("entry_id", pl.lit("0.50").alias("text"))
+    broken = (
+        MODULE
+        + '\nobject.__setattr__(ROOT_MEAN_SQUARE, "statistics", lambda gold, answer: {}["gone"])\n'
+    )
+    plug(PAGE, code=broken)
+    with pytest.raises(
+        ImaxrayError, match=r"imaxray-ratio-metrics, but its metric RMSE failed \(KeyError: 'gone'"
+    ):
+        score(entries, predictions, catalog.images, PERCENT, extras=["ratios"])
 
 
 def test_a_metric_must_have_a_name_of_its_own(plug):
@@ -59,6 +87,7 @@ def test_a_metric_must_have_a_name_of_its_own(plug):
         get_task("calculation").extra_metrics("ratios")
 
 
-def test_a_name_of_ours_stays_ours(plug):
+def test_a_name_of_ours_stays_ours(plug, capsys):
     plug(PAGE, points={"captions": "ratio_metrics:EXTRA"})
     assert list(list_extras()) == ["captions", "radiology"]
+    assert "The built-in metric captions is used" in capsys.readouterr().err

@@ -65,6 +65,7 @@ def test_an_unfit_family_is_one_sentence(change, message, plug):
         family_of("vipllava")
 
 
-def test_a_type_of_ours_stays_ours(plug):
+def test_a_type_of_ours_stays_ours(plug, capsys):
     plug(PAGE, points={"llava": "vip_family:VipLlavaModel"})
     assert family_of("llava").__module__ == "imaxray.models.llava"
+    assert "The built-in model family llava is used" in capsys.readouterr().err

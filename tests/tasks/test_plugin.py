@@ -19,8 +19,10 @@ from imaxray import (
     write_dataset,
 )
 from imaxray.audit import audit_dataset
+from imaxray.boxes import PERCENT
 from imaxray.curation import ImaxConfig
 from imaxray.errors import ImaxrayError
+from imaxray.evaluation import score
 from imaxray.models import PhantomConfig, load_model, phantom
 from imaxray.schema import TASKS, task_names
 from imaxray.tasks import all_tasks, get_task
@@ -141,6 +143,14 @@ def test_the_test_of_the_page_passes(tmp_path):
         (('"presence": (', '"pre.sence": ('), r"its subtask pre\.sence"),
         (('mean_metric("accuracy", lambda gold, answer: float(answer is gold)),', "max,"),
          "its metrics are not"),
+        (("    metrics = (", "    metrics = 3\n    others = ("), "its metrics are not"),
+        (("    templates = {", '    templates = ["x"]\n    others = {'), "are of type list"),
+        (("    templates = {", '    templates = {"presence": "How?"}\n    others = {'),
+         "of the subtask presence are no list of prompts"),
+        (("    metrics = (", "    optional = 3\n    metrics = ("), "its optional metrics"),
+        (("    def drafts", "    def __init__(self):\n        open('/none')\n\n    def drafts"),
+         r"its __init__ failed \(FileNotFoundError"),
+        (("import polars", "import sys\nsys.exit(3)\nimport polars"), r"SystemExit: 3"),
     ],
 )  # fmt: skip
 def test_an_unfit_task_is_one_sentence(change, message, plug):
@@ -150,7 +160,66 @@ def test_an_unfit_task_is_one_sentence(change, message, plug):
         all_tasks()
 
 
-def test_a_name_of_ours_stays_ours(plug):
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return {}['gone']", r"its drafts failed \(KeyError: 'gone'\)"),
+        ("return None", "its drafts are of type NoneType"),
+        ("return annotations", r"schema imaxray\.tasks\.DRAFTS \(subtask missing"),
+    ],
+)
+def test_drafts_that_cannot_be_used_are_one_sentence(body, message, plug, seven):
+    line = "    def drafts(self, annotations):\n"
+    plug(PAGE, code=MODULE.replace(line, f"{line}        {body}\n", 1))
+    with pytest.raises(ImaxrayError, match=f"effusion.*imaxray-effusion.*{message}"):
+        get_task("effusion").entries(seven.annotations, seven.images)
+
+
+def test_a_dataset_of_a_task_that_is_not_installed_is_one_sentence(seven, tmp_path):
+    entries = seven.entries.with_columns(
+        pl.when(pl.col("task") == "grading").then(pl.lit("gone")).otherwise("task").alias("task")
+    )
+    tables = seven.__class__(**{**vars(seven), "entries": entries})
+    write_dataset(tables, tmp_path / "data", config={}, seed=0)
+    data = open_dataset(tmp_path / "data")
+    nothing = tmp_path / "no-model"  # the tasks are checked before the model is opened
+    recipe = load_recipe(None, model=str(nothing), method="full", steps=1)
+    asked = seven.split("test").select("entry_id", pl.lit("1").alias("text"))
+    for use in (
+        lambda: train_dataset(data, tmp_path / "run", recipe, progress=False),
+        lambda: evaluate_model(nothing, data, tmp_path / "scored"),
+        lambda: annotate(nothing, data, tmp_path / "pseudo"),
+        lambda: audit_dataset(data.folder),
+        lambda: score(data.tables.split("test"), asked, data.tables.images, PERCENT),
+    ):
+        with pytest.raises(
+            ImaxrayError, match=r"installed tasks calculation.*got gone in.*install"
+        ):
+            use()
+
+
+def test_its_statements_are_compared_with_labels(plug, phantom_releases, tmp_path):
+    line = "    def parse("
+    method = (
+        "    def statements(self, question, gold, *, size, usual):\n"
+        "        yield Statement('asked', 'Pleural Effusion', int(gold))\n\n"
+    )
+    code = MODULE.replace(line, method + line).replace("Task, json", "Statement, Task, json")
+    plug(PAGE, code=code)
+    catalog = build_catalog(phantom_releases, verify=False)
+    of_label = (pl.col("kind") == "label") & (pl.col("name") == "Pleural Effusion")
+    turned = pl.when(of_label).then(1 - pl.col("value").abs()).otherwise("value")
+    facts = catalog.annotations.with_columns(turned.alias("value"))
+    tables = catalog.__class__(**{**vars(catalog), "annotations": facts})
+    write_dataset(tables, tmp_path / "data", config={}, seed=0)
+    issues = audit_dataset(tmp_path / "data").issues
+    mine = [issue for issue in issues if issue.id.startswith("effusion-")]
+    assert mine and {issue.code for issue in mine} == {"vqa-labels"}
+    assert "Pleural Effusion is" in mine[0].message
+
+
+def test_a_name_of_ours_stays_ours(plug, capsys):
     plug(PAGE, points={"vqa": "effusion_task:Effusion"})
     assert type(get_task("vqa")).__module__ == "imaxray.tasks.vqa"
     assert task_names() == TASKS
+    assert capsys.readouterr().err.count("The built-in task vqa is used") == 1

@@ -11,10 +11,12 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray import radiograph
+from imaxray._plugins import running
 from imaxray.audit.pixel_digests import PixelDigests
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SPLITS, Boxes
+from imaxray.tasks import Question, Statement, from_json, get_task
 
 NO_SPLIT: Final = "-"
 """Split of a record, image or annotation that states no split."""
@@ -102,6 +104,23 @@ class AuditInput:
     def pixels(self) -> PixelDigests:
         """Return the digests of all images; the first call decodes the images."""
         return PixelDigests(self.files, perceptual=self.perceptual, workers=self.workers)
+
+    @cached_property
+    def statements(self) -> list[tuple[str, str, str, list[Statement]]]:
+        """Return id, split, image and certain statements of each entry whose answer states some.
+
+        Entries of images without a label are left out, because no label can contradict them.
+        """
+        found = []
+        labelled = pl.col("image_id").is_in(self.labels["image_id"].unique().implode())
+        rows = self.entries.filter(pl.col("answer").is_not_null() & labelled)
+        for row in rows.iter_rows(named=True):
+            task, gold = get_task(row["task"]), from_json(row["answer"])
+            with running(task.plugin, "certain_statements"):
+                said = list(task.certain_statements(Question.of(row), gold))
+            if said:
+                found.append((row["entry_id"], row["split"], row["image_id"], said))
+        return found
 
     @cached_property
     def splits_of(self) -> dict[str, list[str]]:

@@ -1,69 +1,44 @@
 """Finds gold answers that contradict the labels of their image.
 
-The clinical rules (:mod:`imaxray.clinical`) define a contradiction, as in a build. A label counts
-as negative if an annotation says so, or if ``No Finding`` is positive and no annotation states the
-label itself. Uncertain and unknown labels contradict nothing.
+Each task says what its answers certainly state (``Task.certain_statements``), so the answers of a
+further task are compared too. The clinical rules (:mod:`imaxray.clinical`) define a contradiction,
+as in a build. A label counts as negative if an annotation says so, or if ``No Finding`` is positive
+and no annotation states the label itself. Uncertain and unknown labels contradict nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
-
-import polars as pl
+from typing import Final
 
 from imaxray.audit.audit_input import AuditInput, AuditIssue
-from imaxray.clinical import answer_verdict, report_verdicts
-from imaxray.schema import FINDINGS, TaskName
-from imaxray.tasks import from_json, subtask_of
+from imaxray.schema import FINDINGS
 
 _NONE: Final = "No Finding"
 
-_Entry = tuple[str, str, str, str, str, Any]  # id, split, image, template, prompt, gold answer
 _Labels = Mapping[str, float | None]
 
 
 def ratio(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Find cardiothoracic ratios that contradict the label Cardiomegaly."""
-    labels, rule = _labels(audit_input), audit_input.clinical["ctr-cardiomegaly"]
-    for entry, split, image, template, _, gold in _entries(audit_input, "calculation"):
-        label = labels.get(image, {}).get("Cardiomegaly")
-        if subtask_of(template) == "ctr" and rule.contradicts(gold, label):
-            yield _issue("ctr-cardiomegaly", split, entry, image, "Cardiomegaly", label)
+    yield from _found(
+        audit_input, "ctr-cardiomegaly", "ctr-cardiomegaly", ("measurement", "ctr"), "Cardiomegaly"
+    )
 
 
 def grade(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Find edema grades that contradict the label Edema."""
-    labels, rule = _labels(audit_input), audit_input.clinical["edema-grade-label"]
-    for entry, split, image, _, _, gold in _entries(audit_input, "grading"):
-        label = labels.get(image, {}).get("Edema")
-        if rule.contradicts(gold, label):
-            yield _issue("edema-grade", split, entry, image, "Edema", label)
+    yield from _found(audit_input, "edema-grade", "edema-grade-label", ("grade", "edema"), "Edema")
 
 
 def report(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Find reports that plainly affirm what a label denies, or deny what it affirms."""
-    labels, rule = _labels(audit_input), audit_input.clinical["report-label"]
-    for entry, split, image, _, _, gold in _entries(audit_input, "report"):
-        if image in labels:
-            verdicts = report_verdicts(rule, "\n".join(gold.values()), labels[image])
-            for label, verdict in verdicts.items():
-                if verdict == "contradict":
-                    value = labels[image][label]
-                    yield _issue("report-labels", split, entry, image, label, value)
+    yield from _found(audit_input, "report-labels", "report-label", ("said", None), None)
 
 
 def vqa(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Find yes/no answers to a question about a finding that contradict its label."""
-    labels, rule = _labels(audit_input), audit_input.clinical["question-label"]
-    for entry, split, image, _, prompt, gold in _entries(audit_input, "vqa"):
-        if not gold["closed"] or image not in labels or len(gold["answers"]) != 1:
-            continue
-        question = prompt.removesuffix("Answer briefly.")
-        judged = answer_verdict(rule, question, gold["answers"][0], labels[image])
-        if judged is not None and judged[1] == "contradict":
-            value = labels[image][judged[0]]
-            yield _issue("vqa-labels", split, entry, image, judged[0], value)
+    yield from _found(audit_input, "vqa-labels", "question-label", ("asked", None), None)
 
 
 def limits(audit_input: AuditInput) -> str | None:
@@ -71,18 +46,37 @@ def limits(audit_input: AuditInput) -> str | None:
     return "no label of any image is known" if audit_input.labels.is_empty() else None
 
 
-def _issue(
-    code: str, split: str, entry: str, image: str, label: str, value: float | None
-) -> AuditIssue:
-    says = "positive" if value else "negative"
-    return AuditIssue(code, split, entry, f"{label} is {says} for its image {image}")
+def _found(
+    audit_input: AuditInput,
+    code: str,
+    rule_name: str,
+    about: tuple[str, str | None],
+    label: str | None,
+) -> Iterator[AuditIssue]:
+    """Find the statements that contradict a label, in the entries of every task.
 
-
-def _entries(audit_input: AuditInput, task: TaskName) -> Iterator[_Entry]:
-    rows = audit_input.entries.filter(pl.col("task") == task, pl.col("answer").is_not_null())
-    columns = ("entry_id", "split", "image_id", "template", "prompt", "answer")
-    for *given, answer in rows.select(columns).iter_rows():
-        yield (*given, from_json(answer))
+    Args:
+        audit_input: Dataset.
+        code: Code of the check.
+        rule_name: Name of the clinical rule that compares statement and label.
+        about: Kind of the statements and their name; ``None`` for statements of any name.
+        label: Label that the statements are compared with; ``None`` for the label of their name.
+    """
+    labels, rule = _labels(audit_input), audit_input.clinical[rule_name]
+    kind, name = about
+    for entry, split, image, statements in audit_input.statements:
+        known = labels.get(image)
+        if known is None:
+            continue
+        for said in statements:
+            if said.kind != kind or said.name is None or name not in (None, said.name):
+                continue
+            compared = label or said.name
+            value = known.get(compared)
+            if rule.contradicts(said.value, value):
+                says = "positive" if value else "negative"
+                message = f"{compared} is {says} for its image {image}"
+                yield AuditIssue(code, split, entry, message)
 
 
 def _labels(audit_input: AuditInput) -> dict[str, _Labels]:

@@ -21,6 +21,7 @@ from imaxray.clinical import ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.schema import conform
 from imaxray.sources import find_image, is_inside
+from imaxray.tasks import require_tasks
 
 _UNKNOWN: Final = "the folder of its release is not known; pass it with --images"
 
@@ -46,6 +47,7 @@ def read_folder(
     """
     dataset = open_dataset(folder)
     tables = dataset.tables
+    require_tasks(tables.entries["task"], folder)
     roots = tables.roots if images is None else _roots_below(images, tables.images)
     split = pl.col("split").fill_null(NO_SPLIT)
     stated = tables.images.select("image_id", "patient_id", pl.col("source").cast(pl.String), split)

@@ -24,12 +24,9 @@ from imaxray.clinical import (
     confirmed,
     suspected,
 )
-from imaxray.schema import FINDINGS, REJECTS, conform
+from imaxray.schema import DISPUTED, FINDINGS, REJECTS, conform
 
 ConflictEffect = Literal["drop", "downgrade", "keep"]
-
-DISPUTED: Final = ", disputed"
-"""Ending of the quality of a fact that was downgraded."""
 
 _FEW: Final[Any] = pl.Categorical()
 _ONE: Final[dict[str, Any]] = {

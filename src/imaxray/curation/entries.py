@@ -9,12 +9,8 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray.curation.conflicts import DISPUTED
-from imaxray.schema import ENTRIES, FRONTAL, empty
+from imaxray.schema import ENTRIES, FRONTAL, empty, is_anatomy, is_disputed
 from imaxray.tasks import make_entries
-
-ANATOMY = "anatomy"
-"""Quality of a region that is only a part of the body, without a finding."""
 
 _CHUNK = 40_000  # images whose entries are made at a time, which limits memory, not the result
 _AT_ONCE = 2  # chunks at a time
@@ -65,12 +61,9 @@ def _wanted(
     facts: pl.DataFrame, images: pl.DataFrame, config: EntriesConfig
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     if config.regions == "findings":
-        facts = facts.filter(
-            (pl.col("kind") != "region") | pl.col("quality").ne_missing(pl.lit(ANATOMY))
-        )
+        facts = facts.filter((pl.col("kind") != "region") | ~is_anatomy())
     if config.disputed == "leave-out":
-        disputed = pl.col("quality").cast(pl.String).str.ends_with(DISPUTED)
-        facts = facts.filter(~disputed.fill_null(False))
+        facts = facts.filter(~is_disputed())
     if config.views == "frontal":
         images = images.filter(pl.col("view").is_null() | pl.col("view").is_in(FRONTAL))
     return facts, images

@@ -26,10 +26,10 @@ from imaxray.evaluation.resampling import finite
 from imaxray.evaluation.scoring import Scores, per_entry, point, score
 from imaxray.evaluation.truth import truth_ceiling
 from imaxray.labeller import LABELLER_VERSION
-from imaxray.metrics import bleu_signature, list_extras
+from imaxray.metrics import bleu_signature, reasons_not_computed
 from imaxray.metrics.captions import TOKENISER
 from imaxray.schema import SPLITS
-from imaxray.tasks import RULES, get_task
+from imaxray.tasks import RULES, get_task, require_tasks
 
 FORMAT: Final = 1
 _RUN: Final = "run"
@@ -86,6 +86,7 @@ def score_run(
             f"Expected entries in the split {split} of {dataset.folder}, but the split is empty; "
             "name another split."
         )
+    require_tasks(tables.entries["task"], dataset.folder)  # the baselines need those of train
     scores = score(
         entries, predictions.table, tables.images, convention,
         rules=config.rules, missing="wrong", extras=extras,
@@ -143,11 +144,7 @@ def score_run(
             },
         },
         "counts": dict(scores.counts),
-        "not_computed": {
-            extra: missing() or "not asked for"
-            for extra, missing in list_extras().items()
-            if extra not in extras
-        },
+        "not_computed": reasons_not_computed(extras),
         "patients": whole["patients"],
         "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
         "truth": None if config.truth is None else _true(truth_ceiling(entries, config.truth)),

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from imaxray._plugins import Plugin, running
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
-from imaxray.metrics import Floats, Metric, list_extras
+from imaxray.metrics import Floats, Metric, list_extras, plugin_of_extra
 from imaxray.schema import image_sizes
-from imaxray.tasks import RULES, clean_answer, from_json, get_task, to_json
+from imaxray.tasks import RULES, clean_answer, from_json, get_task, require_tasks, to_json
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def score(
             unknown or not installed, or if a reading rule is unknown.
     """
     require_extras(extras)
+    require_tasks(entries["task"], "the entries")
     clean_answer("", rules)  # raises before any work if a rule is unknown
     known = set(entries["entry_id"])
     asked = predictions.filter(pl.col("entry_id").is_in(known))
@@ -112,7 +114,9 @@ def score(
             return None, None
         clean = clean_answer(text, rules)
         bare, boxes = convention.extract(clean, *sizes[entry["image_id"]])
-        return text, get_task(entry["task"]).parse(bare, boxes, entry["template"])
+        task = get_task(entry["task"])
+        with running(task.plugin, "parse"):
+            return text, task.parse(bare, boxes, entry["template"])
 
     scores = score_answers(entries, parsed, extras=extras)
     counts = {
@@ -134,6 +138,7 @@ def score_answers(
 ) -> Scores:
     """Score the answers (raw text, parsed answer) that the function ``answer_of`` returns."""
     require_extras(extras)
+    require_tasks(entries["task"], "the entries")
     tasks: dict[str, TaskScores] = {}
     rows: list[tuple[Any, ...]] = []
     for task_name in entries["task"].unique(maintain_order=True).to_list():
@@ -145,8 +150,10 @@ def score_answers(
             golds.append(from_json(entry["answer"]))
             texts.append(text)
             answers.append(answer)
-        metrics = metrics_of(task_name, extras)
-        statistics = {metric.name: metric.matrix(golds, answers) for metric in metrics}
+        statistics = {
+            metric.name: _statistics(metric, plugin, golds, answers)
+            for metric, plugin in metrics_of(task_name, extras)
+        }
         tasks[task_name] = TaskScores(
             of_task["entry_id"].to_list(), of_task["patient_id"].to_list(), statistics
         )
@@ -159,10 +166,27 @@ def score_answers(
     return Scores(tasks, pl.DataFrame(rows, schema=_TABLE, orient="row"))
 
 
-def metrics_of(task_name: str, extras: Collection[str] = ()) -> list[Metric]:
-    """Return the task's own metrics and its metrics of the ``extras``."""
+def metrics_of(task_name: str, extras: Collection[str] = ()) -> list[tuple[Metric, Plugin | None]]:
+    """Return the task's own metrics and those of the ``extras``, each with its plug-in, if any."""
     task = get_task(task_name)
-    return [*task.metrics, *(m for extra in extras for m in task.extra_metrics(extra))]
+    own = [(metric, task.plugin) for metric in task.metrics]
+    return own + [
+        (metric, task.plugin if extra in task.optional else plugin_of_extra(extra))
+        for extra in extras
+        for metric in task.extra_metrics(extra)
+    ]
+
+
+def _statistics(
+    metric: Metric, plugin: Plugin | None, golds: Sequence[Any], answers: Sequence[Any]
+) -> Floats:
+    """Return the statistics of a metric; a failure of a plug-in's metric is one sentence."""
+    with running(plugin, f"metric {metric.name}"):
+        statistics = metric.matrix(golds, answers)
+        if plugin is not None:
+            metric.of(statistics)  # later stages compute values from statistics alone
+            metric.each(statistics)
+    return statistics
 
 
 def require_extras(extras: Collection[str]) -> None:

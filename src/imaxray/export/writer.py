@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 
 from imaxray._folders import whole_folder
-from imaxray._plugins import FORMATS, Plugin, plugins
+from imaxray._plugins import FORMATS, Plugin, plugins_besides, running
 from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
@@ -61,19 +61,16 @@ def list_formats() -> dict[str, str]:
         ['croissant', 'fiftyone', 'llamafactory', 'llava', 'swift', 'trl']
     """
     ours = {name: form.tool for name, form in _BUILT_IN.items()}
-    return {**ours, **_OTHERS, **{name: form.tool for name, form in _outside().items()}}
+    outside = {name: _checked(plugin).tool for name, plugin in _outside().items()}
+    return {**ours, **_OTHERS, **outside}
 
 
-def _outside() -> dict[str, ChatFormat]:
-    """Return the formats of other packages; built-in names have priority.
+def _outside() -> Mapping[str, Plugin]:
+    """Return the formats of other packages, which are not loaded; built-in names have priority.
 
     docs/adding-an-export-format.md explains how a package registers a format.
     """
-    found = plugins(FORMATS)
-    return {
-        name: _checked(found[name])
-        for name in sorted(found.keys() - _BUILT_IN.keys() - _OTHERS.keys())
-    }
+    return plugins_besides(FORMATS, (*_BUILT_IN, *_OTHERS))
 
 
 def _checked(plugin: Plugin) -> ChatFormat:
@@ -111,10 +108,12 @@ def export_dataset(
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     config = config or ExportConfig()
-    if format not in list_formats():
+    outside = _outside()
+    known = (*_BUILT_IN, *_OTHERS, *outside)
+    if format not in known:
         raise ImaxrayError(
-            f"Expected the format as one of {', '.join(list_formats())}, but got {format}; name "
-            "one of these."
+            f"Expected the format as one of {', '.join(known)}, but got {format}; name one of "
+            "these."
         )
     if format in _OTHERS:
         given = config.model_dump(include={"boxes", "per", "max_turns", "min_pixels", "max_pixels"})
@@ -143,7 +142,8 @@ def export_dataset(
             )
 
         return _finished(data, format, out, options, write)
-    chat = _BUILT_IN[format] if format in _BUILT_IN else _outside()[format]
+    plugin = outside.get(format)
+    chat = _BUILT_IN[format] if plugin is None else _checked(plugin)
     if not chat.links and config.images == "link":
         raise ImaxrayError(
             f"Expected images path or copy with {format}, whose files name images from the root, "
@@ -163,7 +163,7 @@ def export_dataset(
         "splits": chosen, "images": config.images, "max_turns": config.max_turns,
         "seed": config.seed, "headers": config.headers,
     }  # fmt: skip
-    job = _Chat(chat, style, chosen, config.max_turns, config.seed, config.headers)
+    job = _Chat(chat, plugin, style, chosen, config.max_turns, config.seed, config.headers)
     return _finished(data, format, out, options, job.write)
 
 
@@ -176,6 +176,7 @@ class _Chat:
     """Writes a dataset in a chat format."""
 
     form: ChatFormat
+    plugin: Plugin | None
     style: RowStyle
     splits: tuple[str, ...]
     max_turns: int | None
@@ -227,9 +228,11 @@ class _Chat:
                 "rows": rows, "entries": mine.height, "images": mine["image_id"].n_unique(),
             }  # fmt: skip
             stream = track(conversations(mine), f"Writing {split}", rows)
-            self.form.write(stream, folder / f"{split}{self.form.suffix}", self.style)
+            with running(self.plugin, "write"):
+                self.form.write(stream, folder / f"{split}{self.form.suffix}", self.style)
         if self.form.finish is not None:
-            self.form.finish(folder, self.splits)
+            with running(self.plugin, "finish"):
+                self.form.finish(folder, self.splits)
         if inside:
             mine = usable.filter(pl.col("image_id").is_in(kept["image_id"].unique().implode()))
             place(mine, folder, how)
@@ -266,6 +269,5 @@ def _refuse(name: str, given: Sequence[str]) -> None:
     if given:
         raise ImaxrayError(
             f"Expected {name} without {', '.join(given)}, because this format has no such option, "
-            f"but got {'them' if len(given) > 1 else 'it'}; leave {'them' if len(given) > 1 else 'it'} "
-            "out."
+            f"but got {'them' if len(given) > 1 else 'it'}; leave out what does not apply."
         )

@@ -9,7 +9,14 @@ from imaxray.metrics.classification import (
     label_metrics,
     set_f1,
 )
-from imaxray.metrics.extras import ExtraMetrics, extras_from_outside, list_extras
+from imaxray.metrics.extras import (
+    ExtraMetrics,
+    get_extra,
+    list_extras,
+    names_from_outside,
+    plugin_of_extra,
+    reasons_not_computed,
+)
 from imaxray.metrics.grounding import accuracy_at, mean_iou
 from imaxray.metrics.radiology import missing_for_radiology, radiology_metrics
 from imaxray.metrics.regression import (
@@ -43,7 +50,7 @@ __all__ = [
     "confusion",
     "corpus_bleu",
     "exact",
-    "extras_from_outside",
+    "get_extra",
     "grade_metrics",
     "invalid_rate",
     "label_metrics",
@@ -55,9 +62,12 @@ __all__ = [
     "median_absolute_error",
     "missing_for_captions",
     "missing_for_radiology",
+    "names_from_outside",
     "normalise",
+    "plugin_of_extra",
     "radiology_metrics",
     "ratio",
+    "reasons_not_computed",
     "rouge_l",
     "set_f1",
     "token_f1",

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from imaxray import _plugins
-from imaxray._plugins import Plugin, plugins
+from imaxray._plugins import Plugin, plugins_besides
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
@@ -43,8 +43,9 @@ def family_of(model_type: str) -> type[ChatModel]:
     Raises:
         ImaxrayError: The family of another package cannot be loaded, or it is not a family.
     """
+    outside = plugins_besides(_plugins.FAMILIES, FAMILIES)
     if model_type not in FAMILIES:
-        plugin = plugins(_plugins.FAMILIES).get(model_type)
+        plugin = outside.get(model_type)
         return ChatModel if plugin is None else _from_outside(plugin)
     module, _, name = FAMILIES[model_type].partition(".")
     found: type[ChatModel] = getattr(importlib.import_module(f"imaxray.models.{module}"), name)

@@ -10,7 +10,7 @@ import difflib
 import importlib
 from typing import Final
 
-from imaxray._plugins import SOURCES, Plugin, plugins
+from imaxray._plugins import SOURCES, Plugin, plugins_besides
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.sources._shared.base import Source
@@ -61,7 +61,8 @@ def list_sources() -> list[Source]:
         >>> [source.name for source in list_sources()][:3]
         ['chest-imagenome', 'chexmask', 'chexpert']
     """
-    return [get_source(name) for name in sorted(_BUILT_IN.keys() | plugins(SOURCES).keys())]
+    outside = plugins_besides(SOURCES, _BUILT_IN)
+    return [get_source(name) for name in sorted(_BUILT_IN.keys() | outside.keys())]
 
 
 def get_source(name: str) -> Source:
@@ -77,11 +78,11 @@ def get_source(name: str) -> Source:
         >>> get_source("ms-cxr").tasks
         ('rec', 'reg')
     """
+    outside = plugins_besides(SOURCES, _BUILT_IN)
     if name in _BUILT_IN:
         module, cls = _BUILT_IN[name].split(":")
         source: Source = getattr(importlib.import_module(f"imaxray.sources.{module}"), cls)()
         return source
-    outside = plugins(SOURCES)
     if name in outside:
         return _from_outside(outside[name])
     known = sorted(_BUILT_IN.keys() | outside.keys())

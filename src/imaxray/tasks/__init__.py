@@ -13,7 +13,7 @@ from imaxray.tasks._shared.reading import RULES, clean_answer, reading_rules
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import Tolerances
 from imaxray.tasks._shared.truth import TrueFinding, Truth
-from imaxray.tasks.registry import all_tasks, get_task
+from imaxray.tasks.registry import all_tasks, get_task, require_tasks
 
 
 def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -47,6 +47,7 @@ __all__ = [
     "make_entries",
     "one_each",
     "reading_rules",
+    "require_tasks",
     "strip_wrapping",
     "subtask_of",
     "text_subject",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from imaxray._plugins import TASKS, Plugin, plugins, search_path
+from imaxray._plugins import TASKS, Plugin, plugins_besides, search_path
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import Metric
 from imaxray.schema import task_names
@@ -54,9 +55,31 @@ def get_task(name: str) -> Task:
     return _BUILT_IN[name] if name in _BUILT_IN else _from_outside(name, search_path())
 
 
+def require_tasks(names: Iterable[str], where: object) -> None:
+    """Check that tasks can be used, before long work with their entries begins.
+
+    Args:
+        names: Names of tasks, e.g. the column ``task`` of entries; a name may occur several times.
+        where: Name of what has the entries, e.g. the folder of a dataset, for the message.
+
+    Raises:
+        ImaxrayError: A task is not installed, cannot be loaded or is not complete.
+    """
+    known = task_names()
+    wanted = dict.fromkeys(names)
+    if absent := [name for name in wanted if name not in known]:
+        raise ImaxrayError(
+            f"Expected entries of the installed tasks {', '.join(known)}, but got "
+            f"{', '.join(absent)} in {where}; install the package that adds it as an entry point "
+            f"of {TASKS}."
+        )
+    for name in wanted:
+        get_task(name)
+
+
 @lru_cache(maxsize=64)
 def _from_outside(name: str, path: tuple[str, ...]) -> Task:  # noqa: ARG001 - part of the cache key
-    found = plugins(TASKS)
+    found = plugins_besides(TASKS, _BUILT_IN)
     if name not in found:
         raise ImaxrayError(
             f"Expected one of the tasks {', '.join(task_names())}, but got {name}; choose one of "
@@ -69,12 +92,34 @@ def _checked(plugin: Plugin) -> Task:
     cls = plugin.load_class(Task, "imaxray.tasks", _DECLARED)  # type: ignore[type-abstract]
     if cls.name != plugin.point.name:
         raise plugin.unfit(f"its name is {cls.name}")
+    _check_templates(plugin, cls.templates)
     # entry ids and template ids contain the names and separate their parts by full stops
     for what, name in (("name", cls.name), *(("subtask", subtask) for subtask in cls.templates)):
-        if _NAME.fullmatch(name) is None:
+        if _NAME.fullmatch(str(name)) is None:
             raise plugin.unfit(f"its {what} {name} is not of small letters, digits and hyphens")
-    if not cls.templates or not all(cls.templates.values()):
-        raise plugin.unfit("it has no prompt template, or a subtask has none")
-    if not cls.metrics or not all(isinstance(metric, Metric) for metric in cls.metrics):
+    if not _are_metrics(cls.metrics) or not cls.metrics:
         raise plugin.unfit("its metrics are not one or more of imaxray.metrics.Metric")
-    return cls()
+    if not (isinstance(cls.optional, Mapping) and all(map(_are_metrics, cls.optional.values()))):
+        raise plugin.unfit("its optional metrics are not lists of imaxray.metrics.Metric by extra")
+    with plugin.running("__init__"):
+        task = cls()
+    task.plugin = plugin
+    return task
+
+
+def _check_templates(plugin: Plugin, templates: object) -> None:
+    if not isinstance(templates, Mapping):
+        raise plugin.unfit(
+            f"its templates are of type {type(templates).__name__} and not a dict of lists of "
+            "prompts by subtask"
+        )
+    if not templates or not all(templates.values()):
+        raise plugin.unfit("it has no prompt template, or a subtask has none")
+    for subtask, texts in templates.items():
+        # each letter of a single string would become a template
+        if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
+            raise plugin.unfit(f"its templates of the subtask {subtask} are no list of prompts")
+
+
+def _are_metrics(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, Metric) for one in value)

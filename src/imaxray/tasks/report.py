@@ -208,6 +208,13 @@ class Report(Task):
         for label, value in _said(joined(gold)).items():
             yield Statement("said", label, value)
 
+    def certain_statements(
+        self, question: Question, gold: Mapping[str, str]
+    ) -> Iterator[Statement]:
+        """Yield what the report plainly says; a sentence never runs on into the next section."""
+        for label, value in _said("\n".join(gold.values())).items():
+            yield Statement("said", label, value)
+
     def facts(self, question: Question, gold: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return one annotation per section, see :meth:`TaskKnowledge.facts`."""
         return [{"kind": "report", "name": name, "text": text} for name, text in gold.items()]

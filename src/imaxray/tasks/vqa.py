@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray.boxes import Box
+from imaxray.clinical import answered
 from imaxray.labeller import asked, mentions
 from imaxray.metrics import (
     Metric,
@@ -205,6 +206,16 @@ class Vqa(Task):
         text = self.asked_text(question)
         for label, value in _answered(text, gold_text(gold).lower()).items():
             yield Statement("asked", label, value)
+
+    def certain_statements(
+        self, question: Question, gold: Mapping[str, Any]
+    ) -> Iterator[Statement]:
+        """Yield what the only answer, yes or no, to a closed question states about one finding."""
+        if not gold["closed"] or len(gold["answers"]) != 1:
+            return
+        said = answered(question.prompt.removesuffix("Answer briefly."), gold["answers"][0])
+        if said is not None:
+            yield Statement("asked", *said)
 
     def facts(self, question: Question, gold: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return one question with its answers, see :meth:`TaskKnowledge.facts`."""

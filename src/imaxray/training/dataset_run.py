@@ -18,6 +18,7 @@ from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
 from imaxray.schema import image_sizes
+from imaxray.tasks import require_tasks
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import ImageLoader, LazyImages
 from imaxray.training.memory import told_when_memory_runs_out
@@ -70,6 +71,7 @@ def train_dataset(
             f"Expected a train split in {data.folder}, but it has no entry; name a dataset of "
             "`imaxray build` or `imaxray match` that has a train split."
         )
+    require_tasks(data.tables.entries["task"], data.folder)
     quiet = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     try:

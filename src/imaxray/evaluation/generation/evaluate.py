@@ -28,6 +28,7 @@ from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.models import ChatModel, adapter_base, load_model
 from imaxray.progress import progress_bar
 from imaxray.schema import SPLITS, image_sizes
+from imaxray.tasks import require_tasks
 from imaxray.training import encode_entries, weights_digest, weights_of
 
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
@@ -77,6 +78,8 @@ def evaluate_model(
     config = config or EvaluateConfig()
     data = data if isinstance(data, Dataset) else open_dataset(data)
     entries = _entries(data, config.split)
+    # scoring, which follows the answers, compares with baselines of the train entries
+    require_tasks(data.tables.entries["task"], data.folder)
     if config.engine == "vllm":
         require_vllm()  # checked first, because loading the model takes minutes
     weights = weights_of(model)

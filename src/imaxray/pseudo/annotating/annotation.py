@@ -23,6 +23,7 @@ from imaxray.pseudo.annotating.prompts import PromptBook
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
 from imaxray.pseudo.annotating.workers import Job, Worker, run_on_ray
 from imaxray.schema import task_names
+from imaxray.tasks import require_tasks
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def annotate(
     elif config.engine == "ray":
         require_ray()
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    require_tasks(dataset.tables.entries["task"], dataset.folder)
     weights = weights_of(run)
     options = {
         "convention": config.boxes, "dtype": config.dtype,

@@ -39,10 +39,9 @@ from imaxray.pseudo.annotating.similar_questions import (
     profile,
     seen_in_answers,
 )
-from imaxray.schema import FRONTAL, TaskName
+from imaxray.schema import FRONTAL, TaskName, entry_is_anatomy
 from imaxray.tasks import AnswerContent, Task, all_tasks, from_json, get_task, subtask_of, to_json
 
-_ANATOMY: Final = "/anatomy"
 _NOTHING: Final = AnswerContent()
 _BOXES_KEY: Final = 2**20  # range of the hash that chooses the first box
 
@@ -312,7 +311,7 @@ def _contents(train: pl.DataFrame) -> dict[str, AnswerContent]:
 
 def _phrases(train: pl.DataFrame) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Return the phrases of findings and of anatomy in REC and REG entries, with counts."""
-    rec, anatomy = get_task("rec"), pl.col("quality").str.ends_with(_ANATOMY)
+    rec, anatomy = get_task("rec"), entry_is_anatomy()
     # REG entries of several releases have several qualities; their phrases count as findings
     of_rec = train.filter(pl.col("task") == "rec")
 

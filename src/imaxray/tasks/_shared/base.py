@@ -11,11 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from imaxray._plugins import Plugin, running
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import Hashes, digest, digests, hexadecimal, mixed
-from imaxray.metrics import Metric, extras_from_outside
+from imaxray.metrics import Metric, get_extra, names_from_outside
 from imaxray.schema import ENTRIES, conform
 from imaxray.tasks._shared.answers import Gold, from_json, to_json
+from imaxray.tasks._shared.drafts import DRAFTS
 from imaxray.tasks._shared.knowledge import TaskKnowledge
 
 _FREQUENT: Final = 20  # number of gold answers that are tried as the constant answer
@@ -34,18 +36,36 @@ class Task(TaskKnowledge):
     templates: ClassVar[Mapping[str, Sequence[str]]]  # subtask -> prompts; [0] evaluates
     metrics: ClassVar[tuple[Metric, ...]]
     optional: ClassVar[Mapping[str, tuple[Metric, ...]]] = {}  # required extra -> metrics
+    plugin: Plugin | None = None  # entry point that the task was loaded from; None: built-in
 
     def metric(self, name: str) -> Metric:
         """Return the metric of this name; optional metrics are found too.
 
+        Extras of other packages are loaded only if the task itself has no metric of this name.
+
         Raises:
             ImaxrayError: The task has no metric of this name.
         """
-        extras = self.optional.keys() | extras_from_outside().keys()
-        known = [*self.metrics, *(m for extra in sorted(extras) for m in self.extra_metrics(extra))]
+        known = [
+            *self.metrics,
+            *(m for extra in sorted(self.optional) for m in self.optional[extra]),
+        ]
         for metric in known:
             if metric.name == name:
                 return metric
+        broken: ImaxrayError | None = None
+        for extra in names_from_outside():
+            try:
+                added = self.extra_metrics(extra)
+            except ImaxrayError as error:  # the metric may be one of another extra
+                broken = broken or error
+                continue
+            for metric in added:
+                if metric.name == name:
+                    return metric
+            known += added
+        if broken is not None:
+            raise broken
         raise ImaxrayError(
             f"Expected a metric of {self.name}, but got {name}; choose from "
             f"{', '.join(m.name for m in known)}."
@@ -57,10 +77,9 @@ class Task(TaskKnowledge):
         Raises:
             ImaxrayError: A metric of the package has the name of another metric of the task.
         """
-        outside = extras_from_outside()
-        if extra in self.optional or extra not in outside:
+        if extra in self.optional or extra not in names_from_outside():
             return self.optional.get(extra, ())
-        added = outside[extra].metrics.get(self.name, ())
+        added = get_extra(extra).metrics.get(self.name, ())
         own = [*self.metrics, *(m for more in self.optional.values() for m in more)]
         names = [metric.name for metric in (*own, *added)]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
@@ -127,7 +146,30 @@ class Task(TaskKnowledge):
             images: Images of the catalog (schema IMAGES), with their ``split`` assigned.
         """
         known = images if IMAGE_HASH in images.columns else with_image_hash(images)
-        placed = self.drafts(annotations).join(
+        with running(self.plugin, "drafts"):
+            return self._entries(self._checked(self.drafts(annotations)), known)
+
+    def _checked(self, drafts: pl.DataFrame) -> pl.DataFrame:
+        """Return the drafts if they have the columns of DRAFTS; a built-in task always has them."""
+        if self.plugin is None:
+            return drafts
+        if not isinstance(drafts, pl.DataFrame):
+            raise self.plugin.unfit(
+                f"its drafts are of type {type(drafts).__name__} and no Polars frame"
+            )
+        wrong = [
+            f"{name} {drafts.schema.get(name, 'missing')}"
+            for name, dtype in DRAFTS.items()
+            if drafts.schema.get(name) != dtype
+        ]
+        if wrong:
+            raise self.plugin.unfit(
+                f"its drafts do not have the schema imaxray.tasks.DRAFTS ({', '.join(wrong)})"
+            )
+        return drafts
+
+    def _entries(self, drafts: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+        placed = drafts.join(
             known.select("image_id", "patient_id", "split", IMAGE_HASH),
             on="image_id",
             how="inner",

@@ -105,6 +105,17 @@ class TaskKnowledge(ABC):
         """
         return self.parse(text, (), template)
 
+    def certain_statements(self, question: Question, gold: Any) -> Iterator[Statement]:
+        """Yield what an answer certainly states, for the comparison with the labels of its image.
+
+        By default these are all its :meth:`statements`.
+
+        Args:
+            question: Question that was asked.
+            gold: Answer in gold form.
+        """
+        yield from self.statements(question, gold, size=None, usual=())
+
     # Evaluation
 
     def true_answer(self, question: Question, truth: Truth) -> Any | None:
