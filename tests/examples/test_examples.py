@@ -58,4 +58,4 @@ def test_an_example_is_short_and_uses_public_names_only(path):
     assert len(text.splitlines()) <= 50
     assert text.startswith(f'"""{int(path.stem[:2])}. ')
     for module in re.findall(r"^from (imaxray\S*) import", text, flags=re.MULTILINE):
-        assert module.count(".") <= 1, f"{module} is inside a room"
+        assert module.count(".") <= 1, f"{module} is not a top-level folder"

@@ -44,7 +44,7 @@ from imaxray.errors import ImaxrayError
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder that the releases are written to.")],
     images: Annotated[
-        int, typer.Option(help="Number of radiographs, frontal and lateral together.")
+        int, typer.Option(help="Number of radiographs, frontal and lateral together; minimum 20.")
     ] = PHANTOM_IMAGES,
     scale: Annotated[
         Literal["images", "mimic"],
@@ -189,8 +189,8 @@ def match(
 ) -> None:
     """Build a DMAX dataset that has as many entries per task as an IMAX dataset.
 
-    The entries are spread over as many images of the catalog as possible, or over so few images
-    that the images have the requested number of tasks.
+    By default the entries are spread over as many images as possible; --tasks-per-image asks for a
+    denser spread.
     """
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 
@@ -352,7 +352,7 @@ def audit(
 ) -> None:
     """Check a dataset for leaks between splits, broken images, bad boxes and contradictions.
 
-    The exit code is 1 if there are any.
+    The exit code is 1 if there are findings.
     """
     from imaxray.audit import audit_dataset as run_audit
 

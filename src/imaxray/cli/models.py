@@ -197,7 +197,8 @@ def score_command(
     predictions: Annotated[
         Path,
         typer.Argument(
-            help="File of answers (Parquet or JSON lines with entry_id and text), or a run folder."
+            help="File of answers (Parquet or JSON lines with entry_id and text), or a run folder "
+            "with predictions.parquet."
         ),
     ],
     data: Annotated[
