@@ -55,12 +55,12 @@ def require_other_folder(out: Path, *inputs: Path) -> None:
         inputs: Folders that are read.
 
     Raises:
-        ImaxrayError: If ``out`` is one of ``inputs``, lies above one, or lies inside one.
+        ImaxrayError: If ``out`` is one of ``inputs`` or contains one.
     """
     target = out.resolve()
     for folder in inputs:
         source = folder.resolve()
-        if target == source or target in source.parents or source in target.parents:
+        if target == source or target in source.parents:
             raise ImaxrayError(
                 f"Expected a folder of its own to write, but {out} and the input {folder} share "
                 "files; choose another --out."

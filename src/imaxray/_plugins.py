@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeVar
 
+from imaxray._printing import say
 from imaxray.errors import ImaxrayError
 
 SOURCES: Final = "imaxray.sources"
@@ -148,7 +149,7 @@ def running(plugin: Plugin | None, part: str) -> Iterator[None]:
 
 @cache
 def _say_once(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+    say(sentence, file=sys.stderr)
 
 
 def search_path() -> tuple[str, ...]:
