@@ -1,4 +1,9 @@
-"""Writes the dataset card, by which ``datasets.load_dataset(FOLDER)`` finds the tables."""
+"""Writes the dataset card, by which ``datasets.load_dataset(FOLDER)`` finds the tables.
+
+``datasets`` keeps what it loaded in a cache whose key is the folder's last name and a hash of the
+card's front matter; neither the path nor the content of the tables enters it. The front matter
+therefore states a digest of the tables, so that two datasets never share a key.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +20,31 @@ from imaxray.sources import get_source
 _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
 
 
-def write_card(tables: Tables, path: Path) -> None:
-    """Write the card to ``path``: configs for the loader, density, and duties of the user."""
+def write_card(tables: Tables, path: Path, *, digest: str) -> None:
+    """Write the card to ``path``: configs for the loader, density, and duties of the user.
+
+    Args:
+        tables: Tables of the dataset.
+        path: File to write.
+        digest: Digest of all Parquet files of the dataset folder.
+    """
     splits = [split for split in SPLITS if not tables.split(split).is_empty()]
     entries = [{"split": _HF_SPLIT[s], "path": f"entries/{s}.parquet"} for s in splits]
+    configs = [
+        {"config_name": "entries", "data_files": entries, "default": True},
+        *(
+            {"config_name": name, "data_files": [{"split": "train", "path": f"{name}.parquet"}]}
+            for name in ("images", "annotations", "rejects")
+        ),
+    ]
     front = {
         "license": "other",
         "task_categories": ["image-text-to-text", "visual-question-answering"],
         "tags": ["medical", "radiology", "chest-x-ray", "imaxray"],
-        "configs": [
-            {"config_name": "entries", "data_files": entries, "default": True},
-            *(
-                {"config_name": name, "data_files": [{"split": "train", "path": f"{name}.parquet"}]}
-                for name in ("images", "annotations", "rejects")
-            ),
+        "configs": configs,
+        "dataset_info": [
+            {"config_name": config["config_name"], "description": f"Tables with digest {digest}."}
+            for config in configs
         ],
     }
     dense = density(tables)
