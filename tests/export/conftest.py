@@ -1,4 +1,4 @@
-"""Makes a dataset of three images whose exported rows can be written by hand, and runs the readers of tools."""
+"""Makes a dataset of three images whose rows are known by hand, and runs readers of tools."""
 
 import json
 import os

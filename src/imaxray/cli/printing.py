@@ -47,6 +47,7 @@ def print_match(report: Any) -> None:
 
 def print_result(data: Mapping[str, Any]) -> None:
     """Print the scores of a run with intervals and baselines, one row per metric."""
+    from imaxray.metrics import MAX_WORDS
 
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.3f}"
@@ -83,6 +84,14 @@ def print_result(data: Mapping[str, Any]) -> None:
     for task, of_truth in (data["truth"] or {}).items():
         values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
         say(f"Scores of true answers, {task}, {of_truth['entries']:,} entries: {values}")
+    if counts["long"]:
+        say(
+            f"{counts['long']:,} answers have more than {MAX_WORDS:,} words; ROUGE-L, METEOR and "
+            "the radiology metrics read only the first of them."
+        )
+    for task, failed in data["failed"].items():
+        for metric, reason in failed.items():
+            say(f"Could not be computed: {metric} of {task} ({reason})")
     for extra, reason in data["not_computed"].items():
         say(f"Not computed: {extra} metrics ({reason})")
 

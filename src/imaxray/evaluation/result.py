@@ -145,6 +145,7 @@ def score_run(
         },
         "counts": dict(scores.counts),
         "not_computed": reasons_not_computed(extras),
+        "failed": {task: dict(reasons) for task, reasons in scores.failed.items()},
         "patients": whole["patients"],
         "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
         "truth": None if config.truth is None else _true(truth_ceiling(entries, config.truth)),

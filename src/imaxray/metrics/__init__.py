@@ -3,6 +3,7 @@
 from imaxray.metrics.base import Floats, Median, Metric, mean_of, ratio
 from imaxray.metrics.captions import caption_metrics, missing_for_captions
 from imaxray.metrics.classification import (
+    INVALID,
     confusion,
     grade_metrics,
     invalid_rate,
@@ -18,6 +19,7 @@ from imaxray.metrics.extras import (
     reasons_not_computed,
 )
 from imaxray.metrics.grounding import accuracy_at, mean_iou
+from imaxray.metrics.length import MAX_WORDS, is_long
 from imaxray.metrics.radiology import missing_for_radiology, radiology_metrics
 from imaxray.metrics.regression import (
     bland_altman,
@@ -38,6 +40,8 @@ from imaxray.metrics.text import (
 )
 
 __all__ = [
+    "INVALID",
+    "MAX_WORDS",
     "ExtraMetrics",
     "Floats",
     "Median",
@@ -53,6 +57,7 @@ __all__ = [
     "get_extra",
     "grade_metrics",
     "invalid_rate",
+    "is_long",
     "label_metrics",
     "list_extras",
     "mean_absolute_error",

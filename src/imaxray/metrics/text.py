@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from imaxray.metrics.base import Floats, Metric, mean_of, ratio
+from imaxray.metrics.length import bounded
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 GoldTexts = Callable[[Any], Sequence[str]]
@@ -83,11 +84,13 @@ def _rouge() -> Any:
 def rouge_l(gold: str, answer: str) -> float:
     """Return the ROUGE-L F1 with stemming of the rouge-score package.
 
+    Only the first :data:`.length.MAX_WORDS` words of the answer are read.
+
     Example:
         >>> round(rouge_l("The heart is enlarged.", "Heart enlarged."), 2)
         0.67
     """
-    return float(_rouge().score(gold, answer)["rougeL"].fmeasure)
+    return float(_rouge().score(gold, bounded(answer))["rougeL"].fmeasure)
 
 
 def mean_metric(name: str, score: Callable[[Any, Any], float]) -> Metric:
