@@ -15,17 +15,22 @@ from imaxray.cli.printing import print_result
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import (
+    EvaluateConfig,
     ScoreConfig,
     compare,
     compare_groups,
+    constant_baseline,
     read_predictions,
     score,
     score_run,
     subgroups,
     write_result,
 )
-from imaxray.metrics import missing_for_captions
-from imaxray.tasks import all_tasks, get_task
+from imaxray.evaluation.baseline import majority_baseline
+from imaxray.evaluation.scoring import point
+from imaxray.metrics import NORMALISATION, missing_for_captions
+from imaxray.study.config import EvaluationConfig
+from imaxray.tasks import all_tasks, get_task, to_json
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +172,40 @@ def test_a_failure_of_the_primary_metric_is_no_silence(dataset, answers, monkeyp
         score(dataset.tables.split("test"), pl.DataFrame(answers), dataset.tables.images, PERCENT)
 
 
+def test_the_normalisation_reaches_every_score_and_is_recorded(dataset, answers, tmp_path):
+    """Answers that differ from their targets only in a way that one of the two rules forgives."""
+    regions = dataset.tables.split("test").filter(pl.col("task") == "reg")
+    changed = dict(regions.select("entry_id", pl.col("target") + " of 15 mm").iter_rows())
+    golds = {e: to_json([f"{t} of 1.5 cm"]) for e, t in regions.select("entry_id", "target").rows()}
+    entries = regions.with_columns(
+        pl.col("entry_id").replace_strict(golds, return_dtype=pl.String).alias("answer")
+    )
+    predictions = pl.DataFrame({"entry_id": list(changed), "text": list(changed.values())})
+    found = {
+        name: score(entries, predictions, dataset.tables.images, PERCENT, normalisation=name)
+        for name in ("radiology", "squad")
+    }
+    exact = get_task("reg").metric("exact match")
+    values = {name: point(s.tasks["reg"], exact) for name, s in found.items()}
+    assert values == {"radiology": 1.0, "squad": 0.0}
+    assert found["squad"].table["score"].max() < 1.0 == found["radiology"].table["score"].min()
+    default = score(entries, predictions, dataset.tables.images, PERCENT)
+    assert default.table.equals(found[NORMALISATION].table)
+    for baseline in (constant_baseline, majority_baseline):
+        args = (entries, entries, dataset.tables.images)
+        first, second = (baseline(*args, name).table["score"] for name in values)
+        assert not first.equals(second)
+
+    given = read_predictions(lines(tmp_path / "p.jsonl", answers))
+    assert ScoreConfig().normalisation == NORMALISATION == "radiology"
+    assert EvaluateConfig().normalisation == EvaluationConfig().normalisation == NORMALISATION
+    data = score_run(
+        dataset, given, PERCENT, ScoreConfig(resamples=100, normalisation="squad")
+    ).data["decided_by"]
+    assert data["normalisation"] == "squad"
+    assert data["tokenisers"]["token F1"] == "squad normalisation"
+
+
 def test_groups_part_the_entries(dataset, answers):
     tables = dataset.tables
     test = tables.split("test")
@@ -298,6 +337,10 @@ def test_the_command(dataset, answers, tmp_path):
     done = subprocess.run([*command, "--format", "json", "--out", str(tmp_path / "out")],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert json.loads(done.stdout) == json.loads(Path(tmp_path / "out" / "result.json").read_text())
+    assert json.loads(done.stdout)["decided_by"]["normalisation"] == NORMALISATION
+    plain = subprocess.run([*command, "--format", "json", "--normalisation", "squad"],
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    assert json.loads(plain.stdout)["decided_by"]["normalisation"] == "squad"
     wrong = subprocess.run([*command, "--boxes", "furlongs"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("imaxray: Expected a box convention")

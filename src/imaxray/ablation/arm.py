@@ -145,7 +145,8 @@ def _chosen(
         took = _answer(config, data, run, "val", images)
         seconds += took["seconds" if by_wall else "cpu_seconds"]
         answers = read_parquet(run / _ANSWERS["val"])
-        scores[name] = score(val, answers, data.tables.images, PERCENT)
+        how = config.evaluation.normalisation
+        scores[name] = score(val, answers, data.tables.images, PERCENT, normalisation=how)
     return stages[choose(scores, data.tables).name], seconds
 
 

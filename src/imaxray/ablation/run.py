@@ -144,11 +144,13 @@ def _outcome(
 
     def scored(record: ArmRecord) -> Scores:
         answers = read_parquet(out / record["run"] / "predictions.parquet")
-        return score(test, answers, tables.images, PERCENT)
+        return score(test, answers, tables.images, PERCENT, normalisation=evaluation.normalisation)
 
     needed = config.needed()
     scores = {arm: [scored(found[arm, seed]) for seed in seeds] for arm in needed}
-    constant = constant_baseline(tables.split("train"), test, tables.images)
+    constant = constant_baseline(
+        tables.split("train"), test, tables.images, evaluation.normalisation
+    )
 
     def against(reference: str) -> Comparison:
         return compare(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.boxes import BoxConvention
+from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.tasks import RULES
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -59,6 +60,11 @@ class EvaluateConfig(ModelConfig):
     engine: Literal["local", "vllm"] = Field(
         default="local", description="Engine that writes the answers: transformers (local) or vLLM."
     )
+    normalisation: Normalisation = Field(
+        default=NORMALISATION,
+        description="How texts are made comparable: radiology (docs/normalisation.md), or squad "
+        "for comparisons with published token F1.",
+    )
 
 
 class ScoreConfig(BaseModel):
@@ -72,6 +78,11 @@ class ScoreConfig(BaseModel):
     rules: tuple[str, ...] = Field(
         default=tuple(RULES),
         description="Rules that are applied when an answer is read from its text.",
+    )
+    normalisation: Normalisation = Field(
+        default=NORMALISATION,
+        description="How texts are made comparable: radiology (docs/normalisation.md), or squad "
+        "for comparisons with published token F1.",
     )
     extras: tuple[str, ...] = Field(
         default=(),

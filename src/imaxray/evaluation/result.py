@@ -89,7 +89,7 @@ def score_run(
     require_tasks(tables.entries["task"], dataset.folder)  # the baselines need those of train
     scores = score(
         entries, predictions.table, tables.images, convention,
-        rules=config.rules, missing="wrong", extras=extras,
+        rules=config.rules, missing="wrong", extras=extras, normalisation=config.normalisation,
     )  # fmt: skip
     if scores.counts["missing"] == entries.height:
         raise ImaxrayError(
@@ -106,9 +106,9 @@ def score_run(
     }
     whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()  # type: ignore[arg-type]
     baselines = {
-        "constant": constant_baseline(train, entries, tables.images),
-        "majority": majority_baseline(train, entries, tables.images),
-        "ceiling": ceiling(entries, tables.images, convention),
+        "constant": constant_baseline(train, entries, tables.images, config.normalisation),
+        "majority": majority_baseline(train, entries, tables.images, config.normalisation),
+        "ceiling": ceiling(entries, tables.images, convention, config.normalisation),
     }
     every = pl.concat([tables.split(name) for name in SPLITS])
     groups = subgroups(entries, tables.images, all_entries=every)
@@ -127,11 +127,12 @@ def score_run(
             "predictions": {"file": predictions.name, "sha256": predictions.sha256},
             "boxes": convention.as_dict(),
             "reading_rules": [rule for rule in RULES if rule in config.rules],
+            "normalisation": config.normalisation,
             "labeller": LABELLER_VERSION,
             "tokenisers": {
                 "BLEU": bleu_signature(),
                 "ROUGE-L": "rouge-score with stemmer",
-                "token F1": "SQuAD normalisation",
+                "token F1": f"{config.normalisation} normalisation",
                 "METEOR": "METEOR 1.5 -norm",
                 "CIDEr": TOKENISER,
             },
@@ -148,7 +149,9 @@ def score_run(
         "failed": {task: dict(reasons) for task, reasons in scores.failed.items()},
         "patients": whole["patients"],
         "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
-        "truth": None if config.truth is None else _true(truth_ceiling(entries, config.truth)),
+        "truth": None
+        if config.truth is None
+        else _true(truth_ceiling(entries, config.truth, config.normalisation)),
         "groups": {
             prop: {value: _group(part.as_dict()) for value, part in values.items()}
             for prop, values in parts.items()

@@ -13,7 +13,16 @@ import polars as pl
 from imaxray._plugins import Plugin, running
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
-from imaxray.metrics import INVALID, Floats, Metric, is_long, list_extras, plugin_of_extra
+from imaxray.metrics import (
+    INVALID,
+    NORMALISATION,
+    Floats,
+    Metric,
+    Normalisation,
+    is_long,
+    list_extras,
+    plugin_of_extra,
+)
 from imaxray.schema import image_sizes
 from imaxray.tasks import RULES, clean_answer, from_json, get_task, require_tasks, to_json
 
@@ -77,6 +86,7 @@ def score(
     rules: Sequence[str] = tuple(RULES),
     missing: Literal["error", "wrong"] = "error",
     extras: Collection[str] = (),
+    normalisation: Normalisation = NORMALISATION,
 ) -> Scores:
     """Score ``predictions`` (entry_id, text) against ``entries``.
 
@@ -95,6 +105,7 @@ def score(
         missing: Whether an entry without a prediction is an error or counts as a wrong answer.
         extras: Extras to compute besides the tasks' own metrics, names of
             :func:`imaxray.metrics.list_extras`.
+        normalisation: How texts are made comparable, see :mod:`imaxray.metrics.normalising`.
 
     Raises:
         ImaxrayError: If an entry has no prediction and ``missing`` is ``"error"``, if an extra is
@@ -131,7 +142,7 @@ def score(
         long += is_long(answer)
         return text, answer
 
-    scores = score_answers(entries, parsed, extras=extras)
+    scores = score_answers(entries, parsed, extras=extras, normalisation=normalisation)
     counts = {
         "entries": entries.height,
         "predictions": predictions.height,
@@ -149,6 +160,7 @@ def score_answers(
     answer_of: Callable[[Mapping[str, Any]], tuple[str | None, Any]],
     *,
     extras: Collection[str] = (),
+    normalisation: Normalisation = NORMALISATION,
 ) -> Scores:
     """Score the answers (raw text, parsed answer) that the function ``answer_of`` returns."""
     require_extras(extras)
@@ -168,7 +180,9 @@ def score_answers(
         statistics: dict[str, Floats] = {}
         for metric, plugin in metrics_of(task_name, extras):
             try:
-                statistics[metric.name] = _statistics(metric, plugin, golds, answers)
+                statistics[metric.name] = _statistics(
+                    metric.under(normalisation), plugin, golds, answers
+                )
             except Exception as error:  # programs and models of others may raise anything
                 if metric.name in (task.primary.name, INVALID):
                     raise

@@ -20,6 +20,7 @@ from imaxray.metrics.extras import (
 )
 from imaxray.metrics.grounding import accuracy_at, mean_iou
 from imaxray.metrics.length import MAX_WORDS, is_long
+from imaxray.metrics.normalising import NORMALISATION, Normalisation, normalise, squad
 from imaxray.metrics.radiology import missing_for_radiology, radiology_metrics
 from imaxray.metrics.regression import (
     bland_altman,
@@ -33,7 +34,6 @@ from imaxray.metrics.text import (
     corpus_bleu,
     exact,
     mean_metric,
-    normalise,
     rouge_l,
     token_f1,
     token_recall,
@@ -42,10 +42,12 @@ from imaxray.metrics.text import (
 __all__ = [
     "INVALID",
     "MAX_WORDS",
+    "NORMALISATION",
     "ExtraMetrics",
     "Floats",
     "Median",
     "Metric",
+    "Normalisation",
     "accuracy_at",
     "best_of",
     "bland_altman",
@@ -75,6 +77,7 @@ __all__ = [
     "reasons_not_computed",
     "rouge_l",
     "set_f1",
+    "squad",
     "token_f1",
     "token_recall",
     "within",

@@ -12,6 +12,7 @@ from imaxray._config import read_yaml, validated
 from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES
 from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
+from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.models import PhantomConfig
 from imaxray.study.build import DataConfig
 from imaxray.training import TrainingConfig
@@ -41,6 +42,11 @@ class EvaluationConfig(BaseModel):
         default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
     )
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
+    normalisation: Normalisation = Field(
+        default=NORMALISATION,
+        description="How texts are made comparable: radiology (docs/normalisation.md), or squad "
+        "for comparisons with published token F1.",
+    )
     examples: int = Field(
         default=12, ge=0, description="Number of test images shown in the report."
     )

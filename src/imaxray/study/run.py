@@ -204,11 +204,12 @@ def _score(config: StudyConfig, imax: Dataset, out: Path) -> dict[str, list[Scor
     """Score every arm and the constant baseline on the shared test set."""
     tables = imax.tables
     test = tables.split("test")
-    scores = {"constant": [constant_baseline(tables.split("train"), test, tables.images)]}
+    how = config.evaluation.normalisation
+    scores = {"constant": [constant_baseline(tables.split("train"), test, tables.images, how)]}
     for arm in ARMS:
         scores[arm] = []
         for folder in run_folders(config, out, arm):
             predictions = read_parquet(folder / "predictions.parquet")
-            scores[arm].append(score(test, predictions, tables.images, PERCENT))
+            scores[arm].append(score(test, predictions, tables.images, PERCENT, normalisation=how))
             write_parquet(folder / "scores.parquet", scores[arm][-1].table)
     return scores

@@ -116,7 +116,7 @@ def evaluate_model(
         if not store.finished:
             _fill(store, chat, data, images, entries, weights, config)
         predictions = store.finish(set(entries["entry_id"]))
-        scoring = ScoreConfig(split=config.split)
+        scoring = ScoreConfig(split=config.split, normalisation=config.normalisation)
         result = score_run(data, read_predictions(folder), convention, scoring)
         write_result(result, folder)
     return Evaluation(folder, predictions, result, int((~predictions["ended"]).sum()))
