@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -30,7 +31,7 @@ def write_card(tables: Tables, path: Path, *, digest: str) -> None:
     """
     splits = [split for split in SPLITS if not tables.split(split).is_empty()]
     entries = [{"split": _HF_SPLIT[s], "path": f"entries/{s}.parquet"} for s in splits]
-    configs = [
+    configs: list[dict[str, Any]] = [
         {"config_name": "entries", "data_files": entries, "default": True},
         *(
             {"config_name": name, "data_files": [{"split": "train", "path": f"{name}.parquet"}]}

@@ -30,7 +30,7 @@ def rule_of(row):
 
 
 def scored(row, normalisation):
-    """The score of the task that has such answers: VQA's closed and open questions, REG's phrases."""
+    """The score of the task that has such answers: VQA (closed, open) or REG (phrase)."""
     if row["type"] == "phrase":
         metric, gold = get_task("reg").primary, [row["gold"]]
     else:
@@ -90,7 +90,13 @@ def old_overlap(gold, answer):
     )
 
 
-PIECES = ["a", "an", "the", "and", "or", "grade", "stage", "type", "option", "I", "II", "iv", "1", "2", "1.5", "1,5", "1,500", ".5", "0", "-1", "-", "+", "±", "+/-", "<", ">", "<=", "%", "cm", "mm", "cm2", "mmhg", "per", "cent", "percent", "to", "by", "x", "/", ":", "..", "between", "from", "minus", "less", "than", "at", "least", "one", "two", "twenty", "hundred", "point", "first", "third", "half", "thirds", "march", "may", "2020", "12", "03", "2020-03-12", "12.03.2020", "3/4", "non", "sub", "peri", "haem", "oedema", "tumours", "xray", "ray", "rays", "'s", "'", "(", ")", ",", ".", "_", "½", "²", "°", "µ", "right-sided", "T-12", "i", "ii", "a.p.", "b", "no", "more", "up", "plus", "of", "3rd", "year", "old", "effusions", "deg", "g", "min", "10..20mm"]
+PIECES = """
+a an the and or grade stage type option I II iv 1 2 1.5 1,5 1,500 .5 0 -1 - + ± +/- < > <= % cm mm
+cm2 mmhg per cent percent to by x / : .. between from minus less than at least one two twenty
+hundred point first third half thirds march may 2020 12 03 2020-03-12 12.03.2020 3/4 non sub peri
+haem oedema tumours xray ray rays 's ' ( ) , . _ ½ ² ° µ right-sided T-12 i ii a.p. b no more up
+plus of 3rd year old effusions deg g min 10..20mm
+""".split()  # noqa: SIM905 - shorter than a list
 JOINED = st.lists(
     st.tuples(st.sampled_from(PIECES), st.sampled_from([" ", "", "-", " - ", ", "])), max_size=9
 ).map(lambda parts: "".join(piece + gap for piece, gap in parts))

@@ -213,7 +213,8 @@ def articles(text: str) -> str:
         >>> articles("a nodule in the lung"), articles("a"), articles("type a"), articles("a or b")
         ('nodule in lung', 'a', 'type a', 'a or b')
     """
-    words, kept = text.split(), []
+    words = text.split()
+    kept: list[str] = []
     if all((len(word) == 1 and word.isalpha()) or word in _JOINING for word in words):
         return text  # options: "a, c"
     for place, word in enumerate(words):
