@@ -7,12 +7,15 @@ therefore states a digest of the tables, so that two datasets never share a key.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from imaxray._files import sha256
 from imaxray.curation.densities import density
 from imaxray.curation.tables import Tables
 from imaxray.schema import IS_PSEUDO, SPLITS, task_names
@@ -21,14 +24,14 @@ from imaxray.sources import get_source
 _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
 
 
-def write_card(tables: Tables, path: Path, *, digest: str) -> None:
+def write_card(tables: Tables, path: Path) -> None:
     """Write the card to ``path``: configs for the loader, density, and duties of the user.
 
     Args:
         tables: Tables of the dataset.
-        path: File to write.
-        digest: Digest of all Parquet files of the dataset folder.
+        path: File to write; the Parquet files of the dataset are already beside it.
     """
+    digest = _tables_digest(path.parent)
     splits = [split for split in SPLITS if not tables.split(split).is_empty()]
     entries = [{"split": _HF_SPLIT[s], "path": f"entries/{s}.parquet"} for s in splits]
     configs: list[dict[str, Any]] = [
@@ -93,6 +96,12 @@ def write_card(tables: Tables, path: Path, *, digest: str) -> None:
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _tables_digest(folder: Path) -> str:
+    """Return one digest of all Parquet files of a folder, with their names."""
+    digests = {p.relative_to(folder).as_posix(): sha256(p) for p in folder.rglob("*.parquet")}
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
 def _escaped(name: str) -> str:

@@ -86,12 +86,10 @@ def _write_all(
     _write(tables.conflicts, aside / "conflicts.parquet")
     for split in SPLITS:
         _write(tables.split(split).select(ENTRIES.names()), aside / "entries" / f"{split}.parquet")
-    written = {p.relative_to(aside).as_posix(): sha256(p) for p in aside.rglob("*.parquet")}
-    write_card(tables, aside / "README.md", digest=_digest_of(written))
+    write_card(tables, aside / "README.md")
     for name, text in sorted(beside.items()):
         (aside / name).write_text(text, encoding="utf-8")
-    others = (path for path in aside.rglob("*") if path.is_file() and path.suffix != ".parquet")
-    files = written | {path.relative_to(aside).as_posix(): sha256(path) for path in others}
+    files = sorted(path for path in aside.rglob("*") if path.is_file())
     manifest = {
         "imaxray": __version__,
         "role": role,
@@ -106,7 +104,7 @@ def _write_all(
             "rejects": tables.rejects.height,
             "entries": {split: tables.split(split).height for split in SPLITS},
         },
-        "files": files,
+        "files": {path.relative_to(aside).as_posix(): sha256(path) for path in files},
     }
     write_json(aside / MANIFEST, manifest, sort_keys=True)
     roots = {name: str(path.resolve()) for name, path in sorted(tables.roots.items())}
@@ -195,12 +193,8 @@ class Dataset:
 
 def content_digest(manifest: Mapping[str, Any]) -> str:
     """Return the digest of a dataset's whole content, from the file digests in its manifest."""
-    return _digest_of(manifest["files"])
-
-
-def _digest_of(files: Mapping[str, str]) -> str:
-    """Return one digest of the digests of some files, by their names."""
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(manifest["files"], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def open_dataset(folder: Path) -> Dataset:
