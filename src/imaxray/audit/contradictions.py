@@ -2,9 +2,9 @@
 
 Each task says what its answers certainly state (``Task.certain_statements``), so the answers of a
 further task are compared too. The clinical rules (:mod:`imaxray.clinical`) define a contradiction,
-as in a build. A label counts as negative if an annotation says so, or if ``No Finding`` is positive,
-no abnormality is uncertain and no annotation states the label itself. Uncertain and unknown labels
-contradict nothing.
+as in a build. A label counts as negative if an annotation says so, or if ``No Finding`` is
+positive, no abnormality is uncertain and no annotation states the label itself. Uncertain and
+unknown labels contradict nothing.
 """
 
 from __future__ import annotations

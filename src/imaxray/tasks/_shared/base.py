@@ -100,7 +100,7 @@ class Task(TaskKnowledge):
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """Make the drafts of this task (schema DRAFTS) from catalog annotations of all kinds."""
 
-    def under(self, uncertain: Uncertain) -> Task:  # noqa: ARG002 - most tasks have no such labels
+    def under(self, uncertain: Uncertain) -> Task:
         """Return the task that treats uncertain labels by a policy; by default the task itself."""
         return self
 
