@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from imaxray.boxes import PERCENT
-from imaxray.curation import build_catalog, open_dataset, write_dataset
+from imaxray.curation import CleaningConfig, build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import (
     ScoreConfig,
@@ -23,6 +23,7 @@ from imaxray.evaluation import (
     write_result,
 )
 from imaxray.tasks import all_tasks
+from provenance import unsaid
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,8 @@ def test_files_hold_every_number_and_what_decided_it(dataset, answers, tmp_path)
     data = json.loads((tmp_path / "one" / "result.json").read_text())
     decided = data["decided_by"]
     assert decided["dataset"]["sha256"] == dataset.sha256
+    assert decided["dataset"]["text_cleaning"] == CleaningConfig().model_dump(mode="json")
+    assert unsaid(decided) == []
     assert decided["labeller"]
     assert "tok:13a" in decided["tokenisers"]["BLEU"]
     assert decided["packages"]["sacrebleu"]
