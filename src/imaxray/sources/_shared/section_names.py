@@ -60,9 +60,10 @@ _VIEWS: Final = re.compile(
 _ORGANS: Final = re.compile(
     r"(?:lungs?|hearts?|pleurae?|pleural|bones?|ribs|mediastin\w+|cardi\w+|hil[aiu]\w*|osseous|skelet\w+"
     r"|airways?|lines?|tubes?|devices?|support|diaphragms?|soft|tissues?|upper|abdomen|spine|aorta"
-    r"|structures?|silhouette|parenchyma|spaces?|other|and|&|/|-|,|\s)+"
+    r"|structures?|silhouette|parenchyma|spaces?|(?:other|additional|incidental)(?: findings?)?"
+    r"|and|&|/|-|,|\s)+"
 )
-"""A head that names only organs or devices is a part of the section that it stands in."""
+"""A head that names only organs, devices or other findings is a part of its section."""
 
 
 def known_section(head: str) -> tuple[str, bool] | None:
