@@ -12,7 +12,7 @@ import pytest
 
 from imaxray.boxes import PERCENT
 from imaxray.cli.printing import print_result
-from imaxray.curation import build_catalog, open_dataset, write_dataset
+from imaxray.curation import CleaningConfig, build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import (
     EvaluateConfig,
@@ -31,6 +31,7 @@ from imaxray.evaluation.scoring import point
 from imaxray.metrics import NORMALISATION, missing_for_captions
 from imaxray.study.config import EvaluationConfig
 from imaxray.tasks import all_tasks, get_task, to_json
+from provenance import unsaid
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,8 @@ def test_files_hold_every_number_and_what_decided_it(dataset, answers, tmp_path)
     data = json.loads((tmp_path / "one" / "result.json").read_text())
     decided = data["decided_by"]
     assert decided["dataset"]["sha256"] == dataset.sha256
+    assert decided["dataset"]["text_cleaning"] == CleaningConfig().model_dump(mode="json")
+    assert unsaid(decided) == []
     assert decided["labeller"]
     assert "tok:13a" in decided["tokenisers"]["BLEU"]
     assert decided["packages"]["sacrebleu"]

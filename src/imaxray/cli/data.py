@@ -127,7 +127,7 @@ def sources_check(
     path: Annotated[Path, typer.Argument(help="Folder of the downloaded release.")],
 ) -> None:
     """Check that the folder PATH holds a release: its files, columns, rows and rejected rows."""
-    from imaxray.sources import get_source
+    from imaxray.sources import get_source, others_with_same_images
 
     source = get_source(name)
     source.check(path)
@@ -145,7 +145,7 @@ def sources_check(
         f"{tables.images.height:,} images, {tables.annotations.height:,} annotations, "
         f"{tables.rejects.height:,} rejects"
     )
-    for remark in source.remarks(path):
+    for remark in [*source.remarks(path), *others_with_same_images(name)]:
         say(remark)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from imaxray._files import sha256
+from imaxray.curation.decisions import card_lines
 from imaxray.curation.densities import density
 from imaxray.curation.tables import Tables
 from imaxray.schema import IS_PSEUDO, SPLITS, task_names
@@ -77,6 +78,7 @@ def write_card(tables: Tables, path: Path) -> None:
         "target stands for the next of them. `answer` is the typed gold answer as JSON. Images are "
         "not part of this folder: `images.parquet` holds their paths inside each release.",
         "",
+        *card_lines(tables.decisions),
         *_pseudo(tables),
         "## Releases and duties",
         "",

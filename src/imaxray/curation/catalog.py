@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from imaxray._workers import worker_pool
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation.account import close_account
-from imaxray.curation.cleaning import CleaningConfig, clean_reports
+from imaxray.curation.cleaning import CleaningConfig, as_decision, clean_reports
 from imaxray.curation.conflicts import ConflictsConfig
+from imaxray.curation.decisions import notice_same_images
 from imaxray.curation.duplicates import DuplicatesConfig, hash_images, join_duplicates
-from imaxray.curation.entries import EntriesConfig, catalog_entries
+from imaxray.curation.entries import EntriesConfig, catalog_entries, count_uncertain
 from imaxray.curation.join import join_annotations, join_images
 from imaxray.curation.readers import ReadersConfig
 from imaxray.curation.splits import SplitConfig, assign_splits
@@ -77,6 +79,7 @@ def build_catalog(
     sources = {name: get_source(name) for name in sorted(releases)}
     for name, source in sources.items():
         source.check(releases[name])  # check all headers before anything slow begins
+    shared = notice_same_images(sources, config.duplicates)
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 
@@ -87,7 +90,7 @@ def build_catalog(
         clock = now
 
     with _pool(workers) as pool:
-        read = _read(sources, releases, config.cleaning, pool)
+        read, cleaned = _read(sources, releases, config.cleaning, pool)
     lap("read")
     images, rejects = join_images(read)
     rejects += [tables.rejects for tables in read]
@@ -123,6 +126,7 @@ def build_catalog(
     account = close_account(files, [good, joined.annotations, used], [all_rejects])
     lap("close account")
     entries = catalog_entries(joined.annotations, good, config.entries)
+    unsure = count_uncertain(joined.annotations, entries, config.entries.uncertain)
     lap("make entries")
     return Tables(
         images=good,
@@ -132,6 +136,11 @@ def build_catalog(
         conflicts=joined.conflicts,
         compared=joined.compared,
         account=account,
+        decisions={
+            "uncertain_labels": unsure,
+            "report_text": as_decision(cleaned, config.cleaning),
+            "same_images": shared,
+        },
         files=files,
         roots=dict(releases),
         seconds=seconds,
@@ -152,28 +161,31 @@ def _read(
     releases: Mapping[str, Path],
     cleaning: CleaningConfig,
     pool: Executor | None,
-) -> list[SourceTables]:
+) -> tuple[list[SourceTables], Counter[str]]:
     """Read all releases in ``pool`` at once and clean the reports of each as soon as it is read."""
     with progress_bar("Reading releases", total=len(sources)) as bar:
 
-        def one(name: str) -> SourceTables:
+        def one(name: str) -> tuple[SourceTables, Counter[str]]:
             tables = sources[name].read_with(releases[name], pool)
             # A source of another package may have the right column names but other types.
             annotations = conform(tables.annotations, SOURCE_ANNOTATIONS)
-            cleaned, emptied = clean_reports(annotations, cleaning)
+            cleaned, emptied, counts = clean_reports(annotations, cleaning)
             bar.advance()
-            return replace(
+            tables = replace(
                 tables,
                 images=conform(tables.images, IMAGES),
                 annotations=cleaned,
                 hints=conform(tables.hints, SPLIT_HINTS),
                 rejects=pl.concat([conform(tables.rejects, REJECTS), emptied]),
             )
+            return tables, counts
 
         if pool is None:
-            return [one(name) for name in sources]
-        with ThreadPoolExecutor(len(sources)) as threads:
-            return list(threads.map(one, sources))
+            parts = [one(name) for name in sources]
+        else:
+            with ThreadPoolExecutor(len(sources)) as threads:
+                parts = list(threads.map(one, sources))
+    return [tables for tables, _ in parts], sum((counts for _, counts in parts), Counter())
 
 
 def _sorted(rejects: pl.DataFrame) -> pl.DataFrame:

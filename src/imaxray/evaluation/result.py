@@ -122,7 +122,7 @@ def score_run(
                 "sha256": dataset.sha256,
                 "role": dataset.manifest.get("role"),
                 "split": split,
-                "text_cleaning": dataset.manifest["config"].get("cleaning"),
+                "text_cleaning": dataset.text_cleaning,
             },
             "predictions": {"file": predictions.name, "sha256": predictions.sha256},
             "boxes": convention.as_dict(),

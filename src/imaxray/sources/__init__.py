@@ -15,6 +15,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.same_images import others_with_same_images, same_images
 from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
@@ -113,8 +114,10 @@ __all__ = [
     "is_inside",
     "leaves_release",
     "list_sources",
+    "others_with_same_images",
     "read_csv",
     "read_header",
     "reject",
     "release_file",
+    "same_images",
 ]

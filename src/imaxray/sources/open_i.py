@@ -49,7 +49,7 @@ class OpenI(Source):
 
     Labels are the indexers' MeSH main headings that clearly equal a finding; a finding that they do
     not name is unknown. There are no patient ids, so an examination counts as a patient. The
-    curation removes the marks ``XXXX``, which are kept here.
+    curation treats the gaps ``XXXX``, which are kept here.
     """
 
     name = "open-i"
