@@ -132,7 +132,7 @@ class MimicExtCxrQba(Source):
         if not path.is_file():
             return {}, []
         legend = {}
-        for _, *cells in read_csv(path, ()).rows():
+        for _, *cells in read_csv(path, (), strict=True).rows():
             grades = [cell for cell in cells if cell in GRADES]
             codes = [cell for cell in cells if re.fullmatch(r"-?\d+", cell or "")]
             field = any((cell or "").rpartition(".")[2] == "rating" for cell in cells)

@@ -210,7 +210,8 @@ class RowScanner:
         cell of the row, for example a number of any length.
         """
         first, *others = data[start:end].rstrip(b"\r\n").split(b"\n")
-        form = _form(first, self._separator)
+        # A first cell of several lines says nothing about the form of the other first cells.
+        form = _form(first, self._separator) if self._separator in first else b""
         return bool(form) and any(
             line.count(self._separator) == self._cells - 1 and _form(line, self._separator) == form
             for line in others
@@ -277,7 +278,7 @@ def without_blank_end(data: bytes, rows: Judged) -> Judged:
     """Return the rows without the blank lines at the end of the table, which are no rows."""
     last = len(rows.ends)
     while last and not data[int(rows.ends[last - 2]) if last > 1 else rows.start :
-                            int(rows.ends[last - 1])].strip():  # fmt: skip
+                            int(rows.ends[last - 1])].strip(b"\r\n"):  # fmt: skip
         last -= 1
     return Judged(rows.start, rows.ends[:last], rows.judgements[:last])
 

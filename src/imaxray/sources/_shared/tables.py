@@ -189,7 +189,9 @@ def shown(text: str) -> str:
     return f"{line} …" if len(text) > _MAX_SHOWN else line
 
 
-def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl.DataFrame:
+def read_csv(
+    path: Path, required: Sequence[str], *, separator: str = ",", strict: bool = False
+) -> pl.DataFrame:
     """Read a table (plain, .gz or .zip) as strings, with row numbers from 1 in the column ``row``.
 
     Blank cells become null. Columns that are not required are kept. A row that cannot be read as it
@@ -199,6 +201,12 @@ def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl
     (``bad-character``). Row numbers count such rows, so a number names the same row in any case.
 
     No more is unpacked than MAX_TABLE_RATIO times the size of the file.
+
+    Args:
+        path: Path of the table.
+        required: Columns that it must have.
+        separator: Character between two cells.
+        strict: Whether a row that cannot be read is an error, for tables without data rows.
 
     Raises:
         ImaxrayError: If a required column is missing, the table has no data row, the file is
@@ -238,7 +246,14 @@ def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl
             f"Expected at least one data row in {path}, but the table is empty; check that it is "
             "the whole file of the stated release."
         )
-    note(path, count, [(int(k) + 1, *FAULTS[int(rows.judgements[k])]) for k in bad])
+    faults = [(int(k) + 1, *FAULTS[int(rows.judgements[k])]) for k in bad]
+    if not strict:
+        note(path, count, faults)
+    elif faults:
+        raise ImaxrayError(
+            f"Expected sound rows in {path}, but {faults[0][2]} (data row {faults[0][0]}); check "
+            "that it is the file of the stated release."
+        )
     numbers = pl.Series("row", np.flatnonzero(rows.judgements == SOUND) + 1, dtype=pl.Int64)
     names = _distinct(["row", *header])[1:]
     if len(bad) == count:
