@@ -33,7 +33,7 @@ def test_images_and_hints(release, read):
     assert tables.hints.select("image_id", "split", "row").rows() == [
         *((f"padchest/{ONE}", "train", k) for k in (1, 2, 3)), (f"padchest/{TWO}", "val", 4),
     ]  # fmt: skip
-    assert tables.rejects.is_empty()
+    assert tables.rejects.select("row", "code").rows() == [(3, "unmapped-label")]
 
 
 def test_boxes_become_pixels_and_keep_their_readers(release, read):
@@ -77,7 +77,7 @@ def test_the_catalog(release):
     rec = catalog.entries.filter(task="rec").sort("prompt")
     assert sorted(len(boxes) for boxes in rec["boxes"]) == [1, 1, 2]
     assert set(catalog.entries["task"]) == {"rec", "reg", "report", "findings"}
-    assert set(catalog.rejects["code"]) <= {"merged-readers"}
+    assert set(catalog.rejects["code"]) <= {"merged-readers", "unmapped-label"}
 
 
 @pytest.mark.parametrize("form", ["gz", "csv.zip", "zip", "folder"])
@@ -132,14 +132,15 @@ def test_garbage_is_rejected(release, read):
     tables = read(release)
     codes = tables.rejects.select("file", "row", "code").rows()
     assert [(row, code) for file, row, code in codes if file == REPORTS] == [
+        (2, "unknown-label"),
         *[(2, "bad-value")] * 2, (2, "zero-area-box"), *[(2, "bad-value")] * 4,
         (2, "empty-text"), (2, "empty-text"), (3, "bad-json"), (4, "bad-json"), (5, "empty-text"),
         (6, "bad-id"), (7, "unknown-image"), (8, "missing-image"), (9, "unreadable-image"),
         (10, "empty-text"),
     ]  # fmt: skip
     assert sorted((row, code) for file, row, code in codes if file == TABLE) == [
-        (2, "bad-id"), (3, "bad-id"), (4, "bad-value"), (5, "missing-image"),
-        (6, "unreadable-image"), (8, "missing-image"),
+        (1, "unknown-age"), (1, "unknown-label"), (1, "unknown-sex"), (2, "bad-id"), (3, "bad-id"),
+        (4, "bad-value"), (5, "missing-image"), (6, "unreadable-image"), (8, "missing-image"),
     ]  # fmt: skip
     image = tables.images.row(0, named=True)
     assert image["age"] is None and image["sex"] is None

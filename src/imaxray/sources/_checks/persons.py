@@ -6,6 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from imaxray.sources._checks.frames import reject_rows
+
 OLDEST: Final = 120  # years
 
 VIEWS: Final = {
@@ -19,8 +21,9 @@ VIEWS: Final = {
     "LL": "LL", "LEFT LATERAL": "LL", "RL": "RL", "RIGHT LATERAL": "RL",
     "LAO": "LAO", "RAO": "RAO", "LPO": "LPO", "RPO": "RPO", "OBLIQUE": "OBLIQUE",
     "XTABLE LATERAL": "XTABLE LATERAL", "LLO": "LLO", "LMO": "LMO",
-    "SWIMMERS": "SWIMMERS", "LORDOTIC": "LORDOTIC", "COSTAL": "COSTAL",
-    "EXCLUDE": "EXCLUDE", "UNK": None, "UNKNOWN": None, "GENERIC": None,
+    "SWIMMERS": "SWIMMERS", "LORDOTIC": "LORDOTIC", "COSTAL": "COSTAL", "OBLICUA": "OBLIQUE",
+    "LLD": "LLD", "RLD": "RLD",
+    "EXCLUDE": None, "UNK": None, "UNKNOWN": None, "GENERIC": None, "GENERICA": None,
 }  # fmt: skip
 """Maps a view as a release writes it, in upper case with single blanks, to ours; None: unknown."""
 
@@ -28,6 +31,7 @@ _YEARS_PER: Final = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _AGE: Final = r"^(\d{1,5})(?:\.(\d*))?\s*([YMWD]?)(?:EARS?|ONTHS?|EEKS?|AYS?)?$"
 _SEXES: Final = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 _NO_SEX: Final = ("O", "OTHER", "U", "UNKNOWN")  # DICOM's O; stated, but none of ours
+_ODD_AGE: Final = f"the age must be 0 to {OLDEST} years, as 58, 058Y, 013M, 006W or 030D"
 _BLANKS: Final = ("NA", "N/A", "NAN", "NONE", "NULL")
 
 
@@ -80,3 +84,23 @@ def is_odd_sex(column: str) -> pl.Expr:
     """Return whether a sex is stated but is not understood."""
     known = _plain(column).is_in([*_SEXES, *_NO_SEX])
     return (_plain(column).is_not_null() & ~known).fill_null(False)
+
+
+def odd_persons(
+    rows: pl.DataFrame, *, source: str, file: str, key: str, age: str
+) -> list[pl.DataFrame]:
+    """Return rejects for the ages that are stated but not understood; the rows are kept.
+
+    Args:
+        rows: Rows of a table that become images, with the column ``row``.
+        source: Name of the source.
+        file: Path of the table in the release.
+        key: Column that identifies a row.
+        age: Column of the age; it may be missing.
+    """
+    if age not in rows.columns:
+        return []
+    odd = rows.filter(is_odd_age(age)).with_columns(
+        pl.lit(source).alias("source"), pl.lit(file).alias("file")
+    )
+    return [reject_rows(odd, pl.col(key), "unknown-age", _ODD_AGE)] if odd.height else []
