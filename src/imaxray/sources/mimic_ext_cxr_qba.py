@@ -225,6 +225,9 @@ def _read_graphs(members: Iterator[Member], legend: Mapping[str, str]) -> _Part:
                 part.bad.append((row, f"s{number}/{key[:16]}", "bad-value", what))
             elif item.positiveness == "pos":
                 _observation(part, row, f"s{number}/{key[:16]}", item, legend)
+            elif item.positiveness != "neg":
+                what = "the observation is neither positive nor negative"
+                part.bad.append((row, f"s{number}/{key[:16]}", "unknown-label", what))
         if len(part.counts) + len(part.bad) == before:
             part.bad.append((row, name, "no-box", "no observation of the study is positive"))
     return part.finish()

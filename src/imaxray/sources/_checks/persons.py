@@ -28,7 +28,7 @@ VIEWS: Final = {
 """Maps a view as a release writes it, in upper case with single blanks, to ours; None: unknown."""
 
 _YEARS_PER: Final = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-_AGE: Final = r"^(\d{1,5})(?:\.(\d*))?\s*([YMWD]?)(?:EARS?|ONTHS?|EEKS?|AYS?)?$"
+_AGE: Final = r"^([0-9]{1,5})(?:\.([0-9]*))?\s*([YMWD]?)(?:EARS?|ONTHS?|EEKS?|AYS?)?$"
 _SEXES: Final = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 _NO_SEX: Final = ("O", "OTHER", "U", "UNKNOWN")  # DICOM's O; stated, but none of ours
 _ODD_AGE: Final = f"the age must be 0 to {OLDEST} years, as 58, 058Y, 013M, 006W or 030D"
