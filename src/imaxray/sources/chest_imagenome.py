@@ -269,9 +269,7 @@ def _findings(
                 part.corners.extend(boxes[region])
 
 
-def _positive(
-    lines: list[list[str]], known: dict[str, str | None]
-) -> tuple[dict[str, None], int]:
+def _positive(lines: list[list[str]], known: dict[str, str | None]) -> tuple[dict[str, None], int]:
     """Return the positive finding attributes of one region, each once, and how many are strange.
 
     ``known`` caches the name that each attribute string gives (blank: it has no known form),

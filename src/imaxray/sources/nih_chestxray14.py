@@ -22,6 +22,7 @@ from imaxray.sources._shared.tables import (
     provenance,
     read_csv,
     read_header,
+    read_lines,
     reject,
     relative,
     release_file,
@@ -226,14 +227,12 @@ class NihChestxray14(Source):
             path = root / name
             if not path.is_file():
                 continue
-            names = [
-                line.strip()
-                for line in path.read_text("utf-8-sig", "replace").splitlines()
-                if line.strip()
-            ]
+            names = read_lines(path)
             listed = pl.DataFrame({"Image Index": names}, schema={"Image Index": pl.String})
-            listed = listed.with_row_index("row", offset=1).with_columns(
-                pl.col("row").cast(pl.Int64)
+            listed = (
+                listed.with_row_index("row", offset=1)
+                .with_columns(pl.col("row").cast(pl.Int64))
+                .filter(pl.col("Image Index").is_not_null())
             )
             here = pl.col("Image Index").is_in(full["Image Index"].to_list())
             hint = listed.filter(here).select(

@@ -11,6 +11,7 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources._checks.json_items import BadItem
 from imaxray.sources._checks.persons import age, odd_persons, view
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.image_files import is_sound, list_files, read_images, reject_images
@@ -261,6 +262,8 @@ class PadchestGr(Source):
 def _problem(
     item: Any, stem: str, sizes: dict[str, tuple[str | None, int | None, int | None]]
 ) -> tuple[str, str] | None:
+    if isinstance(item, BadItem):
+        return item.code, item.message
     if not isinstance(item, dict) or not isinstance(item.get("findings"), list):
         return "bad-json", "the item is no object with a list of findings"
     if not stem:

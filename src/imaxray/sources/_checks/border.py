@@ -86,9 +86,7 @@ def check_tables(
     bad += more
     hint_rows, more = typed(hints, SPLIT_HINTS, ROW, what="split hints", **where)
     bad += more
-    reject_frame, more = typed(
-        rejects, REJECTS, ("code", "message", *ROW), what="rejects", **where
-    )
+    reject_frame, more = typed(rejects, REJECTS, ("code", "message", *ROW), what="rejects", **where)
     bad += more
     for frame, what in ((image_rows, "images"), (fact_rows, "annotations"),
                         (hint_rows, "split hints"), (reject_frame, "rejects"),
@@ -107,9 +105,7 @@ def _columns(frame: Any) -> Sequence[str]:
     return frame.columns if isinstance(frame, pl.DataFrame) else ()
 
 
-def _sifted(
-    frame: pl.DataFrame, rules: Sequence[_Rule]
-) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+def _sifted(frame: pl.DataFrame, rules: Sequence[_Rule]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Return the rows that break no rule, and rejects for the others, by the first broken rule."""
     if frame.is_empty():
         return frame, []

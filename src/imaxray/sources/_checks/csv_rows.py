@@ -32,7 +32,7 @@ FAULTS: Final = {
     TOO_MANY: ("ragged-row", "the row has more cells than the header"),
     LONE_QUOTE: ("lone-quote", "a quotation mark is not closed, or stands inside a cell"),
     NOT_TEXT: ("bad-encoding", "the row is not text in the encoding of the release"),
-    NUL: ("bad-character", "the row holds a NUL character"),
+    NUL: ("bad-character", "the row holds a NUL character, or a carriage return within a cell"),
 }
 """Maps the judgement of a row to the code and the message of its reject."""
 
@@ -116,6 +116,12 @@ class RowScanner:
             return _line_end(data, at, len(data)), 0
         bare = _QUOTED.sub(b"", match.group())
         return match.end(), bare.count(self._separator) + 1
+
+    def goes_on(self, data: bytes, at: int) -> bool:
+        """Return whether the line after the one at ``at`` starts with a first cell like it."""
+        first, _, rest = data[at:].partition(b"\n")
+        form = _form(first, self._separator)
+        return bool(form) and _form(rest.partition(b"\n")[0], self._separator) == form
 
     def _block(
         self, data: bytes, at: int, stop: int, last: int
@@ -225,7 +231,8 @@ class RowScanner:
         while at < stop and len(ends) < _BURST:
             end, cells = self.cells_of(data, at)
             line = _line_end(data, at, len(data))
-            if cells == 0 and not whole and data.count(b'"', at) % 2:
+            unfinished = cells > 0 and end == len(data) and not data.endswith(b"\n")
+            if not whole and (unfinished or (cells == 0 and data.count(b'"', at) % 2)):
                 break
             if cells == 0 or (end > line and self._cells > 1 and self._swallows(data, at, end)):
                 end, judgement = line, LONE_QUOTE
@@ -253,6 +260,10 @@ def judge_text(data: bytes, rows: Judged, encoding: str) -> Judged:
         nul = np.flatnonzero(np.frombuffer(data, np.uint8)[rows.start : last] == 0) + rows.start
         holding = np.unique(np.searchsorted(rows.ends, nul, side="right"))
         judgements[holding[judgements[holding] == SOUND]] = NUL
+    if data.count(b"\r") != data.count(b"\r\n"):
+        for row in _broken(data, rows):
+            if judgements[row] == SOUND:
+                judgements[row] = NUL
     if not data.isascii():
         for row in _undecodable(data, rows, encoding):
             if judgements[row] == SOUND:
@@ -302,6 +313,22 @@ def _windows(starts: Positions, first: int, end: int) -> Iterator[tuple[int, int
         high = min(max(high, first + 1), end)
         yield first, high
         first = high
+
+
+def _broken(data: bytes, rows: Judged) -> Iterator[int]:
+    """Yield the rows with a carriage return, outside quotation marks, that ends no line.
+
+    Some parsers take it for the end of a row and others for a character.
+    """
+    view = np.frombuffer(data, np.uint8)
+    returns = np.flatnonzero(view[:-1] == _RETURN)
+    lone = returns[view[returns + 1] != _NEWLINE]
+    starts = np.concatenate([[rows.start], rows.ends])
+    for row in np.unique(np.searchsorted(rows.ends, lone[lone >= rows.start], side="right")):
+        if row < len(rows.ends):
+            bare = _QUOTED.sub(b"", data[int(starts[row]) : int(starts[row + 1])])
+            if b"\r" in bare.rstrip(b"\n").removesuffix(b"\r"):
+                yield int(row)
 
 
 def _undecodable(data: bytes, rows: Judged, encoding: str) -> Iterator[int]:

@@ -11,6 +11,7 @@ from typing import Final
 _TREE: Final = "padchest_labels.txt"
 _LINE: Final = re.compile(r"( *)([^=!]+?)\s*(!?)\s*(?:= (.+))?")
 
+
 @cache
 def padchest_findings() -> Mapping[str, tuple[str, ...]]:
     """Return the findings that each label is, the closest first, by the label in lower case.

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,13 +25,15 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, Boxes, conform
 from imaxray.sources._checks.csv_rows import (
     FAULTS,
+    NOT_TEXT,
+    NUL,
     SOUND,
     RowScanner,
     judge_text,
     sound_bytes,
     without_blank_end,
 )
-from imaxray.sources._checks.reading import DEFAULT_ENCODING, current_encoding, note
+from imaxray.sources._checks.reading import DEFAULT_ENCODING, Fault, current_encoding, note
 from imaxray.sources._shared.records import ReleaseFile
 
 MAX_TABLE_BYTES = 20 * 2**30
@@ -44,13 +47,14 @@ MAX_TABLE_ROWS: Final = 200_000_000
 
 _SMALL_TABLE: Final = 64 * 2**20  # bytes that any table may unpack to, however small it is
 
-# zipfile raises NotImplementedError for an unknown compression and RuntimeError for encryption.
-_DAMAGE: Final = (
+# What reading a packed table may raise; zipfile raises NotImplementedError for an unknown compression and RuntimeError for encryption.
+DAMAGE: Final = (
     OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError,
 )  # fmt: skip
 _MAX_HEADER = 2**20  # bytes, so that a file without line breaks is not read whole
 _WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # those of UTF-32 begin alike
-_ASCII: Final = "\n\r\",;\t0aZ"
+_LINE_ENDS: Final = re.compile(rb"[\r\n]+")
+_ASCII: Final = '\n\r",;\t0aZ'
 _FAR = 1e15
 _MAX_SHOWN = 400  # characters of a file's text that an error message quotes
 _OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
@@ -161,11 +165,11 @@ def read_header(path: Path, *, separator: str = ",") -> list[str]:
             release.
     """
     try:
-        with _opened(path) as binary:
+        with opened_table(path) as binary:
             head = binary.read(_MAX_HEADER)
         return _header(_plain(head, path, cut=True), path, separator)[0]
-    except _DAMAGE as error:
-        raise _damaged(path) from error
+    except DAMAGE as error:
+        raise damaged_table(path) from error
 
 
 def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
@@ -219,14 +223,14 @@ def read_csv(
         if path.suffix in (".gz", ".zip"):
             most = max(_SMALL_TABLE, MAX_TABLE_RATIO * path.stat().st_size)
             most = min(most, MAX_TABLE_BYTES)
-            with _opened(path) as stream:
+            with opened_table(path) as stream:
                 data = stream.read(most + 1)
             if len(data) > most:
                 raise _too_large(path, f"unpacks to more than {most:,} bytes")
         else:
             data = path.read_bytes()
-    except _DAMAGE as error:
-        raise _damaged(path) from error
+    except DAMAGE as error:
+        raise damaged_table(path) from error
     if data.count(b"\n") > MAX_TABLE_ROWS + 1:
         raise _too_large(path, f"has more than {MAX_TABLE_ROWS:,} rows")
     data = _plain(data, path)
@@ -275,13 +279,40 @@ def read_csv(
             infer_schema=False,
         )
     except pl.exceptions.PolarsError as error:
-        raise _damaged(path) from error
+        raise damaged_table(path) from error
     if whole:
         frame = frame.slice(1)
     if frame.height != len(numbers):  # Polars and the scanner must agree about every row
-        raise _damaged(path)
+        raise damaged_table(path)
     frame = frame.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
     return frame.insert_column(0, numbers)
+
+
+def read_lines(path: Path, ends: re.Pattern[bytes] = _LINE_ENDS) -> list[str | None]:
+    """Return the lines of a text file that are not blank, without the blanks around them.
+
+    A line that is no text in the encoding of the release, or that holds a NUL character, is None,
+    and becomes a reject of the source that is being read.
+
+    Args:
+        path: Path of the file.
+        ends: Pattern of what separates two lines.
+    """
+    encoding = current_encoding()
+    data = _plain(path.read_bytes(), path)
+    lines: list[str | None] = []
+    faults: list[Fault] = []
+    for line in filter(bytes.strip, ends.split(data)):
+        try:
+            text = line.decode(_byte_encoding(encoding)).strip()
+            kind = NUL if "\0" in text else SOUND
+        except UnicodeDecodeError:
+            kind = NOT_TEXT
+        lines.append(text if kind == SOUND else None)
+        if kind != SOUND:
+            faults.append((len(lines), *FAULTS[kind]))
+    note(path, len(lines), faults)
+    return lines
 
 
 def reject(
@@ -304,7 +335,7 @@ def reject(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def opened_table(path: Path) -> Iterator[IO[bytes]]:
     """Open the bytes of a table; a zip must hold exactly one CSV file, which is opened."""
     if path.suffix == ".gz":
         with gzip.open(path) as stream:
@@ -366,9 +397,9 @@ def _header(data: bytes, path: Path, separator: str) -> tuple[list[str], int]:
     except UnicodeDecodeError as error:
         raise _no_text(path) from error
     except csv.Error as error:
-        raise _damaged(path) from error
+        raise damaged_table(path) from error
     if cells == 0 or len(rows) > 1:
-        raise _damaged(path)
+        raise damaged_table(path)
     return (rows[0] if rows else []), end
 
 
@@ -389,7 +420,8 @@ def _no_text(path: Path) -> ImaxrayError:
     )
 
 
-def _damaged(path: Path) -> ImaxrayError:
+def damaged_table(path: Path) -> ImaxrayError:
+    """Return the error for a table that cannot be unpacked or is no CSV file."""
     return ImaxrayError(
         f"Expected a readable table at {path}, but it is damaged or is no CSV file; compare its "
         "checksum with the release's SHA256SUMS.txt."
