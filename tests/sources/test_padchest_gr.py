@@ -12,7 +12,7 @@ import pytest
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
-from sources.releases.padchest_gr import ONE, REPORTS, TABLE, TWO, finding, study, tables_of
+from sources.releases.padchest_gr import HEADER, ONE, REPORTS, TABLE, TWO, finding, study, tables_of
 
 SOURCE = get_source("padchest-gr")
 
@@ -176,3 +176,59 @@ def test_images_still_in_parts_of_a_zip(release):
         (release / "Padchest_GR_files" / f"PadChest_GR.zip.{k:03}").write_bytes(b"PK")
     with pytest.raises(ImaxrayError, match="only 2 parts of a zip; join the parts"):
         SOURCE.check(release)
+
+
+VOCABULARY = {
+    "laminar atelectasis": {"Atelectasis"}, "lobar atelectasis": {"Atelectasis"},
+    "Total_Atelectasis ": {"Atelectasis"}, "callus rib fracture": {"Fracture"},
+    "vertebral fracture": {"Fracture"}, "apical pleural thickening": {"Pleural Thickening"},
+    "calcified pleural thickening": {"Pleural Thickening"}, "NSG tube": {"Support Devices"},
+    "dual chamber device": {"Support Devices"}, "pacemaker": {"Support Devices"},
+    "central venous catheter via jugular vein": {"Support Devices"},
+    "loculated fissural effusion": {"Pleural Effusion"},
+    "hydropneumothorax": {"Pneumothorax", "Pleural Effusion"},
+    "consolidation": {"Consolidation", "Infiltration"}, "interstitial pattern": {"Infiltration"},
+    "multiple nodules": {"Nodule"}, "asbestosis signs": {"Fibrosis"},
+    "atypical pneumonia": {"Pneumonia"}, "superior mediastinal enlargement":
+    {"Enlarged Cardiomediastinum"}, "increased density": {"Lung Opacity"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "findings"), VOCABULARY.items())
+def test_a_label_is_all_findings_above_it_in_the_tree(release, read, label, findings):
+    tables_of(release, [study(ONE, finding("x", labels=[label]))],
+              [f"100,{ONE},7,61,M,{label},x,train"])  # fmt: skip
+    tables = read(release)
+    labels = tables.annotations.filter(kind="label")
+    assert set(labels["name"].cast(pl.String)) == findings and set(labels["value"]) == {1.0}
+    assert tables.rejects.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("label", "code"),
+    [("goiter", "unmapped-label"), ("hiatal hernia", None), ("scoliosis", "unmapped-label"),
+     ("atelektasis", "unknown-label"), ("", "no-label")],
+)  # fmt: skip
+def test_a_label_that_is_nothing_of_ours_is_counted(release, read, label, code):
+    tables_of(release, [study(ONE, finding("x"))], [f"100,{ONE},7,61,M,{label},x,train"])
+    assert read(release).rejects["code"].to_list() == ([] if code is None else [code])
+
+
+def test_a_resolved_finding_is_no_positive(release, read):
+    gone = finding("No longer seen.", [[0.1, 0.1, 0.2, 0.2]], labels=["nodule"])
+    tables_of(
+        release,
+        [study(ONE, {**gone, "progression": "resolved"},
+               {**gone, "progression": {"progression_status": "Resolved"}}, finding("Mass."))],
+        [],
+    )  # fmt: skip
+    told = (("nodule", "resolved"), ("atelectasis", "worsening"))
+    rows = [f"100,{ONE},7,013M,M,{label},x,train,{status}" for label, status in told]
+    (release / TABLE).write_text("\n".join([f"{HEADER},progression_status", *rows, ""]))
+    tables = read(release)
+    assert tables.annotations.filter(kind="label")["name"].to_list() == ["Atelectasis"]
+    assert tables.annotations.filter(kind="region").is_empty()
+    assert sorted(tables.rejects.select("file", "row", "code").rows()) == [
+        *[(REPORTS, 1, "resolved-finding")] * 2, (TABLE, 1, "resolved-finding"),
+    ]  # fmt: skip
+    assert tables.images["age"].to_list() == [1]

@@ -253,8 +253,8 @@ def _findings(
         names, strange = _positive(item.attributes, known) if region else ({}, 0)
         if strange:
             key = f"{graph.image_id}/{region}"
-            what = "an attribute is not <category>|yes or no|<name> of a known category"
-            part.bad.append((row, key, "unknown-label", what))
+            odd = "an attribute is not <category>|yes or no|<name> of a known category"
+            part.bad.append((row, key, "unknown-label", odd))
         if names and region not in boxes:
             key = f"{graph.image_id}/{region}"
             part.bad.append((row, key, "no-box", "a finding's region has no box"))

@@ -20,6 +20,7 @@ from imaxray.schema import (
     IMAGES,
     KINDS,
     REJECTS,
+    SECTIONS,
     SOURCE_ANNOTATIONS,
     SPLIT_HINTS,
     SPLITS,
@@ -27,7 +28,6 @@ from imaxray.schema import (
 from imaxray.sources._checks import persons
 from imaxray.sources._checks.frames import ROW, reject_rows, require_rows, typed
 
-_OUTSIDE: Final = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)|\x00"
 _IDS: Final = ("image_id", "study_id", "patient_id")
 _NONE: Final = "No Finding"
 _DENIED: Final = "the source also states a finding that is none of ours, or an unreadable label"
@@ -53,8 +53,8 @@ class _Rule:
 
 
 def check_tables(
-    images: Any, annotations: Any, hints: Any, rejects: Any,
-    *, source: str, collection: str, files: Mapping[str, int],
+    images: Any, annotations: Any, hints: Any, rejects: Any, unread: pl.DataFrame,
+    *, source: str, collection: str | None, files: Mapping[str, int],
 ) -> Frames:  # fmt: skip
     """Return the frames with the schemas of their names; each illegal row is a reject.
 
@@ -63,15 +63,16 @@ def check_tables(
         annotations: What it returned as annotations.
         hints: What it returned as split hints.
         rejects: What it returned as rejects.
+        unread: Rejects of rows that the parsers left out.
         source: Name of the source.
-        collection: Prefixes that its ids may have, separated by commas.
+        collection: Prefixes that its ids may have, separated by commas; None: any.
         files: Number of rows of each file that the source lists.
 
     Raises:
         ImaxrayError: If a frame lacks a column, has a column of another type, or names a row that
             no file has.
     """
-    prefixes = tuple(f"{name.strip()}/" for name in collection.split(","))
+    prefixes = tuple(f"{name.strip()}/" for name in (collection or "").split(",") if name)
     where = {"source": source}
     image_rows, bad = typed(
         images, IMAGES, ("image_id", "patient_id", "path", "width", "height", *ROW),
@@ -90,6 +91,7 @@ def check_tables(
     bad += more
     for frame, what in ((image_rows, "images"), (fact_rows, "annotations"),
                         (hint_rows, "split hints"), (reject_frame, "rejects"),
+                        (unread, "unread rows"),
                         *((frame, "rows") for frame in bad)):  # fmt: skip
         require_rows(frame, files, source=source, what=what)
     good_images, more = _images(image_rows, prefixes)
@@ -98,7 +100,7 @@ def check_tables(
     bad += more
     good_hints, more = _sifted(hint_rows, _hint_rules(prefixes))
     bad += more
-    return Frames(good_images, good_facts, good_hints, pl.concat([reject_frame, *bad]))
+    return Frames(good_images, good_facts, good_hints, pl.concat([reject_frame, *bad, unread]))
 
 
 def _columns(frame: Any) -> Sequence[str]:
@@ -127,6 +129,8 @@ def _sifted(frame: pl.DataFrame, rules: Sequence[_Rule]) -> tuple[pl.DataFrame, 
 def _legal_id(column: str, prefixes: Sequence[str]) -> pl.Expr:
     """Return whether an id is ``<collection>/<id in the release>`` with one of the collections."""
     text = pl.col(column)
+    if not prefixes:
+        return text.str.contains(r"^[^/\x00]+/[^\x00]+$")
     known = [text.str.starts_with(prefix) & (text.str.len_bytes() > len(prefix.encode()))
              for prefix in prefixes]  # fmt: skip
     return pl.any_horizontal(known) & ~text.str.contains("\x00", literal=True)
@@ -144,9 +148,6 @@ def _images(
                   "the image has no patient of its source"),
             _Rule(study.is_not_null() & ~_legal_id("study_id", prefixes), "bad-id",
                   "the study of the image has no id of its source"),
-            _Rule(pl.col("path").str.strip_chars() == "", "bad-value", "the image has no path"),
-            _Rule(pl.col("path").str.contains(_OUTSIDE), "path-outside-release",
-                  "the path leaves the release folder"),
             _Rule((pl.col("width") < 1) | (pl.col("height") < 1), "bad-value",
                   "width and height must be positive numbers"),
             _Rule(split.is_not_null() & ~split.is_in(list(SPLITS)), "bad-value",
@@ -279,7 +280,7 @@ _RULES: Final[dict[str, Sequence[_Rule]]] = {
               "a ratio must lie between 0 and 1"),
     ),
     "report": (
-        _Rule(_blank("name"), "unknown-name", "the section of the report has no name"),
+        _Rule(~_named(*SECTIONS), "unknown-name", "the section of the report is none of ours"),
         _Rule(_blank("text"), "empty-text", "the section of the report has no text"),
     ),
     "grade": (

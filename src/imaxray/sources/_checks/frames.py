@@ -76,8 +76,8 @@ def typed(
     rejects = [
         reject_rows(whole.filter(gone), key, *_what_was_lost(name)) for name, gone in lost.items()
     ]
-    gone = pl.any_horizontal(False, *lost.values())
-    return (whole.filter(~gone) if lost else whole), rejects
+    any_gone = pl.any_horizontal([pl.lit(False), *(pl.lit(gone) for gone in lost.values())])
+    return (whole.filter(~any_gone) if lost else whole), rejects
 
 
 def require_rows(frame: pl.DataFrame, files: Mapping[str, int], *, source: str, what: str) -> None:

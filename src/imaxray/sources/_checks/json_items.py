@@ -53,7 +53,7 @@ def parse_item(content: bytes | str) -> Any:
         >>> parse_item(b'{"a": 1, "a": 2}').message, parse_item(b'{"a": NaN}').message
         ('a key of the item stands there twice', 'a number of the item is NaN or infinite')
     """
-    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    data = content.encode() if isinstance(content, str) else content
     try:
         item = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -74,7 +74,7 @@ def parse_items(content: bytes, encoding: str = DEFAULT_ENCODING) -> list[Any] |
     else:
         try:
             data = content.decode(encoding).encode()
-        except UnicodeDecodeError:
+        except UnicodeError:
             data = b""
     try:
         items = orjson.loads(data)
@@ -88,7 +88,7 @@ def parse_items(content: bytes, encoding: str = DEFAULT_ENCODING) -> list[Any] |
     try:
         # Bytes that are no text become surrogates; elements that hold one are bad.
         return _elements(content.decode(encoding, "surrogateescape").removeprefix("\ufeff"))
-    except UnicodeDecodeError:  # two bytes a character, and one byte is missing
+    except UnicodeError:  # two bytes a character, and one byte is missing
         return None
 
 

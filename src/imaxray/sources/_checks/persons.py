@@ -56,7 +56,7 @@ def age(column: str) -> pl.Expr:
         >>> frame.select(age("age")).to_series().to_list()
         [58, 1, 0, 41, None, None]
     """
-    text = _plain(column)
+    text = pl.col(column).str.to_uppercase().str.strip_chars()
     number = text.str.extract(_AGE, 1).cast(pl.Float64)
     unit = text.str.extract(_AGE, 3).replace_strict(
         _YEARS_PER, default=1.0, return_dtype=pl.Float64

@@ -114,7 +114,9 @@ def _checked(method: Callable[..., SourceTables]) -> Callable[..., SourceTables]
             return method(self, root, *args, **options)
         with reading(self.encoding) as noted:
             tables = _run(self, method, root, *args, **options)
-        return _accounted(self, tables, Path(root), noted)
+        return check_source_tables(
+            tables, source=self.name, collection=self.collection, root=Path(root), noted=noted
+        )
 
     return read
 
@@ -135,41 +137,58 @@ def _run(source: Source, method: Callable[..., Any], *args: Any, **options: Any)
         ) from error
 
 
-def _accounted(source: Source, tables: Any, root: Path, noted: Reading) -> SourceTables:
-    """Return the tables with a reject for every row that was left out or is not legal."""
+def check_source_tables(
+    tables: Any, *, source: str, collection: str | None, root: Path, noted: Reading | None = None
+) -> SourceTables:
+    """Return tables of a source with a reject for every row that was left out or is not legal.
+
+    Args:
+        tables: What the source returned.
+        source: Name of the source.
+        collection: Prefixes that its ids may have; None: any.
+        root: Folder of the release.
+        noted: What the parsers noted while the source read.
+
+    Raises:
+        ImaxrayError: If it returned no tables, or tables of another structure.
+    """
     if not isinstance(tables, SourceTables) or not all(
         isinstance(file, ReleaseFile) for file in tables.files
     ):
         raise ImaxrayError(
-            f"Expected SourceTables with their files from the source {source.name}, but it "
-            f"returned {type(tables).__name__}; correct the source."
+            f"Expected SourceTables with their files from the source {source}, but it returned "
+            f"{type(tables).__name__}; correct the source."
         )
+    if tables.checked:
+        return tables
+    noted = noted or Reading()
     rows = {_inside(path, root): count for path, count in noted.rows.items()}
     files = tuple(replace(file, rows=rows.get(file.file, file.rows)) for file in tables.files)
-    listed = {file.file: file.rows for file in files}
     left_out = [
-        (source.name, file, row, None, code, message)
+        (source, file, row, None, code, message)
         for path, faults in noted.faults.items()
         if (file := _inside(path, root)) is not None
         for row, code, message in faults
     ]
+    unread = pl.DataFrame(left_out, schema=REJECTS, orient="row")
     checked = check_tables(
         tables.images,
         tables.annotations,
         tables.hints,
         tables.rejects,
-        source=source.name,
-        collection=source.collection,
-        files=listed,
+        unread,
+        source=source,
+        collection=collection,
+        files={file.file: file.rows for file in files},
     )
-    more = pl.DataFrame(left_out, schema=REJECTS, orient="row")
     return replace(
         tables,
         images=checked.images,
         annotations=checked.annotations,
         hints=checked.hints,
-        rejects=pl.concat([checked.rejects, more]) if left_out else checked.rejects,
+        rejects=checked.rejects,
         files=files,
+        checked=True,
     )
 
 

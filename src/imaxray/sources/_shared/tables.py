@@ -47,7 +47,8 @@ MAX_TABLE_ROWS: Final = 200_000_000
 
 _SMALL_TABLE: Final = 64 * 2**20  # bytes that any table may unpack to, however small it is
 
-# What reading a packed table may raise; zipfile raises NotImplementedError for an unknown compression and RuntimeError for encryption.
+# What unpacking a table may raise: NotImplementedError stands for an unknown compression of a
+# zip, and RuntimeError for encryption.
 DAMAGE: Final = (
     OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -367,7 +368,7 @@ def _plain(data: bytes, path: Path, *, cut: bool = False) -> bytes:
             try:
                 decoder = codecs.getincrementaldecoder(encoding)()
                 data = decoder.decode(data, final=not cut).encode()
-            except UnicodeDecodeError as error:
+            except UnicodeError as error:  # UTF-16 without its mark raises this
                 raise _no_text(path) from error
         elif data.startswith(_WIDE_MARKS):
             raise _no_text(path)
