@@ -69,6 +69,7 @@ def test_reports_labels_and_views(nlm, account_closes):
         ("open-i/CXR3_IM-1384-2001", "open-i/CXR3", "LATERAL", 24, 20),
     ]
     assert sorted(tables.rejects.select("row", "code").rows()) == [
+        (2, "unmapped-label"),
         (3, "empty-text"),
         (4, "no-image"),
     ]
@@ -162,6 +163,7 @@ def test_bad_rows_of_the_mirror_are_rejects(kaggle, account_closes):
         ("indiana_projections.csv", 10, "missing-image"),
         ("indiana_projections.csv", 11, "bad-value"),
         ("indiana_projections.csv", 11, "bad-id"),
+        ("indiana_reports.csv", 2, "unmapped-label"),
         ("indiana_reports.csv", 3, "empty-text"),
         *[("indiana_reports.csv", row, "bad-id") for row in (5, 6, 7)],
         ("indiana_reports.csv", 8, "empty-text"),

@@ -125,11 +125,19 @@ def sources_check(
         str, typer.Argument(help="Name of the release, as `imaxray sources list` prints it.")
     ],
     path: Annotated[Path, typer.Argument(help="Folder of the downloaded release.")],
+    encoding: Annotated[
+        str,
+        typer.Option(help="Encoding of the texts of the release, such as latin-1."),
+    ] = "utf-8",
 ) -> None:
     """Check that the folder PATH holds a release: its files, columns, rows and rejected rows."""
-    from imaxray.sources import get_source, others_with_same_images
+    from imaxray.sources import get_source, known_encoding, others_with_same_images
 
     source = get_source(name)
+    try:
+        source.encoding = known_encoding(encoding)
+    except ValueError as error:
+        raise ImaxrayError(f"{str(error).capitalize()}; correct --encoding.") from error
     source.check(path)
     tables = source.read(path)
     counts = tables.rejects.unique(["file", "row"])["file"].value_counts()

@@ -9,9 +9,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from imaxray._workers import worker_pool
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
@@ -28,8 +29,13 @@ from imaxray.curation.tables import Tables
 from imaxray.curation.verify import Verify, verify_images
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
-from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources import Source, SourceTables, get_source
+from imaxray.sources import (
+    Source,
+    SourceTables,
+    check_source_tables,
+    get_source,
+    known_encoding,
+)
 
 
 class CurationConfig(BaseModel):
@@ -37,6 +43,11 @@ class CurationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    encoding: dict[str, Annotated[str, AfterValidator(known_encoding)]] = Field(
+        default_factory=dict,
+        description="Name of a source → encoding of the texts of its release, such as latin-1; "
+        "default: utf-8.",
+    )
     splits: SplitConfig = SplitConfig()
     cleaning: CleaningConfig = CleaningConfig()
     readers: ReadersConfig = ReadersConfig()
@@ -77,7 +88,15 @@ def build_catalog(
     config = config or CurationConfig()
     how: Verify = verify if isinstance(verify, str) else "decode" if verify else "exists"
     sources = {name: get_source(name) for name in sorted(releases)}
+    stray = sorted(set(config.encoding) - set(sources))
+    if stray:
+        raise ImaxrayError(
+            f"Expected the option encoding to name releases of this build, but it names "
+            f"{', '.join(stray)}; known are {', '.join(sources)}."
+        )
     for name, source in sources.items():
+        if name in config.encoding:
+            source.encoding = config.encoding[name]
         source.check(releases[name])  # check all headers before anything slow begins
     shared = notice_same_images(sources, config.duplicates)
     seconds: dict[str, float] = {}
@@ -166,17 +185,15 @@ def _read(
     with progress_bar("Reading releases", total=len(sources)) as bar:
 
         def one(name: str) -> tuple[SourceTables, Counter[str]]:
-            tables = sources[name].read_with(releases[name], pool)
-            # A source of another package may have the right column names but other types.
-            annotations = conform(tables.annotations, SOURCE_ANNOTATIONS)
-            cleaned, emptied, counts = clean_reports(annotations, cleaning)
+            read = sources[name].read_with(releases[name], pool)
+            # The base class checks what a source reads; this checks tables of another origin.
+            tables = check_source_tables(read, source=name, collection=None, root=releases[name])
+            cleaned, emptied, counts = clean_reports(tables.annotations, cleaning)
             bar.advance()
             tables = replace(
                 tables,
-                images=conform(tables.images, IMAGES),
                 annotations=cleaned,
-                hints=conform(tables.hints, SPLIT_HINTS),
-                rejects=pl.concat([conform(tables.rejects, REJECTS), emptied]),
+                rejects=pl.concat([tables.rejects, emptied]),
             )
             return tables, counts
 

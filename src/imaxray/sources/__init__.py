@@ -13,7 +13,8 @@ from typing import Final
 from imaxray._plugins import SOURCES, Plugin, plugins_besides
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
-from imaxray.sources._shared.base import Source
+from imaxray.sources._checks.reading import known_encoding
+from imaxray.sources._shared.base import Source, check_source_tables
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources._shared.same_images import others_with_same_images, same_images
 from imaxray.sources._shared.tables import (
@@ -24,6 +25,7 @@ from imaxray.sources._shared.tables import (
     leaves_release,
     read_csv,
     read_header,
+    read_lines,
     reject,
     release_file,
 )
@@ -108,15 +110,18 @@ __all__ = [
     "Source",
     "SourceTables",
     "check_columns",
+    "check_source_tables",
     "find_file",
     "find_image",
     "get_source",
     "is_inside",
+    "known_encoding",
     "leaves_release",
     "list_sources",
     "others_with_same_images",
     "read_csv",
     "read_header",
+    "read_lines",
     "reject",
     "release_file",
     "same_images",

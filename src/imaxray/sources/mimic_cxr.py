@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path, PurePosixPath
@@ -45,7 +46,7 @@ class MimicCxr(Source):
         """Read the release and split the reports in ``pool`` (see :meth:`Source.read_with`)."""
         archive = self._archive(root)
         file = archive.file
-        rows, parts = archive.map(_read_reports, pool)
+        rows, parts = archive.map(functools.partial(_read_reports, encoding=self.encoding), pool)
         texts = [text for part in parts for text in part[0]]
         bad = [(self.name, file, *item) for part in parts for item in part[1]]
         frame = pl.DataFrame(
@@ -88,7 +89,9 @@ class MimicCxr(Source):
 _Text = tuple[str, str, str, str, int]  # member, section, text, how it was read, row
 
 
-def _read_reports(members: Iterator[Member]) -> tuple[list[_Text], list[tuple[int, str, str, str]]]:
+def _read_reports(
+    members: Iterator[Member], encoding: str
+) -> tuple[list[_Text], list[tuple[int, str, str, str]]]:
     exceptions = section_exceptions()
     texts: list[_Text] = []
     bad: list[tuple[int, str, str, str]] = []
@@ -97,7 +100,12 @@ def _read_reports(members: Iterator[Member]) -> tuple[list[_Text], list[tuple[in
             what = "the member is damaged or too large"
             bad.append((row, name, "unreadable-member", what))
             continue
-        report = content.decode("utf-8", errors="replace")
+        try:
+            report = content.decode(encoding)
+        except UnicodeDecodeError:
+            what = "the report is not text in the encoding of the release"
+            bad.append((row, name, "bad-encoding", what))
+            continue
         exception = exceptions.get(PurePosixPath(name).stem)
         sections = None if exception is None else exception.texts(report)
         if sections is None:
