@@ -80,7 +80,7 @@ def test_columns_may_stand_twice_only_if_nobody_reads_them(tmp_path):
         look(tmp_path / "x.csv", b"id,row,c,c\n1,2,3,4\n", required=["c"])
 
 
-CELL = st.text(alphabet='ab1 ,"\n\ré', max_size=4)
+CELL = st.text(alphabet='ab ,"\n\ré', max_size=4)
 
 
 @given(st.lists(st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=12))

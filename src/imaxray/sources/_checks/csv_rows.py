@@ -219,7 +219,9 @@ class RowScanner:
         # A first cell of several lines says nothing about the form of the other first cells.
         form = _form(first, self._separator) if self._separator in first else b""
         return bool(form) and any(
-            line.count(self._separator) == self._cells - 1 and _form(line, self._separator) == form
+            line.count(self._separator) == self._cells - 1
+            and b'"' not in line.partition(self._separator)[0]
+            and _form(line, self._separator) == form
             for line in others
         )
 
