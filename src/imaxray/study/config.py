@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imaxray._config import read_yaml, validated
-from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES
+from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
 from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
@@ -41,8 +41,12 @@ class EvaluationConfig(BaseModel):
         default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
     )
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
-    examples: int = Field(
-        default=12, ge=0, description="Number of test images shown in the report."
+    examples: int | None = Field(
+        default=None,
+        ge=0,
+        description=f"Number of test images with questions and answers in the report; default: "
+        f"{STUDY_EXAMPLES} if all releases are synthetic or open, else none, so that the report may "
+        "be passed on.",
     )
 
 
