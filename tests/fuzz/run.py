@@ -68,22 +68,22 @@ def randomly(trials, seeds, seconds, seed):
         trials(mutated(rng, seeds))
 
 
-def guided(trials, seeds, seconds, seed, corpus):
-    """Fuzz in a child process, since atheris ends the process that it runs in."""
+def guided(trials, seeds, seed, corpus):
+    """Fuzz until ``trials`` ends the process."""
     import atheris
 
     for number, data in enumerate(seeds):
         (corpus / f"seed{number}").write_bytes(data)
-    options = [sys.argv[0], str(corpus), f"-max_total_time={int(seconds)}", f"-seed={seed + 1}",
-               "-max_len=20000", "-verbosity=0", "-print_final_stats=0"]  # fmt: skip
+    options = [
+        sys.argv[0], str(corpus), f"-seed={seed + 1}", "-max_len=20000", "-timeout=60",
+        "-rss_limit_mb=0", "-verbosity=0",
+    ]  # fmt: skip
     atheris.Setup(options, trials)
     atheris.Fuzz()
 
 
 def one(name, seconds, seed):
     """Fuzz one target in this process and print its result as JSON."""
-    import atexit
-
     try:
         import atheris
 
@@ -106,9 +106,15 @@ def one(name, seconds, seed):
         randomly(trials, seeds, seconds, seed)
         report()
         return
-    atexit.register(report)
+
+    def until_then(data):
+        trials(data)
+        if time.monotonic() - start > seconds:
+            report()
+            os._exit(0)  # atheris would end the process without a report
+
     with tempfile.TemporaryDirectory() as folder:
-        guided(trials, [*seeds, *DICTIONARY], seconds, seed, Path(folder))
+        guided(until_then, [*seeds, *DICTIONARY], seed, Path(folder))
 
 
 def readers(seconds, seed):
@@ -135,8 +141,6 @@ def readers(seconds, seed):
 
 
 def main():
-    from fuzz.targets import TARGETS
-
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all")
     parser.add_argument("--minutes", type=float, default=10, help="minutes per target")
@@ -145,8 +149,10 @@ def main():
     chosen = parser.parse_args()
     seconds = chosen.minutes * 60
     if chosen.one:
-        one(chosen.one, seconds, chosen.seed)
+        one(chosen.one, seconds, chosen.seed)  # imports the package, so that atheris can watch it
         return
+    from fuzz.targets import TARGETS
+
     known = [*TARGETS, READERS]
     wrong = sorted(set(chosen.targets) - set(known))
     if wrong:
