@@ -4,9 +4,12 @@ import os
 import sys
 from pathlib import Path
 
+import network
 import pytest
 
 from imaxray.phantom import write_phantom
+
+network.forbid()
 
 ROOT = Path(__file__).resolve().parent.parent
 

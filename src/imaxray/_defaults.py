@@ -27,3 +27,6 @@ AUDIT_WORKERS: Final = 1
 
 AUDIT_EXAMPLES: Final = 5
 """Maximum number of examples per check in the text of an audit."""
+
+STUDY_EXAMPLES: Final = 12
+"""Number of test images in the report of a study on synthetic or open releases."""

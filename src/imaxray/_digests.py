@@ -20,7 +20,7 @@ MEMORY: Final = ".imaxray-digests.json"
 """Name of the file that remembers the digests of a folder's files."""
 
 _MANIFESTS: Final = (
-    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json",
+    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json", "share.json",
 )  # fmt: skip
 
 _RECENT: Final = 2 * 10**9  # nanoseconds; a file could change again with the same time
@@ -63,7 +63,8 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
     """Read every file of a folder and compare it with the folder's manifest.
 
     Args:
-        folder: A dataset, an image cache, an export, a run, pseudo annotations or predictions.
+        folder: A dataset, an image cache, an export, a shared dataset, a run, pseudo annotations or
+            predictions.
 
     Returns:
         The name of the manifest, and the names of the files that are missing or were changed.
@@ -81,7 +82,7 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
     raise ImaxrayError(
         f"Expected a folder that imaxray wrote at {folder}, but it has none of "
         f"{', '.join(_MANIFESTS)} with the digests of its files; name a dataset, an image cache, "
-        "an export, a finished run, pseudo annotations or predictions."
+        "an export, a shared dataset, a finished run, pseudo annotations or predictions."
     )
 
 

@@ -119,9 +119,40 @@ def read_arrow(path: Path) -> pl.DataFrame:
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> None:
-    """Write ``table`` as CSV."""
+    """Write ``table`` as CSV, whose texts are safe in a spreadsheet (:func:`spreadsheet_safe`)."""
     with whole_file(path) as aside:
-        table.write_csv(aside)
+        spreadsheet_safe(table).write_csv(aside)
+
+
+_FORMULA: Final = r"^[=+\-@\t\r]"
+_NUMBER: Final = r"^[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?$"
+
+
+def spreadsheet_safe(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose texts a spreadsheet program does not take for formulas.
+
+    An apostrophe is put before a text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a
+    carriage return, unless the text is a number (OWASP, CSV injection). The names of the columns
+    are treated the same way.
+
+    Example:
+        >>> import polars as pl
+        >>> spreadsheet_safe(pl.DataFrame({"id": ["=1+1", "-0.5", "a"]}))["id"].to_list()
+        ["'=1+1", '-0.5', 'a']
+    """
+    import polars as pl  # late, because the command line starts without it
+
+    few = table.with_columns(pl.selectors.by_dtype(pl.Categorical, pl.Enum).cast(pl.String))
+    safe = few.with_columns(
+        pl.when(pl.col(name).str.contains(_FORMULA) & ~pl.col(name).str.contains(_NUMBER))
+        .then(pl.concat_str(pl.lit("'"), pl.col(name)))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name, dtype in few.schema.items()
+        if dtype == pl.String
+    )
+    first = re.compile(_FORMULA)
+    return safe.rename({n: f"'{n}" for n in table.columns if first.match(n)})
 
 
 def sha256(path: Path) -> str:

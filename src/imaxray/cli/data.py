@@ -268,8 +268,8 @@ def verify(
 ) -> None:
     """Compare every file of a folder with the digest in its manifest.
 
-    The folder is a dataset, an image cache, an export, a finished run, pseudo annotations or
-    predictions. The exit code is 1 if a file is missing or was changed.
+    The folder is a dataset, an image cache, an export, a shared dataset, a finished run, pseudo
+    annotations or predictions. The exit code is 1 if a file is missing or was changed.
     """
     from imaxray._digests import verify_folder
 
@@ -398,3 +398,19 @@ def export(
     if report.left_out:
         left = [[code, f"{n:,}"] for code, n in report.left_out.items()]
         print_table("Left out (left_out.jsonl)", ["reason", "number"], left)
+
+
+@app.command()
+def share(dataset: Annotated[Path, typer.Argument(help="Dataset folder.")], out: Out) -> None:
+    """Write ids, splits and manifest of a dataset, without text, pixels, boxes and answers."""
+    from imaxray.export import share_dataset
+
+    report = share_dataset(dataset, out)
+    rows = [[name, f"{number:,}"] for name, number in report.counts.items()]
+    print_table(f"Shared dataset at {out}", ["table", "rows"], rows)
+    print_table("Left out", ["what", "content"], [[k, v] for k, v in report.left_out.items()])
+    if report.numbered:
+        say(
+            f"The ids of {', '.join(report.numbered)} could name people and were replaced by "
+            "numbers."
+        )

@@ -55,6 +55,7 @@ _BUILT_IN: Final = {
     "vqa-rad": "vqa_rad:VqaRad",
     "wingspan-ctr": "wingspan_ctr:WingspanCtr",
 }
+_NOT_PUBLISHED: Final = frozenset({"dicom-folder"})
 
 
 def list_sources() -> list[Source]:
@@ -66,6 +67,19 @@ def list_sources() -> list[Source]:
     """
     outside = plugins_besides(SOURCES, _BUILT_IN)
     return [get_source(name) for name in sorted(_BUILT_IN.keys() | outside.keys())]
+
+
+def published_sources() -> frozenset[str]:
+    """Return the names of the sources that read a published release.
+
+    Ids of these releases were made for research. The ids of all other images may name people: those
+    of a folder of DICOM files, and those of the sources of other packages.
+
+    Example:
+        >>> "ms-cxr" in published_sources(), "dicom-folder" in published_sources()
+        (True, False)
+    """
+    return frozenset(_BUILT_IN) - _NOT_PUBLISHED
 
 
 def get_source(name: str) -> Source:
@@ -119,6 +133,7 @@ __all__ = [
     "leaves_release",
     "list_sources",
     "others_with_same_images",
+    "published_sources",
     "read_csv",
     "read_header",
     "read_lines",

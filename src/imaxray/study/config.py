@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imaxray._config import read_yaml, validated
-from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES
+from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
 from imaxray.configs.builtin import find_config, instead_of
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import NORMALISATION, Normalisation
@@ -47,8 +47,12 @@ class EvaluationConfig(BaseModel):
         description="How texts are made comparable: radiology (docs/normalisation.md), or squad "
         "for comparisons with published token F1.",
     )
-    examples: int = Field(
-        default=12, ge=0, description="Number of test images shown in the report."
+    examples: int | None = Field(
+        default=None,
+        ge=0,
+        description=f"Number of test images with questions and answers in the report; default: "
+        f"{STUDY_EXAMPLES} if all releases are synthetic or open, else none, so that the report may "
+        "be passed on.",
     )
 
 
