@@ -1,7 +1,7 @@
 """Reads CheXpert's 14 labels from report text by rules, without a model."""
 
 from imaxray.labeller.agreement import Agreement, labeller_agreement
-from imaxray.labeller.phrases import asked
+from imaxray.labeller.questions import asked
 from imaxray.labeller.reading import LABELLER_VERSION, Mention, label_report, mentions, stated
 
 __all__ = [

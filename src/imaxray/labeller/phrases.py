@@ -1,4 +1,4 @@
-"""Defines the phrases that mean each label, and recognises questions about one label.
+"""Defines the phrases that mean each label.
 
 ``PLAIN`` phrases mean the label beyond doubt; only these can show that a report contradicts its
 labels. ``FURTHER`` phrases are read as the label too, as in CheXpert's labeller.
@@ -88,38 +88,30 @@ NORMAL: Final = {
 }
 """Wordings that deny a label without naming it."""
 
-_ASKS: Final = re.compile(r"^(?:is|are|does|do|can|has|have)\b")
-_NEUTRAL: Final = re.compile(
-    r"is|are|does|do|can|has|have|there|any|an?|the|this|these|of|in|on|to|evidence|signs?|image"
-    r"|x-?ray|radiograph|cxr|film|scan|chest|picture|present|seen|visible|show(?:s|n|ing)?"
-    r"|demonstrate|you|see|patient|it|indicate"
+OTHER: Final = re.compile(
+    r"\b(?:emphysem\w*|hyperinflat\w*|hyperexpan\w*|copd|chronic obstructive|scoliosis|kyphosis"
+    r"|degenerative|spondylosis|osteophyt\w*|osteopenia|hiatal hernia|hernias?|granulomas?"
+    r"|granulomatous|calcifi\w+|atherosclero\w*|tortuous|ectatic|eventration|elevat(?:ed|ion)"
+    r"|pneumomediastinum|pneumoperitoneum|bronchiectasis|bronchitis|bullae?|deformity|fibrosis"
+    r"|aspiration|hemorrhage|hematoma|contusion|adenopathy|lymphadenopathy)\b"
 )
-_PLACE: Final = re.compile(
-    r"left|right|lungs?|both|bilateral|upper|middle|lower|lobes?|zones?|bases?|apex|apices"
-    r"|hemithorax|sided?|pleural|space|small|large|mild|moderate|severe"
+"""Abnormalities that are none of CheXpert's labels but exclude ``No Finding``, as there."""
+
+_ORGANS: Final = (
+    r"pericardial|soft[- ]tissues?|joints?|subcutaneous|breasts?|cerebral|brain|intracranial|peripheral"
+    r"|laryngeal|pharyngeal|epiglottic|glottic|facial|periorbital|macular|corneal|retinal|pedal"
+    r"|ankles?|legs?|feet|knees?|hips?|elbows?|shoulders?|wrists?|limbs?|extremit(?:y|ies)|arms?"
+    r"|scrotal|bowel|gastric|colonic|mesenteric|gallbladder|liver|hepatic|renal|kidneys?|adrenal"
+    r"|splenic|thyroid|pancreatic|pelvic|bladder|prostate|ovarian|uterine|abdominal|abdomen"
+    r"|paraspinal|sinus|sinuses|mastoid|middle ear|dental|skin|cutaneous|scalp|optic|spinal cord"
+    r"|bone marrow|mucosal|tracheal wall|neck|axillary|osseous|bony|vertebral(?: body)?|metallic"
 )
-
-
-def asked(question: str) -> tuple[str, bool] | None:
-    """Return the label whose presence a yes/no question asks for, and whether in the whole image.
-
-    The result is ``None`` if the question asks for anything else or names several labels. Only
-    plain phrases count.
-
-    Example:
-        >>> asked("Is there a pleural effusion?")
-        ('Pleural Effusion', True)
-        >>> asked("Is the effusion new?") is None
-        True
-    """
-    text = " ".join(re.findall(r"[a-z]+(?:-[a-z]+)*", question.lower()))
-    if not _ASKS.search(text):
-        return None
-    named = {label: match for label, mention in PLAIN.items() if (match := mention.search(text))}
-    if len(named) != 1:
-        return None
-    label, match = next(iter(named.items()))
-    words = f"{text[: match.start()]} {text[match.end() :]}".split()
-    rest = [word for word in words if not _NEUTRAL.fullmatch(word)]
-    # any other word makes it another question: "is the effusion new?"
-    return (label, not rest) if all(_PLACE.fullmatch(word) for word in rest) else None
+ELSEWHERE_BEFORE: Final = re.compile(
+    rf"\b(?:{_ORGANS})\s+(?:wall\s+|small\s+|large\s+)?$"
+)
+"""Words before a phrase that place it in an organ outside the lungs, pleura and heart."""
+ELSEWHERE_AFTER: Final = re.compile(
+    rf"\s+(?:of|in|within|over|at)\s+(?:the\s+|both\s+|an?\s+|either\s+|left\s+|right\s+)*"
+    rf"(?:larynx|pharynx|epiglottis|larger airways|face|orbit|pericardium|{_ORGANS})\b"
+)
+"""Words after a phrase that place it in such an organ."""
