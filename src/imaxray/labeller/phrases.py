@@ -23,40 +23,59 @@ _PLAIN: Final = {
     "Pneumothorax": r"pneumothora(?:x|ces)",
 }
 _FURTHER: Final = {
-    "Atelectasis": r"atelectatic|collapse(?:d)?(?= (?:of|lung|lobe|left|right))|lobar collapse"
-    r"|volume loss",
-    "Cardiomegaly": r"(?:cardiac|heart) (?:size|silhouette) (?:is|remains|appears)(?: \w+)?"
-    r" (?:enlarged|increased|large)|cardiac enlargement|enlarged cardiac contour"
+    "Atelectasis": r"atelectatic|collapse(?:d)?(?= (?:of|lung|lobe|left|right))|collapse"
+    r"|lobar collapse|volume loss",
+    "Cardiomegaly": r"(?:cardiac|heart) (?:size|silhouette|shadow) (?:is|remains|appears)(?: \w+)?"
+    r" (?:enlarged|increased|large)|cardiac enlargement|enlarged cardiac (?:contour|shadow)"
     r"|(?:mildly |moderately |severely |markedly )enlarged (?:heart|cardiac silhouette)"
     r"|(?:heart|cardiac silhouette)(?: size)? is (?:at the )?(?:upper limits?|borderline)"
-    r"|(?:borderline|top[- ]normal) (?:heart|cardiac)(?: size)?|heart size is top[- ]normal",
+    r"|(?:borderline|top[- ]normal) (?:heart|cardiac)(?: size)?|heart size is top[- ]normal"
+    r"|large heart|enlargement of (?:the )?cardi\w+(?: silhouette)?",
     "Consolidation": r"consolidative|consolidated",
-    "Edema": r"(?:pulmonary )?vascular congestion|(?:pulmonary )?venous congestion"
-    r"|congestive (?:heart )?(?:failure|changes)|\bchf\b|heart failure|vascular engorgement"
-    r"|(?:pulmonary )?fluid overload|kerley",
-    "Enlarged Cardiomediastinum": r"(?:widened|enlarged|prominent) (?:mediastinum"
-    r"|cardiomediastin(?:um|al silhouette)|mediastinal (?:contour|silhouette))s?"
-    r"|mediastinal (?:widening|enlargement)|(?:mediastinum|cardiomediastinal silhouette|mediastinal"
-    r" (?:contour|silhouette)) (?:is|remains|appears)(?: \w+ly)? (?:widened|enlarged|prominent)",
-    "Fracture": r"fractured",
-    "Lung Lesion": r"nodules?|nodular (?:opacity|opacities|density|densities)|mass(?:es)?"
-    r"|granulomas?|cavitary lesions?|neoplasms?|tumou?rs?|carcinoma|metasta(?:sis|ses|tic)",
-    "Lung Opacity": r"opacit(?:y|ies)|opacification|infiltrat(?:e|es|ion|ions)|airspace disease"
-    r"|air[- ]space disease|lung markings are increased|interstitial markings are (?:increased"
-    r"|prominent)",
-    "Pleural Effusion": r"pleural fluid|hydrothorax|blunt(?:ing|ed)(?: of)?(?: the)?"
+    "Edema": r"(?:pulmonary )?(?:vascular|venous) congestion|pulmonary congestion|congestive changes?"
+    r"|congestive (?:heart )?failure|\bchf\b|heart failure|vascular engorgement|kerley"
+    r"|(?:pulmonary |volume )*fluid overload|(?:pulmonary )?vascular prominence"
+    r"|vascular indistinctness",
+    "Enlarged Cardiomediastinum": r"(?:widened|enlarged|prominent|wide|full) (?:superior |upper )*"
+    r"(?:mediastinum|cardiomediastin(?:um|al silhouette)|mediastinal (?:contour|silhouette))s?"
+    r"|mediastinal (?:widening|enlargement|prominence)"
+    r"|(?:widening|enlargement|prominence) of the (?:\w+ )?(?:cardio)?mediastin\w+"
+    r"|(?:mediastinum|cardiomediastinal silhouette|mediastinal (?:contour|silhouette))"
+    r" (?:is|remains|appears)(?: \w+ly)?(?: not)? (?:widened|enlarged|prominent)",
+    "Fracture": r"fractured|broken (?:ribs?|clavicles?)",
+    "Lung Lesion": r"nodules?|nodular (?:opacity|opacities|density|densities|opacification)"
+    r"|mass(?:es)?|masslike (?:opacity|opacities|opacification|density|consolidation)"
+    r"|cavitary lesions?|neoplasms?|tumou?rs?|carcinomas?|lung cancer"
+    r"|metasta(?:sis|ses|tic)",
+    "Lung Opacity": r"opacit(?:y|ies)|opacifications?|opacified|infiltrat(?:e|es|ion|ions)"
+    r"|air[- ]?space (?:disease|process|infiltrate)|ground[- ]glass|haz(?:e|iness)|streakiness"
+    r"|(?:(?:interstitial|lung|reticular|reticulonodular) )+(?:markings|pattern|changes|prominence"
+    r"|thickening|disease|densit(?:y|ies))|(?:increased|prominent) interstitium|reticulations?"
+    r"|interstitial (?:infiltrate|lung disease)|lung markings are increased"
+    r"|peribronchial (?:thickening|cuffing)|bronchial wall thickening"
+    r"|(?<!pleural )(?<!pleural-parenchymal )(?<!pleuroparenchymal )(?<!thickening or )scar(?:s|ring)?"
+    r"|(?<!bone )(?<!mineral )(?<!metallic )(?<!metal )(?<!bony )(?<!osseous )densit(?:y|ies)",
+    "Pleural Effusion": r"pleural (?:and|or) pericardial effusions?|pleural fluid|hydrothorax"
+    r"|hydropneumothorax|h(?:a)?emothorax|h(?:a)?emopneumothorax"
+    r"|blunt(?:ing|ed)(?: of)?(?: the)?"
     r"(?: right| left| bilateral| lateral| posterior)* costophrenic (?:angle|sulc)\w*"
     r"|costophrenic (?:angle|sulcus) blunting",
-    "Pleural Other": r"pleural[- ](?:thickening|scarring|plaques?|calcifications?)|fibrothorax"
-    r"|apical (?:capping|thickening|scarring)",
-    "Pneumonia": r"infectious (?:process|infiltrate)|pulmonary infection|bronchopneumonia",
-    "Pneumothorax": r"pneumothoraces|hydropneumothorax",
-    "Support Devices": r"pacemakers?|pacer|pacing (?:leads?|wires?|device)|icd|aicd|defibrillators?"
-    r"|(?:endotracheal|nasogastric|orogastric|enteric|feeding|tracheostomy|chest|et|ng|og|dobhoff"
-    r"|pigtail) (?:tubes?|catheters?)|catheters?|picc(?: line)?|central (?:venous )?lines?"
-    r"|port-?a-?cath|mediport|(?:sternal|sternotomy) wires?|valve (?:prosthesis|replacement)"
-    r"|prosthetic (?:\w+ )?valve|support devices?|stents?|iabp|leads? (?:terminate|end|in)|drains?"
-    r"|tubes? (?:is|in|ends|terminates)",
+    "Pleural Other": r"pleural[- ](?:thickening|scar(?:s|ring)?|plaques?|calcifications?|disease)"
+    r"|pleuro?(?:al)?[- ]?parenchymal (?:scar(?:s|ring)?|thickening)|fibrothorax"
+    r"|thickening of the (?:\w+ )?pleura|(?:bi)?apical (?:capping|caps?|thickening)",
+    "Pneumonia": r"infectious (?:process|infiltrate|etiology)|(?:pulmonary )?infections?"
+    r"|bronchopneumonia|pneumonitis",
+    "Pneumothorax": r"pneumothoraces|hydropneumothorax|h(?:a)?emopneumothorax",
+    "Support Devices": r"pacemakers?|pacers?|pacing (?:leads?|wires?|device)|icd|aicd|defibrillators?"
+    r"|(?:endotracheal|nasogastric|orogastric|gastric|enteric|feeding|tracheostomy|chest|et|ng|og"
+    r"|dobhoff|pigtail|thoracostomy|support) (?:tubes?|catheters?)|tracheostomy|catheters?"
+    r"|picc(?: lines?)?|central (?:venous )?lines?|(?:support|venous|ij|jugular|subclavian) lines?"
+    r"|port-?a-?cath|mediports?|port(?:a)?caths?|chest ports?|(?:sternal|sternotomy) wires?"
+    r"|valve (?:prosthesis|replacement)|(?:prosthetic|artificial|mechanical) (?:\w+ )?valves?"
+    r"|(?:support |medical |implanted |electronic |closure |monitoring )*devices?|stents?|iabp"
+    r"|leads?|drains?|tubes? (?:is|in|ends|terminates)|hardware|arthroplast(?:y|ies)|prosthes[ie]s"
+    r"|prosthetic (?:left |right )?(?:shoulder|hip|humer\w+)|screws?|fixation|coils?|balloon pump"
+    r"|swan[- ]?ganz|loop recorder|(?:nerve )?stimulators?|infusion pump",
 }
 _LABELS: Final = tuple(sorted({*_PLAIN, *_FURTHER}))
 PLAIN: Final = {label: re.compile(rf"\b(?:{text})\b") for label, text in _PLAIN.items()}
@@ -70,28 +89,33 @@ ANY: Final = {
 
 NORMAL: Final = {
     "Cardiomegaly": re.compile(
-        r"\b(?:heart|cardiac silhouette|heart size|cardiac size|cardiomediastinal silhouette"
+        r"\b(?:heart|cardiac (?:size|silhouette))(?: size)?(?:,| and)(?: \w+){1,4}"
+        r" (?:is|are|appears?|remains?)(?: \w+ly)? (?:normal|unremarkable|within normal limits)\b"
+        r"|\b(?:heart|cardiac silhouette|heart size|cardiac size|cardiomediastinal silhouette"
         r"|cardiomediastinal contours?)(?: size)? (?:is|are|appears|remains)(?: \w+ly)?"
         r" (?:normal|unremarkable|stable and normal|within normal limits|not enlarged)\b"
         r"|\b(?:normal (?:heart|cardiac)(?: size| silhouette)?|normal cardiomediastinal silhouette"
         r"|heart is normal in size|cardiac silhouette is normal in size)\b"
     ),
     "Enlarged Cardiomediastinum": re.compile(
-        r"\b(?:mediastinum|mediastinal (?:contours?|silhouette)|cardiomediastinal (?:silhouette"
+        r"\b(?:mediastinum|mediastinal (?:contours?|silhouettes?)|cardiomediastinal (?:silhouette"
         r"|contours?))(?: is| are| appears?| remains?)(?: \w+ly)? (?:normal|unremarkable"
         r"|within normal limits)\b|\bnormal (?:mediastinum|cardiomediastinal silhouette)\b"
     ),
     "Pleural Effusion": re.compile(
         r"\bcostophrenic (?:angles?|sulci) (?:is|are)(?: \w+ly)? (?:sharp|clear|preserved)\b"
     ),
-    "Lung Opacity": re.compile(r"\blungs?(?: fields?)? (?:is|are|appear)(?: \w+ly)? clear\b"),
+    "Lung Opacity": re.compile(
+        r"\blungs?(?: fields?| bases)?(?: (?:is|are|appears?|remains?))?(?: both)?(?: \w+ly)? clear\b"
+        r"(?! of\b)|\bclear lungs\b"
+    ),
 }
 """Wordings that deny a label without naming it."""
 
 OTHER: Final = re.compile(
     r"\b(?:emphysem\w*|hyperinflat\w*|hyperexpan\w*|copd|chronic obstructive|scoliosis|kyphosis"
     r"|degenerative|spondylosis|osteophyt\w*|osteopenia|hiatal hernia|hernias?|granulomas?"
-    r"|granulomatous|calcifi\w+|atherosclero\w*|tortuous|ectatic|eventration|elevat(?:ed|ion)"
+    r"|granulomatous|calcifi\w+|atherosclero\w*|eventration|elevat(?:ed|ion)"
     r"|pneumomediastinum|pneumoperitoneum|bronchiectasis|bronchitis|bullae?|deformity|fibrosis"
     r"|aspiration|hemorrhage|hematoma|contusion|adenopathy|lymphadenopathy)\b"
 )
