@@ -39,13 +39,15 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"follow[- ]?up (?:of|for)", r"indication", r"clinical (?:history|concern|question)",
         r"reason for", r"\d{1,3}[- ](?:years?|y)[- ]?(?:old|o)\b", r"\d{1,3} ?y/?o\b",
         r"risks? (?:of|for|factors?)", r"if",
-        r"(?:symptoms|complain\w*|complaints?) of",
+        r"(?:symptoms|complain\w*|complaints?) of", r"correlat\w+ (?:\w+ )?for",
+        r"(?:could|may|might|can) (?:obscure|mask|hide)", r"sensitive (?:in|for|to)",
+        r"to (?:identify|detect|establish)", r"detect(?:ing|ion)(?: of)?",
     ),
     # what is said of an earlier image or time
     "earlier": (
         r"(?:past |medical |known |remote |prior |previous )*history of", r"hx of", r"h/o",
-        r"(?:prior|previous|old|remote|earlier|treated|recent) (?:pneumonias?|infections?)"
-        r"(?=\W|$)(?! (?:is|are|has|have|remains?))",
+        r"(?:prior|previous|old|remote|earlier|treated|recent|sequelae? of)(?: \w+)?"
+        r"(?= (?:pneumonias?|infections?)\b(?! (?:is|are|has|have|remains?)\b))",
         r"(?:prior|previous|old|earlier|outside|last)(?: \w+){0,3} (?:show(?:ed|s|ing)"
         r"|demonstrated|revealed|reported|described|had)",
     ),
@@ -70,7 +72,7 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"no(?:t)? further (?:evaluation|imaging|follow)", r"gram[- ]negative",
         r"(?:in|near(?:ly)?|almost|partial(?:ly)?|somewhat|mostly|largely|not)"
         r"[- ]?(?:complete(?:ly)? |yet )?(?:resol(?:ution(?: of)?|ved)|cleared)",
-        r"partial removal of", r"resolving", r"(?:should|could|to|can) be (?:removed|withdrawn)",
+        r"partial removal of", r"(?:should|could|to|can) be (?:removed|withdrawn)",
     ),
     # "no new effusion" does not say whether there is an older one
     "no_new": (
@@ -81,7 +83,7 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
     ),
     # doubt; it falls on what follows in its clause, or else on what stands before it
     "doubts_before": (
-        rf"(?:is|are|was|were|be|been)? ?not {_ADVERB}{_POORLY} \w+(?:ed|en|ible)\b",
+        rf"(?:is|are|was|were|be|been)? ?not {_ADVERB}{_POORLY}[ -]\w+(?:ed|en|ible)\b",
         rf"(?:is|are) poorly {_SEEN}",
         r"(?:can ?not|can|could|may|should|is|are|was|were)? ?(?:not )?(?:be )?(?:\w+ly )?not (?:be )"
         r"?(?:\w+ly )?(?:excluded|ruled out)",
@@ -100,6 +102,11 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"favou?r\w*", r"apparent(?:ly)?(?= \w)", r"appearance of", r"versus|vs", r"top[- ]normal",
         r"upper limits?", r"worrisome", r"conceivabl[ey]",
     ),
+    # "resolved pneumonia"; "the pneumonia resolved" is below
+    "resolved": (
+        r"(?<!has )(?<!have )(?<!is )(?<!are )(?<!was )(?<!were )(?<!been )(?<!ly )resolved(?= (?!"
+        r"(?:in|on|since|with|and|or|after|at|by|from|over|now|compared|between|the|\w+ly)\b)\w)",
+    ),
     # denial of what stands before it in its clause, or else of what follows
     "denies_before": (
         rf"(?:is|are|was|were|be|been|can|cannot|could|can not)? ?(?:not|never) (?:be )?{_ADVERB}"
@@ -110,6 +117,7 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"|ruled out|excluded|discontinued|evacuated|drained)(?: completely)?",
         r"(?:is|are) (?:now |completely )?gone", r"absent", r"none", r"nil", r"nowhere",
         r"(?:is|are|was|were|:) negative(?! for)", r"not applicable",
+        r"within (?:normal limits|limits of normal)",
     ),
     # what takes the place of a finding denies it, whatever was said before
     "replaced": (r"rather than", r"instead of", r"in place of", r"as opposed to"),
@@ -137,8 +145,7 @@ CUE: Final = re.compile(
 
 STOP: Final = re.compile(
     r"\b(?:due to|secondary to|related to|because of|caused by|after|following(?!\s*(?::|$))"
-    r"|since|given|in the setting of|status post|s/p|where|which|adjacent to|superimposed on"
-    r"|suggesting|representing|obscur\w+)\b"
+    r"|since|given|in the setting of|status post|s/p|where|which|adjacent to|superimposed on)\b"
 )
 """Words inside a clause at which the reach of an earlier cue ends."""
 
@@ -186,4 +193,10 @@ UNDER_WAY: Final = re.compile(
     r"|present|in place)\b"
 )
 """Words that say of a finding what became of it, which affirms it."""
+NOTHING_NEW: Final = re.compile(
+    r"\W*(?:(?:it|they|both|all|which|that|these|this|now|since|has|have|had|is|are|was|were|been|no)"
+    r"\b\W*)*"
+)
+"""Words before a cue that name nothing of their own: "effusions, both resolved"."""
+ONE_SIDE: Final = re.compile(r"\b(?:left|right|elsewhere)\b")
 RELATIVE: Final = re.compile(r"^\W*(?:which|that|when|where|dated|from|on)\b")

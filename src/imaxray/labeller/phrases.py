@@ -16,7 +16,8 @@ _PLAIN: Final = {
     r"(?: \w+ly)? (?:not )?enlarged|(?:heart|cardiac silhouette) enlarged",
     "Consolidation": r"consolidations?",
     "Edema": r"(?:pulmonary |interstitial |alveolar )*o?edema",
-    "Fracture": r"(?:rib |clavicular? )?fractures?",
+    "Fracture": r"(?<!lead )(?<!wire )(?<!screw )(?:rib |clavicular? )?fractures?"
+    r"(?! of (?:the )?(?:\w+ ){0,3}(?:screw|lead|wire|hardware|rod))",
     "Lung Lesion": r"(?:lung|pulmonary) (?:nodules?|mass(?:es)?|lesions?)",
     "Pleural Effusion": r"(?:pleural )?effusions?",
     "Pneumonia": r"pneumonia",
@@ -30,30 +31,34 @@ _FURTHER: Final = {
     r"|(?:mildly |moderately |severely |markedly )enlarged (?:heart|cardiac silhouette)"
     r"|(?:heart|cardiac silhouette)(?: size)? is (?:at the )?(?:upper limits?|borderline)"
     r"|(?:borderline|top[- ]normal) (?:heart|cardiac)(?: size)?|heart size is top[- ]normal"
-    r"|large heart|enlargement of (?:the )?cardi\w+(?: silhouette)?",
+    r"|large heart|heart size (?:\w+ly )?(?:enlarged|increased)"
+    r"|(?:heart|heart size) is (?:\w+ly )?(?:not )?(?:large|increased)"
+    r"|(?:borderline |mild |moderate |marked )*enlargement of (?:the )?cardi\w+(?: silhouette)?",
     "Consolidation": r"consolidative|consolidated",
     "Edema": r"(?:pulmonary )?(?:vascular|venous) congestion|pulmonary congestion|congestive changes?"
     r"|congestive (?:heart )?failure|\bchf\b|heart failure|vascular engorgement|kerley"
     r"|(?:pulmonary |volume )*fluid overload|(?:pulmonary )?vascular prominence"
-    r"|vascular indistinctness",
+    r"|vascular indistinctness|indistinct (?:\w+ )?vascul\w+|vascular redistribution"
+    r"|cephali[sz]ation|pulmonary venous hypertension|(?:prominent|increased|engorged) (?:central )?"
+    r"(?:pulmonary|lung) vascul\w+|prominence of the (?:central )?pulmonary vascul\w+",
     "Enlarged Cardiomediastinum": r"(?:widened|enlarged|prominent|wide|full) (?:superior |upper )*"
     r"(?:mediastinum|cardiomediastin(?:um|al silhouette)|mediastinal (?:contour|silhouette))s?"
     r"|mediastinal (?:widening|enlargement|prominence)"
     r"|(?:widening|enlargement|prominence) of the (?:\w+ )?(?:cardio)?mediastin\w+"
     r"|(?:mediastinum|cardiomediastinal silhouette|mediastinal (?:contour|silhouette))"
     r" (?:is|remains|appears)(?: \w+ly)?(?: not)? (?:widened|enlarged|prominent)",
-    "Fracture": r"fractured|broken (?:ribs?|clavicles?)",
+    "Fracture": r"(?<!screw is )(?<!lead is )(?<!wire is )(?<!wires are )fractured|broken (?:ribs?|clavicles?)",
     "Lung Lesion": r"nodules?|nodular (?:opacity|opacities|density|densities|opacification)"
     r"|mass(?:es)?|masslike (?:opacity|opacities|opacification|density|consolidation)"
     r"|cavitary lesions?|neoplasms?|tumou?rs?|carcinomas?|lung cancer"
     r"|metasta(?:sis|ses|tic)",
     "Lung Opacity": r"opacit(?:y|ies)|opacifications?|opacified|infiltrat(?:e|es|ion|ions)"
     r"|air[- ]?space (?:disease|process|infiltrate)|ground[- ]glass|haz(?:e|iness)|streakiness"
-    r"|(?:(?:interstitial|lung|reticular|reticulonodular) )+(?:markings|pattern|changes|prominence"
-    r"|thickening|disease|densit(?:y|ies))|(?:increased|prominent) interstitium|reticulations?"
+    r"|(?:interstitial|reticular|reticulonodular)(?: lung)? (?:markings?|patterns?|changes?"
+    r"|prominence|thickening|disease)|(?:increased|prominent|coarse) lung markings|(?:increased|prominent) interstitium|reticulations?"
     r"|interstitial (?:infiltrate|lung disease)|lung markings are increased"
     r"|peribronchial (?:thickening|cuffing)|bronchial wall thickening"
-    r"|(?<!pleural )(?<!pleural-parenchymal )(?<!pleuroparenchymal )(?<!thickening or )scar(?:s|ring)?"
+    r"|(?<!pleural )(?<!pleural-parenchymal )(?<!pleuroparenchymal )(?<!thickening or )(?<!thickening/)scar(?:s|ring)?"
     r"|(?<!bone )(?<!mineral )(?<!metallic )(?<!metal )(?<!bony )(?<!osseous )densit(?:y|ies)",
     "Pleural Effusion": r"pleural (?:and|or) pericardial effusions?|pleural fluid|hydrothorax"
     r"|hydropneumothorax|h(?:a)?emothorax|h(?:a)?emopneumothorax"
@@ -62,8 +67,10 @@ _FURTHER: Final = {
     r"|costophrenic (?:angle|sulcus) blunting",
     "Pleural Other": r"pleural[- ](?:thickening|scar(?:s|ring)?|plaques?|calcifications?|disease)"
     r"|pleuro?(?:al)?[- ]?parenchymal (?:scar(?:s|ring)?|thickening)|fibrothorax"
-    r"|thickening of the (?:\w+ )?pleura|(?:bi)?apical (?:capping|caps?|thickening)",
-    "Pneumonia": r"infectious (?:process|infiltrate|etiology)|(?:pulmonary )?infections?"
+    r"|thickening of the (?:\w+ )?pleura|fissural thickening"
+    r"|thickening (?:in|of|along) the (?:\w+ )?fissure|(?:bi)?apical (?:capping|caps?|thickening)",
+    "Pneumonia": r"infectious (?:process|infiltrate)|(?<!granulomatous )(?<!tuberculous )"
+    r"(?<!tuberculosis )(?<!histoplasmosis )(?<!fungal )(?:pulmonary )?infections?"
     r"|bronchopneumonia|pneumonitis",
     "Pneumothorax": r"pneumothoraces|hydropneumothorax|h(?:a)?emopneumothorax",
     "Support Devices": r"pacemakers?|pacers?|pacing (?:leads?|wires?|device)|icd|aicd|defibrillators?"
@@ -73,7 +80,7 @@ _FURTHER: Final = {
     r"|port-?a-?cath|mediports?|port(?:a)?caths?|chest ports?|(?:sternal|sternotomy) wires?"
     r"|valve (?:prosthesis|replacement)|(?:prosthetic|artificial|mechanical) (?:\w+ )?valves?"
     r"|(?:support |medical |implanted |electronic |closure |monitoring )*devices?|stents?|iabp"
-    r"|leads?|drains?|tubes? (?:is|in|ends|terminates)|hardware|arthroplast(?:y|ies)|prosthes[ie]s"
+    r"|leads?|drains?|tubes? (?:is|in|ends|terminates)|hardware|arthroplast(?:y|ies)|(?<!breast )prosthes[ie]s"
     r"|prosthetic (?:left |right )?(?:shoulder|hip|humer\w+)|screws?|fixation|coils?|balloon pump"
     r"|swan[- ]?ganz|loop recorder|(?:nerve )?stimulators?|infusion pump",
 }
@@ -127,7 +134,7 @@ _ORGANS: Final = (
     r"|ankles?|legs?|feet|knees?|hips?|elbows?|shoulders?|wrists?|limbs?|extremit(?:y|ies)|arms?"
     r"|scrotal|bowel|gastric|colonic|mesenteric|gallbladder|liver|hepatic|renal|kidneys?|adrenal"
     r"|splenic|thyroid|pancreatic|pelvic|bladder|prostate|ovarian|uterine|abdominal|abdomen"
-    r"|paraspinal|sinus|sinuses|mastoid|middle ear|dental|skin|cutaneous|scalp|optic|spinal cord"
+    r"|chest wall|paraspinal|sinus|sinuses|mastoid|middle ear|dental|skin|cutaneous|scalp|optic|spinal cord"
     r"|bone marrow|mucosal|tracheal wall|neck|axillary|osseous|bony|vertebral(?: body)?|metallic"
 )
 ELSEWHERE_BEFORE: Final = re.compile(

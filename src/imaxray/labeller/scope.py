@@ -65,7 +65,7 @@ class _Clause:
     findings: list[Finding] = field(default_factory=list)
     cues: list[re.Match[str]] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
-    denials: list[int] = field(default_factory=list)
+    inner: list[tuple[int, str]] = field(default_factory=list)  # cues that a phrase may contain
     answered: bool = False  # whether a backward cue stands in it
 
     def __post_init__(self) -> None:
@@ -146,8 +146,8 @@ def _spread(clauses: Sequence[_Clause], sentence: str, findings: Sequence[Findin
             clauses[at].stops.append(position)
         else:
             clauses[at].cues.append(mark)
-            if mark.lastgroup == "denies":
-                clauses[at].denials.append(position)
+            if mark.lastgroup in ("denies", "doubts"):
+                clauses[at].inner.append((position, mark.lastgroup))
 
 
 class _Part:
@@ -232,7 +232,7 @@ class _Part:
             return
         if self._is_backward(k, clause, cue):
             return
-        if kind in _DENIES or kind == "replaced":
+        if kind in (*_DENIES, "replaced", "resolved"):
             # "probably no effusion" is doubt
             doubt = self._active == "doubts" and kind != "replaced"
             self._active = "doubts" if doubt else "denies"
@@ -255,10 +255,18 @@ class _Part:
         if kind in _SET_ASIDE or kind in ("gap", "affirms"):
             return False
         own = clause.findings
-        before = bool(own) and own[0].start < cue.start()
+        before = bool(own) and own[0].end <= cue.start()
         after = bool(own) and own[-1].end > cue.end()
-        named_before = k > 0 and bool(self._clauses[k - 1].findings)
-        answers = clause.joined_by in ("colon", "dash") and not own and named_before
+        named_before = k > 0 and not own and bool(self._clauses[k - 1].findings)
+        answers = clause.joined_by in ("colon", "dash") and named_before
+        if named_before and not answers:
+            # "small effusion, tube removed": what was removed is named, though it is no phrase
+            lead = cues.NOTHING_NEW.match(clause.text)
+            named_before = (
+                lead is not None
+                and clause.start + lead.end() >= cue.start()
+                and cues.ONE_SIDE.search(clause.text) is None
+            )
         if kind in _BACKWARD:
             return before or (not after and named_before)
         if kind == "denies":
@@ -266,9 +274,10 @@ class _Part:
         return not after and (before or answers)
 
     def _reach(self, clause: _Clause, finding: Finding, gap: int) -> None:
-        inside = bisect_left(clause.denials, finding.start)
-        own = inside < len(clause.denials) and clause.denials[inside] < finding.end
-        active = "denies" if own and self._active is None else self._active
+        inside = bisect_left(clause.inner, (finding.start, ""))
+        active = self._active
+        if inside < len(clause.inner) and clause.inner[inside][0] < finding.end:
+            active = active or clause.inner[inside][1]  # "the heart is not enlarged"
         if active is None:
             finding.after_denial = self._denied and not clause.verb
             return
@@ -297,6 +306,8 @@ class _Part:
                 reached = [*own, *self._list_before(k, bool(own))] if first <= 0 else own
                 first = last
                 for finding in reached:
+                    if finding.end > cue.start():
+                        continue  # the cue is a part of the phrase
                     gap = bisect_left(gaps, finding.end)
                     if finding.reached_by == "sought":
                         continue
