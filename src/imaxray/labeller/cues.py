@@ -92,6 +92,7 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"difficult to (?:exclude|rule out) (?=$)",
     ),
     "doubts": (
+        r"(?:not|im) ?possible to (?:exclude|rule out)",
         r"(?:can ?not|could not|can not|difficult to|to|not) (?:be )?(?:\w+ly )?(?:exclude|rule out)",
         r"no (?:definite|certain|clear|convincing) absence of",
         r"not (?:\w+ly )?(?:likely|probable|favou?red)", r"unlikely", r"less likely", r"more likely",
@@ -99,7 +100,7 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"probabl[ey]", r"likely", r"questionabl[ey]", r"questions?(?: of)?", r"questioned",
         r"suspect\w*", r"suspicio\w*", r"concern\w*", r"suggest\w*", r"presum\w*", r"potential\w*",
         r"equivocal\w*", r"doubtful", r"uncertain", r"perhaps", r"differential", r"borderline",
-        r"favou?r\w*", r"apparent(?:ly)?(?= \w)", r"appearance of", r"versus|vs", r"top[- ]normal",
+        r"favou?r\w*", r"apparent(?:ly)?(?= \w)", r"doubt", r"versus|vs", r"top[- ]normal",
         r"upper limits?", r"worrisome", r"conceivabl[ey]",
     ),
     # "resolved pneumonia"; "the pneumonia resolved" is below
@@ -117,13 +118,17 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"|ruled out|excluded|discontinued|evacuated|drained)(?: completely)?",
         r"(?:is|are) (?:now |completely )?gone", r"absent", r"none", r"nil", r"nowhere",
         r"(?:is|are|was|were|:) negative(?! for)", r"not applicable",
+        r"removal(?! of)",
+        r"(?:has|have|had|did|does|do|is|are|was|were) not (?:\w+ly )?(?:recur|develop|occur|form"
+        r"|return)\w*",
         r"within (?:normal limits|limits of normal)",
     ),
     # what takes the place of a finding denies it, whatever was said before
     "replaced": (r"rather than", r"instead of", r"in place of", r"as opposed to"),
     # denial of what follows
     "denies": (
-        r"no", r"not", r"without", r"w/o", r"free (?:of|from)", r"negative for", r"negative",
+        r"(?:(?<=:)|(?<=: )|(?<== ))(?:0|false|normal|clear|unremarkable)(?=\s*(?:$|,))",
+        r"no", r"not", r"neg(?: for)?", r"without", r"w/o", r"free (?:of|from)", r"negative for", r"negative",
         r"absence of", r"clear of", r"neither", r"nor", r"never", r"lacks?(?: of)?",
         r"devoid of", r"denie[sd]", r"rul(?:es|ed|ing) out", r"exclud(?:es|ed|ing)",
         r"(?:interval )?resolution of", r"(?:interval )?removal of",
@@ -144,7 +149,7 @@ CUE: Final = re.compile(
 """Finds the cues of a sentence, each with its kind as the name of its group."""
 
 STOP: Final = re.compile(
-    r"\b(?:due to|secondary to|related to|because of|caused by|after|following(?!\s*(?::|$))"
+    r"\b(?:(?P<cause>due to|secondary to|related to|because of|caused by)|after|following(?!\s*(?::|$))"
     r"|since|given|in the setting of|status post|s/p|where|which|adjacent to|superimposed on)\b"
 )
 """Words inside a clause at which the reach of an earlier cue ends."""
@@ -185,7 +190,8 @@ FRESH: Final = re.compile(
     r"|trace|mild(?:ly)?|minimal(?:ly)?|moderate(?:ly)?|slight(?:ly)?|minor|extensive|marked(?:ly)?"
     r"|severe(?:ly)?|stable|unchanged|persist\w+|chronic|old|healed|healing|known|bilateral"
     r"|improv\w+|resolving|decreas\w+|increas\w+|worsen\w+|status post|scattered|multiple|linear"
-    r"|patchy|probable|possible|residual|interval|postoperative|postsurgical)\b"
+    r"|patchy|probable|possible|residual|interval|postoperative|postsurgical|(?:placement|insertion"
+    r"|development|exchange) of|large(?=.*\b(?:left|right|bilateral)\b))\b"
 )
 """Beginnings by which an item of a list affirms: "no effusion, small nodule"."""
 UNDER_WAY: Final = re.compile(

@@ -12,8 +12,8 @@ from typing import Final
 _PLAIN: Final = {
     "Atelectasis": r"atelecta(?:sis|ses)",
     "Cardiomegaly": r"cardiomegaly|enlarge(?:d|ment of the) (?:heart|cardiac silhouette)"
-    r"|(?:heart|cardiac silhouette|heart size)(?: size)? (?:is|remains|appears)"
-    r"(?: \w+ly)? (?:not )?enlarged|(?:heart|cardiac silhouette) enlarged",
+    r"|(?:heart|cardiac silhouette|heart size)(?: size)?(?: is| remains| appears|:)"
+    r"(?: \w+ly)? (?:not )?(?:\w+ly )?enlarged|(?:heart|cardiac silhouette) enlarged",
     "Consolidation": r"consolidations?",
     "Edema": r"(?:pulmonary |interstitial |alveolar )*o?edema",
     "Fracture": r"(?<!lead )(?<!wire )(?<!screw )(?:rib |clavicular? )?fractures?"
@@ -99,7 +99,7 @@ NORMAL: Final = {
         r"\b(?:heart|cardiac (?:size|silhouette))(?: size)?(?:,| and)(?: \w+){1,4}"
         r" (?:is|are|appears?|remains?)(?: \w+ly)? (?:normal|unremarkable|within normal limits)\b"
         r"|\b(?:heart|cardiac silhouette|heart size|cardiac size|cardiomediastinal silhouette"
-        r"|cardiomediastinal contours?)(?: size)? (?:is|are|appears|remains)(?: \w+ly)?"
+        r"|cardiomediastinal contours?)(?: size)?(?: is| are| appears?| remains?|:)(?: \w+ly)?"
         r" (?:normal|unremarkable|stable and normal|within normal limits|not enlarged)\b"
         r"|\b(?:normal (?:heart|cardiac)(?: size| silhouette)?|normal cardiomediastinal silhouette"
         r"|heart is normal in size|cardiac silhouette is normal in size)\b"
@@ -113,7 +113,7 @@ NORMAL: Final = {
         r"\bcostophrenic (?:angles?|sulci) (?:is|are)(?: \w+ly)? (?:sharp|clear|preserved)\b"
     ),
     "Lung Opacity": re.compile(
-        r"\blungs?(?: fields?| bases)?(?: (?:is|are|appears?|remains?))?(?: both)?(?: \w+ly)? clear\b"
+        r"\blungs?(?: fields?| bases)?(?: is| are| appears?| remains?|:)?(?: both)?(?: \w+ly)? clear\b"
         r"(?! of\b)|\bclear lungs\b"
     ),
 }

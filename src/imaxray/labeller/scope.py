@@ -64,7 +64,7 @@ class _Clause:
     text: str
     findings: list[Finding] = field(default_factory=list)
     cues: list[re.Match[str]] = field(default_factory=list)
-    stops: list[int] = field(default_factory=list)
+    stops: list[re.Match[str]] = field(default_factory=list)
     inner: list[tuple[int, str]] = field(default_factory=list)  # cues that a phrase may contain
     answered: bool = False  # whether a backward cue stands in it
 
@@ -131,19 +131,19 @@ def _clauses(sentence: str) -> Iterator[_Clause]:
 
 def _spread(clauses: Sequence[_Clause], sentence: str, findings: Sequence[Finding]) -> None:
     """Give every clause its findings, cues and stops."""
-    marks: list[tuple[int, Finding | re.Match[str] | None]] = [
-        *((finding.start, finding) for finding in findings),
-        *((match.start(), match) for match in cues.CUE.finditer(sentence)),
-        *((match.start(), None) for match in cues.STOP.finditer(sentence)),
+    marks: list[tuple[int, str, Finding | re.Match[str]]] = [
+        *((finding.start, "finding", finding) for finding in findings),
+        *((match.start(), "cue", match) for match in cues.CUE.finditer(sentence)),
+        *((match.start(), "stop", match) for match in cues.STOP.finditer(sentence)),
     ]
     at = 0
-    for position, mark in sorted(marks, key=lambda item: item[0]):
+    for position, kind, mark in sorted(marks, key=lambda item: item[0]):
         while at + 1 < len(clauses) and position >= clauses[at + 1].start:
             at += 1
         if isinstance(mark, Finding):
             clauses[at].findings.append(mark)
-        elif mark is None:
-            clauses[at].stops.append(position)
+        elif kind == "stop":
+            clauses[at].stops.append(mark)
         else:
             clauses[at].cues.append(mark)
             if mark.lastgroup in ("denies", "doubts"):
@@ -202,22 +202,23 @@ class _Part:
         return not clause.fresh or self._or_ahead[k]
 
     def _forward(self, k: int, clause: _Clause) -> None:
-        marks: list[tuple[int, int, Finding | re.Match[str] | None]] = [
+        marks: list[tuple[int, int, Finding | re.Match[str]]] = [
             *((cue.start(), 0, cue) for cue in clause.cues),
-            *((stop, 1, None) for stop in clause.stops),
+            *((stop.start(), 1, stop) for stop in clause.stops),
             *((finding.start, 2, finding) for finding in clause.findings),
         ]
         gap = -1
         ors = [match.end() + clause.start for match in cues.OR.finditer(clause.text)]
         passed = 0
-        for position, _, mark in sorted(marks, key=lambda item: item[:2]):
+        for position, rank, mark in sorted(marks, key=lambda item: item[:2]):
             if isinstance(mark, Finding):
                 while passed < len(ors) and ors[passed] <= position:
                     gap = -1 if gap < ors[passed] else gap
                     passed += 1
                 self._reach(clause, mark, gap)
-            elif mark is None:
-                if self._active not in ("sought", "earlier", "compared"):
+            elif rank == 1:
+                doubtful_cause = self._active == "doubts" and mark.lastgroup == "cause"
+                if self._active not in ("sought", "earlier", "compared") and not doubtful_cause:
                     self._active = None
             elif mark.lastgroup == "gap":
                 gap = position
@@ -258,7 +259,9 @@ class _Part:
         before = bool(own) and own[0].end <= cue.start()
         after = bool(own) and own[-1].end > cue.end()
         named_before = k > 0 and not own and bool(self._clauses[k - 1].findings)
-        answers = clause.joined_by in ("colon", "dash") and named_before
+        answers = named_before and (
+            clause.joined_by in ("colon", "dash") or clause.text.strip() == cue.group()
+        )
         if named_before and not answers:
             # "small effusion, tube removed": what was removed is named, though it is no phrase
             lead = cues.NOTHING_NEW.match(clause.text)
