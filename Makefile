@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Tools whose own readers load our exports in the tests; each in a folder of its own, since they
-# ask for other versions of the same packages.
-READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcard tests/export/readers/*.txt))
+# Packages that tests read with or read from: tools whose own readers load our exports, and one with
+# the reports of Open-I. Each is in a folder of its own, since they ask for other versions of the same
+# packages.
+READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 
 .PHONY: demo study examples test readers check map format clean
 
@@ -29,7 +30,8 @@ test: $(STAMP)
 # About 900 MB; without them the tests that need them are skipped.
 readers: $(READERS)
 
-.readers/%/.installed: tests/export/readers/%.txt $(STAMP)
+vpath %.txt $(wildcard tests/*/readers)
+.readers/%/.installed: %.txt $(STAMP)
 	rm -rf $(@D)
 	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) -r $<
 	touch $@

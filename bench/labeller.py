@@ -104,7 +104,7 @@ def half_of(report: str) -> str:
 
 
 def open_i(archive: Path, half: str) -> Iterator[Report]:
-    """Yield the reports of one half that have a text and were indexed, in the order of their ids."""
+    """Yield the reports of one half that have a text and were indexed, ordered by id."""
     reports = []
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -151,7 +151,11 @@ def open_i_score(read: Reader, reports: list[Report]) -> dict[str, Any]:
     rows = read_headings()
     read_labels = [read(text) for _, text, _ in reports]
     given = [labels_of(headings, rows) for _, _, headings in reports]
-    ways = {"present": ((1,), True), "or uncertain": ((1, -1), True), "open as absent": ((1,), False)}
+    ways = {
+        "present": ((1,), True),
+        "or uncertain": ((1, -1), True),
+        "open as absent": ((1,), False),
+    }
     score: dict[str, Any] = {"reports": len(reports), "open pairs": 0}
     for way, (positive, leave_out) in ways.items():
         cells = {label: dict.fromkeys(("tp", "fp", "fn", "tn"), 0) for label in LABELS}
@@ -212,6 +216,7 @@ def write(score: Mapping[str, Any], half: str) -> None:
         "date": date.today().isoformat(),
         "reports": score["reports"],
         **{key: round(micro[key], 4) for key in ("precision", "recall", "f1")},
+        "f1_with_uncertain": round(score["or uncertain"]["micro"]["f1"], 4),
     }
     path = Path(labeller.__file__).with_name("measured.json")
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

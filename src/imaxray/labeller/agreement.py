@@ -88,9 +88,7 @@ def labeller_agreement(reports: Sequence[str], labels: Sequence[Mapping[str, int
             key = ("t" if positive == (value == 1) else "f") + ("p" if positive else "n")
             counts[label][key] += 1
     cells = {
-        label: {**cell, **_rates(cell)}
-        for label, cell in counts.items()
-        if sum(cell.values())
+        label: {**cell, **_rates(cell)} for label, cell in counts.items() if sum(cell.values())
     }
     return Agreement(len(reports), cells, read_uncertain, given_uncertain)
 

@@ -24,6 +24,8 @@ class Measured:
         precision: Share of the labels read as present that are given as present, over all labels.
         recall: Share of the labels given as present that are read as present.
         f1: Micro F1 of both.
+        f1_with_uncertain: Micro F1 if labels read as uncertain count as present, as they do in
+            clinical scores.
     """
 
     labeller: str
@@ -33,13 +35,15 @@ class Measured:
     precision: float
     recall: float
     f1: float
+    f1_with_uncertain: float
 
     def sentence(self) -> str:
         """Return the measurement as one sentence for people."""
         return (
             f"Clinical scores compare what labeller {self.labeller} reads from both reports; on "
             f"{self.corpus} its micro F1 is {self.f1:.2f} (precision {self.precision:.2f}, recall "
-            f"{self.recall:.2f}; {self.reports:,} reports)."
+            f"{self.recall:.2f}; {self.reports:,} reports), and {self.f1_with_uncertain:.2f} if "
+            "uncertain labels count as present, as they do in these scores."
         )
 
 

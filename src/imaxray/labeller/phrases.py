@@ -35,11 +35,13 @@ _FURTHER: Final = {
     r"|(?:heart|heart size) is (?:\w+ly )?(?:not )?(?:large|increased)"
     r"|(?:borderline |mild |moderate |marked )*enlargement of (?:the )?cardi\w+(?: silhouette)?",
     "Consolidation": r"consolidative|consolidated",
-    "Edema": r"(?:pulmonary )?(?:vascular|venous) congestion|pulmonary congestion|congestive changes?"
+    "Edema": r"(?:pulmonary )?(?:vascular|venous) congestion|pulmonary congestion"
+    r"|congestive changes?"
     r"|congestive (?:heart )?failure|\bchf\b|heart failure|vascular engorgement|kerley"
     r"|(?:pulmonary |volume )*fluid overload|(?:pulmonary )?vascular prominence"
     r"|vascular indistinctness|indistinct (?:\w+ )?vascul\w+|vascular redistribution"
-    r"|cephali[sz]ation|pulmonary venous hypertension|(?:prominent|increased|engorged) (?:central )?"
+    r"|cephali[sz]ation|pulmonary venous hypertension|(?:prominent|increased"
+    r"|engorged) (?:central )?"
     r"(?:pulmonary|lung) vascul\w+|prominence of the (?:central )?pulmonary vascul\w+",
     "Enlarged Cardiomediastinum": r"(?:widened|enlarged|prominent|wide|full) (?:superior |upper )*"
     r"(?:mediastinum|cardiomediastin(?:um|al silhouette)|mediastinal (?:contour|silhouette))s?"
@@ -47,7 +49,8 @@ _FURTHER: Final = {
     r"|(?:widening|enlargement|prominence) of the (?:\w+ )?(?:cardio)?mediastin\w+"
     r"|(?:mediastinum|cardiomediastinal silhouette|mediastinal (?:contour|silhouette))"
     r" (?:is|remains|appears)(?: \w+ly)?(?: not)? (?:widened|enlarged|prominent)",
-    "Fracture": r"(?<!screw is )(?<!lead is )(?<!wire is )(?<!wires are )fractured|broken (?:ribs?|clavicles?)",
+    "Fracture": r"(?<!screw is )(?<!lead is )(?<!wire is )(?<!wires are )fractured"
+    r"|broken (?:ribs?|clavicles?)",
     "Lung Lesion": r"nodules?|nodular (?:opacity|opacities|density|densities|opacification)"
     r"|mass(?:es)?|masslike (?:opacity|opacities|opacification|density|consolidation)"
     r"|cavitary lesions?|neoplasms?|tumou?rs?|carcinomas?|lung cancer"
@@ -55,10 +58,12 @@ _FURTHER: Final = {
     "Lung Opacity": r"opacit(?:y|ies)|opacifications?|opacified|infiltrat(?:e|es|ion|ions)"
     r"|air[- ]?space (?:disease|process|infiltrate)|ground[- ]glass|haz(?:e|iness)|streakiness"
     r"|(?:interstitial|reticular|reticulonodular)(?: lung)? (?:markings?|patterns?|changes?"
-    r"|prominence|thickening|disease)|(?:increased|prominent|coarse) lung markings|(?:increased|prominent) interstitium|reticulations?"
+    r"|prominence|thickening|disease)|(?:increased|prominent|coarse) lung markings|(?:increased"
+    r"|prominent) interstitium|reticulations?"
     r"|interstitial (?:infiltrate|lung disease)|lung markings are increased"
     r"|peribronchial (?:thickening|cuffing)|bronchial wall thickening"
-    r"|(?<!pleural )(?<!pleural-parenchymal )(?<!pleuroparenchymal )(?<!thickening or )(?<!thickening/)scar(?:s|ring)?"
+    r"|(?<!pleural )(?<!pleural-parenchymal )(?<!pleuroparenchymal )(?<!thickening or )"
+    r"(?<!thickening/)scar(?:s|ring)?"
     r"|(?<!bone )(?<!mineral )(?<!metallic )(?<!metal )(?<!bony )(?<!osseous )densit(?:y|ies)",
     "Pleural Effusion": r"pleural (?:and|or) pericardial effusions?|pleural fluid|hydrothorax"
     r"|hydropneumothorax|h(?:a)?emothorax|h(?:a)?emopneumothorax"
@@ -73,14 +78,16 @@ _FURTHER: Final = {
     r"(?<!tuberculosis )(?<!histoplasmosis )(?<!fungal )(?:pulmonary )?infections?"
     r"|bronchopneumonia|pneumonitis",
     "Pneumothorax": r"pneumothoraces|hydropneumothorax|h(?:a)?emopneumothorax",
-    "Support Devices": r"pacemakers?|pacers?|pacing (?:leads?|wires?|device)|icd|aicd|defibrillators?"
+    "Support Devices": r"pacemakers?|pacers?|pacing (?:leads?|wires?|device)|icd|aicd"
+    r"|defibrillators?"
     r"|(?:endotracheal|nasogastric|orogastric|gastric|enteric|feeding|tracheostomy|chest|et|ng|og"
     r"|dobhoff|pigtail|thoracostomy|support) (?:tubes?|catheters?)|tracheostomy|catheters?"
     r"|picc(?: lines?)?|central (?:venous )?lines?|(?:support|venous|ij|jugular|subclavian) lines?"
     r"|port-?a-?cath|mediports?|port(?:a)?caths?|chest ports?|(?:sternal|sternotomy) wires?"
     r"|valve (?:prosthesis|replacement)|(?:prosthetic|artificial|mechanical) (?:\w+ )?valves?"
     r"|(?:support |medical |implanted |electronic |closure |monitoring )*devices?|stents?|iabp"
-    r"|leads?|drains?|tubes? (?:is|in|ends|terminates)|hardware|arthroplast(?:y|ies)|(?<!breast )prosthes[ie]s"
+    r"|leads?(?! to)|drains?|tubes? (?:is|in|ends|terminates)|hardware|arthroplast(?:y|ies)"
+    r"|(?<!breast )prosthes[ie]s"
     r"|prosthetic (?:left |right )?(?:shoulder|hip|humer\w+)|screws?|fixation|coils?|balloon pump"
     r"|swan[- ]?ganz|loop recorder|(?:nerve )?stimulators?|infusion pump",
 }
@@ -113,7 +120,8 @@ NORMAL: Final = {
         r"\bcostophrenic (?:angles?|sulci) (?:is|are)(?: \w+ly)? (?:sharp|clear|preserved)\b"
     ),
     "Lung Opacity": re.compile(
-        r"\blungs?(?: fields?| bases)?(?: is| are| appears?| remains?|:)?(?: both)?(?: \w+ly)? clear\b"
+        r"\blungs?(?: fields?| bases)?(?: is| are| appears?| remains?"
+        r"|:)?(?: both)?(?: \w+ly)? clear\b"
         r"(?! of\b)|\bclear lungs\b"
     ),
 }
@@ -129,17 +137,17 @@ OTHER: Final = re.compile(
 """Abnormalities that are none of CheXpert's labels but exclude ``No Finding``, as there."""
 
 _ORGANS: Final = (
-    r"pericardial|soft[- ]tissues?|joints?|subcutaneous|breasts?|cerebral|brain|intracranial|peripheral"
+    r"pericardial|soft[- ]tissues?|joints?|subcutaneous|breasts?|cerebral|brain|intracranial"
+    r"|peripheral"
     r"|laryngeal|pharyngeal|epiglottic|glottic|facial|periorbital|macular|corneal|retinal|pedal"
     r"|ankles?|legs?|feet|knees?|hips?|elbows?|shoulders?|wrists?|limbs?|extremit(?:y|ies)|arms?"
     r"|scrotal|bowel|gastric|colonic|mesenteric|gallbladder|liver|hepatic|renal|kidneys?|adrenal"
     r"|splenic|thyroid|pancreatic|pelvic|bladder|prostate|ovarian|uterine|abdominal|abdomen"
-    r"|chest wall|paraspinal|sinus|sinuses|mastoid|middle ear|dental|skin|cutaneous|scalp|optic|spinal cord"
+    r"|chest wall|paraspinal|sinus|sinuses|mastoid|middle ear|dental|skin|cutaneous|scalp|optic"
+    r"|spinal cord"
     r"|bone marrow|mucosal|tracheal wall|neck|axillary|osseous|bony|vertebral(?: body)?|metallic"
 )
-ELSEWHERE_BEFORE: Final = re.compile(
-    rf"\b(?:{_ORGANS})\s+(?:wall\s+|small\s+|large\s+)?$"
-)
+ELSEWHERE_BEFORE: Final = re.compile(rf"\b(?:{_ORGANS})\s+(?:wall\s+|small\s+|large\s+)?$")
 """Words before a phrase that place it in an organ outside the lungs, pleura and heart."""
 ELSEWHERE_AFTER: Final = re.compile(
     rf"\s+(?:of|in|within|over|at)\s+(?:the\s+|both\s+|an?\s+|either\s+|left\s+|right\s+)*"

@@ -38,6 +38,8 @@ def asked(question: str) -> tuple[str, bool] | None:
     if len(named) != 1:
         return None
     label, match = next(iter(named.items()))
+    if "not" in match.group().split():  # "yes" to "the heart is not enlarged" denies it
+        return None
     words = f"{text[: match.start()]} {text[match.end() :]}".split()
     rest = [word for word in words if not _NEUTRAL.fullmatch(word)]
     # any other word makes it another question: "is the effusion new?"

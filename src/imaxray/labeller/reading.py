@@ -44,7 +44,8 @@ _DOUBT: Final = re.compile(
     r"|borderline|evaluat\w*|assess\w*|exclud\w*|rule[ds]?|history|prior|previous\w*|resol\w+"
     r"|clear(?:ed|ing)|improv\w*|decreas\w*|increas\w*|chang\w*|unchanged|worsen\w*|progress\w*"
     r"|longer|if|unless|should|risk|differential|appearance|mimic\w*|perhaps|limited"
-    r"|limits? of|deni\w+|treated|developing|interval|follow\w*|recurren\w*|compar\w*|gone|disappear\w*|vanish\w*|xxxx)\b|\?"
+    r"|limits? of|deni\w+|treated|developing|interval|follow\w*|recurren\w*|compar\w*|gone"
+    r"|disappear\w*|vanish\w*|xxxx)\b|\?"
 )
 _PART: Final = re.compile(
     r"\b(?:left|right|upper|middle|lower|apical|basal|large|larger|new|acute|overt|frank|definite"
@@ -221,9 +222,7 @@ def _found(sentence: str) -> list[tuple[str, int, int]]:
 def _elsewhere(sentence: str, start: int, end: int) -> bool:
     """Return whether the finding is in an organ outside the lungs, pleura and heart."""
     before, after = sentence[max(0, start - 40) : start], sentence[end : end + 40]
-    return (
-        ELSEWHERE_BEFORE.search(before) is not None or ELSEWHERE_AFTER.match(after) is not None
-    )
+    return ELSEWHERE_BEFORE.search(before) is not None or ELSEWHERE_AFTER.match(after) is not None
 
 
 class _Sides:
@@ -244,7 +243,9 @@ class _Sides:
         if not said:
             return None
         at = bisect_left(said, (position, ""))
-        nearest = min((abs(start - position), name) for start, name in said[max(0, at - 1) : at + 1])
+        nearest = min(
+            (abs(start - position), name) for start, name in said[max(0, at - 1) : at + 1]
+        )
         if self._names[clause] >= {"left", "right"} or nearest[1] not in ("left", "right"):
             return "both"
         return "left" if nearest[1] == "left" else "right"

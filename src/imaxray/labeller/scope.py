@@ -20,6 +20,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, Literal
 
 from imaxray.labeller import cues
@@ -299,12 +300,17 @@ class _Part:
         acting = [cue for cue in clause.cues if self._is_backward(k, clause, cue)]
         gaps = [cue.start() for cue in clause.cues if cue.lastgroup == "gap"]
         starts = [finding.start for finding in clause.findings]
+        stops = [stop.start() for stop in clause.stops]
         for wanted in (_DENIES, _DOUBTS):
             first = -1  # the findings before this one belong to an earlier cue
             for cue in (cue for cue in acting if cue.lastgroup in wanted):
                 last = bisect_left(starts, cue.start())
                 if last == first:
                     continue  # nothing new stands before this cue
+                stop = bisect_left(stops, cue.start())
+                if stop:  # in "edema after pneumonia resolved", the edema did not
+                    behind = bisect_left(starts, stops[stop - 1])
+                    first = max(first, behind) if behind < last else first
                 own = clause.findings[max(first, 0) : last]
                 reached = [*own, *self._list_before(k, bool(own))] if first <= 0 else own
                 first = last
@@ -343,7 +349,7 @@ class _Part:
 
 def _either_or(sentence: str, findings: Sequence[Finding]) -> None:
     """Doubt findings of which one or the other is there: "atelectasis or pneumonia"."""
-    for first, second in zip(findings, findings[1:], strict=False):
+    for first, second in pairwise(findings):
         if first.status == second.status == "affirmed" or "doubted" in (
             first.status, second.status,
         ):  # fmt: skip

@@ -14,7 +14,10 @@ _REPLACED: Final = (
     (re.compile(r"\bcan'?t\b"), "cannot"),
     (re.compile(r"n't\b"), " not"),
     (re.compile(r"\bvs\."), "vs"),
-    (re.compile(r"\?\s*(?=(?:no|none|yes|absent|present|negative|positive)\b[^a-z]*(?:$|\n))"), ": "),
+    (
+        re.compile(r"\?\s*(?=(?:no|none|yes|absent|present|negative|positive)\b[^a-z]*(?:$|\n))"),
+        ": ",
+    ),
     (re.compile(r"\?(?=[a-z])"), "questionable "),
     (re.compile(r"\b(e\.g|i\.e|dr|approx)\."), r"\1"),
 )

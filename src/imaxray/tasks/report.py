@@ -18,6 +18,7 @@ import polars as pl
 from imaxray.boxes import Box
 from imaxray.labeller import label_report, measured_agreement, stated
 from imaxray.metrics import (
+    Floats,
     caption_metrics,
     corpus_bleu,
     invalid_rate,
