@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-import network
 import pytest
 
+import network
 from imaxray.phantom import write_phantom
 
 network.forbid()

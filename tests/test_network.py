@@ -3,8 +3,9 @@
 import socket
 import urllib.request
 
-import network
 import pytest
+
+import network
 
 
 @pytest.mark.parametrize("address", [("203.0.113.7", 80), ("2001:db8::1", 80, 0, 0)])
@@ -26,8 +27,10 @@ def test_no_name_of_another_machine_is_looked_up():
 
 
 def test_loopback_is_reached():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()):
-            pass
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        assert client.getpeername() == server.getsockname()
     assert network.is_local(socket.AF_INET, ("localhost", 1))
     assert not network.is_local(socket.AF_INET, ("example.org", 1))

@@ -176,8 +176,11 @@ def main():
             except (IndexError, ValueError):
                 results[name] = {"crashed": run.returncode, "findings": ["crash"]}
         row = results[name]
-        print(f"{name:20} {row.get('seconds', 0):6} s {row.get('executions', 0):12,} executions "
-              f"{len(row['findings']):3} findings ({row.get('engine', '?')})", flush=True)  # fmt: skip
+        print(
+            f"{name:20} {row.get('seconds', 0):6} s {row.get('executions', 0):12,} executions "
+            f"{len(row['findings']):3} findings ({row.get('engine', '?')})",
+            flush=True,
+        )
     print(json.dumps(results))
     sys.exit(any(row["findings"] for row in results.values()))
 

@@ -168,7 +168,7 @@ assert SEEDS.keys() == TARGETS.keys()
 
 DICTIONARY = (
     b"no ", b"not ", b"yes", b"<box>", b"[", b"]", b"{", b"}", b'"', b"\n", b"\0", b"\xff", b"\\",
-    b": ", b"- ", b"1. ", b"</think>", b"<answer>", b"___", b"XXXX", b"0.5", b"-1", b"1e400", b"NaN",
-    b",", b"\r\n", b"&a", b"*a", b"!!", json.dumps("\u202e").encode(), "é".encode(),
+    b": ", b"- ", b"1. ", b"</think>", b"<answer>", b"___", b"XXXX", b"0.5", b"-1", b"1e400",
+    b"NaN", b",", b"\r\n", b"&a", b"*a", b"!!", json.dumps("\u202e").encode(), "é".encode(),
 )  # fmt: skip
 """Bytes that mean something to a parser, which mutations insert."""

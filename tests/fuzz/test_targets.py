@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fuzz.mutations import mutated
 from fuzz.targets import SEEDS, TARGETS
 

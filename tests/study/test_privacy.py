@@ -36,7 +36,8 @@ def printed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("privacy")
     (folder / "study.yaml").write_text(yaml.safe_dump(TINY))
     run = subprocess.run(
-        [sys.executable, "-m", "imaxray.cli", "study", folder / "study.yaml", "--out", folder / "out"],
+        [sys.executable, "-m", "imaxray.cli", "study", folder / "study.yaml",
+         "--out", folder / "out"],
         capture_output=True, text=True, timeout=280,
         env={**os.environ, "SOME_TOKEN": SECRET},
     )  # fmt: skip
@@ -59,7 +60,7 @@ def test_nothing_printed_and_no_page_holds_a_report_or_an_answer(printed):
 
 
 def test_json_files_of_a_study_hold_no_report(printed):
-    """Answers of the models lie in Parquet tables alone, for which the folder is opened on purpose."""
+    """Answers of the models lie in Parquet tables alone."""
     _, out = printed
     entries = open_dataset(out / "catalog").tables.entries
     reports = set(entries.filter(pl.col("task") == "report")["target"])

@@ -19,8 +19,9 @@ LICENCES = ROOT / "docs" / "licences.md"
 HASHED = ROOT / "constraints-hashed.txt"
 HEAD = """# Licences of the dependencies
 
-`make licences` writes this page from the metadata of the installed packages; a test compares it with
-`pyproject.toml`. Each package is installed separately and keeps its own licence; none is part of imaxray.
+`make licences` writes this page from the metadata of the installed packages; a test compares it
+with `pyproject.toml`. Each package is installed separately and keeps its own licence; none is part
+of imaxray.
 
 """
 
@@ -69,12 +70,11 @@ def licences_page(earlier=""):
 
 
 def lowest():
-    """The core's and the training extra's requirements at their lower bounds."""
+    """The core's requirements at their lower bounds."""
     pins = []
-    for extra in ("core", "train"):
-        for requirement in requirements()[extra]:
-            bounds = [s.version for s in requirement.specifier if s.operator in (">=", "==")]
-            pins.append(f"{requirement.name}=={bounds[0]}" if bounds else str(requirement))
+    for requirement in requirements()["core"]:
+        bounds = [s.version for s in requirement.specifier if s.operator == ">="]
+        pins.append(f"{requirement.name}=={bounds[0]}")
     return pins
 
 
@@ -92,7 +92,7 @@ def hashed():
         digest = item["download_info"]["archive_info"]["hashes"]["sha256"]
         lines.append(f"{data['name']}=={data['version']} --hash=sha256:{digest}")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    head = f"# The core's dependencies for Python {python} on {sys.platform}, written by `make hashes`.\n"
+    head = f"# The core's dependencies, Python {python} on {sys.platform}; `make hashes` writes this.\n"
     return head + "\n".join(sorted(lines, key=str.lower)) + "\n"
 
 

@@ -257,7 +257,7 @@ def labeller(
     if form == "json":
         say(json.dumps(found, indent=1))
         return
-    cells = {**found["labels"], "all labels": found["micro"]}
+    cells = {**found["labels"], "all with negatives": found["micro"]}
     print_table(
         f"Labeller {found['labeller']} against the labels of {found['reports']:,} reports",
         ["label", "positive in both", "only by labeller", "only in dataset", "in neither",
@@ -269,6 +269,8 @@ def labeller(
             for label, cell in cells.items()
         ],
     )  # fmt: skip
+    for label, reason in found["unmeasured"].items():
+        say(f"–: {label} has a rate that cannot be measured ({reason}).")
     unsure = found["uncertain"]
     say(
         f"{unsure['given']:,} labels of the dataset are uncertain; the labeller reads "

@@ -47,6 +47,7 @@ def print_match(report: Any) -> None:
 
 def print_result(data: Mapping[str, Any]) -> None:
     """Print the scores of a run with intervals and baselines, one row per metric."""
+    from imaxray.labeller import Measured
     from imaxray.metrics import MAX_WORDS
 
     def number(value: float | None) -> str:
@@ -74,6 +75,9 @@ def print_result(data: Mapping[str, Any]) -> None:
          "patients"],
         rows,
     )  # fmt: skip
+    for task in data["tasks"]:
+        if "labeller" in task:
+            say(Measured(**task["labeller"]).sentence())
     counts = data["counts"]
     say(
         f"{counts['entries']:,} entries, {counts['predictions']:,} predictions. "

@@ -51,8 +51,8 @@ class EvaluationConfig(BaseModel):
         default=None,
         ge=0,
         description=f"Number of test images with questions and answers in the report; default: "
-        f"{STUDY_EXAMPLES} if all releases are synthetic or open, else none, so that the report may "
-        "be passed on.",
+        f"{STUDY_EXAMPLES} if all releases are synthetic or open, else none, so that the report "
+        "may be passed on.",
     )
 
 
