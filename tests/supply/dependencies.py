@@ -92,7 +92,7 @@ def hashed():
         digest = item["download_info"]["archive_info"]["hashes"]["sha256"]
         lines.append(f"{data['name']}=={data['version']} --hash=sha256:{digest}")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    head = f"# The core's dependencies, Python {python} on {sys.platform}; `make hashes` writes this.\n"
+    head = f"# The core's dependencies, Python {python} on {sys.platform}; see `make hashes`.\n"
     return head + "\n".join(sorted(lines, key=str.lower)) + "\n"
 
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-import dependencies
+from supply import dependencies
 
 
 def test_the_page_of_licences_names_every_direct_dependency():
@@ -18,7 +18,8 @@ def test_no_dependency_has_a_licence_that_binds_this_package():
 
 def test_every_core_dependency_has_a_hash_and_a_lower_bound():
     hashed = dependencies.HASHED.read_text(encoding="utf-8")
-    pinned = {line.split("==")[0].lower() for line in hashed.splitlines() if "--hash=" in line}
+    lines = [line for line in hashed.splitlines() if "--hash=" in line]
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
     for requirement in dependencies.requirements()["core"]:
         assert requirement.name.lower() in pinned, "run `make hashes`"
         assert any(s.operator == ">=" for s in requirement.specifier), requirement
