@@ -9,7 +9,10 @@ holds only trained tensors, and counts only once its last file, :data:`COMPLETE`
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +26,11 @@ from imaxray.errors import ImaxrayError
 
 COMPLETE: Final = "complete.json"
 _WEIGHTS: Final = "trained.safetensors"
+_UNFIT: Final = (
+    pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, TypeError,
+    AttributeError, IndexError,
+)  # fmt: skip
+"""What the loading of a state raises that is damaged or would run code (``weights_only``)."""
 
 
 def gathered(model: nn.Module, *, keep: bool = True, all_of_them: bool = False) -> dict[str, Any]:
@@ -115,6 +123,24 @@ def require_unchanged(folder: Path) -> None:
             "missing or was changed; remove that checkpoint to train from the start, or choose "
             "another --out."
         )
+
+
+@contextmanager
+def reading_state(folder: Path) -> Iterator[None]:
+    """Run a block that loads the state of an optimizer, a schedule or random numbers.
+
+    Raises:
+        ImaxrayError: If a file holds anything but tensors and plain values, or is damaged. Torch
+            loads such files with ``weights_only``, so nothing in them is run.
+    """
+    try:
+        yield
+    except _UNFIT as error:
+        raise ImaxrayError(
+            f"Expected tensors and plain values in the state of the checkpoint {folder}, but it "
+            f"cannot be loaded ({type(error).__name__}); remove that checkpoint to train from the "
+            "start, or choose another --out."
+        ) from error
 
 
 def state_of(folder: Path) -> dict[str, Any]:
