@@ -62,11 +62,12 @@ def test_only_plain_statements_accuse(text, labels):
     "unit",
     ["no effusion and no pneumothorax, ", "effusion is not seen ", "effusion likely, ", "no ", "no",
      "effusion, ", "none, ", ": ", "edema: none ", "1. no edema ", "xxxx ", "or ", "findings: ",
-     "no change in ", "\n", "?", "not ", "left "],
+     "no change in ", "\n", " ", "?", "not ", "left ", "clearly ", "pulmonary ", "no no, ",
+     ".!", "effusion, no no no no "],
 )  # fmt: skip
 def test_time_is_linear_in_the_length(unit):
     """A model that repeats itself writes 63,000 characters; ten seconds are very generous."""
-    text = unit * (63_000 // len(unit))
+    text = unit * (63_000 // len(unit)) + "x"
     start = time.perf_counter()
     list(mentions(text))
     assert time.perf_counter() - start < 10
@@ -79,3 +80,44 @@ def test_cues_reach_phrases_by_place():
     assert [finding.status for finding in judge(text, found)] == [
         "denied", "denied", "doubted", "denied",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "present", "absent", "uncertain"),
+    [
+        ("Findings argue against pneumonia.", "", "Pneumonia", ""),
+        ("Cardiac silhouette: not enlarged.", "", "Cardiomegaly", ""),
+        ("ETT removed.", "", "Support Devices", ""),
+        ("Small effusion, tube removed.", "Pleural Effusion", "", ""),
+        ("Small effusion, none on the right.", "Pleural Effusion", "", ""),
+        ("No effusion on the right, large effusion on the left.", "Pleural Effusion", "", ""),
+        ("Consolidation without effusion suggests pneumonia.", "Consolidation",
+         "Pleural Effusion", "Pneumonia"),
+        ("1.No effusion 2.Cardiomegaly", "Cardiomegaly", "Pleural Effusion", ""),
+        ("Effusion=no; edema=yes", "Edema", "Pleural Effusion", ""),
+        ("Pleural effusion [no], edema [yes]", "Edema", "Pleural Effusion", ""),
+        ("Pneumothorax, no. Edema, yes.", "Edema", "Pneumothorax", ""),
+        ("Edema: 0", "", "Edema", ""),
+        ("Opacity is likely due to atelectasis.", "Lung Opacity", "", "Atelectasis"),
+        ("It is not possible to exclude pneumonia.", "", "", "Pneumonia"),
+        ("Pneumothorax did not recur.", "", "Pneumothorax", ""),
+        ("Edema after pneumonia has resolved.", "Edema", "Pneumonia", ""),
+        ("Heart size and pulmonary vascular engorgement are within normal limits.", "",
+         "Cardiomegaly Edema", ""),
+        ("No focal consolidation, pleural effusion, pneumothorax are seen.", "",
+         "Consolidation Pleural_Effusion Pneumothorax", ""),
+        ("Resolved inflammatory or infectious process.", "", "Pneumonia", ""),
+        ("Bony overlap could obscure a small nodule.", "", "", ""),
+        ("The lead is fractured.", "Support Devices", "", ""),
+        ("The tube should be withdrawn by 2 cm, no pneumothorax, tip of the catheter is low.",
+         "Support Devices", "Pneumothorax", ""),
+    ],
+)  # fmt: skip
+def test_further_wordings(text, present, absent, uncertain):
+    wanted = {}
+    for names, value in ((present, 1), (absent, 0), (uncertain, -1)):
+        known = names.replace("_", " ")
+        wanted |= {label: value for label in CHEXPERT if label in known}
+    found = label_report(text)
+    found.pop("No Finding", None)
+    assert found == wanted

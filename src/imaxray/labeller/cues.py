@@ -14,7 +14,7 @@ _CHANGED: Final = r"(?:chang|increas|decreas|improv|worsen|progress)\w*"
 _SEEN: Final = (
     r"(?:seen|identified|present|visible|visuali[sz]ed|evident|demonstrated|appreciated|detected"
     r"|noted|apparent|found|observed|shown|there|perceived|recogni[sz]ed|suspected|suggested"
-    r"|depicted|displayed|delineated|discernible|a concern)"
+    r"|depicted|displayed|delineated|discernible|confirmed|a concern)"
 )
 _POORLY: Final = (
     r"(?:well|clearly|optimally|fully|adequately|definitely|definitively|completely|entirely"
@@ -22,12 +22,12 @@ _POORLY: Final = (
 )
 _DEGREE: Final = (
     r"(?:(?:significant|substantial|appreciable|interval|definite|obvious|evidence of|evidence for"
-    r"|signs? of|major|gross|clear|convincing|further|marked|any|acute|or|and|overall)\W+)*"
+    r"|signs? of|major|gross|clear|convincing|further|marked|any|acute|or|and|overall)\W+){0,6}"
 )
-_ADVERB: Final = r"(?:\w+ly |yet |at all )*"
+_ADVERB: Final = r"(?:\w+ly |yet |at all ){0,3}"
 _WHOLLY: Final = (
     r"(?:(?!nearly|partly|partially|incompletely|mostly|largely|probably|possibly|likely|apparently"
-    r"|presumably)\w+ly |since |now )*"
+    r"|presumably)\w+ly |since |now ){0,3}"
 )
 
 CUES: Final[dict[str, tuple[str, ...]]] = {
@@ -56,7 +56,7 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
     ),
     # what is said of an earlier image or time
     "earlier": (
-        r"(?:past |medical |known |remote |prior |previous )*history of",
+        r"(?:(?:past|medical|known|remote|prior|previous) ){0,3}history of",
         r"hx of",
         r"h/o",
         r"(?:prior|previous|old|remote|earlier|treated|recent|sequelae? of)(?: \w+)?"
@@ -96,7 +96,7 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
     # "no new effusion" does not say whether there is an older one
     "no_new": (
         r"(?:no|without(?: any)?|not|negative for) (?:(?:evidence|signs?) (?:of|for) )?(?:(?:a|any"
-        r"|acute|definite|significant|obvious|interval|convincing|focal|or|and)\W+)*"
+        r"|acute|definite|significant|obvious|interval|convincing|focal|or|and)\W+){0,6}"
         r"(?:new(?:ly)?|worsening|worse|worsened|increas(?:ing|ed)|additional|further|progressive"
         r"|progressing|enlarging|interval (?:development|appearance) of)",
     ),
@@ -207,6 +207,7 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"nothing",
         r"fail(?:s|ed)? to (?:show|reveal|demonstrate)",
         r"disappearance of",
+        r"(?:argu\w+|speak\w*|evidence) against",
     ),
 }
 """Kind → expressions, in lower case, in the order in which they are tried."""
@@ -242,7 +243,7 @@ _WITH: Final = "".join(
 )  # fmt: skip
 CLAUSE: Final = re.compile(
     rf"(?P<comma>,)(?:\s*(?:and|with|plus)\b)?|(?P<and>\band\b|\bplus\b)|(?P<with>{_WITH}\bwith\b)"
-    r"|(?P<colon>\s?:)|(?P<dash>\s[-=]+>?(?=\s))"
+    r"|(?P<colon>\s?:)|(?P<dash>\s-+>?(?=\s)|\s?=+>?)"
 )
 """Borders between the clauses of a sentence."""
 

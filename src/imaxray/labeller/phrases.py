@@ -15,7 +15,7 @@ _PLAIN: Final = {
     r"|(?:heart|cardiac silhouette|heart size)(?: size)?(?: is| remains| appears|:)"
     r"(?: \w+ly)? (?:not )?(?:\w+ly )?enlarged|(?:heart|cardiac silhouette) enlarged",
     "Consolidation": r"consolidations?",
-    "Edema": r"(?:pulmonary |interstitial |alveolar )*o?edema",
+    "Edema": r"(?:(?:pulmonary|interstitial|alveolar) ){0,3}o?edema",
     "Fracture": r"(?<!lead )(?<!wire )(?<!screw )(?:rib |clavicular? )?fractures?"
     r"(?! of (?:the )?(?:\w+ ){0,3}(?:screw|lead|wire|hardware|rod))",
     "Lung Lesion": r"(?:lung|pulmonary) (?:nodules?|mass(?:es)?|lesions?)",
@@ -33,17 +33,17 @@ _FURTHER: Final = {
     r"|(?:borderline|top[- ]normal) (?:heart|cardiac)(?: size)?|heart size is top[- ]normal"
     r"|large heart|heart size (?:\w+ly )?(?:enlarged|increased)"
     r"|(?:heart|heart size) is (?:\w+ly )?(?:not )?(?:large|increased)"
-    r"|(?:borderline |mild |moderate |marked )*enlargement of (?:the )?cardi\w+(?: silhouette)?",
+    r"|(?:borderline |mild |moderate |marked ){0,2}enlargement of (?:the )?cardi\w+(?: silhouette)?",
     "Consolidation": r"consolidative|consolidated",
     "Edema": r"(?:pulmonary )?(?:vascular|venous) congestion|pulmonary congestion"
     r"|congestive changes?"
     r"|congestive (?:heart )?failure|\bchf\b|heart failure|vascular engorgement|kerley"
-    r"|(?:pulmonary |volume )*fluid overload|(?:pulmonary )?vascular prominence"
+    r"|(?:(?:pulmonary|volume) ){0,2}fluid overload|(?:pulmonary )?vascular prominence"
     r"|vascular indistinctness|indistinct (?:\w+ )?vascul\w+|vascular redistribution"
     r"|cephali[sz]ation|pulmonary venous hypertension|(?:prominent|increased"
     r"|engorged) (?:central )?"
     r"(?:pulmonary|lung) vascul\w+|prominence of the (?:central )?pulmonary vascul\w+",
-    "Enlarged Cardiomediastinum": r"(?:widened|enlarged|prominent|wide|full) (?:superior |upper )*"
+    "Enlarged Cardiomediastinum": r"(?:widened|enlarged|prominent|wide|full) (?:superior |upper )?"
     r"(?:mediastinum|cardiomediastin(?:um|al silhouette)|mediastinal (?:contour|silhouette))s?"
     r"|mediastinal (?:widening|enlargement|prominence)"
     r"|(?:widening|enlargement|prominence) of the (?:\w+ )?(?:cardio)?mediastin\w+"
@@ -68,7 +68,7 @@ _FURTHER: Final = {
     "Pleural Effusion": r"pleural (?:and|or) pericardial effusions?|pleural fluid|hydrothorax"
     r"|hydropneumothorax|h(?:a)?emothorax|h(?:a)?emopneumothorax"
     r"|blunt(?:ing|ed)(?: of)?(?: the)?"
-    r"(?: right| left| bilateral| lateral| posterior)* costophrenic (?:angle|sulc)\w*"
+    r"(?: right| left| bilateral| lateral| posterior){0,3} costophrenic (?:angle|sulc)\w*"
     r"|costophrenic (?:angle|sulcus) blunting",
     "Pleural Other": r"pleural[- ](?:thickening|scar(?:s|ring)?|plaques?|calcifications?|disease)"
     r"|pleuro?(?:al)?[- ]?parenchymal (?:scar(?:s|ring)?|thickening)|fibrothorax"
@@ -85,11 +85,11 @@ _FURTHER: Final = {
     r"|picc(?: lines?)?|central (?:venous )?lines?|(?:support|venous|ij|jugular|subclavian) lines?"
     r"|port-?a-?cath|mediports?|port(?:a)?caths?|chest ports?|(?:sternal|sternotomy) wires?"
     r"|valve (?:prosthesis|replacement)|(?:prosthetic|artificial|mechanical) (?:\w+ )?valves?"
-    r"|(?:support |medical |implanted |electronic |closure |monitoring )*devices?|stents?|iabp"
+    r"|(?:(?:support|medical|implanted|electronic|closure|monitoring) ){0,3}devices?|stents?|iabp"
     r"|leads?(?! to)|drains?|tubes? (?:is|in|ends|terminates)|hardware|arthroplast(?:y|ies)"
     r"|(?<!breast )prosthes[ie]s"
     r"|prosthetic (?:left |right )?(?:shoulder|hip|humer\w+)|screws?|fixation|coils?|balloon pump"
-    r"|swan[- ]?ganz|loop recorder|(?:nerve )?stimulators?|infusion pump",
+    r"|ett|ngt|ogt|swan[- ]?ganz|loop recorder|(?:nerve )?stimulators?|infusion pump",
 }
 _LABELS: Final = tuple(sorted({*_PLAIN, *_FURTHER}))
 PLAIN: Final = {label: re.compile(rf"\b(?:{text})\b") for label, text in _PLAIN.items()}

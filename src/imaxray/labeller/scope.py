@@ -29,7 +29,16 @@ Status = Literal["affirmed", "denied", "doubted", "unknown"]
 
 _BACKWARD: Final = ("doubts_before", "denies_before")
 _DOUBTS: Final = ("doubts", "doubts_before")
-_MODAL: Final = ("may", "might", "could")
+_MODAL: Final = (
+    "may",
+    "might",
+    "could",
+    "suggests",
+    "suggesting",
+    "likely",
+    "probably",
+    "possibly",
+)
 _DENIES: Final = ("denies", "denies_before")
 _SET_ASIDE: Final = ("sought", "earlier", "compared", "no_new")
 
@@ -55,6 +64,7 @@ class Finding:
     gone: bool = False
     after_denial: bool = False
     reached_by: str = ""
+    contains: str = ""  # the kind of a cue inside the phrase: "the heart is not enlarged"
 
 
 @dataclass
@@ -66,7 +76,6 @@ class _Clause:
     findings: list[Finding] = field(default_factory=list)
     cues: list[re.Match[str]] = field(default_factory=list)
     stops: list[re.Match[str]] = field(default_factory=list)
-    inner: list[tuple[int, str]] = field(default_factory=list)  # cues that a phrase may contain
     answered: bool = False  # whether a backward cue stands in it
 
     def __post_init__(self) -> None:
@@ -74,6 +83,10 @@ class _Clause:
         self.plural = cues.PLURAL.search(self.text) is not None
         self.seen = cues.SEEN.search(self.text) is not None
         self.has_or = cues.OR.search(self.text) is not None
+        lead = cues.NOTHING_NEW.match(self.text)
+        one_sided = lead is None or cues.ONE_SIDE.search(self.text) is not None
+        # up to here, the clause names nothing of its own and goes on about the clause before it
+        self.bare_until = -1 if lead is None or one_sided else self.start + lead.end()
         self.fresh = (
             cues.FRESH.search(self.text) is not None or cues.UNDER_WAY.search(self.text) is not None
         )
@@ -132,23 +145,27 @@ def _clauses(sentence: str) -> Iterator[_Clause]:
 
 def _spread(clauses: Sequence[_Clause], sentence: str, findings: Sequence[Finding]) -> None:
     """Give every clause its findings, cues and stops."""
+    found = list(cues.CUE.finditer(sentence))
     marks: list[tuple[int, str, Finding | re.Match[str]]] = [
         *((finding.start, "finding", finding) for finding in findings),
-        *((match.start(), "cue", match) for match in cues.CUE.finditer(sentence)),
+        *((match.start(), "cue", match) for match in found),
         *((match.start(), "stop", match) for match in cues.STOP.finditer(sentence)),
     ]
+    kinds = [(match.start(), str(match.lastgroup)) for match in found]
+    inner = [item for item in kinds if item[1] in ("denies", "doubts")]
     at = 0
     for position, kind, mark in sorted(marks, key=lambda item: item[0]):
         while at + 1 < len(clauses) and position >= clauses[at + 1].start:
             at += 1
         if isinstance(mark, Finding):
             clauses[at].findings.append(mark)
+            inside = bisect_left(inner, (mark.start, ""))
+            if inside < len(inner) and inner[inside][0] < mark.end:
+                mark.contains = inner[inside][1]
         elif kind == "stop":
             clauses[at].stops.append(mark)
         else:
             clauses[at].cues.append(mark)
-            if mark.lastgroup in ("denies", "doubts"):
-                clauses[at].inner.append((position, mark.lastgroup))
 
 
 class _Part:
@@ -265,12 +282,7 @@ class _Part:
         )
         if named_before and not answers:
             # "small effusion, tube removed": what was removed is named, though it is no phrase
-            lead = cues.NOTHING_NEW.match(clause.text)
-            named_before = (
-                lead is not None
-                and clause.start + lead.end() >= cue.start()
-                and cues.ONE_SIDE.search(clause.text) is None
-            )
+            named_before = cue.start() <= clause.bare_until
         if kind in _BACKWARD:
             return before or (not after and named_before)
         if kind == "denies":
@@ -278,10 +290,7 @@ class _Part:
         return not after and (before or answers)
 
     def _reach(self, clause: _Clause, finding: Finding, gap: int) -> None:
-        inside = bisect_left(clause.inner, (finding.start, ""))
-        active = self._active
-        if inside < len(clause.inner) and clause.inner[inside][0] < finding.end:
-            active = active or clause.inner[inside][1]  # "the heart is not enlarged"
+        active = self._active or finding.contains or None
         if active is None:
             finding.after_denial = self._denied and not clause.verb
             return

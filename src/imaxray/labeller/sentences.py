@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _REPLACED: Final = (
+    (re.compile(r"([.!?;\u2022=-])\1+"), r"\1"),
     (re.compile(r"\[\*\*.*?\*\*\]|_{2,}|\bx{3,}\b"), "xxxx"),  # marks of removed words
     (re.compile(r"\*\*|`|^#+\s*", re.MULTILINE), " "),  # marks of Markdown
     (re.compile(r"[\u2018\u2019]"), "'"),
@@ -15,9 +16,10 @@ _REPLACED: Final = (
     (re.compile(r"n't\b"), " not"),
     (re.compile(r"\bvs\."), "vs"),
     (
-        re.compile(r"\?\s*(?=(?:no|none|yes|absent|present|negative|positive)\b[^a-z]*(?:$|\n))"),
+        re.compile(r"\? ?(?=(?:no|none|yes|absent|present|negative|positive)\b[^a-z]*(?:$|\n))"),
         ": ",
     ),
+    (re.compile(r" ?[\[(] ?(no|none|yes|absent|present|negative|positive) ?[\])]"), r": \1"),
     (re.compile(r"\?(?=[a-z])"), "questionable "),
     (re.compile(r"\b(e\.g|i\.e|dr|approx)\."), r"\1"),
 )
@@ -36,12 +38,12 @@ _PARTS: Final = (
     r"|tubes and lines|(?<!support )devices"
 )
 _BORDER: Final = re.compile(
-    r"[.!;\u2022]+(?=\s|$)"
-    r"|\?+(?=\s|$)|\n+"
+    r"(?<![.!;\u2022])[.!;\u2022]+(?=\s|$)"
+    r"|\?(?=\s|$)|\n"
     r"|(?<=[a-z]{2})\.(?=[a-z]{2})"
-    r"|(?:^|(?<=\s))\(?(?:\d{1,2}[.)]|[a-h]\))(?=\s)"
+    r"|(?:^|(?<=\s))\(?(?:\d{1,2}[.)]|[a-h]\))(?=\s|[a-z])"
     rf"|(?=\b(?:{_SHOWN}|{_NOT_SHOWN}|{_PARTS}) ?:)"
-    r"|(?:^|(?<=\n))\s*[-*\u2022]+(?=\s)"
+    r"|(?:^|(?<=\n))[-*\u2022](?=\s)"
 )
 _DROPPED: Final = re.compile(rf"\W*(?:{_NOT_SHOWN}) ?:")
 _KEPT: Final = re.compile(rf"\b(?:{_SHOWN}) ?:")
@@ -92,16 +94,19 @@ def _joined(text: str) -> str:
     capitals = text.isupper()
     parts: list[str] = []
     before = ""
-    for line in text.splitlines():
+    for raw in text.splitlines():
+        line = " ".join(raw.split())  # no runs of spaces, which would cost time below
+        if not line:
+            before = ""
+            continue
         goes_on = (
             len(before) >= _WRAPPED
             and before[-1] not in ".:;!?"
-            and line.strip() != ""
-            and not _LIST_MARK.match(line.strip())
-            and (capitals or line.strip()[0].islower())
+            and not _LIST_MARK.match(line)
+            and (capitals or line[0].islower())
         )
         parts += [" " if goes_on else "\n", line]
-        before = line.rstrip()
+        before = line
     low = "".join(parts[1:]).lower()
     for pattern, replacement in _REPLACED:
         low = pattern.sub(replacement, low)
