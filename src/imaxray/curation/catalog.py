@@ -33,7 +33,7 @@ from imaxray.sources import Source, SourceTables, get_source
 class CurationConfig(BaseModel):
     """Holds all settings of a catalog; releases, clinical rules and the seed are given apart."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     splits: SplitConfig = SplitConfig()
     cleaning: CleaningConfig = CleaningConfig()

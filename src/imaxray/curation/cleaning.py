@@ -42,7 +42,7 @@ class CleaningConfig(BaseModel):
     - ``spaces`` removes repeated spaces and spaces before punctuation.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: tuple[Step, ...] = Field(
         default=("addenda", "lines", "deidentification", "enumeration", "spaces"),
