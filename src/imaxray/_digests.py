@@ -6,7 +6,6 @@ folder that cannot be written has none: its files are then read each time.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray._files import sha256, write_json
+from imaxray._state import known_state
 from imaxray.errors import ImaxrayError
 
 MEMORY: Final = ".imaxray-digests.json"
@@ -35,7 +35,7 @@ def changed_files(folder: Path, files: Mapping[str, str], *, full: bool = False)
         full: Whether every file is read, even if its size and its time are those that are
             remembered.
     """
-    known = {} if full else _read(folder)
+    known = {} if full else known_state(folder / MEMORY)
     remembered: dict[str, Any] = {}
     changed = []
     for name, digest in files.items():
@@ -74,9 +74,9 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
     """
     for name in _MANIFESTS:
         try:
-            files = json.loads((folder / name).read_text(encoding="utf-8"))["files"]
+            files = known_state(folder / name)["files"]
             digests = {str(file): str(digest) for file, digest in files.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (KeyError, AttributeError):
             continue
         return name, changed_files(folder, digests, full=True)
     raise ImaxrayError(
@@ -84,11 +84,3 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
         f"{', '.join(_MANIFESTS)} with the digests of its files; name a dataset, an image cache, "
         "an export, a shared dataset, a finished run, pseudo annotations or predictions."
     )
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        known = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from imaxray.errors import ImaxrayError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -104,18 +106,45 @@ def read_parquet(
         path: The file.
         columns: Names of the columns to read; default: all.
         schema: Columns and types of the file, where they are known.
+
+    Raises:
+        ImaxrayError: The file is damaged, is no Parquet file, or lacks a column.
+        OSError: The file is missing, or the system cannot read it.
     """
     import polars as pl  # late: reading and writing text needs no tables
 
     names = None if columns is None else list(columns)
-    return pl.read_parquet(path, columns=names, schema=schema, glob=False)
+    with _named(path, "a Parquet table"):
+        return pl.read_parquet(path, columns=names, schema=schema, glob=False)
 
 
 def read_arrow(path: Path) -> pl.DataFrame:
     """Read an Arrow (IPC) file; like :func:`read_parquet`, from exactly this path."""
     import polars as pl  # late, as above
 
-    return pl.scan_ipc(path, glob=False).collect()
+    with _named(path, "an Arrow table"):
+        return pl.scan_ipc(path, glob=False).collect()
+
+
+@contextmanager
+def _named(path: Path, what: str) -> Iterator[None]:
+    """Turn what Polars raises about a damaged file into one sentence that names the file.
+
+    Polars checks little of a file before it decodes it, so damage also shows as other errors of
+    Python, and as a panic, which is no ``Exception``.
+    """
+    import polars as pl  # late, as above
+
+    panic = pl.exceptions.PanicException
+    try:
+        yield
+    except OSError:
+        raise  # it says itself what is wrong
+    except (pl.exceptions.PolarsError, panic, ValueError, MemoryError, OverflowError) as error:
+        raise ImaxrayError(
+            f"Expected {what} at {path}, but it cannot be read as one; the file is damaged or of "
+            "another kind, so write or copy it again."
+        ) from error
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> None:

@@ -72,7 +72,7 @@ ARMS: Final[tuple[ArmName, ...]] = tuple(MEANS)  # type: ignore[arg-type]
 class AblationBlock(BaseModel):
     """Options of an ablation: its arms, its seeds and the number of processes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     arms: tuple[ArmName, ...] = Field(default=ARMS, description="Arms to train.")
     seeds: tuple[int, ...] = Field(
@@ -86,7 +86,7 @@ class AblationBlock(BaseModel):
 class PretrainingConfig(BaseModel):
     """Options of the pretraining that stands for the pretraining of a medical MLLM."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks: tuple[TaskName, ...] = Field(
         default=("report",), min_length=1, description="Tasks that the model has been trained on."

@@ -41,7 +41,7 @@ from imaxray.sources import (
 class CurationConfig(BaseModel):
     """Holds all settings of a catalog; releases, clinical rules and the seed are given apart."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     encoding: dict[str, Annotated[str, AfterValidator(known_encoding)]] = Field(
         default_factory=dict,

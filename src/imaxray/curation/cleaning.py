@@ -46,7 +46,7 @@ class CleaningConfig(BaseModel):
     - ``spaces`` removes repeated spaces, spaces before punctuation and orphan punctuation.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: tuple[Step, ...] = Field(
         default=("addenda", "enumeration", "lines", "deidentification", "spaces"),

@@ -58,7 +58,7 @@ CONFLICTS: Final = pl.Schema(
 class ConflictRuleConfig(BaseModel):
     """Sets threshold and effect of one rule in a build."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     threshold: float | None = Field(
         default=None,
@@ -77,7 +77,7 @@ class ConflictsConfig(BaseModel):
     such facts become entries), and ``keep`` only counts the contradiction.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rules: Mapping[str, ConflictRuleConfig] = Field(
         default_factory=lambda: {

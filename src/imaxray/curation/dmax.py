@@ -22,7 +22,7 @@ from imaxray.hashing import digests, from_hexadecimal, mixed
 class DmaxConfig(BaseModel):
     """Sets how far DMAX is spread and the seed of the match."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks_per_image: float | None = Field(
         default=None,

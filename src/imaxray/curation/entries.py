@@ -19,7 +19,7 @@ _AT_ONCE = 2  # chunks at a time
 class EntriesConfig(BaseModel):
     """Sets which annotations become entries; all others stay in the catalog without an entry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     regions: Literal["all", "findings"] = Field(
         default="all",

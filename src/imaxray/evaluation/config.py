@@ -18,7 +18,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 class ModelConfig(BaseModel):
     """Options that say how a model is loaded and where it runs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     boxes: str | InstanceOf[BoxConvention] | None = Field(
         default=None,
@@ -70,7 +70,7 @@ class EvaluateConfig(ModelConfig):
 class ScoreConfig(BaseModel):
     """Options that say how predictions are scored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     split: str = Field(
         default="test", description="Split whose entries are scored: train, val or test."

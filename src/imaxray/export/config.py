@@ -12,7 +12,7 @@ from imaxray.schema import Split
 class ExportConfig(BaseModel):
     """Configures an export to another tool's format; not every format uses every field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     boxes: str | None = Field(
         default=None,

@@ -6,7 +6,7 @@ import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NotRequired, TypedDict
 
 import torch
 import transformers
@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from imaxray import _plugins
 from imaxray._plugins import Plugin, plugins_besides
+from imaxray._state import read_state
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
@@ -32,6 +33,15 @@ FAMILIES: Final = {  # ``config.model_type`` → module and class
     "qwen2_5_vl": "qwen2_5_vl.Qwen25VLModel",
     "qwen3_vl": "qwen3_vl.Qwen3VLModel",
 }
+
+
+class _Sidecar(TypedDict):
+    """What :meth:`ChatModel.save` writes beside the weights."""
+
+    name: NotRequired[str]
+    family: NotRequired[str]
+    commit: NotRequired[str | None]
+    convention: NotRequired[dict[str, Any]]
 
 
 def family_of(model_type: str) -> type[ChatModel]:
@@ -220,7 +230,9 @@ def _convention(
 
 def _sidecar(folder: Path) -> dict[str, Any]:
     path = folder / SIDECAR
-    about: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    about: dict[str, Any] = read_state(path, _Sidecar, advice="save or train the model again")
     return about
 
 

@@ -29,7 +29,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 class StageConfig(BaseModel):
     """Options of one stage: a training run that starts from the weights of an earlier stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Name = Field(description="Name of the stage, unique in the strategy.")
     on: On = Field(description="Data that the stage trains on: dmax, pseudo or mix.")
@@ -128,7 +128,7 @@ class AnnotateSettings(AskConfig):
 class StrategyConfig(BaseModel):
     """Holds every option that the result of a strategy depends on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     title: str = Field(default="Pseudo IMAX", description="Title of the report.")
     data: Path | None = Field(

@@ -21,7 +21,7 @@ from imaxray.training import TrainingConfig
 class PhantomRelease(BaseModel):
     """Options of the synthetic cohort that a study writes and uses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
     seed: int = Field(default=0, description="Random seed of the cohort.")
@@ -30,7 +30,7 @@ class PhantomRelease(BaseModel):
 class EvaluationConfig(BaseModel):
     """Options that say how arms are evaluated and compared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_new_tokens: int = Field(
         default=96, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
@@ -59,7 +59,7 @@ class EvaluationConfig(BaseModel):
 class DynamicsConfig(BaseModel):
     """Options of the measurements of the arms' training dynamics (docs/dynamics.md)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     probe: int = Field(
         default=252,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 
 from imaxray._defaults import STUDY_EXAMPLES
 from imaxray._files import whole_file
+from imaxray._state import read_state_lines
 from imaxray._version import __version__
 from imaxray.boxes import PERCENT, split_boxes
 from imaxray.cache import ImageStore
@@ -103,7 +103,11 @@ def write_study_report(outcome: StudyOutcome) -> Path:
 
 
 def _curve(run: Path) -> list[CurvePoint]:
-    return [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()]
+    return read_state_lines(
+        run / "curve.jsonl",
+        CurvePoint,
+        advice=f"remove {run}, so that the run is trained again",
+    )
 
 
 def _speed(arm: str, manifest: ArmRun) -> dict[str, Any]:

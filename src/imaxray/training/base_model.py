@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from imaxray._files import sha256, write_json
+from imaxray._state import known_state
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset
 from imaxray.models import PhantomConfig, phantom
@@ -35,7 +35,7 @@ def phantom_base(
     """
     record = {"config": config.model_dump(), "data": [d.sha256 for d in data], "seed": seed}
     path = folder / _RECORD
-    if path.is_file() and json.loads(path.read_text()) == record:
+    if known_state(path) == record:
         return folder
     corpus: list[str] = []
     for one in data:

@@ -8,13 +8,12 @@ holds only trained tensors, and counts only once its last file, :data:`COMPLETE`
 
 from __future__ import annotations
 
-import json
 import pickle
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,6 +21,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from imaxray._files import sha256, write_json
+from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
 
 COMPLETE: Final = "complete.json"
@@ -31,6 +31,20 @@ _UNFIT: Final = (
     AttributeError, IndexError,
 )  # fmt: skip
 """What the loading of a state raises that is damaged or would run code (``weights_only``)."""
+
+
+class _Curve(TypedDict):
+    seconds: float
+    cpu_seconds: float
+    sums: list[float]
+
+
+class _State(TypedDict):
+    """The content of :data:`COMPLETE`, by which a run continues."""
+
+    curve: _Curve
+    sharded: bool
+    files: dict[str, str]
 
 
 def gathered(model: nn.Module, *, keep: bool = True, all_of_them: bool = False) -> dict[str, Any]:
@@ -115,7 +129,7 @@ def require_unchanged(folder: Path) -> None:
     Raises:
         ImaxrayError: If a file is missing or was changed.
     """
-    files = state_of(folder).get("files", {})
+    files = state_of(folder)["files"]
     changed = [n for n, d in files.items() if not (folder / n).is_file() or sha256(folder / n) != d]
     if changed:
         raise ImaxrayError(
@@ -145,5 +159,9 @@ def reading_state(folder: Path) -> Iterator[None]:
 
 def state_of(folder: Path) -> dict[str, Any]:
     """Return the state that was passed to :func:`complete`."""
-    state: dict[str, Any] = json.loads((folder / COMPLETE).read_text())
+    state: dict[str, Any] = read_state(
+        folder / COMPLETE,
+        _State,
+        advice="remove that checkpoint to train from the start, or choose another --out",
+    )
     return state

@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from transformers import TrainerCallback
 
 from imaxray._files import write_text
+from imaxray._state import read_state_lines
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.training.clock import Took, now
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 """Function that sums a tensor over all processes."""
+
+
+class _Point(TypedDict):
+    """What every line of a curve has."""
+
+    step: int
+    entries_seen: int
 
 
 class LossSums:
@@ -190,8 +198,9 @@ class OffTheClock:
 def _read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    # An interrupted run may have left an incomplete line.
-    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}}")]
+    return read_state_lines(
+        path, _Point, advice="choose another --out, or remove the run", cut_end=True
+    )
 
 
 def _write(path: Path, lines: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from imaxray.dynamics.probing.entries import ImageSharing
 class RunDynamicsConfig(BaseModel):
     """Configures how runs are probed and compared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     group: str = Field(
         default="all",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import polars as pl
 
@@ -17,7 +17,15 @@ from imaxray._files import (
     write_json,
     write_parquet,
 )
+from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
+
+
+class _Manifest(TypedDict):
+    """What the manifest of every store has."""
+
+    identity: dict[str, Any]
+    files: NotRequired[dict[str, str]]
 
 
 class PartStore:
@@ -60,7 +68,7 @@ class PartStore:
         self._manifest = folder / f"{self.stem}.json"
         identity = json.loads(json.dumps(identity))
         if self._manifest.exists():
-            require_same(folder, self.manifest().get("identity", {}), identity, what=self.what)
+            require_same(folder, self.manifest()["identity"], identity, what=self.what)
         elif found := [name for name in self.tables if self._table(name).exists()]:
             raise ImaxrayError(
                 f"Expected {self.what} of a known origin in {folder}, but {found[0]}.parquet is "
@@ -100,7 +108,9 @@ class PartStore:
 
     def manifest(self) -> dict[str, Any]:
         """Return the content of ``STEM.json``."""
-        known: dict[str, Any] = json.loads(self._manifest.read_text())
+        known: dict[str, Any] = read_state(
+            self._manifest, _Manifest, advice="choose another --out, or remove the folder"
+        )
         return known
 
     def add_to_manifest(self, more: Mapping[str, Any]) -> None:

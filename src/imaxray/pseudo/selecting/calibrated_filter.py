@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 import polars as pl
 
 from imaxray._files import read_parquet
+from imaxray._state import read_state
 from imaxray.clinical import DEFAULT_RULES
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
@@ -112,11 +113,18 @@ def filter_annotations(
     return FilteredAnnotations(asked, filtered, thresholds)
 
 
+class _Annotated(TypedDict):
+    """The part of annotate.json that is read here."""
+
+    identity: NotRequired[dict[str, Any]]
+
+
 def _require_same(manifest: Path, dataset: Dataset) -> None:
     """Check that this dataset was annotated, if the folder states the dataset."""
     if not manifest.exists():
         return
-    known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
+    told = read_state(manifest, _Annotated, advice="annotate again in another folder")
+    known = told.get("identity", {}).get("dataset")
     if known is not None and known != dataset.sha256:
         raise ImaxrayError(
             f"Expected the dataset that {manifest.parent} annotates, but {dataset.folder} is "
