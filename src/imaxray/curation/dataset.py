@@ -247,6 +247,7 @@ def open_dataset(folder: Path) -> Dataset:
         KeyError,
         TypeError,
         AttributeError,
+        RecursionError,  # of JSON that is nested too deep
         pl.exceptions.PolarsError,
     ) as error:
         raise ImaxrayError(

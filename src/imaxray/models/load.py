@@ -177,7 +177,14 @@ def _check_shards(folder: Path) -> None:
         try:
             named = json.loads(index.read_bytes())["weight_map"].values()
             bad = [str(name) for name in named if not _SHARD.fullmatch(str(name))]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise ImaxrayError(
                 f"Expected an index of weights at {index}, but it is damaged; download it again."
             ) from error
@@ -252,7 +259,7 @@ def adapter_base(folder: Path) -> str:
     path = folder / "adapter_config.json"
     try:
         base = json.loads(path.read_bytes())["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ImaxrayError(
             f"Expected the name of a base model in {path}, but it is damaged; train or download "
             "the adapter again."
