@@ -85,12 +85,12 @@ def _text(path: Path, advice: str) -> str:
 
 
 def _checked(text: str, shape: Any, path: Path, advice: str, part: str = "") -> Any:
-    from pydantic import TypeAdapter, ValidationError  # late: pydantic is slow to import
+    import msgspec  # late: the command line starts without it
 
     try:
         content = json.loads(text)
-        TypeAdapter(shape).validate_python(content)
-    except (ValueError, RecursionError, ValidationError) as error:
+        msgspec.convert(content, shape)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise ImaxrayError(
             f"Expected {part}{path} as imaxray wrote it, but it was changed or cut; {advice}."
         ) from error
