@@ -70,15 +70,22 @@ def sentences(text: str) -> Iterator[str]:
         if sentence.strip():
             dropping = _drops(sentence, dropping=dropping, later=at < last_head)
             if not dropping:
-                head = _HEAD.match(sentence)
-                body = sentence[head.end() :] if head else sentence
-                yield " ".join(body.split()) + ("?" if "?" in border else "")
+                body = _body(sentence)
+                if body:  # a heading may stand alone
+                    yield body + ("?" if "?" in border else "")
         if "\n" in border:
             dropping = False
     rest = text[start:]
     if rest.strip() and not _drops(rest, dropping=dropping, later=start < last_head):
-        head = _HEAD.match(rest)
-        yield " ".join((rest[head.end() :] if head else rest).split())
+        body = _body(rest)
+        if body:
+            yield body
+
+
+def _body(sentence: str) -> str:
+    """Return a sentence with single spaces and without the heading before it."""
+    head = _HEAD.match(sentence)
+    return " ".join((sentence[head.end() :] if head else sentence).split())
 
 
 def _drops(sentence: str, *, dropping: bool, later: bool) -> bool:
