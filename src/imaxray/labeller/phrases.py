@@ -33,7 +33,8 @@ _FURTHER: Final = {
     r"|(?:borderline|top[- ]normal) (?:heart|cardiac)(?: size)?|heart size is top[- ]normal"
     r"|large heart|heart size (?:\w+ly )?(?:enlarged|increased)"
     r"|(?:heart|heart size) is (?:\w+ly )?(?:not )?(?:large|increased)"
-    r"|(?:borderline |mild |moderate |marked ){0,2}enlargement of (?:the )?cardi\w+(?: silhouette)?",
+    r"|(?:borderline |mild |moderate |marked ){0,2}enlargement of (?:the )?cardi\w+"
+    r"(?: silhouette)?",
     "Consolidation": r"consolidative|consolidated",
     "Edema": r"(?:pulmonary )?(?:vascular|venous) congestion|pulmonary congestion"
     r"|congestive changes?"
