@@ -10,6 +10,9 @@ RESAMPLES: Final = 2000
 MAX_NEW_TOKENS: Final = 128
 """Maximum number of tokens per answer of a model."""
 
+PROBE_EVERY: Final = 2048
+"""Number of entries seen between two measurements of the Fisher spectrum."""
+
 PHANTOM_IMAGES: Final = 2000
 """Number of radiographs of a phantom."""
 

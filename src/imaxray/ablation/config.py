@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray._config import read_yaml, validated
 from imaxray.ablation.dense_data import DENSE
-from imaxray.configs.builtin import find_config, instead_of
+from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.schema import TaskName
 from imaxray.strategy import StageConfig, StrategyConfig
 from imaxray.study.config import StudyConfig
@@ -207,6 +207,7 @@ def load_study(path: str | Path) -> StudyConfig | AblationConfig:
     """
     path = find_config(path)
     content = read_yaml(path, what="a study configuration", advice=instead_of(path))
+    require_kind(content, path, "study")
     if "strategy" not in content:
         return validated(StudyConfig, content, where=str(path), see="docs/study.md")
     see = "docs/strategy.md and docs/study.md"

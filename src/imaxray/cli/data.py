@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -18,7 +18,7 @@ from imaxray._defaults import (
 )
 from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
-from imaxray._printing import say
+from imaxray._printing import counted, say
 from imaxray.cli.application import (
     ConfigFile,
     ConfigName,
@@ -29,7 +29,7 @@ from imaxray.cli.application import (
     one_config,
     sources_app,
 )
-from imaxray.cli.options import chosen, options_of
+from imaxray.cli.options import bounded, chosen, options_of
 from imaxray.cli.printing import (
     densities,
     print_codes,
@@ -38,6 +38,9 @@ from imaxray.cli.printing import (
     print_table,
 )
 from imaxray.errors import ImaxrayError
+
+_NEAR_TARGET: Final = 0.05
+"""Share by which a spread may miss its target before the command says so."""
 
 
 @app.command()
@@ -60,7 +63,11 @@ def phantom(
         ),
     ] = False,
     times: Annotated[
-        float, typer.Option(help="Size of the cohort in units of MIMIC-CXR, with --scale mimic.")
+        float,
+        typer.Option(
+            callback=bounded(0.001, 100),
+            help="Size of the cohort in units of MIMIC-CXR, with --scale mimic.",
+        ),
     ] = 1.0,
     no_archives: Annotated[
         bool,
@@ -73,7 +80,7 @@ def phantom(
         int, typer.Option(min=0, help="Random seed; the same seed gives the same bytes.")
     ] = 0,
     workers: Annotated[
-        int | None, typer.Option(help="Number of processes; default: one per core.")
+        int | None, typer.Option(min=1, help="Number of processes; default: one per core.")
     ] = None,
 ) -> None:
     """Write synthetic radiographs and annotations in the file formats of the real releases."""
@@ -165,7 +172,7 @@ def build(
     root: Root = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Number of processes; default: the configuration's number."),
+        typer.Option(min=1, help="Number of processes; default: the configuration's number."),
     ] = None,
     verify: Annotated[
         Literal["decode", "exists", "none"] | None,
@@ -176,9 +183,10 @@ def build(
     ] = None,
 ) -> None:
     """Build the datasets of a study (the catalog of all images, IMAX, DMAX) without training."""
-    from imaxray.study import build_study_data, load_config
+    from imaxray.study import build_study_data, load_config, require_releases
 
     study = load_config(one_config(config, config_file))
+    require_releases(study, root)
     given = {"workers": workers, "verify": verify}
     study = study.model_copy(update={k: v for k, v in given.items() if v is not None})
     match = build_study_data(study, out, root=root)
@@ -212,6 +220,12 @@ def match(
         write_dataset(tables, out, config=config, seed=built, role="dmax")
     print_density("dmax", densities(tables))
     print_match(report.as_dict())
+    wanted, got = dose.tasks_per_image, report.dmax.tasks_per_image
+    if wanted is not None and abs(wanted - got) > _NEAR_TARGET * wanted:
+        say(
+            f"The target of {wanted:g} tasks per image was missed: {got:.2f} is the nearest that "
+            "these entries allow."
+        )
 
 
 @app.command()
@@ -222,7 +236,7 @@ def rebuild(
         list[str],
         typer.Option(help="NAME=PATH of a release; given once for each release that is needed."),
     ],
-    workers: Annotated[int, typer.Option(help="Number of processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 2,
 ) -> None:
     """Rebuild a dataset from your own downloads, and check by sha256 that it is identical."""
     from imaxray.study import rebuild_dataset
@@ -321,10 +335,16 @@ def cache(
     if report.rejects.height:
         print_codes(report.rejects)
     say(
-        f"{report.images:,} images and {report.rejects.height:,} rejects in {report.shards:,} "
-        f"shards ({report.bytes / 1e6:,.1f} MB; an earlier run wrote {report.kept_shards:,} of "
-        f"the shards) in {report.folder}, {report.seconds:.1f} s"
+        f"{counted(report.images, 'image')} and {counted(report.rejects.height, 'reject')} in "
+        f"{counted(report.shards, 'shard')} ({report.bytes / 1e6:,.1f} MB; an earlier run wrote "
+        f"{report.kept_shards:,} of the shards) in {report.folder}, {report.seconds:.1f} s"
     )
+    if report.rejects.height and not report.images:
+        raise ImaxrayError(
+            f"Expected images of the dataset {dataset}, but none of "
+            f"{counted(report.rejects.height, 'image')} can be read; check the folders of the "
+            "releases, which roots.json in the dataset names."
+        )
 
 
 @app.command()
@@ -364,6 +384,11 @@ def audit(
     """
     from imaxray.audit import audit_dataset as run_audit
 
+    if patient_field is not None and all(path.is_dir() for path in paths):
+        raise ImaxrayError(
+            "Expected --patient-field with files of other projects, but a dataset folder names "
+            "its patients itself; leave the option out."
+        )
     report = run_audit(
         paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers,
         clinical=clinical,

@@ -216,13 +216,25 @@ def content_digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def open_dataset(folder: Path) -> Dataset:
+def open_dataset(folder: str | Path) -> Dataset:
     """Open a dataset folder.
 
     Raises:
         ImaxrayError: If ``folder`` is no dataset folder or is damaged, or if validation or test
             holds pseudo annotations or entries.
     """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "it is a file" if folder.exists() else "it does not exist"
+        raise ImaxrayError(
+            f"Expected a dataset folder at {folder}, but {what}; name a folder that `imaxray "
+            "build` or `imaxray match` wrote."
+        )
+    if not (folder / MANIFEST).exists():
+        raise ImaxrayError(
+            f"Expected a dataset folder at {folder}, but it has no {MANIFEST}; name a folder that "
+            "`imaxray build` or `imaxray match` wrote."
+        )
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         _require_unchanged(folder, manifest["files"])

@@ -44,6 +44,28 @@ class _Sidecar(TypedDict):
     convention: NotRequired[dict[str, Any]]
 
 
+_MODEL_FILES: Final = ("config.json", "adapter_config.json")
+
+
+def require_device(device: torch.device | str) -> None:
+    """Check that a device exists and can be used, before anything is loaded for it.
+
+    Raises:
+        ImaxrayError: There is no such device here.
+    """
+    try:
+        found = torch.device(device)
+        if found.type == "meta":
+            raise RuntimeError("it holds no numbers")
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise ImaxrayError(
+            f"Expected a device of this machine, but {device} cannot be used; name one of "
+            f"{', '.join(there)}."
+        ) from error
+
+
 def family_of(model_type: str) -> type[ChatModel]:
     """Return the family of a ``config.model_type``; :class:`ChatModel` itself for unknown types.
 
@@ -103,6 +125,16 @@ def load_model(
     """
     name = str(name_or_path)
     folder = Path(name)
+    require_device(device)
+    if folder.is_dir() and not any((folder / part).is_file() for part in _MODEL_FILES):
+        raise ImaxrayError(
+            f"Expected the folder of a model or of a finished run at {folder}, but it has neither "
+            "config.json nor adapter_config.json; name the folder that holds one."
+        )
+    if folder.is_file():
+        raise ImaxrayError(
+            f"Expected the folder of a model at {folder}, but it is a file; name its folder."
+        )
     if (folder / "adapter_config.json").is_file():
         chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
         if max_image_tokens is not None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imaxray._config import read_yaml, validated
 from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
-from imaxray.configs.builtin import find_config, instead_of
+from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.models import PhantomConfig
@@ -173,4 +173,18 @@ def load_config(path: str | Path) -> StudyConfig:
     """
     path = find_config(path)
     content = read_yaml(path, what="a study configuration", advice=instead_of(path))
+    require_kind(content, path, "study")
     return validated(StudyConfig, content, where=str(path), see="docs/study.md")
+
+
+def require_releases(config: StudyConfig, root: Path | None) -> None:
+    """Check that a folder of releases is given only to a study that reads releases.
+
+    Raises:
+        ImaxrayError: The study writes a phantom, and would ignore the folder.
+    """
+    if root is not None and config.phantom is not None:
+        raise ImaxrayError(
+            "Expected --root with a study of downloaded releases, but this one writes its own "
+            "synthetic releases (phantom:); leave out --root, or name another configuration."
+        )

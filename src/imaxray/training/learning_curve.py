@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
@@ -15,16 +15,10 @@ from imaxray._state import read_state_lines
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.training.clock import Took, now
+from imaxray.training.run_manifest import CurvePoint, Validation
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 """Function that sums a tensor over all processes."""
-
-
-class _Point(TypedDict):
-    """What every line of a curve has."""
-
-    step: int
-    entries_seen: int
 
 
 class LossSums:
@@ -110,13 +104,13 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Continue the curve at the step from which training resumes."""
-        kept = [line for line in _read(self._path) if line["step"] <= state.global_step]
+        kept = [line for line in _read(self._path, CurvePoint) if line["step"] <= state.global_step]
         if kept:
             self.entries, self.tokens = kept[-1]["entries_seen"], kept[-1]["tokens_seen"]
             self._took = Took(max(self.seconds, kept[-1]["seconds"]), self.cpu_seconds)
         if self._writes:
             _write(self._path, kept)
-            past = _read(self._evaluations)
+            past = _read(self._evaluations, Validation)
             if past:
                 _write(self._evaluations, [p for p in past if p["step"] <= state.global_step])
         self._started = now() - self._took
@@ -195,11 +189,11 @@ class OffTheClock:
         return timed
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path, shape: type) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return read_state_lines(
-        path, _Point, advice="choose another --out, or remove the run", cut_end=True
+        path, shape, advice="choose another --out, or remove the run", cut_end=True
     )
 
 

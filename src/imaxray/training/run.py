@@ -43,7 +43,7 @@ from imaxray.training.run_folder import (
     weights_folder,
     written_files,
 )
-from imaxray.training.run_manifest import CurvePoint, RunIdentity, RunManifest
+from imaxray.training.run_manifest import CurvePoint, RunIdentity, RunManifest, Validation
 from imaxray.training.step_dataset import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training.step_schedule import once, origin_shares, schedule, task_shares
 from imaxray.training.trainer import EntryTrainer
@@ -59,14 +59,14 @@ class Run:
     @property
     def curve(self) -> list[CurvePoint]:
         """Points of the learning curve in order."""
-        points: list[CurvePoint] = _lines(self.folder / "curve.jsonl")
+        points: list[CurvePoint] = _lines(self.folder / "curve.jsonl", CurvePoint)
         return points
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
         """Losses on the val split during training, in order."""
         path = self.folder / "evaluations.jsonl"
-        return _lines(path) if path.exists() else []
+        return _lines(path, Validation) if path.exists() else []
 
     @property
     def weights(self) -> Path:
@@ -340,5 +340,5 @@ def _by_task(table: pl.DataFrame, entries: pl.DataFrame) -> dict[str, int]:
     return dict(drawn.iter_rows())
 
 
-def _lines(path: Path) -> list[Any]:
-    return read_state_lines(path, CurvePoint, advice=_ANOTHER)
+def _lines(path: Path, shape: type) -> list[Any]:
+    return read_state_lines(path, shape, advice=_ANOTHER)

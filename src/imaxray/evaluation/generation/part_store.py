@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NotRequired, TypedDict
 
@@ -180,10 +180,22 @@ def require_same(
     """
     if found == identity:
         return
-    differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
-    key = differ[0]
+    differ = list(_differences(found, identity))
     raise ImaxrayError(
-        f"Expected {folder} to hold {what} of the same model, data and decoding, but its "
-        f"{' and '.join(differ)} differ ({key}: {found.get(key)} there, {identity.get(key)} now); "
-        "choose another --out, or remove the folder."
+        f"Expected {folder} to hold {what} of the same model, data and decoding, but "
+        f"{', and '.join(differ[:3])}{' and more' if len(differ) > 3 else ''}; choose another "
+        "--out, or remove the folder."
     )
+
+
+def _differences(found: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Yield each value in which two identities differ, e.g. ``config.limit is 10 there, 20 now``."""
+    if isinstance(found, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*found, *now}):
+            if found.get(key) != now.get(key):
+                yield from _differences(
+                    found.get(key), now.get(key), f"{name}.{key}" if name else key
+                )
+    else:
+        old, new = ("none" if value is None else str(value)[:40] for value in (found, now))
+        yield f"{name} is {old} there, {new} now"
