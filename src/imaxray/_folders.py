@@ -85,11 +85,20 @@ def read_marker(folder: Path) -> Marker | None:
 def is_complete(folder: Path, manifest: str, wanted: Mapping[str, Any]) -> bool:
     """Tell whether a folder is there with this manifest and with every file that its marker lists.
 
+    What a process left that was killed right after it finished the folder is removed.
+
     Args:
         folder: The folder; one that an earlier version wrote has no marker, and no file is missed.
         manifest: Name of its JSON file.
         wanted: Content of that file.
+
+    Raises:
+        ImaxrayError: If another process writes the folder.
     """
+    folder = folder.resolve()
+    if any(_left_beside(folder)) or folder.with_name(f".{folder.name}.lock").exists():
+        with sole_writer(folder, beside=True):
+            _finish_earlier(folder)
     try:
         found = json.loads((folder / manifest).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -259,20 +268,24 @@ def _aside(out: Path) -> Path:
 
 def _finish_earlier(out: Path) -> None:
     """Finish or undo what a killed process began, which is known by its temporary names."""
-    if not out.parent.is_dir():
-        return
-    ours = re.escape(f".{out.name}.") + r"[0-9a-f]{32}"
-    pattern = re.compile(rf"{ours}({re.escape(PART)}|{re.escape(OLD)})")
-    for path in sorted(out.parent.iterdir()):
-        found = pattern.fullmatch(path.name)
-        if found is None or path.is_symlink() or not path.is_dir():
-            continue
-        if found[1] == PART:
+    for path in list(_left_beside(out)):
+        if path.name.endswith(PART):
             shutil.rmtree(path, ignore_errors=True)
         elif not out.exists():
             path.rename(out)
         else:
             _settle(path, out)
+
+
+def _left_beside(out: Path) -> Iterator[Path]:
+    """Yield the folders beside ``out`` that bear its temporary names."""
+    if not out.parent.is_dir():
+        return
+    ours = re.escape(f".{out.name}.") + r"[0-9a-f]{32}"
+    pattern = re.compile(rf"{ours}({re.escape(PART)}|{re.escape(OLD)})")
+    for path in sorted(out.parent.iterdir()):
+        if pattern.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            yield path
 
 
 def _settle(old: Path, out: Path) -> None:
