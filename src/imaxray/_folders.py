@@ -82,6 +82,24 @@ def read_marker(folder: Path) -> Marker | None:
         return None
 
 
+def require_own_manifest(folder: Path, manifest: str) -> None:
+    """Compare a manifest with the digest in the marker, because a manifest cannot hold its own.
+
+    A folder without a marker, such as a copy without hidden files, is not compared.
+
+    Raises:
+        ImaxrayError: If the manifest is another one than that which was written.
+    """
+    marker = read_marker(folder)
+    if marker is None or manifest not in marker.files or not (folder / manifest).is_file():
+        return
+    if marker.identity and sha256(folder / manifest) != marker.identity:
+        raise ImaxrayError(
+            f"Expected {manifest} of the {marker.kind} folder {folder} as it was written, but it "
+            "was changed or damaged; make the folder again."
+        )
+
+
 def is_complete(folder: Path, manifest: str, wanted: Mapping[str, Any]) -> bool:
     """Tell whether a folder is there with this manifest and with every file that its marker lists.
 

@@ -45,6 +45,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--command", action="append", help="only this command; can be repeated")
     parser.add_argument("--kills", type=int, default=50, help="kills at random moments")
     parser.add_argument("--points", type=int, default=50, help="kills at calls that change a file")
+    parser.add_argument("--flips", type=int, default=2, help="flipped bits per file")
+    parser.add_argument("--times", type=int, default=3, help="moments of each other fault")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit")
     parser.add_argument("--seed", type=int, default=0, help="seed of moments, calls and offsets")
     found = parser.parse_args()
