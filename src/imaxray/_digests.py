@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from imaxray._files import sha256, write_json
 from imaxray._state import known_state
@@ -26,24 +26,39 @@ _MANIFESTS: Final = (
 _RECENT: Final = 2 * 10**9  # nanoseconds; a file could change again with the same time
 
 
-def changed_files(folder: Path, files: Mapping[str, str], *, full: bool = False) -> list[str]:
+_always = False
+
+
+def always_read(always: bool) -> None:
+    """Let this process read every file that it compares, whatever is remembered of the file.
+
+    Worker processes follow what this process remembers, since it compared the files before.
+    """
+    global _always
+    _always = always
+
+
+def changed_files(
+    folder: Path, files: Mapping[str, str], *, full: bool | None = None
+) -> list[str]:
     """Return the names of the files that are missing or have another content, in order.
 
     Args:
         folder: Folder of the files.
         files: SHA-256 hex digest of each file, by its path in the folder.
         full: Whether every file is read, even if its size and its time are those that are
-            remembered.
+            remembered; None: as :func:`always_read` says.
     """
-    known = {} if full else known_state(folder / MEMORY)
-    remembered: dict[str, Any] = {}
+    known = known_state(folder / MEMORY)
+    trusted = {} if (_always if full is None else full) else known
+    remembered = {name: found for name, found in known.items() if name not in files}
     changed = []
     for name, digest in files.items():
         path = folder / name
         try:
             before = path.stat()
             stamp = [before.st_size, before.st_mtime_ns]
-            found = known.get(name)
+            found = trusted.get(name)
             if not (isinstance(found, list) and found[:2] == stamp and len(found) == 3):
                 found = [*stamp, sha256(path)]
         except OSError:

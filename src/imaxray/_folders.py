@@ -83,14 +83,41 @@ def read_marker(folder: Path) -> Marker | None:
         return None
 
 
+def require_own_manifest(folder: Path, manifest: str) -> None:
+    """Compare a manifest with the digest in the marker, because a manifest cannot hold its own.
+
+    A folder without a marker, such as a copy without hidden files, is not compared.
+
+    Raises:
+        ImaxrayError: If the manifest is another one than that which was written.
+    """
+    marker = read_marker(folder)
+    if marker is None or manifest not in marker.files or not (folder / manifest).is_file():
+        return
+    if marker.identity and sha256(folder / manifest) != marker.identity:
+        raise ImaxrayError(
+            f"Expected {manifest} of the {marker.kind} folder {folder} as it was written, but it "
+            "was changed or damaged; make the folder again."
+        )
+
+
 def is_complete(folder: Path, manifest: str, wanted: Mapping[str, Any]) -> bool:
     """Tell whether a folder is there with this manifest and with every file that its marker lists.
+
+    What a process left that was killed right after it finished the folder is removed.
 
     Args:
         folder: The folder; one that an earlier version wrote has no marker, and no file is missed.
         manifest: Name of its JSON file.
         wanted: Content of that file.
+
+    Raises:
+        ImaxrayError: If another process writes the folder.
     """
+    folder = folder.resolve()
+    if any(_left_beside(folder)) or folder.with_name(f".{folder.name}.lock").exists():
+        with sole_writer(folder, beside=True):
+            _finish_earlier(folder)
     found = known_state(folder / manifest)
     marker = read_marker(folder)
     files = () if marker is None else marker.files
@@ -310,20 +337,24 @@ def _aside(out: Path) -> Path:
 
 def _finish_earlier(out: Path) -> None:
     """Finish or undo what a killed process began, which is known by its temporary names."""
-    if not out.parent.is_dir():
-        return
-    ours = re.escape(f".{out.name}.") + r"[0-9a-f]{32}"
-    pattern = re.compile(rf"{ours}({re.escape(PART)}|{re.escape(OLD)})")
-    for path in sorted(out.parent.iterdir()):
-        found = pattern.fullmatch(path.name)
-        if found is None or path.is_symlink() or not path.is_dir():
-            continue
-        if found[1] == PART:
+    for path in list(_left_beside(out)):
+        if path.name.endswith(PART):
             shutil.rmtree(path, ignore_errors=True)
         elif not out.exists():
             path.rename(out)
         else:
             _settle(path, out)
+
+
+def _left_beside(out: Path) -> Iterator[Path]:
+    """Yield the folders beside ``out`` that bear its temporary names."""
+    if not out.parent.is_dir():
+        return
+    ours = re.escape(f".{out.name}.") + r"[0-9a-f]{32}"
+    pattern = re.compile(rf"{ours}({re.escape(PART)}|{re.escape(OLD)})")
+    for path in sorted(out.parent.iterdir()):
+        if pattern.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            yield path
 
 
 def _settle(old: Path, out: Path) -> None:

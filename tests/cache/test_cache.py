@@ -163,12 +163,24 @@ def test_a_damaged_shard_is_named_and_made_again(dataset, tmp_path):
     raw[len(raw) // 2] ^= 255
     shard.write_bytes(raw)
     assert ImageCache.open(out).verify() == ["shards/000001.arrow"]
+    with pytest.raises(ImaxrayError, match=r"shards/000001\.arrow .* missing or damaged"):
+        ImageCache.open(out).load("c/05")
     shard.unlink()
     with pytest.raises(ImaxrayError, match="missing or damaged"):
         ImageCache.open(out).load("c/05")
     report = cache_images(dataset, shard_images=4, workers=1)
     assert report.kept_shards == 2
     assert content(out) == whole
+
+
+@pytest.mark.parametrize("name", ["index.parquet", "rejects.parquet"])
+def test_a_damaged_table_is_named(dataset, name):
+    out = cache_images(dataset, workers=1).folder
+    raw = bytearray((out / name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (out / name).write_bytes(raw)
+    with pytest.raises(ImaxrayError, match=f"{name} .* missing or damaged"):
+        ImageCache.open(out)
 
 
 def test_a_finished_cache_is_not_made_again(dataset, monkeypatch):

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from imaxray._digests import changed_files
 from imaxray._files import read_parquet, sha256
 from imaxray._state import read_state
 from imaxray.cache.plan import (
@@ -97,6 +98,7 @@ class ImageCache:
         self.manifest = manifest
         self.index = index
         self._mapped: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+        self._compared: set[str] = set()
 
     @classmethod
     def open(cls, folder: Path, dataset: Dataset | None = None) -> ImageCache:
@@ -113,6 +115,9 @@ class ImageCache:
         """
         try:
             manifest = read_manifest(folder)
+            tables = {name: manifest["files"][name] for name in (INDEX, REJECTS_FILE)}
+            if changed := changed_files(folder, tables):
+                raise ImaxrayError(_changed(folder, changed[0]))
             cache = cls(folder, manifest, read_parquet(folder / INDEX))
             releases = dict(manifest["releases"])
         except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
@@ -216,6 +221,11 @@ class ImageCache:
             self._mapped.move_to_end(number)
             return self._mapped[number]
         file = self.folder / SHARDS / shard_name(number)
+        name = f"{SHARDS}/{file.name}"
+        if name not in self._compared:
+            if changed_files(self.folder, {name: self.manifest["files"].get(name, "")}):
+                raise ImaxrayError(_changed(self.folder, name))
+            self._compared.add(name)
         try:
             batch = read_shard(file)
         except (OSError, pa.ArrowInvalid) as error:
@@ -230,3 +240,10 @@ class ImageCache:
             f"Expected {what} complete in the cache {self.folder}, but it is missing or damaged; "
             "remove the shards that `ImageCache.verify` names and run `imaxray cache` again."
         )
+
+
+def _changed(folder: Path, name: str) -> str:
+    return (
+        f"Expected {name} of the image cache {folder} as its manifest describes it, but it is "
+        "missing or damaged; run `imaxray cache` again, which makes it again."
+    )

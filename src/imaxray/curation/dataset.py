@@ -15,7 +15,7 @@ import polars as pl
 
 from imaxray._digests import changed_files
 from imaxray._files import read_parquet, sha256, write_json
-from imaxray._folders import whole_folder
+from imaxray._folders import require_own_manifest, whole_folder
 from imaxray._version import __version__
 from imaxray.clinical import BLOCK, ClinicalRules, read_block
 from imaxray.curation.card import write_card
@@ -236,6 +236,7 @@ def open_dataset(folder: str | Path) -> Dataset:
             "`imaxray build` or `imaxray match` wrote."
         )
     try:
+        require_own_manifest(folder, MANIFEST)
         manifest = json.loads((folder / MANIFEST).read_text())
         _require_unchanged(folder, manifest["files"])
         roots = json.loads((folder / _ROOTS).read_text()) if (folder / _ROOTS).exists() else {}
