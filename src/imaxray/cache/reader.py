@@ -76,6 +76,11 @@ def read_manifest(folder: Path) -> CacheManifest:
     Raises:
         ImaxrayError: If it is missing or damaged.
     """
+    if not (folder / MANIFEST).is_file():
+        raise ImaxrayError(
+            f"Expected a finished image cache at {folder}, but it has no {MANIFEST}; run `imaxray "
+            "cache` again or remove that folder."
+        )
     manifest: CacheManifest = read_state(
         folder / MANIFEST, CacheManifest, advice="run `imaxray cache` again or remove that folder"
     )
