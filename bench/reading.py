@@ -19,17 +19,21 @@ from typing import Any
 
 from imaxray.boxes import get_convention
 from imaxray.metrics import normalise
-from imaxray.tasks import clean_answer, get_task
+from imaxray.tasks import get_task, read_answer
 
 TABLE = Path(__file__).parents[1] / "tests" / "tasks" / "golden_answers.jsonl"
 
 
 def read(row: dict[str, Any]) -> Any:
     """Read the answer of a row as scoring does."""
-    size = row["size"] or (1000, 1000)
-    convention = get_convention(row["convention"] or "percent")
-    text, boxes = convention.extract(clean_answer(row["answer"]), *size)
-    return get_task(row["task"]).parse(text, boxes, row["template"])
+    return read_answer(
+        get_task(row["task"]),
+        row["answer"],
+        row["template"],
+        prompt=row["prompt"],
+        convention=get_convention(row["convention"] or "percent"),
+        size=row["size"] or (1000, 1000),
+    ).value
 
 
 def comparable(row: dict[str, Any], value: Any) -> Any:
