@@ -21,6 +21,7 @@ from imaxray.tasks._shared.questions import Question
 from imaxray.tasks._shared.reading import Reading
 from imaxray.tasks._shared.reading.grades import grade_of
 from imaxray.tasks._shared.reading.objects import parse_object
+from imaxray.tasks._shared.reading.options import choice, options_of
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, Tolerances
 from imaxray.tasks._shared.truth import Truth
@@ -70,6 +71,9 @@ class Grading(RuledTask):
             return EDEMA_GRADES.index(answer)
         if answer in ("0", "1", "2", "3"):
             return int(answer)
+        options = options_of(reading.prompt)
+        if options and (chosen := choice(text, options)) is not None:
+            return reading.use("options", grade_of, chosen)
         if parse_object(text) is not None:
             return reading.use("json", grade_of, text)
         return reading.use("grades", grade_of, text)

@@ -32,7 +32,7 @@ _ASSIGNED: Final = re.compile(
     re.IGNORECASE,
 )
 _ALONE: Final = re.compile(
-    rf"^\W*{_NUMBER}(?![\w]|[.,]\d){_OF_THREE}(?=\W*$|\s*[:;,.(–-]\s*\D)", re.IGNORECASE
+    rf"^[^\w-]*{_NUMBER}(?![\w]|[.,]\d){_OF_THREE}(?=\W*$|\s*[:;,.(–-]\s*\D)", re.IGNORECASE
 )
 _OTHER_NUMBER: Final = re.compile(
     rf"\b{_KEY}\s*[:=]?\s*(?:[4-9]|\d\d+|iv|vi?|four|five)\b|\b\d+\s*(?:/|out of)\s*(?:[124-9]|\d\d+)\b",
@@ -70,7 +70,8 @@ _ABSENT: Final = re.compile(
 _LAST: Final = re.compile(
     r"\b(?:therefore|thus|hence|overall|in conclusion|in summary|so,?|consistent with|corresponds? to"
     r"|best (?:described|classified|graded|characteri[sz]ed)(?: as)?|i would (?:grade|rate|classify|say)"
-    r"|final|impression|conclusion)\b",
+    r"|final|impression|conclusion|my (?:\w+ )?grade|the grade (?:is|would be)|i (?:assign|give)|i\.e\.?"
+    r"|makes? (?:this|it)|that makes|which is|hence)(?!\w)",
     re.IGNORECASE,
 )
 _DEFINES: Final = re.compile(

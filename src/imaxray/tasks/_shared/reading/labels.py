@@ -42,7 +42,7 @@ _LIST_OF: Final = re.compile(
 _PAIR: Final = re.compile(r"(?P<key>[^:=|\n]{2,70}?)\s*(?::|=|→|->|\s[-–—]\s)\s*(?P<value>\S.*)$")
 _NEXT: Final = re.compile(r"\s*(?:[;,]|\.(?=\s)|\s\|)\s*(?=[\w /()-]{3,40}?\s*[:=])")
 _SENTENCE: Final = re.compile(r"(?<=[.;!])\s+")
-_ITEMS: Final = re.compile(r"\s*(?:[,;\n|•]|\band\b|\bor\b|&|\bas well as\b|\balong with\b)\s*")
+_ITEMS: Final = re.compile(r"\s*(?:[,;\n|•](?![^()]*\))|\band\b|\bor\b|&|\bas well as\b|\balong with\b)\s*")
 _WORD: Final = re.compile(r"[a-z][\w'/-]*")
 _VERB: Final = re.compile(
     r"\b(?:is|are|was|were|has|have|shows?|seen|see|there|noted|with|without|remains?|appears?"
@@ -54,7 +54,8 @@ _DENIES: Final = re.compile(
     r"(?:evidence of |signs? of )?",
     re.IGNORECASE,
 )
-_MARKS: Final = re.compile(r"^\s*([✓✔✅☑✗✘❌☐×✖])\s*(.+)$|^(.+?)\s*([✓✔✅☑✗✘❌☐×✖])\s*$")
+_MARKS: Final = re.compile(r"^\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*(.+)$|^(.+?)\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*$")
+_VALUE_OF: Final = {**dict.fromkeys("✓✔✅☑", 1), **dict.fromkeys("✗✘❌☐×✖", 0), **dict.fromkeys("❓❔⚠", -1)}
 _PAREN: Final = re.compile(r"^(?P<key>[^()]+?)\s*\((?P<value>[^()]*)\)\s*$")
 _TRAILING: Final = re.compile(
     r"^(?P<key>.+?)\s+(?P<value>(?:not )?(?:present|seen|detected|identified|visible)|absent|yes|no"
@@ -383,7 +384,7 @@ def _item(item: str) -> tuple[list[str], int | None] | None:
     if marked:
         mark, name = (marked.group(1) or marked.group(4)), (marked.group(2) or marked.group(3))
         labels = names_label(name)
-        return (labels, 1 if mark in "✓✔✅☑" else 0) if labels else None
+        return (labels, _VALUE_OF[mark]) if labels else None
     if _IS_NORMAL.fullmatch(item):
         return [NONE], None
     denies = _DENIES.match(item)

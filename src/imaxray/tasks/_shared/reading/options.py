@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from imaxray.tasks._shared.reading.sentences import affirmed
+
 _OPTION: Final = re.compile(
     r"(?:^|(?<=[\s,;:?]))\(?(?P<letter>[A-H])\s*[.):]\s*(?P<text>.+?)"
     r"(?=\s*[,;]?\s+\(?[A-H]\s*[.):]\s|\s*\n|\s*[,;]\s*\(?[A-H]\s*[.):]|$)"
@@ -14,7 +16,10 @@ _LETTERS: Final = re.compile(
     r"|\s*$|\s+(?:is|because|since)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_INSIDE: Final = re.compile(r"\b(?:option|choice|answer)\s*(?:is\s*)?\(?([A-H])\b|\(([A-H])\)")
+_INSIDE: Final = re.compile(
+    r"(?i:\b(?:option|choice|answer|leaves|choose|pick|select|go with|going with|would be|must be|is|→))"
+    r"\s*(?i:(?:option|is)\s*)?\(?([A-H])\b(?=\)|\W*$|\s*[.,:;])|\(([A-H])\)"
+)
 
 
 def options_of(prompt: str) -> dict[str, str]:
@@ -56,7 +61,10 @@ def choice(answer: str, options: dict[str, str]) -> str | None:
         named = inside.pop() if len(inside) == 1 else None
         if inside:
             return None
-    texts = {letter for letter, text in options.items() if _holds(answer, text)}
+    last = [part for part in re.split(r"[.!?\n]+(?:\s|$)", answer) if part.strip()][-1:] or [answer]
+    texts = {
+        letter for letter, text in options.items() if _holds(answer, text) and _meant(last[0], text)
+    }
     texts = {
         one for one in texts
         if not any(one != other and _holds(options[other], options[one]) for other in texts)
@@ -69,6 +77,13 @@ def choice(answer: str, options: dict[str, str]) -> str | None:
             return None
         return options[named]
     return options[texts.pop()] if len(texts) == 1 else None
+
+
+def _meant(sentence: str, phrase: str) -> bool:
+    """Return whether a sentence holds a phrase and does not deny it."""
+    low = sentence.lower()
+    start = low.find(phrase.lower())
+    return start >= 0 and affirmed(low, start, start + len(phrase)) != 0
 
 
 def _words(text: str) -> list[str]:

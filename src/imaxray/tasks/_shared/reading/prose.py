@@ -10,9 +10,14 @@ _CONCLUSION: Final = re.compile(
     r"(?:answer|option|choice)\b(?:\s+(?:choice|option|here|to (?:the|this|your) question|is))*"
     r"(?:\s*(?:is|would be|should be|must be)\b\s*[:=]?|\s*[:=]|\s+[–-])\s*"
     r"(?!based|that\b|because|given|derived|not (?:clear|certain|known|provided|available))(?=\S)"
-    r"|(?:^|\n)\s*final (?:diagnosis|result|verdict|grade|reading|measurement|output|box)"
-    r"(?:\s+is)?\s*:\s*(?=\S)"
+    r"|(?:^|\n|(?<=[.!?]\s))\s*final(?: (?:diagnosis|result|verdict|grade|reading|measurement|output"
+    r"|box|response|list))?(?:\s+is)?\s*:\s*(?=\S)"
     r"|(?:^|\n)\s*(?:in )?(?:conclusion|summary)\s*[:,]\s*(?=(?:yes|no)\W*$)",
+    re.IGNORECASE,
+)
+_FIRST: Final = re.compile(
+    r"\b(?:at first|initially|first (?:glance|sight|impression)|seems?|might|may|could|if|whether|not"
+    r"|before)\b",
     re.IGNORECASE,
 )
 _TAIL: Final = re.compile(
@@ -56,9 +61,11 @@ _REFUSAL: Final = re.compile(
     rf"(?:i(?:'m| am) (?:really |very )?(?:sorry|afraid)\b[^.\n]*|(?:sorry|unfortunately|apologies|as"
     rf" an ai(?: [\w ]+)?)?[,.]?\s*(?:but\s+)?i\s?{_ABLE}\s+(?:{_VERBS})\b[^.\n]*"
     rf"|(?:sorry|unfortunately|apologies|i apologi[sz]e)\b[,.]?\s*(?:but )?[^.\n]*\b{_ABLE}\b[^.\n]*"
-    rf"|(?:it|this|that)(?:'s| is)? (?:not possible|impossible|difficult|hard|unclear|cannot be"
+    r"|(?:it|this|that)(?:'s| is)? (?:not possible|impossible|cannot be"
     r" (?:determined|assessed|said|established|answered|measured))\b[^.\n]*"
-    r"|[\w ]{0,60}\bcan(?:no|')?t be (?:determined|assessed|evaluated|established|measured|answered"
+    r"|(?:the |this )?(?:findings?|answer|grade|severity|(?:cardiothoracic |cardiopulmonary area )?ratio"
+    r"|ctr|cpar|question|diagnosis|(?:pulmonary )?edema|measurement|location|region|finding)"
+    r"(?: of [\w ]{0,30})? can(?:no|')?t be (?:determined|assessed|evaluated|established|measured|answered"
     r"|calculated|identified from|graded)(?: \w+)?(?: (?:from|on|in|with|based|without|reliably)\b"
     r"[^.;\n]*)?(?=[.;\n]|$)"
     r"|(?:unable to|cannot|can't) (?:determine|tell|say|assess|evaluate|measure|answer|interpret"
@@ -69,24 +76,39 @@ _REFUSAL: Final = re.compile(
     r"|please (?:provide|upload|share|attach)[^.\n]*)",
     re.IGNORECASE,
 )
+_OFFER: Final = re.compile(
+    r"\b(?:consult\w*|radiologists?|professional|physician|doctor|clinician|happy to|can help|could help"
+    r"|provider|seek|let me know|upload|feel free|would you like|if you)\b",
+    re.IGNORECASE,
+)
+_REPORT: Final = re.compile(
+    r"\b(?:FINDINGS|IMPRESSION)\b|^\W*(?i:findings|impression)\b\W*(?:[:–-]|$)", re.MULTILINE
+)
 _BUT: Final = re.compile(r"\b(?:but|however)\b,?\s*(?!i\s?(?:can|am|'m|do|will|cannot))", re.I)
 _SENTENCE: Final = re.compile(r"[^.\n!?]*(?:\.(?=\S)[^.\n!?]*)*(?:[.!?]+|\n+|$)\s*")
 
 
 def after_conclusion(text: str) -> str:
     """Keep what follows the last ``Final answer:``, ``The answer is`` or words of this meaning."""
-    found = list(_CONCLUSION.finditer(text))
-    return text[found[-1].end() :] if found else text
+    found = [
+        match for match in _CONCLUSION.finditer(text)
+        if not _FIRST.search(re.split(r"[.!?\n]\s", text[: match.start()])[-1])
+    ]  # fmt: skip
+    if not found or _REPORT.search(text[: found[-1].start()]):
+        return text  # words of a report
+    return text[found[-1].end() :]
 
 
 def without_explanation(text: str) -> str:
     """Cut the answer before an explanation, a note, a disclaimer or advice that follows it."""
+    report = _REPORT.search(text) is not None
     for pattern in (_TAIL, _ADVICE):
-        found = pattern.search(text)
-        while found is not None and not text[: found.start()].strip(" \t\n(*_"):
-            found = pattern.search(text, found.end())
-        if found is not None:
-            text = text[: found.start()].rstrip(" \t\n(*_")
+        for found in pattern.finditer(text):
+            before = text[: found.start()]
+            if not before.strip(" \t\n(*_") or (report and not before.rstrip(" \t").endswith("\n")):
+                continue  # nothing precedes it, or it is a sentence of a report
+            text = before.rstrip(" \t\n(*_")
+            break
     return text
 
 
@@ -100,14 +122,17 @@ def without_lead_in(text: str) -> str:
 
 def without_refusals(text: str) -> str:
     """Remove sentences that refuse to answer, so that no finding in them counts as named."""
-    if _REFUSAL.search(text) is None:
+    if _REFUSAL.search(text) is None or _REPORT.search(text) is not None:
         return text
-    kept = []
+    kept: list[str] = []
+    refused = False
     for sentence in _SENTENCE.findall(text):
         found = _REFUSAL.match(sentence.lstrip())
         if found is None:
-            kept.append(sentence)
+            if not (refused and _OFFER.search(sentence)):
+                kept.append(sentence)
             continue
+        refused = True
         rest = _BUT.search(found.group(), 12)
         after = found.group()[rest.end() :] if rest else ""
         tail = sentence.lstrip()[found.end() :]

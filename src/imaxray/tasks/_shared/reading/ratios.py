@@ -45,6 +45,12 @@ _NAMES: Final = {
     "ctr": re.compile(r"\b(?:ctr|cardio-?\s?thoracic(?: ratio)?)\b", re.IGNORECASE),
     "cpar": re.compile(r"\b(?:cpar|cardio-?\s?pulmonary(?: area)?(?: ratio)?)\b", re.IGNORECASE),
 }
+_NAMED: Final = re.compile(
+    r"\b(?:ratio|ctr|cpar|result|value)\b(?:\s*\([^)]*\))?\s*(?:(?:is|was|of|equals|at|about|around|approximately"
+    r"|roughly|nearly|measures|comes|out|to|estimated|calculated|measured|be|would|therefore|thus|then|here)"
+    r"\s+|[=:≈~]\s*)+$",
+    re.IGNORECASE,
+)
 _LAST: Final = re.compile(
     r"\b(?:therefore|thus|hence|overall|in conclusion|so|final(?:ly)?|giving|gives|yield\w*|results? in"
     r"|corrected|measured|calculated|estimated|actual|this patient|here|this image|this radiograph)\b",
@@ -157,6 +163,8 @@ def _chosen(text: str, numbers: Sequence[_Found], subtask: str) -> float | None:
             value = _one([n for n in chosen if not n.soft])
         if value is None:
             value = _one([n for n in chosen if re.search(r"[=≈]\s*(?:about |approximately |~)?$", text[: n.start])][-1:])
+        if value is None:
+            value = _one([n for n in chosen if _NAMED.search(text[: n.start])])
         if value is None:
             value = _one([n for n in chosen if _LAST.search(_clause(text, n))])
         return value

@@ -23,9 +23,12 @@ _SUFFIX: Final = re.compile(
     r"\s*(?:please )?(?:answer|respond|reply)\b[^.?]*[.?]?\s*$|\s*\(?yes(?:/| or )no\)?[.?]?\s*$", re.I
 )
 _EXPLICIT: Final = re.compile(
-    r"^\W*(?P<yes>yes|yep|yeah|true|correct|affirmative|indeed|absolutely|definitely|certainly)\b"
-    r"|^\W*(?P<no>no|nope|false|incorrect|not at all|none|neither|never)\b(?=\W*$|\s*[.,;:!\n(–—]|\s*-\s)"
+    r"^\W*(?P<so>(?:so|therefore|thus|hence|overall|in conclusion|in summary|finally|then)\b[,:]?\s*)?"
+    r"(?:(?P<yes>(?:yes|yep|yeah|true|correct|affirmative|indeed|absolutely|definitely|certainly)\b"
+    r"(?! or no| and no)(?!,? no\b))"
+    r"|(?P<no>no|nope|false|incorrect|not at all|none|neither|never)\b(?=\W*$|\s*[.,;:!\n(–—]|\s*-\s))"
 )
+_PARTS: Final = re.compile(r"(?<=[.!?;])\s+|\n+|,\s*(?=so,? (?:yes|no)\b)")
 _BOTH: Final = re.compile(r"^\W*(?:yes\s*(?:and|or|/|,)\s*no|no\s*(?:and|or|/|,)\s*yes)\b(?!\s+\w+\s+\w+)")
 _ENDS: Final = re.compile(
     r"(?:\b(?:so|therefore|thus|hence|overall)\b[,:]?\s*(?:the answer is\s*)?|→\s*|(?:^|\n)\s*)"
@@ -58,6 +61,28 @@ _STOP: Final = frozenset(
     " appear appears look looks abnormal abnormality left right bilateral both side lung lungs upper"
     " lower middle lobe zone size acute".split()
 )
+_OPPOSITES: Final = {
+    "midline": "deviat|shift|displac|pushed|pulled|off",
+    "central": "deviat|shift|displac|eccentric",
+    "deviated": "midline|central",
+    "shifted": "midline|central",
+    "enlarged": "normal|small|not enlarged",
+    "symmetric": "asymmetr", "symmetrical": "asymmetr", "asymmetric": "symmetr",
+    "elevated": "normal|flat|depressed", "flattened": "normal|domed|elevated",
+    "expanded": "collaps|hypoinflat|under-?inflat|low lung volumes",
+    "inflated": "collaps|hypoinflat|under-?inflat|low lung volumes",
+    "hyperinflated": "normal|hypoinflat|low", "rotated": "straight|not rotated|well[- ]positioned",
+    "upright": "supine|semi", "erect": "supine|semi", "supine": "upright|erect",
+    "frontal": "lateral", "lateral": "frontal|pa\\b|ap\\b|posteroanterior|anteroposterior",
+    "pa": "ap\\b|anteroposterior|lateral", "ap": "pa\\b|posteroanterior|lateral",
+    "unilateral": "bilateral|both", "bilateral": "unilateral|only (?:on )?(?:the )?(?:left|right)",
+    "acute": "chronic|old|healed", "chronic": "acute|new", "old": "acute|new", "new": "old|chronic",
+    "male": "female", "female": "\\bmale|\\bman\\b", "large": "small|tiny|trace", "small": "large|massive",
+    "abnormal": "normal|unremarkable", "visible": "obscured|not visible", "widened": "normal|narrow",
+    "blunted": "sharp|clear|preserved|normal", "aerated": "collaps|consolidat|opacif",
+}  # fmt: skip
+"""Word that a question ends with → words that say the opposite."""
+
 _BARE_NO: Final = re.compile(
     r"^(?:there (?:is|are) )?(?:no(?:ne|thing)?\b|not\b|absent|negative)"
 )
@@ -111,12 +136,16 @@ def verdict(answer: str, question: str) -> str | None:
     asked = " ".join(_SUFFIX.sub("", question).lower().strip(" ?.").split())
     if _BOTH.match(text):
         return None
+    said = [match for part in _PARTS.split(answer.lower()) if (match := _EXPLICIT.search(part))]
+    concluded = [match for match in said if match.group("so")] or said
+    verdicts = ["yes" if match.group("yes") else "no" for match in concluded]
+    if len(set(verdicts)) == 1 or (verdicts and concluded is not said):
+        return verdicts[-1]
+    if verdicts:
+        return None
     ends = _ENDS.search(answer.lower().strip())
-    starts = _EXPLICIT.search(text)
-    if ends is not None and starts is None:
+    if ends is not None:
         return ends.group(1)
-    if starts is not None:
-        return "yes" if starts.group("yes") else "no"
     value = _stated(text, asked)
     return None if value is None else "yes" if value else "no"
 
@@ -126,7 +155,7 @@ def _stated(text: str, asked: str) -> bool | None:
         return False
     of_question = labels_said(asked)
     if _NORMAL_QUESTION.search(asked) and not re.search(r"\babnormal", asked):
-        return _normal(text, of_question)
+        return _normal(text, asked, of_question)
     said = labels_said(text)
     values = [said[label] for label in of_question if label in said]
     value = strongest(values)
@@ -141,13 +170,15 @@ def _stated(text: str, asked: str) -> bool | None:
     return _bare(text, bool(of_question) or bool(_content(asked)), asked)
 
 
-def _normal(text: str, of_question: dict[str, int]) -> bool | None:
+def _normal(text: str, asked: str, of_question: dict[str, int]) -> bool | None:
     said = labels_said(text)
     of_asked = {label: said[label] for label in of_question if label in said}
     if _ABNORMAL.search(text) and not re.search(r"\bno (?:\w+ )?abnormal", text):
         positive = [v for v in (of_asked or said).values() if v == 1]
-        if positive or not _IS_NORMAL.search(text) or re.search(r"\bnot (?:\w+ )?(?:normal|clear)", text):
+        negated = re.search(r"\bnot (?:\w+ )?(?:normal|clear|sharp|intact)", text)
+        if positive or negated or not _IS_NORMAL.search(text):
             return False
+        return False if re.search(r"\b(?:both|all|bilateral\w*)\b", asked) else None
     if any(value == 1 for value in said.values()):
         return False
     if _IS_NORMAL.search(text) or (said and all(value == 0 for value in said.values())):
@@ -167,7 +198,14 @@ def _content(asked: str) -> list[str]:
 
 def _of_words(text: str, asked: str) -> int | None:
     """Let the labeller read the last word of the question that the answer repeats."""
-    for word in reversed(_content(asked)):
+    words = _content(asked)
+    if re.match(r"(?:is|are|was|were) (?:the|this|these|both|his|her|its|it)\b", asked):
+        opposite = _OPPOSITES.get(words[-1]) if words else None
+        if opposite is not None and (found := re.search(rf"\b(?:{opposite})", text)):
+            value = affirmed(text, found.start(), found.end())
+            return None if value is None else {1: 0, 0: 1}.get(value, value)
+        words = words[-1:]  # what the question says about its subject
+    for word in reversed(words):
         stem = re.escape(re.sub(r"(?:es|s|ed|ing)$", "", word))
         if len(stem) < 3:
             continue

@@ -33,6 +33,16 @@ _THINK: Final = (
         re.compile(r"<\|channel\|>final\s*<\|message\|>"),
     ),
 )
+_THINK_HEAD: Final = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t]*|\*\*)(?:thinking|thoughts?|thought process|reasoning|analysis|chain of"
+    r" thought|reasoning process|step[- ]by[- ]step (?:reasoning|analysis))\b[^\n]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ANSWER_HEAD: Final = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t]*|\*\*)(?:\*\*)?(?:final )?(?:response|answer|output|conclusion|reply)\b"
+    r"[ \t]*(?:\*\*)?[ \t]*:?[ \t]*(?:\*\*)?",
+    re.IGNORECASE | re.MULTILINE,
+)
 _TAGGED: Final = r"(?:final[_ -]?)?(?:answer|response|result|output|conclusion)"
 _ANSWER: Final = re.compile(
     rf"(?:<{_TAGGED}>|<\|begin_of_(?:box|solution)\|>|\[answer\])"
@@ -80,7 +90,8 @@ def without_thinking(text: str) -> str:
     """Remove thinking traces in the notations of all known models.
 
     A trace without an end mark was cut off by the token limit, so all text after its start is
-    removed, up to an answer in tags. A trace without a start mark ends at the last end mark.
+    removed, up to an answer in tags. A trace without a start mark ends at the last end mark. A
+    trace may also stand under a heading, before a heading of the answer.
     """
     for opening, closing in _THINK:
         while (start := opening.search(text)) is not None:
@@ -93,6 +104,9 @@ def without_thinking(text: str) -> str:
         ends = list(closing.finditer(text))
         if ends:
             text = text[ends[-1].end() :]
+    head, answers = _THINK_HEAD.search(text), list(_ANSWER_HEAD.finditer(text))
+    if head is not None and answers and answers[-1].start() > head.start():
+        text = text[answers[-1].end() :]
     return text
 
 
