@@ -52,6 +52,11 @@ _ROUND: Final = re.compile(rf"[(\[{{]{_N}{_COMMA}{_N}{_COMMA}{_N}{_COMMA}{_N}[)\
 _BARE: Final = re.compile(
     rf"^[^\d\[\](){{}}⟦-]{{0,60}}?{_N}{_COMMA}{_N}{_COMMA}{_N}{_COMMA}{_N}[^\d]{{0,3}}$"
 )
+_SPANS: Final = re.compile(
+    rf"\bx\b(?:\s*(?:from|:|=|ranges? from|in))*\s*[\[(]?{_N}(?:to|-|–|,){_N}[\])]?\W*(?:and\s+)?"
+    rf"\by\b(?:\s*(?:from|:|=|ranges? from|in))*\s*[\[(]?{_N}(?:to|-|–|,){_N}[\])]?",
+    re.IGNORECASE,
+)
 _PERCENT: Final = re.compile(r"(?<=\d)\s*%")
 
 
@@ -83,7 +88,7 @@ def with_marked_boxes(text: str, *, y_first: bool = False, objects: bool = True)
 
 
 def with_bracketed_boxes(text: str, *, percent: bool = False) -> str:
-    """Rewrite lists of four numbers in any brackets, pairs of points, and an answer of numbers only.
+    """Rewrite four numbers in any brackets, pairs of points, and an answer of numbers only.
 
     Args:
         text: Text of a model.
@@ -106,6 +111,9 @@ def _box(numbers: Sequence[str]) -> str:
 
 
 def _named_corners(text: str, *, y_first: bool) -> str:
+    text = _SPANS.sub(
+        lambda m: _box([m[3], m[1], m[4], m[2]] if y_first else [m[1], m[3], m[2], m[4]]), text
+    )
     between = r"[\"'\s,;.)(]*(?:and\s+)?[\"']?"
     for names in (*_CORNERS, *_WIDTHS):
         values = r"[\"']?(?<!\w)" + between.join(rf"{name}{_VALUE}" for name in names)

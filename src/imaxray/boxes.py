@@ -276,11 +276,12 @@ class BoxConvention:
 
         Only lists that are marked as boxes, or are written as the convention says, are boxes: this
         is :meth:`read` with the rules ``box-spelling`` and ``box-decimals`` only; the others suit
-        answers that should be boxes. A bracket without four numbers within the frame, or with corners out
-        of order, stays in the text, so that the task cannot parse the answer. One wrong box in a
-        list of boxes makes the whole list wrong. A box that reaches into the padding of the frame
-        is cut to the image; a box that lies wholly in the padding is wrong. The returned boxes are
-        in pixels of the ``width`` × ``height`` original, one per placeholder of the returned text.
+        answers that should be boxes. A bracket without four numbers within the frame, or with
+        corners out of order, stays in the text, so that the task cannot parse the answer. One wrong
+        box in a list of boxes makes the whole list wrong. A box that reaches into the padding of
+        the frame is cut to the image; a box that lies wholly in the padding is wrong. The returned
+        boxes are in pixels of the ``width`` × ``height`` original, one per placeholder of the
+        returned text.
 
         Example:
             >>> PERCENT.extract("effusion at [25, 12, 50, 38]", 1000, 1000)

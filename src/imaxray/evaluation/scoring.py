@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +15,15 @@ from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import Floats, Metric, list_extras, plugin_of_extra
 from imaxray.schema import image_sizes
-from imaxray.tasks import RULES, clean_answer, from_json, get_task, require_tasks, to_json
+from imaxray.tasks import (
+    RULES,
+    from_json,
+    get_task,
+    read_answer,
+    require_rules,
+    require_tasks,
+    to_json,
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,14 @@ class Scores:
         counts: Number of ``entries``, of ``predictions``, of entries without a prediction
             (``missing``), of predictions with an unknown id (``unknown``) or a repeated id
             (``doubles``), and of ``empty`` answers. Baselines have no counts.
+        reading: Task → name of a reading rule → number of answers whose text it changed or whose
+            value it decided; rules that no answer needed are absent. Baselines have none.
     """
 
     tasks: Mapping[str, TaskScores]
     table: pl.DataFrame
     counts: Mapping[str, int] = field(default_factory=dict)
+    reading: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 _TABLE = pl.Schema(
@@ -95,7 +107,7 @@ def score(
     """
     require_extras(extras)
     require_tasks(entries["task"], "the entries")
-    clean_answer("", rules)  # raises before any work if a rule is unknown
+    require_rules(rules)
     known = set(entries["entry_id"])
     asked = predictions.filter(pl.col("entry_id").is_in(known))
     first = asked.unique("entry_id", keep="first", maintain_order=True)
@@ -107,16 +119,18 @@ def score(
             f"none (first: {absent[0]}); generate answers for all of them."
         )
     sizes = image_sizes(images)
+    needed: dict[str, Counter[str]] = {}
 
     def parsed(entry: Mapping[str, Any]) -> tuple[str | None, Any]:
         text = texts.get(entry["entry_id"])
         if text is None:
             return None, None
-        clean = clean_answer(text, rules)
-        bare, boxes = convention.extract(clean, *sizes[entry["image_id"]])
-        task = get_task(entry["task"])
-        with running(task.plugin, "parse"):
-            return text, task.parse(bare, boxes, entry["template"])
+        answer = read_answer(
+            get_task(entry["task"]), text, entry["template"], prompt=entry["prompt"] or "",
+            convention=convention, size=sizes[entry["image_id"]], rules=rules,
+        )  # fmt: skip
+        needed.setdefault(entry["task"], Counter()).update(answer.rules)
+        return text, answer.value
 
     scores = score_answers(entries, parsed, extras=extras)
     counts = {
@@ -127,7 +141,11 @@ def score(
         "doubles": asked.height - first.height,
         "empty": sum(text is None or not text.strip() for text in texts.values()),
     }
-    return Scores(scores.tasks, scores.table, counts)
+    reading = {
+        task: {rule: of_task[rule] for rule in RULES if of_task[rule]}
+        for task, of_task in needed.items()
+    }
+    return Scores(scores.tasks, scores.table, counts, reading)
 
 
 def score_answers(
@@ -236,7 +254,8 @@ def restrict(scores: Scores, entry_ids: Collection[str]) -> Scores:
                 [p for p, keep in zip(of_task.patients, kept, strict=True) if keep],
                 {metric: matrix[kept] for metric, matrix in of_task.statistics.items()},
             )
-    return Scores(tasks, scores.table.filter(pl.col("entry_id").is_in(wanted)), scores.counts)
+    table = scores.table.filter(pl.col("entry_id").is_in(wanted))
+    return Scores(tasks, table, scores.counts, scores.reading)
 
 
 def primary_values(scores: Scores) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 The gold answer is ``{label: 1 | 0 | -1}`` over the stated labels; an unknown label has no key and
 is never treated as negative. The parsed answer is ``{label: 1 | -1}`` over the labels that are
-named as present or as uncertain. The target lists the positive labels, or ``No Finding``; uncertain labels are neither listed nor scored.
+named as present or as uncertain. The target lists the positive labels, or ``No Finding``;
+uncertain labels are neither listed nor scored.
 """
 
 from __future__ import annotations
@@ -132,11 +133,10 @@ class Findings(RuledTask):
         if exact is not None:
             return exact
         statements = read_labels(bare if parse_object(text) is None else text)
-        if not all(reading.has(name) for name in statements.rules):
-            return None
         found = statements.result()
-        if found is not None:
-            reading.note(*statements.rules)
+        if found is None or not all(reading.has(name) for name in statements.rules):
+            return None
+        reading.note(*statements.rules)
         return found
 
     def as_gold(self, parsed: Mapping[str, int], template: str) -> Gold | None:

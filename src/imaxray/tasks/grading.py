@@ -62,9 +62,7 @@ class Grading(RuledTask):
             "quality",
         )
 
-    def read(
-        self, text: str, boxes: Sequence[Box], template: str, reading: Reading
-    ) -> int | None:
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> int | None:
         """Read the name of a grade or a digit 0-3, or the only grade that other words state."""
         answer = _GRADE.sub("", strip_wrapping(text).lower())
         if answer in EDEMA_GRADES:

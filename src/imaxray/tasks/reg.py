@@ -93,9 +93,7 @@ class Reg(RuledTask):
             "quality",
         )
 
-    def read(
-        self, text: str, boxes: Sequence[Box], template: str, reading: Reading
-    ) -> str | None:
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> str | None:
         """Read the phrase, without boxes and words around it; ``None`` if nothing is left."""
         found = parse_object(reading.source or text)
         stated = reading.use("json", text_of, found) if found is not None else None

@@ -128,9 +128,7 @@ class Vqa(RuledTask):
             "quality",
         )  # fmt: skip
 
-    def read(
-        self, text: str, boxes: Sequence[Box], template: str, reading: Reading
-    ) -> str | None:
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> str | None:
         """Read the unwrapped text in lower case; ``None`` if nothing is left.
 
         If the prompt lists options, the answer is the text of one of them. If it is a closed yes/no

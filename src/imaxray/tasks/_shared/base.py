@@ -245,7 +245,7 @@ class RuledTask(Task):
     """A task that reads answers by the named rules of :data:`imaxray.tasks.RULES`."""
 
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> Any | None:
-        """Read a model's answer with all rules on and without its prompt, see :meth:`Task.parse`."""
+        """Read an answer with all rules on and without its prompt, see :meth:`Task.parse`."""
         return self.read(text, boxes, template, Reading())
 
     @abstractmethod

@@ -48,9 +48,7 @@ class TaskKnowledge(ABC):
             template: Template id of the entry, which contains the subtask.
         """
 
-    def read(
-        self, text: str, boxes: Sequence[Box], template: str, reading: Reading
-    ) -> Any | None:
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> Any | None:
         """Read a model's answer by named rules; by default :meth:`parse` reads it without any.
 
         Args:

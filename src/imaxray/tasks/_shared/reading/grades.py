@@ -6,14 +6,17 @@ import re
 from typing import Any, Final
 
 from imaxray.tasks._shared.reading.objects import ASIDE, parse_object
-from imaxray.tasks._shared.reading.sentences import affirmed, labels_said
+from imaxray.tasks._shared.reading.sentences import affirmed, in_third_person, labels_said
 
 _DIGITS: Final = {
     "0": 0, "1": 1, "2": 2, "3": 3, "zero": 0, "one": 1, "two": 2, "three": 3,
     "i": 1, "ii": 2, "iii": 3,
 }  # fmt: skip
 _NUMBER: Final = r"(?P<number>[0-3]|zero|one|two|three|i{1,3})"
-_KEY: Final = r"(?:grade|severity|level|score|stage|class|category|degree|rating)"
+_KEY: Final = (
+    r"(?:grade|severity|level|score|stage|class|category|degree|rating|g(?=[0-3]\b)"
+    r"|o?edema(?=\s*[:=]))"
+)
 _SCALE: Final = re.compile(
     r"[(\[]?\s*(?:on|of|in|using|from)?\s*(?:a|the)?\s*(?:scale|range|grades?|levels?)?\s*(?:of|from)?"
     r"\s*\b0\s*(?:-|–|to|through|\.\.)\s*3\b(?:\s*(?:scale|range))?\s*[)\]]?",
@@ -21,28 +24,31 @@ _SCALE: Final = re.compile(
 )
 _OF_THREE: Final = r"(?:\s*(?:/|of|out of)\s*(?P<most>\d+))?"
 _BY_KEY: Final = re.compile(
-    rf"\b{_KEY}(?: (?:of|for) (?:the |this )?(?:pulmonary )?o?edema)?(?:\s+(?:is|as|of|at|equals|would be"
+    rf"\b{_KEY}(?: (?:of|for) (?:the |this )?(?:pulmonary )?o?edema)?(?:\s+(?:is|as|of|at|equals"
+    rf"|would be"
     rf"|appears to be))?\s*[:=-]?\s*[(\"']?{_NUMBER}(?![\w.,]\d|\w){_OF_THREE}",
     re.IGNORECASE,
 )
 _ASSIGNED: Final = re.compile(
     rf"\b(?:grade|rate|score|classify|graded|rated|scored|classified|this is|is|assign\w*|it)"
-    rf"(?: (?:this|it|the (?:pulmonary )?o?edema|as|at|an?|is))*\s+{_NUMBER}(?![\w]|[.,]\d){_OF_THREE}"
+    rf"(?: (?:this|it|the (?:pulmonary )?o?edema|as|at|an?|is))*\s+{_NUMBER}(?![\w]"
+    rf"|[.,]\d){_OF_THREE}"
     r"(?=\s*(?:[.,;(]|$|\n))",
     re.IGNORECASE,
 )
 _ALONE: Final = re.compile(
-    rf"^[^\w-]*{_NUMBER}(?![\w]|[.,]\d){_OF_THREE}(?=\W*$|\s*[:;,.(–-]\s*\D)", re.IGNORECASE
+    rf"^[^\w-]*{_NUMBER}(?![\w]|[.,]\d){_OF_THREE}(?=[^\w+]*$|\s*[:;,.(–-]\s*\D)", re.IGNORECASE
 )
 _OTHER_NUMBER: Final = re.compile(
-    rf"\b{_KEY}\s*[:=]?\s*(?:[4-9]|\d\d+|iv|vi?|four|five)\b|\b\d+\s*(?:/|out of)\s*(?:[124-9]|\d\d+)\b",
+    rf"\b{_KEY}\s*[:=]?\s*(?:[4-9]|\d\d+|iv|vi?|four|five)\b|\b\d+\s*(?:/|out of)\s*(?:[124-9]"
+    rf"|\d\d+)\b",
     re.IGNORECASE,
 )
 _NAMES: Final = (
     (3, r"(?:flash )?alveolar(?: (?:pulmonary|lung))*(?: o?edema)?(?! opacit| infiltrat)"
         r"|alveolar (?:opacities|infiltrates)|air-?space (?:pulmonary )?o?edema"),
-    (2, r"interstitial(?: (?:pulmonary|lung))*(?: o?edema)?(?! (?:markings|opacit|thickening|disease"
-        r"|lung disease|changes))|kerley(?: b)? lines|septal (?:lines|thickening)"),
+    (2, r"interstitial(?: (?:pulmonary|lung))*(?: o?edema)?(?! (?:markings|opacit|thickening"
+        r"|disease|lung disease|changes))|kerley(?: b)? lines|septal (?:lines|thickening)"),
     (1, r"(?:pulmonary )?(?:vascular|venous) (?:congestion|redistribution|engorgement)"
         r"|cephali[sz]ation|congestion"),
 )  # fmt: skip
@@ -55,7 +61,8 @@ _NONE: Final = re.compile(
     r"^\W*(?:(?:pulmonary )?o?edema(?: grade| severity)?(?: is)?\s*[:=-]?\s*)?(?:none|nil|absent"
     r"|negative|normal|not (?:present|seen|visible|evident|detected|identified)|no (?:pulmonary )?"
     r"o?edema)\b"
-    r"|\b(?:grade|severity|level)\s*(?:is)?\s*[:=-]?\s*(?:none|absent|normal|no (?:pulmonary )?o?edema)\b"
+    r"|\b(?:grade|severity|level)\s*(?:is)?\s*[:=-]?\s*(?:none|absent|normal"
+    r"|no (?:pulmonary )?o?edema)\b"
     r"|\bno(?: (?:acute|significant|evident|visible))* (?:cardiopulmonary|intrathoracic)"
     r" (?:abnormalit(?:y|ies)|disease|process|findings?)"
     r"|(?<!not a )\bnormal (?:chest|study|radiograph|x-?ray|film|exam\w*)\b"
@@ -63,19 +70,31 @@ _NONE: Final = re.compile(
     re.IGNORECASE,
 )
 _ABSENT: Final = re.compile(
-    r"\b(?:no|without|free of|absence of|negative for)(?: [\w-]+){0,4}? (?:pulmonary )?o?edema\b"
+    r"\b(?:no|without|free of|absence of|negative for)(?: (?!alveolar"
+    r"|interstitial)[\w-]+){0,4}? (?:pulmonary )?o?edema\b"
     r"|\bedema (?:is |has )?(?:absent|not (?:present|seen|identified|evident|visible)|resolved)\b",
     re.IGNORECASE,
 )
+_NOT_NUMBER: Final = re.compile(
+    r"\b(?:not|isn't|n't|rather than|instead of|no|never|beyond)(?: (?:an?|the|quite))?\s*$", re.I
+)
 _LAST: Final = re.compile(
-    r"\b(?:therefore|thus|hence|overall|in conclusion|in summary|so,?|consistent with|corresponds? to"
-    r"|best (?:described|classified|graded|characteri[sz]ed)(?: as)?|i would (?:grade|rate|classify|say)"
-    r"|final|impression|conclusion|my (?:\w+ )?grade|the grade (?:is|would be)|i (?:assign|give)|i\.e\.?"
+    r"\b(?:therefore|thus|hence|overall|in conclusion|in summary|so,?|consistent with"
+    r"|corresponds? to"
+    r"|best (?:described|classified|graded|characteri[sz]ed)(?: as)?|i would (?:grade|rate"
+    r"|classify|say)"
+    r"|final|impression|conclusion|my (?:\w+ )?grade|the grade (?:is|would be)|i (?:assign|give)"
+    r"|i\.e\.?"
     r"|makes? (?:this|it)|that makes|which is|hence)(?!\w)",
     re.IGNORECASE,
 )
+_ALTERNATIVES: Final = re.compile(
+    rf"\b{_KEY}s?\s*[0-3]\s*(?:,|or|to|-|–|/|and|vs\.?)\s*(?:grade\s*)?([0-3])\b(?!\s*out)",
+    re.IGNORECASE,
+)
 _DEFINES: Final = re.compile(
-    r"\b0\b[^.\n]{0,30}\b1\b[^.\n]{0,40}\b2\b[^.\n]{0,40}\b3\b[^.\n]*|(?:scale|grading system)[^.\n]*"
+    r"\b0\b[^.\n]{0,30}\b1\b[^.\n]{0,40}\b2\b[^.\n]{0,40}\b3\b[^.\n]*|(?:scale"
+    r"|grading system)[^.\n]*"
     r"\bnone\b[^.\n]*\b(?:alveolar|severe)\b[^.\n]*",
     re.IGNORECASE,
 )
@@ -96,6 +115,7 @@ def grade_of(text: str) -> int | None:
     found = parse_object(text)
     if found is not None:
         return _of_json(found)
+    text = in_third_person(text)
     bare = " ".join(_DEFINES.sub(" ", text).split()) or text
     grades = _grades(bare)
     if len(grades) > 1:
@@ -108,7 +128,11 @@ def grade_of(text: str) -> int | None:
 
 def _of_json(value: Any) -> int | None:
     if isinstance(value, dict):
-        values = [v for k, v in value.items() if re.search(_KEY + "|edema|answer|result|value", str(k), re.I)]
+        values = [
+            v
+            for k, v in value.items()
+            if re.search(_KEY + "|edema|answer|result|value", str(k), re.I)
+        ]
         rest = [v for k, v in value.items() if not ASIDE.fullmatch(str(k))]
         given = {_of_json(v) for v in (values or rest)} - {None}
         return given.pop() if len(given) == 1 else None
@@ -129,13 +153,11 @@ def _grades(text: str) -> set[int]:
         _DIGITS[match.group("number").lower()]
         for pattern in (_BY_KEY, _ASSIGNED, _ALONE)
         for match in pattern.finditer(text)
-        if match.group("most") in (None, "3")
+        if match.group("most") in (None, "3") and not _NOT_NUMBER.search(text[: match.start()])
     }
-    if alternatives := re.search(
-        rf"\b{_KEY}s?\s*[0-3]\s*(?:,|or|to|-|–|/|and|vs\.?)\s*(?:grade\s*)?([0-3])\b(?!\s*out)", text, re.I
-    ):
-        if not re.search(r"/\s*3\b", alternatives.group()):
-            numbers.add(int(alternatives.group(1)))
+    alternatives = _ALTERNATIVES.search(text)
+    if alternatives is not None and not re.search(r"/\s*3\b", alternatives.group()):
+        numbers.add(int(alternatives.group(1)))
     named, denied = _named(text, _NAMES)
     if not named:
         adjectives, _ = _named(text, _ADJECTIVES)
@@ -145,8 +167,6 @@ def _grades(text: str) -> set[int]:
         edema = labels_said(text).get("Edema")
         if _NONE.search(text) or edema == 0 or (edema is None and _ABSENT.search(text)):
             return {0}
-    elif result == {0} | named and named and 0 not in named and _NONE.match(text):
-        return result
     return result
 
 
@@ -156,7 +176,7 @@ def _named(text: str, names: tuple[tuple[int, str], ...]) -> tuple[set[int], set
     affirms: set[int] = set()
     denies: set[int] = set()
     for grade, words in names:
-        for match in re.finditer(rf"\b(?:{words})(?![\w-])", low):
+        for match in re.finditer(rf"\b(?:{words})(?!\w)", low):
             value = _asserted(low, match.start(), match.end())
             if value == 0:
                 denies.add(grade)

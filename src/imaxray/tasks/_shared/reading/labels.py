@@ -9,27 +9,27 @@ from typing import Any, Final
 
 from imaxray.schema import FINDINGS
 from imaxray.tasks._shared.reading.objects import ASIDE, parse_object
-from imaxray.tasks._shared.reading.sentences import labels_said, strongest
+from imaxray.tasks._shared.reading.sentences import in_third_person, labels_said, strongest
 from imaxray.tasks._shared.reading.status import status_of
 
 NONE: Final = "No Finding"
 _NOT_ABNORMAL: Final = (NONE, "Support Devices")
 _NAMES: Final = {label.lower(): label for label in FINDINGS}
 _HEAD: Final = (
-    (0, r"(?:pertinent |relevant )?(?:negatives?|absent|not (?:present|seen|identified|detected|found"
-        r"|observed|visible|evident)|ruled out|excluded|no evidence of|none of)"),
+    (0, r"(?:pertinent |relevant )?(?:negatives?|absent|not (?:present|seen|identified|detected"
+        r"|found|observed|visible|evident)|ruled out|excluded|no evidence of|none of|false|no)"),
     (-1, r"uncertain|possible|equivocal|indeterminate|suspected|suspicious(?: for)?|probable|likely"
          r"|questionable|cannot (?:be )?(?:excluded?|rule(?:d)? out)|possibly present"),
-    (1, r"positives?|present|detected|identified|observed|abnormal"),
+    (1, r"positives?|present|detected|identified|observed|abnormal|true|yes"),
 )  # fmt: skip
-_NOUN: Final = r"(?:findings?|labels?|abnormalit(?:y|ies)|patholog(?:y|ies)|conditions?|diagnos[ie]s)"
+_NOUN: Final = (
+    r"(?:findings?|labels?|abnormalit(?:y|ies)|patholog(?:y|ies)|conditions?|diagnos[ie]s)"
+)
 _HEADS: Final = tuple(
     (value, re.compile(rf"(?:{_NOUN} )?(?:that are |which are )?(?:{words})(?: {_NOUN})?", re.I))
     for value, words in _HEAD
 )
-_ANY_HEAD: Final = "|".join(
-    rf"(?:{_NOUN} )?(?:{words})(?: {_NOUN})?" for _, words in _HEAD
-)
+_ANY_HEAD: Final = "|".join(rf"(?:{_NOUN} )?(?:{words})(?: {_NOUN})?" for _, words in _HEAD)
 _INLINE: Final = re.compile(
     rf"(?:^|(?<=[.;\n,])\s*)(?P<head>{_ANY_HEAD})(?:\s*:\s*|\s+[-–—]\s+)", re.IGNORECASE
 )
@@ -39,10 +39,17 @@ _LIST_OF: Final = re.compile(
     r" radiograph|in this (?:image|radiograph)))*",
     re.IGNORECASE,
 )
-_PAIR: Final = re.compile(r"(?P<key>[^:=|\n]{2,70}?)\s*(?::|=|→|->|\s[-–—]\s)\s*(?P<value>\S.*)$")
-_NEXT: Final = re.compile(r"\s*(?:[;,]|\.(?=\s)|\s\|)\s*(?=[\w /()-]{3,40}?\s*[:=])")
+_PAIR: Final = re.compile(
+    r"(?P<key>[^:=|\n]{2,70}?)\s*(?::|=|→|->|\||\s[-–—]\s)\s*(?P<value>\S.*)$"
+)
+_NEXT: Final = re.compile(
+    r"\s*(?:[;,]|(?<=[✓✔✅☑✗✘❌☐×✖❓])\s|\.(?=\s)|\s\|)\s*(?=[\w /()-]{3,40}?\s*[:=])"
+)
 _SENTENCE: Final = re.compile(r"(?<=[.;!])\s+")
-_ITEMS: Final = re.compile(r"\s*(?:[,;\n|•](?![^()]*\))|\band\b|\bor\b|&|\bas well as\b|\balong with\b)\s*")
+_EXPLICIT: Final = re.compile(r"\W*(?:yes|no|present|absent|true|false|positive|negative)\b", re.I)
+_ITEMS: Final = re.compile(
+    r"\s*(?:[,;\n|•](?![^()]*\))|\band\b|\bor\b|&|\bas well as\b|\balong with\b)\s*"
+)
 _WORD: Final = re.compile(r"[a-z][\w'/-]*")
 _VERB: Final = re.compile(
     r"\b(?:is|are|was|were|has|have|shows?|seen|see|there|noted|with|without|remains?|appears?"
@@ -50,12 +57,19 @@ _VERB: Final = re.compile(
     r"|represent\w*|consistent|due|from|concerning|for)\b"
 )
 _DENIES: Final = re.compile(
-    r"^(?:there (?:is|are) )?(?:no|without|negative for|absence of|free of|denies)\b\s*"
+    r"^(?:there (?:is|are) )?(?:no|without|negative for|absence of|free of|denies)\b"
+    r"(?!\s+(?:\w+ )?(?:change|interval|longer|improvement|new)\b)\s*"
     r"(?:evidence of |signs? of )?",
     re.IGNORECASE,
 )
-_MARKS: Final = re.compile(r"^\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*(.+)$|^(.+?)\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*$")
-_VALUE_OF: Final = {**dict.fromkeys("✓✔✅☑", 1), **dict.fromkeys("✗✘❌☐×✖", 0), **dict.fromkeys("❓❔⚠", -1)}
+_MARKS: Final = re.compile(
+    r"^\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*(.+)$|^(.+?)\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*$"
+)
+_VALUE_OF: Final = {
+    **dict.fromkeys("✓✔✅☑", 1),
+    **dict.fromkeys("✗✘❌☐×✖", 0),
+    **dict.fromkeys("❓❔⚠", -1),
+}
 _PAREN: Final = re.compile(r"^(?P<key>[^()]+?)\s*\((?P<value>[^()]*)\)\s*$")
 _TRAILING: Final = re.compile(
     r"^(?P<key>.+?)\s+(?P<value>(?:not )?(?:present|seen|detected|identified|visible)|absent|yes|no"
@@ -64,12 +78,15 @@ _TRAILING: Final = re.compile(
 )
 _ORGAN: Final = re.compile(
     r"(?:cardiac|heart|lungs?|pleura|pleural space|bones?|mediastinum|diaphragm|devices?"
-    r"|lines?(?: and |/| & )tubes?|osseous structures|cardiomediastinal silhouette|cardiac silhouette"
+    r"|lines?(?: and |/| & )tubes?|osseous structures|cardiomediastinal silhouette"
+    r"|cardiac silhouette"
     r"|heart size|lung fields?|hila|soft tissues?|bony structures|skeleton|chest wall|airways?"
     r"|trachea|lung parenchyma|support devices?|hardware|vasculature|other|others)[\w /&-]{0,40}",
     re.IGNORECASE,
 )
-_KIND: Final = r"(?:findings?|abnormalit(?:y|ies)|disease|process(?:es)?|patholog(?:y|ies)|pathologic\w*)"
+_KIND: Final = (
+    r"(?:findings?|abnormalit(?:y|ies)|disease|process(?:es)?|patholog(?:y|ies)|pathologic\w*)"
+)
 _PARTIAL: Final = (
     r"(?!.{0,40}\b(?:bon[ey]\w*|osseous|skeletal|pleural|other|additional|further|mediastinal|soft"
     r"|rib|focal|airspace|lung|pulmonary(?! or)|parenchymal|new|specific|cardiac)\b)"
@@ -77,10 +94,12 @@ _PARTIAL: Final = (
 _WHOLE: Final = r"(?:chest|study|radiograph|x-?ray|image|exam\w*|film|cxr|scan|cardiopulmonary)"
 _NORMAL: Final = re.compile(
     rf"\b(?:no|without|free of(?: any)?|negative for)\b{_PARTIAL}(?: [\w-]+){{0,4}}? {_KIND}\b"
-    r"|\bno(?: (?:acute|active|significant|evident|visible|radiographic))* (?:cardiopulmonary|cardiac"
+    r"|\bno(?: (?:acute|active|significant|evident|visible|radiographic))* (?:cardiopulmonary"
+    r"|cardiac"
     r" or pulmonary|pulmonary or cardiac|intrathoracic|thoracic|cardiothoracic)"
     r" (?:abnormalit(?:y|ies)|disease|process(?:es)?|patholog(?:y|ies)|findings?)"
-    r"|\b(?:no|nothing) (?:acute|abnormal)\b(?=\s*(?:[.,;]|$|is |was |seen|detected|identified|here))"
+    r"|\b(?:no|nothing) (?:acute|abnormal)\b(?=\s*(?:[.,;]|$|is |was |seen|detected|identified"
+    r"|here))"
     rf"|(?<!not )(?<!not a )(?<!not an )(?<!ab)\b(?:normal|unremarkable|clear|negative)(?: [\w-]+)?"
     rf"(?: (?:ap|pa|frontal|lateral|portable|posteroanterior|looking))?"
     rf" (?:{_WHOLE}|findings?)\b"
@@ -93,7 +112,8 @@ _NORMAL: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CLEAR: Final = re.compile(
-    r"\blungs?(?: fields?)?(?: \w+){0,2} clear\b|\bclear lungs?(?: fields?)?\b|\blungs?: *(?:are |is )?clear",
+    r"\blungs?(?: fields?)?(?: \w+){0,2} clear\b|\bclear lungs?(?: fields?)?\b"
+    r"|\blungs?: *(?:are |is )?clear",
     re.IGNORECASE,
 )
 _HEART: Final = re.compile(
@@ -181,6 +201,7 @@ def exact_labels(text: str) -> dict[str, int] | None:
 def read_labels(text: str) -> Statements:
     """Read an answer in any form; the structure is read here, and sentences by the labeller."""
     statements = Statements()
+    text = in_third_person(text)
     found = parse_object(text)
     if found is not None:
         _of_json(found, statements, None)
@@ -206,7 +227,8 @@ def _of_json(value: Any, to: Statements, polarity: int | None) -> None:
 
 
 _NAME_KEY: Final = re.compile(
-    r"(?:finding|label|name|disease|patholog\w+|abnormality|observation|condition|type|diagnosis)", re.I
+    r"(?:finding|label|name|disease|patholog\w+|abnormality|observation|condition|type|diagnosis)",
+    re.I,
 )
 _STATUS_KEY: Final = re.compile(
     r"(?:present|status|value|presence|state|answer|result|prediction|exists|detected|is_present"
@@ -218,7 +240,9 @@ _STATUS_KEY: Final = re.compile(
 def _of_object(value: Mapping[str, Any], to: Statements, polarity: int | None) -> None:
     names = [v for k, v in value.items() if _NAME_KEY.fullmatch(str(k)) and isinstance(v, str)]
     status = [
-        v for k, v in value.items() if _STATUS_KEY.fullmatch(str(k)) and not isinstance(v, list | dict)
+        v
+        for k, v in value.items()
+        if _STATUS_KEY.fullmatch(str(k)) and not isinstance(v, list | dict)
     ]
     if names and len(names) == 1:
         labels = names_label(names[0])
@@ -233,11 +257,13 @@ def _of_object(value: Mapping[str, Any], to: Statements, polarity: int | None) -
         key = str(key).replace("_", " ").strip()
         labels = names_label(key)
         if labels:
-            _of_key(key, labels, item, to)
+            _of_key(labels, item, to)
             continue
         head = _head(key)
         if head is not None and not isinstance(item, bool):
             _of_json(item, to, head)
+        elif item == [] and _LIST_OF.fullmatch(key):
+            to.normal = True
         elif not ASIDE.fullmatch(str(key).replace(" ", "_")):
             if isinstance(item, str) and _ORGAN.fullmatch(key):
                 _of_line(f"{key}: {item}", to, polarity)
@@ -245,18 +271,18 @@ def _of_object(value: Mapping[str, Any], to: Statements, polarity: int | None) -
                 _of_json(item, to, polarity)
 
 
-def _of_key(key: str, labels: list[str], item: Any, to: Statements) -> None:
+def _of_key(labels: list[str], item: Any, to: Statements) -> None:
     """Read the value of a key that names labels."""
     if isinstance(item, Mapping):
         status = [v for k, v in item.items() if _STATUS_KEY.fullmatch(str(k))]
         if len(status) == 1 and not isinstance(status[0], Mapping | list):
-            _of_key(key, labels, status[0], to)
+            _of_key(labels, status[0], to)
     elif item is not None and not isinstance(item, list):
         said = status_of(str(item))
         if isinstance(said, int):
             to.state(labels, said)
         elif said is None and isinstance(item, str):
-            _of_pair(key, labels, item, to, None)
+            _of_pair(labels, item, to, None)
 
 
 def _head(text: str) -> int | None:
@@ -268,7 +294,7 @@ def _head(text: str) -> int | None:
 
 
 def _of_text(text: str, to: Statements, polarity: int | None = None) -> None:
-    if polarity is None and _is_normal(text):
+    if polarity is None and is_normal(text):
         to.normal = True
     for line in text.split("\n"):
         line = line.strip(" \t\r\"'`")
@@ -290,7 +316,13 @@ def _of_text(text: str, to: Statements, polarity: int | None = None) -> None:
                 polarity = after
 
 
-def _is_normal(text: str) -> bool:
+def is_normal(text: str) -> bool:
+    """Return whether a text calls the image normal.
+
+    Example:
+        >>> is_normal("No acute findings."), is_normal("No bony abnormality.")
+        (True, False)
+    """
     return bool(_NORMAL.search(text) or (_CLEAR.search(text) and _HEART.search(text)))
 
 
@@ -306,7 +338,7 @@ def _of_line(line: str, to: Statements, polarity: int | None) -> int | None:
         value = pair.group("value").strip()
         labels = names_label(key)
         if labels:
-            _of_pair(key, labels, value, to, polarity)
+            _of_pair(labels, value, to, polarity)
         elif _ORGAN.fullmatch(key):
             polarity = None
             said = labels_said(value)
@@ -314,7 +346,7 @@ def _of_line(line: str, to: Statements, polarity: int | None) -> int | None:
             to.say(joined)
         elif _LIST_OF.fullmatch(key):
             polarity = None
-            if _is_normal(value):
+            if is_normal(value):
                 to.normal = True
             _of_segment(value, to, None)
         else:
@@ -322,14 +354,12 @@ def _of_line(line: str, to: Statements, polarity: int | None) -> int | None:
     return polarity
 
 
-def _of_pair(
-    key: str, labels: list[str], value: str, to: Statements, polarity: int | None
-) -> None:
+def _of_pair(labels: list[str], value: str, to: Statements, polarity: int | None) -> None:
     """Read ``Label: value``, whose value is a status or a sentence."""
     status = status_of(value)
     said = {} if status == "unstated" else labels_said(value)
     own = [said[label] for label in labels if label in said]
-    if isinstance(status, int):
+    if isinstance(status, int) and (not own or _EXPLICIT.match(value)):
         to.state(labels, status)
     elif own:
         to.state(labels, strongest(own))

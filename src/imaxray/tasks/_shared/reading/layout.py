@@ -38,10 +38,10 @@ _NAMES: Final = re.compile(
 
 
 def without_tables(text: str) -> str:
-    """Write each row of a table as ``first cell: other cells``; the head of the table is left out.
+    r"""Write each row of a table as ``first cell: other cells``; the head of the table is left out.
 
     Example:
-        >>> without_tables("| Finding | Status |\\n|---|---|\\n| Edema | No |")
+        >>> without_tables("| Finding | Status |\n|---|---|\n| Edema | No |")
         'Edema: No'
     """
     lines: list[str] = []
@@ -63,11 +63,11 @@ def without_tables(text: str) -> str:
 
 
 def without_markdown(text: str) -> str:
-    """Remove the marks of emphasis, headings, quotes and lists; a ticked box becomes yes or no.
+    r"""Remove the marks of emphasis, headings, quotes and lists; a ticked box becomes yes or no.
 
     Example:
-        >>> without_markdown("**Edema**\\n- [ ] Fracture")
-        'Edema\\nFracture: no'
+        >>> without_markdown("**Edema**\n- [ ] Fracture")
+        'Edema\nFracture: no'
     """
     text = _RULE.sub("", text)
     text = _HEADING.sub(r"\1", text)

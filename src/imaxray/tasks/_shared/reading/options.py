@@ -8,16 +8,17 @@ from typing import Final
 from imaxray.tasks._shared.reading.sentences import affirmed
 
 _OPTION: Final = re.compile(
-    r"(?:^|(?<=[\s,;:?]))\(?(?P<letter>[A-H])\s*[.):]\s*(?P<text>.+?)"
-    r"(?=\s*[,;]?\s+\(?[A-H]\s*[.):]\s|\s*\n|\s*[,;]\s*\(?[A-H]\s*[.):]|$)"
+    r"(?:^|(?<=[\s,;:?]))\(?(?P<letter>[A-Ha-h1-8])\s*[.):]\s*(?P<text>.+?)"
+    r"(?=\s*[,;]?\s+\(?[A-Ha-h1-8]\s*[.):]\s|\s*\n|\s*[,;]\s*\(?[A-Ha-h1-8]\s*[.):]|$)"
 )
 _LETTERS: Final = re.compile(
-    r"^\W*(?:(?:option|choice|answer|letter)\s*:?\s*)?\(?(?P<letter>[a-h])(?:\s*[.):,–-]+\s*(?P<text>.*)"
+    r"^\W*(?:(?:option|choice|answer|letter)\s*:?\s*)?\(?(?P<letter>[a-h1-8])(?:\s*[.):,–-]+\s*(?P<text>.*)"
     r"|\s*$|\s+(?:is|because|since)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _INSIDE: Final = re.compile(
-    r"(?i:\b(?:option|choice|answer|leaves|choose|pick|select|go with|going with|would be|must be|is|→))"
+    r"(?i:\b(?:option|choice|answer|leaves|choose|pick|select|go with|going with|would be"
+    r"|must be|is|so|hence|thus|therefore|→))\s*,?"
     r"\s*(?i:(?:option|is)\s*)?\(?([A-H])\b(?=\)|\W*$|\s*[.,:;])|\(([A-H])\)"
 )
 
@@ -31,10 +32,13 @@ def options_of(prompt: str) -> dict[str, str]:
     """
     options: dict[str, str] = {}
     for match in _OPTION.finditer(prompt):
-        if match.group("letter") != "ABCDEFGH"[len(options) : len(options) + 1]:
+        letter = match.group("letter").upper()
+        place = len(options)
+        row = "12345678" if next(iter(options), letter).isdigit() else "ABCDEFGH"
+        if letter != row[place : place + 1]:
             continue
         text = re.sub(r"\s*\bAnswer\b.*$", "", match.group("text"))
-        options[match.group("letter")] = text.strip(" \t\r\n,;.")
+        options[letter] = text.strip(" \t\r\n,;.")
     return options if len(options) > 1 else {}
 
 

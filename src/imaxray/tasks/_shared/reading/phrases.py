@@ -8,17 +8,20 @@ from typing import Final
 from imaxray.boxes import PLACEHOLDER
 
 _PLACE: Final = (
-    r"(?:(?:(?:this|the|that)\s+)?(?:highlighted |marked |indicated |boxed |selected |specified |outlined"
+    r"(?:(?:(?:this|the|that)\s+)?(?:highlighted |marked |indicated |boxed |selected |specified "
+    r"|outlined"
     r" |given |shown |bounded |image |bounding )*(?:region|area|box|location|structure|part|portion"
     r"|finding|roi|image|radiograph|x-?ray|abnormality|lesion|bounding box)|it|this|that|here)"
 )
 _FRAME: Final = re.compile(
     rf"^(?:in |within |inside |at )?{_PLACE}(?:\s+(?:in|of|at|inside|within|on|labeled|with)"
     rf" (?:the |this )?(?:image|box|region|coordinates|location|x-?ray|radiograph|chest x-?ray"
-    rf"|bounding box))?(?:\s*(?:{re.escape(PLACEHOLDER)}|\[[\d., ]+\]))*,?\s*(?:(?:most likely|likely"
+    rf"|bounding box))?(?:\s*(?:{re.escape(PLACEHOLDER)}|\[[\d., ]+\]))*,?\s*(?:(?:most likely"
+    rf"|likely"
     r"|clearly|probably)\s+)?(?:shows?|contains?|corresponds? to|depicts?|represents?|demonstrates?"
     r"|displays?|highlights?|indicates?|covers?|encloses?|reveals?|includes?|is|there is|there are"
-    r"|appears to (?:be|show)|you can see|we see|i see|suggests?)(?:\s+(?:most likely|likely|consistent"
+    r"|appears to (?:be|show)|you can see|we see|i see|suggests?)(?:\s+(?:most likely|likely"
+    r"|consistent"
     r" with|located (?:in|at|on)|of|seen (?:in|at)|the presence of|evidence of|found in|a part of"
     r"|(?:in|at|on)(?= the)))*\s+(?:an?\s+|the\s+)?(?=\S)",
     re.IGNORECASE,
@@ -33,9 +36,30 @@ _AFTER: Final = re.compile(
     r"|\n\s*\n",
     re.IGNORECASE,
 )
+_BY_BOX: Final = re.compile(
+    rf"(?:(?:marked|defined|given|bounded|specified|indicated|located|delimited|enclosed"
+    rf"|outlined|shown) )?"
+    rf"(?:by|at|in|with|inside|within)?(?: (?:the )?(?:bounding box|box|coordinates))?\s*[(:]?\s*"
+    rf"{re.escape(PLACEHOLDER)}"
+)
 _IN_BOX: Final = re.compile(
-    r"\s*(?:in|inside|within|at|of)?\s*(?:the |this )?(?:(?:highlighted|marked|given|indicated)\s+)?"
+    r"\s*(?:in|inside|within|at|of)?\s*(?:the |this )?(?:(?:highlighted|marked|given"
+    r"|indicated)\s+)?"
     r"(?:region|box|area|location|bounding box|coordinates)?\s*$",
+    re.IGNORECASE,
+)
+
+
+_KEY: Final = re.compile(
+    r"^(?:the )?(?:label|region|phrase|finding|description|object|structure|name|caption|box"
+    r"|location"
+    r"|anatomy|area)(?: of (?:the|this) (?:region|box|area))?(?: is)?\s*:\s*(?=\S)",
+    re.IGNORECASE,
+)
+_THERE: Final = re.compile(
+    r"^there (?:is|are) (?:an? |the )?(?P<phrase>.+?) (?:in|within|inside|at) (?:this"
+    r"|the) (?:highlighted |marked"
+    r" |given |indicated )?(?:region|box|area|location|bounding box)\W*$",
     re.IGNORECASE,
 )
 
@@ -55,6 +79,9 @@ def phrase_of(text: str, *, located: bool = False) -> str:
     bare = text.strip(" \t\r\n\"'`")
     parts = _AFTER.split(bare)
     first = parts[0].strip() if parts and parts[0].strip() else bare
+    first = _KEY.sub("", first)
+    if there := _THERE.match(first):
+        return there.group("phrase").strip()
     found = _FRAME.match(first)
     if found is None and located:
         found = _LOCATED.match(first)
@@ -69,15 +96,15 @@ def without_boxes(text: str) -> str:
         >>> without_boxes("<box> opacity")
         'opacity'
     """
-    bare = text.replace(PLACEHOLDER, " ")
+    bare = _BY_BOX.sub(" ", text).replace(PLACEHOLDER, " ")
     return " ".join(_IN_BOX.sub("", bare).strip(" ,:;-()[]").split()) if bare != text else text
 
 
 def joined_lines(text: str) -> str:
-    """Join the lines of a list by commas.
+    r"""Join the lines of a list by commas.
 
     Example:
-        >>> joined_lines("left lung\\nright lung")
+        >>> joined_lines("left lung\nright lung")
         'left lung, right lung'
     """
     lines = [line.strip(" \t\r.,;") for line in text.strip().split("\n") if line.strip()]

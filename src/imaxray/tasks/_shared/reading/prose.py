@@ -10,25 +10,29 @@ _CONCLUSION: Final = re.compile(
     r"(?:answer|option|choice)\b(?:\s+(?:choice|option|here|to (?:the|this|your) question|is))*"
     r"(?:\s*(?:is|would be|should be|must be)\b\s*[:=]?|\s*[:=]|\s+[–-])\s*"
     r"(?!based|that\b|because|given|derived|not (?:clear|certain|known|provided|available))(?=\S)"
-    r"|(?:^|\n|(?<=[.!?]\s))\s*final(?: (?:diagnosis|result|verdict|grade|reading|measurement|output"
+    r"|(?:^|\n|(?<=[.!?]\s))\s*final(?: (?:diagnosis|result|verdict|grade|reading|measurement"
+    r"|output"
     r"|box|response|list))?(?:\s+is)?\s*:\s*(?=\S)"
     r"|(?:^|\n)\s*(?:in )?(?:conclusion|summary)\s*[:,]\s*(?=(?:yes|no)\W*$)",
     re.IGNORECASE,
 )
 _FIRST: Final = re.compile(
-    r"\b(?:at first|initially|first (?:glance|sight|impression)|seems?|might|may|could|if|whether|not"
+    r"\b(?:at first|initially|first (?:glance|sight|impression)|seems?|might|may|could|if"
+    r"|whether|not"
     r"|before)\b",
     re.IGNORECASE,
 )
 _TAIL: Final = re.compile(
     r"(?:(?<=\n)|(?<=[.!?]\s)|(?<=[.!?)\]}]\n))[ \t(]*(?:explanation|reasoning|rationale"
-    r"|justification|note|notes|disclaimer|reason|confidence(?: level| score)?|caveats?|limitations?"
+    r"|justification|note|notes|disclaimer|reason|confidence(?: level| score)?|caveats?"
+    r"|limitations?"
     r"|important|warning|analysis)\b[^:\n]{0,30}:",
     re.IGNORECASE,
 )
 _ADVICE: Final = re.compile(
     r"(?:(?<=^)|(?<=\n)|(?<=[.!?:]\s))[ \t(*]*(?:please (?:consult|note|confirm|seek|have|be aware"
-    r"|remember|let me|verify)|(?:this|the above|my) (?:ai[- ]generated |preliminary )*(?:is|reading"
+    r"|remember|let me|verify)|(?:this|the above|my) (?:ai[- ]generated |preliminary )*(?:is"
+    r"|reading"
     r"|interpretation|analysis|report|information|response|answer|assessment)\b[^.\n]*\b(?:not|should"
     r"|must|cannot)\b[^.\n]*\b(?:advice|diagnosis|radiologist|professional|physician|provider"
     r"|clinician|doctor)|i(?:'m| am) not a (?:doctor|radiologist|medical|physician)|as an ai\b"
@@ -45,6 +49,11 @@ _LEAD_IN: Final = re.compile(
     r"(?=\s)|(?<=[!,.])(?=\s))\s*",
     re.IGNORECASE,
 )
+_ANNOUNCED: Final = re.compile(
+    r"\s*(?:(?:sure|certainly|of course|okay|absolutely)[!,.]*\s*)?(?:here(?:'s| is| are)|below is)"
+    r"[^\n.:]{0,100}[.!]\s*\n\s*|\s*(?:sure|certainly|of course|okay|absolutely)[!.]\s+",
+    re.IGNORECASE,
+)
 _ABLE: Final = (
     r"(?:can(?:no|')?t|can ?not|could not|couldn't|won't|will not|am not able to|'m not able to"
     r"|am unable to|'m unable to|do not|don't|am not qualified to|'m not qualified to)"
@@ -54,18 +63,23 @@ _VERBS: Final = (
     r"|answer|process|access|make|give|diagnose|evaluate|comment|read|calculate|estimate|perform"
     r"|offer|write|generate|draw|mark|know|have (?:access|the ability|enough)|take|offer|describe"
     r"|examine|locate|be (?:certain|sure)|reliably|accurately|confidently|definitively|identify"
-    r" (?:what|which|this|the (?:region|image))|see (?:the|this|your|an?) (?:image|x-?ray|radiograph)"
+    r" (?:what|which|this|the (?:region|image))|see (?:the|this|your|an?) (?:image|x-?ray"
+    r"|radiograph)"
     r"|find the image)"
 )
 _REFUSAL: Final = re.compile(
-    rf"(?:i(?:'m| am) (?:really |very )?(?:sorry|afraid)\b[^.\n]*|(?:sorry|unfortunately|apologies|as"
+    rf"(?:i(?:'m| am) (?:really |very )?(?:sorry|afraid)\b[^.\n]*|(?:sorry|unfortunately"
+    rf"|apologies|as"
     rf" an ai(?: [\w ]+)?)?[,.]?\s*(?:but\s+)?i\s?{_ABLE}\s+(?:{_VERBS})\b[^.\n]*"
-    rf"|(?:sorry|unfortunately|apologies|i apologi[sz]e)\b[,.]?\s*(?:but )?[^.\n]*\b{_ABLE}\b[^.\n]*"
+    rf"|(?:sorry|unfortunately|apologies"
+    rf"|i apologi[sz]e)\b[,.]?\s*(?:but )?[^.\n]*\b{_ABLE}\b[^.\n]*"
     r"|(?:it|this|that)(?:'s| is)? (?:not possible|impossible|cannot be"
     r" (?:determined|assessed|said|established|answered|measured))\b[^.\n]*"
-    r"|(?:the |this )?(?:findings?|answer|grade|severity|(?:cardiothoracic |cardiopulmonary area )?ratio"
+    r"|(?:the |this )?(?:findings?|answer|grade|severity|(?:cardiothoracic "
+    r"|cardiopulmonary area )?ratio"
     r"|ctr|cpar|question|diagnosis|(?:pulmonary )?edema|measurement|location|region|finding)"
-    r"(?: of [\w ]{0,30})? can(?:no|')?t be (?:determined|assessed|evaluated|established|measured|answered"
+    r"(?: of [\w ]{0,30})? can(?:no|')?t be (?:determined|assessed|evaluated|established"
+    r"|measured|answered"
     r"|calculated|identified from|graded)(?: \w+)?(?: (?:from|on|in|with|based|without|reliably)\b"
     r"[^.;\n]*)?(?=[.;\n]|$)"
     r"|(?:unable to|cannot|can't) (?:determine|tell|say|assess|evaluate|measure|answer|interpret"
@@ -77,7 +91,8 @@ _REFUSAL: Final = re.compile(
     re.IGNORECASE,
 )
 _OFFER: Final = re.compile(
-    r"\b(?:consult\w*|radiologists?|professional|physician|doctor|clinician|happy to|can help|could help"
+    r"\b(?:consult\w*|radiologists?|professional|physician|doctor|clinician|happy to|can help"
+    r"|could help"
     r"|provider|seek|let me know|upload|feel free|would you like|if you)\b",
     re.IGNORECASE,
 )
@@ -114,10 +129,11 @@ def without_explanation(text: str) -> str:
 
 def without_lead_in(text: str) -> str:
     """Remove an announcement before the answer, e.g. ``Here is the report:``."""
-    found = _LEAD_IN.match(text)
-    if found is None or not found.group().strip() or not text[found.end() :].strip():
-        return text
-    return text[found.end() :]
+    for pattern in (_ANNOUNCED, _LEAD_IN):
+        found = pattern.match(text)
+        if found is not None and found.group().strip() and text[found.end() :].strip():
+            text = text[found.end() :]
+    return text
 
 
 def without_refusals(text: str) -> str:

@@ -1,36 +1,44 @@
-"""Reads the ratio that an answer states, and leaves out reference values, lengths and confidences."""
+"""Reads the ratio that an answer states; reference values and lengths are left out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from imaxray.tasks._shared.reading.objects import ASIDE, parse_object
 
 _COMMA: Final = re.compile(r"(?<![\d.,])(\d{1,3}),(\d{1,4})(?![\d,]|\.\d)")
-_NUMBER: Final = re.compile(
-    r"(?<![\d.\w-])(?P<value>\d*\.\d+|\d+(?=\s*(?:%|percent\b|per cent\b|pct\b)))"
-    r"(?P<percent>\s*(?:%|percent\b|per cent\b|pct\b))?",
-    re.IGNORECASE,
+_UNIT: Final = re.compile(
+    r"\s*-?(?:cm|mm|px|pixels?|centimet\w+|millimet\w+|inch\w*|m|mm2|cm2)\b", re.IGNORECASE
 )
-_AFTER_LETTERS: Final = re.compile(r"(?<![\d.a-zA-Z-])")
-_UNIT: Final = re.compile(r"\s*-?(?:cm|mm|px|pixels?|centimet\w+|millimet\w+|inch\w*|m|mm2|cm2)\b", re.I)
 _HARD: Final = re.compile(
     r"(?:[<>≤≥]=?|\b(?:less|more|greater|higher|lower|larger|smaller) than(?: or equal to)?"
     r"|\b(?:below|above|over|under|up to|at most|at least|exceed\w*|beyond|surpass\w*|cut-?offs?"
-    r"|thresholds?|upper (?:normal )?limits?(?: of normal)?|limits?|reference\w*|normally|typically|usually"
-    r"|confidence(?: level| score)?|probability|certainty|normal (?:range|values?|limits?|is|(?:ctr|ratio"
+    r"|thresholds?|upper (?:normal )?limits?(?: of normal)?|limits?|reference\w*|normally"
+    r"|typically|usually"
+    r"|confidence(?: level| score)?|probability|certainty|normal (?:range|values?|limits?|is"
+    r"|(?:ctr|ratio"
     r"|cardiothoracic ratio)(?! of))|expected))"
-    r"(?: (?:is|are|of|value|ratio|to|be|considered|ctr|the|normal|an?|around|about|approximately|for"
-    r"|adults?|in|range|limit|threshold|cutoff|generally|usually|typically|at|being|or|equal|within"
+    r"(?: (?:is|are|of|value|ratio|to|be|considered|ctr|the|normal|an?|around|about"
+    r"|approximately|for"
+    r"|adults?|in|range|limit|threshold|cutoff|generally|usually|typically|being|or|equal|within"
     r"|should|less|than|up|below|under))*\s*[:=(≤<>]*\s*$",
     re.IGNORECASE,
 )
+_PRIOR: Final = re.compile(
+    r"\b(?:previous(?:ly)?|prior|earlier|formerly|last)\b[^.,;\n]{0,25}$", re.IGNORECASE
+)
+_PRIOR_AFTER: Final = re.compile(
+    r"\s*(?:before|previously|earlier|(?:on|in) the (?:prior|previous|earlier))\b", re.IGNORECASE
+)
 _BEHIND: Final = re.compile(
-    r"\s*\)?\s*(?:is|are|being|was|as)?\s*(?:the|an?|considered)?\s*(?:\w+ )?(?:(?:normal )?(?:upper limit|threshold|cut-?off"
-    r"|limit of normal|reference|confiden\w+|normal limit)|is (?:considered )?(?:normal|abnormal|the limit))",
+    r"\s*\)?\s*(?:is|are|being|was|as)?\s*(?:the|an?"
+    r"|considered)?\s*(?:\w+ )?(?:(?:normal )?(?:upper limit|threshold|cut-?off"
+    r"|limit of normal|reference|confiden\w+|normal limit)|is (?:considered )?(?:normal|abnormal"
+    r"|the limit))",
     re.IGNORECASE,
 )
 _SPREAD: Final = re.compile(r"(?:±|\+/-|\bplus or minus)\s*$")
@@ -52,8 +60,10 @@ _NAMED: Final = re.compile(
     re.IGNORECASE,
 )
 _LAST: Final = re.compile(
-    r"\b(?:therefore|thus|hence|overall|in conclusion|so|final(?:ly)?|giving|gives|yield\w*|results? in"
-    r"|corrected|measured|calculated|estimated|actual|this patient|here|this image|this radiograph)\b",
+    r"\b(?:therefore|thus|hence|overall|in conclusion|so|final(?:ly)?|giving|gives|yield\w*"
+    r"|results? in"
+    r"|corrected|measured|calculated|estimated|actual|this patient|here|this image"
+    r"|this radiograph)\b",
     re.IGNORECASE,
 )
 _SAME: Final = 0.0051  # two numbers that are roundings of each other
@@ -98,7 +108,11 @@ def _of_json(value: Any, subtask: str) -> float | None:
     if isinstance(value, dict):
         own = [v for k, v in value.items() if _NAMES[subtask].search(_spaced(k))]
         other = [v for k, v in value.items() if any(p.search(_spaced(k)) for p in _NAMES.values())]
-        named = [v for k, v in value.items() if re.search(r"ratio|answer|result|value|measurement", str(k), re.I)]
+        named = [
+            v
+            for k, v in value.items()
+            if re.search(r"ratio|answer|result|value|measurement", str(k), re.I)
+        ]
         rest = [v for k, v in value.items() if not ASIDE.fullmatch(str(k))]
         for chosen in (own, [] if other else named, [] if other else rest):
             given = {_of_json(v, subtask) for v in chosen} - {None}
@@ -122,13 +136,13 @@ def _numbers(text: str) -> list[_Found] | None:
     """Return the numbers that may be the measurement; ``None`` if a range is all there is."""
     found: list[_Found] = []
     every = list(re.finditer(
-        r"(?<![\d.a-zA-Z-])(?:\d*\.\d+|\d+(?=\s*(?:%|percent\b|per cent\b|pct\b)))"
+        r"(?<![\d.a-zA-Z])(?:\d*\.\d+|\d+(?=\s*(?:%|percent\b|per cent\b|pct\b)))"
         r"(?:\s*(?:%|percent\b|per cent\b|pct\b))?",
         text, re.IGNORECASE,
     ))  # fmt: skip
     skip: set[int] = set()
     ranges = False
-    for first, second in zip(every, every[1:], strict=False):
+    for first, second in pairwise(every):
         between = text[first.end() : second.start()]
         dash = _TO.match(between) and (
             between.strip() not in ("and",) or _BETWEEN.search(text[: first.start()])
@@ -139,10 +153,19 @@ def _numbers(text: str) -> list[_Found] | None:
     for match in every:
         before, after = text[: match.start()], text[match.end() :]
         line = re.split(r"[.;\n](?=\s)|\n", before)[-1]
+        if before.endswith("-") and not re.search(r"[\d%]\s*-$", before):
+            continue  # no ratio is negative
+        if _PRIOR.search(line) or _PRIOR_AFTER.match(after):
+            continue
         percent = re.search(r"%|p", match.group(), re.I)
         raw = re.match(r"[\d.]+", match.group())
         value = float(raw.group()) / (100 if percent else 1) if raw else 0.0
-        if match.start() in skip or _UNIT.match(after) or _SPREAD.search(before) or not 0 < value < 1:
+        if (
+            match.start() in skip
+            or _UNIT.match(after)
+            or _SPREAD.search(before)
+            or not 0 < value < 1
+        ):
             continue
         if _HARD.search(line) or _BEHIND.match(after):
             continue
@@ -162,7 +185,13 @@ def _chosen(text: str, numbers: Sequence[_Found], subtask: str) -> float | None:
         if value is None:
             value = _one([n for n in chosen if not n.soft])
         if value is None:
-            value = _one([n for n in chosen if re.search(r"[=≈]\s*(?:about |approximately |~)?$", text[: n.start])][-1:])
+            value = _one(
+                [
+                    n
+                    for n in chosen
+                    if re.search(r"[=≈]\s*(?:about |approximately |~)?$", text[: n.start])
+                ][-1:]
+            )
         if value is None:
             value = _one([n for n in chosen if _NAMED.search(text[: n.start])])
         if value is None:

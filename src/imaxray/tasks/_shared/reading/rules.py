@@ -39,8 +39,8 @@ _PROSE: Final = ("tables", "markdown", "conclusion", "refusals", "explanation", 
 
 RULES: Final[dict[str, str]] = {
     "end-marks": "everything from the first end-of-turn token on; the mark of the model's turn",
-    "thinking": "traces of thinking in all known notations, e.g. `<think>…</think>`; a trace without "
-    "an end up to the end of the text, a trace without a start up to the last end mark",
+    "thinking": "traces of thinking in all known notations, e.g. `<think>…</think>`; a trace "
+    "without an end up to the end of the text, a trace without a start up to the last end mark",
     "answer-tags": "all but the last `<answer>…</answer>` or tags of the same meaning",
     "boxed": "all but the last `\\boxed{…}`",
     "latex": "LaTeX: `\\text{left}` is `left`, `\\frac{1}{2}` is 1 / 2",
@@ -62,7 +62,8 @@ RULES: Final[dict[str, str]] = {
     "options": "vqa: the letter or the words of an option that the prompt lists",
     "phrases": "vqa and reg: the phrase in `The region shows …`; lines of a list are joined",
     "headings": "report: headings in other spellings, and tags or JSON of sections",
-    "other-sections": "report: a title or a section that is neither findings nor impression is left out",
+    "other-sections": "report: a title, or a section that is neither findings nor impression, "
+    "which is left out",
     **{name: f"rec and reg: {about}" for name, about in BOX_RULES.items()},
 }
 """Name of a rule → what it removes or reads; all rules are on by default."""

@@ -11,33 +11,40 @@ _NAMES: Final = {
     "findings and impression": r"findings? (?:and|&) impressions?",
 }
 _OTHERS: Final = (
-    r"techniques?|comparisons?|indications?|(?:clinical )?(?:history|information|indication)|exam(?:ination)?"
-    r"(?: type)?|procedure|views?|reason for exam(?:ination)?|recommendations?|patient(?: name| id| info"
-    r"(?:rmation)?)?|date|study(?: type)?|type of exam(?:ination)?|clinical data|recommended follow-up"
+    r"techniques?|comparisons?|indications?|(?:clinical )?(?:history|information|indication)"
+    r"|exam(?:ination)?"
+    r"(?: type)?|procedure|views?|reason for exam(?:ination)?|recommendations?|patient(?: name"
+    r"| id| info"
+    r"(?:rmation)?)?|date|study(?: type)?|type of exam(?:ination)?|clinical data"
+    r"|recommended follow-up"
     r"|radiologist|signed|disclaimer|note|image quality"
 )
 _CAPITALS: Final = re.compile(
     r"(?:\[\s*)?\b(?P<name>FINDINGS?|IMPRESSIONS?|CONCLUSIONS?|TECHNIQUE|COMPARISON|INDICATION|HISTORY"
-    r"|EXAMINATION|EXAM|RECOMMENDATIONS?|CLINICAL (?:HISTORY|INFORMATION|INDICATION)|FINDINGS AND IMPRESSION)"
+    r"|EXAMINATION|EXAM|RECOMMENDATIONS?|CLINICAL (?:HISTORY|INFORMATION|INDICATION)"
+    r"|FINDINGS AND IMPRESSION)"
     r"\b\s*(?:\]\s*:?|:|\s[-–—](?=\s))\s*"
 )
 _LINE: Final = re.compile(
-    rf"^[ \t]*\[?(?P<name>(?:radiology |radiological |radiographic |imaging |chest |final |overall |key |main"
-    rf" )?(?:{'|'.join(_NAMES.values())}|{_OTHERS}))\]?[ \t]*(?:[:：]|[-–—](?=\s)|(?=\n|$))[ \t]*",
+    rf"^[ \t]*\[?(?P<name>(?:the )?(?:radiology |radiologist |radiological |radiographic "
+    rf"|imaging |chest |final |overall |key |main"
+    rf" )?(?:{'|'.join(_NAMES.values())}|{_OTHERS}))\]?[ \t]*(?:[:：=;]|[-–—](?=\s)|(?=\n"
+    rf"|$))[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _INSIDE: Final = re.compile(
     r"(?<=[.!?])\s+(?P<name>Findings|Impression|Conclusion)\s*:\s*", re.MULTILINE
 )
 _TITLE: Final = re.compile(
-    r"^[ \t]*(?:chest |radiology |radiological |diagnostic |imaging |x-?ray |cxr |radiographic |pa |ap"
+    r"^[ \t]*(?:chest |radiology |radiological |diagnostic |imaging |x-?ray |cxr |radiographic "
+    r"|pa |ap"
     r" |portable |frontal )*(?:report|x-?ray|radiograph)(?: report)?(?:[ \t]*[:–-])?[ \t]*(?:\n|$)",
     re.IGNORECASE | re.MULTILINE,
 )
 
 
 def sections_of(text: str, asked: str) -> tuple[dict[str, str], bool] | None:
-    """Divide a report into ``findings`` and ``impression`` at its headings.
+    r"""Divide a report into ``findings`` and ``impression`` at its headings.
 
     Text before the first heading belongs to the section that was asked for. Titles, and sections
     that were not asked for, such as the technique, are left out.
@@ -50,7 +57,7 @@ def sections_of(text: str, asked: str) -> tuple[dict[str, str], bool] | None:
         The sections and whether anything was left out; ``None`` if no section has text.
 
     Example:
-        >>> sections_of("Findings\\nClear.\\nImpression - Normal.", "findings")
+        >>> sections_of("Findings\nClear.\nImpression - Normal.", "findings")
         ({'findings': 'Clear.', 'impression': 'Normal.'}, False)
     """
     body = _TITLE.sub("", text, count=1) if _TITLE.match(text.lstrip("\n")) else text
@@ -66,7 +73,9 @@ def sections_of(text: str, asked: str) -> tuple[dict[str, str], bool] | None:
             continue
         if name == "other":
             dropped = True
-        elif not (start == 0 and name == asked and heads and re.fullmatch(r"[^.\n]{0,60}[:\n]?", part)):
+        elif not (
+            start == 0 and name == asked and heads and re.fullmatch(r"[^.\n]{0,60}[:\n]?", part)
+        ):
             parts.setdefault(name, []).append(part)
         else:
             dropped = True  # a title
@@ -120,7 +129,9 @@ def _flat(value: Any) -> str:
         return " ".join(part for item in value if (part := _flat(item)))
     if isinstance(value, dict):
         return " ".join(
-            part if part.lower().startswith(str(key).lower()) else f"{str(key).capitalize()}: {part}"
+            part
+            if part.lower().startswith(str(key).lower())
+            else f"{str(key).capitalize()}: {part}"
             for key, item in value.items() if (part := _flat(item))
         )  # fmt: skip
     return ""

@@ -34,6 +34,26 @@ _OF_LUNG: Final = re.compile(r"\b(?:lung|pulmonary|calcified|solid|spiculated)\s
 _STRENGTH: Final = (1, -1, 0)
 
 
+_NOT_SEEN: Final = re.compile(
+    r"\b(?:i|we|you)\s?(?:can ?not|can't|cannot|do not|don't|did not|didn't|could not|couldn't"
+    r"|(?:am|'m|are"
+    r"|'re) (?:unable|not able) to) (?:clearly |really |actually |definitely )?(?:see|identify"
+    r"|detect"
+    r"|find|appreciate|observe|visuali[sz]e|discern|note)\b(?! or\b)(?: any| an?\b)?",
+    re.IGNORECASE,
+)
+
+
+def in_third_person(text: str) -> str:
+    """Write "I do not see" as "there is no", which the labeller reads in every report.
+
+    Example:
+        >>> in_third_person("I cannot see a nodule.")
+        'there is no nodule.'
+    """
+    return _NOT_SEEN.sub("there is no", text.replace("’", "'"))
+
+
 def strongest(values: Iterable[int]) -> int | None:
     """Return 1 if any value is 1, else -1 if any is -1, else 0; ``None`` without values."""
     said = set(values)

@@ -1,4 +1,4 @@
-"""Reads the words that say whether something is present: yes, absent, not seen, possible …"""
+"""Reads the words that say whether something is present, such as absent, not seen, possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _UNSTATED: Final = re.compile(
 _DOUBT: Final = re.compile(
     r"(?:(?:can ?not|can't|not|cannot be|not be)(?: (?:be|entirely|completely|fully))*"
     r" (?:exclude\w*|ruled? out)|possibl[ey]|uncertain|unsure|maybe|perhaps|probabl[ey]|likely"
-    r"|suspected|suspicious|suspicion|equivocal|indeterminate|questionable|unclear|borderline|may be"
+    r"|suspected|suspicious|suspicion|equivocal|indeterminate|questionable|unclear|borderline"
+    r"|may be"
     r"|might be|could be|undetermined|low probability|potential(?:ly)?|presumed|-1(?:\.0)?(?![\d.])"
     r"|\?+$|cannot (?:exclude|rule out))(?:\b|$)?"
 )

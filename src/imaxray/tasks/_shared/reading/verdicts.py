@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from imaxray.tasks._shared.reading.sentences import affirmed, labels_said, strongest
+from imaxray.tasks._shared.reading.labels import NONE, is_normal
+from imaxray.tasks._shared.reading.sentences import (
+    affirmed,
+    in_third_person,
+    labels_said,
+    strongest,
+)
 from imaxray.tasks._shared.reading.status import status_of
 from imaxray.tasks._shared.wording import sides
 
@@ -20,16 +26,21 @@ _ALTERNATIVES: Final = re.compile(
     re.IGNORECASE,
 )
 _SUFFIX: Final = re.compile(
-    r"\s*(?:please )?(?:answer|respond|reply)\b[^.?]*[.?]?\s*$|\s*\(?yes(?:/| or )no\)?[.?]?\s*$", re.I
+    r"\s*(?:please )?(?:answer|respond|reply)\b[^.?]*[.?]?\s*$|\s*\(?yes(?:/| or )no\)?[.?]?\s*$",
+    re.I,
 )
 _EXPLICIT: Final = re.compile(
-    r"^\W*(?P<so>(?:so|therefore|thus|hence|overall|in conclusion|in summary|finally|then)\b[,:]?\s*)?"
+    r"^\W*(?P<so>(?:so|therefore|thus|hence|overall|in conclusion|in summary|finally"
+    r"|then)\b[,:]?\s*)?"
     r"(?:(?P<yes>(?:yes|yep|yeah|true|correct|affirmative|indeed|absolutely|definitely|certainly)\b"
     r"(?! or no| and no)(?!,? no\b))"
-    r"|(?P<no>no|nope|false|incorrect|not at all|none|neither|never)\b(?=\W*$|\s*[.,;:!\n(–—]|\s*-\s))"
+    r"|(?P<no>no|nope|false|incorrect|not at all|none|neither|never)\b(?=\W*$|\s*[.,;:!\n(–—]"
+    r"|\s*-\s))"
 )
 _PARTS: Final = re.compile(r"(?<=[.!?;])\s+|\n+|,\s*(?=so,? (?:yes|no)\b)")
-_BOTH: Final = re.compile(r"^\W*(?:yes\s*(?:and|or|/|,)\s*no|no\s*(?:and|or|/|,)\s*yes)\b(?!\s+\w+\s+\w+)")
+_BOTH: Final = re.compile(
+    r"^\W*(?:yes\s*(?:and|or|/|,)\s*no|no\s*(?:and|or|/|,)\s*yes)\b(?!\s+\w+\s+\w+)"
+)
 _ENDS: Final = re.compile(
     r"(?:\b(?:so|therefore|thus|hence|overall)\b[,:]?\s*(?:the answer is\s*)?|→\s*|(?:^|\n)\s*)"
     r"(yes|no)\W*$"
@@ -40,27 +51,36 @@ _NORMAL_QUESTION: Final = re.compile(
     r"\b(?:normal|unremarkable|clear|within normal limits|healthy|intact|sharp|preserved)\b"
 )
 _ABNORMAL: Final = re.compile(
-    r"\b(?:abnormal\w*|not (?:\w+ )?(?:normal|clear|unremarkable|sharp|intact|within)|enlarged|widened"
+    r"\b(?:abnormal\w*|not (?:\w+ )?(?:normal|clear|unremarkable|sharp|intact|within)|enlarged"
+    r"|widened"
     r"|increased|blunt\w*|obscured|elevated|prominent|tortuous)\b|\bisn't (?:normal|clear)"
 )
+_NOT_ABNORMAL: Final = re.compile(
+    r"\b(?:not|isn't|aren't) (?:\w+ )?(?:abnormal|enlarged|widened|increased|blunted|elevated"
+    r"|prominent)\b"
+)
 _IS_NORMAL: Final = re.compile(
-    r"\b(?:normal|unremarkable|clear|within normal limits|not enlarged|healthy|intact|sharp|preserved"
+    r"\b(?:normal|unremarkable|clear|within normal limits|not enlarged|healthy|intact|sharp"
+    r"|preserved"
     r"|no (?:\w+ ){0,2}(?:abnormalit\w+|enlargement|findings?|disease))\b"
 )
 _PRONOUN: Final = re.compile(
     r"^(?:there|it|this|they|these|he|she|the patient|the image|i)\s+(?:(?:really|certainly)\s+)?"
     r"(?:is|are|does|do|has|have|shows?|can|was|were|see|think so|appears?)"
-    r"(?P<no>n't|\s*not|n’t)?(?:\s+(?:appear|seem|to be|be|see|have|show))*(?:\s+(?:any|one|it|so|this"
-    r"|that|present|there|visible|seen))*\W*$"
+    r"(?P<no>n't|\s*not|n’t)?(?:\s+(?:appear|seem|to be|be|see|have|show))*(?:\s+(?:any|one|it"
+    r"|so|this|that|present|there|visible|seen))*\W*$"
 )
-_STOP: Final = frozenset(
-    "is are was were does do did can could has have had there any a an the this that these of in on at"
-    " to with and or for from by it evidence sign signs image images x-ray xray radiograph cxr film scan"
-    " chest picture present seen visible visualized identified detected shown show shows showing"
-    " demonstrate demonstrates you see patient patient's indicate suggest any some be been noted"
-    " appear appears look looks abnormal abnormality left right bilateral both side lung lungs upper"
-    " lower middle lobe zone size acute".split()
-)
+_STOP: Final = frozenset({
+    "is", "are", "was", "were", "does", "do", "did", "can", "could", "has", "have", "had",
+    "there", "any", "a", "an", "the", "this", "that", "these", "of", "in", "on", "at", "to",
+    "with", "and", "or", "for", "from", "by", "it", "evidence", "sign", "signs", "image",
+    "images", "x-ray", "xray", "radiograph", "cxr", "film", "scan", "chest", "picture",
+    "present", "seen", "visible", "visualized", "identified", "detected", "shown", "show",
+    "shows", "showing", "demonstrate", "demonstrates", "you", "see", "patient", "patient's",
+    "indicate", "suggest", "some", "be", "been", "noted", "appear", "appears", "look",
+    "looks", "abnormal", "abnormality", "left", "right", "bilateral", "both", "side", "lung",
+    "lungs", "upper", "lower", "middle", "lobe", "zone", "size", "acute",
+})  # fmt: skip
 _OPPOSITES: Final = {
     "midline": "deviat|shift|displac|pushed|pulled|off",
     "central": "deviat|shift|displac|eccentric",
@@ -77,15 +97,29 @@ _OPPOSITES: Final = {
     "pa": "ap\\b|anteroposterior|lateral", "ap": "pa\\b|posteroanterior|lateral",
     "unilateral": "bilateral|both", "bilateral": "unilateral|only (?:on )?(?:the )?(?:left|right)",
     "acute": "chronic|old|healed", "chronic": "acute|new", "old": "acute|new", "new": "old|chronic",
-    "male": "female", "female": "\\bmale|\\bman\\b", "large": "small|tiny|trace", "small": "large|massive",
-    "abnormal": "normal|unremarkable", "visible": "obscured|not visible", "widened": "normal|narrow",
+    "male": "female", "female": "\\bmale|\\bman\\b", "large": "small|tiny|trace",
+    "small": "large|massive",
+    "abnormal": "normal|unremarkable", "visible": "obscured|not visible",
+    "widened": "normal|narrow",
     "blunted": "sharp|clear|preserved|normal", "aerated": "collaps|consolidat|opacif",
 }  # fmt: skip
 """Word that a question ends with → words that say the opposite."""
 
-_BARE_NO: Final = re.compile(
-    r"^(?:there (?:is|are) )?(?:no(?:ne|thing)?\b|not\b|absent|negative)"
+_PLAINLY_NORMAL: Final = re.compile(
+    r"(?<!not )(?<!ab)\b(?:normal|unremarkable|within normal limits)\b"
 )
+_NOT_THOUGHT: Final = re.compile(
+    r"^\W*(?:probably|likely|most likely|perhaps|apparently|definitely|certainly|absolutely) not\b"
+    r"|\bi (?:do not|don't) (?:think|believe)\b|^not (?:that|as far as) i\b"
+)
+_THOUGHT: Final = re.compile(
+    r"^\W*(?:i (?:think|believe) so|it (?:is|seems|appears) (?:likely|so)|likely|probably)\b"
+)
+_ANYTHING: Final = re.compile(
+    r"\b(?:any|an?|there)\b.*\b(?:abnormalit\w+|findings?|diseases?|patholog\w+|anomal\w+)$|\babnormal$"
+    r"|\banything (?:abnormal|wrong)"
+)
+_BARE_NO: Final = re.compile(r"^(?:there (?:is|are) )?(?:no(?:ne|thing)?\b|not\b|absent|negative)")
 
 
 def is_yes_no(question: str) -> bool:
@@ -122,9 +156,9 @@ def alternatives(question: str) -> tuple[str, str] | None:
 def verdict(answer: str, question: str) -> str | None:
     """Return ``yes`` or ``no``, as an answer decides a yes/no question; ``None`` if it does not.
 
-    A yes or no at the start of the answer, or after "so" at its end, decides. Otherwise the labeller
-    reads whether the answer affirms or denies what the question asks for. "Likely" is a yes,
-    "possibly" is none.
+    A yes or no at the start of the answer, or after "so" at its end, decides. Otherwise the
+    labeller reads whether the answer affirms or denies what the question asks for. "Likely" is a
+    yes, "possibly" is none.
 
     Example:
         >>> verdict("There is a small effusion.", "Is there a pleural effusion?")
@@ -132,7 +166,8 @@ def verdict(answer: str, question: str) -> str | None:
         >>> verdict("The heart size is normal.", "Is the heart enlarged?")
         'no'
     """
-    text = " ".join(answer.lower().replace("’", "'").split())
+    answer = in_third_person(answer)
+    text = " ".join(answer.lower().split())
     asked = " ".join(_SUFFIX.sub("", question).lower().strip(" ?.").split())
     if _BOTH.match(text):
         return None
@@ -151,8 +186,17 @@ def verdict(answer: str, question: str) -> str | None:
 
 
 def _stated(text: str, asked: str) -> bool | None:
-    if _UNLIKELY.search(text):
+    if _UNLIKELY.search(text) or _NOT_THOUGHT.search(text):
         return False
+    if _THOUGHT.match(text):
+        return True
+    if not re.search(r"[a-z✓✔✅☑✗✘❌]", text):
+        return None
+    if _ANYTHING.search(asked):
+        if any(value == 1 and label != NONE for label, value in labels_said(text).items()):
+            return True
+        if is_normal(text):
+            return False
     of_question = labels_said(asked)
     if _NORMAL_QUESTION.search(asked) and not re.search(r"\babnormal", asked):
         return _normal(text, asked, of_question)
@@ -161,16 +205,17 @@ def _stated(text: str, asked: str) -> bool | None:
     value = strongest(values)
     if value is None:
         value = _of_words(text, asked)
-    if value is not None and _elsewhere(asked, text) and value == 1:
-        return None
+    if value == 1 and _elsewhere(asked, text):
+        return False
     if value == -1:
         return True if _LIKELY.search(text) else None
     if value is not None:
         return value == 1
-    return _bare(text, bool(of_question) or bool(_content(asked)), asked)
+    return _bare(text)
 
 
 def _normal(text: str, asked: str, of_question: dict[str, int]) -> bool | None:
+    text = _NOT_ABNORMAL.sub("normal", text)
     said = labels_said(text)
     of_asked = {label: said[label] for label in of_question if label in said}
     if _ABNORMAL.search(text) and not re.search(r"\bno (?:\w+ )?abnormal", text):
@@ -201,9 +246,11 @@ def _of_words(text: str, asked: str) -> int | None:
     words = _content(asked)
     if re.match(r"(?:is|are|was|were) (?:the|this|these|both|his|her|its|it)\b", asked):
         opposite = _OPPOSITES.get(words[-1]) if words else None
-        if opposite is not None and (found := re.search(rf"\b(?:{opposite})", text)):
+        if opposite is not None and (found := re.search(rf"\b(?:{opposite})\w*", text)):
             value = affirmed(text, found.start(), found.end())
             return None if value is None else {1: 0, 0: 1}.get(value, value)
+        if _PLAINLY_NORMAL.search(text):
+            return 0
         words = words[-1:]  # what the question says about its subject
     for word in reversed(words):
         stem = re.escape(re.sub(r"(?:es|s|ed|ing)$", "", word))
@@ -216,7 +263,7 @@ def _of_words(text: str, asked: str) -> int | None:
     return None
 
 
-def _bare(text: str, has_subject: bool, asked: str) -> bool | None:
+def _bare(text: str) -> bool | None:
     """Read an answer that does not repeat what was asked: "not present", "There is."."""
     pronoun = _PRONOUN.match(text)
     if pronoun is not None:
@@ -231,6 +278,10 @@ def _bare(text: str, has_subject: bool, asked: str) -> bool | None:
         return False
     if status == 1 and not others and len(text.split()) <= 8:
         return True
-    if re.match(r"^i (?:do not|don't|cannot|can't|did not|am unable to) (?:see|identify|detect|find|observe)", text):
+    if re.match(
+        r"^i (?:do not|don't|cannot|can't|did not|am unable to) (?:see|identify|detect|find"
+        r"|observe)",
+        text,
+    ):
         return False if not others else None
     return None
