@@ -38,9 +38,7 @@ def always_read(always: bool) -> None:
     _always = always
 
 
-def changed_files(
-    folder: Path, files: Mapping[str, str], *, full: bool | None = None
-) -> list[str]:
+def changed_files(folder: Path, files: Mapping[str, str], *, full: bool | None = None) -> list[str]:
     """Return the names of the files that are missing or have another content, in order.
 
     Args:

@@ -27,7 +27,7 @@ def drafts(task, *facts):
         ("0.52", 0.52), (".52", 0.52), ("The CTR is 0.52.", 0.52), ("Answer: 0.52", 0.52),
         ("52%", 0.52), ("52.5 %", 0.525), ("```\n0.52\n```", 0.52),
         ("-0.52", None), ("100%", None), ("0.0", None), ("52", None), ("1", None), ("", None),
-        ("12.5 / 25 = 0.5", None),  # the first number decides; nothing is guessed
+        ("12.5 / 25 = 0.5", 0.5), ("0.45 0.55", None),  # two numbers without a hint
     ],
 )  # fmt: skip
 def test_calculation(text, expected):

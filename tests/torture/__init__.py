@@ -34,8 +34,16 @@ def _damage(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Tr
 
     other = arena.make(inputs.with_name("second"), other=True)
     for name in options.command or arena.COMMANDS:
-        yield name, lambda done, name=name: damage.trials(  # type: ignore[misc]
-            inputs, other, arena.COMMANDS[name], flips=options.flips, seed=options.seed, done=done
+        yield (
+            name,
+            lambda done, name=name: damage.trials(  # type: ignore[misc]
+                inputs,
+                other,
+                arena.COMMANDS[name],
+                flips=options.flips,
+                seed=options.seed,
+                done=done,
+            ),
         )
 
 
@@ -43,8 +51,11 @@ def _locks(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Tri
     from torture import arena, locks
 
     for name in options.command or arena.COMMANDS:
-        yield name, lambda done, name=name: locks.trials(  # type: ignore[misc]
-            inputs, arena.COMMANDS[name], times=options.times, done=done
+        yield (
+            name,
+            lambda done, name=name: locks.trials(  # type: ignore[misc]
+                inputs, arena.COMMANDS[name], times=options.times, done=done
+            ),
         )
 
 
@@ -52,8 +63,11 @@ def _trouble(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, T
     from torture import arena, trouble
 
     for name in options.command or arena.COMMANDS:
-        yield name, lambda done, name=name: trouble.trials(  # type: ignore[misc]
-            inputs, arena.COMMANDS[name], times=options.times, done=done
+        yield (
+            name,
+            lambda done, name=name: trouble.trials(  # type: ignore[misc]
+                inputs, arena.COMMANDS[name], times=options.times, done=done
+            ),
         )
 
 
@@ -61,8 +75,11 @@ def _signals(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, T
     from torture import arena, signals
 
     for name in options.command or arena.COMMANDS:
-        yield name, lambda done, name=name: signals.trials(  # type: ignore[misc]
-            inputs, arena.COMMANDS[name], times=options.times, seed=options.seed, done=done
+        yield (
+            name,
+            lambda done, name=name: signals.trials(  # type: ignore[misc]
+                inputs, arena.COMMANDS[name], times=options.times, seed=options.seed, done=done
+            ),
         )
 
 
@@ -71,8 +88,11 @@ def _environments(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[s
 
     for name in ("build", "study"):
         if name in (options.command or (name,)):
-            yield name, lambda done, name=name: environments.trials(  # type: ignore[misc]
-                inputs, name, inputs / "throughput.json", done=done
+            yield (
+                name,
+                lambda done, name=name: environments.trials(  # type: ignore[misc]
+                    inputs, name, inputs / "throughput.json", done=done
+                ),
             )
 
 

@@ -87,6 +87,10 @@ def print_result(data: Mapping[str, Any]) -> None:
         f"with an unknown id: {counts['unknown']:,}; with an id that was given before (the first "
         f"prediction counts): {counts['doubles']:,}."
     )
+    for task in data["tasks"]:
+        if needed := task["reading"]:
+            rules = ", ".join(f"{rule} {count:,}" for rule, count in needed.items())
+            say(f"Reading rules that answers of {task['task']} needed: {rules}")
     for task, of_truth in (data["truth"] or {}).items():
         values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
         say(f"Scores of true answers, {task}, {of_truth['entries']:,} entries: {values}")

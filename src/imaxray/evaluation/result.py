@@ -29,7 +29,7 @@ from imaxray.labeller import LABELLER_VERSION
 from imaxray.metrics import bleu_signature, reasons_not_computed
 from imaxray.metrics.captions import TOKENISER
 from imaxray.schema import SPLITS
-from imaxray.tasks import RULES, get_task, require_tasks
+from imaxray.tasks import READING_VERSION, RULES, get_task, require_tasks
 
 FORMAT: Final = 1
 _RUN: Final = "run"
@@ -126,6 +126,7 @@ def score_run(
             },
             "predictions": {"file": predictions.name, "sha256": predictions.sha256},
             "boxes": convention.as_dict(),
+            "reading": READING_VERSION,
             "reading_rules": [rule for rule in RULES if rule in config.rules],
             "normalisation": config.normalisation,
             "labeller": LABELLER_VERSION,
@@ -208,6 +209,7 @@ def _task(
         "entries": row["entries"],
         "patients": row["patients"],
         "invalid": row["arms"][_RUN]["invalid"],
+        "reading": dict(scores.reading.get(name, {})),
         "metrics": metrics,
         **task.details(of_task.statistics),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -24,7 +25,15 @@ from imaxray.metrics import (
     plugin_of_extra,
 )
 from imaxray.schema import image_sizes
-from imaxray.tasks import RULES, clean_answer, from_json, get_task, require_tasks, to_json
+from imaxray.tasks import (
+    RULES,
+    from_json,
+    get_task,
+    read_answer,
+    require_rules,
+    require_tasks,
+    to_json,
+)
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,15 @@ class Scores:
             their end (``long``, see :mod:`imaxray.metrics.length`). Baselines have no counts.
         failed: Task name → metric name → why the metric could not be computed. Such a metric has no
             statistics; all other metrics do.
+        reading: Task → name of a reading rule → number of answers whose text it changed or whose
+            value it decided; rules that no answer needed are absent. Baselines have none.
     """
 
     tasks: Mapping[str, TaskScores]
     table: pl.DataFrame
     counts: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    reading: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 _TABLE = pl.Schema(
@@ -114,7 +126,7 @@ def score(
     """
     require_extras(extras)
     require_tasks(entries["task"], "the entries")
-    clean_answer("", rules)  # raises before any work if a rule is unknown
+    require_rules(rules)
     known = set(entries["entry_id"])
     asked = predictions.filter(pl.col("entry_id").is_in(known))
     first = asked.unique("entry_id", keep="first", maintain_order=True)
@@ -126,6 +138,7 @@ def score(
             f"none (first: {absent[0]}); generate answers for all of them."
         )
     sizes = image_sizes(images)
+    needed: dict[str, Counter[str]] = {}
 
     long = 0
 
@@ -134,13 +147,13 @@ def score(
         text = texts.get(entry["entry_id"])
         if text is None:
             return None, None
-        clean = clean_answer(text, rules)
-        bare, boxes = convention.extract(clean, *sizes[entry["image_id"]])
-        task = get_task(entry["task"])
-        with running(task.plugin, "parse"):
-            answer = task.parse(bare, boxes, entry["template"])
-        long += is_long(answer)
-        return text, answer
+        answer = read_answer(
+            get_task(entry["task"]), text, entry["template"], prompt=entry["prompt"] or "",
+            convention=convention, size=sizes[entry["image_id"]], rules=rules,
+        )  # fmt: skip
+        needed.setdefault(entry["task"], Counter()).update(answer.rules)
+        long += is_long(answer.value)
+        return text, answer.value
 
     scores = score_answers(entries, parsed, extras=extras, normalisation=normalisation)
     counts = {
@@ -152,7 +165,11 @@ def score(
         "empty": sum(text is None or not text.strip() for text in texts.values()),
         "long": long,
     }
-    return replace(scores, counts=counts)
+    reading = {
+        task: {rule: of_task[rule] for rule in RULES if of_task[rule]}
+        for task, of_task in needed.items()
+    }
+    return replace(scores, counts=counts, reading=reading)
 
 
 def score_answers(

@@ -9,7 +9,15 @@ from imaxray.tasks._shared.answers import Gold, from_json, strip_wrapping, subta
 from imaxray.tasks._shared.base import Task, with_image_hash
 from imaxray.tasks._shared.drafts import DRAFTS, NO_SUBJECT, json_series, one_each, text_subject
 from imaxray.tasks._shared.questions import Question
-from imaxray.tasks._shared.reading import RULES, clean_answer, reading_rules
+from imaxray.tasks._shared.reader import Answer, read_answer
+from imaxray.tasks._shared.reading import (
+    READING_VERSION,
+    RULES,
+    Reading,
+    clean_answer,
+    reading_rules,
+    require_rules,
+)
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import Tolerances
 from imaxray.tasks._shared.truth import TrueFinding, Truth
@@ -35,10 +43,13 @@ def make_entries(
 __all__ = [
     "DRAFTS",
     "NO_SUBJECT",
+    "READING_VERSION",
     "RULES",
+    "Answer",
     "AnswerContent",
     "Gold",
     "Question",
+    "Reading",
     "Statement",
     "Task",
     "Tolerances",
@@ -52,7 +63,9 @@ __all__ = [
     "json_series",
     "make_entries",
     "one_each",
+    "read_answer",
     "reading_rules",
+    "require_rules",
     "require_tasks",
     "strip_wrapping",
     "subtask_of",

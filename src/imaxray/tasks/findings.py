@@ -1,15 +1,14 @@
 """Findings asks which of a fixed set of labels are present.
 
 The gold answer is ``{label: 1 | 0 | -1}`` over the stated labels; an unknown label has no key and
-is never treated as negative. The parsed answer is ``{label: 1}`` over the named labels. The
-target lists the positive labels, or ``No Finding`` if labels are denied and none is positive or
-uncertain. What happens with uncertain labels is a choice of the build (:data:`Uncertain`); by
-default they are neither listed nor scored.
+is never treated as negative. The parsed answer is ``{label: 1 | -1}`` over the labels that are
+named as present or as uncertain. The target lists the positive labels, or ``No Finding`` if labels
+are denied and none is positive or uncertain. What happens with uncertain labels is a choice of the
+build (:data:`Uncertain`); by default they are neither listed nor scored.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -21,9 +20,12 @@ from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
 from imaxray.tasks._shared.answer_content import AnswerContent
 from imaxray.tasks._shared.answers import Gold, strip_wrapping
-from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.base import RuledTask
 from imaxray.tasks._shared.drafts import NO_SUBJECT, one_each
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.reading.labels import exact_labels, read_labels
+from imaxray.tasks._shared.reading.objects import parse_object
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances, f1
 from imaxray.tasks._shared.truth import Truth
@@ -32,13 +34,6 @@ from imaxray.tasks._shared.wording import holds
 
 _NONE: Final = "No Finding"
 _PLACE: Final = {label: place for place, label in enumerate(FINDINGS)}
-_LABELS: Final = {label.lower(): label for label in FINDINGS}
-_SENTENCE: Final = re.compile(r"[;\n]|\.\s|\b(?:but|however)\b")
-_CLAUSE: Final = re.compile(r",|\band\b")
-_NO_FINDING: Final = re.compile(r"(?:there (?:is|are) )?no findings?")
-_BEFORE: Final = re.compile(r"\b(?:no|without|negative for|absence of|free of)\b")
-_ANYWHERE: Final = re.compile(r"\b(?:not|nor|no longer|absent)\b")
-_OR: Final = re.compile(r"\b(?:or|nor)\b")
 _USUAL: Final = 0.5  # minimum share of entries that state a label, so that silence denies it
 _NOT_AN_ABNORMALITY: Final = (_NONE, "Support Devices")
 _POSSIBLE: Final = "Possible "  # before an uncertain label that a target names
@@ -74,11 +69,7 @@ def _on_known(metric: Metric) -> Metric:
     )
 
 
-def _places(label: str, clause: str) -> list[int]:
-    return [found.start() for found in re.finditer(rf"\b{label}\b", clause)]
-
-
-class Findings(Task):
+class Findings(RuledTask):
     """The task to list the findings."""
 
     name = "findings"
@@ -170,42 +161,26 @@ class Findings(Task):
         settled = pl.when(name != _NONE).then(pl.lit(int(self.uncertain == "ones"), pl.Int64))
         return pl.when(value == -1).then(settled).otherwise(value)
 
-    def parse(
-        self,
-        text: str,
-        boxes: Sequence[Box],
-        template: str,
+    def read(
+        self, text: str, boxes: Sequence[Box], template: str, reading: Reading
     ) -> dict[str, int] | None:
-        """Read the labels that a list or sentences name without negating them.
-
-        ``no``, ``without`` and similar words negate the labels after them in their clause; ``not``
-        and ``absent`` negate all labels of their clause. Commas and ``and`` separate clauses, but a
-        negation extends over them up to an ``or`` of the same sentence ("no edema, mass, or
-        pneumonia").
+        """Read the labels that an answer states, as names, lists, JSON or sentences.
 
         Returns:
-            Label → 1; ``None`` if the text names no label of the fixed set and does not say
-            ``No Finding``.
+            Label → 1, or -1 if the answer calls it uncertain; ``None`` if the answer states nothing
+            about any label, does not call the image normal, or contradicts itself. It is empty if
+            the answer only denies labels.
         """
-        answer: dict[str, int] = {}
-        read = False
-        for sentence in _SENTENCE.split(strip_wrapping(text).lower()):
-            clauses = [clause.strip().removesuffix(".") for clause in _CLAUSE.split(sentence)]
-            last_or = max((i for i, clause in enumerate(clauses) if _OR.search(clause)), default=-1)
-            negated = False
-            for number, clause in enumerate(clauses):
-                if _NO_FINDING.fullmatch(clause):
-                    answer[_NONE] = 1
-                    continue
-                before = _BEFORE.search(clause)
-                all_negated = _ANYWHERE.search(clause) or (negated and number <= last_or)
-                named = [(low, at) for low in _LABELS for at in _places(low, clause)]
-                read = read or bool(named)
-                for low, at in named:
-                    if not all_negated and (before is None or at < before.start()):
-                        answer[_LABELS[low]] = 1
-                negated = before is not None or (negated and number <= last_or)
-        return answer if answer or read else None
+        bare = strip_wrapping(text)
+        exact = exact_labels(bare)
+        if exact is not None:
+            return exact
+        statements = read_labels(bare if parse_object(text) is None else text)
+        found = statements.result()
+        if found is None or not all(reading.has(name) for name in statements.rules):
+            return None
+        reading.note(*statements.rules)
+        return found
 
     def as_gold(self, parsed: Mapping[str, int], template: str) -> Gold | None:
         """State the named labels, see :meth:`Task.as_gold`; all other labels stay unknown.

@@ -29,9 +29,14 @@ from imaxray.metrics import (
 )
 from imaxray.schema import Boxes
 from imaxray.tasks._shared.answers import Gold, strip_wrapping, subtask_of
-from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.base import RuledTask
 from imaxray.tasks._shared.drafts import json_of, one_each, text_subject
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.reading.objects import parse_object, text_of
+from imaxray.tasks._shared.reading.options import choice, options_of
+from imaxray.tasks._shared.reading.phrases import joined_lines, phrase_of
+from imaxray.tasks._shared.reading.verdicts import alternatives, is_yes_no, verdict
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
 from imaxray.tasks._shared.wording import named, sides
@@ -42,6 +47,7 @@ CTR_ABOVE: Final = "CTR above 0.5"
 _NONE: Final = "none"
 _PLAIN_COMMA: Final = re.compile(",")
 _COMMA: Final = re.compile(r"(?<![0-9]),|,(?![0-9])")
+_SHORT: Final = 3  # words; a longer answer is a sentence
 _YES_NO: Final = re.compile(r"\b(yes|no)\b")
 _WIDER: Final = re.compile(r"cardiac silhouette.* (?:wider|larger|greater) than (?:1/2|half)")
 _WHERE: Final = re.compile(r"^where (?:is|are) ", re.IGNORECASE)
@@ -111,7 +117,7 @@ def _where(
     return Metric(name, True, 0.0, 1.0, "", statistics, ratio, squad=squad)
 
 
-class Vqa(Task):
+class Vqa(RuledTask):
     """The task to answer a question."""
 
     name = "vqa"
@@ -151,9 +157,38 @@ class Vqa(Task):
             "quality",
         )  # fmt: skip
 
-    def parse(self, text: str, boxes: Sequence[Box], template: str) -> str | None:
-        """Read the unwrapped text in lower case; ``None`` if nothing is left."""
-        return strip_wrapping(text).lower() or None
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> str | None:
+        """Read the unwrapped text in lower case; ``None`` if nothing is left.
+
+        If the prompt lists options, the answer is the text of one of them. If it is a closed yes/no
+        question, the answer is ``yes`` or ``no``, or ``None`` if the text does not decide it.
+        """
+        found = parse_object(reading.source or text)
+        stated = reading.use("json", text_of, found) if found is not None else None
+        bare = strip_wrapping(stated or text)
+        if not bare or (found is not None and stated is None and reading.has("json")):
+            return None
+        options = options_of(reading.prompt)
+        if options and reading.has("options"):
+            chosen = choice(bare, options)
+            if chosen is not None and normalise(chosen) != normalise(bare):
+                reading.note("options")
+            return None if chosen is None else chosen.lower()
+        closed = subtask_of(template) == "closed"
+        if closed and is_yes_no(reading.prompt) and reading.has("verdict"):
+            decided = verdict(bare, reading.prompt)
+            if decided is not None and not bare.lower().startswith(decided):
+                reading.note("verdict")
+            return decided
+        pair = alternatives(reading.prompt) if closed else None
+        if pair is not None and reading.has("options"):
+            named = [word for word in pair if re.search(rf"\b{word}\b", bare, re.IGNORECASE)]
+            if len(named) == 1 and len(bare.split()) > _SHORT:
+                reading.note("options")
+                return named[0]
+        located = _WHERE.search(reading.prompt) is not None
+        phrase = reading.change("phrases", partial(phrase_of, located=located), joined_lines(bare))
+        return strip_wrapping(phrase).lower() or None
 
     def as_gold(self, parsed: str, template: str) -> Gold:
         """State the answers, which commas separate, see :meth:`Task.as_gold`.

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray._plugins import Plugin, running
+from imaxray.boxes import Box
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import Hashes, digest, digests, hexadecimal, mixed
 from imaxray.metrics import Metric, get_extra, names_from_outside
@@ -19,6 +20,7 @@ from imaxray.schema import ENTRIES, conform
 from imaxray.tasks._shared.answers import Gold, from_json, to_json
 from imaxray.tasks._shared.drafts import DRAFTS
 from imaxray.tasks._shared.knowledge import TaskKnowledge
+from imaxray.tasks._shared.reading import Reading
 from imaxray.tasks._shared.uncertain import Uncertain
 
 _FREQUENT: Final = 20  # number of gold answers that are tried as the constant answer
@@ -242,6 +244,18 @@ class Task(TaskKnowledge):
         choices = subtasks.replace_strict(counts, return_dtype=pl.UInt64).to_numpy()
         drawn = (keys >> np.uint64(32)) % np.maximum(choices, np.uint64(1))
         return np.where(train, drawn, 0).astype(np.int64)
+
+
+class RuledTask(Task):
+    """A task that reads answers by the named rules of :data:`imaxray.tasks.RULES`."""
+
+    def parse(self, text: str, boxes: Sequence[Box], template: str) -> Any | None:
+        """Read an answer with all rules on and without its prompt, see :meth:`Task.parse`."""
+        return self.read(text, boxes, template, Reading())
+
+    @abstractmethod
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> Any | None:
+        """Read a model's answer by named rules, see :meth:`TaskKnowledge.read`."""
 
 
 IMAGE_HASH: Final = "_image_hash"
