@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # ask for other versions of the same packages.
 READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcard tests/export/readers/*.txt))
 
-.PHONY: demo study examples test readers check map format clean
+.PHONY: demo study examples test torture readers check map format clean
 
 # Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
@@ -25,6 +25,13 @@ examples: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Kills, damages, locks, starves and moves the commands for hours, and prints the figures of
+# RELIABILITY.md; the same target again continues. TORTURE="kill --command train --minutes 20"
+# chooses. The ordinary tests run a short form.
+torture: $(STAMP)
+	PYTHONPATH=tests OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 \
+		$(BIN)/python -m torture --arena torture-out $(TORTURE)
 
 # About 900 MB; without them the tests that need them are skipped.
 readers: $(READERS)
@@ -55,4 +62,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .readers study examples-out build dist src/*.egg-info
+	rm -rf $(VENV) .readers study examples-out torture-out build dist src/*.egg-info
