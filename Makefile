@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # packages.
 READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 
-.PHONY: demo study examples test fuzz lowest hashed licences hashes advisories readers check map format clean
+.PHONY: demo study examples test torture fuzz lowest hashed licences hashes advisories readers check map format clean
 
 # Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
@@ -65,6 +65,13 @@ licences: $(STAMP)
 advisories:
 	$(PYTHON) -m pip_audit --no-deps --disable-pip -r constraints-hashed.txt
 
+# Kills, damages, locks, starves and moves the commands for hours, and prints the figures of
+# RELIABILITY.md; the same target again continues. TORTURE="kill --command train --minutes 20"
+# chooses. The ordinary tests run a short form.
+torture: $(STAMP)
+	PYTHONPATH=tests OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 \
+		$(BIN)/python -m torture --arena torture-out $(TORTURE)
+
 # About 900 MB; without them the tests that need them are skipped.
 readers: $(READERS)
 
@@ -95,4 +102,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .readers study examples-out build dist src/*.egg-info
+	rm -rf $(VENV) .readers study examples-out torture-out build dist src/*.egg-info

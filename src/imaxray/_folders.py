@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from imaxray._digests import MEMORY
+from imaxray._disk import system_errors
 from imaxray._files import PART, flush, is_unfinished, remove_unfinished, sha256, write_json
 from imaxray._lock import LOCK, sole_writer
 from imaxray._state import known_state
@@ -241,7 +242,8 @@ def growing_folder(folder: Path, inner: Collection[str] = ()) -> Iterator[None]:
     with sole_writer(folder) as alone:
         if alone:
             remove_unfinished([folder, *(folder / name for name in inner)])
-        yield
+        with system_errors(folder):
+            yield
 
 
 @contextmanager
@@ -282,7 +284,8 @@ def whole_folder(
         aside = _aside(out)
         aside.mkdir(parents=True)
         try:
-            yield aside
+            with system_errors(out):
+                yield aside
             names = list(_files_of(aside))
             write_marker(aside, Marker(what, sha256(aside / manifest), tuple(names)))
             for name in (*names, MARKER):
@@ -326,7 +329,8 @@ def scratch_folder(out: Path) -> Iterator[Path]:
         aside = _aside(out)
         aside.mkdir(parents=True)
         try:
-            yield aside
+            with system_errors(out):
+                yield aside
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

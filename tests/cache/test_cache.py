@@ -289,3 +289,14 @@ def test_the_command_line(tmp_path):
     assert "size-mismatch" in result.stdout
     assert (tmp_path / "image-cache" / "manifest.json").is_file()
     assert len(ImageCache.open(tmp_path / "image-cache", open_dataset(tmp_path / "data"))) == 10
+
+
+def test_a_release_that_vanishes_is_no_pile_of_rejects(dataset, tmp_path):
+    [root] = dataset.tables.roots.values()
+    hidden = root.with_name("elsewhere")
+    root.rename(hidden)
+    with pytest.raises(ImaxrayError, match=f"release at {root} .* not there"):
+        cache_images(dataset, workers=1)
+    hidden.rename(root)
+    report = cache_images(dataset, workers=1)
+    assert (report.images, report.rejects.height) == (10, 0)

@@ -19,10 +19,16 @@ Part = Callable[[argparse.Namespace, Path], Iterator[tuple[str, Trial]]]
 """Yields the name and the trials of each command."""
 
 
+def _commands(options: argparse.Namespace) -> Iterator[str]:
+    from torture import arena
+
+    yield from options.command or (arena.LIGHT if options.light else arena.COMMANDS)
+
+
 def _kill(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Trial]]:
     from torture import arena, kill
 
-    for name in options.command or arena.COMMANDS:
+    for name in _commands(options):
         yield name, lambda done, name=name: kill.trials(  # type: ignore[misc]
             inputs, arena.COMMANDS[name], kills=options.kills, points=options.points,
             seed=options.seed, done=done,
@@ -32,8 +38,8 @@ def _kill(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Tria
 def _damage(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Trial]]:
     from torture import arena, damage
 
-    other = arena.make(inputs.with_name("second"), other=True)
-    for name in options.command or arena.COMMANDS:
+    other = arena.make(inputs.with_name("second"), other=True, light=options.light)
+    for name in _commands(options):
         yield (
             name,
             lambda done, name=name: damage.trials(  # type: ignore[misc]
@@ -50,7 +56,7 @@ def _damage(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Tr
 def _locks(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Trial]]:
     from torture import arena, locks
 
-    for name in options.command or arena.COMMANDS:
+    for name in _commands(options):
         yield (
             name,
             lambda done, name=name: locks.trials(  # type: ignore[misc]
@@ -62,7 +68,7 @@ def _locks(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Tri
 def _trouble(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Trial]]:
     from torture import arena, trouble
 
-    for name in options.command or arena.COMMANDS:
+    for name in _commands(options):
         yield (
             name,
             lambda done, name=name: trouble.trials(  # type: ignore[misc]
@@ -74,7 +80,7 @@ def _trouble(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, T
 def _signals(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Trial]]:
     from torture import arena, signals
 
-    for name in options.command or arena.COMMANDS:
+    for name in _commands(options):
         yield (
             name,
             lambda done, name=name: signals.trials(  # type: ignore[misc]

@@ -22,8 +22,8 @@ def main() -> int:
     options.arena.mkdir(parents=True, exist_ok=True)
     from torture import arena, zygote
 
-    zygote.warm()
-    inputs = arena.make(options.arena.resolve() / "first")
+    zygote.warm(light=options.light)
+    inputs = arena.make(options.arena.resolve() / "first", light=options.light)
     results = options.arena / "results.jsonl"
     stop = time.monotonic() + 60 * options.minutes
     for part, command, record in _records(options, inputs, results):
@@ -48,6 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--flips", type=int, default=2, help="flipped bits per file")
     parser.add_argument("--times", type=int, default=3, help="moments of each other fault")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit")
+    parser.add_argument("--light", action="store_true", help="only commands without a model")
     parser.add_argument("--seed", type=int, default=0, help="seed of moments, calls and offsets")
     found = parser.parse_args()
     if unknown := set(found.parts) - set(PARTS):

@@ -42,7 +42,6 @@ class Command:
         reads: Folders and files of the arena that it reads.
         prepare: Function that puts what was measured into the output folder; a measured speed
             decides the length of one arm of a study, so all runs of a study get the same.
-        worker: Whether it starts worker processes.
     """
 
     name: str
@@ -158,11 +157,8 @@ COMMANDS: Final = {
 }  # fmt: skip
 """The commands, by name."""
 
-ASKED: Final = (
-    "build", "match", "cache", "export", "train", "evaluate", "annotate", "filter", "strategy",
-    "study",
-)  # fmt: skip
-"""Commands that must survive a kill; the others are short or read no state of their own."""
+LIGHT: Final = ("phantom", "build", "match", "rebuild", "cache", "export")
+"""Commands that need no model."""
 
 
 def _write(path: Path, content: Any) -> None:
@@ -175,13 +171,14 @@ def _do(arguments: Sequence[str], arena: Path) -> None:
         raise RuntimeError(f"{' '.join(arguments)} ended with {done.code}:\n{done.error}")
 
 
-def make(arena: Path, *, other: bool = False) -> Path:
+def make(arena: Path, *, other: bool = False, light: bool = False) -> Path:
     """Make the inputs of all commands in a folder, unless an earlier call has made them.
 
     Args:
         arena: The folder.
         other: Whether to make the inputs of another seed, whose files are put in the place of the
             first ones.
+        light: Whether to make only what commands without a model read.
     """
     if (arena / "made").exists():
         return arena
@@ -211,14 +208,15 @@ def make(arena: Path, *, other: bool = False) -> Path:
         "max_new_tokens": 4, "resamples": 100,
     }  # fmt: skip
     _write(arena / "strategy.yaml", strategy)
-    _do(["study", f"{arena}/study.yaml", "--out", f"{arena}/whole"], arena)
+    _do(["build" if light else "study", f"{arena}/study.yaml", "--out", f"{arena}/whole"], arena)
     for name, place in (
         ("releases", "data"), ("catalog", "data"), ("imax", "data"), ("dmax", "data"),
     ):  # fmt: skip
         (arena / place).mkdir(exist_ok=True)
         (arena / "whole" / name).rename(arena / place / name)
-    (arena / "whole" / "init").rename(arena / "base")
-    (arena / "whole" / "throughput.json").rename(arena / "throughput.json")
+    if not light:
+        (arena / "whole" / "init").rename(arena / "base")
+        (arena / "whole" / "throughput.json").rename(arena / "throughput.json")
     shutil.rmtree(arena / "whole")
     for role in ("catalog", "imax", "dmax"):
         roots = arena / "data" / role / "roots.json"
@@ -226,9 +224,8 @@ def make(arena: Path, *, other: bool = False) -> Path:
         roots.write_text(moved)
     _do(["cache", f"{arena}/data/catalog", "--workers", "1", "--max-side", "64",
          "--shard-images", "24"], arena)  # fmt: skip
-    for name, out in (
-        ("train", "run"), ("evaluate", "predictions"), ("annotate", "pseudo"),
-    ):  # fmt: skip
+    models = (("train", "run"), ("evaluate", "predictions"), ("annotate", "pseudo"))
+    for name, out in () if light else models:
         _do(COMMANDS[name].arguments(arena, arena / out), arena)
     (arena / "made").touch()
     return arena

@@ -30,6 +30,12 @@ MODULES: Final = (
     "imaxray.models.phantom", "imaxray.phantom",
 )  # fmt: skip
 
+LIGHT: Final = (
+    "imaxray.cli", "imaxray.study.build", "imaxray.study.prepare", "imaxray.study.config",
+    "imaxray.cache.writer", "imaxray.export", "imaxray.phantom",
+)  # fmt: skip
+"""What commands without a model need."""
+
 WRITES: Final = frozenset({"a", "w", "x", "+"})
 
 
@@ -127,8 +133,16 @@ def _written(event: str, args: tuple[Any, ...]) -> str | None:
     return None
 
 
-def warm() -> None:
-    """Import everything, and start the fork server of the workers."""
+def warm(*, light: bool = False) -> None:
+    """Import everything, and start the fork server of the workers.
+
+    Args:
+        light: Whether to import only what commands without a model need, which takes a second.
+    """
+    if light:
+        for module in LIGHT:
+            importlib.import_module(module)
+        return
     multiprocessing.set_forkserver_preload(list(MODULES))
     from multiprocessing import forkserver
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._files import write_parquet, write_text
+from imaxray._folders import growing_folder
 from imaxray._version import __version__
 from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
@@ -164,17 +165,18 @@ def score_run(
 def write_result(result: Result, out: Path) -> None:
     """Write ``result.json`` and ``scores.parquet`` into the folder ``out``.
 
-    Each file is written completely or not at all.
+    Each file is written completely or not at all, and what a killed call left is removed.
 
     Raises:
-        ImaxrayError: If ``out`` is a file.
+        ImaxrayError: If ``out`` is a file, or another process writes it.
     """
     if out.is_file():
         raise ImaxrayError(f"Expected an output folder, but {out} is a file; name a folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    table, numbers = out / "scores.parquet", out / "result.json"
-    write_parquet(table, result.entries)
-    write_text(numbers, json.dumps(result.data, indent=1, allow_nan=False) + "\n")
+    with growing_folder(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_parquet(out / "scores.parquet", result.entries)
+        text = json.dumps(result.data, indent=1, allow_nan=False) + "\n"
+        write_text(out / "result.json", text)
 
 
 def _task(

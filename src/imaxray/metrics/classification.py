@@ -128,7 +128,7 @@ def label_metrics(labels: Sequence[str]) -> tuple[Metric, Metric, Metric]:
         if answer is None:
             return 0.0
         positive = {label for label, value in gold.items() if value == 1}
-        named = {label for label in answer if label in gold}
+        named = {label for label, value in answer.items() if value == 1 and label in gold}
         if not positive and not named:
             return 1.0
         return 2 * len(positive & named) / (len(positive) + len(named))
