@@ -30,3 +30,6 @@ AUDIT_WORKERS: Final = 1
 
 AUDIT_EXAMPLES: Final = 5
 """Maximum number of examples per check in the text of an audit."""
+
+LARGEST: Final = 2**32 - 1
+"""Largest whole number of an option; the generators of random numbers take no larger seed."""
