@@ -228,7 +228,7 @@ def _name(content: Any, loc: Sequence[int | str], *, missing: bool = False) -> s
     Pydantic also puts the member of a union that it tried into the path (``constrained-int``); such
     a part is left out, because it is no key of the content.
     """
-    parts = []
+    parts: list[str] = []
     for place, part in enumerate(loc):
         absent = missing and place == len(loc) - 1
         known = isinstance(content, Mapping) and part in content

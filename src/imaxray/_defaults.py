@@ -33,3 +33,6 @@ AUDIT_EXAMPLES: Final = 5
 
 STUDY_EXAMPLES: Final = 12
 """Number of test images in the report of a study on synthetic or open releases."""
+
+LARGEST: Final = 2**32 - 1
+"""Largest whole number of an option; the generators of random numbers take no larger seed."""

@@ -13,6 +13,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from types import FrameType
 from typing import Any, Final
 
@@ -60,14 +61,10 @@ def _run(arguments: Sequence[str]) -> int:
     _prepare_output()
     try:
         # late: this takes a quarter of a second, in which the user may stop the command
-        from typer.main import get_command
-
         from imaxray._memory import keep_freed_memory
-        from imaxray.cli.commands import app
 
         keep_freed_memory()
-        command = get_command(app)
-        code = command.main(list(arguments), prog_name="imaxray", standalone_mode=False)
+        code = _command().main(list(arguments), prog_name="imaxray", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
@@ -87,6 +84,15 @@ def _run(arguments: Sequence[str]) -> int:
             raise
         _tell(_damaged(error))
         return 2
+
+
+@cache
+def _command() -> Any:
+    from typer.main import get_command
+
+    from imaxray.cli.commands import app
+
+    return get_command(app)
 
 
 def sentence(error: BaseException) -> str | None:

@@ -14,6 +14,7 @@ from imaxray._defaults import (
     CACHE_MAX_SIDE,
     CACHE_SHARD_IMAGES,
     CACHE_WORKERS,
+    LARGEST,
     PHANTOM_IMAGES,
 )
 from imaxray._folders import require_other_folder
@@ -47,7 +48,12 @@ _NEAR_TARGET: Final = 0.05
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder that the releases are written to.")],
     images: Annotated[
-        int, typer.Option(help="Number of radiographs, frontal and lateral together; minimum 20.")
+        int,
+        typer.Option(
+            min=20,
+            max=LARGEST,
+            help="Number of radiographs, frontal and lateral together; minimum 20.",
+        ),
     ] = PHANTOM_IMAGES,
     scale: Annotated[
         Literal["images", "mimic"],
@@ -77,10 +83,12 @@ def phantom(
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Random seed; the same seed gives the same bytes.")
+        int,
+        typer.Option(min=0, max=LARGEST, help="Random seed; the same seed gives the same bytes."),
     ] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes; default: one per core.")
+        int | None,
+        typer.Option(min=1, max=LARGEST, help="Number of processes; default: one per core."),
     ] = None,
 ) -> None:
     """Write synthetic radiographs and annotations in the file formats of the real releases."""
@@ -172,7 +180,9 @@ def build(
     root: Root = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of processes; default: the configuration's number."),
+        typer.Option(
+            min=1, max=LARGEST, help="Number of processes; default: the configuration's number."
+        ),
     ] = None,
     verify: Annotated[
         Literal["decode", "exists", "none"] | None,
@@ -236,7 +246,7 @@ def rebuild(
         list[str],
         typer.Option(help="NAME=PATH of a release; given once for each release that is needed."),
     ],
-    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=LARGEST, help="Number of processes.")] = 2,
 ) -> None:
     """Rebuild a dataset from your own downloads, and check by sha256 that it is identical."""
     from imaxray.study import rebuild_dataset
@@ -306,10 +316,13 @@ def cache(
         typer.Option("--out", help="Folder to write; default: image-cache beside the dataset."),
     ] = None,
     max_side: Annotated[
-        int, typer.Option(min=1, help="Maximum length of an image's longer side in pixels.")
+        int,
+        typer.Option(
+            min=1, max=LARGEST, help="Maximum length of an image's longer side in pixels."
+        ),
     ] = CACHE_MAX_SIDE,
     shard_images: Annotated[
-        int, typer.Option(min=1, help="Number of images per file of the cache.")
+        int, typer.Option(min=1, max=LARGEST, help="Number of images per file of the cache.")
     ] = CACHE_SHARD_IMAGES,
     engine: Annotated[
         Literal["local", "ray"],
@@ -318,7 +331,7 @@ def cache(
         ),
     ] = "local",
     workers: Annotated[
-        int, typer.Option(min=1, help="Number of processes of the engine local.")
+        int, typer.Option(min=1, max=LARGEST, help="Number of processes of the engine local.")
     ] = CACHE_WORKERS,
 ) -> None:
     """Decode, check and resize every image of a dataset once, for faster training.
@@ -365,10 +378,13 @@ def audit(
         list[str] | None, typer.Option(help="Code of a check that is left out; can be repeated.")
     ] = None,
     examples: Annotated[
-        int, typer.Option(min=0, help="Maximum number of examples that are printed per check.")
+        int,
+        typer.Option(
+            min=0, max=LARGEST, help="Maximum number of examples that are printed per check."
+        ),
     ] = AUDIT_EXAMPLES,
     workers: Annotated[
-        int, typer.Option(min=1, help="Number of processes that decode images.")
+        int, typer.Option(min=1, max=LARGEST, help="Number of processes that decode images.")
     ] = AUDIT_WORKERS,
     clinical: Annotated[
         Path | None,

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._defaults import PROBE_EVERY
+from imaxray._defaults import LARGEST, PROBE_EVERY
 from imaxray._lock import sole_writer
 from imaxray._printing import counted, say
 from imaxray.cli.application import Format, Model, Out, app
@@ -90,13 +90,16 @@ def train(
     probe: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of validation entries on which the Fisher spectrum is measured."
+            min=1,
+            max=LARGEST,
+            help="Number of validation entries on which the Fisher spectrum is measured.",
         ),
     ] = None,
     probe_every: Annotated[
         int | None,
         typer.Option(
             min=1,
+            max=LARGEST,
             help=f"Number of entries seen between two measurements of --probe; default: "
             f"{PROBE_EVERY}.",
         ),

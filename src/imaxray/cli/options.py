@@ -31,6 +31,7 @@ from typing import (
 import typer
 from typer.core import TyperCommand
 
+from imaxray._defaults import LARGEST
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -205,11 +206,18 @@ def _require_valid(flag: str, field: FieldInfo, value: Any) -> None:
     """
     if value in (None, [], ()) or get_origin(_parts(field.annotation)[0]) is dict:
         return
+    if isinstance(value, int) and value > LARGEST:
+        raise ImaxrayError(
+            f"Expected a valid value for {flag}, but got {value}: it should be at most "
+            f"{LARGEST}; correct it."
+        )
     from pydantic import TypeAdapter, ValidationError
 
     from imaxray._config import FINITE, said_of
 
-    kind = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    kind: Any = field.annotation
+    if field.metadata:
+        kind = Annotated[(kind, *field.metadata)]
     try:
         TypeAdapter(kind, config=FINITE).validate_python(value)
     except ValidationError as error:

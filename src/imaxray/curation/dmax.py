@@ -31,6 +31,7 @@ class DmaxConfig(BaseModel):
     )
     seed: int | None = Field(
         default=None,
+        ge=0,
         description="Random seed that decides among equally good images; default: the build's.",
     )
 

@@ -41,14 +41,16 @@ class ExportConfig(BaseModel):
     )
     min_pixels: int | None = Field(
         default=None,
+        ge=1,
         description="Smallest area in pixels that the processor of Qwen2.5-VL resizes to.",
     )
     max_pixels: int | None = Field(
         default=None,
+        ge=1,
         description="Largest area in pixels that the processor of Qwen2.5-VL resizes to.",
     )
     seed: int = Field(
-        default=0, description="Random seed that decides the order of rows and turns."
+        default=0, ge=0, description="Random seed that decides the order of rows and turns."
     )
     headers: bool = Field(
         default=True, description="Open each image's header to check that other tools can read it."

@@ -24,7 +24,7 @@ class PhantomRelease(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
-    seed: int = Field(default=0, description="Random seed of the cohort.")
+    seed: int = Field(default=0, ge=0, description="Random seed of the cohort.")
 
 
 class EvaluationConfig(BaseModel):

@@ -189,7 +189,7 @@ def require_same(
 
 
 def _differences(found: Any, now: Any, name: str = "") -> Iterator[str]:
-    """Yield each value in which two identities differ, e.g. ``config.limit is 10 there, 20 now``."""
+    """Yield where two identities differ, e.g. ``config.limit is 10 there, 20 now``."""
     if isinstance(found, Mapping) and isinstance(now, Mapping):
         for key in sorted({*found, *now}):
             if found.get(key) != now.get(key):
