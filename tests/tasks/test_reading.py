@@ -1,5 +1,7 @@
 """Tests the named reading rules: what each reads, that it is counted, and that it can be off."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +48,8 @@ CASES = {
                  {"findings": "Findings - Clear.\nImpression - Normal."}),
     "other-sections": ("report", "both", "", "TECHNIQUE: PA. FINDINGS: Clear.",
                        {"findings": "Clear."}, {"findings": "TECHNIQUE: PA. Clear."}),
-    "box-spelling": ("rec", "phrase", "", "<loc_10><loc_20><loc_30><loc_40>", [(10, 20, 30, 40)], None),
+    "box-spelling": ("rec", "phrase", "", "<loc_10><loc_20><loc_30><loc_40>", [(10, 20, 30, 40)],
+                     None),
     "box-brackets": ("rec", "phrase", "", "(10, 20, 30, 40)", [(10, 20, 30, 40)], None),
     "box-decimals": ("rec", "phrase", "", "[10.0, 20.0, 30.0, 40.0]", [(10, 20, 30, 40)], None),
     "box-fractions": ("rec", "phrase", "", "[10.5, 20, 30, 40]", [(10.5, 20, 30, 40)], None),
@@ -63,6 +66,13 @@ def read(task, template, prompt, answer, rules=tuple(RULES)):
 
 def test_every_rule_has_a_case():
     assert list(CASES) == list(RULES)
+
+
+def test_the_page_lists_every_rule():
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    for rule, about in RULES.items():
+        cell = about.replace("|", "\\|")
+        assert f"| `{rule}` | {cell} |" in page
 
 
 @pytest.mark.parametrize("rule", list(CASES))
