@@ -1,5 +1,7 @@
 """Tests the named reading rules: what each reads, that it is counted, and that it can be off."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,13 @@ def read(task, template, prompt, answer, rules=tuple(RULES)):
 
 def test_every_rule_has_a_case():
     assert list(CASES) == list(RULES)
+
+
+def test_the_page_lists_every_rule():
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    for rule, about in RULES.items():
+        cell = about.replace("|", "\\|")
+        assert f"| `{rule}` | {cell} |" in page
 
 
 @pytest.mark.parametrize("rule", list(CASES))

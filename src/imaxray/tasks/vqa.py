@@ -186,8 +186,9 @@ class Vqa(RuledTask):
             if len(named) == 1 and len(bare.split()) > _SHORT:
                 reading.note("options")
                 return named[0]
-        located = _WHERE.search(reading.prompt) is not None
-        phrase = reading.change("phrases", partial(phrase_of, located=located), joined_lines(bare))
+        question = self.fill_of(template, reading.prompt) if reading.prompt else None
+        shorter = partial(phrase_of, question=question or reading.prompt)
+        phrase = reading.change("phrases", shorter, joined_lines(bare))
         return strip_wrapping(phrase).lower() or None
 
     def as_gold(self, parsed: str, template: str) -> Gold:

@@ -200,9 +200,14 @@ def _grades(text: str) -> set[int]:
         adjectives, _ = _named(text, _ADJECTIVES)
         named = adjectives
     result = numbers | named
-    if not result and not (denied and not _ABSENT.search(text)):
+    if not result and (not denied or 1 in denied or _ABSENT.search(text)):
         edema = labels_said(text).get("Edema")
-        if _NONE.search(text) or edema == 0 or (edema is None and _ABSENT.search(text)):
+        if (
+            1 in denied
+            or _NONE.search(text)
+            or edema == 0
+            or (edema is None and _ABSENT.search(text))
+        ):
             return {0}
     return result
 
@@ -214,6 +219,8 @@ def _named(text: str, names: tuple[tuple[int, str], ...]) -> tuple[set[int], set
     denies: set[int] = set()
     for grade, words in names:
         for match in re.finditer(rf"\b(?:{words})(?!\w)", low):
+            if _OF_OTHER.match(low[match.end() :]):
+                continue  # the size of something else
             value = _asserted(low, match.start(), match.end())
             if value == 0:
                 denies.add(grade)
@@ -225,6 +232,11 @@ def _named(text: str, names: tuple[tuple[int, str], ...]) -> tuple[set[int], set
 _NOT_MEANT: Final = re.compile(
     r"\b(?:no|not|without|rather than|instead of|absence of|negative for|free of|neither|nor)"
     r"(?: [\w-]+){0,4} $"
+)
+_OF_OTHER: Final = re.compile(
+    r"(?:\s+(?!with|and|but|or|in|edema|oedema|congestion)[\w-]+){0,3}?\s+(?:cardiomegaly|effusions?"
+    r"|atelecta\w+|consolidation\w*|enlarge\w*|pneumonia|pneumothora\w+|opacit\w+|scoliosis"
+    r"|thickening|tortuo\w+|degenerative|hyperinflation|emphysema|fibrosis)\b"
 )
 _HEDGED: Final = re.compile(r"\b(?:possibl[ey]|may|might|could|cannot|can't|questionabl[ey])\b")
 

@@ -40,7 +40,7 @@ _LIST_OF: Final = re.compile(
     re.IGNORECASE,
 )
 _PAIR: Final = re.compile(
-    r"(?P<key>[^:=|\n]{2,70}?)\s*(?::|=|→|->|\||\s[-–—]\s)\s*(?P<value>\S.*)$"
+    r"(?P<key>[^:=|\n]{2,70}?)\s*(?::|=|→|->|\||\.{2,}|…|\s[-–—]\s)\s*(?P<value>\S.*)$"
 )
 _NEXT: Final = re.compile(
     r"\s*(?:[;,]|(?<=[✓✔✅☑✗✘❌☐×✖❓])\s|\.(?=\s)|\s\|)\s*(?=[\w /()-]{3,40}?\s*[:=])"
@@ -64,6 +64,13 @@ _DENIES: Final = re.compile(
 )
 _MARKS: Final = re.compile(
     r"^\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*(.+)$|^(.+?)\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*$"
+)
+_SIGNED: Final = re.compile(r"^\s*[\[(]\s*([+–−-])\s*[\])]\s*(.+)$")
+_ROW: Final = re.compile(
+    r"^(?:label|finding|name|condition|observation)\s*:\s*(?P<key>[^:,;|]+?)\s*[,;|–-]+\s*(?:value|status|present"
+    r"|presence|result|answer|state)\s*:\s*(?P<value>.+)$"
+    r"|^(?P<name>[A-Za-z ]{4,40}),\s*(?P<cell>-?[01]|yes|no)$",
+    re.IGNORECASE,
 )
 _VALUE_OF: Final = {
     **dict.fromkeys("✓✔✅☑", 1),
@@ -93,7 +100,7 @@ _PARTIAL: Final = (
 )
 _WHOLE: Final = r"(?:chest|study|radiograph|x-?ray|image|exam\w*|film|cxr|scan|cardiopulmonary)"
 _NORMAL: Final = re.compile(
-    rf"\b(?:no|without|free of(?: any)?|negative for)\b{_PARTIAL}(?: [\w-]+){{0,4}}? {_KIND}\b"
+    rf"\b(?:no|without|free of(?: any)?|negative for)\b{_PARTIAL}(?: [\w-]+){{0,6}}? {_KIND}\b"
     r"|\bno(?: (?:acute|active|significant|evident|visible|radiographic))* (?:cardiopulmonary"
     r"|cardiac"
     r" or pulmonary|pulmonary or cardiac|intrathoracic|thoracic|cardiothoracic)"
@@ -328,6 +335,9 @@ def is_normal(text: str) -> bool:
 
 def _of_line(line: str, to: Statements, polarity: int | None) -> int | None:
     """Read one line; return the polarity that still holds for the next line."""
+    row = _ROW.match(line.strip())
+    if row is not None:
+        line = f"{row.group('key') or row.group('name')}: {row.group('value') or row.group('cell')}"
     parts = _NEXT.split(line) if _PAIR.match(line) else [line]
     for part in parts:
         pair = _PAIR.match(part.strip())
@@ -410,6 +420,10 @@ def _of_segment(text: str, to: Statements, polarity: int | None) -> None:
 
 def _item(item: str) -> tuple[list[str], int | None] | None:
     """Return the labels of an item of a list and its own value; ``None`` if it is no item."""
+    signed = _SIGNED.match(item)
+    if signed:
+        labels = names_label(signed.group(2))
+        return (labels, 1 if signed.group(1) == "+" else 0) if labels else None
     marked = _MARKS.match(item)
     if marked:
         mark, name = (marked.group(1) or marked.group(4)), (marked.group(2) or marked.group(3))

@@ -7,7 +7,7 @@ from typing import Final
 
 _RULE: Final = re.compile(r"^[ \t]*(?:[-*_=]){3,}[ \t]*$\n?", re.MULTILINE)
 _HEADING: Final = re.compile(r"^[ \t]*#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
-_QUOTE: Final = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
+_QUOTE: Final = re.compile(r"^[ \t]*>(?![ \t]*[\d.])[ \t]?", re.MULTILINE)
 _CHECKED: Final = re.compile(r"^[ \t]*[-*+•]?[ \t]*\[([ xX✓✔])\][ \t]*(.+)$", re.MULTILINE)
 _BULLET: Final = re.compile(
     r"^[ \t]*(?:[-*+•◦▪·–—●○‣][ \t]+|[•◦▪●○‣]|\(?\d{1,2}[.)][ \t]+(?!\d))+", re.MULTILINE

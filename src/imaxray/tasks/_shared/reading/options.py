@@ -13,13 +13,14 @@ _OPTION: Final = re.compile(
 )
 _LETTERS: Final = re.compile(
     r"^\W*(?:(?:option|choice|answer|letter)\s*:?\s*)?\(?(?P<letter>[a-h1-8])(?:\s*[.):,–-]+\s*(?P<text>.*)"
-    r"|\s*$|\s+(?:is|because|since)\b.*)",
+    r"|\s*$|\s+(?:is\b(?! (?:wrong|incorrect|not|unlikely|excluded|out|ruled))|because|since)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _INSIDE: Final = re.compile(
     r"(?i:\b(?:option|choice|answer|leaves|choose|pick|select|go with|going with|would be"
     r"|must be|is|so|hence|thus|therefore|→))\s*,?"
     r"\s*(?i:(?:option|is)\s*)?\(?([A-H])\b(?=\)|\W*$|\s*[.,:;])|\(([A-H])\)"
+    r"|\b([A-H])(?= (?:is|seems|looks|must be) (?:the )?(?:right|correct|best|most likely))"
 )
 
 
@@ -61,7 +62,7 @@ def choice(answer: str, options: dict[str, str]) -> str | None:
     found = _LETTERS.match(bare)
     named = found.group("letter").upper() if found else None
     if named is None:
-        inside = {a or b for a, b in _INSIDE.findall(answer)}
+        inside = {"".join(found) for found in _INSIDE.findall(answer)}
         named = inside.pop() if len(inside) == 1 else None
         if inside:
             return None

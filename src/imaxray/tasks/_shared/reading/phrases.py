@@ -26,11 +26,6 @@ _FRAME: Final = re.compile(
     r"|(?:in|at|on)(?= the)))*\s+(?:an?\s+|the\s+)?(?=\S)",
     re.IGNORECASE,
 )
-_LOCATED: Final = re.compile(
-    r"^(?:the|an?)\s+[\w\s-]{2,40}?\s+(?:is|are)\s+(?:located|seen|present|found|situated|visible"
-    r"|noted|identified)?\s*(?:in|at|on|within|over|near)\s+(?:the\s+)?(?=\S)",
-    re.IGNORECASE,
-)
 _AFTER: Final = re.compile(
     r"[.;]\s+(?=(?:this|the|it|there|as|because|since|i|in|these|which|based|with|note)\b)"
     r"|\n\s*\n",
@@ -64,13 +59,12 @@ _THERE: Final = re.compile(
 )
 
 
-def phrase_of(text: str, *, located: bool = False) -> str:
+def phrase_of(text: str, question: str = "") -> str:
     """Return the phrase without the sentence around it and without a sentence that explains it.
 
     Args:
         text: Answer that should be a phrase.
-        located: Whether "The opacity is in the left lung" is a frame too, because the question
-            asks for a place.
+        question: Open question that was asked, whose words are left out; empty for a region.
 
     Example:
         >>> phrase_of("The region shows a left pleural effusion. It is small.")
@@ -83,10 +77,49 @@ def phrase_of(text: str, *, located: bool = False) -> str:
     if there := _THERE.match(first):
         return there.group("phrase").strip()
     found = _FRAME.match(first)
-    if found is None and located:
-        found = _LOCATED.match(first)
-    inner = first[found.end() :] if found else first
+    inner = first[found.end() :] if found else answering(first, question) if question else first
     return inner.strip(" \t\r\n\"'`.,;:") or text
+
+
+_CLAUSE: Final = re.compile(
+    r"^(?P<subject>(?:the|an?|this|that|these|it|there)\b.{0,80}?"
+    r"|\w+(?: \w+){0,3}?)\s+(?P<verb>is|are|was|were)"
+    r"\s+(?:(?:located|seen|present|found|situated|visible|noted|identified|shown|visuali[sz]ed)\b\s*)?"
+    r"(?:(?:in|at|on|within|over|near)\s+)?(?P<rest>.*)$",
+    re.IGNORECASE,
+)
+_ARTICLE: Final = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)
+_SMALL: Final = frozenset({
+    "the", "a", "an", "is", "are", "this", "that", "these", "of", "in", "on", "at", "image", "there",
+    "it", "seen", "shown", "visible", "present", "main", "x-ray", "radiograph", "chest", "located",
+    "to", "most", "likely", "with", "patient", "finding", "abnormality", "and", "for", "was",
+})  # fmt: skip
+
+
+def answering(text: str, question: str) -> str:
+    """Return the part of a sentence that answers an open question, without the question's words.
+
+    Example:
+        >>> answering("The nodule is located in the right lung.", "Where is the nodule?")
+        'right lung'
+        >>> answering("The heart is enlarged.", "Which organ is enlarged?")
+        'heart'
+    """
+    bare = text.strip(" \t\r\n.")
+    asked = set(re.findall(r"[a-z][a-z-]*", question.lower())) | _SMALL
+    if re.match(r"where\b", question, re.IGNORECASE):
+        bare = re.sub(r"^(?:in|on|at|within)\s+(?:the\s+)?", "", bare, flags=re.IGNORECASE)
+    found = _CLAUSE.match(bare)
+    if found is None:
+        return bare
+    subject, rest = found.group("subject"), found.group("rest").strip()
+    of_subject = set(re.findall(r"[a-z][a-z-]*", subject.lower()))
+    of_rest = set(re.findall(r"[a-z][a-z-]*", rest.lower()))
+    if rest and of_subject <= asked:
+        return _ARTICLE.sub("", rest)
+    if of_rest <= asked and not re.search(r"\b(?:no|not)\b", bare.lower()):
+        return _ARTICLE.sub("", subject)
+    return bare
 
 
 def without_boxes(text: str) -> str:

@@ -21,7 +21,7 @@ _HARD: Final = re.compile(
     r"|typically|usually"
     r"|confidence(?: level| score)?|probability|certainty|normal (?:range|values?|limits?|is"
     r"|(?:ctr|ratio"
-    r"|cardiothoracic ratio)(?! of))|expected))"
+    r"|cardiothoracic ratio)(?! of| ?\())|expected))"
     r"(?: (?:is|are|of|value|ratio|to|be|considered|ctr|the|normal|an?|around|about"
     r"|approximately|for"
     r"|adults?|in|range|limit|threshold|cutoff|generally|usually|typically|being|or|equal|within"
@@ -61,7 +61,7 @@ _NAMES: Final = {
 _NAMED: Final = re.compile(
     r"\b(?:ratio|ctr|cpar|result|value)\b(?:\s*\([^)]*\))?\s*(?:(?:is|was|of|equals|at|about|around|approximately"
     r"|roughly|nearly|measures|comes|out|to|estimated|calculated|measured|be|would|therefore|thus|then|here)"
-    r"\s+|[=:≈~]\s*)+$",
+    r"\s+|[=:≈~]\s*)*$",
     re.IGNORECASE,
 )
 _LAST: Final = re.compile(
@@ -192,6 +192,8 @@ def _chosen(text: str, numbers: Sequence[_Found], subtask: str) -> float | None:
         if value is None:
             value = _one([n for n in chosen if not n.soft])
         if value is None:
+            value = _one([n for n in chosen if _NAMED.search(text[: n.start])])
+        if value is None:
             value = _one(
                 [
                     n
@@ -199,8 +201,6 @@ def _chosen(text: str, numbers: Sequence[_Found], subtask: str) -> float | None:
                     if re.search(r"[=≈]\s*(?:about |approximately |~)?$", text[: n.start])
                 ][-1:]
             )
-        if value is None:
-            value = _one([n for n in chosen if _NAMED.search(text[: n.start])])
         if value is None:
             value = _one([n for n in chosen if _LAST.search(_clause(text, n))])
         return value

@@ -32,6 +32,8 @@ _SUFFIX: Final = re.compile(
 _EXPLICIT: Final = re.compile(
     r"^\W*(?P<so>(?:so|therefore|thus|hence|overall|in conclusion|in summary|finally"
     r"|then)\b[,:]?\s*)?"
+    r"(?:(?:most likely|likely|probably|presumably|apparently|i would say|i think"
+    r"|i believe)\b[,:]?\s+)?"
     r"(?:(?P<yes>(?:yes|yep|yeah|true|correct|affirmative|indeed|absolutely|definitely|certainly)\b"
     r"(?! or no| and no)(?!,? no\b))"
     r"|(?P<no>no|nope|false|incorrect|not at all|none|neither|never)\b(?=\W*$|\s*[.,;:!\n(–—]"
@@ -78,7 +80,8 @@ _STOP: Final = frozenset({
     "is", "are", "was", "were", "does", "do", "did", "can", "could", "has", "have", "had",
     "there", "any", "a", "an", "the", "this", "that", "these", "of", "in", "on", "at", "to",
     "with", "and", "or", "for", "from", "by", "it", "evidence", "sign", "signs", "image",
-    "images", "x-ray", "xray", "radiograph", "cxr", "film", "scan", "chest", "picture",
+    "images", "x-ray", "xray", "radiograph", "cxr", "film", "scan", "chest", "view",
+    "position", "projection", "taken", "obtained", "acquired", "picture",
     "present", "seen", "visible", "visualized", "identified", "detected", "shown", "show",
     "shows", "showing", "demonstrate", "demonstrates", "you", "see", "patient", "patient's",
     "indicate", "suggest", "some", "be", "been", "noted", "appear", "appears", "look",
@@ -105,6 +108,7 @@ _OPPOSITES: Final = {
     "small": "large|massive",
     "abnormal": "normal|unremarkable", "visible": "obscured|not visible",
     "widened": "normal|narrow",
+    "collapsed": "expanded|aerated|inflated", "dilated": "normal",
     "blunted": "sharp|clear|preserved|normal", "aerated": "collaps|consolidat|opacif",
 }  # fmt: skip
 """Word that a question ends with → words that say the opposite."""
@@ -122,6 +126,12 @@ _THOUGHT: Final = re.compile(
 _ANYTHING: Final = re.compile(
     r"\b(?:any|an?|there)\b.*\b(?:abnormalit\w+|findings?|diseases?|patholog\w+|anomal\w+)$|\babnormal$"
     r"|\banything (?:abnormal|wrong)"
+)
+_PLACE_ONLY: Final = re.compile(
+    r"^\W*(?:(?:on|in|at) )?(?:the )?(?:left|right|both|bilateral\w*)(?: [a-z]+){0,3}\W*$"
+)
+_UNDECIDED: Final = re.compile(
+    r"\b(?:not (?:clear|certain|sure|known|possible to)|unclear|uncertain|indeterminate|unknown)\b"
 )
 _BARE_NO: Final = re.compile(r"^(?:there (?:is|are) )?(?:no(?:ne|thing)?\b|not\b|absent|negative)")
 
@@ -191,6 +201,8 @@ def verdict(answer: str, question: str) -> str | None:
 
 
 def _stated(text: str, asked: str) -> bool | None:
+    if _UNDECIDED.search(text) and not labels_said(text):
+        return None
     if _UNLIKELY.search(text) or _NOT_THOUGHT.search(text):
         return False
     if _THOUGHT.match(text):
@@ -279,7 +291,7 @@ def _of_words(text: str, asked: str) -> int | None:
         words = words[-1:]  # what the question says about its subject
     for word in reversed(words):
         stem = re.escape(re.sub(r"(?:es|s|ed|ing)$", "", word))
-        if len(stem) < 3:
+        if len(stem) < 2:
             continue
         for match in re.finditer(rf"\b{stem}\w*", text):
             value = affirmed(text, match.start(), match.end())
@@ -296,6 +308,8 @@ def _bare(text: str) -> bool | None:
     others = labels_said(text)
     if others and not _BARE_NO.match(text):
         return None
+    if _PLACE_ONLY.match(text) and not others:
+        return True
     status = status_of(text)
     if status == -1:
         return True if _LIKELY.search(text) else None
