@@ -300,9 +300,15 @@ def whole_folder(
                     )
             old = out.with_name(aside.name.removesuffix(PART) + OLD)
             if out.exists():
-                if not (out / MARKER).exists():
+                unmarked = not (out / MARKER).exists()
+                if unmarked:
                     write_marker(out, Marker(what, "", tuple(files)))  # for a run after a kill
-                _rename(out, old)
+                try:
+                    _rename(out, old)
+                except BaseException:
+                    if unmarked:
+                        (out / MARKER).unlink(missing_ok=True)
+                    raise
             try:
                 _rename(aside, out)
             except BaseException:

@@ -24,8 +24,9 @@ class _Pool(ProcessPoolExecutor):
         """End the workers at once after Ctrl-C or SIGTERM; otherwise wait for their jobs."""
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
             for process in list((self._processes or {}).values()):
-                process.terminate()
-            self.shutdown(wait=True, cancel_futures=True)
+                process.kill()
+            # not waited for: a pool that was interrupted while it started may never end
+            self.shutdown(wait=False, cancel_futures=True)
             return None
         return super().__exit__(exc_type, exc_val, exc_tb)
 

@@ -6,6 +6,7 @@ also one sentence while they are imported.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,4 +25,8 @@ def main() -> NoReturn:
     from imaxray.cli.border import run_command, stops_in_one_sentence
 
     stops_in_one_sentence()
-    raise SystemExit(run_command(sys.argv[1:]))
+    code = run_command(sys.argv[1:])
+    if code in (130, 143):  # stopped: everything is cleaned up, and no thread is waited for
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)

@@ -64,13 +64,18 @@ def _run(arguments: Sequence[str]) -> int:
         from imaxray._memory import keep_freed_memory
 
         keep_freed_memory()
-        code = _command().main(list(arguments), prog_name="imaxray", standalone_mode=False)
+        command = _command()
+        # not main(), which would end on Ctrl-C without a word
+        with command.make_context("imaxray", list(arguments)) as context:
+            command.invoke(context)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return 0
     except BrokenPipeError:
         _leave_stdout()
         return 1
     except Exception as error:
+        if type(error).__name__ == "Exit":  # of Typer: the command chose its exit code
+            return int(getattr(error, "exit_code", 0))
         found = sentence(error)
         if found is None:
             raise
@@ -78,8 +83,6 @@ def _run(arguments: Sequence[str]) -> int:
             _tell(found)
         return int(getattr(error, "exit_code", 2))
     except BaseException as error:
-        if type(error).__name__ == "Abort":  # Typer's word for Ctrl-C
-            raise KeyboardInterrupt from error
         if type(error).__name__ != "PanicException":  # of Polars, which is no Exception
             raise
         _tell(_damaged(error))
