@@ -1,8 +1,8 @@
 """Runs the commands under kill, damage, concurrency, full disks and odd environments.
 
-The folder lies in ``tests`` because its cases are assertions: ``test_short.py`` runs a few of each
-with the ordinary tests, and ``python -m torture`` (``make torture``) runs all of them and prints the
-figures of RELIABILITY.md.
+The folder lies in ``tests`` because its cases are assertions: ``test_short.py`` runs a few of them
+with the ordinary tests, and ``python -m torture`` (``make torture``) runs all of them and prints
+the figures of RELIABILITY.md.
 """
 
 from __future__ import annotations
@@ -40,8 +40,16 @@ def _damage(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Tr
 
     other = arena.make(inputs.with_name("second"), other=True, light=options.light)
     for name in _commands(options):
-        yield name, lambda done, name=name: damage.trials(  # type: ignore[misc]
-            inputs, other, arena.COMMANDS[name], flips=options.flips, seed=options.seed, done=done
+        yield (
+            name,
+            lambda done, name=name: damage.trials(  # type: ignore[misc]
+                inputs,
+                other,
+                arena.COMMANDS[name],
+                flips=options.flips,
+                seed=options.seed,
+                done=done,
+            ),
         )
 
 
@@ -49,8 +57,11 @@ def _locks(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Tri
     from torture import arena, locks
 
     for name in _commands(options):
-        yield name, lambda done, name=name: locks.trials(  # type: ignore[misc]
-            inputs, arena.COMMANDS[name], times=options.times, done=done
+        yield (
+            name,
+            lambda done, name=name: locks.trials(  # type: ignore[misc]
+                inputs, arena.COMMANDS[name], times=options.times, done=done
+            ),
         )
 
 
@@ -58,8 +69,11 @@ def _trouble(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, T
     from torture import arena, trouble
 
     for name in _commands(options):
-        yield name, lambda done, name=name: trouble.trials(  # type: ignore[misc]
-            inputs, arena.COMMANDS[name], times=options.times, done=done
+        yield (
+            name,
+            lambda done, name=name: trouble.trials(  # type: ignore[misc]
+                inputs, arena.COMMANDS[name], times=options.times, done=done
+            ),
         )
 
 
@@ -67,8 +81,11 @@ def _signals(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, T
     from torture import arena, signals
 
     for name in _commands(options):
-        yield name, lambda done, name=name: signals.trials(  # type: ignore[misc]
-            inputs, arena.COMMANDS[name], times=options.times, seed=options.seed, done=done
+        yield (
+            name,
+            lambda done, name=name: signals.trials(  # type: ignore[misc]
+                inputs, arena.COMMANDS[name], times=options.times, seed=options.seed, done=done
+            ),
         )
 
 
@@ -77,8 +94,11 @@ def _environments(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[s
 
     for name in ("build", "study"):
         if name in (options.command or (name,)):
-            yield name, lambda done, name=name: environments.trials(  # type: ignore[misc]
-                inputs, name, inputs / "throughput.json", done=done
+            yield (
+                name,
+                lambda done, name=name: environments.trials(  # type: ignore[misc]
+                    inputs, name, inputs / "throughput.json", done=done
+                ),
             )
 
 

@@ -42,7 +42,7 @@ class Command:
         reads: Folders and files of the arena that it reads.
         prepare: Function that puts what was measured into the output folder; a measured speed
             decides the length of one arm of a study, so all runs of a study get the same.
-        """
+    """
 
     name: str
     arguments: Callable[[Path, Path], list[str]]

@@ -158,5 +158,3 @@ def _killed(work: Trials, wanted: Undisturbed, kind: str, where: float) -> bool:
 def _last(done: Outcome) -> str:
     lines = done.error.strip().splitlines()
     return done.sentence or (lines[-1] if lines else "it says nothing")
-
-

@@ -88,7 +88,7 @@ class Point:
                 self._count(event, name)
 
         def fsync(descriptor: int) -> None:
-            name = os.readlink(f"/proc/self/fd/{descriptor}")
+            name = os.fspath(Path(f"/proc/self/fd/{descriptor}").readlink())
             if name.startswith(below):
                 self._count("fsync", name)
             flush(descriptor)
@@ -241,7 +241,7 @@ def apart(function: Callable[[], None]) -> None:
         try:
             function()
             code = 0
-        except BaseException:  # noqa: BLE001 - reported by the parent
+        except BaseException:
             traceback.print_exc()
         finally:
             os._exit(code)
@@ -268,7 +268,7 @@ def _command(
     except KeyboardInterrupt:
         traceback.print_exc()
         code = 130
-    except BaseException:  # noqa: BLE001 - what the interpreter would print
+    except BaseException:
         traceback.print_exc()
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]
