@@ -62,10 +62,10 @@ def changed_files(folder: Path, files: Mapping[str, str], *, full: bool | None =
         except OSError:
             changed.append(name)
             continue
-        if time.time_ns() - before.st_mtime_ns > _RECENT:
-            remembered[name] = found
         if found[2] != digest:
-            changed.append(name)
+            changed.append(name)  # never remembered, as a backup may restore size and time, too
+        elif time.time_ns() - before.st_mtime_ns > _RECENT:
+            remembered[name] = found
     if remembered != known:
         with suppress(OSError):
             write_json(folder / MEMORY, remembered, sort_keys=True)

@@ -1,6 +1,6 @@
 """Runs the commands under kill, damage, concurrency, full disks and odd environments.
 
-The folder lies in ``tests`` because its cases are assertions: ``test_short.py`` runs a few of each
+The folder lies in ``tests`` because its cases are assertions: ``test_short.py`` runs a few of them
 with the ordinary tests, and ``python -m torture`` (``make torture``) runs all of them and prints
 the figures of RELIABILITY.md.
 """

@@ -88,7 +88,7 @@ class Point:
                 self._count(event, name)
 
         def fsync(descriptor: int) -> None:
-            name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+            name = os.fspath(Path(f"/proc/self/fd/{descriptor}").readlink())
             if name.startswith(below):
                 self._count("fsync", name)
             flush(descriptor)

@@ -177,7 +177,7 @@ def _of_usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     name = "imaxray" if context is None else context.command_path
     kind = type(error).__name__
-    if kind == "NoArgsIsHelpError":
+    if kind == "NoArgsIsHelpError" and context is not None:
         say(context.get_help(), file=sys.stderr)
         return ""
     parameter = getattr(error, "param", None)

@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from imaxray._files import write_parquet
+from imaxray._digests import changed_files
+from imaxray._files import sha256, write_json, write_parquet
 from imaxray._state import known_state, read_state_lines
 from imaxray.study.config import StudyConfig
 from imaxray.training import RunManifest
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from imaxray.dynamics import FisherProbe
     from imaxray.models import ChatModel
     from imaxray.training import Pixels
+
+_ANSWERED: Final = "predictions.json"
+"""Name of the file in a run folder that holds the digest of its answers."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def run_study_arm(job: ArmJob) -> ArmRun:
     )
     predictions = job.out / "predictions.parquet"
     trained = phantom.load(job.out / "model")
-    if not predictions.exists():
+    if not _is_answered(job.out):
         answers = generate(
             trained,
             test,
@@ -109,11 +113,18 @@ def run_study_arm(job: ArmJob) -> ArmRun:
             images_per_batch=job.config.evaluation.images_per_batch,
         )
         write_parquet(predictions, answers)
+        write_json(job.out / _ANSWERED, {"files": {predictions.name: sha256(predictions)}})
     if job.probes is not None:
         measure_crossed(trained, job.probes, data.folder.parent, job.out)
     found: ArmRun = {**run.manifest, "arm": job.name, "seed": job.seed}
     found["image_cache"] = ImageStore(data).describe()
     return found
+
+
+def _is_answered(run: Path) -> bool:
+    """Tell whether the answers of a run are there as they were written."""
+    files = known_state(run / _ANSWERED).get("files")
+    return isinstance(files, dict) and not changed_files(run, files)
 
 
 @lru_cache(maxsize=2)  # a study trains on two datasets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar, Final, NotRequired, TypedDict
 
 import polars as pl
 
@@ -14,11 +14,15 @@ from imaxray._files import (
     read_parquet,
     remove_unfinished,
     sha256,
+    whole_file,
     write_json,
     write_parquet,
+    write_text,
 )
 from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
+
+_DIGEST: Final = ".sha256"  # suffix of the file beside a part that holds its digest
 
 
 class _Manifest(TypedDict):
@@ -90,15 +94,16 @@ class PartStore:
 
     def add(self, name: str, rows: pl.DataFrame) -> None:
         """Write one part; an existing part of the same name is replaced."""
-        write_part(rows, self.parts, name)
+        add_part(rows, self.parts, name)
 
     def missing(self, names: Sequence[str]) -> list[str]:
-        """Return the names of the parts that do not exist yet."""
-        return [name for name in names if not self._part(name).exists()]
+        """Return the names of the parts that do not exist yet, or were changed since."""
+        return [name for name in names if not _is_whole(self._part(name))]
 
     def rows(self, names: Sequence[str] | None = None) -> pl.DataFrame:
-        """Return the rows of some parts, or of all parts, sorted by id."""
-        files = sorted(self.parts.glob("*.parquet")) if names is None else map(self._part, names)
+        """Return the rows of some parts, or of all parts that are whole, sorted by id."""
+        every = [path for path in sorted(self.parts.glob("*.parquet")) if _is_whole(path)]
+        files = every if names is None else map(self._part, names)
         frames = [read_parquet(file).cast(self.schema) for file in files]
         return pl.concat([pl.DataFrame(schema=self.schema), *frames]).sort(self.schema.names()[0])
 
@@ -120,7 +125,7 @@ class PartStore:
     def _close(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """Write the tables, in the order of :attr:`tables`, and remove the parts."""
         for stem in self.tables:
-            write_part(tables[stem], self.folder, stem)
+            _write_table(tables[stem], self.folder, stem)
         self._compare()
         self._remove_parts()
 
@@ -144,7 +149,7 @@ class PartStore:
     def _remove_parts(self) -> None:
         if not self.parts.is_dir():
             return
-        for path in self.parts.glob("*.parquet"):
+        for path in [*self.parts.glob("*.parquet"), *self.parts.glob(f"*{_DIGEST}")]:
             path.unlink()
         remove_unfinished([self.parts])
         if not any(self.parts.iterdir()):
@@ -157,11 +162,30 @@ class PartStore:
         return self.folder / f"{stem}.parquet"
 
 
-def write_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
+def add_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
+    """Write ``folder/NAME.parquet``; before it the file with its digest, which a part needs."""
+    path = folder / f"{name}.parquet"
+    with whole_file(path) as aside:
+        _plain(rows).write_parquet(aside)
+        write_text(path.with_suffix(_DIGEST), sha256(aside))
+
+
+def _is_whole(part: Path) -> bool:
+    """Tell whether a part is there as it was written; Parquet itself does not notice a change."""
+    try:
+        return part.with_suffix(_DIGEST).read_text() == sha256(part)
+    except (OSError, ValueError):
+        return False
+
+
+def _write_table(rows: pl.DataFrame, folder: Path, name: str) -> None:
     """Write ``folder/NAME.parquet`` atomically; an existing file is replaced."""
+    write_parquet(folder / f"{name}.parquet", _plain(rows))
+
+
+def _plain(rows: pl.DataFrame) -> pl.DataFrame:
     # The numbers of an Enum's values must not become part of the content.
-    few = pl.selectors.by_dtype(pl.Enum)
-    write_parquet(folder / f"{name}.parquet", rows.with_columns(few.cast(pl.String)))
+    return rows.with_columns(pl.selectors.by_dtype(pl.Enum).cast(pl.String))
 
 
 def require_same(
