@@ -86,7 +86,8 @@ _LAST: Final = re.compile(
     r"|classify|say)"
     r"|final|impression|conclusion|my (?:\w+ )?grade|the grade (?:is|would be)|i (?:assign|give)"
     r"|i\.e\.?"
-    r"|makes? (?:this|it)|that makes|which is|hence)(?!\w)",
+    r"|makes? (?:this|it)|that makes|which is|hence|upgrades? (?:this|it) to"
+    r"|downgrades? (?:this|it) to|on closer (?:look|inspection)|but (?:now|today|currently))(?!\w)",
     re.IGNORECASE,
 )
 _ALTERNATIVES: Final = re.compile(
@@ -117,9 +118,9 @@ def grade_of(text: str) -> int | None:
     if found is not None:
         return _of_json(found)
     text = in_third_person(text)
-    bare = " ".join(_DEFINES.sub(" ", _SCALE.sub(" ", text)).split()) or text
+    bare = " ".join(_DEFINES.sub(" ", _HYPOTHESIS.sub(" ", _SCALE.sub(" ", text))).split()) or text
     grades = _grades(bare)
-    for shorter in (_without_past, _without_asides, _named_by_key):
+    for shorter in (_without_past, _without_start, _without_asides, _named_by_key):
         if len(grades) > 1:
             grades = _grades(shorter(bare)) or grades
     if len(grades) > 1:
@@ -149,6 +150,19 @@ def _without_past(text: str) -> str:
         if not past:
             kept.append(clause)
     return " ".join(kept)
+
+
+_HYPOTHESIS: Final = re.compile(
+    r"[^.;\n]*\b(?:grade|level|score|stage)s? [0-3] would\b[^.;\n]*", re.IGNORECASE
+)
+_FROM_TO: Final = re.compile(
+    rf"\bfrom (?:an? |the )?(?:{_KEY} )?{_NUMBER}\b[^.;]{{0,60}}?\bto\b", re.IGNORECASE
+)
+
+
+def _without_start(text: str) -> str:
+    """Leave out the grade from which the edema changed."""
+    return _FROM_TO.sub(" ", text)
 
 
 def _without_asides(text: str) -> str:

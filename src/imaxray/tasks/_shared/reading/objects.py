@@ -1,4 +1,4 @@
-"""Finds JSON in an answer, also if it has single quotes or stands in a sentence."""
+"""Finds JSON in an answer, also with single quotes or in a sentence, and YAML lists of objects."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+
+import yaml
 
 _TRAILING: Final = re.compile(r",(?=\s*[}\]])")
 _COMMENT: Final = re.compile(r"(?m)\s//.*$")
@@ -23,6 +25,11 @@ ASIDE: Final = re.compile(
     re.IGNORECASE,
 )
 """Keys of an object that hold no answer."""
+
+
+_YAML: Final = re.compile(r"\A(?:[\w ]{1,40}:[ \t]*\n)?[ \t]*-[ \t]+[\w ]{1,40}:[ \t]")
+"""Beginning of a YAML list of objects, with or without a key before it."""
+_LONGEST_YAML: Final = 5_000  # characters; an answer in YAML is short
 
 
 class _TwiceError(Exception):
@@ -56,6 +63,26 @@ def parse_object(text: str) -> Any | None:
             if isinstance(found, dict) or (isinstance(found, list) and found):
                 return found
     return None
+
+
+def yaml_as_json(text: str) -> str:
+    r"""Write a YAML list of objects as JSON; all other texts stay, even if YAML could read them.
+
+    Example:
+        >>> yaml_as_json("- name: Edema\n  present: false")
+        '[{"name": "Edema", "present": false}]'
+    """
+    bare = text.strip()
+    if _YAML.match(bare) is None or len(bare) > _LONGEST_YAML:
+        return text
+    try:
+        found = yaml.safe_load(bare)
+        items = next(iter(found.values())) if isinstance(found, dict) and len(found) == 1 else found
+        several = isinstance(items, list) and all(isinstance(item, dict) for item in items)
+        # "- Edema: No" on each line is a list of labels, which is read as such
+        return json.dumps(found) if several and any(len(item) > 1 for item in items) else text
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+        return text
 
 
 def _load(text: str) -> Any | None:

@@ -24,6 +24,12 @@ _INSIDE: Final = re.compile(
 )
 
 
+_PICKED: Final = re.compile(
+    r"\bi(?:'d| would|'ll| will)? (?:choose|pick|select|go with) (?:option |answer )?\(?([A-H])\b",
+    re.IGNORECASE,
+)
+
+
 def options_of(prompt: str) -> dict[str, str]:
     """Return letter → text of the options that a prompt lists; empty if it lists none.
 
@@ -62,7 +68,8 @@ def choice(answer: str, options: dict[str, str]) -> str | None:
     found = _LETTERS.match(bare)
     named = found.group("letter").upper() if found else None
     if named is None:
-        inside = {"".join(found) for found in _INSIDE.findall(answer)}
+        picked = {letter.upper() for letter in _PICKED.findall(answer)}
+        inside = picked or {"".join(found) for found in _INSIDE.findall(answer)}
         named = inside.pop() if len(inside) == 1 else None
         if inside:
             return None

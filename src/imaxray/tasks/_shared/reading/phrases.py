@@ -91,7 +91,8 @@ _CLAUSE: Final = re.compile(
 _ARTICLE: Final = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)
 _SMALL: Final = frozenset({
     "the", "a", "an", "is", "are", "this", "that", "these", "of", "in", "on", "at", "image",
-    "there", "it", "seen", "shown", "visible", "present", "main", "x-ray", "radiograph", "chest", "located",
+    "there", "it", "seen", "shown", "visible", "present", "main", "x-ray", "radiograph",
+    "chest", "located",
     "to", "most", "likely", "with", "patient", "finding", "abnormality", "and", "for", "was",
 })  # fmt: skip
 

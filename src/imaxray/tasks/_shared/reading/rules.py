@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from imaxray.boxes import BOX_RULES
 from imaxray.errors import ImaxrayError
 from imaxray.tasks._shared.reading import layout, prose, wrapping
-from imaxray.tasks._shared.reading.objects import parse_object
+from imaxray.tasks._shared.reading.objects import parse_object, yaml_as_json
 
 READING_VERSION: Final = "2"
 """Version that increases with every change of what any answer is read as."""
@@ -27,6 +27,7 @@ _TEXT: Final[dict[str, Callable[[str], str]]] = {
     "boxed": wrapping.in_box_command,
     "latex": wrapping.without_latex,
     "fences": wrapping.without_fence,
+    "yaml": yaml_as_json,
     "markup": wrapping.without_markup,
     "tables": layout.without_tables,
     "markdown": layout.without_markdown,
@@ -54,6 +55,7 @@ RULES: Final[dict[str, str]] = {
     "boxed": "all but the last `\\boxed{…}`",
     "latex": "LaTeX: `\\text{left}` is `left`, `\\frac{1}{2}` is 1 / 2",
     "fences": "all but the only code fence of the answer",
+    "yaml": "a YAML list of objects, which becomes JSON",
     "markup": "HTML-like tags and special tokens, which become spaces or line breaks",
     "tables": "marks of a table: a row becomes `first cell: other cells`",
     "markdown": "marks of emphasis, headings and lists; a ticked box becomes `yes`",

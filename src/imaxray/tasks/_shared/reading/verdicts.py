@@ -214,6 +214,8 @@ def _stated(text: str, asked: str) -> bool | None:
             return True
         if is_normal(text):
             return False
+    if re.search(r"\b(?:bilateral|both)\b", asked) and _ONE_SIDED.search(text):
+        return False
     text = _of_the_side(text, asked)
     of_question = labels_said(asked)
     if _NORMAL_QUESTION.search(asked) and not re.search(r"\babnormal", asked):
@@ -239,6 +241,12 @@ _OF_LUNG: Final = frozenset({
     "Atelectasis", "Consolidation", "Edema", "Lung Lesion", "Lung Opacity", "Pneumonia", "Nodule",
     "Mass", "Infiltration",
 })  # fmt: skip
+
+
+_ONE_SIDED: Final = re.compile(
+    r"\bonly (?:(?:in|on|at) )?(?:the )?(?:left|right)\b|\b(?:left|right)[- ]?(?:side[d]?)? only\b"
+    r"|\bunilateral"
+)
 
 
 def _of_the_side(text: str, asked: str) -> str:

@@ -74,6 +74,7 @@ _TAG: Final = re.compile(
 _OF_BOXES: Final = re.compile(r"box|bbox|box_start|box_end|loc[_\d]\w*|quad", re.IGNORECASE)
 _BREAKS: Final = ("br", "p", "li", "ul", "ol", "div", "tr", "h1", "h2", "h3", "h4", "hr", "table")
 _SECTIONS: Final = ("findings", "impression", "impressions")
+_STATES: Final = ("present", "absent", "uncertain", "positive", "negative", "possible")
 _ENTITY: Final = re.compile(r"&(?:lt|gt|amp|nbsp|quot|apos|#\d+);")
 
 
@@ -155,7 +156,8 @@ def without_fence(text: str) -> str:
 def without_markup(text: str) -> str:
     """Replace HTML-like tags and special tokens by spaces, or by line breaks where they end lines.
 
-    Tags of report sections become headings; tags of boxes stay, because they belong to the box.
+    Tags of report sections and of states (``<absent>``) become headings; tags of boxes stay,
+    because they belong to the box.
     """
     if _ENTITY.search(text):
         text = html.unescape(text)
@@ -166,6 +168,8 @@ def without_markup(text: str) -> str:
             return match.group()
         if name in _SECTIONS:
             return "\n" if match.group().startswith("</") else f"\n{name.upper()}: "
+        if name in _STATES:
+            return "\n" if match.group().startswith("</") else f"\n{name.capitalize()}: "
         return "\n" if name in _BREAKS else " "
 
     return _TAG.sub(plain, text)
