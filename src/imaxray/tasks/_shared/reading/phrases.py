@@ -90,8 +90,9 @@ _CLAUSE: Final = re.compile(
 )
 _ARTICLE: Final = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)
 _SMALL: Final = frozenset({
-    "the", "a", "an", "is", "are", "this", "that", "these", "of", "in", "on", "at", "image", "there",
-    "it", "seen", "shown", "visible", "present", "main", "x-ray", "radiograph", "chest", "located",
+    "the", "a", "an", "is", "are", "this", "that", "these", "of", "in", "on", "at", "image",
+    "there", "it", "seen", "shown", "visible", "present", "main", "x-ray", "radiograph",
+    "chest", "located",
     "to", "most", "likely", "with", "patient", "finding", "abnormality", "and", "for", "was",
 })  # fmt: skip
 
@@ -107,8 +108,6 @@ def answering(text: str, question: str) -> str:
     """
     bare = text.strip(" \t\r\n.")
     asked = set(re.findall(r"[a-z][a-z-]*", question.lower())) | _SMALL
-    if re.match(r"where\b", question, re.IGNORECASE):
-        bare = re.sub(r"^(?:in|on|at|within)\s+(?:the\s+)?", "", bare, flags=re.IGNORECASE)
     found = _CLAUSE.match(bare)
     if found is None:
         return bare
