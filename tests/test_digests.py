@@ -54,6 +54,33 @@ def test_a_change_that_keeps_size_and_time_is_found_by_reading_all(folder):
     assert changed_files(path, files) == ["a"]
 
 
+def test_a_file_that_is_restored_with_its_time_counts_again(folder):
+    path, files = folder
+    about = (path / "a").stat()
+    for content, found in (("A", ["a"]), ("a", [])):
+        (path / "a").write_text(content)
+        os.utime(path / "a", ns=(about.st_atime_ns, about.st_mtime_ns))
+        assert changed_files(path, files) == found
+
+
+def test_what_is_remembered_of_other_files_stays(folder):
+    path, files = folder
+    changed_files(path, {"a": files["a"]})
+    changed_files(path, {"b": files["b"]})
+    assert list(json.loads((path / MEMORY).read_text())) == ["a", "b"]
+
+
+def test_verify_full_reads_all_files_of_a_command(folder, tmp_path):
+    path, files = folder
+    changed_files(path, files)
+    about = (path / "a").stat()
+    (path / "a").write_text("A")
+    os.utime(path / "a", ns=(about.st_atime_ns, about.st_mtime_ns))
+    for words, found in (([], []), (["--verify", "full"], ["a"]), ([], ["a"])):
+        CliRunner().invoke(app, [*words, "sources", "list"])
+        assert changed_files(path, files) == found
+
+
 def test_a_file_of_this_moment_is_not_remembered(folder):
     path, files = folder
     (path / "a").write_text("a")

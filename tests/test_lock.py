@@ -163,3 +163,58 @@ def test_a_folder_is_not_written_twice_at_once(held):
     ):
         pytest.fail("two writers")
     assert not out.exists()
+
+
+def test_a_process_that_stood_still_leaves_the_lock_to_the_next_one(tmp_path):
+    with (
+        pytest.raises(ImaxrayError, match=r"process .* on elsewhere .* took it over"),
+        sole_writer(tmp_path),
+    ):
+        foreign(tmp_path / LOCK)
+    assert "elsewhere" in (tmp_path / LOCK).read_text()
+
+
+def test_an_error_of_the_block_is_told_before_a_lost_lock(tmp_path):
+    with pytest.raises(ZeroDivisionError), sole_writer(tmp_path):
+        foreign(tmp_path / LOCK)
+        raise ZeroDivisionError
+
+
+def test_a_lost_lock_is_not_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(_lock, "HEARTBEAT", 0.02)
+    with pytest.raises(ImaxrayError), sole_writer(tmp_path):
+        foreign(tmp_path / LOCK)
+        os.utime(tmp_path / LOCK, (0, 0))
+        time.sleep(0.2)
+        assert (tmp_path / LOCK).stat().st_mtime == 0
+
+
+def test_the_same_process_id_on_another_host_tells_nothing(tmp_path, monkeypatch):
+    """Two hosts of a shared file system: each looks at the heartbeat of the other."""
+    monkeypatch.setattr(_lock, "_host", lambda: "first")
+    with sole_writer(tmp_path / "a"):
+        first = json.loads((tmp_path / "a" / LOCK).read_text())
+    first["pid"] = 2**22 + 1  # no process of this machine
+    monkeypatch.setattr(_lock, "_host", lambda: "second")
+    (tmp_path / LOCK).write_text(json.dumps(first))
+    with pytest.raises(ImaxrayError, match=f"process {first['pid']} on first"):
+        sole_writer(tmp_path).__enter__()
+    for missed, taken in ((0.9, False), (1.1, True)):
+        past = time.time() - missed * _lock.STALE
+        (tmp_path / LOCK).write_text(json.dumps(first))
+        os.utime(tmp_path / LOCK, (past, past))
+        if taken:
+            with sole_writer(tmp_path):
+                assert json.loads((tmp_path / LOCK).read_text())["host"] == "second"
+        else:
+            with pytest.raises(ImaxrayError, match="on first"):
+                sole_writer(tmp_path).__enter__()
+
+
+@pytest.mark.parametrize("wrong", [-86_400, 86_400])
+def test_a_wrong_clock_of_this_machine_does_not_break_a_lock(tmp_path, monkeypatch, wrong):
+    right = time.time
+    monkeypatch.setattr(_lock.time, "time", lambda: right() + wrong)
+    foreign(tmp_path / LOCK)
+    with pytest.raises(ImaxrayError, match="on elsewhere"):
+        sole_writer(tmp_path).__enter__()

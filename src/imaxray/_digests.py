@@ -6,53 +6,66 @@ folder that cannot be written has none: its files are then read each time.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from imaxray._files import sha256, write_json
+from imaxray._state import known_state
 from imaxray.errors import ImaxrayError
 
 MEMORY: Final = ".imaxray-digests.json"
 """Name of the file that remembers the digests of a folder's files."""
 
 _MANIFESTS: Final = (
-    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json",
+    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json", "share.json",
 )  # fmt: skip
 
 _RECENT: Final = 2 * 10**9  # nanoseconds; a file could change again with the same time
 
 
-def changed_files(folder: Path, files: Mapping[str, str], *, full: bool = False) -> list[str]:
+_always = False
+
+
+def always_read(always: bool) -> None:
+    """Let this process read every file that it compares, whatever is remembered of the file.
+
+    Worker processes follow what this process remembers, since it compared the files before.
+    """
+    global _always
+    _always = always
+
+
+def changed_files(folder: Path, files: Mapping[str, str], *, full: bool | None = None) -> list[str]:
     """Return the names of the files that are missing or have another content, in order.
 
     Args:
         folder: Folder of the files.
         files: SHA-256 hex digest of each file, by its path in the folder.
         full: Whether every file is read, even if its size and its time are those that are
-            remembered.
+            remembered; None: as :func:`always_read` says.
     """
-    known = {} if full else _read(folder)
-    remembered: dict[str, Any] = {}
+    known = known_state(folder / MEMORY)
+    trusted = {} if (_always if full is None else full) else known
+    remembered = {name: found for name, found in known.items() if name not in files}
     changed = []
     for name, digest in files.items():
         path = folder / name
         try:
             before = path.stat()
             stamp = [before.st_size, before.st_mtime_ns]
-            found = known.get(name)
+            found = trusted.get(name)
             if not (isinstance(found, list) and found[:2] == stamp and len(found) == 3):
                 found = [*stamp, sha256(path)]
         except OSError:
             changed.append(name)
             continue
-        if time.time_ns() - before.st_mtime_ns > _RECENT:
-            remembered[name] = found
         if found[2] != digest:
-            changed.append(name)
+            changed.append(name)  # never remembered, as a backup may restore size and time, too
+        elif time.time_ns() - before.st_mtime_ns > _RECENT:
+            remembered[name] = found
     if remembered != known:
         with suppress(OSError):
             write_json(folder / MEMORY, remembered, sort_keys=True)
@@ -63,7 +76,8 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
     """Read every file of a folder and compare it with the folder's manifest.
 
     Args:
-        folder: A dataset, an image cache, an export, a run, pseudo annotations or predictions.
+        folder: A dataset, an image cache, an export, a shared dataset, a run, pseudo annotations or
+            predictions.
 
     Returns:
         The name of the manifest, and the names of the files that are missing or were changed.
@@ -73,21 +87,13 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
     """
     for name in _MANIFESTS:
         try:
-            files = json.loads((folder / name).read_text(encoding="utf-8"))["files"]
+            files = known_state(folder / name)["files"]
             digests = {str(file): str(digest) for file, digest in files.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (KeyError, AttributeError):
             continue
         return name, changed_files(folder, digests, full=True)
     raise ImaxrayError(
         f"Expected a folder that imaxray wrote at {folder}, but it has none of "
         f"{', '.join(_MANIFESTS)} with the digests of its files; name a dataset, an image cache, "
-        "an export, a finished run, pseudo annotations or predictions."
+        "an export, a shared dataset, a finished run, pseudo annotations or predictions."
     )
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        known = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}

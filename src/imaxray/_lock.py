@@ -36,6 +36,7 @@ _EMPTY: Final = 10.0  # seconds; the holder is written right after the file is c
 
 _guard: Final = threading.RLock()
 _held: Final[dict[Path, int]] = {}  # lock files of this process and how often each is held
+_tokens: Final[dict[Path, str]] = {}  # what tells them from the locks of other processes
 
 
 @contextmanager
@@ -52,7 +53,8 @@ def sole_writer(folder: Path, *, beside: bool = False) -> Iterator[bool]:
         beside: Whether the lock lies beside the folder, because the block replaces the folder.
 
     Raises:
-        ImaxrayError: If another process writes the folder.
+        ImaxrayError: If another process writes the folder, or has taken its lock over meanwhile
+            because this process stood still for minutes.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -66,17 +68,19 @@ def sole_writer(folder: Path, *, beside: bool = False) -> Iterator[bool]:
     path = folder.with_name(f".{folder.name}.lock") if beside else folder / LOCK
     made = not path.parent.exists()
     with _guard:
-        owned = path in _held or _acquire(path, folder)
-        if owned:
+        token = _tokens.get(path) or _acquire(path, folder)
+        if token is not None:
+            _tokens[path] = token
             _held[path] = _held.get(path, 0) + 1
             first = _held[path] == 1
-    if not owned:
+    if token is None:
         yield False
         return
+    taken_by: dict[str, Any] | None = None
     process = os.getpid()
     stop = threading.Event()
     if first:
-        threading.Thread(target=_touch, args=(path, stop), daemon=True).start()
+        threading.Thread(target=_touch, args=(path, token, stop), daemon=True).start()
     try:
         yield first
     finally:
@@ -84,23 +88,30 @@ def sole_writer(folder: Path, *, beside: bool = False) -> Iterator[bool]:
             with _guard:
                 _held[path] -= 1
                 if not _held[path]:
-                    del _held[path]
-                    path.unlink(missing_ok=True)
+                    del _held[path], _tokens[path]
+                    taken_by = _release(path, token)
                     if made:
                         with suppress(OSError):
                             path.parent.rmdir()  # nothing was written into it
         stop.set()
+    if taken_by is not None:
+        raise ImaxrayError(
+            f"Expected to be the only process that writes {folder}, but {_described(taken_by)} "
+            f"took it over, since this process could not touch its lock for {STALE / 60:g} "
+            "minutes; start the same command again when the other one has finished."
+        )
 
 
-def _acquire(path: Path, folder: Path) -> bool:
-    """Create the lock file; return whether the place can be written at all.
+def _acquire(path: Path, folder: Path) -> str | None:
+    """Create the lock file; return its token, or None if the place cannot be written at all.
 
     Raises:
         ImaxrayError: If a living process holds the lock.
     """
+    myself = _myself()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        while not _create(path):
+        while not _create(path, myself):
             try:
                 content = path.read_bytes()
                 holder = _parsed(content)
@@ -115,17 +126,29 @@ def _acquire(path: Path, folder: Path) -> bool:
                 )
             _break(path, content)
     except OSError:
-        return False
-    return True
+        return None
+    return str(myself["token"])
 
 
-def _create(path: Path) -> bool:
+def _release(path: Path, token: str) -> dict[str, Any] | None:
+    """Remove the lock file; if it is another process's by now, leave it and return its holder."""
+    try:
+        holder = _parsed(path.read_bytes())
+    except FileNotFoundError:
+        return None  # it was moved or removed with its folder
+    if holder is not None and holder.get("token") != token:
+        return holder
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _create(path: Path, myself: dict[str, Any]) -> bool:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
         return False
     try:
-        os.write(descriptor, json.dumps(_myself()).encode())
+        os.write(descriptor, json.dumps(myself).encode())
     except OSError:
         path.unlink(missing_ok=True)
         raise
@@ -134,9 +157,12 @@ def _create(path: Path) -> bool:
     return True
 
 
-def _touch(path: Path, stop: threading.Event) -> None:
+def _touch(path: Path, token: str, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
         with suppress(OSError):
+            holder = _parsed(path.read_bytes())
+            if holder is not None and holder.get("token") != token:
+                return  # another process took it over, and its own touches must keep it alive
             os.utime(path)
 
 
@@ -165,7 +191,7 @@ def _break(path: Path, content: bytes) -> None:
 
 def _myself() -> dict[str, Any]:
     return {
-        "host": socket.gethostname(),
+        "host": _host(),
         "pid": os.getpid(),
         "machine": _machine(),
         "process": _started(os.getpid()),
@@ -174,9 +200,13 @@ def _myself() -> dict[str, Any]:
     }
 
 
+def _host() -> str:
+    return socket.gethostname()
+
+
 def _machine() -> str:
     """Return what must be equal for process ids to have the same meaning."""
-    parts = [socket.gethostname()]
+    parts = [_host()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
@@ -196,7 +226,7 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
     try:
         holder = json.loads(content)
         return holder if {"host", "pid", "machine", "process", "since"} <= holder.keys() else None
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -502,19 +502,43 @@ CONVENTIONS: Final[Mapping[str, BoxConvention]] = {
 """Every convention by its name."""
 
 
+OF_MODELS: Final[Mapping[str, str]] = {
+    "internvl": PER_MILLE_TAGGED.name,
+    "llava": UNIT_PADDED.name,
+    "medgemma": BOX_2D.name,
+    "medmo": PER_MILLE_TAGGED.name,
+    "qwen2.5-vl": PIXELS.name,
+    "qwen3-vl": PER_MILLE.name,
+    "radvlm": UNIT.name,
+    "huatuogpt-vision-7b": PIXELS.name,
+    "internvl3-8b": PER_MILLE_TAGGED.name,
+    "lingshu-7b": PIXELS.name,
+    "lingshu-i-8b": PER_MILLE_TAGGED.name,
+    "llava-med-v1.5": UNIT_PADDED.name,
+    "medgemma-1.5-4b": BOX_2D.name,
+    "medmo-4b": PER_MILLE_TAGGED.name,
+    "medmo-8b": PER_MILLE_TAGGED.name,
+    "phantom": PERCENT.name,
+}
+"""Convention of each family, and of each model that ``imaxray models`` lists."""
+
+
 def get_convention(name: str) -> BoxConvention:
-    """Return the convention with this name.
+    """Return the convention with this name, or that of the model with this name.
 
     Raises:
-        ImaxrayError: No convention has this name.
+        ImaxrayError: No convention and no model has this name.
 
     Example:
         >>> get_convention("unit").render((256, 128, 512, 384), 1024, 1024)
         '[0.25, 0.12, 0.50, 0.38]'
+        >>> get_convention("lingshu-7b").name
+        'pixels'
     """
-    if name not in CONVENTIONS:
+    found = CONVENTIONS.get(OF_MODELS.get(name.lower(), name))
+    if found is None:
         raise ImaxrayError(
-            f"Expected a box convention, one of {', '.join(CONVENTIONS)}, but got {name}; "
-            "name one of these."
+            f"Expected a box convention, one of {', '.join(CONVENTIONS)}, or a model, one of "
+            f"{', '.join(OF_MODELS)}, but got {name}; name one of these."
         )
-    return CONVENTIONS[name]
+    return found

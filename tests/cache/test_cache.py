@@ -163,12 +163,24 @@ def test_a_damaged_shard_is_named_and_made_again(dataset, tmp_path):
     raw[len(raw) // 2] ^= 255
     shard.write_bytes(raw)
     assert ImageCache.open(out).verify() == ["shards/000001.arrow"]
+    with pytest.raises(ImaxrayError, match=r"shards/000001\.arrow .* missing or damaged"):
+        ImageCache.open(out).load("c/05")
     shard.unlink()
     with pytest.raises(ImaxrayError, match="missing or damaged"):
         ImageCache.open(out).load("c/05")
     report = cache_images(dataset, shard_images=4, workers=1)
     assert report.kept_shards == 2
     assert content(out) == whole
+
+
+@pytest.mark.parametrize("name", ["index.parquet", "rejects.parquet"])
+def test_a_damaged_table_is_named(dataset, name):
+    out = cache_images(dataset, workers=1).folder
+    raw = bytearray((out / name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (out / name).write_bytes(raw)
+    with pytest.raises(ImaxrayError, match=f"{name} .* missing or damaged"):
+        ImageCache.open(out)
 
 
 def test_a_finished_cache_is_not_made_again(dataset, monkeypatch):
@@ -277,3 +289,14 @@ def test_the_command_line(tmp_path):
     assert "size-mismatch" in result.stdout
     assert (tmp_path / "image-cache" / "manifest.json").is_file()
     assert len(ImageCache.open(tmp_path / "image-cache", open_dataset(tmp_path / "data"))) == 10
+
+
+def test_a_release_that_vanishes_is_no_pile_of_rejects(dataset, tmp_path):
+    [root] = dataset.tables.roots.values()
+    hidden = root.with_name("elsewhere")
+    root.rename(hidden)
+    with pytest.raises(ImaxrayError, match=f"release at {root} .* not there"):
+        cache_images(dataset, workers=1)
+    hidden.rename(root)
+    report = cache_images(dataset, workers=1)
+    assert (report.images, report.rejects.height) == (10, 0)

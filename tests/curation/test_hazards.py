@@ -251,6 +251,7 @@ def test_a_data_set_is_replaced_whole(tmp_path, monkeypatch):
     [
         ("roots.json", lambda path: path.write_text("[]")),
         ("manifest.json", lambda path: path.write_text("{")),
+        ("manifest.json", lambda path: path.write_text(path.read_text().replace("seed", "sead"))),
         ("images.parquet", lambda path: pl.DataFrame({"z": [1]}).write_parquet(path)),
         ("annotations.parquet", lambda path: path.write_bytes(b"PAR1")),
         ("entries/val.parquet", lambda path: path.unlink()),

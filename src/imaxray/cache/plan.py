@@ -42,6 +42,8 @@ class CachePlan:
     def jobs(self, dataset: Dataset, shards: Path) -> Iterator[ShardJob]:
         """Yield one job per shard, in order."""
         size = self.key["shard_images"]
+        used = self.images["source"].unique().to_list()
+        roots = tuple(str(dataset.tables.roots[name]) for name in sorted(used))
         for number in range(self.key["shards"]):
             rows = self.images.slice(number * size, size).select(IDENTITY).iter_rows()
             yield ShardJob(
@@ -50,6 +52,7 @@ class CachePlan:
                 tuple(
                     ShardImage(i, str(dataset.find_image(i) or ""), w, h) for i, _, _, w, h in rows
                 ),
+                roots,
             )
 
 

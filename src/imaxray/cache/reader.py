@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from imaxray._digests import changed_files
 from imaxray._files import read_parquet, sha256
+from imaxray._state import read_state
 from imaxray.cache.plan import (
     IDENTITY,
     INDEX,
@@ -59,6 +60,33 @@ class CachedImage:
     png: bytes
 
 
+class CacheManifest(TypedDict):
+    """The part of the manifest that is read; it holds more."""
+
+    cached: int
+    rejected: int
+    max_side: int
+    releases: dict[str, Any]
+    files: dict[str, str]
+
+
+def read_manifest(folder: Path) -> CacheManifest:
+    """Return the manifest of a finished cache.
+
+    Raises:
+        ImaxrayError: If it is missing or damaged.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise ImaxrayError(
+            f"Expected a finished image cache at {folder}, but it has no {MANIFEST}; run `imaxray "
+            "cache` again or remove that folder."
+        )
+    manifest: CacheManifest = read_state(
+        folder / MANIFEST, CacheManifest, advice="run `imaxray cache` again or remove that folder"
+    )
+    return manifest
+
+
 class ImageCache:
     """Gives access to an opened image cache; the object can be sent to other processes.
 
@@ -75,6 +103,7 @@ class ImageCache:
         self.manifest = manifest
         self.index = index
         self._mapped: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+        self._compared: set[str] = set()
 
     @classmethod
     def open(cls, folder: Path, dataset: Dataset | None = None) -> ImageCache:
@@ -90,7 +119,10 @@ class ImageCache:
             ImaxrayError: If the folder is not a finished cache, or the cache holds other images.
         """
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
+            manifest = read_manifest(folder)
+            tables = {name: manifest["files"][name] for name in (INDEX, REJECTS_FILE)}
+            if changed := changed_files(folder, tables):
+                raise ImaxrayError(_changed(folder, changed[0]))
             cache = cls(folder, manifest, read_parquet(folder / INDEX))
             releases = dict(manifest["releases"])
         except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
@@ -194,6 +226,11 @@ class ImageCache:
             self._mapped.move_to_end(number)
             return self._mapped[number]
         file = self.folder / SHARDS / shard_name(number)
+        name = f"{SHARDS}/{file.name}"
+        if name not in self._compared:
+            if changed_files(self.folder, {name: self.manifest["files"].get(name, "")}):
+                raise ImaxrayError(_changed(self.folder, name))
+            self._compared.add(name)
         try:
             batch = read_shard(file)
         except (OSError, pa.ArrowInvalid) as error:
@@ -208,3 +245,10 @@ class ImageCache:
             f"Expected {what} complete in the cache {self.folder}, but it is missing or damaged; "
             "remove the shards that `ImageCache.verify` names and run `imaxray cache` again."
         )
+
+
+def _changed(folder: Path, name: str) -> str:
+    return (
+        f"Expected {name} of the image cache {folder} as its manifest describes it, but it is "
+        "missing or damaged; run `imaxray cache` again, which makes it again."
+    )

@@ -58,11 +58,13 @@ class ShardJob:
         file: Path of the shard.
         max_side: Maximum length of a cached image's side in pixels.
         images: Images of the shard, sorted by id.
+        roots: Folders of the releases of the dataset's images.
     """
 
     file: str
     max_side: int
     images: tuple[ShardImage, ...]
+    roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,15 @@ def write_shard(job: ShardJob) -> Shard:
     """Write one shard unless it exists; the same job gives the same bytes on any machine.
 
     Raises:
-        ImaxrayError: If the folder cannot be written to.
+        ImaxrayError: If the folder cannot be written to, or the folder of a release is gone.
     """
     file = Path(job.file)
     kept = _is_there(file, job)
     if not kept:
+        table = _table(job)
+        _require_roots(job, table)
         try:
-            _write(file, _table(job))
+            _write(file, table)
         except OSError as error:
             raise ImaxrayError(
                 f"Expected to write {file}, but the system says: {error.strerror or error}; free "
@@ -141,6 +145,25 @@ def encode(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
+
+
+def _require_roots(job: ShardJob, table: pa.RecordBatch) -> None:
+    """Check that the releases are still there if an image is not.
+
+    Images of a release that was unmounted or moved are no rejects, which a later run would keep.
+
+    Raises:
+        ImaxrayError: If the folder of a release is gone.
+    """
+    if table.column("code").null_count == table.num_rows:
+        return
+    for root in job.roots:
+        if not Path(root).is_dir():
+            raise ImaxrayError(
+                f"Expected the folder of the release at {root} while its images are cached, but it "
+                "is not there; make it available, or correct its path in roots.json, and start the "
+                "same command again (finished shards are kept)."
+            )
 
 
 def _table(job: ShardJob) -> pa.RecordBatch:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from imaxray._digests import always_read
 from imaxray._printing import say
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
@@ -80,9 +81,17 @@ def one_config(argument: str | None, option: str | None) -> str:
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _common(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    verify: Annotated[
+        Literal["changed", "full"],
+        typer.Option(
+            help="Files of datasets, runs and caches that are compared with their digests: those "
+            "whose size or time changed since the last comparison (changed), or all (full)."
+        ),
+    ] = "changed",
 ) -> None:
+    always_read(verify == "full")
     if version:
         say(__version__)
         raise typer.Exit

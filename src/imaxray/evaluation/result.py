@@ -13,6 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._files import write_parquet, write_text
+from imaxray._folders import growing_folder
 from imaxray._version import __version__
 from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
@@ -89,7 +90,7 @@ def score_run(
     require_tasks(tables.entries["task"], dataset.folder)  # the baselines need those of train
     scores = score(
         entries, predictions.table, tables.images, convention,
-        rules=config.rules, missing="wrong", extras=extras,
+        rules=config.rules, missing="wrong", extras=extras, normalisation=config.normalisation,
     )  # fmt: skip
     if scores.counts["missing"] == entries.height:
         raise ImaxrayError(
@@ -106,9 +107,9 @@ def score_run(
     }
     whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()  # type: ignore[arg-type]
     baselines = {
-        "constant": constant_baseline(train, entries, tables.images),
-        "majority": majority_baseline(train, entries, tables.images),
-        "ceiling": ceiling(entries, tables.images, convention),
+        "constant": constant_baseline(train, entries, tables.images, config.normalisation),
+        "majority": majority_baseline(train, entries, tables.images, config.normalisation),
+        "ceiling": ceiling(entries, tables.images, convention, config.normalisation),
     }
     every = pl.concat([tables.split(name) for name in SPLITS])
     groups = subgroups(entries, tables.images, all_entries=every)
@@ -122,17 +123,18 @@ def score_run(
                 "sha256": dataset.sha256,
                 "role": dataset.manifest.get("role"),
                 "split": split,
-                "text_cleaning": dataset.manifest["config"].get("cleaning"),
+                "text_cleaning": dataset.text_cleaning,
             },
             "predictions": {"file": predictions.name, "sha256": predictions.sha256},
             "boxes": convention.as_dict(),
             "reading": READING_VERSION,
             "reading_rules": [rule for rule in RULES if rule in config.rules],
+            "normalisation": config.normalisation,
             "labeller": LABELLER_VERSION,
             "tokenisers": {
                 "BLEU": bleu_signature(),
                 "ROUGE-L": "rouge-score with stemmer",
-                "token F1": "SQuAD normalisation",
+                "token F1": f"{config.normalisation} normalisation",
                 "METEOR": "METEOR 1.5 -norm",
                 "CIDEr": TOKENISER,
             },
@@ -146,9 +148,12 @@ def score_run(
         },
         "counts": dict(scores.counts),
         "not_computed": reasons_not_computed(extras),
+        "failed": {task: dict(reasons) for task, reasons in scores.failed.items()},
         "patients": whole["patients"],
         "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
-        "truth": None if config.truth is None else _true(truth_ceiling(entries, config.truth)),
+        "truth": None
+        if config.truth is None
+        else _true(truth_ceiling(entries, config.truth, config.normalisation)),
         "groups": {
             prop: {value: _group(part.as_dict()) for value, part in values.items()}
             for prop, values in parts.items()
@@ -160,17 +165,18 @@ def score_run(
 def write_result(result: Result, out: Path) -> None:
     """Write ``result.json`` and ``scores.parquet`` into the folder ``out``.
 
-    Each file is written completely or not at all.
+    Each file is written completely or not at all, and what a killed call left is removed.
 
     Raises:
-        ImaxrayError: If ``out`` is a file.
+        ImaxrayError: If ``out`` is a file, or another process writes it.
     """
     if out.is_file():
         raise ImaxrayError(f"Expected an output folder, but {out} is a file; name a folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    table, numbers = out / "scores.parquet", out / "result.json"
-    write_parquet(table, result.entries)
-    write_text(numbers, json.dumps(result.data, indent=1, allow_nan=False) + "\n")
+    with growing_folder(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_parquet(out / "scores.parquet", result.entries)
+        text = json.dumps(result.data, indent=1, allow_nan=False) + "\n"
+        write_text(out / "result.json", text)
 
 
 def _task(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from imaxray._files import write_parquet
+from imaxray._digests import changed_files
+from imaxray._files import sha256, write_json, write_parquet
+from imaxray._state import known_state, read_state_lines
 from imaxray.study.config import StudyConfig
 from imaxray.training import RunManifest
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from imaxray.dynamics import FisherProbe
     from imaxray.models import ChatModel
     from imaxray.training import Pixels
+
+_ANSWERED: Final = "predictions.json"
+"""Name of the file in a run folder that holds the digest of its answers."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def run_study_arm(job: ArmJob) -> ArmRun:
     )
     predictions = job.out / "predictions.parquet"
     trained = phantom.load(job.out / "model")
-    if not predictions.exists():
+    if not _is_answered(job.out):
         answers = generate(
             trained,
             test,
@@ -109,11 +113,18 @@ def run_study_arm(job: ArmJob) -> ArmRun:
             images_per_batch=job.config.evaluation.images_per_batch,
         )
         write_parquet(predictions, answers)
+        write_json(job.out / _ANSWERED, {"files": {predictions.name: sha256(predictions)}})
     if job.probes is not None:
         measure_crossed(trained, job.probes, data.folder.parent, job.out)
     found: ArmRun = {**run.manifest, "arm": job.name, "seed": job.seed}
     found["image_cache"] = ImageStore(data).describe()
     return found
+
+
+def _is_answered(run: Path) -> bool:
+    """Tell whether the answers of a run are there as they were written."""
+    files = known_state(run / _ANSWERED).get("files")
+    return isinstance(files, dict) and not changed_files(run, files)
 
 
 @lru_cache(maxsize=2)  # a study trains on two datasets
@@ -146,7 +157,7 @@ def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
     assert dynamics is not None
     probe = probe_of(chat, probes, VAL, job.dataset.parent)
     told = job.out / "dynamics" / "probe.json"
-    about = json.loads(told.read_text()) if told.exists() else {}
+    about = known_state(told)
     begun = (job.out / "started.json").exists()
     if begun and (about.get("entry_ids"), about.get("every")) != (list(probe.ids), dynamics.every):
         set_aside(job.out)
@@ -160,8 +171,11 @@ def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
 
 def entries_seen(out: Path) -> int:
     """Return the number of entries that a run has seen, read from its learning curve."""
-    try:
-        last = (out / "curve.jsonl").read_text().splitlines()[-1]
-        return int(json.loads(last)["entries_seen"])
-    except (OSError, IndexError, ValueError, KeyError):
+    path = out / "curve.jsonl"
+    if not path.exists():
         return 0
+    advice = "remove the folder of the run, so that it is trained again"
+    from imaxray.training import CurvePoint
+
+    lines = read_state_lines(path, CurvePoint, advice=advice, cut_end=True)
+    return int(lines[-1]["entries_seen"]) if lines else 0

@@ -6,7 +6,6 @@ the seed and fingerprints, but no text and no label value.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from imaxray._files import sha256
 from imaxray._folders import scratch_folder
+from imaxray._state import known_state
 from imaxray._version import __version__
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
@@ -66,12 +66,15 @@ def rebuild_dataset(
             f"add --source {missing[0]}=PATH."
         )
     _compare_releases(described["releases"], releases)
-    if out.exists() and any(out.iterdir()):
+    done = _is_rebuilt(out, described)  # by a call that was killed right after its end
+    if not done and out.exists() and any(out.iterdir()):
         raise ImaxrayError(
             f"Expected an empty folder, or no folder, at {out}, but it holds files; choose another "
             "folder."
         )
     with scratch_folder(out) as aside:
+        if done:
+            return RebuildReport(out, dict(described["files"]))
         build_datasets({n: releases[n] for n in wanted}, config, aside, workers=workers)
         made = aside / described["role"]
         _compare_files(described, open_dataset(made).manifest)
@@ -81,14 +84,19 @@ def rebuild_dataset(
     return RebuildReport(out, dict(described["files"]))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _is_rebuilt(out: Path, described: Mapping[str, Any]) -> bool:
+    """Tell whether the dataset that is described lies at ``out``, unchanged."""
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        keys = {"imaxray", "role", "config", "releases", "files"}
-        good = isinstance(described, dict) and keys <= described.keys()
-    except (OSError, ValueError):
-        good = False
-    if not good or described["role"] not in ROLES:
+        made = open_dataset(out)
+    except ImaxrayError:
+        return False
+    return bool(made.manifest["files"] == described["files"]) and not made.verify()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    described = known_state(path)
+    keys = {"imaxray", "role", "config", "releases", "files"}
+    if not keys <= described.keys() or described["role"] not in ROLES:
         raise ImaxrayError(
             f"Expected the manifest.json of a dataset at {path}, but it is missing, damaged or "
             "another kind of file; name the manifest.json that `imaxray build` wrote."

@@ -21,18 +21,23 @@ from imaxray.tasks._shared.reading import (
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import Tolerances
 from imaxray.tasks._shared.truth import TrueFinding, Truth
+from imaxray.tasks._shared.uncertain import Uncertain
 from imaxray.tasks.registry import all_tasks, get_task, require_tasks
 
 
-def make_entries(annotations: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+def make_entries(
+    annotations: pl.DataFrame, images: pl.DataFrame, *, uncertain: Uncertain = "ignore"
+) -> pl.DataFrame:
     """Make the entries (schema ENTRIES) of all tasks, sorted by task and id.
 
     Args:
         annotations: Annotations of a catalog (schema ANNOTATIONS).
         images: Images of the catalog (schema IMAGES), with their ``split`` assigned.
+        uncertain: What the entries make of uncertain labels.
     """
     images = with_image_hash(images)
-    return pl.concat([task.entries(annotations, images) for task in all_tasks()])
+    tasks = [task.under(uncertain) for task in all_tasks()]
+    return pl.concat([task.entries(annotations, images) for task in tasks])
 
 
 __all__ = [
@@ -50,6 +55,7 @@ __all__ = [
     "Tolerances",
     "TrueFinding",
     "Truth",
+    "Uncertain",
     "all_tasks",
     "clean_answer",
     "from_json",

@@ -6,6 +6,7 @@ The gold answer is a list of acceptable phrases, the target first. The parsed an
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -51,8 +52,12 @@ class Reg(RuledTask):
         )
     }
     metrics = (
-        mean_metric("token F1", best_of(token_f1)),
-        mean_metric("exact match", best_of(exact)),
+        mean_metric(
+            "token F1", best_of(token_f1), squad=best_of(partial(token_f1, normalisation="squad"))
+        ),
+        mean_metric(
+            "exact match", best_of(exact), squad=best_of(partial(exact, normalisation="squad"))
+        ),
         mean_metric("ROUGE-L", best_of(rouge_l)),
         corpus_bleu(4, list, str),
         corpus_bleu(1, list, str),

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
 
 from imaxray.boxes import Box
-from imaxray.labeller import label_report, stated
+from imaxray.labeller import label_report, measured_agreement, stated
 from imaxray.metrics import (
+    Floats,
     caption_metrics,
     corpus_bleu,
     invalid_rate,
@@ -109,6 +111,10 @@ class Report(RuledTask):
         "captions": caption_metrics(_golds, joined),
         "radiology": radiology_metrics(joined),
     }
+
+    def details(self, statistics: Mapping[str, Floats]) -> Mapping[str, Any]:
+        """Return how well the labeller behind the clinical scores was measured to agree."""
+        return {"labeller": {**asdict(measured_agreement())}}
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """Make one draft per image, see :meth:`Task.drafts`."""

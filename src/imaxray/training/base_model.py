@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from imaxray._digests import changed_files
 from imaxray._files import sha256, write_json
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset
@@ -21,8 +22,8 @@ def phantom_base(
 ) -> Path:
     """Build the phantom model in ``folder``; its tokenizer learns from the training text.
 
-    ``init.json`` in the folder records the inputs of the model. If they are the same, the existing
-    model is kept.
+    ``init.json`` in the folder records the inputs of the model and the digests of its files. If
+    they are the same, the existing model is kept; otherwise it is built again, to the same bytes.
 
     Args:
         config: Architecture of the model.
@@ -35,7 +36,7 @@ def phantom_base(
     """
     record = {"config": config.model_dump(), "data": [d.sha256 for d in data], "seed": seed}
     path = folder / _RECORD
-    if path.is_file() and json.loads(path.read_text()) == record:
+    if _is_kept(path, record):
         return folder
     corpus: list[str] = []
     for one in data:
@@ -44,8 +45,20 @@ def phantom_base(
         for prompt, target, boxes, image in one.tables.split("train").select(columns).iter_rows():
             corpus.append(PERCENT.fill(f"{prompt} {target}", boxes or [], *sizes[image]))
     phantom.build(config, corpus, seed=seed).save(folder)
-    write_json(path, record)
+    files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if _is_model_file(file)}
+    write_json(path, {**record, "files": files})
     return folder
+
+
+def _is_kept(path: Path, record: dict[str, Any]) -> bool:
+    """Tell whether the model of a record lies beside the record, unchanged."""
+    known = known_state(path)
+    files = known.pop("files", None)
+    return isinstance(files, dict) and known == record and not changed_files(path.parent, files)
+
+
+def _is_model_file(path: Path) -> bool:
+    return path.is_file() and path.name != _RECORD and not path.name.startswith(".")
 
 
 def base_digest(model: str, revision: str | None) -> str:

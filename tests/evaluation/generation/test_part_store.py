@@ -47,3 +47,21 @@ def test_other_tables_are_refused(tmp_path):
     (tmp_path / "odd.parquet").touch()
     with pytest.raises(ImaxrayError, match=r"of a known origin .* odd.parquet is there without"):
         Numbers(tmp_path, {"seed": 1})
+
+
+@pytest.mark.parametrize("spoil", ["flipped", "cut", "without digest"])
+def test_a_changed_part_is_made_again(tmp_path, spoil):
+    store = Numbers(tmp_path, {})
+    for name in ("one", "two"):
+        store.add(name, rows(name))
+    part = store.parts / "one.parquet"
+    content = bytearray(part.read_bytes())
+    if spoil == "flipped":
+        content[len(content) // 2] ^= 1
+    part.write_bytes(content[: len(content) // 2] if spoil == "cut" else content)
+    if spoil == "without digest":
+        part.with_suffix(".sha256").unlink()
+    assert store.missing(["one", "two"]) == ["one"]
+    assert store.rows()["id"].to_list() == ["two"]
+    store.add("one", rows("one"))
+    assert store.missing(["one", "two"]) == []

@@ -12,7 +12,7 @@ from imaxray.evaluation.generation.evaluate import (
     versions,
 )
 from imaxray.evaluation.generation.image_prefetch import ImagesAhead
-from imaxray.evaluation.generation.part_store import PartStore, write_part
+from imaxray.evaluation.generation.part_store import PartStore, add_part
 from imaxray.evaluation.generation.prediction_store import PredictionStore
 from imaxray.evaluation.generation.sampling import Sampling, Written
 from imaxray.evaluation.generation.vllm_engine import VllmEngine, require_vllm
@@ -28,6 +28,7 @@ __all__ = [
     "Sampling",
     "VllmEngine",
     "Written",
+    "add_part",
     "end_tokens",
     "evaluate_model",
     "generate",
@@ -36,5 +37,4 @@ __all__ = [
     "versions",
     "weights_digest",
     "weights_of",
-    "write_part",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, NotRequired, TypedDict
 
 import polars as pl
 
@@ -14,10 +14,22 @@ from imaxray._files import (
     read_parquet,
     remove_unfinished,
     sha256,
+    whole_file,
     write_json,
     write_parquet,
+    write_text,
 )
+from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
+
+_DIGEST: Final = ".sha256"  # suffix of the file beside a part that holds its digest
+
+
+class _Manifest(TypedDict):
+    """What the manifest of every store has."""
+
+    identity: dict[str, Any]
+    files: NotRequired[dict[str, str]]
 
 
 class PartStore:
@@ -60,7 +72,7 @@ class PartStore:
         self._manifest = folder / f"{self.stem}.json"
         identity = json.loads(json.dumps(identity))
         if self._manifest.exists():
-            require_same(folder, self.manifest().get("identity", {}), identity, what=self.what)
+            require_same(folder, self.manifest()["identity"], identity, what=self.what)
         elif found := [name for name in self.tables if self._table(name).exists()]:
             raise ImaxrayError(
                 f"Expected {self.what} of a known origin in {folder}, but {found[0]}.parquet is "
@@ -82,15 +94,16 @@ class PartStore:
 
     def add(self, name: str, rows: pl.DataFrame) -> None:
         """Write one part; an existing part of the same name is replaced."""
-        write_part(rows, self.parts, name)
+        add_part(rows, self.parts, name)
 
     def missing(self, names: Sequence[str]) -> list[str]:
-        """Return the names of the parts that do not exist yet."""
-        return [name for name in names if not self._part(name).exists()]
+        """Return the names of the parts that do not exist yet, or were changed since."""
+        return [name for name in names if not _is_whole(self._part(name))]
 
     def rows(self, names: Sequence[str] | None = None) -> pl.DataFrame:
-        """Return the rows of some parts, or of all parts, sorted by id."""
-        files = sorted(self.parts.glob("*.parquet")) if names is None else map(self._part, names)
+        """Return the rows of some parts, or of all parts that are whole, sorted by id."""
+        every = [path for path in sorted(self.parts.glob("*.parquet")) if _is_whole(path)]
+        files = every if names is None else map(self._part, names)
         frames = [read_parquet(file).cast(self.schema) for file in files]
         return pl.concat([pl.DataFrame(schema=self.schema), *frames]).sort(self.schema.names()[0])
 
@@ -100,7 +113,9 @@ class PartStore:
 
     def manifest(self) -> dict[str, Any]:
         """Return the content of ``STEM.json``."""
-        known: dict[str, Any] = json.loads(self._manifest.read_text())
+        known: dict[str, Any] = read_state(
+            self._manifest, _Manifest, advice="choose another --out, or remove the folder"
+        )
         return known
 
     def add_to_manifest(self, more: Mapping[str, Any]) -> None:
@@ -110,7 +125,7 @@ class PartStore:
     def _close(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """Write the tables, in the order of :attr:`tables`, and remove the parts."""
         for stem in self.tables:
-            write_part(tables[stem], self.folder, stem)
+            _write_table(tables[stem], self.folder, stem)
         self._compare()
         self._remove_parts()
 
@@ -134,7 +149,7 @@ class PartStore:
     def _remove_parts(self) -> None:
         if not self.parts.is_dir():
             return
-        for path in self.parts.glob("*.parquet"):
+        for path in [*self.parts.glob("*.parquet"), *self.parts.glob(f"*{_DIGEST}")]:
             path.unlink()
         remove_unfinished([self.parts])
         if not any(self.parts.iterdir()):
@@ -147,11 +162,30 @@ class PartStore:
         return self.folder / f"{stem}.parquet"
 
 
-def write_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
+def add_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
+    """Write ``folder/NAME.parquet``; before it the file with its digest, which a part needs."""
+    path = folder / f"{name}.parquet"
+    with whole_file(path) as aside:
+        _plain(rows).write_parquet(aside)
+        write_text(path.with_suffix(_DIGEST), sha256(aside))
+
+
+def _is_whole(part: Path) -> bool:
+    """Tell whether a part is there as it was written; Parquet itself does not notice a change."""
+    try:
+        return part.with_suffix(_DIGEST).read_text() == sha256(part)
+    except (OSError, ValueError):
+        return False
+
+
+def _write_table(rows: pl.DataFrame, folder: Path, name: str) -> None:
     """Write ``folder/NAME.parquet`` atomically; an existing file is replaced."""
+    write_parquet(folder / f"{name}.parquet", _plain(rows))
+
+
+def _plain(rows: pl.DataFrame) -> pl.DataFrame:
     # The numbers of an Enum's values must not become part of the content.
-    few = pl.selectors.by_dtype(pl.Enum)
-    write_parquet(folder / f"{name}.parquet", rows.with_columns(few.cast(pl.String)))
+    return rows.with_columns(pl.selectors.by_dtype(pl.Enum).cast(pl.String))
 
 
 def require_same(
@@ -170,10 +204,22 @@ def require_same(
     """
     if found == identity:
         return
-    differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
-    key = differ[0]
+    differ = list(_differences(found, identity))
     raise ImaxrayError(
-        f"Expected {folder} to hold {what} of the same model, data and decoding, but its "
-        f"{' and '.join(differ)} differ ({key}: {found.get(key)} there, {identity.get(key)} now); "
-        "choose another --out, or remove the folder."
+        f"Expected {folder} to hold {what} of the same model, data and decoding, but "
+        f"{', and '.join(differ[:3])}{' and more' if len(differ) > 3 else ''}; choose another "
+        "--out, or remove the folder."
     )
+
+
+def _differences(found: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Yield where two identities differ, e.g. ``config.limit is 10 there, 20 now``."""
+    if isinstance(found, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*found, *now}):
+            if found.get(key) != now.get(key):
+                yield from _differences(
+                    found.get(key), now.get(key), f"{name}.{key}" if name else key
+                )
+    else:
+        old, new = ("none" if value is None else str(value)[:40] for value in (found, now))
+        yield f"{name} is {old} there, {new} now"

@@ -24,9 +24,9 @@ from imaxray.evaluation.generation import (
     Sampling,
     VllmEngine,
     Written,
+    add_part,
     end_tokens,
     served,
-    write_part,
 )
 from imaxray.models import ChatModel, load_model
 from imaxray.pseudo.annotating.answers import Reader
@@ -128,7 +128,7 @@ class Worker:
                 if name.startswith(CANDIDATES)
                 else annotator.real(self._entries, images)
             )
-            write_part(table, self.job.parts, name)
+            add_part(table, self.job.parts, name)
             yield name, table.height
 
     @cached_property

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 import polars as pl
 
+from imaxray._digests import changed_files
 from imaxray._files import read_parquet
+from imaxray._state import read_state
 from imaxray.clinical import DEFAULT_RULES
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
@@ -84,8 +86,8 @@ def filter_annotations(
         ImaxrayError: A file is missing or damaged, another dataset was annotated, the perfect
             filter is requested without ``truth``, or calibrating or filtering fails.
     """
+    _require_same(pseudo, dataset, calibrated=config.confidence)
     candidates = _read(pseudo / "candidates.parquet")
-    _require_same(pseudo / "annotate.json", dataset)
     thresholds = None
     if config.confidence:
         answers = _read(pseudo / "calibration.parquet")
@@ -112,15 +114,36 @@ def filter_annotations(
     return FilteredAnnotations(asked, filtered, thresholds)
 
 
-def _require_same(manifest: Path, dataset: Dataset) -> None:
-    """Check that this dataset was annotated, if the folder states the dataset."""
+class _Annotated(TypedDict):
+    """The part of annotate.json that is read here."""
+
+    identity: NotRequired[dict[str, Any]]
+    files: NotRequired[dict[str, str]]
+
+
+def _require_same(pseudo: Path, dataset: Dataset, *, calibrated: bool) -> None:
+    """Check that this dataset was annotated and the tables are unchanged, as far as is stated.
+
+    Raises:
+        ImaxrayError: If the manifest is damaged, names another dataset, or describes a table that
+            is missing or was changed.
+    """
+    manifest = pseudo / "annotate.json"
     if not manifest.exists():
         return
-    known = json.loads(manifest.read_text()).get("identity", {}).get("dataset")
+    stated = read_state(manifest, _Annotated, advice="run imaxray annotate again in another folder")
+    known = stated.get("identity", {}).get("dataset")
+    files = stated.get("files", {})
     if known is not None and known != dataset.sha256:
         raise ImaxrayError(
-            f"Expected the dataset that {manifest.parent} annotates, but {dataset.folder} is "
-            "another one; pass the dataset that was given to annotate."
+            f"Expected the dataset that {pseudo} annotates, but {dataset.folder} is another one; "
+            "pass the dataset that was given to annotate."
+        )
+    read = ("candidates.parquet", *(("calibration.parquet",) if calibrated else ()))
+    if changed := changed_files(pseudo, {n: d for n, d in files.items() if n in read}):
+        raise ImaxrayError(
+            f"Expected the pseudo annotations {pseudo} as {manifest.name} describes them, but "
+            f"{changed[0]} is missing or was changed; run imaxray annotate again in another folder."
         )
 
 

@@ -21,6 +21,7 @@ from imaxray.tasks._shared.answers import Gold, from_json, to_json
 from imaxray.tasks._shared.drafts import DRAFTS
 from imaxray.tasks._shared.knowledge import TaskKnowledge
 from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.uncertain import Uncertain
 
 _FREQUENT: Final = 20  # number of gold answers that are tried as the constant answer
 _SCORED: Final = 250  # number of gold answers that each constant answer is scored against
@@ -100,6 +101,10 @@ class Task(TaskKnowledge):
     @abstractmethod
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """Make the drafts of this task (schema DRAFTS) from catalog annotations of all kinds."""
+
+    def under(self, uncertain: Uncertain) -> Task:
+        """Return the task that treats uncertain labels by a policy; by default the task itself."""
+        return self
 
     @abstractmethod
     def as_gold(self, parsed: Any, template: str) -> Gold | None:

@@ -19,7 +19,8 @@ _KEY: Final = (
 )
 _SCALE: Final = re.compile(
     r"[(\[]?\s*(?:on|of|in|using|from)?\s*(?:a|the)?\s*(?:scale|range|grades?|levels?)?\s*(?:of|from)?"
-    r"\s*\b0\s*(?:-|–|to|through|\.\.)\s*3\b(?:\s*(?:scale|range))?\s*[)\]]?",
+    r"\s*\b0\s*(?:\([^)]*\)\s*)?(?:-|–|to|through|\.\.)\s*3\b(?:\s*\([^)]*\))?"
+    r"(?:\s*(?:scale|range))?\s*[)\]]?",
     re.IGNORECASE,
 )
 _OF_THREE: Final = r"(?:\s*(?:/|of|out of)\s*(?P<most>\d+))?"
@@ -117,14 +118,50 @@ def grade_of(text: str) -> int | None:
     if found is not None:
         return _of_json(found)
     text = in_third_person(text)
-    bare = " ".join(_DEFINES.sub(" ", text).split()) or text
+    bare = " ".join(_DEFINES.sub(" ", _SCALE.sub(" ", text)).split()) or text
     grades = _grades(bare)
+    for shorter in (_without_past, _without_asides, _named_by_key):
+        if len(grades) > 1:
+            grades = _grades(shorter(bare)) or grades
     if len(grades) > 1:
         marks = list(_LAST.finditer(bare))
         if marks:
             after = _grades(bare[marks[-1].end() :])
             return next(iter(after)) if len(after) == 1 else None
     return next(iter(grades)) if len(grades) == 1 else None
+
+
+_BRACKETS: Final = re.compile(r"\([^()]*\)")
+_PAST: Final = re.compile(r"\b(?:previous(?:ly)?|prior|earlier|formerly|before)\b", re.IGNORECASE)
+_ASIDE_OF: Final = re.compile(r"\b(?:would|features?|signs?|criteri\w+|e\.g)\b", re.IGNORECASE)
+_CLAUSE: Final = re.compile(r"(?<=[,;])\s+")
+_KEY_VALUE: Final = re.compile(rf"\b{_KEY}\s*[:=]\s*(?P<value>[^(\n.;,]+)", re.IGNORECASE)
+
+
+def _without_past(text: str) -> str:
+    """Leave out brackets and clauses about an earlier image."""
+    text = _BRACKETS.sub(lambda found: " " if _PAST.search(found.group()) else found.group(), text)
+    kept: list[str] = []
+    past = False
+    for clause in _CLAUSE.split(text):
+        past = bool(_PAST.search(clause)) or (
+            past and re.match(r"(?:when|where|which)\b", clause, re.I) is not None
+        )
+        if not past:
+            kept.append(clause)
+    return " ".join(kept)
+
+
+def _without_asides(text: str) -> str:
+    """Leave out brackets about what a grade would be or what belongs to another grade."""
+    return _BRACKETS.sub(
+        lambda found: " " if _ASIDE_OF.search(found.group()) else found.group(), text
+    )
+
+
+def _named_by_key(text: str) -> str:
+    """Return the value after ``Severity:`` or a word of this meaning."""
+    return " ".join(found.group("value") for found in _KEY_VALUE.finditer(text))
 
 
 def _of_json(value: Any) -> int | None:

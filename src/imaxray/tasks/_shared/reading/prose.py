@@ -36,7 +36,9 @@ _ADVICE: Final = re.compile(
     r"|interpretation|analysis|report|information|response|answer|assessment)\b[^.\n]*\b(?:not|should"
     r"|must|cannot)\b[^.\n]*\b(?:advice|diagnosis|radiologist|professional|physician|provider"
     r"|clinician|doctor)|i(?:'m| am) not a (?:doctor|radiologist|medical|physician)|as an ai\b"
-    r"|(?:always )?consult (?:a|your|with)|(?:a|the) (?:qualified |board-certified )?"
+    r"|(?:always )?consult (?:a|your|with)"
+    r"|if you(?:'d| would) (?:like|prefer|want)|if you (?:like|wish|need|want)\b"
+    r"|(?:a|the) (?:qualified |board-certified )?"
     r"(?:radiologist|physician) should|would you like|let me know|i hope this|it is important to"
     r" (?:note that|consult)|for (?:a |an )?(?:definitive|accurate|formal|official))",
     re.IGNORECASE,
@@ -101,6 +103,24 @@ _REPORT: Final = re.compile(
 )
 _BUT: Final = re.compile(r"\b(?:but|however)\b,?\s*(?!i\s?(?:can|am|'m|do|will|cannot))", re.I)
 _SENTENCE: Final = re.compile(r"[^.\n!?]*(?:\.(?=\S)[^.\n!?]*)*(?:[.!?]+|\n+|$)\s*")
+
+
+_FIRST_THOUGHT: Final = re.compile(
+    r"[^.;\n]*\b(?:initially|at first|on first (?:look|glance|inspection))\b[^.;\n]*?"
+    r"\b(?:considered|thought|suspected|believed|wondered|suspicious|looked like)\b[^.;\n]*?"
+    r"(?:[.;]\s+(?:(?:but|however|yet)\b,?\s*)?|,?\s+(?:but|however|yet)\b,?\s*|\n)(?=\S)",
+    re.IGNORECASE,
+)
+
+
+def without_first_thoughts(text: str) -> str:
+    """Remove what the answer says that it thought at first, if more follows.
+
+    Example:
+        >>> without_first_thoughts("I initially considered edema; however, the lungs are clear.")
+        'the lungs are clear.'
+    """
+    return _FIRST_THOUGHT.sub("", text)
 
 
 def after_conclusion(text: str) -> str:

@@ -29,7 +29,8 @@ _HARD: Final = re.compile(
     re.IGNORECASE,
 )
 _PRIOR: Final = re.compile(
-    r"\b(?:previous(?:ly)?|prior|earlier|formerly|last)\b[^.,;\n]{0,25}$", re.IGNORECASE
+    r"\b(?:previous(?:ly)?|prior|earlier|formerly|last)\b(?![^.,;\n]*\bto\b)[^.,;\n]{0,25}$",
+    re.IGNORECASE,
 )
 _PRIOR_AFTER: Final = re.compile(
     r"\s*(?:before|previously|earlier|(?:on|in) the (?:prior|previous|earlier))\b", re.IGNORECASE
@@ -41,6 +42,10 @@ _BEHIND: Final = re.compile(
     r"|the limit))",
     re.IGNORECASE,
 )
+_CHANGE: Final = re.compile(
+    r"\b(?:by|magnif\w+|error|margin|accuracy|within)\b[^.;\n]{0,30}$", re.IGNORECASE
+)
+_HALF_RANGE: Final = re.compile(r"\d\s*(?:-|–|—|to)\s*$")
 _SPREAD: Final = re.compile(r"(?:±|\+/-|\bplus or minus)\s*$")
 _TO: Final = re.compile(r"^\s*(?:-|–|—|to|and|\.\.)\s*$")
 _BETWEEN: Final = re.compile(r"\b(?:between|from|range[sd]?|within)\b[^.\n]{0,25}$", re.IGNORECASE)
@@ -160,6 +165,8 @@ def _numbers(text: str) -> list[_Found] | None:
         percent = re.search(r"%|p", match.group(), re.I)
         raw = re.match(r"[\d.]+", match.group())
         value = float(raw.group()) / (100 if percent else 1) if raw else 0.0
+        if percent and (_CHANGE.search(line) or _HALF_RANGE.search(before)):
+            continue  # "magnified by 10-15 %" is no ratio
         if (
             match.start() in skip
             or _UNIT.match(after)

@@ -34,8 +34,17 @@ _TEXT: Final[dict[str, Callable[[str], str]]] = {
     "refusals": prose.without_refusals,
     "explanation": prose.without_explanation,
     "lead-in": prose.without_lead_in,
+    "first-thoughts": prose.without_first_thoughts,
 }
-_PROSE: Final = ("tables", "markdown", "conclusion", "refusals", "explanation", "lead-in")
+_PROSE: Final = (
+    "tables",
+    "markdown",
+    "conclusion",
+    "refusals",
+    "explanation",
+    "lead-in",
+    "first-thoughts",
+)
 
 RULES: Final[dict[str, str]] = {
     "end-marks": "everything from the first end-of-turn token on; the mark of the model's turn",
@@ -52,6 +61,7 @@ RULES: Final[dict[str, str]] = {
     "refusals": "sentences that refuse to answer",
     "explanation": "an explanation, a note or a disclaimer after the answer",
     "lead-in": "an announcement before the answer, e.g. `Here is the report:`",
+    "first-thoughts": "what the answer says that it considered at first, if more follows",
     "json": "all tasks: the value in a JSON object or list",
     "label-lists": "findings: lists, `Label: yes`, `Absent: …` and other spellings of labels",
     "sentences": "findings: sentences, which the labeller reads",

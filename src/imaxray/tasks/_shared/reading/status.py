@@ -55,6 +55,8 @@ def status_of(text: str) -> int | str | None:
     words = re.sub(r"^(?:is|are|was|it is|appears?|status:?|there (?:is|are))\s+", "", words)
     if words == "":
         return None
+    if words[0] in "❓❔⚠":
+        return -1
     for pattern, value in (
         (_DOUBT, -1), (_UNSTATED, "unstated"), (_UNCHANGED, 1), (_ABSENT, 0), (_PRESENT, 1),
     ):  # fmt: skip

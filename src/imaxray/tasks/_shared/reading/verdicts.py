@@ -39,6 +39,10 @@ _EXPLICIT: Final = re.compile(
     r"|(?P<no>no|nope|false|incorrect|not at all|none|neither|never)\b(?=\W*$|\s*[.,;:!\n(–—]"
     r"|\s*-\s))"
 )
+_ONLY_VERDICT: Final = re.compile(r"\W*(yes|no)\b\s*(?:[.!]|,(?=\s*(?:the|there|it|this)\b))")
+_CORRECTED: Final = re.compile(
+    r"\b(?:wait|actually|correction|sorry|on second|i mean|rather|scratch|let me)\b"
+)
 _PARTS: Final = re.compile(r"(?<=[.!?;])\s+|\n+|,\s*(?=so,? (?:yes|no)\b)")
 _BOTH: Final = re.compile(
     r"^\W*(?:yes\s*(?:and|or|/|,)\s*no|no\s*(?:and|or|/|,)\s*yes)\b(?!\s+\w+\s+\w+)"
@@ -187,7 +191,8 @@ def verdict(answer: str, question: str) -> str | None:
     if len(set(verdicts)) == 1 or (verdicts and concluded is not said):
         return verdicts[-1]
     if verdicts:
-        return None
+        first = _ONLY_VERDICT.match(text)
+        return first.group(1) if first and not _CORRECTED.search(text) else None
     ends = _ENDS.search(answer.lower().strip())
     if ends is not None:
         return ends.group(1)
@@ -209,12 +214,15 @@ def _stated(text: str, asked: str) -> bool | None:
             return True
         if is_normal(text):
             return False
+    text = _of_the_side(text, asked)
     of_question = labels_said(asked)
     if _NORMAL_QUESTION.search(asked) and not re.search(r"\babnormal", asked):
         return _normal(text, asked, of_question)
     said = labels_said(text)
     values = [said[label] for label in of_question if label in said]
     value = strongest(values)
+    if value is None and _CLEAR_LUNG.search(text) and of_question.keys() & _OF_LUNG:
+        return False
     if value is None:
         value = _of_words(text, asked)
     if value == 1 and _elsewhere(asked, text):
@@ -226,11 +234,28 @@ def _stated(text: str, asked: str) -> bool | None:
     return _bare(text)
 
 
+_CLEAR_LUNG: Final = re.compile(r"\blungs?\b[^.;]{0,20}\b(?:is|are) clear\b|\bclear lungs?\b")
+_OF_LUNG: Final = frozenset({
+    "Atelectasis", "Consolidation", "Edema", "Lung Lesion", "Lung Opacity", "Pneumonia", "Nodule",
+    "Mass", "Infiltration",
+})  # fmt: skip
+
+
+def _of_the_side(text: str, asked: str) -> str:
+    """Leave out sentences about the other side than the one that is asked for, if others stay."""
+    wanted = sides(asked)
+    if len(wanted) != 1:
+        return text
+    parts = re.split(r"(?<=[.;])\s+", text)
+    kept = [part for part in parts if not sides(part) or sides(part) & wanted]
+    return " ".join(kept) if kept else text
+
+
 def _normal(text: str, asked: str, of_question: dict[str, int]) -> bool | None:
     text = _NOT_ABNORMAL.sub("normal", text)
     said = labels_said(text)
     of_asked = {label: said[label] for label in of_question if label in said}
-    if _ABNORMAL.search(text) and not re.search(r"\bno (?:\w+ )?abnormal", text):
+    if _ABNORMAL.search(text) and not re.search(r"\bno (?:\w+ ){0,3}abnormal", text):
         positive = [v for v in (of_asked or said).values() if v == 1]
         negated = re.search(r"\bnot (?:\w+ )?(?:normal|clear|sharp|intact)", text)
         if positive or negated or not _IS_NORMAL.search(text):
