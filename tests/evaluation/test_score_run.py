@@ -30,7 +30,7 @@ from imaxray.evaluation.baseline import majority_baseline
 from imaxray.evaluation.scoring import point
 from imaxray.metrics import NORMALISATION, missing_for_captions
 from imaxray.study.config import EvaluationConfig
-from imaxray.tasks import all_tasks, get_task, to_json
+from imaxray.tasks import READING_VERSION, RULES, all_tasks, get_task, to_json
 from provenance import unsaid
 
 
@@ -81,6 +81,25 @@ def test_missing_unknown_and_doubles_are_counted(dataset, answers, tmp_path):
     assert set(by_id) == {row["entry_id"] for row in answers}
     kept = dict(result.entries.select("entry_id", "text").iter_rows())
     assert kept[answers[5]["entry_id"]] == answers[5]["text"]  # the first counts
+
+
+def test_reading_rules_are_counted_for_each_task(dataset, answers, tmp_path):
+    wrapped = [{**row, "text": f"<think>a</think>{row['text']}<|im_end|>"} for row in answers]
+    predictions = read_predictions(lines(tmp_path / "p.jsonl", wrapped))
+    plain = read_predictions(lines(tmp_path / "q.jsonl", answers))
+    data = score_run(dataset, predictions, PERCENT, ScoreConfig(resamples=100)).data
+    bare = score_run(dataset, plain, PERCENT, ScoreConfig(resamples=100)).data
+    for task, unwrapped in zip(data["tasks"], bare["tasks"], strict=True):
+        assert task["reading"].pop("thinking") == task["entries"]
+        assert task["reading"].pop("end-marks") == task["entries"]
+        assert task["metrics"] == unwrapped["metrics"]
+        assert unwrapped["reading"] == task["reading"]
+    rules = tuple(rule for rule in RULES if rule != "thinking")
+    without = ScoreConfig(resamples=100, rules=rules)
+    data = score_run(dataset, predictions, PERCENT, without).data
+    assert all("thinking" not in task["reading"] for task in data["tasks"])
+    assert "thinking" not in data["decided_by"]["reading_rules"]
+    assert data["decided_by"]["reading"] == READING_VERSION
 
 
 def test_files_hold_every_number_and_what_decided_it(dataset, answers, tmp_path):

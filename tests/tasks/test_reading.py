@@ -45,7 +45,7 @@ CASES = {
     "grades": ("grading", "edema", "", "The edema is grade 2.", 2, None),
     "ratios": ("calculation", "ctr", "", "Normal is below 0.5. It is 0.56", 0.56, None),
     "verdict": ("vqa", "closed", CLOSED, "There is a small effusion.", "yes",
-                "there is a small effusion"),
+                "small effusion"),
     "options": ("vqa", "closed", OPTIONS, "(B)", "right lung", "(b)"),
     "phrases": ("reg", "phrase", "", "The region shows a mass.", "mass",
                 "The region shows a mass"),

@@ -51,8 +51,8 @@ def read_answer(
 
     Example:
         >>> from imaxray.tasks import get_task
-        >>> read_answer(get_task("grading"), "<think>0?</think>**Grade 2**", "grading.edema.0")
-        Answer(value=2, rules=('thinking', 'markdown', 'grades'))
+        >>> read_answer(get_task("grading"), "<think>0?</think>**It is mild**", "grading.edema.0")
+        Answer(value=1, rules=('thinking', 'markdown', 'grades'))
     """
     require_rules(rules)
     reading = Reading(rules, prompt)

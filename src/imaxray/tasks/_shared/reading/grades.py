@@ -94,6 +94,7 @@ _ALTERNATIVES: Final = re.compile(
     rf"\b{_KEY}s?\s*[0-3]\s*(?:,|or|to|-|–|/|and|vs\.?)\s*(?:grade\s*)?([0-3])\b(?!\s*out)",
     re.IGNORECASE,
 )
+_NONE_OR: Final = re.compile(r"\b(?:none|absent|normal|no o?edema) (?:or|to|vs\.?|versus)\b", re.I)
 _DEFINES: Final = re.compile(
     r"\b0\b[^.\n]{0,30}\b1\b[^.\n]{0,40}\b2\b[^.\n]{0,40}\b3\b[^.\n]*|(?:scale"
     r"|grading system)[^.\n]*"
@@ -198,7 +199,7 @@ def _of_json(value: Any) -> int | None:
 
 def _grades(text: str) -> set[int]:
     text = _SCALE.sub(" ", text)
-    if _OTHER_NUMBER.search(text):
+    if _OTHER_NUMBER.search(text) or _NONE_OR.search(text):
         return set()
     numbers = {
         _DIGITS[match.group("number").lower()]

@@ -108,8 +108,6 @@ def answering(text: str, question: str) -> str:
     """
     bare = text.strip(" \t\r\n.")
     asked = set(re.findall(r"[a-z][a-z-]*", question.lower())) | _SMALL
-    if re.match(r"where\b", question, re.IGNORECASE):
-        bare = re.sub(r"^(?:in|on|at|within)\s+(?:the\s+)?", "", bare, flags=re.IGNORECASE)
     found = _CLAUSE.match(bare)
     if found is None:
         return bare
