@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from imaxray._lazy import lazily
 
 if TYPE_CHECKING:
     from imaxray.cli.commands import app
+else:
+    __getattr__, __dir__ = lazily(__name__, {"commands": ["app"]})
 
 __all__ = ["app", "main"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "app":
-        from imaxray.cli.commands import app
-
-        return app
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> NoReturn:
