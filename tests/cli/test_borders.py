@@ -321,12 +321,16 @@ def test_a_stopped_command_says_how_to_go_on(number, code, tmp_path):
         "--workers",
         "2",
     ]
-    process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(tmp_path.glob(".p.*.part")):
-        time.sleep(0.05)
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
+    errors = tmp_path / "errors.txt"
+    with errors.open("w") as stream:
+        process = subprocess.Popen(line, cwd=tmp_path, stderr=stream)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list(tmp_path.glob(".p.*.part/*/**/*.*g")):
+            time.sleep(0.05)  # until the workers write radiographs
+        process.send_signal(number)
+        process.wait(timeout=60)
+    said = errors.read_text()
+    errors.unlink()
     assert process.returncode == code and "Traceback" not in said
     assert "start the command from the beginning: imaxray phantom p --images 3000" in said
     assert not list(tmp_path.iterdir())

@@ -563,7 +563,7 @@ def test_other_peoples_files_are_not_replaced(small, tmp_path):
     [
         ("axolotl", {}, "the format as one of llamafactory"),
         ("llava", {}, "no convention is given"),
-        ("llava", {"boxes": "qwen"}, "boxes as one of percent"),
+        ("llava", {"boxes": "qwen"}, "a box convention, one of percent"),
         ("llava", {"boxes": "unit", "max_pixels": 9}, "does not depend on them"),
         ("llava", {"boxes": "pixels", "max_pixels": 9}, "0 < min_pixels <= max_pixels"),
         ("swift", {"max_pixels": 9}, "boxes is not given"),

@@ -174,7 +174,7 @@ def _of_system(error: OSError) -> str:
 
 def _of_usage(error: Any) -> str:
     """Say what is wrong with the options of a command."""
-    context = getattr(error, "ctx", None)
+    context: Any = getattr(error, "ctx", None)
     name = "imaxray" if context is None else context.command_path
     kind = type(error).__name__
     if kind == "NoArgsIsHelpError" and context is not None:
