@@ -153,7 +153,7 @@ class PartStore:
 
 
 def add_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
-    """Write ``folder/NAME.parquet``, after the file with its digest, without which it is no part."""
+    """Write ``folder/NAME.parquet`` after the file with its digest, which every part needs."""
     path = folder / f"{name}.parquet"
     with whole_file(path) as aside:
         _plain(rows).write_parquet(aside)
