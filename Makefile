@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Tools whose own readers load our exports in the tests; each in a folder of its own, since they
-# ask for other versions of the same packages.
-READERS := $(patsubst tests/export/readers/%.txt,.readers/%/.installed,$(wildcard tests/export/readers/*.txt))
+# Packages that tests read with or read from: tools whose own readers load our exports, and one with
+# the reports of Open-I. Each is in a folder of its own, since they ask for other versions of the same
+# packages.
+READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 
-.PHONY: demo study examples test torture readers check map format clean
+.PHONY: demo study examples test torture fuzz lowest hashed licences hashes advisories readers check map format clean
 
 # Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
@@ -26,6 +27,44 @@ examples: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# Reads mutated bytes with every reader for ten minutes each; with the package atheris in .venv the
+# mutations follow the coverage. Findings become files in tests/fuzz/corpus.
+MINUTES ?= 10
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
+
+# The tests of the core with the lowest versions that pyproject.toml allows.
+LOWEST := build/lowest
+lowest: $(STAMP)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(BIN)/python tests/supply/dependencies.py lowest > $(LOWEST)/core.txt
+	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/core.txt pytest hypothesis \
+		ensemble-boxes imagehash pydicom datasets
+	$(LOWEST)/bin/python -m pip install --quiet --no-deps -e .
+	$(LOWEST)/bin/python -m pytest -o addopts= -q $(CORE_TESTS)
+
+# The tests of the core that need no torch.
+CORE_TESTS = tests/audit tests/clinical tests/curation tests/labeller tests/metrics tests/sources \
+	tests/test_boxes.py tests/test_files.py --ignore tests/metrics/test_agreement.py
+
+# The core in an environment of its own, every archive held against its sha256.
+HASHED := build/hashed
+hashed:
+	$(PYTHON) -m venv --clear $(HASHED)
+	$(HASHED)/bin/python -m pip install --quiet --no-deps --require-hashes -r constraints-hashed.txt
+	$(HASHED)/bin/python -m pip install --quiet --no-deps .
+	$(HASHED)/bin/imaxray --help > /dev/null
+
+hashes: $(STAMP)
+	$(BIN)/python tests/supply/dependencies.py hashes
+
+licences: $(STAMP)
+	$(BIN)/python tests/supply/dependencies.py licences
+
+# Known vulnerabilities of the pinned versions; needs a network and the package pip-audit.
+advisories:
+	$(PYTHON) -m pip_audit --no-deps --disable-pip -r constraints-hashed.txt
+
 # Kills, damages, locks, starves and moves the commands for hours, and prints the figures of
 # RELIABILITY.md; the same target again continues. TORTURE="kill --command train --minutes 20"
 # chooses. The ordinary tests run a short form.
@@ -36,7 +75,8 @@ torture: $(STAMP)
 # About 900 MB; without them the tests that need them are skipped.
 readers: $(READERS)
 
-.readers/%/.installed: tests/export/readers/%.txt $(STAMP)
+vpath %.txt $(wildcard tests/*/readers)
+.readers/%/.installed: %.txt $(STAMP)
 	rm -rf $(@D)
 	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) -r $<
 	touch $@

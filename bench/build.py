@@ -22,12 +22,9 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -35,9 +32,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import psutil
 from rich.console import Console
 from rich.table import Table
+
+from measure import measured
 
 HERE = Path(__file__).resolve().parent
 GRAPHS = "chest-imagenome/silver_dataset/scene_graph.zip"
@@ -74,7 +72,7 @@ def main() -> None:
         # the floor runs first, because it warms the file cache for all programs
         runs = {}
         for part, command in programs.items():
-            runs[part] = _measured(command)
+            runs[part] = measured(command)
             print(f"{part}: {runs[part]['seconds']:.1f} s", file=sys.stderr, flush=True)
     _print(runs)
 
@@ -111,34 +109,6 @@ def _print(runs: dict[str, dict[str, Any]]) -> None:
             }
         )
     )  # fmt: skip
-
-
-def _measured(command: list[str]) -> dict[str, Any]:
-    """Run a program and return its seconds, its peak memory and the JSON of its last line."""
-    peak = 0
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
-
-    def watch() -> None:
-        nonlocal peak
-        tree = psutil.Process(process.pid)
-        while process.poll() is None:
-            try:
-                everyone = [tree, *tree.children(recursive=True)]
-                peak = max(peak, sum(member.memory_info().rss for member in everyone))
-            except psutil.Error:
-                pass  # a process of the tree has just ended
-            time.sleep(0.1)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    text, _ = process.communicate()
-    seconds = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    lines = text.strip().splitlines()
-    told = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
-    return {"seconds": seconds, "peak_gb": peak / 1e9, **told}
 
 
 def _phantom(out: Path, times: float, *, archives: bool) -> None:

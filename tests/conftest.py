@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import network
 from imaxray.phantom import write_phantom
+
+network.forbid()
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -190,7 +190,7 @@ def test_a_lost_lock_is_not_touched(tmp_path, monkeypatch):
 
 
 def test_the_same_process_id_on_another_host_tells_nothing(tmp_path, monkeypatch):
-    """Two hosts of a shared file system look at the heartbeat of the other, not at its id."""
+    """Two hosts of a shared file system: each looks at the heartbeat of the other."""
     monkeypatch.setattr(_lock, "_host", lambda: "first")
     with sole_writer(tmp_path / "a"):
         first = json.loads((tmp_path / "a" / LOCK).read_text())

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         write_result,
     )
     from imaxray.evaluation.generation import evaluate_model
-    from imaxray.export import ExportConfig, export_dataset
+    from imaxray.export import ExportConfig, export_dataset, share_dataset
     from imaxray.models import list_models, load_model
     from imaxray.phantom import write_phantom, write_phantom_tables
     from imaxray.pseudo import AnnotateConfig, FilterConfig, annotate, filter_folder
@@ -78,7 +78,7 @@ else:
                 "write_result",
             ],
             "imaxray.evaluation.generation": ["evaluate_model"],
-            "imaxray.export": ["ExportConfig", "export_dataset"],
+            "imaxray.export": ["ExportConfig", "export_dataset", "share_dataset"],
             "imaxray.models": ["list_models", "load_model"],
             "imaxray.phantom": ["write_phantom", "write_phantom_tables"],
             "imaxray.pseudo": ["AnnotateConfig", "FilterConfig", "annotate", "filter_folder"],
@@ -137,6 +137,7 @@ __all__ = [
     "score",
     "score_run",
     "select_imax",
+    "share_dataset",
     "train_dataset",
     "write_ablation",
     "write_dataset",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from imaxray.errors import ImaxrayError
 
@@ -16,6 +16,13 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _KINDS: Final = {list: "a list", str: "text", type(None): "empty"}
+FINITE: Final = ConfigDict(allow_inf_nan=False)
+"""Settings of a check of one value: numbers are finite, as in all configs."""
+
+_DEPTH: Final = 50
+_VALUES: Final = 100_000
+"""Bounds of a YAML file: levels of values, and number of values; ours have fewer than a hundred."""
+
 _SHOWN: Final = 40
 """A value longer than this many characters is not repeated in a message."""
 
@@ -32,7 +39,7 @@ def read_yaml(path: Path, *, what: str, advice: str) -> dict[str, Any]:
         ImaxrayError: The file cannot be read, or :func:`parse_yaml` refuses its text.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a mark of the encoding
     except OSError as error:
         raise ImaxrayError(
             f"Expected {what} at {path}, but it cannot be read ({error.strerror}); {advice}."
@@ -61,6 +68,15 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """
     try:
         content = yaml.load(text, _Loader)
+    except RecursionError as error:
+        raise ImaxrayError(
+            f"Expected YAML in {where}, but it is nested too deeply; correct it."
+        ) from error
+    except ValueError as error:  # a date such as 2024-02-30, or a number of thousands of digits
+        raise ImaxrayError(
+            f"Expected YAML in {where}, but a value cannot be read: {_line(error)}; correct it, or "
+            "put it in quotes."
+        ) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None)
@@ -84,6 +100,7 @@ def validated(
     where: str | None = None,
     see: str = "",
     context: Mapping[str, Any] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Model:
     """Return a model made from ``content``, or raise one sentence about the first mistake.
 
@@ -93,6 +110,7 @@ def validated(
         where: Name of the file from which the content was read, for messages.
         see: Page that describes the keys, for messages (``docs/study.md``).
         context: Further values for the validators of the model.
+        names: What the user knows keys as (``--learning-rate``), for messages.
 
     Raises:
         ImaxrayError: A key is unknown or missing, or a value is of the wrong type or out of bounds.
@@ -111,7 +129,12 @@ mean `steps`?
     try:
         return model.model_validate(content, context=context)
     except ValidationError as error:
-        raise ImaxrayError(_sentence(error, model, content, where, see)) from error
+        raise ImaxrayError(_sentence(error, model, content, where, see, names or {})) from error
+
+
+def said_of(error: ValidationError) -> str:
+    """Return what is wrong with a single value, in one line and without words of pydantic."""
+    return _message(error.errors()[0])
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -131,17 +154,19 @@ def _sentence(
     content: Any,
     where: str | None,
     see: str,
+    names: Mapping[str, str],
 ) -> str:
     """Describe the first mistake in one sentence; an unknown key comes before a missing one."""
     found = error.errors()
     first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, ValidationError):  # a validator that checks another model
-        return _sentence(inner, model, {}, where, see)
+        return _sentence(inner, model, {}, where, see, names)
     loc = first["loc"]
     inside = f" in {where}" if where else ""
     pointer = f" ({see} lists all keys)" if see else ""
-    name = _name(content, loc)
+    name = _name(content, loc, missing=first["type"] == "missing")
+    name = names.get(name, name)
     if first["type"] == "extra_forbidden":
         known = _keys(model, loc[:-1])
         near = nearest(str(loc[-1]), known)
@@ -155,11 +180,11 @@ def _sentence(
         )
     if first["type"] == "missing":
         return f"Expected the key `{name}`{inside}, but it is missing; add it{pointer}."
-    message = _line(first["msg"].removeprefix("Value error, "))
+    message = _message(first)
     if first["type"] == "value_error":
         what = f"a valid value for {name}" if loc else "values that fit together"
         return f"Expected {what}{inside}, but: {message}; correct it{pointer}."
-    value = repr(first["input"])
+    value = _line(repr(first["input"]))
     came = f"got {value}: " if len(value) <= _SHOWN else ""
     return (
         f"Expected a valid value for {name or 'the whole'}{inside}, but {came}"
@@ -167,10 +192,48 @@ def _sentence(
     )
 
 
-def _name(content: Any, loc: Sequence[int | str]) -> str:
-    """Return a path such as ``rules.2.effect``; an item of a list with a name shows its name."""
-    parts = []
-    for part in loc:
+_PLAIN: Final = {
+    "model_type": "it should be keys and values",
+    "model_attributes_type": "it should be keys and values",
+    "dict_type": "it should be keys and values",
+    "mapping_type": "it should be keys and values",
+    "list_type": "it should be a list",
+    "tuple_type": "it should be a list",
+    "set_type": "it should be a list",
+    "string_type": "it should be text",
+    "int_type": "it should be a whole number",
+    "int_parsing": "it should be a whole number",
+    "int_from_float": "it should be a whole number",
+    "int_parsing_size": "it should be a whole number of fewer digits",
+    "float_type": "it should be a number",
+    "float_parsing": "it should be a number",
+    "finite_number": "it should be a finite number",
+    "bool_type": "it should be true or false",
+    "bool_parsing": "it should be true or false",
+    "path_type": "it should be a path",
+    "none_required": "it should be empty",
+}
+"""What pydantic says of these kinds of mistakes names classes and types of Python."""
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, in one line and without words of pydantic."""
+    said = _line(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return _PLAIN.get(error["type"], said.replace("Input should", "it should", 1))
+
+
+def _name(content: Any, loc: Sequence[int | str], *, missing: bool = False) -> str:
+    """Return a path such as ``rules.2.effect``; an item of a list with a name shows its name.
+
+    Pydantic also puts the member of a union that it tried into the path (``constrained-int``); such
+    a part is left out, because it is no key of the content.
+    """
+    parts: list[str] = []
+    for place, part in enumerate(loc):
+        absent = missing and place == len(loc) - 1
+        known = isinstance(content, Mapping) and part in content
+        if isinstance(part, str) and parts and not known and not absent:
+            continue
         if isinstance(part, int) and isinstance(content, list | tuple) and part < len(content):
             content = content[part]
             own = content.get("name") if isinstance(content, Mapping) else None
@@ -204,12 +267,51 @@ def _models(annotation: Any) -> set[type[BaseModel]]:
     return {model for part in get_args(annotation) for model in _models(part)}
 
 
-def _line(text: str) -> str:
+def _line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def _require_small(root: yaml.Node) -> None:
+    """Check the depth of a document and the number of its values, with aliases written out.
+
+    Raises:
+        ConstructorError: The document is too deep or too large, or a value contains itself.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, depth: int) -> int:
+        if depth > _DEPTH:
+            raise refused(f"values are nested more than {_DEPTH} levels deep", node)
+        if id(node) not in sizes:
+            sizes[id(node)] = _VALUES + 1  # what is met again inside itself has no end
+            inner: list[yaml.Node] = []
+            if isinstance(node, yaml.MappingNode):
+                inner = [part for pair in node.value for part in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                inner = list(node.value)
+            sizes[id(node)] = 1 + sum(size(part, depth + 1) for part in inner)
+        if sizes[id(node)] > _VALUES:
+            raise refused(f"it stands for more than {_VALUES:,} values", node)
+        return sizes[id(node)]
+
+    def refused(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+        return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+    size(root, 0)
+
+
 class _Loader(yaml.SafeLoader):
-    """Loads YAML without tags of Python, and refuses a key that occurs twice."""
+    """Loads YAML without tags of Python; refuses a key that occurs twice, and text that explodes.
+
+    A few lines of aliases can stand for billions of values.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Return the whole document, if it is small enough."""
+        found: yaml.Node | None = super().get_single_node()
+        if found is not None:
+            _require_small(found)
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, int] = {}

@@ -10,6 +10,9 @@ RESAMPLES: Final = 2000
 MAX_NEW_TOKENS: Final = 128
 """Maximum number of tokens per answer of a model."""
 
+PROBE_EVERY: Final = 2048
+"""Number of entries seen between two measurements of the Fisher spectrum."""
+
 PHANTOM_IMAGES: Final = 2000
 """Number of radiographs of a phantom."""
 
@@ -27,3 +30,9 @@ AUDIT_WORKERS: Final = 1
 
 AUDIT_EXAMPLES: Final = 5
 """Maximum number of examples per check in the text of an audit."""
+
+STUDY_EXAMPLES: Final = 12
+"""Number of test images in the report of a study on synthetic or open releases."""
+
+LARGEST: Final = 2**32 - 1
+"""Largest whole number of an option; the generators of random numbers take no larger seed."""

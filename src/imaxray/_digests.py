@@ -6,21 +6,21 @@ folder that cannot be written has none: its files are then read each time.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from imaxray._files import sha256, write_json
+from imaxray._state import known_state
 from imaxray.errors import ImaxrayError
 
 MEMORY: Final = ".imaxray-digests.json"
 """Name of the file that remembers the digests of a folder's files."""
 
 _MANIFESTS: Final = (
-    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json",
+    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json", "share.json",
 )  # fmt: skip
 
 _RECENT: Final = 2 * 10**9  # nanoseconds; a file could change again with the same time
@@ -47,7 +47,7 @@ def changed_files(folder: Path, files: Mapping[str, str], *, full: bool | None =
         full: Whether every file is read, even if its size and its time are those that are
             remembered; None: as :func:`always_read` says.
     """
-    known = _read(folder)
+    known = known_state(folder / MEMORY)
     trusted = {} if (_always if full is None else full) else known
     remembered = {name: found for name, found in known.items() if name not in files}
     changed = []
@@ -76,7 +76,8 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
     """Read every file of a folder and compare it with the folder's manifest.
 
     Args:
-        folder: A dataset, an image cache, an export, a run, pseudo annotations or predictions.
+        folder: A dataset, an image cache, an export, a shared dataset, a run, pseudo annotations or
+            predictions.
 
     Returns:
         The name of the manifest, and the names of the files that are missing or were changed.
@@ -86,21 +87,13 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
     """
     for name in _MANIFESTS:
         try:
-            files = json.loads((folder / name).read_text(encoding="utf-8"))["files"]
+            files = known_state(folder / name)["files"]
             digests = {str(file): str(digest) for file, digest in files.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (KeyError, AttributeError):
             continue
         return name, changed_files(folder, digests, full=True)
     raise ImaxrayError(
         f"Expected a folder that imaxray wrote at {folder}, but it has none of "
         f"{', '.join(_MANIFESTS)} with the digests of its files; name a dataset, an image cache, "
-        "an export, a finished run, pseudo annotations or predictions."
+        "an export, a shared dataset, a finished run, pseudo annotations or predictions."
     )
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        known = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from imaxray.errors import ImaxrayError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -104,24 +106,82 @@ def read_parquet(
         path: The file.
         columns: Names of the columns to read; default: all.
         schema: Columns and types of the file, where they are known.
+
+    Raises:
+        ImaxrayError: The file is damaged, is no Parquet file, or lacks a column.
+        OSError: The file is missing, or the system cannot read it.
     """
     import polars as pl  # late: reading and writing text needs no tables
 
     names = None if columns is None else list(columns)
-    return pl.read_parquet(path, columns=names, schema=schema, glob=False)
+    with _named(path, "a Parquet table"):
+        return pl.read_parquet(path, columns=names, schema=schema, glob=False)
 
 
 def read_arrow(path: Path) -> pl.DataFrame:
     """Read an Arrow (IPC) file; like :func:`read_parquet`, from exactly this path."""
     import polars as pl  # late, as above
 
-    return pl.scan_ipc(path, glob=False).collect()
+    with _named(path, "an Arrow table"):
+        return pl.scan_ipc(path, glob=False).collect()
+
+
+@contextmanager
+def _named(path: Path, what: str) -> Iterator[None]:
+    """Turn what Polars raises about a damaged file into one sentence that names the file.
+
+    Polars checks little of a file before it decodes it, so damage also shows as other errors of
+    Python, and as a panic, which is no ``Exception``.
+    """
+    import polars as pl  # late, as above
+
+    panic = pl.exceptions.PanicException
+    try:
+        yield
+    except OSError:
+        raise  # it says itself what is wrong
+    except (pl.exceptions.PolarsError, panic, ValueError, MemoryError, OverflowError) as error:
+        raise ImaxrayError(
+            f"Expected {what} at {path}, but it cannot be read as one; the file is damaged or of "
+            "another kind, so write or copy it again."
+        ) from error
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> None:
-    """Write ``table`` as CSV."""
+    """Write ``table`` as CSV, whose texts are safe in a spreadsheet (:func:`spreadsheet_safe`)."""
     with whole_file(path) as aside:
-        table.write_csv(aside)
+        spreadsheet_safe(table).write_csv(aside)
+
+
+_FORMULA: Final = r"^[=+\-@\t\r]"
+_NUMBER: Final = r"^[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?$"
+
+
+def spreadsheet_safe(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose texts a spreadsheet program does not take for formulas.
+
+    An apostrophe is put before a text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a
+    carriage return, unless the text is a number (OWASP, CSV injection). The names of the columns
+    are treated the same way.
+
+    Example:
+        >>> import polars as pl
+        >>> spreadsheet_safe(pl.DataFrame({"id": ["=1+1", "-0.5", "a"]}))["id"].to_list()
+        ["'=1+1", '-0.5', 'a']
+    """
+    import polars as pl  # late, because the command line starts without it
+
+    few = table.with_columns(pl.selectors.by_dtype(pl.Categorical, pl.Enum).cast(pl.String))
+    safe = few.with_columns(
+        pl.when(pl.col(name).str.contains(_FORMULA) & ~pl.col(name).str.contains(_NUMBER))
+        .then(pl.concat_str(pl.lit("'"), pl.col(name)))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name, dtype in few.schema.items()
+        if dtype == pl.String
+    )
+    first = re.compile(_FORMULA)
+    return safe.rename({n: f"'{n}" for n in table.columns if first.match(n)})
 
 
 def sha256(path: Path) -> str:

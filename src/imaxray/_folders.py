@@ -8,7 +8,7 @@ files are moved over to the new folder.
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import re
 import shutil
@@ -23,6 +23,7 @@ from imaxray._digests import MEMORY
 from imaxray._disk import system_errors
 from imaxray._files import PART, flush, is_unfinished, remove_unfinished, sha256, write_json
 from imaxray._lock import LOCK, sole_writer
+from imaxray._state import known_state
 from imaxray.errors import ImaxrayError
 
 MARKER: Final = ".imaxray.json"
@@ -76,10 +77,10 @@ def write_marker(folder: Path, marker: Marker) -> None:
 
 def read_marker(folder: Path) -> Marker | None:
     """Return the marker of a folder; None if there is none or it is damaged."""
+    found = known_state(folder / MARKER)
     try:
-        found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         return Marker(str(found["kind"]), str(found["identity"]), tuple(map(str, found["files"])))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
 
 
@@ -118,13 +119,10 @@ def is_complete(folder: Path, manifest: str, wanted: Mapping[str, Any]) -> bool:
     if any(_left_beside(folder)) or folder.with_name(f".{folder.name}.lock").exists():
         with sole_writer(folder, beside=True):
             _finish_earlier(folder)
-    try:
-        found = json.loads((folder / manifest).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+    found = known_state(folder / manifest)
     marker = read_marker(folder)
     files = () if marker is None else marker.files
-    return bool(found == wanted) and all(os.path.lexists(folder / name) for name in files)
+    return found == dict(wanted) and all(os.path.lexists(folder / name) for name in files)
 
 
 def is_free(folder: Path) -> bool:
@@ -161,13 +159,60 @@ def _leads_inside(name: str) -> bool:
     return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
 
 
+def require_replaceable(out: Path) -> None:
+    """Check that a folder can be replaced by a new one of the same name.
+
+    Raises:
+        ImaxrayError: If ``out`` is a file, the place of a mounted volume, or the current folder or
+            one around it.
+    """
+    if out.exists() and not out.is_dir():
+        raise ImaxrayError(
+            f"Expected a folder to write at {out}, but there is a file; choose another folder."
+        )
+    if out.is_mount():
+        raise _not_replaceable(out)
+    here = Path.cwd()
+    if out == here or out in here.parents:
+        raise ImaxrayError(
+            f"Expected a folder that can be replaced, but {out} is the current folder or one "
+            "around it; name a folder inside the current one."
+        )
+
+
+def _not_replaceable(folder: Path) -> ImaxrayError:
+    return ImaxrayError(
+        f"Expected a folder that can be replaced, but {folder} is the place of a mounted volume, "
+        f"which cannot be renamed; name a folder inside it, such as {folder / 'out'}."
+    )
+
+
+def _rename(folder: Path, to: Path) -> None:
+    """Rename a folder.
+
+    Raises:
+        ImaxrayError: If one of the two is the place of a mounted volume, or both lie on two disks.
+    """
+    try:
+        folder.rename(to)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EXDEV):
+            raise
+        raise _not_replaceable(folder if is_old(to) else to) from error
+
+
+def is_old(folder: Path) -> bool:
+    """Tell whether a path is one to which an earlier folder is moved."""
+    return OLD in folder.suffixes or re.fullmatch(r".*\.old-\d+", folder.name) is not None
+
+
 def move_aside(folder: Path) -> Path:
     """Rename a folder to ``NAME.old-1``, or the next number that is free, and return that path.
 
     If the folder is locked, the lock stays at its place, in an empty folder.
     """
     folder, to = folder.resolve(), next_aside(folder)
-    folder.rename(to)
+    _rename(folder, to)
     if (to / LOCK).exists():
         folder.mkdir()
         (to / LOCK).rename(folder / LOCK)
@@ -228,6 +273,7 @@ def whole_folder(
             a new file, or if another process writes ``out``.
     """
     out = out.resolve()  # "." has no name to write aside under
+    require_replaceable(out)
     with sole_writer(out, beside=True):
         _finish_earlier(out)
 
@@ -254,13 +300,24 @@ def whole_folder(
                     )
             old = out.with_name(aside.name.removesuffix(PART) + OLD)
             if out.exists():
-                if not (out / MARKER).exists():
+                unmarked = not (out / MARKER).exists()
+                if unmarked:
                     write_marker(out, Marker(what, "", tuple(files)))  # for a run after a kill
-                out.rename(old)
+                try:
+                    _rename(out, old)
+                except BaseException:
+                    if unmarked:
+                        (out / MARKER).unlink(missing_ok=True)
+                    raise
+            try:
+                _rename(aside, out)
+            except BaseException:
+                if old.exists():
+                    old.rename(out)
+                raise
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-        aside.rename(out)
         if old.exists():
             _settle(old, out)
 
@@ -335,12 +392,9 @@ def _listed(
     marker = read_marker(out)
     if marker is not None and marker.kind == what:
         return set(marker.files)
-    try:
-        content = json.loads((out / manifest).read_text())
-        if marker is None and set(keys) <= content.keys():
-            return {*content["files"], manifest, *unlisted}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
+    content = known_state(out / manifest)
+    if marker is None and set(keys) <= content.keys() and isinstance(content.get("files"), dict):
+        return {*content["files"], manifest, *unlisted}
     raise ImaxrayError(
         f"Expected an empty folder or an earlier {what} at {out}, but it holds other files; "
         "choose another folder."

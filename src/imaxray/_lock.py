@@ -226,7 +226,7 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
     try:
         holder = json.loads(content)
         return holder if {"host", "pid", "machine", "process", "since"} <= holder.keys() else None
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -24,6 +24,21 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("?", text)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun.
+
+    Args:
+        number: The number.
+        one: Noun of a single thing.
+        many: Noun of several; default: ``one`` with an s.
+
+    Example:
+        >>> counted(1, "entry", "entries"), counted(1200, "step")
+        ('1 entry', '1,200 steps')
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def say(text: object, *, end: str = "\n", file: TextIO | None = None) -> None:
     """Print text to stdout, or to ``file``, without control characters."""
     print(printable(str(text)), end=end, file=file)

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection, get_context, parent_process
+from types import TracebackType
 from typing import Any
+
+
+class _Pool(ProcessPoolExecutor):
+    """A pool that does not finish its jobs when the user stops the command."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None:
+        """End the workers at once after Ctrl-C or SIGTERM; otherwise wait for their jobs."""
+        if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
+            for process in list((self._processes or {}).values()):
+                process.kill()
+            # not waited for: a pool that was interrupted while it started may never end
+            self.shutdown(wait=False, cancel_futures=True)
+            return None
+        return super().__exit__(exc_type, exc_val, exc_tb)
 
 
 def worker_pool(
@@ -25,12 +46,13 @@ def worker_pool(
         initializer: Function that each process calls before its first job.
         initargs: Arguments of ``initializer``.
     """
-    return ProcessPoolExecutor(
+    return _Pool(
         workers, get_context("spawn"), initializer=_begin, initargs=(initializer, initargs)
     )
 
 
 def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()

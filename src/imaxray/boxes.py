@@ -8,11 +8,12 @@ are the patient's sides: the patient's right side lies on the left of the image.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
+from imaxray.box_spellings import PLAIN, with_bracketed_boxes, with_marked_boxes
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import (
     WHOLE,
@@ -31,6 +32,18 @@ PLACEHOLDER: Final = "<box>"
 
 BoxLike = TypeVar("BoxLike", bound=Sequence[float])
 """A box, as a tuple or as the list that a table holds."""
+
+BOX_RULES: Final = {
+    "box-spelling": "tags, tokens, keys or names of corners that other models write around a box",
+    "box-brackets": "four numbers in other brackets, two points, or an answer of four numbers",
+    "box-decimals": "100.0 where the convention has integers",
+    "box-fractions": "12.5 where the convention has integers, unless no number is above 1",
+    "box-tolerance": "a coordinate outside the frame by one unit of the last digit",
+}
+"""Rules by which boxes are read that do not follow their convention to the letter, with what each
+of them accepts."""
+
+_EXTRACT: Final = ("box-spelling", "box-decimals")
 
 _RUN: Final = re.compile(r"<box>(?:\s*<box>)*")
 _NO_PLACEHOLDER: Final = "&lt;box&gt;"
@@ -133,6 +146,21 @@ def iou(a: Box, b: Box) -> float:
 
 
 @dataclass(frozen=True)
+class BoxText:
+    """A model's text whose boxes were extracted.
+
+    Attributes:
+        text: Text with one ``<box>`` for each box.
+        boxes: Boxes in pixels of the original image.
+        rules: Names of the rules that were needed to read the boxes, of ``BOX_RULES``.
+    """
+
+    text: str
+    boxes: list[Box]
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class BoxConvention:
     """Describes how a model writes boxes in text: numbers, brackets, and the frame they refer to.
 
@@ -143,7 +171,7 @@ class BoxConvention:
         name: Name of the convention on the command line.
         scale: Number that the right and bottom edge of the frame map to: 100 or 1000 for integers
             relative to the frame, 1 for the unit square; ``None`` for pixels of the frame.
-        decimals: Number of digits after the decimal point; with 0 only integers are read.
+        decimals: Number of digits after the decimal point; 0 for integers.
         y_first: Whether the order is ``y1, x1, y2, x2`` instead of ``x1, y1, x2, y2``.
         key: Key that holds the four numbers, where a box is a JSON object (its other keys are
             ignored); ``None`` where a box is a plain list.
@@ -231,14 +259,29 @@ class BoxConvention:
             lambda run: self._in_tags([next(rest) for _ in range(run[0].count(PLACEHOLDER))]), text
         )
 
+    @property
+    def tolerance(self) -> float:
+        """Return by how much a coordinate may lie outside the frame: one unit of the last digit.
+
+        Such a coordinate is moved to the edge (rule ``box-tolerance``).
+
+        Example:
+            >>> PER_MILLE.tolerance, UNIT.tolerance
+            (1.0, 0.01)
+        """
+        return float(10.0**-self.decimals)
+
     def extract(self, text: str, width: float, height: float) -> tuple[str, list[Box]]:
         """Extract the boxes from a model's ``text``; return text with placeholders, and boxes.
 
-        Reading is strict: a bracket without four numbers within the frame, or with corners out of
-        order, stays in the text, so that the task cannot parse the answer. One wrong box in a list
-        of boxes makes the whole list wrong. A box that reaches into the padding of the frame is cut
-        to the image; a box that lies wholly in the padding is wrong. The returned boxes are in
-        pixels of the ``width`` × ``height`` original, one per placeholder of the returned text.
+        Only lists that are marked as boxes, or are written as the convention says, are boxes: this
+        is :meth:`read` with the rules ``box-spelling`` and ``box-decimals`` only; the others suit
+        answers that should be boxes. A bracket without four numbers within the frame, or with
+        corners out of order, stays in the text, so that the task cannot parse the answer. One wrong
+        box in a list of boxes makes the whole list wrong. A box that reaches into the padding of
+        the frame is cut to the image; a box that lies wholly in the padding is wrong. The returned
+        boxes are in pixels of the ``width`` × ``height`` original, one per placeholder of the
+        returned text.
 
         Example:
             >>> PERCENT.extract("effusion at [25, 12, 50, 38]", 1000, 1000)
@@ -246,17 +289,74 @@ class BoxConvention:
             >>> PERCENT.extract("[50, 12, 25, 38]", 1000, 1000)  # corners in the wrong order
             ('[50, 12, 25, 38]', [])
         """
-        frame = self.geometry.frame(width, height)
+        found = self.read(text, width, height, _EXTRACT)
+        return found.text, found.boxes
+
+    def read(
+        self, text: str, width: float, height: float, rules: Collection[str] = tuple(BOX_RULES)
+    ) -> BoxText:
+        """Extract the boxes as :meth:`extract` does, and name the rules that were needed.
+
+        Other spellings are tried only if no box is written as the convention says.
+
+        Args:
+            text: Text of a model.
+            width: Width of the original image in pixels.
+            height: Height of the original image in pixels.
+            rules: Rules that are on, of ``BOX_RULES``.
+
+        Example:
+            >>> PERCENT.read("<box>(25,12),(50,38)</box>", 1000, 1000)
+            BoxText(text='<box>', boxes=[(250.0, 120.0, 500.0, 380.0)], rules=('box-spelling',))
+        """
+        size = (width, height)
+        used: set[str] = set()
+        bare, boxes = self._found(text, self._reading, self._one, size, rules, used)
+        for rule, plain in self._respelled(text):
+            if boxes or rule not in rules:
+                continue
+            used = {rule}
+            said, boxes = self._found(plain, PLAIN, PLAIN, size, rules, used, whole=True)
+            bare = said if boxes else bare
+        return BoxText(bare, boxes, tuple(rule for rule in BOX_RULES if boxes and rule in used))
+
+    def _respelled(self, text: str) -> Iterator[tuple[str, str]]:
+        """Yield the text with its boxes rewritten by each rule that rewrites them."""
+        # without the convention's key, the order of the numbers is not sure
+        keyed = self.key is not None
+        yield "box-spelling", with_marked_boxes(text, y_first=self.y_first, objects=not keyed)
+        if not keyed:
+            yield "box-brackets", with_bracketed_boxes(text, percent=self.scale == 100)
+
+    def _found(
+        self,
+        text: str,
+        reading: re.Pattern[str],
+        one: re.Pattern[str],
+        size: tuple[float, float],
+        rules: Collection[str],
+        used: set[str],
+        whole: bool = False,
+    ) -> tuple[str, list[Box]]:
+        """Replace the boxes of a text by placeholders, and add the rules that were needed.
+
+        With ``whole``, one wrong box anywhere in the text makes all wrong.
+        """
+        frame = self.geometry.frame(*size)
         boxes: list[Box] = []
         parts: list[str] = []
         last = 0
-        for match in self._reading.finditer(text):
+        for match in reading.finditer(text):
+            needed: set[str] = set()
             found = [
-                self._read(numbers, frame, width, height) for numbers in self._one.findall(match[0])
+                self._read(numbers, frame, size, rules, needed) for numbers in one.findall(match[0])
             ]
             taken = [box for box in found if box is not None]
             if len(taken) < len(found):
+                if whole:
+                    return text, []
                 continue
+            used |= needed
             boxes += taken
             parts += [_literal(text[last : match.start()]), " ".join([PLACEHOLDER] * len(taken))]
             last = match.end()
@@ -311,20 +411,35 @@ class BoxConvention:
         return f"{self.tags[0]}[{', '.join(written)}]{self.tags[1]}"
 
     def _read(
-        self, numbers: Sequence[str], frame: Frame, width: float, height: float
+        self,
+        numbers: Sequence[str],
+        frame: Frame,
+        size: tuple[float, float],
+        rules: Collection[str],
+        used: set[str],
     ) -> Box | None:
         a, b, c, d = map(float, numbers)
+        if not self.decimals and any("." in number for number in numbers):
+            rule = "box-decimals" if all(n.is_integer() for n in (a, b, c, d)) else "box-fractions"
+            if rule not in rules or max(a, b, c, d) <= 1:
+                return None  # numbers up to 1 are those of the unit square
+            used.add(rule)
         x1, y1, x2, y2 = (b, a, d, c) if self.y_first else (a, b, c, d)
         right, bottom = self._edges(frame)
-        if x2 > right or y2 > bottom or x1 >= x2 or y1 >= y2:
-            return None
+        inside = clip((x1, y1, x2, y2), right, bottom)
+        if inside != (x1, y1, x2, y2):
+            beyond = max(-x1, -y1, x2 - right, y2 - bottom)
+            if inside is None or "box-tolerance" not in rules or beyond > self.tolerance + 1e-9:
+                return None
+            used.add("box-tolerance")
+            x1, y1, x2, y2 = inside
         wide, high = frame.width / right, frame.height / bottom
-        return clip(frame.leave((x1 * wide, y1 * high, x2 * wide, y2 * high)), width, height)
+        return clip(frame.leave((x1 * wide, y1 * high, x2 * wide, y2 * high)), *size)
 
     @cached_property
     def _one(self) -> re.Pattern[str]:
         """Pattern of one box, with the four numbers as groups."""
-        number = r"\s*(\d+(?:\.\d+)?)\s*" if self.decimals else r"\s*(\d+)\s*"
+        number = r"\s*(-?\d+(?:\.\d+)?)\s*"
         numbers = r"\[" + ",".join([number] * 4) + r"\]"
         if self.key is None:
             return re.compile(numbers)
@@ -387,19 +502,43 @@ CONVENTIONS: Final[Mapping[str, BoxConvention]] = {
 """Every convention by its name."""
 
 
+OF_MODELS: Final[Mapping[str, str]] = {
+    "internvl": PER_MILLE_TAGGED.name,
+    "llava": UNIT_PADDED.name,
+    "medgemma": BOX_2D.name,
+    "medmo": PER_MILLE_TAGGED.name,
+    "qwen2.5-vl": PIXELS.name,
+    "qwen3-vl": PER_MILLE.name,
+    "radvlm": UNIT.name,
+    "huatuogpt-vision-7b": PIXELS.name,
+    "internvl3-8b": PER_MILLE_TAGGED.name,
+    "lingshu-7b": PIXELS.name,
+    "lingshu-i-8b": PER_MILLE_TAGGED.name,
+    "llava-med-v1.5": UNIT_PADDED.name,
+    "medgemma-1.5-4b": BOX_2D.name,
+    "medmo-4b": PER_MILLE_TAGGED.name,
+    "medmo-8b": PER_MILLE_TAGGED.name,
+    "phantom": PERCENT.name,
+}
+"""Convention of each family, and of each model that ``imaxray models`` lists."""
+
+
 def get_convention(name: str) -> BoxConvention:
-    """Return the convention with this name.
+    """Return the convention with this name, or that of the model with this name.
 
     Raises:
-        ImaxrayError: No convention has this name.
+        ImaxrayError: No convention and no model has this name.
 
     Example:
         >>> get_convention("unit").render((256, 128, 512, 384), 1024, 1024)
         '[0.25, 0.12, 0.50, 0.38]'
+        >>> get_convention("lingshu-7b").name
+        'pixels'
     """
-    if name not in CONVENTIONS:
+    found = CONVENTIONS.get(OF_MODELS.get(name.lower(), name))
+    if found is None:
         raise ImaxrayError(
-            f"Expected a box convention, one of {', '.join(CONVENTIONS)}, but got {name}; "
-            "name one of these."
+            f"Expected a box convention, one of {', '.join(CONVENTIONS)}, or a model, one of "
+            f"{', '.join(OF_MODELS)}, but got {name}; name one of these."
         )
-    return CONVENTIONS[name]
+    return found

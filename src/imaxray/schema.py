@@ -7,7 +7,7 @@ one image; its ``kind`` determines which of the value columns hold the fact:
 kind           columns                         meaning
 =============  ==============================  =========================================
 measurement    name (``ctr``/``cpar``), value  ratio in (0, 1)
-report         name (section), text            ``findings`` or ``impression`` text
+report         name (section), text            one of SECTIONS, and the text of this section
 grade          name (``edema``), value         0-3, see EDEMA_GRADES
 label          name (one of FINDINGS), value   1 yes, 0 no, -1 uncertain; no row: unknown
 region         name, text (phrase), boxes      ``name`` is the category or region of the phrase
@@ -39,6 +39,10 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ORIGINS: Final = ("human", "silver", "pseudo")
 """Who stated a fact, the strongest origin first; a column of origins sorts in this order."""
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+UNKNOWN_SECTION: Final = "unknown"
+"""Name of report text that no heading assigns to a section."""
+SECTIONS: Final = ("findings", "impression", UNKNOWN_SECTION)
+"""Sections of a report that annotations name."""
 
 CHEXPERT: Final = (
     "Atelectasis",

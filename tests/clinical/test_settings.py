@@ -40,9 +40,7 @@ def in_build(ratio, label, path=None):
     """Effects of the contradictions that a build finds."""
     numbered = facts(ratio, label).with_columns(pl.lit(0, dtype=pl.UInt32).alias("_image"))
     config = ConflictsConfig()
-    found = find_conflicts(numbered, config, of_readers=False, clinical=load_clinical_rules(path))[
-        2
-    ]
+    found = find_conflicts(numbered, config, stage="facts", clinical=load_clinical_rules(path))[2]
     return found["effect"].cast(pl.String).to_list()
 
 
@@ -109,7 +107,7 @@ def test_a_severity_of_error_makes_a_counting_rule_act():
     table = conform(rows, ANNOTATIONS).with_columns(pl.lit(0, dtype=pl.UInt32).alias("_image"))
     for block, effect in (({}, "keep"), ({"report-label": {"severity": "error"}}, "downgrade")):
         rules = ClinicalRules.model_validate(block)
-        found = find_conflicts(table, ConflictsConfig(), of_readers=False, clinical=rules)[2]
+        found = find_conflicts(table, ConflictsConfig(), stage="facts", clinical=rules)[2]
         assert found["effect"].cast(pl.String).to_list() == [effect]
 
 
@@ -180,4 +178,6 @@ def test_settings_belong_to_every_threshold():
 
 
 def test_build_asks_clinical_rules_only():
-    assert set(CONFLICT_RULES) <= set(rule_names())
+    asked = {name for name, rule in CONFLICT_RULES.items() if rule.own is None}
+    assert asked <= set(rule_names())
+    assert all(rule.own is None or rule.own.name == name for name, rule in CONFLICT_RULES.items())

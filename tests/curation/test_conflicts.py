@@ -29,7 +29,7 @@ def facts(*rows):
 
 def ask(rule, table, effect="keep", threshold=None):
     config = ConflictsConfig(rules={rule: ConflictRuleConfig(effect=effect, threshold=threshold)})
-    return find_conflicts(table, config, of_readers=CONFLICT_RULES[rule].of_readers)
+    return find_conflicts(table, config, stage=CONFLICT_RULES[rule].stage)
 
 
 @pytest.mark.parametrize(

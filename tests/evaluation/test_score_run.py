@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -10,19 +11,27 @@ import polars as pl
 import pytest
 
 from imaxray.boxes import PERCENT
-from imaxray.curation import build_catalog, open_dataset, write_dataset
+from imaxray.cli.printing import print_result
+from imaxray.curation import CleaningConfig, build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import (
+    EvaluateConfig,
     ScoreConfig,
     compare,
     compare_groups,
+    constant_baseline,
     read_predictions,
     score,
     score_run,
     subgroups,
     write_result,
 )
-from imaxray.tasks import all_tasks
+from imaxray.evaluation.baseline import majority_baseline
+from imaxray.evaluation.scoring import point
+from imaxray.metrics import NORMALISATION, missing_for_captions
+from imaxray.study.config import EvaluationConfig
+from imaxray.tasks import all_tasks, get_task, to_json
+from provenance import unsaid
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +74,7 @@ def test_missing_unknown_and_doubles_are_counted(dataset, answers, tmp_path):
     )
     assert result.data["counts"] == {
         "entries": len(answers), "predictions": len(answers), "missing": 2, "unknown": 1,
-        "doubles": 1, "empty": 1,
+        "doubles": 1, "empty": 1, "long": 0,
     }  # fmt: skip
     assert result.entries["answer"].null_count() == 3
     by_id = dict(result.entries.select("entry_id", "score").iter_rows())
@@ -84,6 +93,8 @@ def test_files_hold_every_number_and_what_decided_it(dataset, answers, tmp_path)
     data = json.loads((tmp_path / "one" / "result.json").read_text())
     decided = data["decided_by"]
     assert decided["dataset"]["sha256"] == dataset.sha256
+    assert decided["dataset"]["text_cleaning"] == CleaningConfig().model_dump(mode="json")
+    assert unsaid(decided) == []
     assert decided["labeller"]
     assert "tok:13a" in decided["tokenisers"]["BLEU"]
     assert decided["packages"]["sacrebleu"]
@@ -104,6 +115,98 @@ def test_files_hold_every_number_and_what_decided_it(dataset, answers, tmp_path)
         if of_task.name not in ("grading", "findings"):  # macro F1 is no mean of entries
             assert mean == pytest.approx(task["metrics"][0]["value"])
         assert table.filter(pl.col("task") != "grading")["QWK"].null_count() > 0
+
+
+def test_one_looping_answer_costs_no_other_score(dataset, answers, tmp_path):
+    """63,000 characters once ended METEOR's program, and with it the whole command."""
+    by_id = dict(dataset.tables.entries.select("entry_id", "task").iter_rows())
+    place = next(k for k, row in enumerate(answers) if by_id[row["entry_id"]] == "report")
+    rows = list(answers)
+    rows[place] = {**rows[place], "text": ("FINDINGS: " + "The heart is large. " * 3200)[:63_000]}
+    given = read_predictions(lines(tmp_path / "p.jsonl", rows))
+    lacking = missing_for_captions()
+    extras = () if lacking else ("captions",)
+    result = score_run(dataset, given, PERCENT, ScoreConfig(resamples=100, extras=extras))
+    assert result.data["counts"]["long"] == 1 and result.data["failed"] == {}
+    names = {t["task"]: {m["name"]: m["value"] for m in t["metrics"]} for t in result.data["tasks"]}
+    assert names["report"]["ROUGE-L"] > 0.9
+    if not lacking:
+        assert names["report"]["METEOR"] > 0.5 and names["reg"]["METEOR"] > 0.9
+
+
+def test_a_metric_that_fails_is_one_missing_metric(dataset, answers, tmp_path, monkeypatch, capsys):
+    """Everything else stands: scores, intervals, groups, files and the printed table."""
+
+    def broken(golds, given):
+        raise RuntimeError("no memory\nis left")
+
+    given = read_predictions(lines(tmp_path / "p.jsonl", answers))
+    plain = score_run(dataset, given, PERCENT, ScoreConfig(resamples=100))
+    task = get_task("reg")
+    changed = tuple(
+        replace(m, whole=broken) if m.name in ("BLEU-4", "exact match") else m for m in task.metrics
+    )
+    monkeypatch.setattr(type(task), "metrics", changed)
+    with pytest.warns(UserWarning, match="BLEU-4 of reg could not be computed.*no memory is left"):
+        result = score_run(dataset, given, PERCENT, ScoreConfig(resamples=100))
+    reason = "RuntimeError: no memory is left"
+    assert result.data["failed"] == {"reg": {"exact match": reason, "BLEU-4": reason}}
+    assert plain.data["failed"] == {}
+    gone = {"BLEU-4", "exact match"}
+    assert "exact match" in plain.entries.columns  # BLEU-4 is a metric of reports, too
+    assert "exact match" not in result.entries.columns
+    for before, after in zip(plain.data["tasks"], result.data["tasks"], strict=True):
+        kept = [m for m in before["metrics"] if before["task"] != "reg" or m["name"] not in gone]
+        assert after["metrics"] == kept
+    assert result.data["groups"].keys() == plain.data["groups"].keys()
+    write_result(result, tmp_path / "out")
+    print_result(result.data)
+    assert f"Could not be computed: BLEU-4 of reg ({reason})" in capsys.readouterr().out
+
+
+def test_a_failure_of_the_primary_metric_is_no_silence(dataset, answers, monkeypatch):
+    def broken(golds, given):
+        raise RuntimeError("broken")
+
+    task = get_task("reg")
+    first, *rest = task.metrics
+    monkeypatch.setattr(type(task), "metrics", (replace(first, whole=broken), *rest))
+    with pytest.raises(RuntimeError, match="broken"):
+        score(dataset.tables.split("test"), pl.DataFrame(answers), dataset.tables.images, PERCENT)
+
+
+def test_the_normalisation_reaches_every_score_and_is_recorded(dataset, answers, tmp_path):
+    """Answers that differ from their targets only in a way that one of the two rules forgives."""
+    regions = dataset.tables.split("test").filter(pl.col("task") == "reg")
+    changed = dict(regions.select("entry_id", pl.col("target") + " of 15 mm").iter_rows())
+    golds = {e: to_json([f"{t} of 1.5 cm"]) for e, t in regions.select("entry_id", "target").rows()}
+    entries = regions.with_columns(
+        pl.col("entry_id").replace_strict(golds, return_dtype=pl.String).alias("answer")
+    )
+    predictions = pl.DataFrame({"entry_id": list(changed), "text": list(changed.values())})
+    found = {
+        name: score(entries, predictions, dataset.tables.images, PERCENT, normalisation=name)
+        for name in ("radiology", "squad")
+    }
+    exact = get_task("reg").metric("exact match")
+    values = {name: point(s.tasks["reg"], exact) for name, s in found.items()}
+    assert values == {"radiology": 1.0, "squad": 0.0}
+    assert found["squad"].table["score"].max() < 1.0 == found["radiology"].table["score"].min()
+    default = score(entries, predictions, dataset.tables.images, PERCENT)
+    assert default.table.equals(found[NORMALISATION].table)
+    for baseline in (constant_baseline, majority_baseline):
+        args = (entries, entries, dataset.tables.images)
+        first, second = (baseline(*args, name).table["score"] for name in values)
+        assert not first.equals(second)
+
+    given = read_predictions(lines(tmp_path / "p.jsonl", answers))
+    assert ScoreConfig().normalisation == NORMALISATION == "radiology"
+    assert EvaluateConfig().normalisation == EvaluationConfig().normalisation == NORMALISATION
+    data = score_run(
+        dataset, given, PERCENT, ScoreConfig(resamples=100, normalisation="squad")
+    ).data["decided_by"]
+    assert data["normalisation"] == "squad"
+    assert data["tokenisers"]["token F1"] == "squad normalisation"
 
 
 def test_groups_part_the_entries(dataset, answers):
@@ -237,6 +340,10 @@ def test_the_command(dataset, answers, tmp_path):
     done = subprocess.run([*command, "--format", "json", "--out", str(tmp_path / "out")],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert json.loads(done.stdout) == json.loads(Path(tmp_path / "out" / "result.json").read_text())
+    assert json.loads(done.stdout)["decided_by"]["normalisation"] == NORMALISATION
+    plain = subprocess.run([*command, "--format", "json", "--normalisation", "squad"],
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    assert json.loads(plain.stdout)["decided_by"]["normalisation"] == "squad"
     wrong = subprocess.run([*command, "--boxes", "furlongs"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("imaxray: Expected a box convention")

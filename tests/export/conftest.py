@@ -1,4 +1,10 @@
-"""Makes a dataset of three images whose exported rows can be written by hand."""
+"""Makes a dataset of three images whose rows are known by hand, and runs readers of tools."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,6 +15,7 @@ from imaxray.curation import Tables, open_dataset, write_dataset
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, conform
 from imaxray.sources import ReleaseFile
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (200, 100)
 IMAGES_OF = {"a": ("p1", "train"), "b": ("p2", "train"), "c": ("p3", "test")}
 BOX, OTHER = [20.0, 10.0, 100.0, 60.5], [120.0, 20.0, 180.0, 80.0]
@@ -82,3 +89,30 @@ class Small:
 @pytest.fixture
 def small(tmp_path):
     return Small(tmp_path)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Function that runs a tool's reader: its rows, as printed."""
+
+    def run(tool, *args, **environment):
+        packages = ROOT / ".readers" / tool
+        if not (packages / ".installed").exists():
+            pytest.skip(f"the packages of {tool} are not in .readers; `make readers` brings them")
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        offline = {
+            "HOME": str(home), "HF_HOME": str(home), "MODELSCOPE_CACHE": str(home),
+            "HF_HUB_OFFLINE": "1", "FIFTYONE_DO_NOT_TRACK": "1", "PYTHONPATH": str(packages),
+        }  # fmt: skip
+        script = Path(__file__).parent / "readers" / f"read_{tool}.py"
+        done = subprocess.run(
+            [sys.executable, script, *map(str, args)],
+            capture_output=True, text=True, check=False, cwd=home,
+            env={**os.environ, **offline, **environment},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        lines = [line for line in done.stdout.splitlines() if line.startswith("ROW ")]
+        return [json.loads(line.removeprefix("ROW ")) for line in lines]
+
+    return run

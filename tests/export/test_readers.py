@@ -6,10 +6,6 @@ reader saw; without those folders their tests are skipped.
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,36 +14,8 @@ from imaxray.export import ExportConfig, export_dataset
 from imaxray.export.conventions import find_convention
 from imaxray.schema import IS_PSEUDO
 
-ROOT = Path(__file__).resolve().parents[2]
 BOXES = [[20.0, 10.0, 100.0, 60.5], [120.0, 20.0, 180.0, 80.0]]
 ENTRIES = {"rec-1", "reg-1", "vqa-1", "report-1"}
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Function that runs a tool's reader: its rows, as printed."""
-
-    def run(tool, *args, **environment):
-        packages = ROOT / ".readers" / tool
-        if not (packages / ".installed").exists():
-            pytest.skip(f"the packages of {tool} are not in .readers; `make readers` brings them")
-        home = tmp_path / "home"
-        home.mkdir(exist_ok=True)
-        offline = {
-            "HOME": str(home), "HF_HOME": str(home), "MODELSCOPE_CACHE": str(home),
-            "HF_HUB_OFFLINE": "1", "FIFTYONE_DO_NOT_TRACK": "1", "PYTHONPATH": str(packages),
-        }  # fmt: skip
-        script = Path(__file__).parent / "readers" / f"read_{tool}.py"
-        done = subprocess.run(
-            [sys.executable, script, *map(str, args)],
-            capture_output=True, text=True, check=False, cwd=home,
-            env={**os.environ, **offline, **environment},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        lines = [line for line in done.stdout.splitlines() if line.startswith("ROW ")]
-        return [json.loads(line.removeprefix("ROW ")) for line in lines]
-
-    return run
 
 
 def pairs(row):

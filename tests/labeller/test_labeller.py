@@ -89,6 +89,25 @@ def test_agreement_counts_by_hand():
     assert list(found["labels"]) == ["Edema"]
 
 
+def test_no_precision_without_negatives():
+    """A release that names only what is there cannot show a false alarm."""
+    found = labeller_agreement(
+        ["Edema.", "Small effusion.", "No fracture."],
+        [{"Edema": 1}, {"Edema": 1, "Pleural Effusion": 0}, {"Fracture": 0, "Pneumonia": 1}],
+    ).as_dict()
+    edema, effusion, fracture = (
+        found["labels"][name] for name in ("Edema", "Pleural Effusion", "Fracture")
+    )
+    assert (edema["precision"], edema["recall"], edema["f1"]) == (None, 0.5, None)
+    assert (effusion["precision"], effusion["recall"], effusion["f1"]) == (0.0, None, None)
+    assert (fracture["precision"], fracture["recall"], fracture["f1"]) == (None, None, None)
+    assert set(found["unmeasured"]) == {"Edema", "Pleural Effusion", "Fracture", "Pneumonia"}
+    assert "labelled 0" in found["unmeasured"]["Edema"]
+    assert "labelled 1" in found["unmeasured"]["Pleural Effusion"]
+    assert found["micro"]["tp"] == 0  # only labels with negatives are summed
+    assert found["micro"]["fp"] == 1
+
+
 def test_agreement_on_phantom_reports(phantom_releases):
     """What the reports say is read; Lung Opacity is labelled there without being said."""
     annotations = build_catalog(phantom_releases, verify=False).annotations

@@ -53,6 +53,13 @@ def test_reports(text, labels):
         ("Is there no pneumothorax?", None),
         ("Has the pneumonia resolved?", None),
         ("Is this a PA image?", None),
+        ("Is it that the heart is not enlarged?", None),
+        ("Does the image show the heart is not enlarged?", None),
+        ("Is there laryngeal edema?", None),
+        ("Is there soft tissue edema?", None),
+        ("Is there a pericardial effusion?", None),
+        ("Has the effusion resolved?", None),
+        ("Can you see an effusion?", ("Pleural Effusion", True)),
     ],
 )
 def test_questions(question, answer):

@@ -1,5 +1,7 @@
 """Tests metrics of other packages: runs the code of docs/adding-a-metric.md."""
 
+import re
+
 import polars as pl
 import pytest
 
@@ -66,7 +68,7 @@ def test_an_unfit_extra_blocks_only_what_asks_for_it(plug, phantom_releases):
         score(entries, predictions, catalog.images, PERCENT, extras=["ratios"])
 
 
-def test_a_metric_that_raises_is_one_sentence(plug, phantom_releases):
+def test_a_metric_that_raises_is_one_missing_metric_with_a_reason(plug, phantom_releases):
     catalog = build_catalog(phantom_releases, verify=False)
     entries = catalog.split("test").filter(pl.col("task") == "calculation").head(3)
     predictions = entries.select("entry_id", pl.lit("0.50").alias("text"))
@@ -75,10 +77,16 @@ def test_a_metric_that_raises_is_one_sentence(plug, phantom_releases):
         + '\nobject.__setattr__(ROOT_MEAN_SQUARE, "statistics", lambda gold, answer: {}["gone"])\n'
     )
     plug(PAGE, code=broken)
-    with pytest.raises(
-        ImaxrayError, match=r"imaxray-ratio-metrics, but its metric RMSE failed \(KeyError: 'gone'"
-    ):
-        score(entries, predictions, catalog.images, PERCENT, extras=["ratios"])
+    said = r"imaxray-ratio-metrics, but its metric RMSE failed \(KeyError: 'gone'"
+    with pytest.warns(UserWarning, match=said):
+        found = score(entries, predictions, catalog.images, PERCENT, extras=["ratios"])
+    assert set(found.failed) == {"calculation"} and set(found.failed["calculation"]) == {"RMSE"}
+    assert re.search(said, found.failed["calculation"]["RMSE"])
+    plain = score(entries, predictions, catalog.images, PERCENT)
+    assert plain.failed == {} and found.tasks["calculation"].statistics.keys() == (
+        plain.tasks["calculation"].statistics.keys()
+    )
+    assert found.table.equals(plain.table)
 
 
 def test_a_metric_must_have_a_name_of_its_own(plug):

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from imaxray.phantom import write_phantom
-from imaxray.schema import FINDINGS
+from imaxray.schema import FINDINGS, SECTIONS
 from imaxray.sources import is_inside
 
 RELEASES = Path(__file__).parent / "releases"
@@ -173,7 +173,7 @@ def sound_boxes(boxes):
 
 SOUND = {
     "measurement": lambda f: f["name"] in ("ctr", "cpar") and 0 < f["value"] < 1,
-    "report": lambda f: f["name"] in ("findings", "impression") and f["text"].strip(),
+    "report": lambda f: f["name"] in SECTIONS and f["text"].strip(),
     "grade": lambda f: f["name"] == "edema" and f["value"] in (0, 1, 2, 3),
     "label": lambda f: f["name"] in FINDINGS and f["value"] in (-1, 0, 1),
     "region": lambda f: is_said(f["text"] or f["name"]) and sound_boxes(f["boxes"]),

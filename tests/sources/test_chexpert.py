@@ -155,9 +155,10 @@ def test_garbage_rows_are_rejects(release, read):
     tables = read(release)
     codes = tables.rejects.filter(pl.col("file") == "train.csv").select("row", "code").rows()
     assert sorted(codes) == [
+        *[(1, f"unknown-{what}") for what in ("age", "sex", "view")],
         (2, "path-outside-release"), (3, "path-outside-release"), (4, "bad-id"), (5, "bad-id"),
         (6, "missing-image"), (7, "unreadable-image"), *[(8, "unknown-label")] * 3, (9, "bad-id"),
-        (10, "bad-id"),
+        (10, "ragged-row"),
     ]  # fmt: skip
     first = tables.images.row(0, named=True)
     assert first["view"] is None and first["age"] is None and first["sex"] is None

@@ -149,6 +149,7 @@ def test_odd_items_are_rejects(tmp_path, read):
         ("6", "bad-value"), ("7", "bad-value"), ("8", "bad-value"),
         ("O1", "zero-area-box"), ("O2", "zero-area-box"), ("O3", "bad-id"), ("O4", "bad-value"),
         ("O5", "bad-value"), ("O6", "empty-text"), ("O7", "bad-value"), ("O8", "no-box"),
+        ("O9", "unknown-label"),
     ]  # fmt: skip
 
 

@@ -69,6 +69,7 @@ def test_reports_labels_and_views(nlm, account_closes):
         ("open-i/CXR3_IM-1384-2001", "open-i/CXR3", "LATERAL", 24, 20),
     ]
     assert sorted(tables.rejects.select("row", "code").rows()) == [
+        (2, "unmapped-label"),
         (3, "empty-text"),
         (4, "no-image"),
     ]
@@ -100,7 +101,7 @@ def test_the_catalog_gives_reports_to_frontal_images_and_cleans_marks(variants):
             pl.col("kind") == "report", pl.col("name") == "findings"
         )
         texts = dict(reports.select("image_id", "text").iter_rows())
-        assert texts["open-i/CXR1_IM-0001-4001"] == "The are clear. <b> & so on."
+        assert texts["open-i/CXR1_IM-0001-4001"] == "<b> & so on."
         assert set(texts) == {"open-i/CXR1_IM-0001-4001", "open-i/CXR2_IM-0652-1001"}
         assert (
             catalog.account["rows_in"] == catalog.account["kept"] + catalog.account["rejected"]
@@ -162,6 +163,7 @@ def test_bad_rows_of_the_mirror_are_rejects(kaggle, account_closes):
         ("indiana_projections.csv", 10, "missing-image"),
         ("indiana_projections.csv", 11, "bad-value"),
         ("indiana_projections.csv", 11, "bad-id"),
+        ("indiana_reports.csv", 2, "unmapped-label"),
         ("indiana_reports.csv", 3, "empty-text"),
         *[("indiana_reports.csv", row, "bad-id") for row in (5, 6, 7)],
         ("indiana_reports.csv", 8, "empty-text"),

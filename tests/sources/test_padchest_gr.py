@@ -12,7 +12,7 @@ import pytest
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
-from sources.releases.padchest_gr import ONE, REPORTS, TABLE, TWO, finding, study, tables_of
+from sources.releases.padchest_gr import HEADER, ONE, REPORTS, TABLE, TWO, finding, study, tables_of
 
 SOURCE = get_source("padchest-gr")
 
@@ -33,7 +33,7 @@ def test_images_and_hints(release, read):
     assert tables.hints.select("image_id", "split", "row").rows() == [
         *((f"padchest/{ONE}", "train", k) for k in (1, 2, 3)), (f"padchest/{TWO}", "val", 4),
     ]  # fmt: skip
-    assert tables.rejects.is_empty()
+    assert tables.rejects.select("row", "code").rows() == [(3, "unmapped-label")]
 
 
 def test_boxes_become_pixels_and_keep_their_readers(release, read):
@@ -77,7 +77,7 @@ def test_the_catalog(release):
     rec = catalog.entries.filter(task="rec").sort("prompt")
     assert sorted(len(boxes) for boxes in rec["boxes"]) == [1, 1, 2]
     assert set(catalog.entries["task"]) == {"rec", "reg", "report", "findings"}
-    assert set(catalog.rejects["code"]) <= {"merged-readers"}
+    assert set(catalog.rejects["code"]) <= {"merged-readers", "unmapped-label"}
 
 
 @pytest.mark.parametrize("form", ["gz", "csv.zip", "zip", "folder"])
@@ -132,14 +132,15 @@ def test_garbage_is_rejected(release, read):
     tables = read(release)
     codes = tables.rejects.select("file", "row", "code").rows()
     assert [(row, code) for file, row, code in codes if file == REPORTS] == [
+        (2, "unknown-label"),
         *[(2, "bad-value")] * 2, (2, "zero-area-box"), *[(2, "bad-value")] * 4,
         (2, "empty-text"), (2, "empty-text"), (3, "bad-json"), (4, "bad-json"), (5, "empty-text"),
         (6, "bad-id"), (7, "unknown-image"), (8, "missing-image"), (9, "unreadable-image"),
         (10, "empty-text"),
     ]  # fmt: skip
     assert sorted((row, code) for file, row, code in codes if file == TABLE) == [
-        (2, "bad-id"), (3, "bad-id"), (4, "bad-value"), (5, "missing-image"),
-        (6, "unreadable-image"), (8, "missing-image"),
+        (1, "unknown-age"), (1, "unknown-label"), (1, "unknown-sex"), (2, "bad-id"), (3, "bad-id"),
+        (4, "bad-value"), (5, "missing-image"), (6, "unreadable-image"), (8, "missing-image"),
     ]  # fmt: skip
     image = tables.images.row(0, named=True)
     assert image["age"] is None and image["sex"] is None
@@ -175,3 +176,59 @@ def test_images_still_in_parts_of_a_zip(release):
         (release / "Padchest_GR_files" / f"PadChest_GR.zip.{k:03}").write_bytes(b"PK")
     with pytest.raises(ImaxrayError, match="only 2 parts of a zip; join the parts"):
         SOURCE.check(release)
+
+
+VOCABULARY = {
+    "laminar atelectasis": {"Atelectasis"}, "lobar atelectasis": {"Atelectasis"},
+    "Total_Atelectasis ": {"Atelectasis"}, "callus rib fracture": {"Fracture"},
+    "vertebral fracture": {"Fracture"}, "apical pleural thickening": {"Pleural Thickening"},
+    "calcified pleural thickening": {"Pleural Thickening"}, "NSG tube": {"Support Devices"},
+    "dual chamber device": {"Support Devices"}, "pacemaker": {"Support Devices"},
+    "central venous catheter via jugular vein": {"Support Devices"},
+    "loculated fissural effusion": {"Pleural Effusion"},
+    "hydropneumothorax": {"Pneumothorax", "Pleural Effusion"},
+    "consolidation": {"Consolidation", "Infiltration"}, "interstitial pattern": {"Infiltration"},
+    "multiple nodules": {"Nodule"}, "asbestosis signs": {"Fibrosis"},
+    "atypical pneumonia": {"Pneumonia"}, "superior mediastinal enlargement":
+    {"Enlarged Cardiomediastinum"}, "increased density": {"Lung Opacity"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "findings"), VOCABULARY.items())
+def test_a_label_is_all_findings_above_it_in_the_tree(release, read, label, findings):
+    tables_of(release, [study(ONE, finding("x", labels=[label]))],
+              [f"100,{ONE},7,61,M,{label},x,train"])  # fmt: skip
+    tables = read(release)
+    labels = tables.annotations.filter(kind="label")
+    assert set(labels["name"].cast(pl.String)) == findings and set(labels["value"]) == {1.0}
+    assert tables.rejects.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("label", "code"),
+    [("goiter", "unmapped-label"), ("hiatal hernia", None), ("scoliosis", "unmapped-label"),
+     ("atelektasis", "unknown-label"), ("", "no-label")],
+)  # fmt: skip
+def test_a_label_that_is_nothing_of_ours_is_counted(release, read, label, code):
+    tables_of(release, [study(ONE, finding("x"))], [f"100,{ONE},7,61,M,{label},x,train"])
+    assert read(release).rejects["code"].to_list() == ([] if code is None else [code])
+
+
+def test_a_resolved_finding_is_no_positive(release, read):
+    gone = finding("No longer seen.", [[0.1, 0.1, 0.2, 0.2]], labels=["nodule"])
+    tables_of(
+        release,
+        [study(ONE, {**gone, "progression": "resolved"},
+               {**gone, "progression": {"progression_status": "Resolved"}}, finding("Mass."))],
+        [],
+    )  # fmt: skip
+    told = (("nodule", "resolved"), ("atelectasis", "worsening"))
+    rows = [f"100,{ONE},7,013M,M,{label},x,train,{status}" for label, status in told]
+    (release / TABLE).write_text("\n".join([f"{HEADER},progression_status", *rows, ""]))
+    tables = read(release)
+    assert tables.annotations.filter(kind="label")["name"].to_list() == ["Atelectasis"]
+    assert tables.annotations.filter(kind="region").is_empty()
+    assert sorted(tables.rejects.select("file", "row", "code").rows()) == [
+        *[(REPORTS, 1, "resolved-finding")] * 2, (TABLE, 1, "resolved-finding"),
+    ]  # fmt: skip
+    assert tables.images["age"].to_list() == [1]

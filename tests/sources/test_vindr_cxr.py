@@ -99,7 +99,9 @@ def test_the_catalog_settles_readers(release):
     assert [(row, code) for file, row, code in rejected if file == BOXES] == [
         (1, "merged-readers"), *((k, "duplicate-annotation") for k in (5, 6, 7)),
     ]  # fmt: skip
-    assert {code for file, _, code in rejected if file == CELLS} == {"merged-readers"}
+    assert {code for file, _, code in rejected if file == CELLS} == {
+        "merged-readers", "unmapped-label",
+    }  # fmt: skip
     assert dict(catalog.images.select(pl.col("image_id").str.tail(1), "split").rows()) == {
         "a": "train", "b": "train", "c": "test",
     }  # fmt: skip
@@ -142,7 +144,9 @@ def test_kaggle(kaggle, read):
     yes = labels.filter(pl.col("value") == 1).select("row", "name", "reader").rows()
     assert yes == [(1, "Cardiomegaly", "R10"), (2, "No Finding", "R10"), (5, "No Finding", "R9")]
     assert "Edema" not in labels["name"].to_list()  # no class of the challenge: unknown
-    assert tables.rejects.select("row", "code").rows() == [(6, "unknown-label")]
+    assert tables.rejects.select("row", "code").rows() == [
+        (6, "unknown-label"), (3, "unmapped-label"),
+    ]  # fmt: skip
     assert build_catalog({"vindr-cxr": kaggle}).images.height == 2
     assert SOURCE.remarks(kaggle) == []
 

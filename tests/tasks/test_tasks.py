@@ -126,7 +126,8 @@ def test_unknown_labels_are_not_negative():
     [
         ("calculation", "about 0.47", 0.47), ("calculation", "47 %", 0.47),
         ("calculation", "1.4", None), ("calculation", "no idea", None),
-        ("grading", "```\nAlveolar edema\n```", 3), ("grading", "severe", None),
+        ("grading", "```\nAlveolar edema\n```", 3), ("grading", "severe", 3),
+        ("grading", "edema", None),
         ("findings", "no pneumothorax", {}), ("findings", "hello", None),
         ("findings", "Edema and Pneumonia.", {"Edema": 1, "Pneumonia": 1}),
         ("reg", '"right lung."', "right lung"), ("reg", " ", None),

@@ -13,6 +13,7 @@ from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny, load_model
 from imaxray.training import EntryTrainer, load_recipe, train_dataset
+from provenance import unsaid
 
 
 def recipe(model, **changes):
@@ -51,6 +52,7 @@ def test_the_manifest_says_everything(lora, dataset):
     assert {"torch", "transformers", "peft", "accelerate"} <= manifest["versions"].keys()
     assert 0 < manifest["parameters"] < manifest["parameters_in_all"]
     assert json.loads((lora.folder / "run.json").read_text()) == manifest
+    assert unsaid(manifest) == []
 
 
 def test_losses_are_told_by_task_in_training_and_on_val(lora, dataset):

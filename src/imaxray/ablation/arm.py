@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from imaxray._files import read_parquet, write_json, write_parquet
+from imaxray._state import read_state
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import score
@@ -145,7 +145,8 @@ def _chosen(
         took = _answer(config, data, run, "val", images)
         seconds += took["seconds" if by_wall else "cpu_seconds"]
         answers = read_parquet(run / _ANSWERS["val"])
-        scores[name] = score(val, answers, data.tables.images, PERCENT)
+        how = config.evaluation.normalisation
+        scores[name] = score(val, answers, data.tables.images, PERCENT, normalisation=how)
     return stages[choose(scores, data.tables).name], seconds
 
 
@@ -163,7 +164,9 @@ def _answer(
     path = run / _ANSWERS[split]
     told = path.with_suffix(".json")
     if path.exists():
-        known: dict[str, float] = json.loads(told.read_text())
+        known: dict[str, float] = read_state(
+            told, dict[str, float], advice=f"remove {path}, so that it is made again"
+        )
         return known
     clock, cpu = time.perf_counter(), time.process_time()
     chat = phantom.load(run / "model")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray._config import read_yaml, validated
 from imaxray.ablation.dense_data import DENSE
-from imaxray.configs.builtin import find_config, instead_of
+from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.schema import TaskName
 from imaxray.strategy import StageConfig, StrategyConfig
 from imaxray.study.config import StudyConfig
@@ -72,7 +72,7 @@ ARMS: Final[tuple[ArmName, ...]] = tuple(MEANS)  # type: ignore[arg-type]
 class AblationBlock(BaseModel):
     """Options of an ablation: its arms, its seeds and the number of processes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     arms: tuple[ArmName, ...] = Field(default=ARMS, description="Arms to train.")
     seeds: tuple[int, ...] = Field(
@@ -86,7 +86,7 @@ class AblationBlock(BaseModel):
 class PretrainingConfig(BaseModel):
     """Options of the pretraining that stands for the pretraining of a medical MLLM."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks: tuple[TaskName, ...] = Field(
         default=("report",), min_length=1, description="Tasks that the model has been trained on."
@@ -207,6 +207,7 @@ def load_study(path: str | Path) -> StudyConfig | AblationConfig:
     """
     path = find_config(path)
     content = read_yaml(path, what="a study configuration", advice=instead_of(path))
+    require_kind(content, path, "study")
     if "strategy" not in content:
         return validated(StudyConfig, content, where=str(path), see="docs/study.md")
     see = "docs/strategy.md and docs/study.md"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import polars as pl
 
 from imaxray._files import read_parquet, write_json
 from imaxray._folders import growing_folder
+from imaxray._state import known_state, read_state
 from imaxray._workers import worker_pool
 from imaxray.ablation.arm import ArmRecord, run_ablation_arm
 from imaxray.ablation.base_model import base_model
@@ -124,10 +124,9 @@ def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -
     """
     path = out / f"seed-{seed}" / "equal-compute.json"
     of = {"whole": whole["key"], "reference": reference["key"]}
-    if path.exists():
-        known = json.loads(path.read_text())
-        if known["of"] == of:
-            return int(known["steps"])
+    known = known_state(path)
+    if known.get("of") == of and isinstance(known.get("steps"), int):
+        return int(known["steps"])
     seconds = whole["train_seconds"] + whole["pseudo_seconds"]
     a_step = reference["train_seconds"] / reference["steps"]
     steps = max(1, round(seconds / a_step))
@@ -144,11 +143,13 @@ def _outcome(
 
     def scored(record: ArmRecord) -> Scores:
         answers = read_parquet(out / record["run"] / "predictions.parquet")
-        return score(test, answers, tables.images, PERCENT)
+        return score(test, answers, tables.images, PERCENT, normalisation=evaluation.normalisation)
 
     needed = config.needed()
     scores = {arm: [scored(found[arm, seed]) for seed in seeds] for arm in needed}
-    constant = constant_baseline(tables.split("train"), test, tables.images)
+    constant = constant_baseline(
+        tables.split("train"), test, tables.images, evaluation.normalisation
+    )
 
     def against(reference: str) -> Comparison:
         return compare(
@@ -193,6 +194,9 @@ def _first_round(
         ]
         if folders:
             path = out / folders[0]
-            record = json.loads(path.with_name(f"{path.name}.json").read_text())
+            record = read_state(
+                path.with_name(f"{path.name}.json"),
+                advice=f"remove {path}, so that it is made again",
+            )
             rows += [{"seed": seed, **row} for row in record[table]]
     return pl.DataFrame(rows, infer_schema_length=None)

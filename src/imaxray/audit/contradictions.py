@@ -2,8 +2,9 @@
 
 Each task says what its answers certainly state (``Task.certain_statements``), so the answers of a
 further task are compared too. The clinical rules (:mod:`imaxray.clinical`) define a contradiction,
-as in a build. A label counts as negative if an annotation says so, or if ``No Finding`` is positive
-and no annotation states the label itself. Uncertain and unknown labels contradict nothing.
+as in a build. A label counts as negative if an annotation says so, or if ``No Finding`` is
+positive, no abnormality is uncertain and no annotation states the label itself. Uncertain and
+unknown labels contradict nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.schema import FINDINGS
 
 _NONE: Final = "No Finding"
+_NOT_AN_ABNORMALITY: Final = (_NONE, "Support Devices")
 
 _Labels = Mapping[str, float | None]
 
@@ -90,6 +92,9 @@ def _labels(audit_input: AuditInput) -> dict[str, _Labels]:
 def _with_denied(stated: Mapping[str, float]) -> _Labels:
     """Return the labels of one image, including those that ``No Finding`` denies."""
     labels: dict[str, float | None] = {k: v if v in (0, 1) else None for k, v in stated.items()}
-    if stated.get(_NONE) == 1:
+    doubtful = any(
+        value == -1 and name not in _NOT_AN_ABNORMALITY for name, value in stated.items()
+    )
+    if stated.get(_NONE) == 1 and not doubtful:
         labels = {**dict.fromkeys(FINDINGS, 0.0), **labels}
     return labels

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS
+from imaxray._printing import counted
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.dataset_folder import read_folder
@@ -78,7 +79,10 @@ class AuditReport:
 
     def to_text(self, examples: int = AUDIT_EXAMPLES) -> str:
         """Return the report as text: each check with findings, and at most ``examples`` of them."""
-        lines = [f"{self.title}: {self.images:,} images, {self.entries:,} entries"]
+        lines = [
+            f"{self.title}: {counted(self.images, 'image')}, "
+            f"{counted(self.entries, 'entry', 'entries')}"
+        ]
         for check in CHECKS:
             found = [issue for issue in self.issues if issue.code == check.code]
             if not found:
@@ -98,7 +102,7 @@ class AuditReport:
             )
         faulty = sum(count > 0 for count in self.counts.values())
         lines.append(
-            f"{len(self.issues):,} findings from {faulty} of {len(CHECKS)} checks"
+            f"{counted(len(self.issues), 'finding')} from {faulty} of {len(CHECKS)} checks"
             if self.issues
             else f"no findings from {len(CHECKS)} checks"
         )

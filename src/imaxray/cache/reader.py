@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import polars as pl
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from imaxray._digests import changed_files
 from imaxray._files import read_parquet, sha256
+from imaxray._state import read_state
 from imaxray.cache.plan import (
     IDENTITY,
     INDEX,
@@ -60,6 +60,33 @@ class CachedImage:
     png: bytes
 
 
+class CacheManifest(TypedDict):
+    """The part of the manifest that is read; it holds more."""
+
+    cached: int
+    rejected: int
+    max_side: int
+    releases: dict[str, Any]
+    files: dict[str, str]
+
+
+def read_manifest(folder: Path) -> CacheManifest:
+    """Return the manifest of a finished cache.
+
+    Raises:
+        ImaxrayError: If it is missing or damaged.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise ImaxrayError(
+            f"Expected a finished image cache at {folder}, but it has no {MANIFEST}; run `imaxray "
+            "cache` again or remove that folder."
+        )
+    manifest: CacheManifest = read_state(
+        folder / MANIFEST, CacheManifest, advice="run `imaxray cache` again or remove that folder"
+    )
+    return manifest
+
+
 class ImageCache:
     """Gives access to an opened image cache; the object can be sent to other processes.
 
@@ -92,7 +119,7 @@ class ImageCache:
             ImaxrayError: If the folder is not a finished cache, or the cache holds other images.
         """
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
+            manifest = read_manifest(folder)
             tables = {name: manifest["files"][name] for name in (INDEX, REJECTS_FILE)}
             if changed := changed_files(folder, tables):
                 raise ImaxrayError(_changed(folder, changed[0]))

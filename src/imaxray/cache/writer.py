@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from imaxray._defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS
 from imaxray._digests import changed_files
 from imaxray._files import read_parquet, remove_unfinished, sha256, write_json, write_parquet
 from imaxray._folders import Marker, growing_folder, is_free, read_marker, write_marker
+from imaxray._state import known_state
 from imaxray._version import __version__
 from imaxray.cache.executors import CacheEngine, run
 from imaxray.cache.image_store import default_folder
@@ -29,6 +29,7 @@ from imaxray.cache.plan import (
     make_plan,
     shard_name,
 )
+from imaxray.cache.reader import read_manifest
 from imaxray.cache.shard import read_shard
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
@@ -108,7 +109,7 @@ def cache_images(
     with growing_folder(out, (SHARDS,)):
         _claim(out, plan, dataset)
         kept, places = _fill(out, plan, dataset, engine, workers)
-    manifest = json.loads((out / MANIFEST).read_text())
+    manifest = read_manifest(out)
     return CacheReport(
         out,
         manifest["cached"],
@@ -126,7 +127,7 @@ def _fill(
 ) -> tuple[int, set[str]]:
     """Write the shards that are missing or damaged; return how many were kept and who worked."""
     if (out / MANIFEST).exists() and _all_there(out, plan):
-        damaged = changed_files(out, json.loads((out / MANIFEST).read_text())["files"])
+        damaged = changed_files(out, read_manifest(out)["files"])
         if not damaged:
             return plan.key["shards"], set()
         for name in damaged:
@@ -162,10 +163,7 @@ def _claim(out: Path, plan: CachePlan, dataset: Dataset) -> None:
     """
     path = out / PLAN
     if path.exists():
-        try:
-            found = json.loads(path.read_text())
-        except ValueError:
-            found = None
+        found = known_state(path)
         if found != plan.key:
             raise ImaxrayError(
                 f"Expected an image cache of {dataset.folder} with {_sides(plan.key)} at {out}, "
@@ -198,11 +196,11 @@ def _is_begun(out: Path) -> bool:
 def _difference(found: Any, wanted: dict[str, Any]) -> str:
     if not isinstance(found, dict) or found.keys() != wanted.keys():
         return "its plan is damaged or of another version"
-    if found["images_sha256"] != wanted["images_sha256"]:
-        return "it was made of other images"
+    if _sides(found) != _sides(wanted):
+        return f"it was made with {_sides(found)}"
     if found["releases"] != wanted["releases"]:
         return "the releases have changed since it was made"
-    return f"it was made with {_sides(found)}"
+    return "it was made of other images"
 
 
 def _sides(key: dict[str, Any]) -> str:

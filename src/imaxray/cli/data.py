@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -14,11 +14,12 @@ from imaxray._defaults import (
     CACHE_MAX_SIDE,
     CACHE_SHARD_IMAGES,
     CACHE_WORKERS,
+    LARGEST,
     PHANTOM_IMAGES,
 )
 from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
-from imaxray._printing import say
+from imaxray._printing import counted, say
 from imaxray.cli.application import (
     ConfigFile,
     ConfigName,
@@ -29,7 +30,7 @@ from imaxray.cli.application import (
     one_config,
     sources_app,
 )
-from imaxray.cli.options import chosen, options_of
+from imaxray.cli.options import bounded, chosen, options_of
 from imaxray.cli.printing import (
     densities,
     print_codes,
@@ -39,12 +40,20 @@ from imaxray.cli.printing import (
 )
 from imaxray.errors import ImaxrayError
 
+_NEAR_TARGET: Final = 0.05
+"""Share by which a spread may miss its target before the command says so."""
+
 
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder that the releases are written to.")],
     images: Annotated[
-        int, typer.Option(help="Number of radiographs, frontal and lateral together; minimum 20.")
+        int,
+        typer.Option(
+            min=20,
+            max=LARGEST,
+            help="Number of radiographs, frontal and lateral together; minimum 20.",
+        ),
     ] = PHANTOM_IMAGES,
     scale: Annotated[
         Literal["images", "mimic"],
@@ -60,7 +69,11 @@ def phantom(
         ),
     ] = False,
     times: Annotated[
-        float, typer.Option(help="Size of the cohort in units of MIMIC-CXR, with --scale mimic.")
+        float,
+        typer.Option(
+            callback=bounded(0.001, 100),
+            help="Size of the cohort in units of MIMIC-CXR, with --scale mimic.",
+        ),
     ] = 1.0,
     no_archives: Annotated[
         bool,
@@ -70,10 +83,12 @@ def phantom(
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Random seed; the same seed gives the same bytes.")
+        int,
+        typer.Option(min=0, max=LARGEST, help="Random seed; the same seed gives the same bytes."),
     ] = 0,
     workers: Annotated[
-        int | None, typer.Option(help="Number of processes; default: one per core.")
+        int | None,
+        typer.Option(min=1, max=LARGEST, help="Number of processes; default: one per core."),
     ] = None,
 ) -> None:
     """Write synthetic radiographs and annotations in the file formats of the real releases."""
@@ -125,11 +140,19 @@ def sources_check(
         str, typer.Argument(help="Name of the release, as `imaxray sources list` prints it.")
     ],
     path: Annotated[Path, typer.Argument(help="Folder of the downloaded release.")],
+    encoding: Annotated[
+        str,
+        typer.Option(help="Encoding of the texts of the release, such as latin-1."),
+    ] = "utf-8",
 ) -> None:
     """Check that the folder PATH holds a release: its files, columns, rows and rejected rows."""
-    from imaxray.sources import get_source
+    from imaxray.sources import get_source, known_encoding, others_with_same_images
 
     source = get_source(name)
+    try:
+        source.encoding = known_encoding(encoding)
+    except ValueError as error:
+        raise ImaxrayError(f"{str(error).capitalize()}; correct --encoding.") from error
     source.check(path)
     tables = source.read(path)
     counts = tables.rejects.unique(["file", "row"])["file"].value_counts()
@@ -145,7 +168,7 @@ def sources_check(
         f"{tables.images.height:,} images, {tables.annotations.height:,} annotations, "
         f"{tables.rejects.height:,} rejects"
     )
-    for remark in source.remarks(path):
+    for remark in [*source.remarks(path), *others_with_same_images(name)]:
         say(remark)
 
 
@@ -157,7 +180,9 @@ def build(
     root: Root = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Number of processes; default: the configuration's number."),
+        typer.Option(
+            min=1, max=LARGEST, help="Number of processes; default: the configuration's number."
+        ),
     ] = None,
     verify: Annotated[
         Literal["decode", "exists", "none"] | None,
@@ -168,9 +193,10 @@ def build(
     ] = None,
 ) -> None:
     """Build the datasets of a study (the catalog of all images, IMAX, DMAX) without training."""
-    from imaxray.study import build_study_data, load_config
+    from imaxray.study import build_study_data, load_config, require_releases
 
     study = load_config(one_config(config, config_file))
+    require_releases(study, root)
     given = {"workers": workers, "verify": verify}
     study = study.model_copy(update={k: v for k, v in given.items() if v is not None})
     match = build_study_data(study, out, root=root)
@@ -204,6 +230,12 @@ def match(
         write_dataset(tables, out, config=config, seed=built, role="dmax")
     print_density("dmax", densities(tables))
     print_match(report.as_dict())
+    wanted, got = dose.tasks_per_image, report.dmax.tasks_per_image
+    if wanted is not None and abs(wanted - got) > _NEAR_TARGET * wanted:
+        say(
+            f"The target of {wanted:g} tasks per image was missed: {got:.2f} is the nearest that "
+            "these entries allow."
+        )
 
 
 @app.command()
@@ -214,7 +246,7 @@ def rebuild(
         list[str],
         typer.Option(help="NAME=PATH of a release; given once for each release that is needed."),
     ],
-    workers: Annotated[int, typer.Option(help="Number of processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=LARGEST, help="Number of processes.")] = 2,
 ) -> None:
     """Rebuild a dataset from your own downloads, and check by sha256 that it is identical."""
     from imaxray.study import rebuild_dataset
@@ -260,8 +292,8 @@ def verify(
 ) -> None:
     """Compare every file of a folder with the digest in its manifest.
 
-    The folder is a dataset, an image cache, an export, a finished run, pseudo annotations or
-    predictions. The exit code is 1 if a file is missing or was changed.
+    The folder is a dataset, an image cache, an export, a shared dataset, a finished run, pseudo
+    annotations or predictions. The exit code is 1 if a file is missing or was changed.
     """
     from imaxray._digests import verify_folder
 
@@ -284,10 +316,13 @@ def cache(
         typer.Option("--out", help="Folder to write; default: image-cache beside the dataset."),
     ] = None,
     max_side: Annotated[
-        int, typer.Option(min=1, help="Maximum length of an image's longer side in pixels.")
+        int,
+        typer.Option(
+            min=1, max=LARGEST, help="Maximum length of an image's longer side in pixels."
+        ),
     ] = CACHE_MAX_SIDE,
     shard_images: Annotated[
-        int, typer.Option(min=1, help="Number of images per file of the cache.")
+        int, typer.Option(min=1, max=LARGEST, help="Number of images per file of the cache.")
     ] = CACHE_SHARD_IMAGES,
     engine: Annotated[
         Literal["local", "ray"],
@@ -296,7 +331,7 @@ def cache(
         ),
     ] = "local",
     workers: Annotated[
-        int, typer.Option(min=1, help="Number of processes of the engine local.")
+        int, typer.Option(min=1, max=LARGEST, help="Number of processes of the engine local.")
     ] = CACHE_WORKERS,
 ) -> None:
     """Decode, check and resize every image of a dataset once, for faster training.
@@ -313,10 +348,16 @@ def cache(
     if report.rejects.height:
         print_codes(report.rejects)
     say(
-        f"{report.images:,} images and {report.rejects.height:,} rejects in {report.shards:,} "
-        f"shards ({report.bytes / 1e6:,.1f} MB; an earlier run wrote {report.kept_shards:,} of "
-        f"the shards) in {report.folder}, {report.seconds:.1f} s"
+        f"{counted(report.images, 'image')} and {counted(report.rejects.height, 'reject')} in "
+        f"{counted(report.shards, 'shard')} ({report.bytes / 1e6:,.1f} MB; an earlier run wrote "
+        f"{report.kept_shards:,} of the shards) in {report.folder}, {report.seconds:.1f} s"
     )
+    if report.rejects.height and not report.images:
+        raise ImaxrayError(
+            f"Expected images of the dataset {dataset}, but none of "
+            f"{counted(report.rejects.height, 'image')} can be read; check the folders of the "
+            "releases, which roots.json in the dataset names."
+        )
 
 
 @app.command()
@@ -337,10 +378,13 @@ def audit(
         list[str] | None, typer.Option(help="Code of a check that is left out; can be repeated.")
     ] = None,
     examples: Annotated[
-        int, typer.Option(min=0, help="Maximum number of examples that are printed per check.")
+        int,
+        typer.Option(
+            min=0, max=LARGEST, help="Maximum number of examples that are printed per check."
+        ),
     ] = AUDIT_EXAMPLES,
     workers: Annotated[
-        int, typer.Option(min=1, help="Number of processes that decode images.")
+        int, typer.Option(min=1, max=LARGEST, help="Number of processes that decode images.")
     ] = AUDIT_WORKERS,
     clinical: Annotated[
         Path | None,
@@ -356,6 +400,11 @@ def audit(
     """
     from imaxray.audit import audit_dataset as run_audit
 
+    if patient_field is not None and all(path.is_dir() for path in paths):
+        raise ImaxrayError(
+            "Expected --patient-field with files of other projects, but a dataset folder names "
+            "its patients itself; leave the option out."
+        )
     report = run_audit(
         paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers,
         clinical=clinical,
@@ -390,3 +439,19 @@ def export(
     if report.left_out:
         left = [[code, f"{n:,}"] for code, n in report.left_out.items()]
         print_table("Left out (left_out.jsonl)", ["reason", "number"], left)
+
+
+@app.command()
+def share(dataset: Annotated[Path, typer.Argument(help="Dataset folder.")], out: Out) -> None:
+    """Write ids, splits and manifest of a dataset, without text, pixels, boxes and answers."""
+    from imaxray.export import share_dataset
+
+    report = share_dataset(dataset, out)
+    rows = [[name, f"{number:,}"] for name, number in report.counts.items()]
+    print_table(f"Shared dataset at {out}", ["table", "rows"], rows)
+    print_table("Left out", ["what", "content"], [[k, v] for k, v in report.left_out.items()])
+    if report.numbered:
+        say(
+            f"The ids of {', '.join(report.numbered)} could name people and were replaced by "
+            "numbers."
+        )

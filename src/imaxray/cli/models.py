@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Annotated
 
 import typer
 
-from imaxray._printing import say
+from imaxray._defaults import LARGEST, PROBE_EVERY
+from imaxray._lock import sole_writer
+from imaxray._printing import counted, say
 from imaxray.cli.application import Format, Model, Out, app
 from imaxray.cli.options import chosen, given, options_of
 from imaxray.cli.printing import (
@@ -87,13 +90,20 @@ def train(
     probe: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of validation entries on which the Fisher spectrum is measured."
+            min=1,
+            max=LARGEST,
+            help="Number of validation entries on which the Fisher spectrum is measured.",
         ),
     ] = None,
     probe_every: Annotated[
-        int,
-        typer.Option(min=1, help="Number of entries seen between two measurements of --probe."),
-    ] = 2048,
+        int | None,
+        typer.Option(
+            min=1,
+            max=LARGEST,
+            help=f"Number of entries seen between two measurements of --probe; default: "
+            f"{PROBE_EVERY}.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -116,6 +126,11 @@ def train(
     trackers = None if report_to is None else tuple(str(t) for t in report_to if t != "none")
     recipe = load_recipe(config, **{**options, "report_to": trackers})
     callbacks = None
+    if probe is None and probe_every is not None:
+        raise ImaxrayError(
+            "Expected --probe with --probe-every, but nothing is measured without it; add --probe "
+            "N, or leave out --probe-every."
+        )
     if probe is not None:
         from imaxray.dynamics import probe_while_training
 
@@ -125,7 +140,7 @@ def train(
                 "measured; leave one of them out."
             )
         callbacks = probe_while_training(
-            out, probe, every=probe_every, entries_per_step=recipe.entries_per_step,
+            out, probe, every=probe_every or PROBE_EVERY, entries_per_step=recipe.entries_per_step,
             tokens_per_batch=recipe.tokens_per_batch,
         )  # fmt: skip
     run = train_dataset(
@@ -135,7 +150,8 @@ def train(
     if int(os.environ.get("RANK", "0")) == 0:
         last = run.curve[-1]
         say(
-            f"{run.weights}: {last['entries_seen']:,} entries in {last['step']:,} steps, loss "
+            f"{run.weights}: {counted(last['entries_seen'], 'entry', 'entries')} in "
+            f"{counted(last['step'], 'step')}, loss "
             f"{last['loss']:.4f}, {run.manifest['entries_per_second']:,} entries/s, "
             f"{run.manifest['tokens_per_second']:,} tokens/s; dropped entries: "
             f"{run.manifest['dropped'] or 'none'}"
@@ -181,8 +197,8 @@ def evaluate(
         return
     print_result(done.result.data)
     say(
-        f"{done.predictions.height:,} answers, {done.unfinished:,} of them cut at "
-        f"{config.max_new_tokens} tokens, in {done.folder}: predictions.parquet, "
+        f"{counted(done.predictions.height, 'answer')}, {done.unfinished:,} of them cut at "
+        f"{counted(config.max_new_tokens, 'token')}, in {done.folder}: predictions.parquet, "
         "scores.parquet, result.json"
     )
 
@@ -198,7 +214,7 @@ def score_command(
         Path,
         typer.Argument(
             help="File of answers (Parquet or JSON lines with entry_id and text), or a run folder "
-            "with predictions.parquet."
+            "that was evaluated on this dataset."
         ),
     ],
     data: Annotated[
@@ -208,7 +224,8 @@ def score_command(
         str,
         typer.Option(
             "--boxes",
-            help="Convention in which the model writes boxes, such as percent or per-mille.",
+            help="Convention in which the model writes boxes, such as percent or per-mille, or the "
+            "name of a model.",
         ),
     ] = "percent",
     without: Annotated[
@@ -229,15 +246,22 @@ def score_command(
     """Score answers that any model wrote, without running a model."""
     from imaxray.boxes import get_convention
     from imaxray.curation import open_dataset
-    from imaxray.evaluation import ScoreConfig, read_predictions, score_run, write_result
+    from imaxray.evaluation import (
+        ScoreConfig,
+        find_predictions,
+        read_predictions,
+        score_run,
+        write_result,
+    )
     from imaxray.tasks import reading_rules
 
     config = chosen(ScoreConfig, rules=reading_rules(without or ()))
-    result = score_run(
-        open_dataset(data), read_predictions(predictions), get_convention(boxes), config
-    )
-    if out is not None:
-        write_result(result, out)
+    convention = get_convention(boxes)
+    answers = read_predictions(find_predictions(predictions, data, config.split))
+    with nullcontext() if out is None else sole_writer(out):
+        result = score_run(open_dataset(data), answers, convention, config)
+        if out is not None:
+            write_result(result, out)
     if form == "json":
         say(json.dumps(result.data, indent=1))
         return
@@ -257,7 +281,7 @@ def labeller(
     if form == "json":
         say(json.dumps(found, indent=1))
         return
-    cells = {**found["labels"], "all labels": found["micro"]}
+    cells = {**found["labels"], "all with negatives": found["micro"]}
     print_table(
         f"Labeller {found['labeller']} against the labels of {found['reports']:,} reports",
         ["label", "positive in both", "only by labeller", "only in dataset", "in neither",
@@ -269,6 +293,8 @@ def labeller(
             for label, cell in cells.items()
         ],
     )  # fmt: skip
+    for label, reason in found["unmeasured"].items():
+        say(f"–: {label} has a rate that cannot be measured ({reason}).")
     unsure = found["uncertain"]
     say(
         f"{unsure['given']:,} labels of the dataset are uncertain; the labeller reads "

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
 from functools import cached_property
@@ -30,6 +31,9 @@ from typing import (
 import typer
 from typer.core import TyperCommand
 
+from imaxray._defaults import LARGEST
+from imaxray.errors import ImaxrayError
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
@@ -38,6 +42,9 @@ Config = TypeVar("Config", bound="BaseModel")
 
 _VALUES: Final[ContextVar[dict[str, Any]]] = ContextVar("values of generated options")
 """Values of the generated options of the running command, by field."""
+
+_FLAGS: Final[ContextVar[dict[str, str]]] = ContextVar("flags of generated options")
+"""Flags of the generated options of the running command, by field."""
 
 
 def options_of(
@@ -82,7 +89,7 @@ def chosen(config: type[Config], **changes: Any) -> Config:
     """
     from imaxray._config import validated
 
-    return validated(config, {**given(), **changes})
+    return validated(config, {**given(), **changes}, names=_FLAGS.get())
 
 
 def given() -> dict[str, Any]:
@@ -116,9 +123,15 @@ class _ConfigCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; :func:`chosen` returns the values of the generated options."""
         names = [param.name for param in self.generated.params]
-        values = {name: ctx.params.pop(name) for name in names}
-        _VALUES.set(self.generated.callback(**values))
+        values = self.generated.callback(**{name: ctx.params.pop(name) for name in names})
+        for name, field in self.option_fields().items():
+            _require_valid(self._flag(name), field, values[name])
+        _VALUES.set(values)
+        _FLAGS.set({name: self._flag(name) for name in names})
         return super().invoke(ctx)
+
+    def _flag(self, name: str) -> str:
+        return self.names.get(name, _usual(name))
 
     def option_fields(self) -> dict[str, FieldInfo]:
         """Return the fields that become options; own fields come before inherited ones."""
@@ -159,7 +172,7 @@ class _ConfigCommand(TyperCommand):
 def _annotation(name: str, field: FieldInfo, flag: str | None, default: Any) -> Any:
     """Return the annotation from which typer makes the option of a field."""
     plain = _plain(field.annotation)
-    usual = f"--{name.replace('_', '-')}"
+    usual = _usual(name)
     if plain is bool and flag is None:
         flag = f"{usual}/--no-{usual[2:]}"
     bounds: dict[str, Any] = {}
@@ -176,6 +189,65 @@ def _annotation(name: str, field: FieldInfo, flag: str | None, default: Any) -> 
             kind = enumerated(name, {value: value for value in get_args(plain)})
         kind = GenericAlias(list, (kind,))
     return Annotated[kind if default is not None else kind | None, option]
+
+
+def _usual(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _require_valid(flag: str, field: FieldInfo, value: Any) -> None:
+    """Check the value of an option by its field alone, so that the message names the option.
+
+    Otherwise a recipe, whose other values come from a file, would name the file. An option whose
+    text the command itself parses (TASK=SHARE) is left to the config.
+
+    Raises:
+        ImaxrayError: The value is out of the bounds of the field.
+    """
+    if value in (None, [], ()) or get_origin(_parts(field.annotation)[0]) is dict:
+        return
+    if isinstance(value, int) and value > LARGEST:
+        raise ImaxrayError(
+            f"Expected a valid value for {flag}, but got {value}: it should be at most "
+            f"{LARGEST}; correct it."
+        )
+    from pydantic import TypeAdapter, ValidationError
+
+    from imaxray._config import FINITE, said_of
+
+    kind: Any = field.annotation
+    if field.metadata:
+        kind = Annotated[(kind, *field.metadata)]
+    try:
+        TypeAdapter(kind, config=FINITE).validate_python(value)
+    except ValidationError as error:
+        raise ImaxrayError(
+            f"Expected a valid value for {flag}, but got {value}: {said_of(error)}; correct it."
+        ) from error
+
+
+def bounded(
+    low: float | None = None, high: float | None = None
+) -> Callable[[float | None], float | None]:
+    """Return a check for the number of an option that no config describes.
+
+    Args:
+        low: Smallest value.
+        high: Greatest value.
+    """
+
+    def check(value: float | None) -> float | None:
+        if value is None:
+            return None
+        if not math.isfinite(value):
+            raise typer.BadParameter(f"got {value}: it should be a finite number")
+        if low is not None and value < low:
+            raise typer.BadParameter(f"got {value}: it should be at least {low:g}")
+        if high is not None and value > high:
+            raise typer.BadParameter(f"got {value}: it should be at most {high:g}")
+        return value
+
+    return check
 
 
 def enumerated(name: str, members: dict[str, str]) -> Any:

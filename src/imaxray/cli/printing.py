@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from imaxray._printing import say
+from imaxray._printing import counted, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +38,9 @@ def print_match(report: Any) -> None:
     """Print how close a matched DMAX dataset is to IMAX."""
     imax, dmax = report["imax"], report["dmax"]
     say(
-        f"DMAX spreads {dmax['entries']:,} entries over {dmax['images']:,} images "
-        f"({dmax['tasks_per_image']:.2f} tasks per image; IMAX: {imax['images']:,} images, "
+        f"DMAX spreads {counted(dmax['entries'], 'entry', 'entries')} over "
+        f"{counted(dmax['images'], 'image')} ({dmax['tasks_per_image']:.2f} tasks per image; "
+        f"IMAX: {counted(imax['images'], 'image')}, "
         f"{imax['tasks_per_image']:.2f} tasks per image). Greatest distance of an answer "
         f"distribution: {max(report['distance'].values()):.3f}. Limit: {report['limit']}."
     )
@@ -47,6 +48,8 @@ def print_match(report: Any) -> None:
 
 def print_result(data: Mapping[str, Any]) -> None:
     """Print the scores of a run with intervals and baselines, one row per metric."""
+    from imaxray.labeller import Measured
+    from imaxray.metrics import MAX_WORDS
 
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.3f}"
@@ -73,16 +76,32 @@ def print_result(data: Mapping[str, Any]) -> None:
          "patients"],
         rows,
     )  # fmt: skip
+    for task in data["tasks"]:
+        if "labeller" in task:
+            say(Measured(**task["labeller"]).sentence())
     counts = data["counts"]
     say(
-        f"{counts['entries']:,} entries, {counts['predictions']:,} predictions. "
-        f"{counts['missing']:,} entries have no answer (counted as wrong), and "
-        f"{counts['empty']:,} have an empty answer. {counts['unknown']:,} predictions have an "
-        f"unknown id, and {counts['doubles']:,} repeat an id (the first prediction counts)."
+        f"{counted(counts['entries'], 'entry', 'entries')}, "
+        f"{counted(counts['predictions'], 'prediction')}. Entries without an answer (counted as "
+        f"wrong): {counts['missing']:,}; with an empty answer: {counts['empty']:,}. Predictions "
+        f"with an unknown id: {counts['unknown']:,}; with an id that was given before (the first "
+        f"prediction counts): {counts['doubles']:,}."
     )
+    for task in data["tasks"]:
+        if needed := task["reading"]:
+            rules = ", ".join(f"{rule} {count:,}" for rule, count in needed.items())
+            say(f"Reading rules that answers of {task['task']} needed: {rules}")
     for task, of_truth in (data["truth"] or {}).items():
         values = ", ".join(f"{k} {number(v)}" for k, v in of_truth.items() if k != "entries")
         say(f"Scores of true answers, {task}, {of_truth['entries']:,} entries: {values}")
+    if counts["long"]:
+        say(
+            f"{counts['long']:,} answers have more than {MAX_WORDS:,} words; ROUGE-L, METEOR and "
+            "the radiology metrics read only the first of them."
+        )
+    for task, failed in data["failed"].items():
+        for metric, reason in failed.items():
+            say(f"Could not be computed: {metric} of {task} ({reason})")
     for extra, reason in data["not_computed"].items():
         say(f"Not computed: {extra} metrics ({reason})")
 
@@ -101,7 +120,8 @@ def print_annotation(done: Any) -> None:
         for row in done.summary().iter_rows(named=True)
     ]  # fmt: skip
     print_table(
-        f"{account['images']:,} images, {done.candidates.height:,} candidates",
+        f"{counted(account['images'], 'image')}, "
+        f"{counted(done.candidates.height, 'candidate')}",
         ["task", "images without it", "prompts", "readable", "mean log-prob.", "agreement",
          *(f"from {origin}" for origin in origins)],
         rows,

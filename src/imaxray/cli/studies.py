@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imaxray._lock import sole_writer
 from imaxray.cli.application import ConfigFile, ConfigName, Model, Out, Root, app, one_config
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_annotation
@@ -27,8 +28,10 @@ def study(
     """
     from imaxray.ablation import AblationConfig, load_study
     from imaxray.progress import SafeConsole
+    from imaxray.study import require_releases
 
     loaded = load_study(one_config(config, config_file))
+    require_releases(loaded, root)
     if isinstance(loaded, AblationConfig):
         _ablation(loaded, out, root)
         return
@@ -59,7 +62,17 @@ def _ablation(config: AblationConfig, out: Path, root: Path | None) -> None:
 
 
 @app.command()
-def strategy(out: Out, config: ConfigName = None, config_file: ConfigFile = None) -> None:
+def strategy(
+    out: Out,
+    config: ConfigName = None,
+    config_file: ConfigFile = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Dataset folder to train on; default: the one of the configuration."
+        ),
+    ] = None,
+) -> None:
     """Train a model in stages on data without dense images: DMAX, pseudo IMAX, DMAX again.
 
     The model of the first stage annotates the tasks that the images lack, which makes pseudo IMAX.
@@ -68,7 +81,7 @@ def strategy(out: Out, config: ConfigName = None, config_file: ConfigFile = None
     from imaxray.progress import SafeConsole
     from imaxray.strategy import load_strategy
 
-    loaded = load_strategy(one_config(config, config_file))
+    loaded = load_strategy(one_config(config, config_file), data=data)
     from imaxray.strategy import run_strategy  # imported here, because it loads torch
 
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
@@ -130,11 +143,12 @@ def dynamics(
     config = chosen(RunDynamicsConfig)
     if config.evaluation is not None:
         config = config.model_copy(update={"scores": True})
-    found = run_dynamics(
-        runs, out, config, against=against or (),
-        data=None if data is None else open_dataset(data),
-        other_data=None if other_data is None else open_dataset(other_data),
-    )  # fmt: skip
+    with sole_writer(out):
+        found = run_dynamics(
+            runs, out, config, against=against or (),
+            data=None if data is None else open_dataset(data),
+            other_data=None if other_data is None else open_dataset(other_data),
+        )  # fmt: skip
     print_dynamics(found, config.group)
 
 

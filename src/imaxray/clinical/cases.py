@@ -16,7 +16,9 @@ Verdict = Literal["agree", "contradict", "silent"]
 class Bounds(BaseModel):
     """A condition on one number; the number must satisfy every bound that is given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
 
     below: float | None = None
     at_most: float | None = Field(default=None, alias="at-most")
@@ -53,7 +55,9 @@ class Bounds(BaseModel):
 class Case(BaseModel):
     """A condition on two facts, or on the first one alone; every part that is given must hold."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
 
     first: Bounds | None = Field(
         default=None, description="condition on the value of the first fact"

@@ -35,7 +35,12 @@ _DENIED: Final = {
     "Cardiomegaly": r"heart (?:size )?(?:is|remains) (?:within )?normal|normal heart size|"
     r"(?:cardiac|cardiomediastinal) silhouette is (?:normal|unremarkable|within normal)",
 }
-_NEGATION: Final = r"\b(?:no|not|without|negative for|absence of|free of|rather than)\b"
+_NEGATION: Final = (
+    r"\b(?:no|not|without|negative for|absence of|absent|free of|clear of|neither|nor|instead of"
+    r"|rather than)\b"
+)
+_ANSWERED: Final = r"\b(?:not|absent|none)\b|[:=] *(?:no|negative|0)\b"
+"""Words that deny what stands before them in their sentence."""
 _HEDGE: Final = (
     r"\b(?:may|might|could|possibl[ey]|probabl[ey]|likely|question(?:able)?|suspect|suggest|"
     r"cannot|exclude|versus|or|if|resolved|history of|evaluate|rule out)\b"
@@ -43,9 +48,11 @@ _HEDGE: Final = (
 
 
 def denies(text: pl.Expr, name: str) -> pl.Expr:
-    """Return whether a clause mentions the finding after a negation, or calls the organ normal."""
+    """Return whether a sentence denies the finding that it mentions, or calls the organ normal."""
     low = text.str.to_lowercase()
-    said = low.str.contains(rf"{_NEGATION}[^.;:\n]*(?:{MENTIONS[name]})")
+    said = low.str.contains(
+        rf"{_NEGATION}[^.;\n]*(?:{MENTIONS[name]})|(?:{MENTIONS[name]})[^.;\n]*(?:{_ANSWERED})"
+    )
     normal = _DENIED.get(name)
     return said if normal is None else said | low.str.contains(normal)
 

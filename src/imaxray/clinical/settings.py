@@ -24,7 +24,7 @@ Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class RuleSettings(BaseModel):
     """The changes that a user makes to one clinical rule."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     thresholds: Mapping[str, Threshold] = Field(
         default_factory=dict, description="name of a threshold → number"
@@ -46,7 +46,7 @@ class ClinicalRules(RootModel[Mapping[str, RuleSettings]]):
         False
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     root: Mapping[str, RuleSettings] = Field(default_factory=dict)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from imaxray._config import nearest
-from imaxray._files import write_text
 from imaxray.errors import ImaxrayError
 
 _FOLDER: Final = Path(__file__).parent
@@ -92,13 +92,15 @@ def copy_config(name: str, out: Path | None = None) -> Path:
     """
     text = show_config(name)
     target = out or Path(f"{name.rpartition('/')[2]}.yaml")
-    if target.exists():
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with target.open("x", encoding="utf-8") as stream:  # "x": two processes never share it
+            stream.write(text)
+    except FileExistsError as error:
         raise ImaxrayError(
             f"Expected to write a new file {target}, but it exists already; name another file with "
             "--out."
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_text(target, text)
+        ) from error
     return target
 
 
@@ -122,6 +124,31 @@ def show_config(name: str) -> str:
             + (f"did you mean {near}?" if near else "`imaxray configs list` lists the names.")
         )
     return known[name].read_text(encoding="utf-8")
+
+
+def require_kind(content: Mapping[str, Any], path: Path, wanted: str) -> None:
+    """Check that a configuration is not, by its keys, one of another command.
+
+    Args:
+        content: Keys and values of the file.
+        path: The file, for messages.
+        wanted: Command that reads it: ``study`` (and ``build``), ``strategy`` or ``train``.
+
+    Raises:
+        ImaxrayError: The keys are those of another command's configuration.
+    """
+    kind, command = None, ""
+    if "stages" in content:
+        kind, command = "strategy", "imaxray strategy CONFIG --out OUT"
+    elif content.keys() & {"releases", "imax", "strategy"}:
+        kind, command = "study", "imaxray study CONFIG --out OUT"
+    elif content.keys() & {"layout", "method", "learning_rate", "lora"}:
+        kind, command = "train", "imaxray train DATASET --config CONFIG --out OUT"
+    if kind not in (None, wanted):
+        raise ImaxrayError(
+            f"Expected a configuration of `imaxray {wanted}`, but {path} is one of another "
+            f"command; run `{command}` with it."
+        )
 
 
 def instead_of(path: Path) -> str:

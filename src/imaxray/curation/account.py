@@ -9,7 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.curation.tables import ACCOUNT
+from imaxray.errors import ImaxrayError
 from imaxray.sources import ReleaseFile
+
+
+class AccountError(ImaxrayError, RuntimeError):
+    """Says that a source lost or invented a row; this is a bug of the source."""
 
 
 def close_account(
@@ -29,7 +34,7 @@ def close_account(
         One row per file (schema ACCOUNT), sorted by source and file.
 
     Raises:
-        RuntimeError: If a row is neither kept nor rejected, or if a frame names a row that its file
+        AccountError: If a row is neither kept nor rejected, or if a frame names a row that its file
             does not have. Both are bugs in a source, not mistakes of the user.
     """
     # Every row of every file has one flag, so that millions of rows cost megabytes and no join.
@@ -43,9 +48,10 @@ def close_account(
         here, gone = stayed[key][1:], left[key][1:]
         n_kept, n_rejected = int(here.sum()), int((gone & ~here).sum())
         if file.rows != n_kept + n_rejected:
-            raise RuntimeError(
-                f"{file.source} {file.file}: {file.rows} rows in, but {n_kept} kept and "
-                f"{n_rejected} rejected"
+            raise AccountError(
+                f"Expected the source {file.source} to keep or reject every row; it did not for "
+                f"{file.file}: {file.rows} rows in, but {n_kept} kept and {n_rejected} rejected; "
+                "correct the source."
             )
         account.append((*key, file.rows, n_kept, n_rejected))
     return pl.DataFrame(account, schema=ACCOUNT, orient="row")
@@ -58,5 +64,8 @@ def _mark(flags: dict[tuple[str, str], NDArray[np.bool_]], frames: Iterable[pl.D
             numbers = rows_of["row"][k].to_numpy()
             known = flags.get((source, file))
             if known is None or not 1 <= numbers.min() <= numbers.max() < len(known):
-                raise RuntimeError(f"{source} {file}: a table names a row that the file lacks")
+                raise AccountError(
+                    f"Expected the source {source} to name rows of its files only, but a table "
+                    f"names a row that {file} lacks; correct the source."
+                )
             known[numbers] = True

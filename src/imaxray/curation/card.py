@@ -1,12 +1,22 @@
-"""Writes the dataset card, by which ``datasets.load_dataset(FOLDER)`` finds the tables."""
+"""Writes the dataset card, by which ``datasets.load_dataset(FOLDER)`` finds the tables.
+
+``datasets`` keeps what it loaded in a cache whose key is the folder's last name and a hash of the
+card's front matter; neither the path nor the content of the tables enters it. The front matter
+therefore states a digest of the tables, so that two datasets never share a key.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from imaxray._files import sha256
+from imaxray.curation.decisions import card_lines
 from imaxray.curation.densities import density
 from imaxray.curation.tables import Tables
 from imaxray.schema import IS_PSEUDO, SPLITS, task_names
@@ -16,19 +26,30 @@ _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
 
 
 def write_card(tables: Tables, path: Path) -> None:
-    """Write the card to ``path``: configs for the loader, density, and duties of the user."""
+    """Write the card to ``path``: configs for the loader, density, and duties of the user.
+
+    Args:
+        tables: Tables of the dataset.
+        path: File to write; the Parquet files of the dataset are already beside it.
+    """
+    digest = _tables_digest(path.parent)
     splits = [split for split in SPLITS if not tables.split(split).is_empty()]
     entries = [{"split": _HF_SPLIT[s], "path": f"entries/{s}.parquet"} for s in splits]
+    configs: list[dict[str, Any]] = [
+        {"config_name": "entries", "data_files": entries, "default": True},
+        *(
+            {"config_name": name, "data_files": [{"split": "train", "path": f"{name}.parquet"}]}
+            for name in ("images", "annotations", "rejects")
+        ),
+    ]
     front = {
         "license": "other",
         "task_categories": ["image-text-to-text", "visual-question-answering"],
         "tags": ["medical", "radiology", "chest-x-ray", "imaxray"],
-        "configs": [
-            {"config_name": "entries", "data_files": entries, "default": True},
-            *(
-                {"config_name": name, "data_files": [{"split": "train", "path": f"{name}.parquet"}]}
-                for name in ("images", "annotations", "rejects")
-            ),
+        "configs": configs,
+        "dataset_info": [
+            {"config_name": config["config_name"], "description": f"Tables with digest {digest}."}
+            for config in configs
         ],
     }
     dense = density(tables)
@@ -57,6 +78,7 @@ def write_card(tables: Tables, path: Path) -> None:
         "target stands for the next of them. `answer` is the typed gold answer as JSON. Images are "
         "not part of this folder: `images.parquet` holds their paths inside each release.",
         "",
+        *card_lines(tables.decisions),
         *_pseudo(tables),
         "## Releases and duties",
         "",
@@ -76,6 +98,12 @@ def write_card(tables: Tables, path: Path) -> None:
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _tables_digest(folder: Path) -> str:
+    """Return one digest of all Parquet files of a folder, with their names."""
+    digests = {p.relative_to(folder).as_posix(): sha256(p) for p in folder.rglob("*.parquet")}
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
 def _escaped(name: str) -> str:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from imaxray._workers import worker_pool
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation.account import close_account
-from imaxray.curation.cleaning import CleaningConfig, clean_reports
+from imaxray.curation.cleaning import CleaningConfig, as_decision, clean_reports
 from imaxray.curation.conflicts import ConflictsConfig
+from imaxray.curation.decisions import notice_same_images
 from imaxray.curation.duplicates import DuplicatesConfig, hash_images, join_duplicates
-from imaxray.curation.entries import EntriesConfig, catalog_entries
+from imaxray.curation.entries import EntriesConfig, catalog_entries, count_uncertain
 from imaxray.curation.join import join_annotations, join_images
 from imaxray.curation.readers import ReadersConfig
 from imaxray.curation.splits import SplitConfig, assign_splits
@@ -26,15 +29,25 @@ from imaxray.curation.tables import Tables
 from imaxray.curation.verify import Verify, verify_images
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
-from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources import Source, SourceTables, get_source
+from imaxray.sources import (
+    Source,
+    SourceTables,
+    check_source_tables,
+    get_source,
+    known_encoding,
+)
 
 
 class CurationConfig(BaseModel):
     """Holds all settings of a catalog; releases, clinical rules and the seed are given apart."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    encoding: dict[str, Annotated[str, AfterValidator(known_encoding)]] = Field(
+        default_factory=dict,
+        description="Name of a source → encoding of the texts of its release, such as latin-1; "
+        "default: utf-8.",
+    )
     splits: SplitConfig = SplitConfig()
     cleaning: CleaningConfig = CleaningConfig()
     readers: ReadersConfig = ReadersConfig()
@@ -75,8 +88,17 @@ def build_catalog(
     config = config or CurationConfig()
     how: Verify = verify if isinstance(verify, str) else "decode" if verify else "exists"
     sources = {name: get_source(name) for name in sorted(releases)}
+    stray = sorted(set(config.encoding) - set(sources))
+    if stray:
+        raise ImaxrayError(
+            f"Expected the option encoding to name releases of this build, but it names "
+            f"{', '.join(stray)}; known are {', '.join(sources)}."
+        )
     for name, source in sources.items():
+        if name in config.encoding:
+            source.encoding = config.encoding[name]
         source.check(releases[name])  # check all headers before anything slow begins
+    shared = notice_same_images(sources, config.duplicates)
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 
@@ -87,7 +109,7 @@ def build_catalog(
         clock = now
 
     with _pool(workers) as pool:
-        read = _read(sources, releases, config.cleaning, pool)
+        read, cleaned = _read(sources, releases, config.cleaning, pool)
     lap("read")
     images, rejects = join_images(read)
     rejects += [tables.rejects for tables in read]
@@ -123,6 +145,7 @@ def build_catalog(
     account = close_account(files, [good, joined.annotations, used], [all_rejects])
     lap("close account")
     entries = catalog_entries(joined.annotations, good, config.entries)
+    unsure = count_uncertain(joined.annotations, entries, config.entries.uncertain)
     lap("make entries")
     return Tables(
         images=good,
@@ -132,6 +155,11 @@ def build_catalog(
         conflicts=joined.conflicts,
         compared=joined.compared,
         account=account,
+        decisions={
+            "uncertain_labels": unsure,
+            "report_text": as_decision(cleaned, config.cleaning),
+            "same_images": shared,
+        },
         files=files,
         roots=dict(releases),
         seconds=seconds,
@@ -152,28 +180,29 @@ def _read(
     releases: Mapping[str, Path],
     cleaning: CleaningConfig,
     pool: Executor | None,
-) -> list[SourceTables]:
+) -> tuple[list[SourceTables], Counter[str]]:
     """Read all releases in ``pool`` at once and clean the reports of each as soon as it is read."""
     with progress_bar("Reading releases", total=len(sources)) as bar:
 
-        def one(name: str) -> SourceTables:
-            tables = sources[name].read_with(releases[name], pool)
-            # A source of another package may have the right column names but other types.
-            annotations = conform(tables.annotations, SOURCE_ANNOTATIONS)
-            cleaned, emptied = clean_reports(annotations, cleaning)
+        def one(name: str) -> tuple[SourceTables, Counter[str]]:
+            read = sources[name].read_with(releases[name], pool)
+            # The base class checks what a source reads; this checks tables of another origin.
+            tables = check_source_tables(read, source=name, collection=None, root=releases[name])
+            cleaned, emptied, counts = clean_reports(tables.annotations, cleaning)
             bar.advance()
-            return replace(
+            tables = replace(
                 tables,
-                images=conform(tables.images, IMAGES),
                 annotations=cleaned,
-                hints=conform(tables.hints, SPLIT_HINTS),
-                rejects=pl.concat([conform(tables.rejects, REJECTS), emptied]),
+                rejects=pl.concat([tables.rejects, emptied]),
             )
+            return tables, counts
 
         if pool is None:
-            return [one(name) for name in sources]
-        with ThreadPoolExecutor(len(sources)) as threads:
-            return list(threads.map(one, sources))
+            parts = [one(name) for name in sources]
+        else:
+            with ThreadPoolExecutor(len(sources)) as threads:
+                parts = list(threads.map(one, sources))
+    return [tables for tables, _ in parts], sum((counts for _, counts in parts), Counter())
 
 
 def _sorted(rejects: pl.DataFrame) -> pl.DataFrame:

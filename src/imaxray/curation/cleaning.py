@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray.schema import REJECTS, conform
+from imaxray.curation.text.gaps import GAP, Gaps, without_gaps
+from imaxray.curation.text.lists import MARKED, as_sentences
+from imaxray.curation.text.punctuation import ODD, tidy
+from imaxray.schema import REJECTS, UNKNOWN_SECTION, conform
 
 Step = Literal[
-    "addenda", "lines", "deidentification", "comparisons", "notifications", "enumeration", "spaces"
+    "addenda", "enumeration", "lines", "deidentification", "comparisons", "notifications", "spaces"
 ]
 STEPS: Final[tuple[Step, ...]] = get_args(Step)
 """All steps in the order in which they are applied; the order in a config has no effect."""
@@ -33,34 +37,63 @@ class CleaningConfig(BaseModel):
 
     - ``addenda`` removes the text after a line of underscores, and paragraphs that start with
       Addendum.
+    - ``enumeration`` makes each item of a numbered or dashed list a sentence, without its mark.
     - ``lines`` joins wrapped lines.
-    - ``deidentification`` removes the marks ``___``, ``XXXX`` and ``[** … **]``.
+    - ``deidentification`` treats the gaps ``___``, ``XXXX`` and ``[** … **]`` as ``gaps`` says.
     - ``comparisons`` removes sentences about an earlier image, which a single image cannot show. It
       is off by default, because it also removes findings ("unchanged cardiomegaly").
     - ``notifications`` removes sentences about whom the radiologist informed. It is off by default.
-    - ``enumeration`` removes the numbers of a numbered list.
-    - ``spaces`` removes repeated spaces and spaces before punctuation.
+    - ``spaces`` removes repeated spaces, spaces before punctuation and orphan punctuation.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: tuple[Step, ...] = Field(
-        default=("addenda", "lines", "deidentification", "enumeration", "spaces"),
+        default=("addenda", "enumeration", "lines", "deidentification", "spaces"),
         description="Steps that are applied to report text.",
+    )
+    gaps: Gaps = Field(
+        default="rule",
+        description="What the step deidentification does with gaps. rule: it closes gaps of dates, "
+        "names and attributes, and leaves out other sentences with a gap; keep: it keeps the "
+        "sentence with its gap; remove: it removes only the mark, which may change the meaning.",
+    )
+    unknown_section: Literal["leave-out", "findings", "impression"] = Field(
+        default="leave-out",
+        description="What becomes of report text that no heading assigns to a section. leave-out: "
+        "it stays in the catalog without an entry; findings or impression: it counts as this one.",
     )
 
 
-def clean_text(text: pl.Expr, config: CleaningConfig) -> pl.Expr:
-    """Apply the steps of ``config`` to ``text``."""
+def clean_text(
+    texts: pl.Series, config: CleaningConfig, counts: Counter[str] | None = None
+) -> pl.Series:
+    """Apply the steps of ``config`` to ``texts``.
+
+    Args:
+        texts: Texts (String); nulls stay nulls.
+        config: Steps to apply.
+        counts: Counter that receives ``texts_with_gaps``, ``gaps_closed`` and
+            ``sentences_dropped``.
+    """
+    tally: Counter[str] = Counter() if counts is None else counts
     for step in STEPS:
-        if step in config.steps:
-            text = _APPLY[step](text)
-    return text
+        if step not in config.steps:
+            continue
+        if step == "deidentification":
+            texts = _deidentified(texts, config.gaps, tally)
+        elif step == "enumeration":
+            texts = _where(texts, MARKED, as_sentences)
+        elif step == "spaces":
+            texts = _where(texts, ODD, tidy)
+        else:
+            texts = texts.to_frame("t").select(_APPLY[step](pl.col("t"))).to_series()
+    return texts
 
 
 def clean_reports(
     annotations: pl.DataFrame, config: CleaningConfig
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+) -> tuple[pl.DataFrame, pl.DataFrame, Counter[str]]:
     """Clean the text of report annotations; ``raw`` keeps the published text if it changed.
 
     Args:
@@ -68,14 +101,23 @@ def clean_reports(
         config: Steps to apply.
 
     Returns:
-        The annotations, and rejects ``empty-text`` for reports that are empty after cleaning.
+        The annotations; rejects ``empty-text`` for reports that are empty after cleaning; and
+        counts of texts, gaps and headings (:func:`as_decision` arranges them).
     """
     report = pl.col("kind") == "report"
+    counts: Counter[str] = Counter()
     if not annotations.select(report.any()).item():
-        return annotations, conform(annotations.head(0).select("source", "file", "row"), REJECTS)
-    reports = annotations.filter(report).with_columns(
-        clean_text(pl.col("text"), config).alias("_clean")
-    )
+        nothing = conform(annotations.head(0).select("source", "file", "row"), REJECTS)
+        return annotations, nothing, counts
+    reports = annotations.filter(report)
+    counts["unknown_sections"] = reports.filter(pl.col("name") == UNKNOWN_SECTION).height
+    how = reports.group_by(pl.col("quality").cast(pl.String).fill_null("-")).len()
+    counts.update({f"headings {name}": count for name, count in how.iter_rows()})
+    reports = reports.with_columns(clean_text(reports["text"], config, counts).alias("_clean"))
+    if config.unknown_section != "leave-out":
+        known = pl.when(pl.col("name") != UNKNOWN_SECTION).then(pl.col("name").cast(pl.String))
+        named = known.otherwise(pl.lit(config.unknown_section)).cast(reports.schema["name"])
+        reports = reports.with_columns(named.alias("name"))
     empty = pl.col("_clean").is_null() | (pl.col("_clean") == "")
     changed = pl.col("_clean") != pl.col("text")
     kept = reports.filter(~empty).with_columns(
@@ -91,7 +133,42 @@ def clean_reports(
         pl.lit("nothing is left of the text after cleaning").alias("message"),
     )
     others = annotations.filter(~report)
-    return pl.concat([others, kept.select(annotations.columns)]), conform(lost, REJECTS)
+    return pl.concat([others, kept.select(annotations.columns)]), conform(lost, REJECTS), counts
+
+
+def as_decision(counts: Counter[str], config: CleaningConfig) -> dict[str, object]:
+    """Arrange the counts of :func:`clean_reports` for the manifest.
+
+    Args:
+        counts: Sum of the counts over all sources.
+        config: Options that the texts were cleaned with.
+    """
+    names = ("unknown_sections", "texts_with_gaps", "gaps_closed", "sentences_dropped")
+    headings = {k.partition(" ")[2]: n for k, n in sorted(counts.items()) if k not in names}
+    return {
+        "options": config.model_dump(mode="json"),
+        **{name: counts[name] for name in names},
+        "headings": headings,
+    }
+
+
+def _where(texts: pl.Series, pattern: str, change: Callable[[str], str]) -> pl.Series:
+    """Apply ``change`` to the texts in which ``pattern`` occurs; most have nothing to change."""
+    found = texts.str.contains(pattern).fill_null(False).arg_true()
+    if found.is_empty():
+        return texts
+    return texts.scatter(found, [change(text) for text in texts.gather(found)])
+
+
+def _deidentified(texts: pl.Series, how: Gaps, counts: Counter[str]) -> pl.Series:
+    counts["texts_with_gaps"] += int(texts.str.contains(GAP).sum() or 0)
+
+    def treated(text: str) -> str:
+        plain, found = without_gaps(text, how)
+        counts.update(found)
+        return plain
+
+    return _where(texts, GAP, treated)
 
 
 def _addenda(text: pl.Expr) -> pl.Expr:
@@ -101,10 +178,6 @@ def _addenda(text: pl.Expr) -> pl.Expr:
 
 def _lines(text: pl.Expr) -> pl.Expr:
     return text.str.replace_all(r"\s*\n\s*", " ")
-
-
-def _deidentification(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_all(r"_{2,}|\bX{4,}\b|(?s)\[\*\*.*?\*\*\]", " ")
 
 
 def _without(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
@@ -118,21 +191,9 @@ def _without(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
     return apply
 
 
-def _enumeration(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_all(r"(^|\n|[.!?:]\s)\s*\d{1,2}[.)]\s+", "$1")
-
-
-def _spaces(text: pl.Expr) -> pl.Expr:
-    tight = text.str.replace_all(r"[ \t]{2,}", " ").str.replace_all(r"[ \t]+([.,;:!?])", "$1")
-    return tight.str.strip_chars(" \t\r\n,;:")
-
-
 _APPLY: Final[dict[Step, Callable[[pl.Expr], pl.Expr]]] = {
     "addenda": _addenda,
     "lines": _lines,
-    "deidentification": _deidentification,
     "comparisons": _without(_COMPARING),
     "notifications": _without(_NOTIFYING),
-    "enumeration": _enumeration,
-    "spaces": _spaces,
 }

@@ -24,9 +24,19 @@ from imaxray.clinical import (
     confirmed,
     suspected,
 )
+from imaxray.curation.repeats import (
+    REPEATED_QUESTION,
+    REPEATED_VALUE,
+    question_pairs,
+    value_pairs,
+)
 from imaxray.schema import DISPUTED, FINDINGS, REJECTS, conform
 
 ConflictEffect = Literal["drop", "downgrade", "keep"]
+
+Stage = Literal["repeats", "readers", "facts"]
+"""When a rule is applied: before only the strongest of several values stays (``repeats``), before
+the statements of several readers become one (``readers``), or after both (``facts``)."""
 
 _FEW: Final[Any] = pl.Categorical()
 _ONE: Final[dict[str, Any]] = {
@@ -48,7 +58,7 @@ CONFLICTS: Final = pl.Schema(
 class ConflictRuleConfig(BaseModel):
     """Sets threshold and effect of one rule in a build."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     threshold: float | None = Field(
         default=None,
@@ -67,7 +77,7 @@ class ConflictsConfig(BaseModel):
     such facts become entries), and ``keep`` only counts the contradiction.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rules: Mapping[str, ConflictRuleConfig] = Field(
         default_factory=lambda: {
@@ -76,6 +86,8 @@ class ConflictsConfig(BaseModel):
             "region-label": ConflictRuleConfig(),
             "report-label": ConflictRuleConfig(effect="keep"),
             "reader-boxes": ConflictRuleConfig(effect="keep"),
+            "repeated-question": ConflictRuleConfig(),
+            "repeated-value": ConflictRuleConfig(),
         }
     )
 
@@ -98,20 +110,21 @@ class ConflictRule:
             ``_b`` (numbers of the facts) and ``bad`` (whether they contradict each other).
         with_threshold: function that returns the clinical rule with another threshold, the one
             that the configuration of a build names.
-        of_readers: whether the rule compares readers with each other; such a rule is applied
-            before the statements of several readers become one.
+        stage: when the rule is applied.
+        own: the rule itself if only a build knows it; ``None`` for a clinical rule of that name.
     """
 
     pairs: Callable[[pl.DataFrame, ClinicalRule], pl.DataFrame]
     with_threshold: Callable[[ClinicalRule, float], ClinicalRule]
-    of_readers: bool = False
+    stage: Stage = "facts"
+    own: ClinicalRule | None = None
 
 
 def find_conflicts(
     facts: pl.DataFrame,
     config: ConflictsConfig,
     *,
-    of_readers: bool,
+    stage: Stage,
     clinical: ClinicalRules = DEFAULT_RULES,
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """Find contradictions and apply the effects of the rules.
@@ -119,7 +132,7 @@ def find_conflicts(
     Args:
         facts: schema ANNOTATIONS, and ``_image``, the position of the image.
         config: rules that are applied, and the effect of each.
-        of_readers: True applies the rules that compare readers, False all other rules.
+        stage: applies only the rules of this stage.
         clinical: clinical rules; the threshold of a rule is used if ``config`` names no other, and
             a severity that the user chose changes the effect.
 
@@ -132,12 +145,12 @@ def find_conflicts(
     compared: dict[str, int] = {}
     for name, choice in config.rules.items():
         rule = CONFLICT_RULES[name]
-        if rule.of_readers is not of_readers:
+        if rule.stage != stage:
             continue
         effect = _effect(choice.effect, clinical.chosen_severity(name))
         if effect is None:
             continue
-        clinical_rule = clinical[name]
+        clinical_rule = rule.own or clinical[name]
         if choice.threshold is not None:
             clinical_rule = rule.with_threshold(clinical_rule, choice.threshold)
         pairs = rule.pairs(numbered, clinical_rule)
@@ -338,6 +351,12 @@ CONFLICT_RULES: Final[dict[str, ConflictRule]] = {
     "edema-grade-label": ConflictRule(_edema_grade_label, _sets("grade")),
     "region-label": ConflictRule(_region_label, _denies_below),
     "report-label": ConflictRule(_report_label, _without_threshold),
-    "reader-boxes": ConflictRule(_reader_boxes, _sets("iou"), of_readers=True),
+    "reader-boxes": ConflictRule(_reader_boxes, _sets("iou"), stage="readers"),
+    "repeated-question": ConflictRule(
+        question_pairs, _without_threshold, stage="repeats", own=REPEATED_QUESTION
+    ),
+    "repeated-value": ConflictRule(
+        value_pairs, _sets("ratio"), stage="repeats", own=REPEATED_VALUE
+    ),
 }
-"""Maps the name of a clinical rule to the way in which a build applies it."""
+"""Maps the name of a rule to the way in which a build applies it."""

@@ -98,6 +98,7 @@ def _write_all(
         "releases": [asdict(file) for file in tables.files],
         "account": tables.account.to_dicts(),
         "conflicts": count_conflicts(tables.conflicts, tables.compared),
+        "decisions": dict(tables.decisions),
         "counts": {
             "images": tables.images.height,
             "annotations": tables.annotations.height,
@@ -168,11 +169,29 @@ class Dataset:
         Raises:
             ImaxrayError: If the block names a rule, threshold or severity that is unknown.
         """
+        return read_block(self._options.get(BLOCK), str(self.folder / MANIFEST))
+
+    @property
+    def text_cleaning(self) -> Mapping[str, Any] | None:
+        """The options by which the report texts were cleaned.
+
+        They are those of the catalog that the dataset comes from, and ``None`` if no build of this
+        package made the catalog.
+        """
+        if self.tables.decisions:
+            options: Mapping[str, Any] = self.tables.decisions["report_text"]["options"]
+            return options
+        curation = self._options.get("curation")
+        found = curation.get("cleaning") if isinstance(curation, Mapping) else None
+        return found if isinstance(found, Mapping) else None
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        """The options of the build that the dataset, or the dataset under it, comes from."""
         config = self.manifest.get("config")
         while isinstance(config, Mapping) and "base_config" in config:
             config = config["base_config"]
-        block = config.get(BLOCK) if isinstance(config, Mapping) else None
-        return read_block(block, str(self.folder / MANIFEST))
+        return config if isinstance(config, Mapping) else {}
 
     def verify(self) -> list[str]:
         """Return the names of the files that are missing or do not match the manifest's digest."""
@@ -197,13 +216,25 @@ def content_digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def open_dataset(folder: Path) -> Dataset:
+def open_dataset(folder: str | Path) -> Dataset:
     """Open a dataset folder.
 
     Raises:
         ImaxrayError: If ``folder`` is no dataset folder or is damaged, or if validation or test
             holds pseudo annotations or entries.
     """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "it is a file" if folder.exists() else "it does not exist"
+        raise ImaxrayError(
+            f"Expected a dataset folder at {folder}, but {what}; name a folder that `imaxray "
+            "build` or `imaxray match` wrote."
+        )
+    if not (folder / MANIFEST).exists():
+        raise ImaxrayError(
+            f"Expected a dataset folder at {folder}, but it has no {MANIFEST}; name a folder that "
+            "`imaxray build` or `imaxray match` wrote."
+        )
     try:
         require_own_manifest(folder, MANIFEST)
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -219,6 +250,7 @@ def open_dataset(folder: Path) -> Dataset:
             conflicts=_read(folder / "conflicts.parquet", CONFLICTS),
             compared={rule: n["compared"] for rule, n in manifest["conflicts"].items()},
             account=pl.DataFrame(manifest["account"], schema=ACCOUNT),
+            decisions=manifest.get("decisions", {}),  # older datasets have none
             files=tuple(ReleaseFile(**file) for file in manifest["releases"]),
             roots={name: Path(path) for name, path in roots.items()},
         )
@@ -228,6 +260,7 @@ def open_dataset(folder: Path) -> Dataset:
         KeyError,
         TypeError,
         AttributeError,
+        RecursionError,  # of JSON that is nested too deep
         pl.exceptions.PolarsError,
     ) as error:
         raise ImaxrayError(

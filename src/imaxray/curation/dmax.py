@@ -22,7 +22,7 @@ from imaxray.hashing import digests, from_hexadecimal, mixed
 class DmaxConfig(BaseModel):
     """Sets how far DMAX is spread and the seed of the match."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks_per_image: float | None = Field(
         default=None,
@@ -31,6 +31,7 @@ class DmaxConfig(BaseModel):
     )
     seed: int | None = Field(
         default=None,
+        ge=0,
         description="Random seed that decides among equally good images; default: the build's.",
     )
 

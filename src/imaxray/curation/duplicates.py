@@ -28,7 +28,7 @@ class DuplicatesConfig(BaseModel):
     two such images into one split; ``drop`` also keeps only the first of the images by id.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     effect: Literal["off", "report", "drop"] = "off"
     distance: int = Field(

@@ -9,8 +9,8 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray.schema import ENTRIES, FRONTAL, empty, is_anatomy, is_disputed
-from imaxray.tasks import make_entries
+from imaxray.schema import ENTRIES, FINDINGS, FRONTAL, empty, is_anatomy, is_disputed
+from imaxray.tasks import Uncertain, make_entries
 
 _CHUNK = 40_000  # images whose entries are made at a time, which limits memory, not the result
 _AT_ONCE = 2  # chunks at a time
@@ -19,7 +19,7 @@ _AT_ONCE = 2  # chunks at a time
 class EntriesConfig(BaseModel):
     """Sets which annotations become entries; all others stay in the catalog without an entry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     regions: Literal["all", "findings"] = Field(
         default="all",
@@ -29,6 +29,13 @@ class EntriesConfig(BaseModel):
     disputed: Literal["keep", "leave-out"] = Field(
         default="keep",
         description="leave-out: annotations that a conflict rule marked make no entries.",
+    )
+    uncertain: Uncertain = Field(
+        default="ignore",
+        description="What findings entries make of labels that are uncertain. ignore: such a label "
+        "is neither listed nor scored, and an image whose answer would hang on it gets no entry; "
+        "ones: it counts as positive; zeros: it counts as negative; ask: the target names it as "
+        "possible (Possible Pneumonia).",
     )
     views: Literal["all", "frontal"] = Field(
         default="all",
@@ -53,8 +60,38 @@ def catalog_entries(
     )
     # Two chunks are made at a time, because much of the work on a chunk uses only one core.
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        made = list(threads.map(lambda piece: make_entries(*piece), pieces))
+        made = list(
+            threads.map(lambda piece: make_entries(*piece, uncertain=config.uncertain), pieces)
+        )
     return pl.concat(made or [empty(ENTRIES)]).sort("split", "task", "entry_id")
+
+
+def count_uncertain(
+    annotations: pl.DataFrame, entries: pl.DataFrame, policy: Uncertain
+) -> dict[str, str | int]:
+    """Count what the policy for uncertain labels did.
+
+    Args:
+        annotations: Annotations of the catalog (schema ANNOTATIONS).
+        entries: Entries of the catalog (schema ENTRIES).
+        policy: Policy under which the entries were made.
+
+    Returns:
+        ``policy``; ``images``, the images with an uncertain label; ``without_entry``, those of them
+        without a findings entry; and ``changed``, those whose findings entry states an uncertain
+        label as positive, negative or possible.
+    """
+    unsure = annotations.filter(
+        (pl.col("kind") == "label") & (pl.col("value") == -1) & pl.col("name").is_in(FINDINGS)
+    ).select("image_id").unique()  # fmt: skip
+    answered = entries.filter(pl.col("task") == "findings").select("image_id")
+    kept = unsure.join(answered, on="image_id", how="semi").height
+    return {
+        "policy": policy,
+        "images": unsure.height,
+        "without_entry": unsure.height - kept,
+        "changed": 0 if policy == "ignore" else kept,
+    }
 
 
 def _wanted(

@@ -30,7 +30,7 @@ _TaskMean = Annotated[float, AfterValidator(_possible)]
 class ImaxConfig(BaseModel):
     """Sets which images are image-centric and how many images and entries IMAX takes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     min_tasks: _TaskCount = Field(
         default=4, ge=1, description="Minimum number of tasks of an image."

@@ -61,8 +61,9 @@ def join_annotations(
     """Return all annotations that belong to an image of ``images``, in the order of the images.
 
     An annotation of a study goes to each of its frontal images. Boxes are clipped to the frame of
-    the image. Repeated statements are removed (:func:`state_once`), the statements of several
-    readers become one (:func:`settle_readers`), and contradictions are detected.
+    the image. Repeated statements are removed (:func:`without_repetitions`), one value of each
+    thing stays (:func:`strongest`), the statements of several readers become one
+    (:func:`settle_readers`), and contradictions are detected.
 
     Args:
         tables: tables that the sources returned, in the order of the sources' names.
@@ -77,19 +78,23 @@ def join_annotations(
 
     def settle(chunk: pl.DataFrame) -> Joined:
         clipped, outside = clip_boxes(chunk, images)
-        once, repeated = state_once(clipped)
+        stated, repeated = without_repetitions(clipped)
+        stated, both, twice, counts = find_conflicts(
+            stated, rules, stage="repeats", clinical=clinical
+        )
+        once, superseded = strongest(stated)
         once, disputed, between, compared = find_conflicts(
-            once, rules, of_readers=True, clinical=clinical
+            once, rules, stage="readers", clinical=clinical
         )
         settled, merged = settle_readers(once, images, policy)
         agreed, contradicted, found, more = find_conflicts(
-            settled, rules, of_readers=False, clinical=clinical
+            settled, rules, stage="facts", clinical=clinical
         )
         return Joined(
             agreed.select(ANNOTATIONS.names()),
-            [outside, *repeated, disputed, merged, contradicted],
-            pl.concat([between, found]),
-            {**compared, **more},
+            [outside, repeated, both, superseded, disputed, merged, contradicted],
+            pl.concat([twice, between, found]),
+            {**counts, **compared, **more},
         )
 
     # Two chunks are curated at a time, because much of the work on a chunk uses only one core.
@@ -160,13 +165,14 @@ def image_chunks(placed: Sequence[pl.DataFrame], images: int) -> Iterator[pl.Dat
         yield pl.concat([frame.filter(inside) for frame in placed] or [_none()])
 
 
-def state_once(facts: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """Keep each statement once, and one value per measurement, grade, label and report section.
+def without_repetitions(facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keep each statement of a source once; phrases are compared without case.
 
-    Exact repetitions by one source are rejects (phrases are compared without case). The weaker of
-    two values for one thing is a reject too: human is stronger than silver and silver than pseudo;
-    between equals the source name and then the order of the release decide. Annotations that name a
-    ``reader`` are kept beside those of other readers.
+    Args:
+        facts: Schema ANNOTATIONS, and ``_image``, the position of the image.
+
+    Returns:
+        The facts that stay, in their order, and rejects ``duplicate-annotation``.
     """
     numbered = facts.with_row_index("_order").with_columns(
         pl.col("text").str.to_lowercase().alias("_text")
@@ -177,19 +183,34 @@ def state_once(facts: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     alike = numbered.filter(suspect).sort("origin", "_order")
     first = alike.unique([*same, "boxes", "answers"], keep="first", maintain_order=True)
     again = alike.join(first, on="_order", how="anti")
-    rejects = [_reject(again, "image_id", "duplicate-annotation", "the source states it already")]
-    stated = numbered.filter(~pl.col("_order").is_in(again["_order"].implode()))
+    rejects = _reject(again, "image_id", "duplicate-annotation", "the source states it already")
+    kept = numbered.filter(~pl.col("_order").is_in(again["_order"].implode()))
+    return kept.drop("_order", "_text"), rejects
+
+
+def strongest(facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keep one value per measurement, grade, label and report section of an image.
+
+    Human is stronger than silver and silver than pseudo; between equals the source name and then
+    the order of the release decide. Annotations that name a ``reader`` are kept beside those of
+    other readers.
+
+    Args:
+        facts: Schema ANNOTATIONS, and ``_image``, the position of the image.
+
+    Returns:
+        The facts that stay, sorted by image and kind, and rejects ``superseded``.
+    """
+    numbered = facts.with_row_index("_order")
     one = pl.col("kind").is_in(["measurement", "grade", "label", "report"])
     thing = ["_image", "kind", "name"]
-    single = stated.filter(one & pl.col("reader").is_null())
+    single = numbered.filter(one & pl.col("reader").is_null())
     rivals = single.filter(_hash(thing).is_duplicated()).sort("origin", "_order")
     first = rivals.unique(thing, keep="first", maintain_order=True)
     weaker = rivals.join(first, on="_order", how="anti")
-    rejects.append(
-        _reject(weaker, "image_id", "superseded", "a stronger source states another value")
-    )
-    kept = stated.filter(~pl.col("_order").is_in(weaker["_order"].implode()))
-    return kept.sort("_image", "kind", "_order").drop("_order", "_text"), rejects
+    rejects = _reject(weaker, "image_id", "superseded", "a stronger source states another value")
+    kept = numbered.filter(~pl.col("_order").is_in(weaker["_order"].implode()))
+    return kept.sort("_image", "kind", "_order").drop("_order"), rejects
 
 
 def _hash(columns: Sequence[str]) -> pl.Expr:

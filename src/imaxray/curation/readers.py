@@ -30,7 +30,7 @@ class ReadersConfig(BaseModel):
       of every reader.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     boxes: Literal["wbf", "union", "keep-all"] = "wbf"
     iou: float = Field(

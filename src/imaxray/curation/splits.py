@@ -14,7 +14,7 @@ from imaxray.schema import REJECTS, conform
 class SplitConfig(BaseModel):
     """Sets the shares of val and test among patients whom no release assigns to a split."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     val: float = Field(default=0.05, ge=0, lt=1)
     test: float = Field(default=0.15, ge=0, lt=1)

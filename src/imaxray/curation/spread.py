@@ -73,4 +73,7 @@ def _residual(
     size = sink + 1
     # scipy-stubs does not know the form (data, (row, column)) with an integer dtype.
     make: Any = csr_array
-    return make((capacity, (tail, head)), shape=(size, size), dtype=np.int32)
+    graph = make((capacity, (tail, head)), shape=(size, size), dtype=np.int32)
+    # maximum_flow of older versions of scipy takes only 32-bit indices
+    graph.indices, graph.indptr = graph.indices.astype(np.int32), graph.indptr.astype(np.int32)
+    return graph

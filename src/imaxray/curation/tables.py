@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -33,6 +34,7 @@ class Tables:
         conflicts: schema CONFLICTS, of the whole catalog: contradictions between annotations.
         compared: number of pairs of annotations that each conflict rule compared.
         account: schema ACCOUNT, of the whole catalog.
+        decisions: what the options of the build decided, with figures of the whole catalog.
         files: release files that the dataset was made from, with fingerprints.
         roots: folder of each source's release on this machine.
         seconds: duration of each step of the build; not written to files.
@@ -46,6 +48,7 @@ class Tables:
     compared: Mapping[str, int] = field(default_factory=dict)
     account: pl.DataFrame = field(default_factory=lambda: empty(ACCOUNT))
     files: tuple[ReleaseFile, ...] = ()
+    decisions: Mapping[str, Any] = field(default_factory=dict)
     roots: Mapping[str, Path] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 

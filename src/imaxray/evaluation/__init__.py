@@ -15,7 +15,7 @@ from imaxray.evaluation.comparison import (
 from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.labels import labeller_on
-from imaxray.evaluation.predictions import Predictions, read_predictions
+from imaxray.evaluation.predictions import Predictions, find_predictions, read_predictions
 from imaxray.evaluation.resampling import Interval, percents
 from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, score_answers
@@ -37,6 +37,7 @@ __all__ = [
     "compare",
     "compare_groups",
     "constant_baseline",
+    "find_predictions",
     "labeller_on",
     "majority_baseline",
     "per_entry",

@@ -10,11 +10,17 @@ import polars as pl
 
 from imaxray.boxes import BoxConvention, split_boxes
 from imaxray.evaluation.scoring import Scores, score, score_answers
+from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.schema import image_sizes
 from imaxray.tasks import Task, from_json, get_task, subtask_of, to_json
 
 
-def constant_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFrame) -> Scores:
+def constant_baseline(
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    images: pl.DataFrame,
+    normalisation: Normalisation = NORMALISATION,
+) -> Scores:
     """Score, for each task and subtask, the single answer that is best on the *training* entries.
 
     The answer is the best class, the median or the most typical report. No constant answer that
@@ -24,11 +30,17 @@ def constant_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFr
         train: Training entries, schema ENTRIES; the constant answers are chosen from them.
         test: Entries to score, schema ENTRIES.
         images: Images of both, schema IMAGES; their sizes turn pixels into shares and back.
+        normalisation: How texts are made comparable when the answers are scored.
     """
-    return _fixed(train, test, images, lambda task, golds: task.constant(golds))
+    return _fixed(train, test, images, lambda task, golds: task.constant(golds), normalisation)
 
 
-def majority_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFrame) -> Scores:
+def majority_baseline(
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    images: pl.DataFrame,
+    normalisation: Normalisation = NORMALISATION,
+) -> Scores:
     """Score, for each task and subtask, the most frequent answer of the *training* entries.
 
     Ties are resolved by the order of the answers' JSON. For tasks whose answers rarely repeat
@@ -38,11 +50,17 @@ def majority_baseline(train: pl.DataFrame, test: pl.DataFrame, images: pl.DataFr
         train: Training entries, schema ENTRIES; the answers are counted in them.
         test: Entries to score, schema ENTRIES.
         images: Images of both, schema IMAGES; their sizes turn pixels into shares and back.
+        normalisation: How texts are made comparable when the answers are scored.
     """
-    return _fixed(train, test, images, _most_frequent)
+    return _fixed(train, test, images, _most_frequent, normalisation)
 
 
-def ceiling(entries: pl.DataFrame, images: pl.DataFrame, convention: BoxConvention) -> Scores:
+def ceiling(
+    entries: pl.DataFrame,
+    images: pl.DataFrame,
+    convention: BoxConvention,
+    normalisation: Normalisation = NORMALISATION,
+) -> Scores:
     """Score the gold targets, written in a model's box convention and read back.
 
     These are the scores of a model that answers exactly as it was trained. They are below the
@@ -53,6 +71,7 @@ def ceiling(entries: pl.DataFrame, images: pl.DataFrame, convention: BoxConventi
         entries: Entries to score, schema ENTRIES.
         images: Images of the entries, schema IMAGES.
         convention: Box convention of the model.
+        normalisation: How texts are made comparable when the answers are scored.
     """
     sizes = image_sizes(images)
     texts = []
@@ -61,7 +80,7 @@ def ceiling(entries: pl.DataFrame, images: pl.DataFrame, convention: BoxConventi
         boxes = parts[1] if parts else []  # a text without boxes stays as it is
         texts.append(convention.fill(entry["target"], boxes, *sizes[entry["image_id"]]))
     predictions = entries.select("entry_id").with_columns(pl.Series("text", texts, dtype=pl.String))
-    return score(entries, predictions, images, convention, rules=())
+    return score(entries, predictions, images, convention, rules=(), normalisation=normalisation)
 
 
 def _fixed(
@@ -69,6 +88,7 @@ def _fixed(
     test: pl.DataFrame,
     images: pl.DataFrame,
     choose: Callable[[Task, Sequence[Any]], Any],
+    normalisation: Normalisation,
 ) -> Scores:
     sizes = image_sizes(images)
     golds: dict[tuple[str, str], list[Any]] = defaultdict(list)
@@ -84,7 +104,7 @@ def _fixed(
             return "", None
         return "", get_task(entry["task"]).in_pixels(constant, sizes[entry["image_id"]])
 
-    return score_answers(test, answer_of)
+    return score_answers(test, answer_of, normalisation=normalisation)
 
 
 def _most_frequent(task: Task, golds: Sequence[Any]) -> Any:

@@ -24,7 +24,7 @@ from imaxray.evaluation.resampling import (
     permutation_p,
 )
 from imaxray.evaluation.scoring import Scores, point, restrict
-from imaxray.metrics import Floats, Metric
+from imaxray.metrics import INVALID, Floats, Metric
 from imaxray.schema import task_names
 from imaxray.tasks import get_task
 
@@ -390,7 +390,7 @@ def _gain(values: Floats, base: Floats, metric: Metric) -> Floats | None:
 
 
 def _invalid(seeds: Sequence[Scores], task: str) -> float:
-    metric = get_task(task).metric("invalid")
+    metric = get_task(task).metric(INVALID)
     return float(np.mean([point(scores.tasks[task], metric) for scores in seeds]))
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.boxes import BoxConvention
+from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.tasks import RULES
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -17,7 +18,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 class ModelConfig(BaseModel):
     """Options that say how a model is loaded and where it runs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     boxes: str | InstanceOf[BoxConvention] | None = Field(
         default=None,
@@ -59,12 +60,17 @@ class EvaluateConfig(ModelConfig):
     engine: Literal["local", "vllm"] = Field(
         default="local", description="Engine that writes the answers: transformers (local) or vLLM."
     )
+    normalisation: Normalisation = Field(
+        default=NORMALISATION,
+        description="How texts are made comparable: radiology (docs/normalisation.md), or squad "
+        "for comparisons with published token F1.",
+    )
 
 
 class ScoreConfig(BaseModel):
     """Options that say how predictions are scored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     split: str = Field(
         default="test", description="Split whose entries are scored: train, val or test."
@@ -72,6 +78,11 @@ class ScoreConfig(BaseModel):
     rules: tuple[str, ...] = Field(
         default=tuple(RULES),
         description="Rules that are applied when an answer is read from its text.",
+    )
+    normalisation: Normalisation = Field(
+        default=NORMALISATION,
+        description="How texts are made comparable: radiology (docs/normalisation.md), or squad "
+        "for comparisons with published token F1.",
     )
     extras: tuple[str, ...] = Field(
         default=(),

@@ -31,6 +31,31 @@ class Predictions:
     sha256: str
 
 
+def find_predictions(path: Path, data: Path, split: str) -> Path:
+    """Return the file of predictions that a path stands for.
+
+    Args:
+        path: File, or a folder: ``predictions.parquet`` in it, or else the predictions that
+            ``imaxray evaluate`` wrote into ``evaluation/DATASET-SPLIT`` of this run folder.
+        data: Dataset folder whose entries were answered.
+        split: Split of these entries.
+
+    Raises:
+        ImaxrayError: The folder has no predictions of this dataset and split.
+    """
+    if not path.is_dir() or (path / _IN_A_RUN).is_file():
+        return path
+    inner = Path("evaluation") / f"{data.resolve().name}-{split}" / _IN_A_RUN
+    if (path / inner).is_file():
+        return path / inner
+    others = sorted(found.parent.name for found in path.glob(f"evaluation/*/{_IN_A_RUN}"))
+    there = f"its evaluations are {', '.join(others)}" if others else "it was not evaluated yet"
+    raise ImaxrayError(
+        f"Expected {_IN_A_RUN} or {inner} in {path}, but {there}; evaluate the model on this "
+        "dataset and split, or name a file of predictions."
+    )
+
+
 def read_predictions(path: Path) -> Predictions:
     """Read a Parquet or JSON Lines file with ``entry_id`` and ``text``; other fields are ignored.
 

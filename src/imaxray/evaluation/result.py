@@ -30,7 +30,7 @@ from imaxray.labeller import LABELLER_VERSION
 from imaxray.metrics import bleu_signature, reasons_not_computed
 from imaxray.metrics.captions import TOKENISER
 from imaxray.schema import SPLITS
-from imaxray.tasks import RULES, get_task, require_tasks
+from imaxray.tasks import READING_VERSION, RULES, get_task, require_tasks
 
 FORMAT: Final = 1
 _RUN: Final = "run"
@@ -90,7 +90,7 @@ def score_run(
     require_tasks(tables.entries["task"], dataset.folder)  # the baselines need those of train
     scores = score(
         entries, predictions.table, tables.images, convention,
-        rules=config.rules, missing="wrong", extras=extras,
+        rules=config.rules, missing="wrong", extras=extras, normalisation=config.normalisation,
     )  # fmt: skip
     if scores.counts["missing"] == entries.height:
         raise ImaxrayError(
@@ -107,9 +107,9 @@ def score_run(
     }
     whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()  # type: ignore[arg-type]
     baselines = {
-        "constant": constant_baseline(train, entries, tables.images),
-        "majority": majority_baseline(train, entries, tables.images),
-        "ceiling": ceiling(entries, tables.images, convention),
+        "constant": constant_baseline(train, entries, tables.images, config.normalisation),
+        "majority": majority_baseline(train, entries, tables.images, config.normalisation),
+        "ceiling": ceiling(entries, tables.images, convention, config.normalisation),
     }
     every = pl.concat([tables.split(name) for name in SPLITS])
     groups = subgroups(entries, tables.images, all_entries=every)
@@ -123,16 +123,18 @@ def score_run(
                 "sha256": dataset.sha256,
                 "role": dataset.manifest.get("role"),
                 "split": split,
-                "text_cleaning": dataset.manifest["config"].get("cleaning"),
+                "text_cleaning": dataset.text_cleaning,
             },
             "predictions": {"file": predictions.name, "sha256": predictions.sha256},
             "boxes": convention.as_dict(),
+            "reading": READING_VERSION,
             "reading_rules": [rule for rule in RULES if rule in config.rules],
+            "normalisation": config.normalisation,
             "labeller": LABELLER_VERSION,
             "tokenisers": {
                 "BLEU": bleu_signature(),
                 "ROUGE-L": "rouge-score with stemmer",
-                "token F1": "SQuAD normalisation",
+                "token F1": f"{config.normalisation} normalisation",
                 "METEOR": "METEOR 1.5 -norm",
                 "CIDEr": TOKENISER,
             },
@@ -146,9 +148,12 @@ def score_run(
         },
         "counts": dict(scores.counts),
         "not_computed": reasons_not_computed(extras),
+        "failed": {task: dict(reasons) for task, reasons in scores.failed.items()},
         "patients": whole["patients"],
         "tasks": [_task(row, scores, baselines) for row in whole["tasks"]],
-        "truth": None if config.truth is None else _true(truth_ceiling(entries, config.truth)),
+        "truth": None
+        if config.truth is None
+        else _true(truth_ceiling(entries, config.truth, config.normalisation)),
         "groups": {
             prop: {value: _group(part.as_dict()) for value, part in values.items()}
             for prop, values in parts.items()
@@ -206,6 +211,7 @@ def _task(
         "entries": row["entries"],
         "patients": row["patients"],
         "invalid": row["arms"][_RUN]["invalid"],
+        "reading": dict(scores.reading.get(name, {})),
         "metrics": metrics,
         **task.details(of_task.statistics),
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +14,26 @@ import polars as pl
 from imaxray._plugins import Plugin, running
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
-from imaxray.metrics import Floats, Metric, list_extras, plugin_of_extra
+from imaxray.metrics import (
+    INVALID,
+    NORMALISATION,
+    Floats,
+    Metric,
+    Normalisation,
+    is_long,
+    list_extras,
+    plugin_of_extra,
+)
 from imaxray.schema import image_sizes
-from imaxray.tasks import RULES, clean_answer, from_json, get_task, require_tasks, to_json
+from imaxray.tasks import (
+    RULES,
+    from_json,
+    get_task,
+    read_answer,
+    require_rules,
+    require_tasks,
+    to_json,
+)
 
 
 @dataclass(frozen=True)
@@ -42,12 +61,19 @@ class Scores:
             JSON; null if unreadable) and score (the primary metric of the entry alone).
         counts: Number of ``entries``, of ``predictions``, of entries without a prediction
             (``missing``), of predictions with an unknown id (``unknown``) or a repeated id
-            (``doubles``), and of ``empty`` answers. Baselines have no counts.
+            (``doubles``), of ``empty`` answers, and of answers that some metrics do not read to
+            their end (``long``, see :mod:`imaxray.metrics.length`). Baselines have no counts.
+        failed: Task name → metric name → why the metric could not be computed. Such a metric has no
+            statistics; all other metrics do.
+        reading: Task → name of a reading rule → number of answers whose text it changed or whose
+            value it decided; rules that no answer needed are absent. Baselines have none.
     """
 
     tasks: Mapping[str, TaskScores]
     table: pl.DataFrame
     counts: Mapping[str, int] = field(default_factory=dict)
+    failed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    reading: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 _TABLE = pl.Schema(
@@ -72,12 +98,15 @@ def score(
     rules: Sequence[str] = tuple(RULES),
     missing: Literal["error", "wrong"] = "error",
     extras: Collection[str] = (),
+    normalisation: Normalisation = NORMALISATION,
 ) -> Scores:
     """Score ``predictions`` (entry_id, text) against ``entries``.
 
     An answer that is unreadable or null counts as wrong and is not left out. Predictions with
     unknown ids are left out. If an id is repeated, its first prediction counts. The ``counts`` of
-    the result say how often each case occurred.
+    the result say how often each case occurred. A metric that fails is left out with a warning, and
+    ``failed`` of the result says why; the primary metric and the share of invalid answers, which
+    every comparison needs, must not fail.
 
     Args:
         entries: Entries to score, schema ENTRIES.
@@ -88,14 +117,16 @@ def score(
         missing: Whether an entry without a prediction is an error or counts as a wrong answer.
         extras: Extras to compute besides the tasks' own metrics, names of
             :func:`imaxray.metrics.list_extras`.
+        normalisation: How texts are made comparable, see :mod:`imaxray.metrics.normalising`.
 
     Raises:
         ImaxrayError: If an entry has no prediction and ``missing`` is ``"error"``, if an extra is
-            unknown or not installed, or if a reading rule is unknown.
+            unknown or not installed, if a reading rule is unknown, or if the primary metric of a
+            task of another package fails.
     """
     require_extras(extras)
     require_tasks(entries["task"], "the entries")
-    clean_answer("", rules)  # raises before any work if a rule is unknown
+    require_rules(rules)
     known = set(entries["entry_id"])
     asked = predictions.filter(pl.col("entry_id").is_in(known))
     first = asked.unique("entry_id", keep="first", maintain_order=True)
@@ -107,18 +138,24 @@ def score(
             f"none (first: {absent[0]}); generate answers for all of them."
         )
     sizes = image_sizes(images)
+    needed: dict[str, Counter[str]] = {}
+
+    long = 0
 
     def parsed(entry: Mapping[str, Any]) -> tuple[str | None, Any]:
+        nonlocal long
         text = texts.get(entry["entry_id"])
         if text is None:
             return None, None
-        clean = clean_answer(text, rules)
-        bare, boxes = convention.extract(clean, *sizes[entry["image_id"]])
-        task = get_task(entry["task"])
-        with running(task.plugin, "parse"):
-            return text, task.parse(bare, boxes, entry["template"])
+        answer = read_answer(
+            get_task(entry["task"]), text, entry["template"], prompt=entry["prompt"] or "",
+            convention=convention, size=sizes[entry["image_id"]], rules=rules,
+        )  # fmt: skip
+        needed.setdefault(entry["task"], Counter()).update(answer.rules)
+        long += is_long(answer.value)
+        return text, answer.value
 
-    scores = score_answers(entries, parsed, extras=extras)
+    scores = score_answers(entries, parsed, extras=extras, normalisation=normalisation)
     counts = {
         "entries": entries.height,
         "predictions": predictions.height,
@@ -126,8 +163,13 @@ def score(
         "unknown": predictions.height - asked.height,
         "doubles": asked.height - first.height,
         "empty": sum(text is None or not text.strip() for text in texts.values()),
+        "long": long,
     }
-    return Scores(scores.tasks, scores.table, counts)
+    reading = {
+        task: {rule: of_task[rule] for rule in RULES if of_task[rule]}
+        for task, of_task in needed.items()
+    }
+    return replace(scores, counts=counts, reading=reading)
 
 
 def score_answers(
@@ -135,11 +177,13 @@ def score_answers(
     answer_of: Callable[[Mapping[str, Any]], tuple[str | None, Any]],
     *,
     extras: Collection[str] = (),
+    normalisation: Normalisation = NORMALISATION,
 ) -> Scores:
     """Score the answers (raw text, parsed answer) that the function ``answer_of`` returns."""
     require_extras(extras)
     require_tasks(entries["task"], "the entries")
     tasks: dict[str, TaskScores] = {}
+    failed: dict[str, dict[str, str]] = {}
     rows: list[tuple[Any, ...]] = []
     for task_name in entries["task"].unique(maintain_order=True).to_list():
         task = get_task(task_name)
@@ -150,10 +194,21 @@ def score_answers(
             golds.append(from_json(entry["answer"]))
             texts.append(text)
             answers.append(answer)
-        statistics = {
-            metric.name: _statistics(metric, plugin, golds, answers)
-            for metric, plugin in metrics_of(task_name, extras)
-        }
+        statistics: dict[str, Floats] = {}
+        for metric, plugin in metrics_of(task_name, extras):
+            try:
+                statistics[metric.name] = _statistics(
+                    metric.under(normalisation), plugin, golds, answers
+                )
+            except Exception as error:  # programs and models of others may raise anything
+                if metric.name in (task.primary.name, INVALID):
+                    raise
+                failed.setdefault(task_name, {})[metric.name] = _reason(error)
+                warnings.warn(
+                    f"{metric.name} of {task_name} could not be computed and is left out: "
+                    f"{_reason(error)}",
+                    stacklevel=2,
+                )
         tasks[task_name] = TaskScores(
             of_task["entry_id"].to_list(), of_task["patient_id"].to_list(), statistics
         )
@@ -163,7 +218,7 @@ def score_answers(
             (*row, task_name, text, None if answer is None else to_json(answer), float(value))
             for row, text, answer, value in zip(ids, texts, answers, own, strict=True)
         ]
-    return Scores(tasks, pl.DataFrame(rows, schema=_TABLE, orient="row"))
+    return Scores(tasks, pl.DataFrame(rows, schema=_TABLE, orient="row"), failed=failed)
 
 
 def metrics_of(task_name: str, extras: Collection[str] = ()) -> list[tuple[Metric, Plugin | None]]:
@@ -187,6 +242,12 @@ def _statistics(
             metric.of(statistics)  # later stages compute values from statistics alone
             metric.each(statistics)
     return statistics
+
+
+def _reason(error: Exception) -> str:
+    """Return why a metric failed, as one line."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, ImaxrayError) else f"{type(error).__name__}: {said}"
 
 
 def require_extras(extras: Collection[str]) -> None:
@@ -236,7 +297,8 @@ def restrict(scores: Scores, entry_ids: Collection[str]) -> Scores:
                 [p for p, keep in zip(of_task.patients, kept, strict=True) if keep],
                 {metric: matrix[kept] for metric, matrix in of_task.statistics.items()},
             )
-    return Scores(tasks, scores.table.filter(pl.col("entry_id").is_in(wanted)), scores.counts)
+    table = scores.table.filter(pl.col("entry_id").is_in(wanted))
+    return replace(scores, tasks=tasks, table=table)
 
 
 def primary_values(scores: Scores) -> dict[str, float]:

@@ -15,6 +15,7 @@ import polars as pl
 from imaxray._files import read_parquet
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.scoring import Scores, score_answers
+from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.phantom.cohort import Finding
 from imaxray.phantom.records import LABEL_OF
 from imaxray.phantom.reports import phrase
@@ -23,7 +24,9 @@ from imaxray.tasks import Question, TrueFinding, Truth, get_task
 _VARIANTS = 2
 
 
-def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
+def truth_ceiling(
+    entries: pl.DataFrame, truth: Path, normalisation: Normalisation = NORMALISATION
+) -> Scores:
     """Score true answers to the entries that a phantom's ``truth/`` folder can answer.
 
     Each task defines which entries the truth can answer (:meth:`imaxray.tasks.Task.true_answer`):
@@ -33,6 +36,7 @@ def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
     Args:
         entries: Entries of a phantom dataset, schema ENTRIES.
         truth: Folder ``truth`` that ``imaxray phantom`` wrote.
+        normalisation: How texts are made comparable when the answers are scored.
 
     Raises:
         ImaxrayError: If the folder is not the truth of a phantom, or cannot answer any entry.
@@ -65,7 +69,9 @@ def truth_ceiling(entries: pl.DataFrame, truth: Path) -> Scores:
             "entries; name the phantom that the dataset was built from."
         )
     decided = entries.filter(pl.col("entry_id").is_in(list(answers)))
-    return score_answers(decided, lambda entry: ("", answers[entry["entry_id"]]))
+    return score_answers(
+        decided, lambda entry: ("", answers[entry["entry_id"]]), normalisation=normalisation
+    )
 
 
 def _truth(image: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> Truth:

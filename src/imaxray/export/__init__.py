@@ -1,9 +1,10 @@
-"""Exports a dataset in the formats that fine-tuning and data tools read."""
+"""Exports a dataset in the formats that fine-tuning and data tools read, or without content."""
 
 from imaxray.export.chat_format import ChatFormat, string_messages, write_json_lines
 from imaxray.export.config import ExportConfig
 from imaxray.export.conventions import list_conventions
 from imaxray.export.conversation import Conversation
+from imaxray.export.share import ShareReport, share_dataset
 from imaxray.export.writer import ExportReport, export_dataset, list_formats
 
 __all__ = [
@@ -11,9 +12,11 @@ __all__ = [
     "Conversation",
     "ExportConfig",
     "ExportReport",
+    "ShareReport",
     "export_dataset",
     "list_conventions",
     "list_formats",
+    "share_dataset",
     "string_messages",
     "write_json_lines",
 ]

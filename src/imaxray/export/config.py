@@ -12,7 +12,7 @@ from imaxray.schema import Split
 class ExportConfig(BaseModel):
     """Configures an export to another tool's format; not every format uses every field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     boxes: str | None = Field(
         default=None,
@@ -41,14 +41,16 @@ class ExportConfig(BaseModel):
     )
     min_pixels: int | None = Field(
         default=None,
+        ge=1,
         description="Smallest area in pixels that the processor of Qwen2.5-VL resizes to.",
     )
     max_pixels: int | None = Field(
         default=None,
+        ge=1,
         description="Largest area in pixels that the processor of Qwen2.5-VL resizes to.",
     )
     seed: int = Field(
-        default=0, description="Random seed that decides the order of rows and turns."
+        default=0, ge=0, description="Random seed that decides the order of rows and turns."
     )
     headers: bool = Field(
         default=True, description="Open each image's header to check that other tools can read it."

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
-from imaxray.boxes import CONVENTIONS, BoxConvention, get_convention
+from imaxray.boxes import CONVENTIONS, OF_MODELS, BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import SmartResize
-
-_MODELS: Final = {
-    "internvl": "per-mille-tagged",
-    "llava": "unit-padded",
-    "medgemma": "box-2d",
-    "medmo": "per-mille-tagged",
-    "qwen2.5-vl": "pixels",
-    "qwen3-vl": "per-mille",
-    "radvlm": "unit",
-}
 
 
 def list_conventions() -> tuple[str, ...]:
     """Return the valid names for ``boxes``: the conventions, then models that use one of them."""
-    return (*CONVENTIONS, *_MODELS)
+    return (*CONVENTIONS, *OF_MODELS)
 
 
 def find_convention(
@@ -45,12 +34,7 @@ def find_convention(
         >>> find_convention("qwen2.5-vl").name
         'pixels'
     """
-    if name not in list_conventions():
-        raise ImaxrayError(
-            f"Expected boxes as one of {', '.join(list_conventions())}, but got {name}; name the "
-            "model's convention."
-        )
-    convention = get_convention(_MODELS.get(name, name))
+    convention = get_convention(name)
     given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     areas = {key: value for key, value in given.items() if value is not None}
     if not areas:

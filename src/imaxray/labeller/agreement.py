@@ -17,8 +17,8 @@ class Agreement:
     Attributes:
         reports: Number of reports.
         labels: For each label, the counts of (given, read) positives and negatives over reports
-            that are labelled 1 or 0, with precision, recall and F1 of the positives (``None``: no
-            case).
+            that are labelled 1 or 0, with precision, recall and F1 of the positives (``None``: it
+            cannot be measured, see :attr:`unmeasured`).
         uncertain: Number of (report, label) pairs that are given as uncertain and read as such.
         uncertain_given: Number of (report, label) pairs that are given as uncertain.
     """
@@ -28,15 +28,30 @@ class Agreement:
     uncertain: int
     uncertain_given: int
 
+    @property
+    def unmeasured(self) -> dict[str, str]:
+        """Labels of which some rate cannot be measured, each with the reason.
+
+        A release that names only what is present shows no false alarm, so that every precision on
+        it would be 1.
+        """
+        reasons = {label: _why_not(cell) for label, cell in self.labels.items()}
+        return {label: reason for label, reason in reasons.items() if reason}
+
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can express."""
-        cells = list(self.labels.values())
+        """Return plain values that JSON can express.
+
+        ``micro`` leaves out the labels that no report denies. ``unmeasured`` gives the reason for
+        each label that has a rate of ``None``.
+        """
+        cells = [cell for cell in self.labels.values() if cell["fp"] + cell["tn"]]
         total = {key: sum(cell[key] for cell in cells) for key in ("tp", "fp", "fn", "tn")}
         return {
             "labeller": LABELLER_VERSION,
             "reports": self.reports,
             "labels": {label: dict(cell) for label, cell in self.labels.items()},
-            "micro": {**total, **_rates(total["tp"], total["fp"], total["fn"])},
+            "micro": {**total, **_rates(total)},
+            "unmeasured": self.unmeasured,
             "uncertain": {"given": self.uncertain_given, "read": self.uncertain},
         }
 
@@ -73,19 +88,27 @@ def labeller_agreement(reports: Sequence[str], labels: Sequence[Mapping[str, int
             key = ("t" if positive == (value == 1) else "f") + ("p" if positive else "n")
             counts[label][key] += 1
     cells = {
-        label: {**cell, **_rates(cell["tp"], cell["fp"], cell["fn"])}
-        for label, cell in counts.items()
-        if sum(cell.values())
+        label: {**cell, **_rates(cell)} for label, cell in counts.items() if sum(cell.values())
     }
     return Agreement(len(reports), cells, read_uncertain, given_uncertain)
 
 
-def _rates(tp: int, fp: int, fn: int) -> dict[str, float | None]:
-    def share(top: int, bottom: int) -> float | None:
-        return top / bottom if bottom else None
+def _why_not(cell: Mapping[str, int]) -> str:
+    """Return why a rate of a label cannot be measured; empty if all can."""
+    if cell["fp"] + cell["tn"] == 0:
+        return "no report is labelled 0, so false alarms cannot be counted"
+    if cell["tp"] + cell["fn"] == 0:
+        return "no report is labelled 1, so misses cannot be counted"
+    if cell["tp"] + cell["fp"] == 0:
+        return "the labeller reads no report as 1, so there is no precision"
+    return ""
 
+
+def _rates(cell: Mapping[str, int]) -> dict[str, float | None]:
+    tp, fp, fn, tn = (cell[key] for key in ("tp", "fp", "fn", "tn"))
+    given, absent = tp + fn, fp + tn
     return {
-        "precision": share(tp, tp + fp),
-        "recall": share(tp, tp + fn),
-        "f1": share(2 * tp, 2 * tp + fp + fn),
+        "precision": tp / (tp + fp) if absent and tp + fp else None,
+        "recall": tp / given if given else None,
+        "f1": 2 * tp / (given + tp + fp) if absent and given else None,
     }

@@ -1,73 +1,58 @@
 """Reads findings from report text, to label reports and to find labels that a report contradicts.
 
-Sentences end at full stops, semicolons, line ends and words like ``but`` and ``however``; clauses
-end at commas, ``and`` and ``with``. A mention is a phrase of a label
-(:mod:`imaxray.labeller.phrases`).
+A text is cut into sentences (:mod:`imaxray.labeller.sentences`). A mention is a phrase of a label
+in a sentence (:mod:`imaxray.labeller.phrases`). What the sentence says about it depends on the cues
+that reach it (:mod:`imaxray.labeller.cues`, :mod:`imaxray.labeller.scope`):
 
-- **Negation.** Words like ``no``, ``without`` and ``free of`` deny the phrases that follow in their
-  clause, and in the later clauses of the sentence up to the last one with ``or``. Words like
-  ``not``, ``absent``, ``none``, ``resolved`` and ``cleared`` deny their whole clause.
-- **Uncertainty.** Words like ``may``, ``possible``, ``likely``, ``suspected``, ``cannot be
-  excluded``, ``versus`` and ``borderline`` make the mentions of their clause uncertain, negated or
-  not.
+- **Negation** ("no", "not seen", "has resolved") makes it 0, over a whole list.
+- **Uncertainty** ("possible", "may", "unlikely", "cannot be excluded", "A or B") makes it -1.
+- **No mention** is made of what is sought ("evaluate for"), of what an earlier image showed, of
+  history, of what is only said not to be new ("no new effusion"), of findings in other organs
+  ("laryngeal edema"), and where a removed word (``XXXX``, ``___``) stands between a denial and its
+  finding, because nobody knows what it said.
 - **Laterality.** The word ``left``, ``right`` or ``bilateral`` (``both``) that is nearest to the
   mention in its clause gives the patient's side. A label is present if it is present on any side.
-- **No mention.** A sentence about what is looked for (``evaluate for``, ``question of``) or about
-  history has no mentions. An effusion in another place (pericardial, joint) is not a mention.
 
 In a report, a label is 1 if any mention affirms it, else -1 if any mention is uncertain, else 0 if
 any mention denies it. A label without a mention is missing, which means unknown. ``No Finding`` is
-1 if the text is not empty and no label except Support Devices is 1 or -1. Labels and values mean
-the same as in CheXpert's labeller (Irvin et al. 2019); the rules are our own and fewer.
+1 if the text is not empty, no label except Support Devices is 1 or -1, and the text affirms no
+other abnormality, such as emphysema or scoliosis. Labels and values mean the same as in CheXpert's
+labeller (Irvin et al. 2019); the rules are our own.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from imaxray.labeller.phrases import ANY, NORMAL, PLAIN
+from imaxray.labeller.phrases import ANY, ELSEWHERE_AFTER, ELSEWHERE_BEFORE, NORMAL, OTHER, PLAIN
+from imaxray.labeller.scope import Finding, judge
+from imaxray.labeller.sentences import sentences
 from imaxray.schema import CHEXPERT
 
-LABELLER_VERSION: Final = "1"
+LABELLER_VERSION: Final = "2"
 """Version that increases with every change of the labels of any text."""
 
 Side = Literal["left", "right", "both"]
 
-_SENTENCE: Final = re.compile(r"[.;\n]+(?=\s|$)|\b(?:but|however|although|except|otherwise)\b")
-_CLAUSE: Final = re.compile(r",|\band\b|\bwith\b")
-_OR: Final = re.compile(r"\b(?:n?or)\b")
-_NO: Final = re.compile(r"\b(?:no|without|free of|negative for|absence of|clear of)\b")
-_NOT: Final = re.compile(r"\b(?:not|absent|none)\b|: *no\b *$")
-_GONE: Final = re.compile(r"\b(?:resolved|cleared|has resolved|removed|no longer)\b")
-_UNSURE: Final = re.compile(
-    r"\b(?:may|might|could|can(?:not)?(?: be)?(?: entirely)? exclude\w*|not (?:be )?excluded"
-    r"|possibl[ey]|probabl[ey]|likely|questionabl[ey]|question|suspect\w*|suspicio\w*|concern\w*"
-    r"|suggest\w*|presum\w*|potential\w*|equivocal|versus|vs|borderline|top[- ]normal"
-    r"|upper limits?|perhaps|differential|if clinically|rule[ds]? out|representing)\b|\?"
-)
-_SOUGHT: Final = re.compile(
-    r"\b(?:evaluat\w* for|assess\w* for|history of|r/o|rule out|indication|question of|concern for"
-    r" (?:history))\b"
-)
 _DOUBT: Final = re.compile(
     r"\b(?:may|might|could|can(?:not)?|possibl[ey]|probabl[ey]|likely|questionabl[ey]|question"
     r"|suspect\w*|suspicio\w*|concern\w*|suggest\w*|presum\w*|potential\w*|equivocal|versus|vs"
     r"|borderline|evaluat\w*|assess\w*|exclud\w*|rule[ds]?|history|prior|previous\w*|resol\w+"
     r"|clear(?:ed|ing)|improv\w*|decreas\w*|increas\w*|chang\w*|unchanged|worsen\w*|progress\w*"
     r"|longer|if|unless|should|risk|differential|appearance|mimic\w*|perhaps|limited"
-    r"|limits? of|deni\w+|treated|developing|interval|follow\w*|recurren\w*|compar\w*)\b|\?"
+    r"|limits? of|deni\w+|treated|developing|interval|follow\w*|recurren\w*|compar\w*|gone"
+    r"|disappear\w*|vanish\w*|xxxx)\b|\?"
 )
 _PART: Final = re.compile(
     r"\b(?:left|right|upper|middle|lower|apical|basal|large|larger|new|acute|overt|frank|definite"
     r"|significant|substantial|sizable|other|additional|further|gross|convincing|displaced|severe"
     r"|appreciable|discrete|lobar|moderate|tension)\b"
 )
-_ELSEWHERE: Final = re.compile(
-    r"\b(?:pericardial|soft[- ]tissue|joint|subcutaneous|breast|cerebral|peripheral)\s*$"
-)
+_SIDE_CLAUSE: Final = re.compile(r",|\band\b|\bwith\b")
 _SIDE: Final = re.compile(r"\b(left|right|bilateral(?:ly)?|both|biapical|bibasilar)\b")
 _NO_FINDING: Final = "No Finding"
 _NOT_AN_ABNORMALITY: Final = (_NO_FINDING, "Support Devices")
@@ -104,7 +89,7 @@ def label_report(text: str) -> dict[str, int]:
         {'Pleural Effusion': 1, 'Pneumonia': -1, 'Pneumothorax': 0}
     """
     said: dict[str, set[int]] = {}
-    for mention in mentions(text):
+    for mention in _all(text):
         said.setdefault(mention.label, set()).add(mention.value)
     labels: dict[str, int] = {
         label: next(value for value in (1, -1, 0) if value in said[label])
@@ -112,7 +97,7 @@ def label_report(text: str) -> dict[str, int]:
         if label in said
     }
     found = any(v != 0 for label, v in labels.items() if label not in _NOT_AN_ABNORMALITY)
-    if text.strip() and not found:
+    if text.strip() and not found and 1 not in said.get(_OTHER, ()):
         labels[_NO_FINDING] = 1
     return labels
 
@@ -129,78 +114,138 @@ def stated(report: str) -> dict[str, int]:
     """
     said: dict[str, set[int | None]] = {}
     for mention in mentions(report):
-        if mention.label in PLAIN and _may_accuse(mention):
-            value = mention.value if mention.plain else None
-            said.setdefault(mention.label, set()).add(value)
+        if _may_accuse(mention):
+            said.setdefault(mention.label, set()).add(mention.value if mention.plain else None)
+        elif mention.label in said or mention.value != 0:
+            # other words for the finding do not accuse, but they can clear
+            said.setdefault(mention.label, set()).add(None if mention.value else 0)
     settled = {label: next(iter(values)) for label, values in said.items() if len(values) == 1}
     return {label: value for label, value in sorted(settled.items()) if value is not None}
 
 
 def mentions(text: str) -> Iterator[Mention]:
-    """Yield all mentions of a report in the order of its text."""
-    for sentence in _SENTENCE.split(text.lower()):
-        yield from _of_sentence(" ".join(sentence.split()))
+    """Yield all mentions of a report in the order of its text.
+
+    Example:
+        >>> [(m.label, m.value, m.side) for m in mentions("No edema, small left effusion.")]
+        [('Edema', 0, None), ('Pleural Effusion', 1, 'left')]
+    """
+    return (mention for mention in _all(text) if mention.label != _OTHER)
 
 
 def _may_accuse(mention: Mention) -> bool:
+    if mention.label not in PLAIN:
+        return False
     plain = PLAIN[mention.label].search(mention.phrase) is not None
     return plain or mention.phrase.startswith(_NORMAL_MARK)
 
 
 _NORMAL_MARK: Final = "= "
 """Prefix of the phrase of a mention that denies a label without naming it."""
+_OTHER: Final = "other"
+"""Label of abnormalities that are none of CheXpert's; only ``No Finding`` depends on them."""
+_ANYWHERE: Final = ("Fracture", "Support Devices")
+"""Labels that a phrase names wherever in the body it is, as in CheXpert's labeller."""
+_VALUES: Final = {"affirmed": 1, "denied": 0, "doubted": -1}
+
+
+def _all(text: str) -> Iterator[Mention]:
+    for sentence in sentences(text):
+        yield from _of_sentence(sentence)
 
 
 def _of_sentence(sentence: str) -> Iterator[Mention]:
-    if _SOUGHT.search(sentence):
+    found = _found(sentence)
+    if not found:
         return
     doubtful = _DOUBT.search(sentence) is not None
-    clauses = _CLAUSE.split(sentence)
-    last_or = max((k for k, clause in enumerate(clauses) if _OR.search(clause)), default=-1)
-    after_no = False  # an earlier clause denies, and its "no" may reach this one
-    for number, clause in enumerate(clauses):
-        denial = _NO.search(clause)
-        gone = _GONE.search(clause) is not None
-        unsure = _UNSURE.search(clause) is not None
-        for label, start, end in _found(clause):
-            before = denial is not None and denial.start() < start
-            denied = before or gone or _NOT.search(clause) is not None
-            reached = after_no and not denied
-            far = reached and number > last_or  # it is unclear whether the "no" applies
-            no = denied or (reached and not far)
-            value = -1 if unsure else 0 if no else 1
-            # "no large effusion" leaves room for a small one
-            part = no and _PART.search(sentence) is not None
+    part = _PART.search(sentence) is not None
+    sides = _Sides(sentence)
+    for finding in _headed(sentence, judge(sentence, found)):
+        if finding.status == "unknown":
+            continue
+        label, words = finding.key, sentence[finding.start : finding.end]
+        normal = label.startswith(_NORMAL_MARK)
+        if normal:
+            if finding.status == "denied":
+                continue  # "without a normal heart size" says nothing certain
             yield Mention(
-                label, value, _side(clause, start), clause[start:end],
-                plain=not (doubtful or unsure or gone or far or part),
+                label.removeprefix(_NORMAL_MARK), -1 if finding.status == "doubted" else 0, None,
+                _NORMAL_MARK + words,
+                plain=not (doubtful or finding.status == "doubted"),
             )  # fmt: skip
-        for label, normal in NORMAL.items():
-            if match := normal.search(clause):
-                value = -1 if unsure else 0
-                plain = not (doubtful or unsure or denial is not None)
-                yield Mention(label, value, None, _NORMAL_MARK + match.group(), plain)
-        after_no = after_no or denial is not None
+            continue
+        # "no large effusion" leaves room for a small one
+        yield Mention(
+            label, _VALUES[finding.status], sides.at(finding.start), words,
+            plain=not (
+                doubtful or finding.status == "doubted" or finding.after_denial
+                or (finding.status == "denied" and part)
+            ),
+        )  # fmt: skip
 
 
-def _found(clause: str) -> Sequence[tuple[str, int, int]]:
-    """Return label, start and end of every phrase in a clause, in the order of the text."""
+def _headed(sentence: str, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Leave out a label that stands as a heading before what is said about it.
+
+    In "cardiomegaly: normal heart size" and "pneumothorax: no pneumothorax", the heading says
+    nothing by itself.
+    """
+    colon = sentence.find(":")
+    if colon < 0:
+        yield from findings
+        return
+    later = {finding.key.removeprefix(_NORMAL_MARK) for finding in findings
+             if finding.start > colon}  # fmt: skip
+    for finding in findings:
+        if finding.end > colon or finding.key not in later:
+            yield finding
+
+
+def _found(sentence: str) -> list[tuple[str, int, int]]:
+    """Return label, start and end of every phrase in a sentence, in the order of the text."""
     found = [
         (label, match.start(), match.end())
         for label, pattern in ANY.items()
-        for match in pattern.finditer(clause)
-        if not _ELSEWHERE.search(clause[: match.start()])
+        for match in pattern.finditer(sentence)
+        if label in _ANYWHERE or not _elsewhere(sentence, match.start(), match.end())
     ]
+    found += [
+        (_NORMAL_MARK + label, match.start(), match.end())
+        for label, pattern in NORMAL.items()
+        for match in pattern.finditer(sentence)
+    ]
+    found += [(_OTHER, match.start(), match.end()) for match in OTHER.finditer(sentence)]
     return sorted(found, key=lambda item: (item[1], item[0]))
 
 
-def _side(clause: str, at: int) -> Side | None:
-    """Return the side that is named nearest to a position, or ``both`` if both are named."""
-    said = [(abs(match.start() - at), match.group(1)) for match in _SIDE.finditer(clause)]
-    if not said:
-        return None
-    names = {name for _, name in said}
-    nearest = min(said)[1]
-    if names >= {"left", "right"} or nearest not in ("left", "right"):
-        return "both"
-    return "left" if nearest == "left" else "right"
+def _elsewhere(sentence: str, start: int, end: int) -> bool:
+    """Return whether the finding is in an organ outside the lungs, pleura and heart."""
+    before, after = sentence[max(0, start - 40) : start], sentence[end : end + 40]
+    return ELSEWHERE_BEFORE.search(before) is not None or ELSEWHERE_AFTER.match(after) is not None
+
+
+class _Sides:
+    """The sides that a sentence names, clause by clause."""
+
+    def __init__(self, sentence: str) -> None:
+        self._borders = [match.start() for match in _SIDE_CLAUSE.finditer(sentence)]
+        self._said: list[list[tuple[int, str]]] = [[] for _ in range(len(self._borders) + 1)]
+        for match in _SIDE.finditer(sentence):
+            clause = bisect_left(self._borders, match.start())
+            self._said[clause].append((match.start(), match.group(1)))
+        self._names = [{name for _, name in said} for said in self._said]
+
+    def at(self, position: int) -> Side | None:
+        """Return the side named nearest to a position, or ``both`` if its clause names both."""
+        clause = bisect_left(self._borders, position)
+        said = self._said[clause]
+        if not said:
+            return None
+        at = bisect_left(said, (position, ""))
+        nearest = min(
+            (abs(start - position), name) for start, name in said[max(0, at - 1) : at + 1]
+        )
+        if self._names[clause] >= {"left", "right"} or nearest[1] not in ("left", "right"):
+            return "both"
+        return "left" if nearest[1] == "left" else "right"

@@ -3,6 +3,7 @@
 from imaxray.metrics.base import Floats, Median, Metric, mean_of, ratio
 from imaxray.metrics.captions import caption_metrics, missing_for_captions
 from imaxray.metrics.classification import (
+    INVALID,
     confusion,
     grade_metrics,
     invalid_rate,
@@ -18,6 +19,8 @@ from imaxray.metrics.extras import (
     reasons_not_computed,
 )
 from imaxray.metrics.grounding import accuracy_at, mean_iou
+from imaxray.metrics.length import MAX_WORDS, is_long
+from imaxray.metrics.normalising import NORMALISATION, Normalisation, normalise, squad
 from imaxray.metrics.radiology import missing_for_radiology, radiology_metrics
 from imaxray.metrics.regression import (
     bland_altman,
@@ -31,17 +34,20 @@ from imaxray.metrics.text import (
     corpus_bleu,
     exact,
     mean_metric,
-    normalise,
     rouge_l,
     token_f1,
     token_recall,
 )
 
 __all__ = [
+    "INVALID",
+    "MAX_WORDS",
+    "NORMALISATION",
     "ExtraMetrics",
     "Floats",
     "Median",
     "Metric",
+    "Normalisation",
     "accuracy_at",
     "best_of",
     "bland_altman",
@@ -53,6 +59,7 @@ __all__ = [
     "get_extra",
     "grade_metrics",
     "invalid_rate",
+    "is_long",
     "label_metrics",
     "list_extras",
     "mean_absolute_error",
@@ -70,6 +77,7 @@ __all__ = [
     "reasons_not_computed",
     "rouge_l",
     "set_f1",
+    "squad",
     "token_f1",
     "token_recall",
     "within",

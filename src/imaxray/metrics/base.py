@@ -9,11 +9,13 @@ bootstrap weights entries instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from imaxray.metrics.normalising import Normalisation
 
 Floats = NDArray[np.float64]
 Whole = Callable[[Sequence[Any], Sequence[Any]], Floats]
@@ -37,6 +39,8 @@ class Metric:
         whole: Function that computes the statistics of a whole set at once, shape ``(n, k)``, for
             metrics that need the whole set (CIDEr's document frequencies) or that are slow per
             entry (METEOR); ``None`` for other metrics.
+        squad: ``statistics`` under SQuAD's normalisation of texts; ``None`` if the metric does not
+            normalise texts.
     """
 
     name: str
@@ -47,6 +51,13 @@ class Metric:
     statistics: Callable[[Any, Any], Sequence[float]]
     value: Callable[[Floats], Floats]
     whole: Whole | None = None
+    squad: Callable[[Any, Any], Sequence[float]] | None = None
+
+    def under(self, normalisation: Normalisation) -> Metric:
+        """Return the metric with the statistics that it has under a normalisation of texts."""
+        if normalisation == "squad" and self.squad is not None:
+            return replace(self, statistics=self.squad)
+        return self
 
     @property
     def best(self) -> float:

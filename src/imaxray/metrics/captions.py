@@ -19,6 +19,7 @@ import numpy as np
 
 from imaxray.errors import ImaxrayError
 from imaxray.metrics.base import Floats, Metric, ratio
+from imaxray.metrics.length import bounded
 from imaxray.metrics.text import GoldTexts
 
 EXTRA: Final = "captions"
@@ -97,23 +98,19 @@ def meteor_statistics(pairs: Sequence[tuple[Sequence[str], str]]) -> Floats:
     """Return METEOR's 23 statistics of each (golds, answer), shape ``(n, 23)``.
 
     The Java program normalises and tokenises the texts itself (``-norm``). Of several gold texts it
-    uses the one with the best score.
+    uses the one with the best score. It gets the first :data:`.length.MAX_WORDS` words of an
+    answer.
 
     Raises:
         ImaxrayError: The extra ``captions`` or Java is missing, or the program ended early.
     """
     _require()
     program = _program()
-    rows = []
-    for golds, answer in pairs:
-        line = program._stat(_one_line(answer), [_one_line(gold) or "." for gold in golds])
-        numbers = line.split()
-        if len(numbers) != 7 + 4 * _STAGES:
-            raise ImaxrayError(
-                f"Expected {7 + 4 * _STAGES} statistics from METEOR's Java program, but got "
-                f"{len(numbers)}; check that `java -version` says 17 or later."
-            )
-        rows.append([float(number) for number in numbers])
+    try:
+        rows = [_numbers(program, golds, answer) for golds, answer in pairs]
+    except BaseException:
+        _program.cache_clear()  # its next line would answer a question that was asked before
+        raise
     table = np.asarray(rows, dtype=np.float64).reshape(-1, 7 + 4 * _STAGES)
     length, gold_length = table[:, 0], table[:, 1]
     chunks, hits, gold_hits = (table[:, 4 + 4 * _STAGES + k] for k in range(3))
@@ -121,6 +118,22 @@ def meteor_statistics(pairs: Sequence[tuple[Sequence[str], str]]) -> Floats:
     whole = (hits == length) & (gold_hits == gold_length) & (chunks == 1)
     table[whole, 4 + 4 * _STAGES] = 0.0
     return table
+
+
+def _numbers(program: Any, golds: Sequence[str], answer: str) -> list[float]:
+    """Return METEOR's statistics of one answer."""
+    try:
+        line = program._stat(_one_line(bounded(answer)), [_one_line(gold) or "." for gold in golds])
+        numbers = [float(number) for number in line.split()]
+    except (OSError, ValueError):  # the pipe is broken, or the line is an error message
+        numbers = []
+    if len(numbers) != 7 + 4 * _STAGES:
+        raise ImaxrayError(
+            f"Expected {7 + 4 * _STAGES} statistics from METEOR's Java program, but got "
+            f"{len(numbers)} for an answer of {len(answer):,} characters; check that "
+            "`java -version` says 17 or later and that 2 GB of memory are free."
+        )
+    return numbers
 
 
 @cache

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from imaxray.metrics.base import Floats, Metric, mean_of, ratio
+
+INVALID: Final = "invalid"
+"""Name of the metric that every task has: the share of answers that cannot be read."""
 
 
 def invalid_rate() -> Metric:
@@ -17,7 +20,7 @@ def invalid_rate() -> Metric:
         >>> invalid_rate()([1, 0, 2, 3], [1, None, 2, 0])
         0.25
     """
-    return Metric("invalid", False, 0.0, 1.0, "", mean_of(lambda _, a: float(a is None)), ratio)
+    return Metric(INVALID, False, 0.0, 1.0, "", mean_of(lambda _, a: float(a is None)), ratio)
 
 
 def grade_metrics(classes: int) -> tuple[Metric, Metric, Metric]:
@@ -125,7 +128,7 @@ def label_metrics(labels: Sequence[str]) -> tuple[Metric, Metric, Metric]:
         if answer is None:
             return 0.0
         positive = {label for label, value in gold.items() if value == 1}
-        named = {label for label in answer if label in gold}
+        named = {label for label, value in answer.items() if value == 1 and label in gold}
         if not positive and not named:
             return 1.0
         return 2 * len(positive & named) / (len(positive) + len(named))

@@ -17,6 +17,7 @@ import numpy as np
 
 from imaxray.errors import ImaxrayError
 from imaxray.metrics.base import Floats, Metric, ratio
+from imaxray.metrics.length import bounded
 
 EXTRA: Final = "radiology"
 _CHEXBERT: Final = 14
@@ -45,15 +46,18 @@ def radiology_metrics(text: Callable[[Any], str]) -> tuple[Metric, ...]:
     def texts(values: Sequence[Any]) -> list[str]:
         return ["" if value is None else text(value) for value in values]
 
+    def read(answers: Sequence[Any]) -> list[str]:
+        return [bounded(answer) for answer in texts(answers)]
+
     def mean(metric: str, key: str) -> Callable[[Sequence[Any], Sequence[Any]], Floats]:
         def whole(golds: Sequence[Any], answers: Sequence[Any]) -> Floats:
-            scores = _per_sample(metric, key, texts(golds), texts(answers))
+            scores = _per_sample(metric, key, texts(golds), read(answers))
             return np.column_stack([scores, np.ones(len(scores))])
 
         return whole
 
     def chexbert(golds: Sequence[Any], answers: Sequence[Any]) -> Floats:
-        asked, given = (_chexbert_labels(texts(values)) for values in (golds, answers))
+        asked, given = _chexbert_labels(texts(golds)), _chexbert_labels(read(answers))
         cells = np.stack([asked * given, (1 - asked) * given, asked * (1 - given)], axis=-1)
         return cells.reshape(len(cells), -1)
 

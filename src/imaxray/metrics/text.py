@@ -1,9 +1,7 @@
-"""Computes metrics of words: token overlap (SQuAD), ROUGE-L (rouge-score), BLEU (sacrebleu)."""
+"""Computes metrics of words: token overlap, ROUGE-L (rouge-score), BLEU (sacrebleu)."""
 
 from __future__ import annotations
 
-import re
-import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -12,44 +10,47 @@ from typing import Any, Final
 import numpy as np
 
 from imaxray.metrics.base import Floats, Metric, mean_of, ratio
+from imaxray.metrics.length import bounded
+from imaxray.metrics.normalising import NORMALISATION, Normalisation, normalise
 
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
 GoldTexts = Callable[[Any], Sequence[str]]
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def normalise(text: str) -> str:
-    """Normalise as SQuAD does: lower case, no punctuation, no articles, single spaces.
-
-    Example:
-        >>> normalise("The left lung, clear.")
-        'left lung clear'
-    """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
-
-
-def token_f1(gold: str, answer: str) -> float:
+def token_f1(gold: str, answer: str, normalisation: Normalisation = NORMALISATION) -> float:
     """Return the F1 of the multisets of normalised tokens; it is 1 if both are empty.
 
     Example:
         >>> round(token_f1("small left effusion", "left effusion"), 2)
         0.8
+        >>> token_f1("1.5 cm", "15 mm"), token_f1("1.5 cm", "15 cm")
+        (1.0, 0.0)
     """
-    return _overlap(gold, answer, lambda hit, asked, given: 2 * hit / (asked + given))
+    return _overlap(
+        gold, answer, normalisation, lambda hit, asked, given: 2 * hit / (asked + given)
+    )
 
 
-def token_recall(gold: str, answer: str) -> float:
+def token_recall(gold: str, answer: str, normalisation: Normalisation = NORMALISATION) -> float:
     """Return the share of the gold's normalised tokens (a multiset) that the answer contains.
 
     Example:
         >>> round(token_recall("small left effusion", "left effusion"), 2)
         0.67
     """
-    return _overlap(gold, answer, lambda hit, asked, _: hit / asked if asked else 0.0)
+    return _overlap(
+        gold, answer, normalisation, lambda hit, asked, _: hit / asked if asked else 0.0
+    )
 
 
-def _overlap(gold: str, answer: str, share: Callable[[int, int, int], float]) -> float:
-    asked, given = Counter(normalise(gold).split()), Counter(normalise(answer).split())
+def _overlap(
+    gold: str,
+    answer: str,
+    normalisation: Normalisation,
+    share: Callable[[int, int, int], float],
+) -> float:
+    asked, given = (
+        Counter(normalise(text, normalisation=normalisation).split()) for text in (gold, answer)
+    )
     if not asked and not given:
         return 1.0
     return share((asked & given).total(), asked.total(), given.total())
@@ -62,14 +63,15 @@ def best_of(
     return lambda golds, answer: 0.0 if answer is None else max(score(g, answer) for g in golds)
 
 
-def exact(gold: str, answer: str) -> float:
+def exact(gold: str, answer: str, normalisation: Normalisation = NORMALISATION) -> float:
     """Return 1 if the normalised texts are equal, else 0.
 
     Example:
-        >>> exact("Pleural effusion.", "pleural effusion")
-        1.0
+        >>> exact("Pleural effusion.", "pleural effusion"), exact("2-3 cm", "20 to 30 mm")
+        (1.0, 1.0)
     """
-    return float(normalise(gold) == normalise(answer))
+    first, second = (normalise(text, normalisation=normalisation) for text in (gold, answer))
+    return float(first == second)
 
 
 @cache
@@ -83,16 +85,29 @@ def _rouge() -> Any:
 def rouge_l(gold: str, answer: str) -> float:
     """Return the ROUGE-L F1 with stemming of the rouge-score package.
 
+    Only the first :data:`.length.MAX_WORDS` words of the answer are read.
+
     Example:
         >>> round(rouge_l("The heart is enlarged.", "Heart enlarged."), 2)
         0.67
     """
-    return float(_rouge().score(gold, answer)["rougeL"].fmeasure)
+    return float(_rouge().score(gold, bounded(answer))["rougeL"].fmeasure)
 
 
-def mean_metric(name: str, score: Callable[[Any, Any], float]) -> Metric:
-    """Return a metric that is the mean of a score in [0, 1]."""
-    return Metric(name, True, 0.0, 1.0, "", mean_of(score), ratio)
+def mean_metric(
+    name: str,
+    score: Callable[[Any, Any], float],
+    squad: Callable[[Any, Any], float] | None = None,
+) -> Metric:
+    """Return a metric that is the mean of a score in [0, 1].
+
+    Args:
+        name: Name of the metric.
+        score: Function from a gold answer and a parsed answer to the score.
+        squad: The same under SQuAD's normalisation; ``None`` if the score does not normalise texts.
+    """
+    plain = None if squad is None else mean_of(squad)
+    return Metric(name, True, 0.0, 1.0, "", mean_of(score), ratio, squad=plain)
 
 
 BLEU_ORDER: Final = 4

@@ -6,7 +6,7 @@ import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NotRequired, TypedDict
 
 import torch
 import transformers
@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from imaxray import _plugins
 from imaxray._plugins import Plugin, plugins_besides
+from imaxray._state import read_state
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
@@ -32,6 +33,37 @@ FAMILIES: Final = {  # ``config.model_type`` → module and class
     "qwen2_5_vl": "qwen2_5_vl.Qwen25VLModel",
     "qwen3_vl": "qwen3_vl.Qwen3VLModel",
 }
+
+
+class _Sidecar(TypedDict):
+    """What :meth:`ChatModel.save` writes beside the weights."""
+
+    name: NotRequired[str]
+    family: NotRequired[str]
+    commit: NotRequired[str | None]
+    convention: NotRequired[dict[str, Any]]
+
+
+_MODEL_FILES: Final = ("config.json", "adapter_config.json")
+
+
+def require_device(device: torch.device | str) -> None:
+    """Check that a device exists and can be used, before anything is loaded for it.
+
+    Raises:
+        ImaxrayError: There is no such device here.
+    """
+    try:
+        found = torch.device(device)
+        if found.type == "meta":
+            raise RuntimeError("it holds no numbers")
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise ImaxrayError(
+            f"Expected a device of this machine, but {device} cannot be used; name one of "
+            f"{', '.join(there)}."
+        ) from error
 
 
 def family_of(model_type: str) -> type[ChatModel]:
@@ -93,6 +125,16 @@ def load_model(
     """
     name = str(name_or_path)
     folder = Path(name)
+    require_device(device)
+    if folder.is_dir() and not any((folder / part).is_file() for part in _MODEL_FILES):
+        raise ImaxrayError(
+            f"Expected the folder of a model or of a finished run at {folder}, but it has neither "
+            "config.json nor adapter_config.json; name the folder that holds one."
+        )
+    if folder.is_file():
+        raise ImaxrayError(
+            f"Expected the folder of a model at {folder}, but it is a file; name its folder."
+        )
     if (folder / "adapter_config.json").is_file():
         chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
         if max_image_tokens is not None:
@@ -167,7 +209,14 @@ def _check_shards(folder: Path) -> None:
         try:
             named = json.loads(index.read_bytes())["weight_map"].values()
             bad = [str(name) for name in named if not _SHARD.fullmatch(str(name))]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise ImaxrayError(
                 f"Expected an index of weights at {index}, but it is damaged; download it again."
             ) from error
@@ -220,7 +269,9 @@ def _convention(
 
 def _sidecar(folder: Path) -> dict[str, Any]:
     path = folder / SIDECAR
-    about: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    about: dict[str, Any] = read_state(path, _Sidecar, advice="save or train the model again")
     return about
 
 
@@ -240,7 +291,7 @@ def adapter_base(folder: Path) -> str:
     path = folder / "adapter_config.json"
     try:
         base = json.loads(path.read_bytes())["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ImaxrayError(
             f"Expected the name of a base model in {path}, but it is damaged; train or download "
             "the adapter again."

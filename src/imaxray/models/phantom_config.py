@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class PhantomConfig(BaseModel):
@@ -11,17 +11,34 @@ class PhantomConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image_size: int = Field(
-        default=96, description="Side length of the model's square input in pixels."
+        default=96, ge=1, description="Side length of the model's square input in pixels."
     )
     patch_size: int = Field(
         default=16,
+        ge=1,
         description="Side length of a patch in pixels; an image has (image_size / patch_size)² "
         "tokens.",
     )
-    width: int = Field(default=128, description="Hidden size of image tower and text model.")
-    heads: int = Field(default=4, description="Number of attention heads.")
-    vision_layers: int = Field(default=4, description="Number of layers of the image tower.")
-    text_layers: int = Field(default=2, description="Number of layers of the text model.")
+    width: int = Field(default=128, ge=2, description="Hidden size of image tower and text model.")
+    heads: int = Field(default=4, ge=1, description="Number of attention heads.")
+    vision_layers: int = Field(default=4, ge=1, description="Number of layers of the image tower.")
+    text_layers: int = Field(default=2, ge=1, description="Number of layers of the text model.")
     vocabulary: int = Field(
-        default=1200, description="Size of the vocabulary, which is learned from the corpus."
+        default=1200,
+        ge=260,
+        description="Size of the vocabulary, which is learned from the corpus.",
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> PhantomConfig:
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"width must be a multiple of twice the number of heads ({2 * self.heads}), but it "
+                f"is {self.width}"
+            )
+        if self.image_size % self.patch_size:
+            raise ValueError(
+                f"image_size must be a multiple of patch_size ({self.patch_size}), but it is "
+                f"{self.image_size}"
+            )
+        return self

@@ -214,6 +214,7 @@ def unknown_model(name: str, why: str) -> ImaxrayError:
     best = list(dict.fromkeys(names[spelling] for spelling in near))
     best = best or sorted(set(names.values()))[:3]
     return ImaxrayError(
-        f"Expected a model that takes images, but {name} {why}; the nearest names are "
+        f"Expected a model that takes images, but {name} {why}; "
+        f"{'the nearest name is' if len(best) == 1 else 'the nearest names are'} "
         f"{', '.join(best)} (`imaxray models` lists all)."
     )

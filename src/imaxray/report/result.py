@@ -119,6 +119,7 @@ class StudyResult:
         account: Rows of source, file, rows_in, kept and rejected.
         reject_codes: Rows of source, code and count.
         examples: Test images with the answers of the arms.
+        withheld: Whether there are no examples because their releases may not be passed on.
         provenance: Seed, digests and versions by name.
         config: Configuration of the study as YAML.
         seeds: Seeds with which each arm was trained.
@@ -136,6 +137,7 @@ class StudyResult:
     account: Sequence[Mapping[str, Any]]
     reject_codes: Sequence[tuple[str, str, int]]
     examples: Sequence[Example] = ()
+    withheld: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     seeds: Sequence[int] = (0,)

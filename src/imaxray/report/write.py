@@ -11,6 +11,7 @@ from typing import Any
 from imaxray import radiograph
 from imaxray._files import write_text
 from imaxray.boxes import Box
+from imaxray.labeller import measured_agreement
 from imaxray.radiograph import Readable
 from imaxray.report import figures
 from imaxray.report.result import StudyResult
@@ -41,6 +42,7 @@ def write_report(result: StudyResult, path: Path) -> None:
         by_entries=figures.svg(figures.learning(result.curves, "entries_seen")),
         by_seconds=figures.svg(figures.learning(result.curves, "seconds")),
         spectra=None if result.dynamics is None else figures.svg(figures.spectra(result.dynamics)),
+        clinical=measured_agreement().sentence(),
         histogram=figures.svg(figures.tasks_per_image(result.density)),
     )
     write_text(path, html)

@@ -13,8 +13,10 @@ from typing import Final
 from imaxray._plugins import SOURCES, Plugin, plugins_besides
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
-from imaxray.sources._shared.base import Source
+from imaxray.sources._checks.reading import known_encoding
+from imaxray.sources._shared.base import Source, check_source_tables
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.same_images import others_with_same_images, same_images
 from imaxray.sources._shared.tables import (
     check_columns,
     find_file,
@@ -23,6 +25,7 @@ from imaxray.sources._shared.tables import (
     leaves_release,
     read_csv,
     read_header,
+    read_lines,
     reject,
     release_file,
 )
@@ -52,6 +55,7 @@ _BUILT_IN: Final = {
     "vqa-rad": "vqa_rad:VqaRad",
     "wingspan-ctr": "wingspan_ctr:WingspanCtr",
 }
+_NOT_PUBLISHED: Final = frozenset({"dicom-folder"})
 
 
 def list_sources() -> list[Source]:
@@ -63,6 +67,19 @@ def list_sources() -> list[Source]:
     """
     outside = plugins_besides(SOURCES, _BUILT_IN)
     return [get_source(name) for name in sorted(_BUILT_IN.keys() | outside.keys())]
+
+
+def published_sources() -> frozenset[str]:
+    """Return the names of the sources that read a published release.
+
+    Ids of these releases were made for research. The ids of all other images may name people: those
+    of a folder of DICOM files, and those of the sources of other packages.
+
+    Example:
+        >>> "ms-cxr" in published_sources(), "dicom-folder" in published_sources()
+        (True, False)
+    """
+    return frozenset(_BUILT_IN) - _NOT_PUBLISHED
 
 
 def get_source(name: str) -> Source:
@@ -107,14 +124,20 @@ __all__ = [
     "Source",
     "SourceTables",
     "check_columns",
+    "check_source_tables",
     "find_file",
     "find_image",
     "get_source",
     "is_inside",
+    "known_encoding",
     "leaves_release",
     "list_sources",
+    "others_with_same_images",
+    "published_sources",
     "read_csv",
     "read_header",
+    "read_lines",
     "reject",
     "release_file",
+    "same_images",
 ]

@@ -35,6 +35,8 @@ _SUFFIX: Final = "_SceneGraph.json"
 _SPLITS: Final = ("train", "valid", "test")
 _KINDS: Final = ("anatomicalfinding", "disease", "tubesandlines", "device")
 """Only attributes of these categories become phrases with a box."""
+_OTHERS: Final = ("laterality", "nlp", "severity", "technicalassessment", "temporal", "texture")
+"""Further categories of the release; they name no finding."""
 
 _DICOM: Final = re.compile(mimic.DICOM)
 _NO_CODES: Final = np.empty(0, dtype=np.uint32)  # lets np.concatenate work without any graph
@@ -240,7 +242,7 @@ def _findings(
     boxes: dict[str, _Corners],
     known: dict[str, str | None],
 ) -> None:
-    """Add every positive finding with the box of its region."""
+    """Add every positive finding with the box of its region; reject attributes of no known form."""
     if graph.attributes is None:
         what = (row, graph.image_id, "missing-attributes", "the graph has no attributes list")
         part.bad.append(what)
@@ -248,7 +250,11 @@ def _findings(
     seen: set[str] = set()
     for item in graph.attributes:
         region = item.bbox_name
-        names = _positive(item.attributes, known) if region else {}
+        names, strange = _positive(item.attributes, known) if region else ({}, 0)
+        if strange:
+            key = f"{graph.image_id}/{region}"
+            odd = "an attribute is not <category>|yes or no|<name> of a known category"
+            part.bad.append((row, key, "unknown-label", odd))
         if names and region not in boxes:
             key = f"{graph.image_id}/{region}"
             part.bad.append((row, key, "no-box", "a finding's region has no box"))
@@ -263,23 +269,35 @@ def _findings(
                 part.corners.extend(boxes[region])
 
 
-def _positive(lines: list[list[str]], known: dict[str, str | None]) -> dict[str, None]:
-    """Return the names of the positive finding attributes of one region, each once, in order.
+def _positive(lines: list[list[str]], known: dict[str, str | None]) -> tuple[dict[str, None], int]:
+    """Return the positive finding attributes of one region, each once, and how many are strange.
 
-    ``known`` caches the name that each attribute string gives, because the release has only a few
-    hundred different strings.
+    ``known`` caches the name that each attribute string gives (blank: it has no known form),
+    because the release has only a few hundred different strings.
     """
     names: dict[str, None] = {}
+    strange = 0
     for line in lines:
         for text in line:
             if text not in known:
-                parts = text.split("|")
-                positive = len(parts) == 3 and parts[0] in _KINDS and parts[1] == "yes"
-                known[text] = parts[2].strip() or None if positive else None
+                known[text] = _finding_of(text)
             name = known[text]
-            if name is not None:
+            if name == "":
+                strange += 1
+            elif name is not None:
                 names[name] = None
-    return names
+    return names, strange
+
+
+def _finding_of(attribute: str) -> str | None:
+    """Return the finding of a positive attribute, None for others, "" for an unknown form."""
+    category, *said = attribute.split("|")
+    if category not in (*_KINDS, *_OTHERS) or len(said) != 2 or said[0] not in ("yes", "no"):
+        return ""
+    name = said[1].strip()
+    if category not in _KINDS:
+        return None
+    return name if said[0] == "yes" or not name else None
 
 
 def _annotations(parts: Sequence[_Part], dicoms: pl.Series, source: str, file: str) -> pl.DataFrame:

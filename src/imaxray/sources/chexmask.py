@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
+from imaxray.sources._checks.reading import Fault
 from imaxray.sources._shared import chexpert, mimic
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.organ_masks import (
@@ -23,6 +24,7 @@ from imaxray.sources._shared.organ_masks import (
     parse_runs,
 )
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources._shared.table_blocks import BLOCK_BYTES, read_blocks
 from imaxray.sources._shared.tables import (
     check_columns,
     provenance,
@@ -41,9 +43,6 @@ _RCA: Final = ("Dice RCA (Mean)", "Dice RCA (Max)")
 _SHAPE: Final = ("Height", "Width")
 _MIN_RCA: Final = 0.7  # the threshold that the publisher recommends
 _LARGEST: Final = 65_535  # pixels per side
-BLOCK_BYTES: Final = 4 * 2**20
-"""Number of bytes of a table that are parsed at a time; a row has at most about 100 KB."""
-
 _SAME_CTR: Final = 0.02  # masks are drawn from the landmarks, so only rounding may differ
 _SAME_CPAR: Final = 0.03
 
@@ -168,25 +167,29 @@ def _read_file(
     """Return annotations, rejects and fingerprint of one file."""
     column, ids = _FILES[name]
     rows = _Rows()
-    ragged: list[int] = []
-    for batch in _batches(path, column, ragged, block_bytes):
-        cells = {key: batch.column(key).to_pylist() for key in batch.schema.names}
-        rows.ids += [cell.decode(errors="replace") for cell in cells[column]]
+    numbers: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    faults: list[Fault] = []
+    count = 0
+    for block in read_blocks(path, (column, *_RCA, "Landmarks", *_ORGANS, *_SHAPE), block_bytes):
+        cells = {key: block.cells.column(key).to_pylist() for key in block.cells.schema.names}
+        rows.ids += [cell.decode() for cell in cells[column]]
         rca = np.stack([_floats(cells[key]) for key in _RCA], axis=1)
         rows.rca.append(rca.min(axis=1))
         ratios, codes = _measure(cells, rca.min(axis=1) >= _MIN_RCA)
         rows.ratios.append(ratios)
         rows.codes += codes
-    count = len(rows.ids) + len(ragged)
+        numbers.append(block.numbers)
+        faults += block.faults
+        count = block.last
     if count == 0:
         raise ImaxrayError(
-            f"Expected at least one data row in {path}, but the table is empty; download it again."
+            f"Expected at least one data row in {path}, but the table is empty; check that it is "
+            "the whole file of the stated release."
         )
-    numbers = np.setdiff1d(np.arange(1, count + 1), ragged)
     ratio = np.concatenate([*rows.ratios, np.empty((0, 2))])
     table = pl.DataFrame(
         {
-            "row": pl.Series(numbers, dtype=pl.Int64),
+            "row": pl.Series(np.concatenate(numbers), dtype=pl.Int64),
             "id": pl.Series(rows.ids, dtype=pl.String),
             "rca": pl.Series(np.concatenate([*rows.rca, np.empty(0)]), dtype=pl.Float64),
             "code": pl.Series(rows.codes, dtype=pl.String),
@@ -196,12 +199,11 @@ def _read_file(
     ).with_columns(ids("id").alias("image_id"))
     file = relative(path, root)
     facts, bad = _facts(table, file)
-    short = pl.DataFrame(
-        [(Chexmask.name, file, row, None, "bad-row", "the row has not the header's columns")
-         for row in ragged],
+    unread = pl.DataFrame(
+        [(Chexmask.name, file, row, None, code, message) for row, code, message in faults],
         schema=REJECTS, orient="row",
     )  # fmt: skip
-    return facts, pl.concat([bad, short]), release_file(path, root, Chexmask.name, count)
+    return facts, pl.concat([bad, unread]), release_file(path, root, Chexmask.name, count)
 
 
 def _facts(table: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -277,48 +279,6 @@ def _measure(
 
 def _floats(cells: list[bytes]) -> NDArray[np.float64]:
     """Convert cells to numbers; a cell that is no number becomes nan."""
-    text = pl.Series([cell.decode(errors="replace") for cell in cells], dtype=pl.String)
+    text = pl.Series([cell.decode() for cell in cells], dtype=pl.String)
     numbers = text.str.strip_chars().cast(pl.Float64, strict=False).fill_null(np.nan)
     return np.asarray(numbers.to_numpy(), dtype=np.float64)
-
-
-def _batches(
-    path: Path, column: str, ragged: list[int], block_bytes: int = BLOCK_BYTES
-) -> Iterator[Any]:
-    """Yield record batches of the needed columns as bytes, one block of the file at a time.
-
-    Rows with too few or too many cells are left out; their row numbers are added to ``ragged``.
-
-    Raises:
-        ImaxrayError: If the file is damaged or a row is longer than a block.
-    """
-    import pyarrow as pa  # imported late, because only this source needs it
-    from pyarrow import csv
-
-    def skip(row: Any) -> str:
-        ragged.append(row.number - 1)  # row.number counts the header too
-        return "skip"
-
-    wanted = [column, *_RCA, "Landmarks", *_ORGANS, *_SHAPE]
-    try:
-        with csv.open_csv(
-            path,
-            # PyArrow numbers the rows only with one thread. In Latin-1 every byte is legal, so
-            # that the handler gets every bad row.
-            read_options=csv.ReadOptions(
-                block_size=block_bytes, use_threads=False, encoding="latin-1"
-            ),
-            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-            convert_options=csv.ConvertOptions(
-                include_columns=wanted,
-                column_types=dict.fromkeys(wanted, pa.binary()),
-                check_utf8=False,
-            ),
-        ) as reader:
-            yield from reader
-    except (OSError, pa.ArrowException) as error:
-        raise ImaxrayError(
-            f"Expected a readable table at {path}, but it is damaged or has a row of more than "
-            f"{block_bytes >> 20} MiB; compare its checksum with the release's SHA256SUMS.txt and "
-            "download it again."
-        ) from error

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._shared import chexpert
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
@@ -157,8 +157,7 @@ class ChexpertPlus(Source):
         where = {"source": self.name, "file": file}
         rows, broken, count = _read_lines(path)
         bad = pl.DataFrame(
-            [(self.name, file, row, None, "bad-json", "the line is no JSON object")
-             for row in broken],
+            [(self.name, file, row, None, item.code, item.message) for row, item in broken],
             schema=REJECTS, orient="row",
         )  # fmt: skip
         full, unnamed = chexpert.split_paths(rows, "path_to_image", **where)
@@ -203,30 +202,29 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _check_lines(path: Path) -> None:
-    """Check that the first line is a JSON object with an image path and 14 labels.
+    """Check that the first JSON object has an image path and 14 labels.
 
     Raises:
         ImaxrayError: If the first line is no object or lacks one of these keys.
     """
-    item = _object(next(_lines(path), b""))
+    item = next((item for item in map(_object, _lines(path)) if isinstance(item, dict)), None)
     wanted = ("path_to_image", *CHEXPERT)
     missing = wanted if item is None else [key for key in wanted if key not in item]
     if missing:
         raise ImaxrayError(
-            f"Expected JSON lines with {', '.join(missing)} in {path}, but the first line lacks "
+            f"Expected JSON lines with {', '.join(missing)} in {path}, but its first object lacks "
             "them; check that it is the unpacked file of the stated release."
         )
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        item = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return item if isinstance(item, dict) else None
+def _object(line: bytes) -> dict[str, Any] | BadItem:
+    item = parse_item(line)
+    if isinstance(item, (dict, BadItem)):
+        return item
+    return BadItem("bad-json", "the line is no JSON object")
 
 
-def _read_lines(path: Path) -> tuple[pl.DataFrame, list[int], int]:
+def _read_lines(path: Path) -> tuple[pl.DataFrame, list[tuple[int, BadItem]], int]:
     """Read the path and the 14 labels of every line as text.
 
     Returns:
@@ -234,12 +232,12 @@ def _read_lines(path: Path) -> tuple[pl.DataFrame, list[int], int]:
     """
     names = ("path_to_image", *CHEXPERT)
     columns: dict[str, list[Any]] = {name: [] for name in ("row", *names)}
-    broken: list[int] = []
+    broken: list[tuple[int, BadItem]] = []
     row = 0
     for row, line in enumerate(_lines(path), start=1):
         item = _object(line)
-        if item is None:
-            broken.append(row)
+        if isinstance(item, BadItem):
+            broken.append((row, item))
             continue
         columns["row"].append(row)
         for name in names:

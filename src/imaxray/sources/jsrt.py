@@ -11,9 +11,10 @@ import polars as pl
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, conform
+from imaxray.sources._checks.persons import OLDEST
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import find_file, relative, release_file
+from imaxray.sources._shared.tables import find_file, read_lines, relative, release_file
 
 _PLACES: Final = ("", "Clinical_Information/", "Clinical_Information/Clinical_Information/")
 _TABLES: Final = {
@@ -27,14 +28,12 @@ _FOLDERS: Final = (
 )  # fmt: skip
 _SUFFIXES: Final = (".IMG", ".img", ".png", ".PNG")
 _NAME: Final = re.compile(r"(JPC([LN])N[0-9]{3})\.IMG", re.IGNORECASE)
-_RECORD: Final = re.compile(r"[\r\n]+|(?<=[^\r\n])(?=JPC[LN]N[0-9]{3}\.IMG)", re.IGNORECASE)
+_RECORD: Final = re.compile(rb"[\r\n]+|(?<=[^\r\n])(?=JPC[LN]N[0-9]{3}\.IMG)", re.IGNORECASE)
 """A record ends with its line, but some copies have two records on one line."""
 
 _MM_PER_PIXEL: Final = 0.175
 _FRAME: Final = 2048.0
 """Positions are given in pixels of the published 2048 x 2048 images."""
-_OLDEST: Final = 120  # years
-_SEX: Final = {"MALE": "M", "FEMALE": "F", "M": "M", "F": "F"}
 _LARGEST: Final = 150.0  # mm; no nodule is larger, so a larger number is a typing error
 
 
@@ -62,7 +61,7 @@ class Jsrt(Source):
         """See :meth:`Source.check`."""
         paths = self._paths(root)
         for name, path in paths.items():
-            first = next(iter(_records(path)), [""])
+            first = next(filter(None, _records(path)), [""])
             match = _NAME.fullmatch(first[0])
             if match is None or match.group(2).upper() != name[1] or len(first) < _FIELDS[name]:
                 raise ImaxrayError(
@@ -89,6 +88,8 @@ class Jsrt(Source):
             file = relative(path, root)
             files.append(release_file(path, root, self.name, len(records)))
             for row, record in enumerate(records, start=1):
+                if not record:  # `read_lines` noted that it cannot be read
+                    continue
                 where = (self.name, file, row)
                 match = _NAME.fullmatch(record[0])
                 if match is None or match.group(2).upper() != table[1]:
@@ -103,8 +104,11 @@ class Jsrt(Source):
                 image, (_, width, height) = f"{self.collection}/{key}", found
                 nodule = table == "CLNDAT_EN"
                 age, sex = (*(record[3:5] if nodule else record[1:3]), "", "")[:2]
+                if age.strip("?- ") and _age(age) is None:
+                    what = f"the age must be 0 to {OLDEST} years"
+                    rejects.append((*where, key, "unknown-age", what))
                 images.append(
-                    (image, image, *found, "PA", _SEX.get(sex.upper()), _age(age), *where)
+                    (image, image, *found, "PA", sex.strip("?- ") or None, _age(age), *where)
                 )
                 label = ("label", "Nodule", float(nodule), None, None)
                 facts.append((image, *label, *where))
@@ -140,12 +144,15 @@ _MISSING: Final = {
 
 
 def _records(path: Path) -> list[list[str]]:
-    """Return the fields of every record, split at tabs or, if it has no tab, at white space."""
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    lines = [line for line in _RECORD.split(text) if line.strip()]
+    """Return the fields of every record, split at tabs or, if it has no tab, at white space.
+
+    A record that is no text has no field.
+    """
     return [
-        [field.strip() for field in (line.split("\t") if "\t" in line else line.split())]
-        for line in lines
+        []
+        if line is None
+        else [field.strip() for field in (line.split("\t") if "\t" in line else line.split())]
+        for line in read_lines(path, _RECORD)
     ]
 
 
@@ -195,7 +202,7 @@ def _number(text: str) -> float | None:
 
 def _age(text: str) -> int | None:
     years = _number(text)
-    return int(years) if years is not None and 0 <= years <= _OLDEST else None
+    return int(years) if years is not None and 0 <= years <= OLDEST else None
 
 
 def _frame(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 
@@ -13,8 +14,9 @@ from imaxray.sources._shared import mimic
 from imaxray.sources._shared.archives import Archive, Member
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.report_sections import findings_and_impression
-from imaxray.sources._shared.tables import provenance, stated_by
+from imaxray.sources._shared.report_sections import report_texts
+from imaxray.sources._shared.section_exceptions import section_exceptions
+from imaxray.sources._shared.tables import provenance
 
 
 class MimicCxr(Source):
@@ -44,12 +46,18 @@ class MimicCxr(Source):
         """Read the release and split the reports in ``pool`` (see :meth:`Source.read_with`)."""
         archive = self._archive(root)
         file = archive.file
-        rows, parts = archive.map(_read_reports, pool)
+        rows, parts = archive.map(functools.partial(_read_reports, encoding=self.encoding), pool)
         texts = [text for part in parts for text in part[0]]
         bad = [(self.name, file, *item) for part in parts for item in part[1]]
         frame = pl.DataFrame(
             texts,
-            schema={"path": pl.String, "name": pl.String, "text": pl.String, "row": pl.Int64},
+            schema={
+                "path": pl.String,
+                "name": pl.String,
+                "text": pl.String,
+                "quality": pl.String,
+                "row": pl.Int64,
+            },
             orient="row",
         ).with_columns(mimic.study_id("path").alias("study_id"))
         unknown = frame.filter(pl.col("study_id").is_null()).unique("row", maintain_order=True)
@@ -62,7 +70,8 @@ class MimicCxr(Source):
             pl.lit("report").alias("kind"),
             "name",
             "text",
-            *stated_by("human", "report"),
+            pl.lit("human").alias("origin"),
+            "quality",
             *provenance(self.name, file),
         )
         return SourceTables(
@@ -77,10 +86,13 @@ class MimicCxr(Source):
         )
 
 
-_Text = tuple[str, str, str, int]  # member, section, text, row
+_Text = tuple[str, str, str, str, int]  # member, section, text, how it was read, row
 
 
-def _read_reports(members: Iterator[Member]) -> tuple[list[_Text], list[tuple[int, str, str, str]]]:
+def _read_reports(
+    members: Iterator[Member], encoding: str
+) -> tuple[list[_Text], list[tuple[int, str, str, str]]]:
+    exceptions = section_exceptions()
     texts: list[_Text] = []
     bad: list[tuple[int, str, str, str]] = []
     for row, name, content in members:
@@ -88,9 +100,18 @@ def _read_reports(members: Iterator[Member]) -> tuple[list[_Text], list[tuple[in
             what = "the member is damaged or too large"
             bad.append((row, name, "unreadable-member", what))
             continue
-        sections = findings_and_impression(content.decode("utf-8", errors="replace"))
+        try:
+            report = content.decode(encoding)
+        except UnicodeDecodeError:
+            what = "the report is not text in the encoding of the release"
+            bad.append((row, name, "bad-encoding", what))
+            continue
+        exception = exceptions.get(PurePosixPath(name).stem)
+        sections = None if exception is None else exception.texts(report)
+        if sections is None:
+            sections = report_texts(report)
         if not sections:
-            what = "neither findings nor impression has text"
+            what = "no text of the report is about the image"
             bad.append((row, name, "empty-text", what))
-        texts += [(name, section, text, row) for section, text in sections.items()]
+        texts += [(name, s.name, s.text, s.how, row) for s in sections]
     return texts, bad

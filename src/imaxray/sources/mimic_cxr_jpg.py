@@ -27,6 +27,8 @@ from imaxray.sources._shared.tables import (
 
 _METADATA: Final = ("dicom_id", "subject_id", "study_id", "ViewPosition", "Rows", "Columns")
 _SPLIT: Final = ("dicom_id", "study_id", "subject_id", "split")
+_NO_LABELS: Final = ("row", "subject_id", "study_id", "dicom_id", "study", "split", "")
+"""Columns of the label files that hold no label."""
 _VIEW_OF_CODE: Final = {
     "postero-anterior": "PA",
     "antero-posterior": "AP",
@@ -240,7 +242,13 @@ class MimicCxrJpg(Source):
         )
         blank = table.filter(pl.all_horizontal(pl.col(names).is_null()))
         where = {"source": self.name, "file": file, "key": "study_id"}
+        strange = [name for name in table.columns if name not in (*names, *_NO_LABELS)]
+        unread = table.unpivot(strange, index=["row", "study_id"]).filter(
+            pl.col("value").cast(pl.Float64, strict=False) == 1  # other cells state no presence
+        )
         bad = pl.concat([
+            reject(unread, **where, code="unmapped-label",
+                   message="a column that is none of our labels states a finding"),
             reject(coded.filter(~legal), **where, code="unknown-label",
                    message="a label must be 1.0, 0.0, -1.0 or blank"),
             reject(blank, **where, code="no-label", message="all labels of the study are blank"),

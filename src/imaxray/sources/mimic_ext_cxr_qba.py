@@ -132,7 +132,7 @@ class MimicExtCxrQba(Source):
         if not path.is_file():
             return {}, []
         legend = {}
-        for _, *cells in read_csv(path, ()).rows():
+        for _, *cells in read_csv(path, (), strict=True).rows():
             grades = [cell for cell in cells if cell in GRADES]
             codes = [cell for cell in cells if re.fullmatch(r"-?\d+", cell or "")]
             field = any((cell or "").rpartition(".")[2] == "rating" for cell in cells)
@@ -225,6 +225,9 @@ def _read_graphs(members: Iterator[Member], legend: Mapping[str, str]) -> _Part:
                 part.bad.append((row, f"s{number}/{key[:16]}", "bad-value", what))
             elif item.positiveness == "pos":
                 _observation(part, row, f"s{number}/{key[:16]}", item, legend)
+            elif item.positiveness != "neg":
+                what = "the observation is neither positive nor negative"
+                part.bad.append((row, f"s{number}/{key[:16]}", "unknown-label", what))
         if len(part.counts) + len(part.bad) == before:
             part.bad.append((row, name, "no-box", "no observation of the study is positive"))
     return part.finish()

@@ -11,6 +11,7 @@ import polars as pl
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources._checks.persons import age, odd_persons
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources._shared.tables import (
@@ -21,6 +22,7 @@ from imaxray.sources._shared.tables import (
     provenance,
     read_csv,
     read_header,
+    read_lines,
     reject,
     relative,
     release_file,
@@ -32,6 +34,8 @@ from imaxray.sources._shared.tables import (
 _TABLES: Final = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 _BOXES: Final = "BBox_List_2017.csv"
 _COLUMNS: Final = ("Image Index", "Finding Labels", "Patient ID", "View Position")
+_AGE: Final = "Patient Age"
+_SEX: Final = "Patient Gender"
 _FRAME: Final = 1024.0
 """Boxes are given in pixels of the published 1024 x 1024 images."""
 
@@ -100,6 +104,7 @@ class NihChestxray14(Source):
                    message="the row has no Patient ID"),
         ]  # fmt: skip
         full = full.filter(present & legal)
+        rejects += odd_persons(full, **where, age=_AGE)
         labels, unknown = self._labels(full, file)
         boxes, bad_boxes, box_rows = self._boxes(box_path, root, full)
         hints, bad_hints, hint_files = self._hints(root, full)
@@ -120,18 +125,8 @@ class NihChestxray14(Source):
 
     def _images(self, full: pl.DataFrame, file: str) -> pl.DataFrame:
         # v2020 writes 58 and the first edition 058Y, in which a few ages are typing errors.
-        age = (
-            pl.col("Patient Age").str.extract(r"(\d+)").cast(pl.Int32, strict=False)
-            if "Patient Age" in full.columns
-            else pl.lit(None, dtype=pl.Int32)
-        )
-        sex = (
-            pl.col("Patient Gender").str.to_uppercase().replace_strict(
-                {"M": "M", "F": "F"}, default=None, return_dtype=pl.String
-            )
-            if "Patient Gender" in full.columns
-            else pl.lit(None, dtype=pl.String)
-        )  # fmt: skip
+        years = age(_AGE) if _AGE in full.columns else pl.lit(None, dtype=pl.Int16)
+        sex = pl.col(_SEX) if _SEX in full.columns else pl.lit(None, dtype=pl.String)
         frame = full.select(
             self._id().alias("image_id"),
             (pl.lit(f"{self.collection}/") + pl.col("Patient ID")).alias("patient_id"),
@@ -140,7 +135,7 @@ class NihChestxray14(Source):
             "height",
             pl.col("View Position").alias("view"),
             sex.alias("sex"),
-            pl.when(age <= 120).then(age).alias("age"),
+            years.alias("age"),
             *provenance(self.name, file),
         )
         return conform(frame, IMAGES)
@@ -232,14 +227,12 @@ class NihChestxray14(Source):
             path = root / name
             if not path.is_file():
                 continue
-            names = [
-                line.strip()
-                for line in path.read_text("utf-8-sig", "replace").splitlines()
-                if line.strip()
-            ]
+            names = read_lines(path)
             listed = pl.DataFrame({"Image Index": names}, schema={"Image Index": pl.String})
-            listed = listed.with_row_index("row", offset=1).with_columns(
-                pl.col("row").cast(pl.Int64)
+            listed = (
+                listed.with_row_index("row", offset=1)
+                .with_columns(pl.col("row").cast(pl.Int64))
+                .filter(pl.col("Image Index").is_not_null())
             )
             here = pl.col("Image Index").is_in(full["Image Index"].to_list())
             hint = listed.filter(here).select(

@@ -23,6 +23,7 @@ from imaxray.sources._shared.tables import (
     relative,
     release_file,
     require_root,
+    shown,
 )
 from imaxray.sources._shared.tarballs import is_tar, tar_members
 
@@ -49,7 +50,7 @@ class OpenI(Source):
 
     Labels are the indexers' MeSH main headings that clearly equal a finding; a finding that they do
     not name is unknown. There are no patient ids, so an examination counts as a patient. The
-    curation removes the marks ``XXXX``, which are kept here.
+    curation treats the gaps ``XXXX``, which are kept here.
     """
 
     name = "open-i"
@@ -218,6 +219,9 @@ class _Reading:
             self._reject(file, row, study, "empty-text", what)
         for name, value in sorted(_open_i.labels_of(report.terms).items()):
             self._facts.append((study, "label", name, value, None, "mesh", *where))
+        for term in _open_i.unmapped(report.terms):
+            what = "no finding of ours equals the indexers' term"
+            self._reject(file, row, f"{study} {shown(term)}", "unmapped-label", what)
 
     def _image(self, name: str, uid: str, file: str, row: int) -> str | None:
         """Add the image called ``name``; return its key, or None if it was rejected."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +11,12 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources._checks.json_items import BadItem
+from imaxray.sources._checks.persons import age, odd_persons, view
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.image_files import is_sound, list_files, read_images, reject_images
 from imaxray.sources._shared.json_items import check_items, read_items, text_of
+from imaxray.sources._shared.padchest_labels import padchest_findings, plain_label
 from imaxray.sources._shared.records import SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
@@ -34,40 +36,15 @@ _TABLES: Final = (
     "master_table.csv", "master_table.csv.gz", "master_table.csv.zip", "master_table.zip",
     "master_table.csv/master_table.csv",
 )  # fmt: skip
+_AGE: Final = "PatientAge"
 _KEYS: Final = ("StudyID", "ImageID", "findings")
 _COLUMNS: Final = ("StudyID", "ImageID", "PatientID", "label", "split")
 _SPLITS: Final = {"train": "train", "validation": "val", "val": "val", "valid": "val",
                   "test": "test"}  # fmt: skip
-_VIEWS: Final = {"PA": "PA", "POSTEROANTERIOR": "PA", "AP": "AP", "AP_HORIZONTAL": "AP",
-                 "ANTEROPOSTERIOR": "AP", "L": "LATERAL"}  # fmt: skip
 _READERS: Final = {"boxes": "first", "extra_boxes": "second"}
 _SLACK: Final = 0.01  # share of a side; a box that reaches farther out is not in fractions
-_OLDEST: Final = 120  # years
 
-_LABELS: Final = {
-    "atelectasis": "Atelectasis",
-    "cardiomegaly": "Cardiomegaly",
-    "clavicle fracture": "Fracture",
-    "consolidation": "Consolidation",
-    "emphysema": "Emphysema",
-    "fracture": "Fracture",
-    "hiatal hernia": "Hernia",
-    "humeral fracture": "Fracture",
-    "infiltrates": "Infiltration",
-    "nodule": "Nodule",
-    "normal": "No Finding",
-    "pleural effusion": "Pleural Effusion",
-    "pleural thickening": "Pleural Thickening",
-    "pneumonia": "Pneumonia",
-    "pneumothorax": "Pneumothorax",
-    "pulmonary edema": "Edema",
-    "pulmonary fibrosis": "Fibrosis",
-    "pulmonary mass": "Mass",
-    "rib fracture": "Fracture",
-    "vertebral fracture": "Fracture",
-}
-"""Maps PadChest's labels to findings that equal or include them. A label is always positive; a
-label that a study does not list is unknown."""
+_RESOLVED: Final = ("resolved", "resuelto")
 
 _Row = tuple[Any, ...]
 
@@ -178,7 +155,8 @@ class PadchestGr(Source):
                    message="split must be train, validation or test"),
         ])  # fmt: skip
         good = good.filter("_same", legal)
-        images = good.unique("_stem", keep="first", maintain_order=True).select(
+        first = good.unique("_stem", keep="first", maintain_order=True)
+        images = first.select(
             self._id().alias("image_id"),
             (pl.lit(f"{self.collection}/") + pl.col("PatientID")).alias("patient_id"),
             (pl.lit(f"{self.collection}/") + pl.col("StudyID")).alias("study_id"),
@@ -195,12 +173,43 @@ class PadchestGr(Source):
             split.replace_strict(_SPLITS, default=None, return_dtype=pl.String).alias("split"),
             *provenance(self.name, file),
         )
-        name = pl.col("label").str.to_lowercase().replace_strict(
-            _LABELS, default=None, return_dtype=pl.String
-        )  # fmt: skip
+        labels, unread = self._labels(good, file)
+        return (
+            conform(images, IMAGES),
+            labels,
+            conform(hints, SPLIT_HINTS),
+            pl.concat([bad, unread, *odd_persons(first, **where, age=_AGE)]),
+        )
+
+    def _labels(self, good: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the findings that the labels are, and rejects for labels that are none of ours.
+
+        A label that a study does not list is unknown.
+        """
+        known = padchest_findings()
+        label = pl.col("label").map_elements(plain_label, return_dtype=pl.String)
+        stated = good.with_columns(label.alias("_label")).with_columns(
+            pl.col("_label")
+            .replace_strict(known, default=None, return_dtype=pl.List(pl.String))
+            .alias("name")
+        )
+        gone = _is_resolved(good)
+        where: dict[str, Any] = {"source": self.name, "file": file, "key": "ImageID"}
+        blank, named = pl.col("_label").is_null(), pl.col("name").is_not_null()
+        none = pl.col("name").list.len() == 0
+        bad = pl.concat([
+            reject(stated.filter(blank), **where, code="no-label", message="the row has no label"),
+            reject(stated.filter(~blank & ~named), **where, code="unknown-label",
+                   message="the label is none of PadChest's"),
+            reject(stated.filter(named & none), **where, code="unmapped-label",
+                   message="no finding of ours equals or includes the label"),
+            reject(stated.filter(named & ~none & gone), **where, code="resolved-finding",
+                   message="the finding has resolved, so the image does not show it"),
+        ])  # fmt: skip
         # Two labels that map to one finding, e.g. two kinds of fracture, state it once.
-        named = good.with_columns(name.alias("name")).filter(pl.col("name").is_not_null())
-        labels = named.unique(["_stem", "name"], keep="first", maintain_order=True).select(
+        shown = stated.filter(named & ~none & ~gone).explode("name")
+        once = shown.unique(["_stem", "name"], keep="first", maintain_order=True)
+        labels = once.select(
             self._id().alias("image_id"),
             pl.lit("label").alias("kind"),
             "name",
@@ -208,12 +217,7 @@ class PadchestGr(Source):
             *stated_by("human", "radiologist"),
             *provenance(self.name, file),
         )
-        return (
-            conform(images, IMAGES),
-            conform(labels, SOURCE_ANNOTATIONS),
-            conform(hints, SPLIT_HINTS),
-            bad,
-        )
+        return conform(labels, SOURCE_ANNOTATIONS), bad
 
     def _reports(
         self, items: list[Any], file: str, full: pl.DataFrame
@@ -258,6 +262,8 @@ class PadchestGr(Source):
 def _problem(
     item: Any, stem: str, sizes: dict[str, tuple[str | None, int | None, int | None]]
 ) -> tuple[str, str] | None:
+    if isinstance(item, BadItem):
+        return item.code, item.message
     if not isinstance(item, dict) or not isinstance(item.get("findings"), list):
         return "bad-json", "the item is no object with a list of findings"
     if not stem:
@@ -284,12 +290,22 @@ def _regions(
 ) -> tuple[list[_Row], list[tuple[str, str]]]:
     """Return one region per reader of the finding, with all boxes of the reader, and faults."""
     labels = [text_of(label) for label in _list(finding.get("labels"))]
-    equals = [_LABELS[label.lower()] for label in labels if label.lower() in _LABELS]
+    known = padchest_findings()
+    equals = [name for label in labels for name in known.get(plain_label(label), ())]
     name = next(iter([*equals, *filter(None, labels)]), None)
     phrase = text.rstrip(" .") or text
     raw = None if phrase == text else text
     found: dict[str, list[list[float]]] = {}
-    faults: list[tuple[str, str]] = []
+    faults = [
+        ("unknown-label", "a label of a finding is none of PadChest's")
+        for label in labels
+        if label and plain_label(label) not in known
+    ]
+    progression = (finding.get(key) for key in ("progression", "progression_status"))
+    if any(_has_resolved(said) for said in progression):
+        if any(_list(finding.get(key)) for key in _READERS):
+            faults.append(("resolved-finding", "the finding has resolved, so it has no region"))
+        return [], faults
     for key, reader in _READERS.items():
         for box in _list(finding.get(key)):
             corners = _corners(box)
@@ -332,28 +348,34 @@ def _facts_frame(rows: list[_Row], source: str, file: str) -> pl.DataFrame:
     return conform(frame, SOURCE_ANNOTATIONS)
 
 
-def _first(table: pl.DataFrame, *names: str) -> Iterator[pl.Expr]:
-    yield from (pl.col(name) for name in names if name in table.columns)
+def _is_resolved(table: pl.DataFrame) -> pl.Expr:
+    """Return whether a row of the master table says that its finding has resolved."""
+    for column in ("progression_status", "progression"):
+        if column in table.columns:
+            said = pl.col(column).str.to_lowercase().str.strip_chars()
+            return said.is_in(_RESOLVED).fill_null(False)
+    return pl.lit(False)
+
+
+def _has_resolved(progression: Any) -> bool:
+    """Return whether the progression of a finding (a text, a list or an object) is ``resolved``."""
+    if isinstance(progression, dict):
+        progression = list(progression.values())
+    if isinstance(progression, list):
+        return any(_has_resolved(part) for part in progression)
+    return text_of(progression).lower() in _RESOLVED
 
 
 def _view(table: pl.DataFrame) -> pl.Expr:
-    stated = [
-        column.str.to_uppercase().replace_strict(_VIEWS, default=None, return_dtype=pl.String)
-        for column in _first(table, "Projection", "ViewPosition_DICOM")
-    ]
-    return pl.coalesce(*stated, pl.lit(None, dtype=pl.String))
+    """Return the view as stated; the DICOM field if the first one says nothing that we know."""
+    names = [name for name in ("Projection", "ViewPosition_DICOM") if name in table.columns]
+    return pl.coalesce(*map(view, names), *names, pl.lit(None, dtype=pl.String))
 
 
 def _sex(table: pl.DataFrame) -> pl.Expr:
-    stated = [column.str.to_uppercase().str.head(1) for column in _first(table, "PatientSex_DICOM")]
-    letter = pl.coalesce(*stated, pl.lit(None, dtype=pl.String))
-    return pl.when(letter.is_in(["M", "F"])).then(letter)
+    there = "PatientSex_DICOM" in table.columns
+    return pl.col("PatientSex_DICOM") if there else pl.lit(None, dtype=pl.String)
 
 
 def _age(table: pl.DataFrame) -> pl.Expr:
-    stated = [
-        column.str.extract(r"^(\d{1,3})(?:\.\d*)?Y?$").cast(pl.Int16, strict=False)
-        for column in _first(table, "PatientAge")
-    ]
-    years = pl.coalesce(*stated, pl.lit(None, dtype=pl.Int16))
-    return pl.when(years <= _OLDEST).then(years)
+    return age(_AGE) if _AGE in table.columns else pl.lit(None, dtype=pl.Int16)

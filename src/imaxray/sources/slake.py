@@ -7,12 +7,12 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import polars as pl
 
 from imaxray import boxes, radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._shared.archives import MAX_MEMBER_BYTES
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.json_items import read_items, text_of
@@ -197,6 +197,8 @@ class _Reading:
 
 
 def _problem(item: Any, name: str) -> _Reject | None:
+    if isinstance(item, BadItem):
+        return item.code, item.message
     if not isinstance(item, dict):
         return "bad-json", "the item is no object"
     said = {key: text_of(item.get(key)) for key in _KEYS}
@@ -219,10 +221,9 @@ def _problem(item: Any, name: str) -> _Reject | None:
 
 def _regions(content: bytes) -> tuple[dict[str, list[list[float]]], list[_Reject]]:
     """Return the boxes (xyxy, pixels) of one ``detection.json`` by name, and rejects."""
-    try:
-        items = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return {}, [("bad-json", "the file is no JSON")]
+    items = parse_item(content)
+    if isinstance(items, BadItem):
+        return {}, [(items.code, items.message)]
     pairs = _pairs(items)
     if pairs is None:
         return {}, [("bad-json", "the file is no list of named boxes")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,9 @@ _PHRASES: Final = {
 }
 """Maps each of the 28 labels to the phrase for its boxes; "other" labels describe nothing that can
 be looked for and have no phrase."""
+
+_KINDS: Final = {"Clavicle fracture": "Fracture", "Rib fracture": "Fracture"}
+"""Maps a label to the finding that it is a kind of: it states a presence, and never an absence."""
 
 _KAGGLE: Final = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Infiltration", "Lung Opacity", _NONE,
@@ -292,7 +295,7 @@ class VindrCxr(Source):
         here = part.full.filter(is_sound(), _has_reader(part))
         long = (
             here.unpivot(
-                list(_LABELS), index=["row", "image_id", "rad_id"],
+                list(_PHRASES), index=["row", "image_id", "rad_id"],
                 variable_name="_class", value_name="_cell",
             )
             .filter(pl.col("_cell").is_not_null())
@@ -304,7 +307,23 @@ class VindrCxr(Source):
             long.filter(~legal), source=self.name, file=part.file, key="image_id",
             code="unknown-label", message="a label must be 1, 0 or blank",
         )  # fmt: skip
-        return self._label_facts(long.filter(legal), part), bad
+        equal = pl.col("_class").is_in(list(_LABELS))
+        kinds = long.filter(legal, pl.col("value") == 1, pl.col("_class").is_in(list(_KINDS)))
+        facts = [
+            self._label_facts(long.filter(legal, equal), part),
+            self._label_facts(kinds, part, _KINDS).unique(["row", "name"], maintain_order=True),
+        ]
+        unmapped = self._unmapped(long.filter(legal, pl.col("value") == 1), part)
+        return pl.concat(facts), pl.concat([bad, unmapped])
+
+    def _unmapped(self, rows: pl.DataFrame, part: _Part) -> pl.DataFrame:
+        """Return rejects for positive labels that are no finding of ours."""
+        strange = rows.filter(~pl.col("_class").is_in([*_LABELS, *_KINDS]))
+        key = pl.concat_str("image_id", pl.lit(" "), "_class")
+        return reject(
+            strange, source=self.name, file=part.file, key=key, code="unmapped-label",
+            message="no finding of ours equals the label",
+        )  # fmt: skip
 
     def _listed(self, part: _Part, *, complete: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return labels that follow from rows of boxes, and rejects for rows that repeat a label.
@@ -335,13 +354,18 @@ class VindrCxr(Source):
                 yes, on=[*one, "_class"], how="anti"
             )
             stated.append(no.select("row", *one, "_class", pl.lit(0.0).alias("value")))
+            once = rows.filter(pl.col("_class").is_not_null())
+            once = once.unique([*one, "_class"], keep="first", maintain_order=True)
+            again = pl.concat([again, self._unmapped(once, part)])
         return self._label_facts(pl.concat(stated).sort("row", "_class"), part), again
 
-    def _label_facts(self, long: pl.DataFrame, part: _Part) -> pl.DataFrame:
+    def _label_facts(
+        self, long: pl.DataFrame, part: _Part, findings: Mapping[str, str] = _LABELS
+    ) -> pl.DataFrame:
         frame = long.select(
             self._id().alias("image_id"),
             pl.lit("label").alias("kind"),
-            pl.col("_class").replace_strict(_LABELS, return_dtype=pl.String).alias("name"),
+            pl.col("_class").replace_strict(findings, return_dtype=pl.String).alias("name"),
             "value",
             *self._by(part),
         )

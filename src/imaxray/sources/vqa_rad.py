@@ -10,6 +10,7 @@ import polars as pl
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
+from imaxray.sources._checks.json_items import BadItem
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.json_items import read_items, text_of
 from imaxray.sources._shared.records import SourceTables
@@ -105,6 +106,8 @@ _QUESTION_COLUMNS: Final = (
 
 
 def _problem(item: Any, name: str) -> tuple[str, str] | None:
+    if isinstance(item, BadItem):
+        return item.code, item.message
     if not isinstance(item, dict):
         return "bad-json", "the item is no object"
     if text_of(item.get("image_organ")).upper() != "CHEST":

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray._config import read_yaml, validated
 from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
-from imaxray.configs.builtin import find_config, instead_of
+from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
 from imaxray.pseudo import AskConfig, FilterConfig
@@ -29,7 +29,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 class StageConfig(BaseModel):
     """Options of one stage: a training run that starts from the weights of an earlier stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Name = Field(description="Name of the stage, unique in the strategy.")
     on: On = Field(description="Data that the stage trains on: dmax, pseudo or mix.")
@@ -128,7 +128,7 @@ class AnnotateSettings(AskConfig):
 class StrategyConfig(BaseModel):
     """Holds every option that the result of a strategy depends on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     title: str = Field(default="Pseudo IMAX", description="Title of the report.")
     data: Path | None = Field(
@@ -231,13 +231,14 @@ class StrategyConfig(BaseModel):
         return Recipe.model_validate(merged)
 
 
-def load_strategy(path: str | Path) -> StrategyConfig:
+def load_strategy(path: str | Path, *, data: Path | None = None) -> StrategyConfig:
     """Read a strategy's YAML.
 
     The paths ``data``, ``truth`` and ``filter.rules`` may be relative to the YAML file.
 
     Args:
         path: YAML file, or name of a built-in configuration (``strategy``).
+        data: Dataset folder, which overrides that of the file.
 
     Raises:
         ImaxrayError: If the file is missing or is not YAML, if it has an unknown key or a bad
@@ -245,11 +246,14 @@ def load_strategy(path: str | Path) -> StrategyConfig:
     """
     path = find_config(path)
     content = read_yaml(path, what="a strategy", advice=instead_of(path))
+    require_kind(content, path, "strategy")
     config = validated(StrategyConfig, content, where=str(path), see="docs/strategy.md")
+    if data is not None:
+        config = config.model_copy(update={"data": data.resolve()})
     if config.data is None or (config.model is None) == (config.phantom is None):
         raise ImaxrayError(
-            f"Expected the data folder (data:) and one of model: or phantom: in {path}, but they "
-            "are not given; `imaxray configs show strategy` shows an example."
+            f"Expected the data folder (data: or --data) and one of model: or phantom: in {path}, "
+            "but they are not given; `imaxray configs show strategy` shows an example."
         )
 
     def near(given: Path | None) -> Path | None:

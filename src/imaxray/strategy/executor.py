@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from imaxray._files import write_json
 from imaxray._folders import move_aside
+from imaxray._state import read_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.config import EvaluateConfig
@@ -68,7 +68,7 @@ class WorkExecutor:
         """
         folder = self._place(work)
         path = folder.with_name(f"{folder.name}.json")
-        known = json.loads(path.read_text()) if path.is_file() else None
+        known = _record(path) if path.is_file() else None
         if known is not None and known["key"] == work.key and folder.is_dir():
             if known["done"]:
                 return _result(work, folder, known, done_now=False)
@@ -208,6 +208,20 @@ def _result(work: Work, folder: Path, record: Any, *, done_now: bool) -> WorkRes
         return AnnotateResult(work, folder, record, done_now)
     assert isinstance(work, FilterWork)
     return FilterResult(work, folder, record, done_now)
+
+
+class _Record(TypedDict):
+    """What the record of every piece of work has."""
+
+    key: str
+    name: str
+    round: int | None
+    done: bool
+
+
+def _record(path: Path) -> Any:
+    advice = "remove it and the folder beside it to do the work again"
+    return read_state(path, _Record, advice=advice)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.study.build import DataConfig, DataReport, build_datasets
-from imaxray.study.config import StudyConfig, load_config
+from imaxray.study.config import StudyConfig, load_config, require_releases
 from imaxray.study.prepare import build_study_data
 from imaxray.study.rebuild import RebuildReport, rebuild_dataset
 
@@ -30,6 +30,7 @@ __all__ = [
     "build_study_data",
     "load_config",
     "rebuild_dataset",
+    "require_releases",
     "run_study",
     "write_study_report",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from imaxray._digests import changed_files
 from imaxray._files import sha256, write_json, write_parquet
+from imaxray._state import known_state, read_state_lines
 from imaxray.study.config import StudyConfig
 from imaxray.training import RunManifest
 
@@ -123,11 +123,8 @@ def run_study_arm(job: ArmJob) -> ArmRun:
 
 def _is_answered(run: Path) -> bool:
     """Tell whether the answers of a run are there as they were written."""
-    try:
-        files = dict(json.loads((run / _ANSWERED).read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return not changed_files(run, files)
+    files = known_state(run / _ANSWERED).get("files")
+    return isinstance(files, dict) and not changed_files(run, files)
 
 
 @lru_cache(maxsize=2)  # a study trains on two datasets
@@ -160,7 +157,7 @@ def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
     assert dynamics is not None
     probe = probe_of(chat, probes, VAL, job.dataset.parent)
     told = job.out / "dynamics" / "probe.json"
-    about = json.loads(told.read_text()) if told.exists() else {}
+    about = known_state(told)
     begun = (job.out / "started.json").exists()
     if begun and (about.get("entry_ids"), about.get("every")) != (list(probe.ids), dynamics.every):
         set_aside(job.out)
@@ -174,8 +171,11 @@ def _probe(job: ArmJob, chat: ChatModel, probes: Path) -> FisherProbe:
 
 def entries_seen(out: Path) -> int:
     """Return the number of entries that a run has seen, read from its learning curve."""
-    try:
-        last = (out / "curve.jsonl").read_text().splitlines()[-1]
-        return int(json.loads(last)["entries_seen"])
-    except (OSError, IndexError, ValueError, KeyError):
+    path = out / "curve.jsonl"
+    if not path.exists():
         return 0
+    advice = "remove the folder of the run, so that it is trained again"
+    from imaxray.training import CurvePoint
+
+    lines = read_state_lines(path, CurvePoint, advice=advice, cut_end=True)
+    return int(lines[-1]["entries_seen"]) if lines else 0

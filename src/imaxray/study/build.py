@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from pydantic import (
 from imaxray._digests import changed_files
 from imaxray._folders import growing_folder
 from imaxray._memory import collector_paused
+from imaxray._state import known_state
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import (
     CurationConfig,
@@ -47,7 +47,7 @@ ROLES: Final = ("catalog", "imax", "dmax")
 class DataConfig(BaseModel):
     """Options that the datasets of a study depend on; each dataset's manifest holds all of them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     seed: int = Field(default=0, description="Random seed of splits, selection and matching.")
     verify: bool | Verify = Field(
@@ -172,7 +172,7 @@ def built(config: DataConfig, out: Path) -> dict[str, str] | None:
     found = {}
     for role in ROLES:
         try:
-            manifest = json.loads((out / role / MANIFEST).read_text(encoding="utf-8"))
+            manifest = known_state(out / role / MANIFEST)
             same = manifest["config"] == wanted
             if not same or changed_files(out / role, manifest["files"]):
                 return None

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imaxray._config import read_yaml, validated
-from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES
-from imaxray.configs.builtin import find_config, instead_of
+from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
+from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.errors import ImaxrayError
+from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.models import PhantomConfig
 from imaxray.study.build import DataConfig
 from imaxray.training import TrainingConfig
@@ -20,16 +21,16 @@ from imaxray.training import TrainingConfig
 class PhantomRelease(BaseModel):
     """Options of the synthetic cohort that a study writes and uses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
-    seed: int = Field(default=0, description="Random seed of the cohort.")
+    seed: int = Field(default=0, ge=0, description="Random seed of the cohort.")
 
 
 class EvaluationConfig(BaseModel):
     """Options that say how arms are evaluated and compared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_new_tokens: int = Field(
         default=96, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
@@ -41,15 +42,24 @@ class EvaluationConfig(BaseModel):
         default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
     )
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
-    examples: int = Field(
-        default=12, ge=0, description="Number of test images shown in the report."
+    normalisation: Normalisation = Field(
+        default=NORMALISATION,
+        description="How texts are made comparable: radiology (docs/normalisation.md), or squad "
+        "for comparisons with published token F1.",
+    )
+    examples: int | None = Field(
+        default=None,
+        ge=0,
+        description=f"Number of test images with questions and answers in the report; default: "
+        f"{STUDY_EXAMPLES} if all releases are synthetic or open, else none, so that the report "
+        "may be passed on.",
     )
 
 
 class DynamicsConfig(BaseModel):
     """Options of the measurements of the arms' training dynamics (docs/dynamics.md)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     probe: int = Field(
         default=252,
@@ -163,4 +173,18 @@ def load_config(path: str | Path) -> StudyConfig:
     """
     path = find_config(path)
     content = read_yaml(path, what="a study configuration", advice=instead_of(path))
+    require_kind(content, path, "study")
     return validated(StudyConfig, content, where=str(path), see="docs/study.md")
+
+
+def require_releases(config: StudyConfig, root: Path | None) -> None:
+    """Check that a folder of releases is given only to a study that reads releases.
+
+    Raises:
+        ImaxrayError: The study writes a phantom, and would ignore the folder.
+    """
+    if root is not None and config.phantom is not None:
+        raise ImaxrayError(
+            "Expected --root with a study of downloaded releases, but this one writes its own "
+            "synthetic releases (phantom:); leave out --root, or name another configuration."
+        )

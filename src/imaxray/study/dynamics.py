@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._files import read_parquet, write_csv, write_json, write_parquet
+from imaxray._state import known_state, read_state
 from imaxray._workers import worker_pool
 from imaxray.dynamics import (
     PAIRS,
@@ -105,7 +105,9 @@ def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
     for name in ("contrast", "crossed", "tasks", "n_curve"):
         write_csv(folder / f"{name}.csv", tables[name])
     tables["curve"] = tables.pop("n_curve")
-    not_made = json.loads((folder / "not_made.json").read_text())
+    not_made = read_state(
+        folder / "not_made.json", advice="remove it, so that the probes are made again"
+    )
     found = StudyDynamics(len(config.training_seeds), **tables, not_made=not_made)
     write_json(folder / "sentences.json", found.sentences())
     return found
@@ -137,7 +139,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
         for path in found.values():
             key.update(path.read_bytes())
     kept, told = folder / "contrast.parquet", folder / "contrast.json"
-    if kept.exists() and told.exists() and json.loads(told.read_text()) == key.hexdigest():
+    if kept.exists() and known_state(told).get("key") == key.hexdigest():
         return read_parquet(kept)
     lanes = min(config.workers, len(counts))
     with worker_pool(lanes, _one_thread) as pool:
@@ -148,7 +150,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
         ]  # fmt: skip
         found_all = pl.concat([f.result() for f in track(futures, "Comparing dynamics")])
     write_parquet(kept, found_all)
-    write_json(told, key.hexdigest())
+    write_json(told, {"key": key.hexdigest()})
     return found_all
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from imaxray._files import write_json
 from imaxray._folders import growing_folder
+from imaxray._state import known_state
 from imaxray.curation import open_dataset
 from imaxray.phantom import write_phantom
 from imaxray.study.build import ROLES, build_datasets, built
@@ -53,20 +53,11 @@ def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, An
         "releases": dict(config.releases),
         "states": release_states(releases),
     }
-    kept = _read(path)
+    kept = known_state(path)
     # The report of a build that was killed later belongs to other datasets.
     if kept.get("of") == of and kept.get("datasets") == built(config.data(), out):
         return kept
     report = build_datasets(releases, config.data(), out, workers=config.workers)
     datasets = {role: open_dataset(out / role).sha256 for role in ROLES}
     write_json(path, {**report.as_dict(), "of": of, "datasets": datasets})
-    return _read(path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a report; empty if it is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return known_state(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 import polars as pl
 import yaml
 
+from imaxray._defaults import STUDY_EXAMPLES
 from imaxray._files import whole_file
+from imaxray._state import read_state_lines
 from imaxray._version import __version__
 from imaxray.boxes import PERCENT, split_boxes
 from imaxray.cache import ImageStore
@@ -29,8 +30,10 @@ from imaxray.report import (
     thumbnail,
     write_report,
 )
+from imaxray.sources import get_source, published_sources
 from imaxray.study.arm import ArmRun
 from imaxray.study.arms import ARMS, REFERENCE, run_folder
+from imaxray.study.config import StudyConfig
 from imaxray.study.dynamics import StudyDynamics
 from imaxray.study.run import StudyOutcome
 from imaxray.study.sentences import DIRECTIONS, GRADIENTS, LABELS, verdict
@@ -84,6 +87,8 @@ def write_study_report(outcome: StudyOutcome) -> Path:
         account=imax.tables.account.to_dicts(),
         reject_codes=[(s, c, n) for s, c, n in counts.iter_rows()],
         examples=_examples(outcome, imax),
+        withheld=outcome.config.evaluation.examples is None
+        and not example_count(outcome.config, imax),
         provenance=_provenance(outcome, imax, dmax),
         config=yaml.safe_dump(outcome.config.content(), sort_keys=False),
         seeds=seeds,
@@ -98,7 +103,11 @@ def write_study_report(outcome: StudyOutcome) -> Path:
 
 
 def _curve(run: Path) -> list[CurvePoint]:
-    return [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()]
+    return read_state_lines(
+        run / "curve.jsonl",
+        CurvePoint,
+        advice=f"remove {run}, so that the run is trained again",
+    )
 
 
 def _speed(arm: str, manifest: ArmRun) -> dict[str, Any]:
@@ -112,6 +121,23 @@ def _speed(arm: str, manifest: ArmRun) -> dict[str, Any]:
     }
 
 
+def example_count(config: StudyConfig, dataset: Dataset) -> int:
+    """Return how many test images the report shows, with their questions and answers.
+
+    Unless the study asks for a number, images of credentialed releases, of releases that need a
+    registration, and of one's own are not shown, because a report is passed on more easily than a
+    dataset.
+    """
+    if config.evaluation.examples is not None:
+        return config.evaluation.examples
+    if config.phantom is None:
+        known = published_sources()
+        names = {file.source for file in dataset.tables.files}
+        if not all(name in known and get_source(name).access == "open" for name in names):
+            return 0
+    return STUDY_EXAMPLES
+
+
 def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
     """Choose test images, most tasks first and then by a hash of their ids, with all answers."""
     test = imax.tables.split("test")
@@ -119,7 +145,7 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
     ranked = sorted(per_image.iter_rows(), key=lambda row: (-row[1], _mix(row[0])))
     image_of = ImageStore(imax)
     examples = []
-    for image_id, _ in ranked[: outcome.config.evaluation.examples]:
+    for image_id, _ in ranked[: example_count(outcome.config, imax)]:
         image = imax.tables.images.row(by_predicate=pl.col("image_id") == image_id, named=True)
         size = (image["width"], image["height"])
         rows = test.filter(pl.col("image_id") == image_id).sort("task", "entry_id")

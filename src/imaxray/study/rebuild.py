@@ -6,7 +6,6 @@ the seed and fingerprints, but no text and no label value.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from imaxray._files import sha256
 from imaxray._folders import scratch_folder
+from imaxray._state import known_state
 from imaxray._version import __version__
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
@@ -94,13 +94,9 @@ def _is_rebuilt(out: Path, described: Mapping[str, Any]) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        keys = {"imaxray", "role", "config", "releases", "files"}
-        good = isinstance(described, dict) and keys <= described.keys()
-    except (OSError, ValueError):
-        good = False
-    if not good or described["role"] not in ROLES:
+    described = known_state(path)
+    keys = {"imaxray", "role", "config", "releases", "files"}
+    if not keys <= described.keys() or described["role"] not in ROLES:
         raise ImaxrayError(
             f"Expected the manifest.json of a dataset at {path}, but it is missing, damaged or "
             "another kind of file; name the manifest.json that `imaxray build` wrote."

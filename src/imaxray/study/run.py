@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import polars as pl
 
 from imaxray._files import read_parquet, write_json, write_parquet
 from imaxray._folders import growing_folder
+from imaxray._state import known_state
 from imaxray.boxes import PERCENT
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
@@ -173,11 +173,13 @@ def _throughput(config: StudyConfig, out: Path, imax: Dataset, dmax: Dataset) ->
     key = {"imax": imax.sha256, "dmax": dmax.sha256, **config.content()}
     for never in ("seeds", "dynamics", "title", "evaluation"):  # they do not change the speed
         del key[never]
-    if path.exists():
-        known = json.loads(path.read_text())
-        if known.pop("key") == key:
+    known = known_state(path)
+    if known.pop("key", None) == key:
+        try:
             known["ratios"] = tuple(known["ratios"])
             return Throughput(**known)
+        except (KeyError, TypeError):  # damaged: measured again
+            pass
     chat = phantom.load(init_folder(config, out, config.training_seeds[0]))
     items: list[list[dict[str, Any]]] = []
     for data, layout in ((imax, "packed"), (dmax, "separate")):
@@ -204,11 +206,12 @@ def _score(config: StudyConfig, imax: Dataset, out: Path) -> dict[str, list[Scor
     """Score every arm and the constant baseline on the shared test set."""
     tables = imax.tables
     test = tables.split("test")
-    scores = {"constant": [constant_baseline(tables.split("train"), test, tables.images)]}
+    how = config.evaluation.normalisation
+    scores = {"constant": [constant_baseline(tables.split("train"), test, tables.images, how)]}
     for arm in ARMS:
         scores[arm] = []
         for folder in run_folders(config, out, arm):
             predictions = read_parquet(folder / "predictions.parquet")
-            scores[arm].append(score(test, predictions, tables.images, PERCENT))
+            scores[arm].append(score(test, predictions, tables.images, PERCENT, normalisation=how))
             write_parquet(folder / "scores.parquet", scores[arm][-1].table)
     return scores

@@ -22,14 +22,17 @@ from imaxray.metrics import (
 )
 from imaxray.schema import Boxes
 from imaxray.tasks._shared.answers import Gold, strip_wrapping, subtask_of
-from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.base import RuledTask
 from imaxray.tasks._shared.drafts import NO_SUBJECT, json_series, one_each
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.reading.objects import parse_object
+from imaxray.tasks._shared.reading.ratios import ratio_of
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
 from imaxray.tasks._shared.truth import Truth
 
-_NUMBER: Final = re.compile(r"(?<![\d.-])(\d*\.\d+|\d+(?=\s*%))(\s*%)?")
+_NUMBER: Final = re.compile(r"\d*\.\d+")
 _SAME: Final = 0.02
 _RATIO: Final = re.compile(r"\b(?:ctr|cardio-?thoracic ratio)\b", re.IGNORECASE)
 
@@ -39,7 +42,7 @@ def _stated(ratio: float) -> str:
     return f"{min(max(ratio, 0.01), 0.99):.2f}"
 
 
-class Calculation(Task):
+class Calculation(RuledTask):
     """The task to measure a ratio."""
 
     name = "calculation"
@@ -82,19 +85,17 @@ class Calculation(Task):
             "quality",
         )
 
-    def parse(self, text: str, boxes: Sequence[Box], template: str) -> float | None:
-        """Read the first decimal or percentage (``52%`` is 0.52).
-
-        A number with a minus sign directly before it is not read, because no ratio is negative.
-
-        Returns:
-            ``None`` if there is no such number or it does not lie in (0, 1).
-        """
-        found = _NUMBER.search(strip_wrapping(text))
-        if found is None:
-            return None
-        value = float(found.group(1)) / (100 if found.group(2) else 1)
-        return value if 0 < value < 1 else None
+    def read(
+        self, text: str, boxes: Sequence[Box], template: str, reading: Reading
+    ) -> float | None:
+        """Read a decimal number in (0, 1), or the ratio that a text with other numbers states."""
+        bare = strip_wrapping(text)
+        if _NUMBER.fullmatch(bare):
+            value = float(bare)
+            return value if 0 < value < 1 else None
+        asked = subtask_of(template)
+        name = "json" if parse_object(text) is not None else "ratios"
+        return reading.use(name, ratio_of, text, "cpar" if asked == "cpar" else "ctr")
 
     def as_gold(self, parsed: float, template: str) -> Gold:
         """State the ratio with two decimals, see :meth:`Task.as_gold`."""

@@ -1,13 +1,14 @@
 """Findings asks which of a fixed set of labels are present.
 
 The gold answer is ``{label: 1 | 0 | -1}`` over the stated labels; an unknown label has no key and
-is never treated as negative. The parsed answer is ``{label: 1}`` over the named labels. The
-target lists the positive labels, or ``No Finding``; uncertain labels are neither listed nor scored.
+is never treated as negative. The parsed answer is ``{label: 1 | -1}`` over the labels that are
+named as present or as uncertain. The target lists the positive labels, or ``No Finding`` if labels
+are denied and none is positive or uncertain. What happens with uncertain labels is a choice of the
+build (:data:`Uncertain`); by default they are neither listed nor scored.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -19,37 +20,41 @@ from imaxray.metrics import Metric, invalid_rate, label_metrics
 from imaxray.schema import FINDINGS, Boxes
 from imaxray.tasks._shared.answer_content import AnswerContent
 from imaxray.tasks._shared.answers import Gold, strip_wrapping
-from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.base import RuledTask
 from imaxray.tasks._shared.drafts import NO_SUBJECT, one_each
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.reading.labels import exact_labels, read_labels
+from imaxray.tasks._shared.reading.objects import parse_object
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances, f1
 from imaxray.tasks._shared.truth import Truth
+from imaxray.tasks._shared.uncertain import Uncertain
 from imaxray.tasks._shared.wording import holds
 
 _NONE: Final = "No Finding"
 _PLACE: Final = {label: place for place, label in enumerate(FINDINGS)}
-_LABELS: Final = {label.lower(): label for label in FINDINGS}
-_SENTENCE: Final = re.compile(r"[;\n]|\.\s|\b(?:but|however)\b")
-_CLAUSE: Final = re.compile(r",|\band\b")
-_NO_FINDING: Final = re.compile(r"(?:there (?:is|are) )?no findings?")
-_BEFORE: Final = re.compile(r"\b(?:no|without|negative for|absence of|free of)\b")
-_ANYWHERE: Final = re.compile(r"\b(?:not|nor|no longer|absent)\b")
-_OR: Final = re.compile(r"\b(?:or|nor)\b")
 _USUAL: Final = 0.5  # minimum share of entries that state a label, so that silence denies it
 _NOT_AN_ABNORMALITY: Final = (_NONE, "Support Devices")
+_POSSIBLE: Final = "Possible "  # before an uncertain label that a target names
 
 
 def known(gold: Mapping[str, int]) -> dict[str, int]:
     """Return the labels that are scored, which are stated with certainty.
 
     Releases leave ``No Finding`` blank if there is a finding. It is then set to 0; it stays unknown
-    if no abnormality is stated as positive.
+    if no abnormality is stated as positive, and it is unknown if an abnormality is uncertain.
     """
     certain = {label: value for label, value in gold.items() if value in (0, 1)}
-    if any(v == 1 and label not in _NOT_AN_ABNORMALITY for label, v in certain.items()):
+    if certain.get(_NONE) == 1 and _has_abnormality(gold, -1):
+        del certain[_NONE]
+    if _has_abnormality(certain, 1):
         certain.setdefault(_NONE, 0)
     return certain
+
+
+def _has_abnormality(labels: Mapping[str, int], value: int) -> bool:
+    return any(v == value and label not in _NOT_AN_ABNORMALITY for label, v in labels.items())
 
 
 def _on_known(metric: Metric) -> Metric:
@@ -64,11 +69,7 @@ def _on_known(metric: Metric) -> Metric:
     )
 
 
-def _places(label: str, clause: str) -> list[int]:
-    return [found.start() for found in re.finditer(rf"\b{label}\b", clause)]
-
-
-class Findings(Task):
+class Findings(RuledTask):
     """The task to list the findings."""
 
     name = "findings"
@@ -81,38 +82,62 @@ class Findings(Task):
     }
     metrics = (*(_on_known(metric) for metric in label_metrics(FINDINGS)), invalid_rate())
 
+    def __init__(self, uncertain: Uncertain = "ignore") -> None:
+        """Make the task.
+
+        Args:
+            uncertain: What the entries make of uncertain labels.
+        """
+        self.uncertain = uncertain
+
+    def under(self, uncertain: Uncertain) -> Findings:
+        """Return the task with another policy for uncertain labels, see :meth:`Task.under`."""
+        return self if uncertain == self.uncertain else Findings(uncertain)
+
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """Make one draft per image, see :meth:`Task.drafts`."""
         facts = annotations.filter(pl.col("kind") == "label", pl.col("name").is_in(FINDINGS)).sort(
             "origin", maintain_order=True
         )
         # the strongest statement of a label counts; rows are sorted for the keys of canonical JSON
-        name, value = pl.col("name").cast(pl.String), pl.col("value").cast(pl.Int64)
+        name = pl.col("name").cast(pl.String)
         facts = facts.with_columns(
             pl.struct("image_id", "name").is_first_distinct().alias("counts"),
-            pl.concat_str(pl.lit('"'), name, pl.lit('":'), value).alias("pair"),
+            ((pl.col("value") == -1) & ~name.is_in(_NOT_AN_ABNORMALITY)).alias("doubtful"),
+            self._decided(name, pl.col("value").cast(pl.Int64)).alias("value"),
+        ).filter(pl.col("value").is_not_null())
+        facts = facts.with_columns(
+            pl.concat_str(pl.lit('"'), name, pl.lit('":'), "value").alias("pair"),
             name.replace_strict(_PLACE, return_dtype=pl.UInt8).alias("place"),
+            (pl.col("counts") & (pl.col("value") == -1)).alias("open"),
         ).sort(name, maintain_order=True)
+        # an image with an uncertain abnormality is not known to be normal, whatever a release says
+        if self.uncertain != "zeros":
+            doubtful = (pl.col("doubtful") & pl.col("counts")).any().over("image_id")
+            facts = facts.filter(~((name == _NONE) & (pl.col("value") == 1) & doubtful))
         counts, positive, denied = pl.col("counts"), pl.col("value") == 1, pl.col("value") == 0
-        named = counts & positive
+        possible = pl.col("open") & (name != _NONE) & pl.lit(self.uncertain == "ask")
+        wording = pl.when(possible).then(pl.lit(_POSSIBLE) + name).otherwise(name)
+        named = (counts & positive) | possible
+        order = [possible.filter(named), pl.col("place").filter(named)]
         frame = one_each(
             facts,
             ["image_id"],
             [
                 pl.col("pair"),
-                pl.when(positive).then(name).alias("labels"),
+                pl.when(positive | possible).then(wording).alias("labels"),
                 (denied & (name != _NONE)).alias("negative"),
             ],
             [
                 pl.col("pair").filter(counts).str.join(","),
-                name.filter(named).sort_by(pl.col("place").filter(named)).str.join(", ")
-                .alias("labels"),
-                ((denied & counts).any() & ~(denied & counts & (name == _NONE)).any())
+                wording.filter(named).sort_by(order).str.join(", ").alias("labels"),
+                ((denied & counts).any() & ~(denied & counts & (name == _NONE)).any()
+                 & ~pl.col("open").any())
                 .alias("negative"),
             ],
         )  # fmt: skip
         labels = pl.col("labels").replace("", None)
-        # no target if all labels are uncertain, or if a finding has no label in this set
+        # no target if no label is named and any is uncertain, or if a finding has no label here
         nothing = pl.when("negative").then(pl.lit(_NONE))
         return frame.select(
             "image_id",
@@ -126,52 +151,58 @@ class Findings(Task):
             "quality",
         ).filter(pl.col("target").is_not_null())
 
-    def parse(
-        self,
-        text: str,
-        boxes: Sequence[Box],
-        template: str,
-    ) -> dict[str, int] | None:
-        """Read the labels that a list or sentences name without negating them.
+    def _decided(self, name: pl.Expr, value: pl.Expr) -> pl.Expr:
+        """Return the value of each label under the policy, null for a label that says nothing.
 
-        ``no``, ``without`` and similar words negate the labels after them in their clause; ``not``
-        and ``absent`` negate all labels of their clause. Commas and ``and`` separate clauses, but a
-        negation extends over them up to an ``or`` of the same sentence ("no edema, mass, or
-        pneumonia").
+        An uncertain ``No Finding`` follows from the other labels once these are decided.
+        """
+        if self.uncertain not in ("ones", "zeros"):
+            return value
+        settled = pl.when(name != _NONE).then(pl.lit(int(self.uncertain == "ones"), pl.Int64))
+        return pl.when(value == -1).then(settled).otherwise(value)
+
+    def read(
+        self, text: str, boxes: Sequence[Box], template: str, reading: Reading
+    ) -> dict[str, int] | None:
+        """Read the labels that an answer states, as names, lists, JSON or sentences.
 
         Returns:
-            Label → 1; ``None`` if the text names no label of the fixed set and does not say
-            ``No Finding``.
+            Label → 1, or -1 if the answer calls it uncertain; ``None`` if the answer states nothing
+            about any label, does not call the image normal, or contradicts itself. It is empty if
+            the answer only denies labels.
         """
-        answer: dict[str, int] = {}
-        read = False
-        for sentence in _SENTENCE.split(strip_wrapping(text).lower()):
-            clauses = [clause.strip().removesuffix(".") for clause in _CLAUSE.split(sentence)]
-            last_or = max((i for i, clause in enumerate(clauses) if _OR.search(clause)), default=-1)
-            negated = False
-            for number, clause in enumerate(clauses):
-                if _NO_FINDING.fullmatch(clause):
-                    answer[_NONE] = 1
-                    continue
-                before = _BEFORE.search(clause)
-                all_negated = _ANYWHERE.search(clause) or (negated and number <= last_or)
-                named = [(low, at) for low in _LABELS for at in _places(low, clause)]
-                read = read or bool(named)
-                for low, at in named:
-                    if not all_negated and (before is None or at < before.start()):
-                        answer[_LABELS[low]] = 1
-                negated = before is not None or (negated and number <= last_or)
-        return answer if answer or read else None
+        bare = strip_wrapping(text)
+        exact = exact_labels(bare)
+        if exact is not None:
+            return exact
+        statements = read_labels(bare if parse_object(text) is None else text)
+        found = statements.result()
+        if found is None or not all(reading.has(name) for name in statements.rules):
+            return None
+        reading.note(*statements.rules)
+        return found
 
     def as_gold(self, parsed: Mapping[str, int], template: str) -> Gold | None:
-        """State the named labels, see :meth:`Task.as_gold`; all other labels stay unknown."""
+        """State the named labels, see :meth:`Task.as_gold`; all other labels stay unknown.
+
+        An answer that names an uncertain abnormality does not state ``No Finding``.
+        """
         named = {label: 1 for label in FINDINGS if parsed.get(label) == 1}
+        if _has_abnormality(parsed, -1):
+            named.pop(_NONE, None)
         return Gold(", ".join(named), [], named) if named else None
 
     def given(self, gold: Mapping[str, int]) -> dict[str, int]:
-        """Return the labels that a perfect answer names."""
+        """Return the labels that a perfect answer names.
+
+        Uncertain labels are named, as uncertain, only if no label is positive; an image with an
+        uncertain label is never answered by ``No Finding``.
+        """
         positive = {label: 1 for label, value in gold.items() if value == 1}
-        return positive or {_NONE: 1}
+        if _has_abnormality(gold, -1):
+            positive.pop(_NONE, None)
+        unsure = {label: -1 for label, value in gold.items() if value == -1 and label != _NONE}
+        return positive or unsure or {_NONE: 1}
 
     def candidates(self, golds: Sequence[Any]) -> Sequence[Any]:
         """Return the k most frequent labels, for every k, and each label alone."""
@@ -182,9 +213,10 @@ class Findings(Task):
 
     def stratum(self) -> pl.Expr:
         """Use the number of findings, up to four, see :meth:`TaskKnowledge.stratum`."""
-        # the target lists the positive labels, or says that there are none
+        # the target lists the positive labels, then the possible ones, or says that there are none
         named = pl.col("target").str.count_matches(", ", literal=True).cast(pl.Int64) + 1
-        count = pl.when(pl.col("target") == _NONE).then(0).otherwise(named)
+        possible = pl.col("target").str.count_matches(_POSSIBLE, literal=True).cast(pl.Int64)
+        count = pl.when(pl.col("target") == _NONE).then(0).otherwise(named - possible)
         return pl.concat_str(count.clip(upper_bound=4).cast(pl.String), pl.lit(" findings"))
 
     def secrets(self, prompt: str, target: str, gold: Mapping[str, int] | None) -> list[str]:
@@ -234,8 +266,11 @@ class Findings(Task):
         usual: Collection[str],
     ) -> Iterator[Statement]:
         """Yield each certain label and a denial of each usual label that is not named."""
+        doubt = _has_abnormality(gold, -1)
         for label in FINDINGS:
             value = gold.get(label, 0 if label in usual else None)
+            if label == _NONE and value == 1 and doubt:
+                continue
             if value in (0, 1):
                 yield Statement("label", label, value)
 

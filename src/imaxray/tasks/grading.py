@@ -15,9 +15,13 @@ from imaxray.boxes import Box
 from imaxray.metrics import Floats, confusion, grade_metrics, invalid_rate
 from imaxray.schema import EDEMA_GRADES, Boxes
 from imaxray.tasks._shared.answers import Gold, strip_wrapping
-from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.base import RuledTask
 from imaxray.tasks._shared.drafts import NO_SUBJECT, json_series, one_each
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.reading.grades import grade_of
+from imaxray.tasks._shared.reading.objects import parse_object
+from imaxray.tasks._shared.reading.options import choice, options_of
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, Tolerances
 from imaxray.tasks._shared.truth import Truth
@@ -25,7 +29,7 @@ from imaxray.tasks._shared.truth import Truth
 _GRADE: Final = re.compile(r"^grade\s*:?\s*")
 
 
-class Grading(Task):
+class Grading(RuledTask):
     """The task to grade pulmonary edema."""
 
     name = "grading"
@@ -58,12 +62,19 @@ class Grading(Task):
             "quality",
         )
 
-    def parse(self, text: str, boxes: Sequence[Box], template: str) -> int | None:
-        """Read a complete grade name or a digit 0-3, alone or after ``grade``; else ``None``."""
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> int | None:
+        """Read the name of a grade or a digit 0-3, or the only grade that other words state."""
         answer = _GRADE.sub("", strip_wrapping(text).lower())
         if answer in EDEMA_GRADES:
             return EDEMA_GRADES.index(answer)
-        return int(answer) if answer in ("0", "1", "2", "3") else None
+        if answer in ("0", "1", "2", "3"):
+            return int(answer)
+        options = options_of(reading.prompt)
+        if options and (chosen := choice(text, options)) is not None:
+            return reading.use("options", grade_of, chosen)
+        if parse_object(text) is not None:
+            return reading.use("json", grade_of, text)
+        return reading.use("grades", grade_of, text)
 
     def as_gold(self, parsed: int, template: str) -> Gold:
         """State the name of the grade, see :meth:`Task.as_gold`."""

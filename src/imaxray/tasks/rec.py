@@ -33,6 +33,7 @@ class Rec(Task):
 
     name = "rec"
     strata_are_answers = False
+    reads_boxes = True
     templates = {
         "phrase": (
             "Locate the {}.",
@@ -71,12 +72,7 @@ class Rec(Task):
             "quality",
         )
 
-    def parse(
-        self,
-        text: str,
-        boxes: Sequence[Box],
-        template: str,
-    ) -> list[Box] | None:
+    def parse(self, text: str, boxes: Sequence[Box], template: str) -> list[Box] | None:
         """Return the boxes that the model wrote; ``None`` if it wrote none."""
         return list(boxes) or None
 

@@ -6,6 +6,7 @@ The gold answer is a list of acceptable phrases, the target first. The parsed an
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -24,9 +25,12 @@ from imaxray.metrics import (
 )
 from imaxray.tasks._shared.answer_content import AnswerContent
 from imaxray.tasks._shared.answers import Gold, strip_wrapping
-from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.base import RuledTask
 from imaxray.tasks._shared.drafts import box_subject, json_series, one_each
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.reading.objects import parse_object, text_of
+from imaxray.tasks._shared.reading.phrases import joined_lines, phrase_of, without_boxes
 from imaxray.tasks._shared.statements import Statement, region_statements
 from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
 from imaxray.tasks._shared.wording import category, named, sides
@@ -34,11 +38,12 @@ from imaxray.tasks._shared.wording import category, named, sides
 _SAME_BOX: Final = 0.5  # IoU
 
 
-class Reg(Task):
+class Reg(RuledTask):
     """The task to describe the region in a box; every phrase of exactly this box is acceptable."""
 
     name = "reg"
     strata_are_answers = False
+    reads_boxes = True
     templates = {
         "phrase": (
             f"Describe the region {PLACEHOLDER}.",
@@ -47,8 +52,12 @@ class Reg(Task):
         )
     }
     metrics = (
-        mean_metric("token F1", best_of(token_f1)),
-        mean_metric("exact match", best_of(exact)),
+        mean_metric(
+            "token F1", best_of(token_f1), squad=best_of(partial(token_f1, normalisation="squad"))
+        ),
+        mean_metric(
+            "exact match", best_of(exact), squad=best_of(partial(exact, normalisation="squad"))
+        ),
         mean_metric("ROUGE-L", best_of(rouge_l)),
         corpus_bleu(4, list, str),
         corpus_bleu(1, list, str),
@@ -89,9 +98,15 @@ class Reg(Task):
             "quality",
         )
 
-    def parse(self, text: str, boxes: Sequence[Box], template: str) -> str | None:
-        """Read the unwrapped text; ``None`` if nothing is left."""
-        return strip_wrapping(text) or None
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> str | None:
+        """Read the phrase, without boxes and words around it; ``None`` if nothing is left."""
+        found = parse_object(reading.source or text)
+        stated = reading.use("json", text_of, found) if found is not None else None
+        bare = strip_wrapping(stated or text)
+        if boxes:
+            bare = without_boxes(bare)
+        bare = reading.change("phrases", phrase_of, joined_lines(bare))
+        return strip_wrapping(bare) or None
 
     def as_gold(self, parsed: str, template: str) -> Gold:
         """State the phrase in lower case, see :meth:`Task.as_gold`."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
 
 from imaxray.boxes import Box
-from imaxray.labeller import label_report, stated
+from imaxray.labeller import label_report, measured_agreement, stated
 from imaxray.metrics import (
+    Floats,
     caption_metrics,
     corpus_bleu,
     invalid_rate,
@@ -28,10 +30,13 @@ from imaxray.metrics import (
 from imaxray.schema import CHEXPERT, Boxes
 from imaxray.tasks._shared.answer_content import AnswerContent
 from imaxray.tasks._shared.answers import Gold, subtask_of
-from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.base import RuledTask
 from imaxray.tasks._shared.drafts import NO_SUBJECT, json_of, one_each
 from imaxray.tasks._shared.knowledge import words_bin
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.reading.objects import parse_object
+from imaxray.tasks._shared.reading.sections import sections_of, sections_of_json
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances, f1
 
@@ -70,7 +75,20 @@ def _rouge(gold: Mapping[str, str], answer: Mapping[str, str] | None) -> float:
     return 0.0 if answer is None else rouge_l(joined(gold), joined(answer))
 
 
-class Report(Task):
+def _plain_sections(text: str, asked: str) -> dict[str, str] | None:
+    """Divide a text at headings as targets have them."""
+    heads = list(_HEAD.finditer(text))
+    names = [asked, *(head.group().strip(" \t\r\n:").lower() for head in heads)]
+    starts = [0, *(head.end() for head in heads)]
+    ends = [*(head.start() for head in heads), len(text)]
+    parts: dict[str, list[str]] = {}
+    for name, start, end in zip(names, starts, ends, strict=True):
+        if body := text[start:end].strip():
+            parts.setdefault(name, []).append(body)
+    return {name: " ".join(bodies) for name, bodies in parts.items()} or None
+
+
+class Report(RuledTask):
     """The task to write the report."""
 
     name = "report"
@@ -93,6 +111,10 @@ class Report(Task):
         "captions": caption_metrics(_golds, joined),
         "radiology": radiology_metrics(joined),
     }
+
+    def details(self, statistics: Mapping[str, Floats]) -> Mapping[str, Any]:
+        """Return how well the labeller behind the clinical scores was measured to agree."""
+        return {"labeller": {**asdict(measured_agreement())}}
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """Make one draft per image, see :meth:`Task.drafts`."""
@@ -132,30 +154,33 @@ class Report(Task):
             "quality",
         )
 
-    def parse(
-        self,
-        text: str,
-        boxes: Sequence[Box],
-        template: str,
+    def read(
+        self, text: str, boxes: Sequence[Box], template: str, reading: Reading
     ) -> dict[str, str] | None:
-        """Split the text into sections at its headings.
+        """Divide the text into sections at its headings.
 
         A heading is in capitals or at the start of a line. Text before the first heading, or text
         without headings, belongs to the section that the prompt asks for, which is the findings
-        unless it is the impression alone. No text is dropped: if a section occurs twice, its parts
-        are joined.
+        unless it is the impression alone. If a section occurs twice, its parts are joined.
         """
-        text = text.strip()
-        heads = list(_HEAD.finditer(text))
         asked = "impression" if subtask_of(template) == "impression" else "findings"
-        names = [asked, *(head.group().strip(" \t\r\n:").lower() for head in heads)]
-        starts = [0, *(head.end() for head in heads)]
-        ends = [*(head.start() for head in heads), len(text)]
-        parts: dict[str, list[str]] = {}
-        for name, start, end in zip(names, starts, ends, strict=True):
-            if body := text[start:end].strip():
-                parts.setdefault(name, []).append(body)
-        return {name: " ".join(bodies) for name, bodies in parts.items()} or None
+        found = parse_object(text)
+        if found is not None and (sections := reading.use("headings", sections_of_json, found)):
+            return sections
+        plain = _plain_sections(text.strip(), asked)
+        if not reading.has("headings"):
+            return plain
+        read = sections_of(text, asked)
+        if read is None:
+            return None
+        sections, dropped = read
+        if dropped and not reading.has("other-sections"):
+            return plain
+        if dropped:
+            reading.note("other-sections")
+        elif sections != plain:
+            reading.note("headings")
+        return sections
 
     def as_gold(self, parsed: Mapping[str, str], template: str) -> Gold:
         """State the sections with headings in capitals, see :meth:`Task.as_gold`."""

@@ -7,8 +7,8 @@ answer is the text in lower case, without wrapping.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import polars as pl
@@ -17,7 +17,9 @@ from imaxray.boxes import Box
 from imaxray.clinical import answered
 from imaxray.labeller import asked, mentions
 from imaxray.metrics import (
+    NORMALISATION,
     Metric,
+    Normalisation,
     invalid_rate,
     mean_metric,
     normalise,
@@ -27,9 +29,14 @@ from imaxray.metrics import (
 )
 from imaxray.schema import Boxes
 from imaxray.tasks._shared.answers import Gold, strip_wrapping, subtask_of
-from imaxray.tasks._shared.base import Task
+from imaxray.tasks._shared.base import RuledTask
 from imaxray.tasks._shared.drafts import json_of, one_each, text_subject
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.reading.objects import parse_object, text_of
+from imaxray.tasks._shared.reading.options import choice, options_of
+from imaxray.tasks._shared.reading.phrases import joined_lines, phrase_of
+from imaxray.tasks._shared.reading.verdicts import alternatives, is_yes_no, verdict
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
 from imaxray.tasks._shared.wording import named, sides
@@ -38,6 +45,9 @@ CTR_ABOVE: Final = "CTR above 0.5"
 """Name of the fact that the heart is wider than half of the chest, which questions ask for."""
 
 _NONE: Final = "none"
+_PLAIN_COMMA: Final = re.compile(",")
+_COMMA: Final = re.compile(r"(?<![0-9]),|,(?![0-9])")
+_SHORT: Final = 3  # words; a longer answer is a sentence
 _YES_NO: Final = re.compile(r"\b(yes|no)\b")
 _WIDER: Final = re.compile(r"cardiac silhouette.* (?:wider|larger|greater) than (?:1/2|half)")
 _WHERE: Final = re.compile(r"^where (?:is|are) ", re.IGNORECASE)
@@ -51,48 +61,73 @@ def gold_text(gold: Mapping[str, Any]) -> str:
     return ", ".join(gold["answers"]) or _NONE
 
 
-def closed_correct(gold: Mapping[str, Any], answer: str) -> float:
+def closed_correct(
+    gold: Mapping[str, Any], answer: str, normalisation: Normalisation = NORMALISATION
+) -> float:
     """Score an answer to a closed question: 1 if it is right, else 0.
 
     If the gold answer is yes or no, the first *word* yes or no of the answer decides, so the "no"
     in "normal" does not count. Otherwise the normalised answers must be equal; several answers,
-    separated by commas, may come in any order.
+    separated by commas, may come in any order. A comma between digits separates none, except under
+    SQuAD's normalisation, which knows no decimal comma.
     """
-    wanted = normalise(gold_text(gold))
+    wanted = normalise(gold_text(gold), "closed", normalisation)
     if wanted in ("yes", "no"):
         found = _YES_NO.search(answer)
         return float(found is not None and found.group(1) == wanted)
-    given = sorted(normalise(part) for part in answer.split(","))
-    return float(given == sorted(normalise(part) for part in gold_text(gold).split(",")))
+    separator = _PLAIN_COMMA if normalisation == "squad" else _COMMA
+
+    def parts(text: str) -> list[str]:
+        return sorted(normalise(part, "closed", normalisation) for part in separator.split(text))
+
+    return float(parts(answer) == parts(gold_text(gold)))
 
 
-def _score(gold: Mapping[str, Any], answer: str | None) -> float:
+def _score(
+    gold: Mapping[str, Any], answer: str | None, normalisation: Normalisation = NORMALISATION
+) -> float:
     if answer is None:
         return 0.0
-    return closed_correct(gold, answer) if gold["closed"] else token_f1(gold_text(gold), answer)
+    if gold["closed"]:
+        return closed_correct(gold, answer, normalisation)
+    return _open_f1(gold, answer, normalisation)
 
 
-def _where(name: str, closed: bool, score: Any) -> Metric:
+def _open_f1(gold: Mapping[str, Any], answer: str, normalisation: Normalisation) -> float:
+    return token_f1(gold_text(gold), answer, normalisation)
+
+
+def _open_recall(gold: Mapping[str, Any], answer: str, normalisation: Normalisation) -> float:
+    return token_recall(gold_text(gold), answer, normalisation)
+
+
+def _where(
+    name: str, closed: bool, score: Callable[[Mapping[str, Any], str, Normalisation], float]
+) -> Metric:
     """Return the metric that averages ``score`` over only the closed or only the open questions."""
 
-    def statistics(gold: Mapping[str, Any], answer: str | None) -> tuple[float, float]:
+    def statistics(
+        gold: Mapping[str, Any], answer: str | None, normalisation: Normalisation = NORMALISATION
+    ) -> tuple[float, float]:
         if gold["closed"] is not closed:
             return (0.0, 0.0)
-        return (0.0 if answer is None else float(score(gold, answer)), 1.0)
+        return (0.0 if answer is None else score(gold, answer, normalisation), 1.0)
 
-    return Metric(name, True, 0.0, 1.0, "", statistics, ratio)
+    squad = partial(statistics, normalisation="squad")
+    return Metric(name, True, 0.0, 1.0, "", statistics, ratio, squad=squad)
 
 
-class Vqa(Task):
+class Vqa(RuledTask):
     """The task to answer a question."""
 
     name = "vqa"
     templates = {"closed": ("{}", "{} Answer briefly."), "open": ("{}", "{} Answer briefly.")}
     metrics = (
-        mean_metric("score", _score),  # correctness if closed, token F1 if open
+        # correctness if closed, token F1 if open
+        mean_metric("score", _score, squad=partial(_score, normalisation="squad")),
         _where("closed accuracy", True, closed_correct),
-        _where("open F1", False, lambda gold, answer: token_f1(gold_text(gold), answer)),
-        _where("open recall", False, lambda gold, answer: token_recall(gold_text(gold), answer)),
+        _where("open F1", False, _open_f1),
+        _where("open recall", False, _open_recall),
         invalid_rate(),
     )
 
@@ -122,9 +157,39 @@ class Vqa(Task):
             "quality",
         )  # fmt: skip
 
-    def parse(self, text: str, boxes: Sequence[Box], template: str) -> str | None:
-        """Read the unwrapped text in lower case; ``None`` if nothing is left."""
-        return strip_wrapping(text).lower() or None
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> str | None:
+        """Read the unwrapped text in lower case; ``None`` if nothing is left.
+
+        If the prompt lists options, the answer is the text of one of them. If it is a closed yes/no
+        question, the answer is ``yes`` or ``no``, or ``None`` if the text does not decide it.
+        """
+        found = parse_object(reading.source or text)
+        stated = reading.use("json", text_of, found) if found is not None else None
+        bare = strip_wrapping(stated or text)
+        if not bare or (found is not None and stated is None and reading.has("json")):
+            return None
+        options = options_of(reading.prompt)
+        if options and reading.has("options"):
+            chosen = choice(bare, options)
+            if chosen is not None and normalise(chosen) != normalise(bare):
+                reading.note("options")
+            return None if chosen is None else chosen.lower()
+        closed = subtask_of(template) == "closed"
+        if closed and is_yes_no(reading.prompt) and reading.has("verdict"):
+            decided = verdict(bare, reading.prompt)
+            if decided is not None and not bare.lower().startswith(decided):
+                reading.note("verdict")
+            return decided
+        pair = alternatives(reading.prompt) if closed else None
+        if pair is not None and reading.has("options"):
+            named = [word for word in pair if re.search(rf"\b{word}\b", bare, re.IGNORECASE)]
+            if len(named) == 1 and len(bare.split()) > _SHORT:
+                reading.note("options")
+                return named[0]
+        question = self.fill_of(template, reading.prompt) if reading.prompt else None
+        shorter = partial(phrase_of, question=question or reading.prompt)
+        phrase = reading.change("phrases", shorter, joined_lines(bare))
+        return strip_wrapping(phrase).lower() or None
 
     def as_gold(self, parsed: str, template: str) -> Gold:
         """State the answers, which commas separate, see :meth:`Task.as_gold`.
@@ -140,7 +205,14 @@ class Vqa(Task):
 
     def same(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
         """Return whether two answers have the same set of normalised answers."""
-        return {normalise(a) for a in first["answers"]} == {normalise(a) for a in second["answers"]}
+        texts = [
+            {
+                normalise(answer, "closed" if gold.get("closed") else "open")
+                for answer in gold["answers"]
+            }
+            for gold in (first, second)
+        ]
+        return texts[0] == texts[1]
 
     def given(self, gold: Mapping[str, Any]) -> str:
         """Return the gold answers as one text."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,12 +52,9 @@ def phantom_base(
 
 def _is_kept(path: Path, record: dict[str, Any]) -> bool:
     """Tell whether the model of a record lies beside the record, unchanged."""
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        files = dict(known.pop("files"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return bool(known == record) and not changed_files(path.parent, files)
+    known = known_state(path)
+    files = known.pop("files", None)
+    return isinstance(files, dict) and known == record and not changed_files(path.parent, files)
 
 
 def _is_model_file(path: Path) -> bool:

@@ -8,10 +8,12 @@ holds only trained tensors, and counts only once its last file, :data:`COMPLETE`
 
 from __future__ import annotations
 
-import json
+import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,10 +21,30 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from imaxray._files import sha256, write_json
+from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
 
 COMPLETE: Final = "complete.json"
 _WEIGHTS: Final = "trained.safetensors"
+_UNFIT: Final = (
+    pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, TypeError,
+    AttributeError, IndexError,
+)  # fmt: skip
+"""What the loading of a state raises that is damaged or would run code (``weights_only``)."""
+
+
+class _Curve(TypedDict):
+    seconds: float
+    cpu_seconds: float
+    sums: list[float]
+
+
+class _State(TypedDict):
+    """The content of :data:`COMPLETE`, by which a run continues."""
+
+    curve: _Curve
+    sharded: bool
+    files: dict[str, str]
 
 
 def gathered(model: nn.Module, *, keep: bool = True, all_of_them: bool = False) -> dict[str, Any]:
@@ -107,7 +129,7 @@ def require_unchanged(folder: Path) -> None:
     Raises:
         ImaxrayError: If a file is missing or was changed.
     """
-    files = state_of(folder).get("files", {})
+    files = state_of(folder)["files"]
     changed = [n for n, d in files.items() if not (folder / n).is_file() or sha256(folder / n) != d]
     if changed:
         raise ImaxrayError(
@@ -117,7 +139,29 @@ def require_unchanged(folder: Path) -> None:
         )
 
 
+@contextmanager
+def reading_state(folder: Path) -> Iterator[None]:
+    """Run a block that loads the state of an optimizer, a schedule or random numbers.
+
+    Raises:
+        ImaxrayError: If a file holds anything but tensors and plain values, or is damaged. Torch
+            loads such files with ``weights_only``, so nothing in them is run.
+    """
+    try:
+        yield
+    except _UNFIT as error:
+        raise ImaxrayError(
+            f"Expected tensors and plain values in the state of the checkpoint {folder}, but it "
+            f"cannot be loaded ({type(error).__name__}); remove that checkpoint to train from the "
+            "start, or choose another --out."
+        ) from error
+
+
 def state_of(folder: Path) -> dict[str, Any]:
     """Return the state that was passed to :func:`complete`."""
-    state: dict[str, Any] = json.loads((folder / COMPLETE).read_text())
+    state: dict[str, Any] = read_state(
+        folder / COMPLETE,
+        _State,
+        advice="remove that checkpoint to train from the start, or choose another --out",
+    )
     return state

@@ -21,7 +21,7 @@ Tracker = Literal["tensorboard", "wandb"]
 class LoraSettings(BaseModel):
     """Configures low-rank adapters (LoRA; Hu et al. 2021, arXiv:2106.09685) of PEFT."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rank: int = Field(default=16, ge=1, description="Rank of the adapters.")
     alpha: float = Field(
@@ -52,7 +52,7 @@ class TrainingConfig(BaseModel):
     seen the same number of entries.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     method: Method = Field(
         default="full",

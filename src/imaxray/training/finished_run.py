@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import torch
 
+from imaxray._config import validated
 from imaxray._digests import changed_files
 from imaxray._files import sha256
+from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
 from imaxray.training.checkpoint import COMPLETE, read_weights
 from imaxray.training.config import TrainingConfig
 from imaxray.training.method import make_trainable
 from imaxray.training.run_manifest import RunManifest
+
+_TRAIN_AGAIN: Final = "train it again in another folder"
 
 
 def weights_of(model: str | Path) -> str:
@@ -44,11 +48,8 @@ def _require_unchanged(folder: Path) -> None:
     Raises:
         ImaxrayError: If a file is missing or has another content.
     """
-    try:
-        files = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("files", {})
-    except (ValueError, AttributeError):
-        return  # a run.json of something else
-    changed = changed_files(folder, files)
+    manifest: RunManifest = read_state(folder / "run.json", RunManifest, advice=_TRAIN_AGAIN)
+    changed = changed_files(folder, manifest.get("files", {}))
     if changed:
         raise ImaxrayError(
             f"Expected the run {folder} as its run.json describes it, but {changed[0]} is missing "
@@ -88,10 +89,12 @@ class FinishedRun:
                 f"Expected the folder of a run at {folder}, but it has no run.json; name a folder "
                 "that `imaxray train` or `imaxray study` wrote."
             )
-        self._manifest: RunManifest = json.loads((folder / "run.json").read_text())
+        self._manifest: RunManifest = read_state(
+            folder / "run.json", RunManifest, advice=_TRAIN_AGAIN
+        )
         identity = self._manifest["identity"]
         self._seed = int(identity["seed"])
-        self.config = TrainingConfig.model_validate(identity["config"])
+        self.config = validated(TrainingConfig, identity["config"], where=str(folder / "run.json"))
         self.entries_seen = int(self._manifest["entries_seen"])
 
     def load(self, *, device: torch.device | str = "cpu") -> ChatModel:

@@ -11,9 +11,11 @@ import torch
 from transformers import TrainerCallback
 
 from imaxray._files import write_text
+from imaxray._state import read_state_lines
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.training.clock import Took, now
+from imaxray.training.run_manifest import CurvePoint, Validation
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 """Function that sums a tensor over all processes."""
@@ -102,13 +104,13 @@ class LearningCurve(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Continue the curve at the step from which training resumes."""
-        kept = [line for line in _read(self._path) if line["step"] <= state.global_step]
+        kept = [line for line in _read(self._path, CurvePoint) if line["step"] <= state.global_step]
         if kept:
             self.entries, self.tokens = kept[-1]["entries_seen"], kept[-1]["tokens_seen"]
             self._took = Took(max(self.seconds, kept[-1]["seconds"]), self.cpu_seconds)
         if self._writes:
             _write(self._path, kept)
-            past = _read(self._evaluations)
+            past = _read(self._evaluations, Validation)
             if past:
                 _write(self._evaluations, [p for p in past if p["step"] <= state.global_step])
         self._started = now() - self._took
@@ -187,11 +189,12 @@ class OffTheClock:
         return timed
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path, shape: type) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    # An interrupted run may have left an incomplete line.
-    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}}")]
+    return read_state_lines(
+        path, shape, advice="choose another --out, or remove the run", cut_end=True
+    )
 
 
 def _write(path: Path, lines: list[dict[str, Any]]) -> None:

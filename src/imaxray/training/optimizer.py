@@ -51,16 +51,20 @@ class MuonWithAdamW(torch.optim.Optimizer):
         matrices = [p for n, p in named if p.dim() == 2 and "embed" not in n and "lm_head" not in n]
         taken = {id(p) for p in matrices}
         rest = [p for _, p in named if id(p) not in taken]
-        self._parts: tuple[torch.optim.Optimizer, ...] = (
-            Muon(
-                matrices,
-                lr=muon_rate,
-                weight_decay=weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-                ns_steps=5,
-            ),
-            AdamW(rest, lr=learning_rate, betas=betas, weight_decay=weight_decay),
-        )
+        parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            parts.append(
+                Muon(
+                    matrices,
+                    lr=muon_rate,
+                    weight_decay=weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                    ns_steps=5,
+                )
+            )
+        if rest:  # adapters consist of matrices alone
+            parts.append(AdamW(rest, lr=learning_rate, betas=betas, weight_decay=weight_decay))
+        self._parts = tuple(parts)
         super().__init__([*matrices, *rest], {})
         # These are the same dictionaries as in the parts, so that a scheduler changes both
         # optimizers.

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from imaxray._config import read_yaml, validated
-from imaxray.configs.builtin import find_config, instead_of
+from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.errors import ImaxrayError
 from imaxray.training.config import Layout, Method, TrainingConfig
 
@@ -92,6 +92,7 @@ def load_recipe(path: str | Path | None = None, **changes: Any) -> Recipe:
     if path is not None:
         path = find_config(path, "train")
         data = read_yaml(path, what="a recipe", advice=instead_of(path))
+        require_kind(data, path, "train")
     given = {key: value for key, value in changes.items() if value is not None}
     if "steps" in given and "epochs" not in given:
         data = {**data, "epochs": None}  # steps of the caller override epochs of the file

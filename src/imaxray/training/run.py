@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
 from imaxray._files import write_json
+from imaxray._state import read_state, read_state_lines
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import use_packed_attention
@@ -43,7 +43,7 @@ from imaxray.training.run_folder import (
     weights_folder,
     written_files,
 )
-from imaxray.training.run_manifest import CurvePoint, RunManifest
+from imaxray.training.run_manifest import CurvePoint, RunIdentity, RunManifest, Validation
 from imaxray.training.step_dataset import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training.step_schedule import once, origin_shares, schedule, task_shares
 from imaxray.training.trainer import EntryTrainer
@@ -59,14 +59,14 @@ class Run:
     @property
     def curve(self) -> list[CurvePoint]:
         """Points of the learning curve in order."""
-        points: list[CurvePoint] = _lines(self.folder / "curve.jsonl")
+        points: list[CurvePoint] = _lines(self.folder / "curve.jsonl", CurvePoint)
         return points
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
         """Losses on the val split during training, in order."""
         path = self.folder / "evaluations.jsonl"
-        return _lines(path) if path.exists() else []
+        return _lines(path, Validation) if path.exists() else []
 
     @property
     def weights(self) -> Path:
@@ -175,7 +175,7 @@ def train(
         sharded = trainer.is_fsdp_enabled
         whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None
         manifest: Any = {
-            "identity": json.loads((out / "started.json").read_text()),
+            "identity": read_state(out / "started.json", RunIdentity, advice=_ANOTHER),
             **_amounts(curve, chat),
             "drawn": _by_task(table, entries),
             "processes": processes.num_processes,
@@ -331,11 +331,14 @@ def _resumable(folder: Path, trainer: EntryTrainer) -> str | None:
     return str(found)
 
 
+_ANOTHER = "choose another --out, or remove the folder"
+
+
 def _by_task(table: pl.DataFrame, entries: pl.DataFrame) -> dict[str, int]:
     task = entries.select("entry_id", pl.col("task").cast(pl.String))
     drawn = table.join(task, on="entry_id").group_by("task").len().sort("task")
     return dict(drawn.iter_rows())
 
 
-def _lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def _lines(path: Path, shape: type) -> list[Any]:
+    return read_state_lines(path, shape, advice=_ANOTHER)

@@ -30,6 +30,7 @@ from imaxray._folders import (
     remove_listed,
     write_marker,
 )
+from imaxray._state import known_state
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
@@ -107,7 +108,7 @@ def _take_up(out: Path, identity: RunIdentity, overwrite: bool) -> RunManifest |
     Raises:
         ImaxrayError: If the folder holds other files, or another run that may not be replaced.
     """
-    manifest = _read(out / "run.json")
+    manifest = known_state(out / "run.json")
     if _is_identity(manifest.get("identity")):
         if manifest["identity"] != identity:
             _make_room(
@@ -118,7 +119,7 @@ def _take_up(out: Path, identity: RunIdentity, overwrite: bool) -> RunManifest |
             _make_room(out, what, overwrite)
         else:
             return cast("RunManifest", manifest)
-    begun = _read(out / "started.json")
+    begun = known_state(out / "started.json")
     if begun != identity:
         if last_checkpoint(out / "checkpoints") is not None and _is_identity(begun):
             _make_room(out, f"an unfinished run {_difference(begun, identity)}", overwrite)
@@ -174,15 +175,6 @@ def _remove_unfinished(out: Path) -> None:
             "choose another --out."
         )
     remove_listed(out, marker.files)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file, empty if the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _is_identity(content: Any) -> bool:

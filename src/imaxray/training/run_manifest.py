@@ -89,3 +89,11 @@ class CurvePoint(TypedDict):
     seconds: float
     loss: float
     losses: dict[str, float]
+
+
+class Validation(TypedDict):
+    """Describes a measurement of the losses on the val split."""
+
+    step: int
+    loss: float
+    losses: dict[str, float]

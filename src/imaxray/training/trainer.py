@@ -17,7 +17,13 @@ from transformers import Trainer, TrainerCallback
 
 from imaxray.errors import ImaxrayError
 from imaxray.packing import Batch, entry_losses, model_inputs, step_loss
-from imaxray.training.checkpoint import complete, read_weights, state_of, write_weights
+from imaxray.training.checkpoint import (
+    complete,
+    read_weights,
+    reading_state,
+    state_of,
+    write_weights,
+)
 from imaxray.training.clock import now
 from imaxray.training.config import TrainingConfig
 from imaxray.training.learning_curve import LearningCurve, LossSums
@@ -151,6 +157,18 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         curve = state_of(Path(resume_from_checkpoint))["curve"]
         # The sums are those of all processes, so only one process takes them.
         self._curve.restore(curve, sums=self.args.should_save)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load as the Trainer does; a state that cannot be loaded is one sentence."""
+        if checkpoint is not None:
+            with reading_state(Path(checkpoint)):
+                super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Load as the Trainer does; a state that cannot be loaded is one sentence."""
+        if checkpoint is not None:
+            with reading_state(Path(checkpoint)):
+                super()._load_rng_state(checkpoint)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """Save as the Trainer does, but write no second copy of frozen weights of sharded runs."""

@@ -21,6 +21,7 @@ from imaxray.evaluation.generation import PredictionStore, evaluate_model
 from imaxray.models import PhantomConfig, load_model, phantom
 from imaxray.models.tiny import build_tiny
 from imaxray.schema import TASKS
+from provenance import unsaid
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,7 @@ def test_every_entry_is_answered_and_scored(whole, model, data):
     assert whole.result.data["decided_by"]["dataset"]["sha256"] == data.sha256
     manifest = json.loads((whole.folder / "predictions.json").read_text())
     assert manifest["identity"]["model"]["name"] == "phantom" and manifest["versions"]["torch"]
+    assert unsaid(manifest) == []
     assert sorted(p.name for p in whole.folder.iterdir() if p.name[0] != ".") == [
         "predictions.json", "predictions.parquet", "result.json", "scores.parquet",
     ]  # fmt: skip

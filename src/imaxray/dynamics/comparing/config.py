@@ -10,7 +10,7 @@ from imaxray.dynamics.probing.entries import ImageSharing
 class RunDynamicsConfig(BaseModel):
     """Configures how runs are probed and compared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     group: str = Field(
         default="all",
@@ -24,7 +24,9 @@ class RunDynamicsConfig(BaseModel):
         description="How the entries of a probe share images: no condition (any), one entry per "
         "image (apart), or whole images (together).",
     )
-    seed: int = Field(default=0, description="Random seed that chooses the entries of a probe.")
+    seed: int = Field(
+        default=0, ge=0, description="Random seed that chooses the entries of a probe."
+    )
     device: str = Field(
         default="cpu", description="Device that measures the runs on --data: cpu, cuda, cuda:1 …"
     )

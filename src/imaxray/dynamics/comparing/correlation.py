@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from imaxray._files import read_parquet
+from imaxray._state import read_state
 from imaxray.dynamics.comparing.runs import probe_folder, recorded
 from imaxray.dynamics.numbers.gram import Reduction
 from imaxray.errors import ImaxrayError
@@ -142,6 +142,26 @@ def correlate_scores(
     return pl.DataFrame(rows, schema_overrides=kinds, infer_schema_length=None)
 
 
+class _Metric(TypedDict):
+    name: str
+    value: float | None
+    higher_is_better: bool
+
+
+class _Task(TypedDict):
+    task: str
+    primary: str
+    entries: int
+    metrics: list[_Metric]
+
+
+class _Scores(TypedDict):
+    """The part of result.json that is read here."""
+
+    decided_by: dict[str, Any]
+    tasks: list[_Task]
+
+
 def _available(run: Path) -> set[str]:
     found = {path.parent.name for path in run.glob("evaluation/*/result.json")}
     return found | ({OWN} if (run / OWN).is_file() else set())
@@ -165,7 +185,11 @@ def _own(run: Path) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _evaluated(run: Path, name: str) -> tuple[str, list[dict[str, Any]]]:
-    data = json.loads((run / "evaluation" / name / "result.json").read_text())
+    data = read_state(
+        run / "evaluation" / name / "result.json",
+        _Scores,
+        advice=f"evaluate {run} again",
+    )
     asked = data["decided_by"]["dataset"]
     rows = []
     for task in data["tasks"]:

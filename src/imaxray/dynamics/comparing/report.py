@@ -102,6 +102,7 @@ def run_dynamics(
         folders, crossed = _measured(folders, data, probe, other_data, pair, out, config)
     names = {"runs": runs, "against": against}
     spectra = _spectra(folders, names)
+    _require_group(spectra, group)
     contrast = pl.DataFrame()
     if against and len(runs) > 1:
         contrast = compare_runs(folders["runs"], folders["against"], group=group, level=level)
@@ -221,6 +222,17 @@ def _remarks(
                 f"{', '.join(f'{n:,}' for n in sorted(correlated_at))}."
             )
     return tuple(remarks)
+
+
+def _require_group(spectra: dict[str, pl.DataFrame], group: str) -> None:
+    """Check that every arm was measured in a module group."""
+    for table in spectra.values():
+        known = table["group"].unique().sort().to_list()
+        if group not in known:
+            raise ImaxrayError(
+                f"Expected one of the module groups {', '.join(known)}, but got {group}; name one "
+                "of these with --group."
+            )
 
 
 def _check(

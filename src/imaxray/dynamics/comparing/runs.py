@@ -27,8 +27,8 @@ def probe_folder(run: Path) -> Path:
         if any((folder / "gram").glob("*.parquet")):
             return folder
     raise ImaxrayError(
-        f"Expected recorded probes in {run} or {run / 'dynamics'}, but there are none; train with "
-        "a FisherProbe that writes there."
+        f"Expected recorded probes in {run} or {run / 'dynamics'}, but there are none; train it "
+        "with `imaxray train --probe N`, or measure it now with --data."
     )
 
 

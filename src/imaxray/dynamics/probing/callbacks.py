@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from imaxray._files import write_json, write_parquet
+from imaxray._state import read_state
 from imaxray._version import __version__
 from imaxray.dynamics.numbers.gram import Gram, Matrix
 from imaxray.dynamics.numbers.tables import PAIRS, SPECTRA
@@ -54,6 +54,12 @@ class Probe:
 def answer_tokens(probe: Probe) -> Matrix:
     """Return the number of answer tokens of each entry, (N,) float64."""
     return np.asarray(probe.tokens, dtype=np.float64)
+
+
+class _Probe(TypedDict):
+    """The part of probe.json that is read here."""
+
+    entry_ids: list[str]
 
 
 class FisherProbe(TrainerCallback):  # type: ignore[misc]
@@ -142,7 +148,10 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
     def _claim(self) -> None:
         """Refuse a folder with measurements of other entries, because a curve needs one probe."""
         path = self._folder / "probe.json"
-        if path.exists() and json.loads(path.read_text())["entry_ids"] != list(self._probe.ids):
+        advice = "remove the folder, or give another"
+        if path.exists() and read_state(path, _Probe, advice=advice)["entry_ids"] != list(
+            self._probe.ids
+        ):
             raise ImaxrayError(
                 f"Expected {path} to hold this probe's entries, but it holds others; give another "
                 "folder, or use the same probe."

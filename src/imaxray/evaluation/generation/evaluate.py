@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -77,6 +78,20 @@ def evaluate_model(
     """
     config = config or EvaluateConfig()
     data = data if isinstance(data, Dataset) else open_dataset(data)
+    if out is None and Path(model).is_dir():
+        out = Path(model) / "evaluation" / _subfolder(data, config.split)
+    # Locked before the model is loaded, which takes minutes; the name of a model is known later.
+    with nullcontext() if out is None else _writing(out):
+        return _evaluated(model, data, out, config)
+
+
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    return growing_folder(folder, ("predictions.parts",))
+
+
+def _evaluated(
+    model: str | Path, data: Dataset, out: Path | None, config: EvaluateConfig
+) -> Evaluation:
     entries = _entries(data, config.split)
     # scoring, which follows the answers, compares with baselines of the train entries
     require_tasks(data.tables.entries["task"], data.folder)
@@ -110,13 +125,14 @@ def evaluate_model(
             "image_tokens": config.max_image_tokens,
         },
     }  # fmt: skip
-    folder = out or _default(model, chat, data, config.split)
-    with growing_folder(folder, ("predictions.parts",)):
+    name = chat.name.replace("/", "--")
+    folder = out or Path("evaluation") / name / _subfolder(data, config.split)
+    with _writing(folder):
         store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": versions()})
         if not store.finished:
             _fill(store, chat, data, images, entries, weights, config)
         predictions = store.finish(set(entries["entry_id"]))
-        scoring = ScoreConfig(split=config.split)
+        scoring = ScoreConfig(split=config.split, normalisation=config.normalisation)
         result = score_run(data, read_predictions(folder), convention, scoring)
         write_result(result, folder)
     return Evaluation(folder, predictions, result, int((~predictions["ended"]).sum()))
@@ -214,12 +230,8 @@ def _of(entries: pl.DataFrame, units: Sequence[Unit]) -> pl.DataFrame:
     )
 
 
-def _default(model: str | Path, chat: ChatModel, data: Dataset, split: str) -> Path:
-    name = f"{data.folder.resolve().name}-{split}"
-    folder = Path(model)
-    if folder.is_dir():
-        return folder / "evaluation" / name
-    return Path("evaluation") / chat.name.replace("/", "--") / name
+def _subfolder(data: Dataset, split: str) -> str:
+    return f"{data.folder.resolve().name}-{split}"
 
 
 def versions() -> dict[str, str]:

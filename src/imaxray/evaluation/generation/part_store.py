@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NotRequired, TypedDict
 
 import polars as pl
 
@@ -19,9 +19,17 @@ from imaxray._files import (
     write_parquet,
     write_text,
 )
+from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
 
 _DIGEST: Final = ".sha256"  # suffix of the file beside a part that holds its digest
+
+
+class _Manifest(TypedDict):
+    """What the manifest of every store has."""
+
+    identity: dict[str, Any]
+    files: NotRequired[dict[str, str]]
 
 
 class PartStore:
@@ -64,7 +72,7 @@ class PartStore:
         self._manifest = folder / f"{self.stem}.json"
         identity = json.loads(json.dumps(identity))
         if self._manifest.exists():
-            require_same(folder, self.manifest().get("identity", {}), identity, what=self.what)
+            require_same(folder, self.manifest()["identity"], identity, what=self.what)
         elif found := [name for name in self.tables if self._table(name).exists()]:
             raise ImaxrayError(
                 f"Expected {self.what} of a known origin in {folder}, but {found[0]}.parquet is "
@@ -105,7 +113,9 @@ class PartStore:
 
     def manifest(self) -> dict[str, Any]:
         """Return the content of ``STEM.json``."""
-        known: dict[str, Any] = json.loads(self._manifest.read_text())
+        known: dict[str, Any] = read_state(
+            self._manifest, _Manifest, advice="choose another --out, or remove the folder"
+        )
         return known
 
     def add_to_manifest(self, more: Mapping[str, Any]) -> None:
@@ -153,7 +163,7 @@ class PartStore:
 
 
 def add_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
-    """Write ``folder/NAME.parquet`` after the file with its digest, which every part needs."""
+    """Write ``folder/NAME.parquet``; before it the file with its digest, which a part needs."""
     path = folder / f"{name}.parquet"
     with whole_file(path) as aside:
         _plain(rows).write_parquet(aside)
@@ -194,10 +204,22 @@ def require_same(
     """
     if found == identity:
         return
-    differ = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
-    key = differ[0]
+    differ = list(_differences(found, identity))
     raise ImaxrayError(
-        f"Expected {folder} to hold {what} of the same model, data and decoding, but its "
-        f"{' and '.join(differ)} differ ({key}: {found.get(key)} there, {identity.get(key)} now); "
-        "choose another --out, or remove the folder."
+        f"Expected {folder} to hold {what} of the same model, data and decoding, but "
+        f"{', and '.join(differ[:3])}{' and more' if len(differ) > 3 else ''}; choose another "
+        "--out, or remove the folder."
     )
+
+
+def _differences(found: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Yield where two identities differ, e.g. ``config.limit is 10 there, 20 now``."""
+    if isinstance(found, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*found, *now}):
+            if found.get(key) != now.get(key):
+                yield from _differences(
+                    found.get(key), now.get(key), f"{name}.{key}" if name else key
+                )
+    else:
+        old, new = ("none" if value is None else str(value)[:40] for value in (found, now))
+        yield f"{name} is {old} there, {new} now"

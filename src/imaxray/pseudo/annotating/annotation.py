@@ -82,6 +82,12 @@ def annotate(
         require_ray()
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
     require_tasks(dataset.tables.entries["task"], dataset.folder)
+    # Locked before the model is loaded, which takes minutes.
+    with growing_folder(out, ("annotate.parts",)):
+        return _annotated(run, dataset, out, config)
+
+
+def _annotated(run: str | Path, dataset: Dataset, out: Path, config: AnnotateConfig) -> Annotation:
     weights = weights_of(run)
     options = {
         "convention": config.boxes, "dtype": config.dtype,
@@ -105,17 +111,16 @@ def annotate(
             "image_tokens": config.max_image_tokens,
         },
     }  # fmt: skip
-    with growing_folder(out, ("annotate.parts",)):
-        store = AnnotationStore(out, identity, {"imaxray": __version__, "versions": versions()})
-        if not store.finished:
-            job = Job(
-                weights, dataset.folder.resolve(), store.parts.resolve(), config, checkpoint,
-                options, vllm=config.engine == "vllm",
-            )  # fmt: skip
-            _fill(store, job, Worker(job, chat, dataset), config.engine)
-        return Annotation(
-            out, store.table(CANDIDATES), store.table(CALIBRATION), store.manifest()
+    store = AnnotationStore(out, identity, {"imaxray": __version__, "versions": versions()})
+    if not store.finished:
+        job = Job(
+            weights, dataset.folder.resolve(), store.parts.resolve(), config, checkpoint,
+            options, vllm=config.engine == "vllm",
         )  # fmt: skip
+        _fill(store, job, Worker(job, chat, dataset), config.engine)
+    return Annotation(
+        out, store.table(CANDIDATES), store.table(CALIBRATION), store.manifest()
+    )  # fmt: skip
 
 
 def _fill(store: AnnotationStore, job: Job, worker: Worker, engine: AnnotationEngine) -> None:

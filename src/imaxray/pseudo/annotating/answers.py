@@ -15,7 +15,7 @@ from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Prompt
 from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import ImageSize
-from imaxray.tasks import Gold, clean_answer, get_task, to_json
+from imaxray.tasks import Gold, get_task, read_answer, to_json
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,10 @@ class Reader:
 
     def _gold(self, prompt: Prompt, size: ImageSize, text: str) -> Gold | None:
         task = get_task(prompt.task)
-        bare, boxes = self._chat.convention.extract(clean_answer(text), *size)
-        parsed = task.parse(bare, boxes, prompt.template)
+        parsed = read_answer(
+            task, text, prompt.template, prompt=prompt.prompt,
+            convention=self._chat.convention, size=size,
+        ).value  # fmt: skip
         gold = None if parsed is None else task.as_gold(parsed, prompt.template)
         # no entry has a placeholder without a box, e.g. a box in an answer that must be words
         fits = gold is not None and gold.target.count(PLACEHOLDER) == len(gold.boxes)

@@ -21,7 +21,7 @@ class AskConfig(BaseModel):
     annotations therefore no longer count as finished.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks: tuple[TaskName, ...] = Field(
         default_factory=task_names,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 import polars as pl
 
 from imaxray._digests import changed_files
 from imaxray._files import read_parquet
+from imaxray._state import read_state
 from imaxray.clinical import DEFAULT_RULES
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
@@ -113,6 +114,13 @@ def filter_annotations(
     return FilteredAnnotations(asked, filtered, thresholds)
 
 
+class _Annotated(TypedDict):
+    """The part of annotate.json that is read here."""
+
+    identity: NotRequired[dict[str, Any]]
+    files: NotRequired[dict[str, str]]
+
+
 def _require_same(pseudo: Path, dataset: Dataset, *, calibrated: bool) -> None:
     """Check that this dataset was annotated and the tables are unchanged, as far as is stated.
 
@@ -123,15 +131,9 @@ def _require_same(pseudo: Path, dataset: Dataset, *, calibrated: bool) -> None:
     manifest = pseudo / "annotate.json"
     if not manifest.exists():
         return
-    try:
-        stated = json.loads(manifest.read_text(encoding="utf-8"))
-        known = stated.get("identity", {}).get("dataset")
-        files = dict(stated.get("files", {}))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ImaxrayError(
-            f"Expected the manifest of pseudo annotations at {manifest}, but it is damaged; run "
-            "imaxray annotate again in another folder."
-        ) from error
+    stated = read_state(manifest, _Annotated, advice="run imaxray annotate again in another folder")
+    known = stated.get("identity", {}).get("dataset")
+    files = stated.get("files", {})
     if known is not None and known != dataset.sha256:
         raise ImaxrayError(
             f"Expected the dataset that {pseudo} annotates, but {dataset.folder} is another one; "

@@ -17,7 +17,7 @@ from pydantic import (
 class FilterConfig(BaseModel):
     """The options that select pseudo answers; without filters, every readable answer is kept."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     confidence: bool = Field(
         default=True,

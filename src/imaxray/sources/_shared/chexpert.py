@@ -11,6 +11,7 @@ import polars as pl
 from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT, IMAGES, SOURCE_ANNOTATIONS, conform
+from imaxray.sources._checks.persons import age, odd_persons
 from imaxray.sources._shared.tables import leaves_release, numeric, provenance, reject, stated_by
 
 COLLECTION: Final = "chexpert"
@@ -21,9 +22,6 @@ _PATH: Final = (
     r"(?:\.[A-Za-z]+)?$"
 )
 _SUFFIXES: Final = (".jpg", ".png")
-_OLDEST: Final = 120  # years
-_VIEWS: Final = ("AP", "PA", "LL", "RL")
-_SEX: Final = {"MALE": "M", "FEMALE": "F", "M": "M", "F": "F"}
 
 
 def image_id(column: str) -> pl.Expr:
@@ -101,7 +99,14 @@ def read_images(
                message="the image file is damaged"),
     ])  # fmt: skip
     lateral = pl.col(side).str.to_uppercase() == "LATERAL"
-    stated = pl.col(projection).str.to_uppercase()
+    named = pl.col(side).str.to_uppercase().is_in(["FRONTAL", "LATERAL"])
+    unnamed = full.filter(present & sound, pl.col(side).is_not_null(), ~named)
+    stated_age = _named(table, "age") or ""
+    bad = pl.concat([
+        bad,
+        reject(unnamed, **where, code="unknown-view", message="the side is none that we know"),
+        *odd_persons(full.filter(present & sound), **where, age=stated_age),
+    ])  # fmt: skip
     images = full.filter(present & sound).select(
         "image_id",
         "patient_id",
@@ -109,8 +114,7 @@ def read_images(
         "path",
         "width",
         "height",
-        pl.when(lateral).then(pl.lit("LATERAL")).when(stated.is_in(_VIEWS)).then(stated)
-        .alias("view"),
+        pl.when(lateral).then(pl.lit("LATERAL")).otherwise(pl.col(projection)).alias("view"),
         _sex(table).alias("sex"),
         _age(table).alias("age"),
         *provenance(source, file),
@@ -180,18 +184,12 @@ def _find(
 
 def _sex(table: pl.DataFrame) -> pl.Expr:
     column = _named(table, "sex")
-    if column is None:
-        return pl.lit(None, dtype=pl.String)
-    stated = pl.col(column).str.to_uppercase()
-    return stated.replace_strict(_SEX, default=None, return_dtype=pl.String)
+    return pl.lit(None, dtype=pl.String) if column is None else pl.col(column)
 
 
 def _age(table: pl.DataFrame) -> pl.Expr:
     column = _named(table, "age")
-    if column is None:
-        return pl.lit(None, dtype=pl.Int16)
-    years = numeric(column)
-    return pl.when((years >= 0) & (years <= _OLDEST)).then(years)
+    return pl.lit(None, dtype=pl.Int16) if column is None else age(column)
 
 
 def _named(table: pl.DataFrame, name: str) -> str | None:

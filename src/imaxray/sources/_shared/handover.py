@@ -29,11 +29,11 @@ def read_elsewhere(
         images, annotations, hints, rejects = (
             read_arrow(folder / f"{frame}.arrow") for frame in _FRAMES
         )
-    return SourceTables(images, annotations, hints, rejects, bare.files)
+    return SourceTables(images, annotations, hints, rejects, bare.files, bare.checked)
 
 
 def _read_to(folder: Path, read: Callable[[Path], SourceTables], root: Path) -> SourceTables:
     tables = read(root)
     for frame in _FRAMES:
         getattr(tables, frame).write_ipc(folder / f"{frame}.arrow", compression="uncompressed")
-    return SourceTables(files=tables.files)
+    return SourceTables(files=tables.files, checked=tables.checked)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from imaxray.errors import ImaxrayError
+from imaxray.sources._checks.json_items import BadItem, parse_items
+from imaxray.sources._checks.reading import current_encoding
 from imaxray.sources._shared.tables import shown
 
 _HEAD: Final = 2**18  # bytes; the first item of every known release is shorter
@@ -25,7 +25,9 @@ def check_items(path: Path, required: Sequence[str], what: str = "questions") ->
     """
     try:
         with path.open("rb") as stream:
-            head = stream.read(_HEAD).decode("utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
+            # The head may end within a character, so the rest of it is ignored.
+            head = stream.read(_HEAD).decode(current_encoding(), errors="ignore")
+        head = head.lstrip("\ufeff \t\r\n")
         if head.startswith("["):
             item, _ = json.JSONDecoder().raw_decode(head[1:].lstrip())
             _require([item], path, required, what)
@@ -38,30 +40,39 @@ def check_items(path: Path, required: Sequence[str], what: str = "questions") ->
 def read_items(path: Path, required: Sequence[str], what: str = "questions") -> list[Any]:
     """Read a JSON file that must hold a non-empty list whose first item has the ``required`` keys.
 
+    An item that cannot be read is a :class:`BadItem`, which the caller rejects with its code.
+
     Raises:
-        ImaxrayError: If the JSON is damaged, is no list or an empty list, or if a key is missing.
+        ImaxrayError: If the file is no list of items or an empty list, or if a key is missing.
     """
     try:
-        items = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ImaxrayError(
-            f"Expected readable JSON at {path}, but it is damaged; compare its checksum with the "
-            "release's and download it again."
-        ) from error
+        items = parse_items(path.read_bytes(), current_encoding())
+    except OSError as error:
+        raise _damaged(path) from error
+    if items is None:
+        raise _damaged(path)
     _require(items, path, required, what)
-    good: list[Any] = items
-    return good
+    return items
 
 
-def _require(items: Any, path: Path, required: Sequence[str], what: str) -> None:
-    if not isinstance(items, list) or not items:
+def _damaged(path: Path) -> ImaxrayError:
+    return ImaxrayError(
+        f"Expected readable JSON at {path}, but it is damaged or is no list; compare its checksum "
+        "with the release's."
+    )
+
+
+def _require(items: list[Any], path: Path, required: Sequence[str], what: str) -> None:
+    if not items:
         raise ImaxrayError(
             f"Expected a non-empty list of {what} in {path}, but it holds none; check that it "
             "is the file of the stated release."
         )
-    first = items[0] if isinstance(items[0], dict) else {}
+    # An item that cannot be read says nothing about the others.
+    sound = next((item for item in items if not isinstance(item, BadItem)), None)
+    first = sound if isinstance(sound, dict) else {}
     missing = [key for key in required if key not in first]
-    if missing:
+    if missing and sound is not None:
         raise ImaxrayError(
             f"Expected the key {', '.join(missing)} in the items of {path}, but they have "
             f"{shown(', '.join(sorted(first))) or 'none'}; check that it is the "

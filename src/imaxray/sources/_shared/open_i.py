@@ -24,6 +24,8 @@ _IMAGE: Final = re.compile(
 
 _TERMS: Final = {
     "atelectasis": "Atelectasis",
+    "bullous emphysema": "Emphysema",
+    "catheters, indwelling": "Support Devices",
     "pulmonary atelectasis": "Atelectasis",
     "cardiomegaly": "Cardiomegaly",
     "consolidation": "Consolidation",
@@ -31,6 +33,8 @@ _TERMS: Final = {
     "pulmonary emphysema": "Emphysema",
     "emphysema": "Emphysema",
     "fractures, bone": "Fracture",
+    "hemothorax": "Pleural Effusion",
+    "hernia, diaphragmatic": "Hernia",
     "hernia, hiatal": "Hernia",
     "implanted medical device": "Support Devices",
     "infiltrate": "Infiltration",
@@ -40,18 +44,29 @@ _TERMS: Final = {
     "pneumonia": "Pneumonia",
     "pneumothorax": "Pneumothorax",
     "pulmonary fibrosis": "Fibrosis",
+    "stents": "Support Devices",
+    "tube, inserted": "Support Devices",
 }
 """Maps a MeSH main term to a finding where the two clearly mean the same."""
+_BOTH: Final = {
+    "hemopneumothorax": ("Pleural Effusion", "Pneumothorax"),
+    "hydropneumothorax": ("Pleural Effusion", "Pneumothorax"),
+}
+"""Maps a main term to the two findings that it joins."""
 _SITED: Final = {
+    ("airspace disease", "lung"): "Lung Opacity",
+    ("cardiac shadow", "enlarged"): "Cardiomegaly",
     ("mass", "lung"): "Mass",
+    ("mediastinum", "enlarged"): "Enlarged Cardiomediastinum",
     ("nodule", "lung"): "Nodule",
     ("opacity", "lung"): "Lung Opacity",
     ("thickening", "pleura"): "Pleural Thickening",
 }
-"""Maps a term and a site to a finding if the term means that finding only at that site.
+"""Maps a term and a qualifier to a finding if the term means that finding only with it.
 
 An example of such a term is ``Opacity/lung/base/left``.
 """
+_NO_FINDINGS: Final = ("", "no indexing", "technical quality of image unsatisfactory")
 _DOUBT: Final = "borderline"
 _LATERAL: Final = re.compile(r"(?i)\blat(?:eral)?s?\b|\b(?:2|two|three|3) views?\b|\boblique\b")
 _PA: Final = re.compile(r"(?i)\bPA\b|\bposter(?:o-?|ior )anterior\b")
@@ -106,19 +121,36 @@ def parse_report(content: bytes) -> OpenIReport | None:
 def labels_of(terms: Iterable[str]) -> dict[str, float]:
     """Map each finding that MeSH terms name to 1, or to -1 if the indexer wrote ``borderline``.
 
-    A term has the form ``main/qualifier/…``. A term without a clear equivalent among the findings
-    is ignored, and a finding that no term names is unknown.
+    A term has the form ``main/qualifier/…``. A finding that no term names is unknown, and
+    :func:`unmapped` lists the terms that name none.
     """
     labels: dict[str, float] = {}
     for term in terms:
-        main, *qualifiers = (part.strip().lower() for part in term.split("/"))
-        name = _TERMS.get(main) or next(
-            (n for (what, site), n in _SITED.items() if what == main and site in qualifiers), None
-        )
-        if name is not None:
-            value = -1.0 if _DOUBT in qualifiers else 1.0
+        _, *qualifiers = _parts(term)
+        value = -1.0 if _DOUBT in qualifiers else 1.0
+        for name in _findings(term):
             labels[name] = max(value, labels.get(name, -1.0))
     return labels
+
+
+def unmapped(terms: Iterable[str]) -> list[str]:
+    """Return the main terms, in lower case and each once, that equal no finding of ours."""
+    mains = dict.fromkeys(_parts(term)[0] for term in terms if not _findings(term))
+    return [main for main in mains if main not in _NO_FINDINGS]
+
+
+def _parts(term: str) -> list[str]:
+    return [" ".join(part.lower().split()) for part in term.split("/")]
+
+
+def _findings(term: str) -> tuple[str, ...]:
+    main, *qualifiers = _parts(term)
+    if main in _BOTH:
+        return _BOTH[main]
+    name = _TERMS.get(main) or next(
+        (n for (what, site), n in _SITED.items() if what == main and site in qualifiers), None
+    )
+    return () if name is None else (name,)
 
 
 def projection_of(caption: str) -> str | None:

@@ -33,3 +33,4 @@ class SourceTables:
     hints: pl.DataFrame = field(default_factory=lambda: empty(SPLIT_HINTS))
     rejects: pl.DataFrame = field(default_factory=lambda: empty(REJECTS))
     files: tuple[ReleaseFile, ...] = ()
+    checked: bool = False  # set by the base class, which checks what a source returns

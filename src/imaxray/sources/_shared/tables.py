@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +23,17 @@ from numpy.typing import NDArray
 from imaxray._files import sha256
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, Boxes, conform
+from imaxray.sources._checks.csv_rows import (
+    FAULTS,
+    NOT_TEXT,
+    NUL,
+    SOUND,
+    RowScanner,
+    judge_text,
+    sound_bytes,
+    without_blank_end,
+)
+from imaxray.sources._checks.reading import DEFAULT_ENCODING, Fault, current_encoding, note
 from imaxray.sources._shared.records import ReleaseFile
 
 MAX_TABLE_BYTES = 20 * 2**30
@@ -34,11 +47,15 @@ MAX_TABLE_ROWS: Final = 200_000_000
 
 _SMALL_TABLE: Final = 64 * 2**20  # bytes that any table may unpack to, however small it is
 
-# zipfile raises NotImplementedError for an unknown compression and RuntimeError for encryption.
-_DAMAGE: Final = (
+# What unpacking a table may raise: NotImplementedError stands for an unknown compression of a
+# zip, and RuntimeError for encryption.
+DAMAGE: Final = (
     OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError,
 )  # fmt: skip
-_MAX_HEADER = 2**20  # characters, so that a file without line breaks is not read whole
+_MAX_HEADER = 2**20  # bytes, so that a file without line breaks is not read whole
+_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # those of UTF-32 begin alike
+_LINE_ENDS: Final = re.compile(rb"[\r\n]+")
+_ASCII: Final = '\n\r",;\t0aZ'
 _FAR = 1e15
 _MAX_SHOWN = 400  # characters of a file's text that an error message quotes
 _OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
@@ -141,15 +158,19 @@ def release_file(path: Path, root: Path, source: str, rows: int) -> ReleaseFile:
     return ReleaseFile(source, relative(path, root), rows, sha256(path))
 
 
-def read_header(path: Path) -> list[str]:
-    """Return the column names of a table (plain, .gz or .zip); an empty file gives no name."""
+def read_header(path: Path, *, separator: str = ",") -> list[str]:
+    """Return the column names of a table (plain, .gz or .zip); an empty file gives no name.
+
+    Raises:
+        ImaxrayError: If the file is damaged, or if its header is not text in the encoding of the
+            release.
+    """
     try:
-        with _opened(path) as binary:
-            stream = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
-            line = stream.readline(_MAX_HEADER)
-        return next(csv.reader(io.StringIO(line)), [])
-    except (*_DAMAGE, UnicodeDecodeError, csv.Error) as error:
-        raise _damaged(path) from error
+        with opened_table(path) as binary:
+            head = binary.read(_MAX_HEADER)
+        return _header(_plain(head, path, cut=True), path, separator)[0]
+    except DAMAGE as error:
+        raise damaged_table(path) from error
 
 
 def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
@@ -173,45 +194,126 @@ def shown(text: str) -> str:
     return f"{line} …" if len(text) > _MAX_SHOWN else line
 
 
-def read_csv(path: Path, required: Sequence[str], *, separator: str = ",") -> pl.DataFrame:
+def read_csv(
+    path: Path, required: Sequence[str], *, separator: str = ",", strict: bool = False
+) -> pl.DataFrame:
     """Read a table (plain, .gz or .zip) as strings, with row numbers from 1 in the column ``row``.
 
-    No more is unpacked than MAX_TABLE_RATIO times the size of the file. Blank cells become null.
-    Columns that are not required are kept. Short rows are filled with null; long rows are cut.
+    Blank cells become null. Columns that are not required are kept. A row that cannot be read as it
+    stands is left out and becomes a reject of the source that is being read: a row with too few or
+    too many cells (``ragged-row``), with a misplaced quotation mark (``lone-quote``), with bytes
+    that are no text in the encoding of the release (``bad-encoding``) or with a NUL character
+    (``bad-character``). Row numbers count such rows, so a number names the same row in any case.
+
+    No more is unpacked than MAX_TABLE_RATIO times the size of the file.
+
+    Args:
+        path: Path of the table.
+        required: Columns that it must have.
+        separator: Character between two cells.
+        strict: Whether a row that cannot be read is an error, for tables without data rows.
 
     Raises:
         ImaxrayError: If a required column is missing, the table has no data row, the file is
-            damaged, or it unpacks to more than a table of a release does.
+            damaged, or it unpacks to more than a table of a release does; outside the methods of a
+            source, also if a row cannot be read.
     """
-    check_columns(path, read_header(path), required)
+    check_columns(path, read_header(path, separator=separator), required)
+    encoding = current_encoding()
     try:
         if path.suffix in (".gz", ".zip"):
             most = max(_SMALL_TABLE, MAX_TABLE_RATIO * path.stat().st_size)
             most = min(most, MAX_TABLE_BYTES)
-            with _opened(path) as stream:
+            with opened_table(path) as stream:
                 data = stream.read(most + 1)
             if len(data) > most:
                 raise _too_large(path, f"unpacks to more than {most:,} bytes")
         else:
             data = path.read_bytes()
-        if data.count(b"\n") > MAX_TABLE_ROWS + 1:
-            raise _too_large(path, f"has more than {MAX_TABLE_ROWS:,} rows")
-        frame = pl.read_csv(
-            data,
-            separator=separator,
-            infer_schema=False,
-            truncate_ragged_lines=True,
-            encoding="utf8-lossy",
-        )
-    except (*_DAMAGE, pl.exceptions.PolarsError) as error:
-        raise _damaged(path) from error
-    check_columns(path, frame.columns, required)  # Polars may split a damaged header differently
-    if frame.is_empty():
+    except DAMAGE as error:
+        raise damaged_table(path) from error
+    if data.count(b"\n") > MAX_TABLE_ROWS + 1:
+        raise _too_large(path, f"has more than {MAX_TABLE_ROWS:,} rows")
+    data = _plain(data, path)
+    header, start = _header(data, path, separator)
+    check_columns(path, header, required)
+    twice = [name for name in required if header.count(name) > 1]
+    if twice:
         raise ImaxrayError(
-            f"Expected at least one data row in {path}, but the table is empty; download it again."
+            f"Expected each column of {path} once, but {', '.join(twice)} stands there several "
+            "times; check that it is the file of the stated release."
         )
+    rows = RowScanner(len(header), separator).scan(data, start)
+    rows = judge_text(data, without_blank_end(data, rows), _byte_encoding(encoding))
+    count, bad = len(rows.ends), np.flatnonzero(rows.judgements != SOUND)
+    if count == 0:
+        raise ImaxrayError(
+            f"Expected at least one data row in {path}, but the table is empty; check that it is "
+            "the whole file of the stated release."
+        )
+    faults = [(int(k) + 1, *FAULTS[int(rows.judgements[k])]) for k in bad]
+    if not strict:
+        note(path, count, faults)
+    elif faults:
+        raise ImaxrayError(
+            f"Expected sound rows in {path}, but {faults[0][2]} (data row {faults[0][0]}); check "
+            "that it is the file of the stated release."
+        )
+    numbers = pl.Series("row", np.flatnonzero(rows.judgements == SOUND) + 1, dtype=pl.Int64)
+    names = _distinct(["row", *header])[1:]
+    if len(bad) == count:
+        return pl.DataFrame([numbers]).with_columns(
+            pl.lit(None, dtype=pl.String).alias(name) for name in names
+        )
+    end, codec = int(rows.ends[-1]), _byte_encoding(encoding)
+    whole = not len(bad) and codec == DEFAULT_ENCODING  # then the bytes are not copied
+    if whole:
+        body = data if end == len(data) else data[:end]
+    else:
+        body = b"".join(sound_bytes(data, rows, codec))
+    try:
+        frame = pl.read_csv(
+            body,
+            separator=separator,
+            has_header=False,
+            new_columns=names,
+            infer_schema=False,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise damaged_table(path) from error
+    if whole:
+        frame = frame.slice(1)
+    if frame.height != len(numbers):  # Polars and the scanner must agree about every row
+        raise damaged_table(path)
     frame = frame.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
-    return frame.with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64))
+    return frame.insert_column(0, numbers)
+
+
+def read_lines(path: Path, ends: re.Pattern[bytes] = _LINE_ENDS) -> list[str | None]:
+    """Return the lines of a text file that are not blank, without the blanks around them.
+
+    A line that is no text in the encoding of the release, or that holds a NUL character, is None,
+    and becomes a reject of the source that is being read.
+
+    Args:
+        path: Path of the file.
+        ends: Pattern of what separates two lines.
+    """
+    encoding = current_encoding()
+    data = _plain(path.read_bytes(), path)
+    lines: list[str | None] = []
+    faults: list[Fault] = []
+    for line in filter(bytes.strip, ends.split(data)):
+        try:
+            text = line.decode(_byte_encoding(encoding)).strip()
+            kind = NUL if "\0" in text else SOUND
+        except UnicodeDecodeError:
+            kind = NOT_TEXT
+        lines.append(text if kind == SOUND else None)
+        if kind != SOUND:
+            faults.append((len(lines), *FAULTS[kind]))
+    note(path, len(lines), faults)
+    return lines
 
 
 def reject(
@@ -234,7 +336,7 @@ def reject(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def opened_table(path: Path) -> Iterator[IO[bytes]]:
     """Open the bytes of a table; a zip must hold exactly one CSV file, which is opened."""
     if path.suffix == ".gz":
         with gzip.open(path) as stream:
@@ -252,10 +354,78 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             yield stream
 
 
-def _damaged(path: Path) -> ImaxrayError:
+def _plain(data: bytes, path: Path, *, cut: bool = False) -> bytes:
+    """Return the bytes of a table without byte order mark, with ASCII characters as single bytes.
+
+    Args:
+        data: Bytes of the table.
+        path: Its path, for errors.
+        cut: Whether ``data`` is only the beginning of the table.
+    """
+    encoding = current_encoding()
+    if _byte_encoding(encoding) == DEFAULT_ENCODING:
+        if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+            try:
+                decoder = codecs.getincrementaldecoder(encoding)()
+                data = decoder.decode(data, final=not cut).encode()
+            except UnicodeError as error:  # UTF-16 without its mark raises this
+                raise _no_text(path) from error
+        elif data.startswith(_WIDE_MARKS):
+            raise _no_text(path)
+        data = data.removeprefix(codecs.BOM_UTF8)
+    # Old Mac programs end lines by a carriage return alone.
+    return data.replace(b"\r", b"\n") if b"\r" in data and b"\n" not in data else data
+
+
+def _byte_encoding(encoding: str) -> str:
+    """Return an encoding with ASCII as single bytes: ``encoding``, or UTF-8 in place of others."""
+    name = codecs.lookup(encoding).name
+    try:
+        single = _ASCII.encode(encoding) == _ASCII.encode("ascii")
+    except UnicodeEncodeError:
+        single = False
+    return name if single else DEFAULT_ENCODING
+
+
+def _header(data: bytes, path: Path, separator: str) -> tuple[list[str], int]:
+    """Return the column names and the position of the first data row."""
+    if not data:
+        return [], 0
+    end, cells = RowScanner(1, separator).cells_of(data, 0)
+    try:
+        line = codecs.decode(data[:end], _byte_encoding(current_encoding())).rstrip("\r\n")
+        rows = list(csv.reader(io.StringIO(line, newline=""), delimiter=separator))
+    except UnicodeDecodeError as error:
+        raise _no_text(path) from error
+    except csv.Error as error:
+        raise damaged_table(path) from error
+    if cells == 0 or len(rows) > 1:
+        raise damaged_table(path)
+    return (rows[0] if rows else []), end
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, with a number after each one that stands there already."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        distinct.append(f"{name}_duplicated_{seen[name] - 1}" if name in seen else name)
+        seen[name] = seen.get(name, 0) + 1
+    return distinct
+
+
+def _no_text(path: Path) -> ImaxrayError:
+    return ImaxrayError(
+        f"Expected a table in the encoding {current_encoding()} at {path}, but its header is not; "
+        "name the encoding of the release in the option encoding."
+    )
+
+
+def damaged_table(path: Path) -> ImaxrayError:
+    """Return the error for a table that cannot be unpacked or is no CSV file."""
     return ImaxrayError(
         f"Expected a readable table at {path}, but it is damaged or is no CSV file; compare its "
-        "checksum with the release's SHA256SUMS.txt and download it again."
+        "checksum with the release's SHA256SUMS.txt."
     )
 
 

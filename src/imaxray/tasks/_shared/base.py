@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray._plugins import Plugin, running
+from imaxray.boxes import Box
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import Hashes, digest, digests, hexadecimal, mixed
 from imaxray.metrics import Metric, get_extra, names_from_outside
@@ -19,6 +20,8 @@ from imaxray.schema import ENTRIES, conform
 from imaxray.tasks._shared.answers import Gold, from_json, to_json
 from imaxray.tasks._shared.drafts import DRAFTS
 from imaxray.tasks._shared.knowledge import TaskKnowledge
+from imaxray.tasks._shared.reading import Reading
+from imaxray.tasks._shared.uncertain import Uncertain
 
 _FREQUENT: Final = 20  # number of gold answers that are tried as the constant answer
 _SCORED: Final = 250  # number of gold answers that each constant answer is scored against
@@ -98,6 +101,10 @@ class Task(TaskKnowledge):
     @abstractmethod
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """Make the drafts of this task (schema DRAFTS) from catalog annotations of all kinds."""
+
+    def under(self, uncertain: Uncertain) -> Task:
+        """Return the task that treats uncertain labels by a policy; by default the task itself."""
+        return self
 
     @abstractmethod
     def as_gold(self, parsed: Any, template: str) -> Gold | None:
@@ -237,6 +244,18 @@ class Task(TaskKnowledge):
         choices = subtasks.replace_strict(counts, return_dtype=pl.UInt64).to_numpy()
         drawn = (keys >> np.uint64(32)) % np.maximum(choices, np.uint64(1))
         return np.where(train, drawn, 0).astype(np.int64)
+
+
+class RuledTask(Task):
+    """A task that reads answers by the named rules of :data:`imaxray.tasks.RULES`."""
+
+    def parse(self, text: str, boxes: Sequence[Box], template: str) -> Any | None:
+        """Read an answer with all rules on and without its prompt, see :meth:`Task.parse`."""
+        return self.read(text, boxes, template, Reading())
+
+    @abstractmethod
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> Any | None:
+        """Read a model's answer by named rules, see :meth:`TaskKnowledge.read`."""
 
 
 IMAGE_HASH: Final = "_image_hash"

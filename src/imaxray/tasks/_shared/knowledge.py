@@ -17,6 +17,7 @@ from imaxray.metrics import Floats, normalise
 from imaxray.tasks._shared.answer_content import AnswerContent
 from imaxray.tasks._shared.answers import Gold, subtask_of, to_json
 from imaxray.tasks._shared.questions import Question
+from imaxray.tasks._shared.reading import Reading
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, Tolerances
 from imaxray.tasks._shared.truth import Truth
@@ -33,6 +34,8 @@ class TaskKnowledge(ABC):
     templates: ClassVar[Mapping[str, Sequence[str]]]
     strata_are_answers: ClassVar[bool] = True
     """Whether :meth:`stratum` separates answers, so that pseudo answers can keep their shares."""
+    reads_boxes: ClassVar[bool] = False
+    """Whether answers may hold boxes, so that boxes in other spellings are looked for in them."""
 
     @abstractmethod
     def parse(self, text: str, boxes: Sequence[Box], template: str) -> Any | None:
@@ -44,6 +47,17 @@ class TaskKnowledge(ABC):
                 box convention of the model is undone before a task sees the answer.
             template: Template id of the entry, which contains the subtask.
         """
+
+    def read(self, text: str, boxes: Sequence[Box], template: str, reading: Reading) -> Any | None:
+        """Read a model's answer by named rules; by default :meth:`parse` reads it without any.
+
+        Args:
+            text: Text of the answer, cleaned by the rules of text, with ``<box>`` placeholders.
+            boxes: Boxes of the answer, as :meth:`parse` gets them.
+            template: Template id of the entry.
+            reading: Rules that are on, with the prompt; records the rules that were needed.
+        """
+        return self.parse(text, boxes, template)
 
     @abstractmethod
     def fill_of(self, template: str, prompt: str) -> str | None:

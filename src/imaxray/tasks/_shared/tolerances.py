@@ -13,7 +13,7 @@ HAIR: Final = 1e-9
 class Tolerances(BaseModel):
     """Tolerances per task within which an answer counts as right."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     ratio: float = Field(
         default=0.05, gt=0, lt=1, description="calculation: maximum absolute error"

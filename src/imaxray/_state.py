@@ -1,0 +1,97 @@
+"""Reads the JSON files that imaxray writes for itself; a damaged one gives one clear sentence.
+
+Manifests, identities, records of finished work and learning curves are such files. A disk error, a
+full disk or an editor can cut or change them. Every reader names the file, and says what to do.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from imaxray.errors import ImaxrayError
+
+
+def read_state(path: Path, shape: Any = dict[str, Any], *, advice: str) -> Any:
+    """Return the content of a JSON file that imaxray wrote.
+
+    Args:
+        path: The file.
+        shape: Type of the content, such as a ``TypedDict``; keys beyond those of the type are kept.
+        advice: End of the message, which says what the user should do.
+
+    Raises:
+        ImaxrayError: The file is missing, is not JSON, or has content of another type.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "steps.json"
+        >>> _ = path.write_text('{"steps": 4}')
+        >>> read_state(path, dict[str, int], advice="train again")
+        {'steps': 4}
+    """
+    return _checked(_text(path, advice), shape, path, advice)
+
+
+def read_state_lines(
+    path: Path, shape: Any = dict[str, Any], *, advice: str, cut_end: bool = False
+) -> list[Any]:
+    """Return the content of each line of a file of JSON lines that imaxray wrote.
+
+    Args:
+        path: The file.
+        shape: Type of the content of a line.
+        advice: End of the message, which says what the user should do.
+        cut_end: Whether a last line without its line break is left out, as a process that was
+            killed leaves it.
+
+    Raises:
+        ImaxrayError: The file is missing, or a line is not JSON or of another type.
+    """
+    lines = _text(path, advice).split("\n")
+    if cut_end or not lines[-1]:
+        lines.pop()
+    return [
+        _checked(line, shape, path, advice, f"line {number} of ")
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def known_state(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a JSON file; empty if the file is missing or damaged.
+
+    This is for files without which the work is only done again.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _text(path: Path, advice: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ImaxrayError(
+            f"Expected {path} as imaxray wrote it, but it was changed or cut; {advice}."
+        ) from error
+    except OSError as error:
+        raise ImaxrayError(
+            f"Expected {path}, which imaxray writes, but the system says: {error.strerror}; "
+            f"{advice}."
+        ) from error
+
+
+def _checked(text: str, shape: Any, path: Path, advice: str, part: str = "") -> Any:
+    import msgspec  # late: the command line starts without it
+
+    try:
+        content = json.loads(text)
+        msgspec.convert(content, shape)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        raise ImaxrayError(
+            f"Expected {part}{path} as imaxray wrote it, but it was changed or cut; {advice}."
+        ) from error
+    return content

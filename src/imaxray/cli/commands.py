@@ -1,0 +1,8 @@
+"""Imports the modules of all commands, which register with the application."""
+
+from __future__ import annotations
+
+from imaxray.cli import configs, data, models, studies
+from imaxray.cli.application import app
+
+__all__ = ["app", "configs", "data", "models", "studies"]
