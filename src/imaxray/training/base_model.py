@@ -9,6 +9,7 @@ from typing import Any
 
 from imaxray._digests import changed_files
 from imaxray._files import sha256, write_json
+from imaxray._state import known_state
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset
 from imaxray.models import PhantomConfig, phantom
