@@ -168,3 +168,17 @@ def test_a_folder_that_lacks_a_listed_file_is_not_complete(tmp_path):
     assert not is_complete(tmp_path / "out", "m.json", {"kind": ["two"]})
     (tmp_path / "out" / "one").unlink()
     assert not is_complete(tmp_path / "out", "m.json", wanted)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]"])
+def test_a_damaged_marker_loses_and_leaves_nothing(tmp_path, damage):
+    out = tmp_path / "out"
+    with whole_folder(out, manifest="m.json", keys=("files",), what="thing") as aside:
+        (aside / "one").write_text("1")
+        (aside / "m.json").write_text(json.dumps({"files": {"one": "0"}}))
+    (out / "mine").write_text("mine")
+    (out / MARKER).write_text(damage)
+    with whole_folder(out, manifest="m.json", keys=("files",), what="thing") as aside:
+        (aside / "two").write_text("2")
+        (aside / "m.json").write_text(json.dumps({"files": {"two": "0"}}))
+    assert visible(out) == ["m.json", "mine", "two"] and names(tmp_path) == ["out"]

@@ -7,12 +7,12 @@ folder that cannot be written has none: its files are then read each time.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from imaxray._files import sha256, write_json
+from imaxray._files import sha256, whole_file, write_json, write_text
 from imaxray._state import known_state
 from imaxray.errors import ImaxrayError
 
@@ -22,6 +22,9 @@ MEMORY: Final = ".imaxray-digests.json"
 _MANIFESTS: Final = (
     "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json", "share.json",
 )  # fmt: skip
+
+DIGEST: Final = ".sha256"
+"""Suffix of a file that holds the digest of the file beside it."""
 
 _RECENT: Final = 2 * 10**9  # nanoseconds; a file could change again with the same time
 
@@ -70,6 +73,43 @@ def changed_files(folder: Path, files: Mapping[str, str], *, full: bool | None =
         with suppress(OSError):
             write_json(folder / MEMORY, remembered, sort_keys=True)
     return changed
+
+
+@contextmanager
+def whole_file_with_digest(path: Path) -> Iterator[Path]:
+    """Yield a temporary path as :func:`whole_file`, and write the digest of its file beside it.
+
+    The digest is written first, so that :func:`is_as_written` knows the file from its first moment.
+    The caller removes the digests when a manifest holds them.
+    """
+    with whole_file(path) as aside:
+        yield aside
+        write_text(digest_file(path), sha256(aside))
+
+
+def is_as_written(path: Path) -> bool:
+    """Tell whether a file is there as :func:`whole_file_with_digest` wrote it.
+
+    Example:
+        >>> import tempfile
+        >>> part = Path(tempfile.mkdtemp()) / "part.csv"
+        >>> with whole_file_with_digest(part) as aside:
+        ...     _ = aside.write_text("1,2")
+        >>> is_as_written(part)
+        True
+        >>> _ = part.write_text("1,3")
+        >>> is_as_written(part)
+        False
+    """
+    try:
+        return digest_file(path).read_text() == sha256(path)
+    except (OSError, ValueError):
+        return False
+
+
+def digest_file(path: Path) -> Path:
+    """Return the path of the file that holds the digest of ``path``."""
+    return path.with_suffix(DIGEST)
 
 
 def verify_folder(folder: Path) -> tuple[str, list[str]]:

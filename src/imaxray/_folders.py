@@ -97,8 +97,8 @@ def require_own_manifest(folder: Path, manifest: str) -> None:
         return
     if marker.identity and sha256(folder / manifest) != marker.identity:
         raise ImaxrayError(
-            f"Expected {manifest} of the {marker.kind} folder {folder} as it was written, but it "
-            "was changed or damaged; make the folder again."
+            f"Expected {manifest} of the {marker.kind} folder {folder} as {MARKER} there "
+            "describes it, but one of them was changed or damaged; make the folder again."
         )
 
 
@@ -300,7 +300,7 @@ def whole_folder(
                     )
             old = out.with_name(aside.name.removesuffix(PART) + OLD)
             if out.exists():
-                unmarked = not (out / MARKER).exists()
+                unmarked = read_marker(out) is None
                 if unmarked:
                     write_marker(out, Marker(what, "", tuple(files)))  # for a run after a kill
                 try:

@@ -97,8 +97,8 @@ def sole_writer(folder: Path, *, beside: bool = False) -> Iterator[bool]:
     if taken_by is not None:
         raise ImaxrayError(
             f"Expected to be the only process that writes {folder}, but {_described(taken_by)} "
-            f"took it over, since this process could not touch its lock for {STALE / 60:g} "
-            "minutes; start the same command again when the other one has finished."
+            f"took it over, because this process stood still for {STALE / 60:g} minutes or its "
+            "lock was removed; start the same command again when the other one has finished."
         )
 
 

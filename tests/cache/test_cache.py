@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import polars as pl
@@ -300,3 +301,23 @@ def test_a_release_that_vanishes_is_no_pile_of_rejects(dataset, tmp_path):
     hidden.rename(root)
     report = cache_images(dataset, workers=1)
     assert (report.images, report.rejects.height) == (10, 0)
+
+
+def test_a_shard_of_an_unfinished_cache_that_was_changed_is_made_again(dataset, monkeypatch):
+    whole = content(cache_images(dataset, shard_images=4, workers=1).folder)
+    out = dataset.folder.parent / "image-cache"
+    shutil.rmtree(out)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("imaxray.cache.writer._close", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cache_images(dataset, shard_images=4, workers=1)
+    shard = out / "shards" / "000001.arrow"
+    raw = bytearray(shard.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    shard.write_bytes(raw)
+    assert cache_images(dataset, shard_images=4, workers=1).kept_shards == 2
+    assert content(out) == whole

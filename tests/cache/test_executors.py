@@ -85,10 +85,20 @@ def test_workers_end_when_their_parent_is_killed(many, tmp_path):
     assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
 
 
+def begin(dataset, out):
+    """Make all shards of a cache, and stop before its index."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("imaxray.cache.writer._close", stopped)
+        cache_images(dataset, out, max_side=600, shard_images=2, workers=1)
+
+
 def test_a_half_written_shard_is_never_taken(many, uninterrupted, tmp_path):
     out = tmp_path / "cache"
-    cache_images(many, out, max_side=600, shard_images=2, workers=1)
-    (out / "manifest.json").unlink()
+    begin(many, out)
     shard = finished(out)[3]
     raw = shard.read_bytes()
     shard.write_bytes(raw[: len(raw) // 3])  # no rename would leave this; a full disk might
@@ -167,8 +177,8 @@ def test_two_ray_nodes_give_the_same_bytes(two_nodes, many, uninterrupted, tmp_p
 
 def test_ray_goes_on_where_the_local_engine_was(two_nodes, many, uninterrupted, tmp_path):
     out = tmp_path / "cache"
-    cache_images(many, out, max_side=600, shard_images=2, workers=1)
-    for path in [out / "manifest.json", *finished(out)[10:25]]:
+    begin(many, out)
+    for path in finished(out)[10:25]:
         path.unlink()
     report = cache_images(many, out, max_side=600, shard_images=2, engine="ray")
     assert report.kept_shards == 15

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from imaxray._folders import MARKER
 from imaxray.audit import CHECKS, audit_dataset
 from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset
@@ -131,6 +132,7 @@ def sign(folder, name):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / MARKER).unlink()  # it holds the digest of the manifest
 
 
 def test_opening_a_folder_whose_test_entries_are_pseudo_is_refused(made, tmp_path):

@@ -49,8 +49,15 @@ SPOILS: Final[dict[str, Spoil]] = {
 }  # fmt: skip
 """Ways to damage a file; ``replaced`` and ``unseen`` need more than the file."""
 
-_LISTED_BY_USER: Final = ("roots.json",)
-"""Files that a user may edit by hand, whose content nothing can check."""
+_BY_HAND: Final = ("roots.json",)
+"""Files that a user may edit, whose content nothing can check."""
+
+_WITHOUT_DIGEST: Final = ("build.yaml", "study.yaml", "recipe.yaml", "strategy.yaml", "base/")
+"""Inputs that a user brings: configurations, and a folder with a model.
+
+A changed one is another input, and its result is another result. Only what cannot be read must be
+a sentence.
+"""
 
 
 def inputs(arena: Path, command: Command) -> list[Path]:
@@ -61,7 +68,7 @@ def inputs(arena: Path, command: Command) -> list[Path]:
         if name.endswith("releases") or not path.exists():
             continue
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        found += [p for p in inside if p.name != same.MEMORY and p.name not in _LISTED_BY_USER]
+        found += [p for p in inside if p.name != same.MEMORY and p.name not in _BY_HAND]
     return found
 
 
@@ -82,7 +89,10 @@ def trials(
     wanted = work.undisturbed()
     for path in inputs(arena, command):
         name = path.relative_to(arena).as_posix()
-        for trial, spoil in _spoils(path, other / name, flips):
+        brought = name.startswith(_WITHOUT_DIGEST)
+        for trial, spoil in _spoils(path, None if brought else other / name, flips):
+            if brought and trial.startswith(("flipped", "unseen")):
+                continue
             title = f"input {trial} {name}"
             if title not in done:
                 draw = random.Random(f"{seed} {command.name} {title}")
@@ -126,6 +136,9 @@ def _judge(
 
 def judged(work: Trials, wanted: Undisturbed, path: Path, ended: Outcome) -> dict[str, Any]:
     """Judge how a command ended over a damaged file."""
+    brought = path.relative_to(work.arena).as_posix().startswith(_WITHOUT_DIGEST)
+    if ended.code == 0 and brought:
+        return {"ok": True, "said": "a part of a model that it does not need"}
     if ended.code == 0:
         differ = same.differences(work.tree(), wanted.tree)
         about = [what for what in differ if path.name not in what] if path.exists() else differ
@@ -134,7 +147,7 @@ def judged(work: Trials, wanted: Undisturbed, path: Path, ended: Outcome) -> dic
     if ended.code != 2 or said is None:
         tail = ended.error.strip().splitlines()[-1:] or ["nothing"]
         return {"ok": False, "why": [f"ended with {ended.code}: {tail[0]}"]}
-    named = path.name in said or path.stem in said
+    named = path.name in said or path.stem in said or path.parent.name in said
     return {"ok": named, "said": said, "why": [] if named else [f"does not name it: {said}"]}
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 MODULES: Final = (
-    "imaxray.cli", "imaxray.ablation", "imaxray.study", "imaxray.strategy", "imaxray.pseudo",
+    "imaxray.cli.commands", "imaxray.cli.border", "imaxray.ablation", "imaxray.study",
+    "imaxray.strategy", "imaxray.pseudo",
     "imaxray.dynamics", "imaxray.cache.writer", "imaxray.cache.executors", "imaxray.export",
     "imaxray.report", "imaxray.training.run", "imaxray.training.dataset_run",
     "imaxray.evaluation.generation.evaluate", "imaxray.pseudo.annotating.annotation",
@@ -31,7 +32,8 @@ MODULES: Final = (
 )  # fmt: skip
 
 LIGHT: Final = (
-    "imaxray.cli", "imaxray.study.build", "imaxray.study.prepare", "imaxray.study.config",
+    "imaxray.cli.commands", "imaxray.cli.border", "imaxray.study.build", "imaxray.study.prepare",
+    "imaxray.study.config",
     "imaxray.cache.writer", "imaxray.export", "imaxray.phantom",
 )  # fmt: skip
 """What commands without a model need."""

@@ -7,7 +7,7 @@ from imaxray.models import PhantomConfig
 from imaxray.training import phantom_base
 
 SHAPE = PhantomConfig(
-    image_size=32, patch_size=16, width=32, vision_layers=1, text_layers=1, vocabulary=60
+    image_size=32, patch_size=16, width=32, vision_layers=1, text_layers=1, vocabulary=300
 )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import polars as pl
@@ -39,8 +40,16 @@ class CachePlan:
     images: pl.DataFrame
     key: dict[str, Any]
 
-    def jobs(self, dataset: Dataset, shards: Path) -> Iterator[ShardJob]:
-        """Yield one job per shard, in order."""
+    def jobs(
+        self, dataset: Dataset, shards: Path, digests: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[ShardJob]:
+        """Yield one job per shard, in order.
+
+        Args:
+            dataset: Dataset of the images.
+            shards: Folder of the shards.
+            digests: SHA-256 of shards of a finished cache, by their names.
+        """
         size = self.key["shard_images"]
         used = self.images["source"].unique().to_list()
         roots = tuple(str(dataset.tables.roots[name]) for name in sorted(used))
@@ -53,6 +62,7 @@ class CachePlan:
                     ShardImage(i, str(dataset.find_image(i) or ""), w, h) for i, _, _, w, h in rows
                 ),
                 roots,
+                digests.get(shard_name(number)),
             )
 
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaxray._files import sha256, whole_file
+from imaxray._digests import is_as_written, whole_file_with_digest
+from imaxray._files import sha256
 from imaxray.errors import ImaxrayError
 from imaxray.radiograph import load_checked
 
@@ -59,12 +60,15 @@ class ShardJob:
         max_side: Maximum length of a cached image's side in pixels.
         images: Images of the shard, sorted by id.
         roots: Folders of the releases of the dataset's images.
+        digest: SHA-256 that the manifest of a finished cache has for the shard; None if there is
+            no such cache, and the digest lies beside the shard.
     """
 
     file: str
     max_side: int
     images: tuple[ShardImage, ...]
     roots: tuple[str, ...] = ()
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -187,13 +191,15 @@ def _row(
 
 
 def _write(file: Path, batch: pa.RecordBatch) -> None:
-    with whole_file(file) as aside, pa.ipc.new_file(str(aside), SHARD) as writer:
+    with whole_file_with_digest(file) as aside, pa.ipc.new_file(str(aside), SHARD) as writer:
         writer.write_batch(batch)
 
 
 def _is_there(file: Path, job: ShardJob) -> bool:
+    """Tell whether an earlier run wrote this shard, unchanged since."""
     try:
-        ids = read_shard(file).column("image_id").to_pylist()
+        unchanged = is_as_written(file) if job.digest is None else sha256(file) == job.digest
+        ids = read_shard(file).column("image_id").to_pylist() if unchanged else None
     except (OSError, pa.ArrowInvalid):
         return False
     return bool(ids == [image.image_id for image in job.images])

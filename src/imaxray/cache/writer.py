@@ -11,7 +11,7 @@ import PIL
 import polars as pl
 
 from imaxray._defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS
-from imaxray._digests import changed_files
+from imaxray._digests import DIGEST, changed_files
 from imaxray._files import read_parquet, remove_unfinished, sha256, write_json, write_parquet
 from imaxray._folders import Marker, growing_folder, is_free, read_marker, write_marker
 from imaxray._state import known_state
@@ -126,15 +126,19 @@ def _fill(
     out: Path, plan: CachePlan, dataset: Dataset, engine: CacheEngine, workers: int
 ) -> tuple[int, set[str]]:
     """Write the shards that are missing or damaged; return how many were kept and who worked."""
-    if (out / MANIFEST).exists() and _all_there(out, plan):
-        damaged = changed_files(out, read_manifest(out)["files"])
-        if not damaged:
+    known: dict[str, str] = {}
+    if (out / MANIFEST).exists():
+        files = read_manifest(out)["files"]
+        damaged = changed_files(out, files)
+        if not damaged and _all_there(out, plan):
+            _remove_digests(out)
             return plan.key["shards"], set()
         for name in damaged:
             (out / name).unlink(missing_ok=True)
+        known = {name.removeprefix(f"{SHARDS}/"): digest for name, digest in files.items()}
     kept, places, digests = 0, set(), {}
     with progress_bar("Caching images", total=plan.images.height) as bar:
-        for place, shard in run(engine, plan.jobs(dataset, out / SHARDS), workers):
+        for place, shard in run(engine, plan.jobs(dataset, out / SHARDS, known), workers):
             digests[f"{SHARDS}/{shard.name}"] = shard.sha256
             kept += shard.kept
             places.add(place)
@@ -213,8 +217,7 @@ def _all_there(out: Path, plan: CachePlan) -> bool:
 
 
 def _close(out: Path, plan: CachePlan, digests: dict[str, str]) -> None:
-    """Write the index, the rejects and, last, the manifest."""
-    (out / MANIFEST).unlink(missing_ok=True)
+    """Write the index, the rejects and the manifest; then remove the digests beside the shards."""
     whole = plan.images.hstack(
         pl.concat([_MADE.to_frame(), *(_made(out, number) for number in range(plan.key["shards"]))])
     )
@@ -239,6 +242,13 @@ def _close(out: Path, plan: CachePlan, digests: dict[str, str]) -> None:
         },
         sort_keys=True,
     )
+    _remove_digests(out)
+
+
+def _remove_digests(out: Path) -> None:
+    """Remove the digests beside the shards, which the manifest holds by now."""
+    for path in (out / SHARDS).glob(f"*{DIGEST}"):
+        path.unlink()
 
 
 def _made(out: Path, number: int) -> pl.DataFrame:

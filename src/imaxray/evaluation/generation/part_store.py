@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, NotRequired, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import polars as pl
 
-from imaxray._digests import changed_files
+from imaxray._digests import (
+    DIGEST,
+    changed_files,
+    is_as_written,
+    whole_file_with_digest,
+)
 from imaxray._files import (
     read_parquet,
     remove_unfinished,
     sha256,
-    whole_file,
     write_json,
     write_parquet,
-    write_text,
 )
 from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
-
-_DIGEST: Final = ".sha256"  # suffix of the file beside a part that holds its digest
 
 
 class _Manifest(TypedDict):
@@ -98,11 +99,11 @@ class PartStore:
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Return the names of the parts that do not exist yet, or were changed since."""
-        return [name for name in names if not _is_whole(self._part(name))]
+        return [name for name in names if not is_as_written(self._part(name))]
 
     def rows(self, names: Sequence[str] | None = None) -> pl.DataFrame:
         """Return the rows of some parts, or of all parts that are whole, sorted by id."""
-        every = [path for path in sorted(self.parts.glob("*.parquet")) if _is_whole(path)]
+        every = [path for path in sorted(self.parts.glob("*.parquet")) if is_as_written(path)]
         files = every if names is None else map(self._part, names)
         frames = [read_parquet(file).cast(self.schema) for file in files]
         return pl.concat([pl.DataFrame(schema=self.schema), *frames]).sort(self.schema.names()[0])
@@ -149,7 +150,7 @@ class PartStore:
     def _remove_parts(self) -> None:
         if not self.parts.is_dir():
             return
-        for path in [*self.parts.glob("*.parquet"), *self.parts.glob(f"*{_DIGEST}")]:
+        for path in [*self.parts.glob("*.parquet"), *self.parts.glob(f"*{DIGEST}")]:
             path.unlink()
         remove_unfinished([self.parts])
         if not any(self.parts.iterdir()):
@@ -163,19 +164,9 @@ class PartStore:
 
 
 def add_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
-    """Write ``folder/NAME.parquet``; before it the file with its digest, which a part needs."""
-    path = folder / f"{name}.parquet"
-    with whole_file(path) as aside:
+    """Write ``folder/NAME.parquet`` and its digest, because Parquet does not notice a change."""
+    with whole_file_with_digest(folder / f"{name}.parquet") as aside:
         _plain(rows).write_parquet(aside)
-        write_text(path.with_suffix(_DIGEST), sha256(aside))
-
-
-def _is_whole(part: Path) -> bool:
-    """Tell whether a part is there as it was written; Parquet itself does not notice a change."""
-    try:
-        return part.with_suffix(_DIGEST).read_text() == sha256(part)
-    except (OSError, ValueError):
-        return False
 
 
 def _write_table(rows: pl.DataFrame, folder: Path, name: str) -> None:
