@@ -114,4 +114,4 @@ def test_tables_are_read_in_one_place():
     # a CSV table is read from bytes
     csv = [p for p in source.rglob("*.py") if "pl.read_csv(" in p.read_text()]
     assert [path.name for path in csv] == ["tables.py"]
-    assert "pl.read_csv(\n            data," in csv[0].read_text()
+    assert "pl.read_csv(\n            body," in csv[0].read_text()

@@ -215,16 +215,18 @@ def test_a_folder_with_someone_elses_manifest_is_left_alone(tmp_path, text):
 
 def test_a_file_in_the_way_is_a_sentence(tmp_path):
     (tmp_path / "data").write_text("keep")
-    with pytest.raises(ImaxrayError, match="other files"):
+    with pytest.raises(ImaxrayError, match="but there is a file"):
         write_dataset(some_tables(), tmp_path / "data", config={}, seed=0)
     assert (tmp_path / "data").read_text() == "keep"
 
 
-def test_the_current_folder_can_be_named_by_a_dot(tmp_path, monkeypatch):
+def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path / "data")
-    write_dataset(some_tables(), Path(), config={}, seed=0)
-    assert open_dataset(tmp_path / "data").verify() == []
+    with pytest.raises(ImaxrayError, match="name a folder inside the current one"):
+        write_dataset(some_tables(), Path(), config={}, seed=0)
+    write_dataset(some_tables(), Path("inner"), config={}, seed=0)
+    assert open_dataset(tmp_path / "data" / "inner").verify() == []
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
 
 

@@ -567,7 +567,7 @@ def test_other_peoples_files_are_not_replaced(small, tmp_path):
         ("llava", {"boxes": "unit", "max_pixels": 9}, "does not depend on them"),
         ("llava", {"boxes": "pixels", "max_pixels": 9}, "0 < min_pixels <= max_pixels"),
         ("swift", {"max_pixels": 9}, "boxes is not given"),
-        ("swift", {"per": "study"}, "per, but got 'study': input should be 'entry' or 'image'"),
+        ("swift", {"per": "study"}, "per, but got 'study': it should be 'entry' or 'image'"),
         ("swift", {"splits": ["dev"]}, "should be 'train', 'val' or 'test'"),
         ("swift", {"splits": ["val"]}, "there are none"),
         ("swift", {"images": "move"}, "should be 'path', 'link' or 'copy'"),

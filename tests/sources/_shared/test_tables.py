@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from imaxray.errors import ImaxrayError
 from imaxray.sources import find_image, is_inside, leaves_release
+from imaxray.sources._checks.reading import reading
 from imaxray.sources._shared.tables import read_csv, read_header
 
 
@@ -105,3 +106,17 @@ def test_a_table_of_too_many_rows_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("imaxray.sources._shared.tables.MAX_TABLE_ROWS", 40)
     with pytest.raises(ImaxrayError, match="more than 40 rows"):
         read_csv(path, ("a", "b"))
+
+
+def test_unnamed_columns_at_the_end_may_be_left_out_of_rows(tmp_path):
+    """ChestX-ray14's table of boxes has unnamed columns in its header and none in its rows."""
+    header = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+    (tmp_path / "BBox.csv").write_text(
+        header + "a.png,Atelectasis,1,2,3,4\nb.png,Mass,1,2,3,4,,,\nc.png,Mass,1,2,3,4,,,,9\n"
+        "d.png,Mass,1,2,3\n"
+    )
+    with reading("utf-8") as notes:
+        table = read_csv(tmp_path / "BBox.csv", ["Image Index"])
+    assert table["row"].to_list() == [1, 2] and table["Image Index"].to_list() == ["a.png", "b.png"]
+    faults = notes.faults[tmp_path / "BBox.csv"]
+    assert [fault[:2] for fault in faults] == [(3, "ragged-row"), (4, "ragged-row")]

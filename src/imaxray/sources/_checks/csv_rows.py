@@ -68,11 +68,14 @@ class RowScanner:
 
     Args:
         cells: Number of cells of the header.
+        fewest: Number of cells that a row must have; default: as many as the header. It is less
+            where the last columns have no name, as in ChestX-ray14's table of boxes.
         separator: Character between two cells, of one byte.
     """
 
-    def __init__(self, cells: int, separator: str = ",") -> None:
+    def __init__(self, cells: int, separator: str = ",", fewest: int | None = None) -> None:
         self._cells = cells
+        self._fewest = cells if fewest is None else fewest
         self._separator = separator.encode()
         mark = re.escape(self._separator)
         cell = rb'(?:"(?:[^"]++|"")*+"|[^"\n' + mark + rb"]*+)"
@@ -159,7 +162,7 @@ class RowScanner:
             exact = np.searchsorted(np.flatnonzero(here), ends)
             count = np.diff(exact, prepend=0) + 1
         judged = np.zeros(len(ends), np.uint8)
-        judged[count < self._cells] = TOO_FEW
+        judged[count < self._fewest] = TOO_FEW
         judged[count > self._cells] = TOO_MANY
         return judged
 
@@ -201,7 +204,8 @@ class RowScanner:
         after = np.flatnonzero(within)
         stops = np.append(lines, len(view))[after + 1]
         upto = np.searchsorted(np.flatnonzero(marks), np.stack([lines[after], stops]))
-        alike = after[upto[1] - upto[0] == self._cells - 1]
+        commas = upto[1] - upto[0]
+        alike = after[(commas >= self._fewest - 1) & (commas < self._cells)]
         for row in np.unique(np.searchsorted(ends, lines[alike], side="right")):
             first = int(ends[row - 1]) if row else 0
             final = int(ends[row]) if row < len(ends) else len(view)
@@ -219,7 +223,7 @@ class RowScanner:
         # A first cell of several lines says nothing about the form of the other first cells.
         form = _form(first, self._separator) if self._separator in first else b""
         return bool(form) and any(
-            line.count(self._separator) == self._cells - 1
+            self._fewest - 1 <= line.count(self._separator) < self._cells
             and b'"' not in line.partition(self._separator)[0]
             and _form(line, self._separator) == form
             for line in others
@@ -238,8 +242,8 @@ class RowScanner:
                 break
             if cells == 0 or (end > line and self._cells > 1 and self._swallows(data, at, end)):
                 end, judgement = line, LONE_QUOTE
-            elif cells != self._cells:
-                judgement = TOO_FEW if cells < self._cells else TOO_MANY
+            elif not self._fewest <= cells <= self._cells:
+                judgement = TOO_FEW if cells < self._fewest else TOO_MANY
             else:
                 judgement = SOUND
             ends.append(end)

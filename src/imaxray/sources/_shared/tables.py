@@ -243,7 +243,8 @@ def read_csv(
             f"Expected each column of {path} once, but {', '.join(twice)} stands there several "
             "times; check that it is the file of the stated release."
         )
-    rows = RowScanner(len(header), separator).scan(data, start)
+    named = max((k + 1 for k, name in enumerate(header) if name.strip()), default=len(header))
+    rows = RowScanner(len(header), separator, fewest=named).scan(data, start)
     rows = judge_text(data, without_blank_end(data, rows), _byte_encoding(encoding))
     count, bad = len(rows.ends), np.flatnonzero(rows.judgements != SOUND)
     if count == 0:
