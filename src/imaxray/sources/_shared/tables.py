@@ -271,7 +271,9 @@ def read_csv(
     if whole:
         body = data if end == len(data) else data[:end]
     else:
-        body = b"".join(sound_bytes(data, rows, codec))
+        # the first line says how many columns there are, also if all rows lack the unnamed ones
+        first = (separator.join("x" * len(header)) + "\n").encode()
+        body = b"".join((first, *sound_bytes(data, rows, codec)))
     try:
         frame = pl.read_csv(
             body,
@@ -282,8 +284,7 @@ def read_csv(
         )
     except pl.exceptions.PolarsError as error:
         raise damaged_table(path) from error
-    if whole:
-        frame = frame.slice(1)
+    frame = frame.slice(1)
     if frame.height != len(numbers):  # Polars and the scanner must agree about every row
         raise damaged_table(path)
     frame = frame.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
