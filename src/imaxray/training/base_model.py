@@ -69,6 +69,8 @@ def base_digest(model: str, revision: str | None) -> str:
     if not folder.is_dir():
         digest.update(f"{model}@{revision}".encode())
         return digest.hexdigest()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json")):
+    # a hidden file is no part of the model: imaxray remembers there which digests it compared
+    files = (p for p in folder.iterdir() if not p.name.startswith("."))
+    for path in sorted(p for p in files if p.suffix in (".safetensors", ".json")):
         digest.update(f"{path.name} {sha256(path)}\n".encode())
     return digest.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NotRequired, TypedDict
 
 import torch
 
@@ -21,6 +21,12 @@ from imaxray.training.method import make_trainable
 from imaxray.training.run_manifest import RunManifest
 
 _TRAIN_AGAIN: Final = "train it again in another folder"
+
+
+class _Files(TypedDict):
+    """The part of run.json that every folder with weights of ours has, also of earlier versions."""
+
+    files: NotRequired[dict[str, str]]
 
 
 def weights_of(model: str | Path) -> str:
@@ -48,7 +54,7 @@ def _require_unchanged(folder: Path) -> None:
     Raises:
         ImaxrayError: If a file is missing or has another content.
     """
-    manifest: RunManifest = read_state(folder / "run.json", RunManifest, advice=_TRAIN_AGAIN)
+    manifest = read_state(folder / "run.json", _Files, advice=_TRAIN_AGAIN)
     changed = changed_files(folder, manifest.get("files", {}))
     if changed:
         raise ImaxrayError(

@@ -305,7 +305,9 @@ def test_a_finished_one_is_not_asked_again(whole, run_folder, decentralized, mon
 
 def test_another_config_is_refused_in_one_sentence(whole, run_folder, decentralized, tmp_path):
     words = {**WORDS, "samples": 3}
-    with pytest.raises(ImaxrayError, match=r"its config differ .*choose another --out"):
+    with pytest.raises(
+        ImaxrayError, match=r"config.samples is 2 there, 3 now; choose another --out"
+    ):
         annotate(run_folder, decentralized, whole.folder, AnnotateConfig(**words))
     (tmp_path / "candidates.parquet").write_bytes(b"somebody's")
     with pytest.raises(ImaxrayError, match=r"of a known origin"):
