@@ -44,7 +44,7 @@ _OBJECT: Final = re.compile(
 )
 _POINT: Final = rf"[(\[]{_N}{_COMMA}{_N}[)\]]"
 _POINTS: Final = re.compile(
-    rf"(?:[\[(]\s*)?{_POINT}\s*(?:,|;|to|and|-|–|—|→|->|:|x|through|(?:,?\s*(?:and\s*)?(?:the\s*)?"
+    rf"(?:[\[(]\s*)?{_POINT}\s*(?:,|;|to|and|-|–|—|→|->|:|x|through|(?:[,;.]?\s*(?:and\s*)?(?:the\s*)?"
     rf"(?:bottom|lower)[ -]right(?:\s*corner)?\s*(?:[:=]|is|at)*))?\s*{_POINT}(?:\s*[\])])?",
     re.IGNORECASE,
 )
@@ -57,7 +57,21 @@ _SPANS: Final = re.compile(
     rf"\by\b(?:\s*(?:from|:|=|ranges? from|in))*\s*[\[(]?{_N}(?:to|-|–|,){_N}[\])]?",
     re.IGNORECASE,
 )
-_PERCENT: Final = re.compile(r"(?<=\d)\s*%")
+_PERCENT: Final = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*%")
+
+
+def without_percent(text: str, scale: float) -> str:
+    """Write percentages as numbers of a scale, e.g. ``28%`` as 280 where the full side is 1000.
+
+    Args:
+        text: Text of a model.
+        scale: Number that stands for the whole side of the image.
+
+    Example:
+        >>> without_percent("x: 28% to 41%", 100), without_percent("12.5 %", 1000)
+        ('x: 28 to 41', '125')
+    """
+    return _PERCENT.sub(lambda m: f"{float(m.group(1)) * scale / 100:g}", text)
 
 
 def with_marked_boxes(text: str, *, y_first: bool = False, objects: bool = True) -> str:
@@ -87,19 +101,16 @@ def with_marked_boxes(text: str, *, y_first: bool = False, objects: bool = True)
     return _named_corners(text, y_first=y_first)
 
 
-def with_bracketed_boxes(text: str, *, percent: bool = False) -> str:
+def with_bracketed_boxes(text: str) -> str:
     """Rewrite four numbers in any brackets, pairs of points, and an answer of numbers only.
 
     Args:
         text: Text of a model.
-        percent: Whether the scale is 100, so that a percent sign adds nothing.
 
     Example:
         >>> with_bracketed_boxes("from (10, 20) to (30, 40)")
         'from ⟦10, 20, 30, 40⟧'
     """
-    if percent:
-        text = _PERCENT.sub("", text)
     text = _POINTS.sub(lambda m: _box(m.groups()), text)
     text = _ROUND.sub(lambda m: _box(m.groups()), text)
     bare = _BARE.match(text.strip())

@@ -13,7 +13,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
-from imaxray.box_spellings import PLAIN, with_bracketed_boxes, with_marked_boxes
+from imaxray.box_spellings import (
+    PLAIN,
+    with_bracketed_boxes,
+    with_marked_boxes,
+    without_percent,
+)
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import (
     WHOLE,
@@ -324,9 +329,11 @@ class BoxConvention:
         """Yield the text with its boxes rewritten by each rule that rewrites them."""
         # without the convention's key, the order of the numbers is not sure
         keyed = self.key is not None
+        if self.scale is not None:
+            text = without_percent(text, self.scale)
         yield "box-spelling", with_marked_boxes(text, y_first=self.y_first, objects=not keyed)
         if not keyed:
-            yield "box-brackets", with_bracketed_boxes(text, percent=self.scale == 100)
+            yield "box-brackets", with_bracketed_boxes(text)
 
     def _found(
         self,

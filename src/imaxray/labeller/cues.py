@@ -108,6 +108,13 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"|were)? ?(?:not )?(?:be )?(?:\w+ly )?not (?:be )"
         r"?(?:\w+ly )?(?:excluded|ruled out)",
         r"(?:can ?not|could not) (?:be )?(?:\w+ly )?(?:excluded|ruled out)",
+        r"(?:(?:is|are|was|were|be|been|can|could|can ?not|could not) )*(?:neither |either )?"
+        r"(?:be )?(?:confirmed|ruled in|established|proven) (?:n?or|and) (?:be )?(?:excluded"
+        r"|ruled out|refuted|denied)",
+        r"(?:(?:is|are|was|were|be|been|can|could|can ?not|could not) )*(?:neither |either )?"
+        r"(?:be )?(?:excluded|ruled out|refuted) (?:n?or|and) (?:be )?(?:confirmed|ruled in"
+        r"|established|proven)",
+        r"(?:can ?not|could not) be (?:\w+ly )?(?:confirmed|ruled in|established|proven|verified)",
         r"(?:is|are|remains?) (?:not )?(?:in )?(?:question(?:ed)?|doubtful|uncertain|equivocal)",
         r"difficult to (?:exclude|rule out) (?=$)",
     ),

@@ -33,7 +33,7 @@ from imaxray.labeller.scope import Finding, judge
 from imaxray.labeller.sentences import sentences
 from imaxray.schema import CHEXPERT
 
-LABELLER_VERSION: Final = "2"
+LABELLER_VERSION: Final = "3"
 """Version that increases with every change of the labels of any text."""
 
 Side = Literal["left", "right", "both"]

@@ -86,6 +86,7 @@ _LAST: Final = re.compile(
     r"|classify|say)"
     r"|final|impression|conclusion|my (?:\w+ )?grade|the grade (?:is|would be)|i (?:assign|give)"
     r"|i\.e\.?"
+    r"|(?:progress\w*|worsen\w*|evolv\w*|advanc\w*|improv\w*|regress\w*|chang\w*) (?:in)?to"
     r"|makes? (?:this|it)|that makes|which is|hence|upgrades? (?:this|it) to"
     r"|downgrades? (?:this|it) to|on closer (?:look|inspection)|but (?:now|today|currently))(?!\w)",
     re.IGNORECASE,
@@ -134,6 +135,11 @@ def grade_of(text: str) -> int | None:
 
 _BRACKETS: Final = re.compile(r"\([^()]*\)")
 _PAST: Final = re.compile(r"\b(?:previous(?:ly)?|prior|earlier|formerly|before)\b", re.IGNORECASE)
+_EARLIER: Final = re.compile(
+    r"\b(?:replac\w+|supersed\w+|instead of|no longer)(?: (?:by|the|an?))?"
+    r" (?:previous(?:ly seen)?|prior|earlier|former|initial|old)(?: \w+){1,3}",
+    re.IGNORECASE,
+)
 _ASIDE_OF: Final = re.compile(r"\b(?:would|features?|signs?|criteri\w+|e\.g)\b", re.IGNORECASE)
 _CLAUSE: Final = re.compile(r"(?<=[,;])\s+")
 _KEY_VALUE: Final = re.compile(rf"\b{_KEY}\s*[:=]\s*(?P<value>[^(\n.;,]+)", re.IGNORECASE)
@@ -141,6 +147,7 @@ _KEY_VALUE: Final = re.compile(rf"\b{_KEY}\s*[:=]\s*(?P<value>[^(\n.;,]+)", re.I
 
 def _without_past(text: str) -> str:
     """Leave out brackets and clauses about an earlier image."""
+    text = _EARLIER.sub(" ", text)
     text = _BRACKETS.sub(lambda found: " " if _PAST.search(found.group()) else found.group(), text)
     kept: list[str] = []
     past = False
@@ -157,7 +164,9 @@ _HYPOTHESIS: Final = re.compile(
     r"[^.;\n]*\b(?:grade|level|score|stage)s? [0-3] would\b[^.;\n]*", re.IGNORECASE
 )
 _FROM_TO: Final = re.compile(
-    rf"\bfrom (?:an? |the )?(?:{_KEY} )?{_NUMBER}\b[^.;]{{0,60}}?\bto\b", re.IGNORECASE
+    rf"\bfrom (?:an? |the )?(?:{_KEY} )?(?:{_NUMBER}|alveolar|interstitial|vascular congestion"
+    rf"|severe|moderate|mild)\b[^.;]{{0,60}}?\bto\b",
+    re.IGNORECASE,
 )
 
 

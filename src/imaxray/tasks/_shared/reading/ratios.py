@@ -47,6 +47,8 @@ _CHANGE: Final = re.compile(
 )
 _HALF_RANGE: Final = re.compile(r"\d\s*(?:-|–|—|to)\s*$")
 _SPREAD: Final = re.compile(r"(?:±|\+/-|\bplus or minus)\s*$")
+_DIVIDED: Final = re.compile(r"\s*(?:/|÷|divided by|over)\s*\.?\d", re.IGNORECASE)
+_DIVISOR: Final = re.compile(r"\d\s*(?:/|÷|divided by|over)\s*$", re.IGNORECASE)
 _TO: Final = re.compile(r"^\s*(?:-|–|—|to|and|\.\.)\s*$")
 _BETWEEN: Final = re.compile(r"\b(?:between|from|range[sd]?|within)\b[^.\n]{0,25}$", re.IGNORECASE)
 _NORMAL: Final = re.compile(r"\bnormal\b[^.;\n]{0,25}$", re.IGNORECASE)
@@ -176,6 +178,8 @@ def _numbers(text: str) -> list[_Found] | None:
             continue
         if _HARD.search(line) or _BEHIND.match(after):
             continue
+        if _DIVIDED.match(after) or _DIVISOR.search(before):
+            continue  # a length as a part of something, which is divided
         found.append(_Found(value, match.start(), match.end(), bool(_NORMAL.search(line))))
     return None if ranges and not found else found
 

@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 
 from imaxray.boxes import BOX_RULES
 from imaxray.errors import ImaxrayError
-from imaxray.tasks._shared.reading import layout, prose, wrapping
+from imaxray.tasks._shared.reading.cleaning import layout, prose, wrapping
 from imaxray.tasks._shared.reading.objects import parse_object, yaml_as_json
 
-READING_VERSION: Final = "2"
+READING_VERSION: Final = "3"
 """Version that increases with every change of what any answer is read as."""
 
 T = TypeVar("T")

@@ -5,6 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from imaxray.tasks._shared.reading.changes import (
+    asks_absence,
+    change_asked,
+    is_negative_question,
+    is_of_persistence,
+    said_change,
+)
 from imaxray.tasks._shared.reading.labels import NONE, is_normal
 from imaxray.tasks._shared.reading.sentences import (
     affirmed,
@@ -54,7 +61,8 @@ _ENDS: Final = re.compile(
 _LIKELY: Final = re.compile(r"\b(?:likely|probabl[ey]|most consistent|suggest\w*|consistent)\b")
 _UNLIKELY: Final = re.compile(r"\b(?:unlikely|improbable|doubtful|not likely)\b")
 _NORMAL_QUESTION: Final = re.compile(
-    r"\b(?:normal|unremarkable|clear|within normal limits|healthy|intact|sharp|preserved)\b"
+    r"\b(?:(?<!than )normal|unremarkable|clear|within normal limits|healthy|intact|sharp"
+    r"|preserved)\b"
 )
 _ABNORMAL: Final = re.compile(
     r"\b(?:abnormal\w*|not (?:\w+ )?(?:normal|clear|unremarkable|sharp|intact|within)|enlarged"
@@ -188,6 +196,8 @@ def verdict(answer: str, question: str) -> str | None:
     said = [match for part in _PARTS.split(answer.lower()) if (match := _EXPLICIT.search(part))]
     concluded = [match for match in said if match.group("so")] or said
     verdicts = ["yes" if match.group("yes") else "no" for match in concluded]
+    if asks_absence(asked):
+        return _of_absence(text, asked, verdicts)
     if len(set(verdicts)) == 1 or (verdicts and concluded is not said):
         return verdicts[-1]
     if verdicts:
@@ -200,7 +210,46 @@ def verdict(answer: str, question: str) -> str | None:
     return None if value is None else "yes" if value else "no"
 
 
+_YES_NO_FINDING: Final = re.compile(r"^\W*yes\b\W*(?=no\b)")
+_NOT_EXCLUDED: Final = re.compile(
+    r"\b(?:can ?not|can't|could not|couldn't) be (?:\w+ly )?(?:excluded|ruled out)"
+)
+
+
+def _of_absence(text: str, asked: str, explicit: list[str]) -> str | None:
+    """Read an answer to a question such as "Is the film free of pneumothorax?".
+
+    An explicit yes or no that contradicts the rest of the answer decides nothing, except that
+    people answer "Is there no effusion?" by "No, there is none".
+    """
+    yes = _YES_NO_FINDING.match(text)
+    given = "yes" if yes else explicit[-1] if len(set(explicit)) == 1 else None
+    rest = re.sub(r"^\W*(?:yes|no)\b\s*[,.;:]\s*|^\W*yes\b\s*", "", text)
+    asked = asked.replace("clear of", "free of")
+    present = _stated(rest, asked) if rest.strip(" .!") else None
+    if present is None and _NOT_EXCLUDED.search(text) and labels_said(text):
+        present = True  # the question is whether it can be excluded
+    stated = None if present is None else "no" if present else "yes"
+    if given is None or stated is None or given == stated:
+        return given or stated
+    return stated if is_negative_question(asked) else None
+
+
 def _stated(text: str, asked: str) -> bool | None:
+    change = change_asked(asked)
+    if change is not None:
+        said_of_change = said_change(text, asked, change)
+        if said_of_change is not None:
+            return said_of_change and not _elsewhere(asked, text)
+    value = _present(text, asked)
+    if change == "gone":
+        return None if value is None else not value
+    if change in (None, "new") or is_of_persistence(asked):
+        return value
+    return None if value else value  # a finding that is named has changed in no stated way
+
+
+def _present(text: str, asked: str) -> bool | None:
     if _UNDECIDED.search(text) and not labels_said(text):
         return None
     if _UNLIKELY.search(text) or _NOT_THOUGHT.search(text):

@@ -86,10 +86,21 @@ _REFUSAL: Final = re.compile(
     r"[^.;\n]*)?(?=[.;\n]|$)"
     r"|(?:unable to|cannot|can't) (?:determine|tell|say|assess|evaluate|measure|answer|interpret"
     r"|calculate|be determined)\b[^.\n]*(?=[.\n]|$)"
+    r"|(?:the |this )?(?:image|picture|photo\w*|file|upload|x-?ray|radiograph|scan|film)"
+    r"(?: (?:you|that|which) [\w ]{1,30}?)? (?:is|are|was|seems|appears|looks)"
+    r"(?: (?:to be|completely|entirely|totally|all|just|too|almost|far))* (?:black|blank|empty"
+    r"|corrupt\w*|unreadable|dark to|blurr\w+ to|damaged"
+    r"|not (?:an? )?(?:chest|radiograph|x-?ray|medical))\b[^.\n]*"
+    r"|(?:no|none of the) (?:findings?|labels?|abnormalities|answers?|grades?|boxes|reports?"
+    r"|measurements?|statements?|assessments?|ratios?)(?: [\w ]{1,20})? can(?:not)? be (?:listed"
+    r"|given|provided|made|determined|assessed|reported|named|measured|identified from)\b[^.\n]*"
+    r"|nothing can be (?:said|listed|determined|assessed|reported)\b[^.\n]*"
+    r"|(?:could|can|would) you (?:please )?(?:re-?)?(?:upload|send|share|provide|attach|try)\b"
+    r"[^.\n]*"
     r"|(?:insufficient|not enough) (?:information|data|image|quality|detail)[^.\n]*"
     r"|(?:no|the) (?:image|x-?ray|radiograph) (?:was|is|has been)(?: not)?"
     r" (?:provided|attached|visible|available|uploaded|loaded)[^.\n]*"
-    r"|please (?:provide|upload|share|attach)[^.\n]*)",
+    r"|please (?:provide|(?:re-?)?upload|share|attach|(?:re)?send)[^.\n]*)",
     re.IGNORECASE,
 )
 _OFFER: Final = re.compile(

@@ -1,0 +1,1 @@
+"""Removes what stands around an answer: marks, wrapping and sentences."""
