@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.models.phantom_config import PhantomConfig
-from imaxray.models.registry import RegistryRow, find_row, list_models
+from imaxray.models.registry import RegistryRow, convention_of, find_row, list_models
 
 if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
@@ -34,6 +34,7 @@ __all__ = [
     "RegistryRow",
     "adapter_base",
     "build_tiny",
+    "convention_of",
     "find_row",
     "list_models",
     "load_model",

@@ -20,7 +20,7 @@ from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
 from imaxray.models.processor import load_processor
-from imaxray.models.registry import RegistryRow, find_row, unknown_model
+from imaxray.models.registry import RegistryRow, convention_of, find_row, unknown_model
 
 _SHARD: Final = re.compile(r"(?!\.)[^/\\:]+\.safetensors")
 
@@ -163,7 +163,8 @@ def load_model(
             f"Expected {row.title} to be of the family {row.family}, but its configuration says "
             f"{config.model_type}; see the note of `imaxray models` on it."
         )
-    chosen = _convention(name, convention, row, about)
+    saved = BoxConvention.from_dict(about["convention"]) if "convention" in about else None
+    chosen = convention_of(name, convention, row, saved)
     extra = {} if attention is None else {"attn_implementation": attention}
     model = _weights(source, name, config=config, dtype=dtype, **hub, **extra)
     chat = family(
@@ -246,25 +247,6 @@ def _weights(source: str, name: str, **kwargs: Any) -> Any:
             "checkpoint of the same model class."
         )
     return model
-
-
-def _convention(
-    name: str,
-    given: str | BoxConvention | None,
-    row: RegistryRow | None,
-    about: dict[str, Any],
-) -> BoxConvention:
-    """Return the convention of the caller, or else that of the registry or the saved folder."""
-    if given is not None:
-        return get_convention(given) if isinstance(given, str) else given
-    if row is not None:
-        return row.boxes
-    if "convention" in about:
-        return BoxConvention.from_dict(about["convention"])
-    raise ImaxrayError(
-        f"Expected the box convention of {name}, which the registry does not know, but none was "
-        "given; name it with --boxes (for example --boxes per-mille)."
-    )
 
 
 def _sidecar(folder: Path) -> dict[str, Any]:

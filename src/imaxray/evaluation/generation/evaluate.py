@@ -5,51 +5,36 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 import transformers
 
-from imaxray._folders import growing_folder
 from imaxray._version import __version__
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
-from imaxray.errors import ImaxrayError
-from imaxray.evaluation.config import EvaluateConfig, ScoreConfig
+from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation.answering import answers
+from imaxray.evaluation.generation.hosted import evaluate_hosted
 from imaxray.evaluation.generation.image_prefetch import ImagesAhead
+from imaxray.evaluation.generation.outcome import (
+    Evaluation,
+    entries_of,
+    scored,
+    subfolder,
+    writing,
+)
 from imaxray.evaluation.generation.prediction_store import PredictionStore
 from imaxray.evaluation.generation.units import Unit, plan
 from imaxray.evaluation.generation.vllm_engine import VllmEngine, require_vllm
-from imaxray.evaluation.predictions import read_predictions
-from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.models import ChatModel, adapter_base, load_model
 from imaxray.progress import progress_bar
-from imaxray.schema import SPLITS, image_sizes
-from imaxray.tasks import require_tasks
+from imaxray.schema import image_sizes
 from imaxray.training import encode_entries, weights_digest, weights_of
 
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Describes an evaluated model: ``predictions.parquet``, ``scores.parquet``, ``result.json``.
-
-    Attributes:
-        folder: Folder of these files.
-        predictions: Predictions with schema PREDICTIONS, sorted by entry id.
-        result: Scores with confidence intervals and baselines, and the settings that decided them.
-        unfinished: Number of answers that were cut at the maximum length.
-    """
-
-    folder: Path
-    predictions: pl.DataFrame
-    result: Result
-    unfinished: int
 
 
 def evaluate_model(
@@ -66,7 +51,8 @@ def evaluate_model(
 
     Args:
         model: Run folder (its ``adapter/`` or ``model/`` is used), registry name, repository id, or
-            folder of a model or an adapter.
+            folder of a model or an adapter. With the engine ``openai``: the name of the model on
+            the server.
         data: Dataset folder, or an open dataset.
         out: Output folder. Default: ``evaluation/DATASET-SPLIT`` in the run or model folder, or
             ``evaluation/MODEL/DATASET-SPLIT`` in the current folder if the model is given by name.
@@ -77,24 +63,20 @@ def evaluate_model(
             another model, dataset or decoding; or if a part of the evaluation raises.
     """
     config = config or EvaluateConfig()
+    if config.engine == "openai":
+        return evaluate_hosted(str(model), data, out, config)
     data = data if isinstance(data, Dataset) else open_dataset(data)
     if out is None and Path(model).is_dir():
-        out = Path(model) / "evaluation" / _subfolder(data, config.split)
+        out = Path(model) / "evaluation" / subfolder(data, config.split)
     # Locked before the model is loaded, which takes minutes; the name of a model is known later.
-    with nullcontext() if out is None else _writing(out):
+    with nullcontext() if out is None else writing(out):
         return _evaluated(model, data, out, config)
-
-
-def _writing(folder: Path) -> AbstractContextManager[None]:
-    return growing_folder(folder, ("predictions.parts",))
 
 
 def _evaluated(
     model: str | Path, data: Dataset, out: Path | None, config: EvaluateConfig
 ) -> Evaluation:
-    entries = _entries(data, config.split)
-    # scoring, which follows the answers, compares with baselines of the train entries
-    require_tasks(data.tables.entries["task"], data.folder)
+    entries = entries_of(data, config.split)
     if config.engine == "vllm":
         require_vllm()  # checked first, because loading the model takes minutes
     weights = weights_of(model)
@@ -126,16 +108,12 @@ def _evaluated(
         },
     }  # fmt: skip
     name = chat.name.replace("/", "--")
-    folder = out or Path("evaluation") / name / _subfolder(data, config.split)
-    with _writing(folder):
+    folder = out or Path("evaluation") / name / subfolder(data, config.split)
+    with writing(folder):
         store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": versions()})
         if not store.finished:
             _fill(store, chat, data, images, entries, weights, config)
-        predictions = store.finish(set(entries["entry_id"]))
-        scoring = ScoreConfig(split=config.split, normalisation=config.normalisation)
-        result = score_run(data, read_predictions(folder), convention, scoring)
-        write_result(result, folder)
-    return Evaluation(folder, predictions, result, int((~predictions["ended"]).sum()))
+        return scored(store, data, entries, convention, config)
 
 
 def _fill(
@@ -209,29 +187,11 @@ def served(weights: str) -> tuple[str, Path | None]:
     return adapter_base(folder), folder
 
 
-def _entries(data: Dataset, split: str) -> pl.DataFrame:
-    if split not in SPLITS:
-        raise ImaxrayError(
-            f"Expected a split, one of {', '.join(SPLITS)}, but got {split}; name one of these."
-        )
-    entries = data.tables.split(split)
-    if entries.is_empty():
-        raise ImaxrayError(
-            f"Expected entries in the split {split} of {data.folder}, but it has none; name "
-            "another --split, or a dataset that has one."
-        )
-    return entries
-
-
 def _of(entries: pl.DataFrame, units: Sequence[Unit]) -> pl.DataFrame:
     ids = [entry for unit in units for entry in unit.entry_ids]
     return pl.DataFrame({"entry_id": ids}).join(
         entries, on="entry_id", how="left", maintain_order="left"
     )
-
-
-def _subfolder(data: Dataset, split: str) -> str:
-    return f"{data.folder.resolve().name}-{split}"
 
 
 def versions() -> dict[str, str]:
