@@ -106,6 +106,11 @@ class EvaluateConfig(ModelConfig, ServerConfig):
     rows_per_batch: int = Field(
         default=256, ge=1, description="Maximum number of entries that are answered together."
     )
+    threads: int = Field(
+        default=1,
+        ge=1,
+        description="Number of CPU threads of torch; on a CPU, their number decides the rounding.",
+    )
     engine: Literal["local", "vllm", "openai"] = Field(
         default="local",
         description="Engine that writes the answers: transformers (local), vLLM in this process, "
@@ -135,6 +140,7 @@ class EvaluateConfig(ModelConfig, ServerConfig):
 
 _LOADING: Final = (
     "revision", "dtype", "device", "max_image_tokens", "images_per_batch", "rows_per_batch",
+    "threads",
 )  # fmt: skip
 """Options of a model that imaxray itself loads; a chat server has loaded its own."""
 

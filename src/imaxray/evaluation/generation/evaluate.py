@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+import torch
 import transformers
 
 from imaxray._version import __version__
@@ -105,6 +106,7 @@ def _evaluated(
             "dtype": str(chat.model.dtype),
             "device": config.device if config.engine == "local" else "vllm",
             "image_tokens": config.max_image_tokens,
+            **({"threads": config.threads} if chat.model.device.type == "cpu" else {}),
         },
     }  # fmt: skip
     name = chat.name.replace("/", "--")
@@ -112,6 +114,8 @@ def _evaluated(
     with writing(folder):
         store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": versions()})
         if not store.finished:
+            if config.engine == "local":
+                torch.set_num_threads(config.threads)
             _fill(store, chat, data, images, entries, weights, config)
         return scored(store, data, entries, convention, config)
 

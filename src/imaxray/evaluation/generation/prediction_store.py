@@ -33,6 +33,7 @@ class PredictionStore(PartStore):
     tables = ("predictions",)
     schema = PREDICTIONS
     what = "predictions"
+    since = (("batches", "threads"),)
 
     def answered(self) -> set[str]:
         """Return the ids of the entries in the parts."""

@@ -182,7 +182,7 @@ def test_a_killed_command_continues(server, data, tmp_path):
 
 
 def test_ctrl_c_ends_at_once_and_tells_how_to_go_on(server, data, tmp_path):
-    server.behave = lambda number, asked: time.sleep(3) or answer("No")
+    server.behave = lambda number, asked: time.sleep(20) or answer("No")
     command = [sys.executable, "-m", "imaxray.cli", *words(server, data, tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
@@ -192,7 +192,7 @@ def test_ctrl_c_ends_at_once_and_tells_how_to_go_on(server, data, tmp_path):
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1].decode()
     assert process.returncode == 130 and "the same command continues it" in said
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 15
 
 
 def test_another_server_model_or_seed_is_another_evaluation(server, data, tmp_path):

@@ -88,6 +88,16 @@ def dripping(handler):
         time.sleep(0.05)
 
 
+def dripping_without_keeping_alive(handler):
+    handler.send_response(200)
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+    for _ in range(30):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.05)
+
+
 def dripping_headers(handler):
     for sign in "HTTP/1.1 200 OK and more":
         handler.wfile.write(sign.encode())
@@ -95,7 +105,9 @@ def dripping_headers(handler):
         time.sleep(0.06)
 
 
-@pytest.mark.parametrize("behave", [silent, dripping, dripping_headers])
+@pytest.mark.parametrize(
+    "behave", [silent, dripping, dripping_without_keeping_alive, dripping_headers]
+)
 def test_a_slow_server_meets_the_time_limit(server, quick, behave):
     server.behave = lambda number, asked: behave
     began = time.monotonic()

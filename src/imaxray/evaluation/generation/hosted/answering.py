@@ -8,7 +8,7 @@ import platform
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,8 @@ from imaxray.schema import image_sizes
 _PART: Final = 16
 """Number of answers in a stored part, which a killed command asks for again. It must not depend on
 ``--parallel``, so that a run can be continued with another number."""
+
+_POLL: Final = 0.2  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -229,9 +231,19 @@ def _replies(
     for body in bodies:
         waiting.append(pool.submit(server.ask, body))
         if len(waiting) == 2 * parallel:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
     while waiting:
-        yield waiting.popleft().result()
+        yield _result(waiting.popleft())
+
+
+def _result(future: Future[Reply]) -> Reply:
+    """Return the result of a future, and let Ctrl-C end the wait.
+
+    A signal that comes just before a wait without a limit is noticed only after the wait.
+    """
+    while not wait([future], timeout=_POLL).done:
+        pass
+    return future.result()
 
 
 def _row(entry_id: str, reply: Reply) -> Sequence[Any]:

@@ -55,15 +55,15 @@ class ChatServer:
         self._retries = retries
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._open: set[http.client.HTTPConnection] = set()
+        self._open: set[socket.socket] = set()
         self.repeated = 0
 
     def close(self) -> None:
         """End all requests at once; waiting threads get an error."""
         self._closed.set()
         with self._lock:
-            for connection in self._open:
-                _cut(connection)
+            for sock in self._open:
+                _cut(sock)
 
     def ask(self, body: bytes) -> Reply:
         """Post one chat in JSON and return the answer; can be called from several threads.
@@ -103,30 +103,34 @@ class ChatServer:
     def _post(self, body: bytes) -> tuple[int, str | None, bytes]:
         """Return the status of a reply, its wish for a wait, and its body."""
         connection = self._connection()
+        # the reply may take the socket over from the connection, so both are kept here
+        socks: list[socket.socket] = []
         expired = threading.Event()
 
         def end() -> None:
             expired.set()
-            _cut(connection)
+            for sock in socks:
+                _cut(sock)
 
         # The time limit of a socket starts again with every byte, so a clock of its own is needed.
         clock = threading.Timer(self._timeout, end)
         clock.daemon = True
         clock.start()
-        with self._lock:
-            self._open.add(connection)
         try:
             connection.connect()
+            socks.append(connection.sock)
             connection.sock.settimeout(self._timeout)
+            with self._lock:
+                self._open.add(connection.sock)
             self._require_the_same_machine(connection)
             self._go_on(expired)
             connection.request("POST", self._address.endpoint, body, self._headers())
-            response = connection.getresponse()
-            content = response.read(_LARGEST + 1)
-            self._go_on(expired)
-            if response.length and len(content) <= _LARGEST:
-                raise http.client.IncompleteRead(content, response.length)
-            return response.status, response.getheader("Retry-After"), content
+            with connection.getresponse() as response:
+                content = response.read(_LARGEST + 1)
+                self._go_on(expired)
+                if response.length and len(content) <= _LARGEST:
+                    raise http.client.IncompleteRead(content, response.length)
+                return response.status, response.getheader("Retry-After"), content
         except ImaxrayError:
             raise
         except Exception:
@@ -135,7 +139,7 @@ class ChatServer:
         finally:
             clock.cancel()
             with self._lock:
-                self._open.discard(connection)
+                self._open.difference_update(socks)
             connection.close()
 
     def _go_on(self, expired: threading.Event) -> None:
@@ -236,10 +240,7 @@ def _advice(status: int) -> str:
     return "check the name of the model, --max-new-tokens and --max-pixels"
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
+def _cut(sock: socket.socket) -> None:
     """End a connection that another thread may be reading."""
-    sock = connection.sock
-    if sock is None:
-        return
     with suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
