@@ -19,6 +19,7 @@ from imaxray._state import read_state
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
+from imaxray.models.nf4 import nf4, require_nf4
 from imaxray.models.processor import load_processor
 from imaxray.models.registry import RegistryRow, convention_of, find_row, unknown_model
 
@@ -101,6 +102,7 @@ def load_model(
     local_files_only: bool = False,
     attention: str | None = None,
     max_image_tokens: int | None = None,
+    quantization: str | None = None,
 ) -> ChatModel:
     """Load a model with its processor and its box convention.
 
@@ -118,14 +120,18 @@ def load_model(
         max_image_tokens: Maximum number of tokens of an image, for processors that scale with the
             image (Qwen's largest area, InternVL's and LLaVA-OneVision's number of tiles). The
             limit is saved with the processor.
+        quantization: ``nf4`` to hold the linear layers of the text model in four bits, on a GPU.
 
     Raises:
-        ImaxrayError: The model does not exist, has no image input or needs remote code, or the box
+        ImaxrayError: ``quantization`` cannot be used here, or the attention by this model; or the
+            model does not exist, has no image input or needs remote code, or the box
             convention is missing or unknown.
     """
     name = str(name_or_path)
     folder = Path(name)
     require_device(device)
+    if quantization is not None:
+        require_nf4(quantization)
     if folder.is_dir() and not any((folder / part).is_file() for part in _MODEL_FILES):
         raise ImaxrayError(
             f"Expected the folder of a model or of a finished run at {folder}, but it has neither "
@@ -136,7 +142,9 @@ def load_model(
             f"Expected the folder of a model at {folder}, but it is a file; name its folder."
         )
     if (folder / "adapter_config.json").is_file():
-        chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
+        chat = _load_adapter(
+            folder, convention, dtype, device, local_files_only, attention, quantization
+        )
         if max_image_tokens is not None:
             chat.limit_image_tokens(max_image_tokens)
         return chat
@@ -165,11 +173,22 @@ def load_model(
         )
     saved = BoxConvention.from_dict(about["convention"]) if "convention" in about else None
     chosen = convention_of(name, convention, row, saved)
-    extra = {} if attention is None else {"attn_implementation": attention}
-    model = _weights(source, name, config=config, dtype=dtype, **hub, **extra)
+    extra: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    if quantization is not None:
+        extra |= {"quantization_config": nf4(family, dtype), "device_map": {"": device}}
+    try:
+        model = _weights(source, name, config=config, dtype=dtype, **hub, **extra)
+    except (ImportError, ValueError) as error:
+        if attention is None or "attention" not in str(error).lower():
+            raise
+        said = str(error).partition(". ")[0].rstrip(".")
+        raise ImaxrayError(
+            f"Expected an attention implementation that {name} can use here, but {attention} "
+            f"cannot be used ({said}); use sdpa."
+        ) from error
     chat = family(
         str(about.get("name") or (row.name if row else name)),
-        model.to(device).eval(),
+        (model if quantization else model.to(device)).eval(),
         load_processor(source, config, **hub),
         chosen,
         commit=about.get("commit") or getattr(config, "_commit_hash", None),
@@ -299,6 +318,7 @@ def _load_adapter(
     device: torch.device | str,
     local_files_only: bool,
     attention: str | None,
+    quantization: str | None,
 ) -> ChatModel:
     """Load a PEFT adapter on its base model, with the processor saved beside the adapter."""
     from peft import PeftModel  # imported late, because peft is heavy
@@ -320,6 +340,7 @@ def _load_adapter(
         revision=about.get("commit"),
         local_files_only=local_files_only,
         attention=attention,
+        quantization=quantization,
     )
     processor = load_processor(
         str(folder), chat.model.config, local_files_only=True, trust_remote_code=False
