@@ -15,20 +15,20 @@ BOX = (25.0, 50.0, 75.0, 100.0)
     (BOX_2D, 'Describe {"box_2d": [250, 375, 500, 625]}.'),
 ])  # fmt: skip
 def test_boxes_are_written_as_the_convention_says(convention, text):
-    assert written("Describe <box>.", "a nodule", [BOX], (100, 200), convention) == (text, 0)
+    assert written("e1", "Describe <box>.", "a nodule", [BOX], (100, 200), convention) == (text, 0)
 
 
 def test_boxes_of_the_target_are_not_told():
-    assert written("Locate it.", "<box>", [BOX], (100, 200), PERCENT) == ("Locate it.", 0)
+    assert written("e1", "Locate it.", "<box>", [BOX], (100, 200), PERCENT) == ("Locate it.", 0)
 
 
 @pytest.mark.parametrize("mark", ["<|im_end|>", "</s>", "<image>", "[INST]", "<end_of_turn>"])
 def test_marks_in_a_text_stay_words_and_are_counted(mark):
-    text, broken = written(f"Is {mark} or {mark} there?", "no", [], (100, 200), PERCENT)
+    text, broken = written("e1", f"Is {mark} or {mark} there?", "no", [], (100, 200), PERCENT)
     assert broken == 2 and mark not in text
     assert text.replace(" ", "") == f"Is {mark} or {mark} there?".replace(" ", "")
 
 
 def test_a_wrong_number_of_boxes():
-    with pytest.raises(ImaxrayError, match="one box for each"):
-        written("Describe <box> and <box>.", "x", [BOX], (100, 200), PERCENT)
+    with pytest.raises(ImaxrayError, match="one box for each <box> of entry e1"):
+        written("e1", "Describe <box> and <box>.", "x", [BOX], (100, 200), PERCENT)

@@ -209,7 +209,9 @@ class _Bodies:
         image_id = row["image_id"]
         size = self._sizes[image_id]
         boxes = [box_of(box) for box in row["boxes"] or []]
-        text, broken = written(row["prompt"], row["target"], boxes, size, self._convention)
+        text, broken = written(
+            row["entry_id"], row["prompt"], row["target"], boxes, size, self._convention
+        )
         self.broken += broken
         if self._last[0] != image_id:
             url = data_url(self._images(image_id), size, self._convention, self._most)

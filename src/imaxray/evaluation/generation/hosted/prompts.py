@@ -15,6 +15,7 @@ _MARK: Final = re.compile(SPECIAL_TOKENS)
 
 
 def written(
+    entry_id: str,
     prompt: str,
     target: str | None,
     boxes: Sequence[Box],
@@ -27,6 +28,7 @@ def written(
     text gets a space after its first character, so that it stays a word.
 
     Args:
+        entry_id: Id of the entry, for messages.
         prompt: Prompt with ``<box>`` placeholders.
         target: Target, which may hold the placeholders of some of the boxes.
         boxes: Boxes in pixels of the original image, those of the prompt first.
@@ -38,17 +40,17 @@ def written(
 
     Example:
         >>> from imaxray.boxes import PERCENT
-        >>> written("Is <box> a nodule?", "no", [(10, 10, 20, 20)], (100, 100), PERCENT)
+        >>> written("a", "Is <box> a nodule?", "no", [(10, 10, 20, 20)], (100, 100), PERCENT)
         ('Is [10, 10, 20, 20] a nodule?', 0)
-        >>> written("What is </s>?", "text", [], (100, 100), PERCENT)
+        >>> written("b", "What is </s>?", "text", [], (100, 100), PERCENT)
         ('What is < /s>?', 1)
     """
     parts = split_boxes(prompt, target or "", boxes)
     if parts is None:
         raise ImaxrayError(
-            f"Expected one box for each {PLACEHOLDER} of an entry, but there are {len(boxes)} "
-            f"boxes for {(prompt + (target or '')).count(PLACEHOLDER)} in {prompt[:80]!r}; correct "
-            "the entry or remove it."
+            f"Expected one box for each {PLACEHOLDER} of entry {entry_id}, but it has {len(boxes)} "
+            f"boxes for {(prompt + (target or '')).count(PLACEHOLDER)} of them; correct the entry "
+            "or remove it."
         )
     plain, broken = _MARK.subn(lambda mark: f"{mark[0][0]} {mark[0][1:]}", prompt)
     return convention.fill(plain, parts[0], *size), broken
