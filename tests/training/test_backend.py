@@ -167,3 +167,6 @@ def test_adapters_are_trained_on_four_bits(family, dataset, tmp_path, monkeypatc
     assert run.manifest["parameters_in_all"] == whole + adapters
     assert run.manifest["parameters"] == adapters
     load_model(run.weights)  # also on the whole base model
+    more = asked.model_copy(update={"model": str(run.weights), "gradient_checkpointing": True})
+    again = train_dataset(dataset, tmp_path / "more", more, progress=False)
+    assert again.curve[0]["loss"] < run.curve[0]["loss"] - 0.1

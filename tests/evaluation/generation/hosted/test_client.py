@@ -139,6 +139,31 @@ def test_a_connection_that_breaks_is_made_again(server, quick, behave, said):
         client(server).ask(ASKED)
 
 
+def in_chunks(handler):
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    body = answer("in pieces")[2]
+    for piece in (body[:7], body[7:]):
+        handler.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+    handler.wfile.write(b"0\r\n\r\n")
+
+
+def until_the_end(handler):
+    handler.send_response(200)
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+    handler.wfile.write(answer("to the end")[2])
+
+
+@pytest.mark.parametrize(("behave", "text"), [
+    (in_chunks, "in pieces"), (until_the_end, "to the end"),
+])  # fmt: skip
+def test_replies_without_a_length(server, behave, text):
+    server.behave = lambda number, asked: behave
+    assert client(server).ask(ASKED).text == text
+
+
 def test_a_server_that_is_not_there(server, quick):
     nobody = ChatServer(read_address("http://127.0.0.1:1/v1"), key=None, timeout=5.0, retries=0)
     with pytest.raises(ImaxrayError, match=r"cannot be reached \(Connection refused\), once"):
