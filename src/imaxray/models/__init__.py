@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from imaxray._lazy import lazily
 from imaxray.models.phantom_config import PhantomConfig
 from imaxray.models.registry import RegistryRow, find_row, list_models
+from imaxray.models.tiny_config import TinyConfig
 
 if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
@@ -32,6 +33,7 @@ __all__ = [
     "PhantomConfig",
     "PhantomModel",
     "RegistryRow",
+    "TinyConfig",
     "adapter_base",
     "build_tiny",
     "find_row",
