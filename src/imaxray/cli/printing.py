@@ -10,9 +10,11 @@ from imaxray._printing import counted, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from imaxray.curation import Tables
     from imaxray.dynamics import RunDynamics
+    from imaxray.study import StudyConfig
 
 
 def densities(tables: Tables) -> dict[str, Any]:
@@ -292,3 +294,21 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
         )  # fmt: skip
     for line in found.remarks:
         say(line)
+
+
+def print_units(config: StudyConfig, out: Path) -> None:
+    """Print the units of a study with their states."""
+    from rich.table import Table
+
+    from imaxray.progress import SafeConsole
+    from imaxray.study import unit_states
+
+    table = Table()
+    table.add_column("unit")
+    table.add_column("state")
+    states = unit_states(config, out)
+    for name, state in states.items():
+        table.add_row(name, state)
+    SafeConsole(width=None if sys.stdout.isatty() else 140).print(table)
+    done = sum(state == "done" for state in states.values())
+    say(f"{done} of {len(states)} units are done.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
@@ -99,9 +99,12 @@ class Comparison:
 
     Attributes:
         data: Every number of the comparison; can be written as JSON.
+        draws: Arm → its mean relative gain on the data and on each resample, (1 + resamples,), for
+            means over several comparisons that share their patients and seed.
     """
 
     data: ComparisonData
+    draws: Mapping[str, Floats] = field(default_factory=dict, compare=False, repr=False)
 
     def as_dict(self) -> ComparisonData:
         """Return the numbers as a plain dictionary."""
@@ -182,6 +185,7 @@ def compare(
         adjusted = holm({row["task"]: row["p"][arm] for row in rows})
         for row in rows:
             row["p_holm"][arm] = adjusted[row["task"]]
+    draws = {arm: np.mean(values, axis=0) for arm, values in gains.items() if values}
     data: ComparisonData = {
         "reference": reference,
         "arms": list(contest.seeds),
@@ -191,12 +195,9 @@ def compare(
         "permutations": contest.permutations,
         "patients": len(contest.number),
         "tasks": rows,
-        "mean_gain": {
-            arm: interval(np.mean(values, axis=0), level) if values else None
-            for arm, values in gains.items()
-        },
+        "mean_gain": {arm: interval(draws[arm], level) if arm in draws else None for arm in gains},
     }
-    return Comparison(finite(data))
+    return Comparison(finite(data), draws)
 
 
 @dataclass(frozen=True)

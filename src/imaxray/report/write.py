@@ -32,13 +32,15 @@ def write_report(result: StudyResult, path: Path) -> None:
     environment.filters["interval"] = _interval
     environment.filters["rect"] = _rect
     environment.filters["signed"] = _signed
-    labels = {"imax": "imax", "dmax": "dmax"}
     html = environment.get_template("template.html").render(
         result=result,
         css=files("imaxray.report").joinpath("style.css").read_text(encoding="utf-8"),
         colours=figures.COLOURS,
-        forests=[figures.svg(figures.forest(view.comparison, "imax")) for view in result.views],
-        bars=[figures.svg(figures.results(view.comparison, labels)) for view in result.views],
+        forests=[
+            [figures.svg(figures.forest(view.comparison, arm)) for arm in view.others]
+            for view in result.views
+        ],
+        bars=[figures.svg(figures.results(view.comparison)) for view in result.views],
         by_entries=figures.svg(figures.learning(result.curves, "entries_seen")),
         by_seconds=figures.svg(figures.learning(result.curves, "seconds")),
         spectra=None if result.dynamics is None else figures.svg(figures.spectra(result.dynamics)),

@@ -19,7 +19,7 @@ from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy.executor import WorkExecutor
 from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
 from imaxray.strategy.work import TrainWork, Work, plan
-from imaxray.training import base_digest, phantom_base
+from imaxray.training import base_digest, untrained_base
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _run(
 ) -> StrategyOutcome:
     base = config.model
     if config.phantom is not None:
-        base = str(phantom_base(config.phantom, [data], out / "init", seed=config.seed))
+        base = str(untrained_base(config.phantom, [data], out / "init", seed=config.seed))
     assert base is not None
 
     def place(work: Work) -> Path:

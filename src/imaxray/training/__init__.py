@@ -10,7 +10,7 @@ from imaxray.training.shares import share_out
 from imaxray.training.step_schedule import origin_shares, schedule, task_shares
 
 if TYPE_CHECKING:
-    from imaxray.training.base_model import base_digest, phantom_base
+    from imaxray.training.base_model import base_digest, untrained_base
     from imaxray.training.conversation import Conversations
     from imaxray.training.dataset_run import train_dataset
     from imaxray.training.finished_run import FinishedRun, weights_digest, weights_of
@@ -30,7 +30,7 @@ else:  # torch and transformers
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "base_model": ["base_digest", "phantom_base"],
+            "base_model": ["base_digest", "untrained_base"],
             "conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
             "finished_run": ["FinishedRun", "weights_digest", "weights_of"],
@@ -76,13 +76,13 @@ __all__ = [
     "load_recipe",
     "measure_throughput",
     "origin_shares",
-    "phantom_base",
     "prepare_images",
     "schedule",
     "share_out",
     "task_shares",
     "train",
     "train_dataset",
+    "untrained_base",
     "weights_digest",
     "weights_of",
 ]

@@ -1,4 +1,4 @@
-"""Builds the model that a study or a strategy starts from, and computes its digest."""
+"""Builds the untrained model that a study or a strategy starts from, and computes digests."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from imaxray._files import sha256, write_json
 from imaxray._state import known_state
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset
-from imaxray.models import PhantomConfig, phantom
+from imaxray.models import PhantomConfig, TinyConfig, phantom
+from imaxray.models.tiny import build_tiny, tiny_convention
 from imaxray.schema import image_sizes
 
 _RECORD = "init.json"
 
 
-def phantom_base(
-    config: PhantomConfig, data: Sequence[Dataset], folder: Path, *, seed: int
+def untrained_base(
+    shape: PhantomConfig | TinyConfig, data: Sequence[Dataset], folder: Path, *, seed: int
 ) -> Path:
-    """Build the phantom model in ``folder``; its tokenizer learns from the training text.
+    """Build an untrained model in ``folder``; its tokenizer learns from the training text.
 
     ``init.json`` in the folder records the inputs of the model and the digests of its files. If
     they are the same, the existing model is kept; otherwise it is built again, to the same bytes.
 
     Args:
-        config: Architecture of the model.
+        shape: Shape of a phantom model, or of a miniature model of a real family.
         data: Datasets whose training text the tokenizer learns from.
         folder: Folder of the model.
         seed: Seed of the weights.
@@ -35,17 +36,21 @@ def phantom_base(
     Returns:
         ``folder``.
     """
-    record = {"config": config.model_dump(), "data": [d.sha256 for d in data], "seed": seed}
+    record = {"config": shape.model_dump(), "data": [d.sha256 for d in data], "seed": seed}
     path = folder / _RECORD
     if _is_kept(path, record):
         return folder
+    convention = PERCENT if isinstance(shape, PhantomConfig) else tiny_convention(shape.family)
     corpus: list[str] = []
     for one in data:
         sizes = image_sizes(one.tables.images)
         columns = ["prompt", "target", "boxes", "image_id"]
         for prompt, target, boxes, image in one.tables.split("train").select(columns).iter_rows():
-            corpus.append(PERCENT.fill(f"{prompt} {target}", boxes or [], *sizes[image]))
-    phantom.build(config, corpus, seed=seed).save(folder)
+            corpus.append(convention.fill(f"{prompt} {target}", boxes or [], *sizes[image]))
+    if isinstance(shape, PhantomConfig):
+        phantom.build(shape, corpus, seed=seed).save(folder)
+    else:
+        build_tiny(shape, seed=seed, corpus=corpus).save(folder)
     files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if _is_model_file(file)}
     write_json(path, {**record, "files": files})
     return folder

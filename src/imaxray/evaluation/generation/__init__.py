@@ -6,9 +6,12 @@ The package needs torch, so ``imaxray.evaluation`` does not import it.
 from imaxray.evaluation.generation.answering import PREDICTIONS, end_tokens, generate
 from imaxray.evaluation.generation.encoded_images import EncodedImages
 from imaxray.evaluation.generation.evaluate import (
+    Answers,
     Evaluation,
+    answer_model,
     evaluate_model,
     served,
+    stored_answers,
     versions,
 )
 from imaxray.evaluation.generation.image_prefetch import ImagesAhead
@@ -20,6 +23,7 @@ from imaxray.training import weights_digest, weights_of
 
 __all__ = [
     "PREDICTIONS",
+    "Answers",
     "EncodedImages",
     "Evaluation",
     "ImagesAhead",
@@ -29,11 +33,13 @@ __all__ = [
     "VllmEngine",
     "Written",
     "add_part",
+    "answer_model",
     "end_tokens",
     "evaluate_model",
     "generate",
     "require_vllm",
     "served",
+    "stored_answers",
     "versions",
     "weights_digest",
     "weights_of",

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypedDict
 
 import polars as pl
 import transformers
 
 from imaxray._folders import growing_folder
+from imaxray._state import read_state
 from imaxray._version import __version__
+from imaxray.boxes import BoxConvention
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
@@ -52,6 +54,21 @@ class Evaluation:
     unfinished: int
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Answers of a model to a split: ``predictions.parquet`` and ``predictions.json``.
+
+    Attributes:
+        folder: Folder of these files.
+        predictions: Predictions with schema PREDICTIONS, sorted by entry id.
+        convention: Box convention in which the model writes.
+    """
+
+    folder: Path
+    predictions: pl.DataFrame
+    convention: BoxConvention
+
+
 def evaluate_model(
     model: str | Path,
     data: Path | Dataset,
@@ -78,23 +95,88 @@ def evaluate_model(
     """
     config = config or EvaluateConfig()
     data = data if isinstance(data, Dataset) else open_dataset(data)
+    # scoring, which follows the answers, compares with baselines of the train entries
+    require_tasks(data.tables.entries["task"], data.folder)
+    with _maybe_writing(out := _own_folder(model, data, out, config.split)):
+        answers = answer_model(model, data, out, config)
+        with _writing(answers.folder):
+            scoring = ScoreConfig(split=config.split, normalisation=config.normalisation)
+            read = read_predictions(answers.folder)
+            result = score_run(data, read, answers.convention, scoring)
+            write_result(result, answers.folder)
+    cut = int((~answers.predictions["ended"]).sum())
+    return Evaluation(answers.folder, answers.predictions, result, cut)
+
+
+def answer_model(
+    model: str | Path,
+    data: Path | Dataset,
+    out: Path | None = None,
+    config: EvaluateConfig | None = None,
+) -> Answers:
+    """Prompt a model with every entry of a split and store its answers, without scoring them.
+
+    It continues and repeats as :func:`evaluate_model` does, and takes the same arguments.
+
+    Raises:
+        ImaxrayError: As :func:`evaluate_model`, except what concerns scoring.
+    """
+    config = config or EvaluateConfig()
+    data = data if isinstance(data, Dataset) else open_dataset(data)
+    with _maybe_writing(out := _own_folder(model, data, out, config.split)):
+        return _answered(model, data, out, config)
+
+
+def stored_answers(folder: Path) -> Answers:
+    """Read the finished answers of :func:`answer_model` without the model.
+
+    Raises:
+        ImaxrayError: If the folder has no answers, or answers that were changed or are not
+            finished.
+    """
+    path = folder / "predictions.json"
+    if not path.is_file():
+        raise ImaxrayError(
+            f"Expected the answers of a model in {folder}, but it has no predictions.json; "
+            "evaluate the model."
+        )
+    identity = read_state(path, _Stored, advice="evaluate the model again")["identity"]
+    store = PredictionStore(folder, identity)
+    if not store.finished:
+        raise ImaxrayError(
+            f"Expected finished answers in {folder}, but the evaluation was stopped; start it "
+            "again, which continues it."
+        )
+    return Answers(folder, store.table(), BoxConvention.from_dict(identity["boxes"]))
+
+
+class _Stored(TypedDict):
+    """What :func:`stored_answers` needs of ``predictions.json``."""
+
+    identity: dict[str, Any]
+
+
+def _own_folder(model: str | Path, data: Dataset, out: Path | None, split: str) -> Path | None:
+    """Return the folder of the answers; None if it follows from the name of a loaded model."""
     if out is None and Path(model).is_dir():
-        out = Path(model) / "evaluation" / _subfolder(data, config.split)
-    # Locked before the model is loaded, which takes minutes; the name of a model is known later.
-    with nullcontext() if out is None else _writing(out):
-        return _evaluated(model, data, out, config)
+        return Path(model) / "evaluation" / _subfolder(data, split)
+    return out
+
+
+def _maybe_writing(folder: Path | None) -> AbstractContextManager[None]:
+    """Lock the folder before the model is loaded, which takes minutes."""
+    return nullcontext() if folder is None else _writing(folder)
 
 
 def _writing(folder: Path) -> AbstractContextManager[None]:
     return growing_folder(folder, ("predictions.parts",))
 
 
-def _evaluated(
+def _answered(
     model: str | Path, data: Dataset, out: Path | None, config: EvaluateConfig
-) -> Evaluation:
+) -> Answers:
     entries = _entries(data, config.split)
-    # scoring, which follows the answers, compares with baselines of the train entries
-    require_tasks(data.tables.entries["task"], data.folder)
+    require_tasks(entries["task"], data.folder)
     if config.engine == "vllm":
         require_vllm()  # checked first, because loading the model takes minutes
     weights = weights_of(model)
@@ -132,10 +214,7 @@ def _evaluated(
         if not store.finished:
             _fill(store, chat, data, images, entries, weights, config)
         predictions = store.finish(set(entries["entry_id"]))
-        scoring = ScoreConfig(split=config.split, normalisation=config.normalisation)
-        result = score_run(data, read_predictions(folder), convention, scoring)
-        write_result(result, folder)
-    return Evaluation(folder, predictions, result, int((~predictions["ended"]).sum()))
+    return Answers(folder, predictions, convention)
 
 
 def _fill(

@@ -48,10 +48,10 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
-from imaxray.models.tiny import text
 from imaxray.models.chat import ChatModel
 from imaxray.models.load import family_of
 from imaxray.models.processor import has_torchvision, without_video
+from imaxray.models.tiny import text
 from imaxray.models.tiny_config import FAMILIES_IN_MINIATURE, HEAD, TinyConfig
 
 Parts = tuple[type[Any], Any, Any]
@@ -70,6 +70,16 @@ _CONVENTIONS: Final[Mapping[str, str]] = {
 def tiny_families() -> list[str]:
     """Return the names that :func:`build_tiny` accepts."""
     return list(FAMILIES_IN_MINIATURE)
+
+
+def tiny_convention(family: str) -> BoxConvention:
+    """Return the box convention of a family, as its released models have it.
+
+    Example:
+        >>> tiny_convention("gemma3").name
+        'box-2d'
+    """
+    return get_convention(_CONVENTIONS[family])
 
 
 def build_tiny(
