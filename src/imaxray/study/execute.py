@@ -75,8 +75,10 @@ def execute(
                         else:  # another unit's process may have died; each is tried once more
                             tried.add(unit)
                             waiting.insert(0, unit)
+                    except ImaxrayError as error:
+                        failed[unit.name] = str(error)
                     except Exception as error:
-                        failed[unit.name] = str(error) or type(error).__name__
+                        failed[unit.name] = f"{type(error).__name__}: {error}"
                 if broken:
                     waiting[:0] = running.values()
                     running = {}

@@ -162,7 +162,13 @@ def _train(config: StudyConfig, out: Path, unit: Unit, *, progress: bool) -> Non
         data,
         run,
         recipe,
-        image_loader=_prepared(data.folder, data.sha256, first, recipe.image_cache_mb)
+        image_loader=_prepared(
+            data.folder,
+            data.sha256,
+            first,
+            ("train",) if recipe.eval_every is None else ("train", "val"),
+            recipe.image_cache_mb,
+        )
         if model.is_built
         else None,
         callbacks=(lambda chat, _: [_probe(config, out, unit, chat, recipe)]) if probed else None,
@@ -228,8 +234,14 @@ def _are_whole(folder: Path) -> bool:
 
 
 @lru_cache(maxsize=2)  # a study trains on few datasets at a time
-def _prepared(dataset: Path, sha256: str, model: str, megabytes: int) -> ImageLoader | None:  # noqa: ARG001
-    """Return the prepared train images if they fit into memory, else None.
+def _prepared(
+    dataset: Path,
+    sha256: str,  # noqa: ARG001
+    model: str,
+    splits: tuple[str, ...],
+    megabytes: int,
+) -> ImageLoader | None:
+    """Return the prepared images of the splits if they fit into memory, else None.
 
     Images are then decoded before the first step, which is the same work for all arms and layouts,
     and once for all runs of a process. ``sha256`` is a part of the cache key, so that a new build
@@ -243,7 +255,7 @@ def _prepared(dataset: Path, sha256: str, model: str, megabytes: int) -> ImageLo
     data = open_dataset(dataset)
     chat = load_model(model)
     sizes, image_of = image_sizes(data.tables.images), ImageStore(data)
-    used = data.tables.split("train")["image_id"].unique().sort().to_list()
+    used = sorted(set().union(*(data.tables.split(name)["image_id"] for name in splits)))
     first = chat.pixels(image_of(used[0]), sizes[used[0]])
     if len(used) * sum(tensor.nbytes for tensor in first.values()) > megabytes * 2**20:
         return None
