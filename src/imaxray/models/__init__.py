@@ -12,7 +12,7 @@ from imaxray.models.tiny_config import TinyConfig
 
 if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
-    from imaxray.models.load import adapter_base, load_model
+    from imaxray.models.load import adapter_base, load_model, require_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
 else:
@@ -20,7 +20,7 @@ else:
         __name__,
         {
             "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
-            "load": ["adapter_base", "load_model"],
+            "load": ["adapter_base", "load_model", "require_model"],
             "phantom": ["PhantomModel"],
             "tiny": ["build_tiny"],
         },
@@ -39,4 +39,5 @@ __all__ = [
     "find_row",
     "list_models",
     "load_model",
+    "require_model",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NotRequired, TypedDict
 
@@ -123,9 +124,58 @@ def load_model(
         ImaxrayError: The model does not exist, has no image input or needs remote code, or the box
             convention is missing or unknown.
     """
-    name = str(name_or_path)
-    folder = Path(name)
+    folder = Path(str(name_or_path))
     require_device(device)
+    _require_model_folder(folder)
+    if (folder / "adapter_config.json").is_file():
+        chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
+        if max_image_tokens is not None:
+            chat.limit_image_tokens(max_image_tokens)
+        return chat
+    found = _find(str(name_or_path), convention, revision, local_files_only)
+    extra = {} if attention is None else {"attn_implementation": attention}
+    model = _weights(
+        found.source, found.name, config=found.config, dtype=dtype, **found.hub, **extra
+    )
+    chat = found.family(
+        str(found.about.get("name") or (found.row.name if found.row else found.name)),
+        model.to(device).eval(),
+        load_processor(found.source, found.config, **found.hub),
+        found.convention,
+        commit=found.about.get("commit") or getattr(found.config, "_commit_hash", None),
+    )
+    if max_image_tokens is not None:
+        chat.limit_image_tokens(max_image_tokens)
+    return chat
+
+
+def require_model(
+    name_or_path: str | Path,
+    *,
+    convention: str | BoxConvention | None = None,
+    revision: str | None = None,
+) -> None:
+    """Check that a model is there and can be loaded, without loading its weights.
+
+    The configuration of a repository is fetched if it is not on this machine yet.
+
+    Args:
+        name_or_path: Model, as for :func:`load_model`.
+        convention: Box convention, as for :func:`load_model`.
+        revision: Commit, tag or branch on the hub.
+
+    Raises:
+        ImaxrayError: As :func:`load_model`, except what concerns weights and the device.
+    """
+    folder = Path(str(name_or_path))
+    _require_model_folder(folder)
+    if (folder / "adapter_config.json").is_file():
+        require_model(adapter_base(folder), convention=convention, revision=revision)
+        return
+    _find(str(name_or_path), convention, revision, local_files_only=False)
+
+
+def _require_model_folder(folder: Path) -> None:
     if folder.is_dir() and not any((folder / part).is_file() for part in _MODEL_FILES):
         raise ImaxrayError(
             f"Expected the folder of a model or of a finished run at {folder}, but it has neither "
@@ -135,11 +185,29 @@ def load_model(
         raise ImaxrayError(
             f"Expected the folder of a model at {folder}, but it is a file; name its folder."
         )
-    if (folder / "adapter_config.json").is_file():
-        chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
-        if max_image_tokens is not None:
-            chat.limit_image_tokens(max_image_tokens)
-        return chat
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known of a model before its weights are loaded."""
+
+    name: str
+    source: str
+    hub: dict[str, Any]
+    config: Any
+    family: type[ChatModel]
+    row: RegistryRow | None
+    about: dict[str, Any]
+    convention: BoxConvention
+
+
+def _find(
+    name: str,
+    convention: str | BoxConvention | None,
+    revision: str | None,
+    local_files_only: bool,
+) -> _Found:
+    folder = Path(name)
     about = _sidecar(folder)
     row = None if folder.is_dir() else find_row(name)
     if row is not None and row.repository is None:
@@ -164,18 +232,7 @@ def load_model(
             f"{config.model_type}; see the note of `imaxray models` on it."
         )
     chosen = _convention(name, convention, row, about)
-    extra = {} if attention is None else {"attn_implementation": attention}
-    model = _weights(source, name, config=config, dtype=dtype, **hub, **extra)
-    chat = family(
-        str(about.get("name") or (row.name if row else name)),
-        model.to(device).eval(),
-        load_processor(source, config, **hub),
-        chosen,
-        commit=about.get("commit") or getattr(config, "_commit_hash", None),
-    )
-    if max_image_tokens is not None:
-        chat.limit_image_tokens(max_image_tokens)
-    return chat
+    return _Found(name, source, hub, config, family, row, about, chosen)
 
 
 def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:

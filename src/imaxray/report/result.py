@@ -38,14 +38,14 @@ class GainTable:
         tasks: Columns.
         rows: Name of a model → its cells as text.
         over: Mean over all models with its interval, as text.
-        stated: What the paper states, as text.
+        stated: What the paper states, as text; None if it states nothing.
     """
 
     title: str
     tasks: Sequence[str]
     rows: Mapping[str, Sequence[str]]
     over: str
-    stated: str
+    stated: str | None
 
 
 @dataclass(frozen=True)

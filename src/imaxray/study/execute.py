@@ -98,7 +98,10 @@ def require_all(failed: dict[str, str], units: int) -> None:
         ImaxrayError: If a unit failed.
     """
     if failed:
-        told = "; ".join(f"{name}: {reason.rstrip('.')}" for name, reason in failed.items())
+        reasons: dict[str, list[str]] = {}
+        for name, reason in failed.items():
+            reasons.setdefault(reason.rstrip("."), []).append(name)
+        told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
         raise ImaxrayError(
             f"Expected all {units} units of the study to finish, but {len(failed)} failed "
             f"({told}); the others that do not need them are done; start the same command again."

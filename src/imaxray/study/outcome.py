@@ -69,17 +69,18 @@ class ModelOutcome:
     layouts: list[LayoutEffect]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the comparisons as a dictionary that can be written as JSON."""
+        """Return the comparisons as a dictionary that can be written as JSON.
+
+        It has no times, so that the same answers give the same bytes.
+        """
         return {
             "equal_entries": self.equal_entries.as_dict(),
             "equal_compute": None if self.equal_compute is None else self.equal_compute.as_dict(),
-            "clock": self.clock.to_dicts(),
             "layouts": [
                 {
                     "data": effect.data,
                     "arm": effect.arm,
                     "other": effect.other,
-                    "speed": effect.speed,
                     "comparison": effect.comparison.as_dict(),
                 }
                 for effect in self.layouts
@@ -209,7 +210,8 @@ def compare_study(
 ) -> tuple[dict[str, ModelOutcome], ModelTable | None]:
     """Score the answers of all runs, compare the arms of each model, and write the result.
 
-    It writes ``comparison.json``, and with several models ``models.csv`` and ``models.tex``.
+    It writes ``comparison.json`` and ``clock.csv`` (times of training), and with several models
+    ``models.csv`` and ``models.tex``.
 
     Raises:
         ImaxrayError: If answers are missing or were changed.
@@ -232,6 +234,8 @@ def compare_study(
         write_csv(out / "models.csv", table.frame)
         write_text(out / "models.tex", table.latex())
     write_json(out / "comparison.json", content)
+    clocks = [m.clock.select(pl.lit(name).alias("model"), pl.all()) for name, m in models.items()]
+    write_csv(out / "clock.csv", pl.concat(clocks))
     write_record(out, Unit("compare"), {"models": list(models)})
     return models, table
 

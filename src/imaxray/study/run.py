@@ -17,7 +17,7 @@ from imaxray.study.dynamics import study_dynamics
 from imaxray.study.execute import CONFIG, execute, require_all
 from imaxray.study.outcome import ModelOutcome, StudyOutcome, compare_study
 from imaxray.study.units import find_unit, is_done, needs, study_units
-from imaxray.study.work import do_unit, make_data, require_data
+from imaxray.study.work import do_unit, make_data, require_data, require_models
 
 __all__ = ["ModelOutcome", "StudyOutcome", "run_study", "run_unit"]
 
@@ -88,6 +88,7 @@ def _run(config: StudyConfig, out: Path, root: Path | None, launch: str | None) 
         seconds[stage] = now - clock
         clock = now
 
+    require_models(config)
     match = make_data(config, out, root=root)
     lap("write releases, build and match")
     content = config.model_dump(mode="json")

@@ -290,6 +290,19 @@ def _probe(
     )
 
 
+def require_models(config: StudyConfig) -> None:
+    """Check that the trained models of a study can be loaded, before any data are built.
+
+    Raises:
+        ImaxrayError: If a model does not exist, cannot be reached or has no box convention.
+    """
+    for name, model in config.all_models.items():
+        if not model.is_built:
+            from imaxray.models import require_model
+
+            require_model(model.weights(name), convention=model.boxes, revision=model.revision)
+
+
 def require_data(config: StudyConfig, out: Path) -> Dataset:
     """Return the IMAX dataset of a study whose unit ``data`` is done.
 

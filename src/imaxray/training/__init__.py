@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         encode_entries,
         first_item,
     )
-    from imaxray.training.throughput import Throughput, measure_throughput
     from imaxray.training.token_store import Encoded, TokenStore, encode_split
     from imaxray.training.trainer import EntryTrainer
 else:  # torch and transformers
@@ -43,7 +42,6 @@ else:  # torch and transformers
                 "encode_entries",
                 "first_item",
             ],
-            "throughput": ["Throughput", "measure_throughput"],
             "token_store": ["Encoded", "TokenStore", "encode_split"],
             "trainer": ["EntryTrainer"],
         },
@@ -66,7 +64,6 @@ __all__ = [
     "RunManifest",
     "ShareDataset",
     "StepDataset",
-    "Throughput",
     "TokenStore",
     "TrainingConfig",
     "base_digest",
@@ -74,7 +71,6 @@ __all__ = [
     "encode_split",
     "first_item",
     "load_recipe",
-    "measure_throughput",
     "origin_shares",
     "prepare_images",
     "schedule",
