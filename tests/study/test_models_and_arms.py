@@ -178,6 +178,31 @@ def test_the_list_tells_what_is_done(single, tmp_path):
     assert fresh.pop("data") == "ready" and set(fresh.values()) == {"waiting"}
 
 
+def test_rounds_of_ready_units_do_the_whole_study(single):
+    """As the pages on Slurm and Ray tell it."""
+    out, _ = single
+    for folder in ("train", "answer"):
+        for path in sorted((out / "units" / folder / "gemma").rglob("*.json")):
+            path.unlink()
+    (out / "units" / "compare.json").unlink()
+    rounds = []
+    while ready := [n for n, state in unit_states(config(), out).items() if state == "ready"]:
+        rounds.append(ready)
+        for name in ready:
+            run_unit(config(), out, name)
+    kinds = [{name.partition("/")[0] for name in names} for names in rounds]
+    assert kinds == [{"train", "answer"}, {"train", "answer"}, {"answer"}, {"compare"}]
+    assert set(unit_states(config(), out).values()) == {"done"}
+
+
+def test_a_unit_of_another_configuration_is_not_done(whole):
+    out, _ = whole
+    states = unit_states(config(training={**CONFIG["training"], "steps": 5}), out)
+    assert states["data"] == "done" and states["base/gemma/seed-0"] == "done"
+    assert states["train/gemma/dmax/seed-0"] == "ready"
+    assert states["answer/gemma/dmax/seed-0"] == "waiting"
+
+
 def test_a_unit_whose_needs_are_missing_says_so(tmp_path):
     with pytest.raises(ImaxrayError, match="run the unit data first"):
         run_unit(config(), tmp_path, "train/gemma/imax/seed-0")

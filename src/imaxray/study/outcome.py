@@ -236,7 +236,7 @@ def compare_study(
     write_json(out / "comparison.json", content)
     clocks = [m.clock.select(pl.lit(name).alias("model"), pl.all()) for name, m in models.items()]
     write_csv(out / "clock.csv", pl.concat(clocks))
-    write_record(out, Unit("compare"), {"models": list(models)})
+    write_record(config, out, Unit("compare"), {"models": list(models)})
     return models, table
 
 

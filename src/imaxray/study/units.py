@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -118,19 +120,39 @@ def record_of(out: Path, unit: Unit) -> Path:
     return out / RECORDS / f"{unit.name}.json"
 
 
-def write_record(out: Path, unit: Unit, content: dict[str, Any]) -> None:
+def write_record(config: StudyConfig, out: Path, unit: Unit, content: dict[str, Any]) -> None:
     """Record that a unit is done, and of which inputs."""
     path = record_of(out, unit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, content)
+    write_json(path, {"asked": _asked(config, unit), **content})
+
+
+def _asked(config: StudyConfig, unit: Unit) -> str:
+    """Return a digest of the part of the configuration that decides a unit."""
+    content: dict[str, Any] = {
+        "data": config.data().model_dump(mode="json"),
+        "phantom": config.content()["phantom"],
+        "releases": dict(config.releases),
+        "doses": sorted(a.tasks_per_image or 0 for a in config.arms.values()),
+    }
+    if unit.model is not None:
+        content["model"] = config.all_models[unit.model].model_dump(mode="json")
+    if unit.arm is not None:
+        content["arm"] = config.arms[unit.arm].model_dump(mode="json")
+        content["training"] = config.training.model_dump(mode="json")
+    if unit.kind == "answer":
+        content["evaluation"] = config.evaluation.model_dump(mode="json")
+    if unit.kind == "compare":
+        content["all"] = config.content()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def is_done(config: StudyConfig, out: Path, unit: Unit) -> bool:
     """Tell whether a unit has a record and its result is there.
 
-    Whether the record is of the present inputs is known when the unit is run again.
+    Whether the record is also of the present data and weights is known when the unit is run again.
     """
-    if not known_state(record_of(out, unit)):
+    if known_state(record_of(out, unit)).get("asked") != _asked(config, unit):
         return False
     if unit.kind == "data":
         return (out / "match.json").is_file()

@@ -79,7 +79,7 @@ def make_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> di
 
         imax, dmax = open_dataset(out / "imax"), open_dataset(out / "dmax")
         choose_probes(config.dynamics, imax, dmax, out)
-    write_record(out, Unit("data"), {"datasets": report["datasets"]})
+    write_record(config, out, Unit("data"), {"datasets": report["datasets"]})
     return report
 
 
@@ -107,7 +107,7 @@ def _build_base(config: StudyConfig, out: Path, unit: Unit) -> None:
     data = [open_dataset(out / name) for name in ("imax", "dmax")]
     with growing_folder(folder):
         untrained_base(shape, data, folder, seed=unit.seed)
-    write_record(out, unit, {"key": base_digest(str(folder), None)})
+    write_record(config, out, unit, {"key": base_digest(str(folder), None)})
 
 
 def recipe_of(config: StudyConfig, out: Path, unit: Unit) -> Recipe:
@@ -182,7 +182,7 @@ def _train(config: StudyConfig, out: Path, unit: Unit, *, progress: bool) -> Non
         from imaxray.training import FinishedRun
 
         measure_crossed(FinishedRun(run).load(), out / "dynamics" / "probes.parquet", out, run)
-    write_record(out, unit, {"key": key})
+    write_record(config, out, unit, {"key": key})
 
 
 def _is_whole(run: Path) -> bool:
@@ -218,14 +218,14 @@ def _answer(config: StudyConfig, out: Path, unit: Unit) -> None:
         "dataset": tested.sha256,
         "how": how.model_dump(mode="json"),
     }
-    known = known_state(record_of(out, unit))
+    known = {key: known_state(record_of(out, unit)).get(key) for key in told}
     if known == told and _are_whole(folder):
         return
-    if known and folder.is_dir():  # answers of an earlier training, or with other settings
-        remove_listed(folder, _ANSWERS)
+    if known != told and any(known.values()) and folder.is_dir():
+        remove_listed(folder, _ANSWERS)  # of an earlier training, or with other settings
         record_of(out, unit).unlink()
     answer_model(source, tested, folder, how)
-    write_record(out, unit, told)
+    write_record(config, out, unit, told)
 
 
 def _are_whole(folder: Path) -> bool:
