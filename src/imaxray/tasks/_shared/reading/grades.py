@@ -122,7 +122,7 @@ def grade_of(text: str) -> int | None:
     text = in_third_person(with_single_spaces(text))
     bare = " ".join(_DEFINES.sub(" ", _HYPOTHESIS.sub(" ", _SCALE.sub(" ", text))).split()) or text
     grades = _grades(bare)
-    for shorter in (_without_past, _without_start, _without_asides, _named_by_key):
+    for shorter in (_without_doubts, _without_past, _without_start, _without_asides, _named_by_key):
         if len(grades) > 1:
             grades = _grades(shorter(bare)) or grades
     if len(grades) > 1:
@@ -143,6 +143,18 @@ _EARLIER: Final = re.compile(
 _ASIDE_OF: Final = re.compile(r"\b(?:would|features?|signs?|criteri\w+|e\.g)\b", re.IGNORECASE)
 _CLAUSE: Final = re.compile(r"(?<=[,;])\s+")
 _KEY_VALUE: Final = re.compile(rf"\b{_KEY}\s*[:=]\s*(?P<value>[^(\n.;,]+)", re.IGNORECASE)
+
+
+_NOT_EXCLUDED: Final = re.compile(
+    r"\b(?:though|although|but|while|however)\b[^.;]*\b(?:can(?:no|')?t|can ?not|could not) be"
+    r" (?:\w+ )?(?:ruled out|excluded)\b[^.;]*",
+    re.IGNORECASE,
+)
+
+
+def _without_doubts(text: str) -> str:
+    """Leave out a clause about a grade that cannot be excluded."""
+    return _NOT_EXCLUDED.sub(" ", text)
 
 
 def _without_past(text: str) -> str:
