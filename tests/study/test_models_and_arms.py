@@ -195,6 +195,19 @@ def test_rounds_of_ready_units_do_the_whole_study(single):
     assert set(unit_states(config(), out).values()) == {"done"}
 
 
+def test_a_finished_unit_is_done_for_a_configuration_that_asks_for_the_same(single):
+    """A further arm changes the configuration, and no finished training."""
+    out, _ = single
+    more = config(arms={**CONFIG["arms"], "dose 3": {"data": "dmax", "tasks_per_image": 3}})
+    run_unit(more, out, "data")
+    before = (out / "runs/gemma/dmax/run.json").stat().st_mtime_ns
+    for kind in ("base", "train", "answer"):
+        run_unit(more, out, f"{kind}/gemma/{'' if kind == 'base' else 'dmax/'}seed-0")
+    states = unit_states(more, out)
+    assert states["train/gemma/dmax/seed-0"] == states["answer/gemma/dmax/seed-0"] == "done"
+    assert (out / "runs/gemma/dmax/run.json").stat().st_mtime_ns == before
+
+
 def test_a_unit_of_another_configuration_is_not_done(whole):
     out, _ = whole
     states = unit_states(config(training={**CONFIG["training"], "steps": 5}), out)

@@ -36,6 +36,7 @@ class OverModels:
         view: ``equal entries`` or ``equal compute``.
         arm: Name of the arm.
         mean: Mean over the models of their mean gains, a fraction.
+        median: Median over the models of their mean gains, which one outlier does not move.
         low: Lower end of the interval, over models and within each of them.
         high: Upper end of the interval.
         least: Smallest mean gain of a model.
@@ -50,6 +51,7 @@ class OverModels:
     view: str
     arm: str
     mean: float
+    median: float
     low: float
     high: float
     least: float
@@ -180,7 +182,7 @@ class ModelTable:
         """Describe the lines over models."""
         return [
             f"Over {line.models} models at {line.view}, the mean relative gain of {line.arm} is "
-            f"{line.text()}, from "
+            f"{line.text()}, the median {100 * line.median:+z.1f} %, from "
             f"{100 * line.least:+z.1f} % to {100 * line.most:+z.1f} %; it is above 0 for "
             f"{line.ahead} of {line.models} (sign test p = {line.p:.3f})."
             + (
@@ -265,8 +267,8 @@ def _over(
     low, high = np.nanquantile(means[1:], [edge, 1 - edge])
     ahead, behind = int((values > 0).sum()), int((values < 0).sum())
     return OverModels(
-        view, arm, float(values.mean()), float(low), float(high), float(values.min()),
-        float(values.max()), ahead, len(values), sign_test(ahead, behind),
+        view, arm, float(values.mean()), float(np.median(values)), float(low), float(high),
+        float(values.min()), float(values.max()), ahead, len(values), sign_test(ahead, behind),
     )  # fmt: skip
 
 

@@ -156,6 +156,7 @@ def _train(config: StudyConfig, out: Path, unit: Unit, *, progress: bool) -> Non
     }
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     if known_state(record_of(out, unit)).get("key") == key and _is_whole(run):
+        write_record(config, out, unit, {"key": key})  # of this configuration, too
         return
     first = base_of(config, out, unit.model, config.training_seeds[0])
     train_dataset(
@@ -220,6 +221,7 @@ def _answer(config: StudyConfig, out: Path, unit: Unit) -> None:
     }
     known = {key: known_state(record_of(out, unit)).get(key) for key in told}
     if known == told and _are_whole(folder):
+        write_record(config, out, unit, told)
         return
     if known != told and any(known.values()) and folder.is_dir():
         remove_listed(folder, _ANSWERS)  # of an earlier training, or with other settings
