@@ -23,6 +23,9 @@ from imaxray.sources._shared.tables import (
 
 _COLUMNS: Final = ("Path", "Frontal/Lateral", "AP/PA", *CHEXPERT)
 _FOLDERS: Final = ("", "CheXpert-v1.0-small", "CheXpert-v1.0")
+_BATCHES: Final = "CheXpert-v1.0 batch *"
+"""Folders in which the full-size images are handed out; those of the train set lack ``train/``."""
+
 _SPLITS: Final = {"train": "train", "valid": "val"}
 _BY: Final = {"train": ("silver", "chexpert"), "valid": ("human", "radiologists")}
 """Origin and quality of a set's labels: the CheXpert labeler read the reports of the train set,
@@ -32,9 +35,9 @@ and the labels of the validation set are the majority of radiologists."""
 class Chexpert(Source):
     """Reads train labels extracted from reports and validation labels by three radiologists.
 
-    The small and the full-size download can both be read. Their paths differ in the leading folder,
-    which is no part of an id. Labels belong to a study, so all its frontal images get them. A blank
-    label is unknown.
+    The small and the full-size download can both be read, the latter also in the four batches in
+    which it is handed out. Their paths differ in the leading folder, which is no part of an id.
+    Labels belong to a study, so all its frontal images get them. A blank label is unknown.
     """
 
     name = "chexpert"
@@ -66,7 +69,12 @@ class Chexpert(Source):
             where = {"source": self.name, "file": file}
             known, bad = chexpert.split_paths(table, "Path", **where)
             here, missing = chexpert.read_images(
-                known, root, _FOLDERS, side="Frontal/Lateral", projection="AP/PA", **where
+                known,
+                root,
+                (*_FOLDERS, *_batches(root)),
+                side="Frontal/Lateral",
+                projection="AP/PA",
+                **where,
             )
             origin, quality = _BY[name]
             labels, unknown = chexpert.study_labels(known, origin=origin, quality=quality, **where)
@@ -88,6 +96,17 @@ class Chexpert(Source):
         )
 
     def _paths(self, root: Path) -> dict[str, Path]:
+        folders = ("", *(f"{name}/" for name in (*_FOLDERS[1:], *_batches(root))))
         return {
-            name: find_file(root, (f"{name}.csv", f"{name}.csv.gz"), self.name) for name in _SPLITS
+            name: find_file(
+                root,
+                [f"{folder}{name}.{end}" for folder in folders for end in ("csv", "csv.gz")],
+                self.name,
+            )
+            for name in _SPLITS
         }
+
+
+def _batches(root: Path) -> list[str]:
+    """Return the names of the folders in which the full-size images are handed out."""
+    return sorted(path.name for path in root.glob(_BATCHES) if path.is_dir())

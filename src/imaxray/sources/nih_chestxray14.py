@@ -31,7 +31,12 @@ from imaxray.sources._shared.tables import (
     xyxy_from_xywh,
 )
 
-_TABLES: Final = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+_TABLES: Final = (
+    "Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv",
+    "sample/sample_labels.csv",
+)  # fmt: skip
+"""The table of the release in its two editions, and that of the widespread sample of 5 %."""
+
 _BOXES: Final = "BBox_List_2017.csv"
 _COLUMNS: Final = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 _AGE: Final = "Patient Age"
@@ -79,8 +84,16 @@ class NihChestxray14(Source):
         """See :meth:`Source.check`."""
         table, boxes = self._paths(root)
         check_columns(table, read_header(table), _COLUMNS)
+        if boxes is None:
+            return [relative(table, root)]
         check_columns(boxes, read_header(boxes), ("Image Index", "Finding Label", "Bbox [x"))
         return [relative(table, root), relative(boxes, root)]
+
+    def remarks(self, root: Path) -> list[str]:
+        """Say that there are no boxes, where the copy lacks their table."""
+        if self._paths(root)[1] is not None:
+            return []
+        return [f"{_BOXES} is not in this copy, so there are no boxes"]
 
     def read(self, root: Path) -> SourceTables:
         """See :meth:`Source.read`."""
@@ -106,7 +119,10 @@ class NihChestxray14(Source):
         full = full.filter(present & legal)
         rejects += odd_persons(full, **where, age=_AGE)
         labels, unknown = self._labels(full, file)
-        boxes, bad_boxes, box_rows = self._boxes(box_path, root, full)
+        boxes, bad_boxes, box_files = SourceTables().annotations, SourceTables().rejects, []
+        if box_path is not None:
+            boxes, bad_boxes, box_rows = self._boxes(box_path, root, full)
+            box_files = [release_file(box_path, root, self.name, box_rows)]
         hints, bad_hints, hint_files = self._hints(root, full)
         return SourceTables(
             images=self._images(full, file),
@@ -115,13 +131,14 @@ class NihChestxray14(Source):
             rejects=pl.concat([*rejects, unknown, bad_boxes, bad_hints]),
             files=(
                 release_file(path, root, self.name, table.height),
-                release_file(box_path, root, self.name, box_rows),
+                *box_files,
                 *hint_files,
             ),
         )
 
-    def _paths(self, root: Path) -> tuple[Path, Path]:
-        return find_file(root, _TABLES, self.name), find_file(root, (_BOXES,), self.name)
+    def _paths(self, root: Path) -> tuple[Path, Path | None]:
+        boxes = root / _BOXES
+        return find_file(root, _TABLES, self.name), boxes if boxes.is_file() else None
 
     def _images(self, full: pl.DataFrame, file: str) -> pl.DataFrame:
         # v2020 writes 58 and the first edition 058Y, in which a few ages are typing errors.
@@ -252,7 +269,7 @@ class NihChestxray14(Source):
 
 
 def _image_files(root: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Find PNG files in ``images/``, ``images_001/images/`` and so on.
+    """Find PNG files in ``images/``, ``images_001/images/``, ``sample/`` and so on.
 
     Returns:
         File name, path and size of each readable file; the names of the damaged files.
@@ -260,7 +277,7 @@ def _image_files(root: Path) -> tuple[pl.DataFrame, list[str]]:
     require_root(root, NihChestxray14.name)
     rows: list[tuple[Any, ...]] = []
     broken: list[str] = []
-    for folder in sorted(root.glob("images*")):
+    for folder in sorted([*root.glob("images*"), *root.glob("sample*/")]):
         for parent, _, names in sorted(os.walk(folder)):
             for name in sorted(names):
                 if not name.endswith(".png"):

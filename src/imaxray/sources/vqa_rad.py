@@ -17,6 +17,9 @@ from imaxray.sources._shared.records import SourceTables
 from imaxray.sources._shared.tables import exists, find_file, is_inside, relative, release_file
 
 _FILES: Final = {"train": "trainset.json", "test": "testset.json"}
+_PUBLIC: Final = "VQA_RAD Dataset Public.json"
+"""The file of the dataset's page, which holds all questions; the split is in ``phrase_type``."""
+
 _KEYS: Final = ("image_name", "image_organ", "question", "answer", "answer_type")
 _FOLDERS: Final = ("images", "VQA_RAD Image Folder", "imgs")
 
@@ -42,7 +45,7 @@ class VqaRad(Source):
 
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
-        paths = [find_file(root, (file,), self.name) for file in _FILES.values()]
+        paths = [path for path, _ in self._paths(root)]
         for path in paths:
             read_items(path, _KEYS)
         self._folder(root)
@@ -58,9 +61,10 @@ class VqaRad(Source):
         hints: list[tuple[Any, ...]] = []
         rejects: list[tuple[Any, ...]] = []
         files = []
-        for split, file in _FILES.items():
-            items = read_items(root / file, _KEYS)
-            files.append(release_file(root / file, root, self.name, len(items)))
+        for path, of_file in self._paths(root):
+            file = relative(path, root)
+            items = read_items(path, _KEYS)
+            files.append(release_file(path, root, self.name, len(items)))
             for row, item in enumerate(items, start=1):
                 where = (self.name, file, row)
                 name = text_of(item.get("image_name")) if isinstance(item, dict) else ""
@@ -75,6 +79,8 @@ class VqaRad(Source):
                 answer = text_of(item["answer"]).lower()
                 kind = text_of(item.get("question_type")) or "question"
                 question = text_of(item["question"])
+                kind_of_phrase = text_of(item.get("phrase_type")).lower()
+                split = of_file or ("test" if kind_of_phrase.startswith("test") else "train")
                 questions.append((image, "qa", kind, closed, question, [answer], *where))
                 hints.append((image, "test" if split == "test" else None, *where))
         return SourceTables(
@@ -86,6 +92,12 @@ class VqaRad(Source):
             rejects=pl.DataFrame(rejects, schema=REJECTS, orient="row"),
             files=tuple(files),
         )
+
+    def _paths(self, root: Path) -> list[tuple[Path, str | None]]:
+        """Return the files with their splits; None where the items state the split."""
+        if (root / _PUBLIC).is_file() and not (root / _FILES["train"]).is_file():
+            return [(root / _PUBLIC, None)]
+        return [(find_file(root, (file,), self.name), split) for split, file in _FILES.items()]
 
     def _folder(self, root: Path) -> str:
         for folder in _FOLDERS:

@@ -26,3 +26,25 @@ def write(root):
             path = root / f"{key}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (9, 8)).save(path)
+
+
+BATCHES = {
+    "train/patient00001": "CheXpert-v1.0 batch 2 (train 1)",
+    "train/patient00002": "CheXpert-v1.0 batch 3 (train 2)",
+    "valid/patient64541": "CheXpert-v1.0 batch 1 (validate & csv)",
+}
+
+
+def write_batches(root):
+    """The full-size images as they are handed out; the tables lie in the first batch."""
+    first = root / BATCHES["valid/patient64541"]
+    first.mkdir()
+    for name, rows in (("train", TRAIN), ("valid", VALID)):
+        lines = [HEADER, *(f"CheXpert-v1.0/{key}.jpg,{rest}" for key, rest in rows.items())]
+        (first / f"{name}.csv").write_text("\n".join(lines) + "\n")
+        for key in rows:
+            folder = next(place for start, place in BATCHES.items() if key.startswith(start))
+            inside = key.removeprefix("train/")
+            path = root / folder / f"{inside}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (9, 8)).save(path)

@@ -29,3 +29,23 @@ def write(root):
     noise = np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.uint8)
     for row in ROWS[:3]:
         Image.fromarray(noise).save(root / "images" / row.partition(",")[0])
+
+
+def write_without_boxes(root):
+    """A copy whose owner left the table of boxes out."""
+    write(root)
+    (root / "BBox_List_2017.csv").unlink()
+
+
+def write_sample(root):
+    """The widespread sample of 5 %: one table, ages with their unit, one folder of images."""
+    write(root)
+    for name in ("BBox_List_2017.csv", "train_val_list.txt", "test_list.txt"):
+        (root / name).unlink()
+    table = (root / "Data_Entry_2017_v2020.csv").read_text()
+    (root / "Data_Entry_2017_v2020.csv").unlink()
+    for age in ("58", "59", "81"):
+        table = table.replace(f",{age},", f",0{age}Y,")
+    (root / "sample").mkdir()
+    (root / "sample_labels.csv").write_text(table)
+    (root / "images").rename(root / "sample" / "images")

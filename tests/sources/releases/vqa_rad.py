@@ -27,3 +27,17 @@ def write(root):
     noise = np.random.default_rng(0).integers(0, 255, (12, 16)).astype(np.uint8)
     for name in ("synpic1.jpg", "synpic2.jpg", "synpic3.jpg"):
         Image.fromarray(noise).save(root / "images" / name)
+
+
+def write_public(root):
+    """The one file of the dataset's page, with its folder of images."""
+    write(root)
+    train, test = (
+        json.loads((root / f"{name}.json").read_text()) for name in ("trainset", "testset")
+    )
+    for row in test:
+        row["phrase_type"] = "test_freeform"
+    (root / "VQA_RAD Dataset Public.json").write_text(json.dumps([*train, *test]))
+    for name in ("trainset.json", "testset.json"):
+        (root / name).unlink()
+    (root / "images").rename(root / "VQA_RAD Image Folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +87,7 @@ def read_images(
         source: Name of the source.
         file: Table that the rows come from, as a path inside the release.
     """
-    here = [f for f in folders if any((root / f / s).is_dir() for s in ("train", "valid", "test"))]
+    here = [f for f in folders if (root / f).is_dir()]
     found = [_find(root, key.removeprefix(f"{COLLECTION}/"), here) for key in table["image_id"]]
     schema = {"path": pl.String, "width": pl.Int32, "height": pl.Int32}
     full = pl.concat([table, pl.DataFrame(found, schema=schema, orient="row")], how="horizontal")
@@ -170,9 +171,11 @@ def _find(
     root: Path, key: str, folders: Sequence[str]
 ) -> tuple[str | None, int | None, int | None]:
     """Return path inside the release, width and height; a damaged file has no size."""
+    bare = key.partition("/")[2]  # the batches of the train set have no folder of the set
     for folder in folders:
-        for suffix in _SUFFIXES:
-            path = f"{folder}/{key}{suffix}" if folder else f"{key}{suffix}"
+        names = (key, bare) if "batch" in folder else (key,)
+        for name, suffix in product(names, _SUFFIXES):
+            path = f"{folder}/{name}{suffix}" if folder else f"{name}{suffix}"
             if not (root / path).is_file():
                 continue
             try:
