@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 
+from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.study import (
     StudyConfig,
@@ -191,3 +192,66 @@ def test_a_missing_config_or_root_is_one_sentence(tmp_path):
 def test_shipped_configs_load(name):
     config = load_config(name)
     assert yaml.safe_dump(config.content())
+
+
+def test_compare_on_run_folders_gives_the_numbers_of_the_study(finished, tmp_path):
+    from imaxray.evaluation import CompareConfig, compare_answers
+
+    _, out, outcome, _ = finished
+    options = CompareConfig(resamples=100, by=("view", "box-size"))
+    found = compare_answers([out / "runs" / "imax"], [out / "runs" / "dmax"], out / "imax", options)
+    wanted = outcome.only.equal_entries
+    assert found.comparison.as_dict() == wanted.as_dict()  # to the last digit
+    assert found.comparison.gain("report") == wanted.as_dict()["tasks"][1]["gains"]["imax"]
+    assert found.comparison.mean_gain() == wanted.as_dict()["mean_gain"]["imax"]
+    assert set(found.groups) == {"view", "box-size"}
+    boxed = [row for one in found.groups["box-size"].values() for row in one.as_dict()["tasks"]]
+    assert {row["task"] for row in boxed} <= {"rec", "reg"} and boxed
+    frame = found.comparison.to_frame()
+    assert frame.height == 2 * 7 + 1
+    row = frame.filter(task="rec", arm="imax")
+    assert row["value"].item() == wanted.as_dict()["tasks"][4]["arms"]["imax"]["value"]
+    assert found.comparison.to_csv().count("\n") == frame.height + 1
+    latex = found.comparison.to_latex()
+    assert latex.count("{") == latex.count("}")
+    cells = {line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")}
+    assert cells == {4} and r"\%" in latex
+    files = [out / "runs" / arm / "evaluation/imax-test/predictions.parquet" for arm in
+             ("imax", "dmax")]  # fmt: skip
+    of_files = compare_answers(files[:1], files[1:], out / "imax", CompareConfig(resamples=100))
+    assert list(of_files.comparison.data["arms"]) == ["predictions (against)", "predictions (runs)"]
+
+
+def test_unequal_test_sets_are_refused_with_their_difference(finished, tmp_path):
+    import polars as pl
+
+    from imaxray.boxes import PERCENT
+    from imaxray.evaluation import compare, score
+
+    _, out, _, _ = finished
+    tables = open_dataset(out / "imax").tables
+    test = tables.split("test")
+    answers = test.select("entry_id", pl.lit("yes").alias("text"))
+    whole = score(test, answers, tables.images, PERCENT)
+    less = score(test.filter(pl.col("task") != "vqa"), answers, tables.images, PERCENT)
+    count = test.filter(task="vqa").height
+    with pytest.raises(ImaxrayError, match=rf"{count} only by a \(first: .*\) were"):
+        compare({"a": whole, "b": less}, reference="a", resamples=100)
+
+
+def test_the_command_compares_and_writes(finished, tmp_path):
+    import subprocess
+    import sys
+
+    _, out, outcome, _ = finished
+    run = subprocess.run(
+        [sys.executable, "-m", "imaxray.cli", "compare", out / "runs" / "imax", "--against",
+         out / "runs" / "dmax", "--data", out / "imax", "--resamples", "100", "--format", "csv",
+         "--out", tmp_path / "compared"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == (tmp_path / "compared" / "comparison.csv").read_text()
+    told = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert told.pop("groups") == {}
+    assert told == json.loads(json.dumps(outcome.only.equal_entries.as_dict()))

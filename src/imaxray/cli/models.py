@@ -284,6 +284,72 @@ def score_command(
     print_result(result.data)
 
 
+class _CompareFormat(StrEnum):
+    text = "text"
+    json = "json"
+    csv = "csv"
+    latex = "latex"
+
+
+@app.command("compare", cls=options_of("imaxray.evaluation:CompareConfig"))
+def compare_command(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Evaluated run folders of one arm, one per seed, or files of answers."),
+    ],
+    against: Annotated[
+        list[Path],
+        typer.Option("--against", help="The same of the reference; given once per seed."),
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", help="Dataset folder whose entries were answered.")
+    ],
+    form: Annotated[
+        _CompareFormat, typer.Option("--format", help="Form of the output.")
+    ] = _CompareFormat.text,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder that comparison.json, comparison.csv and comparison.tex are written to; "
+            "default: none.",
+        ),
+    ] = None,
+) -> None:
+    """Compare the answers of runs with those of other runs, with intervals, as a study does."""
+    from imaxray._files import write_json, write_text
+    from imaxray.evaluation import CompareConfig, compare_answers
+    from imaxray.progress import SafeConsole
+
+    found = compare_answers(runs, against, data, chosen(CompareConfig))
+    whole = found.comparison
+    content = {
+        **whole.as_dict(),
+        "groups": {
+            name: {value: one.as_dict() for value, one in values.items()}
+            for name, values in found.groups.items()
+        },
+    }
+    if out is not None:
+        with sole_writer(out):
+            write_json(out / "comparison.json", content)
+            write_text(out / "comparison.csv", whole.to_csv())
+            write_text(out / "comparison.tex", whole.to_latex())
+    if form == "json":
+        say(json.dumps(content, indent=1))
+    elif form == "csv":
+        say(whole.to_csv(), end="")
+    elif form == "latex":
+        say(whole.to_latex(), end="")
+    else:
+        console = SafeConsole(width=None if sys.stdout.isatty() else 140)
+        reference = whole.data["reference"]
+        console.print(whole.table(f"{', '.join(whole.others)} against {reference}"))
+        for name, values in found.groups.items():
+            for value, one in values.items():
+                console.print(one.table(f"{name}: {value}"))
+
+
 @app.command()
 def labeller(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder with reports and labels.")],

@@ -3,13 +3,14 @@
 ``imaxray.evaluation.generation`` needs torch, so this package does not import it.
 """
 
+from imaxray.evaluation.answers import AnswersCompared, CompareConfig, compare_answers
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
+from imaxray.evaluation.comparing import compare, compare_groups
 from imaxray.evaluation.comparison import (
     Comparison,
     ComparisonData,
     TaskComparison,
-    compare,
-    compare_groups,
+    latex_text,
     percent_text,
 )
 from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
@@ -22,6 +23,8 @@ from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, sco
 from imaxray.evaluation.truth import truth_ceiling
 
 __all__ = [
+    "AnswersCompared",
+    "CompareConfig",
     "Comparison",
     "ComparisonData",
     "EvaluateConfig",
@@ -35,10 +38,12 @@ __all__ = [
     "TaskScores",
     "ceiling",
     "compare",
+    "compare_answers",
     "compare_groups",
     "constant_baseline",
     "find_predictions",
     "labeller_on",
+    "latex_text",
     "majority_baseline",
     "per_entry",
     "percent_text",

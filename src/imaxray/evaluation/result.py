@@ -19,7 +19,7 @@ from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
-from imaxray.evaluation.comparison import compare, compare_groups
+from imaxray.evaluation.comparing import compare, compare_groups
 from imaxray.evaluation.config import ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.predictions import Predictions

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from imaxray.evaluation import percent_text
+from imaxray.evaluation import latex_text, percent_text
 from imaxray.report import GainTable
 from imaxray.schema import task_names
 
@@ -146,7 +146,8 @@ class ModelTable:
         for line in self.over:
             tasks, rows = self._columns(line.view, line.arm)
             body = [
-                " & ".join([_escaped(model), *(_cell(cells.get(task)) for task in tasks)]) + r" \\"
+                " & ".join([latex_text(model), *(_cell(cells.get(task)) for task in tasks)])
+                + r" \\"
                 for model, cells in rows
             ]
             last = f"${100 * line.mean:+z.1f}$ [{100 * line.low:+z.1f}, {100 * line.high:+z.1f}]"
@@ -158,7 +159,7 @@ class ModelTable:
                         "percent, with intervals.",
                         r"\begin{tabular}{l" + "r" * span + "}",
                         r"\toprule",
-                        " & ".join(["model", *map(_escaped, tasks)]) + r" \\",
+                        " & ".join(["model", *map(latex_text, tasks)]) + r" \\",
                         r"\midrule",
                         *body,
                         r"\midrule",
@@ -166,7 +167,7 @@ class ModelTable:
                         *(
                             [
                                 rf"\multicolumn{{{span}}}{{l}}{{the paper states}} & "
-                                rf"{_escaped(line.stated)} \\"
+                                rf"{latex_text(line.stated)} \\"
                             ]
                             if line.stated is not None
                             else []
@@ -297,14 +298,3 @@ def _cell(cell: dict[str, Any] | None) -> str:
         return "--"
     gain, low, high = (100 * cell[key] for key in ("gain", "low", "high"))
     return f"${gain:+z.1f}$ [{low:+z.1f}, {high:+z.1f}]"
-
-
-def _escaped(text: str) -> str:
-    r"""Return a text with the characters that LaTeX reads as commands escaped.
-
-    Example:
-        >>> print(_escaped("a_b 5 %"))
-        a\_b 5 \%
-    """
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
