@@ -86,9 +86,10 @@ def _print_outcome(outcome: StudyOutcome) -> None:
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     for name, model in outcome.models.items():
         of_model = f"{name}: " if len(outcome.models) > 1 else ""
-        console.print(model.equal_entries.table(f"{of_model}Equal entries seen"))
-        if model.equal_compute is not None:
-            console.print(model.equal_compute.table(f"{of_model}Equal compute"))
+        views = {"Equal entries seen": model.equal_entries, "Equal compute": model.equal_compute}
+        for view, comparison in views.items():
+            for table in [] if comparison is None else comparison.tables(f"{of_model}{view}"):
+                console.print(table)
     if outcome.table is not None:
         for table in outcome.table.tables():
             console.print(table)

@@ -178,10 +178,24 @@ class Comparison:
             ]
         )  # fmt: skip
 
-    def table(self, title: str) -> Table:
-        """Return the comparison as a table for the terminal."""
-        arms = list(self.data["arms"])
-        others = [arm for arm in arms if arm != self.data["reference"]]
+    def tables(self, title: str) -> list[Table]:
+        """Return the comparison as tables for the terminal: one, or one per arm of several.
+
+        More than two arms beside the reference do not fit into one table.
+        """
+        if len(self.others) <= _WIDE:
+            return [self.table(title)]
+        return [self.table(f"{title}: {arm}", only=arm) for arm in self.others]
+
+    def table(self, title: str, *, only: str | None = None) -> Table:
+        """Return the comparison as a table for the terminal.
+
+        Args:
+            title: Title of the table.
+            only: The only arm to show besides the reference; None: all arms.
+        """
+        others = self.others if only is None else [only]
+        arms = [arm for arm in self.data["arms"] if arm not in self.others or arm in others]
         table = Table(title=title, title_justify="left")
         table.add_column("task")
         table.add_column("metric")
@@ -204,6 +218,9 @@ class Comparison:
         table.add_row("mean", "relative gain", "", *([""] * len(arms)), *means)
         return table
 
+
+_WIDE: Final = 2
+"""Highest number of arms besides the reference in one table."""
 
 _OF_TASK: Final = ("task", "metric", "unit", "higher_is_better", "entries", "patients")
 _FRAME: Final = pl.Schema(
