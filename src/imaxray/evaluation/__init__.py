@@ -3,7 +3,7 @@
 ``imaxray.evaluation.generation`` needs torch, so this package does not import it.
 """
 
-from imaxray.evaluation.answers import AnswersCompared, CompareConfig, compare_answers
+from imaxray.evaluation.answers import AnswersCompared, CompareConfig, compare_answers, compare_arms
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
 from imaxray.evaluation.comparing import compare, compare_groups
 from imaxray.evaluation.comparison import (
@@ -49,6 +49,7 @@ __all__ = [
     "ceiling",
     "compare",
     "compare_answers",
+    "compare_arms",
     "compare_groups",
     "constant_baseline",
     "find_predictions",
