@@ -74,8 +74,7 @@ class BoxConvention:
             ignored); ``None`` where a box is a plain list.
         tags: Text before and after the list of one box or of several boxes in a row.
         fence: Text before and after the list of boxes, in an answer that consists of boxes only.
-        form: Text of one box with ``{}`` for each of its four numbers, where it is no plain list;
-            boxes in a row follow each other directly.
+        form: Text of one box with ``{}`` for each of its four numbers, where it is no plain list.
         digits: Number of digits that numbers are filled up to with zeros.
         bins: Whether a number is that of a bin: ``scale`` bins cover the side, numbers go from 0 to
             ``scale - 1``, and a number is read as the middle of its bin.
@@ -101,6 +100,8 @@ class BoxConvention:
         """Return the same convention in the frame of a model's processor.
 
         Example:
+            >>> from imaxray.boxes import PER_MILLE
+            >>> from imaxray.geometry import Letterbox
             >>> padded = PER_MILLE.seen_through(Letterbox())
             >>> PER_MILLE.render((0, 0, 100, 200), 100, 200)
             '[0, 0, 1000, 1000]'
@@ -117,6 +118,7 @@ class BoxConvention:
         one step wide; each of its sides moves by at most one step.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> PERCENT.resolution(2000, 2500)
             (20.0, 25.0)
         """
@@ -131,6 +133,7 @@ class BoxConvention:
         """Write ``box`` (pixels of the ``width`` × ``height`` original) as the model's text.
 
         Example:
+            >>> from imaxray.boxes import BOX_2D, PERCENT
             >>> PERCENT.render((256, 128, 512, 384), 1024, 1024)
             '[25, 12, 50, 38]'
             >>> BOX_2D.render((256, 128, 512, 384), 1024, 1024)
@@ -147,6 +150,7 @@ class BoxConvention:
             ValueError: There are boxes, and the number of placeholders is another one.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> PERCENT.fill("effusion at <box>", [(256, 128, 512, 384)], 1024, 1024)
             'effusion at [25, 12, 50, 38]'
         """
@@ -161,7 +165,7 @@ class BoxConvention:
         if self.fence and RUN.fullmatch(text):
             return f"{self.fence[0]}[{', '.join(written)}]{self.fence[1]}"
         rest = iter(written)
-        pattern = RUN if self.tags or self.form else re.compile(PLACEHOLDER)
+        pattern = RUN if self.tags else re.compile(PLACEHOLDER)
         return pattern.sub(
             lambda run: self._in_tags([next(rest) for _ in range(run[0].count(PLACEHOLDER))]), text
         )
@@ -173,6 +177,7 @@ class BoxConvention:
         Such a coordinate is moved to the edge (rule ``box-tolerance``).
 
         Example:
+            >>> from imaxray.boxes import PER_MILLE, UNIT
             >>> PER_MILLE.tolerance, UNIT.tolerance
             (1.0, 0.01)
         """
@@ -191,6 +196,7 @@ class BoxConvention:
         returned text.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> PERCENT.extract("effusion at [25, 12, 50, 38]", 1000, 1000)
             ('effusion at <box>', [(250.0, 120.0, 500.0, 380.0)])
             >>> PERCENT.extract("[50, 12, 25, 38]", 1000, 1000)  # corners in the wrong order
@@ -213,6 +219,7 @@ class BoxConvention:
             rules: Rules that are on, of ``BOX_RULES``.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> PERCENT.read("<box>(25,12),(50,38)</box>", 1000, 1000)
             BoxText(text='<box>', boxes=[(250.0, 120.0, 500.0, 380.0)], rules=('box-spelling',))
         """
@@ -296,6 +303,7 @@ class BoxConvention:
         """Read the values of :meth:`as_dict` back, also after they were stored as JSON.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> BoxConvention.from_dict(PERCENT.as_dict()) == PERCENT
             True
         """
@@ -335,8 +343,6 @@ class BoxConvention:
         return a / unit, b / unit
 
     def _in_tags(self, written: Sequence[str]) -> str:
-        if self.form:
-            return "".join(written)
         if self.tags is None:
             return " ".join(written)
         return f"{self.tags[0]}[{', '.join(written)}]{self.tags[1]}"

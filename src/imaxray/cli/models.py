@@ -232,6 +232,7 @@ def score_command(
         int | None,
         typer.Option(
             min=1,
+            max=LARGEST,
             help="Smallest area in pixels that the model's processor resizes to; only for "
             "boxes in pixels of the resized image.",
         ),
@@ -240,6 +241,7 @@ def score_command(
         int | None,
         typer.Option(
             min=1,
+            max=LARGEST,
             help="Largest area in pixels that the model's processor resizes to; only for "
             "boxes in pixels of the resized image.",
         ),
