@@ -230,7 +230,9 @@ def compare_arms(
     if config.metric is not None:  # groups whose entries have no task with the metric
         ids = {e for task in found for e in scores[reference][0].tasks[task].entry_ids}
         wanted = {
-            name: {value: kept for value, of in values.items() if (kept := [e for e in of if e in ids])}
+            name: {
+                value: kept for value, of in values.items() if (kept := [e for e in of if e in ids])
+            }
             for name, values in wanted.items()
         }
     return AnswersCompared(
