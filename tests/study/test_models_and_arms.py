@@ -7,7 +7,6 @@ from concurrent.futures import Future
 
 import pytest
 import yaml
-from latex_tables import columns_of
 from safetensors.torch import load_file
 
 from imaxray.errors import ImaxrayError
@@ -17,6 +16,7 @@ from imaxray.study import units as units_module
 from imaxray.study.execute import require_all
 from imaxray.study.outcome import layout_pairs
 from imaxray.study.units import needs
+from latex_tables import columns_of
 
 CONFIG = {
     "title": "Two models, five arms",
