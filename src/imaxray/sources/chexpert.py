@@ -34,8 +34,8 @@ _TABLES: Final = {
     "test": ("test_labels",),
     "studies": ("groundtruth",),
 }
-"""Names of the tables without their ending. Both of the last two are about the test set: CheXlocalize
-lists its images, and the authors' repository its studies."""
+"""Names of the tables without their ending. Both of the last two are about the test set: the table
+of CheXlocalize lists its images, and that of the authors' repository its studies."""
 
 _HEADERS: Final = {
     "train": _COLUMNS,

@@ -66,9 +66,9 @@ def write_test_images(root):
 
 def write_test_studies(root):
     """The test set alone: the authors' table of studies, and the images."""
-    lines = [",".join(["Study", *LABELS])]
-    for key in ("patient64741/study1", "patient64742/study1"):
-        lines.append(f"CheXpert-v1.0/test/{key}," + ",".join(["1"] + ["0"] * 13))
+    studies = ("patient64741/study1", "patient64742/study1")
+    rows = (f"CheXpert-v1.0/test/{key}," + ",".join(["1"] + ["0"] * 13) for key in studies)
+    lines = [",".join(["Study", *LABELS]), *rows]
     (root / "groundtruth.csv").write_text("\n".join(lines) + "\n")
     for key in TEST:
         picture(root / "CheXpert-v1.0" / f"{key}.jpg")
