@@ -44,8 +44,8 @@ class VqaRad(Source):
 
     The copy may hold the publisher's file (``VQA_RAD Dataset Public.json``, 2,248 questions) or the
     two files of the authors' split that are passed on (``trainset.json``, ``testset.json``). In the
-    former ``phrase_type`` marks the test set, and the framed wordings of questions, which the latter
-    has as questions of their own, are not read.
+    former, ``phrase_type`` marks the test set. Its framed wordings of questions are not read; the
+    split has them as questions of their own.
     """
 
     name = "vqa-rad"
@@ -107,7 +107,7 @@ class VqaRad(Source):
         )
 
     def remarks(self, root: Path) -> list[str]:
-        """State how many questions of the publisher's file have a framed wording, which is not read."""
+        """State how many questions have a framed wording, which is not read."""
         (path, *others) = self._paths(root)
         if others:
             return []
