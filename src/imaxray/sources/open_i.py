@@ -100,6 +100,16 @@ class OpenI(Source):
             reading.projections(root / _PROJECTIONS)
         return reading.tables()
 
+    def remarks(self, root: Path) -> list[str]:
+        """Say what the absence of the table of views means."""
+        if (root / _PROJECTIONS).is_file():
+            return []
+        return [
+            f"Views: {_PROJECTIONS} is not in this copy, so a view is known only where a caption "
+            "names one alone; put the table beside the reports, because a report goes to frontal "
+            "images."
+        ]
+
 
 def _reports_path(root: Path) -> Path:
     """Return the tar, the XML folder or the table of the reports; NLM's files take precedence."""
