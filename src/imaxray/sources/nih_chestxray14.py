@@ -33,6 +33,7 @@ from imaxray.sources._shared.tables import (
 
 _PLACES: Final = ("", "sample/", "sample/sample/", "data/")
 _TABLES: Final = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")
+_ENDINGS: Final = ("", ".gz")
 _BOXES: Final = "BBox_List_2017.csv"
 _FOLDERS: Final = ("images*", "sample", "data")
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
@@ -138,11 +139,11 @@ class NihChestxray14(Source):
 
     def _paths(self, root: Path) -> tuple[Path, Path | None]:
         """Return the table of labels, and the list of boxes if the copy has one."""
-        places = [(root / place) for place in _PLACES]
-        tables = [f"{place}{name}" for name in _TABLES for place in _PLACES]
+        tables = [f"{p}{name}{end}" for name in _TABLES for p in _PLACES for end in _ENDINGS]
         if not any((root / table).is_file() for table in tables):
             find_file(root, _TABLES, self.name)  # raises an error that names no folder
-        boxes = next((place / _BOXES for place in places if (place / _BOXES).is_file()), None)
+        lists = [root / f"{place}{_BOXES}{end}" for place in _PLACES for end in _ENDINGS]
+        boxes = next((path for path in lists if path.is_file()), None)
         return find_file(root, tables, self.name), boxes
 
     def _images(self, full: pl.DataFrame, file: str) -> pl.DataFrame:
