@@ -35,7 +35,7 @@ _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _REPORTS: Final = "grounded_reports_*.json"
 _TABLES: Final = (
     "master_table.csv", "master_table.csv.gz", "master_table.csv.zip", "master_table.zip",
-    "master_table.csv/master_table.csv",
+    "master_table.csv/master_table.csv", "master_table.csv/master_table.csv.gz",
 )  # fmt: skip
 _AGE: Final = "PatientAge"
 _KEYS: Final = ("StudyID", "ImageID", "findings")

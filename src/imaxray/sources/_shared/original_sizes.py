@@ -35,8 +35,12 @@ def original_sizes_file(root: Path, places: Sequence[str], which: str) -> Path |
         places: Folders inside the release, each empty or with a slash at its end.
         which: Name of the set, ``train`` or ``test``.
     """
-    paths = (root / f"{place}{inside}{which}_meta.csv" for place in places
-             for inside in ("", f"{which}/"))  # fmt: skip
+    paths = (
+        root / f"{place}{inside}{which}_meta.csv{ending}"
+        for place in places
+        for inside in ("", f"{which}/")
+        for ending in ("", ".gz", ".zip")
+    )
     return next((path for path in paths if path.is_file()), None)
 
 

@@ -1,0 +1,32 @@
+"""Tests layouts that all releases share: tables plain or gzipped, and a description of each."""
+
+import gzip
+import shutil
+from pathlib import Path
+
+import pytest
+
+from imaxray.sources import list_sources
+
+SOURCES = list_sources()
+PAGE = Path(__file__).parents[2] / "docs/sources.md"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_tables_may_be_gzipped_or_plain(source, copies, account_closes):
+    for root in copies(source):
+        plain = source.read(root)
+        tables = sorted(root.rglob("*.csv")) + sorted(root.rglob("*.csv.gz"))
+        for path in filter(Path.is_file, tables):
+            data = path.read_bytes()
+            if path.suffix == ".gz":
+                path.with_suffix("").write_bytes(gzip.decompress(data))
+            else:
+                path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(data, mtime=0))
+            path.unlink()
+        other = source.read(root)
+        account_closes(other)
+        assert other.annotations.drop("file").equals(plain.annotations.drop("file")), root.name
+        assert other.images.drop("file").equals(plain.images.drop("file")), root.name
+        names = [file.file.removesuffix(".gz") for file in plain.files]
+        assert [file.file.removesuffix(".gz") for file in other.files] == names
