@@ -1,7 +1,6 @@
 """Tests layouts that all releases share: tables plain or gzipped, and a description of each."""
 
 import gzip
-import shutil
 from pathlib import Path
 
 import pytest
@@ -30,3 +29,10 @@ def test_tables_may_be_gzipped_or_plain(source, copies, account_closes):
         assert other.images.drop("file").equals(plain.images.drop("file")), root.name
         names = [file.file.removesuffix(".gz") for file in plain.files]
         assert [file.file.removesuffix(".gz") for file in other.files] == names
+
+
+def test_the_page_describes_the_layouts_of_every_release():
+    section = PAGE.read_text().partition("## Layouts and mirrors")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(row[0].strip("| `") for row in rows) == [source.name for source in SOURCES]
+    assert all(len(row) == 3 and len(row[1]) > 10 for row in rows)
