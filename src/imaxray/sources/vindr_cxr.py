@@ -19,6 +19,7 @@ from imaxray.sources._shared.original_sizes import (
     SIZE_COLUMNS,
     original_sizes,
     original_sizes_file,
+    stated_sizes,
     with_scales,
 )
 from imaxray.sources._shared.records import SourceTables
@@ -384,15 +385,10 @@ def _part(path: Path, root: Path, images: pl.DataFrame, sizes: pl.DataFrame, agr
     table = table.rename(one_spelling(table.columns))
     if agreed:
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias("rad_id"))
-    stated = [
-        numeric(name).alias(f"_stated_{name}") if name in table.columns else
-        pl.lit(None, dtype=pl.Float64).alias(f"_stated_{name}")
-        for name in ("width", "height")
-    ]  # fmt: skip
     # Other columns of a mirror might be called like those of the images.
     used = [name for name in _USED if name in table.columns]
     full = (
-        table.select("row", *used, *stated)
+        table.select("row", *used, *stated_sizes(table))
         .join(sizes, on="image_id", how="left", maintain_order="left")
         .join(images, left_on="image_id", right_on="stem", how="left", maintain_order="left")
     )

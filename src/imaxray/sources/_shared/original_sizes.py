@@ -86,6 +86,16 @@ def original_sizes(
     return once, conform(hints, SPLIT_HINTS), bad, files
 
 
+def stated_sizes(table: pl.DataFrame) -> list[pl.Expr]:
+    """Return the size of the original image that each row states itself, null if none does."""
+    return [
+        (numeric(side) if side in table.columns else pl.lit(None, dtype=pl.Float64)).alias(
+            f"_stated_{side}"
+        )
+        for side in ("width", "height")
+    ]
+
+
 def with_scales(full: pl.DataFrame, originals: Sequence[str]) -> pl.DataFrame:
     """Add the factors from original pixels to those of the file, null if the size is not stated.
 
