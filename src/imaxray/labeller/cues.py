@@ -240,8 +240,8 @@ STOP: Final = re.compile(
 """Words inside a clause at which the reach of an earlier cue ends."""
 
 CONTRAST: Final = re.compile(
-    r"\b(?:but|however|positive for|although|though|except(?: for)?|otherwise|(?<!not )yet|whereas|while"
-    r"|aside from|apart from|other than|with the exception of|nevertheless|nonetheless|despite"
+    r"\b(?:but|however|positive for|although|though|except(?: for)?|otherwise|(?<!not )yet|whereas"
+    r"|while|aside from|apart from|other than|with the exception of|nevertheless|nonetheless|despite"
     r"|in spite of)\b"
 )
 """Words at which the reach of every cue ends."""
