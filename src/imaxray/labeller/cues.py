@@ -241,8 +241,8 @@ STOP: Final = re.compile(
 
 CONTRAST: Final = re.compile(
     r"\b(?:but|however|positive for|although|though|except(?: for)?|otherwise|(?<!not )yet|whereas"
-    r"|while|aside from|apart from|other than|with the exception of|nevertheless|nonetheless|despite"
-    r"|in spite of)\b"
+    r"|while|aside from|apart from|other than|with the exception of|nevertheless|nonetheless"
+    r"|despite|in spite of)\b"
 )
 """Words at which the reach of every cue ends."""
 
