@@ -30,6 +30,7 @@ FAMILIES: Final = {  # ``config.model_type`` → module and class
     "internvl": "internvl.InternVLModel",
     "llava": "llava.LlavaModel",
     "llava_onevision": "llava_onevision.LlavaOnevisionModel",
+    "mini_llava": "mini.MiniLlavaModel",
     "phantom": "phantom.PhantomModel",
     "qwen2_5_vl": "qwen2_5_vl.Qwen25VLModel",
     "qwen3_vl": "qwen3_vl.Qwen3VLModel",
@@ -212,8 +213,8 @@ def _find(
     row = None if folder.is_dir() else find_row(name)
     if row is not None and row.repository is None:
         raise ImaxrayError(
-            f"Expected a model with weights to load, but {name} is trained from scratch; name the "
-            "folder of a trained model, or let `imaxray study` build it."
+            f"Expected a model with weights to load, but {name} is built here; name the folder of "
+            "a trained model, or let `imaxray study` build it."
         )
     if row is None and not folder.is_dir() and name.count("/") != 1:
         raise unknown_model(name, "is neither a registry name, a repository id nor a folder")
@@ -237,6 +238,7 @@ def _find(
 
 def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:
     """Return the model's configuration; a native class must support it with image input."""
+    importlib.import_module("imaxray.models.mini.tower")  # makes its configuration known
     try:
         config = AutoConfig.from_pretrained(source, **hub)
     except ValueError as error:
