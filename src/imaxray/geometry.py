@@ -148,6 +148,74 @@ class Letterbox:
 
 
 @dataclass(frozen=True)
+class ScaledThenResized:
+    """Scales an image to an area first, as LLaMA-Factory does, and then as Qwen's processor.
+
+    The tool cuts the scaled sides to whole pixels before the processor rounds them, so that most
+    sizes differ from those of the processor alone. Sides below 28 pixels are raised to 28.
+
+    Attributes:
+        cap: Largest area before the processor, ``image_max_pixels`` of LLaMA-Factory.
+        least: Smallest area before the processor, ``image_min_pixels``.
+        factor: As in :class:`SmartResize`.
+        min_pixels: As in :class:`SmartResize`.
+        max_pixels: As in :class:`SmartResize`; that of the released checkpoints.
+    """
+
+    cap: int = 768 * 768
+    least: int = 32 * 32
+    factor: int = 28
+    min_pixels: int = 56 * 56
+    max_pixels: int = 28 * 28 * 16384
+    kind: ClassVar[str] = "scaled-then-resized"
+
+    def resized(self, width: float, height: float) -> tuple[int, int]:
+        """Return width and height after both steps.
+
+        Raises:
+            ValueError: One side is more than 200 times the other.
+
+        Example:
+            >>> ScaledThenResized().resized(2048, 2500)
+            (700, 840)
+        """
+        wide, high = int(width), int(height)
+        for area, over in ((self.cap, True), (self.least, False)):
+            if (wide * high > area) is over and wide * high != area:
+                factor = math.sqrt(area / (wide * high))
+                wide, high = int(wide * factor), int(high * factor)
+        wide, high = max(wide, 28), max(high, 28)
+        after = SmartResize(self.factor, self.min_pixels, self.max_pixels)
+        return after.resized(wide, high)
+
+    def frame(self, width: float, height: float) -> Frame:
+        """See :class:`Geometry`."""
+        wide, high = self.resized(width, height)
+        return Frame(wide, high, (wide / width, high / height))
+
+
+@dataclass(frozen=True)
+class CentreCrop:
+    """Cuts the image to the square of its shorter side in the middle (MAIRA-2).
+
+    What lies outside the square has no place in the frame.
+    """
+
+    kind: ClassVar[str] = "centre-crop"
+
+    def frame(self, width: float, height: float) -> Frame:
+        """See :class:`Geometry`.
+
+        Example:
+            >>> CentreCrop().frame(100, 201)
+            Frame(width=100, height=100, scale=(1.0, 1.0), offset=(0.0, -50.0))
+        """
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        return Frame(side, side, (1.0, 1.0), (0.0 - left, 0.0 - top))
+
+
+@dataclass(frozen=True)
 class TileCanvas:
     """Stretches the image over the grid of square tiles with the nearest aspect ratio (InternVL).
 
@@ -210,7 +278,8 @@ class TileCanvas:
 WHOLE: Final = Whole()
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
-    geometry.kind: geometry for geometry in (Whole, SmartResize, Letterbox, TileCanvas)
+    geometry.kind: geometry
+    for geometry in (Whole, SmartResize, ScaledThenResized, Letterbox, CentreCrop, TileCanvas)
 }
 
 

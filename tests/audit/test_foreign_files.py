@@ -17,7 +17,8 @@ def llava(number, image, prompt="<image>\nIs there edema?", answer="No", **more)
     return {"id": number, "image": image, "conversations": turns, **more}
 
 
-def chat(image, prompt="<image>What is shown?", answer="A chest.", **more):
+def chat(image, prompt="What is shown?", answer="A chest.", **more):
+    prompt = prompt if "<image>" in prompt else f"<image>{prompt}"
     turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
     return {"messages": turns, "images": [image], **more}
 
@@ -154,7 +155,7 @@ def test_images_below_another_root_and_absolute_paths(write, tmp_path):
     ],
 )
 def test_answers_in_prompts(write, prompt, answer, leaks):
-    result = audit_dataset(write(train=[chat("a.png", prompt, answer)]))
+    result = audit_dataset(write(train=[chat("a.png", prompt, answer)]), skip=["marks"])
     assert codes(result) == ([("prompt-target", "train", "train.jsonl:1")] if leaks else [])
 
 

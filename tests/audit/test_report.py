@@ -29,7 +29,7 @@ def test_text_shows_few_examples_and_counts_all(spoilt):
     text = spoilt.audit().to_text(examples=2)
     assert "broken-image: 3 (" in text and text.count("does not exist") == 2
     assert "… and 1 more" in text
-    assert text.endswith("3 findings from 1 of 16 checks")
+    assert text.endswith("3 findings from 1 of 20 checks")
 
 
 def test_json_holds_all_findings_and_all_checks(spoilt):
@@ -54,7 +54,7 @@ def test_the_same_data_give_the_same_report(spoilt):
 def test_exit_codes_and_formats(data):
     folder = data.write()
     clean = run(folder)
-    assert clean.returncode == 0 and "no findings from 16 checks" in clean.stdout
+    assert clean.returncode == 0 and "no findings from 20 checks" in clean.stdout
     (data.root / "c.png").unlink()
     faulty = run(folder, "--format", "json")
     assert faulty.returncode == 1

@@ -95,7 +95,7 @@ def small(tmp_path):
 def read(tmp_path):
     """Function that runs a tool's reader: its rows, as printed."""
 
-    def run(tool, *args, **environment):
+    def run(tool, *args, script=None, **environment):
         packages = ROOT / ".readers" / tool
         if not (packages / ".installed").exists():
             pytest.skip(f"the packages of {tool} are not in .readers; `make readers` brings them")
@@ -105,7 +105,7 @@ def read(tmp_path):
             "HOME": str(home), "HF_HOME": str(home), "MODELSCOPE_CACHE": str(home),
             "HF_HUB_OFFLINE": "1", "FIFTYONE_DO_NOT_TRACK": "1", "PYTHONPATH": str(packages),
         }  # fmt: skip
-        script = Path(__file__).parent / "readers" / f"read_{tool}.py"
+        script = Path(__file__).parent / "readers" / f"read_{script or tool}.py"
         done = subprocess.run(
             [sys.executable, script, *map(str, args)],
             capture_output=True, text=True, check=False, cwd=home,

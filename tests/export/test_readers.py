@@ -10,8 +10,8 @@ import json
 import numpy as np
 import pytest
 
+from imaxray.boxes import find_convention
 from imaxray.export import ExportConfig, export_dataset
-from imaxray.export.conventions import find_convention
 from imaxray.schema import IS_PSEUDO
 
 BOXES = [[20.0, 10.0, 100.0, 60.5], [120.0, 20.0, 180.0, 80.0]]

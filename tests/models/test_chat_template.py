@@ -8,7 +8,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
 from imaxray.models.chat_template import always_ends
 from imaxray.models.tiny import tiny_families
-from imaxray.models.tiny_text import TEMPLATES
+from imaxray.models.tiny.text import TEMPLATES
 
 ENDLESS = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",

@@ -285,7 +285,7 @@ def test_other_native_models_by_folder(tmp_path):
         LlavaNextImageProcessorPil,
     )
 
-    from imaxray.models import tiny_text as text
+    from imaxray.models.tiny import text
 
     tokenizer = text.qwen_tokenizer(text.CORPUS, (), image_token="<image>")
     grids = [[28, 56], [56, 28], [56, 56]]

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 
+from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.study import (
     StudyConfig,
@@ -14,6 +15,7 @@ from imaxray.study import (
     run_study,
     write_study_report,
 )
+from latex_tables import columns_of
 
 TINY = {
     "title": "Tiny study",
@@ -46,22 +48,24 @@ def finished(tmp_path_factory):
 
 def test_both_views_cover_all_seven_tasks(finished):
     _, _, outcome, _ = finished
-    for comparison in (outcome.equal_entries, outcome.equal_compute):
+    only = outcome.only
+    compared = ((only.equal_entries, "imax"), (only.equal_compute, "imax (equal compute)"))
+    for comparison, arm in compared:
         rows = comparison.as_dict()["tasks"]
         assert [row["task"] for row in rows] == [
             "calculation", "report", "grading", "findings", "rec", "reg", "vqa",
         ]  # fmt: skip
-        assert all(set(row["arms"]) == {"dmax", "imax"} for row in rows)
+        assert all(set(row["arms"]) == {"dmax", arm} for row in rows)
         assert all(row["constant"] is not None for row in rows)
 
 
 def test_both_arms_saw_the_same_number_of_entries(finished):
     outcome = finished[2]
-    imax, dmax = outcome.runs["imax"][0], outcome.runs["dmax"][0]
+    imax, dmax = outcome.only.runs["imax"][0], outcome.only.runs["dmax"][0]
     assert imax["entries_seen"] == dmax["entries_seen"] == 48
     assert imax["identity"]["weights"] == dmax["identity"]["weights"]
     assert imax["identity"]["layout"] == "packed"
-    assert dmax["identity"]["layout"] == "separate"
+    assert dmax["identity"]["layout"] == "packed"
 
 
 def test_the_report_is_one_file_without_outside_resources(finished):
@@ -83,12 +87,27 @@ def test_a_finished_study_is_not_repeated(finished, monkeypatch):
         raise AssertionError("a finished stage ran again")
 
     import imaxray.study.prepare as data
-    import imaxray.study.run as module
+    import imaxray.training as training
+    from imaxray.evaluation import generation
+    from imaxray.study import execute
 
     monkeypatch.setattr(data, "build_datasets", boom)
-    monkeypatch.setattr(module, "measure_throughput", boom)
+    monkeypatch.setattr(training, "train_dataset", boom)
+    monkeypatch.setattr(generation, "answer_model", boom)
+    monkeypatch.setattr(execute, "_submit", here)  # in this process, where nothing may run again
     again = run_study(config, out)
-    assert again.equal_entries.as_dict() == outcome.equal_entries.as_dict()
+    assert again.only.as_dict() == outcome.only.as_dict()
+
+
+def here(pool, config, out, unit, launch):
+    from concurrent.futures import Future
+
+    from imaxray.study.work import do_unit
+
+    future = Future()
+    do_unit(config, out, unit)
+    future.set_result(None)
+    return future
 
 
 def test_building_twice_and_with_two_workers_gives_the_same_sha256(finished, tmp_path):
@@ -174,3 +193,64 @@ def test_a_missing_config_or_root_is_one_sentence(tmp_path):
 def test_shipped_configs_load(name):
     config = load_config(name)
     assert yaml.safe_dump(config.content())
+
+
+def test_compare_on_run_folders_gives_the_numbers_of_the_study(finished, tmp_path):
+    from imaxray.evaluation import CompareConfig, compare_answers
+
+    _, out, outcome, _ = finished
+    options = CompareConfig(resamples=100, by=("view", "box-size"))
+    found = compare_answers([out / "runs" / "imax"], [out / "runs" / "dmax"], out / "imax", options)
+    wanted = outcome.only.equal_entries
+    assert found.comparison.as_dict() == wanted.as_dict()  # to the last digit
+    assert found.comparison.gain("report") == wanted.as_dict()["tasks"][1]["gains"]["imax"]
+    assert found.comparison.mean_gain() == wanted.as_dict()["mean_gain"]["imax"]
+    assert set(found.groups) == {"view", "box-size"}
+    boxed = [row for one in found.groups["box-size"].values() for row in one.as_dict()["tasks"]]
+    assert {row["task"] for row in boxed} <= {"rec", "reg"} and boxed
+    frame = found.comparison.to_frame()
+    assert frame.height == 2 * 7 + 1
+    row = frame.filter(task="rec", arm="imax")
+    assert row["value"].item() == wanted.as_dict()["tasks"][4]["arms"]["imax"]["value"]
+    assert found.comparison.to_csv().count("\n") == frame.height + 1
+    assert columns_of(found.comparison.to_latex(), tmp_path) == [2 + 2 + 2]
+    files = [out / "runs" / arm / "evaluation/imax-test/predictions.parquet" for arm in
+             ("imax", "dmax")]  # fmt: skip
+    # the answers state their dataset, which is found in the study
+    of_files = compare_answers(files[:1], files[1:], config=CompareConfig(resamples=100))
+    assert of_files.comparison.as_dict() == wanted.as_dict()
+
+
+def test_unequal_test_sets_are_refused_with_their_difference(finished, tmp_path):
+    import polars as pl
+
+    from imaxray.boxes import PERCENT
+    from imaxray.evaluation import compare, score
+
+    _, out, _, _ = finished
+    tables = open_dataset(out / "imax").tables
+    test = tables.split("test")
+    answers = test.select("entry_id", pl.lit("yes").alias("text"))
+    whole = score(test, answers, tables.images, PERCENT)
+    less = score(test.filter(pl.col("task") != "vqa"), answers, tables.images, PERCENT)
+    count = test.filter(task="vqa").height
+    with pytest.raises(ImaxrayError, match=rf"{count} only by a \(first: .*\) were"):
+        compare({"a": whole, "b": less}, reference="a", resamples=100)
+
+
+def test_the_command_compares_and_writes(finished, tmp_path):
+    import subprocess
+    import sys
+
+    _, out, outcome, _ = finished
+    run = subprocess.run(
+        [sys.executable, "-m", "imaxray.cli", "compare", out / "runs" / "imax", "--against",
+         out / "runs" / "dmax", "--resamples", "100", "--format", "csv",
+         "--out", tmp_path / "compared"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == (tmp_path / "compared" / "comparison.csv").read_text()
+    told = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert told.pop("groups") == {}
+    assert told == json.loads(json.dumps(outcome.only.equal_entries.as_dict()))

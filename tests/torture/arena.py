@@ -50,9 +50,9 @@ class Command:
     prepare: Callable[[Path, Path], None] | None = None
 
 
-def _keep_throughput(arena: Path, out: Path) -> None:
+def _keep_budgets(arena: Path, out: Path) -> None:
     out.mkdir(parents=True)
-    shutil.copy(arena / "throughput.json", out / "throughput.json")
+    shutil.copytree(arena / "budgets", out / "budgets")
 
 
 COMMANDS: Final = {
@@ -151,7 +151,7 @@ COMMANDS: Final = {
             "study",
             lambda arena, out: ["study", f"{arena}/study.yaml", "--out", f"{out}"],
             ("study.yaml",),
-            _keep_throughput,
+            _keep_budgets,
         ),
     )
 }  # fmt: skip
@@ -216,7 +216,7 @@ def make(arena: Path, *, other: bool = False, light: bool = False) -> Path:
         (arena / "whole" / name).rename(arena / place / name)
     if not light:
         (arena / "whole" / "init").rename(arena / "base")
-        (arena / "whole" / "throughput.json").rename(arena / "throughput.json")
+        (arena / "whole" / "budgets").rename(arena / "budgets")
     shutil.rmtree(arena / "whole")
     for role in ("catalog", "imax", "dmax"):
         roots = arena / "data" / role / "roots.json"

@@ -48,15 +48,14 @@ def results(out: Path) -> dict[str, Any]:
     return found
 
 
-def trials(
-    arena: Path, command: str, throughput: Path, *, done: set[str]
-) -> Iterator[dict[str, Any]]:
+def trials(arena: Path, command: str, budgets: Path, *, done: set[str]) -> Iterator[dict[str, Any]]:
     """Yield one record per row of the matrix, whose results must be those of the first row.
 
     Args:
         arena: Folder for the outputs.
         command: ``build`` or ``study``.
-        throughput: Measured speed that decides the length of one arm, the same for all rows.
+        budgets: Folder with the number of steps of the arm of equal compute, the same for all
+            rows.
         done: Names of trials that are not repeated.
     """
     kept = arena / f"environment-{command}.json"
@@ -71,7 +70,7 @@ def trials(
         config.write_text(json.dumps({**STUDY, "seed": 0, "workers": workers}))
         if command == "study":
             (place / "out").mkdir()
-            shutil.copy(throughput, place / "out" / "throughput.json")
+            shutil.copytree(budgets, place / "out" / "budgets")
         ended = _run([command, f"{config}", "--out", f"{place / 'out'}"], environment)
         if ended.returncode:
             tail = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]

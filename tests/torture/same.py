@@ -20,7 +20,7 @@ CLOCKS: Final = frozenset(
 )  # fmt: skip
 """Keys of JSON files whose values are times."""
 
-SHOWN: Final = frozenset({"report.html", "results.png"})
+SHOWN: Final = frozenset({"report.html", "results.png", "clock.csv"})
 """Files that show times; only their existence is compared."""
 
 MEMORY: Final = ".imaxray-digests.json"

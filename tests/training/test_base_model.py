@@ -4,7 +4,7 @@ import pytest
 
 from imaxray._files import sha256
 from imaxray.models import PhantomConfig
-from imaxray.training import phantom_base
+from imaxray.training import untrained_base
 
 SHAPE = PhantomConfig(
     image_size=32, patch_size=16, width=32, vision_layers=1, text_layers=1, vocabulary=300
@@ -25,15 +25,15 @@ def content(folder):
     ],
 )
 def test_a_damaged_model_is_built_again(tmp_path, name, spoil):
-    phantom_base(SHAPE, [], tmp_path, seed=3)
+    untrained_base(SHAPE, [], tmp_path, seed=3)
     before = content(tmp_path)
     (tmp_path / name).write_bytes(spoil((tmp_path / name).read_bytes()))
-    phantom_base(SHAPE, [], tmp_path, seed=3)
+    untrained_base(SHAPE, [], tmp_path, seed=3)
     assert content(tmp_path) == before
 
 
 def test_a_whole_model_is_kept(tmp_path):
-    phantom_base(SHAPE, [], tmp_path, seed=3)
+    untrained_base(SHAPE, [], tmp_path, seed=3)
     before = (tmp_path / "model.safetensors").stat().st_mtime_ns
-    phantom_base(SHAPE, [], tmp_path, seed=3)
+    untrained_base(SHAPE, [], tmp_path, seed=3)
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == before

@@ -18,7 +18,7 @@ from imaxray.strategy import (
     WorkExecutor,
     plan,
 )
-from imaxray.training import base_digest, phantom_base
+from imaxray.training import base_digest, untrained_base
 
 if TYPE_CHECKING:
     from imaxray.ablation.config import AblationConfig
@@ -43,8 +43,8 @@ def base_model(config: AblationConfig, out: Path, seed: int) -> Path:
     """
     data = [open_dataset(out / name) for name in ("imax", "dmax")]
     if config.pretraining is None:
-        return phantom_base(config.model, data, out / f"seed-{seed}" / "init", seed=seed)
-    fresh = phantom_base(config.model, data, out / "pretraining" / "init", seed=config.seed)
+        return untrained_base(config.model, data, out / f"seed-{seed}" / "init", seed=seed)
+    fresh = untrained_base(config.model, data, out / "pretraining" / "init", seed=config.seed)
     stage = StageConfig(
         name="pretraining", on="dmax", start="base", layout="packed", steps=config.pretraining.steps
     )

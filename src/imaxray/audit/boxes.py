@@ -22,6 +22,16 @@ def degenerate(audit_input: AuditInput) -> Iterator[AuditIssue]:
             )
 
 
+def scale(audit_input: AuditInput) -> Iterator[AuditIssue]:
+    """Find boxes in pixels whose numbers are all at most 1, as in the unit square."""
+    for split, name, _, boxes, unit in audit_input.boxes.iter_rows():
+        numbers = [corner for box in boxes or [] for corner in box or [] if corner is not None]
+        if numbers and not unit and max(numbers) <= 1:
+            yield AuditIssue(
+                "box-scale", split, name, "numbers of the unit square where pixels should be"
+            )
+
+
 def outside(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Find boxes that extend beyond their image."""
     for split, name, box, width, height in _boxes(audit_input):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ import orjson
 _USER: Final = ("user", "human")
 _MODEL: Final = ("assistant", "gpt", "model")
 _MEDIA: Final = ("<image>", "<|image|>")
+_INLINE: Final = re.compile(r"<img>\s*([^<>]+?)\s*</img>")
+_BOX: Final = "<bbox>"
 
 _Box = list[float | None]
 
@@ -39,13 +42,45 @@ def field(record: dict[str, Any], name: str) -> Any:
     return meta.get(name) if isinstance(meta, dict) else None
 
 
+def messages_of(record: dict[str, Any]) -> Any:
+    """Return the messages of a record, whichever way its tool writes them.
+
+    These are ``messages`` or ``conversations``; ``prompt`` and ``completion`` (TRL), as lists or as
+    texts; ``instruction``, ``input`` and ``output`` (Alpaca); ``query``, ``response`` and
+    ``history`` (ms-swift); and ``report`` (R2Gen), whose prompt is not stated.
+    """
+    for name in ("messages", "conversations"):
+        if record.get(name) is not None:
+            return record[name]
+    prompt, completion = record.get("prompt"), record.get("completion")
+    if completion is not None:
+        if isinstance(prompt, list) and isinstance(completion, list):
+            return [*prompt, *completion]
+        return _pair(prompt, completion)
+    if "output" in record and "instruction" in record:
+        asked = [record.get("instruction"), record.get("input")]
+        return _pair("\n".join(str(part) for part in asked if part), record["output"])
+    if "response" in record and "query" in record:
+        past = record.get("history") or []
+        turns = [message for one in past if isinstance(one, list) and len(one) == 2
+                 for message in _pair(*one)]  # fmt: skip
+        return [*turns, *_pair(record["query"], record["response"])]
+    if "report" in record:
+        return _pair("", record["report"])
+    return None
+
+
+def _pair(question: Any, answer: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
 def turns_of(record: dict[str, Any]) -> list[Exchange]:
-    """Return the exchanges of ``messages`` or ``conversations``, without image placeholders.
+    """Return the exchanges of a record (:func:`messages_of`), without image placeholders.
 
     Raises:
         BadRecordError: The record has no messages, an unknown role or no answer.
     """
-    messages = record.get("messages", record.get("conversations"))
+    messages = messages_of(record)
     if not isinstance(messages, list) or not messages:
         raise BadRecordError("no list of messages or conversations")
     turns: list[Exchange] = []
@@ -73,11 +108,13 @@ def images_of(record: dict[str, Any]) -> list[str]:
     Raises:
         BadRecordError: The path of an image is not a text.
     """
-    given = record.get("images", record.get("image"))
+    given = record.get("images", record.get("image", record.get("image_path")))
     listed = [] if given is None else given if isinstance(given, list) else [given]
     if not listed:
-        messages = record.get("messages", record.get("conversations"))
+        messages = messages_of(record)
         listed = [path for message in messages or [] for path in _block_images(message)]
+        if not listed:  # <img>path</img> in the text, as Qwen-VL has it
+            listed = [path for message in messages or [] for path in _INLINE.findall(_raw(message))]
     paths: list[str] = []
     for item in listed:
         path = item.get("path") if isinstance(item, dict) else item
@@ -136,7 +173,43 @@ def _text(content: Any) -> str:
     text: str = content
     for placeholder in _MEDIA:
         text = text.replace(placeholder, " ")
-    return text.strip()
+    return _INLINE.sub(" ", text).strip()
+
+
+def _raw(message: Any) -> str:
+    content = message.get("content", message.get("value")) if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def marks_problem(record: dict[str, Any], images: int) -> str | None:
+    """Return how the marks of images and boxes in the texts disagree with the record, or None.
+
+    Blocks have no marks. A record whose texts have no mark at all is only wrong if it has images
+    and its tool needs one, which is so for lists of ``messages`` and ``conversations`` of texts.
+
+    Args:
+        record: Record of a chat file.
+        images: Number of images of the record.
+    """
+    messages = messages_of(record) or []
+    texts = [_raw(message) for message in messages]
+    if any(not isinstance(_content(message), str) for message in messages):
+        return None
+    marks = sum(text.count(mark) for text in texts for mark in _MEDIA)
+    inline = sum(len(_INLINE.findall(text)) for text in texts)
+    needs = any(record.get(name) is not None for name in ("messages", "conversations"))
+    if marks + inline != images and (marks or (needs and not inline)):
+        return f"its texts mark {marks + inline} images, but it has {images}"
+    objects = record.get("objects")
+    listed = objects.get("bbox") or [] if isinstance(objects, dict) else []
+    boxes = sum(text.count(_BOX) for text in texts)
+    if boxes != len(listed) and (boxes or "objects" in record):
+        return f"its texts mark {boxes} boxes, but it has {len(listed)}"
+    return None
+
+
+def _content(message: Any) -> Any:
+    return message.get("content", message.get("value")) if isinstance(message, dict) else None
 
 
 def _block_images(message: Any) -> list[Any]:

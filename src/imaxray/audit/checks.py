@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from imaxray.audit import boxes, contradictions, images, patients, prompts
+from imaxray.audit import answers, boxes, contradictions, images, patients, prompts
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 
 
 def bad_records(audit_input: AuditInput) -> Iterable[AuditIssue]:
     """Find records that could not be read; no other check sees them."""
-    return audit_input.bad
+    return [issue for issue in audit_input.bad if issue.code == "bad-record"]
+
+
+def marks(audit_input: AuditInput) -> Iterable[AuditIssue]:
+    """Find records whose marks of images or boxes are not as many as their images or boxes."""
+    return [issue for issue in audit_input.bad if issue.code == "marks"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,10 @@ class Check:
 
 CHECKS: Final = (
     Check("bad-record", "a record cannot be read", bad_records),
+    Check("marks", "the marks of images or boxes in the text do not fit the record", marks),
+    Check("empty-answer", "an answer is empty", answers.empty),
+    Check("contradicting-answers", "a question about an image is answered yes and no",
+          answers.contradicting),
     Check("entry-image", "an entry's image is unknown or of another patient or split",
           patients.entry_image),
     Check("patient-over-splits", "a patient is in several splits of one source",
@@ -54,6 +63,8 @@ CHECKS: Final = (
     Check("near-duplicate", "two images look the same (perceptual hash)",
           images.near_duplicates, images.near_limits),
     Check("box-degenerate", "a box has no area or is invalid", boxes.degenerate),
+    Check("box-scale", "all numbers of the boxes are at most 1, but they should be pixels",
+          boxes.scale),
     Check("box-outside-frame", "a box extends beyond its image", boxes.outside, boxes.limits),
     Check("ctr-cardiomegaly", "the CTR contradicts the label Cardiomegaly",
           contradictions.ratio, contradictions.limits, "ctr-cardiomegaly"),

@@ -26,7 +26,15 @@ from imaxray.audit.audit_input import (
     AuditIssue,
     conform_rows,
 )
-from imaxray.audit.chat_record import BadRecordError, Exchange, boxes_of, field, images_of, turns_of
+from imaxray.audit.chat_record import (
+    BadRecordError,
+    Exchange,
+    boxes_of,
+    field,
+    images_of,
+    marks_problem,
+    turns_of,
+)
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ENTRIES, task_names
 from imaxray.sources import is_inside
@@ -38,8 +46,19 @@ _SPLITS: Final = {
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test", "testset": "test",
 }  # fmt: skip
+_ANNOTATIONS: Final = frozenset({"annotation.json", "annotations.json"})
+"""Names of R2Gen's file, which holds all splits."""
+
+_EXPORT: Final = "export.json"
+_NO_DATA: Final = frozenset({"dataset_info.json", "export.json", "left_out.jsonl"})
 _WORDS: Final = re.compile(r"[^A-Za-z]+")
 _MIMIC_PATH: Final = re.compile(r"(?:^|/)p(1\d{7})/")
+_OTHER_PATHS: Final = (
+    ("chexpert", re.compile(r"(?:^|/)patient(\d{4,6})/")),
+    ("nih-chestxray14", re.compile(r"(?:^|/)(\d{8})_\d{3}\.png$")),
+)
+"""Release → its path of an image, with the number of the patient."""
+
 _MIMIC_ID: Final = re.compile(r"(?:mimic-cxr/)?p?(1\d{7})(?:\.0)?")
 _PATIENT: Final = ("patient_id", "subject_id")
 
@@ -50,12 +69,24 @@ def data_files(folder: Path) -> list[Path]:
     Raises:
         ImaxrayError: The folder has no such file.
     """
-    files = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()]
-    named = sorted(path for path in files if _split_of_name(path.stem) is not None)
+    inner = [p for p in folder.iterdir() if p.is_dir() and p.name.lower() in _SPLITS]
+    files = [
+        path
+        for place in (folder, *sorted(inner))
+        for path in sorted(place.iterdir())
+        if path.suffix.lower() in _SUFFIXES and path.is_file()
+    ]
+    named = [
+        path
+        for path in files
+        if path.name in _ANNOTATIONS
+        or _split_of_name(path.stem) is not None
+        or (path.parent != folder and path.name not in _NO_DATA)
+    ]
     if not named:
         raise ImaxrayError(
-            f"Expected a dataset folder or .json and .jsonl files named train, val or test in "
-            f"{folder}, but found none; pass the paths of the files."
+            f"Expected a dataset folder, or .json and .jsonl files named train, val or test (or in "
+            f"folders of these names) in {folder}, but found none; pass the paths of the files."
         )
     return named
 
@@ -87,10 +118,13 @@ def read_files(
     for path in chosen:
         # files of the same name in several folders need different names
         name = path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
-        split = _split_of_name(path.stem)
+        split = _split_of_name(path.stem) or _SPLITS.get(path.parent.name.lower())
+        # an export of imaxray names images where they lie in their releases
+        own = images is None and (path.parent / _EXPORT).is_file()
+        root = images or (path.parent if _split_of_name(path.stem) else _above(path))
         source = " ".join(w for w in _WORDS.split(path.stem) if w and w.lower() not in _SPLITS)
         for number, record in enumerate(_records(path), start=1):
-            rows.add(record, f"{name}:{number}", split, source or None, images or path.parent)
+            rows.add(record, f"{name}:{number}", split, source or None, root, own=own)
     if patient_field is not None and rows.records and not rows.named_patients:
         raise ImaxrayError(
             f"Expected the field {patient_field} in the records of {paths[0].name}, but no record "
@@ -129,6 +163,8 @@ def _records(path: Path) -> list[Any]:
                 f"Expected a JSON list in {path}, but it is damaged; write the file again."
             ) from error
         return items
+    if content.startswith(b"{") and (parts := _by_split(content)) is not None:
+        return parts
     if not content.startswith(b"{"):
         raise ImaxrayError(
             f"Expected a JSON list or one JSON object per line in {path}, but it holds neither; "
@@ -137,11 +173,31 @@ def _records(path: Path) -> list[Any]:
     return [_line(line) for line in content.split(b"\n") if line.strip()]
 
 
+def _by_split(content: bytes) -> list[Any] | None:
+    """Read one object of lists by split, as R2Gen writes it; None if it is no such object."""
+    try:
+        whole = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None  # several lines
+    if not isinstance(whole, dict) or not whole.keys() <= _SPLITS.keys():
+        return None
+    return [
+        {"split": name, **record} if isinstance(record, dict) else record
+        for name, records in whole.items()
+        for record in (records if isinstance(records, list) else [records])
+    ]
+
+
 def _line(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
+
+
+def _above(path: Path) -> Path:
+    """Return the folder that paths are relative to: above ``train/data.jsonl``, else the file's."""
+    return path.parent.parent if path.parent.name.lower() in _SPLITS else path.parent
 
 
 class _Rows:
@@ -159,7 +215,14 @@ class _Rows:
         self.bad: list[AuditIssue] = []
 
     def add(
-        self, record: Any, where: str, file_split: str | None, file_source: str | None, root: Path
+        self,
+        record: Any,
+        where: str,
+        file_split: str | None,
+        file_source: str | None,
+        root: Path,
+        *,
+        own: bool = False,
     ) -> None:
         """Add one record, or an issue that says why it cannot be read.
 
@@ -169,6 +232,7 @@ class _Rows:
             file_split: Split in the name of the file.
             file_source: Source in the name of the file.
             root: Folder to which image paths are relative.
+            own: Whether imaxray wrote the file, so that whole paths of images are followed.
         """
         self.records += 1
         try:
@@ -186,9 +250,11 @@ class _Rows:
         named = self._named(record)
         for path, image in zip(paths, ids, strict=True):
             self.places.append((image, named or _patient_of(path), source, split))
-            self.files.append((image, *_located(path, root), None, None))
+            self.files.append((image, *_located(path, root, own=own), None, None))
         if not ids:  # a record without images still belongs to its patient
             self.places.append((where, named, source, split))
+        if (problem := marks_problem(record, len(paths))) is not None:
+            self.bad.append(AuditIssue("marks", split, where, problem))
         for boxes, unit, place in listed:
             self.boxes.append((split, where, ids[place], boxes, unit))
         patient = named or next(filter(None, map(_patient_of, paths)), None)
@@ -238,8 +304,15 @@ def _split_of_name(stem: str) -> str | None:
 
 
 def _patient_of(path: str) -> str | None:
-    found = _MIMIC_PATH.search(path.replace("\\", "/"))
-    return f"mimic-cxr/{found.group(1)}" if found else None
+    plain = path.replace("\\", "/")
+    found = _MIMIC_PATH.search(plain)
+    if found is not None:
+        return f"mimic-cxr/{found.group(1)}"
+    for release, pattern in _OTHER_PATHS:
+        other = pattern.search(plain)
+        if other is not None:
+            return f"{release}/{other.group(1)}"
+    return None
 
 
 def _image_id(path: str, root: Path) -> str:
@@ -248,8 +321,10 @@ def _image_id(path: str, root: Path) -> str:
     return plain.removeprefix(f"{root.resolve().as_posix()}/")
 
 
-def _located(path: str, root: Path) -> tuple[str | None, str | None]:
+def _located(path: str, root: Path, *, own: bool = False) -> tuple[str | None, str | None]:
     """Return the path of the file, or the problem with it."""
+    if own and Path(path).is_absolute():
+        return path, None
     relative = _image_id(path, root)
     if "://" in path or path.startswith("data:"):
         return None, "not the path of a local file"

@@ -238,6 +238,24 @@ def score_command(
             "name of a model.",
         ),
     ] = "percent",
+    min_pixels: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=LARGEST,
+            help="Smallest area in pixels that the model's processor resizes to; only for "
+            "boxes in pixels of the resized image.",
+        ),
+    ] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=LARGEST,
+            help="Largest area in pixels that the model's processor resizes to; only for "
+            "boxes in pixels of the resized image.",
+        ),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
@@ -254,7 +272,7 @@ def score_command(
     form: Format = "text",
 ) -> None:
     """Score answers that any model wrote, without running a model."""
-    from imaxray.boxes import get_convention
+    from imaxray.boxes import find_convention
     from imaxray.curation import open_dataset
     from imaxray.evaluation import (
         ScoreConfig,
@@ -266,7 +284,7 @@ def score_command(
     from imaxray.tasks import reading_rules
 
     config = chosen(ScoreConfig, rules=reading_rules(without or ()))
-    convention = get_convention(boxes)
+    convention = find_convention(boxes, min_pixels, max_pixels)
     answers = read_predictions(find_predictions(predictions, data, config.split))
     with nullcontext() if out is None else sole_writer(out):
         result = score_run(open_dataset(data), answers, convention, config)

@@ -9,17 +9,40 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imaxray._lock import sole_writer
+from imaxray._printing import say
 from imaxray.cli.application import ConfigFile, ConfigName, Model, Out, Root, app, one_config
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import print_annotation
+from imaxray.cli.printing import print_annotation, print_units
+from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
     from imaxray.ablation import AblationConfig
+    from imaxray.study import StudyOutcome
 
 
 @app.command()
 def study(
-    out: Out, config: ConfigName = None, config_file: ConfigFile = None, root: Root = None
+    out: Out,
+    config: ConfigName = None,
+    config_file: ConfigFile = None,
+    root: Root = None,
+    list_units: Annotated[
+        bool, typer.Option("--list", help="Show the units of the study with their states; do none.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="UNIT",
+            help="Do one unit, as a job of a cluster does; can be repeated.",
+        ),
+    ] = None,
+    launch: Annotated[
+        str | None,
+        typer.Option(
+            help="Command that each training is started with, e.g. 'torchrun --nproc-per-node 4'."
+        ),
+    ] = None,
 ) -> None:
     """Run a whole study: build the datasets, train each arm, evaluate, compare, write a report.
 
@@ -27,21 +50,49 @@ def study(
     strategy, whose report is ablation.md. The same command again continues a stopped run.
     """
     from imaxray.ablation import AblationConfig, load_study
-    from imaxray.progress import SafeConsole
     from imaxray.study import require_releases
 
     loaded = load_study(one_config(config, config_file))
     require_releases(loaded, root)
     if isinstance(loaded, AblationConfig):
+        if list_units or only or launch:
+            raise ImaxrayError(
+                "Expected a study without a block strategy for --list, --only and --launch, but "
+                "this is an ablation; leave them out."
+            )
         _ablation(loaded, out, root)
         return
-    from imaxray.study import run_study, write_study_report  # imported here, as it loads torch
+    if list_units:
+        print_units(loaded, out)
+        return
+    from imaxray.study import run_study, run_unit  # imported here, as they load torch
 
-    outcome = run_study(loaded, out, root=root)
+    if only:
+        for name in only:
+            outcome = run_unit(loaded, out, name, root=root)
+            if outcome is None:
+                say(f"Done: {name}")
+            else:
+                _print_outcome(outcome)
+        return
+    _print_outcome(run_study(loaded, out, root=root, launch=launch))
+
+
+def _print_outcome(outcome: StudyOutcome) -> None:
+    from imaxray.progress import SafeConsole
+    from imaxray.study import write_study_report
+
     report = write_study_report(outcome)
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
-    console.print(outcome.equal_entries.table("Equal entries seen"))
-    console.print(outcome.equal_compute.table("Equal compute (wall-clock)"))
+    for name, model in outcome.models.items():
+        of_model = f"{name}: " if len(outcome.models) > 1 else ""
+        views = {"Equal entries seen": model.equal_entries, "Equal compute": model.equal_compute}
+        for view, comparison in views.items():
+            for table in [] if comparison is None else comparison.tables(f"{of_model}{view}"):
+                console.print(table)
+    if outcome.table is not None:
+        for table in outcome.table.tables():
+            console.print(table)
     for line in outcome.summary():
         console.print(line, highlight=False)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
@@ -104,6 +155,7 @@ def strategy(
         "imaxray.dynamics:RunDynamicsConfig",
         leave_out=("seed", "level"),
         flags={"size": "--probe"},
+        several=("--against",),
     )
 )
 def dynamics(
@@ -112,7 +164,7 @@ def dynamics(
     against: Annotated[
         list[Path] | None,
         typer.Option(
-            "--against", help="Run folder of the other arm; given once per seed, in the same order."
+            "--against", help="Run folders of the other arm, one per seed, in the same order."
         ),
     ] = None,
     data: Annotated[

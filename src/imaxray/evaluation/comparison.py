@@ -1,38 +1,25 @@
-"""Compares arms on one test set by effects with confidence intervals, and by p-values."""
+"""Holds the comparison of arms on one test set, and writes it as tables, CSV and LaTeX."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
+import polars as pl
 from rich.table import Table
 
-from imaxray._defaults import RESAMPLES
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation.resampling import (
-    Interval,
-    finite,
-    holm,
-    interval,
-    over_seeds,
-    patient_draws,
-    patient_sums,
-    percents,
-    permutation_p,
+from imaxray.evaluation.latex import latex_number, latex_table, latex_text
+from imaxray.evaluation.resampling import Interval
+from imaxray.evaluation.wording import (
+    arrow,
+    gain_sentence,
+    interval_text,
+    number_text,
+    percent_text,
 )
-from imaxray.evaluation.scoring import Scores, point, restrict
-from imaxray.metrics import INVALID, Floats, Metric
-from imaxray.schema import task_names
-from imaxray.tasks import get_task
-
-Arm = Scores | Sequence[Scores]
-"""Scores of one training run, or of several training runs that differ in their seed."""
-
-_TINY = 1e-3
-"""A relative gain needs a reference value whose magnitude is at least this."""
+from imaxray.metrics import Floats
 
 
 class ArmValue(Interval):
@@ -99,18 +86,132 @@ class Comparison:
 
     Attributes:
         data: Every number of the comparison; can be written as JSON.
+        draws: Arm → its mean relative gain on the data and on each resample, (1 + resamples,), for
+            means over several comparisons that share their patients and seed.
     """
 
     data: ComparisonData
+    draws: Mapping[str, Floats] = field(default_factory=dict, compare=False, repr=False)
 
     def as_dict(self) -> ComparisonData:
         """Return the numbers as a plain dictionary."""
         return self.data.copy()
 
-    def table(self, title: str) -> Table:
-        """Return the comparison as a table for the terminal."""
-        arms = list(self.data["arms"])
-        others = [arm for arm in arms if arm != self.data["reference"]]
+    @property
+    def others(self) -> list[str]:
+        """All arms except the reference."""
+        return [arm for arm in self.data["arms"] if arm != self.data["reference"]]
+
+    def gain(self, task: str, arm: str | None = None) -> Interval | None:
+        """Return the relative gain of an arm on a task; None if it is undefined.
+
+        Args:
+            task: Name of the task.
+            arm: Name of the arm; may be left out if there is only one besides the reference.
+
+        Raises:
+            ImaxrayError: If the task was not compared, or the arm is not named and there are
+                several.
+        """
+        for row in self.data["tasks"]:
+            if row["task"] == task:
+                return row["gains"][self._arm(arm)]
+        known = ", ".join(row["task"] for row in self.data["tasks"])
+        raise ImaxrayError(f"Expected a task that was compared, one of {known}, but got {task}.")
+
+    def mean_gain(self, arm: str | None = None) -> Interval | None:
+        """Return the mean relative gain of an arm over the tasks; arguments as :meth:`gain`."""
+        return self.data["mean_gain"][self._arm(arm)]
+
+    def _arm(self, arm: str | None) -> str:
+        if arm in self.others:
+            return str(arm)
+        if arm is None and len(self.others) == 1:
+            return self.others[0]
+        raise ImaxrayError(
+            f"Expected one of the arms {', '.join(self.others)}, but got {arm}; name one of them."
+        )
+
+    def verdict(self, arm: str | None = None) -> str:
+        """Say in one sentence how an arm compares with the reference, whichever is better."""
+        name, reference = self._arm(arm), self.data["reference"]
+        said = gain_sentence(self.mean_gain(name), name, reference)
+        # a sentence begins with a capital, but the name of an arm is written as it is
+        return said if said.startswith((name, reference)) else said[0].upper() + said[1:]
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return one row per task and arm: value, difference, gain and p-values with intervals.
+
+        Differences, gains and p-values of the reference are null. The rows of the task ``mean``
+        hold the mean gains.
+
+        Returns:
+            Columns task, metric, unit, higher_is_better, entries, patients, constant, arm, seeds,
+            invalid, p, p_holm, and three columns ``NAME``, ``NAME_low`` and ``NAME_high`` for
+            difference and gain; those of the value are value, low and high.
+        """
+        rows: list[dict[str, Any]] = [
+            {
+                **{key: row[key] for key in _OF_TASK},
+                "arm": arm,
+                "seeds": self.data["seeds"][arm],
+                **row["arms"][arm],
+                **_columns("difference", row["differences"].get(arm)),
+                **_columns("gain", row["gains"].get(arm)),
+                "p": row["p"].get(arm),
+                "p_holm": row["p_holm"].get(arm),
+            }
+            for row in self.data["tasks"]
+            for arm in self.data["arms"]
+        ]
+        for arm in self.others:
+            means = _columns("gain", self.data["mean_gain"][arm])
+            rows.append(
+                {"task": "mean", "metric": "relative gain", "arm": arm,
+                 "seeds": self.data["seeds"][arm], **means}
+            )  # fmt: skip
+        return pl.DataFrame(rows, schema=_FRAME)
+
+    def to_csv(self) -> str:
+        """Return :meth:`to_frame` as CSV."""
+        return self.to_frame().write_csv()
+
+    def to_latex(self) -> str:
+        """Return the comparison as a LaTeX table, which needs no package."""
+        arms, others = self.data["arms"], self.others
+        head = ["task", "metric", *arms]
+        for arm in others:
+            head += [f"gain {arm}", "p (Holm)"]
+        body = []
+        for row in self.data["tasks"]:
+            cells = [interval_text(row["arms"][arm]) for arm in arms]
+            for arm in others:
+                cells += [percent_text(row["gains"][arm]), number_text(row["p_holm"][arm])]
+            metric = f"{row['metric']} {arrow(row['higher_is_better'])}"
+            body.append([*map(latex_text, (row["task"], metric)), *map(latex_number, cells)])
+        mean = ["mean", "relative gain", *([""] * len(arms))]
+        for arm in others:
+            mean += [latex_number(percent_text(self.data["mean_gain"][arm])), ""]
+        return latex_table(list(map(latex_text, head)), body, [mean], texts=2)
+
+    def tables(self, title: str) -> list[Table]:
+        """Return the comparison as tables for the terminal: one, or one per arm of several.
+
+        More than two arms beside the reference do not fit into one table.
+        """
+        if len(self.others) <= _WIDE:
+            return [self.table(title)]
+        return [self.table(f"{title}: {arm}", only=arm) for arm in self.others]
+
+    def table(self, title: str, *, only: str | None = None) -> Table:
+        """Return the comparison as a table for the terminal.
+
+        Args:
+            title: Title of the table.
+            only: The only arm to show besides the reference; None: all arms.
+        """
+        others = self.others if only is None else [only]
+        arms = [arm for arm in self.data["arms"] if arm not in self.others or arm in others]
         table = Table(title=title, title_justify="left")
         table.add_column("task")
         table.add_column("metric")
@@ -121,12 +222,11 @@ class Comparison:
             table.add_column(f"gain {arm}", justify="right")
             table.add_column("p (Holm)", justify="right")
         for row in self.data["tasks"]:
-            arrow = "↑" if row["higher_is_better"] else "↓"
-            constant = "–" if row["constant"] is None else f"{row['constant']:.3f}"
-            cells = [row["task"], f"{row['metric']} {arrow}", constant]
-            cells += [_interval_text(row["arms"][arm]) for arm in arms]
+            metric = f"{row['metric']} {arrow(row['higher_is_better'])}"
+            cells = [row["task"], metric, number_text(row["constant"])]
+            cells += [interval_text(row["arms"][arm]) for arm in arms]
             for arm in others:
-                cells += [percent_text(row["gains"][arm]), _number(row["p_holm"][arm])]
+                cells += [percent_text(row["gains"][arm]), number_text(row["p_holm"][arm])]
             table.add_row(*cells)
         means = [cell for arm in others for cell in (percent_text(self.data["mean_gain"][arm]), "")]
         table.add_section()
@@ -134,278 +234,25 @@ class Comparison:
         return table
 
 
-def compare(
-    arms: Mapping[str, Arm],
-    *,
-    reference: str,
-    constant: Scores | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    permutations: int | None = None,
-    level: float = 0.95,
-) -> Comparison:
-    """Compare ``arms`` with the ``reference`` arm by a paired bootstrap over patients.
+_WIDE: Final = 2
+"""Highest number of arms besides the reference in one table."""
 
-    Every resample draws patients with replacement; all arms and tasks share the drawn patients. The
-    value of an arm with several seeds is the mean over its seeds, and every resample draws its
-    seeds as well. The relative gain on a task is (arm - reference) / |reference| in the metric's
-    direction (the formula of LibMTL). If the reference is near zero, the gain is undefined, and the
-    mean gain leaves the task out. The p-values come from
-    :func:`imaxray.evaluation.resampling.permutation_p` and are corrected over the tasks by Holm.
-
-    Args:
-        arms: Arm → its scores, or the sequence of the scores of its seeds. All scores must be on
-            the same entries.
-        reference: Name of the arm that gains are relative to.
-        constant: Scores of the constant baseline.
-        seed: Seed of the resampling and of the permutations.
-        resamples: Number of bootstrap resamples.
-        permutations: Number of permutations of the test; default: ``resamples``.
-        level: Confidence level of the percentile intervals.
-
-    Raises:
-        ImaxrayError: If the reference is unknown, an arm has no scores, or the arms were scored on
-            different entries.
-    """
-    contest = _Contest.of(
-        arms, reference, seed, resamples, resamples if permutations is None else permutations, level
-    )
-    tasks = [task for task in task_names() if task in contest.seeds[reference][0].tasks]
-    rows: list[TaskComparison] = []
-    gains: dict[str, list[Floats]] = {arm: [] for arm in contest.others}
-    for task in tasks:
-        row, of_task = contest.compare_task(task, constant)
-        rows.append(row)
-        for arm, gain in of_task.items():
-            gains[arm].append(gain)
-    for arm in contest.others:
-        adjusted = holm({row["task"]: row["p"][arm] for row in rows})
-        for row in rows:
-            row["p_holm"][arm] = adjusted[row["task"]]
-    data: ComparisonData = {
-        "reference": reference,
-        "arms": list(contest.seeds),
-        "seeds": {arm: len(scores) for arm, scores in contest.seeds.items()},
-        "level": level,
-        "resamples": resamples,
-        "permutations": contest.permutations,
-        "patients": len(contest.number),
-        "tasks": rows,
-        "mean_gain": {
-            arm: interval(np.mean(values, axis=0), level) if values else None
-            for arm, values in gains.items()
-        },
+_OF_TASK: Final = (
+    "task", "metric", "unit", "higher_is_better", "entries", "patients", "constant",
+)  # fmt: skip
+_FRAME: Final = pl.Schema(
+    {
+        "task": pl.String, "metric": pl.String, "unit": pl.String, "higher_is_better": pl.Boolean,
+        "entries": pl.Int64, "patients": pl.Int64, "constant": pl.Float64, "arm": pl.String,
+        "seeds": pl.Int64, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+        "invalid": pl.Float64, "difference": pl.Float64, "difference_low": pl.Float64,
+        "difference_high": pl.Float64, "gain": pl.Float64, "gain_low": pl.Float64,
+        "gain_high": pl.Float64, "p": pl.Float64, "p_holm": pl.Float64,
     }
-    return Comparison(finite(data))
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Contest:
-    """Holds the arms of a comparison and the resamples that all tasks share.
-
-    Attributes:
-        seeds: Arm → scores of each of its training runs.
-        number: Patient → column of ``weights``.
-        weights: How often each resample draws each patient, (1 + resamples, patients); row 0 is
-            the data itself, with every patient once.
-    """
-
-    seeds: Mapping[str, Sequence[Scores]]
-    reference: str
-    number: Mapping[str, int]
-    weights: Floats
-    seed: int
-    permutations: int
-    level: float
-
-    @classmethod
-    def of(
-        cls,
-        arms: Mapping[str, Arm],
-        reference: str,
-        seed: int,
-        resamples: int,
-        permutations: int,
-        level: float,
-    ) -> _Contest:
-        seeds = {name: _seeds(name, arm) for name, arm in arms.items()}
-        if reference not in seeds:
-            raise ImaxrayError(
-                f"Expected one of the arms {', '.join(arms)} as reference, but got {reference}."
-            )
-        _require_same_entries(seeds, reference)
-        patients = sorted({p for t in seeds[reference][0].tasks.values() for p in t.patients})
-        number = {patient: index for index, patient in enumerate(patients)}
-        weights = patient_draws(len(patients), resamples, seed)
-        return cls(seeds, reference, number, weights, seed, permutations, level)
-
-    @property
-    def others(self) -> list[str]:
-        """All arms except the reference."""
-        return [arm for arm in self.seeds if arm != self.reference]
-
-    def compare_task(
-        self, name: str, constant: Scores | None
-    ) -> tuple[TaskComparison, dict[str, Floats]]:
-        """Compare all arms on one task.
-
-        Returns:
-            The comparison without ``p_holm``, and the relative gains by resample, (1 + resamples,),
-            of the arms whose gain is defined.
-        """
-        base, primary = self.seeds[self.reference][0].tasks[name], get_task(name).primary
-        group = np.array([self.number[p] for p in base.patients], dtype=np.intp)
-        values = {arm: self._resampled(arm, name, primary, group) for arm in self.seeds}
-        reference = values[self.reference]
-        gains = {arm: _gain(values[arm], reference, primary) for arm in self.others}
-        row: TaskComparison = {
-            "task": name,
-            "metric": primary.name,
-            "unit": primary.unit,
-            "higher_is_better": primary.higher_is_better,
-            "entries": len(base.entry_ids),
-            "patients": len(set(base.patients)),
-            "constant": None if constant is None else point(constant.tasks[name], primary),
-            "arms": {
-                arm: {**interval(drawn, self.level), "invalid": _invalid(self.seeds[arm], name)}
-                for arm, drawn in values.items()
-            },
-            "differences": {
-                arm: interval(values[arm] - reference, self.level) for arm in self.others
-            },
-            "gains": {
-                arm: None if gain is None else interval(gain, self.level)
-                for arm, gain in gains.items()
-            },
-            "p": {arm: self._p_value(arm, name, primary, group) for arm in self.others},
-            "p_holm": {},  # filled later, because the correction needs all tasks
-            "others": {
-                metric.name: {
-                    arm: interval(self._resampled(arm, name, metric, group), self.level)
-                    for arm in self.seeds
-                }
-                for metric in self._shared_metrics(name, primary)
-            },
-        }
-        return row, {arm: gain for arm, gain in gains.items() if gain is not None}
-
-    def _shared_metrics(self, name: str, primary: Metric) -> list[Metric]:
-        """The other metrics of a task that every training of every arm has."""
-        return [
-            get_task(name).metric(metric)
-            for metric in self.seeds[self.reference][0].tasks[name].statistics
-            if metric != primary.name
-            and all(metric in s.tasks[name].statistics for arm in self.seeds.values() for s in arm)
-        ]
-
-    def _resampled(self, arm: str, name: str, metric: Metric, group: NDArray[np.intp]) -> Floats:
-        """Return a metric of an arm, mean over its seeds, (1 + resamples,); row 0 is the data."""
-        each = [s.tasks[name].statistics[metric.name] for s in self.seeds[arm]]
-        values = np.stack([metric.resampled(m, group, self.weights) for m in each])
-        stream = [self.seed, 1, list(self.seeds).index(arm)]
-        return over_seeds(values, np.random.default_rng(stream))
-
-    def _p_value(self, arm: str, name: str, metric: Metric, group: NDArray[np.intp]) -> float:
-        """Return the p-value of the difference between an arm and the reference."""
-        sums = [
-            patient_sums(
-                [s.tasks[name].statistics[metric.name] for s in self.seeds[one]],
-                group,
-                len(self.number),
-            )
-            for one in (arm, self.reference)
-        ]
-        return permutation_p(
-            metric,
-            *sums,
-            permutations=self.permutations,
-            random=np.random.default_rng([self.seed, 2]),
-        )
-
-
-def compare_groups(
-    arms: Mapping[str, Arm],
-    groups: Mapping[str, Mapping[str, Collection[str]]],
-    *,
-    reference: str,
-    **options: Any,
-) -> dict[str, dict[str, Comparison]]:
-    """Compare the arms within each subgroup of entries.
-
-    Args:
-        arms: Scores of the arms, as in :func:`compare`.
-        groups: Property (view, sex …) → value of the property → entry ids, as returned by
-            :func:`imaxray.evaluation.subgroups`.
-        reference: Name of the arm that gains are relative to.
-        **options: Further options of :func:`compare`.
-
-    Returns:
-        Property → value → comparison; values without a scored entry are absent. The p-values are
-        corrected within each subgroup only, not for the number of subgroups.
-    """
-    result: dict[str, dict[str, Comparison]] = {}
-    for prop, values in groups.items():
-        for value, ids in values.items():
-            part = {
-                name: [restrict(s, ids) for s in _seeds(name, arm)] for name, arm in arms.items()
-            }
-            if part[reference][0].tasks:
-                compared = compare(part, reference=reference, **options)
-                result.setdefault(prop, {})[value] = compared
-    return result
-
-
-def _seeds(name: str, arm: Arm) -> list[Scores]:
-    seeds = [arm] if isinstance(arm, Scores) else list(arm)
-    if not seeds:
-        raise ImaxrayError(f"Expected the scores of at least one seed of arm {name}, but got none.")
-    return seeds
-
-
-def _require_same_entries(arms: Mapping[str, Sequence[Scores]], reference: str) -> None:
-    def ids(scores: Scores) -> dict[str, list[str]]:
-        return {task: of_task.entry_ids for task, of_task in scores.tasks.items()}
-
-    wanted = ids(arms[reference][0])
-    for arm, seeds in arms.items():
-        if any(ids(scores) != wanted for scores in seeds):
-            raise ImaxrayError(
-                f"Expected the arms {reference} and {arm} to be scored on the same entries, but "
-                "they differ; evaluate both on one test set."
-            )
-
-
-def _gain(values: Floats, base: Floats, metric: Metric) -> Floats | None:
-    """Return the relative gain on the data and on each resample, (1 + resamples,).
-
-    The result is ``None`` if the reference is near zero on the data. A resample in which the
-    reference is near zero gets ``nan``, and the interval leaves it out.
-    """
-    if not abs(base[0]) >= _TINY:
-        return None
-    sign = 1.0 if metric.higher_is_better else -1.0
-    usable = np.abs(base) >= _TINY
-    bottom = np.where(usable, np.abs(base), 1.0)
-    return np.where(usable, sign * (values - base) / bottom, np.nan)
-
-
-def _invalid(seeds: Sequence[Scores], task: str) -> float:
-    metric = get_task(task).metric(INVALID)
-    return float(np.mean([point(scores.tasks[task], metric) for scores in seeds]))
-
-
-def _interval_text(cell: ArmValue) -> str:
-    return f"{_number(cell['value'])} [{_number(cell['low'])}, {_number(cell['high'])}]"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def percent_text(cell: Interval | None) -> str:
-    """Return a gain with its interval in percent as text, or a dash if there is no gain."""
-    found = percents(cell)
-    if found is None:
-        return "–"
-    low, value, high = found
-    return f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"
+def _columns(name: str, cell: Interval | None) -> dict[str, float | None]:
+    if cell is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: cell["value"], f"{name}_low": cell["low"], f"{name}_high": cell["high"]}

@@ -19,7 +19,7 @@ from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
-from imaxray.evaluation.comparison import compare, compare_groups
+from imaxray.evaluation.comparing import compare, compare_groups
 from imaxray.evaluation.config import ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.predictions import Predictions
@@ -99,13 +99,13 @@ def score_run(
             "dataset and split that the model answered."
         )
     train = tables.split("train")
-    options = {
+    options: dict[str, Any] = {
         "seed": config.seed,
         "resamples": config.resamples,
         "permutations": 0,
         "level": config.level,
     }
-    whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()  # type: ignore[arg-type]
+    whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()
     baselines = {
         "constant": constant_baseline(train, entries, tables.images, config.normalisation),
         "majority": majority_baseline(train, entries, tables.images, config.normalisation),

@@ -1,8 +1,8 @@
 """Exports a dataset in the formats that fine-tuning and data tools read, or without content."""
 
+from imaxray.boxes import list_conventions
 from imaxray.export.chat_format import ChatFormat, string_messages, write_json_lines
 from imaxray.export.config import ExportConfig
-from imaxray.export.conventions import list_conventions
 from imaxray.export.conversation import Conversation
 from imaxray.export.share import ShareReport, share_dataset
 from imaxray.export.writer import ExportReport, export_dataset, list_formats

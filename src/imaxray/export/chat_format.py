@@ -45,6 +45,8 @@ class ChatFormat:
         write: Function that writes the conversations of one split into a file.
         own_boxes: Whether the format has its own form of boxes, so that no convention is needed.
         links: Whether rows may name images relative to the export.
+        pads: Whether the tool pads images to a square before the model sees them.
+        scales: Whether the tool scales images to an area before the model's processor does.
         finish: Function that is called with the folder and the names of the splits after all files
             are written.
     """
@@ -56,6 +58,8 @@ class ChatFormat:
     write: Callable[[Iterable[Conversation], Path, RowStyle], None]
     own_boxes: bool = False
     links: bool = True
+    pads: bool = False
+    scales: bool = False
     finish: Callable[[Path, Sequence[str]], None] | None = None
 
 

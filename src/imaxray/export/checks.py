@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from imaxray.boxes import PLACEHOLDER
+from imaxray.boxes import PLACEHOLDER, BoxConvention, box_of
 from imaxray.export.marks import SPECIAL_TOKENS
 
 REASONS: Final = {
@@ -16,6 +16,7 @@ REASONS: Final = {
     "image-missing": "its image is not on this machine",
     "image-format": "its image is no PNG, JPEG, BMP, TIFF or WebP, all that the tools open",
     "image-depth": "its image has more than 8 bits a channel, which the tools would clip",
+    "image-turned": "its file says that the image is turned, which the tools ignore",
     "image-size": "its image has another size than the table of images says",
     "empty-text": "its prompt or target is empty",
     "reserved-text": "its text holds a word by which the format marks images or boxes",
@@ -23,6 +24,7 @@ REASONS: Final = {
     "box-count": "its text has another number of placeholders than of boxes",
     "no-size": "it has boxes, but the size of its image is not known",
     "box-frame": "a box is not x1 < x2 and y1 < y2 within the image",
+    "box-crop": "its boxes lie outside the part of the image that the model sees",
     "box-shape": "its image is over 200 times as long as wide, too narrow for pixel boxes",
 }
 """Reasons why an entry is left out, in the order in which they are checked."""
@@ -65,6 +67,18 @@ def why_left_out(entries: pl.DataFrame, reserved: Sequence[str], *, resized: boo
         )
         .drop("bad", "image_code")
     )
+
+
+def without_cropped(entries: pl.DataFrame, convention: BoxConvention) -> pl.DataFrame:
+    """Set the code ``box-crop`` where a box has no part in the frame of a convention."""
+    codes = []
+    for row in entries.select("code", "boxes", "width", "height").iter_rows():
+        code, boxes, width, height = row
+        if code is None and boxes:
+            held = all(convention.holds(box_of(box), width, height) for box in boxes)
+            code = None if held else "box-crop"
+        codes.append(code)
+    return entries.with_columns(pl.Series("code", codes, dtype=pl.String))
 
 
 def with_bad_boxes(frame: pl.DataFrame) -> pl.DataFrame:

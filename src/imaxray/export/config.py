@@ -31,7 +31,8 @@ class ExportConfig(BaseModel):
     images: How = Field(
         default="path",
         description="How rows name images: where they lie (path), by links in the export (link), "
-        "or as copies in the export (copy).",
+        "as copies in the export (copy), or as new 8-bit files in the frame that the boxes refer "
+        "to (write), which also takes DICOM and 16-bit images.",
     )
     max_turns: int | None = Field(
         default=None,

@@ -11,14 +11,17 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 import polars as pl
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from imaxray import radiograph
 from imaxray.errors import ImaxrayError
+from imaxray.export.framing import framed
+from imaxray.geometry import Geometry
 from imaxray.progress import track
 from imaxray.radiograph import open_image
 from imaxray.sources import find_image, is_inside
 
-How = Literal["path", "link", "copy"]
+How = Literal["path", "link", "copy", "write"]
 
 FOLDER: Final = "images"
 _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -46,7 +49,8 @@ def usable_images(
         images: Images with schema IMAGES.
         roots: Folder of each release.
         how: With ``path``, rows name the file in its release; otherwise rows name it as
-            ``images/<source>/<path>``, relative to the export.
+            ``images/<source>/<path>``, relative to the export. With ``write``, every file that
+            imaxray decodes can be used, since the export holds new 8-bit PNG files.
         headers: Whether to open the header of each file, in order to check that the file exists,
             has 8 bits and has the size that the table says. A size that the table lacks is filled
             in.
@@ -70,6 +74,13 @@ def usable_images(
             return image_id, width, height, None, None, "image-path"
         disk = Path(os.path.normpath(roots[source] / path))
         name = PurePosixPath(FOLDER, source, path)
+        if how == "write":
+            name = name.with_name(f"{name.name.removesuffix('.png')}.png")
+            code, found = _decodable(disk) if headers else (None, (0, 0))
+            width, height = width or found[0], height or found[1]
+            if headers and code is None and found != (width, height):
+                code = "image-size"
+            return image_id, width, height, disk.as_posix(), name.as_posix(), code
         file = disk.as_posix() if how == "path" else name.as_posix()
         if disk.suffix.lower() not in _SUFFIXES:
             return image_id, width, height, None, None, "image-format"
@@ -105,12 +116,48 @@ def place(images: pl.DataFrame, out: Path, how: How) -> None:
         act(disk, target)
 
 
+def write(images: pl.DataFrame, out: Path, geometry: Geometry | None) -> None:
+    """Decode images and write them as 8-bit PNG files into ``out``, in the frame of a geometry.
+
+    Args:
+        images: Images with schema USABLE, usable ones only.
+        out: Export folder.
+        geometry: Frame that the boxes refer to; None: the images as they are.
+
+    Raises:
+        ImaxrayError: If an image cannot be decoded.
+    """
+
+    def one(row: tuple[str, str]) -> None:
+        disk, named = row
+        target = out / named
+        target.parent.mkdir(parents=True, exist_ok=True)
+        framed(radiograph.load(Path(disk)), geometry).save(target)
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        done = threads.map(one, images.select("disk", "named").iter_rows())
+        for _ in track(done, "Writing images", images.height):
+            pass
+
+
+def _decodable(path: Path) -> tuple[str | None, tuple[int, int]]:
+    """Return the reason why a file cannot be decoded, or None, and its upright size."""
+    if not path.is_file():
+        return "image-missing", (0, 0)
+    try:
+        return None, radiograph.size(path)
+    except ImaxrayError:
+        return "image-format", (0, 0)
+
+
 def _header(path: Path) -> tuple[str | None, tuple[int, int]]:
     """Return the reason why a file cannot be used, or None, and its width and height."""
     try:
         with open_image(path) as image:
-            deep = image.mode.startswith(("I", "F"))
-            return ("image-depth" if deep else None), image.size
+            if image.mode.startswith(("I", "F")):
+                return "image-depth", image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+            return ("image-turned" if turned else None), image.size
     except FileNotFoundError:
         return "image-missing", (0, 0)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):

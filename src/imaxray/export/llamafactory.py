@@ -68,4 +68,5 @@ FORMAT = ChatFormat(
     reserved=("<image>", "<video>", "<audio>"),
     write=_write,
     finish=_finish,
+    scales=True,
 )

@@ -36,4 +36,5 @@ FORMAT = ChatFormat(
     suffix=".json",
     reserved=("<image>", "<video>", "<audio>"),
     write=_write,
+    pads=True,
 )

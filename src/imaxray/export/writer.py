@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,17 +14,19 @@ import polars as pl
 from imaxray._folders import whole_folder
 from imaxray._plugins import FORMATS, Plugin, plugins_besides, running
 from imaxray._version import __version__
+from imaxray.boxes import find_convention, list_conventions
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.export import croissant, fiftyone, llamafactory, llava, swift, trl
 from imaxray.export.chat_format import ChatFormat, RowStyle
-from imaxray.export.checks import REASONS, why_left_out
+from imaxray.export.checks import REASONS, why_left_out, without_cropped
 from imaxray.export.config import ExportConfig
-from imaxray.export.conventions import find_convention, list_conventions
 from imaxray.export.conversation import conversations, ordered
-from imaxray.export.images import How, place, usable_images
+from imaxray.export.frames import in_frame_of
+from imaxray.export.images import FOLDER, How, place, usable_images
+from imaxray.export.images import write as write_images
 from imaxray.export.manifest import LEFT_OUT, MANIFEST, write_manifest
-from imaxray.geometry import SmartResize
+from imaxray.geometry import CentreCrop, ScaledThenResized, SmartResize
 from imaxray.progress import track
 from imaxray.schema import SPLITS
 
@@ -116,6 +119,11 @@ def export_dataset(
             "these."
         )
     if format in _OTHERS:
+        if config.images == "write":
+            raise ImaxrayError(
+                f"Expected images path, link or copy with {format}, but got write, which puts "
+                "images into the frame of a model; name one of the three."
+            )
         given = config.model_dump(include={"boxes", "per", "max_turns", "min_pixels", "max_pixels"})
         _refuse(format, [name for name, value in given.items() if value is not None])
     if format == "croissant":
@@ -157,6 +165,9 @@ def export_dataset(
             "Expected min_pixels and max_pixels with boxes in pixels of a resized image, but boxes "
             "is not given; name a convention or leave them out."
         )
+    if convention is not None:
+        capped = config.min_pixels is not None or config.max_pixels is not None
+        convention = in_frame_of(chat, convention, config.images, capped=capped)
     style = RowStyle(convention, config.per or "entry", config.images)
     options = {
         "boxes": config.boxes, "convention": convention and convention.as_dict(), "per": style.per,
@@ -201,7 +212,8 @@ class _Chat:
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
         )
-        inside = self.form.links and self.style.images != "path"
+        written = self.style.images == "write"
+        inside = written or (self.form.links and self.style.images != "path")
         how: How = self.style.images if inside else "path"
         usable = usable_images(used, data.tables.roots, how=how, headers=self.headers)
         known = usable.with_columns(pl.lit(True).alias("_known"))
@@ -211,8 +223,12 @@ class _Chat:
             .otherwise("image_code")
             .alias("image_code")
         )
-        resized = convention is not None and isinstance(convention.geometry, SmartResize)
+        resized = convention is not None and isinstance(
+            convention.geometry, SmartResize | ScaledThenResized
+        )
         judged = why_left_out(joined, self.form.reserved, resized=resized)
+        if convention is not None and isinstance(convention.geometry, CentreCrop):
+            judged = without_cropped(judged, convention)
         kept = ordered(
             judged.filter(pl.col("code").is_null()),
             per=self.style.per,
@@ -220,6 +236,15 @@ class _Chat:
             max_turns=self.max_turns,
             boxes_first=self.form.own_boxes,
         )
+        shown = usable.filter(pl.col("image_id").is_in(kept["image_id"].unique().implode()))
+        style = self.style
+        if written:
+            write_images(shown, folder, None if convention is None else convention.geometry)
+            if not self.form.links:  # the rows hold the images
+                kept = kept.with_columns(
+                    (pl.lit(f"{folder.as_posix()}/") + pl.col("named")).alias("named")
+                )
+                style = replace(style, images="copy")
         counts = {}
         for split in self.splits:
             mine = kept.filter(pl.col("split") == split)
@@ -229,13 +254,14 @@ class _Chat:
             }  # fmt: skip
             stream = track(conversations(mine), f"Writing {split}", rows)
             with running(self.plugin, "write"):
-                self.form.write(stream, folder / f"{split}{self.form.suffix}", self.style)
+                self.form.write(stream, folder / f"{split}{self.form.suffix}", style)
         if self.form.finish is not None:
             with running(self.plugin, "finish"):
                 self.form.finish(folder, self.splits)
-        if inside:
-            mine = usable.filter(pl.col("image_id").is_in(kept["image_id"].unique().implode()))
-            place(mine, folder, how)
+        if written and not self.form.links:
+            shutil.rmtree(folder / FOLDER)
+        elif inside and not written:
+            place(shown, folder, how)
         left = judged.filter(pl.col("code").is_not_null()).sort("entry_id")
         return counts, list(left.select("entry_id", "code").iter_rows())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NotRequired, TypedDict
 
@@ -30,6 +31,7 @@ FAMILIES: Final = {  # ``config.model_type`` → module and class
     "internvl": "internvl.InternVLModel",
     "llava": "llava.LlavaModel",
     "llava_onevision": "llava_onevision.LlavaOnevisionModel",
+    "mini_llava": "mini.MiniLlavaModel",
     "phantom": "phantom.PhantomModel",
     "qwen2_5_vl": "qwen2_5_vl.Qwen25VLModel",
     "qwen3_vl": "qwen3_vl.Qwen3VLModel",
@@ -127,11 +129,73 @@ def load_model(
             model does not exist, has no image input or needs remote code, or the box
             convention is missing or unknown.
     """
-    name = str(name_or_path)
-    folder = Path(name)
+    folder = Path(str(name_or_path))
     require_device(device)
     if quantization is not None:
         require_nf4(quantization)
+    _require_model_folder(folder)
+    if (folder / "adapter_config.json").is_file():
+        chat = _load_adapter(
+            folder, convention, dtype, device, local_files_only, attention, quantization
+        )
+        if max_image_tokens is not None:
+            chat.limit_image_tokens(max_image_tokens)
+        return chat
+    found = _find(str(name_or_path), convention, revision, local_files_only)
+    extra: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    if quantization is not None:
+        extra |= {"quantization_config": nf4(found.family, dtype), "device_map": {"": device}}
+    try:
+        model = _weights(
+            found.source, found.name, config=found.config, dtype=dtype, **found.hub, **extra
+        )
+    except (ImportError, ValueError) as error:
+        if attention is None or "attention" not in str(error).lower():
+            raise
+        said = str(error).partition(". ")[0].rstrip(".")
+        raise ImaxrayError(
+            f"Expected an attention implementation that {found.name} can use here, but {attention} "
+            f"cannot be used ({said}); use sdpa."
+        ) from error
+    chat = found.family(
+        str(found.about.get("name") or (found.row.name if found.row else found.name)),
+        (model if quantization else model.to(device)).eval(),
+        load_processor(found.source, found.config, **found.hub),
+        found.convention,
+        commit=found.about.get("commit") or getattr(found.config, "_commit_hash", None),
+    )
+    if max_image_tokens is not None:
+        chat.limit_image_tokens(max_image_tokens)
+    return chat
+
+
+def require_model(
+    name_or_path: str | Path,
+    *,
+    convention: str | BoxConvention | None = None,
+    revision: str | None = None,
+) -> None:
+    """Check that a model is there and can be loaded, without loading its weights.
+
+    The configuration of a repository is fetched if it is not on this machine yet.
+
+    Args:
+        name_or_path: Model, as for :func:`load_model`.
+        convention: Box convention, as for :func:`load_model`.
+        revision: Commit, tag or branch on the hub.
+
+    Raises:
+        ImaxrayError: As :func:`load_model`, except what concerns weights and the device.
+    """
+    folder = Path(str(name_or_path))
+    _require_model_folder(folder)
+    if (folder / "adapter_config.json").is_file():
+        require_model(adapter_base(folder), convention=convention, revision=revision)
+        return
+    _find(str(name_or_path), convention, revision, local_files_only=False)
+
+
+def _require_model_folder(folder: Path) -> None:
     if folder.is_dir() and not any((folder / part).is_file() for part in _MODEL_FILES):
         raise ImaxrayError(
             f"Expected the folder of a model or of a finished run at {folder}, but it has neither "
@@ -141,19 +205,35 @@ def load_model(
         raise ImaxrayError(
             f"Expected the folder of a model at {folder}, but it is a file; name its folder."
         )
-    if (folder / "adapter_config.json").is_file():
-        chat = _load_adapter(
-            folder, convention, dtype, device, local_files_only, attention, quantization
-        )
-        if max_image_tokens is not None:
-            chat.limit_image_tokens(max_image_tokens)
-        return chat
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known of a model before its weights are loaded."""
+
+    name: str
+    source: str
+    hub: dict[str, Any]
+    config: Any
+    family: type[ChatModel]
+    row: RegistryRow | None
+    about: dict[str, Any]
+    convention: BoxConvention
+
+
+def _find(
+    name: str,
+    convention: str | BoxConvention | None,
+    revision: str | None,
+    local_files_only: bool,
+) -> _Found:
+    folder = Path(name)
     about = _sidecar(folder)
     row = None if folder.is_dir() else find_row(name)
     if row is not None and row.repository is None:
         raise ImaxrayError(
-            f"Expected a model with weights to load, but {name} is trained from scratch; name the "
-            "folder of a trained model, or let `imaxray study` build it."
+            f"Expected a model with weights to load, but {name} is built here; name the folder of "
+            "a trained model, or let `imaxray study` build it."
         )
     if row is None and not folder.is_dir() and name.count("/") != 1:
         raise unknown_model(name, "is neither a registry name, a repository id nor a folder")
@@ -173,33 +253,12 @@ def load_model(
         )
     saved = BoxConvention.from_dict(about["convention"]) if "convention" in about else None
     chosen = convention_of(name, convention, row, saved)
-    extra: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
-    if quantization is not None:
-        extra |= {"quantization_config": nf4(family, dtype), "device_map": {"": device}}
-    try:
-        model = _weights(source, name, config=config, dtype=dtype, **hub, **extra)
-    except (ImportError, ValueError) as error:
-        if attention is None or "attention" not in str(error).lower():
-            raise
-        said = str(error).partition(". ")[0].rstrip(".")
-        raise ImaxrayError(
-            f"Expected an attention implementation that {name} can use here, but {attention} "
-            f"cannot be used ({said}); use sdpa."
-        ) from error
-    chat = family(
-        str(about.get("name") or (row.name if row else name)),
-        (model if quantization else model.to(device)).eval(),
-        load_processor(source, config, **hub),
-        chosen,
-        commit=about.get("commit") or getattr(config, "_commit_hash", None),
-    )
-    if max_image_tokens is not None:
-        chat.limit_image_tokens(max_image_tokens)
-    return chat
+    return _Found(name, source, hub, config, family, row, about, chosen)
 
 
 def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:
     """Return the model's configuration; a native class must support it with image input."""
+    importlib.import_module("imaxray.models.mini.tower")  # makes its configuration known
     try:
         config = AutoConfig.from_pretrained(source, **hub)
     except ValueError as error:

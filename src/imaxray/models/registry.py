@@ -22,7 +22,7 @@ class RegistryRow:
     Attributes:
         name: Name on the command line.
         title: Name that the authors of the model use.
-        repository: Id on the Hugging Face hub; ``None`` for ``phantom``.
+        repository: Id on the Hugging Face hub; ``None`` for models that are built here.
         revision: Commit to load. ``None`` means that the commit was not known when this table was
             written; the newest commit is then loaded, and the run manifest records which it was.
         family: Model family, as :attr:`ChatModel.family`.
@@ -152,6 +152,19 @@ _ROWS: Final = (
         "open",
         True,
         "box scale inferred from its base, Qwen3-VL",
+    ),
+    RegistryRow(
+        "mini-llava",
+        "mini-llava",
+        None,
+        None,
+        "mini_llava",
+        "percent",
+        "Apache-2.0",
+        "built here",
+        False,
+        "SmolLM2-135M-Instruct and EfficientNet-lite0 (ImageNet), from packages of the extra "
+        "`mini`; `imaxray study open-cxr-mini` builds it",
     ),
     RegistryRow(
         "phantom",

@@ -1,6 +1,15 @@
 """Writes the report of a study as one self-contained HTML file."""
 
-from imaxray.report.result import Answer, Curve, Dynamics, Example, Question, StudyResult, View
+from imaxray.report.result import (
+    Answer,
+    Curve,
+    Dynamics,
+    Example,
+    GainTable,
+    Question,
+    StudyResult,
+    View,
+)
 from imaxray.report.write import thumbnail, write_report
 
 __all__ = [
@@ -8,6 +17,7 @@ __all__ = [
     "Curve",
     "Dynamics",
     "Example",
+    "GainTable",
     "Question",
     "StudyResult",
     "View",

@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 COLOURS: Final = {"dmax": "#b45f06", "imax": "#1f6f8b", "imax (equal compute)": "#6a4c93"}
 """Colour of each arm; the colours also differ in lightness."""
 
+_FURTHER: Final = ("#3a7d44", "#a23b72", "#8a6d3b", "#4a4e69", "#c1666b", "#2e86ab")
+"""Colours of other arms."""
+
+
+def colour_of(arm: str, arms: Sequence[str]) -> str:
+    """Return the colour of an arm among all arms of a figure.
+
+    Example:
+        >>> colour_of("imax", ["dmax", "imax"]), colour_of("zero-shot", ["dmax", "zero-shot"])
+        ('#1f6f8b', '#3a7d44')
+    """
+    if arm in COLOURS:
+        return COLOURS[arm]
+    others = [name for name in arms if name not in COLOURS]
+    return _FURTHER[others.index(arm) % len(_FURTHER)] if arm in others else "#555555"
+
+
 _STYLE: Final[dict[Any, Any]] = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -82,6 +99,7 @@ def learning(curves: Sequence[Curve], x: str) -> Figure:
     """
     from matplotlib.ticker import NullFormatter  # imported late, as all of Matplotlib
 
+    arms = list(dict.fromkeys(curve.arm for curve in curves))
     tasks = task_names()
     rows = len(tasks) // 4 + 1  # four cells per row, with at least one free for the legend
     with _figure(9.6, 2.2 * rows, rows, 4) as (figure, axes):
@@ -92,7 +110,7 @@ def learning(curves: Sequence[Curve], x: str) -> Figure:
                 points = [(p[x], p["losses"][task]) for p in curve.points if task in p["losses"]]
                 if points:
                     xs, ys = zip(*points, strict=True)
-                    colour = COLOURS.get(curve.arm, "#555555")
+                    colour = colour_of(curve.arm, arms)
                     label = None if curve.arm in known else curve.arm  # one label per arm
                     known.add(curve.arm)
                     axis.plot(xs, ys, color=colour, linewidth=1.4, label=label)
@@ -125,7 +143,7 @@ def spectra(dynamics: Dynamics) -> Figure:
                         if point["arm"] == arm and point["reduction"] == reduction:
                             values.setdefault(point["entries_seen"], []).append(point[name])
                     seen = sorted(values)
-                    colour = COLOURS.get(arm, "#555555")
+                    colour = colour_of(arm, arms)
                     lows, highs = ([f(values[x]) for x in seen] for f in (min, max))
                     axis.fill_between(seen, lows, highs, color=colour, alpha=0.2, linewidth=0)
                     means = [sum(values[x]) / len(values[x]) for x in seen]
@@ -147,7 +165,7 @@ def tasks_per_image(density: Mapping[str, Mapping[str, Any]]) -> Figure:
         for index, arm in enumerate(arms):
             counts = {int(k): n for k, n in density[arm]["images_by_tasks"].items()}
             places = [k + (index - (len(arms) - 1) / 2) * wide for k in counts]
-            axis.bar(places, counts.values(), wide, color=COLOURS.get(arm, "#555555"), label=arm)
+            axis.bar(places, counts.values(), wide, color=colour_of(arm, arms), label=arm)
         axis.set_xticks(range(1, len(task_names()) + 1))
         axis.set_xlabel("tasks per image")
         axis.set_ylabel("training images")
@@ -155,12 +173,11 @@ def tasks_per_image(density: Mapping[str, Mapping[str, Any]]) -> Figure:
     return _made(figure)
 
 
-def results(comparison: Mapping[str, Any], labels: Mapping[str, str]) -> Figure:
+def results(comparison: Mapping[str, Any]) -> Figure:
     """Draw the primary metric of each task in one panel, for all arms and the constant baseline.
 
     Args:
         comparison: Comparison as a dictionary, whose tasks have values and intervals.
-        labels: Label of each arm in the legend; an arm without one is labelled by its name.
     """
     with _figure(9.6, 2.5, 1, len(comparison["tasks"])) as (figure, axes):
         for axis, row in zip(axes[0], comparison["tasks"], strict=True):
@@ -168,8 +185,8 @@ def results(comparison: Mapping[str, Any], labels: Mapping[str, str]) -> Figure:
                 axis.axhline(row["constant"], color="#999999", linestyle=":", linewidth=1.5)
             for place, (arm, cell) in enumerate(row["arms"].items()):
                 span = [[cell["value"] - cell["low"]], [cell["high"] - cell["value"]]]
-                colour = COLOURS.get(arm, "#555555")
-                axis.bar(place, cell["value"], 0.7, color=colour, label=labels.get(arm, arm))
+                colour = colour_of(arm, comparison["arms"])
+                axis.bar(place, cell["value"], 0.7, color=colour, label=arm)
                 axis.errorbar(place, cell["value"], yerr=span, color="#333333", linewidth=1.2)
             axis.set_xticks([])
             arrow = "higher" if row["higher_is_better"] else "lower"

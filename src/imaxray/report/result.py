@@ -23,6 +23,30 @@ class View:
     explanation: str
     comparison: Mapping[str, Any]
 
+    @property
+    def others(self) -> list[str]:
+        """All arms except the reference."""
+        return [arm for arm in self.comparison["arms"] if arm != self.comparison["reference"]]
+
+
+@dataclass(frozen=True)
+class GainTable:
+    """Holds one table of relative gains: rows are models, columns are tasks and the mean.
+
+    Attributes:
+        title: Heading of the table.
+        tasks: Columns.
+        rows: Name of a model → its cells as text.
+        over: Mean over all models with its interval, as text.
+        stated: What the paper states, as text; None if it states nothing.
+    """
+
+    title: str
+    tasks: Sequence[str]
+    rows: Mapping[str, Sequence[str]]
+    over: str
+    stated: str | None
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -115,13 +139,17 @@ class StudyResult:
         match: MatchReport as a dictionary.
         curves: Learning curves of all runs.
         throughput: Rows of arm, layout, entries, seconds, entries per second and tokens per entry.
-        packing: Throughput as a dictionary: the packed and the separate layout in one process.
+        clock: Rows of arm, seed, seconds, share, entries_then and loss_then: what each run had
+            reached when the reference had finished.
+        layouts: Sentences about the effect of the layout alone.
+        models: Tables of gains over models; empty if the study has one model.
         account: Rows of source, file, rows_in, kept and rejected.
         reject_codes: Rows of source, code and count.
         examples: Test images with the answers of the arms.
         withheld: Whether there are no examples because their releases may not be passed on.
         provenance: Seed, digests and versions by name.
         config: Configuration of the study as YAML.
+        untrained: Whether a model was built by the study and trained from scratch.
         seeds: Seeds with which each arm was trained.
         dynamics: Gradient statistics, if they were measured.
     """
@@ -133,12 +161,15 @@ class StudyResult:
     match: Mapping[str, Any]
     curves: Sequence[Curve]
     throughput: Sequence[Mapping[str, Any]]
-    packing: Mapping[str, Any]
+    clock: Sequence[Mapping[str, Any]]
     account: Sequence[Mapping[str, Any]]
     reject_codes: Sequence[tuple[str, str, int]]
+    layouts: Sequence[str] = ()
+    models: Sequence[GainTable] = ()
     examples: Sequence[Example] = ()
     withheld: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
+    untrained: bool = True
     seeds: Sequence[int] = (0,)
     dynamics: Dynamics | None = None

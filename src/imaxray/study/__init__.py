@@ -3,34 +3,44 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
+from imaxray.study.arms import StudyArm
 from imaxray.study.build import DataConfig, DataReport, build_datasets
 from imaxray.study.config import StudyConfig, load_config, require_releases
+from imaxray.study.model import StudyModel
 from imaxray.study.prepare import build_study_data
 from imaxray.study.rebuild import RebuildReport, rebuild_dataset
+from imaxray.study.units import Unit, study_units, unit_states
 
 if TYPE_CHECKING:
     from imaxray.study.publish import write_study_report
-    from imaxray.study.run import StudyOutcome, run_study
+    from imaxray.study.run import ModelOutcome, StudyOutcome, run_study, run_unit
 else:  # these modules train, so importing them loads torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "publish": ["write_study_report"],
-            "run": ["StudyOutcome", "run_study"],
+            "run": ["ModelOutcome", "StudyOutcome", "run_study", "run_unit"],
         },
     )
 
 __all__ = [
     "DataConfig",
     "DataReport",
+    "ModelOutcome",
     "RebuildReport",
+    "StudyArm",
     "StudyConfig",
+    "StudyModel",
     "StudyOutcome",
+    "Unit",
     "build_datasets",
     "build_study_data",
     "load_config",
     "rebuild_dataset",
     "require_releases",
     "run_study",
+    "run_unit",
+    "study_units",
+    "unit_states",
     "write_study_report",
 ]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from imaxray._config import read_yaml, validated
 from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
@@ -14,7 +14,16 @@ from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.models import PhantomConfig
+from imaxray.study.arms import (
+    DEFAULT_ARMS,
+    PROBED,
+    REFERENCE,
+    StudyArm,
+    pilot,
+    require_different_folders,
+)
 from imaxray.study.build import DataConfig
+from imaxray.study.model import PHANTOM, StudyModel, named_models
 from imaxray.training import TrainingConfig
 
 
@@ -94,7 +103,23 @@ class StudyConfig(DataConfig):
         description="Number of training runs per arm, with seeds from ``seed`` on, or a list of "
         "seeds.",
     )
-    model: PhantomConfig = Field(default=PhantomConfig(), description="Shape of the tiny model.")
+    model: PhantomConfig = Field(
+        default=PhantomConfig(),
+        description="Shape of the phantom model, for a study without `models`.",
+    )
+    models: dict[str, StudyModel] = Field(
+        default_factory=dict,
+        description="Name of each model → its options, or a list of names that `imaxray models` "
+        "lists; default: one phantom.",
+    )
+    arms: dict[str, StudyArm] = Field(
+        default=DEFAULT_ARMS,
+        description="Name of each arm → its data, layout and budget; default: dmax, imax, and imax "
+        "at equal compute, all packed.",
+    )
+    reference: str = Field(
+        default=REFERENCE, description="Arm that relative gains are taken against."
+    )
     training: TrainingConfig = Field(
         default=TrainingConfig(), description="How each arm is trained."
     )
@@ -111,6 +136,36 @@ class StudyConfig(DataConfig):
         if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) < len(seeds)):
             raise ValueError("seeds must be a number or a list of different seeds")
         return seeds
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _by_name(cls, models: Any) -> Any:
+        return named_models(models)
+
+    @model_validator(mode="after")
+    def _planned(self) -> StudyConfig:
+        require_different_folders(list(self.arms), "arms")
+        require_different_folders(list(self.models), "models")
+        reference = self.arms.get(self.reference)
+        if reference is None:
+            raise ValueError(
+                f"the reference {self.reference!r} is no arm; the arms are {', '.join(self.arms)}"
+            )
+        if reference.budget != "entries":
+            raise ValueError("the reference needs budget: entries, since budgets follow from it")
+        for name, arm in self.arms.items():
+            if arm.budget == "compute":
+                pilot(self.arms, name)
+        if self.dynamics is not None and (
+            len(self.models) > 1 or any(name not in self.arms for name in PROBED)
+        ):
+            raise ValueError("dynamics needs one model, and the arms dmax and imax")
+        return self
+
+    @property
+    def all_models(self) -> dict[str, StudyModel]:
+        """Name → options of each model; a phantom of the shape ``model`` if none is named."""
+        return self.models or {PHANTOM: StudyModel(phantom=self.model)}
 
     @property
     def training_seeds(self) -> tuple[int, ...]:

@@ -26,8 +26,9 @@ from imaxray.dynamics import (
 )
 from imaxray.progress import track
 from imaxray.study import sentences
-from imaxray.study.arms import PROBED, run_folders
+from imaxray.study.arms import PROBED
 from imaxray.study.config import StudyConfig
+from imaxray.study.places import run_folders
 from imaxray.study.probes import DRAWS, ROLES, choose_probes, crossed_name, crossed_path
 
 __all__ = ["StudyDynamics", "choose_probes", "study_dynamics"]
@@ -90,7 +91,7 @@ def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
         config: Configuration of the study.
         out: Study folder with the finished runs.
     """
-    runs = {arm: run_folders(config, out, arm) for arm in PROBED}
+    runs = {arm: run_folders(config, out, next(iter(config.all_models)), arm) for arm in PROBED}
     folder = out / "dynamics"
     last = max(recorded(runs["imax"][0]))
     level = config.evaluation.level

@@ -18,6 +18,7 @@ from imaxray._version import __version__
 from imaxray.boxes import PERCENT, split_boxes
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, density, open_dataset
+from imaxray.evaluation.generation import stored_answers
 from imaxray.report import (
     Answer,
     Curve,
@@ -31,75 +32,107 @@ from imaxray.report import (
     write_report,
 )
 from imaxray.sources import get_source, published_sources
-from imaxray.study.arm import ArmRun
-from imaxray.study.arms import ARMS, REFERENCE, run_folder
 from imaxray.study.config import StudyConfig
 from imaxray.study.dynamics import StudyDynamics
-from imaxray.study.run import StudyOutcome
+from imaxray.study.outcome import ModelOutcome, StudyOutcome, layout_sentences
+from imaxray.study.places import answer_folder, run_folder
 from imaxray.study.sentences import DIRECTIONS, GRADIENTS, LABELS, verdict
-from imaxray.training import CurvePoint
+from imaxray.training import CurvePoint, RunManifest
 
-_EXPLANATIONS = (
-    (
-        "Equal entries seen",
-        "Both arms took the same number of optimizer steps over the same number of entries. IMAX "
-        "needed a fraction of the time, because packed sequences encode each image once.",
-    ),
-    (
-        "Equal compute (wall-clock)",
-        "IMAX trained for the time that DMAX took; with packing, it saw several times more entries "
-        "in that time. The time for measuring the training dynamics is not counted for either arm.",
-    ),
-)
+
+def _views(config: StudyConfig, outcome: ModelOutcome, *, named: bool) -> list[View]:
+    """Return the comparisons of a model with their explanations."""
+    of_model = f"{outcome.name}: " if named else ""
+    layouts = {arm.layout for arm in config.arms.values() if arm.is_trained}
+    same = "in the same layout" if len(layouts) == 1 else "in the layouts that the names say"
+    views = [
+        View(
+            f"{of_model}Equal entries seen",
+            "All arms took the same number of optimizer steps over the same number of entries, "
+            f"{same}. An untrained arm took none.",
+            outcome.equal_entries.as_dict(),
+        )
+    ]
+    if outcome.equal_compute is not None:
+        clock = outcome.clock["clock"][0]
+        time = "on the processor" if clock == "cpu" else "on the clock"
+        views.append(
+            View(
+                f"{of_model}Equal compute",
+                f"An arm of equal compute trained for the time {time} that {config.reference} "
+                f"took, {same}. Its number of steps follows from the speed of finished runs on the "
+                "same data. The time for measuring the dynamics is not counted for any arm.",
+                outcome.equal_compute.as_dict(),
+            )
+        )
+    return views
 
 
 def write_study_report(outcome: StudyOutcome) -> Path:
     """Write ``report.html`` and ``results.png`` into the study folder and return the report."""
+    config = outcome.config
     imax = open_dataset(outcome.out / "imax")
     dmax = open_dataset(outcome.out / "dmax")
     counts = imax.tables.rejects.group_by("source", "code").len().sort(
         "source", "len", "code", descending=[False, True, False]
     )  # fmt: skip
+    several = len(outcome.models) > 1
     views = [
-        View(name, text, comparison.as_dict())
-        for (name, text), comparison in zip(
-            _EXPLANATIONS, (outcome.equal_entries, outcome.equal_compute), strict=True
-        )
+        view for model in outcome.models.values() for view in _views(config, model, named=several)
     ]
-    seeds = outcome.config.training_seeds
+    seeds = config.training_seeds
+    trained = [arm for arm, block in config.arms.items() if block.is_trained]
     result = StudyResult(
-        title=outcome.config.title,
+        title=config.title,
         summary=outcome.summary(),
         views=views,
         density={n: asdict(density(d.tables)) for n, d in (("imax", imax), ("dmax", dmax))},
         match=outcome.match,
         curves=[
-            Curve(arm, _curve(run_folder(outcome.config, outcome.out, arm, seed)), seed)
-            for arm in ARMS
+            Curve(
+                f"{name}, {arm}" if several else arm,
+                _curve(run_folder(config, outcome.out, name, arm, seed)),
+                seed,
+            )
+            for name in outcome.models
+            for arm in trained
             for seed in seeds
         ],
         throughput=[
-            _speed(arm if len(seeds) == 1 else f"{arm}, seed {run['seed']}", run)
-            for arm in ARMS
-            for run in outcome.runs[arm]
+            _speed(_run_name(config, name, arm, seed), run)
+            for name, model in outcome.models.items()
+            for arm in trained
+            for seed, run in zip(seeds, model.runs[arm], strict=True)
         ],
-        packing=asdict(outcome.throughput),
+        clock=[
+            {**row, "arm": f"{name}, {row['arm']}" if several else row["arm"]}
+            for name, model in outcome.models.items()
+            for row in model.clock.iter_rows(named=True)
+        ],
+        layouts=[line for model in outcome.models.values() for line in layout_sentences(model)],
+        models=[] if outcome.table is None else outcome.table.for_report(),
         account=imax.tables.account.to_dicts(),
         reject_codes=[(s, c, n) for s, c, n in counts.iter_rows()],
         examples=_examples(outcome, imax),
-        withheld=outcome.config.evaluation.examples is None
-        and not example_count(outcome.config, imax),
+        withheld=config.evaluation.examples is None and not example_count(config, imax),
         provenance=_provenance(outcome, imax, dmax),
-        config=yaml.safe_dump(outcome.config.content(), sort_keys=False),
+        config=yaml.safe_dump(config.content(), sort_keys=False),
+        untrained=any(model.is_built for model in config.all_models.values()),
         seeds=seeds,
         dynamics=None if outcome.dynamics is None else _dynamics(outcome.dynamics),
     )
     path = outcome.out / "report.html"
     write_report(result, path)
-    figure = figures.results(views[1].comparison, {})
+    figure = figures.results(views[-1 if not several else 0].comparison)
     with whole_file(outcome.out / "results.png") as aside:
         figure.savefig(aside, dpi=160, format="png", metadata={"Software": None})
     return path
+
+
+def _run_name(config: StudyConfig, model: str, arm: str, seed: int) -> str:
+    parts = [model] if len(config.all_models) > 1 else []
+    parts.append(arm)
+    return ", ".join(parts + ([f"seed {seed}"] if len(config.training_seeds) > 1 else []))
 
 
 def _curve(run: Path) -> list[CurvePoint]:
@@ -110,7 +143,7 @@ def _curve(run: Path) -> list[CurvePoint]:
     )
 
 
-def _speed(arm: str, manifest: ArmRun) -> dict[str, Any]:
+def _speed(arm: str, manifest: RunManifest) -> dict[str, Any]:
     return {
         "arm": arm,
         "layout": manifest["identity"]["layout"],
@@ -144,6 +177,14 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
     per_image = test.group_by("image_id").agg(pl.col("task").n_unique().alias("tasks"))
     ranked = sorted(per_image.iter_rows(), key=lambda row: (-row[1], _mix(row[0])))
     image_of = ImageStore(imax)
+    config, out = outcome.config, outcome.out
+    compared = [arm for arm, block in config.arms.items() if block.budget == "entries"][:3]
+    conventions = {
+        arm: stored_answers(
+            answer_folder(run_folder(config, out, outcome.only.name, arm, config.training_seeds[0]))
+        ).convention
+        for arm in compared
+    }
     examples = []
     for image_id, _ in ranked[: example_count(outcome.config, imax)]:
         image = imax.tables.images.row(by_predicate=pl.col("image_id") == image_id, named=True)
@@ -155,12 +196,12 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
             parts = split_boxes(entry["prompt"], entry["target"], boxes)
             shown, gold = parts or ([], [])
             answers = []
-            for arm in (REFERENCE, "imax"):
-                table = outcome.scores[arm][0].table  # of the first seed
+            for arm in compared:
+                table = outcome.only.scores[arm][0].table  # of the first seed
                 text = table.row(by_predicate=pl.col("entry_id") == entry["entry_id"], named=True)[
                     "text"
                 ]
-                answers.append(Answer(arm, text, PERCENT.extract(text, *size)[1]))
+                answers.append(Answer(arm, text, conventions[arm].extract(text or "", *size)[1]))
             questions.append(
                 Question(
                     entry["task"],
@@ -176,7 +217,7 @@ def _examples(outcome: StudyOutcome, imax: Dataset) -> list[Example]:
 
 
 def _provenance(outcome: StudyOutcome, imax: Dataset, dmax: Dataset) -> dict[str, str]:
-    runs = outcome.runs[REFERENCE]
+    runs = outcome.only.runs[outcome.config.reference]
     versions = runs[0]["versions"]
     return {
         "imaxray": __version__,

@@ -10,7 +10,7 @@ from imaxray.training.shares import share_out
 from imaxray.training.step_schedule import origin_shares, schedule, task_shares
 
 if TYPE_CHECKING:
-    from imaxray.training.base_model import base_digest, phantom_base
+    from imaxray.training.base_model import base_digest, untrained_base
     from imaxray.training.conversation import Conversations
     from imaxray.training.dataset_run import train_dataset
     from imaxray.training.finished_run import FinishedRun, weights_digest, weights_of
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
         encode_entries,
         first_item,
     )
-    from imaxray.training.throughput import Throughput, measure_throughput
     from imaxray.training.token_store import Encoded, TokenStore, encode_split
     from imaxray.training.trainer import EntryTrainer
 else:  # torch and transformers
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "base_model": ["base_digest", "phantom_base"],
+            "base_model": ["base_digest", "untrained_base"],
             "conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
             "finished_run": ["FinishedRun", "weights_digest", "weights_of"],
@@ -43,7 +42,6 @@ else:  # torch and transformers
                 "encode_entries",
                 "first_item",
             ],
-            "throughput": ["Throughput", "measure_throughput"],
             "token_store": ["Encoded", "TokenStore", "encode_split"],
             "trainer": ["EntryTrainer"],
         },
@@ -66,7 +64,6 @@ __all__ = [
     "RunManifest",
     "ShareDataset",
     "StepDataset",
-    "Throughput",
     "TokenStore",
     "TrainingConfig",
     "base_digest",
@@ -74,15 +71,14 @@ __all__ = [
     "encode_split",
     "first_item",
     "load_recipe",
-    "measure_throughput",
     "origin_shares",
-    "phantom_base",
     "prepare_images",
     "schedule",
     "share_out",
     "task_shares",
     "train",
     "train_dataset",
+    "untrained_base",
     "weights_digest",
     "weights_of",
 ]

@@ -58,7 +58,10 @@ class LazyImages(Mapping[str, Mapping[str, torch.Tensor]]):
 
 
 def prepare_images(
-    chat: ChatModel, image_ids: Sequence[str], image_of: Callable[[str], Readable]
+    chat: ChatModel,
+    image_ids: Sequence[str],
+    image_of: Callable[[str], Readable],
+    sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Decode and prepare every image once; the dataset must fit into memory.
 
@@ -67,8 +70,12 @@ def prepare_images(
         image_ids: Ids of the images.
         image_of: Function from an image id to its file or its pixels, for example an
             :class:`imaxray.cache.ImageStore`.
+        sizes: Width and height of each original image, if ``image_of`` may return a smaller copy.
     """
-    return {i: chat.pixels(image_of(i)) for i in track(image_ids, "Preparing images")}
+    return {
+        i: chat.pixels(image_of(i), None if sizes is None else sizes[i])
+        for i in track(image_ids, "Preparing images")
+    }
 
 
 def _bytes(image: Mapping[str, torch.Tensor]) -> int:

@@ -10,10 +10,15 @@ from imaxray._lazy import lazily
 if TYPE_CHECKING:
     from imaxray.evaluation.generation.answering import end_tokens, generate
     from imaxray.evaluation.generation.encoded_images import EncodedImages
-    from imaxray.evaluation.generation.evaluate import evaluate_model, served, versions
+    from imaxray.evaluation.generation.evaluate import (
+        answer_model,
+        evaluate_model,
+        served,
+        versions,
+    )
     from imaxray.evaluation.generation.hosted import evaluate_hosted
     from imaxray.evaluation.generation.image_prefetch import ImagesAhead
-    from imaxray.evaluation.generation.outcome import Evaluation
+    from imaxray.evaluation.generation.outcome import Answers, Evaluation, stored_answers
     from imaxray.evaluation.generation.part_store import PartStore, add_part
     from imaxray.evaluation.generation.prediction_store import PREDICTIONS, PredictionStore
     from imaxray.evaluation.generation.sampling import Sampling, Written
@@ -25,10 +30,10 @@ else:
         {
             "answering": ["end_tokens", "generate"],
             "encoded_images": ["EncodedImages"],
-            "evaluate": ["evaluate_model", "served", "versions"],
+            "evaluate": ["answer_model", "evaluate_model", "served", "versions"],
             "hosted": ["evaluate_hosted"],
             "image_prefetch": ["ImagesAhead"],
-            "outcome": ["Evaluation"],
+            "outcome": ["Answers", "Evaluation", "stored_answers"],
             "part_store": ["PartStore", "add_part"],
             "prediction_store": ["PREDICTIONS", "PredictionStore"],
             "sampling": ["Sampling", "Written"],
@@ -39,6 +44,7 @@ else:
 
 __all__ = [
     "PREDICTIONS",
+    "Answers",
     "EncodedImages",
     "Evaluation",
     "ImagesAhead",
@@ -48,12 +54,14 @@ __all__ = [
     "VllmEngine",
     "Written",
     "add_part",
+    "answer_model",
     "end_tokens",
     "evaluate_hosted",
     "evaluate_model",
     "generate",
     "require_vllm",
     "served",
+    "stored_answers",
     "versions",
     "weights_digest",
     "weights_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +18,10 @@ from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation.answering import answers
-from imaxray.evaluation.generation.hosted import evaluate_hosted
+from imaxray.evaluation.generation.hosted import answer_hosted, evaluate_hosted
 from imaxray.evaluation.generation.image_prefetch import ImagesAhead
 from imaxray.evaluation.generation.outcome import (
+    Answers,
     Evaluation,
     entries_of,
     scored,
@@ -33,6 +34,7 @@ from imaxray.evaluation.generation.vllm_engine import VllmEngine, require_vllm
 from imaxray.models import ChatModel, adapter_base, load_model
 from imaxray.progress import progress_bar
 from imaxray.schema import image_sizes
+from imaxray.tasks import require_tasks
 from imaxray.training import encode_entries, weights_digest, weights_of
 
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
@@ -67,16 +69,50 @@ def evaluate_model(
     if config.engine == "openai":
         return evaluate_hosted(str(model), data, out, config)
     data = data if isinstance(data, Dataset) else open_dataset(data)
+    # scoring, which follows the answers, compares with baselines of the train entries
+    require_tasks(data.tables.entries["task"], data.folder)
+    with _maybe_writing(out := _own_folder(model, data, out, config.split)):
+        given = answer_model(model, data, out, config)
+        with writing(given.folder):
+            return scored(given, data, config)
+
+
+def answer_model(
+    model: str | Path,
+    data: Path | Dataset,
+    out: Path | None = None,
+    config: EvaluateConfig | None = None,
+) -> Answers:
+    """Prompt a model with every entry of a split and store its answers, without scoring them.
+
+    It continues and repeats as :func:`evaluate_model` does, and takes the same arguments.
+
+    Raises:
+        ImaxrayError: As :func:`evaluate_model`, except what concerns scoring.
+    """
+    config = config or EvaluateConfig()
+    if config.engine == "openai":
+        return answer_hosted(str(model), data, out, config)
+    data = data if isinstance(data, Dataset) else open_dataset(data)
+    with _maybe_writing(out := _own_folder(model, data, out, config.split)):
+        return _answered(model, data, out, config)
+
+
+def _own_folder(model: str | Path, data: Dataset, out: Path | None, split: str) -> Path | None:
+    """Return the folder of the answers; None if it follows from the name of a loaded model."""
     if out is None and Path(model).is_dir():
-        out = Path(model) / "evaluation" / subfolder(data, config.split)
-    # Locked before the model is loaded, which takes minutes; the name of a model is known later.
-    with nullcontext() if out is None else writing(out):
-        return _evaluated(model, data, out, config)
+        return Path(model) / "evaluation" / subfolder(data, split)
+    return out
 
 
-def _evaluated(
+def _maybe_writing(folder: Path | None) -> AbstractContextManager[None]:
+    """Lock the folder before the model is loaded, which takes minutes."""
+    return nullcontext() if folder is None else writing(folder)
+
+
+def _answered(
     model: str | Path, data: Dataset, out: Path | None, config: EvaluateConfig
-) -> Evaluation:
+) -> Answers:
     entries = entries_of(data, config.split)
     if config.engine == "vllm":
         require_vllm()  # checked first, because loading the model takes minutes
@@ -117,7 +153,8 @@ def _evaluated(
             if config.engine == "local":
                 torch.set_num_threads(config.threads)
             _fill(store, chat, data, images, entries, weights, config)
-        return scored(store, data, entries, convention, config)
+        predictions = store.finish(set(entries["entry_id"]))
+    return Answers(folder, predictions, convention)
 
 
 def _fill(

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypedDict
 
 import polars as pl
 
 from imaxray._folders import growing_folder
+from imaxray._state import read_state
 from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
@@ -41,6 +43,21 @@ class Evaluation:
     finish_reasons: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Answers of a model to a split: ``predictions.parquet`` and ``predictions.json``.
+
+    Attributes:
+        folder: Folder of these files.
+        predictions: Predictions with schema PREDICTIONS, sorted by entry id.
+        convention: Box convention in which the model writes.
+    """
+
+    folder: Path
+    predictions: pl.DataFrame
+    convention: BoxConvention
+
+
 def writing(folder: Path) -> AbstractContextManager[None]:
     """Let this process alone write the folder of an evaluation."""
     return growing_folder(folder, ("predictions.parts",))
@@ -67,21 +84,43 @@ def entries_of(data: Dataset, split: str) -> pl.DataFrame:
             f"Expected entries in the split {split} of {data.folder}, but it has none; name "
             "another --split, or a dataset that has one."
         )
-    # scoring, which follows the answers, compares with baselines of the train entries
-    require_tasks(data.tables.entries["task"], data.folder)
+    require_tasks(entries["task"], data.folder)
     return entries
 
 
-def scored(
-    store: PredictionStore,
-    data: Dataset,
-    entries: pl.DataFrame,
-    convention: BoxConvention,
-    config: EvaluateConfig,
-) -> Evaluation:
-    """Merge the parts of a store into its table, score it, and write the result beside it."""
-    predictions = store.finish(set(entries["entry_id"]))
+def scored(given: Answers, data: Dataset, config: EvaluateConfig) -> Evaluation:
+    """Score answers, and write the result beside them."""
     scoring = ScoreConfig(split=config.split, normalisation=config.normalisation)
-    result = score_run(data, read_predictions(store.folder), convention, scoring)
-    write_result(result, store.folder)
-    return Evaluation(store.folder, predictions, result, int((~predictions["ended"]).sum()))
+    result = score_run(data, read_predictions(given.folder), given.convention, scoring)
+    write_result(result, given.folder)
+    unfinished = int((~given.predictions["ended"]).sum())
+    return Evaluation(given.folder, given.predictions, result, unfinished)
+
+
+def stored_answers(folder: Path) -> Answers:
+    """Read the finished answers of :func:`answer_model` without the model.
+
+    Raises:
+        ImaxrayError: If the folder has no answers, or answers that were changed or are not
+            finished.
+    """
+    path = folder / "predictions.json"
+    if not path.is_file():
+        raise ImaxrayError(
+            f"Expected the answers of a model in {folder}, but it has no predictions.json; "
+            "evaluate the model."
+        )
+    identity = read_state(path, _Stored, advice="evaluate the model again")["identity"]
+    store = PredictionStore(folder, identity)
+    if not store.finished:
+        raise ImaxrayError(
+            f"Expected finished answers in {folder}, but the evaluation was stopped; start it "
+            "again, which continues it."
+        )
+    return Answers(folder, store.table(), BoxConvention.from_dict(identity["boxes"]))
+
+
+class _Stored(TypedDict):
+    """What :func:`stored_answers` needs of ``predictions.json``."""
+
+    identity: dict[str, Any]

@@ -3,6 +3,6 @@
 Only this package opens a connection to a server of the user's.
 """
 
-from imaxray.evaluation.generation.hosted.answering import evaluate_hosted
+from imaxray.evaluation.generation.hosted.answering import answer_hosted, evaluate_hosted
 
-__all__ = ["evaluate_hosted"]
+__all__ = ["answer_hosted", "evaluate_hosted"]

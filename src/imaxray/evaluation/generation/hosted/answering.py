@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from imaxray.evaluation.generation.hosted.pictures import data_url, limited
 from imaxray.evaluation.generation.hosted.prompts import written
 from imaxray.evaluation.generation.hosted.reply import CUT, Reply
 from imaxray.evaluation.generation.outcome import (
+    Answers,
     Evaluation,
     entries_of,
     scored,
@@ -39,6 +41,7 @@ from imaxray.evaluation.generation.prediction_store import PREDICTIONS, Predicti
 from imaxray.models import convention_of, find_row
 from imaxray.progress import progress_bar
 from imaxray.schema import image_sizes
+from imaxray.tasks import require_tasks
 
 _PART: Final = 16
 """Number of answers in a stored part, which a killed command asks for again. It must not depend on
@@ -64,6 +67,26 @@ def evaluate_hosted(
     config: EvaluateConfig,
 ) -> Evaluation:
     """Let a chat server answer every entry of a split, store its answers, and score them.
+
+    Arguments and errors are those of :func:`answer_hosted`.
+    """
+    data = data if isinstance(data, Dataset) else open_dataset(data)
+    # scoring, which follows the answers, compares with baselines of the train entries
+    require_tasks(data.tables.entries["task"], data.folder)
+    given = answer_hosted(model, data, out, config)
+    with writing(given.folder):
+        done = scored(given, data, config)
+    reasons = done.predictions["finish_reason"].value_counts().sort("finish_reason")
+    return replace(done, finish_reasons=dict(reasons.iter_rows()))
+
+
+def answer_hosted(
+    model: str,
+    data: Path | Dataset,
+    out: Path | None,
+    config: EvaluateConfig,
+) -> Answers:
+    """Let a chat server answer every entry of a split, and store its answers.
 
     The same call again asks only for what is missing. The API key is read from the environment; it
     is neither stored nor printed.
@@ -107,11 +130,8 @@ def evaluate_hosted(
                 _log.warning("images and prompts go to %s without encryption", address.host)
             server = ChatServer(address, key=key, timeout=config.timeout, retries=config.retries)
             _fill(store, server, model, data, images, entries, convention, config)
-        done = scored(store, data, entries, convention, config)
-    reasons = done.predictions["finish_reason"].value_counts().sort("finish_reason")
-    return Evaluation(
-        done.folder, done.predictions, done.result, done.unfinished, dict(reasons.iter_rows())
-    )
+        predictions = store.finish(set(entries["entry_id"]))
+    return Answers(folder, predictions, convention)
 
 
 def _identity(

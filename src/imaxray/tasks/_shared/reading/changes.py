@@ -24,7 +24,8 @@ _ABSENT: Final = re.compile(
 _NEGATIVE: Final = re.compile(r"\b(?:no|not)\b")
 _WORDS: Final[dict[Change, str]] = {
     "gone": r"(?:completely |fully |entirely )?(?:resolved|cleared(?: up)?|disappeared|gone"
-    r"|vanished|resolution|subsided|been removed|been withdrawn|removed|withdrawn)"
+    r"|vanished|resolution|subsided|been removed|been withdrawn|removed|withdrawn"
+    r"|drained|evacuated)"
     r"|no longer (?:\w+ )?(?:seen|visible|present|identified|evident|there)",
     "same": r"unchanged|stable|stability|(?:the )?same(?! side)|similar|constant|persist\w*"
     r"|as before"

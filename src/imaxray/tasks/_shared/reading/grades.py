@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from imaxray.tasks._shared.reading.objects import ASIDE, parse_object
+from imaxray.tasks._shared.reading.objects import ASIDE, parse_object, with_single_spaces
 from imaxray.tasks._shared.reading.sentences import affirmed, in_third_person, labels_said
 
 _DIGITS: Final = {
@@ -119,10 +119,10 @@ def grade_of(text: str) -> int | None:
     found = parse_object(text)
     if found is not None:
         return _of_json(found)
-    text = in_third_person(text)
+    text = in_third_person(with_single_spaces(text))
     bare = " ".join(_DEFINES.sub(" ", _HYPOTHESIS.sub(" ", _SCALE.sub(" ", text))).split()) or text
     grades = _grades(bare)
-    for shorter in (_without_past, _without_start, _without_asides, _named_by_key):
+    for shorter in (_without_doubts, _without_past, _without_start, _without_asides, _named_by_key):
         if len(grades) > 1:
             grades = _grades(shorter(bare)) or grades
     if len(grades) > 1:
@@ -143,6 +143,18 @@ _EARLIER: Final = re.compile(
 _ASIDE_OF: Final = re.compile(r"\b(?:would|features?|signs?|criteri\w+|e\.g)\b", re.IGNORECASE)
 _CLAUSE: Final = re.compile(r"(?<=[,;])\s+")
 _KEY_VALUE: Final = re.compile(rf"\b{_KEY}\s*[:=]\s*(?P<value>[^(\n.;,]+)", re.IGNORECASE)
+
+
+_NOT_EXCLUDED: Final = re.compile(
+    r"\b(?:though|although|but|while|however)\b[^.;]*\b(?:can(?:no|')?t|can ?not|could not) be"
+    r" (?:\w+ )?(?:ruled out|excluded)\b[^.;]*",
+    re.IGNORECASE,
+)
+
+
+def _without_doubts(text: str) -> str:
+    """Leave out a clause about a grade that cannot be excluded."""
+    return _NOT_EXCLUDED.sub(" ", text)
 
 
 def _without_past(text: str) -> str:
@@ -211,10 +223,12 @@ def _grades(text: str) -> set[int]:
     if _OTHER_NUMBER.search(text) or _NONE_OR.search(text):
         return set()
     numbers = {
-        _DIGITS[match.group("number").lower()]
+        _DIGITS[number]
         for pattern in (_BY_KEY, _ASSIGNED, _ALONE)
         for match in pattern.finditer(text)
-        if match.group("most") in (None, "3") and not _NOT_NUMBER.search(text[: match.start()])
+        if match.group("most") in (None, "3")
+        and not _NOT_NUMBER.search(text[: match.start()])
+        and (number := match.group("number").lower()) in _DIGITS  # no letter of another alphabet
     }
     alternatives = _ALTERNATIVES.search(text)
     if alternatives is not None and not re.search(r"/\s*3\b", alternatives.group()):

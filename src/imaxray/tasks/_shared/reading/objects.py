@@ -17,6 +17,8 @@ _ANSWER: Final = re.compile(
     r"|finding|diagnosis|text|name|region|choice|option|caption|conclusion)",
     re.IGNORECASE,
 )
+_GAP: Final = re.compile(r"\s+")
+
 ASIDE: Final = re.compile(
     r"(?:explanation|reason(?:ing|s)?|rationale|confidence(?:[_ ]\w+)?|probabilit(?:y|ies)|scores?"
     r"|notes?|thoughts?|thinking|analysis|comments?|justification|evidence|disclaimer|steps?"
@@ -131,3 +133,15 @@ def text_of(value: Any) -> str | None:
     named = [v for k, v in value.items() if _ANSWER.fullmatch(str(k))]
     chosen = named or [v for k, v in value.items() if not ASIDE.fullmatch(str(k))]
     return text_of(chosen[0]) if len(chosen) == 1 else None
+
+
+def with_single_spaces(text: str) -> str:
+    r"""Write each run of white space as one space, or as one line break if it has one.
+
+    Expressions with several optional gaps would otherwise try all divisions of a long run.
+
+    Example:
+        >>> with_single_spaces("grade  \t 2 \n\n because")
+        'grade 2\nbecause'
+    """
+    return _GAP.sub(lambda gap: "\n" if "\n" in gap.group() else " ", text)

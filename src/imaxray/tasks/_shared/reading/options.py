@@ -16,9 +16,13 @@ _LETTERS: Final = re.compile(
     r"|\s*$|\s+(?:is\b(?! (?:wrong|incorrect|not|unlikely|excluded|out|ruled))|because|since)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
+_CONCLUDED: Final = re.compile(
+    r"\b(?:therefore|thus|so|hence|overall|in conclusion)\s*[:,]?\s*\(?([A-H])\)?[\W_]*$",
+    re.IGNORECASE,
+)
 _INSIDE: Final = re.compile(
     r"(?i:\b(?:option|choice|answer|leaves|choose|pick|select|go with|going with|would be"
-    r"|must be|is|so|hence|thus|therefore|→))\s*,?"
+    r"|must be|is|so|hence|thus|therefore|→))\s*[,:]?"
     r"\s*(?i:(?:option|is)\s*)?\(?([A-H])\b(?=\)|\W*$|\s*[.,:;])|\(([A-H])\)"
     r"|\b([A-H])(?= (?:is|seems|looks|must be) (?:the )?(?:right|correct|best|most likely))"
 )
@@ -61,6 +65,9 @@ def choice(answer: str, options: dict[str, str]) -> str | None:
         >>> choice("B. left", {"A": "left", "B": "right"}) is None
         True
     """
+    concluded = _CONCLUDED.search(answer)
+    if concluded is not None and concluded.group(1).upper() in options:
+        return options[concluded.group(1).upper()]
     bare = answer.strip(" \t\r\n\"'`*.")
     whole = [text for text in options.values() if _words(text) == _words(bare)]
     if len(whole) == 1:

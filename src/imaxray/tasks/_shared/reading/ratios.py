@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from imaxray.tasks._shared.reading.objects import ASIDE, parse_object
+from imaxray.tasks._shared.reading.objects import ASIDE, parse_object, with_single_spaces
 
 _COMMA: Final = re.compile(r"(?<![\d.,])(\d{1,3}),(\d{1,4})(?![\d,]|\.\d)")
 _UNIT: Final = re.compile(
@@ -102,7 +102,7 @@ def ratio_of(text: str, subtask: str) -> float | None:
     found = parse_object(text)
     if found is not None:
         return _of_json(found, subtask)
-    text = _COMMA.sub(r"\1.\2", text)
+    text = _COMMA.sub(r"\1.\2", with_single_spaces(text))
     numbers = _numbers(text)
     if numbers is None:
         return None

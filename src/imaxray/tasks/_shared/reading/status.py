@@ -19,7 +19,9 @@ _DOUBT: Final = re.compile(
     r" (?:exclude\w*|ruled? out)|possibl[ey]|uncertain|unsure|maybe|perhaps|probabl[ey]|likely"
     r"|suspected|suspicious|suspicion|equivocal|indeterminate|questionable|unclear|borderline"
     r"|may be"
-    r"|might be|could be|undetermined|low probability|potential(?:ly)?|presumed|-1(?:\.0)?(?![\d.])"
+    r"|can(?:no|')?t (?:tell|say)"
+    r"|can ?not (?:tell|say)|hard to (?:tell|say)|might be|could be|undetermined"
+    r"|low probability|potential(?:ly)?|presumed|-1(?:\.0)?(?![\d.])"
     r"|\?+$|cannot (?:exclude|rule out))(?:\b|$)?"
 )
 _ABSENT: Final = re.compile(

@@ -13,6 +13,7 @@ from imaxray.tasks._shared.reading.changes import (
     said_change,
 )
 from imaxray.tasks._shared.reading.labels import NONE, is_normal
+from imaxray.tasks._shared.reading.placement import asks_placement, is_well_placed
 from imaxray.tasks._shared.reading.sentences import (
     affirmed,
     in_third_person,
@@ -53,6 +54,13 @@ _CORRECTED: Final = re.compile(
 _PARTS: Final = re.compile(r"(?<=[.!?;])\s+|\n+|,\s*(?=so,? (?:yes|no)\b)")
 _BOTH: Final = re.compile(
     r"^\W*(?:yes\s*(?:and|or|/|,)\s*no|no\s*(?:and|or|/|,)\s*yes)\b(?!\s+\w+\s+\w+)"
+)
+_EITHER: Final = re.compile(
+    r"\bcould be either\b|\b(?:it|that) depends on\b"
+    r"|\byes if\b[^.]*\bno if\b|\bno if\b[^.]*\byes if\b"
+)
+_CONCLUDES: Final = re.compile(
+    r"[^.;\n]*\b(?:therefore|thus|hence|overall|in conclusion|in summary)\b[^.;\n]*(?:[.;]|$)"
 )
 _ENDS: Final = re.compile(
     r"(?:\b(?:so|therefore|thus|hence|overall)\b[,:]?\s*(?:the answer is\s*)?|→\s*|(?:^|\n)\s*)"
@@ -191,7 +199,7 @@ def verdict(answer: str, question: str) -> str | None:
     answer = in_third_person(answer)
     text = " ".join(answer.lower().split())
     asked = " ".join(_SUFFIX.sub("", question).lower().strip(" ?.").split())
-    if _BOTH.match(text):
+    if _BOTH.match(text) or _EITHER.search(text):
         return None
     said = [match for part in _PARTS.split(answer.lower()) if (match := _EXPLICIT.search(part))]
     concluded = [match for match in said if match.group("so")] or said
@@ -206,7 +214,11 @@ def verdict(answer: str, question: str) -> str | None:
     ends = _ENDS.search(answer.lower().strip())
     if ends is not None:
         return ends.group(1)
-    value = _stated(text, asked)
+    if asks_placement(asked):
+        placed = is_well_placed(text)
+        return None if placed is None else "yes" if placed else "no"
+    ends_with = [part for part in _CONCLUDES.findall(text) if labels_said(part)]
+    value = _stated(ends_with[-1] if ends_with else text, asked)
     return None if value is None else "yes" if value else "no"
 
 

@@ -26,7 +26,9 @@ _TAIL: Final = re.compile(
     r"(?:(?<=\n)|(?<=[.!?]\s)|(?<=[.!?)\]}]\n))[ \t(]*(?:explanation|reasoning|rationale"
     r"|justification|note|notes|disclaimer|reason|confidence(?: level| score)?|caveats?"
     r"|limitations?"
-    r"|important|warning|analysis)\b[^:\n]{0,30}:",
+    r"|important|warning|analysis)\b[^:\n]{0,30}:"
+    r"|(?:(?<=\n)|(?<=[.!?]\s))[ \t(]*(?:why (?:not|other|no)|not (?:the )?other)\b"
+    r"[^\n?:]{0,60}[?:]",
     re.IGNORECASE,
 )
 _ADVICE: Final = re.compile(
@@ -91,6 +93,8 @@ _REFUSAL: Final = re.compile(
     r"(?: (?:to be|completely|entirely|totally|all|just|too|almost|far))* (?:black|blank|empty"
     r"|corrupt\w*|unreadable|dark to|blurr\w+ to|damaged"
     r"|not (?:an? )?(?:chest|radiograph|x-?ray|medical))\b[^.\n]*"
+    r"|without (?:access to|seeing|being able to see) (?:the |this |your )?(?:image|x-?ray"
+    r"|radiograph|picture|film)\b[^.\n]*"
     r"|(?:no|none of the) (?:findings?|labels?|abnormalities|answers?|grades?|boxes|reports?"
     r"|measurements?|statements?|assessments?|ratios?)(?: [\w ]{1,20})? can(?:not)? be (?:listed"
     r"|given|provided|made|determined|assessed|reported|named|measured|identified from)\b[^.\n]*"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from imaxray.tasks._shared.reading.labels.items import names_label, read_item, state_items
+from imaxray.tasks._shared.reading.labels.items import VERB, names_label, read_item, state_items
 from imaxray.tasks._shared.reading.labels.normal import is_normal
 from imaxray.tasks._shared.reading.labels.statements import Statements
 from imaxray.tasks._shared.reading.objects import ASIDE, parse_object
@@ -41,7 +41,7 @@ _PAIR: Final = re.compile(
     r"(?P<key>[^:=|\n]{2,70}?)\s*(?::|=|→|->|\||\.{2,}|…|\s[-–—]\s)\s*(?P<value>\S.*)$"
 )
 _NEXT: Final = re.compile(
-    r"\s*(?:[;,]|(?<=[✓✔✅☑✗✘❌☐×✖❓])\s|\.(?=\s)|\s\|)\s*(?=[\w /()-]{3,40}?\s*[:=])"
+    r"\s*(?:[;,]|(?<=[✓✔✅☑✗✘❌☐×✖❓])\s|\.(?=\s)|\s\|)\s*(?=[\w /()-]{3,40}?(?:\s*[:=]|\s[-–—]\s))"
 )
 _SENTENCE: Final = re.compile(r"(?<=[.;!])\s+")
 _EXPLICIT: Final = re.compile(r"\W*(?:yes|no|present|absent|true|false|positive|negative)\b", re.I)
@@ -237,8 +237,16 @@ def _of_segment(text: str, to: Statements, polarity: int | None) -> None:
     """Read a list of names, or else sentences."""
     sentences = _SENTENCE.split(text.strip())
     if len(sentences) > 1:
+        prose = any(VERB.search(sentence.lower()) for sentence in sentences)
         for sentence in sentences:
-            _of_segment(sentence, to, polarity)
+            pair = _PAIR.match(sentence)
+            labels = names_label(pair.group("key").strip(" -*")) if pair else []
+            if pair is not None and labels:
+                _of_pair(labels, pair.group("value").strip(), to, polarity)
+            elif prose and polarity is None and len(sentence.split()) > 3:
+                to.say(labels_said(sentence))  # no item of a list among sentences
+            else:
+                _of_segment(sentence, to, polarity)
         return
     items = [item.strip(" \t\"'`*") for item in _ITEMS.split(text.strip().rstrip("."))]
     items = [item for item in items if item]

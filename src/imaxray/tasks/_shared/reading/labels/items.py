@@ -12,10 +12,10 @@ from imaxray.tasks._shared.reading.status import status_of
 
 _NAMES: Final = {label.lower(): label for label in FINDINGS}
 _WORD: Final = re.compile(r"[a-z][\w'/-]*")
-_VERB: Final = re.compile(
+VERB: Final = re.compile(
     r"\b(?:is|are|was|were|has|have|shows?|seen|see|there|noted|with|without|remains?|appears?"
     r"|suggest\w*|include\w*|demonstrate\w*|but|however|may|could|cannot|can't|don't|not|than"
-    r"|represent\w*|consistent|due|from|concerning|for)\b"
+    r"|represent\w*|reflect\w*|ends?|lies|projects?|terminates?|consistent|due|from|concerning|for)\b"
 )
 _DENIES: Final = re.compile(
     r"^(?:there (?:is|are) )?(?:no|without|negative for|absence of|free of|denies)\b"
@@ -72,7 +72,7 @@ def names_label(text: str) -> list[str]:
     if _IS_NORMAL.fullmatch(bare):
         return [NONE]
     words = _WORD.findall(bare)
-    if not words or len(words) > 6 or _VERB.search(bare):
+    if not words or len(words) > 6 or VERB.search(bare):
         return []
     joined = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text.strip()).lower()
     if joined in _NAMES:  # PleuralEffusion
@@ -106,7 +106,7 @@ def read_item(item: str) -> tuple[list[str], int | None] | None:
     labels = names_label(item)
     if labels:
         return labels, None
-    if len(item.split()) <= 6 and not _VERB.search(item.lower()):
+    if len(item.split()) <= 6 and not VERB.search(item.lower()):
         said = labels_said(item)
         if said and len(set(said.values())) == 1:
             return list(said), next(iter(said.values()))

@@ -48,16 +48,14 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
-from imaxray.models import tiny_text as text
 from imaxray.models.chat import ChatModel
 from imaxray.models.load import family_of
 from imaxray.models.processor import has_torchvision, without_video
+from imaxray.models.tiny import text
+from imaxray.models.tiny_config import FAMILIES_IN_MINIATURE, HEAD, TinyConfig
 
 Parts = tuple[type[Any], Any, Any]
 """Model class, model configuration, processor."""
-
-_HIDDEN: Final = 32
-_LAYERS: Final = 2
 
 _CONVENTIONS: Final[Mapping[str, str]] = {
     "gemma3": "box-2d",
@@ -71,11 +69,21 @@ _CONVENTIONS: Final[Mapping[str, str]] = {
 
 def tiny_families() -> list[str]:
     """Return the names that :func:`build_tiny` accepts."""
-    return sorted(_BUILDERS)
+    return list(FAMILIES_IN_MINIATURE)
+
+
+def tiny_convention(family: str) -> BoxConvention:
+    """Return the box convention of a family, as its released models have it.
+
+    Example:
+        >>> tiny_convention("gemma3").name
+        'box-2d'
+    """
+    return get_convention(_CONVENTIONS[family])
 
 
 def build_tiny(
-    family: str,
+    family: str | TinyConfig,
     *,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
@@ -87,7 +95,7 @@ def build_tiny(
 
     Args:
         family: ``qwen2_5_vl``, ``qwen3_vl``, ``gemma3``, ``llava``, ``llava_onevision`` or
-            ``internvl``.
+            ``internvl``, or a shape, which names its family.
         seed: Seed of the random weights.
         dtype: Data type of the weights.
         corpus: Text from which the tokenizer learns.
@@ -98,20 +106,21 @@ def build_tiny(
     Raises:
         ImaxrayError: The family is unknown.
     """
-    if family not in _BUILDERS:
+    if isinstance(family, str) and family not in _BUILDERS:
         raise ImaxrayError(
             f"Expected a model family, one of {', '.join(tiny_families())}, but got {family}; name "
             "one of these."
         )
-    named = convention if convention is not None else _CONVENTIONS[family]
-    model_class, config, processor = _BUILDERS[family](corpus, text_config)
+    shape = family if isinstance(family, TinyConfig) else TinyConfig(family=family)  # type: ignore[arg-type]
+    named = convention if convention is not None else _CONVENTIONS[shape.family]
+    model_class, config, processor = _BUILDERS[shape.family](corpus, shape, text_config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = model_class(config)
         _wake(model)
     model = model.to(dtype).eval()
-    return family_of(family)(
-        f"tiny-{family}",
+    return family_of(shape.family)(
+        f"tiny-{shape.family}",
         model,
         processor,
         get_convention(named) if isinstance(named, str) else named,
@@ -126,22 +135,22 @@ def _wake(model: Any) -> None:
                 parameter.normal_(std=0.02)
 
 
-def _qwen2_5_vl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
-    tokenizer = text.qwen_tokenizer(corpus, text.QWEN_VISION)
+def _qwen2_5_vl(corpus: Iterable[str], shape: TinyConfig, extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.qwen_tokenizer(corpus, text.QWEN_VISION, pieces=shape.vocabulary)
     config = Qwen2_5_VLConfig(
         text_config={
-            **_text(tokenizer),
+            **_text(tokenizer, shape),
             "rope_parameters": _mrope(),
             "use_sliding_window": False,
             **extra,
         },
         vision_config={
-            "depth": 2, "hidden_size": _HIDDEN, "intermediate_size": 2 * _HIDDEN, "num_heads": 2,
-            "out_hidden_size": _HIDDEN, "window_size": 56, "fullatt_block_indexes": [1],
+            **_qwen_tower(shape), "window_size": 56,
+            "fullatt_block_indexes": [shape.vision_layers - 1],
         },
         **_qwen_ids(tokenizer),
     )  # fmt: skip
-    images = Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=28 * 28 * 24)
+    images = Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=_most_pixels(shape, 28))
     processor = _with_video(
         Qwen2_5_VLProcessor, "Qwen2VLVideoProcessor", images, tokenizer,
         chat_template=text.TEMPLATES["qwen2_5_vl"],
@@ -149,16 +158,15 @@ def _qwen2_5_vl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
     return Qwen2_5_VLForConditionalGeneration, config, processor
 
 
-def _llava(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
-    tokenizer = text.llama_tokenizer(corpus)
-    side, patch = 56, 14
+def _llava(corpus: Iterable[str], shape: TinyConfig, extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.llama_tokenizer(corpus, shape.vocabulary)
+    side, patch = shape.image_size, 14
     vision = CLIPVisionConfig(
-        hidden_size=_HIDDEN, intermediate_size=2 * _HIDDEN, num_hidden_layers=2,
-        num_attention_heads=2, image_size=side, patch_size=patch, projection_dim=_HIDDEN,
+        **_tower(shape), image_size=side, patch_size=patch, projection_dim=shape.width,
     )  # fmt: skip
     config = LlavaConfig(
         vision_config=vision,
-        text_config=MistralConfig(**{**_text(tokenizer), "sliding_window": None, **extra}),
+        text_config=MistralConfig(**{**_text(tokenizer, shape), "sliding_window": None, **extra}),
         image_token_index=tokenizer.image_token_id,
         image_seq_length=(side // patch) ** 2,
         vision_feature_layer=-2,
@@ -176,22 +184,21 @@ def _llava(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
     return LlavaForConditionalGeneration, config, processor
 
 
-def _qwen3_vl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
-    tokenizer = text.qwen_tokenizer(corpus, text.QWEN_VISION)
+def _qwen3_vl(corpus: Iterable[str], shape: TinyConfig, extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.qwen_tokenizer(corpus, text.QWEN_VISION, pieces=shape.vocabulary)
     config = Qwen3VLConfig(
         text_config={
-            **_text(tokenizer), "head_dim": 16, "rope_parameters": _mrope(mrope_interleaved=True),
-            **extra,
+            **_text(tokenizer, shape), "head_dim": HEAD,
+            "rope_parameters": _mrope(mrope_interleaved=True), **extra,
         },
         vision_config={
-            "depth": 2, "hidden_size": _HIDDEN, "intermediate_size": 2 * _HIDDEN, "num_heads": 2,
-            "out_hidden_size": _HIDDEN, "num_position_embeddings": 64,
+            **_qwen_tower(shape), "num_position_embeddings": 64,
             "deepstack_visual_indexes": [0],
         },
         **_qwen_ids(tokenizer),
     )  # fmt: skip
     images = Qwen2VLImageProcessorPil(
-        patch_size=16, min_pixels=64 * 64, max_pixels=32 * 32 * 24,
+        patch_size=16, min_pixels=64 * 64, max_pixels=_most_pixels(shape, 32),
         image_mean=[0.5] * 3, image_std=[0.5] * 3,
     )  # fmt: skip
     processor = _with_video(
@@ -201,15 +208,15 @@ def _qwen3_vl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
     return Qwen3VLForConditionalGeneration, config, processor
 
 
-def _gemma3(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
-    tokenizer = text.gemma_tokenizer(corpus)
-    side, patch, tokens = 56, 14, 4
+def _gemma3(corpus: Iterable[str], shape: TinyConfig, extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.gemma_tokenizer(corpus, shape.vocabulary)
+    side, patch, tokens = shape.image_size, 14, (shape.image_size // 28) ** 2
     config = Gemma3Config(
         text_config={
-            **_text(tokenizer), "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 512,
-            "layer_types": ["sliding_attention", "full_attention"], **extra,
+            **_text(tokenizer, shape), "head_dim": HEAD, "query_pre_attn_scalar": HEAD,
+            "sliding_window": 512, "layer_types": _gemma_layers(shape), **extra,
         },
-        vision_config=_siglip(side, patch),
+        vision_config=_siglip(side, patch, shape),
         mm_tokens_per_image=tokens,
         boi_token_index=tokenizer.boi_token_id,
         eoi_token_index=tokenizer.eoi_token_id,
@@ -224,13 +231,15 @@ def _gemma3(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
     return Gemma3ForConditionalGeneration, config, processor
 
 
-def _llava_onevision(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
-    tokenizer = text.qwen_tokenizer(corpus, (), image_token="<image>", video_token="<video>")
-    side, patch = 28, 14
+def _llava_onevision(corpus: Iterable[str], shape: TinyConfig, extra: Mapping[str, Any]) -> Parts:
+    tokenizer = text.qwen_tokenizer(
+        corpus, (), pieces=shape.vocabulary, image_token="<image>", video_token="<video>"
+    )
+    side, patch = shape.image_size // 2, 14
     canvases = [[side * rows, side * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
     config = LlavaOnevisionConfig(
-        text_config=Qwen2Config(**{**_text(tokenizer), **extra}),
-        vision_config=_siglip(side, patch),
+        text_config=Qwen2Config(**{**_text(tokenizer, shape), **extra}),
+        vision_config=_siglip(side, patch, shape),
         image_token_index=tokenizer.image_token_id,
         video_token_index=tokenizer.video_token_id,
         image_grid_pinpoints=canvases,
@@ -246,18 +255,17 @@ def _llava_onevision(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
     return LlavaOnevisionForConditionalGeneration, config, processor
 
 
-def _internvl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
+def _internvl(corpus: Iterable[str], shape: TinyConfig, extra: Mapping[str, Any]) -> Parts:
     tokenizer = text.qwen_tokenizer(
-        corpus, text.INTERNVL_TAGS, start_image_token="<img>", end_image_token="</img>",
-        context_image_token="<IMG_CONTEXT>", video_token="<video>",
+        corpus, text.INTERNVL_TAGS, pieces=shape.vocabulary, start_image_token="<img>",
+        end_image_token="</img>", context_image_token="<IMG_CONTEXT>", video_token="<video>",
     )  # fmt: skip
-    side, patch = 56, 14
+    side, patch = shape.image_size, 14
     tokens = (side // patch) ** 2 // 4  # pixel shuffle by a half
     config = InternVLConfig(
-        text_config=Qwen2Config(**{**_text(tokenizer), **extra}),
+        text_config=Qwen2Config(**{**_text(tokenizer, shape), **extra}),
         vision_config=InternVLVisionConfig(
-            hidden_size=_HIDDEN, intermediate_size=2 * _HIDDEN, num_hidden_layers=2,
-            num_attention_heads=2, image_size=side, patch_size=patch,
+            **_tower(shape), image_size=side, patch_size=patch,
         ),
         image_token_id=tokenizer.context_image_token_id,
         image_seq_length=tokens,
@@ -271,26 +279,56 @@ def _internvl(corpus: Iterable[str], extra: Mapping[str, Any]) -> Parts:
     return InternVLForConditionalGeneration, config, processor
 
 
-def _siglip(side: int, patch: int) -> Any:
+def _most_pixels(shape: TinyConfig, cell: int) -> int:
+    """Return the cap of an image's pixels; the smallest shape has 24 cells, as in the tests."""
+    return max(24 * cell * cell, shape.image_size**2)
+
+
+def _gemma_layers(shape: TinyConfig) -> list[str]:
+    """Return the kinds of Gemma's layers: sliding windows, and full attention in the last one."""
+    return ["sliding_attention"] * (shape.text_layers - 1) + ["full_attention"]
+
+
+def _siglip(side: int, patch: int, shape: TinyConfig) -> Any:
     return SiglipVisionConfig(
-        hidden_size=_HIDDEN, intermediate_size=2 * _HIDDEN, num_hidden_layers=2,
-        num_attention_heads=2, image_size=side, patch_size=patch, vision_use_head=False,
+        **_tower(shape), image_size=side, patch_size=patch, vision_use_head=False,
     )  # fmt: skip
 
 
-def _text(tokenizer: Any) -> dict[str, Any]:
+def _text(tokenizer: Any, shape: TinyConfig) -> dict[str, Any]:
     """Return the configuration values that all text models share."""
     return {
         "vocab_size": len(tokenizer),
-        "hidden_size": _HIDDEN,
-        "intermediate_size": 2 * _HIDDEN,
-        "num_hidden_layers": _LAYERS,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
+        "hidden_size": shape.width,
+        "intermediate_size": 2 * shape.width,
+        "num_hidden_layers": shape.text_layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": max(1, shape.heads // 2),
         "max_position_embeddings": 4096,
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
+    }
+
+
+def _tower(shape: TinyConfig) -> dict[str, int]:
+    """Return the configuration values that most image towers share."""
+    return {
+        "hidden_size": shape.width,
+        "intermediate_size": 2 * shape.width,
+        "num_hidden_layers": shape.vision_layers,
+        "num_attention_heads": shape.heads,
+    }
+
+
+def _qwen_tower(shape: TinyConfig) -> dict[str, int]:
+    """Return the same values under the names of Qwen's image towers."""
+    return {
+        "depth": shape.vision_layers,
+        "hidden_size": shape.width,
+        "intermediate_size": 2 * shape.width,
+        "num_heads": shape.heads,
+        "out_hidden_size": shape.width,
     }
 
 
@@ -317,7 +355,7 @@ def _with_video(
     return without_video(processor_class)(images, tokenizer, made, **kwargs)
 
 
-_BUILDERS: Final[Mapping[str, Callable[[Iterable[str], Mapping[str, Any]], Parts]]] = {
+_BUILDERS: Final[Mapping[str, Callable[[Iterable[str], TinyConfig, Mapping[str, Any]], Parts]]] = {
     "gemma3": _gemma3,
     "internvl": _internvl,
     "llava": _llava,

@@ -1,42 +1,28 @@
-"""Defines the internal box convention and the conversions to and from other conventions.
-
-Inside imaxray a box is ``(x1, y1, x2, y2)``: floats, pixels of the original image, origin at the
-top left, ``x`` to the right, ``y`` down, ``x1 < x2`` and ``y1 < y2``. "Left" and "right" in text
-are the patient's sides: the patient's right side lies on the left of the image.
-"""
+"""Writes boxes as the text of a model, and reads them back: a convention and its frame."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from imaxray.box_spellings import (
+from imaxray.boxes.box import PLACEHOLDER, RUN, Box, clip
+from imaxray.boxes.spellings import (
     PLAIN,
     with_bracketed_boxes,
     with_marked_boxes,
     without_percent,
 )
-from imaxray.errors import ImaxrayError
 from imaxray.geometry import (
     WHOLE,
     Frame,
     Geometry,
-    Letterbox,
-    SmartResize,
     geometry_as_dict,
     geometry_from_dict,
 )
-
-Box = tuple[float, float, float, float]
-
-PLACEHOLDER: Final = "<box>"
-"""Text that stands for one box in prompts, targets and parsed answers."""
-
-BoxLike = TypeVar("BoxLike", bound=Sequence[float])
-"""A box, as a tuple or as the list that a table holds."""
 
 BOX_RULES: Final = {
     "box-spelling": "tags, tokens, keys or names of corners that other models write around a box",
@@ -50,104 +36,10 @@ of them accepts."""
 
 _EXTRACT: Final = ("box-spelling", "box-decimals")
 
-_RUN: Final = re.compile(r"<box>(?:\s*<box>)*")
+_LATER: Final = frozenset({"form", "digits", "bins", "last"})
+"""Fields that are left out of manifests where they have their defaults, as before they existed."""
+
 _NO_PLACEHOLDER: Final = "&lt;box&gt;"
-
-
-def split_boxes(
-    prompt: str, target: str, boxes: Sequence[BoxLike]
-) -> tuple[list[BoxLike], list[BoxLike]] | None:
-    """Divide the boxes of an entry between its prompt and its target, those of the prompt first.
-
-    The placeholders of a text are all structure or all text. They are text where the entry has no
-    box for them, for instance if a report contains the word ``<box>``; the text then gets no box.
-
-    Returns:
-        Boxes of the prompt and boxes of the target; ``None`` if no division gives every box one
-        placeholder.
-
-    Example:
-        >>> split_boxes("Describe <box>.", "a nodule", [(1, 2, 3, 4)])
-        ([(1, 2, 3, 4)], [])
-        >>> split_boxes("Write the report.", "See <box> 3.", [])
-        ([], [])
-    """
-    asked, told, count = prompt.count(PLACEHOLDER), target.count(PLACEHOLDER), len(boxes)
-    if asked + told == count:
-        return list(boxes[:asked]), list(boxes[asked:])
-    if count == 0 or (told == count and (asked != count or _RUN.fullmatch(target.strip()))):
-        return [], list(boxes)
-    return (list(boxes), []) if asked == count else None
-
-
-def box_of(corners: Sequence[float]) -> Box:
-    """Return the four coordinates that a table holds as a box."""
-    x1, y1, x2, y2 = corners
-    return x1, y1, x2, y2
-
-
-def from_xywh(x: float, y: float, width: float, height: float) -> Box:
-    """Convert left, top, width, height (MS-CXR, ChestX-ray14, RSNA, SLAKE) to corners.
-
-    Example:
-        >>> from_xywh(100, 50, 200, 80)
-        (100, 50, 300, 130)
-    """
-    return (x, y, x + width, y + height)
-
-
-def to_xywh(box: Box) -> Box:
-    """Convert corners to left, top, width, height.
-
-    Example:
-        >>> to_xywh((100, 50, 300, 130))
-        (100, 50, 200, 80)
-    """
-    x1, y1, x2, y2 = box
-    return (x1, y1, x2 - x1, y2 - y1)
-
-
-def clip(box: Box, width: float, height: float) -> Box | None:
-    """Cut ``box`` to the frame ``width`` × ``height``; return ``None`` if nothing is left.
-
-    Example:
-        >>> clip((-20, 10, 700, 300), width=512, height=512)
-        (0.0, 10, 512.0, 300)
-        >>> clip((600, 10, 700, 300), width=512, height=512) is None
-        True
-    """
-    x1, y1, x2, y2 = box
-    x1, x2 = max(0.0, x1), min(float(width), x2)
-    y1, y2 = max(0.0, y1), min(float(height), y2)
-    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
-
-
-def area(box: Box) -> float:
-    """Return the area in square pixels; the area of an inverted box is 0.
-
-    Example:
-        >>> area((0, 0, 20, 10))
-        200
-    """
-    x1, y1, x2, y2 = box
-    return max(0.0, x2 - x1) * max(0.0, y2 - y1)
-
-
-def iou(a: Box, b: Box) -> float:
-    """Return the intersection over union, in [0, 1]; it is 0 if the boxes do not overlap.
-
-    Example:
-        >>> iou((0, 0, 10, 10), (0, 0, 10, 20))
-        0.5
-        >>> iou((0, 0, 10, 10), (50, 50, 60, 60))
-        0.0
-    """
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    inter = width * height
-    return inter / (area(a) + area(b) - inter)
 
 
 @dataclass(frozen=True)
@@ -182,6 +74,11 @@ class BoxConvention:
             ignored); ``None`` where a box is a plain list.
         tags: Text before and after the list of one box or of several boxes in a row.
         fence: Text before and after the list of boxes, in an answer that consists of boxes only.
+        form: Text of one box with ``{}`` for each of its four numbers, where it is no plain list.
+        digits: Number of digits that numbers are filled up to with zeros.
+        bins: Whether a number is that of a bin: ``scale`` bins cover the side, numbers go from 0 to
+            ``scale - 1``, and a number is read as the middle of its bin.
+        last: Highest number, where it is not that of the edge.
         geometry: Geometry that maps original images to the frame. The model's processor
             determines it; see :meth:`seen_through`.
     """
@@ -193,12 +90,18 @@ class BoxConvention:
     key: str | None = None
     tags: tuple[str, str] | None = None
     fence: tuple[str, str] | None = None
+    form: str | None = None
+    digits: int = 0
+    bins: bool = False
+    last: int | None = None
     geometry: Geometry = WHOLE
 
     def seen_through(self, geometry: Geometry) -> BoxConvention:
         """Return the same convention in the frame of a model's processor.
 
         Example:
+            >>> from imaxray.boxes import PER_MILLE
+            >>> from imaxray.geometry import Letterbox
             >>> padded = PER_MILLE.seen_through(Letterbox())
             >>> PER_MILLE.render((0, 0, 100, 200), 100, 200)
             '[0, 0, 1000, 1000]'
@@ -215,6 +118,7 @@ class BoxConvention:
         one step wide; each of its sides moves by at most one step.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> PERCENT.resolution(2000, 2500)
             (20.0, 25.0)
         """
@@ -229,6 +133,7 @@ class BoxConvention:
         """Write ``box`` (pixels of the ``width`` × ``height`` original) as the model's text.
 
         Example:
+            >>> from imaxray.boxes import BOX_2D, PERCENT
             >>> PERCENT.render((256, 128, 512, 384), 1024, 1024)
             '[25, 12, 50, 38]'
             >>> BOX_2D.render((256, 128, 512, 384), 1024, 1024)
@@ -245,6 +150,7 @@ class BoxConvention:
             ValueError: There are boxes, and the number of placeholders is another one.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> PERCENT.fill("effusion at <box>", [(256, 128, 512, 384)], 1024, 1024)
             'effusion at [25, 12, 50, 38]'
         """
@@ -256,10 +162,10 @@ class BoxConvention:
                 f"{len(boxes)} boxes for {count} {PLACEHOLDER} placeholders in one text"
             )
         written = [self._write(box, width, height) for box in boxes]
-        if self.fence and _RUN.fullmatch(text):
+        if self.fence and RUN.fullmatch(text):
             return f"{self.fence[0]}[{', '.join(written)}]{self.fence[1]}"
         rest = iter(written)
-        pattern = _RUN if self.tags else re.compile(PLACEHOLDER)
+        pattern = RUN if self.tags else re.compile(PLACEHOLDER)
         return pattern.sub(
             lambda run: self._in_tags([next(rest) for _ in range(run[0].count(PLACEHOLDER))]), text
         )
@@ -271,6 +177,7 @@ class BoxConvention:
         Such a coordinate is moved to the edge (rule ``box-tolerance``).
 
         Example:
+            >>> from imaxray.boxes import PER_MILLE, UNIT
             >>> PER_MILLE.tolerance, UNIT.tolerance
             (1.0, 0.01)
         """
@@ -289,6 +196,7 @@ class BoxConvention:
         returned text.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> PERCENT.extract("effusion at [25, 12, 50, 38]", 1000, 1000)
             ('effusion at <box>', [(250.0, 120.0, 500.0, 380.0)])
             >>> PERCENT.extract("[50, 12, 25, 38]", 1000, 1000)  # corners in the wrong order
@@ -311,6 +219,7 @@ class BoxConvention:
             rules: Rules that are on, of ``BOX_RULES``.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> PERCENT.read("<box>(25,12),(50,38)</box>", 1000, 1000)
             BoxText(text='<box>', boxes=[(250.0, 120.0, 500.0, 380.0)], rules=('box-spelling',))
         """
@@ -369,9 +278,24 @@ class BoxConvention:
             last = match.end()
         return "".join([*parts, _literal(text[last:])]), boxes
 
+    def holds(self, box: Box, width: float, height: float) -> bool:
+        """Return whether a part of a box lies in the frame, so that it can be written.
+
+        Example:
+            >>> from imaxray.boxes import MAIRA_2
+            >>> MAIRA_2.holds((0, 0, 90, 40), 100, 200)  # above the centre crop
+            False
+        """
+        frame = self.geometry.frame(width, height)
+        return clip(frame.enter(box), frame.width, frame.height) is not None
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for manifests; :meth:`from_dict` reads them back."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in _LATER or getattr(self, field.name) != field.default
+        }
         return {**values, "geometry": geometry_as_dict(self.geometry)}
 
     @classmethod
@@ -379,6 +303,7 @@ class BoxConvention:
         """Read the values of :meth:`as_dict` back, also after they were stored as JSON.
 
         Example:
+            >>> from imaxray.boxes import PERCENT
             >>> BoxConvention.from_dict(PERCENT.as_dict()) == PERCENT
             True
         """
@@ -399,14 +324,19 @@ class BoxConvention:
         x1, x2 = self._steps(x1 / frame.width * right, x2 / frame.width * right, right)
         y1, y2 = self._steps(y1 / frame.height * bottom, y2 / frame.height * bottom, bottom)
         order = (y1, x1, y2, x2) if self.y_first else (x1, y1, x2, y2)
+        if self.form:
+            return self.form.format(
+                *(f"{value:0{self.digits}.{self.decimals}f}" for value in order)
+            )
         numbers = "[" + ", ".join(f"{value:.{self.decimals}f}" for value in order) + "]"
         return f'{{"{self.key}": {numbers}}}' if self.key else numbers
 
     def _steps(self, low: float, high: float, edge: float) -> tuple[float, float]:
         """Round two coordinates to the grid of the last digit, and keep them different."""
         unit = 10**self.decimals
-        last = int(edge * unit)
-        a, b = (min(max(round(value * unit), 0), last) for value in (low, high))
+        last = int(edge * unit) - self.bins if self.last is None else self.last
+        whole = math.floor if self.bins else round
+        a, b = (min(max(whole(value * unit), 0), last) for value in (low, high))
         if a == b:  # thinner than a step: move the side that is nearer to the next step
             up = b < last and (a == 0 or high * unit - b >= a - low * unit)
             a, b = (a, b + 1) if up else (a - 1, b)
@@ -441,12 +371,19 @@ class BoxConvention:
             used.add("box-tolerance")
             x1, y1, x2, y2 = inside
         wide, high = frame.width / right, frame.height / bottom
-        return clip(frame.leave((x1 * wide, y1 * high, x2 * wide, y2 * high)), *size)
+        if self.bins:
+            middles = (x1 + 0.5, y1 + 0.5, x2 + 0.5, y2 + 0.5)
+            box = clip(frame.leave(_scaled(middles, wide, high)), *size)
+            if box is not None:
+                return box  # else only the outer half of a bin at the edge is beyond the image
+        return clip(frame.leave(_scaled((x1, y1, x2, y2), wide, high)), *size)
 
     @cached_property
     def _one(self) -> re.Pattern[str]:
         """Pattern of one box, with the four numbers as groups."""
         number = r"\s*(-?\d+(?:\.\d+)?)\s*"
+        if self.form:
+            return re.compile(number.join(map(re.escape, self.form.split("{}"))))
         numbers = r"\[" + ",".join([number] * 4) + r"\]"
         if self.key is None:
             return re.compile(numbers)
@@ -466,86 +403,12 @@ class BoxConvention:
         return re.compile(rf"{before}\s*\[\s*{one}(?:\s*,\s*{one})*\s*\]\s*{after}")
 
 
+def _scaled(box: Box, wide: float, high: float) -> Box:
+    """Return a box whose coordinates are multiplied by the width and the height of a step."""
+    x1, y1, x2, y2 = box
+    return x1 * wide, y1 * high, x2 * wide, y2 * high
+
+
 def _literal(text: str) -> str:
     """Escape each ``<box>`` that the model itself wrote and that stands for no box."""
     return text.replace(PLACEHOLDER, _NO_PLACEHOLDER)
-
-
-PERCENT: Final = BoxConvention("percent", scale=100)
-"""``[12, 34, 56, 78]``: integers 0-100 of the image's width and height (Uni-Med)."""
-
-PER_MILLE: Final = BoxConvention("per-mille", scale=1000)
-"""``[120, 340, 560, 780]``: integers 0-1000."""
-
-PER_MILLE_TAGGED: Final = BoxConvention("per-mille-tagged", scale=1000, tags=("<box>", "</box>"))
-"""``<box>[[120, 340, 560, 780]]</box>``: integers 0-1000 (InternVL, MedMO)."""
-
-UNIT: Final = BoxConvention("unit", scale=1, decimals=2)
-"""``[0.12, 0.34, 0.56, 0.78]``: the unit square, two decimals (RadVLM)."""
-
-UNIT_PADDED: Final = BoxConvention("unit-padded", scale=1, decimals=2, geometry=Letterbox())
-"""The unit square of the image padded to a square, two decimals (LLaVA 1.5)."""
-
-PIXELS: Final = BoxConvention("pixels", scale=None, geometry=SmartResize())
-"""``[151, 182, 213, 236]``: integer pixels of the resized image (Qwen2.5-VL)."""
-
-BOX_2D: Final = BoxConvention(
-    "box-2d",
-    scale=1000,
-    y_first=True,
-    key="box_2d",
-    fence=("```json\n", "\n```"),
-    geometry=Letterbox(),
-)
-"""``{"box_2d": [340, 120, 780, 560]}``: y first, 0-1000 of the image padded to a square
-(MedGemma 1.5)."""
-
-CONVENTIONS: Final[Mapping[str, BoxConvention]] = {
-    convention.name: convention
-    for convention in (
-        PERCENT, PER_MILLE, PER_MILLE_TAGGED, UNIT, UNIT_PADDED, PIXELS, BOX_2D,
-    )
-}  # fmt: skip
-"""Every convention by its name."""
-
-
-OF_MODELS: Final[Mapping[str, str]] = {
-    "internvl": PER_MILLE_TAGGED.name,
-    "llava": UNIT_PADDED.name,
-    "medgemma": BOX_2D.name,
-    "medmo": PER_MILLE_TAGGED.name,
-    "qwen2.5-vl": PIXELS.name,
-    "qwen3-vl": PER_MILLE.name,
-    "radvlm": UNIT.name,
-    "huatuogpt-vision-7b": PIXELS.name,
-    "internvl3-8b": PER_MILLE_TAGGED.name,
-    "lingshu-7b": PIXELS.name,
-    "lingshu-i-8b": PER_MILLE_TAGGED.name,
-    "llava-med-v1.5": UNIT_PADDED.name,
-    "medgemma-1.5-4b": BOX_2D.name,
-    "medmo-4b": PER_MILLE_TAGGED.name,
-    "medmo-8b": PER_MILLE_TAGGED.name,
-    "phantom": PERCENT.name,
-}
-"""Convention of each family, and of each model that ``imaxray models`` lists."""
-
-
-def get_convention(name: str) -> BoxConvention:
-    """Return the convention with this name, or that of the model with this name.
-
-    Raises:
-        ImaxrayError: No convention and no model has this name.
-
-    Example:
-        >>> get_convention("unit").render((256, 128, 512, 384), 1024, 1024)
-        '[0.25, 0.12, 0.50, 0.38]'
-        >>> get_convention("lingshu-7b").name
-        'pixels'
-    """
-    found = CONVENTIONS.get(OF_MODELS.get(name.lower(), name))
-    if found is None:
-        raise ImaxrayError(
-            f"Expected a box convention, one of {', '.join(CONVENTIONS)}, or a model, one of "
-            f"{', '.join(OF_MODELS)}, but got {name}; name one of these."
-        )
-    return found

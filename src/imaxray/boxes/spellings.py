@@ -57,6 +57,7 @@ _SPANS: Final = re.compile(
     rf"\by\b(?:\s*(?:from|:|=|ranges? from|in))*\s*[\[(]?{_N}(?:to|-|–|,){_N}[\])]?",
     re.IGNORECASE,
 )
+_PIXELS: Final = re.compile(r"(?<=\d)\s*(?:px|pixels?)\b", re.IGNORECASE)
 _PERCENT: Final = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*%")
 
 
@@ -94,7 +95,7 @@ def with_marked_boxes(text: str, *, y_first: bool = False, objects: bool = True)
         plain = re.fullmatch(r"\s*\[[^\[\]()]*\]\s*", match.group("inner"))
         return match.group() if plain else with_bracketed_boxes(match.group("inner"))
 
-    text = _TAGGED.sub(inner, text)
+    text = _PIXELS.sub("", _TAGGED.sub(inner, text))
     text = _TOKENS.sub(lambda m: _box([str(int(number)) for number in m.groups()]), text)
     if objects:
         text = _OBJECT.sub(lambda m: _box(m.groups()), text)

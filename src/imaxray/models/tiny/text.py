@@ -23,6 +23,9 @@ CORPUS: Final = (
     "You are a helpful assistant. system user assistant model",
 )
 
+PIECES: Final = 256
+"""Number of pieces that a tokenizer learns if nothing else is said."""
+
 _CHATML: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 QWEN_VISION: Final = (
@@ -83,12 +86,15 @@ TEMPLATES: Final[Mapping[str, str]] = {
 """Chat template of each family; that of LLaVA is in its family module."""
 
 
-def qwen_tokenizer(corpus: Iterable[str], special: Sequence[str], **named: str) -> Any:
+def qwen_tokenizer(
+    corpus: Iterable[str], special: Sequence[str], *, pieces: int = PIECES, **named: str
+) -> Any:
     """Train a ``Qwen2Tokenizer``: byte-level BPE, ChatML tokens, and the tokens of the family.
 
     Args:
         corpus: Text from which merges are learned.
         special: Further special tokens.
+        pieces: Number of pieces to learn.
         named: Further special tokens that the processor reads by attribute, e.g. ``image_token``.
     """
     tokens = [*_CHATML, *special, *named.values()]
@@ -96,23 +102,24 @@ def qwen_tokenizer(corpus: Iterable[str], special: Sequence[str], **named: str) 
         Qwen2Tokenizer,
         corpus,
         tokens,
+        pieces,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         extra_special_tokens=named,
     )
 
 
-def llama_tokenizer(corpus: Iterable[str]) -> Any:
+def llama_tokenizer(corpus: Iterable[str], pieces: int = PIECES) -> Any:
     """Train a ``LlamaTokenizer`` like Mistral's: pieces with byte fallback, and ``<image>``."""
     tokens = ["<unk>", "<s>", "</s>", *_BYTES, "<image>", "<pad>"]
     named = {"image_token": "<image>"}
     return _train(
-        LlamaTokenizer, corpus, tokens,
+        LlamaTokenizer, corpus, tokens, pieces,
         pad_token="<pad>", add_bos_token=True, extra_special_tokens=named,
     )  # fmt: skip
 
 
-def gemma_tokenizer(corpus: Iterable[str]) -> Any:
+def gemma_tokenizer(corpus: Iterable[str], pieces: int = PIECES) -> Any:
     """Train a ``GemmaTokenizer``: byte fallback, turn and image tokens, and two unused tokens."""
     turns = ["<start_of_turn>", "<end_of_turn>"]
     named = {
@@ -125,6 +132,7 @@ def gemma_tokenizer(corpus: Iterable[str]) -> Any:
         GemmaTokenizer,
         corpus,
         [*tokens, "<unused94>", "<unused95>"],
+        pieces,
         add_bos_token=True,
         extra_special_tokens=named,
     )
@@ -134,16 +142,20 @@ _BYTES: Final = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
 def _train(
-    tokenizer_class: Any, corpus: Iterable[str], tokens: Sequence[str], **kwargs: Any
+    tokenizer_class: Any,
+    corpus: Iterable[str],
+    tokens: Sequence[str],
+    pieces: int,
+    **kwargs: Any,
 ) -> Any:
     """Train the family's tokenizer; its vocabulary is ``tokens``, then the learned pieces."""
-    size = len(tokens) + 256
+    size = len(tokens) + pieces
     learned = tokenizer_class().train_new_from_iterator(
         list(corpus), vocab_size=size, new_special_tokens=list(tokens), show_progress=False
     )
     state = json.loads(learned.backend_tokenizer.to_str())["model"]
-    pieces = sorted(set(state["vocab"]) - set(tokens), key=state["vocab"].__getitem__)
-    vocabulary = {piece: index for index, piece in enumerate([*tokens, *pieces])}
+    own = sorted(set(state["vocab"]) - set(tokens), key=state["vocab"].__getitem__)
+    vocabulary = {piece: index for index, piece in enumerate([*tokens, *own])}
     merges = [tuple(pair) for pair in state["merges"]]
     tokenizer = tokenizer_class(vocab=vocabulary, merges=merges, **kwargs)
     whole = [token for token in tokens if token not in _BYTES]  # never split, as in the releases

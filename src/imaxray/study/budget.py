@@ -1,0 +1,88 @@
+"""Decides for how many steps an arm trains that has as much computing time as the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from imaxray._files import write_json
+from imaxray._state import known_state, read_state
+from imaxray.study.arms import folder_name, pilot
+from imaxray.study.places import run_folders
+from imaxray.study.units import Unit, record_of
+from imaxray.training import RunManifest
+
+if TYPE_CHECKING:
+    from imaxray.study.config import StudyConfig
+
+Clock = Literal["cpu", "wall"]
+
+_PROCESSORS: Final = frozenset({"x86_64", "amd64", "aarch64", "arm64", "i686"})
+
+
+def training_seconds(run: RunManifest) -> tuple[float, Clock]:
+    """Return the computing time of a run, and the clock that measured it.
+
+    Without a GPU it is the time of the process on the processor, because runs beside each other
+    slow each other down; with one it is the time that passed.
+
+    Example:
+        >>> training_seconds({"device": "x86_64", "seconds": 9.0, "cpu_seconds": 5.0})
+        (5.0, 'cpu')
+    """
+    if run["device"].lower() in _PROCESSORS and run.get("processes", 1) == 1:
+        return run["cpu_seconds"], "cpu"
+    return run["seconds"], "wall"
+
+
+def read_run(folder: Path) -> RunManifest:
+    """Return the manifest of a finished run.
+
+    Raises:
+        ImaxrayError: If it is missing or damaged.
+    """
+    manifest: RunManifest = read_state(
+        folder / "run.json", RunManifest, advice="run its unit train first, or again"
+    )
+    return manifest
+
+
+def budget_steps(config: StudyConfig, out: Path, model: str, arm: str, steps: int) -> int:
+    """Return the number of steps in which an arm takes as much time as the reference took.
+
+    It follows from the measured time of the reference and of the arm that has the same data and
+    layout but the entries of the reference, as means over the seeds. It is decided once and kept in
+    ``budgets/``, so that a study that is continued does not change it.
+
+    Args:
+        config: Configuration of the study.
+        out: Study folder.
+        model: Name of the model.
+        arm: Name of the arm with ``budget: compute``.
+        steps: Number of steps of the reference.
+
+    Raises:
+        ImaxrayError: If a run that was measured is missing.
+    """
+    path = out / "budgets" / f"{folder_name(model)}--{folder_name(arm)}.json"
+    own = pilot(config.arms, arm)
+    measured = {name: _mean(config, out, model, name) for name in (config.reference, own)}
+    of: dict[str, Any] = {
+        name: [
+            known_state(record_of(out, Unit("train", model, name, seed))).get("key")
+            for seed in config.training_seeds
+        ]
+        for name in measured
+    }
+    known = known_state(path)
+    if known.get("of") == of and isinstance(known.get("steps"), int):
+        return int(known["steps"])
+    found = max(1, round(steps * measured[config.reference] / measured[own]))
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, {"of": of, "seconds": measured, "steps": found})
+    return found
+
+
+def _mean(config: StudyConfig, out: Path, model: str, arm: str) -> float:
+    runs = [read_run(folder) for folder in run_folders(config, out, model, arm)]
+    return sum(training_seconds(run)[0] for run in runs) / len(runs)

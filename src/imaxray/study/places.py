@@ -1,0 +1,75 @@
+"""Says where a study keeps its models, datasets, runs and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imaxray.curation import Dataset, open_dataset
+from imaxray.errors import ImaxrayError
+from imaxray.study.arms import StudyArm, folder_name
+
+if TYPE_CHECKING:
+    from imaxray.study.config import StudyConfig
+
+
+def base_folder(config: StudyConfig, out: Path, model: str, seed: int) -> Path:
+    """Return the folder of a model that the study builds; all arms of a seed start from it."""
+    return _of_seed(config, _of_model(config, out / "init", model), seed)
+
+
+def run_folder(config: StudyConfig, out: Path, model: str, arm: str, seed: int) -> Path:
+    """Return the folder of a run.
+
+    It is ``runs/ARM``, below it ``MODEL`` between the two if the study has several models, and
+    ``seed-K`` at the end if it has several seeds.
+    """
+    runs = _of_model(config, out / "runs", model) / folder_name(arm)
+    return _of_seed(config, runs, seed)
+
+
+def run_folders(config: StudyConfig, out: Path, model: str, arm: str) -> list[Path]:
+    """Return the run folders of an arm, in the order of the seeds."""
+    return [run_folder(config, out, model, arm, seed) for seed in config.training_seeds]
+
+
+def answer_folder(run: Path) -> Path:
+    """Return the folder of the answers of a run to the test split of the study."""
+    return run / "evaluation" / "imax-test"  # where `imaxray evaluate RUN imax` looks, too
+
+
+def dataset_folder(out: Path, arm: StudyArm) -> Path:
+    """Return the dataset folder that an arm is trained on."""
+    if arm.tasks_per_image is not None:
+        return out / "doses" / f"{arm.tasks_per_image:g}"
+    if arm.data in ("imax", "dmax"):
+        return out / arm.data
+    return Path(arm.data).expanduser()
+
+
+def arm_dataset(out: Path, name: str, arm: StudyArm) -> Dataset:
+    """Open the dataset of an arm; a folder of the user's is held against the test patients.
+
+    Raises:
+        ImaxrayError: If the folder is no dataset, or a patient of its train split is tested.
+    """
+    data = open_dataset(dataset_folder(out, arm))
+    if arm.data not in ("imax", "dmax"):
+        tested = set(open_dataset(out / "imax").tables.split("test")["patient_id"])
+        trained = set(data.tables.split("train")["patient_id"])
+        both = sorted(tested & trained)
+        if both:
+            raise ImaxrayError(
+                f"Expected no test patient of the study among the train patients of arm {name} "
+                f"({data.folder}), but {len(both):,} are (first: {both[0]}); make that dataset "
+                "from the catalog of this study."
+            )
+    return data
+
+
+def _of_model(config: StudyConfig, folder: Path, model: str) -> Path:
+    return folder if len(config.all_models) == 1 else folder / folder_name(model)
+
+
+def _of_seed(config: StudyConfig, folder: Path, seed: int) -> Path:
+    return folder if len(config.training_seeds) == 1 else folder / f"seed-{seed}"

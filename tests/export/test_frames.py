@@ -1,0 +1,227 @@
+"""Tests that a box lies on its object in the frame that a tool shows the model."""
+
+import io
+import json
+import random
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+from dicoms import write_dicom
+from imaxray.boxes import BOX_2D, CONVENTIONS, PIXELS, find_convention
+from imaxray.errors import ImaxrayError
+from imaxray.export import ExportConfig, export_dataset
+from imaxray.export.frames import in_frame_of
+from imaxray.export.framing import framed
+from imaxray.export.llamafactory import FORMAT as LLAMAFACTORY
+from imaxray.export.trl import FORMAT as TRL
+from imaxray.geometry import ScaledThenResized, SmartResize
+
+CHATS = ("llamafactory", "swift", "trl", "llava")
+SHOWN = {  # images in the release's own size, or in the frame of the convention
+    "whole": ("percent", "per-mille", "per-mille-tagged", "unit", "points", "loc-1024", "loc-1000",
+              "points-100"),
+    "frame": ("unit-padded", "box-2d", "pixels", "crop-100"),
+}  # fmt: skip
+
+
+def marked(size, box):
+    """A black image with a white rectangle."""
+    pixels = np.zeros(size[::-1], np.uint8)
+    x1, y1, x2, y2 = map(round, box)
+    pixels[y1:y2, x1:x2] = 255
+    return pixels
+
+
+def lit(image):
+    """Edges of the rectangle: x1, y1, x2, y2 in pixels of the image."""
+    ys, xs = np.nonzero(np.asarray(image.convert("L")) > 127)
+    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+
+
+def numbers(convention, text, frame):
+    """The four numbers of a text in pixels of the frame, and one unit of them, along x and y."""
+    text = text.replace("box_2d", "")
+    found = [float(n) for n in re.findall(r"\d+(?:\.\d+)?", text)]
+    a, b, c, d = found
+    x1, y1, x2, y2 = (b, a, d, c) if convention.y_first else (a, b, c, d)
+    scale = (frame.width, frame.height) if convention.scale is None else (convention.scale,) * 2
+    middle = 0.5 if convention.bins else 0.0
+    px, py = frame.width / scale[0], frame.height / scale[1]
+    unit = 10.0**-convention.decimals
+    return ((x1 + middle) * px, (y1 + middle) * py, (x2 + middle) * px, (y2 + middle) * py), (
+        px * unit, py * unit,
+    )  # fmt: skip
+
+
+def sizes_and_boxes(count, seed=0):
+    random.seed(seed)
+    for _ in range(count):
+        size = random.randint(300, 1400), random.randint(300, 1400)
+        side = min(size)
+        left, top = ((length - side) / 2 for length in size)
+        x1, y1 = (random.uniform(start, start + side * 0.6) for start in (left, top))
+        wide, high = (random.uniform(side * 0.1, side * 0.35) for _ in range(2))
+        yield size, tuple(map(float, map(round, (x1, y1, x1 + wide, y1 + high))))
+
+
+def test_every_convention_is_tried():
+    assert sorted(CONVENTIONS) == sorted((*SHOWN["whole"], *SHOWN["frame"]))
+
+
+@pytest.mark.parametrize("name", sorted(CONVENTIONS))
+def test_a_marked_rectangle_lies_under_its_box_in_the_written_frame(name):
+    """200 random sizes; to one unit of the last digit, or one pixel of the frame."""
+    convention = CONVENTIONS[name]
+    for size, box in sizes_and_boxes(200):
+        image = framed(marked(size, box), convention.geometry)
+        frame = convention.geometry.frame(*size)
+        assert image.size == (round(frame.width), round(frame.height))
+        said, unit = numbers(convention, convention.render(box, *size), frame)
+        seen = lit(image)
+        for value, edge, step in zip(said, seen, (*unit, *unit), strict=True):
+            assert abs(value - edge) <= max(step, 1.0) + 0.51, (size, box, said, seen)
+
+
+def test_llamafactory_scales_before_the_processor_does(read):
+    """The tool's own code, then the processor's own function; real areas."""
+    random.seed(3)
+    sizes = [(random.randint(200, 3600), random.randint(200, 3600)) for _ in range(200)]
+    sizes += [(2048, 2500), (2500, 2048), (20, 700), (1000, 31)]
+    geometry = ScaledThenResized()
+    [scaled] = read(
+        "llamafactory", geometry.cap, geometry.least, *(f"{w}x{h}" for w, h in sizes),
+        script="llamafactory_frames",
+    )  # fmt: skip
+    other = 0
+    for size, (wide, high) in zip(sizes, scaled, strict=True):
+        bottom, right = smart_resize(
+            high, wide, 28, min_pixels=geometry.min_pixels, max_pixels=geometry.max_pixels
+        )
+        assert geometry.resized(*size) == (right, bottom), size
+        other += SmartResize(max_pixels=geometry.cap).resized(*size) != (right, bottom)
+    assert other > 100  # the processor alone would give another frame for most sizes
+
+
+def test_written_images_leave_the_tool_and_the_processor_nothing_to_do(read):
+    convention = in_frame_of(LLAMAFACTORY, PIXELS, "write")
+    sizes = [size for size, _ in sizes_and_boxes(50, seed=5)] + [(2048, 2500)]
+    frames = [convention.geometry.resized(*size) for size in sizes]
+    [scaled] = read(
+        "llamafactory", 768 * 768, 32 * 32, *(f"{w}x{h}" for w, h in frames),
+        script="llamafactory_frames",
+    )  # fmt: skip
+    assert [tuple(size) for size in scaled] == frames
+    for wide, high in frames:
+        assert smart_resize(high, wide, 28, min_pixels=3136, max_pixels=12_845_056) == (high, wide)
+
+
+@pytest.mark.parametrize("form", ["llamafactory", "swift", "trl"])
+@pytest.mark.parametrize("boxes", ["medgemma", "llava", "box-2d", "unit-padded"])
+def test_a_pair_that_would_be_wrong_is_refused_with_a_way_that_is_right(
+    small, tmp_path, form, boxes
+):
+    with pytest.raises(ImaxrayError, match=r"padded to a square.*--images write.*per-mille"):
+        export_dataset(small.open(), form, tmp_path / "out", ExportConfig(boxes=boxes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_llava_pads_by_itself(small, tmp_path):
+    report = export_dataset(small.open(), "llava", tmp_path / "out", ExportConfig(boxes="llava"))
+    assert report.left_out == {}
+
+
+def images_of(folder, form):
+    if form == "trl":
+        return [
+            Image.open(io.BytesIO(row["images"][0]["bytes"]))
+            for row in pl.read_parquet(folder / "train.parquet").iter_rows(named=True)
+        ]
+    return [Image.open(path) for path in sorted((folder / "images").rglob("*.png"))]
+
+
+@pytest.mark.parametrize("form", CHATS)
+def test_written_images_are_those_that_the_boxes_refer_to(small, tmp_path, form):
+    config = ExportConfig(boxes="medgemma", images="write")
+    report = export_dataset(small.open(), form, tmp_path / "out", config)
+    assert report.left_out == {}
+    assert {image.size for image in images_of(tmp_path / "out", form)} == {(200, 200)}
+    assert {image.mode for image in images_of(tmp_path / "out", form)} == {"L"}
+    files = json.loads((tmp_path / "out" / "export.json").read_text())["files"]
+    assert any(name.endswith(".png") for name in files) == (form != "trl")
+    [row] = [r for r in texts(tmp_path / "out", form) if "Locate" in r]
+    assert BOX_2D.render((20, 10, 100, 60.5), 200, 100) in row.replace("\\", "")
+
+
+def texts(folder, form):
+    if form == "trl":
+        rows = pl.read_parquet(folder / "train.parquet").drop("images").to_dicts()
+        return [json.dumps(row) for row in rows]
+    lines = (folder / f"train.json{'' if form == 'llava' else 'l'}").read_text()
+    rows = json.loads(lines) if form == "llava" else map(json.loads, lines.strip().split("\n"))
+    return [json.dumps(row) for row in rows]
+
+
+def test_dicom_and_16_bit_images_are_decoded(small, tmp_path):
+    deep = np.zeros((100, 200), np.uint16)
+    deep[20:60, 40:120] = 60_000
+    Image.fromarray(deep).save(small.root / "a.png")
+    write_dicom(small.root / "b.dcm", (deep // 16).astype(np.uint16))
+    small.images["b"]["path"] = "b.dcm"
+    data = small.open()
+    plain = export_dataset(data, "swift", tmp_path / "path", ExportConfig())
+    assert plain.left_out == {"image-format": 1, "image-depth": 3}
+    written = export_dataset(data, "swift", tmp_path / "write", ExportConfig(images="write"))
+    assert written.left_out == {}
+    for name in ("a.png", "b.dcm.png"):
+        image = Image.open(tmp_path / "write" / "images" / "x" / name)
+        assert image.mode == "L" and image.size == (200, 100)
+        assert lit(image) == (40, 20, 120, 60)
+    manifest = json.loads((tmp_path / "write" / "export.json").read_text())["files"]
+    assert {"images/x/a.png", "images/x/b.dcm.png"} <= manifest.keys()
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_turned_image_is_left_out_or_written_upright(small, tmp_path, orientation):
+    """The table's size and boxes are those of the upright image; it is square, so both fit."""
+    pixels = np.zeros((100, 100), np.uint8)
+    pixels[10:30, 50:90] = 255
+    turn = {3: 2, 6: 1, 8: 3}[orientation]  # quarter turns that the tag takes back
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.rot90(pixels, turn)).save(
+        small.root / "a.jpg", exif=exif, quality=95, subsampling=0
+    )
+    small.images["a"] = {"path": "a.jpg", "width": 100, "height": 100}
+    small.rows[0][5] = [[50.0, 10.0, 90.0, 30.0]]
+    small.rows[0][4] = "<box>"
+    small.rows[1][5] = [[50.0, 10.0, 90.0, 30.0]]
+    data = small.open()
+    plain = export_dataset(data, "swift", tmp_path / "path", ExportConfig())
+    assert plain.left_out == {"image-turned": 3}
+    written = export_dataset(data, "swift", tmp_path / "write", ExportConfig(images="write"))
+    assert written.left_out == {}
+    seen = lit(Image.open(tmp_path / "write" / "images" / "x" / "a.jpg.png"))
+    assert all(abs(a - b) <= 1 for a, b in zip(seen, (50, 10, 90, 30), strict=True))
+
+
+def test_boxes_that_the_crop_cuts_off_are_left_out(small, tmp_path):
+    small.add("a", "rec-2", "Locate the tube.", "<box>", [[0.0, 10.0, 40.0, 40.0]])
+    config = ExportConfig(boxes="maira-2")
+    report = export_dataset(small.open(), "trl", tmp_path / "out", config)
+    assert report.left_out == {"box-crop": 1}
+
+
+@pytest.mark.parametrize("form", ["fiftyone", "croissant"])
+def test_formats_without_a_model_write_no_frames(small, tmp_path, form):
+    with pytest.raises(ImaxrayError, match="path, link or copy"):
+        export_dataset(small.open(), form, tmp_path / "out", ExportConfig(images="write"))
+
+
+def test_trl_and_qwen_share_the_processor_frame():
+    chosen = find_convention("qwen2.5-vl", max_pixels=12_845_056)
+    assert in_frame_of(TRL, chosen, "path", capped=True) == chosen
