@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imaxray._lazy import lazily
 from imaxray.models.mini_config import MiniConfig
 from imaxray.models.phantom_config import PhantomConfig
-from imaxray.models.registry import RegistryRow, find_row, list_models
+from imaxray.models.registry import RegistryRow, convention_of, find_row, list_models
 from imaxray.models.tiny_config import TinyConfig
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "adapter_base",
     "build_mini",
     "build_tiny",
+    "convention_of",
     "find_row",
     "list_models",
     "load_model",

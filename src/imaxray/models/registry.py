@@ -218,6 +218,41 @@ def find_row(name: str) -> RegistryRow | None:
     return None
 
 
+def convention_of(
+    name: str,
+    given: str | BoxConvention | None,
+    row: RegistryRow | None,
+    saved: BoxConvention | None = None,
+) -> BoxConvention:
+    """Return the convention in which a model writes boxes.
+
+    Args:
+        name: Name of the model.
+        given: Convention, or its name, that the caller gave; it comes first.
+        row: Row of the model in the registry; None for a folder, whatever its name is.
+        saved: Convention that was saved with the model, if the registry does not know the model.
+
+    Raises:
+        ImaxrayError: Nobody states a convention, or ``given`` names none.
+
+    Example:
+        >>> convention_of("medmo-4b", None, find_row("medmo-4b")).name
+        'per-mille-tagged'
+        >>> convention_of("my-model", "percent", None).name
+        'percent'
+    """
+    if given is not None:
+        return get_convention(given) if isinstance(given, str) else given
+    if row is not None:
+        return row.boxes
+    if saved is not None:
+        return saved
+    raise ImaxrayError(
+        f"Expected the box convention of {name}, which the registry does not know, but none was "
+        "given; name it with --boxes (for example --boxes per-mille)."
+    )
+
+
 def unknown_model(name: str, why: str) -> ImaxrayError:
     """Return the error for an unknown model, with the nearest known names."""
     names = {row.name: row.name for row in _ROWS}

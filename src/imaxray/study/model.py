@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 PHANTOM: Final = "phantom"
 """Name of the model of a study that names none."""
 
-_OF_RECIPE: Final = ("revision", "boxes", "precision", "attention", "max_image_tokens")
+_OF_RECIPE: Final = (
+    "revision", "boxes", "precision", "attention", "quantization", "max_image_tokens",
+)  # fmt: skip
 
 
 class StudyModel(BaseModel):
     """Options of one model of a study.
 
     Either ``phantom`` or ``tiny`` gives the shape of a model that the study builds with random
-    weights, or ``mini`` the options of one that it assembles, or ``model`` names trained weights. Keys that are left out are those of the recipe.
+    weights, or ``mini`` the options of one that it assembles, or ``model`` names trained weights.
+    Keys that are left out are those of the recipe.
 
     Example:
         >>> StudyModel(model="lingshu-7b", recipe="lingshu-7b").is_built
@@ -71,6 +74,10 @@ class StudyModel(BaseModel):
     )
     attention: str | None = Field(
         default=None, description="Attention implementation of transformers; default: the recipe's."
+    )
+    quantization: str | None = Field(
+        default=None,
+        description="Format in which frozen weights are held, such as nf4; default: the recipe's.",
     )
     max_image_tokens: int | None = Field(
         default=None, ge=1, description="Maximum number of tokens per image; default: the recipe's."
