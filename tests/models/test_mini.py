@@ -1,4 +1,4 @@
-"""Tests mini-llava: its pretrained parts, its assembly, and what is said where a part is missing."""
+"""Tests mini-llava: its pretrained parts, its assembly, and the errors where a part is missing."""
 
 import sys
 from pathlib import Path
