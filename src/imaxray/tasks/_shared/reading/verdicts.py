@@ -37,9 +37,13 @@ _SUFFIX: Final = re.compile(
     r"\s*(?:please )?(?:answer|respond|reply)\b[^.?]*[.?]?\s*$|\s*\(?yes(?:/| or )no\)?[.?]?\s*$",
     re.I,
 )
+_RETRACTS: Final = (
+    r"wait|hold on|actually|correction|(?:on|upon) second thoughts?|scratch that|i mean|rather"
+    r"|sorry|my mistake|let me correct (?:that|this|myself)"
+)
 _EXPLICIT: Final = re.compile(
-    r"^\W*(?P<so>(?:so|therefore|thus|hence|overall|in conclusion|in summary|finally"
-    r"|then)\b[,:]?\s*)?"
+    r"^\W*(?P<so>(?:(?:so|therefore|thus|hence|overall|in conclusion|in summary|finally"
+    rf"|then|{_RETRACTS})\b\W*)+)?"
     r"(?:(?:most likely|likely|probably|presumably|apparently|i would say|i think"
     r"|i believe)\b[,:]?\s+)?"
     r"(?:(?P<yes>(?:yes|yep|yeah|true|correct|affirmative|indeed|absolutely|definitely|certainly)\b"
@@ -51,7 +55,10 @@ _ONLY_VERDICT: Final = re.compile(r"\W*(yes|no)\b\s*(?:[.!]|,(?=\s*(?:the|there|
 _CORRECTED: Final = re.compile(
     r"\b(?:wait|actually|correction|sorry|on second|i mean|rather|scratch|let me)\b"
 )
-_PARTS: Final = re.compile(r"(?<=[.!?;])\s+|\n+|,\s*(?=so,? (?:yes|no)\b)")
+_PARTS: Final = re.compile(
+    r"(?<=[.!?;…])\s+|\n+|,\s*(?=so,? (?:yes|no)\b)"
+    rf"|(?:,|\s[-–—]+|[-–—]+)\s*(?=(?:(?:no|or),? )?(?:{_RETRACTS})\b\W*(?:yes|no)\b)"
+)
 _BOTH: Final = re.compile(
     r"^\W*(?:yes\s*(?:and|or|/|,)\s*no|no\s*(?:and|or|/|,)\s*yes)\b(?!\s+\w+\s+\w+)"
 )
@@ -92,6 +99,11 @@ _PRONOUN: Final = re.compile(
     r"(?P<no>n't|\s*not|n’t)?(?:\s+(?:appear|seem|to be|be|see|have|show))*(?:\s+(?:any|one|it"
     r"|so|this|that|present|there|visible|seen))*\W*$"
 )
+_NONE_OF_IT: Final = re.compile(
+    r"^(?:i|we|there|one|the (?:image|film|radiograph|x-?ray))\b(?: \w+){1,2} (?:none\b(?! other)"
+    r"|no (?:(?:clear|definite|convincing) )?(?:evidence|signs?|indications?|traces?|hints?)"
+    r" of (?:one|it|this|that|these|any|such)\b)(?!\W*(?:but|however|except))"
+)
 _STOP: Final = frozenset({
     "is", "are", "was", "were", "does", "do", "did", "can", "could", "has", "have", "had",
     "there", "any", "a", "an", "the", "this", "that", "these", "of", "in", "on", "at", "to",
@@ -102,7 +114,7 @@ _STOP: Final = frozenset({
     "shows", "showing", "demonstrate", "demonstrates", "you", "see", "patient", "patient's",
     "indicate", "suggest", "some", "be", "been", "noted", "appear", "appears", "look",
     "looks", "abnormal", "abnormality", "left", "right", "bilateral", "both", "side", "lung",
-    "lungs", "upper", "lower", "middle", "lobe", "zone", "size", "acute",
+    "lungs", "upper", "lower", "middle", "lobe", "zone", "size", "acute", "no", "not",
 })  # fmt: skip
 _OPPOSITES: Final = {
     "midline": "deviat|shift|displac|pushed|pulled|off",
@@ -236,7 +248,10 @@ def _of_absence(text: str, asked: str, explicit: list[str]) -> str | None:
     """
     yes = _YES_NO_FINDING.match(text)
     given = "yes" if yes else explicit[-1] if len(set(explicit)) == 1 else None
-    rest = re.sub(r"^\W*(?:yes|no)\b\s*[,.;:]\s*|^\W*yes\b\s*", "", text)
+    rest = re.sub(
+        r"^\W*(?:yes|no|correct|true|right|indeed|false|incorrect)\b\s*[,.;:]\s*|^\W*yes\b\s*",
+        "", text,
+    )  # fmt: skip
     asked = asked.replace("clear of", "free of")
     present = _stated(rest, asked) if rest.strip(" .!") else None
     if present is None and _NOT_EXCLUDED.search(text) and labels_said(text):
@@ -278,9 +293,13 @@ def _present(text: str, asked: str) -> bool | None:
     if re.search(r"\b(?:bilateral|both)\b", asked) and _ONE_SIDED.search(text):
         return False
     text = _of_the_side(text, asked)
+    clear = _SIDE_IS_CLEAR.search(text) and not _EXCEPT.search(text)
+    if clear and sides(asked) and not _NORMAL_QUESTION.search(asked):
+        return False
     of_question = labels_said(asked)
     if _NORMAL_QUESTION.search(asked) and not re.search(r"\babnormal", asked):
-        return _normal(text, asked, of_question)
+        elsewhere = _elsewhere(asked, text) and not _ONE_SIDED.search(text)
+        return None if elsewhere else _normal(text, asked, of_question)
     said = labels_said(text)
     values = [said[label] for label in of_question if label in said]
     value = strongest(values)
@@ -304,6 +323,12 @@ _OF_LUNG: Final = frozenset({
 })  # fmt: skip
 
 
+_EXCEPT: Final = re.compile(r"\b(?:except|apart from|other than|aside from|save for|but|however)\b")
+_SIDE_IS_CLEAR: Final = re.compile(
+    r"\b(?:left|right)"
+    r"(?: (?:side|lung|hemithorax|chest|base|apex|costophrenic angle|pleural space))?"
+    r" (?:is|appears|looks|remains) (?:clear|normal|unremarkable|spared|free|fine)\b"
+)
 _ONE_SIDED: Final = re.compile(
     r"\bonly (?:(?:in|on|at) )?(?:the )?(?:left|right)\b|\b(?:left|right)[- ]?(?:side[d]?)? only\b"
     r"|\bunilateral"
@@ -371,6 +396,8 @@ def _of_words(text: str, asked: str) -> int | None:
 
 def _bare(text: str) -> bool | None:
     """Read an answer that does not repeat what was asked: "not present", "There is."."""
+    if _NONE_OF_IT.match(text):
+        return False
     pronoun = _PRONOUN.match(text)
     if pronoun is not None:
         return pronoun.group("no") is None
