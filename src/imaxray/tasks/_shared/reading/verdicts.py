@@ -20,6 +20,12 @@ from imaxray.tasks._shared.reading.sentences import (
     labels_said,
     strongest,
 )
+from imaxray.tasks._shared.reading.sidedness import (
+    is_elsewhere,
+    is_one_sided,
+    of_the_side,
+    says_side_is_clear,
+)
 from imaxray.tasks._shared.reading.status import status_of
 from imaxray.tasks._shared.wording import sides
 
@@ -267,7 +273,7 @@ def _stated(text: str, asked: str) -> bool | None:
     if change is not None:
         said_of_change = said_change(text, asked, change)
         if said_of_change is not None:
-            return said_of_change and not _elsewhere(asked, text)
+            return said_of_change and not is_elsewhere(text, asked)
     value = _present(text, asked)
     if change == "gone":
         return None if value is None else not value
@@ -290,15 +296,14 @@ def _present(text: str, asked: str) -> bool | None:
             return True
         if is_normal(text):
             return False
-    if re.search(r"\b(?:bilateral|both)\b", asked) and _ONE_SIDED.search(text):
+    if re.search(r"\b(?:bilateral|both)\b", asked) and is_one_sided(text):
         return False
-    text = _of_the_side(text, asked)
-    clear = _SIDE_IS_CLEAR.search(text) and not _EXCEPT.search(text)
-    if clear and sides(asked) and not _NORMAL_QUESTION.search(asked):
+    text = of_the_side(text, asked)
+    if sides(asked) and says_side_is_clear(text) and not _NORMAL_QUESTION.search(asked):
         return False
     of_question = labels_said(asked)
     if _NORMAL_QUESTION.search(asked) and not re.search(r"\babnormal", asked):
-        elsewhere = _elsewhere(asked, text) and not _ONE_SIDED.search(text)
+        elsewhere = is_elsewhere(text, asked) and not is_one_sided(text)
         return None if elsewhere else _normal(text, asked, of_question)
     said = labels_said(text)
     values = [said[label] for label in of_question if label in said]
@@ -307,7 +312,7 @@ def _present(text: str, asked: str) -> bool | None:
         return False
     if value is None:
         value = _of_words(text, asked)
-    if value == 1 and _elsewhere(asked, text):
+    if value == 1 and is_elsewhere(text, asked):
         return False
     if value == -1:
         return True if _LIKELY.search(text) else None
@@ -321,28 +326,6 @@ _OF_LUNG: Final = frozenset({
     "Atelectasis", "Consolidation", "Edema", "Lung Lesion", "Lung Opacity", "Pneumonia", "Nodule",
     "Mass", "Infiltration",
 })  # fmt: skip
-
-
-_EXCEPT: Final = re.compile(r"\b(?:except|apart from|other than|aside from|save for|but|however)\b")
-_SIDE_IS_CLEAR: Final = re.compile(
-    r"\b(?:left|right)"
-    r"(?: (?:side|lung|hemithorax|chest|base|apex|costophrenic angle|pleural space))?"
-    r" (?:is|appears|looks|remains) (?:clear|normal|unremarkable|spared|free|fine)\b"
-)
-_ONE_SIDED: Final = re.compile(
-    r"\bonly (?:(?:in|on|at) )?(?:the )?(?:left|right)\b|\b(?:left|right)[- ]?(?:side[d]?)? only\b"
-    r"|\bunilateral"
-)
-
-
-def _of_the_side(text: str, asked: str) -> str:
-    """Leave out sentences about the other side than the one that is asked for, if others stay."""
-    wanted = sides(asked)
-    if len(wanted) != 1:
-        return text
-    parts = re.split(r"(?<=[.;])\s+", text)
-    kept = [part for part in parts if not sides(part) or sides(part) & wanted]
-    return " ".join(kept) if kept else text
 
 
 def _normal(text: str, asked: str, of_question: dict[str, int]) -> bool | None:
@@ -361,11 +344,6 @@ def _normal(text: str, asked: str, of_question: dict[str, int]) -> bool | None:
         return True
     status = status_of(text)
     return None if status != 0 else False
-
-
-def _elsewhere(asked: str, text: str) -> bool:
-    wanted, given = sides(asked), sides(text)
-    return bool(wanted and given and not wanted & given)
 
 
 def _content(asked: str) -> list[str]:
