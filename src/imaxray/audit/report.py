@@ -12,8 +12,7 @@ from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS
 from imaxray._printing import counted
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
-from imaxray.audit.dataset_folder import read_folder
-from imaxray.audit.foreign_files import data_files, read_files
+from imaxray.audit.reading import data_files, read_files, read_folder
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules, load_clinical_rules
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError

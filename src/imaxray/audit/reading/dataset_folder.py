@@ -111,7 +111,7 @@ def _files(images: pl.DataFrame, roots: Mapping[str, Path]) -> pl.DataFrame:
             problem = "the path leaves the release folder"
         else:
             file = str(found)
-        rows.append((image, file, problem, width, height))
+        rows.append((image, file, None, problem, width, height))
     return conform_rows(rows, FILES).unique("image_id", keep="first", maintain_order=True)
 
 

@@ -26,7 +26,7 @@ from imaxray.audit.audit_input import (
     AuditIssue,
     conform_rows,
 )
-from imaxray.audit.chat_record import (
+from imaxray.audit.reading.chat_record import (
     BadRecordError,
     Exchange,
     boxes_of,
@@ -250,7 +250,8 @@ class _Rows:
         named = self._named(record)
         for path, image in zip(paths, ids, strict=True):
             self.places.append((image, named or _patient_of(path), source, split))
-            self.files.append((image, *_located(path, root, own=own), None, None))
+            file, problem = _located(path, root, own=own)
+            self.files.append((image, file, None, problem, None, None))
         if not ids:  # a record without images still belongs to its patient
             self.places.append((where, named, source, split))
         if (problem := marks_problem(record, len(paths))) is not None:
