@@ -89,9 +89,10 @@ class AuditInput:
         perceptual: Whether near duplicates are searched, which needs perceptual hashes.
         workers: Number of processes that decode images.
         clinical: Clinical rules that define a contradiction.
-        contexts: Entry → what its question refers to besides its image: further images, or earlier
-            turns. Equal questions with different contexts are different questions.
-        unsure_patients: Number of images whose path names a study or an image, but no patient.
+        contexts: Entry → what its question refers to besides its image: further images, or an
+            earlier turn. Equal questions with different contexts are different questions.
+        unsure_patients: Number of images whose patient no record states, and whose path names at
+            most a study.
     """
 
     title: str

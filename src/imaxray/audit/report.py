@@ -126,7 +126,7 @@ def audit_dataset(
         images: Folder of the images; by default the releases that the dataset names, or the folder
             of each file.
         patient_field: Field with the patient's id in foreign files; by default ``patient_id``,
-            ``subject_id`` or the patient in a MIMIC-CXR path.
+            ``subject_id`` or the patient in the path of an image.
         skip: Codes of checks to leave out; if all checks of pixels are left out, no image is
             decoded.
         workers: Number of processes that decode images; the result does not depend on it.

@@ -35,6 +35,7 @@ from imaxray.audit.reading.chat_record import (
     marks_problem,
     turns_of,
 )
+from imaxray.audit.reading.patient_paths import patient_of
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ENTRIES, task_names
 from imaxray.sources import is_inside
@@ -52,15 +53,13 @@ _ANNOTATIONS: Final = frozenset({"annotation.json", "annotations.json"})
 _EXPORT: Final = "export.json"
 _NO_DATA: Final = frozenset({"dataset_info.json", "export.json", "left_out.jsonl"})
 _WORDS: Final = re.compile(r"[^A-Za-z]+")
-_MIMIC_PATH: Final = re.compile(r"(?:^|/)p(1\d{7})/")
-_OTHER_PATHS: Final = (
-    ("chexpert", re.compile(r"(?:^|/)patient(\d{4,6})/")),
-    ("nih-chestxray14", re.compile(r"(?:^|/)(\d{8})_\d{3}\.png$")),
-)
-"""Release → its path of an image, with the number of the patient."""
-
 _MIMIC_ID: Final = re.compile(r"(?:mimic-cxr/)?p?(1\d{7})(?:\.0)?")
 _PATIENT: Final = ("patient_id", "subject_id")
+_REFERS: Final = re.compile(
+    r"\b(?:it|its|they|them|that|these|those|this(?!\s+(?:\w+\s+)?(?:image|x-?ray|radiograph|film)))\b",
+    re.IGNORECASE,
+)
+"""Words with which a question may refer to the turn before it."""
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -105,7 +104,7 @@ def read_files(
         paths: Paths of LLaVA JSON or messages JSONL files.
         images: Folder to which image paths are relative; by default the folder of each file.
         patient_field: Field with the patient's id; by default ``patient_id``, ``subject_id``, or
-            the ``p1xxxxxxx`` of a MIMIC-CXR path.
+            the patient in the path of an image.
         perceptual: Whether near duplicates are searched.
         workers: Number of processes that decode images.
 
@@ -144,6 +143,8 @@ def read_files(
         bad=tuple(rows.bad),
         perceptual=perceptual,
         workers=workers,
+        contexts=rows.contexts,
+        unsure_patients=len(rows.unsure),
     )
 
 
@@ -213,6 +214,8 @@ class _Rows:
         self.boxes: list[tuple[Any, ...]] = []
         self.labels: list[tuple[Any, ...]] = []
         self.bad: list[AuditIssue] = []
+        self.unsure: set[str] = set()
+        self.contexts: dict[str, str] = {}
 
     def add(
         self,
@@ -248,8 +251,11 @@ class _Rows:
         source = file_source if source is None else str(source)
         ids = [_image_id(path, root) for path in paths]
         named = self._named(record)
-        for path, image in zip(paths, ids, strict=True):
-            self.places.append((image, named or _patient_of(path), source, split))
+        told = [patient_of(path) for path in paths]
+        for path, image, by_path in zip(paths, ids, told, strict=True):
+            self.places.append((image, named or by_path.patient, source, split))
+            if named is None and by_path.unsure:
+                self.unsure.add(image)
             file, problem = _located(path, root, own=own)
             self.files.append((image, file, None, problem, None, None))
         if not ids:  # a record without images still belongs to its patient
@@ -258,11 +264,14 @@ class _Rows:
             self.bad.append(AuditIssue("marks", split, where, problem))
         for boxes, unit, place in listed:
             self.boxes.append((split, where, ids[place], boxes, unit))
-        patient = named or next(filter(None, map(_patient_of, paths)), None)
+        patient = named or next((t.patient for t in told if t.patient), None)
         first = ids[0] if ids else where
         for number, turn in enumerate(turns, start=1):
             name = where if len(turns) == 1 else f"{where}#{number}"
             self._entry(turn, field(record, "task"), name, first, patient, split, source)
+            earlier = turns[number - 2] if number > 1 and _REFERS.search(turn.prompt) else None
+            if len(ids) > 1 or earlier is not None:
+                self.contexts[name] = repr((ids[1:], earlier))
 
     def _named(self, record: dict[str, Any]) -> str | None:
         for name in self._fields:
@@ -302,18 +311,6 @@ def _guess(turn: Exchange) -> str:
 def _split_of_name(stem: str) -> str | None:
     found = {_SPLITS[word] for word in _WORDS.split(stem.lower()) if word in _SPLITS}
     return found.pop() if len(found) == 1 else None
-
-
-def _patient_of(path: str) -> str | None:
-    plain = path.replace("\\", "/")
-    found = _MIMIC_PATH.search(plain)
-    if found is not None:
-        return f"mimic-cxr/{found.group(1)}"
-    for release, pattern in _OTHER_PATHS:
-        other = pattern.search(plain)
-        if other is not None:
-            return f"{release}/{other.group(1)}"
-    return None
 
 
 def _image_id(path: str, root: Path) -> str:
