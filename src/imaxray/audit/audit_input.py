@@ -12,7 +12,7 @@ import polars as pl
 
 from imaxray import radiograph
 from imaxray._plugins import running
-from imaxray.audit.pixels import PixelDigests
+from imaxray.audit.pixels import PixelDigests, embedded_file
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SPLITS, Boxes
@@ -145,9 +145,9 @@ class AuditInput:
         for row in self.files.join(boxed, on="image_id", how="semi").iter_rows(named=True):
             if row["width"] is not None and row["height"] is not None:
                 sizes[row["image_id"]] = (float(row["width"]), float(row["height"]))
-            elif row["file"] is not None and row["place"] is None:
+            elif row["file"] is not None:
                 try:
-                    sizes[row["image_id"]] = radiograph.size(Path(row["file"]))
+                    sizes[row["image_id"]] = _size(Path(row["file"]), row["place"])
                 except ImaxrayError:
                     continue  # the check broken-image reports the file
         return sizes
@@ -156,6 +156,13 @@ class AuditInput:
     def splits(self) -> list[str]:
         """Return all splits of the dataset, in order."""
         return in_order(self.places["split"].unique())
+
+
+def _size(file: Path, place: int | None) -> tuple[int, int]:
+    if place is None:
+        return radiograph.size(file)
+    with embedded_file(file, place) as path:
+        return radiograph.size(path)
 
 
 def in_order(splits: Iterable[str]) -> list[str]:

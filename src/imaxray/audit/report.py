@@ -12,7 +12,7 @@ from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS
 from imaxray._printing import counted
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
-from imaxray.audit.reading import data_files, read_files, read_folder
+from imaxray.audit.reading import data_files, is_croissant, read_croissant, read_files, read_folder
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules, load_clinical_rules
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
@@ -117,12 +117,13 @@ def audit_dataset(
     workers: int = AUDIT_WORKERS,
     clinical: Path | None = None,
 ) -> AuditReport:
-    """Audit a dataset folder, or LLaVA JSON / messages JSONL files of other projects.
+    """Audit a dataset folder, an export, or files of other projects (docs/audit.md).
 
     Nothing is written, and the report contains no text of the data.
 
     Args:
-        path: Dataset folder; folder with files named ``train``, ``val`` or ``test``; or files.
+        path: Dataset folder; export; folder with files named ``train``, ``val`` or ``test``; or
+            JSON, JSONL and Parquet files.
         images: Folder of the images; by default the releases that the dataset names, or the folder
             of each file.
         patient_field: Field with the patient's id in foreign files; by default ``patient_id``,
@@ -191,6 +192,10 @@ def _read(
     if len(paths) == 1 and paths[0].is_dir():
         if (paths[0] / MANIFEST).is_file():
             return read_folder(
+                paths[0], images, perceptual=perceptual, workers=workers, clinical=clinical
+            )
+        if is_croissant(paths[0]):
+            return read_croissant(
                 paths[0], images, perceptual=perceptual, workers=workers, clinical=clinical
             )
         paths = data_files(paths[0])

@@ -369,7 +369,7 @@ def cache(
 def audit(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Dataset folder, or LLaVA JSON / messages JSONL files."),
+        typer.Argument(help="Dataset folder, export, or JSON, JSONL or Parquet files."),
     ],
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images; default: where the dataset says.")

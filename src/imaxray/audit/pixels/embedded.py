@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +22,10 @@ PER_ROW: Final = 1000
 _ROWS: Final = 64
 
 
-def records_of(path: Path) -> Iterator[dict[str, Any]]:
+def parquet_records(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a Parquet file; an image that the file holds is replaced by its place.
 
-    It becomes ``{"path", "place"}``, see :func:`embedded_image`.
+    It becomes ``{"path", "place", "sha256"}``, see :func:`embedded_image`.
 
     Raises:
         pyarrow.ArrowException: The file is damaged or is no Parquet file.
@@ -40,11 +43,12 @@ def records_of(path: Path) -> Iterator[dict[str, Any]]:
 def _placed(given: Any, number: int) -> Any:
     items = given if isinstance(given, list) else [given]
     placed = [
-        {"path": item.get("path"), "place": number * PER_ROW + at}
+        {"path": item.get("path"), "place": number * PER_ROW + at,
+         "sha256": hashlib.sha256(item["bytes"]).hexdigest()}
         if isinstance(item, dict) and item.get("bytes") is not None
         else item
         for at, item in enumerate(items)
-    ]
+    ]  # fmt: skip
     return placed if isinstance(given, list) else placed[0]
 
 
@@ -66,7 +70,16 @@ def embedded_image(path: Path, place: int) -> bytes:
             items = given if isinstance(given, list) else [given]
             found: bytes = items[number]["bytes"]
             return found
-    raise LookupError(f"no image at {place}")  # records_of named this place
+    raise LookupError(f"no image at {place}")  # parquet_records named this place
+
+
+@contextmanager
+def embedded_file(path: Path, place: int) -> Iterator[Path]:
+    """Write an image that a Parquet file holds into a file of its own, which decoders can read."""
+    with tempfile.NamedTemporaryFile() as copy:
+        copy.write(embedded_image(path, place))
+        copy.flush()
+        yield Path(copy.name)
 
 
 @lru_cache(maxsize=1)  # images are read in the order of files and rows

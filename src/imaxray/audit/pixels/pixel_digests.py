@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from imaxray import radiograph
 from imaxray._workers import worker_pool
 from imaxray.audit.pixels.cropped_copies import MOST_IMAGES, SIDE, cropped_pairs, thumbnail
-from imaxray.audit.pixels.embedded import embedded_image
+from imaxray.audit.pixels.embedded import embedded_file
 from imaxray.errors import ImaxrayError
 from imaxray.perceptual import (
     TURNS,
@@ -83,7 +82,8 @@ class PixelDigests:
     """
 
     def __init__(self, files: pl.DataFrame, *, perceptual: bool, workers: int) -> None:
-        self._files = files.sort("image_id")
+        # images of one Parquet file are read row by row
+        self._files = files.sort("file", "place", "image_id")
         hashes = perceptual and can_hash()
         self._wanted = _Wanted(hashes, hashes and files.height <= MOST_IMAGES)
         self._workers = workers
@@ -111,7 +111,11 @@ class PixelDigests:
                   "thumbnail": pl.Binary}  # fmt: skip
         seen = pl.DataFrame(surveyed, schema=schema, orient="row")
         table = self._files.select("image_id", "problem", "width", "height").hstack(seen)
-        return table.with_columns(pl.coalesce("problem", "found").alias("problem")).drop("found")
+        return (
+            table.with_columns(pl.coalesce("problem", "found").alias("problem"))
+            .drop("found")
+            .sort("image_id")
+        )
 
     def near(self) -> list[Copies]:
         """Return groups of images that show the same radiograph although their pixels differ.
@@ -181,10 +185,8 @@ def _survey(places: Sequence[tuple[str | None, int | None]], wanted: _Wanted) ->
 
 def _look_into(table: Path, place: int, wanted: _Wanted) -> _Survey:
     """Look at an image that a Parquet file holds; the decoders of files read it."""
-    with tempfile.NamedTemporaryFile() as copy:
-        copy.write(embedded_image(table, place))
-        copy.flush()
-        return _look(Path(copy.name), wanted)
+    with embedded_file(table, place) as path:
+        return _look(path, wanted)
 
 
 def _look(path: Path, wanted: _Wanted) -> _Survey:

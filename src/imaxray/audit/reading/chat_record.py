@@ -11,7 +11,7 @@ import orjson
 _USER: Final = ("user", "human")
 _MODEL: Final = ("assistant", "gpt", "model")
 _MEDIA: Final = ("<image>", "<|image|>")
-_INLINE: Final = re.compile(r"<img>\s*([^<>]+?)\s*</img>")
+_INLINE: Final = re.compile(r"(?:Picture \d+:\s*)?<img>\s*([^<>]+?)\s*</img>")
 _BOX: Final = "<bbox>"
 
 _Box = list[float | None]
@@ -27,6 +27,21 @@ class Exchange:
 
     prompt: str
     target: str
+
+
+@dataclass(frozen=True)
+class ImageName:
+    """Names an image of a record.
+
+    Attributes:
+        path: Path of the file, as the record has it.
+        place: Place in the record's own file, if that holds the image.
+        digest: SHA-256 of the bytes of such an image.
+    """
+
+    path: str
+    place: int | None = None
+    digest: str | None = None
 
 
 def field(record: dict[str, Any], name: str) -> Any:
@@ -102,8 +117,8 @@ def turns_of(record: dict[str, Any]) -> list[Exchange]:
     return turns
 
 
-def images_of(record: dict[str, Any]) -> list[str]:
-    """Return the paths of the images in the record's list or, without a list, in its messages.
+def images_of(record: dict[str, Any]) -> list[ImageName]:
+    """Return the images in the record's list or, without a list, in its messages.
 
     Raises:
         BadRecordError: The path of an image is not a text.
@@ -115,13 +130,16 @@ def images_of(record: dict[str, Any]) -> list[str]:
         listed = [path for message in messages or [] for path in _block_images(message)]
         if not listed:  # <img>path</img> in the text, as Qwen-VL has it
             listed = [path for message in messages or [] for path in _INLINE.findall(_raw(message))]
-    paths: list[str] = []
-    for item in listed:
-        path = item.get("path") if isinstance(item, dict) else item
-        if not isinstance(path, str) or not path:
-            raise BadRecordError("the path of an image is not a text")
-        paths.append(path)
-    return paths
+    return [_image(item) for item in listed]
+
+
+def _image(item: Any) -> ImageName:
+    if isinstance(item, dict) and item.get("place") is not None:
+        return ImageName(str(item.get("path") or "image"), item["place"], item["sha256"])
+    path = item.get("path") if isinstance(item, dict) else item
+    if not isinstance(path, str) or not path:
+        raise BadRecordError("the path of an image is not a text")
+    return ImageName(path)
 
 
 def boxes_of(record: dict[str, Any], images: int) -> list[tuple[list[_Box], bool, int]]:
