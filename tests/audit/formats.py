@@ -396,6 +396,19 @@ class TrlTexts(Foreign):
         return {"prompt": question, "completion": answer, "images": [image]}
 
 
+class Questions(Foreign):
+    """Questions and answers, as VQA-RAD and others publish them."""
+
+    question, answer, image = ("question",), ("answer",), ("image_name",)
+
+    @staticmethod
+    def row(image, question, answer):
+        return {"question": question, "answer": answer, "image_name": image}
+
+    def spoil(self, row):
+        row["answer"] = None
+
+
 class Blocks(Foreign):
     """Messages of blocks, with the image in a block."""
 
@@ -460,7 +473,7 @@ class R2Gen(Foreign):
 
 
 EXPORTS = (LlamaFactory, Swift, Llava, Trl, TrlCopies, FiftyOne, Croissant)
-FOREIGN = (Alpaca, Query, TrlTexts, Blocks, Qwen, R2Gen)
+FOREIGN = (Alpaca, Query, TrlTexts, Questions, Blocks, Qwen, R2Gen)
 
 
 def as_png(image):

@@ -19,6 +19,7 @@ from audit.formats import (
     LlamaFactory,
     Llava,
     Query,
+    Questions,
     Qwen,
     R2Gen,
     Swift,
@@ -315,7 +316,7 @@ def test_samples_of_other_projects_need_no_entries(tmp_path):
     assert (report.images, report.entries) == (3, 0)
 
 
-@pytest.mark.parametrize("form", [Alpaca, Query, TrlTexts, Blocks, Qwen], ids=named)
+@pytest.mark.parametrize("form", [Alpaca, Query, TrlTexts, Questions, Blocks, Qwen], ids=named)
 def test_other_tools_records_are_read(tmp_path, form):
     for split, start in (("train", 0), ("test", 2)):
         rows = [

@@ -151,6 +151,11 @@ def test_images_below_another_root_and_absolute_paths(write, tmp_path):
         ("Options: left, right. Which side?", "left", False),
         ("Which side?\nA. left\nB. right", "left", False),
         ("Is there no edema?", "No", False),
+        ("Is this a pneumonia vs. pleural effusion?", "pleural effusion", False),
+        ("What is it, pneumonia versus pleural effusion?", "pleural effusion", False),
+        ("Is the trachea midline?", "midline", False),
+        ("Is the trachea midline? It is midline.", "midline", True),
+        ("It is midline. Where is the trachea?", "midline", True),
         ("Where is <bbox>?", "where is", False),  # REG by its box
     ],
 )

@@ -12,6 +12,9 @@ _USER: Final = ("user", "human")
 _MODEL: Final = ("assistant", "gpt", "model")
 _MEDIA: Final = ("<image>", "<|image|>")
 _INLINE: Final = re.compile(r"(?:Picture \d+:\s*)?<img>\s*([^<>]+?)\s*</img>")
+_IMAGES: Final = ("images", "image", "image_path", "image_name", "img_name")
+"""Fields that name the images of a record; the first one that a record has is read."""
+
 _BOX: Final = "<bbox>"
 
 _Box = list[float | None]
@@ -62,7 +65,8 @@ def messages_of(record: dict[str, Any]) -> Any:
 
     These are ``messages`` or ``conversations``; ``prompt`` and ``completion`` (TRL), as lists or as
     texts; ``instruction``, ``input`` and ``output`` (Alpaca); ``query``, ``response`` and
-    ``history`` (ms-swift); and ``report`` (R2Gen), whose prompt is not stated.
+    ``history`` (ms-swift); ``question`` and ``answer`` (VQA-RAD, SLAKE and others); and ``report``
+    (R2Gen), whose prompt is not stated.
     """
     for name in ("messages", "conversations"):
         if record.get(name) is not None:
@@ -80,6 +84,10 @@ def messages_of(record: dict[str, Any]) -> Any:
         turns = [message for one in past if isinstance(one, list) and len(one) == 2
                  for message in _pair(*one)]  # fmt: skip
         return [*turns, *_pair(record["query"], record["response"])]
+    if "question" in record and "answer" in record:
+        answer = record["answer"]
+        number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
+        return _pair(record["question"], str(answer) if number else answer)
     if "report" in record:
         return _pair("", record["report"])
     return None
@@ -123,7 +131,7 @@ def images_of(record: dict[str, Any]) -> list[ImageName]:
     Raises:
         BadRecordError: The path of an image is not a text.
     """
-    given = record.get("images", record.get("image", record.get("image_path")))
+    given = next((record[name] for name in _IMAGES if record.get(name) is not None), None)
     listed = [] if given is None else given if isinstance(given, list) else [given]
     if not listed:
         messages = messages_of(record)
