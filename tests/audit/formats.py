@@ -83,7 +83,8 @@ class Rows:
     question: tuple = ()
     answer: tuple = ()
     image: tuple = ()
-    asks = True  # whether rows have questions
+    title = ""
+    """Name of the format in the documentation."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -193,16 +194,19 @@ class Exported(JsonRows):
 
 
 class LlamaFactory(Exported):
+    title = "LLaMA-Factory"
     form = "llamafactory"
     question, answer, image = ("messages", 0, "content"), ("messages", 1, "content"), ("images", 0)
 
 
 class Swift(LlamaFactory):
+    title = "ms-swift"
     form = "swift"
     boxes = False
 
 
 class Llava(Exported):
+    title = "LLaVA"
     form = "llava"
     question = ("conversations", 0, "value")
     answer = ("conversations", 1, "value")
@@ -212,6 +216,7 @@ class Llava(Exported):
 class Trl(Exported):
     """Parquet whose images lie in their releases."""
 
+    title = "TRL, paths"
     form = "trl"
     how = "path"
     question = ("prompt", 0, "content", -1, "text")
@@ -251,6 +256,7 @@ class Trl(Exported):
 class TrlCopies(Trl):
     """Parquet that holds its images."""
 
+    title = "TRL, copies"
     how = "copy"
     image = ("images", 0)
 
@@ -267,6 +273,7 @@ class TrlCopies(Trl):
 class FiftyOne(Rows):
     """One object per image, with several entries."""
 
+    title = "FiftyOne"
     question, answer, image = ("prompt",), ("target",), ("filepath",)
 
     @classmethod
@@ -316,6 +323,7 @@ class FiftyOne(Rows):
 class Croissant(Rows):
     """Tables; the images lie in a folder that the audit is told."""
 
+    title = "Croissant"
     question, answer, image = ("prompt",), ("target",), ("image_id",)
 
     @classmethod
@@ -373,6 +381,7 @@ class Foreign(JsonRows):
 
 
 class Alpaca(Foreign):
+    title = "Alpaca"
     question, answer, image = ("instruction",), ("output",), ("images", 0)
 
     @staticmethod
@@ -381,6 +390,7 @@ class Alpaca(Foreign):
 
 
 class Query(Foreign):
+    title = "query/response"
     question, answer, image = ("query",), ("response",), ("images", 0)
 
     @staticmethod
@@ -389,6 +399,7 @@ class Query(Foreign):
 
 
 class TrlTexts(Foreign):
+    title = "prompt/completion"
     question, answer, image = ("prompt",), ("completion",), ("images", 0)
 
     @staticmethod
@@ -399,6 +410,7 @@ class TrlTexts(Foreign):
 class Questions(Foreign):
     """Questions and answers, as VQA-RAD and others publish them."""
 
+    title = "question/answer"
     question, answer, image = ("question",), ("answer",), ("image_name",)
 
     @staticmethod
@@ -412,6 +424,7 @@ class Questions(Foreign):
 class Blocks(Foreign):
     """Messages of blocks, with the image in a block."""
 
+    title = "blocks"
     question = ("messages", 0, "content", 1, "text")
     answer = ("messages", 1, "content")
     image = ("messages", 0, "content", 0, "image")
@@ -426,6 +439,7 @@ class Blocks(Foreign):
 class Qwen(Foreign):
     """Qwen-VL, with the image in the text."""
 
+    title = "Qwen-VL"
     question = ("conversations", 0, "value")
     answer = ("conversations", 1, "value")
 
@@ -450,8 +464,8 @@ class Qwen(Foreign):
 class R2Gen(Foreign):
     """Reports without questions; one file holds all splits."""
 
+    title = "R2Gen"
     answer, image = ("report",), ("image_path", 0)
-    asks = False
 
     @classmethod
     def make(cls, dataset, folder):
