@@ -28,7 +28,7 @@ def limits(audit_input: AuditInput) -> str | None:
     if audit_input.unsure_patients:
         why.append(
             f"{audit_input.unsure_patients:,} images are known by paths that name no patient "
-            f"({UNSURE}); give the patient in a field, see --patient-field"
+            f"({UNSURE}); name the patients with --patients TABLE or --patient-field"
         )
     return "; ".join(why) or None
 

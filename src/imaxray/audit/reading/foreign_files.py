@@ -25,6 +25,7 @@ from imaxray.audit.reading.chat_record import (
 )
 from imaxray.audit.reading.fiftyone_samples import Sample, is_sample, read_sample
 from imaxray.audit.reading.foreign_rows import ForeignRows, patient_id
+from imaxray.audit.reading.patient_table import PatientTable
 from imaxray.audit.reading.record_files import (
     SPLITS,
     is_own_export,
@@ -48,6 +49,7 @@ def read_files(
     images: Path | None,
     *,
     patient_field: str | None,
+    patients: Path | None = None,
     perceptual: bool,
     workers: int,
 ) -> AuditInput:
@@ -58,13 +60,15 @@ def read_files(
         images: Folder to which image paths are relative; by default the folder of each file.
         patient_field: Field with the patient's id; by default ``patient_id``, ``subject_id``, or
             the patient in the path of an image.
+        patients: Table of images and their patients, for images whose record names none.
         perceptual: Whether near duplicates are searched.
         workers: Number of processes that decode images.
 
     Raises:
         ImaxrayError: A file is missing or of another form, or no record has the patient field.
     """
-    reader = _Reader(_PATIENT if patient_field is None else (patient_field,))
+    table = None if patients is None else PatientTable(patients)
+    reader = _Reader(_PATIENT if patient_field is None else (patient_field,), table)
     chosen = sorted(set(paths))
     names = [path.name for path in chosen]
     for path in chosen:
@@ -80,6 +84,11 @@ def read_files(
         raise ImaxrayError(
             f"Expected the field {patient_field} in the records of {paths[0].name}, but no record "
             "has it; correct --patient-field."
+        )
+    if table is not None and reader.records and not reader.rows.named_by_table:
+        raise ImaxrayError(
+            f"Expected {patients} to name patients of the images in {paths[0].name}, but it names "
+            "none of these images; pass the table of their release."
         )
     return reader.rows.audit_input(", ".join(names), perceptual=perceptual, workers=workers)
 
@@ -106,9 +115,9 @@ class _File:
 class _Reader:
     """Reads records one by one."""
 
-    def __init__(self, patient_fields: Sequence[str]) -> None:
+    def __init__(self, patient_fields: Sequence[str], table: PatientTable | None) -> None:
         self._fields = patient_fields
-        self.rows = ForeignRows()
+        self.rows = ForeignRows(table)
         self.records = 0
         self.named_patients = 0
 

@@ -19,6 +19,7 @@ from imaxray.audit.audit_input import (
 )
 from imaxray.audit.reading.chat_record import Exchange, ImageName
 from imaxray.audit.reading.patient_paths import patient_of
+from imaxray.audit.reading.patient_table import PatientTable
 from imaxray.schema import ENTRIES, task_names
 from imaxray.sources import is_inside
 from imaxray.tasks import get_task, to_json
@@ -34,9 +35,15 @@ class ForeignRows:
         boxes: Rows of schema BOX_LISTS.
         labels: Rows of schema LABELS; of several for one image and name, the first one counts.
         contexts: See :class:`~imaxray.audit.audit_input.AuditInput`.
+        named_by_table: Number of images whose patient the table names.
+
+    Args:
+        patients: Table of the patients of images whose record names none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patients: PatientTable | None = None) -> None:
+        self._patients = patients
+        self.named_by_table = 0
         self.bad: list[AuditIssue] = []
         self.boxes: list[tuple[Any, ...]] = []
         self.labels: list[tuple[str, str, float]] = []
@@ -69,6 +76,9 @@ class ForeignRows:
             split: Split of the record.
         """
         identity = _image_id(image, root)
+        if patient is None and self._patients is not None:
+            patient = patient_id(self._patients.patient_of(image.path))
+            self.named_by_table += patient is not None
         by_path = patient_of(image.path)
         if patient is None and by_path.unsure:
             self._unsure.add(identity)
