@@ -48,12 +48,17 @@ def sides(left: float, top: float, right: float, bottom: float) -> Changed:
     return cut
 
 
-def marked(image: Image.Image) -> Image.Image:
-    """Write a white box into a corner, of the size of a burnt-in name."""
-    image = image.copy()
-    wide, high = image.size
-    ImageDraw.Draw(image).rectangle((0, 0, wide * 0.3, high * 0.05), fill=255)
-    return image
+def painted(left: float, top: float, right: float, bottom: float) -> Changed:
+    """Return what paints a white box, of the size of a marker or a burnt-in name."""
+
+    def paint(image: Image.Image) -> Image.Image:
+        image = image.copy()
+        wide, high = image.size
+        box = (wide * left, high * top, wide * right, high * bottom)
+        ImageDraw.Draw(image).rectangle(box, fill=255)
+        return image
+
+    return paint
 
 
 KINDS: Final[dict[str, Changed]] = {
@@ -63,7 +68,8 @@ KINDS: Final[dict[str, Changed]] = {
     "brighter by 30 %": lambda i: ImageEnhance.Brightness(i).enhance(1.3),
     "contrast stretched": lambda i: ImageOps.autocontrast(i, cutoff=2),
     "histogram equalised": ImageOps.equalize,
-    "a corner painted over": marked,
+    "a marker of 5 % × 5 % burnt in": painted(0.05, 0.05, 0.1, 0.1),
+    "a name of 30 % × 5 % burnt in": painted(0, 0, 0.3, 0.05),
     "mirrored left to right": lambda i: i.transpose(Turn.FLIP_LEFT_RIGHT),
     "mirrored top to bottom": lambda i: i.transpose(Turn.FLIP_TOP_BOTTOM),
     "turned by 90°": lambda i: i.transpose(Turn.ROTATE_90),
@@ -75,7 +81,7 @@ KINDS: Final[dict[str, Changed]] = {
     "cropped by 10 % at each side": sides(*[0.1] * 4),
     "cropped by 15 % at each side": sides(*[0.15] * 4),
     "cropped by 15 % at the bottom": sides(0, 0, 0, 0.15),
-    "padded to a square": lambda i: ImageOps.pad(i, (max(i.size),) * 2),
+    "padded by a quarter": lambda i: ImageOps.pad(i, (round(max(i.size) * 1.25), max(i.size))),
     "cropped by 5 % and mirrored": lambda i: sides(*[0.05] * 4)(i.transpose(Turn.FLIP_LEFT_RIGHT)),
     "turned by 3°": lambda i: i.rotate(3, resample=Image.Resampling.BICUBIC),
 }
@@ -139,7 +145,9 @@ def measure(folder: Path, every: int) -> dict[str, Any]:
                 copy = Path(made) / f"{number:04}.jpg"
                 change(Image.fromarray(radiograph.load(path))).save(copy, quality=QUALITY)
                 copies[str(copy)] = str(path)
-            near = digests([*originals, *map(Path, copies)]).near()
+            both = digests([])
+            both.table = pl.concat([alone.table, digests([*map(Path, copies)]).table])
+            near = both.near()  # originals are decoded once for all kinds
         links = [(a, b) for group in near for a, b in group_links(group.images, group.link)]
         right = {frozenset(pair) for pair in copies.items()}
         found = {frozenset(pair) for pair in links} & right

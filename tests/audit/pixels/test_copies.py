@@ -1,12 +1,13 @@
 """Tests that turned, inverted and cropped copies of real radiographs are found, and only these."""
 
+import io
 import json
 from functools import cache
 
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from imaxray import radiograph
 from imaxray.audit import audit_dataset
@@ -105,6 +106,27 @@ def test_a_crop_is_found_and_its_whole_is_named(margins):
     assert {frozenset(pair) for pair in cropped_pairs(thumbnails)} == {frozenset((2, 6))}
 
 
+@pytest.mark.parametrize("border", [0, 255])
+@pytest.mark.parametrize("size", [(700, 500), (500, 700), (900, 900)])
+def test_a_padded_copy_is_found(border, size):
+    images = [smooth(seed, (480, 512)) for seed in range(4)]
+    padded = ImageOps.pad(images[1], size, color=border)
+    stream = io.BytesIO()
+    padded.save(stream, "JPEG", quality=85)  # its borders are not of exactly one value
+    with Image.open(stream) as copy:
+        thumbnails = np.stack([thumbnail(np.asarray(image)) for image in [*images, copy]])
+    found = {frozenset(pair) for pair in cropped_pairs(thumbnails)}
+    assert found == {frozenset((1, 4))}
+
+
+def test_a_copy_with_a_letter_burnt_in_is_found():
+    images = [smooth(seed, (480, 512)) for seed in range(4)]
+    copy = images[1].copy()
+    ImageDraw.Draw(copy).rectangle((30, 30, 54, 56), fill=255)
+    thumbnails = np.stack([thumbnail(np.asarray(image)) for image in [*images, copy]])
+    assert {frozenset(pair) for pair in cropped_pairs(thumbnails)} == {frozenset((1, 4))}
+
+
 def test_few_images_have_no_crops():
     one = thumbnail(np.asarray(smooth(0)))[None]
     assert cropped_pairs(one) == cropped_pairs(one[:0]) == []
@@ -121,7 +143,7 @@ COPIES = {
     "mirrored left to right": lambda image: image.transpose(Turn.FLIP_LEFT_RIGHT),
     "turned by 180 degrees": lambda image: image.transpose(Turn.ROTATE_180),
     "turned by 90 degrees": lambda image: image.transpose(Turn.ROTATE_90),
-    "cropped": lambda image: cut(image, 0.06, 0.04, 0.05, 0.07),
+    "cropped or padded": lambda image: cut(image, 0.06, 0.04, 0.05, 0.07),
 }
 
 

@@ -153,7 +153,7 @@ class PixelDigests:
         if self._wanted.thumbnails:
             thumbnails = _stacked(first["thumbnail"], SIDE**2).reshape(-1, SIDE, SIDE)
             for part, whole in cropped_pairs(thumbnails):
-                links.setdefault((min(part, whole), max(part, whole)), "cropped")
+                links.setdefault((min(part, whole), max(part, whole)), "cropped or padded")
         return links
 
     def _mapped(
