@@ -24,7 +24,7 @@ FLAGS = {
     "rebuild": "manifest --out --source --workers",
     "stats": "dataset --format",
     "cache": "dataset --out --max-side --shard-images --engine --workers",
-    "audit": "paths --images --format --patient-field --skip --examples --workers",
+    "audit": "paths --images --format --patient-field --patients --skip --examples --workers",
     "export": (
         "dataset --format --out --boxes --per --split --images --max-turns --min-pixels --max-"
         "pixels --seed --headers --no-headers"
@@ -131,6 +131,7 @@ def test_a_generated_option_is_its_field(name):
         ("cache", cache_images, {"--max-side": "max_side", "--shard-images": "shard_images",
                                  "--engine": "engine", "--workers": "workers"}),
         ("audit", audit_dataset, {"--images": "images", "--patient-field": "patient_field",
+                                  "--patients": "patients",
                                   "--workers": "workers"}),
         ("audit", AuditReport.to_text, {"--examples": "examples"}),
         ("phantom", write_phantom, {"--seed": "seed"}),
