@@ -66,7 +66,7 @@ def models(form: Format = "text") -> None:
             "model", "layout", "method", "boxes", "epochs", "steps", "entries_per_step",
             "tokens_per_batch", "accumulate", "learning_rate", "weights", "temperature", "seed",
             "eval_every", "save_every", "max_image_tokens", "workers", "bf16",
-            "gradient_checkpointing", "fsdp",
+            "gradient_checkpointing", "fsdp", "attention", "quantization",
         ),
         flags={"fsdp": "--fsdp/--ddp"},
         unset=True,

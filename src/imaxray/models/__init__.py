@@ -13,7 +13,9 @@ from imaxray.models.tiny_config import TinyConfig
 if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
     from imaxray.models.load import adapter_base, load_model, require_model
+    from imaxray.models.outline import Outline, outline_model
     from imaxray.models.phantom import PhantomModel
+    from imaxray.models.quantization import require_quantization
     from imaxray.models.tiny import build_tiny
 else:
     __getattr__, __dir__ = lazily(
@@ -21,7 +23,9 @@ else:
         {
             "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
             "load": ["adapter_base", "load_model", "require_model"],
+            "outline": ["Outline", "outline_model"],
             "phantom": ["PhantomModel"],
+            "quantization": ["require_quantization"],
             "tiny": ["build_tiny"],
         },
     )
@@ -30,6 +34,7 @@ __all__ = [
     "BoxCountError",
     "ChatModel",
     "EncodedEntry",
+    "Outline",
     "PhantomConfig",
     "PhantomModel",
     "RegistryRow",
@@ -39,5 +44,7 @@ __all__ = [
     "find_row",
     "list_models",
     "load_model",
+    "outline_model",
     "require_model",
+    "require_quantization",
 ]

@@ -21,6 +21,7 @@ from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
 from imaxray.models.processor import load_processor
+from imaxray.models.quantization import nf4_options, require_quantization
 from imaxray.models.registry import RegistryRow, find_row, unknown_model
 
 _SHARD: Final = re.compile(r"(?!\.)[^/\\:]+\.safetensors")
@@ -43,6 +44,7 @@ class _Sidecar(TypedDict):
     family: NotRequired[str]
     commit: NotRequired[str | None]
     convention: NotRequired[dict[str, Any]]
+    quantization: NotRequired[str | None]
 
 
 _MODEL_FILES: Final = ("config.json", "adapter_config.json")
@@ -102,6 +104,7 @@ def load_model(
     local_files_only: bool = False,
     attention: str | None = None,
     max_image_tokens: int | None = None,
+    quantization: str | None = None,
 ) -> ChatModel:
     """Load a model with its processor and its box convention.
 
@@ -119,6 +122,9 @@ def load_model(
         max_image_tokens: Maximum number of tokens of an image, for processors that scale with the
             image (Qwen's largest area, InternVL's and LLaVA-OneVision's number of tiles). The
             limit is saved with the processor.
+        quantization: ``nf4`` to hold the linear layers of the text model in four bits
+            (:mod:`imaxray.models.quantization`); an adapter that was trained on such weights is
+            loaded on such weights.
 
     Raises:
         ImaxrayError: The model does not exist, has no image input or needs remote code, or the box
@@ -128,18 +134,24 @@ def load_model(
     require_device(device)
     _require_model_folder(folder)
     if (folder / "adapter_config.json").is_file():
-        chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
+        chat = _load_adapter(
+            folder, convention, dtype, device, local_files_only, attention, quantization
+        )
         if max_image_tokens is not None:
             chat.limit_image_tokens(max_image_tokens)
         return chat
-    found = _find(str(name_or_path), convention, revision, local_files_only)
-    extra = {} if attention is None else {"attn_implementation": attention}
+    found = find_model(str(name_or_path), convention, revision, local_files_only)
+    extra: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    if quantization is not None:
+        require_quantization()
+        skip = (*found.family.tower, *found.family.connector)
+        extra |= {**nf4_options(skip, dtype), "device_map": {"": str(device)}}
     model = _weights(
         found.source, found.name, config=found.config, dtype=dtype, **found.hub, **extra
     )
     chat = found.family(
         str(found.about.get("name") or (found.row.name if found.row else found.name)),
-        model.to(device).eval(),
+        (model if quantization is not None else model.to(device)).eval(),
         load_processor(found.source, found.config, **found.hub),
         found.convention,
         commit=found.about.get("commit") or getattr(found.config, "_commit_hash", None),
@@ -172,7 +184,7 @@ def require_model(
     if (folder / "adapter_config.json").is_file():
         require_model(adapter_base(folder), convention=convention, revision=revision)
         return
-    _find(str(name_or_path), convention, revision, local_files_only=False)
+    find_model(str(name_or_path), convention, revision, local_files_only=False)
 
 
 def _require_model_folder(folder: Path) -> None:
@@ -188,7 +200,7 @@ def _require_model_folder(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Found:
+class FoundModel:
     """What is known of a model before its weights are loaded."""
 
     name: str
@@ -201,12 +213,23 @@ class _Found:
     convention: BoxConvention
 
 
-def _find(
+def find_model(
     name: str,
     convention: str | BoxConvention | None,
     revision: str | None,
     local_files_only: bool,
-) -> _Found:
+) -> FoundModel:
+    """Find a model and what is known of it, without its weights.
+
+    Args:
+        name: Model, as for :func:`load_model`.
+        convention: Box convention, as for :func:`load_model`.
+        revision: Commit, tag or branch on the hub.
+        local_files_only: Whether to use only files on this machine and never the network.
+
+    Raises:
+        ImaxrayError: As :func:`require_model`.
+    """
     folder = Path(name)
     about = _sidecar(folder)
     row = None if folder.is_dir() else find_row(name)
@@ -232,7 +255,7 @@ def _find(
             f"{config.model_type}; see the note of `imaxray models` on it."
         )
     chosen = _convention(name, convention, row, about)
-    return _Found(name, source, hub, config, family, row, about, chosen)
+    return FoundModel(name, source, hub, config, family, row, about, chosen)
 
 
 def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:
@@ -374,6 +397,7 @@ def _load_adapter(
     device: torch.device | str,
     local_files_only: bool,
     attention: str | None,
+    quantization: str | None,
 ) -> ChatModel:
     """Load a PEFT adapter on its base model, with the processor saved beside the adapter."""
     from peft import PeftModel  # imported late, because peft is heavy
@@ -395,6 +419,7 @@ def _load_adapter(
         revision=about.get("commit"),
         local_files_only=local_files_only,
         attention=attention,
+        quantization=quantization or about.get("quantization"),
     )
     processor = load_processor(
         str(folder), chat.model.config, local_files_only=True, trust_remote_code=False

@@ -56,6 +56,16 @@ class AttentionPiece(NamedTuple):
     padding: bool = False
 
 
+def attention_of(model: Any) -> str:
+    """Return the name of the text model's attention implementation.
+
+    Args:
+        model: A ``transformers`` model, also inside PEFT or DDP wrappers.
+    """
+    inner = getattr(model, "module", model)
+    return str(inner.config.get_text_config()._attn_implementation)
+
+
 def use_packed_attention(model: Any, *, flex: bool = False) -> None:
     """Make the text model skip pairs of tokens that never see each other in packed rows.
 
@@ -68,7 +78,7 @@ def use_packed_attention(model: Any, *, flex: bool = False) -> None:
         flex: Whether to use :data:`PACKED_FLEX` instead of :data:`PACKED_SDPA`.
     """
     inner = getattr(model, "module", model)
-    if inner.config.get_text_config()._attn_implementation in ("sdpa", PACKED_SDPA, PACKED_FLEX):
+    if attention_of(inner) in ("sdpa", PACKED_SDPA, PACKED_FLEX):
         inner.set_attn_implementation({"text_config": PACKED_FLEX if flex else PACKED_SDPA})
 
 
@@ -106,7 +116,7 @@ def _pieces(
         length = group.split - group.start
         mask = None if plain else seen.part(row, prefix, prefix)[None, None]
         yield AttentionPiece(length, mask=mask)
-        runs = list(_runs(segments, group, tokens_per_call))
+        runs = list(entry_runs(segments, group, tokens_per_call))
         for run in runs:
             mask = torch.cat([seen.part(row, run, prefix), seen.part(row, run, run)], dim=1)
             yield AttentionPiece(run.stop - run.start, number, mask[None, None])
@@ -116,7 +126,9 @@ def _pieces(
         yield AttentionPiece(len(segments) - end, padding=True)
 
 
-def _runs(segments: list[int], group: Group, least: int) -> Iterator[slice]:
+def entry_runs(
+    segments: Sequence[int], group: Group, least: int = TOKENS_PER_CALL
+) -> Iterator[slice]:
     """Cut a group's entries, at borders between them, into runs of at least ``least`` tokens."""
     begin = group.split
     for place in range(group.split + 1, group.stop):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from imaxray._config import validated
 from imaxray.models.phantom_config import PhantomConfig
 from imaxray.models.tiny_config import TinyConfig
-from imaxray.training import Layout, Recipe, TrainingConfig, load_recipe
+from imaxray.training import Layout, Recipe, TrainingConfig, load_recipe, spelled_out
 
 if TYPE_CHECKING:
     from imaxray.curation import Dataset
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 PHANTOM: Final = "phantom"
 """Name of the model of a study that names none."""
 
-_OF_RECIPE: Final = ("revision", "boxes", "precision", "attention", "max_image_tokens")
+_OF_RECIPE: Final = (
+    "revision", "boxes", "precision", "attention", "quantization", "max_image_tokens",
+)  # fmt: skip
 
 
 class StudyModel(BaseModel):
@@ -65,7 +67,12 @@ class StudyModel(BaseModel):
         default=None, description="Number format of frozen weights; default: the recipe's."
     )
     attention: str | None = Field(
-        default=None, description="Attention implementation of transformers; default: the recipe's."
+        default=None, description="Attention implementation (or attn); default: the recipe's."
+    )
+    quantization: str | None = Field(
+        default=None,
+        description="Number format of the text model's frozen linear layers (nf4); default: the "
+        "recipe's.",
     )
     max_image_tokens: int | None = Field(
         default=None, ge=1, description="Maximum number of tokens per image; default: the recipe's."
@@ -75,15 +82,20 @@ class StudyModel(BaseModel):
         description="Keys of `training` that differ for this model.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, values: Any) -> Any:
+        return spelled_out(values)
+
     @model_validator(mode="after")
     def _one_kind(self) -> StudyModel:
         given = [name for name in ("model", "phantom", "tiny") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"give only one of {' and '.join(given)}")
-        if self.is_built and (self.recipe or self.revision or self.precision):
+        if self.is_built and (self.recipe or self.revision or self.precision or self.quantization):
             raise ValueError(
-                "recipe, revision and precision belong to trained models; a model that the study "
-                "builds is trained as `training` says"
+                "recipe, revision, precision and quantization belong to trained models; a model "
+                "that the study builds is trained as `training` says"
             )
         unknown = sorted(self.training.keys() - TrainingConfig.model_fields.keys())
         if unknown:

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
-from imaxray.training.recipe import Recipe, load_recipe
+from imaxray.training.recipe import Recipe, load_recipe, spelled_out
 from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.shares import share_out
-from imaxray.training.step_schedule import origin_shares, schedule, task_shares
+from imaxray.training.step_schedule import drawn_shares, origin_shares, schedule, task_shares
 
 if TYPE_CHECKING:
+    from imaxray.training.attention import require_trainable
     from imaxray.training.base_model import base_digest, untrained_base
     from imaxray.training.conversation import Conversations
     from imaxray.training.dataset_run import train_dataset
@@ -29,6 +30,7 @@ else:  # torch and transformers
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "attention": ["require_trainable"],
             "base_model": ["base_digest", "untrained_base"],
             "conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
@@ -67,14 +69,17 @@ __all__ = [
     "TokenStore",
     "TrainingConfig",
     "base_digest",
+    "drawn_shares",
     "encode_entries",
     "encode_split",
     "first_item",
     "load_recipe",
     "origin_shares",
     "prepare_images",
+    "require_trainable",
     "schedule",
     "share_out",
+    "spelled_out",
     "task_shares",
     "train",
     "train_dataset",

@@ -19,6 +19,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
 from imaxray.schema import image_sizes
 from imaxray.tasks import require_tasks
+from imaxray.training.attention import attend_as, implementation_of, require_trainable
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import ImageLoader, LazyImages
 from imaxray.training.memory import told_when_memory_runs_out
@@ -64,6 +65,7 @@ def train_dataset(
             model is unknown or has no image input, no entry fits into its context, memory runs out,
             or a part of the training raises.
     """
+    require_trainable(recipe)
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     learn = data.tables.split("train")
     if learn.is_empty():
@@ -82,9 +84,12 @@ def train_dataset(
                     convention=recipe.boxes,
                     dtype=_precision(recipe),
                     revision=recipe.revision,
-                    attention=recipe.attention,
+                    attention=implementation_of(recipe),
                     max_image_tokens=recipe.max_image_tokens,
+                    quantization=recipe.quantization,
+                    device=_device(recipe),
                 )
+                attend_as(chat.model, recipe)
             return _train(
                 chat, data, learn, out, recipe, image_loader, callbacks, progress, overwrite
             )
@@ -190,6 +195,13 @@ def _examples(
         LazyImages(ids, load, recipe.image_cache_mb),
         conversations,
     )
+
+
+def _device(recipe: Recipe) -> str:
+    """Return where the weights are loaded: four-bit weights at their place, others moved later."""
+    if recipe.quantization is None or not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{PartialState().local_process_index}"
 
 
 def _precision(recipe: Recipe) -> torch.dtype | str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imaxray._config import read_yaml, validated
 from imaxray.configs.builtin import find_config, instead_of, require_kind
@@ -13,6 +13,27 @@ from imaxray.errors import ImaxrayError
 from imaxray.training.config import Layout, Method, TrainingConfig
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Attention = Literal["sdpa", "flash", "flex", "eager"]
+Quantization = Literal["nf4"]
+
+_OTHER_NAMES: Final = {"flash_attention_2": "flash", "flex_attention": "flex"}  # of transformers
+
+
+def spelled_out(values: Any) -> Any:
+    """Return the keys of a recipe with ``attn`` under its whole name, ``attention``.
+
+    Raises:
+        ValueError: If both names are given.
+    """
+    if not isinstance(values, dict):
+        return values
+    if "attn" in values and "attention" in values:
+        raise ValueError("attn and attention are one key; give only one of them")
+    found = {"attention" if key == "attn" else key: value for key, value in values.items()}
+    given = found.get("attention")
+    if isinstance(given, str):
+        found["attention"] = _OTHER_NAMES.get(given, given)
+    return found
 
 
 class Recipe(TrainingConfig):
@@ -44,8 +65,15 @@ class Recipe(TrainingConfig):
     precision: Precision = Field(
         default="auto", description="Number format of frozen weights; auto keeps the stored format."
     )
-    attention: str | None = Field(
-        default=None, description="Attention implementation of transformers."
+    attention: Attention | None = Field(
+        default=None,
+        description="Attention implementation (attn is the same key); flash takes no mask of "
+        "packed rows, and flex trains on a GPU only; default: sdpa, in pieces for packed rows.",
+    )
+    quantization: Quantization | None = Field(
+        default=None,
+        description="Number format of the text model's frozen linear layers, instead of precision: "
+        "nf4 (QLoRA).",
     )
     max_image_tokens: int | None = Field(
         default=None,
@@ -66,6 +94,22 @@ class Recipe(TrainingConfig):
     betas: tuple[float, float] = Field(
         default=(0.9, 0.999), description="Decay rates of AdamW's moments."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, values: Any) -> Any:
+        return spelled_out(values)
+
+    @model_validator(mode="after")
+    def _quantizable(self) -> Recipe:
+        if self.quantization is not None and self.method != "lora":
+            raise ValueError(
+                f"quantization: nf4 needs method: lora, since weights of four bits cannot be "
+                f"trained themselves; method is {self.method}"
+            )
+        if self.quantization is not None and self.fsdp:
+            raise ValueError("quantization: nf4 needs whole weights, which fsdp shards")
+        return self
 
     def training(self) -> TrainingConfig:
         """Return the part of the recipe that :func:`imaxray.training.train` takes."""
@@ -96,7 +140,10 @@ def load_recipe(path: str | Path | None = None, **changes: Any) -> Recipe:
     given = {key: value for key, value in changes.items() if value is not None}
     if "steps" in given and "epochs" not in given:
         data = {**data, "epochs": None}  # steps of the caller override epochs of the file
-    merged = {**data, **given}
+    try:
+        merged = {**spelled_out(data), **spelled_out(given)}
+    except ValueError as error:
+        raise ImaxrayError(f"Expected a valid recipe, but {error}; correct it.") from error
     if "model" not in merged:
         raise ImaxrayError(
             "Expected the name of a model, but neither --model nor the recipe names one; "
