@@ -336,7 +336,10 @@ class _Work:
             if arm.is_trained and arm.layout == layout:
                 folders = run_folders(self._config, self._out, unit.model, name)
                 finished = [folder for folder in folders if (folder / "run.json").is_file()]
-                speeds += [read_run(folder)["tokens_per_second"] for folder in finished]
+                runs = [read_run(folder) for folder in finished]
+                speeds += [
+                    run["tokens_per_second"] for run in runs if run["identity"]["layout"] == layout
+                ]
         if not speeds:
             return {}
         return {"tokens_per_second": sum(speeds) / len(speeds), "speed_by": "runs"}
