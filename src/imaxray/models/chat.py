@@ -327,8 +327,6 @@ class ChatModel:
             "commit": self.commit,
             "convention": self.convention.as_dict(),
         }
-        if getattr(self.model.config, "quantization_config", None) is not None:
-            about["quantization"] = "nf4"  # the only one that this package loads
         write_json(folder / SIDECAR, about)
 
     def _process(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:

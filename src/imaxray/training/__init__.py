@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
-from imaxray.training.recipe import Recipe, load_recipe, spelled_out
+from imaxray.training.recipe import Recipe, load_recipe
 from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.shares import share_out
 from imaxray.training.step_schedule import drawn_shares, origin_shares, schedule, task_shares
 
 if TYPE_CHECKING:
-    from imaxray.training.attention import require_trainable
     from imaxray.training.base_model import base_digest, untrained_base
     from imaxray.training.conversation import Conversations
     from imaxray.training.dataset_run import train_dataset
@@ -30,7 +29,6 @@ else:  # torch and transformers
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "attention": ["require_trainable"],
             "base_model": ["base_digest", "untrained_base"],
             "conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
@@ -76,10 +74,8 @@ __all__ = [
     "load_recipe",
     "origin_shares",
     "prepare_images",
-    "require_trainable",
     "schedule",
     "share_out",
-    "spelled_out",
     "task_shares",
     "train",
     "train_dataset",

@@ -19,7 +19,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
 from imaxray.schema import image_sizes
 from imaxray.tasks import require_tasks
-from imaxray.training.attention import attend_as, implementation_of, require_trainable
+from imaxray.training.backend import attention_of, prepare_attention, require_backend
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import ImageLoader, LazyImages
 from imaxray.training.memory import told_when_memory_runs_out
@@ -65,7 +65,6 @@ def train_dataset(
             model is unknown or has no image input, no entry fits into its context, memory runs out,
             or a part of the training raises.
     """
-    require_trainable(recipe)
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     learn = data.tables.split("train")
     if learn.is_empty():
@@ -74,6 +73,7 @@ def train_dataset(
             "`imaxray build` or `imaxray match` that has a train split."
         )
     require_tasks(data.tables.entries["task"], data.folder)
+    require_backend(recipe)
     quiet = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     try:
@@ -84,12 +84,12 @@ def train_dataset(
                     convention=recipe.boxes,
                     dtype=_precision(recipe),
                     revision=recipe.revision,
-                    attention=implementation_of(recipe),
+                    attention=attention_of(recipe),
                     max_image_tokens=recipe.max_image_tokens,
                     quantization=recipe.quantization,
-                    device=_device(recipe),
+                    device="cpu" if recipe.quantization is None else PartialState().device,
                 )
-                attend_as(chat.model, recipe)
+            prepare_attention(chat, recipe)
             return _train(
                 chat, data, learn, out, recipe, image_loader, callbacks, progress, overwrite
             )
@@ -195,13 +195,6 @@ def _examples(
         LazyImages(ids, load, recipe.image_cache_mb),
         conversations,
     )
-
-
-def _device(recipe: Recipe) -> str:
-    """Return where the weights are loaded: four-bit weights at their place, others moved later."""
-    if recipe.quantization is None or not torch.cuda.is_available():
-        return "cpu"
-    return f"cuda:{PartialState().local_process_index}"
 
 
 def _precision(recipe: Recipe) -> torch.dtype | str:

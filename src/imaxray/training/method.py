@@ -75,12 +75,6 @@ def _with_adapters(chat: ChatModel, config: TrainingConfig, seed: int) -> Any:
         for name, parameter in chat.model.named_parameters():
             parameter.requires_grad_("lora_" in name or "modules_to_save" in name)
         return chat.model
-    if getattr(chat.model.config, "quantization_config", None) is not None:
-        from peft import prepare_model_for_kbit_training
-
-        chat.model = prepare_model_for_kbit_training(
-            chat.model, use_gradient_checkpointing=config.gradient_checkpointing
-        )
     lora = config.lora
     settings = LoraConfig(
         r=lora.rank,

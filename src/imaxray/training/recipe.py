@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,27 +13,11 @@ from imaxray.errors import ImaxrayError
 from imaxray.training.config import Layout, Method, TrainingConfig
 
 Precision = Literal["auto", "float32", "bfloat16"]
-Attention = Literal["sdpa", "flash", "flex", "eager"]
+
+Attention = Literal["sdpa", "eager", "flex_attention", "flash_attention_2"]
+"""Attention implementations by their names in ``transformers``."""
+
 Quantization = Literal["nf4"]
-
-_OTHER_NAMES: Final = {"flash_attention_2": "flash", "flex_attention": "flex"}  # of transformers
-
-
-def spelled_out(values: Any) -> Any:
-    """Return the keys of a recipe with ``attn`` under its whole name, ``attention``.
-
-    Raises:
-        ValueError: If both names are given.
-    """
-    if not isinstance(values, dict):
-        return values
-    if "attn" in values and "attention" in values:
-        raise ValueError("attn and attention are one key; give only one of them")
-    found = {"attention" if key == "attn" else key: value for key, value in values.items()}
-    given = found.get("attention")
-    if isinstance(given, str):
-        found["attention"] = _OTHER_NAMES.get(given, given)
-    return found
 
 
 class Recipe(TrainingConfig):
@@ -67,13 +51,13 @@ class Recipe(TrainingConfig):
     )
     attention: Attention | None = Field(
         default=None,
-        description="Attention implementation (attn is the same key); flash takes no mask of "
-        "packed rows, and flex trains on a GPU only; default: sdpa, in pieces for packed rows.",
+        description="Attention implementation; default: sdpa where the model has it. Packed rows "
+        "need one that takes a mask, which flash_attention_2 does not; flex_attention needs a GPU.",
     )
     quantization: Quantization | None = Field(
         default=None,
-        description="Number format of the text model's frozen linear layers, instead of precision: "
-        "nf4 (QLoRA).",
+        description="Number format of the frozen text model: four bits (nf4), for adapters on a "
+        "GPU (QLoRA); default: that of precision.",
     )
     max_image_tokens: int | None = Field(
         default=None,
@@ -95,20 +79,17 @@ class Recipe(TrainingConfig):
         default=(0.9, 0.999), description="Decay rates of AdamW's moments."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_name(cls, values: Any) -> Any:
-        return spelled_out(values)
-
     @model_validator(mode="after")
-    def _quantizable(self) -> Recipe:
+    def _quantized(self) -> Recipe:
         if self.quantization is not None and self.method != "lora":
             raise ValueError(
-                f"quantization: nf4 needs method: lora, since weights of four bits cannot be "
-                f"trained themselves; method is {self.method}"
+                f"quantization {self.quantization} freezes the text model, but method "
+                f"{self.method} would save it; use the method lora"
             )
         if self.quantization is not None and self.fsdp:
-            raise ValueError("quantization: nf4 needs whole weights, which fsdp shards")
+            raise ValueError(
+                "fsdp cannot shard weights of four bits; leave fsdp or quantization out"
+            )
         return self
 
     def training(self) -> TrainingConfig:
@@ -140,10 +121,7 @@ def load_recipe(path: str | Path | None = None, **changes: Any) -> Recipe:
     given = {key: value for key, value in changes.items() if value is not None}
     if "steps" in given and "epochs" not in given:
         data = {**data, "epochs": None}  # steps of the caller override epochs of the file
-    try:
-        merged = {**spelled_out(data), **spelled_out(given)}
-    except ValueError as error:
-        raise ImaxrayError(f"Expected a valid recipe, but {error}; correct it.") from error
+    merged = {**data, **given}
     if "model" not in merged:
         raise ImaxrayError(
             "Expected the name of a model, but neither --model nor the recipe names one; "

@@ -12,8 +12,9 @@ import torch
 
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.models import ChatModel, outline_model
+from imaxray.models import ChatModel, MiniConfig, outline_model
 from imaxray.models.outline import LETTERS
+from imaxray.packing import require_packable, require_packed_mask
 from imaxray.study.arms import pilot
 from imaxray.study.budget import read_run
 from imaxray.study.config import StudyConfig
@@ -193,7 +194,11 @@ class _Work:
         if recipe.epochs is None or first is not None:
             found["steps"] = recipe.training().steps_for(first or 1)
             found["steps_by"] = "config"
+        if recipe.layout == "packed" and recipe.attention is not None:
+            require_packed_mask(recipe.attention)
         chat = self._outline(unit, recipe, data)
+        if recipe.layout == "packed":
+            require_packable(chat.model)
         make_trainable(chat, recipe, unit.seed)
         parameters = list(chat.model.parameters())
         found["parameters"] = sum(p.numel() for p in parameters)
@@ -255,16 +260,17 @@ class _Work:
             folder = base_folder(self._config, self._out, unit.model, unit.seed)
             if (folder / "config.json").is_file():
                 return folder
-        if self._out is None or not (self._out / "imax" / "manifest.json").is_file():
-            raise ImaxrayError(
-                f"Expected the text that the vocabulary of {unit.model} is learned from, but the "
-                "data are not built; run the unit data first."
-            )
-        block = self._config.all_models[unit.model]
-        shape = block.phantom or block.tiny
+        shape = self._config.all_models[unit.model].shape
         assert shape is not None
+        data: list[Dataset] = []
+        if not isinstance(shape, MiniConfig):  # which has a vocabulary of its own
+            if self._out is None or not (self._out / "imax" / "manifest.json").is_file():
+                raise ImaxrayError(
+                    f"Expected the text that the vocabulary of {unit.model} is learned from, but "
+                    "the data are not built; run the unit data first."
+                )
+            data = [open_dataset(self._out / name) for name in ("imax", "dmax")]
         folder = self._scratch / f"{unit.model}-{unit.seed}".replace("/", "-")
-        data = [open_dataset(self._out / name) for name in ("imax", "dmax")]
         return untrained_base(shape, data, folder, seed=unit.seed)
 
     def _counts(

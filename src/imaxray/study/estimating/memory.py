@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from imaxray.models import ChatModel
-from imaxray.models.quantization import is_text_layer
+from imaxray.models.nf4 import four_bit_weights
 from imaxray.study.estimating.tokens import PassSize
 from imaxray.training import Recipe
 
@@ -67,12 +67,11 @@ def memory_of(
         processes: Number of processes; with FSDP they share weights, gradients and optimizer.
     """
     model = chat.model
-    four_bits = recipe.quantization == "nf4"
-    quantized = _quantized(chat) if four_bits else frozenset[int]()
+    held = four_bit_weights(model, type(chat)) if recipe.quantization == "nf4" else []
+    quantized = {id(weight) for weight in held}
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     weights = sum(
-        # PEFT makes the other weights of a quantized model float32
-        p.numel() * (NF4_BYTES if id(p) in quantized else 4 if four_bits else p.element_size())
+        p.numel() * (NF4_BYTES if id(p) in quantized else p.element_size())
         for p in model.parameters()
     )
     gradients = sum(p.numel() * p.element_size() for _, p in trained)
@@ -92,19 +91,10 @@ def _states(name: str, parameter: nn.Parameter, recipe: Recipe) -> int:
     return 1 if recipe.optimizer == "muon" and matrix else 2
 
 
-def _quantized(chat: ChatModel) -> frozenset[int]:
-    """Return the parameters that NF4 stores in four bits: the text model's linear layers."""
-    return frozenset(
-        id(module.weight)
-        for name, module in chat.model.named_modules()
-        if isinstance(module, nn.Linear) and is_text_layer(name)
-    )
-
-
 def _activations(chat: ChatModel, recipe: Recipe, of: PassSize) -> float:
     text = chat.model.config.get_text_config()
     layers = int(text.num_hidden_layers)
-    stored = 4 if recipe.quantization else _stored(chat)
+    stored = _stored(chat)
     compute = 2 if recipe.bf16 else stored
     each = _layer(chat, recipe, of, stored, compute)
     hidden = int(text.hidden_size)
@@ -147,8 +137,8 @@ def _layer(chat: ChatModel, recipe: Recipe, of: PassSize, stored: int, compute: 
     implementation = text._attn_implementation if recipe.attention is None else recipe.attention
     if implementation == "eager":
         pairs = of.rows * of.length**2 * heads * (compute + 4)
-    elif implementation.startswith("flash"):
-        pairs = 0
+    elif implementation in ("flash_attention_2", "flex_attention"):
+        pairs = 0  # neither stores a mask of every pair
     else:
         pairs = of.masked * compute
     return per_token + 2 * query * compute * of.keys + pairs
