@@ -77,12 +77,12 @@ def four_bit_weights(model: nn.Module, family: type[ChatModel]) -> list[torch.Te
 
     inside = getattr(model, "get_base_model", None)  # of PEFT
     base: nn.Module = model if inside is None else inside()
-    # adapters, whose linear layers are trained, are made after the model is loaded
+    # adapters, which have linear layers of their own, are made after the model is loaded
     return [
         module.weight
         for name, module in base.named_modules()
         if type(module) is nn.Linear
-        and not module.weight.requires_grad
+        and ".lora_" not in name
         and should_convert_module(name.removesuffix(".base_layer"), _kept(family))
     ]
 

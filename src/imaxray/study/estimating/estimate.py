@@ -16,14 +16,14 @@ from imaxray.models import ChatModel, MiniConfig, outline_model
 from imaxray.models.outline import LETTERS
 from imaxray.packing import require_packable, require_packed_mask
 from imaxray.study.arms import pilot
-from imaxray.study.budget import read_run
+from imaxray.study.budget import budget_steps, read_run
 from imaxray.study.config import StudyConfig
 from imaxray.study.estimating.config import EstimateConfig
 from imaxray.study.estimating.memory import FORMULA, Memory, memory_of
 from imaxray.study.estimating.tokens import TokenCounts, count_tokens, tokens_of_means
 from imaxray.study.places import arm_dataset, base_folder, run_folders
 from imaxray.study.units import Unit, study_units
-from imaxray.study.work import recipe_of, require_data
+from imaxray.study.work import require_data
 from imaxray.training import Recipe, untrained_base
 from imaxray.training.method import make_trainable
 
@@ -211,7 +211,7 @@ class _Work:
                 "the unit data."
             )
         if arm.budget == "compute":
-            found["steps"], found["steps_by"] = self._compute_steps(unit, done)
+            found["steps"], found["steps_by"] = self._compute_steps(unit, done, found["steps"])
         counts = self._counts(unit.arm, chat, recipe, data, found["steps"])
         found["tokens"] = counts
         found["memory"] = memory_of(chat, recipe, counts.largest, processes=how.processes)
@@ -233,7 +233,8 @@ class _Work:
         if data is not None:
             return int(data.tables.split("train").height)
         # DMAX has as many entries as IMAX
-        given = self._how.entries_of(self._config.arms[arm].data)
+        names = (self._config.arms[arm].data, "imax", "dmax")
+        given = next((found for name in names if (found := self._how.entries_of(name))), None)
         return given or self._config.imax.target_entries
 
     def _outline(self, unit: Unit, recipe: Recipe, data: Dataset | None) -> ChatModel:
@@ -308,12 +309,17 @@ class _Work:
             processes=how.processes,
         )
 
-    def _compute_steps(self, unit: Unit, done: Mapping[str, UnitEstimate]) -> tuple[int, str]:
+    def _compute_steps(
+        self, unit: Unit, done: Mapping[str, UnitEstimate], steps: int
+    ) -> tuple[int, str]:
         """Return the steps of an arm of equal compute, and what decided them."""
         assert unit.model is not None and unit.arm is not None
         if self._out is not None:
             try:
-                return recipe_of(self._config, self._out, unit).steps, "runs"
+                decided = budget_steps(
+                    self._config, self._out, unit.model, unit.arm, steps, keep=False
+                )
+                return decided, "runs"
             except ImaxrayError:
                 pass  # the runs that decide it are not there yet
         rates = []
@@ -324,8 +330,8 @@ class _Work:
                     f"Expected the tokens of {name}, from which the steps of {unit.arm} follow, "
                     "but they are not known; see its own row."
                 )
-            rates.append((other.tokens.tokens, other.steps))
-        (reference, steps), (own, _) = rates
+            rates.append(other.tokens.tokens / other.steps)
+        reference, own = rates
         return max(1, round(steps * reference / own)), "tokens"
 
     def _speed(self, unit: Unit) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Memory:
 
     @property
     def total(self) -> int | None:
-        """Sum of all; ``None`` if the size of a pass is not known."""
+        """Sum of all; ``None`` if activations are not known."""
         if self.activations is None:
             return None
         return self.weights + self.gradients + self.optimizer + self.activations
@@ -63,7 +63,8 @@ def memory_of(
         chat: Model or its outline, prepared for training
             (:func:`imaxray.training.method.make_trainable`).
         recipe: Recipe of the training.
-        passes: Passes that may be the largest; ``None`` if they are not known.
+        passes: Passes that may be the largest; ``None`` if they are not known. Activations are not
+            known either of an image tower that is trained and is no transformer.
         processes: Number of processes; with FSDP they share weights, gradients and optimizer.
     """
     model = chat.model
@@ -78,7 +79,7 @@ def memory_of(
     optimizer = sum(p.numel() * p.element_size() * _states(name, p, recipe) for name, p in trained)
     parts = processes if recipe.fsdp else 1
     activations = None
-    if passes is not None:
+    if passes is not None and (recipe.method != "full" or _is_transformer(chat)):
         activations = round(max(_activations(chat, recipe, one) for one in passes))
     return Memory(
         round(weights / parts), round(gradients / parts), round(optimizer / parts), activations
@@ -105,7 +106,7 @@ def _activations(chat: ChatModel, recipe: Recipe, of: PassSize) -> float:
     # the last norm, and logits, their float32 copy and their softmax
     logits = (compute + 8 if compute < 4 else 8) * int(text.vocab_size)
     head = of.padded * hidden * 4 + of.answers * (logits + hidden * compute)
-    return kept + head + _tower(chat, recipe, of, stored, compute)
+    return kept + head + _tower(chat, recipe, of, compute)
 
 
 def _layer(chat: ChatModel, recipe: Recipe, of: PassSize, stored: int, compute: int) -> float:
@@ -144,7 +145,12 @@ def _layer(chat: ChatModel, recipe: Recipe, of: PassSize, stored: int, compute: 
     return per_token + 2 * query * compute * of.keys + pairs
 
 
-def _tower(chat: ChatModel, recipe: Recipe, of: PassSize, stored: int, compute: int) -> float:
+def _is_transformer(chat: ChatModel) -> bool:
+    """Tell whether the image tower has layers of attention, of which activations are known."""
+    return hasattr(chat.model.config.vision_config, "intermediate_size")
+
+
+def _tower(chat: ChatModel, recipe: Recipe, of: PassSize, compute: int) -> float:
     """Return the bytes that autograd keeps of the image tower, which only ``full`` trains."""
     if recipe.method != "full":
         return 0.0
@@ -153,7 +159,6 @@ def _tower(chat: ChatModel, recipe: Recipe, of: PassSize, stored: int, compute: 
     layers = int(getattr(tower, "num_hidden_layers", 0) or tower.depth)
     gated = chat.model.config.model_type == "qwen2_5_vl"
     each = 2 * hidden * (8 if gated else 4) + (6 * hidden + (4 if gated else 2) * wide) * compute
-    del stored
     patches = of.image_tokens * patches_per_token(chat)
     return layers * each * patches
 
