@@ -148,22 +148,27 @@ def encoded(chat: ChatModel, entries: pl.DataFrame, data: Dataset) -> dict[str, 
     sizes = image_sizes(data.tables.images)
     head, _, rest = chat.chat(QUESTION, ANSWER).partition(QUESTION)
     between = rest.partition(ANSWER)[0]
+    first, _, last = chat.chat(QUESTION).partition(QUESTION)
     end = chat.tokenizer.convert_ids_to_tokens(chat.end_of_turn)
     tokenizer = chat.tokenizer.backend_tokenizer
-    after = tokenizer.encode(between, add_special_tokens=False).ids
     found: dict[str, Entry] = {}
+    prompts: dict[str, list[int]] = {}  # many entries ask the same
     columns = ["entry_id", "image_id", "prompt", "target", "boxes"]
     for part in entries.select(columns).iter_slices(10_000):
-        texts = []
+        asked, texts = [], []
         for _, image, prompt, target, boxes in part.iter_rows():
             question, answer = chat.written(prompt, target, boxes or [], sizes[image])
+            asked.append(f"{first}{question}{last}")
             texts.append(f"{head}{question}{between}{answer}{end}")
+        new = [text for text in dict.fromkeys(asked) if text not in prompts]
+        for text, one in zip(
+            new, tokenizer.encode_batch(new, add_special_tokens=False), strict=True
+        ):
+            prompts[text] = one.ids
         whole = tokenizer.encode_batch(texts, add_special_tokens=False)
-        for (entry, image, *_), one in zip(part.iter_rows(), whole, strict=True):
-            ids = one.ids
-            prompt_ids = ids[: ids.index(after[0]) + len(after)]
+        for (entry, image, *_), text, one in zip(part.iter_rows(), asked, whole, strict=True):
             tokens = chat.image_tokens(sizes[image])
-            found[entry] = (prompt_ids, len(ids) - 1 + tokens, tokens)
+            found[entry] = (prompts[text], len(one.ids) - 1 + tokens, tokens)
     return found
 
 
