@@ -318,6 +318,15 @@ def test_a_launcher_starts_each_training(tmp_path):
     assert outcome.only.runs["dmax"][0]["entries_seen"] == 48
     with pytest.raises(ImaxrayError, match="train/phantom/dmax/seed-0: Expected a command that"):
         run_study(changed, tmp_path / "other", launch="no-such-launcher --nproc 2")
+    for unit in ("base/phantom/seed-0", "train/phantom/dmax/seed-0"):  # which "other" lacks
+        run_unit(changed, tmp_path / "other", unit, launch=sys.executable)
+    ours, theirs = (
+        (tmp_path / name / "runs/dmax/model/model.safetensors").read_bytes()
+        for name in ("out", "other")
+    )
+    assert ours == theirs
+    with pytest.raises(ImaxrayError, match="Expected a command that starts processes"):
+        run_unit(changed, tmp_path / "other", "train/phantom/dmax/seed-0", launch="no-launcher")
 
 
 def test_a_released_model_that_cannot_be_reached_is_said_before_anything_is_built(

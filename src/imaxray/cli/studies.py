@@ -102,7 +102,7 @@ def study(
 
     if only:
         for name in only:
-            outcome = run_unit(loaded, out, name, root=root)
+            outcome = run_unit(loaded, out, name, root=root, launch=launch)
             if outcome is None:
                 say(f"Done: {name}")
             else:
