@@ -401,7 +401,9 @@ def test_two_jobs_at_once_and_a_killed_one_leave_the_bytes_of_the_whole(single, 
     told = [process.communicate(timeout=300)[1] for process in (other, again)]
     codes = [process.returncode for process in (other, again)]
     # who finds the other at a unit stops with one sentence, and is started once more
-    assert all(c == 0 or "written by one process at a time" in t for c, t in zip(codes, told))
+    assert all(
+        c == 0 or "written by one process at a time" in t for c, t in zip(codes, told, strict=True)
+    )
     last = job(*names)
     assert last.wait(timeout=300) == 0
     for arm in ("dmax", "imax", "dmax-separate"):
