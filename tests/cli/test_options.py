@@ -54,7 +54,10 @@ FLAGS = {
         "pseudo --data --out --precision --risk --rules --no-confidence --no-consistency "
         "--balance --truth --format"
     ),
-    "study": "--config --out --root",
+    "study": (
+        "--out --config --root --list --only --launch --dry-run --format --entries --entries-per-"
+        "image --text-tokens --image-width --image-height --sample --processes --tokens-per-second"
+    ),
     "strategy": "config --out",
     "dynamics": (
         "runs --out --against --group --data --other-data --split --probe --draw --device "

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
     from imaxray.models.load import adapter_base, load_model, require_model
     from imaxray.models.mini import MiniLlavaModel, build_mini
+    from imaxray.models.outline import Outline, outline_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
 else:
@@ -24,6 +25,7 @@ else:
             "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
             "load": ["adapter_base", "load_model", "require_model"],
             "mini": ["MiniLlavaModel", "build_mini"],
+            "outline": ["Outline", "outline_model"],
             "phantom": ["PhantomModel"],
             "tiny": ["build_tiny"],
         },
@@ -35,6 +37,7 @@ __all__ = [
     "EncodedEntry",
     "MiniConfig",
     "MiniLlavaModel",
+    "Outline",
     "PhantomConfig",
     "PhantomModel",
     "RegistryRow",
@@ -46,5 +49,6 @@ __all__ = [
     "find_row",
     "list_models",
     "load_model",
+    "outline_model",
     "require_model",
 ]
