@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imaxray._files import sha256
-from imaxray.training.checkpoint import COMPLETE, last_checkpoint
+from imaxray.training.runs.checkpoint import COMPLETE, last_checkpoint
 
 
 class Trap:

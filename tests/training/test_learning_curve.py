@@ -4,7 +4,7 @@ import time
 from types import SimpleNamespace
 
 from imaxray.training.clock import now
-from imaxray.training.learning_curve import LearningCurve
+from imaxray.training.runs.learning_curve import LearningCurve
 
 
 def work(seconds):

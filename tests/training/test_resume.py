@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from imaxray.training.checkpoint import COMPLETE, complete, last_checkpoint
+from imaxray.training.runs.checkpoint import COMPLETE, complete, last_checkpoint
 
 STEPS = 40
 

@@ -9,7 +9,7 @@ import pytest
 
 from imaxray._folders import read_marker
 from imaxray.errors import ImaxrayError
-from imaxray.training.run_folder import FILES, _take_up, only_writer, set_aside
+from imaxray.training.runs.folder import FILES, _take_up, only_writer, set_aside
 
 IDENTITY = {
     "imaxray": "0", "model": "m", "layout": "packed", "seed": 0, "weights": "w", "schedule": "s",
@@ -20,7 +20,7 @@ OTHER = {**IDENTITY, "config": {"method": "lora", "learning_rate": 1e30}}
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from imaxray.training.run_folder import _take_up
+from imaxray.training.runs.folder import _take_up
 replace = Path.replace
 def die(self, to):
     if to.name == sys.argv[3]:

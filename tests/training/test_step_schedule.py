@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from imaxray.errors import ImaxrayError
 from imaxray.schema import mark_pseudo
 from imaxray.training import origin_shares, schedule, share_out, task_shares
-from imaxray.training.step_schedule import once
+from imaxray.training.steps.schedule import once
 
 ENTRIES = pl.DataFrame(
     [(f"e{k:03}", f"i{k // 5:02}", "vqa" if k % 10 else "rec") for k in range(120)],

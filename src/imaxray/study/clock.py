@@ -12,7 +12,7 @@ from imaxray._state import read_state_lines
 from imaxray.study.budget import read_run, training_seconds
 from imaxray.study.places import run_folders
 from imaxray.training import CurvePoint
-from imaxray.training.run_manifest import Validation
+from imaxray.training.runs.manifest import Validation
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig

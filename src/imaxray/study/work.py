@@ -273,7 +273,7 @@ def _probe(
     """
     from imaxray.dynamics import FisherProbe
     from imaxray.study.probes import VAL, probe_of
-    from imaxray.training.run_folder import set_aside
+    from imaxray.training.runs.folder import set_aside
 
     dynamics = config.dynamics
     assert dynamics is not None

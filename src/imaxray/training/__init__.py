@@ -5,25 +5,25 @@ from typing import TYPE_CHECKING
 from imaxray._lazy import lazily
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe
-from imaxray.training.run_manifest import CurvePoint, RunManifest
-from imaxray.training.shares import share_out
-from imaxray.training.step_schedule import drawn_shares, origin_shares, schedule, task_shares
+from imaxray.training.runs.manifest import CurvePoint, RunManifest
+from imaxray.training.steps.schedule import drawn_shares, origin_shares, schedule, task_shares
+from imaxray.training.steps.shares import share_out
 
 if TYPE_CHECKING:
     from imaxray.training.base_model import base_digest, untrained_base
-    from imaxray.training.conversation import Conversations
     from imaxray.training.dataset_run import train_dataset
-    from imaxray.training.finished_run import FinishedRun, weights_digest, weights_of
-    from imaxray.training.images import ImageLoader, LazyImages, Pixels, prepare_images
     from imaxray.training.run import Run, train
-    from imaxray.training.step_dataset import (
+    from imaxray.training.runs.finished import FinishedRun, weights_digest, weights_of
+    from imaxray.training.steps.conversation import Conversations
+    from imaxray.training.steps.dataset import (
         Examples,
         ShareDataset,
         StepDataset,
         encode_entries,
         first_item,
     )
-    from imaxray.training.token_store import Encoded, TokenStore, encode_split
+    from imaxray.training.steps.images import ImageLoader, LazyImages, Pixels, prepare_images
+    from imaxray.training.steps.token_store import Encoded, TokenStore, encode_split
     from imaxray.training.trainer import EntryTrainer
 else:  # torch and transformers
     __getattr__, __dir__ = lazily(

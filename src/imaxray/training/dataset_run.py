@@ -20,14 +20,14 @@ from imaxray.models import ChatModel, load_model
 from imaxray.schema import image_sizes
 from imaxray.tasks import require_tasks
 from imaxray.training.backend import attention_of, prepare_attention, require_backend
-from imaxray.training.conversation import Conversations
-from imaxray.training.images import ImageLoader, LazyImages
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.recipe import Recipe
 from imaxray.training.run import Run, train
-from imaxray.training.run_folder import only_writer
-from imaxray.training.step_dataset import Examples
-from imaxray.training.token_store import DROPS, Encoded, encode_split
+from imaxray.training.runs.folder import only_writer
+from imaxray.training.steps.conversation import Conversations
+from imaxray.training.steps.dataset import Examples
+from imaxray.training.steps.images import ImageLoader, LazyImages
+from imaxray.training.steps.token_store import DROPS, Encoded, encode_split
 
 
 def train_dataset(

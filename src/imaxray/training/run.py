@@ -22,20 +22,17 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import require_packable, use_packed_attention
 from imaxray.schema import mark_pseudo
-from imaxray.training.checkpoint import (
+from imaxray.training.config import Layout, TrainingConfig
+from imaxray.training.memory import told_when_memory_runs_out
+from imaxray.training.method import make_trainable, save_trained
+from imaxray.training.runs.checkpoint import (
     gathered,
     last_checkpoint,
     remove_checkpoints,
     require_unchanged,
     state_of,
 )
-from imaxray.training.config import Layout, TrainingConfig
-from imaxray.training.conversation import Conversations
-from imaxray.training.images import Pixels
-from imaxray.training.learning_curve import LearningCurve, OffTheClock
-from imaxray.training.memory import told_when_memory_runs_out
-from imaxray.training.method import make_trainable, save_trained
-from imaxray.training.run_folder import (
+from imaxray.training.runs.folder import (
     device_name,
     only_writer,
     open_run,
@@ -43,9 +40,12 @@ from imaxray.training.run_folder import (
     weights_folder,
     written_files,
 )
-from imaxray.training.run_manifest import CurvePoint, RunIdentity, RunManifest, Validation
-from imaxray.training.step_dataset import Examples, ShareDataset, StepDataset, first_item
-from imaxray.training.step_schedule import drawn_shares, once, schedule
+from imaxray.training.runs.learning_curve import LearningCurve, OffTheClock
+from imaxray.training.runs.manifest import CurvePoint, RunIdentity, RunManifest, Validation
+from imaxray.training.steps.conversation import Conversations
+from imaxray.training.steps.dataset import Examples, ShareDataset, StepDataset, first_item
+from imaxray.training.steps.images import Pixels
+from imaxray.training.steps.schedule import drawn_shares, once, schedule
 from imaxray.training.trainer import EntryTrainer
 
 

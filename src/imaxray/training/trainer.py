@@ -17,17 +17,17 @@ from transformers import Trainer, TrainerCallback
 
 from imaxray.errors import ImaxrayError
 from imaxray.packing import Batch, entry_losses, model_inputs, step_loss
-from imaxray.training.checkpoint import (
+from imaxray.training.clock import now
+from imaxray.training.config import TrainingConfig
+from imaxray.training.optimizer import make_optimizer
+from imaxray.training.runs.checkpoint import (
     complete,
     read_weights,
     reading_state,
     state_of,
     write_weights,
 )
-from imaxray.training.clock import now
-from imaxray.training.config import TrainingConfig
-from imaxray.training.learning_curve import LearningCurve, LossSums
-from imaxray.training.optimizer import make_optimizer
+from imaxray.training.runs.learning_curve import LearningCurve, LossSums
 
 
 class EntryTrainer(Trainer):  # type: ignore[misc]
@@ -157,7 +157,7 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         write_weights(self.model, Path(str(output_dir)), writes=self.args.should_save)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Load the weights of a checkpoint; see :mod:`imaxray.training.checkpoint`."""
+        """Load the weights of a checkpoint; see :mod:`imaxray.training.runs.checkpoint`."""
         read_weights(self.model if model is None else model, Path(resume_from_checkpoint))
         curve = state_of(Path(resume_from_checkpoint))["curve"]
         # The sums are those of all processes, so only one process takes them.

@@ -15,7 +15,7 @@ from imaxray._state import read_state_lines
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.training.clock import Took, now
-from imaxray.training.run_manifest import CurvePoint, Validation
+from imaxray.training.runs.manifest import CurvePoint, Validation
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 """Function that sums a tensor over all processes."""

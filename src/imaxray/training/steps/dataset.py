@@ -16,9 +16,9 @@ from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
 from imaxray.schema import IS_PSEUDO, image_sizes, task_names
 from imaxray.training.config import Layout
-from imaxray.training.conversation import Conversations
-from imaxray.training.images import Pixels
-from imaxray.training.shares import share_out
+from imaxray.training.steps.conversation import Conversations
+from imaxray.training.steps.images import Pixels
+from imaxray.training.steps.shares import share_out
 
 
 def encode_entries(

@@ -34,9 +34,9 @@ from imaxray._state import known_state
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
-from imaxray.training.checkpoint import last_checkpoint
 from imaxray.training.config import Layout, TrainingConfig
-from imaxray.training.run_manifest import RunIdentity, RunManifest
+from imaxray.training.runs.checkpoint import last_checkpoint
+from imaxray.training.runs.manifest import RunIdentity, RunManifest
 
 _NEVER_DECIDE: Final = {"fsdp", "workers", "image_cache_mb", "report_to"}
 """Keys that change how a run is computed and reported, but not its result."""

@@ -15,10 +15,10 @@ from imaxray._files import sha256
 from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
-from imaxray.training.checkpoint import COMPLETE, read_weights
 from imaxray.training.config import TrainingConfig
 from imaxray.training.method import make_trainable
-from imaxray.training.run_manifest import RunManifest
+from imaxray.training.runs.checkpoint import COMPLETE, read_weights
+from imaxray.training.runs.manifest import RunManifest
 
 _TRAIN_AGAIN: Final = "train it again in another folder"
 
