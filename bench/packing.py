@@ -61,7 +61,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from imaxray.boxes import get_convention
 from imaxray.models import ChatModel, EncodedEntry
-from imaxray.models.llava import LlavaModel
+from imaxray.models.families.llava import LlavaModel
 from imaxray.models.tiny import build_tiny
 from imaxray.packing import (
     Batch,

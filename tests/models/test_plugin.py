@@ -53,7 +53,7 @@ def test_a_family_of_another_package_is_loaded(plug, folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("imaxray.models.llava", "no_such_package"), "ModuleNotFoundError"),
+        (("imaxray.models.families.llava", "no_such_package"), "ModuleNotFoundError"),
         (("(LlavaModel)", "(dict)"), r"no subclass of imaxray\.models\.ChatModel"),
         (('family = "vipllava"', 'family = "other"'), "its family is other"),
     ],
@@ -67,5 +67,5 @@ def test_an_unfit_family_is_one_sentence(change, message, plug):
 
 def test_a_type_of_ours_stays_ours(plug, capsys):
     plug(PAGE, points={"llava": "vip_family:VipLlavaModel"})
-    assert family_of("llava").__module__ == "imaxray.models.llava"
+    assert family_of("llava").__module__ == "imaxray.models.families.llava"
     assert "The built-in model family llava is used" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from imaxray.models import build_tiny
 from imaxray.study import StudyConfig, execute, run_study, run_unit, study_units, unit_states
 from imaxray.study import units as units_module
 from imaxray.study.execute import require_all
-from imaxray.study.outcome import layout_pairs
+from imaxray.study.results.outcome import layout_pairs
 from imaxray.study.units import needs
 from latex_tables import columns_of
 from torture.same import differences, tree

@@ -27,14 +27,14 @@ from imaxray.models.registry import RegistryRow, convention_of, find_row, unknow
 _SHARD: Final = re.compile(r"(?!\.)[^/\\:]+\.safetensors")
 
 FAMILIES: Final = {  # ``config.model_type`` → module and class
-    "gemma3": "gemma3.Gemma3Model",
-    "internvl": "internvl.InternVLModel",
-    "llava": "llava.LlavaModel",
-    "llava_onevision": "llava_onevision.LlavaOnevisionModel",
+    "gemma3": "families.gemma3.Gemma3Model",
+    "internvl": "families.internvl.InternVLModel",
+    "llava": "families.llava.LlavaModel",
+    "llava_onevision": "families.llava_onevision.LlavaOnevisionModel",
     "mini_llava": "mini.MiniLlavaModel",
     "phantom": "phantom.PhantomModel",
-    "qwen2_5_vl": "qwen2_5_vl.Qwen25VLModel",
-    "qwen3_vl": "qwen3_vl.Qwen3VLModel",
+    "qwen2_5_vl": "families.qwen2_5_vl.Qwen25VLModel",
+    "qwen3_vl": "families.qwen3_vl.Qwen3VLModel",
 }
 
 
@@ -82,7 +82,7 @@ def family_of(model_type: str) -> type[ChatModel]:
     if model_type not in FAMILIES:
         plugin = outside.get(model_type)
         return ChatModel if plugin is None else _from_outside(plugin)
-    module, _, name = FAMILIES[model_type].partition(".")
+    module, _, name = FAMILIES[model_type].rpartition(".")
     found: type[ChatModel] = getattr(importlib.import_module(f"imaxray.models.{module}"), name)
     return found
 

@@ -13,9 +13,9 @@ from imaxray._files import write_text
 from imaxray._folders import growing_folder
 from imaxray.errors import ImaxrayError
 from imaxray.study.config import StudyConfig
-from imaxray.study.dynamics import study_dynamics
 from imaxray.study.execute import CONFIG, execute, launched, require_all
-from imaxray.study.outcome import ModelOutcome, StudyOutcome, compare_study
+from imaxray.study.results.dynamics import study_dynamics
+from imaxray.study.results.outcome import ModelOutcome, StudyOutcome, compare_study
 from imaxray.study.units import find_unit, is_done, needs, study_units
 from imaxray.study.work import do_unit, make_data, require_data, require_models
 

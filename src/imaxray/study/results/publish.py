@@ -33,10 +33,10 @@ from imaxray.report import (
 )
 from imaxray.sources import get_source, published_sources
 from imaxray.study.config import StudyConfig
-from imaxray.study.dynamics import StudyDynamics
-from imaxray.study.outcome import ModelOutcome, StudyOutcome, layout_sentences
 from imaxray.study.places import answer_folder, run_folder
-from imaxray.study.sentences import DIRECTIONS, GRADIENTS, LABELS, verdict
+from imaxray.study.results.dynamics import StudyDynamics
+from imaxray.study.results.outcome import ModelOutcome, StudyOutcome, layout_sentences
+from imaxray.study.results.sentences import DIRECTIONS, GRADIENTS, LABELS, verdict
 from imaxray.training import CurvePoint, RunManifest
 
 

@@ -29,7 +29,7 @@ from imaxray.schema import task_names
 if TYPE_CHECKING:
     from imaxray.evaluation import Comparison
     from imaxray.study.config import StudyConfig
-    from imaxray.study.outcome import ModelOutcome
+    from imaxray.study.results.outcome import ModelOutcome
 
 STATED: Final = "3.20 to 21.05 %"
 """Gains over seven medical MLLMs that the paper (arXiv 2504.09967) states; not measured here."""

@@ -25,11 +25,11 @@ from imaxray.dynamics import (
     tasks_over_runs,
 )
 from imaxray.progress import track
-from imaxray.study import sentences
 from imaxray.study.arms import PROBED
 from imaxray.study.config import StudyConfig
 from imaxray.study.places import run_folders
 from imaxray.study.probes import DRAWS, ROLES, choose_probes, crossed_name, crossed_path
+from imaxray.study.results import sentences
 
 __all__ = ["StudyDynamics", "choose_probes", "study_dynamics"]
 

@@ -22,14 +22,14 @@ from imaxray.evaluation import (
 from imaxray.evaluation.generation import stored_answers
 from imaxray.sources import get_source
 from imaxray.study.budget import read_run, training_seconds
-from imaxray.study.clock import clock_sentence, clock_table
-from imaxray.study.model_table import ModelTable, model_table
 from imaxray.study.places import answer_folder, run_folders
+from imaxray.study.results.clock import clock_sentence, clock_table
+from imaxray.study.results.model_table import ModelTable, model_table
 from imaxray.study.units import Unit, write_record
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
-    from imaxray.study.dynamics import StudyDynamics
+    from imaxray.study.results.dynamics import StudyDynamics
     from imaxray.training import RunManifest
 
 

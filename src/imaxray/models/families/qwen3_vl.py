@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imaxray.models.qwen2_5_vl import Qwen25VLModel
+from imaxray.models.families.qwen2_5_vl import Qwen25VLModel
 
 
 class Qwen3VLModel(Qwen25VLModel):

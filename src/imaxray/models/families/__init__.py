@@ -1,0 +1,1 @@
+"""Adapts each model family: one module a family."""

@@ -1,0 +1,1 @@
+"""Turns the answers of a study into its comparison, its tables, its sentences and its report."""
