@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import re
 
 import numpy as np
 import polars as pl
@@ -20,6 +19,7 @@ from imaxray.export.framing import framed
 from imaxray.export.llamafactory import FORMAT as LLAMAFACTORY
 from imaxray.export.trl import FORMAT as TRL
 from imaxray.geometry import ScaledThenResized, SmartResize
+from rectangles import lit, marked, numbers, sizes_and_boxes
 
 CHATS = ("llamafactory", "swift", "trl", "llava")
 SHOWN = {  # images in the release's own size, or in the frame of the convention
@@ -27,46 +27,6 @@ SHOWN = {  # images in the release's own size, or in the frame of the convention
               "points-100"),
     "frame": ("unit-padded", "box-2d", "pixels", "crop-100"),
 }  # fmt: skip
-
-
-def marked(size, box):
-    """A black image with a white rectangle."""
-    pixels = np.zeros(size[::-1], np.uint8)
-    x1, y1, x2, y2 = map(round, box)
-    pixels[y1:y2, x1:x2] = 255
-    return pixels
-
-
-def lit(image):
-    """Edges of the rectangle: x1, y1, x2, y2 in pixels of the image."""
-    ys, xs = np.nonzero(np.asarray(image.convert("L")) > 127)
-    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
-
-
-def numbers(convention, text, frame):
-    """The four numbers of a text in pixels of the frame, and one unit of them, along x and y."""
-    text = text.replace("box_2d", "")
-    found = [float(n) for n in re.findall(r"\d+(?:\.\d+)?", text)]
-    a, b, c, d = found
-    x1, y1, x2, y2 = (b, a, d, c) if convention.y_first else (a, b, c, d)
-    scale = (frame.width, frame.height) if convention.scale is None else (convention.scale,) * 2
-    middle = 0.5 if convention.bins else 0.0
-    px, py = frame.width / scale[0], frame.height / scale[1]
-    unit = 10.0**-convention.decimals
-    return ((x1 + middle) * px, (y1 + middle) * py, (x2 + middle) * px, (y2 + middle) * py), (
-        px * unit, py * unit,
-    )  # fmt: skip
-
-
-def sizes_and_boxes(count, seed=0):
-    random.seed(seed)
-    for _ in range(count):
-        size = random.randint(300, 1400), random.randint(300, 1400)
-        side = min(size)
-        left, top = ((length - side) / 2 for length in size)
-        x1, y1 = (random.uniform(start, start + side * 0.6) for start in (left, top))
-        wide, high = (random.uniform(side * 0.1, side * 0.35) for _ in range(2))
-        yield size, tuple(map(float, map(round, (x1, y1, x1 + wide, y1 + high))))
 
 
 def test_every_convention_is_tried():
