@@ -436,6 +436,9 @@ def export(
         [[s, *(f"{c[key]:,}" for key in ("rows", "entries", "images"))]
          for s, c in report.counts.items()],
     )  # fmt: skip
+    if report.decoded:
+        anew = [[code, f"{n:,}"] for code, n in report.decoded.items()]
+        print_table("Images written as new 8-bit PNG files", ["reason", "number"], anew)
     if report.left_out:
         left = [[code, f"{n:,}"] for code, n in report.left_out.items()]
         print_table("Left out (left_out.jsonl)", ["reason", "number"], left)

@@ -23,7 +23,15 @@ from imaxray.export.checks import REASONS, why_left_out, without_cropped
 from imaxray.export.config import ExportConfig
 from imaxray.export.conversation import conversations, ordered
 from imaxray.export.frames import in_frame_of
-from imaxray.export.images import FOLDER, How, place, usable_images
+from imaxray.export.images import (
+    DECODED,
+    FOLDER,
+    How,
+    Written,
+    decoded_counts,
+    place,
+    usable_images,
+)
 from imaxray.export.images import write as write_images
 from imaxray.export.manifest import LEFT_OUT, MANIFEST, write_manifest
 from imaxray.geometry import CentreCrop, ScaledThenResized, SmartResize
@@ -45,12 +53,14 @@ class ExportReport:
         counts: Number of rows, entries and images of each split.
         left_out: Number of entries (FiftyOne: of images and facts) left out for each reason.
         files: SHA-256 of each file, by its path in the folder; links are not included.
+        decoded: Number of images that the export holds as new 8-bit PNG files for each reason.
     """
 
     folder: Path
     counts: dict[str, dict[str, int]]
     left_out: dict[str, int]
     files: dict[str, str]
+    decoded: dict[str, int]
 
 
 def list_formats() -> dict[str, str]:
@@ -144,9 +154,9 @@ def export_dataset(
             "headers": config.headers,
         }
 
-        def write(data: Dataset, folder: Path) -> _Result:
+        def write(data: Dataset, folder: Path) -> Written:
             return fiftyone.write(
-                data, folder, splits=chosen, images=config.images, headers=config.headers
+                data, folder, out, splits=chosen, images=config.images, headers=config.headers
             )
 
         return _finished(data, format, out, options, write)
@@ -174,12 +184,8 @@ def export_dataset(
         "splits": chosen, "images": config.images, "max_turns": config.max_turns,
         "seed": config.seed, "headers": config.headers,
     }  # fmt: skip
-    job = _Chat(chat, plugin, style, chosen, config.max_turns, config.seed, config.headers)
+    job = _Chat(chat, plugin, style, chosen, config.max_turns, config.seed, config.headers, out)
     return _finished(data, format, out, options, job.write)
-
-
-_Result = tuple[dict[str, dict[str, int]], list[tuple[str, str]]]
-"""Counts of each split, and id and reason of everything left out."""
 
 
 @dataclass(frozen=True)
@@ -193,8 +199,9 @@ class _Chat:
     max_turns: int | None
     seed: int
     headers: bool
+    out: Path
 
-    def write(self, data: Dataset, folder: Path) -> _Result:
+    def write(self, data: Dataset, folder: Path) -> Written:
         entries = data.tables.entries.filter(pl.col("split").is_in(self.splits))
         if entries.is_empty():
             raise ImaxrayError(
@@ -212,10 +219,9 @@ class _Chat:
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
         )
-        written = self.style.images == "write"
-        inside = written or (self.form.links and self.style.images != "path")
-        how: How = self.style.images if inside else "path"
-        usable = usable_images(used, data.tables.roots, how=how, headers=self.headers)
+        inside = self.form.links and self.style.images != "path"
+        how: How = self.style.images if inside or self.style.images == "write" else "path"
+        usable = usable_images(used, data.tables.roots, how=how, headers=self.headers, out=self.out)
         known = usable.with_columns(pl.lit(True).alias("_known"))
         joined = entries.join(known, on="image_id", how="left", maintain_order="left").with_columns(
             pl.when(pl.col("_known").is_null())
@@ -229,6 +235,16 @@ class _Chat:
         judged = why_left_out(joined, self.form.reserved, resized=resized)
         if convention is not None and isinstance(convention.geometry, CentreCrop):
             judged = without_cropped(judged, convention)
+        good = judged.filter(pl.col("code").is_null())["image_id"].unique()
+        shown = usable.filter(pl.col("image_id").is_in(good.implode()))
+        frame = convention.geometry if convention is not None and how == "write" else None
+        damaged = write_images(shown, folder, frame)
+        if damaged:
+            broken = pl.col("code").is_null() & pl.col("image_id").is_in(damaged)
+            judged = judged.with_columns(
+                pl.when(broken).then(pl.lit("image-format")).otherwise("code").alias("code")
+            )
+            shown = shown.filter(~pl.col("image_id").is_in(damaged))
         kept = ordered(
             judged.filter(pl.col("code").is_null()),
             per=self.style.per,
@@ -236,15 +252,14 @@ class _Chat:
             max_turns=self.max_turns,
             boxes_first=self.form.own_boxes,
         )
-        shown = usable.filter(pl.col("image_id").is_in(kept["image_id"].unique().implode()))
-        style = self.style
-        if written:
-            write_images(shown, folder, None if convention is None else convention.geometry)
-            if not self.form.links:  # the rows hold the images
-                kept = kept.with_columns(
-                    (pl.lit(f"{folder.as_posix()}/") + pl.col("named")).alias("named")
-                )
-                style = replace(style, images="copy")
+        held = not self.form.links and self.style.images != "path"  # the rows hold the images
+        if held:
+            anew = pl.concat_str(pl.lit(f"{folder.as_posix()}/"), "placed")
+            files = shown.select(
+                "image_id", pl.when(pl.col("decoded").is_null()).then("named").otherwise(anew)
+            )
+            kept = kept.drop("named").join(files, on="image_id", how="left", maintain_order="left")
+        style = replace(self.style, images="copy") if held else self.style
         counts = {}
         for split in self.splits:
             mine = kept.filter(pl.col("split") == split)
@@ -258,12 +273,14 @@ class _Chat:
         if self.form.finish is not None:
             with running(self.plugin, "finish"):
                 self.form.finish(folder, self.splits)
-        if written and not self.form.links:
-            shutil.rmtree(folder / FOLDER)
-        elif inside and not written:
+        if held:
+            shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        elif how in ("link", "copy"):
             place(shown, folder, how)
         left = judged.filter(pl.col("code").is_not_null()).sort("entry_id")
-        return counts, list(left.select("entry_id", "code").iter_rows())
+        return Written(
+            counts, list(left.select("entry_id", "code").iter_rows()), decoded_counts(shown)
+        )
 
 
 def _finished(
@@ -272,23 +289,27 @@ def _finished(
     """Write an export folder, with the manifest and the list of what was left out."""
     ours = ("imaxray", "format", "files")
     with whole_folder(out, manifest=MANIFEST, keys=ours, what="export") as folder:
-        counts, left = write(data, folder)
+        written: Written = write(data, folder)
         with (folder / LEFT_OUT).open("wb") as stream:
-            for identity, code in left:
+            for identity, code in written.left_out:
                 line = {"id": identity, "code": code, "reason": REASONS[code]}
                 stream.write(orjson.dumps(line) + b"\n")
-        codes = [code for _, code in left]
+        codes = [code for _, code in written.left_out]
         left_out = {code: codes.count(code) for code in REASONS if code in codes}
         manifest = {
             "imaxray": __version__,
             "format": name,
             "dataset": {"role": data.manifest.get("role"), "sha256": data.sha256},
             "options": options,
-            "counts": counts,
+            "counts": written.counts,
             "left_out": left_out,
+            "decoded": {
+                code: {"images": count, "why": DECODED[code]}
+                for code, count in written.decoded.items()
+            },
         }
         files = write_manifest(folder, manifest)
-    return ExportReport(out, counts, left_out, files)
+    return ExportReport(out, written.counts, left_out, files, written.decoded)
 
 
 def _refuse(name: str, given: Sequence[str]) -> None:
