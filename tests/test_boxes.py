@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from imaxray import boxes
@@ -78,6 +78,7 @@ def test_written_boxes_come_back_within_their_resolution(convention, case):
 @given(
     cases=st.lists(box_in_image(thinnest=1e-6), min_size=1, max_size=4), between=st.text(max_size=8)
 )
+@example(cases=[((0, 0, 1, 1), 91, 2000), ((90, 0, 91, 1), 91, 2000)], between="")  # at the edge
 def test_text_around_boxes_comes_back(convention, cases, between):
     _, width, height = cases[0]
     found = [boxes.clip(box, width, height) or (0.0, 0.0, 1.0, 1.0) for box, _, _ in cases]

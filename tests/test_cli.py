@@ -85,6 +85,11 @@ def test_sources_check_shows_files_and_rejects(phantom_root):
     out = run("sources", "check", "cxr-cardiomegaly", phantom_root / "cxr-cardiomegaly")
     assert out.returncode == 0
     assert "CTRs.csv" in out.stdout and "annotations" in out.stdout
+    assert "about the images of another one" in " ".join(out.stdout.split())
+    out = run("sources", "check", "mimic-cxr-jpg", phantom_root / "mimic-cxr-jpg")
+    said = " ".join(out.stdout.split())
+    assert "missing images, which the tables name: 0." in said
+    assert "A build of this release alone can use" in said
 
 
 @pytest.mark.parametrize(

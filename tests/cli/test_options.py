@@ -13,7 +13,7 @@ import imaxray
 from imaxray import audit_dataset, cache_images, write_phantom, write_phantom_tables
 from imaxray.audit import AuditReport
 from imaxray.cli import app
-from imaxray.cli.options import _ConfigCommand, options_of
+from imaxray.cli.options import _ConfigCommand, options_of, repeated
 from imaxray.errors import ImaxrayError
 from imaxray.study.config import PhantomRelease
 
@@ -44,6 +44,10 @@ FLAGS = {
     "score": (
         "predictions --data --boxes --split --extra --without --truth --seed --resamples --out "
         "--format"
+    ),
+    "compare": (
+        "runs --against --arm --reference --data --split --boxes --metric --by --normalisation "
+        "--extra --seed --resamples --level --format --out"
     ),
     "labeller": "dataset --format",
     "filter": (
@@ -214,3 +218,19 @@ def test_fields_can_be_chosen_and_left_out():
     assert list(cls(name="x").option_fields()) == ["tasks_per_image"]
     cls = options_of("imaxray.curation:DmaxConfig", only=("seed", "tasks_per_image"))
     assert list(cls(name="x").option_fields()) == ["seed", "tasks_per_image"]
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("a b --against c d", "a b --against c --against d"),
+        ("a --against c d --out e f", "a --against c --against d --out e f"),
+        ("--against c --against d a", "--against c --against d --against a"),
+        ("a --against=c b", "a --against=c b"),
+        ("a --against", "a --against"),
+        ("a --against --out e", "a --against --out e"),
+        ("a --against b -- c", "a --against b -- c"),
+    ],
+)
+def test_an_option_takes_all_values_up_to_the_next(line, read):
+    assert repeated(line.split(), ["--against"]) == read.split()

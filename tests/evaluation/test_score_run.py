@@ -366,3 +366,25 @@ def test_the_command(dataset, answers, tmp_path):
     wrong = subprocess.run([*command, "--boxes", "furlongs"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("imaxray: Expected a box convention")
+
+
+def test_letters_of_options_are_read_and_counted(dataset):
+    """The answer and the gold answer may both name an option by its letter."""
+    entries = dataset.tables.split("test").filter(task="vqa")[:4]
+    prompt = "Which projection is shown? A. frontal B. lateral C. oblique"
+    golds = [["lateral"], ["B"], ["(c)"], ["frontal"]]
+    entries = entries.with_columns(
+        pl.lit(prompt).alias("prompt"),
+        pl.lit("vqa.closed.0").alias("template"),
+        pl.Series("answer", [to_json({"closed": True, "answers": gold}) for gold in golds]),
+    )
+    texts = ["B", "Option B", "oblique", "C"]
+    answers = entries.select("entry_id").with_columns(pl.Series("text", texts))
+    scores = score(entries, answers, dataset.tables.images, PERCENT)
+    order = dict(zip(entries["entry_id"], (1.0, 1.0, 1.0, 0.0), strict=True))
+    assert dict(scores.table.select("entry_id", "score").iter_rows()) == order
+    assert scores.reading == {"vqa": {"options": 3}}
+    without = tuple(rule for rule in RULES if rule != "options")
+    plain = score(entries, answers, dataset.tables.images, PERCENT, rules=without)
+    assert plain.table["score"].sum() == 1.0  # only the letter that equals the letter
+    assert "options" not in plain.reading["vqa"]

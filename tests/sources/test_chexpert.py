@@ -1,6 +1,7 @@
 """Tests CheXpert 1.0: ids, images, labels and their faults."""
 
 import gzip
+import shutil
 
 import polars as pl
 import pytest
@@ -182,3 +183,123 @@ def test_missing_files_columns_and_rows(release):
     path.unlink()
     with pytest.raises(ImaxrayError, match=r"Expected valid\.csv or valid\.csv\.gz"):
         SOURCE.check(release)
+
+
+def said(tables):
+    """Labels of each study and the split of each row, without the files that state them."""
+    facts = tables.annotations.select("study_id", "name", "value", "origin", "quality").rows()
+    return sorted(facts), sorted(tables.hints.select("image_id", "study_id", "split").rows(),
+                                 key=repr)  # fmt: skip
+
+
+def test_the_batches_of_the_full_size_download(small_releases, read):
+    variants = small_releases("chexpert")
+    small, full = read(variants["write"]), read(variants["write_batches"])
+    assert said(full) == said(small)
+    assert full.rejects.is_empty()
+    ids = ["image_id", "view", "width", "sex", "age"]
+    assert full.images.select(ids).rows() == small.images.select(ids).rows()
+    assert full.images["path"].to_list() == [
+        "CheXpert-v1.0 batch 2 (train 1)/patient00001/study1/view1_frontal.jpg",
+        "CheXpert-v1.0 batch 2 (train 1)/patient00001/study2/view1_frontal.jpg",
+        "CheXpert-v1.0 batch 3 (train 2)/patient00002/study1/view1_frontal.jpg",
+        "CheXpert-v1.0 batch 3 (train 2)/patient00002/study1/view2_lateral.jpg",
+        "CheXpert-v1.0 batch 1 (validate & csv)/valid/patient64541/study1/view1_frontal.jpg",
+    ]
+
+
+@pytest.mark.parametrize("inside", ["{batch}", "CheXpert-v1.0/train", "train"])
+def test_a_batch_may_be_unpacked_into_a_folder_of_its_name(inside, small_releases, tmp_path, read):
+    release = shutil.copytree(small_releases("chexpert")["write_batches"], tmp_path / "chexpert")
+    for batch in sorted(release.glob("*(train *)")):
+        patients = sorted(batch.iterdir())
+        target = batch / inside.format(batch=batch.name)
+        target.mkdir(parents=True)
+        for patient in patients:
+            patient.rename(target / patient.name)
+    tables = read(release)
+    assert tables.images.height == 5 and tables.rejects.is_empty()
+
+
+def test_the_tables_may_lie_in_the_folder_of_the_zip(release, tmp_path, read):
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    names = ["train", "valid", "train.csv", "valid.csv"]
+    (outer / "CheXpert-v1.0-small").mkdir()
+    for name in names:
+        (release / name).rename(outer / "CheXpert-v1.0-small" / name)
+    tables = read(outer)
+    assert tables.images.height == 5 and tables.rejects.is_empty()
+
+
+def test_labels_of_the_test_set_by_image(small_releases, read):
+    root = small_releases("chexpert")["write_test_images"]
+    tables = read(root)
+    test = tables.images.filter(pl.col("file") == "test_labels.csv")
+    assert test.select("image_id", "patient_id", "study_id", "view", "sex", "age").rows() == [
+        ("chexpert/test/patient64741/study1/view1_frontal", "chexpert/patient64741",
+         "chexpert/patient64741/study1", "FRONTAL", None, None),
+        ("chexpert/test/patient64741/study1/view2_lateral", "chexpert/patient64741",
+         "chexpert/patient64741/study1", "LATERAL", None, None),
+        ("chexpert/test/patient64742/study1/view1_frontal", "chexpert/patient64742",
+         "chexpert/patient64742/study1", "FRONTAL", None, None),
+    ]  # fmt: skip
+    facts = tables.annotations.filter(pl.col("file") == "test_labels.csv")
+    assert facts.height == 2 * 14
+    assert set(facts.select("origin", "quality").rows()) == {("human", "radiologists")}
+    assert set(facts.filter(pl.col("value") == 1)["name"]) == {"No Finding"}
+    catalog = build_catalog({"chexpert": root})
+    splits = dict(catalog.images.select("patient_id", "split").rows())
+    assert splits["chexpert/patient64741"] == splits["chexpert/patient64742"] == "test"
+
+
+def test_labels_of_the_test_set_by_study(small_releases, tmp_path, read):
+    variants = small_releases("chexpert")
+    by_image, by_study = (read(variants[f"write_test_{x}"]) for x in ("images", "studies"))
+    assert SOURCE.check(variants["write_test_studies"]) == ["groundtruth.csv"]
+    columns = ["image_id", "patient_id", "study_id", "view", "width"]
+    test = by_image.images.filter(pl.col("file") == "test_labels.csv")
+    assert by_study.images.select(columns).rows() == test.select(columns).rows()
+    stated = by_image.annotations.filter(pl.col("file") == "test_labels.csv")
+    columns = ["study_id", "name", "value", "quality"]
+    assert sorted(by_study.annotations.select(columns).rows()) == sorted(
+        stated.select(columns).rows()
+    )
+    assert by_study.hints.select("study_id", "split").rows() == [
+        ("chexpert/patient64741/study1", "test"), ("chexpert/patient64742/study1", "test"),
+    ]  # fmt: skip
+    # of two forms the one with images is read, and the other one is named
+    both = shutil.copytree(variants["write_test_images"], tmp_path / "both")
+    shutil.copy(variants["write_test_studies"] / "groundtruth.csv", both)
+    assert read(both).annotations.equals(by_image.annotations)
+    assert SOURCE.remarks(both) == [
+        "Not read, because test_labels.csv lists the images too: groundtruth.csv."
+    ]
+    assert SOURCE.remarks(variants["write_test_studies"]) == []
+
+
+def test_bad_rows_of_the_table_of_studies_are_rejects(small_releases, tmp_path, read):
+    root = shutil.copytree(small_releases("chexpert")["write_test_studies"], tmp_path / "studies")
+    zeros = ",".join(["0"] * 14)
+    rows = [f"CheXpert-v1.0/test/patient9/study1,{zeros}", f"../test/patient64741/study1,{zeros}",
+            f"CheXpert-v1.0/test/patient64741,{zeros}", f",{zeros}",
+            f"test/patient64742/study1/,7{zeros[1:]}"]  # fmt: skip
+    path = root / "groundtruth.csv"
+    path.write_text(path.read_text() + "\n".join(rows) + "\n")
+    (root / "CheXpert-v1.0/test/patient64741/study1/notes_frontal.jpg").write_bytes(b"x")
+    tables = read(root)
+    assert sorted(tables.rejects.select("row", "code").rows()) == [
+        (3, "missing-image"), (4, "path-outside-release"), (5, "bad-id"), (6, "bad-id"),
+        (7, "unknown-label"),
+    ]  # fmt: skip
+    assert tables.images.height == 3
+
+
+def test_chexlocalize_calls_the_validation_set_val(release, tmp_path, read):
+    whole = read(release)
+    (release / "CheXpert").mkdir()
+    (release / "valid").rename(release / "CheXpert" / "val")
+    (release / "valid.csv").rename(release / "CheXpert" / "val_labels.csv")
+    tables = read(release)
+    assert tables.images.drop("path", "file").equals(whole.images.drop("path", "file"))
+    assert tables.images["path"][-1].startswith("CheXpert/val/patient64541/")

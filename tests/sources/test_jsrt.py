@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from imaxray import radiograph
 from imaxray.curation import build_catalog
@@ -127,3 +128,15 @@ def test_missing_files_and_foreign_tables(release):
     shutil.rmtree(release / "All247images")
     with pytest.raises(ImaxrayError, match="unpack the images"):
         SOURCE.check(release)
+
+
+def test_jpeg_conversions_are_read(release, account_closes):
+    whole = SOURCE.read(release)
+    for path in sorted((release / "All247images").glob("*.png")):
+        with Image.open(path) as image:
+            image.convert("L").save(path.with_suffix(".jpg"))
+        path.unlink()
+    copy = SOURCE.read(release)
+    account_closes(copy)
+    assert copy.annotations.equals(whole.annotations)
+    assert copy.images["path"].str.ends_with(".jpg").all() and copy.rejects.is_empty()

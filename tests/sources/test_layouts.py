@@ -1,42 +1,69 @@
-"""Tests that a release is read the same in every layout in which it is handed out."""
+"""Tests layouts that all releases share: tables plain or gzipped, and a description of each."""
+
+import gzip
+from pathlib import Path
 
 import pytest
 
-from imaxray.sources import get_source
+from imaxray.curation import build_catalog
+from imaxray.errors import ImaxrayError
+from imaxray.sources import get_source, list_sources
 
-LAYOUTS = [
-    ("chexpert", "batches", ()),
-    ("vqa-rad", "public", ()),
-    ("nih-chestxray14", "without_boxes", ("region",)),
-    ("nih-chestxray14", "sample", ("region",)),
-]
-_PLACE = ("source", "file", "row", "path")
+SOURCES = list_sources()
+PAGE = Path(__file__).parents[2] / "docs/sources.md"
 
 
-def facts(table):
-    kept = table.select([name for name in table.columns if name not in _PLACE])
-    return sorted(map(repr, kept.rows()))
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_tables_may_be_gzipped_or_plain(source, copies, account_closes):
+    for root in copies(source):
+        plain = source.read(root)
+        tables = sorted(root.rglob("*.csv")) + sorted(root.rglob("*.csv.gz"))
+        for path in filter(Path.is_file, tables):
+            data = path.read_bytes()
+            if path.suffix == ".gz":
+                path.with_suffix("").write_bytes(gzip.decompress(data))
+            else:
+                path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(data, mtime=0))
+            path.unlink()
+        other = source.read(root)
+        account_closes(other)
+        assert other.annotations.drop("file").equals(plain.annotations.drop("file")), root.name
+        assert other.images.drop("file").equals(plain.images.drop("file")), root.name
+        names = [file.file.removesuffix(".gz") for file in plain.files]
+        assert [file.file.removesuffix(".gz") for file in other.files] == names
 
 
-@pytest.mark.parametrize(("name", "layout", "without"), LAYOUTS)
-def test_a_layout_gives_the_same_images_and_facts(small_releases, name, layout, without):
-    made = small_releases(name)
-    [plain] = [root for key, root in made.items() if key == "write"]
-    [other] = [root for key, root in made.items() if key.endswith(layout)]
-    source = get_source(name)
-    one, two = source.read(plain), source.read(other)
-    assert facts(two.images) == facts(one.images) and one.images.height
-    wanted = one.annotations.filter(~one.annotations["kind"].cast(str).is_in(list(without)))
-    assert facts(two.annotations) == facts(wanted)
-    if layout not in ("sample",):  # which has no official split
-        assert facts(two.hints) == facts(one.hints)
-    assert not set(two.rejects["code"]) - set(one.rejects["code"])
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_a_release_that_lies_deeper_is_named(source, copies, tmp_path, one_sentence):
+    if source.name == "dicom-folder":
+        pytest.skip("any folder with DICOM files inside is such a release")
+    for root in copies(source):
+        outer = tmp_path / f"{root.name}-download"
+        inner = outer / "physionet.org/files" / source.name / "1.0"
+        inner.parent.mkdir(parents=True)
+        (outer / "README.txt").write_text("an invented download")
+        root.rename(inner)
+        with pytest.raises(ImaxrayError) as caught:
+            source.check(outer)
+        assert str(caught.value).endswith(
+            f", or give the folder {inner}, which holds the {source.name} release."
+        )
+        one_sentence(caught.value)
+        with pytest.raises(ImaxrayError, match=f"give the folder {inner}"):
+            build_catalog({source.name: outer})
 
 
-def test_a_copy_without_boxes_says_so(small_releases):
-    made = small_releases("nih-chestxray14")
-    [root] = [root for key, root in made.items() if key.endswith("without_boxes")]
-    [remark] = get_source("nih-chestxray14").remarks(root)
-    assert "no boxes" in remark
-    [root] = [root for key, root in made.items() if key == "write"]
-    assert get_source("nih-chestxray14").remarks(root) == []
+def test_where_no_release_lies_deeper_the_sentence_stays(tmp_path):
+    source = get_source("ms-cxr")
+    (tmp_path / "a/b/c/d/e").mkdir(parents=True)
+    with pytest.raises(ImaxrayError, match=r"or correct the path\.$"):
+        source.check(tmp_path)
+    with pytest.raises(ImaxrayError, match="as a folder at"):
+        source.check(tmp_path / "nowhere")
+
+
+def test_the_page_describes_the_layouts_of_every_release():
+    section = PAGE.read_text().partition("## Layouts and mirrors")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(row[0].strip("| `") for row in rows) == [source.name for source in SOURCES]
+    assert all(len(row) == 3 and len(row[1]) > 10 for row in rows)

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
@@ -232,3 +233,20 @@ def test_a_resolved_finding_is_no_positive(release, read):
         *[(REPORTS, 1, "resolved-finding")] * 2, (TABLE, 1, "resolved-finding"),
     ]  # fmt: skip
     assert tables.images["age"].to_list() == [1]
+
+
+def test_a_resized_jpeg_copy_has_the_ids_of_the_png_files(release, read):
+    plain = read(release)
+    for path in sorted(release.rglob("*.png")):
+        with Image.open(path) as image:
+            half = [side // 2 for side in image.size]
+        Image.new("L", half).save(path.with_suffix(".jpg"))
+        path.unlink()
+    copy = read(release)
+    assert copy.images["image_id"].equals(plain.images["image_id"])
+    assert copy.images["path"].str.ends_with(".jpg").all()
+    for whole, small in zip(
+        *(t.annotations.filter(pl.col("kind") == "region")["boxes"] for t in (plain, copy)),
+        strict=True,
+    ):
+        assert [[2 * side for side in box] for box in small] == [pytest.approx(b) for b in whole]

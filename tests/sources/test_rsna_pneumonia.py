@@ -125,3 +125,54 @@ def test_boxes_of_no_sane_size_are_rejects(release, read):
     ]  # fmt: skip
     (box,) = tables.annotations.filter(pl.col("kind") == "region")["boxes"].to_list()
     assert box == [[1, 2, 4, 6]]
+
+
+@pytest.mark.parametrize("folder", ["stage_2_train_images_png", "stage_2_train_images_jpg",
+                                    "train_images_png"])  # fmt: skip
+def test_folders_of_converted_images(folder, release, read):
+    whole = read(release)
+    images = release / "stage_2_train_images"
+    (release / folder).mkdir()
+    suffix = ".jpg" if folder.endswith("jpg") else ".png"
+    for path in sorted(images.iterdir()):
+        Image.new("L", (512, 512)).save(release / folder / f"{path.stem}{suffix}")
+        path.unlink()
+    images.rmdir()
+    tables = read(release)
+    assert SOURCE.check(release) == [LABELS, CLASSES, folder]
+    assert tables.images["image_id"].equals(whole.images["image_id"])
+    assert tables.images["path"][0] == f"{folder}/{ONE}{suffix}"
+    regions = tables.annotations.filter(pl.col("kind") == "region")
+    assert regions["boxes"].to_list() == [[[132, 76, 238.5, 265.5]], [[281, 76, 409, 302.5]]]
+
+
+def test_the_processed_copy_has_the_classes_in_its_table(variants, read):
+    whole, tables = read(variants["write"]), read(variants["write_processed"])
+    assert SOURCE.check(variants["write_processed"]) == [
+        "stage2_train_metadata.csv", "Training/Images",
+    ]  # fmt: skip
+    columns = ["image_id", "name", "value"]
+    label = pl.col("kind") == "label"
+    assert sorted(tables.annotations.filter(label).select(columns).rows()) == sorted(
+        whole.annotations.filter(label).select(columns).rows()
+    )
+    regions = tables.annotations.filter(pl.col("kind") == "region")
+    assert regions["boxes"].to_list() == [[[132, 76, 238.5, 265.5]], [[281, 76, 409, 302.5]]]
+    assert tables.rejects.is_empty() and SOURCE.remarks(variants["write_processed"]) == []
+
+
+def test_the_class_may_be_written_without_blanks_around_the_slash(release, read):
+    whole = read(release)
+    path = release / CLASSES
+    path.write_text(path.read_text().replace(" / ", "/"))
+    assert read(release).annotations.equals(whole.annotations)
+
+
+def test_without_classes_two_labels_are_unknown(release, read):
+    (release / CLASSES).unlink()
+    tables = read(release)
+    labels = tables.annotations.filter(pl.col("kind") == "label")
+    assert set(labels["name"]) == {"Pneumonia"} and labels.height == 3
+    assert SOURCE.remarks(release) == [
+        "Classes: none, because stage_2_detailed_class_info.csv is not in this copy."
+    ]

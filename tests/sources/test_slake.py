@@ -141,3 +141,14 @@ def test_missing_and_damaged_files(release, account_closes):
     shutil.rmtree(release / "imgs")
     with pytest.raises(ImaxrayError, match=r"unpack imgs\.zip"):
         SOURCE.check(release)
+
+
+def test_images_may_be_unpacked_into_a_folder_of_their_name(release, account_closes):
+    whole = SOURCE.read(release)
+    (release / "imgs").rename(release / "unpacked")
+    (release / "imgs").mkdir()
+    (release / "unpacked").rename(release / "imgs" / "imgs")
+    copy = SOURCE.read(release)
+    account_closes(copy)
+    assert copy.images["path"].to_list()[0] == "imgs/imgs/xmlab1/source.jpg"
+    assert copy.annotations.drop("file").equals(whole.annotations.drop("file"))

@@ -211,3 +211,59 @@ def test_missing_files_columns_and_images(release):
         (release / name).rename(release / f"{name}_png")
     with pytest.raises(ImaxrayError, match=r"images that end in \.dicom or \.dcm"):
         SOURCE.check(release)
+
+
+@pytest.mark.parametrize(
+    ("variant", "path"),
+    [("write_kaggle_sized", "vinbigdata/train/{}.png"), ("write_kaggle_meta", "train/{}.png")],
+)
+def test_boxes_are_scaled_to_resized_copies(variant, path, variants, read):
+    whole, tables = read(variants["write_kaggle"]), read(variants[variant])
+    assert tables.images.select("path", "width", "height").rows() == [
+        (path.format(ONE), 60, 25), (path.format(TWO), 60, 25),
+    ]  # fmt: skip
+    # the DICOM images are 120 x 100
+    halved = [
+        (*row[:3], [[x1 / 2, y1 / 4, x2 / 2, y2 / 4] for x1, y1, x2, y2 in row[3]])
+        for row in of(whole, "region", "reader", "name", "boxes")
+    ]
+    assert of(tables, "region", "reader", "name", "boxes") == halved
+    labels = ("name", "value", "reader")
+    assert of(tables, "label", *labels) == of(whole, "label", *labels)
+
+
+def test_the_table_of_sizes_is_read_and_accounted_for(variants, tmp_path, read):
+    root = shutil.copytree(variants["write_kaggle_meta"], tmp_path / "meta")
+    assert SOURCE.check(root) == ["train.csv", "train_meta.csv"]
+    rows = [f"{'f' * 32},100,120", f"{ONE},x,120", f"{ONE},0,120", ",1,1"]
+    path = root / "train_meta.csv"
+    path.write_text(path.read_text() + "\n".join(rows) + "\n")
+    found = read(root).rejects.filter(pl.col("file") == "train_meta.csv")
+    assert sorted(found.select("row", "code").rows()) == [
+        (3, "missing-image"), (4, "bad-value"), (5, "bad-value"), (6, "missing-image"),
+    ]  # fmt: skip
+    path.write_text("image_id,dim0\n")
+    with pytest.raises(ImaxrayError, match="Expected the column dim1"):
+        SOURCE.check(root)
+
+
+def test_boxes_of_a_resized_copy_of_unknown_scale_are_rejects(variants, tmp_path, read):
+    root = shutil.copytree(variants["write_kaggle_meta"], tmp_path / "meta")
+    (root / "train_meta.csv").unlink()
+    tables = read(root)
+    assert of(tables, "region", "name") == []
+    codes = tables.rejects.select("row", "code").rows()
+    assert [row for row, code in codes if code == "unknown-size"] == [1, 3, 4]
+    # what needs no frame stays
+    assert of(tables, "label", "name", "value") == of(
+        read(variants["write_kaggle"]), "label", "name", "value"
+    )
+
+
+def test_a_dicom_file_needs_no_stated_size(kaggle, read):
+    whole = read(kaggle)
+    lines = (kaggle / "train.csv").read_text().splitlines()
+    table(kaggle, "train.csv", f"{lines[0]},width,height,path,code",
+          [f"{line},7,9,x.png,bad" for line in lines[1:]])  # fmt: skip
+    tables = read(kaggle)
+    assert tables.annotations.equals(whole.annotations) and tables.images.equals(whole.images)

@@ -15,6 +15,7 @@ from imaxray.study import (
     run_study,
     write_study_report,
 )
+from latex_tables import columns_of
 
 TINY = {
     "title": "Tiny study",
@@ -212,14 +213,12 @@ def test_compare_on_run_folders_gives_the_numbers_of_the_study(finished, tmp_pat
     row = frame.filter(task="rec", arm="imax")
     assert row["value"].item() == wanted.as_dict()["tasks"][4]["arms"]["imax"]["value"]
     assert found.comparison.to_csv().count("\n") == frame.height + 1
-    latex = found.comparison.to_latex()
-    assert latex.count("{") == latex.count("}")
-    cells = {line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")}
-    assert cells == {4} and r"\%" in latex
+    assert columns_of(found.comparison.to_latex(), tmp_path) == [2 + 2 + 2]
     files = [out / "runs" / arm / "evaluation/imax-test/predictions.parquet" for arm in
              ("imax", "dmax")]  # fmt: skip
-    of_files = compare_answers(files[:1], files[1:], out / "imax", CompareConfig(resamples=100))
-    assert list(of_files.comparison.data["arms"]) == ["predictions (against)", "predictions (runs)"]
+    # the answers state their dataset, which is found in the study
+    of_files = compare_answers(files[:1], files[1:], config=CompareConfig(resamples=100))
+    assert of_files.comparison.as_dict() == wanted.as_dict()
 
 
 def test_unequal_test_sets_are_refused_with_their_difference(finished, tmp_path):
@@ -246,7 +245,7 @@ def test_the_command_compares_and_writes(finished, tmp_path):
     _, out, outcome, _ = finished
     run = subprocess.run(
         [sys.executable, "-m", "imaxray.cli", "compare", out / "runs" / "imax", "--against",
-         out / "runs" / "dmax", "--data", out / "imax", "--resamples", "100", "--format", "csv",
+         out / "runs" / "dmax", "--resamples", "100", "--format", "csv",
          "--out", tmp_path / "compared"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -13,7 +13,14 @@ from rich.table import Table
 from imaxray._files import whole_file, write_csv, write_json, write_text
 from imaxray.ablation.config import EQUAL_COMPUTE, MEANS, REFERENCE
 from imaxray.ablation.run import AblationOutcome
-from imaxray.evaluation import Comparison, Interval, percent_text, percents
+from imaxray.evaluation import (
+    Comparison,
+    Interval,
+    interval_text,
+    number_text,
+    percent_text,
+    points_text,
+)
 from imaxray.schema import task_names
 
 Rows = list[list[str]]
@@ -70,7 +77,7 @@ def summary(outcome: AblationOutcome) -> list[str]:
     lines = []
     for comparison in (outcome.equal_steps, outcome.equal_compute):
         if comparison is not None:
-            lines += [_verdict(comparison, arm) for arm in ("three stages", "two rounds")
+            lines += [comparison.verdict(arm) for arm in ("three stages", "two rounds")
                       if arm in comparison.as_dict()["arms"]]  # fmt: skip
     every = [r for r in outcome.equal_yield.iter_rows(named=True) if r["task"] == "all"]
     for name in ("consistency", "both"):
@@ -117,12 +124,12 @@ def _scores(outcome: AblationOutcome) -> tuple[list[str], Rows]:
     tasks = outcome.equal_steps.as_dict()["tasks"]
     header = ["arm", *(f"{t['task']} ({t['metric']} {'↑' if t['higher_is_better'] else '↓'})"
                        for t in tasks)]  # fmt: skip
-    rows = [["constant", *(_number(t["constant"]) for t in tasks)]]
+    rows = [["constant", *(number_text(t["constant"]) for t in tasks)]]
     for arm in outcome.arms:
         cells = [t["arms"][arm] for t in tasks]
         rows.append([
             arm,
-            *(f"{_number(c['value'])} [{_number(c['low'])}, {_number(c['high'])}]" for c in cells),
+            *map(interval_text, cells),
         ])  # fmt: skip
     return header, rows
 
@@ -150,7 +157,7 @@ def _equal_yield(outcome: AblationOutcome) -> tuple[list[str], Rows]:
             each = "; ".join(
                 "–"
                 if gain is None
-                else f"{100 * gain:+z.1f} [{100 * low:+z.1f}, {100 * high:+z.1f}]"
+                else f"{points_text(gain)} [{points_text(low)}, {points_text(high)}]"
                 for gain, low, high in part.select("gain", "low", "high").iter_rows()
             )
             rows.append([
@@ -207,19 +214,6 @@ def _write_values(outcome: AblationOutcome, path: Path) -> None:
             writer.writerow([arm, "mean", "relative gain", "", "", "", *means])
 
 
-def _verdict(comparison: Comparison, arm: str) -> str:
-    data = comparison.as_dict()
-    gain = percents(data["mean_gain"][arm])
-    if gain is None:
-        return f"{arm} against {data['reference']}: the relative gain is undefined."
-    low, value, high = gain
-    who = f"{arm} is ahead of" if low > 0 else (
-        f"{arm} is behind" if high < 0 else f"{arm} is neither ahead of nor behind"
-    )  # fmt: skip
-    gain_text = f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"
-    return f"{who} {data['reference']}: mean relative gain {gain_text}."
-
-
 def _gain(comparison: Comparison, arm: str) -> str:
     return percent_text(comparison.as_dict()["mean_gain"].get(arm))
 
@@ -230,10 +224,6 @@ def _mean(runs: Sequence[Mapping[str, Any]], key: str) -> str:
 
 def _ends(cell: Interval | None) -> list[Any]:
     return ["", "", ""] if cell is None else [cell["value"], cell["low"], cell["high"]]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _spread(values: pl.Series) -> str:
@@ -253,7 +243,7 @@ def _average(values: pl.Series) -> str:
 
 
 def _points(gains: Sequence[float]) -> str:
-    return f"{100 * sum(gains) / len(gains):+z.1f} points"
+    return f"{points_text(sum(gains) / len(gains))} points"
 
 
 def _line(cells: Sequence[str]) -> str:

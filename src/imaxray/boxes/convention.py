@@ -370,10 +370,13 @@ class BoxConvention:
                 return None
             used.add("box-tolerance")
             x1, y1, x2, y2 = inside
-        if self.bins:
-            x1, y1, x2, y2 = (value + 0.5 for value in (x1, y1, x2, y2))
         wide, high = frame.width / right, frame.height / bottom
-        return clip(frame.leave((x1 * wide, y1 * high, x2 * wide, y2 * high)), *size)
+        if self.bins:
+            middles = (x1 + 0.5, y1 + 0.5, x2 + 0.5, y2 + 0.5)
+            box = clip(frame.leave(_scaled(middles, wide, high)), *size)
+            if box is not None:
+                return box  # else only the outer half of a bin at the edge is beyond the image
+        return clip(frame.leave(_scaled((x1, y1, x2, y2), wide, high)), *size)
 
     @cached_property
     def _one(self) -> re.Pattern[str]:
@@ -398,6 +401,12 @@ class BoxConvention:
         one = re.sub(r"\((?!\?)", "(?:", self._one.pattern)
         before, after = (rf"(?:{re.escape(tag)})?" for tag in self.tags)
         return re.compile(rf"{before}\s*\[\s*{one}(?:\s*,\s*{one})*\s*\]\s*{after}")
+
+
+def _scaled(box: Box, wide: float, high: float) -> Box:
+    """Return a box whose coordinates are multiplied by the width and the height of a step."""
+    x1, y1, x2, y2 = box
+    return x1 * wide, y1 * high, x2 * wide, y2 * high
 
 
 def _literal(text: str) -> str:

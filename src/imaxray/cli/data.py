@@ -145,7 +145,11 @@ def sources_check(
         typer.Option(help="Encoding of the texts of the release, such as latin-1."),
     ] = "utf-8",
 ) -> None:
-    """Check that the folder PATH holds a release: its files, columns, rows and rejected rows."""
+    """Check that the folder PATH holds a release: its files, columns, rows and rejected rows.
+
+    The command also counts missing images and says what a build of this release will use.
+    """
+    from imaxray.curation import forecast_use
     from imaxray.sources import get_source, known_encoding, others_with_same_images
 
     source = get_source(name)
@@ -168,7 +172,8 @@ def sources_check(
         f"{tables.images.height:,} images, {tables.annotations.height:,} annotations, "
         f"{tables.rejects.height:,} rejects"
     )
-    for remark in [*source.remarks(path), *others_with_same_images(name)]:
+    expected = forecast_use(tables, name, path).sentences()
+    for remark in [*expected, *source.remarks(path), *others_with_same_images(name)]:
         say(remark)
 
 

@@ -54,6 +54,7 @@ def options_of(
     only: Sequence[str] = (),
     leave_out: Sequence[str] = (),
     unset: bool = False,
+    several: Sequence[str] = (),
 ) -> type[TyperCommand]:
     """Return a class of commands that have one option per field of a config.
 
@@ -65,6 +66,8 @@ def options_of(
         only: Fields that become options, in the order of the help; default: all fields.
         leave_out: Fields that do not become options.
         unset: Whether the options have no default, because a file gives the missing values.
+        several: Flags of own options that take all values up to the next flag, as in
+            ``RUN RUN --against RUN RUN``.
     """
 
     class Command(_ConfigCommand):
@@ -73,6 +76,7 @@ def options_of(
         fields = tuple(only)
         hidden_fields = tuple(leave_out)
         without_defaults = unset
+        flags_of_several = tuple(several)
 
     return Command
 
@@ -106,6 +110,11 @@ class _ConfigCommand(TyperCommand):
     fields: tuple[str, ...]
     hidden_fields: tuple[str, ...]
     without_defaults: bool
+    flags_of_several: tuple[str, ...]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line; see ``several`` of :func:`options_of`."""
+        return super().parse_args(ctx, repeated(args, self.flags_of_several))
 
     @cached_property
     def generated(self) -> Any:
@@ -224,6 +233,37 @@ def _require_valid(flag: str, field: FieldInfo, value: Any) -> None:
         raise ImaxrayError(
             f"Expected a valid value for {flag}, but got {value}: {said_of(error)}; correct it."
         ) from error
+
+
+def repeated(args: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """Repeat a flag before each of the values that follow it, up to the next flag.
+
+    Without this, the second value would be taken for an argument of the command.
+
+    Args:
+        args: Command line.
+        flags: Flags that take several values.
+
+    Example:
+        >>> repeated(["a", "--against", "b", "c", "--out", "d"], ["--against"])
+        ['a', '--against', 'b', '--against', 'c', '--out', 'd']
+    """
+    found: list[str] = []
+    flag: str | None = None
+    for place, arg in enumerate(args):
+        if arg == "--":
+            return [*found, *args[place:]]
+        if arg.startswith("-") and arg != "-":
+            flag = arg if arg in flags else None
+            if flag is None or not _has_value(args, place):
+                found.append(arg)
+        else:
+            found += [arg] if flag is None else [flag, arg]
+    return found
+
+
+def _has_value(args: Sequence[str], place: int) -> bool:
+    return place + 1 < len(args) and not args[place + 1].startswith("-")
 
 
 def bounded(

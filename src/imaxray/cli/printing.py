@@ -50,11 +50,10 @@ def print_match(report: Any) -> None:
 
 def print_result(data: Mapping[str, Any]) -> None:
     """Print the scores of a run with intervals and baselines, one row per metric."""
+    from imaxray.evaluation import interval_text
+    from imaxray.evaluation import number_text as number
     from imaxray.labeller import Measured
     from imaxray.metrics import MAX_WORDS
-
-    def number(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
 
     rows = []
     for task in data["tasks"]:
@@ -64,7 +63,7 @@ def print_result(data: Mapping[str, Any]) -> None:
             rows.append([
                 task["task"] if place == 0 else "",
                 f"{metric['name']} {arrow}",
-                f"{number(metric['value'])} [{number(metric['low'])}, {number(metric['high'])}]",
+                interval_text(metric),
                 *(number(metric["baselines"].get(kind))
                   for kind in ("constant", "majority", "ceiling")),
                 f"{100 * task['invalid']:.1f} %" if place == 0 else "",
@@ -169,15 +168,11 @@ def print_table(title: str | None, header: list[str], rows: list[list[str]]) -> 
 
 def print_filter(report: Mapping[str, Any]) -> None:
     """Print the yields of the filters, the findings of the rules and precision at equal yield."""
-
-    def share(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
+    from imaxray.evaluation import number_text as share
+    from imaxray.evaluation import signed_text
 
     def interval(row: Mapping[str, Any], prefix: str = "") -> str:
-        if row[f"{prefix}precision"] is None:
-            return "–"
-        numbers = [share(row[f"{prefix}{key}"]) for key in ("precision", "low", "high")]
-        return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+        return signed_text(row, f"{prefix}precision", prefix, ".3f")
 
     for found in (report["thresholds"] or {"tasks": {}})["tasks"].values():
         say(found["says"])
@@ -201,9 +196,7 @@ def print_filter(report: Mapping[str, Any]) -> None:
             "At equal yield: the filter against the same number of most confident candidates",
             ["task", "filter", "kept", "precision", "by confidence", "gain [95 %]"],
             [[r["task"], r["filter"], f"{r['kept']:,}", share(r["precision"]),
-              share(r["confidence_precision"]),
-              "–" if r["gain"] is None
-              else f"{r['gain']:+z.3f} [{r['low']:+z.3f}, {r['high']:+z.3f}]"]
+              share(r["confidence_precision"]), signed_text(r, "gain")]
              for r in report["equal_yield"]],
         )  # fmt: skip
     codes = ", ".join(f"{code} {n:,}" for code, n in report["dropped"].items())
@@ -215,13 +208,8 @@ def print_filter(report: Mapping[str, Any]) -> None:
 
 def print_dynamics(found: RunDynamics, group: str) -> None:
     """Print spectra, contrasts, crossed probes, task pairs and correlations of runs."""
-
-    def number(value: float | None, form: str = ".3f") -> str:
-        return "–" if value is None or value != value else f"{value:{form}}"
-
-    def interval(row: Mapping[str, Any], value: str, stem: str, form: str = "+.3f") -> str:
-        ends = [number(row[f"{stem}{end}"], form) for end in ("low", "high")]
-        return number(row[value], form) + ("" if "–" in ends else f" [{', '.join(ends)}]")
+    from imaxray.evaluation import number_text as number
+    from imaxray.evaluation import signed_text as interval
 
     if found.contrast.is_empty():
         print_table(
@@ -288,7 +276,7 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
             ["task", "runs", *names],
             [
                 [task, f"{next(iter(cells.values()))['runs']}",
-                 *(interval(cells[name], "spearman", "", "+.2f") for name in names)]
+                 *(interval(cells[name], "spearman", "", "+z.2f") for name in names)]
                 for task, cells in of.items()
             ],
         )  # fmt: skip

@@ -155,6 +155,7 @@ def strategy(
         "imaxray.dynamics:RunDynamicsConfig",
         leave_out=("seed", "level"),
         flags={"size": "--probe"},
+        several=("--against",),
     )
 )
 def dynamics(
@@ -163,7 +164,7 @@ def dynamics(
     against: Annotated[
         list[Path] | None,
         typer.Option(
-            "--against", help="Run folder of the other arm; given once per seed, in the same order."
+            "--against", help="Run folders of the other arm, one per seed, in the same order."
         ),
     ] = None,
     data: Annotated[

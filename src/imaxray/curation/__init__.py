@@ -8,6 +8,7 @@ from imaxray.curation.densities import Density, density
 from imaxray.curation.dmax import DmaxConfig, MatchReport, match_dmax
 from imaxray.curation.duplicates import DuplicatesConfig
 from imaxray.curation.entries import EntriesConfig
+from imaxray.curation.forecast import Forecast, forecast_use
 from imaxray.curation.imax import ImaxConfig, SelectionReport, select_imax
 from imaxray.curation.readers import ReadersConfig
 from imaxray.curation.splits import SplitConfig
@@ -22,6 +23,7 @@ __all__ = [
     "DmaxConfig",
     "DuplicatesConfig",
     "EntriesConfig",
+    "Forecast",
     "ImaxConfig",
     "MatchReport",
     "ReadersConfig",
@@ -30,6 +32,7 @@ __all__ = [
     "Tables",
     "build_catalog",
     "density",
+    "forecast_use",
     "match_dmax",
     "open_dataset",
     "select_imax",

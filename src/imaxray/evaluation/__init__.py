@@ -3,24 +3,33 @@
 ``imaxray.evaluation.generation`` needs torch, so this package does not import it.
 """
 
-from imaxray.evaluation.answers import AnswersCompared, CompareConfig, compare_answers
+from imaxray.evaluation.answers import AnswersCompared, CompareConfig, compare_answers, compare_arms
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
 from imaxray.evaluation.comparing import compare, compare_groups
 from imaxray.evaluation.comparison import (
     Comparison,
     ComparisonData,
     TaskComparison,
-    latex_text,
-    percent_text,
 )
 from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
 from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.labels import labeller_on
+from imaxray.evaluation.latex import latex_number, latex_table, latex_text
 from imaxray.evaluation.predictions import Predictions, find_predictions, read_predictions
-from imaxray.evaluation.resampling import Interval, percents
+from imaxray.evaluation.resampling import Interval
 from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, score_answers
 from imaxray.evaluation.truth import truth_ceiling
+from imaxray.evaluation.wording import (
+    ahead,
+    gain_sentence,
+    interval_text,
+    number_text,
+    percent_text,
+    percents,
+    points_text,
+    signed_text,
+)
 
 __all__ = [
     "AnswersCompared",
@@ -36,22 +45,31 @@ __all__ = [
     "Scores",
     "TaskComparison",
     "TaskScores",
+    "ahead",
     "ceiling",
     "compare",
     "compare_answers",
+    "compare_arms",
     "compare_groups",
     "constant_baseline",
     "find_predictions",
+    "gain_sentence",
+    "interval_text",
     "labeller_on",
+    "latex_number",
+    "latex_table",
     "latex_text",
     "majority_baseline",
+    "number_text",
     "per_entry",
     "percent_text",
     "percents",
+    "points_text",
     "read_predictions",
     "score",
     "score_answers",
     "score_run",
+    "signed_text",
     "subgroups",
     "truth_ceiling",
     "write_result",

@@ -22,7 +22,7 @@ from imaxray.evaluation.resampling import (
     permutation_p,
 )
 from imaxray.evaluation.scoring import Scores, point, restrict
-from imaxray.metrics import INVALID, Floats, Metric
+from imaxray.metrics import INVALID, Floats, Median, Metric
 from imaxray.schema import task_names
 from imaxray.tasks import get_task
 
@@ -42,6 +42,7 @@ def compare(
     resamples: int = RESAMPLES,
     permutations: int | None = None,
     level: float = 0.95,
+    metric: str | None = None,
 ) -> Comparison:
     """Compare ``arms`` with the ``reference`` arm by a paired bootstrap over patients.
 
@@ -61,15 +62,18 @@ def compare(
         resamples: Number of bootstrap resamples.
         permutations: Number of permutations of the test; default: ``resamples``.
         level: Confidence level of the percentile intervals.
+        metric: Name of the metric to compare; tasks without it are left out. Default: the primary
+            metric of each task.
 
     Raises:
-        ImaxrayError: If the reference is unknown, an arm has no scores, or the arms were scored on
-            different entries.
+        ImaxrayError: If the reference is unknown, an arm has no scores, the arms were scored on
+            different entries, or no task has the metric.
     """
     contest = _Contest.of(
-        arms, reference, seed, resamples, resamples if permutations is None else permutations, level
-    )
-    tasks = [task for task in task_names() if task in contest.seeds[reference][0].tasks]
+        arms, reference, seed, resamples, resamples if permutations is None else permutations,
+        level, metric,
+    )  # fmt: skip
+    tasks = contest.tasks()
     rows: list[TaskComparison] = []
     gains: dict[str, list[Floats]] = {arm: [] for arm in contest.others}
     for task in tasks:
@@ -114,6 +118,7 @@ class _Contest:
     seed: int
     permutations: int
     level: float
+    metric: str | None
 
     @classmethod
     def of(
@@ -124,6 +129,7 @@ class _Contest:
         resamples: int,
         permutations: int,
         level: float,
+        metric: str | None,
     ) -> _Contest:
         seeds = {name: _seeds(name, arm) for name, arm in arms.items()}
         if reference not in seeds:
@@ -134,12 +140,43 @@ class _Contest:
         patients = sorted({p for t in seeds[reference][0].tasks.values() for p in t.patients})
         number = {patient: index for index, patient in enumerate(patients)}
         weights = patient_draws(len(patients), resamples, seed)
-        return cls(seeds, reference, number, weights, seed, permutations, level)
+        return cls(seeds, reference, number, weights, seed, permutations, level, metric)
 
     @property
     def others(self) -> list[str]:
         """All arms except the reference."""
         return [arm for arm in self.seeds if arm != self.reference]
+
+    def tasks(self) -> list[str]:
+        """Return the tasks that are compared, in the order of the schema.
+
+        Raises:
+            ImaxrayError: If no task has the metric, or no value of it is better than another.
+        """
+        scored = self.seeds[self.reference][0].tasks
+        tasks = [task for task in task_names() if task in scored]
+        if self.metric is None:
+            return tasks
+        known = {task: self._shared(task) for task in tasks}
+        found = [task for task in tasks if self.metric in known[task]]
+        if not found:
+            names = dict.fromkeys(name for of_task in known.values() for name in of_task)
+            raise ImaxrayError(
+                f"Expected a metric that all arms have, one of {', '.join(names)}, but got "
+                f"{self.metric}; name one of these."
+            )
+        for task in found:
+            metric = get_task(task).metric(self.metric)
+            if metric.best not in (metric.low, metric.high):
+                raise ImaxrayError(
+                    f"Expected a metric whose smaller or greater values are better, but "
+                    f"{self.metric} of {task} is best at {metric.best:g}; name another metric."
+                )
+        return found
+
+    def _compared_metric(self, name: str) -> Metric:
+        task = get_task(name)
+        return task.primary if self.metric is None else task.metric(self.metric)
 
     def compare_task(
         self, name: str, constant: Scores | None
@@ -150,7 +187,7 @@ class _Contest:
             The comparison without ``p_holm``, and the relative gains by resample, (1 + resamples,),
             of the arms whose gain is defined.
         """
-        base, primary = self.seeds[self.reference][0].tasks[name], get_task(name).primary
+        base, primary = self.seeds[self.reference][0].tasks[name], self._compared_metric(name)
         group = np.array([self.number[p] for p in base.patients], dtype=np.intp)
         values = {arm: self._resampled(arm, name, primary, group) for arm in self.seeds}
         reference = values[self.reference]
@@ -162,7 +199,7 @@ class _Contest:
             "higher_is_better": primary.higher_is_better,
             "entries": len(base.entry_ids),
             "patients": len(set(base.patients)),
-            "constant": None if constant is None else point(constant.tasks[name], primary),
+            "constant": _constant(constant, name, primary),
             "arms": {
                 arm: {**interval(drawn, self.level), "invalid": _invalid(self.seeds[arm], name)}
                 for arm, drawn in values.items()
@@ -189,10 +226,15 @@ class _Contest:
     def _shared_metrics(self, name: str, primary: Metric) -> list[Metric]:
         """The other metrics of a task that every training of every arm has."""
         return [
-            get_task(name).metric(metric)
+            get_task(name).metric(metric) for metric in self._shared(name) if metric != primary.name
+        ]
+
+    def _shared(self, name: str) -> list[str]:
+        """Return the names of the metrics of a task that every training of every arm has."""
+        return [
+            metric
             for metric in self.seeds[self.reference][0].tasks[name].statistics
-            if metric != primary.name
-            and all(metric in s.tasks[name].statistics for arm in self.seeds.values() for s in arm)
+            if all(metric in s.tasks[name].statistics for arm in self.seeds.values() for s in arm)
         ]
 
     def _resampled(self, arm: str, name: str, metric: Metric, group: NDArray[np.intp]) -> Floats:
@@ -203,7 +245,12 @@ class _Contest:
         return over_seeds(values, np.random.default_rng(stream))
 
     def _p_value(self, arm: str, name: str, metric: Metric, group: NDArray[np.intp]) -> float:
-        """Return the p-value of the difference between an arm and the reference."""
+        """Return the p-value of the difference between an arm and the reference.
+
+        It is ``nan`` for a median, which is no function of sums over patients.
+        """
+        if isinstance(metric, Median):
+            return float("nan")
         sums = [
             patient_sums(
                 [s.tasks[name].statistics[metric.name] for s in self.seeds[one]],
@@ -225,6 +272,7 @@ def compare_groups(
     groups: Mapping[str, Mapping[str, Collection[str]]],
     *,
     reference: str,
+    constant: Scores | None = None,
     **options: Any,
 ) -> dict[str, dict[str, Comparison]]:
     """Compare the arms within each subgroup of entries.
@@ -234,6 +282,7 @@ def compare_groups(
         groups: Property (view, sex …) → value of the property → entry ids, as returned by
             :func:`imaxray.evaluation.subgroups`.
         reference: Name of the arm that gains are relative to.
+        constant: Scores of the constant baseline on all entries.
         **options: Further options of :func:`compare`.
 
     Returns:
@@ -247,7 +296,8 @@ def compare_groups(
                 name: [restrict(s, ids) for s in _seeds(name, arm)] for name, arm in arms.items()
             }
             if part[reference][0].tasks:
-                compared = compare(part, reference=reference, **options)
+                of_part = None if constant is None else restrict(constant, ids)
+                compared = compare(part, reference=reference, constant=of_part, **options)
                 result.setdefault(prop, {})[value] = compared
     return result
 
@@ -259,40 +309,41 @@ def _seeds(name: str, arm: Arm) -> list[Scores]:
     return seeds
 
 
+def _constant(constant: Scores | None, task: str, metric: Metric) -> float | None:
+    """Return the metric of the constant baseline; ``None`` if it was not computed for it."""
+    if constant is None or metric.name not in constant.tasks[task].statistics:
+        return None
+    return point(constant.tasks[task], metric)
+
+
 def _require_same_entries(arms: Mapping[str, Sequence[Scores]], reference: str) -> None:
-    def ids(scores: Scores) -> dict[str, list[str]]:
-        return {task: of_task.entry_ids for task, of_task in scores.tasks.items()}
-
-    wanted = ids(arms[reference][0])
+    wanted = _entries(arms[reference][0])
     for arm, seeds in arms.items():
-        if any(ids(scores) != wanted for scores in seeds):
-            raise ImaxrayError(
-                _difference(
-                    reference,
-                    wanted,
-                    arm,
-                    next(ids(scores) for scores in seeds if ids(scores) != wanted),
-                )
-            )
+        for scores in seeds:
+            if _entries(scores) != wanted:
+                raise ImaxrayError(unequal_entries(reference, wanted, arm, _entries(scores)))
 
 
-def _difference(
-    reference: str,
-    wanted: Mapping[str, Sequence[str]],
-    arm: str,
-    found: Mapping[str, Sequence[str]],
-) -> str:
-    """Say in one sentence how the entries of two arms differ."""
-    one = {entry for ids in wanted.values() for entry in ids}
-    other = {entry for ids in found.values() for entry in ids}
+def _entries(scores: Scores) -> set[str]:
+    return {entry for of_task in scores.tasks.values() for entry in of_task.entry_ids}
+
+
+def unequal_entries(one: str, ids: Collection[str], other: str, others: Collection[str]) -> str:
+    """Say in one sentence how the entries of two arms differ.
+
+    Example:
+        >>> unequal_entries("dmax", {"a", "b"}, "imax", {"b"})  # doctest: +ELLIPSIS
+        'Expected the arms dmax and imax to be scored on the same entries, but 1 only by dmax ...'
+    """
     only = [
         f"{len(ids):,} only by {name} (first: {min(ids)})"
-        for name, ids in ((reference, one - other), (arm, other - one))
+        for name, ids in ((one, set(ids) - set(others)), (other, set(others) - set(ids)))
         if ids
     ]
+    verb = "was" if len(only) == 1 and only[0].startswith("1 ") else "were"
     return (
-        f"Expected the arms {reference} and {arm} to be scored on the same entries, but "
-        f"{' and '.join(only) or 'their tasks differ'} were; evaluate both on one test set."
+        f"Expected the arms {one} and {other} to be scored on the same entries, but "
+        f"{' and '.join(only)} {verb}; evaluate both on one test set."
     )
 
 

@@ -10,9 +10,14 @@ import polars as pl
 from rich.table import Table
 
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation.resampling import (
-    Interval,
-    percents,
+from imaxray.evaluation.latex import latex_number, latex_table, latex_text
+from imaxray.evaluation.resampling import Interval
+from imaxray.evaluation.wording import (
+    arrow,
+    gain_sentence,
+    interval_text,
+    number_text,
+    percent_text,
 )
 from imaxray.metrics import Floats
 
@@ -127,30 +132,44 @@ class Comparison:
             f"Expected one of the arms {', '.join(self.others)}, but got {arm}; name one of them."
         )
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return one row per task and arm: value, gain and p-values with their intervals.
+    def verdict(self, arm: str | None = None) -> str:
+        """Say in one sentence how an arm compares with the reference, whichever is better."""
+        name, reference = self._arm(arm), self.data["reference"]
+        said = gain_sentence(self.mean_gain(name), name, reference)
+        # a sentence begins with a capital, but the name of an arm is written as it is
+        return said if said.startswith((name, reference)) else said[0].upper() + said[1:]
 
-        The columns are task, metric, unit, higher_is_better, entries, patients, arm, value, low,
-        high, gain, gain_low, gain_high, p and p_holm; gains and p-values of the reference are null.
-        The rows of ``mean`` hold the mean gains.
+    def to_frame(self) -> pl.DataFrame:
+        """Return one row per task and arm: value, difference, gain and p-values with intervals.
+
+        Differences, gains and p-values of the reference are null. The rows of the task ``mean``
+        hold the mean gains.
+
+        Returns:
+            Columns task, metric, unit, higher_is_better, entries, patients, constant, arm, seeds,
+            invalid, p, p_holm, and three columns ``NAME``, ``NAME_low`` and ``NAME_high`` for
+            difference and gain; those of the value are value, low and high.
         """
-        rows: list[dict[str, Any]] = []
-        for row in self.data["tasks"]:
-            for arm in self.data["arms"]:
-                cell = row["arms"][arm]
-                rows.append(
-                    {
-                        **{key: row[key] for key in _OF_TASK},
-                        "arm": arm,
-                        **{key: cell[key] for key in ("value", "low", "high")},
-                        **_gain_columns(row["gains"].get(arm)),
-                        "p": row["p"].get(arm),
-                        "p_holm": row["p_holm"].get(arm),
-                    }
-                )
+        rows: list[dict[str, Any]] = [
+            {
+                **{key: row[key] for key in _OF_TASK},
+                "arm": arm,
+                "seeds": self.data["seeds"][arm],
+                **row["arms"][arm],
+                **_columns("difference", row["differences"].get(arm)),
+                **_columns("gain", row["gains"].get(arm)),
+                "p": row["p"].get(arm),
+                "p_holm": row["p_holm"].get(arm),
+            }
+            for row in self.data["tasks"]
+            for arm in self.data["arms"]
+        ]
         for arm in self.others:
-            means = _gain_columns(self.data["mean_gain"][arm])
-            rows.append({"task": "mean", "metric": "relative gain", "arm": arm, **means})
+            means = _columns("gain", self.data["mean_gain"][arm])
+            rows.append(
+                {"task": "mean", "metric": "relative gain", "arm": arm,
+                 "seeds": self.data["seeds"][arm], **means}
+            )  # fmt: skip
         return pl.DataFrame(rows, schema=_FRAME)
 
     def to_csv(self) -> str:
@@ -158,25 +177,22 @@ class Comparison:
         return self.to_frame().write_csv()
 
     def to_latex(self) -> str:
-        """Return the comparison as a LaTeX table for ``booktabs``."""
+        """Return the comparison as a LaTeX table, which needs no package."""
         arms, others = self.data["arms"], self.others
-        head = ["task", "metric", *arms, *(f"gain {arm}" for arm in others)]
-        body = [
-            [row["task"], row["metric"],
-             *(_interval_text(row["arms"][arm]) for arm in arms),
-             *(percent_text(row["gains"][arm]) for arm in others)]
-            for row in self.data["tasks"]
-        ]  # fmt: skip
+        head = ["task", "metric", *arms]
+        for arm in others:
+            head += [f"gain {arm}", "p (Holm)"]
+        body = []
+        for row in self.data["tasks"]:
+            cells = [interval_text(row["arms"][arm]) for arm in arms]
+            for arm in others:
+                cells += [percent_text(row["gains"][arm]), number_text(row["p_holm"][arm])]
+            metric = f"{row['metric']} {arrow(row['higher_is_better'])}"
+            body.append([*map(latex_text, (row["task"], metric)), *map(latex_number, cells)])
         mean = ["mean", "relative gain", *([""] * len(arms))]
-        mean += [percent_text(self.data["mean_gain"][arm]) for arm in others]
-        lines = [" & ".join(map(latex_text, row)) + r" \\" for row in (head, *body, mean)]
-        return "\n".join(
-            [
-                r"\begin{tabular}{ll" + "r" * (len(head) - 2) + "}",
-                r"\toprule", lines[0], r"\midrule", *lines[1:-1], r"\midrule", lines[-1],
-                r"\bottomrule", r"\end{tabular}", "",
-            ]
-        )  # fmt: skip
+        for arm in others:
+            mean += [latex_number(percent_text(self.data["mean_gain"][arm])), ""]
+        return latex_table(list(map(latex_text, head)), body, [mean], texts=2)
 
     def tables(self, title: str) -> list[Table]:
         """Return the comparison as tables for the terminal: one, or one per arm of several.
@@ -206,12 +222,11 @@ class Comparison:
             table.add_column(f"gain {arm}", justify="right")
             table.add_column("p (Holm)", justify="right")
         for row in self.data["tasks"]:
-            arrow = "↑" if row["higher_is_better"] else "↓"
-            constant = "–" if row["constant"] is None else f"{row['constant']:.3f}"
-            cells = [row["task"], f"{row['metric']} {arrow}", constant]
-            cells += [_interval_text(row["arms"][arm]) for arm in arms]
+            metric = f"{row['metric']} {arrow(row['higher_is_better'])}"
+            cells = [row["task"], metric, number_text(row["constant"])]
+            cells += [interval_text(row["arms"][arm]) for arm in arms]
             for arm in others:
-                cells += [percent_text(row["gains"][arm]), _number(row["p_holm"][arm])]
+                cells += [percent_text(row["gains"][arm]), number_text(row["p_holm"][arm])]
             table.add_row(*cells)
         means = [cell for arm in others for cell in (percent_text(self.data["mean_gain"][arm]), "")]
         table.add_section()
@@ -222,46 +237,22 @@ class Comparison:
 _WIDE: Final = 2
 """Highest number of arms besides the reference in one table."""
 
-_OF_TASK: Final = ("task", "metric", "unit", "higher_is_better", "entries", "patients")
+_OF_TASK: Final = (
+    "task", "metric", "unit", "higher_is_better", "entries", "patients", "constant",
+)  # fmt: skip
 _FRAME: Final = pl.Schema(
     {
         "task": pl.String, "metric": pl.String, "unit": pl.String, "higher_is_better": pl.Boolean,
-        "entries": pl.Int64, "patients": pl.Int64, "arm": pl.String, "value": pl.Float64,
-        "low": pl.Float64, "high": pl.Float64, "gain": pl.Float64, "gain_low": pl.Float64,
+        "entries": pl.Int64, "patients": pl.Int64, "constant": pl.Float64, "arm": pl.String,
+        "seeds": pl.Int64, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+        "invalid": pl.Float64, "difference": pl.Float64, "difference_low": pl.Float64,
+        "difference_high": pl.Float64, "gain": pl.Float64, "gain_low": pl.Float64,
         "gain_high": pl.Float64, "p": pl.Float64, "p_holm": pl.Float64,
     }
 )  # fmt: skip
 
 
-def _gain_columns(gain: Interval | None) -> dict[str, float | None]:
-    if gain is None:
-        return {"gain": None, "gain_low": None, "gain_high": None}
-    return {"gain": gain["value"], "gain_low": gain["low"], "gain_high": gain["high"]}
-
-
-def latex_text(text: str) -> str:
-    r"""Return a text with the characters that LaTeX reads as commands escaped.
-
-    Example:
-        >>> print(latex_text("a_b 5 %"))
-        a\_b 5 \%
-    """
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
-
-
-def _interval_text(cell: ArmValue) -> str:
-    return f"{_number(cell['value'])} [{_number(cell['low'])}, {_number(cell['high'])}]"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def percent_text(cell: Interval | None) -> str:
-    """Return a gain with its interval in percent as text, or a dash if there is no gain."""
-    found = percents(cell)
-    if found is None:
-        return "–"
-    low, value, high = found
-    return f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"
+def _columns(name: str, cell: Interval | None) -> dict[str, float | None]:
+    if cell is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: cell["value"], f"{name}_low": cell["low"], f"{name}_high": cell["high"]}

@@ -1,4 +1,4 @@
-"""Splits entries into subgroups by view, sex, age, source and number of tasks of the image."""
+"""Splits entries into subgroups: view, sex, age, source, tasks of the image, and size of boxes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray.boxes import area, box_of
+from imaxray.schema import image_sizes
+
 UNKNOWN: Final = "unknown"
 _AGES: Final = (40, 60, 80)
+_BOX_EDGES: Final = (0.02, 0.1)  # shares of the image's area
 _DENSITIES: Final = (2, 3, 5)  # number of tasks of the image at which the next band begins
 
 
@@ -50,6 +54,28 @@ def subgroups(
         parts = values.group_by(prop, maintain_order=True).agg("entry_id").sort(prop)
         result[prop] = dict(parts.iter_rows())
     return result
+
+
+def box_sizes(entries: pl.DataFrame, images: pl.DataFrame) -> dict[str, list[str]]:
+    """Return the ids of entries with boxes by the share of the image that a box covers.
+
+    If an entry has several boxes, the mean of their shares counts. Entries without boxes are left
+    out.
+
+    Args:
+        entries: Entries to group, schema ENTRIES.
+        images: Images of the entries, schema IMAGES.
+    """
+    small, large = _BOX_EDGES
+    names = (f"<{small:.0%}", f"{small:.0%}-{large:.0%}", f">={large:.0%}")
+    found: dict[str, list[str]] = {name: [] for name in names}
+    sizes = image_sizes(images)
+    for entry, image, boxes in entries.select("entry_id", "image_id", "boxes").iter_rows():
+        if boxes:
+            width, height = sizes[image]
+            share = sum(area(box_of(box)) for box in boxes) / (len(boxes) * width * height)
+            found[names[(share >= small) + (share >= large)]].append(entry)
+    return {name: ids for name, ids in found.items() if ids}
 
 
 def _bands(value: pl.Expr, edges: tuple[int, ...]) -> pl.Expr:

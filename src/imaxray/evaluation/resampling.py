@@ -65,23 +65,6 @@ class Interval(TypedDict):
     high: float | None
 
 
-def percents(cell: Interval | None) -> tuple[float, float, float] | None:
-    """Return low, value and high of an interval of fractions in percent, or ``None``.
-
-    The result is ``None`` if the interval or one of its three numbers is ``None``.
-
-    Example:
-        >>> percents({"value": 0.25, "low": 0.125, "high": 0.5})
-        (12.5, 25.0, 50.0)
-    """
-    if cell is None:
-        return None
-    low, value, high = cell["low"], cell["value"], cell["high"]
-    if low is None or value is None or high is None:
-        return None
-    return 100 * low, 100 * value, 100 * high
-
-
 def interval(values: Floats, level: float) -> Interval:
     """Return the value on the data (``values[0]``) and the percentile interval of the resamples.
 

@@ -99,13 +99,13 @@ def score_run(
             "dataset and split that the model answered."
         )
     train = tables.split("train")
-    options = {
+    options: dict[str, Any] = {
         "seed": config.seed,
         "resamples": config.resamples,
         "permutations": 0,
         "level": config.level,
     }
-    whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()  # type: ignore[arg-type]
+    whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()
     baselines = {
         "constant": constant_baseline(train, entries, tables.images, config.normalisation),
         "majority": majority_baseline(train, entries, tables.images, config.normalisation),

@@ -155,7 +155,15 @@ def score(
         long += is_long(answer.value)
         return text, answer.value
 
-    scores = score_answers(entries, parsed, extras=extras, normalisation=normalisation)
+    def gold_of(entry: Mapping[str, Any]) -> Any:
+        gold = from_json(entry["answer"])
+        if "options" not in rules:
+            return gold
+        return get_task(entry["task"]).gold_of_options(gold, entry["prompt"] or "")
+
+    scores = score_answers(
+        entries, parsed, gold_of=gold_of, extras=extras, normalisation=normalisation
+    )
     counts = {
         "entries": entries.height,
         "predictions": predictions.height,
@@ -176,10 +184,19 @@ def score_answers(
     entries: pl.DataFrame,
     answer_of: Callable[[Mapping[str, Any]], tuple[str | None, Any]],
     *,
+    gold_of: Callable[[Mapping[str, Any]], Any] | None = None,
     extras: Collection[str] = (),
     normalisation: Normalisation = NORMALISATION,
 ) -> Scores:
-    """Score the answers (raw text, parsed answer) that the function ``answer_of`` returns."""
+    """Score the answers (raw text, parsed answer) that the function ``answer_of`` returns.
+
+    Args:
+        entries: Entries to score, schema ENTRIES.
+        answer_of: Function from an entry to its raw text and its parsed answer.
+        gold_of: Function from an entry to its gold answer; default: the one that it states.
+        extras: Extras to compute besides the tasks' own metrics.
+        normalisation: How texts are made comparable.
+    """
     require_extras(extras)
     require_tasks(entries["task"], "the entries")
     tasks: dict[str, TaskScores] = {}
@@ -191,7 +208,7 @@ def score_answers(
         golds, texts, answers = [], [], []
         for entry in of_task.iter_rows(named=True):
             text, answer = answer_of(entry)
-            golds.append(from_json(entry["answer"]))
+            golds.append(gold_of(entry) if gold_of else from_json(entry["answer"]))
             texts.append(text)
             answers.append(answer)
         statistics: dict[str, Floats] = {}

@@ -81,6 +81,9 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         r"|resol\w+|clear(?:ed|ing)|gone|removed|withdrawn|disappeared)",
         rf"(?:is|are|was|were)? ?not {_ADVERB}(?:without|free (?:of|from)|clear of|absent"
         r"|negative for)",
+        r"no (?:evidence|signs?|indication|proof) that(?= [\w ]{1,40}? (?:has|have|is|are|was)"
+        rf" (?:\w+ly )?(?:{_CHANGED}|grown|enlarg\w+|resolved|moved|larger|smaller|new)\b)",
+        r"not (?:the case|true) that there (?:is|are) no",
         r"not only",
         r"(?:no|without(?: a)?) (?:doubt|question)",
         r"no absence of",
@@ -237,9 +240,9 @@ STOP: Final = re.compile(
 """Words inside a clause at which the reach of an earlier cue ends."""
 
 CONTRAST: Final = re.compile(
-    r"\b(?:but|however|although|though|except(?: for)?|otherwise|(?<!not )yet|whereas|while"
-    r"|aside from|apart from|other than|with the exception of|nevertheless|nonetheless|despite"
-    r"|in spite of)\b"
+    r"\b(?:but|however|positive for|although|though|except(?: for)?|otherwise|(?<!not )yet|whereas"
+    r"|while|aside from|apart from|other than|with the exception of|nevertheless|nonetheless"
+    r"|despite|in spite of)\b"
 )
 """Words at which the reach of every cue ends."""
 

@@ -18,7 +18,7 @@ from imaxray.metrics.extras import (
     plugin_of_extra,
     reasons_not_computed,
 )
-from imaxray.metrics.grounding import accuracy_at, mean_iou
+from imaxray.metrics.grounding import accuracy_at, average_precision, mean_iou
 from imaxray.metrics.length import MAX_WORDS, is_long
 from imaxray.metrics.normalising import NORMALISATION, Normalisation, normalise, squad
 from imaxray.metrics.radiology import missing_for_radiology, radiology_metrics
@@ -49,6 +49,7 @@ __all__ = [
     "Metric",
     "Normalisation",
     "accuracy_at",
+    "average_precision",
     "best_of",
     "bland_altman",
     "bleu_signature",

@@ -6,11 +6,11 @@ import base64
 import io
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from imaxray import radiograph
 from imaxray._files import write_text
 from imaxray.boxes import Box
+from imaxray.evaluation import interval_text, percent_text, signed_text
 from imaxray.labeller import measured_agreement
 from imaxray.radiograph import Readable
 from imaxray.report import figures
@@ -28,10 +28,10 @@ def write_report(result: StudyResult, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = _percent
-    environment.filters["interval"] = _interval
+    environment.filters["percent"] = percent_text
+    environment.filters["interval"] = interval_text
     environment.filters["rect"] = _rect
-    environment.filters["signed"] = _signed
+    environment.filters["signed"] = signed_text
     html = environment.get_template("template.html").render(
         result=result,
         css=files("imaxray.report").joinpath("style.css").read_text(encoding="utf-8"),
@@ -63,29 +63,6 @@ def thumbnail(source: Readable, max_side: int = 320) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _percent(cell: Any) -> str:
-    if cell is None:
-        return "–"
-    low, value, high = (100 * cell[key] for key in ("low", "value", "high"))
-    return f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"
-
-
-def _interval(cell: Any) -> str:
-    if None in cell.values():  # the metric has no value, because no entry could be measured
-        return "–"
-    return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
-
-
-def _signed(row: Any, value: str, stem: str = "") -> str:
-    """Format ``row[value]`` with its interval, ``<stem>low`` to ``<stem>high``, if there is one."""
-    if row[value] is None or row[value] != row[value]:
-        return "–"
-    low, high = row[f"{stem}low"], row[f"{stem}high"]
-    if low is None or low != low:
-        return f"{row[value]:+z.3f}"
-    return f"{row[value]:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
 
 
 def _rect(box: Box) -> dict[str, float]:

@@ -26,7 +26,7 @@ _FOLDERS: Final = (
     "", "All247images", "All247images/All247images", "Nodule154images", "NonNodule93images",
     "images", "png", "jsrt/png",
 )  # fmt: skip
-_SUFFIXES: Final = (".IMG", ".img", ".png", ".PNG")
+_SUFFIXES: Final = (".IMG", ".img", ".png", ".PNG", ".jpg", ".JPG")
 _NAME: Final = re.compile(r"(JPC([LN])N[0-9]{3})\.IMG", re.IGNORECASE)
 _RECORD: Final = re.compile(rb"[\r\n]+|(?<=[^\r\n])(?=JPC[LN]N[0-9]{3}\.IMG)", re.IGNORECASE)
 """A record ends with its line, but some copies have two records on one line."""
@@ -38,7 +38,7 @@ _LARGEST: Final = 150.0  # mm; no nodule is larger, so a larger number is a typi
 
 
 class Jsrt(Source):
-    """Reads the published ``.IMG`` files or PNG conversions of any size.
+    """Reads the published ``.IMG`` files, or PNG or JPEG conversions of any size.
 
     CT confirmed whether an image has a nodule, so an image of the non-nodule set is negative. The
     box of a nodule is a square with the stated size around the stated position, at 0.175 mm per
@@ -71,8 +71,8 @@ class Jsrt(Source):
                 )
         if not any(_folders(root)):
             raise ImaxrayError(
-                f"Expected .IMG or .png files named JPCLN001 and so on in the {self.name} release "
-                f"at {root} or its All247images, but found none; unpack the images there."
+                f"Expected .IMG, .png or .jpg files named JPCLN001 and so on in the {self.name} "
+                f"release at {root} or its All247images, but found none; unpack the images there."
             )
         return [relative(path, root) for path in paths.values()]
 
@@ -161,7 +161,7 @@ def _folders(root: Path) -> list[Path]:
     return [
         root / folder
         for folder in _FOLDERS
-        if any((root / folder).glob("[Jj][Pp][Cc][LlNn][Nn][0-9]*.[IiPp][MmNn][Gg]"))
+        if any((root / folder).glob("[Jj][Pp][Cc][LlNn][Nn][0-9]*.[IiJjPp][MmNnPp][Gg]"))
     ]
 
 

@@ -35,7 +35,7 @@ from imaxray.sources._shared.tables import box_lists, read_csv, release_file, re
 
 _FOLDERS: Final = ("exports/A_frontal/", "A_frontal/", "", "exports/B_frontal/", "B_frontal/")
 _GRAPHS: Final = ("scene_graph", "scene_data", "scene_graphs")
-_LEGEND: Final = "quality_mappings.csv"
+_LEGEND: Final = ("quality_mappings.csv", "quality_mappings.csv.gz")
 
 _DICOM: Final = re.compile(mimic.DICOM)
 _YES_NO: Final = re.compile(r"(yes|no)\b", re.IGNORECASE)
@@ -81,7 +81,7 @@ class MimicExtCxrQba(Source):
         archives = self._archives(root)
         for archive in archives:
             archive.check()
-        legend = [_LEGEND] if (root / _LEGEND).is_file() else []
+        legend = [name for name in _LEGEND if (root / name).is_file()][:1]
         return [*(archive.file for archive in archives), *legend]
 
     def read(self, root: Path) -> SourceTables:
@@ -128,8 +128,8 @@ class MimicExtCxrQba(Source):
         The columns of the file are not documented. A row explains a code if it has a field that
         ends in ``rating``, exactly one whole number and exactly one grade.
         """
-        path = root / _LEGEND
-        if not path.is_file():
+        path = next((root / name for name in _LEGEND if (root / name).is_file()), None)
+        if path is None:
             return {}, []
         legend = {}
         for _, *cells in read_csv(path, (), strict=True).rows():

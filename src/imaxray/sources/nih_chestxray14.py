@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._checks.persons import age, odd_persons
 from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.image_files import list_files
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
@@ -31,13 +31,12 @@ from imaxray.sources._shared.tables import (
     xyxy_from_xywh,
 )
 
-_TABLES: Final = (
-    "Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv",
-    "sample/sample_labels.csv",
-)  # fmt: skip
-"""The table of the release in its two editions, and that of the widespread sample of 5 %."""
-
+_PLACES: Final = ("", "sample/", "sample/sample/", "data/")
+_TABLES: Final = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")
+_ENDINGS: Final = ("", ".gz")
 _BOXES: Final = "BBox_List_2017.csv"
+_FOLDERS: Final = ("images*", "sample", "data")
+_SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _COLUMNS: Final = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 _AGE: Final = "Patient Age"
 _SEX: Final = "Patient Gender"
@@ -68,6 +67,10 @@ class NihChestxray14(Source):
 
     Therefore a label that is not listed for an image is negative, not unknown. Most copies hold
     only some of the 112,120 images; rows without an image are rejects (``missing-image``).
+
+    Kaggle's sample of 5 % (``sample_labels.csv``, ``sample/images``) is read too, and copies of the
+    images in other sizes or as JPEG, to which the boxes are scaled. A copy without the list of
+    boxes has labels only.
     """
 
     name = "nih-chestxray14"
@@ -89,12 +92,6 @@ class NihChestxray14(Source):
         check_columns(boxes, read_header(boxes), ("Image Index", "Finding Label", "Bbox [x"))
         return [relative(table, root), relative(boxes, root)]
 
-    def remarks(self, root: Path) -> list[str]:
-        """Say that there are no boxes, where the copy lacks their table."""
-        if self._paths(root)[1] is not None:
-            return []
-        return [f"{_BOXES} is not in this copy, so there are no boxes"]
-
     def read(self, root: Path) -> SourceTables:
         """See :meth:`Source.read`."""
         self.check(root)
@@ -103,11 +100,11 @@ class NihChestxray14(Source):
         file = relative(path, root)
         files, broken = _image_files(root)
         full = table.join(
-            files, left_on="Image Index", right_on="png", how="left", maintain_order="left"
+            files, left_on=_stem(), right_on="stem", how="left", maintain_order="left"
         )
         present, legal = pl.col("path").is_not_null(), pl.col("Patient ID").is_not_null()
         where = {"source": self.name, "file": file, "key": "Image Index"}
-        unreadable = pl.col("Image Index").is_in(broken).fill_null(False)
+        unreadable = _stem().is_in(broken).fill_null(False)
         rejects = [
             reject(full.filter(~present & ~unreadable), **where, code="missing-image",
                    message="the image is not in this copy"),
@@ -119,26 +116,35 @@ class NihChestxray14(Source):
         full = full.filter(present & legal)
         rejects += odd_persons(full, **where, age=_AGE)
         labels, unknown = self._labels(full, file)
-        boxes, bad_boxes, box_files = SourceTables().annotations, SourceTables().rejects, []
+        facts, read = [labels], [release_file(path, root, self.name, table.height)]
         if box_path is not None:
             boxes, bad_boxes, box_rows = self._boxes(box_path, root, full)
-            box_files = [release_file(box_path, root, self.name, box_rows)]
+            facts.append(boxes)
+            rejects.append(bad_boxes)
+            read.append(release_file(box_path, root, self.name, box_rows))
         hints, bad_hints, hint_files = self._hints(root, full)
         return SourceTables(
             images=self._images(full, file),
-            annotations=pl.concat([labels, boxes]),
+            annotations=pl.concat(facts),
             hints=hints,
-            rejects=pl.concat([*rejects, unknown, bad_boxes, bad_hints]),
-            files=(
-                release_file(path, root, self.name, table.height),
-                *box_files,
-                *hint_files,
-            ),
+            rejects=pl.concat([*rejects, unknown, bad_hints]),
+            files=(*read, *hint_files),
         )
 
+    def remarks(self, root: Path) -> list[str]:
+        """Say that there are no boxes if the copy has no list of them."""
+        if self._paths(root)[1] is not None:
+            return []
+        return [f"Boxes: none, because {_BOXES} is not in this copy."]
+
     def _paths(self, root: Path) -> tuple[Path, Path | None]:
-        boxes = root / _BOXES
-        return find_file(root, _TABLES, self.name), boxes if boxes.is_file() else None
+        """Return the table of labels, and the list of boxes if the copy has one."""
+        tables = [f"{p}{name}{end}" for name in _TABLES for p in _PLACES for end in _ENDINGS]
+        if not any((root / table).is_file() for table in tables):
+            find_file(root, _TABLES, self.name)  # raises an error that names no folder
+        lists = [root / f"{place}{_BOXES}{end}" for place in _PLACES for end in _ENDINGS]
+        boxes = next((path for path in lists if path.is_file()), None)
+        return find_file(root, tables, self.name), boxes
 
     def _images(self, full: pl.DataFrame, file: str) -> pl.DataFrame:
         # v2020 writes 58 and the first edition 058Y, in which a few ages are typing errors.
@@ -268,25 +274,26 @@ class NihChestxray14(Source):
         return pl.lit(f"{self.collection}/") + pl.col("Image Index")
 
 
+def _stem() -> pl.Expr:
+    """Return the name of an image without its ending, which a converted copy does not share."""
+    return pl.col("Image Index").str.replace(r"(?i)\.(png|jpe?g)$", "")
+
+
 def _image_files(root: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Find PNG files in ``images/``, ``images_001/images/``, ``sample/`` and so on.
+    """Find image files in ``images/``, ``images_001/images/``, ``sample/images`` and so on.
 
     Returns:
-        File name, path and size of each readable file; the names of the damaged files.
+        Stem, path and size of each readable file; the stems of the damaged files.
     """
     require_root(root, NihChestxray14.name)
     rows: list[tuple[Any, ...]] = []
     broken: list[str] = []
-    for folder in sorted([*root.glob("images*"), *root.glob("sample*/")]):
-        for parent, _, names in sorted(os.walk(folder)):
-            for name in sorted(names):
-                if not name.endswith(".png"):
-                    continue
-                path = Path(parent) / name
-                try:
-                    rows.append((name, relative(path, root), *radiograph.size(path)))
-                except ImaxrayError:
-                    broken.append(name)
-    schema = {"png": pl.String, "path": pl.String, "width": pl.Int32, "height": pl.Int32}
+    for folder in [path for pattern in _FOLDERS for path in sorted(root.glob(pattern))]:
+        for path in list_files(folder, _SUFFIXES):
+            try:
+                rows.append((path.stem, relative(path, root), *radiograph.size(path)))
+            except ImaxrayError:
+                broken.append(path.stem)
+    schema = {"stem": pl.String, "path": pl.String, "width": pl.Int32, "height": pl.Int32}
     frame = pl.DataFrame(rows, schema=schema, orient="row")
-    return frame.unique("png", keep="first", maintain_order=True), broken
+    return frame.unique("stem", keep="first", maintain_order=True), broken

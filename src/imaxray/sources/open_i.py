@@ -31,6 +31,7 @@ _TARS: Final = ("NLMCXR_reports.tgz", "NLMCXR_reports.tar.gz")
 _XML: Final = ("ecgen-radiology", "NLMCXR_reports/ecgen-radiology", "NLMCXR_reports")
 _REPORTS: Final = "indiana_reports.csv"
 _PROJECTIONS: Final = "indiana_projections.csv"
+_ENDINGS: Final = ("", ".gz", ".zip")
 _REPORT_COLUMNS: Final = ("uid", "MeSH", "findings", "impression")
 _PROJECTION_COLUMNS: Final = ("uid", "filename", "projection")
 _FOLDERS: Final = (
@@ -68,17 +69,17 @@ class OpenI(Source):
         require_root(root, self.name)
         reports = _reports_path(root)
         files = [relative(reports, root)]
-        if reports.suffix == ".csv":
+        if reports.name.startswith(_REPORTS):
             check_columns(reports, read_header(reports), _REPORT_COLUMNS)
-            find_file(root, (_PROJECTIONS,), self.name)
+            find_file(root, [f"{_PROJECTIONS}{ending}" for ending in _ENDINGS], self.name)
         elif reports.is_dir():
             Archive(root, (), _XML, ".xml", self.name).check()
         elif not is_tar(reports):
             tar_members(reports, ".xml")  # raises an error that says what is wrong
-        projections = root / _PROJECTIONS
-        if projections.is_file():
+        projections = _table(root, _PROJECTIONS)
+        if projections is not None:
             check_columns(projections, read_header(projections), _PROJECTION_COLUMNS)
-            files.append(_PROJECTIONS)
+            files.append(relative(projections, root))
         if not _open_i.has_images(root, _FOLDERS):
             raise ImaxrayError(
                 f"Expected PNG files in {' or '.join(_FOLDERS[:-1])} of the {self.name} release at "
@@ -92,13 +93,24 @@ class OpenI(Source):
         self.check(root)
         reading = _Reading(self.name, root)
         path = _reports_path(root)
-        if path.suffix == ".csv":
+        if path.name.startswith(_REPORTS):
             reading.table(path)
         else:
             reading.archive(path)
-        if (root / _PROJECTIONS).is_file():
-            reading.projections(root / _PROJECTIONS)
+        projections = _table(root, _PROJECTIONS)
+        if projections is not None:
+            reading.projections(projections)
         return reading.tables()
+
+    def remarks(self, root: Path) -> list[str]:
+        """Say what the absence of the table of views means."""
+        if _table(root, _PROJECTIONS) is not None:
+            return []
+        return [
+            f"Views: {_PROJECTIONS} is not in this copy, so a view is known only where a caption "
+            "names one alone; put the table beside the reports, because a report goes to frontal "
+            "images."
+        ]
 
 
 def _reports_path(root: Path) -> Path:
@@ -109,12 +121,19 @@ def _reports_path(root: Path) -> Path:
     for name in _XML:
         if (root / name).is_dir():
             return root / name
-    if (root / _REPORTS).is_file():
-        return root / _REPORTS
+    table = _table(root, _REPORTS)
+    if table is not None:
+        return table
     raise ImaxrayError(
         f"Expected {' or '.join((*_TARS, *_XML, _REPORTS))} in the {OpenI.name} release at {root}, "
         "but found none of them; download the file or correct the path."
     )
+
+
+def _table(root: Path, name: str) -> Path | None:
+    """Return a table of the Kaggle mirror, plain or packed, or None if there is none."""
+    paths = (root / f"{name}{ending}" for ending in _ENDINGS)
+    return next((path for path in paths if path.is_file()), None)
 
 
 class _Reading:
@@ -158,34 +177,34 @@ class _Reading:
 
     def table(self, path: Path) -> None:
         """Read the reports of the Kaggle mirror."""
-        table = read_csv(path, _REPORT_COLUMNS)
+        table, file = read_csv(path, _REPORT_COLUMNS), relative(path, self._root)
         caption = pl.col("image") if "image" in table.columns else pl.lit(None)
         for row, uid, mesh, findings, impression, image in table.select(
             "row", *_REPORT_COLUMNS, caption.cast(pl.String).alias("_caption")
         ).iter_rows():
             known = _open_i.uid_of(uid or "")
             if known is None:
-                self._reject(_REPORTS, row, uid, "bad-id", "uid is no number")
+                self._reject(file, row, uid, "bad-id", "uid is no number")
                 continue
             terms = tuple((mesh or "").split(";"))
             report = _open_i.OpenIReport(
                 known, findings or "", impression or "", image or "", terms
             )
-            self._report(report, _REPORTS, row)
+            self._report(report, file, row)
         self._read.append(release_file(path, self._root, self._source, table.height))
 
     def projections(self, path: Path) -> None:
         """Read the views of images; the Kaggle mirror lists its images only in this table."""
-        table = read_csv(path, _PROJECTION_COLUMNS)
+        table, file = read_csv(path, _PROJECTION_COLUMNS), relative(path, self._root)
         for row, uid, name, projection in table.select("row", *_PROJECTION_COLUMNS).iter_rows():
             known, view = _open_i.uid_of(uid or ""), _VIEWS.get((projection or "").upper())
             if known is None:
-                self._reject(_PROJECTIONS, row, uid, "bad-id", "uid is no number")
+                self._reject(file, row, uid, "bad-id", "uid is no number")
                 continue
             if view is None:
                 what = "projection must be Frontal or Lateral"
-                self._reject(_PROJECTIONS, row, name, "bad-value", what)
-            key = self._image(name or "", known, _PROJECTIONS, row)
+                self._reject(file, row, name, "bad-value", what)
+            key = self._image(name or "", known, file, row)
             if key is not None and view is not None:
                 self._views[key] = view
         self._read.append(release_file(path, self._root, self._source, table.height))

@@ -31,10 +31,11 @@ from imaxray.sources._shared.tables import (
     stated_by,
 )
 
+_SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _REPORTS: Final = "grounded_reports_*.json"
 _TABLES: Final = (
     "master_table.csv", "master_table.csv.gz", "master_table.csv.zip", "master_table.zip",
-    "master_table.csv/master_table.csv",
+    "master_table.csv/master_table.csv", "master_table.csv/master_table.csv.gz",
 )  # fmt: skip
 _AGE: Final = "PatientAge"
 _KEYS: Final = ("StudyID", "ImageID", "findings")
@@ -64,7 +65,8 @@ class PadchestGr(Source):
     pixels of the PNG file.
 
     The images must be unpacked, anywhere in the folder, because the published zip is split into
-    parts that cannot be read alone.
+    parts that cannot be read alone. Copies in another size or as JPEG are read too, because boxes
+    are fractions.
     """
 
     name = "padchest-gr"
@@ -82,12 +84,12 @@ class PadchestGr(Source):
         reports, table = self._paths(root)
         check_items(reports, _KEYS, "grounded reports")
         check_columns(table, read_header(table), _COLUMNS)
-        if not list_files(root, [".png"]):
+        if not list_files(root, _SUFFIXES):
             parts = list_files(root, [f".{k:03}" for k in range(1, 100)])
             found = f"only {len(parts)} parts of a zip" if parts else "none"
             raise ImaxrayError(
-                f"Expected the images as PNG files in {root}, but found {found}; join the parts "
-                "(cat PadChest_GR.zip.* > PadChest_GR.zip) and unzip them there."
+                f"Expected the images as PNG or JPEG files in {root}, but found {found}; join the "
+                "parts (cat PadChest_GR.zip.* > PadChest_GR.zip) and unzip them there."
             )
         return [relative(reports, root), relative(table, root)]
 
@@ -104,7 +106,7 @@ class PadchestGr(Source):
         file = relative(table_path, root)
         stem = pl.col("ImageID").str.replace(r"(?i)\.png$", "")
         full = table.with_columns(stem.alias("_stem"))
-        images = read_images(root, [""], [".png"], pool, only=full["_stem"].drop_nulls().to_list())
+        images = read_images(root, [""], _SUFFIXES, pool, only=full["_stem"].drop_nulls().to_list())
         full = full.join(
             images.drop("view", "sex", "age"), left_on="_stem", right_on="stem", how="left",
             maintain_order="left",

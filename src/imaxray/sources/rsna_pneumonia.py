@@ -29,11 +29,15 @@ from imaxray.sources._shared.tables import (
 )
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zip")
-_LABELS: Final = "stage_2_train_labels"
-_CLASSES: Final = "stage_2_detailed_class_info"
-_IMAGES: Final = "stage_2_train_images"
+_LABELS: Final = ("stage_2_train_labels", "stage2_train_metadata")
+_CLASSES: Final = ("stage_2_detailed_class_info",)
+_FOLDERS: Final = (
+    "stage_2_train_images", "stage_2_train_images_png", "stage_2_train_images_jpg",
+    "train_images_png", "Training/Images",
+)  # fmt: skip
 _SUFFIXES: Final = (".dcm", ".png", ".jpg", ".jpeg")
 _COLUMNS: Final = ("patientId", "x", "y", "width", "height", "Target")
+_CLASS: Final = "class"
 _SIDES: Final = {"x": "_x", "y": "_y", "width": "_w", "height": "_h"}
 _FRAME: Final = 1024.0
 """Boxes are given in pixels of the published 1024 x 1024 images."""
@@ -56,6 +60,10 @@ class RsnaPneumonia(Source):
     DICOM, PNG or JPEG of another size. An image counts as a patient. The test images have no labels
     and are not read.
 
+    The class of an image is read from ``stage_2_detailed_class_info.csv``, or from the one table
+    of Kaggle's processed copy (``stage2_train_metadata.csv``, ``Training/Images``), which has the
+    classes in a column. Without them the labels Lung Opacity and No Finding are unknown.
+
     The images are a part of NIH ChestX-ray14 under other ids. If a catalog has both releases, set
     ``duplicates`` so that the same radiograph is in one split.
     """
@@ -74,16 +82,19 @@ class RsnaPneumonia(Source):
         """See :meth:`Source.check`."""
         labels, classes = self._paths(root)
         check_columns(labels, read_header(labels), _COLUMNS)
-        check_columns(classes, read_header(classes), ("patientId", "class"))
-        files = list_files(root / _IMAGES, _SUFFIXES)
-        if not files:
+        found = [relative(labels, root)]
+        if classes is not None and classes != labels:
+            check_columns(classes, read_header(classes), ("patientId", _CLASS))
+            found.append(relative(classes, root))
+        here = [(folder, path) for folder in _FOLDERS for path in self._images(root, folder)[:1]]
+        if not here:
             raise ImaxrayError(
-                f"Expected images that end in {', '.join(_SUFFIXES)} in {root / _IMAGES}, but "
-                "found none; unpack them there."
+                f"Expected images that end in {', '.join(_SUFFIXES)} in {root / _FOLDERS[0]} or "
+                f"{', '.join(_FOLDERS[1:])} beside it, but found none; unpack them there."
             )
-        if any(dicom.is_dicom(path) for path in files[:1]):
+        if any(dicom.is_dicom(path) for _, path in here):
             dicom.require_dicom()
-        return [relative(labels, root), relative(classes, root), _IMAGES]
+        return [*found, *(folder for folder, _ in here)]
 
     def read(self, root: Path) -> SourceTables:
         """See :meth:`Source.read`."""
@@ -93,33 +104,52 @@ class RsnaPneumonia(Source):
         """Read the release; read image headers in ``pool`` (see :meth:`Source.read_with`)."""
         self.check(root)
         path, class_path = self._paths(root)
-        labels, classes = read_csv(path, _COLUMNS), read_csv(class_path, ("patientId", "class"))
-        files = read_images(root, [_IMAGES], _SUFFIXES, pool).rename(
+        labels = read_csv(path, _COLUMNS)
+        files = read_images(root, _FOLDERS, _SUFFIXES, pool).rename(
             {"width": "columns", "height": "rows"}
         )
         images, boxes, bad_rows = self._labels(labels, files, relative(path, root))
-        facts, bad_classes = self._classes(classes, files, relative(class_path, root))
+        annotations, rejects = [boxes], [bad_rows]
+        read = [release_file(path, root, self.name, labels.height)]
+        if class_path is not None:
+            alone = class_path != path
+            classes = read_csv(class_path, ("patientId", _CLASS)) if alone else labels
+            facts, bad_classes = self._classes(
+                classes, files, relative(class_path, root), alone=alone
+            )
+            annotations.append(facts)
+            rejects.append(bad_classes)
+            if alone:
+                read.append(release_file(class_path, root, self.name, classes.height))
         return SourceTables(
             images=images,
-            annotations=pl.concat([boxes, facts]),
-            rejects=pl.concat([bad_rows, bad_classes]),
-            files=(
-                release_file(path, root, self.name, labels.height),
-                release_file(class_path, root, self.name, classes.height),
-            ),
+            annotations=pl.concat(annotations),
+            rejects=pl.concat(rejects),
+            files=tuple(read),
         )
 
     def remarks(self, root: Path) -> list[str]:
-        """State the number of images that no row of the table is about."""
-        labels = read_csv(self._paths(root)[0], _COLUMNS)["patientId"].to_list()
-        lost = {p.stem for p in list_files(root / _IMAGES, _SUFFIXES)} - set(labels)
-        return [f"Images in {_IMAGES} that no row is about: {len(lost):,}."] if lost else []
+        """State the number of images that no row of the table is about, and missing classes."""
+        path, classes = self._paths(root)
+        labels = set(read_csv(path, _COLUMNS)["patientId"].to_list())
+        said = []
+        for folder in _FOLDERS:
+            lost = {p.stem for p in self._images(root, folder)} - labels
+            said += [f"Images in {folder} that no row is about: {len(lost):,}."] if lost else []
+        if classes is None:
+            said.append(f"Classes: none, because {_CLASSES[0]}.csv is not in this copy.")
+        return said
 
-    def _paths(self, root: Path) -> tuple[Path, Path]:
-        stems = (_LABELS, _CLASSES)
-        labels, classes = (
-            find_file(root, [f"{stem}{ending}" for ending in _ENDINGS], self.name) for stem in stems
-        )
+    def _images(self, root: Path, folder: str) -> list[Path]:
+        return list_files(root / folder, _SUFFIXES)
+
+    def _paths(self, root: Path) -> tuple[Path, Path | None]:
+        """Return the table of labels, and that of classes (which may be the same) if one exists."""
+        names = [[f"{s}{e}" for s in stems for e in _ENDINGS] for stems in (_LABELS, _CLASSES)]
+        labels = find_file(root, names[0], self.name)
+        classes = next((root / name for name in names[1] if (root / name).is_file()), None)
+        if classes is None and _CLASS in read_header(labels):
+            classes = labels
         return labels, classes
 
     def _labels(
@@ -187,14 +217,16 @@ class RsnaPneumonia(Source):
         return conform(images, IMAGES), pl.concat(facts), pl.concat(bad)
 
     def _classes(
-        self, table: pl.DataFrame, files: pl.DataFrame, file: str
+        self, table: pl.DataFrame, files: pl.DataFrame, file: str, *, alone: bool
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the labels that follow from the class, and rejects.
 
-        The table repeats the row of an image for every box.
+        The table repeats the row of an image for every box. If it does not stand ``alone``, because
+        the table of labels has the classes too, the latter says which rows have no image.
         """
         where: dict[str, Any] = {"source": self.name, "file": file, "key": "patientId"}
-        full = table.with_columns(pl.col("class").str.to_lowercase().alias("_class")).join(
+        low = pl.col(_CLASS).str.to_lowercase().str.replace(r"\s*/\s*", " / ")
+        full = table.with_columns(low.alias("_class")).join(
             files, left_on="patientId", right_on="stem", how="left", maintain_order="left"
         )
         here = full.filter(is_sound())
@@ -213,14 +245,16 @@ class RsnaPneumonia(Source):
             "value",
             *self._by(file),
         )
-        bad = pl.concat([
-            reject_images(full, **where),
+        bad = [
             reject(here.filter(~known), **where, code="unknown-label",
                    message="the class is none of the release's"),
-            reject(good.join(first.select("row"), on="row", how="anti"), **where,
-                   code="duplicate-annotation", message="an earlier row says so"),
-        ])  # fmt: skip
-        return conform(facts, SOURCE_ANNOTATIONS), bad
+        ]  # fmt: skip
+        if alone:
+            again = good.join(first.select("row"), on="row", how="anti")
+            said = "an earlier row says so"
+            bad.append(reject_images(full, **where))
+            bad.append(reject(again, **where, code="duplicate-annotation", message=said))
+        return conform(facts, SOURCE_ANNOTATIONS), pl.concat(bad)
 
     def _id(self) -> pl.Expr:
         return pl.lit(f"{self.collection}/") + pl.col("patientId")

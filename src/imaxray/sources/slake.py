@@ -93,6 +93,8 @@ class Slake(Source):
 
     def _folder(self, paths: dict[str, Path]) -> Path:
         folder = paths["train"].parent / "imgs"
+        if not any(folder.glob("xmlab*")) and (folder / "imgs").is_dir():
+            return folder / "imgs"  # some programs unpack imgs.zip into a folder of its name
         if not folder.is_dir():
             raise ImaxrayError(
                 f"Expected the folder {folder} of the {self.name} release, but there is none; "

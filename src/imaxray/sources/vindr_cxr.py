@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -13,9 +12,16 @@ import polars as pl
 
 from imaxray import dicom
 from imaxray.errors import ImaxrayError
-from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform, empty
+from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.image_files import is_sound, list_files, read_images, reject_images
+from imaxray.sources._shared.original_sizes import (
+    SIZE_COLUMNS,
+    original_sizes,
+    original_sizes_file,
+    stated_sizes,
+    with_scales,
+)
 from imaxray.sources._shared.records import SourceTables
 from imaxray.sources._shared.tables import (
     check_columns,
@@ -31,63 +37,23 @@ from imaxray.sources._shared.tables import (
     require_root,
     stated_by,
 )
+from imaxray.sources._shared.vindr_labels import (
+    KAGGLE_LABELS,
+    KINDS,
+    LABELS,
+    NONE,
+    PHRASES,
+    canonical_class,
+    one_spelling,
+)
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zip")
-_SUFFIXES: Final = (".dicom", ".dcm")
+_DICOM: Final = (".dicom", ".dcm")
+_SUFFIXES: Final = (*_DICOM, ".png", ".jpg", ".jpeg")
 _SETS: Final = ("train", "test")
+_PLACES: Final = ("", "vinbigdata/")
 _CORNERS: Final = ("x_min", "y_min", "x_max", "y_max")
-_NONE: Final = "No finding"
-_OTHER: Final = "Other diseases"
-
-_LABELS: Final = {
-    "Atelectasis": "Atelectasis",
-    "Cardiomegaly": "Cardiomegaly",
-    "Consolidation": "Consolidation",
-    "Edema": "Edema",
-    "Emphysema": "Emphysema",
-    "Infiltration": "Infiltration",
-    "Lung Opacity": "Lung Opacity",
-    "No finding": "No Finding",
-    "Pleural effusion": "Pleural Effusion",
-    "Pleural thickening": "Pleural Thickening",
-    "Pneumonia": "Pneumonia",
-    "Pneumothorax": "Pneumothorax",
-    "Pulmonary fibrosis": "Fibrosis",
-}
-"""Maps a label of the release to the finding that equals it; other labels have no such finding."""
-
-_PHRASES: Final = {
-    "Aortic enlargement": "aortic enlargement",
-    "COPD": "chronic obstructive pulmonary disease",
-    "Calcification": "calcification",
-    "Clavicle fracture": "clavicle fracture",
-    "Enlarged PA": "enlarged pulmonary artery",
-    "ILD": "interstitial lung disease",
-    "Lung cavity": "lung cavity",
-    "Lung cyst": "lung cyst",
-    "Lung tumor": "lung tumor",
-    "Mediastinal shift": "mediastinal shift",
-    "Nodule/Mass": "nodule or mass",
-    "Other lesion": None,
-    "Rib fracture": "rib fracture",
-    "Tuberculosis": "tuberculosis",
-    _OTHER: None,
-    **{name: ours.lower() for name, ours in _LABELS.items()},
-}
-"""Maps each of the 28 labels to the phrase for its boxes; "other" labels describe nothing that can
-be looked for and have no phrase."""
-
-_KINDS: Final = {"Clavicle fracture": "Fracture", "Rib fracture": "Fracture"}
-"""Maps a label to the finding that it is a kind of: it states a presence, and never an absence."""
-
-_KAGGLE: Final = (
-    "Atelectasis", "Cardiomegaly", "Consolidation", "Infiltration", "Lung Opacity", _NONE,
-    "Pleural effusion", "Pleural thickening", "Pneumothorax", "Pulmonary fibrosis",
-)  # fmt: skip
-"""Classes of the Kaggle form, which has 15, that equal a finding."""
-
-_BY_LOWER: Final = {name.lower(): name for name in ("image_id", "rad_id", "class_name", *_PHRASES)}
-_OTHER_FORM: Final = re.compile(r"other diseases?(?:\(s\))?")
+_USED: Final = ("image_id", "rad_id", "class_name", *_CORNERS, *PHRASES)
 
 
 @dataclass(frozen=True)
@@ -117,6 +83,11 @@ class VindrCxr(Source):
     The release has no patient ids, so an image counts as a patient. All images are postero-anterior
     views of adults, so an age of 0 means that the age is missing. Kaggle's images are PhysioNet's
     train set; they get no split.
+
+    Converted copies (PNG or JPEG, of any size) are read if the size of the original images is
+    stated, to which the boxes refer: in the columns ``width`` and ``height`` of ``train.csv``, or
+    in ``train_meta.csv`` (``dim0`` is the height, ``dim1`` the width). A box of a converted image
+    without a stated size is a reject (``unknown-size``).
     """
 
     name = "vindr-cxr"
@@ -134,14 +105,22 @@ class VindrCxr(Source):
         require_root(root, self.name)
         tables = self._tables(root)
         for path, required in tables:
-            check_columns(path, [*_renamed(read_header(path)).values()], required)
-        if not any(list_files(root / name, _SUFFIXES)[:1] for name in _SETS):
+            check_columns(path, [*one_spelling(read_header(path)).values()], required)
+        images = [path for name in _SETS for path in self._files(root, name)[:1]]
+        if not images:
             raise ImaxrayError(
                 f"Expected images that end in {' or '.join(_SUFFIXES)} in {root / 'train'} or "
                 f"{root / 'test'}, but found none; boxes are in pixels of the DICOM images."
             )
-        dicom.require_dicom()
-        return [relative(path, root) for path, _ in tables]
+        if any(path.suffix.lower() in _DICOM for path in images):
+            dicom.require_dicom()
+        found = [path for path, _ in tables]
+        for which, _, _ in self._sets(root):
+            meta = original_sizes_file(root, _PLACES, which)
+            if meta is not None:
+                check_columns(meta, read_header(meta), SIZE_COLUMNS)
+                found.append(meta)
+        return [relative(path, root) for path in found]
 
     def read(self, root: Path) -> SourceTables:
         """See :meth:`Source.read`."""
@@ -152,9 +131,15 @@ class VindrCxr(Source):
         self.check(root)
         images, facts, hints, rejects, files = [], [], [], [], []
         for which, boxes_path, labels_path in self._sets(root):
-            here = read_images(root, [which], _SUFFIXES, pool)
+            here = read_images(root, [f"{p}{which}" for p in _PLACES], _SUFFIXES, pool)
             agreed = which == "test"
-            boxes = _part(boxes_path, root, here, agreed)
+            sizes, size_hints, bad, size_files = original_sizes(
+                root, original_sizes_file(root, _PLACES, which), here, self
+            )
+            hints.append(size_hints)
+            rejects.append(bad)
+            files += size_files
+            boxes = _part(boxes_path, root, here, sizes, agreed)
             regions, bad = self._boxes(boxes)
             stated, again = self._listed(boxes, complete=labels_path is None)
             facts.append(regions)
@@ -162,7 +147,7 @@ class VindrCxr(Source):
             if labels_path is None:
                 source = boxes
             else:
-                source = labels = _part(labels_path, root, here, agreed)
+                source = labels = _part(labels_path, root, here, sizes, agreed)
                 cells, bad = self._cells(labels)
                 facts.append(cells)
                 hints.append(self._hints(labels, which))
@@ -174,7 +159,7 @@ class VindrCxr(Source):
         return SourceTables(
             images=pl.concat(images),
             annotations=pl.concat(facts),
-            hints=pl.concat(hints) if hints else empty(SPLIT_HINTS),
+            hints=pl.concat(hints),
             rejects=pl.concat(rejects),
             files=tuple(files),
         )
@@ -184,13 +169,17 @@ class VindrCxr(Source):
         said = []
         for which, boxes, labels in self._sets(root):
             table = read_csv(labels or boxes, ())
-            table = table.rename(_renamed(table.columns))
-            here = {path.stem for path in list_files(root / which, _SUFFIXES)}
+            table = table.rename(one_spelling(table.columns))
+            here = {path.stem for path in self._files(root, which)}
             lost = here - set(table["image_id"].to_list())
             said += [f"Images in {which} that no row is about: {len(lost):,}."] if lost else []
         if self._is_physionet(root) and any((root / f"train{e}").is_file() for e in _ENDINGS):
             said.append("Not read, because PhysioNet's tables say more: Kaggle's train.csv.")
         return said
+
+    def _files(self, root: Path, which: str) -> list[Path]:
+        """Return the image files of a set."""
+        return [path for p in _PLACES for path in list_files(root / f"{p}{which}", _SUFFIXES)]
 
     def _is_physionet(self, root: Path) -> bool:
         stems = [f"{kind}_{which}" for kind in ("annotations", "image_labels") for which in _SETS]
@@ -206,7 +195,7 @@ class VindrCxr(Source):
                     find_file(root, _names(f"image_labels_{which}"), self.name),
                 )
         else:
-            names = [f"train{ending}" for ending in _ENDINGS]
+            names = [f"{place}train{ending}" for place in _PLACES for ending in _ENDINGS]
             if not any((root / name).is_file() for name in names):
                 names = [*_names("annotations_train"), *names]
             yield "train", find_file(root, names, self.name), None
@@ -218,7 +207,7 @@ class VindrCxr(Source):
             reader = ("rad_id",) if which == "train" else ()
             tables.append((boxes, ("image_id", *reader, "class_name", *_CORNERS)))
             if labels is not None:
-                tables.append((labels, ("image_id", *reader, *_PHRASES)))
+                tables.append((labels, ("image_id", *reader, *PHRASES)))
         return tables
 
     def _images(self, part: _Part) -> pl.DataFrame:
@@ -255,8 +244,10 @@ class VindrCxr(Source):
     def _boxes(self, part: _Part) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return regions, and rejects for rows that have neither a sound box nor a label."""
         where: dict[str, Any] = {"source": self.name, "file": part.file, "key": "image_id"}
+        scale = {name: f"_scale_{name[0]}" for name in _CORNERS}
         here = part.full.filter(is_sound(), _has_reader(part)).with_columns(
-            _canonical_class(), *(numeric(name).alias(f"_{name}") for name in _CORNERS)
+            canonical_class(),
+            *((numeric(n) * pl.col(scale[n]).fill_null(1.0)).alias(f"_{n}") for n in _CORNERS),
         )
         corners = [f"_{name}" for name in _CORNERS]
         blank = pl.all_horizontal(
@@ -265,8 +256,9 @@ class VindrCxr(Source):
         number = pl.all_horizontal(pl.col(*corners).is_finite().fill_null(False))
         sized = (pl.col("_x_min") < pl.col("_x_max")) & (pl.col("_y_min") < pl.col("_y_max"))
         sized = sized.fill_null(False)
-        known, nothing = pl.col("_class").is_not_null(), pl.col("_class") == _NONE
-        labelled = pl.col("_class").is_in(list(_LABELS))
+        framed = pl.col("_scale_x").is_not_null()
+        known, nothing = pl.col("_class").is_not_null(), pl.col("_class") == NONE
+        labelled = pl.col("_class").is_in(list(LABELS))
         bad = pl.concat([
             reject(here.filter(~known), **where, code="unknown-label",
                    message="the class is none of the release's"),
@@ -278,12 +270,14 @@ class VindrCxr(Source):
                    message="x_min, y_min, x_max and y_max must be numbers"),
             reject(here.filter(known & ~nothing & number & ~sized), **where, code="zero-area-box",
                    message="the box has no width or no height"),
+            reject(here.filter(known & ~nothing & number & sized & ~framed), **where,
+                   code="unknown-size", message="the size of the original image is not stated"),
         ])  # fmt: skip
-        named = pl.col("_class").replace_strict(_PHRASES, return_dtype=pl.String)
-        regions = here.filter(known & ~nothing & number & sized).select(
+        named = pl.col("_class").replace_strict(PHRASES, return_dtype=pl.String)
+        regions = here.filter(known & ~nothing & number & sized & framed).select(
             self._id().alias("image_id"),
             pl.lit("region").alias("kind"),
-            pl.col("_class").replace(_LABELS).alias("name"),
+            pl.col("_class").replace(LABELS).alias("name"),
             named.alias("text"),
             one_box(*corners).alias("boxes"),
             *self._by(part),
@@ -295,7 +289,7 @@ class VindrCxr(Source):
         here = part.full.filter(is_sound(), _has_reader(part))
         long = (
             here.unpivot(
-                list(_PHRASES), index=["row", "image_id", "rad_id"],
+                list(PHRASES), index=["row", "image_id", "rad_id"],
                 variable_name="_class", value_name="_cell",
             )
             .filter(pl.col("_cell").is_not_null())
@@ -307,18 +301,18 @@ class VindrCxr(Source):
             long.filter(~legal), source=self.name, file=part.file, key="image_id",
             code="unknown-label", message="a label must be 1, 0 or blank",
         )  # fmt: skip
-        equal = pl.col("_class").is_in(list(_LABELS))
-        kinds = long.filter(legal, pl.col("value") == 1, pl.col("_class").is_in(list(_KINDS)))
+        equal = pl.col("_class").is_in(list(LABELS))
+        kinds = long.filter(legal, pl.col("value") == 1, pl.col("_class").is_in(list(KINDS)))
         facts = [
             self._label_facts(long.filter(legal, equal), part),
-            self._label_facts(kinds, part, _KINDS).unique(["row", "name"], maintain_order=True),
+            self._label_facts(kinds, part, KINDS).unique(["row", "name"], maintain_order=True),
         ]
         unmapped = self._unmapped(long.filter(legal, pl.col("value") == 1), part)
         return pl.concat(facts), pl.concat([bad, unmapped])
 
     def _unmapped(self, rows: pl.DataFrame, part: _Part) -> pl.DataFrame:
         """Return rejects for positive labels that are no finding of ours."""
-        strange = rows.filter(~pl.col("_class").is_in([*_LABELS, *_KINDS]))
+        strange = rows.filter(~pl.col("_class").is_in([*LABELS, *KINDS]))
         key = pl.concat_str("image_id", pl.lit(" "), "_class")
         return reject(
             strange, source=self.name, file=part.file, key=key, code="unmapped-label",
@@ -333,11 +327,11 @@ class VindrCxr(Source):
         rows without a box state a label, nearly all of them ``No finding``.
         """
         one = ["image_id", "rad_id"]
-        rows = part.full.filter(is_sound(), _has_reader(part)).with_columns(_canonical_class())
+        rows = part.full.filter(is_sound(), _has_reader(part)).with_columns(canonical_class())
         boxed = pl.any_horizontal(
             pl.col(*_CORNERS).is_not_null() & ~pl.col(*_CORNERS).is_in(["nan", "NaN"])
         )
-        labelled = rows.filter(pl.col("_class").is_in(list(_LABELS)), ~boxed | complete)
+        labelled = rows.filter(pl.col("_class").is_in(list(LABELS)), ~boxed | complete)
         yes = labelled.unique([*one, "_class"], keep="first", maintain_order=True)
         bare = labelled.filter(~boxed).join(yes.select("row"), on="row", how="anti")
         again = reject(
@@ -350,7 +344,7 @@ class VindrCxr(Source):
             strange = rows.filter(pl.col("_class").is_null()).select(one)
             read = rows.join(strange, on=one, how="anti", maintain_order="left")
             every = read.unique(one, keep="first", maintain_order=True).select("row", *one)
-            no = every.join(pl.DataFrame({"_class": list(_KAGGLE)}), how="cross").join(
+            no = every.join(pl.DataFrame({"_class": list(KAGGLE_LABELS)}), how="cross").join(
                 yes, on=[*one, "_class"], how="anti"
             )
             stated.append(no.select("row", *one, "_class", pl.lit(0.0).alias("value")))
@@ -360,7 +354,7 @@ class VindrCxr(Source):
         return self._label_facts(pl.concat(stated).sort("row", "_class"), part), again
 
     def _label_facts(
-        self, long: pl.DataFrame, part: _Part, findings: Mapping[str, str] = _LABELS
+        self, long: pl.DataFrame, part: _Part, findings: Mapping[str, str] = LABELS
     ) -> pl.DataFrame:
         frame = long.select(
             self._id().alias("image_id"),
@@ -386,41 +380,20 @@ def _names(stem: str) -> list[str]:
     return [f"{folder}{stem}{end}" for folder in ("annotations/", "") for end in _ENDINGS]
 
 
-def _renamed(columns: list[str]) -> dict[str, str]:
-    """Map columns to one spelling, because variants such as ``rad_ID`` occur."""
-    names: dict[str, str] = {}
-    for column in columns:
-        low = column.strip().lower()
-        name = _OTHER if _OTHER_FORM.fullmatch(low) else _BY_LOWER.get(low, column)
-        # If two columns map to one spelling, the first is used and the second keeps its name.
-        names[column] = column if name in names.values() else name
-    return names
-
-
-def _part(path: Path, root: Path, images: pl.DataFrame, agreed: bool) -> _Part:
+def _part(path: Path, root: Path, images: pl.DataFrame, sizes: pl.DataFrame, agreed: bool) -> _Part:
     table = read_csv(path, ())
-    table = table.rename(_renamed(table.columns))
+    table = table.rename(one_spelling(table.columns))
     if agreed:
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias("rad_id"))
-    full = table.join(images, left_on="image_id", right_on="stem", how="left",
-                      maintain_order="left")  # fmt: skip
-    return _Part(relative(path, root), table.height, full, agreed)
+    # Other columns of a mirror might be called like those of the images.
+    used = [name for name in _USED if name in table.columns]
+    full = (
+        table.select("row", *used, *stated_sizes(table))
+        .join(sizes, on="image_id", how="left", maintain_order="left")
+        .join(images, left_on="image_id", right_on="stem", how="left", maintain_order="left")
+    )
+    return _Part(relative(path, root), table.height, with_scales(full, _DICOM), agreed)
 
 
 def _has_reader(part: _Part) -> pl.Expr:
     return pl.lit(part.agreed) | pl.col("rad_id").is_not_null()
-
-
-def _canonical_class() -> pl.Expr:
-    """Return ``class_name`` as one of the 28 label names, or null if it is none of them."""
-    low = pl.col("class_name").str.to_lowercase()
-    return (
-        pl.when(low.str.contains(f"^{_OTHER_FORM.pattern}$"))
-        .then(pl.lit(_OTHER))
-        .otherwise(
-            low.replace_strict(
-                {name.lower(): name for name in _PHRASES}, default=None, return_dtype=pl.String
-            )
-        )
-        .alias("_class")
-    )

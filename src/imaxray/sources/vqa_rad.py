@@ -14,14 +14,24 @@ from imaxray.sources._checks.json_items import BadItem
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.json_items import read_items, text_of
 from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import exists, find_file, is_inside, relative, release_file
+from imaxray.sources._shared.tables import (
+    exists,
+    find_file,
+    is_inside,
+    relative,
+    release_file,
+    require_root,
+)
 
 _FILES: Final = {"train": "trainset.json", "test": "testset.json"}
-_PUBLIC: Final = "VQA_RAD Dataset Public.json"
-"""The file of the dataset's page, which holds all questions; the split is in ``phrase_type``."""
+_PUBLIC: Final = ("VQA_RAD Dataset Public.json", "VQA_RAD_Dataset_Public.json")
+"""Names of the publisher's file; downloads replace the blanks."""
 
 _KEYS: Final = ("image_name", "image_organ", "question", "answer", "answer_type")
-_FOLDERS: Final = ("images", "VQA_RAD Image Folder", "imgs")
+_PHRASE: Final = "phrase_type"  # test_freeform and test_para mark the test set
+_FOLDERS: Final = ("images", "VQA_RAD Image Folder", "VQA_RAD_Image_Folder", "imgs")
+_FRAME: Final = "question_frame"
+_NO_FRAME: Final = ("", "null", "none")
 
 
 class VqaRad(Source):
@@ -31,6 +41,11 @@ class VqaRad(Source):
     radiographs (one of them, synpic44865, is a photographed film with one opaque hemithorax). There
     are no patient ids, so an image counts as a patient; an image with any test question is a test
     image.
+
+    The copy may hold the publisher's file (``VQA_RAD Dataset Public.json``, 2,248 questions) or the
+    two files of the authors' split that are passed on (``trainset.json``, ``testset.json``). In the
+    former, ``phrase_type`` marks the test set. Its framed wordings of questions are not read; the
+    split has them as questions of their own.
     """
 
     name = "vqa-rad"
@@ -45,9 +60,9 @@ class VqaRad(Source):
 
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
-        paths = [path for path, _ in self._paths(root)]
+        paths = self._paths(root)
         for path in paths:
-            read_items(path, _KEYS)
+            read_items(path, self._keys(path))
         self._folder(root)
         return [relative(path, root) for path in paths]
 
@@ -61,9 +76,9 @@ class VqaRad(Source):
         hints: list[tuple[Any, ...]] = []
         rejects: list[tuple[Any, ...]] = []
         files = []
-        for path, of_file in self._paths(root):
+        for path in self._paths(root):
             file = relative(path, root)
-            items = read_items(path, _KEYS)
+            items = read_items(path, self._keys(path))
             files.append(release_file(path, root, self.name, len(items)))
             for row, item in enumerate(items, start=1):
                 where = (self.name, file, row)
@@ -79,10 +94,8 @@ class VqaRad(Source):
                 answer = text_of(item["answer"]).lower()
                 kind = text_of(item.get("question_type")) or "question"
                 question = text_of(item["question"])
-                kind_of_phrase = text_of(item.get("phrase_type")).lower()
-                split = of_file or ("test" if kind_of_phrase.startswith("test") else "train")
                 questions.append((image, "qa", kind, closed, question, [answer], *where))
-                hints.append((image, "test" if split == "test" else None, *where))
+                hints.append((image, "test" if _is_test(item, file) else None, *where))
         return SourceTables(
             images=_frame(images.values(), _IMAGE_COLUMNS, IMAGES),
             annotations=_frame(questions, _QUESTION_COLUMNS, SOURCE_ANNOTATIONS).with_columns(
@@ -93,11 +106,31 @@ class VqaRad(Source):
             files=tuple(files),
         )
 
-    def _paths(self, root: Path) -> list[tuple[Path, str | None]]:
-        """Return the files with their splits; None where the items state the split."""
-        if (root / _PUBLIC).is_file() and not (root / _FILES["train"]).is_file():
-            return [(root / _PUBLIC, None)]
-        return [(find_file(root, (file,), self.name), split) for split, file in _FILES.items()]
+    def remarks(self, root: Path) -> list[str]:
+        """State how many questions have a framed wording, which is not read."""
+        (path, *others) = self._paths(root)
+        if others:
+            return []
+        items = [item for item in read_items(path, _KEYS) if isinstance(item, dict)]
+        framed = sum(text_of(item.get(_FRAME)).lower() not in _NO_FRAME for item in items)
+        said = f"Questions whose framed wording ({_FRAME}) is not read: {framed:,}."
+        return [said] if framed else []
+
+    def _paths(self, root: Path) -> list[Path]:
+        """Return the files of the two sets, or the publisher's file."""
+        public = next((root / name for name in _PUBLIC if (root / name).is_file()), None)
+        if public is not None and not all((root / file).is_file() for file in _FILES.values()):
+            return [public]
+        if not any((root / file).is_file() for file in _FILES.values()):
+            require_root(root, self.name)
+            raise ImaxrayError(
+                f"Expected {' and '.join(_FILES.values())}, or {_PUBLIC[0]}, in the {self.name} "
+                f"release at {root}, but found none of them; download the file or correct the path."
+            )
+        return [find_file(root, (file,), self.name) for file in _FILES.values()]
+
+    def _keys(self, path: Path) -> tuple[str, ...]:
+        return (*_KEYS, _PHRASE) if path.name in _PUBLIC else _KEYS
 
     def _folder(self, root: Path) -> str:
         for folder in _FOLDERS:
@@ -115,6 +148,10 @@ _IMAGE_COLUMNS: Final = (
 _QUESTION_COLUMNS: Final = (
     "image_id", "kind", "name", "value", "text", "answers", "source", "file", "row",
 )  # fmt: skip
+
+
+def _is_test(item: dict[str, Any], file: str) -> bool:
+    return file == _FILES["test"] or text_of(item.get(_PHRASE)).lower().startswith("test")
 
 
 def _problem(item: Any, name: str) -> tuple[str, str] | None:

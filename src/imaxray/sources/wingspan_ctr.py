@@ -31,6 +31,7 @@ from imaxray.sources._shared.tables import (
 
 Mask = NDArray[np.bool_]
 
+_TABLES: Final = ("ctr_ground_truth.csv", "ctr_ground_truth.csv.gz")
 _IMAGES: Final = "wingspan/png"
 _ORGANS: Final = {"heart": "heart", "left_lung": "left lung", "right_lung": "right lung"}
 """Maps a mask folder to the phrase for its organ. Left and right are the patient's."""
@@ -56,7 +57,7 @@ class WingspanCtr(Source):
 
     def check(self, root: Path) -> list[str]:
         """See :meth:`Source.check`."""
-        path = find_file(root, ("ctr_ground_truth.csv",), self.name)
+        path = find_file(root, _TABLES, self.name)
         check_columns(path, read_header(path), ("id", "ctr"))
         folders = [_IMAGES, *(f"wingspan/mask/{organ}" for organ in _ORGANS)]
         for folder in folders:
@@ -126,7 +127,7 @@ class WingspanCtr(Source):
         ]
 
     def _stated(self, root: Path, pngs: set[str]) -> tuple[pl.DataFrame, pl.DataFrame, ReleaseFile]:
-        path = find_file(root, ("ctr_ground_truth.csv",), self.name)
+        path = find_file(root, _TABLES, self.name)
         table = read_csv(path, ("id", "ctr")).with_columns(numeric("ctr").alias("value"))
         file = relative(path, root)
         present = pl.col("id").is_in(sorted(pngs)).fill_null(False)
@@ -233,7 +234,7 @@ def ctr_agreement(root: Path) -> pl.DataFrame:
         pixels of the 512-pixel copies, on which the masks are measured), sorted by the absolute
         difference, the largest first.
     """
-    table = read_csv(root / "ctr_ground_truth.csv", ("id", "ctr"))
+    table = read_csv(find_file(root, _TABLES, WingspanCtr.name), ("id", "ctr"))
     rows = []
     for name, text in table.select("id", "ctr").iter_rows():
         paths = [root / "wingspan/mask" / organ / str(name) for organ in _ORGANS]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imaxray.curation import Tables
-from imaxray.evaluation import Scores, compare, constant_baseline
+from imaxray.evaluation import Scores, compare, constant_baseline, points_text
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Choice:
 
     def sentence(self) -> str:
         """Say in one sentence which stage was chosen, with the gains of all stages."""
-        others = ", ".join(f"{name} {100 * gain:+z.1f} %" for name, gain in self.gains.items())
+        others = ", ".join(f"{name} {points_text(gain)} %" for name, gain in self.gains.items())
         return f"{self.name} is chosen by its gain on the validation split ({others})."
 
 

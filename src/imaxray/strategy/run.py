@@ -13,7 +13,7 @@ from imaxray._files import write_json
 from imaxray._folders import growing_folder
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation import Comparison, compare, constant_baseline, percents
+from imaxray.evaluation import Comparison, compare, constant_baseline
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy.executor import WorkExecutor
@@ -194,19 +194,7 @@ def _sentence(one: WorkResult) -> str:
 def _verdicts(comparison: Comparison | None) -> list[str]:
     if comparison is None:
         return ["The dataset has no test split, so nothing was scored."]
-    data = comparison.as_dict()
-    lines = []
-    for name, gain in data["mean_gain"].items():
-        found = percents(gain)
-        if found is None:
-            lines.append(f"{name}: the relative gain over {data['reference']} is undefined.")
-            continue
-        low, value, high = found
-        lines.append(
-            f"{name} against {data['reference']}: mean relative gain {value:+z.1f} % "
-            f"[{low:+z.1f}, {high:+z.1f}]."
-        )
-    return lines
+    return [comparison.verdict(name) for name in comparison.others]
 
 
 def _cell(value: Any) -> str:

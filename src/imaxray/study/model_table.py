@@ -15,7 +15,14 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from imaxray.evaluation import latex_text, percent_text
+from imaxray.evaluation import (
+    latex_number,
+    latex_table,
+    latex_text,
+    percent_text,
+    points_text,
+)
+from imaxray.evaluation.wording import DASH
 from imaxray.report import GainTable
 from imaxray.schema import task_names
 
@@ -141,50 +148,33 @@ class ModelTable:
         return found
 
     def latex(self) -> str:
-        """Return the tables as LaTeX for ``booktabs``; stated numbers stand apart from ours."""
+        """Return the tables as LaTeX, which needs no package; stated numbers stand apart."""
         parts = []
         for line in self.over:
             tasks, rows = self._columns(line.view, line.arm)
             body = [
-                " & ".join([latex_text(model), *(_cell(cells.get(task)) for task in tasks)])
-                + r" \\"
+                [latex_text(model), *(latex_number(_points(cells.get(task))) for task in tasks)]
                 for model, cells in rows
             ]
-            last = f"${100 * line.mean:+z.1f}$ [{100 * line.low:+z.1f}, {100 * line.high:+z.1f}]"
-            span = len(tasks)
+            last = {"all models": _points({"gain": line.mean, "low": line.low, "high": line.high})}
+            if line.stated is not None:
+                last["the paper states"] = line.stated
+            foot = [
+                [rf"\multicolumn{{{len(tasks)}}}{{l}}{{{name}}}", latex_number(text)]
+                for name, text in last.items()
+            ]
             parts.append(
-                "\n".join(
-                    [
-                        f"% Relative gain of {line.arm} over {self.reference} at {line.view}, in "
-                        "percent, with intervals.",
-                        r"\begin{tabular}{l" + "r" * span + "}",
-                        r"\toprule",
-                        " & ".join(["model", *map(latex_text, tasks)]) + r" \\",
-                        r"\midrule",
-                        *body,
-                        r"\midrule",
-                        rf"\multicolumn{{{span}}}{{l}}{{all models}} & {last} \\",
-                        *(
-                            [
-                                rf"\multicolumn{{{span}}}{{l}}{{the paper states}} & "
-                                rf"{latex_text(line.stated)} \\"
-                            ]
-                            if line.stated is not None
-                            else []
-                        ),
-                        r"\bottomrule",
-                        r"\end{tabular}",
-                    ]
-                )
+                f"% Relative gain of {line.arm} over {self.reference} at {line.view}, in percent, "
+                "with intervals.\n" + latex_table(["model", *map(latex_text, tasks)], body, foot)
             )
-        return "\n\n".join(parts) + "\n"
+        return "\n".join(parts)
 
     def sentences(self) -> list[str]:
         """Describe the lines over models."""
         return [
             f"Over {line.models} models at {line.view}, the mean relative gain of {line.arm} is "
-            f"{line.text()}, the median {100 * line.median:+z.1f} %, from "
-            f"{100 * line.least:+z.1f} % to {100 * line.most:+z.1f} %; it is above 0 for "
+            f"{line.text()}, the median {points_text(line.median)} %, from "
+            f"{points_text(line.least)} % to {points_text(line.most)} %; it is above 0 for "
             f"{line.ahead} of {line.models} (sign test p = {line.p:.3f})."
             + (
                 ""
@@ -288,13 +278,14 @@ def sign_test(ahead: int, behind: int) -> float:
 
 
 def _text(cell: dict[str, Any] | None) -> str:
-    if cell is None or cell["gain"] is None:
-        return "–"
+    if cell is None:
+        return DASH
     return percent_text({"value": cell["gain"], "low": cell["low"], "high": cell["high"]})
 
 
-def _cell(cell: dict[str, Any] | None) -> str:
+def _points(cell: Mapping[str, Any] | None) -> str:
+    """Return a gain with its interval in percent, without the unit that the caption states."""
     if cell is None or cell["gain"] is None:
-        return "--"
-    gain, low, high = (100 * cell[key] for key in ("gain", "low", "high"))
-    return f"${gain:+z.1f}$ [{low:+z.1f}, {high:+z.1f}]"
+        return DASH
+    gain, low, high = (points_text(cell[key]) for key in ("gain", "low", "high"))
+    return f"{gain} [{low}, {high}]"

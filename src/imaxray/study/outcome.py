@@ -10,7 +10,15 @@ import polars as pl
 
 from imaxray._files import write_csv, write_json, write_parquet, write_text
 from imaxray.curation import Dataset, open_dataset
-from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, percents, score
+from imaxray.evaluation import (
+    Comparison,
+    Scores,
+    compare,
+    constant_baseline,
+    gain_sentence,
+    percent_text,
+    score,
+)
 from imaxray.evaluation.generation import stored_answers
 from imaxray.sources import get_source
 from imaxray.study.budget import read_run, training_seconds
@@ -159,32 +167,18 @@ def layout_sentences(outcome: ModelOutcome) -> list[str]:
     """Describe the effect of the layout alone."""
     lines = []
     for effect in outcome.layouts:
-        gain = percents(effect.comparison.as_dict()["mean_gain"][effect.arm])
+        gain = effect.comparison.mean_gain(effect.arm)
         lines.append(
             f"The layout alone, on the data of {effect.data}: {effect.arm} trains "
             f"{effect.speed:.2f} times as many entries per second as {effect.other}, and its mean "
-            f"relative gain at equal entries is {_interval(gain)}."
+            f"relative gain at equal entries is {percent_text(gain)}."
         )
     return lines
 
 
 def _verdict(comparison: Comparison, arm: str, reference: str, view: str) -> str:
-    gain = percents(comparison.as_dict()["mean_gain"][arm])
-    if gain is None:
-        return (
-            f"At {view}, the relative gain of {arm} is undefined, because the scores of the "
-            "reference are near zero on all tasks."
-        )
-    low, _, high = gain
     shown = _upper(arm.removesuffix(" (equal compute)"))
-    who = (
-        f"{shown} is ahead of {_upper(reference)}"
-        if low > 0
-        else f"{_upper(reference)} is ahead of {shown}"
-        if high < 0
-        else f"neither {shown} nor {_upper(reference)} is ahead"
-    )
-    return f"At {view}, {who}: mean relative gain of {shown} {_interval(gain)}."
+    return f"At {view}, {gain_sentence(comparison.mean_gain(arm), shown, _upper(reference))}"
 
 
 def _upper(text: str) -> str:
@@ -196,13 +190,6 @@ def _upper(text: str) -> str:
     """
     first, gap, rest = text.partition(" ")
     return f"{first.upper()}{gap}{rest}" if first in ("imax", "dmax") else text
-
-
-def _interval(gain: tuple[float, float, float] | None) -> str:
-    if gain is None:
-        return "undefined"
-    low, value, high = gain
-    return f"{value:+z.1f} % [{low:+z.1f}, {high:+z.1f}]"
 
 
 def compare_study(

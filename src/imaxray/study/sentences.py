@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray.evaluation import signed_text
+
 LABELS: Final = {"se": "SE", "rho": "rho", "h2": "H2"}
 DIRECTIONS: Final = {"se": "lower", "rho": "higher"}
 """Directions that the paper (arXiv 2504.09967) states for IMAX, from a correlation with its task
@@ -46,7 +48,7 @@ def contrast(table: pl.DataFrame, spectra: pl.DataFrame, seeds: int) -> list[str
                     found = f"{found} under IMAX"
                 parts.append(
                     f"{LABELS[name]} is {found} ({row['value']:.3f} against "
-                    f"{row['other']:.3f}, difference {interval(row, 'difference')}{stated})"
+                    f"{row['other']:.3f}, difference {signed_text(row, 'difference')}{stated})"
                 )
         said.append(
             f"After {last['entries_seen'][0]:,} entries, with {seeds} seeds per arm, on one fixed "
@@ -76,12 +78,14 @@ def crossed(table: pl.DataFrame, seeds: int) -> list[str]:
     for reduction, gradients in GRADIENTS.items():
         for name in DIRECTIONS:
             for row in table.filter(reduction=reduction, statistic=name).iter_rows(named=True):
+                parts = {
+                    part: signed_text(row, part, f"{part}_") for part in ("own", "model", "probe")
+                }
                 text = (
                     f"Each model on a probe of its own train entries ({_DRAWS[row['draw']]}; "
                     f"{gradients} gradients): {LABELS[name]} under IMAX minus {LABELS[name]} under "
-                    f"DMAX is {interval(row, 'own')}. The model contributes "
-                    f"{interval(row, 'model')} and the entries of the probe contribute "
-                    f"{interval(row, 'probe')}; {_share(row, seeds)}."
+                    f"DMAX is {parts['own']}. The model contributes {parts['model']} and the "
+                    f"entries of the probe contribute {parts['probe']}; {_share(row, seeds)}."
                 )
                 said += [text]
     return said
@@ -97,7 +101,9 @@ def tasks(table: pl.DataFrame, seeds: int) -> list[str]:
         if row["cosine_imax"] is None or row["cosine_dmax"] is None:
             said.append(f"Tasks ({pairs}): there are too few entries for a debiased cosine.")
             continue
-        told = "" if seeds < 2 else f", difference {interval(row, 'cosine_difference', 'cosine')}"
+        told = (
+            "" if seeds < 2 else f", difference {signed_text(row, 'cosine_difference', 'cosine_')}"
+        )
         said.append(
             f"Tasks ({pairs}): the mean debiased cosine of two tasks is {row['cosine_imax']:.3f} "
             f"under IMAX and {row['cosine_dmax']:.3f} under DMAX{told}; the share of task pairs in "
@@ -110,22 +116,6 @@ def tasks(table: pl.DataFrame, seeds: int) -> list[str]:
 def verdict(row: dict[str, Any]) -> str:
     """Return higher, lower or not distinguishable, by the interval of a difference."""
     return "higher" if row["low"] > 0 else "lower" if row["high"] < 0 else "not distinguishable"
-
-
-def interval(row: dict[str, Any], value: str, prefix: str | None = None) -> str:
-    """Return a value as text, with its interval if it has one.
-
-    Args:
-        row: Row of a table, column → value.
-        value: Column of the value.
-        prefix: Prefix of the columns of the interval; None: it follows from ``value``.
-    """
-    stem = prefix if prefix is not None else "" if value == "difference" else value
-    stem = f"{stem}_" if stem else ""
-    low, high = row[f"{stem}low"], row[f"{stem}high"]
-    if low is None or low != low:  # low is nan if there is only one seed
-        return f"{row[value]:+z.3f}"
-    return f"{row[value]:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
 
 
 def _share(row: dict[str, Any], seeds: int) -> str:

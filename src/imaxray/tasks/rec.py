@@ -14,7 +14,7 @@ import polars as pl
 from scipy.optimize import linear_sum_assignment
 
 from imaxray.boxes import PLACEHOLDER, Box, box_of, iou
-from imaxray.metrics import accuracy_at, invalid_rate, mean_iou, normalise
+from imaxray.metrics import accuracy_at, average_precision, invalid_rate, mean_iou, normalise
 from imaxray.metrics.grounding import matched_ious
 from imaxray.schema import Boxes
 from imaxray.tasks._shared.answer_content import AnswerContent
@@ -41,7 +41,7 @@ class Rec(Task):
             "Give the location of the {}.",
         )
     }
-    metrics = (mean_iou(), accuracy_at(0.5), invalid_rate())
+    metrics = (mean_iou(), accuracy_at(0.5), average_precision(0.5), invalid_rate())
 
     def drafts(self, annotations: pl.DataFrame) -> pl.DataFrame:
         """Make one draft per phrase of an image, with all its boxes from one release."""

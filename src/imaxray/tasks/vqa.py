@@ -191,6 +191,22 @@ class Vqa(RuledTask):
         phrase = reading.change("phrases", shorter, joined_lines(bare))
         return strip_wrapping(phrase).lower() or None
 
+    def gold_of_options(self, gold: Mapping[str, Any], prompt: str) -> Mapping[str, Any]:
+        """Return the text of options that are named by letter, as :meth:`read` does for answers.
+
+        Example:
+            >>> asked = "Which view is it? A. PA B. AP"
+            >>> Vqa().gold_of_options({"closed": True, "answers": ["B"]}, asked)
+            {'closed': True, 'answers': ['AP']}
+        """
+        options = options_of(prompt)
+        texts = {text.lower() for text in options.values()}
+        answers = [
+            answer if answer.lower() in texts else options.get(_letter(answer), answer)
+            for answer in gold["answers"]
+        ]
+        return gold if answers == gold["answers"] else {**gold, "answers": answers}
+
     def as_gold(self, parsed: str, template: str) -> Gold:
         """State the answers, which commas separate, see :meth:`Task.as_gold`.
 
@@ -295,6 +311,11 @@ class Vqa(RuledTask):
         value = float(gold["closed"])
         about = {"kind": "qa", "name": "pseudo", "text": text}
         return [{**about, "answers": gold["answers"], "value": value}]
+
+
+def _letter(answer: str) -> str:
+    """Return the letter of an answer like ``B``, ``(b)`` or ``b.``, which may be no letter."""
+    return answer.strip().removeprefix("(").rstrip(").:").strip().upper()
 
 
 @lru_cache(maxsize=100_000)

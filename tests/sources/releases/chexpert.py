@@ -1,4 +1,4 @@
-"""Makes an invented CheXpert 1.0 release: three train studies and one validation study."""
+"""Makes an invented CheXpert 1.0 release: three train studies, one for validation, two for test."""
 
 from PIL import Image
 
@@ -28,23 +28,47 @@ def write(root):
             Image.new("L", (9, 8)).save(path)
 
 
-BATCHES = {
-    "train/patient00001": "CheXpert-v1.0 batch 2 (train 1)",
-    "train/patient00002": "CheXpert-v1.0 batch 3 (train 2)",
-    "valid/patient64541": "CheXpert-v1.0 batch 1 (validate & csv)",
-}
+# the columns of CheXlocalize's table, in its order
+TEST_LABELS = [*LABELS[1:], "No Finding"]
+TEST = ["test/patient64741/study1/view1_frontal", "test/patient64741/study1/view2_lateral",
+        "test/patient64742/study1/view1_frontal"]  # fmt: skip
+BATCHES = {"patient00001": "2 (train 1)", "patient00002": "3 (train 2)"}
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (9, 8)).save(path)
 
 
 def write_batches(root):
-    """The full-size images as they are handed out; the tables lie in the first batch."""
-    first = root / BATCHES["valid/patient64541"]
+    """The full-size download as it is handed out: four zips, each unpacked beside the others."""
+    first = root / "CheXpert-v1.0 batch 1 (validate & csv)"
     first.mkdir()
     for name, rows in (("train", TRAIN), ("valid", VALID)):
         lines = [HEADER, *(f"CheXpert-v1.0/{key}.jpg,{rest}" for key, rest in rows.items())]
         (first / f"{name}.csv").write_text("\n".join(lines) + "\n")
-        for key in rows:
-            folder = next(place for start, place in BATCHES.items() if key.startswith(start))
-            inside = key.removeprefix("train/")
-            path = root / folder / f"{inside}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("L", (9, 8)).save(path)
+    for key in VALID:
+        picture(first / f"{key}.jpg")
+    for key in TRAIN:
+        rest = key.removeprefix("train/")
+        picture(root / f"CheXpert-v1.0 batch {BATCHES[rest[:12]]}" / f"{rest}.jpg")
+
+
+def write_test_images(root):
+    """The small download, and the test set as CheXlocalize hands it out."""
+    write(root)
+    rows = (f"{key}.jpg," + ",".join(["0"] * 13 + ["1"]) for key in TEST)
+    lines = [",".join(["Path", *TEST_LABELS]), *rows]
+    (root / "test_labels.csv").write_text("\n".join(lines) + "\n")
+    for key in TEST:
+        picture(root / f"{key}.jpg")
+
+
+def write_test_studies(root):
+    """The test set alone: the authors' table of studies, and the images."""
+    studies = ("patient64741/study1", "patient64742/study1")
+    rows = (f"CheXpert-v1.0/test/{key}," + ",".join(["1"] + ["0"] * 13) for key in studies)
+    lines = [",".join(["Study", *LABELS]), *rows]
+    (root / "groundtruth.csv").write_text("\n".join(lines) + "\n")
+    for key in TEST:
+        picture(root / "CheXpert-v1.0" / f"{key}.jpg")

@@ -31,21 +31,34 @@ def write(root):
         Image.fromarray(noise).save(root / "images" / row.partition(",")[0])
 
 
-def write_without_boxes(root):
-    """A copy whose owner left the table of boxes out."""
-    write(root)
-    (root / "BBox_List_2017.csv").unlink()
+SAMPLE_HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImageWidth,OriginalImageHeight,OriginalImagePixelSpacing_x,OriginalImagePixelSpacing_y"
+)
 
 
 def write_sample(root):
-    """The widespread sample of 5 %: one table, ages with their unit, one folder of images."""
-    write(root)
-    for name in ("BBox_List_2017.csv", "train_val_list.txt", "test_list.txt"):
-        (root / name).unlink()
-    table = (root / "Data_Entry_2017_v2020.csv").read_text()
-    (root / "Data_Entry_2017_v2020.csv").unlink()
-    for age in ("58", "59", "81"):
-        table = table.replace(f",{age},", f",0{age}Y,")
-    (root / "sample").mkdir()
-    (root / "sample_labels.csv").write_text(table)
-    (root / "images").rename(root / "sample" / "images")
+    """Kaggle's sample of 5 %: ages as in the first edition, the images in a folder, no boxes."""
+    ages = {"58": "058Y", "59": "059Y", "81": "081Y"}
+    rows = (",".join(ages.get(cell, cell) for cell in row.split(",")) for row in ROWS[:3])
+    (root / "sample_labels.csv").write_text("\n".join((SAMPLE_HEADER, *rows)) + "\n")
+    folder = root / "sample" / "images"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.uint8)
+    for row in ROWS[:3]:
+        Image.fromarray(noise).save(folder / row.partition(",")[0])
+
+
+def write_parts(root):
+    """The first edition as Kaggle hands it out: folders of images, a comma after each row."""
+    header = f"{HEADER},"
+    ages = {"58": "058Y", "59": "059Y", "81": "081Y"}
+    rows = (",".join(ages.get(cell, cell) for cell in row.split(",")) + "," for row in ROWS)
+    (root / "Data_Entry_2017.csv").write_text("\n".join((header, *rows)) + "\n")
+    header = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
+    (root / "BBox_List_2017.csv").write_text("\n".join((header, *BOXES)) + "\n")
+    noise = np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.uint8)
+    for part, row in enumerate(ROWS[:3], start=1):
+        folder = root / f"images_{part:03}" / "images"
+        folder.mkdir(parents=True)
+        Image.fromarray(noise).save(folder / row.partition(",")[0])

@@ -4,6 +4,7 @@ import gzip
 import zipfile
 
 import numpy as np
+from PIL import Image
 
 from dicoms import write_dicom
 
@@ -44,3 +45,20 @@ def write_packed(root):
     (root / f"{CLASSES}.gz").write_bytes(gzip.compress((root / CLASSES).read_bytes(), mtime=0))
     (root / LABELS).unlink()
     (root / CLASSES).unlink()
+
+
+def write_processed(root):
+    """Kaggle's processed copy: one table with the classes, and PNG files of half the size."""
+    write(root)
+    classes = dict(row.split(",") for row in (root / CLASSES).read_text().splitlines()[1:])
+    header, *rows = (root / LABELS).read_text().splitlines()
+    lines = [f"{header},class", *(f"{row},{classes[row.partition(',')[0]]}" for row in rows)]
+    (root / "stage2_train_metadata.csv").write_text("\n".join([*lines, ""]))
+    (root / LABELS).unlink()
+    (root / CLASSES).unlink()
+    folder = root / "Training" / "Images"
+    folder.mkdir(parents=True)
+    for path in sorted((root / "stage_2_train_images").iterdir()):
+        Image.new("L", (512, 512)).save(folder / f"{path.stem}.png")
+        path.unlink()
+    (root / "stage_2_train_images").rmdir()

@@ -1,9 +1,11 @@
 """Makes an invented VinDr-CXR release: PhysioNet's tables, plain and packed, and Kaggle's."""
 
 import gzip
+import shutil
 import zipfile
 
 import numpy as np
+from PIL import Image
 
 from dicoms import write_dicom
 
@@ -91,3 +93,30 @@ def write_kaggle(root):
           [f"{ONE},Cardiomegaly,3,R10,10,20,50,60", f"{TWO},No finding,14,R10,,,,",
            f"{ONE},Aortic enlargement,0,R9,30,10,60,40", f"{ONE},Cardiomegaly,3,R10,1,2,3,4",
            f"{TWO},No finding,14,R9,,,,", f"{TWO},Mass of cells,9,R8,1,2,3,4"])  # fmt: skip
+
+
+def convert(root, folder):
+    """Replace the DICOM files of the train set by PNG files of other proportions."""
+    names = sorted(path.stem for path in (root / "train").iterdir())
+    shutil.rmtree(root / "train")
+    (root / folder).mkdir(parents=True)
+    for name in names:
+        Image.new("L", (60, 25)).save(root / folder / f"{name}.png")
+
+
+def write_kaggle_sized(root):
+    """A resized mirror whose table states the size of the original images."""
+    write_kaggle(root)
+    header, *rows = (root / "train.csv").read_text().splitlines()
+    (root / "train.csv").unlink()
+    table(
+        root, "vinbigdata/train.csv", f"{header},width,height", [f"{row},120,100" for row in rows]
+    )
+    convert(root, "vinbigdata/train")
+
+
+def write_kaggle_meta(root):
+    """A resized mirror with a table of original sizes, beside the table of the challenge."""
+    write_kaggle(root)
+    table(root, "train_meta.csv", "image_id,dim0,dim1", [f"{ONE},100,120", f"{TWO},100,120"])
+    convert(root, "train")

@@ -30,14 +30,26 @@ def write(root):
 
 
 def write_public(root):
-    """The one file of the dataset's page, with its folder of images."""
-    write(root)
-    train, test = (
-        json.loads((root / f"{name}.json").read_text()) for name in ("trainset", "testset")
-    )
-    for row in test:
-        row["phrase_type"] = "test_freeform"
-    (root / "VQA_RAD Dataset Public.json").write_text(json.dumps([*train, *test]))
-    for name in ("trainset.json", "testset.json"):
-        (root / name).unlink()
-    (root / "images").rename(root / "VQA_RAD Image Folder")
+    """The publisher's one file, with its keys and its name for the folder of images."""
+    rows = [
+        ("1", "freeform", "synpic1.jpg", "CHEST", "Is there an effusion?", "Yes", "CLOSED",
+         "Is an effusion seen?"),
+        ("2", "para", "synpic1.jpg", "CHEST", "How many ribs are seen?", 10, "OPEN ", "NULL"),
+        ("3", "freeform", "synpic3.jpg", "HEAD", "Is there a bleed?", "No", "CLOSED", "NULL"),
+        ("4", "test_freeform", "synpic2.jpg", "CHEST", "Where is the opacity?", "left base", "OPEN",
+         "NULL"),
+    ]  # fmt: skip
+    items = [
+        {"qid": qid, "phrase_type": phrase, "qid_linked_id": f"0{qid}",
+         "image_case_url": f"https://example.org/{image}", "image_name": image,
+         "image_organ": organ, "evaluation": "not evaluated", "question": question,
+         "question_rephrase": "NULL", "question_relation": "NULL", "question_frame": frame,
+         "question_type": "PRES", "answer": answer, "answer_type": kind}
+        for qid, phrase, image, organ, question, answer, kind, frame in rows
+    ]  # fmt: skip
+    (root / "VQA_RAD Dataset Public.json").write_text(json.dumps(items))
+    folder = root / "VQA_RAD Image Folder"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (12, 16)).astype(np.uint8)
+    for name in ("synpic1.jpg", "synpic2.jpg", "synpic3.jpg"):
+        Image.fromarray(noise).save(folder / name)

@@ -17,10 +17,12 @@ from imaxray.schema import REJECTS, TaskName
 from imaxray.sources._checks.border import check_tables
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, Reading, is_reading, reading
 from imaxray.sources._shared.handover import read_elsewhere
+from imaxray.sources._shared.inner_release import inner_release
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 
 _OURS: Final = "imaxray."
-_LOOKING: Final = ("check", "remarks")  # these count nothing; `read` counts every row
+_CHECK: Final = "check"
+_LOOKING: Final = (_CHECK, "remarks")  # these count nothing; `read` counts every row
 _READING: Final = ("read", "read_with")
 
 
@@ -100,9 +102,24 @@ def _looking(method: Callable[..., Any]) -> Callable[..., Any]:
         if is_reading():
             return method(self, *args, **options)
         with reading(self.encoding):
-            return _run(self, method, *args, **options)
+            try:
+                return _run(self, method, *args, **options)
+            except ImaxrayError as error:
+                if method.__name__ == _CHECK and len(args) == 1:
+                    _say_where(self, method, Path(args[0]), error)
+                raise
 
     return look
+
+
+def _say_where(source: Source, method: Callable[..., Any], root: Path, error: ImaxrayError) -> None:
+    """Raise an error that names the folder of the release if it lies deeper inside ``root``."""
+    inner = inner_release(lambda folder: _run(source, method, folder), root)
+    if inner is not None:
+        raise ImaxrayError(
+            f"{str(error).removesuffix('.')}, or give the folder {inner}, which holds the "
+            f"{source.name} release."
+        ) from error
 
 
 def _checked(method: Callable[..., SourceTables]) -> Callable[..., SourceTables]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,13 @@ _PATH: Final = (
     r"/view\d{1,6}_(?:frontal|lateral))"
     r"(?:\.[A-Za-z]+)?$"
 )
+_STUDY: Final = r"^(?:.*/)?(?:train|valid|test)/(patient\d{1,9})/(study\d{1,6})/?$"
+_VIEW: Final = re.compile(r"view[0-9]{1,6}_(?:frontal|lateral)")
 _SUFFIXES: Final = (".jpg", ".png")
+_SETS: Final = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}
+"""Maps the set that a path names to the folders that may hold it; CheXlocalize writes ``val``."""
+_BATCH: Final = "*[Bb]atch*"
+_IN_BATCH: Final = ("", "CheXpert-v1.0")
 
 
 def image_id(column: str) -> pl.Expr:
@@ -42,6 +48,18 @@ def patient_id(column: str) -> pl.Expr:
 def study_id(column: str) -> pl.Expr:
     """Return ``chexpert/patient00001/study1`` from a path."""
     return _prefixed(_part(column, 2) + pl.lit("/") + _part(column, 3))
+
+
+def batch_folders(root: Path) -> list[str]:
+    """Return the folders of the full-size download, which is handed out as four zips.
+
+    Three of the four hold the train patients directly (``CheXpert-v1.0 batch 2 (train 1)/
+    patient00001``), and the first one the validation set and the tables. Some programs unpack a zip
+    into a folder of its name, so a batch may lie in a folder that is called like it.
+    """
+    batches = sorted(path for path in root.glob(_BATCH) if path.is_dir())
+    inside = [path / name for path in batches for name in (*_IN_BATCH, path.name)]
+    return [path.relative_to(root).as_posix() for path in inside if path.is_dir()]
 
 
 def split_paths(
@@ -65,6 +83,56 @@ def split_paths(
     return full.filter(~outside & known), bad
 
 
+def split_studies(
+    table: pl.DataFrame, study: str, *, source: str, file: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows whose ``study`` is a path such as ``test/patient64741/study1``.
+
+    The rows get three ids, of which ``image_id`` is null; the other rows are rejected.
+    """
+    patient, number = (pl.col(study).str.extract(_STUDY, group) for group in (1, 2))
+    full = table.with_columns(
+        pl.lit(None, dtype=pl.String).alias("image_id"),
+        _prefixed(patient).alias("patient_id"),
+        _prefixed(patient + pl.lit("/") + number).alias("study_id"),
+    )
+    outside = leaves_release(study).fill_null(False)
+    known = pl.col("study_id").is_not_null()
+    where = {"source": source, "file": file, "key": study}
+    bad = pl.concat([
+        reject(full.filter(outside), **where, code="path-outside-release",
+               message="the path leaves the release folder"),
+        reject(full.filter(~outside & ~known), **where, code="bad-id",
+               message="the path is none of a study of CheXpert"),
+    ])  # fmt: skip
+    return full.filter(~outside & known), bad
+
+
+def images_of_studies(
+    studies: pl.DataFrame, root: Path, folders: Sequence[str], name: str
+) -> pl.DataFrame:
+    """Return a row for each image file of the studies, with the study's row and ids.
+
+    Args:
+        studies: Rows that :func:`split_studies` returned.
+        root: Folder of the release.
+        folders: Folders that may hold the sets.
+        name: Set of the studies: ``train``, ``valid`` or ``test``.
+    """
+    places = set_folders(root, folders)[name]
+    found = [
+        (study, f"{COLLECTION}/{name}/{study.removeprefix(f'{COLLECTION}/')}/{path.stem}")
+        for study in studies["study_id"].unique(maintain_order=True)
+        for place in places
+        for path in sorted((root / place / study.removeprefix(f"{COLLECTION}/")).glob("view*"))
+        if path.suffix.lower() in _SUFFIXES and _VIEW.fullmatch(path.stem)
+    ]
+    schema = {"study_id": pl.String, "image_id": pl.String}
+    images = pl.DataFrame(found, schema=schema, orient="row").unique(maintain_order=True)
+    once = studies.unique("study_id", keep="first", maintain_order=True).drop("image_id")
+    return once.join(images, on="study_id", how="inner", maintain_order="left_right")
+
+
 def read_images(
     table: pl.DataFrame,
     root: Path,
@@ -80,15 +148,16 @@ def read_images(
     Args:
         table: Rows that :func:`split_paths` returned; Sex and Age are read if the columns exist.
         root: Folder of the release.
-        folders: Folders that may hold ``train/`` and ``valid/``. If an image exists in several
-            folders, the first one counts.
+        folders: Folders that may hold ``train/``, ``valid/`` and ``test/``; the folders of the
+            batches are looked through as well. If an image exists in several folders, the first
+            one counts.
         side: Column that states Frontal or Lateral.
         projection: Column that states AP, PA, LL or RL for a frontal image.
         source: Name of the source.
         file: Table that the rows come from, as a path inside the release.
     """
-    here = [f for f in folders if (root / f).is_dir()]
-    found = [_find(root, key.removeprefix(f"{COLLECTION}/"), here) for key in table["image_id"]]
+    places = set_folders(root, folders)
+    found = [_find(root, key.removeprefix(f"{COLLECTION}/"), places) for key in table["image_id"]]
     schema = {"path": pl.String, "width": pl.Int32, "height": pl.Int32}
     full = pl.concat([table, pl.DataFrame(found, schema=schema, orient="row")], how="horizontal")
     present, sound = pl.col("path").is_not_null(), pl.col("width").is_not_null()
@@ -141,8 +210,8 @@ def study_labels(
     coded = stated.with_columns(numeric("stated").alias("value")).sort("row", "name")
     legal = pl.col("value").is_in([1.0, 0.0, -1.0]).fill_null(False)
     bad = reject(
-        coded.filter(~legal), source=source, file=file, key="image_id", code="unknown-label",
-        message="a label must be 1, 0, -1 or blank",
+        coded.filter(~legal), source=source, file=file, key=pl.coalesce("image_id", "study_id"),
+        code="unknown-label", message="a label must be 1, 0, -1 or blank",
     )  # fmt: skip
     # The labels were read from the report, so every image of a study repeats them.
     good = coded.filter(legal).unique(
@@ -167,15 +236,25 @@ def _prefixed(bare: pl.Expr) -> pl.Expr:
     return pl.when(bare.is_not_null()).then(pl.lit(f"{COLLECTION}/") + bare)
 
 
+def set_folders(root: Path, folders: Sequence[str]) -> dict[str, list[str]]:
+    """Return the folders that hold the patients of each set, as paths inside the release."""
+    batches = batch_folders(root)
+    places: dict[str, list[str]] = {}
+    for name, spellings in _SETS.items():
+        inside = [f"{f}/{s}".lstrip("/") for f in (*folders, *batches) for s in spellings]
+        places[name] = [path for path in inside if (root / path).is_dir()]
+    places["train"] += [path for path in batches if any((root / path).glob("patient*"))]
+    return places
+
+
 def _find(
-    root: Path, key: str, folders: Sequence[str]
+    root: Path, key: str, places: Mapping[str, Sequence[str]]
 ) -> tuple[str | None, int | None, int | None]:
     """Return path inside the release, width and height; a damaged file has no size."""
-    bare = key.partition("/")[2]  # the batches of the train set have no folder of the set
-    for folder in folders:
-        names = (key, bare) if "batch" in folder else (key,)
-        for name, suffix in product(names, _SUFFIXES):
-            path = f"{folder}/{name}{suffix}" if folder else f"{name}{suffix}"
+    name, _, rest = key.partition("/")
+    for folder in places[name]:
+        for suffix in _SUFFIXES:
+            path = f"{folder}/{rest}{suffix}"
             if not (root / path).is_file():
                 continue
             try:

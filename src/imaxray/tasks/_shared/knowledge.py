@@ -139,6 +139,15 @@ class TaskKnowledge(ABC):
         """
         return None
 
+    def gold_of_options(self, gold: Any, prompt: str) -> Any:
+        """Return the gold answer with the text of an option where it names one by its letter.
+
+        Args:
+            gold: Answer in gold form.
+            prompt: Prompt of the entry, which may list options.
+        """
+        return gold
+
     def in_shares(self, gold: Any, size: tuple[int, int]) -> Any:
         """Return a gold answer with its boxes as shares of the image sides.
 
