@@ -441,6 +441,17 @@ def export(
         [[s, *(f"{c[key]:,}" for key in ("rows", "entries", "images"))]
          for s, c in report.counts.items()],
     )  # fmt: skip
+    if report.tokens:
+        tokens = report.tokens
+        counts = f"the text in {tokens['unit']}" + (
+            f", and the image (up to {tokens['image']:,} tokens)" if tokens["image"] else ""
+        )
+        print_table(
+            f"Length of rows: {counts}",
+            ["split", "median", "99th percentile", "longest"],
+            [[s, *(f"{n[key]:,}" for key in ("median", "p99", "longest"))]
+             for s, n in tokens["splits"].items()],
+        )  # fmt: skip
     if report.decoded:
         anew = [[code, f"{n:,}"] for code, n in report.decoded.items()]
         print_table("Images written as new 8-bit PNG files", ["reason", "number"], anew)

@@ -7,9 +7,9 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -45,11 +45,13 @@ class Written:
         counts: Number of rows, entries and images of each split.
         left_out: Id and reason of everything left out.
         decoded: Number of images that the export holds as new files for each reason.
+        tokens: Tokens of the rows, see ExportReport; empty where a format has no rows of text.
     """
 
     counts: dict[str, dict[str, int]]
     left_out: list[tuple[str, str]]
     decoded: dict[str, int]
+    tokens: dict[str, Any] = field(default_factory=dict)
 
 
 def decoded_counts(images: pl.DataFrame) -> dict[str, int]:

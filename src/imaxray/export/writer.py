@@ -34,6 +34,8 @@ from imaxray.export.images import (
 )
 from imaxray.export.images import write as write_images
 from imaxray.export.manifest import LEFT_OUT, MANIFEST, write_manifest
+from imaxray.export.settings import Settings, write_settings
+from imaxray.export.tokens import TokenCounter, token_counter
 from imaxray.geometry import CentreCrop, ScaledThenResized, SmartResize
 from imaxray.progress import track
 from imaxray.schema import SPLITS
@@ -41,6 +43,7 @@ from imaxray.schema import SPLITS
 _BUILT_IN: Final = {
     f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)
 }
+_INSIDE: Final = ("link", "copy", "write")  # rows name images relative to the export
 _OTHERS: Final = {"fiftyone": "FiftyOne", "croissant": "Croissant (mlcroissant)"}
 
 
@@ -54,6 +57,10 @@ class ExportReport:
         left_out: Number of entries (FiftyOne: of images and facts) left out for each reason.
         files: SHA-256 of each file, by its path in the folder; links are not included.
         decoded: Number of images that the export holds as new 8-bit PNG files for each reason.
+        tokens: ``splits``: median, 99th percentile and longest row of each split, in tokens of
+            its text and, if ``image`` is not None, of its image; ``image``: tokens of the largest
+            image; ``cutoff``: limit that cuts no row, without an image that is not known;
+            ``unit``: what counts the text. Empty where a format has no rows of text.
     """
 
     folder: Path
@@ -61,6 +68,7 @@ class ExportReport:
     left_out: dict[str, int]
     files: dict[str, str]
     decoded: dict[str, int]
+    tokens: dict[str, Any]
 
 
 def list_formats() -> dict[str, str]:
@@ -134,7 +142,9 @@ def export_dataset(
                 f"Expected images path, link or copy with {format}, but got write, which puts "
                 "images into the frame of a model; name one of the three."
             )
-        given = config.model_dump(include={"boxes", "per", "max_turns", "min_pixels", "max_pixels"})
+        given = config.model_dump(
+            include={"boxes", "per", "max_turns", "min_pixels", "max_pixels", "tokenizer"}
+        )
         _refuse(format, [name for name, value in given.items() if value is not None])
     if format == "croissant":
         _refuse(
@@ -184,7 +194,13 @@ def export_dataset(
         "splits": chosen, "images": config.images, "max_turns": config.max_turns,
         "seed": config.seed, "headers": config.headers,
     }  # fmt: skip
-    job = _Chat(chat, plugin, style, chosen, config.max_turns, config.seed, config.headers, out)
+    counter = token_counter(
+        convention, config.boxes, config.tokenizer,
+        scaled=ScaledThenResized.cap if chat.scales else None,
+    )  # fmt: skip
+    job = _Chat(
+        chat, plugin, style, chosen, config.max_turns, config.seed, config.headers, out, counter
+    )
     return _finished(data, format, out, options, job.write)
 
 
@@ -200,6 +216,7 @@ class _Chat:
     seed: int
     headers: bool
     out: Path
+    counter: TokenCounter
 
     def write(self, data: Dataset, folder: Path) -> Written:
         entries = data.tables.entries.filter(pl.col("split").is_in(self.splits))
@@ -267,19 +284,35 @@ class _Chat:
             counts[split] = {
                 "rows": rows, "entries": mine.height, "images": mine["image_id"].n_unique(),
             }  # fmt: skip
-            stream = track(conversations(mine), f"Writing {split}", rows)
+            stream = self.counter.counted(track(conversations(mine), f"Writing {split}", rows))
             with running(self.plugin, "write"):
                 self.form.write(stream, folder / f"{split}{self.form.suffix}", style)
         if self.form.finish is not None:
             with running(self.plugin, "finish"):
                 self.form.finish(folder, self.splits)
+        if self.form.settings is not None and "train" in self.counter.found:
+            with running(self.plugin, "settings"):
+                notes, values = self.form.settings(self._settings(how))
+            write_settings(folder, notes, values)
         if held:
             shutil.rmtree(folder / FOLDER, ignore_errors=True)
         elif how in ("link", "copy"):
             place(shown, folder, how)
         left = judged.filter(pl.col("code").is_not_null()).sort("entry_id")
         return Written(
-            counts, list(left.select("entry_id", "code").iter_rows()), decoded_counts(shown)
+            counts, list(left.select("entry_id", "code").iter_rows()), decoded_counts(shown),
+            self.counter.as_dict(),
+        )  # fmt: skip
+
+    def _settings(self, how: How) -> Settings:
+        """Return what the settings of the tool depend on."""
+        return Settings(
+            splits=tuple(self.counter.found),
+            model=self.counter.model,
+            tokens=self.counter,
+            geometry=None if self.style.convention is None else self.style.convention.geometry,
+            written=how == "write",
+            relative=how in _INSIDE,
         )
 
 
@@ -307,9 +340,10 @@ def _finished(
                 code: {"images": count, "why": DECODED[code]}
                 for code, count in written.decoded.items()
             },
+            "tokens": written.tokens,
         }
         files = write_manifest(folder, manifest)
-    return ExportReport(out, written.counts, left_out, files, written.decoded)
+    return ExportReport(out, written.counts, left_out, files, written.decoded, written.tokens)
 
 
 def _refuse(name: str, given: Sequence[str]) -> None:
