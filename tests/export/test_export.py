@@ -531,7 +531,8 @@ def test_what_a_killed_run_left_is_cleared_away(small, tmp_path):
     (left / "stray").write_text("")
     export_dataset(data, "llava", tmp_path / "out", ExportConfig(boxes="unit"))
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "train.json", "test.json", "export.json", "left_out.jsonl", ".imaxray.json",
+        "train.json", "test.json", "settings.yaml", "export.json", "left_out.jsonl",
+        ".imaxray.json",
     }  # fmt: skip
     assert not left.exists()
 
@@ -610,3 +611,4 @@ def test_the_audit_reads_what_the_export_writes(small, tmp_path):
         files = [p for p in out.iterdir() if p.stem in ("train", "test")]
         report = audit_dataset(sorted(files))
         assert report.clean, report.to_text()
+        assert audit_dataset([out]).clean

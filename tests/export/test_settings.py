@@ -20,12 +20,12 @@ CAP = 401_408
 
 
 def settings(folder):
-    return yaml.safe_load((folder / "train.yaml").read_text())
+    return yaml.safe_load((folder / "settings.yaml").read_text())
 
 
 def notes(folder):
     return [
-        line for line in (folder / "train.yaml").read_text().splitlines() if line.startswith("#")
+        line for line in (folder / "settings.yaml").read_text().splitlines() if line.startswith("#")
     ]
 
 
@@ -42,76 +42,92 @@ def of_sizes(small, seed=0):
     return small.open()
 
 
-@pytest.mark.parametrize("per", ["entry", "image"])
-@pytest.mark.parametrize(
-    ("boxes", "options", "template"),
-    [
-        ("qwen2.5-vl", {}, "qwen2_vl"),
-        ("qwen2.5-vl", {"max_pixels": CAP}, "qwen2_vl"),
-        ("lingshu-7b", {"images": "write", "max_pixels": 2 * CAP}, "qwen2_vl"),
-        ("qwen2-vl", {"images": "link"}, "qwen2_vl"),
-        ("qwen3-vl", {}, "qwen3_vl_nothink"),
-        ("medmo", {}, "qwen3_vl_nothink"),
-        ("internvl", {}, "intern_vl"),
-        ("medgemma", {"images": "write"}, "gemma3"),
-        ("llava", {"images": "write"}, "llava"),
-        ("percent", {}, None),
-    ],
+LLAMAFACTORY = (  # boxes, options, template
+    ("qwen2.5-vl", {}, "qwen2_vl"),
+    ("qwen2.5-vl", {"max_pixels": CAP}, "qwen2_vl"),
+    ("lingshu-7b", {"images": "write", "max_pixels": 2 * CAP}, "qwen2_vl"),
+    ("qwen2-vl", {"images": "link"}, "qwen2_vl"),
+    ("qwen3-vl", {"per": "image"}, "qwen3_vl_nothink"),
+    ("medmo", {}, "qwen3_vl_nothink"),
+    ("internvl", {"per": "image"}, "intern_vl"),
+    ("medgemma", {"images": "write"}, "gemma3"),
+    ("llava", {"images": "write", "per": "image"}, "llava"),
+    ("percent", {}, None),
 )
-def test_llamafactory_cuts_no_row(small, tmp_path, read, boxes, options, template, per):
-    out = tmp_path / "out"
-    report = export_dataset(
-        of_sizes(small), "llamafactory", out, ExportConfig(boxes=boxes, per=per, **options)
-    )
-    told, *rows = read("llamafactory", out, template or "intern_vl", script="llamafactory_settings")
-    assert told["template"] == template and told["stage"] == "sft" and told["do_train"]
-    assert told["dataset"] == ["imaxray_train"] and told["eval_dataset"] is None
-    cap = options.get("max_pixels", 768 * 768)
-    assert told["image_max_pixels"] == cap
-    assert told["cutoff_len"] == report.tokens["cutoff"] + (0 if template else MOST_OF_AN_IMAGE)
-    assert len(rows) == report.counts["train"]["rows"]
-    assert all(limited == whole < told["cutoff_len"] for limited, whole in rows)
-    if template:  # the numbers are those of the tool, but for what it puts around text and image
-        longest = max(whole for _, whole in rows)
-        counted = report.tokens["splits"]["train"]["longest"]
-        turns = 33 if per == "image" else 1
-        assert 0 <= longest - counted <= PER_ROW + PER_TURN * turns
 
 
-def test_llamafactory_evaluates_on_val(small, tmp_path, read):
+def test_llamafactory_cuts_no_row(small, tmp_path, read):
     data = of_sizes(small)
-    entries = data.tables.entries
-    assert set(entries["split"]) == {"train", "test"}
-    out = tmp_path / "out"
-    export_dataset(data, "llamafactory", out, ExportConfig(boxes="unit", splits=["test"]))
-    assert not (out / "train.yaml").exists()  # there is nothing to train on
-
-
-@pytest.mark.parametrize(
-    "boxes", ["qwen2.5-vl", "qwen3-vl", "internvl", "medgemma", "percent", None]
-)
-@pytest.mark.parametrize("how", ["path", "copy", "write"])
-def test_swift_reads_its_settings(small, tmp_path, read, boxes, how):
-    if boxes == "medgemma" and how != "write":
-        return  # this is refused
-    given = {"max_pixels": CAP} if boxes == "qwen2.5-vl" else {}
-    out = tmp_path / "out"
-    report = export_dataset(
-        of_sizes(small), "swift", out, ExportConfig(boxes=boxes, images=how, **given)
-    )
-    [told] = read("swift", out, script="swift_settings", MAX_PIXELS="", ROOT_IMAGE_DIR="")
-    known = boxes not in ("percent", None)
-    assert told["max_length"] == (report.tokens["cutoff"] if known else None)
-    assert told["dataset"] == ["train.jsonl"] and told["rows"] == report.counts["train"]["rows"]
-    assert told["root"] == (None if how == "path" else ".")
-    assert told["areas"] == (["3136", str(CAP)] if boxes == "qwen2.5-vl" else [None, None])
-    sizes = {"a": (2048, 2500), "b": (3000, 1999)}
-    assert {tuple(size) for size in told["sizes"]} <= (
-        {(2500, 2500), (3000, 3000)} if boxes == "medgemma"
-        else {find_convention(boxes, **given).geometry.resized(*s) for s in sizes.values()}
-        if boxes == "qwen2.5-vl" and how == "write" else set(sizes.values())
+    reports = [
+        export_dataset(
+            data, "llamafactory", tmp_path / str(n), ExportConfig(boxes=boxes, **options)
+        )
+        for n, (boxes, options, _) in enumerate(LLAMAFACTORY)
+    ]
+    told = read(
+        "llamafactory",
+        *(v for r, (*_, name) in zip(reports, LLAMAFACTORY, strict=True)
+          for v in (r.folder, name or "intern_vl")),
+        script="llamafactory_settings",
     )  # fmt: skip
-    assert any("max_length" in line for line in notes(out))
+    for report, seen, (boxes, options, template) in zip(reports, told, LLAMAFACTORY, strict=True):
+        assert seen["template"] == template and seen["stage"] == "sft" and seen["do_train"]
+        assert seen["dataset"] == ["imaxray_train"] and seen["eval_dataset"] is None
+        assert seen["image_max_pixels"] == options.get("max_pixels", 768 * 768)
+        limit = report.tokens["cutoff"] + (0 if template else MOST_OF_AN_IMAGE)
+        assert seen["cutoff_len"] == limit
+        assert len(seen["rows"]) == report.counts["train"]["rows"]
+        assert all(limited == whole < limit for limited, whole in seen["rows"]), boxes
+        if template:  # the tool's own numbers, but for what it puts around text and image
+            longest = max(whole for _, whole in seen["rows"])
+            counted = report.tokens["splits"]["train"]["longest"]
+            turns = 33 if "per" in options else 1
+            assert 0 <= longest - counted <= PER_ROW + PER_TURN * turns, boxes
+
+
+@pytest.mark.parametrize("form", ["llamafactory", "swift", "trl", "llava"])
+def test_without_train_there_are_no_settings_to_train(small, tmp_path, form):
+    config = ExportConfig(boxes="unit", splits=["test"])
+    report = export_dataset(small.open(), form, tmp_path / "out", config)
+    assert report.tokens["splits"].keys() == {"test"}
+    assert not (tmp_path / "out" / "settings.yaml").exists()
+
+
+SWIFT = [
+    (boxes, how)
+    for boxes in ("qwen2.5-vl", "qwen3-vl", "internvl", "medgemma", "percent", None)
+    for how in ("path", "copy", "write")
+    if boxes != "medgemma" or how == "write"  # the others are refused
+]
+
+
+def test_swift_reads_its_settings(small, tmp_path, read):
+    data = of_sizes(small)
+    caps = {"qwen2.5-vl": {"max_pixels": CAP}}
+    reports = [
+        export_dataset(
+            data, "swift", tmp_path / str(n),
+            ExportConfig(boxes=boxes, images=how, **caps.get(boxes, {})),
+        )
+        for n, (boxes, how) in enumerate(SWIFT)
+    ]  # fmt: skip
+    told = read("swift", *(report.folder for report in reports), script="swift_settings")
+    sizes = [(2048, 2500), (3000, 1999)]
+    for report, seen, (boxes, how) in zip(reports, told, SWIFT, strict=True):
+        known = boxes not in ("percent", None)
+        assert seen["max_length"] == (report.tokens["cutoff"] if known else None)
+        assert any("max_length" in line for line in notes(report.folder))
+        assert seen["dataset"] == ["train.jsonl"]
+        assert seen["rows"] == report.counts["train"]["rows"]
+        areas = ["3136", str(CAP)] if boxes == "qwen2.5-vl" else [None, None]
+        assert seen["environment"] == [*areas, None if how == "path" else "."]
+        if how == "write" and boxes is not None:
+            convention = find_convention(boxes, **caps.get(boxes, {}))
+            frames = [convention.geometry.frame(*size) for size in sizes]
+            shown = [[round(frame.width), round(frame.height)] for frame in frames]
+        else:
+            shown = [list(size) for size in sizes]
+        assert seen["sizes"] == sorted(shown), (boxes, how)
 
 
 def test_a_box_of_swift_is_shorter_than_its_allowance(small, tmp_path):
@@ -135,7 +151,7 @@ def test_trl_reads_its_settings(small, tmp_path, monkeypatch, boxes):
     monkeypatch.chdir(out)
     parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig))
     _, training, model, data = parser.parse_args_and_config(
-        ["--config", "train.yaml", "--model_name_or_path", "some/model"],
+        ["--config", "settings.yaml", "--model_name_or_path", "some/model", "--use_cpu", "true"],
         fail_with_unknown_args=True,
     )
     assert training.max_length is None and training.output_dir == "output"
@@ -163,7 +179,7 @@ def test_llava_has_its_flags(small, tmp_path, boxes, ratio, images):
         ("image_aspect_ratio", str), ("lazy_preprocess", bool), ("model_max_length", int),
         ("output_dir", str),
     ])  # fmt: skip
-    [read] = HfArgumentParser(fields).parse_yaml_file(str(out / "train.yaml"))
+    [read] = HfArgumentParser(fields).parse_yaml_file(str(out / "settings.yaml"))
     assert read.image_aspect_ratio == ratio
     known = boxes != "maira-2"
     assert read.model_max_length == report.tokens["cutoff"] + (0 if known else MOST_OF_AN_IMAGE)
@@ -171,7 +187,7 @@ def test_llava_has_its_flags(small, tmp_path, boxes, ratio, images):
     assert any("must not crop" in n for n in notes(out)) == (boxes == "internvl")
 
 
-def test_tokens_are_stated(small, tmp_path, capsys):
+def test_tokens_are_stated(small, tmp_path):
     """Median, 99th percentile and longest of rows whose lengths are known."""
     small.rows = []
     for n in range(1, 101):
@@ -232,5 +248,5 @@ def test_sizes_need_not_be_known(small, tmp_path):
 def test_an_export_can_be_moved_with_its_settings(small, tmp_path, form):
     out = tmp_path / "out"
     export_dataset(small.open(), form, out, ExportConfig(boxes="internvl", images="copy"))
-    assert str(tmp_path) not in (out / "train.yaml").read_text()
+    assert str(tmp_path) not in (out / "settings.yaml").read_text()
     assert settings(out)["output_dir"] == "output"

@@ -50,7 +50,7 @@ class ChatFormat:
         scales: Whether the tool scales images to an area before the model's processor does.
         finish: Function that is called with the folder and the names of the splits after all files
             are written.
-        settings: Function that returns the lines of comment and the values of ``train.yaml``, by
+        settings: Function that returns the lines of comment and the values of ``settings.yaml``, by
             the tool's names; None if there is no such file.
     """
 

@@ -16,7 +16,7 @@ import yaml
 from imaxray.export.tokens import PER_ROW, PER_TURN, TokenCounter
 from imaxray.geometry import Geometry, ScaledThenResized, SmartResize
 
-FILE: Final = "train.yaml"
+FILE: Final = "settings.yaml"
 
 MODEL: Final = "MODEL"
 """Stands for the model in the settings, which the user names."""
@@ -100,7 +100,7 @@ class Settings:
 
 
 def write_settings(folder: Path, notes: Sequence[str], values: dict[str, Any]) -> None:
-    """Write ``train.yaml``: sentences as comments, then the values.
+    """Write ``settings.yaml``: sentences as comments, then the values.
 
     Args:
         folder: Folder that the export is written in.

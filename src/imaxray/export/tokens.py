@@ -142,7 +142,7 @@ class TokenCounter:
             "splits": {
                 split: {
                     "median": round(float(np.median(numbers))),
-                    "p99": int(np.percentile(numbers, 99, method="higher")),
+                    "p99": int(np.percentile(numbers, 99, method="inverted_cdf")),
                     "longest": max(numbers),
                 }
                 for split, numbers in self.found.items()

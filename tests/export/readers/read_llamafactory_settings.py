@@ -1,9 +1,10 @@
-"""Starts LLaMA-Factory with ``train.yaml`` up to the tokens of the rows, by its own code.
+"""Starts LLaMA-Factory with ``settings.yaml`` up to the tokens of the rows, by its own code.
 
-Usage: read_llamafactory_settings.py FOLDER TEMPLATE: an export, and the template for settings that
-name none. Prints one JSON line of settings, then for each row its tokens with the tool's limit and
-without one. A token is a byte, and so is every mark of a template that its tokenizer does not have
-as a special token, so that real tokenizers have fewer.
+Usage: read_llamafactory_settings.py FOLDER TEMPLATE …: an export, and the template for settings
+that name none; can be repeated. Prints one JSON line for each export, with its settings and, for
+each row, its tokens with the tool's limit and without one. A token is a byte, and so is every mark
+of a template that its tokenizer does not have as a special token, so that real tokenizers have
+fewer.
 """
 
 import importlib.machinery
@@ -18,7 +19,7 @@ audio = types.ModuleType("torchaudio")
 audio.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
 sys.modules["torchaudio"] = audio
 
-from llamafactory.data import loader, mm_plugin  # noqa: E402
+from llamafactory.data import loader  # noqa: E402
 from llamafactory.data.processor import SupervisedDatasetProcessor  # noqa: E402
 from llamafactory.data.template import get_template_and_fix_tokenizer  # noqa: E402
 from llamafactory.hparams.parser import _parse_train_args, read_args  # noqa: E402
@@ -78,32 +79,33 @@ def bytes_tokenizer():
     return made
 
 
-folder, template_name = sys.argv[1:]
-os.chdir(folder)
-sys.argv = ["llamafactory-cli", "train.yaml", "use_cpu=true", "report_to=none"]
-model_args, data_args, training_args, finetuning_args, _ = _parse_train_args(read_args())
-print("ROW " + json.dumps({
-    "cutoff_len": data_args.cutoff_len, "template": data_args.template,
-    "stage": finetuning_args.stage, "image_max_pixels": model_args.image_max_pixels, "do_train": training_args.do_train,
-    "image_min_pixels": model_args.image_min_pixels, "dataset": data_args.dataset,
-    "eval_dataset": data_args.eval_dataset,
-}))  # fmt: skip
-data_args.template = data_args.template or template_name
-data_args.overwrite_cache = True
-tokenizer, processor = bytes_tokenizer(), PROCESSORS[data_args.template]()
-patch_processor(processor, tokenizer, model_args)
-template = get_template_and_fix_tokenizer(tokenizer, data_args)
-assert isinstance(template.mm_plugin, mm_plugin.BasePlugin)
-for name in data_args.dataset + (data_args.eval_dataset or []):
-    rows = loader._get_merged_dataset([name], model_args, data_args, training_args, "sft")
-    lengths = []
-    limit = data_args.cutoff_len
-    for cutoff in (limit, 10**9):
-        data_args.cutoff_len = cutoff
-        work = SupervisedDatasetProcessor(template, tokenizer, processor, data_args)
-        done = work.preprocess_dataset(rows[:])
-        assert len(done["input_ids"]) == len(rows)
-        lengths.append([len(ids) for ids in done["input_ids"]])
-    data_args.cutoff_len = limit
-    for tokens in zip(*lengths, strict=True):
-        print("ROW " + json.dumps(tokens))
+def read(folder, template_name):
+    """Return the settings that the tool has read, and the tokens of its rows."""
+    os.chdir(folder)
+    sys.argv = ["llamafactory-cli", "settings.yaml", "use_cpu=true", "report_to=none"]
+    model, data, training, tuning, _ = _parse_train_args(read_args())
+    told = {
+        "cutoff_len": data.cutoff_len, "template": data.template, "stage": tuning.stage,
+        "image_max_pixels": model.image_max_pixels, "image_min_pixels": model.image_min_pixels,
+        "do_train": training.do_train, "dataset": data.dataset, "eval_dataset": data.eval_dataset,
+    }  # fmt: skip
+    limit, data.template = data.cutoff_len, data.template or template_name
+    data.overwrite_cache = True
+    tokenizer, processor = bytes_tokenizer(), PROCESSORS[data.template]()
+    patch_processor(processor, tokenizer, model)
+    template = get_template_and_fix_tokenizer(tokenizer, data)
+    tokens = []
+    for name in data.dataset + (data.eval_dataset or []):
+        rows = loader._get_merged_dataset([name], model, data, training, "sft")
+        lengths = []
+        for data.cutoff_len in (limit, 10**9):
+            work = SupervisedDatasetProcessor(template, tokenizer, processor, data)
+            done = work.preprocess_dataset(rows[:])
+            assert len(done["input_ids"]) == len(rows)
+            lengths.append([len(ids) for ids in done["input_ids"]])
+        tokens += zip(*lengths, strict=True)
+    return {**told, "rows": tokens}
+
+
+for folder, name in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+    print("ROW " + json.dumps(read(folder, name)))
