@@ -5,6 +5,7 @@ processor of a model that uses the convention has its turn. 200 images of random
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from imaxray.boxes import CONVENTIONS, find_convention
 from imaxray.curation import Tables, open_dataset, write_dataset
-from imaxray.export import ExportConfig, export_dataset
+from imaxray.export import ExportConfig, export_dataset, list_box_pairs
 from imaxray.geometry import Frame, Whole
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, conform
 from imaxray.sources import ReleaseFile
@@ -118,9 +119,23 @@ def cases(largest, pads=False):
     ]
 
 
-def test_every_convention_has_a_case():
-    named = [name for case in cases(RELEASED) for name in case.conventions]
-    assert {find_convention(name).name for name in named} == set(CONVENTIONS)
+OWN = ("swift", "fiftyone", "croissant")
+"""Formats with boxes of their own form, each of which has a test below."""
+
+
+def test_every_pair_that_is_not_refused_has_a_case():
+    """Images that may lie anywhere are held where they lie, the others as they are written."""
+    held = {(form, None): "right" for form in OWN}
+    for form in ("llamafactory", "swift", "trl", "llava"):
+        for case in cases(RELEASED, pads=form == "llava"):
+            how = "written" if case.options.get("images") == "write" else "right"
+            for name in case.conventions:
+                held.setdefault((form, find_convention(name).name), how)
+    assert held == {
+        (pair.format, pair.convention): pair.verdict
+        for pair in list_box_pairs()
+        if pair.verdict != "refused"
+    }
 
 
 def written(data, form, folder, case):
@@ -152,13 +167,18 @@ def answer_of(row):
 def hold(case, answers, shown_of, truth):
     """Hold the boxes of a case against what the processor shows of each image."""
     assert all(answers[name].keys() == truth.keys() for name in case.conventions)
-    for image, (size, box) in truth.items():
+    for image in truth:
         shown = case.processor(shown_of(image))
         edges, frame = lit(shown), Frame(*shown.size)
         for name in case.conventions:
             said, unit = numbers(find_convention(name), answers[name][image], frame)
-            for value, edge, step in zip(said, edges, (*unit, *unit), strict=True):
-                assert abs(value - edge) <= max(step, 1.0) + 0.51, (name, size, box, said, edges)
+            lies_on(said, edges, unit, (name, *truth[image]))
+
+
+def lies_on(said, edges, unit, about):
+    """To one unit of a number of the box or one pixel, whichever is larger, after rounding."""
+    for value, edge, step in zip(said, edges, (*unit, *unit), strict=True):
+        assert abs(value - edge) <= max(step, 1.0) + 0.51, (about, said, edges)
 
 
 def held(form, images, tmp_path, all_cases, save):
@@ -249,3 +269,65 @@ def test_llava(images, tmp_path):
 
     capped = Case(("qwen2.5-vl",), resized(CAP), model="qwen", max_pixels=CAP)
     held("llava", images, tmp_path, [*cases(RELEASED, pads=True), capped], save)
+
+
+@pytest.mark.parametrize(("model", "processor"), [("qwen", None), ("other", squashed)])
+def test_swift_writes_boxes_of_its_own(images, tmp_path, read, model, processor):
+    """Pixels of the file in ``objects``, which its template brings to the model's frame."""
+    data, truth = images
+    out, seen = tmp_path / "out", tmp_path / "seen"
+    assert export_dataset(data, "swift", out).left_out == {}
+    seen.mkdir()
+    rows = read("swift", out / "train.jsonl", model, seen, script="swift_images")
+    assert {name for name, *_ in rows} == truth.keys()
+    for name, [box], most in rows:
+        shown = Image.open(seen / f"{name}.png")
+        shown = processor(shown) if processor else shown
+        unit = shown.width / most[0], shown.height / most[1]
+        said = np.multiply(box, [*unit, *unit])
+        lies_on(said, lit(shown), unit, (name, *truth[name]))
+
+
+def test_fiftyone(images, tmp_path, read):
+    """Its importer gives fractions of the image that it names."""
+    data, truth = with_regions(images)
+    export_dataset(data, "fiftyone", tmp_path / "out")
+    rows = read("fiftyone", tmp_path / "out")
+    assert len(rows) == len(truth)
+    for row in rows:
+        shown = Image.open(row["filepath"])
+        [found] = row["fields"]["regions"]["detections"]
+        x, y, wide, high = np.multiply(found["bounding_box"], [*shown.size, *shown.size])
+        lies_on((x, y, x + wide, y + high), lit(shown), (1e-6, 1e-6), row["filepath"])
+
+
+def with_regions(images):
+    """The dataset, whose boxes are facts too."""
+    data, truth = images
+    boxes = data.tables.entries.select("image_id", "boxes")
+    facts = boxes.with_columns(
+        kind=pl.lit("region"), name=pl.lit("mark"), origin=pl.lit("human"),
+        quality=pl.lit("expert"), source=pl.lit("x"), file=pl.lit("facts.csv"),
+        row=pl.int_range(1, pl.len() + 1),
+    )  # fmt: skip
+    tables = replace(data.tables, annotations=conform(facts, ANNOTATIONS))
+    return replace(data, tables=tables), truth
+
+
+def test_croissant(images, tmp_path):
+    """It gives pixels of the images that the table of images names."""
+    import mlcroissant
+
+    data, truth = images
+    export_dataset(data, "croissant", tmp_path / "out")
+    described = mlcroissant.Dataset(tmp_path / "out" / "croissant.json")
+    paths = {
+        row["images/image_id"]: row["images/path"].decode() for row in described.records("images")
+    }
+    rows = list(described.records("entries_train"))
+    assert len(rows) == len(truth)
+    for row in rows:
+        name = paths[row["entries_train/image_id"]]
+        shown = Image.open(data.tables.roots["x"] / name)
+        said = np.asarray(row["entries_train/boxes"]).reshape(4)
+        lies_on(said, lit(shown), (1e-6, 1e-6), name)

@@ -54,7 +54,7 @@ class ExportConfig(BaseModel):
     )
     tokenizer: Path | None = Field(
         default=None,
-        description="tokenizer.json of the model, or the folder that holds it, which counts the "
+        description="File tokenizer.json of the model, or the folder that holds it, to count the "
         "tokens of the rows; default: their bytes, which are more.",
     )
     seed: int = Field(

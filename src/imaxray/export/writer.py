@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,17 +11,18 @@ import orjson
 import polars as pl
 
 from imaxray._folders import whole_folder
-from imaxray._plugins import FORMATS, Plugin, plugins_besides, running
+from imaxray._plugins import Plugin, running
 from imaxray._version import __version__
-from imaxray.boxes import find_convention, list_conventions
+from imaxray.boxes import find_convention
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.export import croissant, fiftyone, llamafactory, llava, swift, trl
+from imaxray.export import croissant, fiftyone
 from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.checks import REASONS, why_left_out, without_cropped
 from imaxray.export.config import ExportConfig
 from imaxray.export.conversation import conversations, ordered
-from imaxray.export.frames import in_frame_of
+from imaxray.export.formats import OWN_BOXES, chat_format, names, refuse_options
+from imaxray.export.frames import in_frame_of, require_convention
 from imaxray.export.images import (
     DECODED,
     FOLDER,
@@ -40,11 +40,7 @@ from imaxray.geometry import CentreCrop, ScaledThenResized, SmartResize
 from imaxray.progress import track
 from imaxray.schema import SPLITS
 
-_BUILT_IN: Final = {
-    f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)
-}
 _INSIDE: Final = ("link", "copy", "write")  # rows name images relative to the export
-_OTHERS: Final = {"fiftyone": "FiftyOne", "croissant": "Croissant (mlcroissant)"}
 
 
 @dataclass(frozen=True)
@@ -69,38 +65,6 @@ class ExportReport:
     files: dict[str, str]
     decoded: dict[str, int]
     tokens: dict[str, Any]
-
-
-def list_formats() -> dict[str, str]:
-    """Return the names of the formats with the tool that reads each; plug-in formats come last.
-
-    Raises:
-        ImaxrayError: If the format of a package cannot be loaded or is not a chat format.
-
-    Example:
-        >>> sorted(list_formats())
-        ['croissant', 'fiftyone', 'llamafactory', 'llava', 'swift', 'trl']
-    """
-    ours = {name: form.tool for name, form in _BUILT_IN.items()}
-    outside = {name: _checked(plugin).tool for name, plugin in _outside().items()}
-    return {**ours, **_OTHERS, **outside}
-
-
-def _outside() -> Mapping[str, Plugin]:
-    """Return the formats of other packages, which are not loaded; built-in names have priority.
-
-    docs/adding-an-export-format.md explains how a package registers a format.
-    """
-    return plugins_besides(FORMATS, (*_BUILT_IN, *_OTHERS))
-
-
-def _checked(plugin: Plugin) -> ChatFormat:
-    form = plugin.load()
-    if not isinstance(form, ChatFormat):
-        raise plugin.unfit("it is no imaxray.export.ChatFormat")
-    if form.name != plugin.point.name:
-        raise plugin.unfit(f"its name is {form.name}")
-    return form
 
 
 def export_dataset(
@@ -129,14 +93,13 @@ def export_dataset(
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     config = config or ExportConfig()
-    outside = _outside()
-    known = (*_BUILT_IN, *_OTHERS, *outside)
+    known = names()
     if format not in known:
         raise ImaxrayError(
             f"Expected the format as one of {', '.join(known)}, but got {format}; name one of "
             "these."
         )
-    if format in _OTHERS:
+    if format in OWN_BOXES:
         if config.images == "write":
             raise ImaxrayError(
                 f"Expected images path, link or copy with {format}, but got write, which puts "
@@ -145,9 +108,9 @@ def export_dataset(
         given = config.model_dump(
             include={"boxes", "per", "max_turns", "min_pixels", "max_pixels", "tokenizer"}
         )
-        _refuse(format, [name for name, value in given.items() if value is not None])
+        refuse_options(format, [name for name, value in given.items() if value is not None])
     if format == "croissant":
-        _refuse(
+        refuse_options(
             format,
             [n for n, v in (("splits", config.splits), ("images", config.images != "path")) if v],
         )
@@ -170,8 +133,7 @@ def export_dataset(
             )
 
         return _finished(data, format, out, options, write)
-    plugin = outside.get(format)
-    chat = _BUILT_IN[format] if plugin is None else _checked(plugin)
+    plugin, chat = chat_format(format)
     if not chat.links and config.images == "link":
         raise ImaxrayError(
             f"Expected images path or copy with {format}, whose files name images from the root, "
@@ -227,12 +189,8 @@ class _Chat:
             )
         convention = self.style.convention
         boxed = entries.select((pl.col("boxes").list.len() > 0).any()).item()
-        if boxed and convention is None and not self.form.own_boxes:
-            raise ImaxrayError(
-                f"Expected boxes with {self.form.name}, which writes boxes as text, but no "
-                "convention is given; name that of the model, one of "
-                f"{', '.join(list_conventions())}."
-            )
+        if boxed and convention is None:
+            require_convention(self.form)
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
         )
@@ -344,11 +302,3 @@ def _finished(
         }
         files = write_manifest(folder, manifest)
     return ExportReport(out, written.counts, left_out, files, written.decoded, written.tokens)
-
-
-def _refuse(name: str, given: Sequence[str]) -> None:
-    if given:
-        raise ImaxrayError(
-            f"Expected {name} without {', '.join(given)}, because this format has no such option, "
-            f"but got {'them' if len(given) > 1 else 'it'}; leave out what does not apply."
-        )
