@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Packages that tests read with or read from: tools whose own readers load our exports, and one with
-# tables of real releases. Each is in a folder of its own, since they ask for other versions of the same
+# Packages that tests read with or read from: tools whose own readers load our exports, one with
+# tables of real releases, and those with the parts of mini-llava. Each is in a folder of its own, since they ask for other versions of the same
 # packages.
 READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 
@@ -76,7 +76,7 @@ torture: $(STAMP)
 	PYTHONPATH=tests OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 \
 		$(BIN)/python -m torture --arena torture-out $(TORTURE)
 
-# About 900 MB; without them the tests that need them are skipped.
+# About 1 GB; without them the tests that need them are skipped.
 readers: $(READERS)
 
 vpath %.txt $(wildcard tests/*/readers)

@@ -15,7 +15,7 @@ from typing import get_args
 
 import polars as pl
 
-from imaxray.curation.cleaning import CleaningConfig, clean_text
+from imaxray.curation.text.cleaning import CleaningConfig, clean_text
 from imaxray.curation.text.gaps import Gaps
 from imaxray.sources._shared.open_i import parse_report
 from imaxray.sources._shared.tarballs import tar_members

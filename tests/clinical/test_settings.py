@@ -9,7 +9,7 @@ import yaml
 from imaxray.audit import audit_dataset
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules, load_clinical_rules, rule_names
 from imaxray.curation import Tables, write_dataset
-from imaxray.curation.conflicts import CONFLICT_RULES, ConflictsConfig, find_conflicts
+from imaxray.curation.joining.conflicts import CONFLICT_RULES, ConflictsConfig, find_conflicts
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo import load_rules
 from imaxray.schema import ANNOTATIONS, IMAGES, conform

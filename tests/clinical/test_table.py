@@ -7,7 +7,7 @@ import yaml
 
 from imaxray.audit import CHECKS
 from imaxray.clinical import ClinicalRules, clinical_rules_table, rule_names
-from imaxray.curation.conflicts import CONFLICT_RULES
+from imaxray.curation.joining.conflicts import CONFLICT_RULES
 from imaxray.pseudo.selecting import rules as consistency
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ from imaxray.curation import (
     write_dataset,
 )
 from imaxray.curation.account import close_account
-from imaxray.curation.join import join_annotations
-from imaxray.curation.splits import assign_splits
+from imaxray.curation.joining.join import join_annotations
+from imaxray.curation.joining.splits import assign_splits
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources import ReleaseFile, SourceTables

@@ -20,9 +20,9 @@ from imaxray.curation import (
     write_dataset,
 )
 from imaxray.curation.account import close_account
-from imaxray.curation.join import join_annotations, join_images
-from imaxray.curation.splits import assign_splits
-from imaxray.curation.verify import verify_images
+from imaxray.curation.joining.join import join_annotations, join_images
+from imaxray.curation.joining.splits import assign_splits
+from imaxray.curation.joining.verify import verify_images
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import write_phantom
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, empty

@@ -6,7 +6,7 @@ import pytest
 
 from imaxray.boxes import to_xywh
 from imaxray.curation import build_catalog, open_dataset, write_dataset
-from imaxray.curation.imax import subset
+from imaxray.curation.selecting.imax import subset
 from imaxray.pseudo import PSEUDO
 from imaxray.schema import conform
 from imaxray.tasks import from_json, get_task, to_json

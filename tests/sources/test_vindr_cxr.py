@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from imaxray.curation import CurationConfig, build_catalog
-from imaxray.curation.readers import ReadersConfig
+from imaxray.curation.joining.readers import ReadersConfig
 from imaxray.errors import ImaxrayError
 from imaxray.schema import FINDINGS
 from imaxray.sources import get_source

@@ -262,3 +262,28 @@ def test_the_command_ends_in_one_sentence(launch, dataset, tmp_path):
     codes, text = launch("train", dataset.folder, "--model", "lingshu-7c", "--out", tmp_path / "r")
     assert codes == [2] and "Traceback" not in text
     assert text.strip().splitlines()[-1].startswith("imaxray: Expected a model")
+
+
+def test_the_connector_is_trained_before_the_adapters(dataset, qwen, tmp_path):
+    both = {"rank": 2, "alpha": 4, "train_connector": True}
+    start = load_file(qwen / "model.safetensors")
+
+    def train(**changes):
+        run = train_dataset(
+            dataset, tmp_path / str(len(list(tmp_path.iterdir()))),
+            recipe(qwen, lora={**both, **changes}), progress=False,
+        )  # fmt: skip
+        tensors = load_file(run.weights / "adapter_model.safetensors")
+        # the second factor of an adapter starts at zero
+        adapters = max(v.abs().max().item() for n, v in tensors.items() if "lora_B" in n)
+        connector = [v for n, v in tensors.items() if "merger" in n and "lora" not in n]
+        assert connector and not any(torch.equal(c, s) for c in connector for s in start.values())
+        return adapters
+
+    assert train(connector_steps=3) == 0  # all three steps
+    assert 0 < train(connector_steps=2) < train()
+
+
+def test_only_a_trained_connector_can_be_trained_first():
+    with pytest.raises(ImaxrayError, match="train_connector: true"):
+        recipe("x", lora={"rank": 2, "alpha": 4, "connector_steps": 3})

@@ -1,18 +1,18 @@
 """Joins releases to a catalog, selects IMAX and DMAX from it and writes dataset folders."""
 
 from imaxray.curation.catalog import CurationConfig, build_catalog
-from imaxray.curation.cleaning import CleaningConfig
-from imaxray.curation.conflicts import ConflictsConfig
 from imaxray.curation.dataset import Dataset, open_dataset, write_dataset
-from imaxray.curation.densities import Density, density
-from imaxray.curation.dmax import DmaxConfig, MatchReport, match_dmax
-from imaxray.curation.duplicates import DuplicatesConfig
 from imaxray.curation.entries import EntriesConfig
 from imaxray.curation.forecast import Forecast, forecast_use
-from imaxray.curation.imax import ImaxConfig, SelectionReport, select_imax
-from imaxray.curation.readers import ReadersConfig
-from imaxray.curation.splits import SplitConfig
+from imaxray.curation.joining.conflicts import ConflictsConfig
+from imaxray.curation.joining.duplicates import DuplicatesConfig
+from imaxray.curation.joining.readers import ReadersConfig
+from imaxray.curation.joining.splits import SplitConfig
+from imaxray.curation.selecting.densities import Density, density
+from imaxray.curation.selecting.dmax import DmaxConfig, MatchReport, match_dmax
+from imaxray.curation.selecting.imax import ImaxConfig, SelectionReport, select_imax
 from imaxray.curation.tables import Tables
+from imaxray.curation.text.cleaning import CleaningConfig
 
 __all__ = [
     "CleaningConfig",

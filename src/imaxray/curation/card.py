@@ -17,7 +17,7 @@ import yaml
 
 from imaxray._files import sha256
 from imaxray.curation.decisions import card_lines
-from imaxray.curation.densities import density
+from imaxray.curation.selecting.densities import density
 from imaxray.curation.tables import Tables
 from imaxray.schema import IS_PSEUDO, SPLITS, task_names
 from imaxray.sources import get_source

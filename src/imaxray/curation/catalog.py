@@ -17,16 +17,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from imaxray._workers import worker_pool
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation.account import close_account
-from imaxray.curation.cleaning import CleaningConfig, as_decision, clean_reports
-from imaxray.curation.conflicts import ConflictsConfig
 from imaxray.curation.decisions import notice_same_images
-from imaxray.curation.duplicates import DuplicatesConfig, hash_images, join_duplicates
 from imaxray.curation.entries import EntriesConfig, catalog_entries, count_uncertain
-from imaxray.curation.join import join_annotations, join_images
-from imaxray.curation.readers import ReadersConfig
-from imaxray.curation.splits import SplitConfig, assign_splits
+from imaxray.curation.joining.conflicts import ConflictsConfig
+from imaxray.curation.joining.duplicates import DuplicatesConfig, hash_images, join_duplicates
+from imaxray.curation.joining.join import join_annotations, join_images
+from imaxray.curation.joining.readers import ReadersConfig
+from imaxray.curation.joining.splits import SplitConfig, assign_splits
+from imaxray.curation.joining.verify import Verify, verify_images
 from imaxray.curation.tables import Tables
-from imaxray.curation.verify import Verify, verify_images
+from imaxray.curation.text.cleaning import CleaningConfig, as_decision, clean_reports
 from imaxray.errors import ImaxrayError
 from imaxray.progress import progress_bar
 from imaxray.sources import (

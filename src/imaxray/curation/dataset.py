@@ -19,7 +19,7 @@ from imaxray._folders import require_own_manifest, whole_folder
 from imaxray._version import __version__
 from imaxray.clinical import BLOCK, ClinicalRules, read_block
 from imaxray.curation.card import write_card
-from imaxray.curation.conflicts import CONFLICTS, count_conflicts
+from imaxray.curation.joining.conflicts import CONFLICTS, count_conflicts
 from imaxray.curation.tables import ACCOUNT, Tables
 from imaxray.errors import ImaxrayError
 from imaxray.schema import (

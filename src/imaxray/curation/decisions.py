@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from imaxray.curation.duplicates import DuplicatesConfig
+from imaxray.curation.joining.duplicates import DuplicatesConfig
 from imaxray.sources import same_images
 
 

@@ -10,8 +10,8 @@ from typing import Final
 import polars as pl
 
 from imaxray import radiograph
-from imaxray.curation.join import join_images, place_annotations
-from imaxray.curation.verify import verify_images
+from imaxray.curation.joining.join import join_images, place_annotations
+from imaxray.curation.joining.verify import verify_images
 from imaxray.errors import ImaxrayError
 from imaxray.sources import SourceTables, find_image
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from imaxray.curation.conflicts import CONFLICTS
+from imaxray.curation.joining.conflicts import CONFLICTS
 from imaxray.schema import REJECTS, empty, mark_pseudo
 from imaxray.sources import ReleaseFile
 

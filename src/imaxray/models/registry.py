@@ -163,8 +163,8 @@ _ROWS: Final = (
         "Apache-2.0",
         "built here",
         False,
-        "SmolLM2-135M-Instruct and EfficientNet-lite0 (ImageNet), from packages of the extra "
-        "`mini`; `imaxray study open-cxr-mini` builds it",
+        "SmolLM2-135M-Instruct and EfficientNet-lite0 (ImageNet), from Python packages "
+        "(docs/models.md); `imaxray study open-cxr-mini` builds it",
     ),
     RegistryRow(
         "phantom",

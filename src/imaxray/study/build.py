@@ -35,9 +35,9 @@ from imaxray.curation import (
     select_imax,
     write_dataset,
 )
-from imaxray.curation.conflicts import count_conflicts
 from imaxray.curation.dataset import MANIFEST, content_digest
-from imaxray.curation.verify import Verify
+from imaxray.curation.joining.conflicts import count_conflicts
+from imaxray.curation.joining.verify import Verify
 from imaxray.schema import SPLITS
 
 ROLES: Final = ("catalog", "imax", "dmax")

@@ -1,1 +1,1 @@
-"""Holds the steps of cleaning report text that need more than one expression."""
+"""Cleans report text in named steps; each step that needs more than one expression is a module."""

@@ -73,6 +73,7 @@ class EfficientNetLiteTower(PreTrainedModel):  # type: ignore[misc]
                 )  # fmt: skip
         self.blocks = nn.ModuleList(blocks)
         self.post_init()
+        self.eval()
 
     def train(self, mode: bool = True) -> EfficientNetLiteTower:
         """Keep the statistics of the pretrained normalisation, in training too."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from imaxray.curation.strata import with_strata
+from imaxray.curation.selecting.strata import with_strata
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE
 from imaxray.tasks import all_tasks
 

@@ -31,7 +31,9 @@ _BY_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNED: Final = re.compile(
-    rf"\b(?:grade|rate|score|classify|graded|rated|scored|classified|this is|is|assign\w*|it)"
+    rf"\b(?:grade|rate|score|classify|graded|rated|scored|classified|this is|is|assign\w*|it"
+    rf"|(?<!could )(?<!may )(?<!might )be"
+    rf"|i(?: would|'d| will|'ll)? (?:say|go with|call it|choose))"
     rf"(?: (?:this|it|the (?:pulmonary )?o?edema|as|at|an?|is))*\s+{_NUMBER}(?![\w]"
     rf"|[.,]\d){_OF_THREE}"
     r"(?=\s*(?:[.,;(]|$|\n))",
@@ -77,7 +79,9 @@ _ABSENT: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_NUMBER: Final = re.compile(
-    r"\b(?:not|isn't|n't|rather than|instead of|no|never|beyond)(?: (?:an?|the|quite))?\s*$", re.I
+    r"(?:\b(?:not|isn't|rather than|instead of|no|never|beyond|cannot)|n't)"
+    r"(?: (?:be|an?|the|quite|really|grade))*\s*$",
+    re.I,
 )
 _LAST: Final = re.compile(
     r"\b(?:therefore|thus|hence|overall|in conclusion|in summary|so,?|consistent with"

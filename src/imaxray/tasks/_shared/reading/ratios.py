@@ -15,7 +15,8 @@ _UNIT: Final = re.compile(
     r"\s*-?(?:cm|mm|px|pixels?|centimet\w+|millimet\w+|inch\w*|m|mm2|cm2)\b", re.IGNORECASE
 )
 _HARD: Final = re.compile(
-    r"(?:[<>≤≥]=?|\b(?:less|more|greater|higher|lower|larger|smaller) than(?: or equal to)?"
+    r"(?:(?<![-–—=])[<>≤≥]=?"
+    r"|\b(?:less|more|greater|higher|lower|larger|smaller) than(?: or equal to)?"
     r"|\b(?:below|above|over|under|up to|at most|at least|exceed\w*|beyond|surpass\w*|cut-?offs?"
     r"|thresholds?|upper (?:normal )?limits?(?: of normal)?|limits?|reference\w*|normally"
     r"|typically|usually"

@@ -20,6 +20,12 @@ from imaxray.tasks._shared.reading.sentences import (
     labels_said,
     strongest,
 )
+from imaxray.tasks._shared.reading.sidedness import (
+    is_elsewhere,
+    is_one_sided,
+    of_the_side,
+    says_side_is_clear,
+)
 from imaxray.tasks._shared.reading.status import status_of
 from imaxray.tasks._shared.wording import sides
 
@@ -37,9 +43,13 @@ _SUFFIX: Final = re.compile(
     r"\s*(?:please )?(?:answer|respond|reply)\b[^.?]*[.?]?\s*$|\s*\(?yes(?:/| or )no\)?[.?]?\s*$",
     re.I,
 )
+_RETRACTS: Final = (
+    r"wait|hold on|actually|correction|(?:on|upon) second thoughts?|scratch that|i mean|rather"
+    r"|sorry|my mistake|let me correct (?:that|this|myself)"
+)
 _EXPLICIT: Final = re.compile(
-    r"^\W*(?P<so>(?:so|therefore|thus|hence|overall|in conclusion|in summary|finally"
-    r"|then)\b[,:]?\s*)?"
+    r"^\W*(?P<so>(?:(?:so|therefore|thus|hence|overall|in conclusion|in summary|finally"
+    rf"|then|{_RETRACTS})\b\W*)+)?"
     r"(?:(?:most likely|likely|probably|presumably|apparently|i would say|i think"
     r"|i believe)\b[,:]?\s+)?"
     r"(?:(?P<yes>(?:yes|yep|yeah|true|correct|affirmative|indeed|absolutely|definitely|certainly)\b"
@@ -51,7 +61,10 @@ _ONLY_VERDICT: Final = re.compile(r"\W*(yes|no)\b\s*(?:[.!]|,(?=\s*(?:the|there|
 _CORRECTED: Final = re.compile(
     r"\b(?:wait|actually|correction|sorry|on second|i mean|rather|scratch|let me)\b"
 )
-_PARTS: Final = re.compile(r"(?<=[.!?;])\s+|\n+|,\s*(?=so,? (?:yes|no)\b)")
+_PARTS: Final = re.compile(
+    r"(?<=[.!?;…])\s+|\n+|,\s*(?=so,? (?:yes|no)\b)"
+    rf"|(?:,|\s[-–—]+|[-–—]+)\s*(?=(?:(?:no|or),? )?(?:{_RETRACTS})\b\W*(?:yes|no)\b)"
+)
 _BOTH: Final = re.compile(
     r"^\W*(?:yes\s*(?:and|or|/|,)\s*no|no\s*(?:and|or|/|,)\s*yes)\b(?!\s+\w+\s+\w+)"
 )
@@ -92,6 +105,11 @@ _PRONOUN: Final = re.compile(
     r"(?P<no>n't|\s*not|n’t)?(?:\s+(?:appear|seem|to be|be|see|have|show))*(?:\s+(?:any|one|it"
     r"|so|this|that|present|there|visible|seen))*\W*$"
 )
+_NONE_OF_IT: Final = re.compile(
+    r"^(?:i|we|there|one|the (?:image|film|radiograph|x-?ray))\b(?: \w+){1,2} (?:none\b(?! other)"
+    r"|no (?:(?:clear|definite|convincing) )?(?:evidence|signs?|indications?|traces?|hints?)"
+    r" of (?:one|it|this|that|these|any|such)\b)(?!\W*(?:but|however|except))"
+)
 _STOP: Final = frozenset({
     "is", "are", "was", "were", "does", "do", "did", "can", "could", "has", "have", "had",
     "there", "any", "a", "an", "the", "this", "that", "these", "of", "in", "on", "at", "to",
@@ -102,7 +120,7 @@ _STOP: Final = frozenset({
     "shows", "showing", "demonstrate", "demonstrates", "you", "see", "patient", "patient's",
     "indicate", "suggest", "some", "be", "been", "noted", "appear", "appears", "look",
     "looks", "abnormal", "abnormality", "left", "right", "bilateral", "both", "side", "lung",
-    "lungs", "upper", "lower", "middle", "lobe", "zone", "size", "acute",
+    "lungs", "upper", "lower", "middle", "lobe", "zone", "size", "acute", "no", "not",
 })  # fmt: skip
 _OPPOSITES: Final = {
     "midline": "deviat|shift|displac|pushed|pulled|off",
@@ -236,7 +254,10 @@ def _of_absence(text: str, asked: str, explicit: list[str]) -> str | None:
     """
     yes = _YES_NO_FINDING.match(text)
     given = "yes" if yes else explicit[-1] if len(set(explicit)) == 1 else None
-    rest = re.sub(r"^\W*(?:yes|no)\b\s*[,.;:]\s*|^\W*yes\b\s*", "", text)
+    rest = re.sub(
+        r"^\W*(?:yes|no|correct|true|right|indeed|false|incorrect)\b\s*[,.;:]\s*|^\W*yes\b\s*",
+        "", text,
+    )  # fmt: skip
     asked = asked.replace("clear of", "free of")
     present = _stated(rest, asked) if rest.strip(" .!") else None
     if present is None and _NOT_EXCLUDED.search(text) and labels_said(text):
@@ -252,7 +273,7 @@ def _stated(text: str, asked: str) -> bool | None:
     if change is not None:
         said_of_change = said_change(text, asked, change)
         if said_of_change is not None:
-            return said_of_change and not _elsewhere(asked, text)
+            return said_of_change and not is_elsewhere(text, asked)
     value = _present(text, asked)
     if change == "gone":
         return None if value is None else not value
@@ -275,12 +296,15 @@ def _present(text: str, asked: str) -> bool | None:
             return True
         if is_normal(text):
             return False
-    if re.search(r"\b(?:bilateral|both)\b", asked) and _ONE_SIDED.search(text):
+    if re.search(r"\b(?:bilateral|both)\b", asked) and is_one_sided(text):
         return False
-    text = _of_the_side(text, asked)
+    text = of_the_side(text, asked)
+    if sides(asked) and says_side_is_clear(text) and not _NORMAL_QUESTION.search(asked):
+        return False
     of_question = labels_said(asked)
     if _NORMAL_QUESTION.search(asked) and not re.search(r"\babnormal", asked):
-        return _normal(text, asked, of_question)
+        elsewhere = is_elsewhere(text, asked) and not is_one_sided(text)
+        return None if elsewhere else _normal(text, asked, of_question)
     said = labels_said(text)
     values = [said[label] for label in of_question if label in said]
     value = strongest(values)
@@ -288,7 +312,7 @@ def _present(text: str, asked: str) -> bool | None:
         return False
     if value is None:
         value = _of_words(text, asked)
-    if value == 1 and _elsewhere(asked, text):
+    if value == 1 and is_elsewhere(text, asked):
         return False
     if value == -1:
         return True if _LIKELY.search(text) else None
@@ -302,22 +326,6 @@ _OF_LUNG: Final = frozenset({
     "Atelectasis", "Consolidation", "Edema", "Lung Lesion", "Lung Opacity", "Pneumonia", "Nodule",
     "Mass", "Infiltration",
 })  # fmt: skip
-
-
-_ONE_SIDED: Final = re.compile(
-    r"\bonly (?:(?:in|on|at) )?(?:the )?(?:left|right)\b|\b(?:left|right)[- ]?(?:side[d]?)? only\b"
-    r"|\bunilateral"
-)
-
-
-def _of_the_side(text: str, asked: str) -> str:
-    """Leave out sentences about the other side than the one that is asked for, if others stay."""
-    wanted = sides(asked)
-    if len(wanted) != 1:
-        return text
-    parts = re.split(r"(?<=[.;])\s+", text)
-    kept = [part for part in parts if not sides(part) or sides(part) & wanted]
-    return " ".join(kept) if kept else text
 
 
 def _normal(text: str, asked: str, of_question: dict[str, int]) -> bool | None:
@@ -336,11 +344,6 @@ def _normal(text: str, asked: str, of_question: dict[str, int]) -> bool | None:
         return True
     status = status_of(text)
     return None if status != 0 else False
-
-
-def _elsewhere(asked: str, text: str) -> bool:
-    wanted, given = sides(asked), sides(text)
-    return bool(wanted and given and not wanted & given)
 
 
 def _content(asked: str) -> list[str]:
@@ -371,6 +374,8 @@ def _of_words(text: str, asked: str) -> int | None:
 
 def _bare(text: str) -> bool | None:
     """Read an answer that does not repeat what was asked: "not present", "There is."."""
+    if _NONE_OF_IT.match(text):
+        return False
     pronoun = _PRONOUN.match(text)
     if pronoun is not None:
         return pronoun.group("no") is None

@@ -6,7 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from imaxray.tasks._shared.reading.labels.items import VERB, names_label, read_item, state_items
+from imaxray.tasks._shared.reading.labels.items import (
+    MARKS,
+    VERB,
+    names_label,
+    read_item,
+    state_items,
+)
 from imaxray.tasks._shared.reading.labels.normal import is_normal
 from imaxray.tasks._shared.reading.labels.statements import Statements
 from imaxray.tasks._shared.reading.objects import ASIDE, parse_object
@@ -233,6 +239,13 @@ def _of_pair(labels: list[str], value: str, to: Statements, polarity: int | None
     to.say({label: v for label, v in said.items() if label not in (*labels, described)})
 
 
+def _split(text: str) -> list[str]:
+    """Split a list at its commas and words; marks alone separate items too: ``✔ Edema ✘ Mass``."""
+    before = text[:1] in MARKS
+    where = rf"\s+(?=[{MARKS}])" if before else rf"(?<=[{MARKS}])\s+|(?<=[{MARKS}]\ufe0f)\s+"
+    return [item for part in re.split(where, text) for item in _ITEMS.split(part)]
+
+
 def _of_segment(text: str, to: Statements, polarity: int | None) -> None:
     """Read a list of names, or else sentences."""
     sentences = _SENTENCE.split(text.strip())
@@ -248,7 +261,7 @@ def _of_segment(text: str, to: Statements, polarity: int | None) -> None:
             else:
                 _of_segment(sentence, to, polarity)
         return
-    items = [item.strip(" \t\"'`*") for item in _ITEMS.split(text.strip().rstrip("."))]
+    items = [item.strip(" \t\"'`*") for item in _split(text.strip().rstrip("."))]
     items = [item for item in items if item]
     if not items:
         return

@@ -23,9 +23,10 @@ _DENIES: Final = re.compile(
     r"(?:evidence of |signs? of )?",
     re.IGNORECASE,
 )
-_MARKS: Final = re.compile(
-    r"^\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*(.+)$|^(.+?)\s*([✓✔✅☑✗✘❌☐×✖❓❔⚠])\ufe0f?\s*$"
-)
+MARKS: Final = "✓✔✅☑✗✘❌☐×✖❓❔⚠"
+"""Characters that say whether the name beside them is present."""
+
+_MARKS: Final = re.compile(rf"^\s*([{MARKS}])\ufe0f?\s*(.+)$|^(.+?)\s*([{MARKS}])\ufe0f?\s*$")
 _SIGNED: Final = re.compile(r"^\s*[\[(]\s*([+–−-])\s*[\])]\s*(.+)$")
 _VALUE_OF: Final = {
     **dict.fromkeys("✓✔✅☑", 1),

@@ -27,6 +27,9 @@ _NORMAL: Final = re.compile(
     rf"|\b(?:{_WHOLE}|everything|findings?)(?: \w+)? (?:is|are|appears?|looks?|was|within)"
     r"(?: (?:completely|entirely|essentially|grossly|largely|otherwise|to be|overall|all))*"
     r" (?:normal|unremarkable|within normal|negative|clear)\b"
+    r"|(?<!not )\b(?:everything|all|it all) (?:is|looks?|appears?|seems?)"
+    r"(?: (?:completely|perfectly|essentially|to be))* (?:fine|good|ok|okay|healthy|in order)\b"
+    rf"|\b{_WHOLE} (?:is|looks|appears|seems) healthy\b"
     r"|^\W*(?:(?:completely|entirely|essentially|grossly|all)\s+)?(?:normal|unremarkable|none|nothing"
     r"|nil|negative|clear|wnl|within normal limits)"
     r"(?: (?:seen|detected|identified|present|found|noted|visible|limits))?\W*$",

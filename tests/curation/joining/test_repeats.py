@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from imaxray.clinical import load_clinical_rules
-from imaxray.curation.conflicts import ConflictRuleConfig, ConflictsConfig
-from imaxray.curation.join import join_annotations
+from imaxray.curation.joining.conflicts import ConflictRuleConfig, ConflictsConfig
+from imaxray.curation.joining.join import join_annotations
 from imaxray.schema import ANNOTATIONS, IMAGES, SOURCE_ANNOTATIONS, conform
 from imaxray.sources import SourceTables
 from imaxray.tasks import make_entries

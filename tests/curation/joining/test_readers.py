@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from imaxray.boxes import iou
-from imaxray.curation.readers import ReadersConfig, settle_readers
+from imaxray.curation.joining.readers import ReadersConfig, settle_readers
 from imaxray.schema import ANNOTATIONS, IMAGES, conform
 
 IMAGE = conform(

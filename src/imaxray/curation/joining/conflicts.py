@@ -24,7 +24,7 @@ from imaxray.clinical import (
     confirmed,
     suspected,
 )
-from imaxray.curation.repeats import (
+from imaxray.curation.joining.repeats import (
     REPEATED_QUESTION,
     REPEATED_VALUE,
     question_pairs,

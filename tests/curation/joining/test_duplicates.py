@@ -6,12 +6,12 @@ import pytest
 from PIL import Image
 
 from imaxray.curation import CurationConfig, build_catalog
-from imaxray.curation.duplicates import (
+from imaxray.curation.joining.duplicates import (
     DuplicatesConfig,
     hash_images,
     join_duplicates,
 )
-from imaxray.curation.splits import SplitConfig, assign_splits
+from imaxray.curation.joining.splits import SplitConfig, assign_splits
 from imaxray.perceptual import near_pairs
 from imaxray.schema import IMAGES, SPLIT_HINTS, conform, empty
 

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from imaxray.curation.selecting.target_means import nearest_means
 from imaxray.curation.tables import Tables
-from imaxray.curation.target_means import nearest_means
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digests, from_hexadecimal, mixed
 from imaxray.schema import TaskName, task_names
@@ -127,7 +127,7 @@ def select_imax(catalog: Tables, config: ImaxConfig) -> tuple[Tables, SelectionR
 
     If the means ``tasks_per_image`` and ``entries_per_image`` are given, images are not taken by
     density. They are taken so that the means are met with the least change of the catalog's own
-    mixture (see :mod:`imaxray.curation.target_means`).
+    mixture (see :mod:`imaxray.curation.selecting.target_means`).
 
     Validation and test keep all images, with the same cap of entries per task and image and, if it
     is set, with at most ``eval_entries_per_task`` entries of each task. All arms of a study share

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
-from imaxray.curation.clip_boxes import clip_boxes
-from imaxray.curation.conflicts import ConflictsConfig, find_conflicts
-from imaxray.curation.readers import ReadersConfig, settle_readers
+from imaxray.curation.joining.clip_boxes import clip_boxes
+from imaxray.curation.joining.conflicts import ConflictsConfig, find_conflicts
+from imaxray.curation.joining.readers import ReadersConfig, settle_readers
 from imaxray.schema import ANNOTATIONS, FRONTAL, REJECTS, conform, empty
 from imaxray.sources import SourceTables
 

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from imaxray.curation.conflicts import (
+from imaxray.curation.joining.conflicts import (
     CONFLICT_RULES,
     ConflictRuleConfig,
     ConflictsConfig,

@@ -62,7 +62,7 @@ def question_pairs(facts: pl.DataFrame, _rule: ClinicalRule) -> pl.DataFrame:
 def value_pairs(facts: pl.DataFrame, rule: ClinicalRule) -> pl.DataFrame:
     """Return the pairs of values that one release gives for one thing, with one origin.
 
-    Statements that name a reader are settled elsewhere (:mod:`imaxray.curation.readers`).
+    Statements that name a reader are settled elsewhere (:mod:`imaxray.curation.joining.readers`).
 
     Args:
         facts: Schema ANNOTATIONS, ``_image`` (position of the image) and ``_fact`` (number).

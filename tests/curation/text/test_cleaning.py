@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaxray.curation.cleaning import (
+from imaxray.curation.text.cleaning import (
     STEPS,
     CleaningConfig,
     as_decision,

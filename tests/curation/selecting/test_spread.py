@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaxray.curation.spread import spread
+from imaxray.curation.selecting.spread import spread
 
 
 def brute_force(offers, demand):

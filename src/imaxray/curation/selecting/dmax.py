@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray.curation.densities import Density, density
-from imaxray.curation.imax import subset
-from imaxray.curation.spread import Counts, spread
-from imaxray.curation.strata import with_strata
+from imaxray.curation.selecting.densities import Density, density
+from imaxray.curation.selecting.imax import subset
+from imaxray.curation.selecting.spread import Counts, spread
+from imaxray.curation.selecting.strata import with_strata
 from imaxray.curation.tables import Tables
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digests, from_hexadecimal, mixed

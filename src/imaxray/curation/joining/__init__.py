@@ -1,0 +1,1 @@
+"""Joins the images and annotations of all releases, and finds what contradicts."""

@@ -1,0 +1,1 @@
+"""Selects IMAX and DMAX from a catalog."""
