@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from imaxray.boxes import find_convention
 from imaxray.cli import app
 from imaxray.curation import SplitConfig, open_dataset
-from imaxray.curation.splits import assign_splits
+from imaxray.curation.joining.splits import assign_splits
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import write_phantom
 from imaxray.schema import IMAGES, SPLIT_HINTS, conform, empty
