@@ -71,3 +71,12 @@ def test_the_command_prints_the_same():
 @pytest.mark.parametrize("form", sorted(list_formats()))
 def test_every_format_has_pairs(form):
     assert any(pair.format == form and pair.verdict == "right" for pair in PAIRS)
+
+
+def test_the_export_command_names_the_settings(small, tmp_path):
+    small.open()
+    words = ["export", str(small.folder), "--format", "llava", "--boxes", "unit-padded"]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
+    said = " ".join(done.stdout.split())
+    assert done.exit_code == 0 and "Settings for LLaVA and its forks: " in said
+    assert "settings.yaml" in said and "99th percentile" in said

@@ -31,7 +31,7 @@ def export(
     out: Out,
 ) -> None:
     """Write a dataset in the file format of another tool."""
-    from imaxray.export import ExportConfig, export_dataset
+    from imaxray.export import SETTINGS, ExportConfig, export_dataset, list_formats
 
     report = export_dataset(dataset, form, out, chosen(ExportConfig))
     print_table(
@@ -51,6 +51,8 @@ def export(
             [[s, *(f"{n[key]:,}" for key in ("median", "p99", "longest"))]
              for s, n in tokens["splits"].items()],
         )  # fmt: skip
+    if SETTINGS in report.files:
+        say(f"Settings for {list_formats()[form]}: {out / SETTINGS}, whose comments say more.")
     if report.decoded:
         anew = [[code, f"{n:,}"] for code, n in report.decoded.items()]
         print_table("Images written as new 8-bit PNG files", ["reason", "number"], anew)

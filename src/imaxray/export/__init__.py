@@ -6,11 +6,12 @@ from imaxray.export.config import ExportConfig
 from imaxray.export.conversation import Conversation
 from imaxray.export.formats import list_formats
 from imaxray.export.pairs import BoxPair, list_box_pairs
-from imaxray.export.settings import Settings
+from imaxray.export.settings import SETTINGS, Settings
 from imaxray.export.share import ShareReport, share_dataset
 from imaxray.export.writer import ExportReport, export_dataset
 
 __all__ = [
+    "SETTINGS",
     "BoxPair",
     "ChatFormat",
     "Conversation",

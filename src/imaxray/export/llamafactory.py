@@ -20,7 +20,7 @@ from imaxray.export.chat_format import (
     write_json_lines,
 )
 from imaxray.export.conversation import Conversation
-from imaxray.export.settings import FILE, MODEL, OUTPUT, Settings
+from imaxray.export.settings import MODEL, OUTPUT, SETTINGS, Settings
 from imaxray.geometry import ScaledThenResized
 
 
@@ -78,7 +78,8 @@ def _settings(given: Settings) -> tuple[list[str], dict[str, Any]]:
     usual = ScaledThenResized()
     least, cap = given.areas or (usual.least, usual.cap)
     notes = given.notes(
-        f"llamafactory-cli train {FILE} model_name_or_path=…" + ("" if template else " template=…"),
+        f"llamafactory-cli train {SETTINGS} model_name_or_path=…"
+        + ("" if template else " template=…"),
         "cutoff_len",
     )
     values: dict[str, Any] = {

@@ -16,7 +16,8 @@ import yaml
 from imaxray.export.tokens import PER_ROW, PER_TURN, TokenCounter
 from imaxray.geometry import Geometry, ScaledThenResized, SmartResize
 
-FILE: Final = "settings.yaml"
+SETTINGS: Final = "settings.yaml"
+"""File of an export with the settings of its tool."""
 
 MODEL: Final = "MODEL"
 """Stands for the model in the settings, which the user names."""
@@ -108,7 +109,7 @@ def write_settings(folder: Path, notes: Sequence[str], values: dict[str, Any]) -
         values: Settings by their names in the tool.
     """
     text = "".join(f"# {line}\n" for line in notes)
-    (folder / FILE).write_text(
+    (folder / SETTINGS).write_text(
         text + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10_000),
         encoding="utf-8",
     )

@@ -20,7 +20,7 @@ from imaxray.export.chat_format import (
     write_json_lines,
 )
 from imaxray.export.conversation import Conversation
-from imaxray.export.settings import FILE, MODEL, OUTPUT, Settings
+from imaxray.export.settings import MODEL, OUTPUT, SETTINGS, Settings
 
 _BOX: Final = "<bbox>"
 
@@ -53,7 +53,9 @@ def _settings(given: Settings) -> tuple[list[str], dict[str, Any]]:
         environment = dict(zip(("MIN_PIXELS", "MAX_PIXELS"), given.areas, strict=True))
     if given.relative:
         environment["ROOT_IMAGE_DIR"] = "."
-    notes = given.notes(f"swift sft {FILE} --model …", "max_length" if given.knows_image else None)
+    notes = given.notes(
+        f"swift sft {SETTINGS} --model …", "max_length" if given.knows_image else None
+    )
     if not given.knows_image:
         notes.append("max_length is left out, so that the tool takes the maximum of the model.")
     if environment:

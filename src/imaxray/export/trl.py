@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.conversation import Conversation
-from imaxray.export.settings import FILE, MODEL, OUTPUT, Settings
+from imaxray.export.settings import MODEL, OUTPUT, SETTINGS, Settings
 
 _ROWS: Final = {"path": 10_000, "copy": 200}  # rows per group; copied images need memory
 
@@ -77,7 +77,7 @@ def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -
 
 
 def _settings(given: Settings) -> tuple[list[str], dict[str, Any]]:
-    notes = given.notes(f"trl sft --config {FILE} --model_name_or_path …", None)
+    notes = given.notes(f"trl sft --config {SETTINGS} --model_name_or_path …", None)
     notes.append("max_length is null, since TRL would cut the tokens of an image too.")
     if given.areas is not None:
         least, cap = given.areas
