@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import transformers as hf
 from peft import LoraConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
 
-from imaxray.models import EncodedEntry
+from imaxray.models import EncodedEntry, published
+from imaxray.models.published import IMAGE
 from imaxray.packing import (
     collate,
     entry_losses,
@@ -48,7 +48,6 @@ LORA = (
     r"(?:.*\.)?language_model\.layers\.\d+\."
     r"(?:self_attn\.(?:q|k|v|o)_proj|mlp\.(?:gate|up|down)_proj)"
 )
-IMAGE = 9  # id of the image placeholder; it can be any id that is never drawn as text
 
 
 @dataclass(frozen=True)
@@ -91,127 +90,21 @@ def _grid(
     return pixels
 
 
-def qwen2_5_vl_7b() -> Shape:
-    """Return the shape of Qwen2.5-VL-7B (Lingshu-7B, HuatuoGPT-Vision-7B-Qwen2.5VL)."""
-    config = hf.Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944,
-            "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
-            "max_position_embeddings": 128000, "use_sliding_window": False,
-            "rope_parameters": {
-                "rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24],
-            },
-        },
-        vision_config={
-            "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
-            "out_hidden_size": 3584, "patch_size": 14, "window_size": 112,
-            "fullatt_block_indexes": [7, 15, 23, 31],
-        },
-        image_token_id=IMAGE, tie_word_embeddings=False,
-    )  # fmt: skip
-    return Shape(hf.Qwen2_5_VLForConditionalGeneration, config, 576, _grid(48, 14))
-
-
-def _qwen3_vl(text: dict[str, Any], vision: dict[str, Any], *, tied: bool) -> Shape:
-    config = hf.Qwen3VLConfig(
-        text_config={
-            "vocab_size": 151936, "num_hidden_layers": 36, "num_attention_heads": 32,
-            "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 262144,
-            "rope_parameters": {
-                "rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20],
-                "mrope_interleaved": True,
-            },
-            "tie_word_embeddings": tied, **text,
-        },
-        vision_config={
-            "num_heads": 16, "patch_size": 16, "out_hidden_size": text["hidden_size"],
-            "num_position_embeddings": 2304, **vision,
-        },
-        image_token_id=IMAGE, tie_word_embeddings=tied,
-    )  # fmt: skip
-    return Shape(hf.Qwen3VLForConditionalGeneration, config, 576, _grid(48, 16))
-
-
-def qwen3_vl_8b() -> Shape:
-    """Return the shape of Qwen3-VL-8B (MedMO-8B)."""
-    return _qwen3_vl(
-        {"hidden_size": 4096, "intermediate_size": 12288},
-        {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304,
-         "deepstack_visual_indexes": [8, 16, 24]},
-        tied=False,
-    )  # fmt: skip
-
-
-def qwen3_vl_4b() -> Shape:
-    """Return the shape of Qwen3-VL-4B (MedMO-4B)."""
-    return _qwen3_vl(
-        {"hidden_size": 2560, "intermediate_size": 9728},
-        {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096,
-         "deepstack_visual_indexes": [5, 11, 17]},
-        tied=True,
-    )  # fmt: skip
-
-
-def _siglip(side: int) -> Any:
-    return hf.SiglipVisionConfig(
-        hidden_size=1152, intermediate_size=4304, num_hidden_layers=27, num_attention_heads=16,
-        image_size=side, patch_size=14, vision_use_head=False,
-    )  # fmt: skip
-
-
-def medgemma_4b() -> Shape:
-    """Return the shape of Gemma 3 4B (MedGemma); an image always has 256 tokens."""
-    config = hf.Gemma3Config(
-        text_config=hf.Gemma3TextConfig(
-            vocab_size=262208, hidden_size=2560, intermediate_size=10240, num_hidden_layers=34,
-            num_attention_heads=8, num_key_value_heads=4, head_dim=256, sliding_window=1024,
-            max_position_embeddings=131072, query_pre_attn_scalar=256,
-        ),
-        vision_config=_siglip(896),
-        image_token_index=IMAGE, mm_tokens_per_image=256,
-    )  # fmt: skip
-    return Shape(hf.Gemma3ForConditionalGeneration, config, 256, _square(896))
-
-
-def llava_med_7b() -> Shape:
-    """Return the shape of LLaVA-Med v1.5: CLIP ViT-L/14 at 336 pixels and Mistral 7B."""
-    config = hf.LlavaConfig(
-        vision_config=hf.CLIPVisionConfig(
-            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
-            image_size=336, patch_size=14, projection_dim=768,
-        ),
-        text_config=hf.MistralConfig(
-            vocab_size=32064, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
-            num_attention_heads=32, num_key_value_heads=8, sliding_window=None,
-        ),
-        image_token_index=IMAGE,
-    )  # fmt: skip
-    return Shape(hf.LlavaForConditionalGeneration, config, 576, _square(336))
-
-
-def internvl3_8b() -> Shape:
-    """Return the shape of InternVL3-8B; an image is one tile of 256 tokens."""
-    config = hf.InternVLConfig(
-        vision_config=hf.InternVLVisionConfig(
-            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
-            image_size=[448, 448], patch_size=[14, 14], attention_bias=True,
-        ),
-        text_config=hf.Qwen2Config(
-            vocab_size=151674, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28,
-            num_attention_heads=28, num_key_value_heads=4, max_position_embeddings=32768,
-        ),
-        image_token_id=IMAGE, tie_word_embeddings=False,
-    )  # fmt: skip
-    return Shape(hf.InternVLForConditionalGeneration, config, 256, _square(448))
+def _shape(
+    of: published.Published,
+    image_tokens: int,
+    pixels: Callable[[int, torch.device, torch.dtype], dict[str, torch.Tensor]],
+) -> Shape:
+    return Shape(of.model, of.config, image_tokens, pixels)
 
 
 SHAPES: dict[str, Callable[[], Shape]] = {
-    "qwen2.5-vl-7b": qwen2_5_vl_7b,
-    "qwen3-vl-8b": qwen3_vl_8b,
-    "qwen3-vl-4b": qwen3_vl_4b,
-    "medgemma-4b": medgemma_4b,
-    "llava-med-7b": llava_med_7b,
-    "internvl3-8b": internvl3_8b,
+    "qwen2.5-vl-7b": lambda: _shape(published.qwen2_5_vl_7b(), 576, _grid(48, 14)),
+    "qwen3-vl-8b": lambda: _shape(published.qwen3_vl_8b(), 576, _grid(48, 16)),
+    "qwen3-vl-4b": lambda: _shape(published.qwen3_vl_4b(), 576, _grid(48, 16)),
+    "medgemma-4b": lambda: _shape(published.medgemma_4b(), 256, _square(896)),
+    "llava-med-7b": lambda: _shape(published.llava_med_7b(), 576, _square(336)),
+    "internvl3-8b": lambda: _shape(published.internvl3_8b(), 256, _square(448)),  # one tile
 }
 
 

@@ -299,7 +299,7 @@ def test_images_that_cannot_be_read_are_told_as_limits(data):
 
 
 def test_without_checks_of_images_none_is_decoded(data, monkeypatch):
-    from imaxray.audit import pixel_digests
+    from imaxray.audit.pixels import pixel_digests
 
     monkeypatch.setattr(pixel_digests, "_survey", lambda *_: pytest.fail("decoded"))
     codes = [c.code for c in CHECKS if "image" in c.code or "duplicate" in c.code]

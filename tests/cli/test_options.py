@@ -24,7 +24,7 @@ FLAGS = {
     "rebuild": "manifest --out --source --workers",
     "stats": "dataset --format",
     "cache": "dataset --out --max-side --shard-images --engine --workers",
-    "audit": "paths --images --format --patient-field --skip --examples --workers",
+    "audit": "paths --images --format --patient-field --patients --skip --examples --workers",
     "export": (
         "dataset --format --out --boxes --per --split --images --max-turns --min-pixels --max-"
         "pixels --seed --headers --no-headers"
@@ -54,7 +54,10 @@ FLAGS = {
         "pseudo --data --out --precision --risk --rules --no-confidence --no-consistency "
         "--balance --truth --format"
     ),
-    "study": "--config --out --root",
+    "study": (
+        "--out --config --root --list --only --launch --dry-run --format --entries --entries-per-"
+        "image --text-tokens --image-width --image-height --sample --processes --tokens-per-second"
+    ),
     "strategy": "config --out",
     "dynamics": (
         "runs --out --against --group --data --other-data --split --probe --draw --device "
@@ -131,6 +134,7 @@ def test_a_generated_option_is_its_field(name):
         ("cache", cache_images, {"--max-side": "max_side", "--shard-images": "shard_images",
                                  "--engine": "engine", "--workers": "workers"}),
         ("audit", audit_dataset, {"--images": "images", "--patient-field": "patient_field",
+                                  "--patients": "patients",
                                   "--workers": "workers"}),
         ("audit", AuditReport.to_text, {"--examples": "examples"}),
         ("phantom", write_phantom, {"--seed": "seed"}),

@@ -1,8 +1,10 @@
 """Tests studies over several models and arms, done as a whole and unit by unit."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 
 import pytest
@@ -17,6 +19,7 @@ from imaxray.study.execute import require_all
 from imaxray.study.outcome import layout_pairs
 from imaxray.study.units import needs
 from latex_tables import columns_of
+from torture.same import differences, tree
 
 CONFIG = {
     "title": "Two models, five arms",
@@ -318,6 +321,15 @@ def test_a_launcher_starts_each_training(tmp_path):
     assert outcome.only.runs["dmax"][0]["entries_seen"] == 48
     with pytest.raises(ImaxrayError, match="train/phantom/dmax/seed-0: Expected a command that"):
         run_study(changed, tmp_path / "other", launch="no-such-launcher --nproc 2")
+    for unit in ("base/phantom/seed-0", "train/phantom/dmax/seed-0"):  # which "other" lacks
+        run_unit(changed, tmp_path / "other", unit, launch=sys.executable)
+    ours, theirs = (
+        (tmp_path / name / "runs/dmax/model/model.safetensors").read_bytes()
+        for name in ("out", "other")
+    )
+    assert ours == theirs
+    with pytest.raises(ImaxrayError, match="Expected a command that starts processes"):
+        run_unit(changed, tmp_path / "other", "train/phantom/dmax/seed-0", launch="no-launcher")
 
 
 def test_a_released_model_that_cannot_be_reached_is_said_before_anything_is_built(
@@ -357,3 +369,44 @@ def test_a_study_without_models_and_arms_is_the_packed_phantom():
     assert list(plain.all_models) == ["phantom"]
     assert {arm.layout for arm in plain.arms.values()} == {"packed"}
     assert list(plain.arms) == ["dmax", "imax", "imax (equal compute)"]
+
+
+def test_two_jobs_at_once_and_a_killed_one_leave_the_bytes_of_the_whole(single, tmp_path):
+    """Both go through all trainings of the phantom; one is killed and started again."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("imax", "dmax", "catalog", "init", "releases", "match.json"):
+        (out / name).symlink_to(single[0] / name)
+    (out / "units").mkdir()
+    for name in ("base", "data.json"):
+        (out / "units" / name).symlink_to(single[0] / "units" / name)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(CONFIG))
+    names = [f"train/phantom/{arm}/seed-0" for arm in ("dmax", "imax", "dmax-separate")]
+    assert set(names) <= {unit.name for unit in study_units(config())}
+
+    def job(*units):
+        only = [word for unit in units for word in ("--only", unit)]
+        command = [sys.executable, "-m", "imaxray.cli", "study", str(tmp_path / "study.yaml")]
+        return subprocess.Popen(
+            [*command, "--out", str(out), *only], stderr=subprocess.PIPE, text=True
+        )
+
+    killed, other = job(*names), job(*reversed(names))
+    begun = out / "runs/phantom/dmax/curve.jsonl"
+    while killed.poll() is None and not begun.is_file():
+        time.sleep(0.01)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    again = job(*names)
+    told = [process.communicate(timeout=300)[1] for process in (other, again)]
+    codes = [process.returncode for process in (other, again)]
+    # who finds the other at a unit stops with one sentence, and is started once more
+    assert all(
+        c == 0 or "written by one process at a time" in t for c, t in zip(codes, told, strict=True)
+    )
+    last = job(*names)
+    assert last.wait(timeout=300) == 0
+    for arm in ("dmax", "imax", "dmax-separate"):
+        mine, theirs = (tree(base / "runs/phantom" / arm) for base in (out, single[0]))
+        theirs = {k: v for k, v in theirs.items() if not k.startswith("evaluation")}
+        assert differences(mine, theirs) == []

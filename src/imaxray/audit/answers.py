@@ -20,7 +20,7 @@ def empty(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 def contradicting(audit_input: AuditInput) -> Iterator[AuditIssue]:
     """Find yes/no questions that have both answers for one image, whatever their task is called."""
-    first: dict[tuple[str, str], tuple[str, str]] = {}
+    first: dict[tuple[str, str, str], tuple[str, str]] = {}
     columns = ("entry_id", "split", "image_id", "prompt", "target")
     for entry, split, image, prompt, target in audit_input.entries.select(columns).iter_rows():
         if not is_yes_no(prompt or ""):
@@ -28,7 +28,8 @@ def contradicting(audit_input: AuditInput) -> Iterator[AuditIssue]:
         said = verdict(target or "", prompt)
         if said is None:
             continue
-        known, earlier = first.setdefault((image, normalise(prompt)), (said, entry))
+        context = audit_input.contexts.get(entry, "")
+        known, earlier = first.setdefault((image, normalise(prompt), context), (said, entry))
         if known != said:
             message = f"the same question about {image} has the answer {known} in {earlier}"
             yield AuditIssue("contradicting-answers", split, entry, message)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ import polars as pl
 
 from imaxray import radiograph
 from imaxray._plugins import running
-from imaxray.audit.pixel_digests import PixelDigests
+from imaxray.audit.pixels import PixelDigests, embedded_file
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SPLITS, Boxes
@@ -31,9 +31,12 @@ PLACES: Final = pl.Schema(
 )
 """Patient, source and split of each image; one row per combination that any table states."""
 
-FILES: Final = pl.Schema({"image_id": pl.String, "file": pl.String, "problem": pl.String,
-                          "width": pl.Int64, "height": pl.Int64})  # fmt: skip
-"""Path of each image file, or why there is none, and the stated size of the image in pixels."""
+FILES: Final = pl.Schema({"image_id": pl.String, "file": pl.String, "place": pl.Int64,
+                          "problem": pl.String, "width": pl.Int64, "height": pl.Int64})  # fmt: skip
+"""Path of each image file, or why there is none, and the stated size of the image in pixels.
+
+``place`` is set for an image that a Parquet file holds. An image with neither a file nor a problem
+is not on this machine."""
 
 BOX_LISTS: Final = pl.Schema(
     {
@@ -86,6 +89,10 @@ class AuditInput:
         perceptual: Whether near duplicates are searched, which needs perceptual hashes.
         workers: Number of processes that decode images.
         clinical: Clinical rules that define a contradiction.
+        contexts: Entry → what its question refers to besides its image: further images, or an
+            earlier turn. Equal questions with different contexts are different questions.
+        unsure_patients: Number of images whose patient no record states, and whose path names at
+            most a study.
     """
 
     title: str
@@ -99,6 +106,8 @@ class AuditInput:
     perceptual: bool = True
     workers: int = 1
     clinical: ClinicalRules = DEFAULT_RULES
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    unsure_patients: int = 0
 
     @cached_property
     def pixels(self) -> PixelDigests:
@@ -138,7 +147,7 @@ class AuditInput:
                 sizes[row["image_id"]] = (float(row["width"]), float(row["height"]))
             elif row["file"] is not None:
                 try:
-                    sizes[row["image_id"]] = radiograph.size(Path(row["file"]))
+                    sizes[row["image_id"]] = _size(Path(row["file"]), row["place"])
                 except ImaxrayError:
                     continue  # the check broken-image reports the file
         return sizes
@@ -147,6 +156,13 @@ class AuditInput:
     def splits(self) -> list[str]:
         """Return all splits of the dataset, in order."""
         return in_order(self.places["split"].unique())
+
+
+def _size(file: Path, place: int | None) -> tuple[int, int]:
+    if place is None:
+        return radiograph.size(file)
+    with embedded_file(file, place) as path:
+        return radiograph.size(path)
 
 
 def in_order(splits: Iterable[str]) -> list[str]:

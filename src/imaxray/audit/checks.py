@@ -55,7 +55,7 @@ CHECKS: Final = (
     Check("image-over-splits", "an image is in several splits",
           patients.image_over_splits, patients.split_limits),
     Check("broken-image", "an image is missing, damaged or has a different size than stated",
-          images.broken),
+          images.broken, images.not_here),
     Check("duplicate-image", "two images of a split have the same pixels",
           images.duplicates, images.unread),
     Check("duplicate-over-splits", "images of two splits have the same pixels",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from imaxray.audit.audit_input import NO_SPLIT, AuditInput, AuditIssue, joined
+from imaxray.audit.pixels import MOST_IMAGES, Copies
 from imaxray.perceptual import can_hash
 
 
@@ -25,9 +26,18 @@ def broken(audit_input: AuditInput) -> Iterator[AuditIssue]:
         yield AuditIssue("broken-image", _split(audit_input, image), image, problem)
 
 
+def not_here(audit_input: AuditInput) -> str | None:
+    """Say how many images are not on this machine, so that nothing is known of their files."""
+    table = audit_input.pixels.table
+    absent = table.filter(pl.col("problem").is_null() & pl.col("sha256").is_null()).height
+    if not absent:
+        return None
+    return f"the files of {absent:,} of {table.height:,} images are not here; pass --images"
+
+
 def unread(audit_input: AuditInput) -> str | None:
     """Say how many images cannot be read, so that their duplicates are not found."""
-    missing = int(audit_input.pixels.table["problem"].is_not_null().sum())
+    missing = int(audit_input.pixels.table["sha256"].is_null().sum())
     if not missing:
         return None
     return f"{missing:,} of {audit_input.files.height:,} images cannot be read"
@@ -57,19 +67,44 @@ def duplicates_over_splits(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def near_duplicates(audit_input: AuditInput) -> Iterator[AuditIssue]:
-    """Find images that look the same by perceptual hash although their pixels differ."""
+    """Find images that show the same radiograph although their pixels differ.
+
+    Each finding compares an image with one of another split, if there is one: a copy in another
+    split is a leak.
+    """
     if not can_hash():
         return
-    for first, *others in audit_input.pixels.near():
-        for image in others:
-            splits = [*audit_input.splits_of.get(first, []), *audit_input.splits_of.get(image, [])]
-            yield AuditIssue("near-duplicate", joined(splits), image, f"looks the same as {first}")
+    for copies in audit_input.pixels.near():
+        by_split = _by_split(audit_input, list(copies.images))
+        kept = next(iter(by_split.values()))[0]
+        for mine, images in by_split.items():
+            elsewhere = [i for split, some in by_split.items() if split != mine for i in some]
+            for image in images:
+                # images whose pixels are those of the first one are findings of other checks
+                if copies.same_pixels(image, kept):
+                    continue
+                other = _copy_of(image, elsewhere, copies) or _copy_of(image, images, copies)
+                assert other is not None  # the first image has other pixels
+                how = copies.link(image, other)
+                splits = joined([*mine.split("+"), *_split(audit_input, other).split("+")])
+                message = f"looks the same as {other}" + (f" (one is {how})" if how else "")
+                yield AuditIssue("near-duplicate", splits, image, message)
+
+
+def _copy_of(image: str, others: list[str], copies: Copies) -> str | None:
+    """Return one of the others that has other pixels, if possible one that was found alike."""
+    alike = (other for other in others if copies.link(image, other) is not None)
+    different = (other for other in others if not copies.same_pixels(image, other))
+    return next(alike, None) or next(different, None)
 
 
 def near_limits(audit_input: AuditInput) -> str | None:
     """Say why near duplicates are not found: a package is missing, or images are unreadable."""
     if not can_hash():
         return "imagehash is not installed; run pip install 'imaxray[duplicates]'"
+    total = audit_input.files.height
+    if total > MOST_IMAGES:
+        return f"cropped copies are searched among at most {MOST_IMAGES:,} images, not {total:,}"
     return unread(audit_input)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from imaxray.audit.audit_input import NO_SPLIT, AuditInput, AuditIssue, joined
+from imaxray.audit.reading.patient_paths import UNSURE
 
 _ONE: Final = "there is only one split"
 
@@ -18,10 +19,18 @@ def limits(audit_input: AuditInput) -> str | None:
         return _ONE
     places = audit_input.places
     unknown = places.filter(pl.col("patient_id").is_null())["image_id"].n_unique()
+    total = places["image_id"].n_unique()
+    why = []
     if unknown:
-        total = places["image_id"].n_unique()
-        return f"{unknown:,} of {total:,} images (or records without one) have no known patient"
-    return None
+        why.append(
+            f"{unknown:,} of {total:,} images (or records without one) have no known patient"
+        )
+    if audit_input.unsure_patients:
+        why.append(
+            f"{audit_input.unsure_patients:,} images are known by paths that name no patient "
+            f"({UNSURE}); name the patients with --patients TABLE or --patient-field"
+        )
+    return "; ".join(why) or None
 
 
 def split_limits(audit_input: AuditInput) -> str | None:

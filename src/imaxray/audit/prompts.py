@@ -9,6 +9,7 @@ from typing import Final
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.boxes import split_boxes
 from imaxray.tasks import from_json, get_task
+from imaxray.tasks._shared.reading.verdicts import is_yes_no
 from imaxray.tasks._shared.wording import holds, words_of
 
 _OFFER: Final = re.compile(
@@ -16,6 +17,7 @@ _OFFER: Final = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE: Final = re.compile(r"[.?!\n]+(?:\s|$)")
+_VERSUS: Final = re.compile(r"\b(?:vs\.?|versus)(?=\s)", re.IGNORECASE)
 _LONG: Final = 8  # words; prompts do not offer a choice among longer answers
 
 
@@ -41,7 +43,19 @@ def leaks(audit_input: AuditInput) -> Iterator[AuditIssue]:
 
 
 def _given_away(prompt: str, answer: str) -> bool:
-    return holds(prompt, answer) and not _offered(prompt, answer)
+    return holds(_without_questions(prompt), answer) and not _offered(prompt, answer)
+
+
+def _without_questions(prompt: str) -> str:
+    """Return the prompt without yes/no questions, which name what they ask about.
+
+    For instance, "Is the trachea midline?" may be answered "midline".
+    """
+    return " ".join(part for part in _sentences(prompt) if not is_yes_no(part))
+
+
+def _sentences(prompt: str) -> list[str]:
+    return _SENTENCE.split(_VERSUS.sub("or", prompt))
 
 
 def _offered(prompt: str, answer: str) -> bool:
@@ -50,4 +64,4 @@ def _offered(prompt: str, answer: str) -> bool:
         return False
     if _OFFER.search(prompt):
         return True
-    return any(holds(part, answer) and holds(part, "or") for part in _SENTENCE.split(prompt))
+    return any(holds(part, answer) and holds(part, "or") for part in _sentences(prompt))

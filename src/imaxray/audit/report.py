@@ -12,8 +12,7 @@ from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS
 from imaxray._printing import counted
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
-from imaxray.audit.dataset_folder import read_folder
-from imaxray.audit.foreign_files import data_files, read_files
+from imaxray.audit.reading import data_files, is_croissant, read_croissant, read_files, read_folder
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules, load_clinical_rules
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
@@ -114,20 +113,24 @@ def audit_dataset(
     *,
     images: Path | None = None,
     patient_field: str | None = None,
+    patients: Path | None = None,
     skip: Collection[str] = (),
     workers: int = AUDIT_WORKERS,
     clinical: Path | None = None,
 ) -> AuditReport:
-    """Audit a dataset folder, or LLaVA JSON / messages JSONL files of other projects.
+    """Audit a dataset folder, an export, or files of other projects (docs/audit.md).
 
     Nothing is written, and the report contains no text of the data.
 
     Args:
-        path: Dataset folder; folder with files named ``train``, ``val`` or ``test``; or files.
+        path: Dataset folder; export; folder with files named ``train``, ``val`` or ``test``; or
+            JSON, JSONL and Parquet files.
         images: Folder of the images; by default the releases that the dataset names, or the folder
             of each file.
         patient_field: Field with the patient's id in foreign files; by default ``patient_id``,
-            ``subject_id`` or the patient in a MIMIC-CXR path.
+            ``subject_id`` or the patient in the path of an image.
+        patients: Table of foreign files' images and patients, e.g. that of PadChest's release; it
+            is used where a record names no patient.
         skip: Codes of checks to leave out; if all checks of pixels are left out, no image is
             decoded.
         workers: Number of processes that decode images; the result does not depend on it.
@@ -136,8 +139,8 @@ def audit_dataset(
             of the dataset folder applies, and without one the built-in rules.
 
     Raises:
-        ImaxrayError: A path is missing or holds no such data, a code is unknown, or the clinical
-            rules cannot be read.
+        ImaxrayError: A path is missing or holds no such data, a code is unknown, the clinical
+            rules cannot be read, or patients are given for a dataset folder.
     """
     codes = [check.code for check in CHECKS]
     unknown = sorted(set(skip) - set(codes))
@@ -147,7 +150,9 @@ def audit_dataset(
             f"{', '.join(codes)}."
         )
     asked = None if clinical is None else load_clinical_rules(clinical)
-    audit_input = _read(path, images, patient_field, "near-duplicate" not in skip, workers, asked)
+    audit_input = _read(
+        path, images, patient_field, patients, "near-duplicate" not in skip, workers, asked
+    )
     rules = audit_input.clinical
     severities = {check.code: rules[check.rule].severity for check in CHECKS if check.rule}
     issues: list[AuditIssue] = []
@@ -178,6 +183,7 @@ def _read(
     path: Path | Sequence[Path],
     images: Path | None,
     patient_field: str | None,
+    patients: Path | None,
     perceptual: bool,
     workers: int,
     clinical: ClinicalRules | None,
@@ -190,12 +196,28 @@ def _read(
     if not paths:
         raise ImaxrayError("Expected a folder or files to audit, but got none; pass a path.")
     if len(paths) == 1 and paths[0].is_dir():
+        _require_foreign(paths[0], patient_field, patients)
         if (paths[0] / MANIFEST).is_file():
             return read_folder(
                 paths[0], images, perceptual=perceptual, workers=workers, clinical=clinical
             )
+        if is_croissant(paths[0]):
+            return read_croissant(
+                paths[0], images, perceptual=perceptual, workers=workers, clinical=clinical
+            )
         paths = data_files(paths[0])
     found = read_files(
-        paths, images, patient_field=patient_field, perceptual=perceptual, workers=workers
-    )
+        paths, images, patient_field=patient_field, patients=patients, perceptual=perceptual,
+        workers=workers,
+    )  # fmt: skip
     return replace(found, clinical=DEFAULT_RULES if clinical is None else clinical)
+
+
+def _require_foreign(folder: Path, patient_field: str | None, patients: Path | None) -> None:
+    """Refuse options on patients for a folder that names its patients itself."""
+    option = "--patient-field" if patient_field else "--patients" if patients else None
+    if option and ((folder / MANIFEST).is_file() or is_croissant(folder)):
+        raise ImaxrayError(
+            f"Expected {option} with files of other projects, but the dataset folder {folder} "
+            "names its patients itself; leave the option out."
+        )

@@ -369,7 +369,7 @@ def cache(
 def audit(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Dataset folder, or LLaVA JSON / messages JSONL files."),
+        typer.Argument(help="Dataset folder, export, or JSON, JSONL or Parquet files."),
     ],
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images; default: where the dataset says.")
@@ -378,6 +378,13 @@ def audit(
     patient_field: Annotated[
         str | None,
         typer.Option(help="Name of the field with the patient's id, in files of other projects."),
+    ] = None,
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table (CSV, TSV or Parquet) of images and their patients, for files of other "
+            "projects whose records name none, e.g. the table of PadChest."
+        ),
     ] = None,
     skip: Annotated[
         list[str] | None, typer.Option(help="Code of a check that is left out; can be repeated.")
@@ -405,14 +412,9 @@ def audit(
     """
     from imaxray.audit import audit_dataset as run_audit
 
-    if patient_field is not None and all(path.is_dir() for path in paths):
-        raise ImaxrayError(
-            "Expected --patient-field with files of other projects, but a dataset folder names "
-            "its patients itself; leave the option out."
-        )
     report = run_audit(
-        paths, images=images, patient_field=patient_field, skip=skip or (), workers=workers,
-        clinical=clinical,
+        paths, images=images, patient_field=patient_field, patients=patients, skip=skip or (),
+        workers=workers, clinical=clinical,
     )  # fmt: skip
     say(report.to_json() if output == "json" else report.to_text(examples))
     if not report.clean:

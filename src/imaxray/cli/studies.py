@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,12 +18,17 @@ from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
     from imaxray.ablation import AblationConfig
-    from imaxray.study import StudyOutcome
+    from imaxray.study import EstimateConfig, StudyConfig, StudyOutcome
 
 
-@app.command()
+@app.command(cls=options_of("imaxray.study.estimating:EstimateConfig"))
 def study(
-    out: Out,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder that the results are written to; only --dry-run needs none."
+        ),
+    ] = None,
     config: ConfigName = None,
     config_file: ConfigFile = None,
     root: Root = None,
@@ -43,6 +49,17 @@ def study(
             help="Command that each training is started with, e.g. 'torchrun --nproc-per-node 4'."
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Estimate the tokens, steps, parameters and bytes of each training, and its hours "
+            "where a speed was measured; run nothing. The options below are for this.",
+        ),
+    ] = False,
+    form: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="Format of what --dry-run prints.")
+    ] = "text",
 ) -> None:
     """Run a whole study: build the datasets, train each arm, evaluate, compare, write a report.
 
@@ -50,18 +67,34 @@ def study(
     strategy, whose report is ablation.md. The same command again continues a stopped run.
     """
     from imaxray.ablation import AblationConfig, load_study
-    from imaxray.study import require_releases
+    from imaxray.study import EstimateConfig, require_releases
 
+    how = chosen(EstimateConfig)
+    if not dry_run and (how != EstimateConfig() or form != "text"):
+        raise ImaxrayError(
+            "Expected --dry-run with options of an estimate, but a study without it runs; add "
+            "--dry-run, or leave these options out."
+        )
     loaded = load_study(one_config(config, config_file))
     require_releases(loaded, root)
+    if out is None and (not dry_run or isinstance(loaded, AblationConfig)):
+        raise ImaxrayError(
+            "Expected --out FOLDER, in which the study is written, but it is not given; name a "
+            "folder."
+        )
     if isinstance(loaded, AblationConfig):
-        if list_units or only or launch:
+        if list_units or only or launch or dry_run:
             raise ImaxrayError(
-                "Expected a study without a block strategy for --list, --only and --launch, but "
-                "this is an ablation; leave them out."
+                "Expected a study without a block strategy for --list, --only, --launch and "
+                "--dry-run, but this is an ablation; leave them out."
             )
+        assert out is not None  # as checked above
         _ablation(loaded, out, root)
         return
+    if dry_run:
+        _estimate(loaded, out, how, form)
+        return
+    assert out is not None  # as checked above
     if list_units:
         print_units(loaded, out)
         return
@@ -69,13 +102,24 @@ def study(
 
     if only:
         for name in only:
-            outcome = run_unit(loaded, out, name, root=root)
+            outcome = run_unit(loaded, out, name, root=root, launch=launch)
             if outcome is None:
                 say(f"Done: {name}")
             else:
                 _print_outcome(outcome)
         return
     _print_outcome(run_study(loaded, out, root=root, launch=launch))
+
+
+def _estimate(config: StudyConfig, out: Path | None, how: EstimateConfig, form: str) -> None:
+    from imaxray.cli.estimates import print_estimate
+    from imaxray.study import estimate_study
+
+    found = estimate_study(config, out, how)
+    if form == "json":
+        say(json.dumps(found.as_dict(), indent=1))
+        return
+    print_estimate(found)
 
 
 def _print_outcome(outcome: StudyOutcome) -> None:

@@ -3,24 +3,23 @@
 ``imaxray.evaluation.generation`` needs torch, so this package does not import it.
 """
 
-from imaxray.evaluation.answers import AnswersCompared, CompareConfig, compare_answers, compare_arms
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
-from imaxray.evaluation.comparing import compare, compare_groups
-from imaxray.evaluation.comparison import (
+from imaxray.evaluation.comparing.answers import (
+    AnswersCompared,
+    CompareConfig,
+    compare_answers,
+    compare_arms,
+)
+from imaxray.evaluation.comparing.comparison import (
     Comparison,
     ComparisonData,
     TaskComparison,
 )
-from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
-from imaxray.evaluation.groups import subgroups
-from imaxray.evaluation.labels import labeller_on
-from imaxray.evaluation.latex import latex_number, latex_table, latex_text
-from imaxray.evaluation.predictions import Predictions, find_predictions, read_predictions
-from imaxray.evaluation.resampling import Interval
-from imaxray.evaluation.result import Result, score_run, write_result
-from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, score_answers
-from imaxray.evaluation.truth import truth_ceiling
-from imaxray.evaluation.wording import (
+from imaxray.evaluation.comparing.effects import compare, compare_groups
+from imaxray.evaluation.comparing.groups import subgroups
+from imaxray.evaluation.comparing.latex import latex_number, latex_table, latex_text
+from imaxray.evaluation.comparing.resampling import Interval
+from imaxray.evaluation.comparing.wording import (
     ahead,
     gain_sentence,
     interval_text,
@@ -30,6 +29,12 @@ from imaxray.evaluation.wording import (
     points_text,
     signed_text,
 )
+from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
+from imaxray.evaluation.labels import labeller_on
+from imaxray.evaluation.predictions import Predictions, find_predictions, read_predictions
+from imaxray.evaluation.result import Result, score_run, write_result
+from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, score_answers
+from imaxray.evaluation.truth import truth_ceiling
 
 __all__ = [
     "AnswersCompared",

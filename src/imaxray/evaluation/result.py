@@ -19,11 +19,11 @@ from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.baseline import ceiling, constant_baseline, majority_baseline
-from imaxray.evaluation.comparing import compare, compare_groups
+from imaxray.evaluation.comparing.effects import compare, compare_groups
+from imaxray.evaluation.comparing.groups import subgroups
+from imaxray.evaluation.comparing.resampling import finite
 from imaxray.evaluation.config import ScoreConfig
-from imaxray.evaluation.groups import subgroups
 from imaxray.evaluation.predictions import Predictions
-from imaxray.evaluation.resampling import finite
 from imaxray.evaluation.scoring import Scores, per_entry, point, score
 from imaxray.evaluation.truth import truth_ceiling
 from imaxray.labeller import LABELLER_VERSION

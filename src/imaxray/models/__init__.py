@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
     from imaxray.models.load import load_model, require_model
     from imaxray.models.mini import MiniLlavaModel, build_mini
+    from imaxray.models.outline import Outline, outline_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
 else:
@@ -25,6 +26,7 @@ else:
             "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
             "load": ["load_model", "require_model"],
             "mini": ["MiniLlavaModel", "build_mini"],
+            "outline": ["Outline", "outline_model"],
             "phantom": ["PhantomModel"],
             "tiny": ["build_tiny"],
         },
@@ -36,6 +38,7 @@ __all__ = [
     "EncodedEntry",
     "MiniConfig",
     "MiniLlavaModel",
+    "Outline",
     "PhantomConfig",
     "PhantomModel",
     "RegistryRow",
@@ -47,5 +50,6 @@ __all__ = [
     "find_row",
     "list_models",
     "load_model",
+    "outline_model",
     "require_model",
 ]

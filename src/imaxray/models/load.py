@@ -132,7 +132,7 @@ def load_model(
         if max_image_tokens is not None:
             chat.limit_image_tokens(max_image_tokens)
         return chat
-    found = _find(str(name_or_path), convention, revision, local_files_only)
+    found = find_model(str(name_or_path), convention, revision, local_files_only)
     extra: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     if quantization is not None:
         extra |= {"quantization_config": nf4(found.family, dtype), "device_map": {"": device}}
@@ -183,7 +183,7 @@ def require_model(
     if (folder / ADAPTER).is_file():
         require_model(adapter_base(folder), convention=convention, revision=revision)
         return
-    _find(str(name_or_path), convention, revision, local_files_only=False)
+    find_model(str(name_or_path), convention, revision, local_files_only=False)
 
 
 def _require_model_folder(folder: Path) -> None:
@@ -199,7 +199,7 @@ def _require_model_folder(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Found:
+class FoundModel:
     """What is known of a model before its weights are loaded."""
 
     name: str
@@ -212,12 +212,23 @@ class _Found:
     convention: BoxConvention
 
 
-def _find(
+def find_model(
     name: str,
     convention: str | BoxConvention | None,
     revision: str | None,
     local_files_only: bool,
-) -> _Found:
+) -> FoundModel:
+    """Find a model and what is known of it, without its weights.
+
+    Args:
+        name: Model, as for :func:`load_model`.
+        convention: Box convention, as for :func:`load_model`.
+        revision: Commit, tag or branch on the hub.
+        local_files_only: Whether to use only files on this machine and never the network.
+
+    Raises:
+        ImaxrayError: As :func:`require_model`.
+    """
     folder = Path(name)
     about = read_sidecar(folder)
     row = None if folder.is_dir() else find_row(name)
@@ -244,7 +255,7 @@ def _find(
         )
     saved = BoxConvention.from_dict(about["convention"]) if "convention" in about else None
     chosen = convention_of(name, convention, row, saved)
-    return _Found(name, source, hub, config, family, row, about, chosen)
+    return FoundModel(name, source, hub, config, family, row, about, chosen)
 
 
 def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import importlib
 from typing import Any
 
 import torch
+from torch import nn
 
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import ChatModel
@@ -61,5 +62,31 @@ def nf4(family: type[ChatModel], dtype: torch.dtype | str) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype if isinstance(dtype, torch.dtype) else torch.bfloat16,
-        llm_int8_skip_modules=["lm_head", *family.tower, *family.connector],
+        llm_int8_skip_modules=_kept(family),
     )
+
+
+def four_bit_weights(model: nn.Module, family: type[ChatModel]) -> list[torch.Tensor]:
+    """Return the weights that :func:`nf4` would hold in four bits, of a model that has none yet.
+
+    Args:
+        model: Model, which may have adapters and may be on the meta device.
+        family: Family of the model.
+    """
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    inside = getattr(model, "get_base_model", None)  # of PEFT
+    base: nn.Module = model if inside is None else inside()
+    # adapters, which have linear layers of their own, are made after the model is loaded
+    return [
+        module.weight
+        for name, module in base.named_modules()
+        if type(module) is nn.Linear
+        and ".lora_" not in name
+        and should_convert_module(name.removesuffix(".base_layer"), _kept(family))
+    ]
+
+
+def _kept(family: type[ChatModel]) -> list[str]:
+    """Return the modules that keep their numbers."""
+    return ["lm_head", *family.tower, *family.connector]

@@ -3,7 +3,12 @@
 Loss and gradients equal those of the separate sequences; the image is encoded and prefilled once.
 """
 
-from imaxray.packing.attention import PACKED_FLEX, PACKED_SDPA, use_packed_attention
+from imaxray.packing.attention import (
+    PACKED_FLEX,
+    PACKED_SDPA,
+    entry_runs,
+    use_packed_attention,
+)
 from imaxray.packing.batch import Batch, collate
 from imaxray.packing.exact import Gap, packing_gap
 from imaxray.packing.inputs import (
@@ -35,6 +40,7 @@ __all__ = [
     "collate",
     "common_prefix",
     "entry_losses",
+    "entry_runs",
     "fill",
     "image_blocks",
     "join_rows",

@@ -108,7 +108,7 @@ def _pieces(
         length = group.split - group.start
         mask = None if plain else seen.part(row, prefix, prefix)[None, None]
         yield AttentionPiece(length, mask=mask)
-        runs = list(_runs(segments, group, tokens_per_call))
+        runs = list(entry_runs(segments, group, tokens_per_call))
         for run in runs:
             mask = torch.cat([seen.part(row, run, prefix), seen.part(row, run, run)], dim=1)
             yield AttentionPiece(run.stop - run.start, number, mask[None, None])
@@ -118,7 +118,9 @@ def _pieces(
         yield AttentionPiece(len(segments) - end, padding=True)
 
 
-def _runs(segments: list[int], group: Group, least: int) -> Iterator[slice]:
+def entry_runs(
+    segments: Sequence[int], group: Group, least: int = TOKENS_PER_CALL
+) -> Iterator[slice]:
     """Cut a group's entries, at borders between them, into runs of at least ``least`` tokens."""
     begin = group.split
     for place in range(group.split + 1, group.stop):

@@ -11,7 +11,7 @@ from imaxray._files import sha256
 from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
 from imaxray.curation import Dataset, open_dataset
-from imaxray.evaluation.resampling import finite
+from imaxray.evaluation.comparing.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
 from imaxray.pseudo.selecting.calibrate import Thresholds
 from imaxray.pseudo.selecting.calibrated_filter import chosen_rules, filter_annotations

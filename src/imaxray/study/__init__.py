@@ -6,18 +6,21 @@ from imaxray._lazy import lazily
 from imaxray.study.arms import StudyArm
 from imaxray.study.build import DataConfig, DataReport, build_datasets
 from imaxray.study.config import StudyConfig, load_config, require_releases
+from imaxray.study.estimating.config import EstimateConfig
 from imaxray.study.model import StudyModel
 from imaxray.study.prepare import build_study_data
 from imaxray.study.rebuild import RebuildReport, rebuild_dataset
 from imaxray.study.units import Unit, study_units, unit_states
 
 if TYPE_CHECKING:
+    from imaxray.study.estimating.estimate import StudyEstimate, UnitEstimate, estimate_study
     from imaxray.study.publish import write_study_report
     from imaxray.study.run import ModelOutcome, StudyOutcome, run_study, run_unit
 else:  # these modules train, so importing them loads torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "estimating.estimate": ["StudyEstimate", "UnitEstimate", "estimate_study"],
             "publish": ["write_study_report"],
             "run": ["ModelOutcome", "StudyOutcome", "run_study", "run_unit"],
         },
@@ -26,15 +29,19 @@ else:  # these modules train, so importing them loads torch
 __all__ = [
     "DataConfig",
     "DataReport",
+    "EstimateConfig",
     "ModelOutcome",
     "RebuildReport",
     "StudyArm",
     "StudyConfig",
+    "StudyEstimate",
     "StudyModel",
     "StudyOutcome",
     "Unit",
+    "UnitEstimate",
     "build_datasets",
     "build_study_data",
+    "estimate_study",
     "load_config",
     "rebuild_dataset",
     "require_releases",

@@ -47,7 +47,9 @@ def read_run(folder: Path) -> RunManifest:
     return manifest
 
 
-def budget_steps(config: StudyConfig, out: Path, model: str, arm: str, steps: int) -> int:
+def budget_steps(
+    config: StudyConfig, out: Path, model: str, arm: str, steps: int, *, keep: bool = True
+) -> int:
     """Return the number of steps in which an arm takes as much time as the reference took.
 
     It follows from the measured time of the reference and of the arm that has the same data and
@@ -60,6 +62,7 @@ def budget_steps(config: StudyConfig, out: Path, model: str, arm: str, steps: in
         model: Name of the model.
         arm: Name of the arm with ``budget: compute``.
         steps: Number of steps of the reference.
+        keep: Whether the decision is kept; an estimate decides nothing.
 
     Raises:
         ImaxrayError: If a run that was measured is missing.
@@ -78,8 +81,9 @@ def budget_steps(config: StudyConfig, out: Path, model: str, arm: str, steps: in
     if known.get("of") == of and isinstance(known.get("steps"), int):
         return int(known["steps"])
     found = max(1, round(steps * measured[config.reference] / measured[own]))
-    path.parent.mkdir(exist_ok=True)
-    write_json(path, {"of": of, "seconds": measured, "steps": found})
+    if keep:
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, {"of": of, "seconds": measured, "steps": found})
     return found
 
 

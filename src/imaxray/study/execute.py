@@ -120,7 +120,7 @@ def _submit(
     pool: ProcessPoolExecutor, config: StudyConfig, out: Path, unit: Unit, launch: str | None
 ) -> Future[None]:
     if launch and unit.kind == "train":
-        return pool.submit(_launched, launch, out, unit.name)
+        return pool.submit(launched, launch, out, unit.name)
     return pool.submit(_do, config, out, unit)
 
 
@@ -129,7 +129,7 @@ def _do(config: StudyConfig, out: Path, unit: Unit) -> None:
     do_unit(config, out, unit)
 
 
-def _launched(launch: str, out: Path, unit: str) -> None:
+def launched(launch: str, out: Path, unit: str) -> None:
     """Train a unit in processes that a launcher starts, e.g. one per GPU.
 
     Raises:

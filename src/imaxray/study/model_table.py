@@ -22,7 +22,7 @@ from imaxray.evaluation import (
     percent_text,
     points_text,
 )
-from imaxray.evaluation.wording import DASH
+from imaxray.evaluation.comparing.wording import DASH
 from imaxray.report import GainTable
 from imaxray.schema import task_names
 

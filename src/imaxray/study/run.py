@@ -14,7 +14,7 @@ from imaxray._folders import growing_folder
 from imaxray.errors import ImaxrayError
 from imaxray.study.config import StudyConfig
 from imaxray.study.dynamics import study_dynamics
-from imaxray.study.execute import CONFIG, execute, require_all
+from imaxray.study.execute import CONFIG, execute, launched, require_all
 from imaxray.study.outcome import ModelOutcome, StudyOutcome, compare_study
 from imaxray.study.units import find_unit, is_done, needs, study_units
 from imaxray.study.work import do_unit, make_data, require_data, require_models
@@ -43,7 +43,12 @@ def run_study(
 
 
 def run_unit(
-    config: StudyConfig, out: Path, name: str, *, root: Path | None = None
+    config: StudyConfig,
+    out: Path,
+    name: str,
+    *,
+    root: Path | None = None,
+    launch: str | None = None,
 ) -> StudyOutcome | None:
     """Do one unit of a study, as a job of a cluster does; other units may run beside it.
 
@@ -52,6 +57,8 @@ def run_unit(
         out: Study folder.
         name: Name of the unit, as ``--list`` shows it.
         root: Folder that holds the releases; overrides the one of the configuration.
+        launch: Command that a training is started with, e.g. ``torchrun --nproc-per-node 4``; it
+            changes nothing of other units.
 
     Returns:
         The outcome of the study if the unit is ``compare``.
@@ -74,8 +81,20 @@ def run_unit(
         )
     if unit.kind == "compare":
         return _outcome(config, out, make_data(config, out, root=root), {})
+    if launch and unit.kind == "train":
+        _write_config(config, out, root)
+        launched(launch, out, unit.name)
+        return None
     do_unit(config, out, unit, progress=os.isatty(2))
     return None
+
+
+def _write_config(config: StudyConfig, out: Path, root: Path | None) -> None:
+    """Write the configuration that launched processes read."""
+    content = config.model_dump(mode="json")
+    if root is not None:
+        content["root"] = str(root.resolve())
+    write_text(out / CONFIG, yaml.safe_dump(content, sort_keys=False))
 
 
 def _run(config: StudyConfig, out: Path, root: Path | None, launch: str | None) -> StudyOutcome:
@@ -91,10 +110,7 @@ def _run(config: StudyConfig, out: Path, root: Path | None, launch: str | None) 
     require_models(config)
     match = make_data(config, out, root=root)
     lap("write releases, build and match")
-    content = config.model_dump(mode="json")
-    if root is not None:
-        content["root"] = str(root.resolve())
-    write_text(out / CONFIG, yaml.safe_dump(content, sort_keys=False))
+    _write_config(config, out, root)
     units = study_units(config)
     for unit in units:
         if unit.kind == "base":

@@ -7,7 +7,7 @@ from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe
 from imaxray.training.run_manifest import CurvePoint, RunManifest
 from imaxray.training.shares import share_out
-from imaxray.training.step_schedule import origin_shares, schedule, task_shares
+from imaxray.training.step_schedule import drawn_shares, origin_shares, schedule, task_shares
 
 if TYPE_CHECKING:
     from imaxray.training.base_model import base_digest, untrained_base
@@ -67,6 +67,7 @@ __all__ = [
     "TokenStore",
     "TrainingConfig",
     "base_digest",
+    "drawn_shares",
     "encode_entries",
     "encode_split",
     "first_item",

@@ -45,7 +45,7 @@ from imaxray.training.run_folder import (
 )
 from imaxray.training.run_manifest import CurvePoint, RunIdentity, RunManifest, Validation
 from imaxray.training.step_dataset import Examples, ShareDataset, StepDataset, first_item
-from imaxray.training.step_schedule import once, origin_shares, schedule, task_shares
+from imaxray.training.step_schedule import drawn_shares, once, schedule
 from imaxray.training.trainer import EntryTrainer
 
 
@@ -138,7 +138,7 @@ def train(
         entries_per_step=config.entries_per_step,
         steps=steps,
         seed=seed,
-        shares=_shares(entries, config),
+        shares=drawn_shares(entries, config),
     )
     with only_writer(out):
         finished = open_run(
@@ -197,13 +197,6 @@ def train(
         del trainer
         gc.collect()  # the Trainer keeps itself and the model alive by a reference cycle
         return Run(out, manifest)
-
-
-def _shares(entries: pl.DataFrame, config: TrainingConfig) -> dict[str, float] | None:
-    """Return the share of each task, or of its real and its pseudo entries, among those drawn."""
-    if config.real_share is None:
-        return task_shares(entries, config.weights, config.temperature)
-    return origin_shares(entries, config.real_share)
 
 
 def _add_callbacks(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digest
 from imaxray.schema import IS_PSEUDO, TASKS
-from imaxray.training.config import Layout
+from imaxray.training.config import Layout, TrainingConfig
 
 _Indices = NDArray[np.int64]
 
@@ -102,6 +102,18 @@ def once(
     step = pl.int_range(total, dtype=pl.Int32) // entries_per_step
     first = pl.col("row").min().over("step")
     return table.with_columns(step.alias("step")).with_columns((pl.col("row") - first).alias("row"))
+
+
+def drawn_shares(entries: pl.DataFrame, config: TrainingConfig) -> dict[str, float] | None:
+    """Return the share of each task, or of its real and its pseudo entries, among those drawn.
+
+    Args:
+        entries: Entries of the train split, with schema ENTRIES.
+        config: Training configuration.
+    """
+    if config.real_share is None:
+        return task_shares(entries, config.weights, config.temperature)
+    return origin_shares(entries, config.real_share)
 
 
 def task_shares(

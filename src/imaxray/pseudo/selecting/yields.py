@@ -11,7 +11,7 @@ import polars as pl
 from scipy.stats import beta
 
 from imaxray._defaults import RESAMPLES
-from imaxray.evaluation.resampling import patient_draws
+from imaxray.evaluation.comparing.resampling import patient_draws
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Floats
 from imaxray.pseudo.selecting.correct import Tolerances, correct
 from imaxray.pseudo.selecting.questions import masked, truth_of

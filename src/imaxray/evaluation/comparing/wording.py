@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from imaxray.evaluation.resampling import Interval
+from imaxray.evaluation.comparing.resampling import Interval
 
 DASH: Final = "–"
 """Text of a value that could not be measured."""

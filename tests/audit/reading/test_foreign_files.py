@@ -151,6 +151,11 @@ def test_images_below_another_root_and_absolute_paths(write, tmp_path):
         ("Options: left, right. Which side?", "left", False),
         ("Which side?\nA. left\nB. right", "left", False),
         ("Is there no edema?", "No", False),
+        ("Is this a pneumonia vs. pleural effusion?", "pleural effusion", False),
+        ("What is it, pneumonia versus pleural effusion?", "pleural effusion", False),
+        ("Is the trachea midline?", "midline", False),
+        ("Is the trachea midline? It is midline.", "midline", True),
+        ("It is midline. Where is the trachea?", "midline", True),
         ("Where is <bbox>?", "where is", False),  # REG by its box
     ],
 )
@@ -169,6 +174,39 @@ def test_each_answer_of_a_conversation_is_an_entry(write):
     assert result.entries == 3
     # an answer that the conversation already holds is no leak of the next question
     assert codes(result) == [("prompt-target", "train", "train.jsonl:1#2")]
+
+
+def talk(image, *turns, **more):
+    roles = ("user", "assistant") * len(turns)
+    texts = [text for turn in turns for text in turn]
+    texts[0] = "<image>" * len(more.get("images", [image])) + texts[0]
+    messages = [{"role": r, "content": t} for r, t in zip(roles, texts, strict=False)]
+    return {"messages": messages, "images": [image], **more}
+
+
+@pytest.mark.parametrize(
+    ("records", "contradict"),
+    [
+        ([talk("a.png", ("Is there edema?", "Yes")), talk("a.png", ("Is there edema?", "No"))], 1),
+        ([talk("a.png", ("Is there edema?", "Yes")), talk("b.png", ("Is there edema?", "No"))], 0),
+        # the order of the questions about an image says nothing
+        ([talk("a.png", ("Which view?", "PA"), ("Is there edema in this image?", "Yes")),
+          talk("a.png", ("Is there edema in this image?", "No"))], 1),
+        # what "it" is, the turn before says
+        ([talk("a.png", ("What is up?", "A scar."), ("Is it on the left?", "Yes")),
+          talk("a.png", ("What is down?", "A clip."), ("Is it on the left?", "No"))], 0),
+        ([talk("a.png", ("What is up?", "A scar."), ("Is it on the left?", "Yes")),
+          talk("a.png", ("What is up?", "A scar."), ("Is it on the left?", "No"))], 1),
+        # a question that compares two images is another one if the second image is another one
+        ([talk("a.png", ("Is the edema worse?", "Yes"), images=["a.png", "b.png"]),
+          talk("a.png", ("Is the edema worse?", "No"), images=["a.png", "c.png"])], 0),
+        ([talk("a.png", ("Is the edema worse?", "Yes"), images=["a.png", "b.png"]),
+          talk("a.png", ("Is the edema worse?", "No"), images=["a.png", "b.png"])], 1),
+    ],
+)  # fmt: skip
+def test_contradicting_answers_are_those_to_the_same_question(write, records, contradict):
+    found = [code for code, _, _ in codes(audit_dataset(write(train=records)))]
+    assert found == ["contradicting-answers"] * contradict
 
 
 def swift(*boxes, kind="real", **more):

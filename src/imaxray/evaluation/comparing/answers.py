@@ -16,11 +16,11 @@ from imaxray.boxes import find_convention
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.baseline import constant_baseline
-from imaxray.evaluation.comparing import compare, compare_groups, unequal_entries
-from imaxray.evaluation.comparison import Comparison
-from imaxray.evaluation.groups import box_sizes, subgroups
-from imaxray.evaluation.latex import latex_text
-from imaxray.evaluation.run_answers import (
+from imaxray.evaluation.comparing.comparison import Comparison
+from imaxray.evaluation.comparing.effects import compare, compare_groups, unequal_entries
+from imaxray.evaluation.comparing.groups import box_sizes, subgroups
+from imaxray.evaluation.comparing.latex import latex_text
+from imaxray.evaluation.comparing.run_answers import (
     RunAnswers,
     arm_names,
     find_dataset,

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from imaxray.audit.audit_input import FILES
-from imaxray.audit.pixel_digests import PixelDigests
+from imaxray.audit.pixels import PixelDigests
 
 
 def files(*paths):
-    return pl.DataFrame([(p.name, str(p), None, None, None) for p in paths], schema=FILES,
+    return pl.DataFrame([(p.name, str(p), None, None, None, None) for p in paths], schema=FILES,
                         orient="row")  # fmt: skip
 
 
@@ -40,12 +40,15 @@ def test_copies_are_near_and_others_are_not(tmp_path, open_cxr):
         grey.resize((512, 512)).save(tmp_path / f"{path.stem}-half.png")
         grey.save(tmp_path / f"{path.stem}-jpeg.jpg", quality=70)
     pixels = PixelDigests(files(*originals, *tmp_path.iterdir()), perceptual=True, workers=1)
-    expected = [[f"{p.stem}-half.png", f"{p.stem}-jpeg.jpg", p.name] for p in originals[:3]]
-    assert pixels.near() == sorted(map(sorted, expected))
+    expected = [(f"{p.stem}-half.png", f"{p.stem}-jpeg.jpg", p.name) for p in originals[:3]]
+    assert [(copies.images, set(copies.links.values())) for copies in pixels.near()] == [
+        (tuple(sorted(images)), {""}) for images in sorted(expected)
+    ]
 
 
 def test_without_imagehash_the_check_says_so(data, monkeypatch):
-    from imaxray.audit import images, pixel_digests
+    from imaxray.audit import images
+    from imaxray.audit.pixels import pixel_digests
 
     for module in (pixel_digests, images):
         monkeypatch.setattr(module, "can_hash", lambda: False)

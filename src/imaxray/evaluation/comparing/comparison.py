@@ -10,9 +10,9 @@ import polars as pl
 from rich.table import Table
 
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation.latex import latex_number, latex_table, latex_text
-from imaxray.evaluation.resampling import Interval
-from imaxray.evaluation.wording import (
+from imaxray.evaluation.comparing.latex import latex_number, latex_table, latex_text
+from imaxray.evaluation.comparing.resampling import Interval
+from imaxray.evaluation.comparing.wording import (
     arrow,
     gain_sentence,
     interval_text,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from imaxray._defaults import RESAMPLES
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation.comparison import Comparison, ComparisonData, TaskComparison
-from imaxray.evaluation.resampling import (
+from imaxray.evaluation.comparing.comparison import Comparison, ComparisonData, TaskComparison
+from imaxray.evaluation.comparing.resampling import (
     finite,
     holm,
     interval,
@@ -51,7 +51,8 @@ def compare(
     seeds as well. The relative gain on a task is (arm - reference) / |reference| in the metric's
     direction (the formula of LibMTL). If the reference is near zero, the gain is undefined, and the
     mean gain leaves the task out. The p-values come from
-    :func:`imaxray.evaluation.resampling.permutation_p` and are corrected over the tasks by Holm.
+    :func:`~imaxray.evaluation.comparing.resampling.permutation_p` and are corrected over the tasks
+    by Holm.
 
     Args:
         arms: Arm → its scores, or the sequence of the scores of its seeds. All scores must be on

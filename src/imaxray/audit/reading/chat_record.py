@@ -11,7 +11,10 @@ import orjson
 _USER: Final = ("user", "human")
 _MODEL: Final = ("assistant", "gpt", "model")
 _MEDIA: Final = ("<image>", "<|image|>")
-_INLINE: Final = re.compile(r"<img>\s*([^<>]+?)\s*</img>")
+_INLINE: Final = re.compile(r"(?:Picture \d+:\s*)?<img>\s*([^<>]+?)\s*</img>")
+_IMAGES: Final = ("images", "image", "image_path", "image_name", "img_name")
+"""Fields that name the images of a record; the first one that a record has is read."""
+
 _BOX: Final = "<bbox>"
 
 _Box = list[float | None]
@@ -27,6 +30,21 @@ class Exchange:
 
     prompt: str
     target: str
+
+
+@dataclass(frozen=True)
+class ImageName:
+    """Names an image of a record.
+
+    Attributes:
+        path: Path of the file, as the record has it.
+        place: Place in the record's own file, if that holds the image.
+        digest: SHA-256 of the bytes of such an image.
+    """
+
+    path: str
+    place: int | None = None
+    digest: str | None = None
 
 
 def field(record: dict[str, Any], name: str) -> Any:
@@ -47,7 +65,8 @@ def messages_of(record: dict[str, Any]) -> Any:
 
     These are ``messages`` or ``conversations``; ``prompt`` and ``completion`` (TRL), as lists or as
     texts; ``instruction``, ``input`` and ``output`` (Alpaca); ``query``, ``response`` and
-    ``history`` (ms-swift); and ``report`` (R2Gen), whose prompt is not stated.
+    ``history`` (ms-swift); ``question`` and ``answer`` (VQA-RAD, SLAKE and others); and ``report``
+    (R2Gen), whose prompt is not stated.
     """
     for name in ("messages", "conversations"):
         if record.get(name) is not None:
@@ -65,6 +84,10 @@ def messages_of(record: dict[str, Any]) -> Any:
         turns = [message for one in past if isinstance(one, list) and len(one) == 2
                  for message in _pair(*one)]  # fmt: skip
         return [*turns, *_pair(record["query"], record["response"])]
+    if "question" in record and "answer" in record:
+        answer = record["answer"]
+        number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
+        return _pair(record["question"], str(answer) if number else answer)
     if "report" in record:
         return _pair("", record["report"])
     return None
@@ -102,26 +125,29 @@ def turns_of(record: dict[str, Any]) -> list[Exchange]:
     return turns
 
 
-def images_of(record: dict[str, Any]) -> list[str]:
-    """Return the paths of the images in the record's list or, without a list, in its messages.
+def images_of(record: dict[str, Any]) -> list[ImageName]:
+    """Return the images in the record's list or, without a list, in its messages.
 
     Raises:
         BadRecordError: The path of an image is not a text.
     """
-    given = record.get("images", record.get("image", record.get("image_path")))
+    given = next((record[name] for name in _IMAGES if record.get(name) is not None), None)
     listed = [] if given is None else given if isinstance(given, list) else [given]
     if not listed:
         messages = messages_of(record)
         listed = [path for message in messages or [] for path in _block_images(message)]
         if not listed:  # <img>path</img> in the text, as Qwen-VL has it
             listed = [path for message in messages or [] for path in _INLINE.findall(_raw(message))]
-    paths: list[str] = []
-    for item in listed:
-        path = item.get("path") if isinstance(item, dict) else item
-        if not isinstance(path, str) or not path:
-            raise BadRecordError("the path of an image is not a text")
-        paths.append(path)
-    return paths
+    return [_image(item) for item in listed]
+
+
+def _image(item: Any) -> ImageName:
+    if isinstance(item, dict) and item.get("place") is not None:
+        return ImageName(str(item.get("path") or "image"), item["place"], item["sha256"])
+    path = item.get("path") if isinstance(item, dict) else item
+    if not isinstance(path, str) or not path:
+        raise BadRecordError("the path of an image is not a text")
+    return ImageName(path)
 
 
 def boxes_of(record: dict[str, Any], images: int) -> list[tuple[list[_Box], bool, int]]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, permutation_test
 
-from imaxray.evaluation.resampling import (
+from imaxray.evaluation.comparing.resampling import (
     holm,
     interval,
     over_seeds,

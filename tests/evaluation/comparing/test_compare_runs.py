@@ -26,7 +26,7 @@ from imaxray.evaluation import (
     subgroups,
     write_result,
 )
-from imaxray.evaluation.groups import box_sizes
+from imaxray.evaluation.comparing.groups import box_sizes
 from imaxray.tasks import reading_rules
 from latex_tables import columns_of
 
