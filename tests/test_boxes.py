@@ -16,6 +16,7 @@ from imaxray.boxes import (
     PERCENT,
     PIXELS,
     BoxConvention,
+    find_convention,
     get_convention,
 )
 from imaxray.errors import ImaxrayError
@@ -242,3 +243,12 @@ def test_boxes_survive_every_convention_within_half_a_pixel(convention, data):
         most = 0.5 if convention.last is None else 1.0  # at the edge
         assert max(abs(a - b) for a, b in zip(box, again, strict=True)) <= most + 1e-6
         assert boxes.clip(again, width, height) == again
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-vl", "Lingshu-7B", "huatuogpt-vision-7b"])
+def test_a_model_has_the_areas_of_its_released_checkpoint(name):
+    """2048 by 2500 has 5.1 million pixels, fewer than the 12.8 million of the checkpoint."""
+    assert find_convention(name).render((0, 0, 2048, 2500), 2048, 2500) == "[0, 0, 2044, 2492]"
+    capped = find_convention(name, max_pixels=1_003_520)
+    assert capped.render((0, 0, 2048, 2500), 2048, 2500) == "[0, 0, 896, 1092]"
+    assert find_convention("pixels") == PIXELS

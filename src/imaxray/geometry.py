@@ -169,6 +169,20 @@ class ScaledThenResized:
     max_pixels: int = 28 * 28 * 16384
     kind: ClassVar[str] = "scaled-then-resized"
 
+    def scaled(self, width: float, height: float) -> tuple[int, int]:
+        """Return width and height after the first step.
+
+        Example:
+            >>> ScaledThenResized().scaled(2048, 2500)
+            (695, 848)
+        """
+        wide, high = int(width), int(height)
+        for area, over in ((self.cap, True), (self.least, False)):
+            if (wide * high > area) is over and wide * high != area:
+                factor = math.sqrt(area / (wide * high))
+                wide, high = int(wide * factor), int(high * factor)
+        return max(wide, 28), max(high, 28)
+
     def resized(self, width: float, height: float) -> tuple[int, int]:
         """Return width and height after both steps.
 
@@ -179,14 +193,8 @@ class ScaledThenResized:
             >>> ScaledThenResized().resized(2048, 2500)
             (700, 840)
         """
-        wide, high = int(width), int(height)
-        for area, over in ((self.cap, True), (self.least, False)):
-            if (wide * high > area) is over and wide * high != area:
-                factor = math.sqrt(area / (wide * high))
-                wide, high = int(wide * factor), int(high * factor)
-        wide, high = max(wide, 28), max(high, 28)
         after = SmartResize(self.factor, self.min_pixels, self.max_pixels)
-        return after.resized(wide, high)
+        return after.resized(*self.scaled(width, height))
 
     def frame(self, width: float, height: float) -> Frame:
         """See :class:`Geometry`."""

@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import re
 
 import numpy as np
 import polars as pl
@@ -20,6 +19,7 @@ from imaxray.export.framing import framed
 from imaxray.export.llamafactory import FORMAT as LLAMAFACTORY
 from imaxray.export.trl import FORMAT as TRL
 from imaxray.geometry import ScaledThenResized, SmartResize
+from rectangles import lit, marked, numbers, sizes_and_boxes
 
 CHATS = ("llamafactory", "swift", "trl", "llava")
 SHOWN = {  # images in the release's own size, or in the frame of the convention
@@ -27,46 +27,6 @@ SHOWN = {  # images in the release's own size, or in the frame of the convention
               "points-100"),
     "frame": ("unit-padded", "box-2d", "pixels", "crop-100"),
 }  # fmt: skip
-
-
-def marked(size, box):
-    """A black image with a white rectangle."""
-    pixels = np.zeros(size[::-1], np.uint8)
-    x1, y1, x2, y2 = map(round, box)
-    pixels[y1:y2, x1:x2] = 255
-    return pixels
-
-
-def lit(image):
-    """Edges of the rectangle: x1, y1, x2, y2 in pixels of the image."""
-    ys, xs = np.nonzero(np.asarray(image.convert("L")) > 127)
-    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
-
-
-def numbers(convention, text, frame):
-    """The four numbers of a text in pixels of the frame, and one unit of them, along x and y."""
-    text = text.replace("box_2d", "")
-    found = [float(n) for n in re.findall(r"\d+(?:\.\d+)?", text)]
-    a, b, c, d = found
-    x1, y1, x2, y2 = (b, a, d, c) if convention.y_first else (a, b, c, d)
-    scale = (frame.width, frame.height) if convention.scale is None else (convention.scale,) * 2
-    middle = 0.5 if convention.bins else 0.0
-    px, py = frame.width / scale[0], frame.height / scale[1]
-    unit = 10.0**-convention.decimals
-    return ((x1 + middle) * px, (y1 + middle) * py, (x2 + middle) * px, (y2 + middle) * py), (
-        px * unit, py * unit,
-    )  # fmt: skip
-
-
-def sizes_and_boxes(count, seed=0):
-    random.seed(seed)
-    for _ in range(count):
-        size = random.randint(300, 1400), random.randint(300, 1400)
-        side = min(size)
-        left, top = ((length - side) / 2 for length in size)
-        x1, y1 = (random.uniform(start, start + side * 0.6) for start in (left, top))
-        wide, high = (random.uniform(side * 0.1, side * 0.35) for _ in range(2))
-        yield size, tuple(map(float, map(round, (x1, y1, x1 + wide, y1 + high))))
 
 
 def test_every_convention_is_tried():
@@ -166,28 +126,91 @@ def texts(folder, form):
     return [json.dumps(row) for row in rows]
 
 
-def test_dicom_and_16_bit_images_are_decoded(small, tmp_path):
+def image_in_export(folder, form, name):
+    """The image of a row as its tool opens it."""
+    if form == "trl":
+        [row] = [
+            r for r in pl.read_parquet(folder / "train.parquet").to_dicts()
+            if json.loads(r["meta"])["image_id"] == f"x/{name}" and "rec-1" in r["id"]
+        ]  # fmt: skip
+        image = row["images"][0]
+        return Image.open(io.BytesIO(image["bytes"]) if image["bytes"] else image["path"])
+    if form == "fiftyone":
+        samples = json.loads((folder / "samples.json").read_text())["samples"]
+        [path] = [s["filepath"] for s in samples if s["image_id"] == f"x/{name}"]
+    else:
+        [row] = [json.loads(r) for r in texts(folder, form) if json.loads(r)["id"] == "rec-1"]
+        path = row["images"][0] if "images" in row else row["image"]
+    return Image.open(folder / path)  # an absolute path stays itself
+
+
+def of_form(form):
+    return {} if form in ("swift", "fiftyone") else {"boxes": "percent"}
+
+
+@pytest.mark.parametrize("how", ["path", "link", "copy", "write"])
+@pytest.mark.parametrize("form", [*CHATS, "fiftyone"])
+def test_dicom_and_16_bit_images_are_decoded(small, tmp_path, form, how):
+    if (form, how) in {("trl", "link"), ("fiftyone", "write")}:
+        return  # these are refused
     deep = np.zeros((100, 200), np.uint16)
-    deep[20:60, 40:120] = 60_000
+    deep[10:60, 20:100] = 60_000
+    Image.fromarray(deep).save(small.root / "b.png")
+    write_dicom(small.root / "a.dcm", (deep // 16).astype(np.uint16))
+    small.images["a"]["path"] = "a.dcm"
+    out = tmp_path / "out"
+    config = ExportConfig(images=how, splits=("train",), **of_form(form))
+    report = export_dataset(small.open(), form, out, config)
+    assert report.left_out == {}
+    assert report.decoded == (
+        {"frame": 2} if how == "write" else {"image-format": 1, "image-depth": 1}
+    )
+    image = image_in_export(out, form, "a")
+    assert image.mode == "L" and image.size == (200, 100)
+    assert lit(image) == (20, 10, 100, 60)
+    manifest = json.loads((out / "export.json").read_text())
+    assert {code: d["images"] for code, d in manifest["decoded"].items()} == report.decoded
+    assert all(d["why"] for d in manifest["decoded"].values())
+    names = {"images/x/a.dcm.png", "images/x/b.png"}
+    if form == "trl" and how != "path":
+        assert not (out / "images").exists()  # the rows hold the images
+    else:
+        assert names <= manifest["files"].keys()
+        assert all(not (out / name).is_symlink() for name in names)
+
+
+def test_an_image_whose_pixels_are_damaged_is_left_out(small, tmp_path):
+    deep = np.random.default_rng(0).integers(0, 60_000, (100, 200), dtype=np.uint16)
     Image.fromarray(deep).save(small.root / "a.png")
-    write_dicom(small.root / "b.dcm", (deep // 16).astype(np.uint16))
-    small.images["b"]["path"] = "b.dcm"
-    data = small.open()
-    plain = export_dataset(data, "swift", tmp_path / "path", ExportConfig())
-    assert plain.left_out == {"image-format": 1, "image-depth": 3}
-    written = export_dataset(data, "swift", tmp_path / "write", ExportConfig(images="write"))
-    assert written.left_out == {}
-    for name in ("a.png", "b.dcm.png"):
-        image = Image.open(tmp_path / "write" / "images" / "x" / name)
-        assert image.mode == "L" and image.size == (200, 100)
-        assert lit(image) == (40, 20, 120, 60)
-    manifest = json.loads((tmp_path / "write" / "export.json").read_text())["files"]
-    assert {"images/x/a.png", "images/x/b.dcm.png"} <= manifest.keys()
+    content = (small.root / "a.png").read_bytes()
+    (small.root / "a.png").write_bytes(content[: len(content) // 2])
+    for form, how in (("swift", "path"), ("swift", "write"), ("fiftyone", "copy")):
+        report = export_dataset(
+            small.open(), form, tmp_path / "out", ExportConfig(images=how, splits=("train",))
+        )
+        assert report.left_out == {"image-format": 1 if form == "fiftyone" else 3}
+        assert not (tmp_path / "out" / "images" / "x" / "a.png").exists()
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_a_turned_image_is_left_out_or_written_upright(small, tmp_path, orientation):
+@pytest.mark.parametrize("how", ["path", "copy", "write"])
+@pytest.mark.parametrize("form", [*CHATS, "fiftyone"])
+def test_a_turned_image_is_written_upright(small, tmp_path, form, how, orientation):
     """The table's size and boxes are those of the upright image; it is square, so both fit."""
+    if (form, how) == ("fiftyone", "write"):
+        return  # this is refused
+    turned_square(small, orientation)
+    config = ExportConfig(images=how, splits=("train",), **of_form(form))
+    report = export_dataset(small.open(), form, tmp_path / "out", config)
+    assert report.left_out == {}
+    assert report.decoded == ({"frame": 2} if how == "write" else {"image-turned": 1})
+    image = image_in_export(tmp_path / "out", form, "a")
+    assert image.getexif().get(0x0112, 1) == 1
+    assert all(abs(a - b) <= 1 for a, b in zip(lit(image), (50, 10, 90, 30), strict=True))
+
+
+def turned_square(small, orientation):
+    """Make image a a square that lies as the tag says, with one box in each of two entries."""
     pixels = np.zeros((100, 100), np.uint8)
     pixels[10:30, 50:90] = 255
     turn = {3: 2, 6: 1, 8: 3}[orientation]  # quarter turns that the tag takes back
@@ -200,13 +223,7 @@ def test_a_turned_image_is_left_out_or_written_upright(small, tmp_path, orientat
     small.rows[0][5] = [[50.0, 10.0, 90.0, 30.0]]
     small.rows[0][4] = "<box>"
     small.rows[1][5] = [[50.0, 10.0, 90.0, 30.0]]
-    data = small.open()
-    plain = export_dataset(data, "swift", tmp_path / "path", ExportConfig())
-    assert plain.left_out == {"image-turned": 3}
-    written = export_dataset(data, "swift", tmp_path / "write", ExportConfig(images="write"))
-    assert written.left_out == {}
-    seen = lit(Image.open(tmp_path / "write" / "images" / "x" / "a.jpg.png"))
-    assert all(abs(a - b) <= 1 for a, b in zip(seen, (50, 10, 90, 30), strict=True))
+    small.facts = []
 
 
 def test_boxes_that_the_crop_cuts_off_are_left_out(small, tmp_path):

@@ -16,6 +16,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import (
     ChatModel,
     PhantomConfig,
+    adapter_base,
     build_tiny,
     find_row,
     list_models,
@@ -23,6 +24,7 @@ from imaxray.models import (
     phantom,
 )
 from imaxray.models.load import FAMILIES
+from imaxray.models.saved import SIDECAR
 
 
 @pytest.fixture(autouse=True)
@@ -224,11 +226,39 @@ def trained_adapter(tmp_path, base):
     return tmp_path / "adapter"
 
 
-def test_a_base_folder_is_no_repository(tmp_path, monkeypatch):
-    """From another folder, ``models/base`` must not become a repository that anybody could own."""
+def test_a_base_that_was_named_relatively_is_found_from_every_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     adapter = trained_adapter(tmp_path, "models/base")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(tmp_path / "models" / "base")
+    monkeypatch.chdir("/")
+    assert load_model(adapter).family == "llava"
+    assert adapter_base(adapter) == str(tmp_path / "models" / "base")
+
+
+def test_a_base_is_found_after_both_were_moved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    adapter = trained_adapter(tmp_path / "here", tmp_path / "here" / "models" / "base")
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = tmp_path / "there" / adapter.relative_to(tmp_path / "here")
+    assert load_model(moved).family == "llava"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_base_folder_is_no_repository(tmp_path, monkeypatch, kept):
+    """If it is gone, ``models/base`` must not become a repository that anybody could own."""
+    monkeypatch.chdir(tmp_path)
+    adapter = trained_adapter(tmp_path, "models/base")
+    if not kept:  # an adapter of an earlier version
+        for name, key in (("adapter_config.json", "base_model_name_or_path"), (SIDECAR, "base")):
+            content = json.loads((adapter / name).read_text())
+            content.pop(key)
+            if key != "base":
+                content[key] = "models/base"
+            (adapter / name).write_text(json.dumps(content))
     load_model("adapter")
+    (tmp_path / "models" / "base").rename(tmp_path / "elsewhere")
     monkeypatch.chdir("/")
 
     def hub(*_, **__):
@@ -236,9 +266,12 @@ def test_a_base_folder_is_no_repository(tmp_path, monkeypatch):
 
     monkeypatch.setattr("imaxray.models.load.AutoConfig.from_pretrained", hub)
     with pytest.raises(
-        ImaxrayError, match="in the folder models/base, but there is no such folder"
-    ):
+        ImaxrayError, match=r"base model of the adapter .* no such folder"
+    ) as raised:
         load_model(adapter)
+    said = str(raised.value)
+    assert str(adapter) in said and str(adapter / "adapter_config.json") in said
+    assert (str(tmp_path / "models" / "base") if kept else "in the folder models/base") in said
 
 
 def test_a_base_folder_beside_its_adapter_is_found(tmp_path, monkeypatch):

@@ -101,6 +101,11 @@ OF_MODELS: Final[Mapping[str, str]] = {
 }
 """Convention of each family, and of each model that ``imaxray models`` lists."""
 
+CHECKPOINT: Final = SmartResize(max_pixels=28 * 28 * 16384)
+"""Frame of the released Qwen2.5-VL checkpoints, whose ``preprocessor_config.json`` has
+``min_pixels`` 3,136 and ``max_pixels`` 12,845,056. ``qwen_vl_utils``, which ms-swift calls, has the
+same defaults; the class of the processor has a smaller one, that of :class:`SmartResize`."""
+
 
 def get_convention(name: str) -> BoxConvention:
     """Return the convention with this name, or that of the model with this name.
@@ -131,7 +136,11 @@ def list_conventions() -> tuple[str, ...]:
 def find_convention(
     name: str, min_pixels: int | None = None, max_pixels: int | None = None
 ) -> BoxConvention:
-    """Return the convention with this name.
+    """Return the convention with this name, in the frame that its model sees.
+
+    A model that counts pixels of the resized image has the areas of its released checkpoint
+    (:data:`CHECKPOINT`) unless others are given; the convention ``pixels`` has those of the
+    processor's class.
 
     Args:
         name: One of :func:`list_conventions`.
@@ -145,10 +154,14 @@ def find_convention(
             depend on them.
 
     Example:
-        >>> find_convention("qwen2.5-vl").name
-        'pixels'
+        >>> find_convention("qwen2.5-vl").geometry.frame(2048, 2500).width
+        2044
+        >>> find_convention("qwen2.5-vl", max_pixels=1_003_520).geometry.frame(2048, 2500).width
+        896
     """
     convention = get_convention(name)
+    if isinstance(convention.geometry, SmartResize) and name not in CONVENTIONS:
+        convention = convention.seen_through(CHECKPOINT)
     given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     areas = {key: value for key, value in given.items() if value is not None}
     if not areas:

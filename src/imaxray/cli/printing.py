@@ -39,6 +39,12 @@ def print_density(name: str, splits: Mapping[str, Any]) -> None:
 def print_match(report: Any) -> None:
     """Print how close a matched DMAX dataset is to IMAX."""
     imax, dmax = report["imax"], report["dmax"]
+    if not imax["entries"]:
+        say(
+            "There are no train entries, so imax and dmax hold the validation and test entries "
+            "only: they can be scored and exported, but not trained on."
+        )
+        return
     say(
         f"DMAX spreads {counted(dmax['entries'], 'entry', 'entries')} over "
         f"{counted(dmax['images'], 'image')} ({dmax['tasks_per_image']:.2f} tasks per image; "

@@ -63,7 +63,9 @@ def write_card(tables: Tables, path: Path) -> None:
         "",
         f"{dense.images:,} training images of {dense.patients:,} patients with {dense.entries:,} "
         f"entries: {dense.tasks_per_image:.2f} tasks and {dense.entries_per_image:.2f} entries an "
-        "image.",
+        "image."
+        if dense.entries
+        else "For evaluation only: there are no training images.",
         "",
         "| split | " + " | ".join(dense.entries_per_task) + " |",
         "| --- |" + " ---: |" * len(dense.entries_per_task),

@@ -106,11 +106,13 @@ def score_run(
         "level": config.level,
     }
     whole = compare({_RUN: scores}, reference=_RUN, **options).as_dict()
-    baselines = {
-        "constant": constant_baseline(train, entries, tables.images, config.normalisation),
-        "majority": majority_baseline(train, entries, tables.images, config.normalisation),
-        "ceiling": ceiling(entries, tables.images, convention, config.normalisation),
-    }
+    baselines = {"ceiling": ceiling(entries, tables.images, convention, config.normalisation)}
+    if train.height:  # constant answers are chosen from train entries
+        baselines = {
+            "constant": constant_baseline(train, entries, tables.images, config.normalisation),
+            "majority": majority_baseline(train, entries, tables.images, config.normalisation),
+            **baselines,
+        }
     every = pl.concat([tables.split(name) for name in SPLITS])
     groups = subgroups(entries, tables.images, all_entries=every)
     parts = compare_groups({_RUN: scores}, groups, reference=_RUN, **options)

@@ -12,6 +12,7 @@ import orjson
 from imaxray.boxes import BoxConvention
 from imaxray.export.conversation import Conversation, Per
 from imaxray.export.images import How
+from imaxray.export.settings import Settings
 
 IMAGE = "<image>"
 """Placeholder of the next image in the text of a row."""
@@ -49,6 +50,8 @@ class ChatFormat:
         scales: Whether the tool scales images to an area before the model's processor does.
         finish: Function that is called with the folder and the names of the splits after all files
             are written.
+        settings: Function that returns the lines of comment and the values of ``settings.yaml``, by
+            the tool's names; None if there is no such file.
     """
 
     name: str
@@ -61,6 +64,7 @@ class ChatFormat:
     pads: bool = False
     scales: bool = False
     finish: Callable[[Path, Sequence[str]], None] | None = None
+    settings: Callable[[Settings], tuple[list[str], dict[str, Any]]] | None = None
 
 
 def string_messages(

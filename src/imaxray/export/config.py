@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray.export.conversation import Per
@@ -49,6 +51,11 @@ class ExportConfig(BaseModel):
         default=None,
         ge=1,
         description="Largest area in pixels that the processor of Qwen2.5-VL resizes to.",
+    )
+    tokenizer: Path | None = Field(
+        default=None,
+        description="File tokenizer.json of the model, or the folder that holds it, to count the "
+        "tokens of the rows; default: their bytes, which are more.",
     )
     seed: int = Field(
         default=0, ge=0, description="Random seed that decides the order of rows and turns."

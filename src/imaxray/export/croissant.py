@@ -18,6 +18,7 @@ from imaxray._files import sha256
 from imaxray.curation import Dataset
 from imaxray.curation import density as density_of
 from imaxray.errors import ImaxrayError
+from imaxray.export.images import Written
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, SPLITS
 from imaxray.sources import get_source
 
@@ -53,10 +54,10 @@ _TABLES: Final = (
 )  # fmt: skip
 
 
-def write(data: Dataset, folder: Path) -> tuple[dict[str, dict[str, int]], list[tuple[str, str]]]:
-    """Write ``croissant.json`` and the tables; return counts per split and an empty list.
+def write(data: Dataset, folder: Path) -> Written:
+    """Write ``croissant.json`` and the tables; report what was written.
 
-    The list has the same role as in other formats: nothing is left out here.
+    Nothing is left out, and images stay where they are.
 
     Raises:
         ImaxrayError: If the content of a table differs from the dataset's manifest.
@@ -78,7 +79,7 @@ def write(data: Dataset, folder: Path) -> tuple[dict[str, dict[str, int]], list[
         if entries.height:
             images = entries["image_id"].n_unique()
             counts[split] = {"rows": entries.height, "entries": entries.height, "images": images}
-    return counts, []
+    return Written(counts, [], {})
 
 
 def _rows(data: Dataset, table: str) -> int:

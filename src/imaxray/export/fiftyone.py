@@ -20,7 +20,8 @@ from imaxray.boxes import to_xywh
 from imaxray.curation import Dataset
 from imaxray.export.chat_format import write_json_list
 from imaxray.export.checks import with_bad_boxes
-from imaxray.export.images import How, place, usable_images
+from imaxray.export.images import How, Written, decoded_counts, place, usable_images
+from imaxray.export.images import write as write_images
 from imaxray.progress import track
 from imaxray.schema import EDEMA_GRADES
 
@@ -36,9 +37,9 @@ _Left = list[tuple[str, str]]
 
 
 def write(
-    data: Dataset, folder: Path, *, splits: Sequence[str], images: How, headers: bool
-) -> tuple[dict[str, dict[str, int]], _Left]:
-    """Write samples and metadata; return counts, and id and reason of everything left out.
+    data: Dataset, folder: Path, out: Path, *, splits: Sequence[str], images: How, headers: bool
+) -> Written:
+    """Write samples and metadata into ``folder``, which becomes ``out``; report what was written.
 
     The samples are the images with entries in ``splits``. Images that no tool can open are left out
     (listed by image id), and so are invalid boxes (listed by ``source:file:row`` of the
@@ -48,7 +49,12 @@ def write(
     chosen = data.tables.images.filter(
         pl.col("image_id").is_in(entries["image_id"].unique().implode())
     )
-    usable = usable_images(chosen, data.tables.roots, how=images, headers=headers)
+    usable = usable_images(chosen, data.tables.roots, how=images, headers=headers, out=out)
+    damaged = write_images(usable.filter(pl.col("image_code").is_null()), folder, None)
+    broken = pl.col("image_id").is_in(damaged)
+    usable = usable.with_columns(
+        pl.when(broken).then(pl.lit("image-format")).otherwise("image_code").alias("image_code")
+    )
     left: _Left = list(
         usable.filter(pl.col("image_code").is_not_null())
         .select("image_id", "image_code")
@@ -79,7 +85,7 @@ def write(
         some = mine.filter(pl.col("split") == split)
         distinct = some["image_id"].n_unique()
         counts[split] = {"rows": distinct, "entries": some.height, "images": distinct}
-    return counts, left
+    return Written(counts, left, decoded_counts(good))
 
 
 def _samples(

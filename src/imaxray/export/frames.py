@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from imaxray.boxes import BoxConvention
+from imaxray.boxes import BoxConvention, list_conventions
 from imaxray.errors import ImaxrayError
 from imaxray.export.chat_format import ChatFormat
 from imaxray.export.images import How
@@ -62,3 +62,16 @@ def in_frame_of(
         scaled = replace(first, cap=cap, least=least, factor=geometry.factor)
         return convention.seen_through(scaled)
     return convention
+
+
+def require_convention(form: ChatFormat) -> None:
+    """Require that a format has its own form of boxes, where no convention is given for them.
+
+    Raises:
+        ImaxrayError: If the format writes boxes as text.
+    """
+    if not form.own_boxes:
+        raise ImaxrayError(
+            f"Expected boxes with {form.name}, which writes boxes as text, but no convention is "
+            f"given; name that of the model, one of {', '.join(list_conventions())}."
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from imaxray.export.chat_format import (
     IMAGE,
@@ -20,6 +20,8 @@ from imaxray.export.chat_format import (
     write_json_lines,
 )
 from imaxray.export.conversation import Conversation
+from imaxray.export.settings import MODEL, OUTPUT, SETTINGS, Settings
+from imaxray.geometry import ScaledThenResized
 
 
 def row(conversation: Conversation, style: RowStyle) -> dict[str, Any]:
@@ -61,6 +63,43 @@ def _finish(folder: Path, splits: Sequence[str]) -> None:
     (folder / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n")
 
 
+_TEMPLATES: Final = {
+    "huatuogpt-vision-7b": "qwen2_vl", "internvl": "intern_vl", "internvl3-8b": "intern_vl",
+    "lingshu-7b": "qwen2_vl", "lingshu-i-8b": "intern_vl", "llava": "llava", "medgemma": "gemma3",
+    "medgemma-1.5-4b": "gemma3", "medmo": "qwen3_vl_nothink", "medmo-4b": "qwen3_vl_nothink",
+    "medmo-8b": "qwen3_vl_nothink", "paligemma": "paligemma", "qwen2-vl": "qwen2_vl",
+    "qwen2.5-vl": "qwen2_vl", "qwen3-vl": "qwen3_vl_nothink",
+}  # fmt: skip
+"""The tool's template for the models that ``--boxes`` knows by name."""
+
+
+def _settings(given: Settings) -> tuple[list[str], dict[str, Any]]:
+    template = _TEMPLATES.get((given.model or "").lower())
+    usual = ScaledThenResized()
+    least, cap = given.areas or (usual.least, usual.cap)
+    notes = given.notes(
+        f"llamafactory-cli train {SETTINGS} model_name_or_path=…"
+        + ("" if template else " template=…"),
+        "cutoff_len",
+    )
+    values: dict[str, Any] = {
+        "model_name_or_path": MODEL,
+        **({"template": template} if template else {}),
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "lora",
+        "dataset_dir": ".",
+        "dataset": "imaxray_train",
+        **({"eval_dataset": "imaxray_val"} if "val" in given.splits else {}),
+        "cutoff_len": given.cutoff,
+        "image_max_pixels": cap,
+        "image_min_pixels": least,
+        **({"crop_to_patches": True} if template == "intern_vl" else {}),  # tiles, as counted
+        "output_dir": OUTPUT,
+    }
+    return notes, values
+
+
 FORMAT = ChatFormat(
     name="llamafactory",
     tool="LLaMA-Factory",
@@ -69,4 +108,5 @@ FORMAT = ChatFormat(
     write=_write,
     finish=_finish,
     scales=True,
+    settings=_settings,
 )

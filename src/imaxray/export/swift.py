@@ -20,6 +20,7 @@ from imaxray.export.chat_format import (
     write_json_lines,
 )
 from imaxray.export.conversation import Conversation
+from imaxray.export.settings import MODEL, OUTPUT, SETTINGS, Settings
 
 _BOX: Final = "<bbox>"
 
@@ -46,6 +47,30 @@ def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -
     write_json_lines((row(c, style) for c in conversations), path)
 
 
+def _settings(given: Settings) -> tuple[list[str], dict[str, Any]]:
+    environment: dict[str, Any] = {}
+    if given.areas is not None:
+        environment = dict(zip(("MIN_PIXELS", "MAX_PIXELS"), given.areas, strict=True))
+    if given.relative:
+        environment["ROOT_IMAGE_DIR"] = "."
+    notes = given.notes(
+        f"swift sft {SETTINGS} --model …", "max_length" if given.knows_image else None
+    )
+    if not given.knows_image:
+        notes.append("max_length is left out, so that the tool takes the maximum of the model.")
+    if environment:
+        notes.append("The tool puts ENV into its environment, unless a name is set there already.")
+    values: dict[str, Any] = {
+        **({"ENV": environment} if environment else {}),
+        "model": MODEL,
+        "dataset": ["train.jsonl"],
+        **({"val_dataset": ["val.jsonl"]} if "val" in given.splits else {}),
+        **({"max_length": given.cutoff} if given.knows_image else {}),
+        "output_dir": OUTPUT,
+    }
+    return notes, values
+
+
 FORMAT = ChatFormat(
     name="swift",
     tool="ms-swift",
@@ -55,4 +80,5 @@ FORMAT = ChatFormat(
     ),
     write=_write,
     own_boxes=True,
+    settings=_settings,
 )  # fmt: skip

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.conversation import Conversation
+from imaxray.export.settings import MODEL, OUTPUT, SETTINGS, Settings
 
 _ROWS: Final = {"path": 10_000, "copy": 200}  # rows per group; copied images need memory
 
@@ -75,6 +76,24 @@ def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
+def _settings(given: Settings) -> tuple[list[str], dict[str, Any]]:
+    notes = given.notes(f"trl sft --config {SETTINGS} --model_name_or_path …", None)
+    notes.append("max_length is null, since TRL would cut the tokens of an image too.")
+    if given.areas is not None:
+        least, cap = given.areas
+        notes.append(
+            f"The processor of the model must have min_pixels {least} and max_pixels {cap} "
+            "(preprocessor_config.json), since boxes depend on them and TRL has no such option."
+        )
+    values: dict[str, Any] = {
+        "model_name_or_path": MODEL,
+        "datasets": [{"path": "parquet", "data_files": "train.parquet", "split": "train"}],
+        "max_length": None,
+        "output_dir": OUTPUT,
+    }
+    return notes, values
+
+
 FORMAT = ChatFormat(
     name="trl",
     tool="TRL's SFTTrainer",
@@ -82,4 +101,5 @@ FORMAT = ChatFormat(
     reserved=("<image>",),
     write=_write,
     links=False,
+    settings=_settings,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,28 +11,36 @@ import orjson
 import polars as pl
 
 from imaxray._folders import whole_folder
-from imaxray._plugins import FORMATS, Plugin, plugins_besides, running
+from imaxray._plugins import Plugin, running
 from imaxray._version import __version__
-from imaxray.boxes import find_convention, list_conventions
+from imaxray.boxes import find_convention
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.export import croissant, fiftyone, llamafactory, llava, swift, trl
+from imaxray.export import croissant, fiftyone
 from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.checks import REASONS, why_left_out, without_cropped
 from imaxray.export.config import ExportConfig
 from imaxray.export.conversation import conversations, ordered
-from imaxray.export.frames import in_frame_of
-from imaxray.export.images import FOLDER, How, place, usable_images
+from imaxray.export.formats import OWN_BOXES, chat_format, names, refuse_options
+from imaxray.export.frames import in_frame_of, require_convention
+from imaxray.export.images import (
+    DECODED,
+    FOLDER,
+    How,
+    Written,
+    decoded_counts,
+    place,
+    usable_images,
+)
 from imaxray.export.images import write as write_images
 from imaxray.export.manifest import LEFT_OUT, MANIFEST, write_manifest
+from imaxray.export.settings import Settings, write_settings
+from imaxray.export.tokens import TokenCounter, token_counter
 from imaxray.geometry import CentreCrop, ScaledThenResized, SmartResize
 from imaxray.progress import track
 from imaxray.schema import SPLITS
 
-_BUILT_IN: Final = {
-    f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)
-}
-_OTHERS: Final = {"fiftyone": "FiftyOne", "croissant": "Croissant (mlcroissant)"}
+_INSIDE: Final = ("link", "copy", "write")  # rows name images relative to the export
 
 
 @dataclass(frozen=True)
@@ -45,44 +52,19 @@ class ExportReport:
         counts: Number of rows, entries and images of each split.
         left_out: Number of entries (FiftyOne: of images and facts) left out for each reason.
         files: SHA-256 of each file, by its path in the folder; links are not included.
+        decoded: Number of images that the export holds as new 8-bit PNG files for each reason.
+        tokens: ``splits``: median, 99th percentile and longest row of each split, in tokens of
+            its text and, if ``image`` is not None, of its image; ``image``: tokens of the largest
+            image; ``cutoff``: limit that cuts no row, without an image that is not known;
+            ``unit``: what counts the text. Empty where a format has no rows of text.
     """
 
     folder: Path
     counts: dict[str, dict[str, int]]
     left_out: dict[str, int]
     files: dict[str, str]
-
-
-def list_formats() -> dict[str, str]:
-    """Return the names of the formats with the tool that reads each; plug-in formats come last.
-
-    Raises:
-        ImaxrayError: If the format of a package cannot be loaded or is not a chat format.
-
-    Example:
-        >>> sorted(list_formats())
-        ['croissant', 'fiftyone', 'llamafactory', 'llava', 'swift', 'trl']
-    """
-    ours = {name: form.tool for name, form in _BUILT_IN.items()}
-    outside = {name: _checked(plugin).tool for name, plugin in _outside().items()}
-    return {**ours, **_OTHERS, **outside}
-
-
-def _outside() -> Mapping[str, Plugin]:
-    """Return the formats of other packages, which are not loaded; built-in names have priority.
-
-    docs/adding-an-export-format.md explains how a package registers a format.
-    """
-    return plugins_besides(FORMATS, (*_BUILT_IN, *_OTHERS))
-
-
-def _checked(plugin: Plugin) -> ChatFormat:
-    form = plugin.load()
-    if not isinstance(form, ChatFormat):
-        raise plugin.unfit("it is no imaxray.export.ChatFormat")
-    if form.name != plugin.point.name:
-        raise plugin.unfit(f"its name is {form.name}")
-    return form
+    decoded: dict[str, int]
+    tokens: dict[str, Any]
 
 
 def export_dataset(
@@ -111,23 +93,24 @@ def export_dataset(
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     config = config or ExportConfig()
-    outside = _outside()
-    known = (*_BUILT_IN, *_OTHERS, *outside)
+    known = names()
     if format not in known:
         raise ImaxrayError(
             f"Expected the format as one of {', '.join(known)}, but got {format}; name one of "
             "these."
         )
-    if format in _OTHERS:
+    if format in OWN_BOXES:
         if config.images == "write":
             raise ImaxrayError(
                 f"Expected images path, link or copy with {format}, but got write, which puts "
                 "images into the frame of a model; name one of the three."
             )
-        given = config.model_dump(include={"boxes", "per", "max_turns", "min_pixels", "max_pixels"})
-        _refuse(format, [name for name, value in given.items() if value is not None])
+        given = config.model_dump(
+            include={"boxes", "per", "max_turns", "min_pixels", "max_pixels", "tokenizer"}
+        )
+        refuse_options(format, [name for name, value in given.items() if value is not None])
     if format == "croissant":
-        _refuse(
+        refuse_options(
             format,
             [n for n, v in (("splits", config.splits), ("images", config.images != "path")) if v],
         )
@@ -144,14 +127,13 @@ def export_dataset(
             "headers": config.headers,
         }
 
-        def write(data: Dataset, folder: Path) -> _Result:
+        def write(data: Dataset, folder: Path) -> Written:
             return fiftyone.write(
-                data, folder, splits=chosen, images=config.images, headers=config.headers
+                data, folder, out, splits=chosen, images=config.images, headers=config.headers
             )
 
         return _finished(data, format, out, options, write)
-    plugin = outside.get(format)
-    chat = _BUILT_IN[format] if plugin is None else _checked(plugin)
+    plugin, chat = chat_format(format)
     if not chat.links and config.images == "link":
         raise ImaxrayError(
             f"Expected images path or copy with {format}, whose files name images from the root, "
@@ -174,12 +156,14 @@ def export_dataset(
         "splits": chosen, "images": config.images, "max_turns": config.max_turns,
         "seed": config.seed, "headers": config.headers,
     }  # fmt: skip
-    job = _Chat(chat, plugin, style, chosen, config.max_turns, config.seed, config.headers)
+    counter = token_counter(
+        convention, config.boxes, config.tokenizer,
+        scaled=ScaledThenResized.cap if chat.scales else None,
+    )  # fmt: skip
+    job = _Chat(
+        chat, plugin, style, chosen, config.max_turns, config.seed, config.headers, out, counter
+    )
     return _finished(data, format, out, options, job.write)
-
-
-_Result = tuple[dict[str, dict[str, int]], list[tuple[str, str]]]
-"""Counts of each split, and id and reason of everything left out."""
 
 
 @dataclass(frozen=True)
@@ -193,8 +177,10 @@ class _Chat:
     max_turns: int | None
     seed: int
     headers: bool
+    out: Path
+    counter: TokenCounter
 
-    def write(self, data: Dataset, folder: Path) -> _Result:
+    def write(self, data: Dataset, folder: Path) -> Written:
         entries = data.tables.entries.filter(pl.col("split").is_in(self.splits))
         if entries.is_empty():
             raise ImaxrayError(
@@ -203,19 +189,14 @@ class _Chat:
             )
         convention = self.style.convention
         boxed = entries.select((pl.col("boxes").list.len() > 0).any()).item()
-        if boxed and convention is None and not self.form.own_boxes:
-            raise ImaxrayError(
-                f"Expected boxes with {self.form.name}, which writes boxes as text, but no "
-                "convention is given; name that of the model, one of "
-                f"{', '.join(list_conventions())}."
-            )
+        if boxed and convention is None:
+            require_convention(self.form)
         used = data.tables.images.filter(
             pl.col("image_id").is_in(entries["image_id"].unique().implode())
         )
-        written = self.style.images == "write"
-        inside = written or (self.form.links and self.style.images != "path")
-        how: How = self.style.images if inside else "path"
-        usable = usable_images(used, data.tables.roots, how=how, headers=self.headers)
+        inside = self.form.links and self.style.images != "path"
+        how: How = self.style.images if inside or self.style.images == "write" else "path"
+        usable = usable_images(used, data.tables.roots, how=how, headers=self.headers, out=self.out)
         known = usable.with_columns(pl.lit(True).alias("_known"))
         joined = entries.join(known, on="image_id", how="left", maintain_order="left").with_columns(
             pl.when(pl.col("_known").is_null())
@@ -229,6 +210,16 @@ class _Chat:
         judged = why_left_out(joined, self.form.reserved, resized=resized)
         if convention is not None and isinstance(convention.geometry, CentreCrop):
             judged = without_cropped(judged, convention)
+        good = judged.filter(pl.col("code").is_null())["image_id"].unique()
+        shown = usable.filter(pl.col("image_id").is_in(good.implode()))
+        frame = convention.geometry if convention is not None and how == "write" else None
+        damaged = write_images(shown, folder, frame)
+        if damaged:
+            broken = pl.col("code").is_null() & pl.col("image_id").is_in(damaged)
+            judged = judged.with_columns(
+                pl.when(broken).then(pl.lit("image-format")).otherwise("code").alias("code")
+            )
+            shown = shown.filter(~pl.col("image_id").is_in(damaged))
         kept = ordered(
             judged.filter(pl.col("code").is_null()),
             per=self.style.per,
@@ -236,15 +227,14 @@ class _Chat:
             max_turns=self.max_turns,
             boxes_first=self.form.own_boxes,
         )
-        shown = usable.filter(pl.col("image_id").is_in(kept["image_id"].unique().implode()))
-        style = self.style
-        if written:
-            write_images(shown, folder, None if convention is None else convention.geometry)
-            if not self.form.links:  # the rows hold the images
-                kept = kept.with_columns(
-                    (pl.lit(f"{folder.as_posix()}/") + pl.col("named")).alias("named")
-                )
-                style = replace(style, images="copy")
+        held = not self.form.links and self.style.images != "path"  # the rows hold the images
+        if held:
+            anew = pl.concat_str(pl.lit(f"{folder.as_posix()}/"), "placed")
+            files = shown.select(
+                "image_id", pl.when(pl.col("decoded").is_null()).then("named").otherwise(anew)
+            )
+            kept = kept.drop("named").join(files, on="image_id", how="left", maintain_order="left")
+        style = replace(self.style, images="copy") if held else self.style
         counts = {}
         for split in self.splits:
             mine = kept.filter(pl.col("split") == split)
@@ -252,18 +242,36 @@ class _Chat:
             counts[split] = {
                 "rows": rows, "entries": mine.height, "images": mine["image_id"].n_unique(),
             }  # fmt: skip
-            stream = track(conversations(mine), f"Writing {split}", rows)
+            stream = self.counter.counted(track(conversations(mine), f"Writing {split}", rows))
             with running(self.plugin, "write"):
                 self.form.write(stream, folder / f"{split}{self.form.suffix}", style)
         if self.form.finish is not None:
             with running(self.plugin, "finish"):
                 self.form.finish(folder, self.splits)
-        if written and not self.form.links:
-            shutil.rmtree(folder / FOLDER)
-        elif inside and not written:
+        if self.form.settings is not None and "train" in self.counter.found:
+            with running(self.plugin, "settings"):
+                notes, values = self.form.settings(self._settings(how))
+            write_settings(folder, notes, values)
+        if held:
+            shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        elif how in ("link", "copy"):
             place(shown, folder, how)
         left = judged.filter(pl.col("code").is_not_null()).sort("entry_id")
-        return counts, list(left.select("entry_id", "code").iter_rows())
+        return Written(
+            counts, list(left.select("entry_id", "code").iter_rows()), decoded_counts(shown),
+            self.counter.as_dict(),
+        )  # fmt: skip
+
+    def _settings(self, how: How) -> Settings:
+        """Return what the settings of the tool depend on."""
+        return Settings(
+            splits=tuple(self.counter.found),
+            model=self.counter.model,
+            tokens=self.counter,
+            geometry=None if self.style.convention is None else self.style.convention.geometry,
+            written=how == "write",
+            relative=how in _INSIDE,
+        )
 
 
 def _finished(
@@ -272,28 +280,25 @@ def _finished(
     """Write an export folder, with the manifest and the list of what was left out."""
     ours = ("imaxray", "format", "files")
     with whole_folder(out, manifest=MANIFEST, keys=ours, what="export") as folder:
-        counts, left = write(data, folder)
+        written: Written = write(data, folder)
         with (folder / LEFT_OUT).open("wb") as stream:
-            for identity, code in left:
+            for identity, code in written.left_out:
                 line = {"id": identity, "code": code, "reason": REASONS[code]}
                 stream.write(orjson.dumps(line) + b"\n")
-        codes = [code for _, code in left]
+        codes = [code for _, code in written.left_out]
         left_out = {code: codes.count(code) for code in REASONS if code in codes}
         manifest = {
             "imaxray": __version__,
             "format": name,
             "dataset": {"role": data.manifest.get("role"), "sha256": data.sha256},
             "options": options,
-            "counts": counts,
+            "counts": written.counts,
             "left_out": left_out,
+            "decoded": {
+                code: {"images": count, "why": DECODED[code]}
+                for code, count in written.decoded.items()
+            },
+            "tokens": written.tokens,
         }
         files = write_manifest(folder, manifest)
-    return ExportReport(out, counts, left_out, files)
-
-
-def _refuse(name: str, given: Sequence[str]) -> None:
-    if given:
-        raise ImaxrayError(
-            f"Expected {name} without {', '.join(given)}, because this format has no such option, "
-            f"but got {'them' if len(given) > 1 else 'it'}; leave out what does not apply."
-        )
+    return ExportReport(out, written.counts, left_out, files, written.decoded, written.tokens)

@@ -9,11 +9,12 @@ from imaxray._lazy import lazily
 from imaxray.models.mini_config import MiniConfig
 from imaxray.models.phantom_config import PhantomConfig
 from imaxray.models.registry import RegistryRow, convention_of, find_row, list_models
+from imaxray.models.saved import adapter_base
 from imaxray.models.tiny_config import TinyConfig
 
 if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
-    from imaxray.models.load import adapter_base, load_model, require_model
+    from imaxray.models.load import load_model, require_model
     from imaxray.models.mini import MiniLlavaModel, build_mini
     from imaxray.models.outline import Outline, outline_model
     from imaxray.models.phantom import PhantomModel
@@ -23,7 +24,7 @@ else:
         __name__,
         {
             "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
-            "load": ["adapter_base", "load_model", "require_model"],
+            "load": ["load_model", "require_model"],
             "mini": ["MiniLlavaModel", "build_mini"],
             "outline": ["Outline", "outline_model"],
             "phantom": ["PhantomModel"],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,16 +15,13 @@ import transformers
 from PIL import Image
 
 from imaxray import radiograph
-from imaxray._files import write_json
 from imaxray.boxes import PLACEHOLDER, Box, BoxConvention, split_boxes
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import WHOLE, Geometry
 from imaxray.models.chat_template import render
+from imaxray.models.saved import write_sidecar
 from imaxray.models.text_guard import TextGuard
 from imaxray.radiograph import Readable
-
-SIDECAR: Final = "imaxray.json"
-"""File beside saved weights that holds the model's name, family, commit and box convention."""
 
 
 @dataclass(frozen=True)
@@ -327,7 +324,7 @@ class ChatModel:
             "commit": self.commit,
             "convention": self.convention.as_dict(),
         }
-        write_json(folder / SIDECAR, about)
+        write_sidecar(folder, about)
 
     def _process(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
         """Return the image processor's outputs for the arguments that the processor itself uses."""

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final
 
 import torch
 import transformers
@@ -16,13 +16,13 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from imaxray import _plugins
 from imaxray._plugins import Plugin, plugins_besides
-from imaxray._state import read_state
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
-from imaxray.models.chat import SIDECAR, ChatModel
+from imaxray.models.chat import ChatModel
 from imaxray.models.nf4 import nf4, require_nf4
 from imaxray.models.processor import load_processor
 from imaxray.models.registry import RegistryRow, convention_of, find_row, unknown_model
+from imaxray.models.saved import ADAPTER, adapter_base, read_sidecar
 
 _SHARD: Final = re.compile(r"(?!\.)[^/\\:]+\.safetensors")
 
@@ -38,16 +38,7 @@ FAMILIES: Final = {  # ``config.model_type`` → module and class
 }
 
 
-class _Sidecar(TypedDict):
-    """What :meth:`ChatModel.save` writes beside the weights."""
-
-    name: NotRequired[str]
-    family: NotRequired[str]
-    commit: NotRequired[str | None]
-    convention: NotRequired[dict[str, Any]]
-
-
-_MODEL_FILES: Final = ("config.json", "adapter_config.json")
+_MODEL_FILES: Final = ("config.json", ADAPTER)
 
 
 def require_device(device: torch.device | str) -> None:
@@ -134,7 +125,7 @@ def load_model(
     if quantization is not None:
         require_nf4(quantization)
     _require_model_folder(folder)
-    if (folder / "adapter_config.json").is_file():
+    if (folder / ADAPTER).is_file():
         chat = _load_adapter(
             folder, convention, dtype, device, local_files_only, attention, quantization
         )
@@ -189,7 +180,7 @@ def require_model(
     """
     folder = Path(str(name_or_path))
     _require_model_folder(folder)
-    if (folder / "adapter_config.json").is_file():
+    if (folder / ADAPTER).is_file():
         require_model(adapter_base(folder), convention=convention, revision=revision)
         return
     find_model(str(name_or_path), convention, revision, local_files_only=False)
@@ -239,7 +230,7 @@ def find_model(
         ImaxrayError: As :func:`require_model`.
     """
     folder = Path(name)
-    about = _sidecar(folder)
+    about = read_sidecar(folder)
     row = None if folder.is_dir() else find_row(name)
     if row is not None and row.repository is None:
         raise ImaxrayError(
@@ -338,49 +329,6 @@ def _weights(source: str, name: str, **kwargs: Any) -> Any:
     return model
 
 
-def _sidecar(folder: Path) -> dict[str, Any]:
-    path = folder / SIDECAR
-    if not path.is_file():
-        return {}
-    about: dict[str, Any] = read_state(path, _Sidecar, advice="save or train the model again")
-    return about
-
-
-def adapter_base(folder: Path) -> str:
-    """Return the base model of a PEFT adapter: a folder, a registry name or a repository id.
-
-    A folder is looked for in the current folder and in that of the adapter. An adapter that imaxray
-    trained on a folder never names a repository, even if the folder is gone: anybody could own a
-    repository of that name.
-
-    Args:
-        folder: Folder with ``adapter_config.json``.
-
-    Raises:
-        ImaxrayError: The file is damaged, or the base model was a folder that is not found.
-    """
-    path = folder / "adapter_config.json"
-    try:
-        base = json.loads(path.read_bytes())["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ImaxrayError(
-            f"Expected the name of a base model in {path}, but it is damaged; train or download "
-            "the adapter again."
-        ) from error
-    name = str(base)
-    for place in (Path(name), folder / name):
-        if place.is_dir():
-            return str(place)
-    about = _sidecar(folder)
-    if about.get("commit") or not about:
-        return name
-    raise ImaxrayError(
-        f"Expected the base model of the adapter {folder} in the folder {name}, but there is no "
-        "such folder from here; run the command where the training ran, or write the whole path "
-        f"into {path}."
-    )
-
-
 def _load_adapter(
     folder: Path,
     convention: str | BoxConvention | None,
@@ -398,7 +346,7 @@ def _load_adapter(
             f"Expected the weights of the adapter {folder} as adapter_model.safetensors, but there "
             "is no such file; download it, or convert the weights (pickled weights are not opened)."
         )
-    about = _sidecar(folder)
+    about = read_sidecar(folder)
     base = adapter_base(folder)
     if convention is None and "convention" in about:
         convention = BoxConvention.from_dict(about["convention"])

@@ -23,10 +23,11 @@ from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import ChatModel
-from imaxray.models.load import adapter_base, family_of, find_model
+from imaxray.models.load import family_of, find_model
 from imaxray.models.processor import load_processor
 from imaxray.models.published import Published, published, published_names
 from imaxray.models.registry import find_row
+from imaxray.models.saved import adapter_base
 from imaxray.models.tiny import build_tiny
 
 LETTERS: Final = 6

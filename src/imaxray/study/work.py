@@ -71,6 +71,7 @@ def do_unit(
 def make_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
     """Build the datasets of a study with their doses and probes; return the report of the build."""
     report = build_study_data(config, out, root=root)
+    _require_training_data(config, report)
     for arm in config.arms.values():
         if arm.tasks_per_image is not None:
             _write_dose(out, arm.tasks_per_image)
@@ -81,6 +82,16 @@ def make_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> di
         choose_probes(config.dynamics, imax, dmax, out)
     write_record(config, out, Unit("data"), {"datasets": report["datasets"]})
     return report
+
+
+def _require_training_data(config: StudyConfig, report: dict[str, Any]) -> None:
+    trained = [n for n, a in config.arms.items() if a.is_trained and a.data in ("imax", "dmax")]
+    if trained and not report["imax"]["entries"]:
+        raise ImaxrayError(
+            f"Expected train entries for the arms {', '.join(trained)}, but all images of the "
+            "releases are of the validation or the test set; add a release with train images, or "
+            "run imaxray build, evaluate and score, which need none."
+        )
 
 
 def _write_dose(out: Path, tasks_per_image: float) -> None:

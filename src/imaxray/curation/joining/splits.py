@@ -6,18 +6,27 @@ import hashlib
 from collections.abc import Sequence
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray.schema import REJECTS, conform
 
 
 class SplitConfig(BaseModel):
-    """Sets the shares of val and test among patients whom no release assigns to a split."""
+    """Sets the shares of val and test among patients whom no release assigns to a split.
+
+    With ``test: 1`` and ``val: 0`` all of them are test patients, for data that only evaluate.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    val: float = Field(default=0.05, ge=0, lt=1)
-    test: float = Field(default=0.15, ge=0, lt=1)
+    val: float = Field(default=0.05, ge=0, le=1)
+    test: float = Field(default=0.15, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> SplitConfig:
+        if self.val + self.test > 1:
+            raise ValueError("val and test together must not be more than 1")
+        return self
 
 
 def assign_splits(

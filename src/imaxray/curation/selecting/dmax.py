@@ -69,7 +69,7 @@ def match_dmax(
     """Match DMAX to ``imax``: equally many train entries per answer stratum, on the most images.
 
     DMAX has the same validation and test entries as IMAX. Every stratum can be filled, because the
-    catalog also contains the entries of IMAX.
+    catalog also contains the entries of IMAX. If neither has entries to train on, DMAX is IMAX.
 
     Args:
         catalog: Catalog from which IMAX was selected.
@@ -84,6 +84,8 @@ def match_dmax(
     config = config or DmaxConfig()
     seed = seed if config.seed is None else config.seed
     wanted = with_strata(imax.split("train"))
+    if wanted.is_empty() and catalog.split("train").is_empty() and imax.entries.height:
+        return imax, _report(imax, imax, wanted)
     if wanted.is_empty():
         raise ImaxrayError("Expected train entries in IMAX, but there are none; select it again.")
     needed = wanted["stratum"].unique()
@@ -177,7 +179,9 @@ def _report(imax: Tables, dmax: Tables, pool: pl.DataFrame) -> MatchReport:
     spread_wide = density(dmax)
     images = pool["image_id"].n_unique()
     limit = (
-        "every entry has an image of its own"
+        "the catalog has no train entries"
+        if not spread_wide.entries
+        else "every entry has an image of its own"
         if spread_wide.images == spread_wide.entries
         else f"{spread_wide.entries:,} entries must share {images:,} images, and scarce answers "
         "lie on few of them"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import polars as pl
@@ -110,6 +110,12 @@ class SelectionReport:
         }
 
 
+_NOTHING_TO_TRAIN: Final = SelectionReport(
+    eligible_images=0, eligible_entries=0, images=0, entries=0, images_by_tasks={},
+    limit="the catalog has no train entries",
+)  # fmt: skip
+
+
 def select_imax(catalog: Tables, config: ImaxConfig) -> tuple[Tables, SelectionReport]:
     """Select IMAX from the catalog; report what was eligible and what ended the selection.
 
@@ -127,20 +133,32 @@ def select_imax(catalog: Tables, config: ImaxConfig) -> tuple[Tables, SelectionR
     is set, with at most ``eval_entries_per_task`` entries of each task. All arms of a study share
     them.
 
+    If the catalog has entries but none to train on, IMAX has the validation and test entries only.
+
     Raises:
-        ImaxrayError: If no image has ``min_tasks`` tasks, or if the means cannot be met.
+        ImaxrayError: If there are no entries at all, if no train image has ``min_tasks`` tasks, or
+            if the means cannot be met.
     """
     capped = _cap_tasks(catalog.entries, config.max_entries_per_task)
     train = capped.filter(pl.col("split") == "train")
+    if train.is_empty() and capped.height:
+        return subset(catalog, _held_out(capped, config)), _NOTHING_TO_TRAIN
     order = _by_density(train)
     ids = _images(order, config)
     ids = _fill(train, order, ids, config.fill_tasks)
     taken = order.filter(pl.col("image_id").is_in(pl.Series(ids, dtype=pl.String).implode()))
     chosen = train.filter(pl.col("image_id").is_in(taken["image_id"].implode()))
+    return subset(catalog, pl.concat([chosen, _held_out(capped, config)])), _report(
+        order, taken, config
+    )
+
+
+def _held_out(capped: pl.DataFrame, config: ImaxConfig) -> pl.DataFrame:
+    """Return the validation and test entries that all arms share."""
     held_out = capped.filter(pl.col("split") != "train")
-    if config.eval_entries_per_task is not None:
-        held_out = _cap(held_out, ["split", "task"], config.eval_entries_per_task)
-    return subset(catalog, pl.concat([chosen, held_out])), _report(order, taken, config)
+    if config.eval_entries_per_task is None:
+        return held_out
+    return _cap(held_out, ["split", "task"], config.eval_entries_per_task)
 
 
 def _report(order: pl.DataFrame, taken: pl.DataFrame, config: ImaxConfig) -> SelectionReport:
