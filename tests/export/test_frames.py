@@ -16,8 +16,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.export import ExportConfig, export_dataset
 from imaxray.export.frames import in_frame_of
 from imaxray.export.framing import framed
-from imaxray.export.llamafactory import FORMAT as LLAMAFACTORY
-from imaxray.export.trl import FORMAT as TRL
+from imaxray.export.tools.llamafactory import FORMAT as LLAMAFACTORY
+from imaxray.export.tools.trl import FORMAT as TRL
 from imaxray.geometry import ScaledThenResized, SmartResize
 from rectangles import lit, marked, numbers, sizes_and_boxes
 

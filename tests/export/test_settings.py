@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from imaxray.boxes import find_convention
 from imaxray.errors import ImaxrayError
 from imaxray.export import ExportConfig, export_dataset
-from imaxray.export.settings import MOST_OF_AN_IMAGE
 from imaxray.export.tokens import BYTES, PER_BOX, PER_ROW, PER_TURN
+from imaxray.export.tools.settings import MOST_OF_AN_IMAGE
 from imaxray.schema import IMAGES
 
 CAP = 401_408

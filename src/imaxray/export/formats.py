@@ -7,8 +7,8 @@ from typing import Final
 
 from imaxray._plugins import FORMATS, Plugin, plugins_besides
 from imaxray.errors import ImaxrayError
-from imaxray.export import llamafactory, llava, swift, trl
-from imaxray.export.chat_format import ChatFormat
+from imaxray.export.tools import llamafactory, llava, swift, trl
+from imaxray.export.tools.chat_format import ChatFormat
 
 _BUILT_IN: Final = {
     f.name: f for f in (llamafactory.FORMAT, swift.FORMAT, trl.FORMAT, llava.FORMAT)

@@ -21,8 +21,8 @@ from dataclasses import replace
 
 from imaxray.boxes import BoxConvention, list_conventions
 from imaxray.errors import ImaxrayError
-from imaxray.export.chat_format import ChatFormat
 from imaxray.export.images import How
+from imaxray.export.tools.chat_format import ChatFormat
 from imaxray.geometry import Letterbox, ScaledThenResized, SmartResize
 
 
@@ -42,7 +42,7 @@ def in_frame_of(
 
     Example:
         >>> from imaxray.boxes import PIXELS
-        >>> from imaxray.export.llamafactory import FORMAT
+        >>> from imaxray.export.tools.llamafactory import FORMAT
         >>> in_frame_of(FORMAT, PIXELS, "path").geometry.frame(2048, 2500).width
         700
     """

@@ -7,9 +7,9 @@ from typing import Literal
 
 from imaxray.boxes import CONVENTIONS, OF_MODELS
 from imaxray.errors import ImaxrayError
-from imaxray.export.chat_format import ChatFormat
 from imaxray.export.formats import OWN_BOXES, chat_format, names, refuse_options
 from imaxray.export.frames import in_frame_of, require_convention
+from imaxray.export.tools.chat_format import ChatFormat
 
 Verdict = Literal["right", "written", "refused"]
 

@@ -16,8 +16,6 @@ from imaxray._version import __version__
 from imaxray.boxes import find_convention
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.export import croissant, fiftyone
-from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.checks import REASONS, why_left_out, without_cropped
 from imaxray.export.config import ExportConfig
 from imaxray.export.conversation import conversations, ordered
@@ -34,8 +32,10 @@ from imaxray.export.images import (
 )
 from imaxray.export.images import write as write_images
 from imaxray.export.manifest import LEFT_OUT, MANIFEST, write_manifest
-from imaxray.export.settings import Settings, write_settings
 from imaxray.export.tokens import TokenCounter, token_counter
+from imaxray.export.tools import croissant, fiftyone
+from imaxray.export.tools.chat_format import ChatFormat, RowStyle
+from imaxray.export.tools.settings import Settings, write_settings
 from imaxray.geometry import CentreCrop, ScaledThenResized, SmartResize
 from imaxray.progress import track
 from imaxray.schema import SPLITS

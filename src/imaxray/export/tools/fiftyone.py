@@ -18,10 +18,10 @@ import polars as pl
 from imaxray._version import __version__
 from imaxray.boxes import to_xywh
 from imaxray.curation import Dataset
-from imaxray.export.chat_format import write_json_list
 from imaxray.export.checks import with_bad_boxes
 from imaxray.export.images import How, Written, decoded_counts, place, usable_images
 from imaxray.export.images import write as write_images
+from imaxray.export.tools.chat_format import write_json_list
 from imaxray.progress import track
 from imaxray.schema import EDEMA_GRADES
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray.boxes import PLACEHOLDER
-from imaxray.export.chat_format import (
+from imaxray.export.conversation import Conversation
+from imaxray.export.tools.chat_format import (
     IMAGE,
     ChatFormat,
     RowStyle,
     string_messages,
     write_json_lines,
 )
-from imaxray.export.conversation import Conversation
-from imaxray.export.settings import MODEL, OUTPUT, SETTINGS, Settings
+from imaxray.export.tools.settings import MODEL, OUTPUT, SETTINGS, Settings
 
 _BOX: Final = "<bbox>"
 

@@ -6,9 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from imaxray.export.chat_format import IMAGE, ChatFormat, RowStyle, string_messages, write_json_list
 from imaxray.export.conversation import Conversation
-from imaxray.export.settings import MODEL, OUTPUT, Settings
+from imaxray.export.tools.chat_format import (
+    IMAGE,
+    ChatFormat,
+    RowStyle,
+    string_messages,
+    write_json_list,
+)
+from imaxray.export.tools.settings import MODEL, OUTPUT, Settings
 from imaxray.geometry import Letterbox, Whole
 
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imaxray.export.chat_format import ChatFormat, RowStyle
 from imaxray.export.conversation import Conversation
-from imaxray.export.settings import MODEL, OUTPUT, SETTINGS, Settings
+from imaxray.export.tools.chat_format import ChatFormat, RowStyle
+from imaxray.export.tools.settings import MODEL, OUTPUT, SETTINGS, Settings
 
 _ROWS: Final = {"path": 10_000, "copy": 200}  # rows per group; copied images need memory
 

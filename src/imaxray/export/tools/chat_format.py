@@ -12,7 +12,7 @@ import orjson
 from imaxray.boxes import BoxConvention
 from imaxray.export.conversation import Conversation, Per
 from imaxray.export.images import How
-from imaxray.export.settings import Settings
+from imaxray.export.tools.settings import Settings
 
 IMAGE = "<image>"
 """Placeholder of the next image in the text of a row."""

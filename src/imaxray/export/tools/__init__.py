@@ -1,0 +1,1 @@
+"""Writes the format of each tool: one module a tool."""
