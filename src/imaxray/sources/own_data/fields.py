@@ -102,7 +102,7 @@ FIELDS: Final[dict[str, Field]] = {
     ),
     "ctr": Field(
         "cardiothoracic ratio", "ratio between 0 and 1, such as `0.52`, or with a sign, `52 %`",
-        ("ctr", "cardiothoracic ratio", "cardio thoracic ratio"),
+        ("ctr", "cardiothoracic ratio", "cardio thoracic ratio", "htq", "herz thorax quotient"),
     ),
     "cpar": Field(
         "area of the heart over that of the lungs", "ratio between 0 and 1, or with a sign, `32 %`",

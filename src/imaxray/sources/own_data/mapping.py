@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -50,6 +51,19 @@ def _inner(path: str) -> str:
     if not is_inside(path):
         raise ValueError(f"the path {path} leaves the root; set root to a folder above it")
     return path
+
+
+def _as_text(value: Any) -> Any:
+    """Return what YAML took for true, false or a number as the text that was written."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def _texts(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return _as_text(content)
+    return {_as_text(key): _texts(value) for key, value in content.items()}
 
 
 FieldName = Annotated[str, AfterValidator(_field)]
@@ -131,6 +145,13 @@ class Table(BaseModel):
         default="own", min_length=1, description="Name of the grade of these facts, your choice."
     )
 
+    @field_validator(
+        "values", "label_values", "unlisted", "columns", "labels", "join", mode="before"
+    )
+    @classmethod
+    def _written(cls, content: Any) -> Any:
+        return _texts(content)
+
     @field_validator("dates")
     @classmethod
     def _states_a_day(cls, form: str | None) -> str | None:
@@ -196,6 +217,11 @@ class Mapping(BaseModel):
                 )
         return self
 
+    @field_validator("vocabulary", mode="before")
+    @classmethod
+    def _written(cls, content: Any) -> Any:
+        return _texts(content)
+
     @field_validator("vocabulary")
     @classmethod
     def _one_meaning(cls, words: dict[str, str | None]) -> dict[str, str | None]:
@@ -252,7 +278,7 @@ def root_of(path: Path, mapping: Mapping) -> Path:
     Raises:
         ImaxrayError: If it is no folder.
     """
-    root = path.parent / mapping.root
+    root = Path(os.path.normpath(path.parent / mapping.root))
     if not root.is_dir():
         raise ImaxrayError(
             f"Expected the folder of the tables and images at {root}, but it is not there; correct "

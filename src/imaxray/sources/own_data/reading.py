@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from pathlib import Path
@@ -17,7 +17,7 @@ from imaxray._files import read_parquet, sha256
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._checks.reading import Fault, note
-from imaxray.sources._shared.tables import read_csv, read_header, read_lines
+from imaxray.sources._shared.tables import read_csv, read_header, read_lines, shown
 from imaxray.sources.own_data.box_files import read_coco, read_voc, read_yolo
 from imaxray.sources.own_data.file_folders import read_dicom, read_masks, read_reports
 from imaxray.sources.own_data.mapping import Form, Table
@@ -103,20 +103,45 @@ def read_table(root: Path, table: Table) -> TableRows:
         ImaxrayError: If the file is missing, damaged or empty, lacks a column that is named, or
             needs a package that is not installed.
     """
+    path = _existing(root, table)
+    frame, count = _READERS[table.format](path, table)
+    _require_columns(path, table, frame.columns[1:])
+    return TableRows(frame, count, sha256(path) if path.is_file() else _folder_digest(path))
+
+
+def check_table(root: Path, table: Table) -> None:
+    """Check that a table exists, and the header of one that has a header.
+
+    Raises:
+        ImaxrayError: As :func:`read_table` does.
+    """
+    path = _existing(root, table)
+    if table.format == "csv":
+        _require_columns(path, table, read_header(path, separator=table.separator))
+
+
+def _existing(root: Path, table: Table) -> Path:
     path = root / table.file
     if not path.exists():
         raise ImaxrayError(
-            f"Expected the table {table.file} in {root}, but there is none; correct file or root."
+            f"Expected the table {table.file} in {root}, but there is none; correct file or root "
+            "in source.yaml."
         )
-    frame, count = _READERS[table.format](path, table)
+    return path
+
+
+def _require_columns(path: Path, table: Table, columns: Sequence[str]) -> None:
     for key, column in named_columns(table).items():
-        if column not in frame.columns:
-            have = ", ".join(frame.columns[1:]) or "none"
+        if column not in columns:
             raise ImaxrayError(
-                f"Expected the column {column} ({key}) in {path}, but its columns are {have}; "
-                "correct source.yaml."
+                f"Expected the column {column} ({key}) in {path}, but its columns are "
+                f"{shown(', '.join(columns)) or 'none'}; correct source.yaml."
             )
-    return TableRows(frame, count, sha256(path) if path.is_file() else _folder_digest(path))
+        if columns.count(column) > 1:
+            raise ImaxrayError(
+                f"Expected the column {column} of {path} once, but it stands there several times; "
+                "give the columns different names."
+            )
 
 
 def named_columns(table: Table) -> dict[str, str]:
@@ -140,13 +165,7 @@ _Read = tuple[pl.DataFrame, int]
 
 
 def _csv(path: Path, table: Table) -> _Read:
-    header = read_header(path, separator=table.separator)
-    twice = [n for n in named_columns(table).values() if header.count(n) > 1]
-    if twice:
-        raise ImaxrayError(
-            f"Expected the column {twice[0]} of {path} once, but it stands there several times; "
-            "give the columns different names."
-        )
+    _require_columns(path, table, read_header(path, separator=table.separator))
     frame = read_csv(path, (), separator=table.separator)
     # Rows that were left out at the end are part of the count.
     return frame, int(frame["row"].max() or 0)  # type: ignore[arg-type]
