@@ -37,17 +37,18 @@ model:
   vocabulary: 600
 
 arms:
-  dmax: {{data: dmax}}
-  imax: {{data: imax}}
+  trained: {{data: imax}}
+  untrained: {{data: imax, budget: none}}
+reference: trained
 
 training:
   entries_per_step: 16
-  steps: 60
+  steps: 240
   optimizer: muon
   learning_rate: 1.0e-3
   muon_learning_rate: 2.0e-3
   log_every: 10
-  save_every: 60
+  save_every: 120
   eval_every: 60
   threads: 1
 """
