@@ -31,6 +31,8 @@ SEPARATORS: Final = ("|", ";", ",", "/", "+", "\n")
 _ENOUGH: Final = 0.8
 """Share of the stated cells that must fit before a column is taken for a field by its content."""
 
+_IDS: Final = ("image", "patient", "study")
+
 _FEW: Final = 60
 """A column with more different values is no column of labels, splits, views or sexes."""
 
@@ -117,7 +119,8 @@ def field_by_name(name: str) -> str | None:
     """
     spelled = plain(name)
     for known, about in FIELDS.items():
-        if spelled in about.columns or spelled == plain(known):
+        # `edema` is a field (the grade), but a column of this name may well hold the label
+        if spelled in about.columns or (spelled == plain(known) and known_label(name) is None):
             return known
     return None
 
@@ -163,6 +166,25 @@ def looks_like_labels(column: Column) -> bool:
         return False
     strange = unknown_values(column)
     return 1 - column.share(strange) >= _ENOUGH or len(column.cells) - len(strange) >= 2
+
+
+def may_identify(column: Column) -> bool:
+    """Return whether a column may name images, patients or studies, judged by its name and cells.
+
+    Cells such as 0 and 1 of a label must not be taken for the images 0.png and 1.png.
+
+    Example:
+        >>> may_identify(Column.of("scan", ["1", "2", "3"])), may_identify(Column.of("age", ["1"]))
+        (True, False)
+        >>> may_identify(Column.of("score", ["0", "1", "1", "0"]))
+        False
+    """
+    known = field_by_name(column.name)
+    if known in _IDS:
+        return True
+    if known is not None or label_by_name(column.name) is not None or not column.stated:
+        return False
+    return len(column.cells) == column.stated or not looks_like_labels(column)
 
 
 def looks_like_grades(column: Column) -> bool:

@@ -18,8 +18,10 @@ ENDINGS: Final = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".
 class ImageIndex:
     r"""Finds images by path or name, with or without ending; case does not matter.
 
-    A cell means an image if the cell ends in the whole path of the image below the folder of the
-    images, or if that path ends in the cell.
+    A cell means the image whose path, below the folder of the images, it is; otherwise all images
+    whose path ends in the cell; otherwise the image in whose whole path the cell ends. The last
+    holds for an image directly in the folder only if all images lie there: otherwise `new/2.png`
+    could be taken for `2.png`, though folders tell images apart.
 
     Attributes:
         paths: Paths of all images relative to the root, sorted.
@@ -41,6 +43,7 @@ class ImageIndex:
         self._whole: dict[str, set[str]] = defaultdict(set)
         self._ends: dict[str, set[str]] = defaultdict(set)
         folder = "" if images in (".", "") else images.strip("/").removeprefix("./") + "/"
+        self._flat = all("/" not in path.removeprefix(folder) for path in self.paths)
         for path in self.paths:
             for whole in {path.lower(), path.removeprefix(folder).lower()}:
                 parts = whole.split("/")
@@ -81,8 +84,9 @@ class ImageIndex:
         """Return the images that a cell may mean: none, one, or several of the same name."""
         parts = [p for p in cell.replace("\\", "/").lower().split("/") if p not in ("", ".")]
         whole = "/".join(parts)
-        known = self._ends.get(whole) or self._ends.get(_stem(whole))
-        for k in range(1, len(parts)):
+        names = (whole, _stem(whole))
+        known = next((s[n] for s in (self._whole, self._ends) for n in names if n in s), None)
+        for k in range(1, len(parts) if self._flat else len(parts) - 1):
             if known:
                 break
             end = "/".join(parts[k:])

@@ -19,6 +19,7 @@ from imaxray.sources._checks.persons import SEXES, VIEWS
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, reading
 from imaxray.sources._shared.tables import read_header
 from imaxray.sources.own_data.box_files import NOT_LABELS
+from imaxray.sources.own_data.column_look import may_identify
 from imaxray.sources.own_data.fields import FIELDS
 from imaxray.sources.own_data.image_index import ImageIndex
 from imaxray.sources.own_data.mapping import BoxForm, Mapping, Table
@@ -220,14 +221,16 @@ class _Proposing:
         for k, look in enumerate(self._looks):
             if "image" in look.said.columns:
                 continue
-            best: tuple[float, int, int, str, str] | None = None
+            best: tuple[int, float, int, str, str] | None = None
             for name, column in look.columns.items():
+                if not may_identify(column):
+                    continue
                 cells = set(column.cells)
                 for before, other in self._known_keys(k):
                     share = len(cells & before) / max(1, len(cells))
                     ours = next((f for f, c in look.said.columns.items() if c == name), None)
                     same = int(other in (name, ours))
-                    key = (share, same, len(before), name, other)
+                    key = (same, share, len(before), name, other)
                     if share >= _HALF and (best is None or key[:3] > best[:3]):
                         best = key
             if best is None:
@@ -248,7 +251,7 @@ class _Proposing:
                 c: f for f, c in look.said.columns.items() if f in ("patient", "study", "image")
             }
             for name, column in look.columns.items():
-                if fields.get(name) != "image":
+                if fields.get(name) != "image" and may_identify(column):
                     keys.append((set(column.cells), fields.get(name, name)))
         names = {path.rsplit("/", 1)[-1] for path in self._index.paths}
         keys.append((names | {name.rsplit(".", 1)[0] for name in names}, "image"))

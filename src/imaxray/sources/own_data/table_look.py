@@ -26,6 +26,7 @@ from imaxray.sources.own_data.column_look import (
     look_at_splits,
     looks_like_grades,
     looks_like_labels,
+    may_identify,
 )
 from imaxray.sources.own_data.fields import FIELDS
 from imaxray.sources.own_data.image_index import ImageIndex
@@ -144,13 +145,22 @@ class TableLook:
     def _find_image(self) -> None:
         if self._is_given("image"):
             return
-        shares = {name: self._image_share(column) for name, column in self.columns.items()}
+        shares = {
+            name: self._image_share(column)
+            for name, column in self.columns.items()
+            if may_identify(column)
+        }
         fit = [name for name, share in shares.items() if share >= _HALF]
         if fit:
-            best = max(fit, key=lambda name: (field_by_name(name) == "image", shares[name]))
+
+            def rank(name: str) -> tuple[bool, int, float]:
+                # numbers may stand for images by chance, a few of them; the key of images has many
+                return field_by_name(name) == "image", len(self.columns[name].cells), shares[name]
+
+            best = max(fit, key=rank)
             self._use("image", best)
             return
-        named = [name for name in self.columns if field_by_name(name) == "image"]
+        named = [name for name in shares if field_by_name(name) == "image"]
         for name in named:
             if shares[name] > 0:
                 self._use("image", name)
