@@ -10,6 +10,7 @@ OPTIONAL = {
     r"\.(identity\.)?model\.commit": "weights in a local folder have no commit",
     r"\.(identity\.)?image_cache": "no image cache was named",
     r"\.identity\.batches\.image_tokens": "no limit was set",
+    r"\.identity\.images\.max_pixels": "no limit was set",
     r"\.packages\..+": "an extra that is not installed",
 }
 """Fields that may be null, each with what null means."""

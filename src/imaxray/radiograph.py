@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from imaxray import dicom
 from imaxray.errors import ImaxrayError
+from imaxray.geometry import Letterbox
 
 MAX_PIXELS: Final = 100_000_000
 """Maximum number of pixels; a larger image is a decompression bomb, not a radiograph."""
@@ -117,6 +118,14 @@ def load(
         return np.asarray(np.clip(scaled, 0, 255), dtype=np.uint8)
     grey: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)
     return grey
+
+
+def pad_to_square(image: Image.Image, colour: int | tuple[int, ...]) -> Image.Image:
+    """Return ``image`` centred on a square of its longer side, the frame of :class:`Letterbox`."""
+    frame = Letterbox().frame(image.width, image.height)
+    square = Image.new(image.mode, (int(frame.width), int(frame.height)), colour)
+    square.paste(image, (int(frame.offset[0]), int(frame.offset[1])))
+    return square
 
 
 def load_checked(

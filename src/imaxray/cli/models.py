@@ -66,7 +66,7 @@ def models(form: Format = "text") -> None:
             "model", "layout", "method", "boxes", "epochs", "steps", "entries_per_step",
             "tokens_per_batch", "accumulate", "learning_rate", "weights", "temperature", "seed",
             "eval_every", "save_every", "max_image_tokens", "workers", "bf16",
-            "gradient_checkpointing", "fsdp",
+            "gradient_checkpointing", "attention", "quantization", "fsdp",
         ),
         flags={"fsdp": "--fsdp/--ddp"},
         unset=True,
@@ -185,13 +185,20 @@ def evaluate(
 ) -> None:
     """Let a model answer every entry of a split, and score the answers.
 
-    The same command again continues a stopped run.
+    With --engine openai, MODEL is the name of a model on the chat server that --base-url names. The
+    same command again continues a stopped run.
     """
     from imaxray.evaluation import EvaluateConfig
-    from imaxray.evaluation.generation import evaluate_model
 
     config = chosen(EvaluateConfig)
-    done = evaluate_model(model, data, out, config)
+    if config.engine == "openai":  # needs no torch
+        from imaxray.evaluation.generation import evaluate_hosted
+
+        done = evaluate_hosted(model, data, out, config)
+    else:
+        from imaxray.evaluation.generation import evaluate_model
+
+        done = evaluate_model(model, data, out, config)
     if form == "json":
         say(json.dumps(done.result.data, indent=1))
         return
@@ -201,6 +208,9 @@ def evaluate(
         f"{counted(config.max_new_tokens, 'token')}, in {done.folder}: predictions.parquet, "
         "scores.parquet, result.json"
     )
+    if done.finish_reasons:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in done.finish_reasons.items())
+        say(f"Finish reasons of the server: {reasons}")
 
 
 @app.command(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
 from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.boxes import BoxConvention
@@ -40,7 +40,56 @@ class ModelConfig(BaseModel):
     )
 
 
-class EvaluateConfig(ModelConfig):
+class ServerConfig(BaseModel):
+    """Options of ``--engine openai``: the server, how it is asked, and what may be sent to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    base_url: str | None = Field(
+        default=None,
+        description="URL of an OpenAI-compatible chat server, for --engine openai; for example "
+        "http://127.0.0.1:8000/v1.",
+    )
+    api_key_env: str | None = Field(
+        default=None,
+        description="Name of the environment variable that holds the API key of the server; "
+        "default: OPENAI_API_KEY, if it is set.",
+    )
+    parallel: int = Field(
+        default=4, ge=1, le=256, description="Number of requests to the server at a time."
+    )
+    timeout: float = Field(
+        default=300.0, gt=0, le=86_400, description="Time limit of one request in seconds."
+    )
+    retries: int = Field(
+        default=4,
+        ge=0,
+        le=20,
+        description="Number of times that a request is sent again if the server is busy, broken "
+        "or not reached; the waits double from one second.",
+    )
+    max_pixels: int | None = Field(
+        default=None,
+        ge=28 * 28,
+        description="Maximum number of pixels of an image that is sent; default: all pixels, or as "
+        "many as the box convention has.",
+    )
+    seed: int = Field(
+        default=0, ge=0, description="Random seed that is sent to the server with each request."
+    )
+    allow_remote: bool = Field(
+        default=False,
+        description="Allow a server that is not this machine; images and prompts then leave it.",
+    )
+    i_may_send_images: bool = Field(
+        default=False,
+        description="State that the data use agreements of the releases, and of your institution, "
+        "let you send their images to this server; needed with --allow-remote unless every "
+        "release is open.",
+    )
+
+
+class EvaluateConfig(ModelConfig, ServerConfig):
     """Options that say how a model is prompted with the entries of a split."""
 
     split: str = Field(
@@ -57,14 +106,43 @@ class EvaluateConfig(ModelConfig):
     rows_per_batch: int = Field(
         default=256, ge=1, description="Maximum number of entries that are answered together."
     )
-    engine: Literal["local", "vllm"] = Field(
-        default="local", description="Engine that writes the answers: transformers (local) or vLLM."
+    threads: int = Field(
+        default=1,
+        ge=1,
+        description="Number of CPU threads of torch; on a CPU, their number decides the rounding.",
+    )
+    engine: Literal["local", "vllm", "openai"] = Field(
+        default="local",
+        description="Engine that writes the answers: transformers (local), vLLM in this process, "
+        "or an OpenAI-compatible chat server (openai), which --base-url names.",
     )
     normalisation: Normalisation = Field(
         default=NORMALISATION,
         description="How texts are made comparable: radiology (docs/normalisation.md), or squad "
         "for comparisons with published token F1.",
     )
+
+    @model_validator(mode="after")
+    def _of_one_engine(self) -> EvaluateConfig:
+        """Refuse options that the engine would leave without effect."""
+        hosted = self.engine == "openai"
+        if hosted and self.base_url is None:
+            raise ValueError("engine openai needs the URL of its server; add --base-url URL")
+        foreign = _LOADING if hosted else tuple(ServerConfig.model_fields)
+        for name in foreign:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} has no effect with --engine {self.engine}; "
+                    "leave it out"
+                )
+        return self
+
+
+_LOADING: Final = (
+    "revision", "dtype", "device", "max_image_tokens", "images_per_batch", "rows_per_batch",
+    "threads",
+)  # fmt: skip
+"""Options of a model that imaxray itself loads; a chat server has loaded its own."""
 
 
 class ScoreConfig(BaseModel):

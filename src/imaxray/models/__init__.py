@@ -6,13 +6,15 @@ The first name that needs torch imports it; listing the registry does not import
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
+from imaxray.models.mini_config import MiniConfig
 from imaxray.models.phantom_config import PhantomConfig
-from imaxray.models.registry import RegistryRow, find_row, list_models
+from imaxray.models.registry import RegistryRow, convention_of, find_row, list_models
 from imaxray.models.tiny_config import TinyConfig
 
 if TYPE_CHECKING:
     from imaxray.models.chat import BoxCountError, ChatModel, EncodedEntry
     from imaxray.models.load import adapter_base, load_model, require_model
+    from imaxray.models.mini import MiniLlavaModel, build_mini
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
 else:
@@ -21,6 +23,7 @@ else:
         {
             "chat": ["BoxCountError", "ChatModel", "EncodedEntry"],
             "load": ["adapter_base", "load_model", "require_model"],
+            "mini": ["MiniLlavaModel", "build_mini"],
             "phantom": ["PhantomModel"],
             "tiny": ["build_tiny"],
         },
@@ -30,12 +33,16 @@ __all__ = [
     "BoxCountError",
     "ChatModel",
     "EncodedEntry",
+    "MiniConfig",
+    "MiniLlavaModel",
     "PhantomConfig",
     "PhantomModel",
     "RegistryRow",
     "TinyConfig",
     "adapter_base",
+    "build_mini",
     "build_tiny",
+    "convention_of",
     "find_row",
     "list_models",
     "load_model",

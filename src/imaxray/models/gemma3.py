@@ -10,7 +10,7 @@ from PIL import Image
 from imaxray.boxes import BoxConvention
 from imaxray.geometry import Geometry, Letterbox
 from imaxray.models.chat import ChatModel
-from imaxray.models.llava import pad_to_square
+from imaxray.radiograph import pad_to_square
 
 _THOUGHT: Final = ("<unused94>", "<unused95>")
 

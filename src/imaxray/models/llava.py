@@ -11,6 +11,7 @@ from PIL import Image
 from imaxray.boxes import BoxConvention
 from imaxray.geometry import Geometry, Letterbox
 from imaxray.models.chat import ChatModel, sides
+from imaxray.radiograph import pad_to_square
 
 
 class LlavaModel(ChatModel):
@@ -59,11 +60,3 @@ class LlavaModel(ChatModel):
         images = self.processor.image_processor
         shape = sides(images.crop_size if images.do_center_crop else images.size)
         return {"pixel_values": np.broadcast_to(np.float32(0), (1, 3, *shape))}
-
-
-def pad_to_square(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:
-    """Return ``image`` centred on a square of its longer side, the frame of :class:`Letterbox`."""
-    frame = Letterbox().frame(image.width, image.height)
-    square = Image.new(image.mode, (int(frame.width), int(frame.height)), colour)
-    square.paste(image, (int(frame.offset[0]), int(frame.offset[1])))
-    return square

@@ -20,8 +20,9 @@ from imaxray._state import read_state
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import SIDECAR, ChatModel
+from imaxray.models.nf4 import nf4, require_nf4
 from imaxray.models.processor import load_processor
-from imaxray.models.registry import RegistryRow, find_row, unknown_model
+from imaxray.models.registry import RegistryRow, convention_of, find_row, unknown_model
 
 _SHARD: Final = re.compile(r"(?!\.)[^/\\:]+\.safetensors")
 
@@ -30,6 +31,7 @@ FAMILIES: Final = {  # ``config.model_type`` → module and class
     "internvl": "internvl.InternVLModel",
     "llava": "llava.LlavaModel",
     "llava_onevision": "llava_onevision.LlavaOnevisionModel",
+    "mini_llava": "mini.MiniLlavaModel",
     "phantom": "phantom.PhantomModel",
     "qwen2_5_vl": "qwen2_5_vl.Qwen25VLModel",
     "qwen3_vl": "qwen3_vl.Qwen3VLModel",
@@ -102,6 +104,7 @@ def load_model(
     local_files_only: bool = False,
     attention: str | None = None,
     max_image_tokens: int | None = None,
+    quantization: str | None = None,
 ) -> ChatModel:
     """Load a model with its processor and its box convention.
 
@@ -119,27 +122,44 @@ def load_model(
         max_image_tokens: Maximum number of tokens of an image, for processors that scale with the
             image (Qwen's largest area, InternVL's and LLaVA-OneVision's number of tiles). The
             limit is saved with the processor.
+        quantization: ``nf4`` to hold the linear layers of the text model in four bits, on a GPU.
 
     Raises:
-        ImaxrayError: The model does not exist, has no image input or needs remote code, or the box
+        ImaxrayError: ``quantization`` cannot be used here, or the attention by this model; or the
+            model does not exist, has no image input or needs remote code, or the box
             convention is missing or unknown.
     """
     folder = Path(str(name_or_path))
     require_device(device)
+    if quantization is not None:
+        require_nf4(quantization)
     _require_model_folder(folder)
     if (folder / "adapter_config.json").is_file():
-        chat = _load_adapter(folder, convention, dtype, device, local_files_only, attention)
+        chat = _load_adapter(
+            folder, convention, dtype, device, local_files_only, attention, quantization
+        )
         if max_image_tokens is not None:
             chat.limit_image_tokens(max_image_tokens)
         return chat
     found = _find(str(name_or_path), convention, revision, local_files_only)
-    extra = {} if attention is None else {"attn_implementation": attention}
-    model = _weights(
-        found.source, found.name, config=found.config, dtype=dtype, **found.hub, **extra
-    )
+    extra: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    if quantization is not None:
+        extra |= {"quantization_config": nf4(found.family, dtype), "device_map": {"": device}}
+    try:
+        model = _weights(
+            found.source, found.name, config=found.config, dtype=dtype, **found.hub, **extra
+        )
+    except (ImportError, ValueError) as error:
+        if attention is None or "attention" not in str(error).lower():
+            raise
+        said = str(error).partition(". ")[0].rstrip(".")
+        raise ImaxrayError(
+            f"Expected an attention implementation that {found.name} can use here, but {attention} "
+            f"cannot be used ({said}); use sdpa."
+        ) from error
     chat = found.family(
         str(found.about.get("name") or (found.row.name if found.row else found.name)),
-        model.to(device).eval(),
+        (model if quantization else model.to(device)).eval(),
         load_processor(found.source, found.config, **found.hub),
         found.convention,
         commit=found.about.get("commit") or getattr(found.config, "_commit_hash", None),
@@ -212,8 +232,8 @@ def _find(
     row = None if folder.is_dir() else find_row(name)
     if row is not None and row.repository is None:
         raise ImaxrayError(
-            f"Expected a model with weights to load, but {name} is trained from scratch; name the "
-            "folder of a trained model, or let `imaxray study` build it."
+            f"Expected a model with weights to load, but {name} is built here; name the folder of "
+            "a trained model, or let `imaxray study` build it."
         )
     if row is None and not folder.is_dir() and name.count("/") != 1:
         raise unknown_model(name, "is neither a registry name, a repository id nor a folder")
@@ -231,12 +251,14 @@ def _find(
             f"Expected {row.title} to be of the family {row.family}, but its configuration says "
             f"{config.model_type}; see the note of `imaxray models` on it."
         )
-    chosen = _convention(name, convention, row, about)
+    saved = BoxConvention.from_dict(about["convention"]) if "convention" in about else None
+    chosen = convention_of(name, convention, row, saved)
     return _Found(name, source, hub, config, family, row, about, chosen)
 
 
 def _config(source: str, name: str, row: RegistryRow | None, hub: dict[str, Any]) -> Any:
     """Return the model's configuration; a native class must support it with image input."""
+    importlib.import_module("imaxray.models.mini.tower")  # makes its configuration known
     try:
         config = AutoConfig.from_pretrained(source, **hub)
     except ValueError as error:
@@ -305,25 +327,6 @@ def _weights(source: str, name: str, **kwargs: Any) -> Any:
     return model
 
 
-def _convention(
-    name: str,
-    given: str | BoxConvention | None,
-    row: RegistryRow | None,
-    about: dict[str, Any],
-) -> BoxConvention:
-    """Return the convention of the caller, or else that of the registry or the saved folder."""
-    if given is not None:
-        return get_convention(given) if isinstance(given, str) else given
-    if row is not None:
-        return row.boxes
-    if "convention" in about:
-        return BoxConvention.from_dict(about["convention"])
-    raise ImaxrayError(
-        f"Expected the box convention of {name}, which the registry does not know, but none was "
-        "given; name it with --boxes (for example --boxes per-mille)."
-    )
-
-
 def _sidecar(folder: Path) -> dict[str, Any]:
     path = folder / SIDECAR
     if not path.is_file():
@@ -374,6 +377,7 @@ def _load_adapter(
     device: torch.device | str,
     local_files_only: bool,
     attention: str | None,
+    quantization: str | None,
 ) -> ChatModel:
     """Load a PEFT adapter on its base model, with the processor saved beside the adapter."""
     from peft import PeftModel  # imported late, because peft is heavy
@@ -395,6 +399,7 @@ def _load_adapter(
         revision=about.get("commit"),
         local_files_only=local_files_only,
         attention=attention,
+        quantization=quantization,
     )
     processor = load_processor(
         str(folder), chat.model.config, local_files_only=True, trust_remote_code=False

@@ -22,7 +22,7 @@ class RegistryRow:
     Attributes:
         name: Name on the command line.
         title: Name that the authors of the model use.
-        repository: Id on the Hugging Face hub; ``None`` for ``phantom``.
+        repository: Id on the Hugging Face hub; ``None`` for models that are built here.
         revision: Commit to load. ``None`` means that the commit was not known when this table was
             written; the newest commit is then loaded, and the run manifest records which it was.
         family: Model family, as :attr:`ChatModel.family`.
@@ -154,6 +154,19 @@ _ROWS: Final = (
         "box scale inferred from its base, Qwen3-VL",
     ),
     RegistryRow(
+        "mini-llava",
+        "mini-llava",
+        None,
+        None,
+        "mini_llava",
+        "percent",
+        "Apache-2.0",
+        "built here",
+        False,
+        "SmolLM2-135M-Instruct and EfficientNet-lite0 (ImageNet), from packages of the extra "
+        "`mini`; `imaxray study open-cxr-mini` builds it",
+    ),
+    RegistryRow(
         "phantom",
         "phantom",
         None,
@@ -203,6 +216,41 @@ def find_row(name: str) -> RegistryRow | None:
         if wanted in (row.name, (row.repository or row.name).lower()):
             return row
     return None
+
+
+def convention_of(
+    name: str,
+    given: str | BoxConvention | None,
+    row: RegistryRow | None,
+    saved: BoxConvention | None = None,
+) -> BoxConvention:
+    """Return the convention in which a model writes boxes.
+
+    Args:
+        name: Name of the model.
+        given: Convention, or its name, that the caller gave; it comes first.
+        row: Row of the model in the registry; None for a folder, whatever its name is.
+        saved: Convention that was saved with the model, if the registry does not know the model.
+
+    Raises:
+        ImaxrayError: Nobody states a convention, or ``given`` names none.
+
+    Example:
+        >>> convention_of("medmo-4b", None, find_row("medmo-4b")).name
+        'per-mille-tagged'
+        >>> convention_of("my-model", "percent", None).name
+        'percent'
+    """
+    if given is not None:
+        return get_convention(given) if isinstance(given, str) else given
+    if row is not None:
+        return row.boxes
+    if saved is not None:
+        return saved
+    raise ImaxrayError(
+        f"Expected the box convention of {name}, which the registry does not know, but none was "
+        "given; name it with --boxes (for example --boxes per-mille)."
+    )
 
 
 def unknown_model(name: str, why: str) -> ImaxrayError:

@@ -6,13 +6,20 @@ Loss and gradients equal those of the separate sequences; the image is encoded a
 from imaxray.packing.attention import PACKED_FLEX, PACKED_SDPA, use_packed_attention
 from imaxray.packing.batch import Batch, collate
 from imaxray.packing.exact import Gap, packing_gap
-from imaxray.packing.inputs import PACKABLE, model_inputs
+from imaxray.packing.inputs import (
+    MASKED,
+    PACKABLE,
+    model_inputs,
+    require_packable,
+    require_packed_mask,
+)
 from imaxray.packing.layout import Group, Row, common_prefix, join_rows, pack, separate
 from imaxray.packing.loss import entry_losses, step_loss
 from imaxray.packing.mask import Visibility, additive, image_blocks
 from imaxray.packing.plan import TOO_LONG, Dropped, PackingPlan, fill, lay_out
 
 __all__ = [
+    "MASKED",
     "PACKABLE",
     "PACKED_FLEX",
     "PACKED_SDPA",
@@ -35,6 +42,8 @@ __all__ = [
     "model_inputs",
     "pack",
     "packing_gap",
+    "require_packable",
+    "require_packed_mask",
     "separate",
     "step_loss",
     "use_packed_attention",

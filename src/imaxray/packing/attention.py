@@ -56,7 +56,7 @@ class AttentionPiece(NamedTuple):
     padding: bool = False
 
 
-def use_packed_attention(model: Any, *, flex: bool = False) -> None:
+def use_packed_attention(model: Any, *, flex: bool | None = None) -> None:
     """Make the text model skip pairs of tokens that never see each other in packed rows.
 
     The result equals that of a dense mask up to rounding. Only a model that was loaded with
@@ -65,10 +65,12 @@ def use_packed_attention(model: Any, *, flex: bool = False) -> None:
 
     Args:
         model: A ``transformers`` model, also inside PEFT or DDP wrappers.
-        flex: Whether to use :data:`PACKED_FLEX` instead of :data:`PACKED_SDPA`.
+        flex: Whether to use :data:`PACKED_FLEX` instead of :data:`PACKED_SDPA`. If None, a model
+            that uses one of them keeps it, and another model gets :data:`PACKED_SDPA`.
     """
     inner = getattr(model, "module", model)
-    if inner.config.get_text_config()._attn_implementation in ("sdpa", PACKED_SDPA, PACKED_FLEX):
+    now = inner.config.get_text_config()._attn_implementation
+    if now == "sdpa" or (flex is not None and now in (PACKED_SDPA, PACKED_FLEX)):
         inner.set_attn_implementation({"text_config": PACKED_FLEX if flex else PACKED_SDPA})
 
 

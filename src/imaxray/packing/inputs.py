@@ -26,6 +26,9 @@ BOTH_WAYS = frozenset({"gemma3"})
 PACKABLE = PLAIN | THREE_AXES | BOTH_WAYS
 """Model types whose packed loss and gradient are tested against separate sequences."""
 
+MASKED = ("sdpa", "flex_attention", "eager")
+"""Attention implementations of ``transformers`` that take the mask of packed rows."""
+
 
 def model_inputs(
     model: Any,
@@ -67,11 +70,7 @@ def model_inputs(
             if name in accepted:
                 inputs[name] = types
         return inputs
-    if config.model_type not in PACKABLE:
-        raise ImaxrayError(
-            f"Expected a model type whose packing is proven ({', '.join(sorted(PACKABLE))}), but "
-            f"this model is {config.model_type!r}; train it with the separate layout."
-        )
+    require_packable(model)
     inputs["attention_mask"] = _masks(config, batch, image_token, _dtype(model), tokens_per_call)
     if config.model_type in THREE_AXES:
         grid = images.get("image_grid_thw")
@@ -81,18 +80,67 @@ def model_inputs(
     return inputs
 
 
-def _masks(
-    config: Any, batch: Batch, image_token: int, dtype: torch.dtype, tokens_per_call: int
-) -> Any:
-    """Return one mask, or one per kind of layer, in the form that the attention code expects."""
+def require_packable(model: Any) -> None:
+    """Check that packed rows can go through a model: its family, its layers and its attention code.
+
+    Training calls it before the first step, so that an hour of preparing is not lost.
+
+    Args:
+        model: A ``transformers`` image-text model, also inside PEFT, DDP or FSDP wrappers.
+
+    Raises:
+        ImaxrayError: The family, a kind of layer or the attention implementation does not support
+            packed rows.
+    """
+    config = _config(model)
+    if config.model_type not in PACKABLE:
+        raise ImaxrayError(
+            f"Expected a model type whose packing is proven ({', '.join(sorted(PACKABLE))}), but "
+            f"this model is {config.model_type!r}; train it with the separate layout."
+        )
     text = config.get_text_config()
-    kinds = sorted(set(getattr(text, "layer_types", None) or ()))
-    unknown = set(kinds) - {"full_attention", "sliding_attention"}
+    unknown = _layer_kinds(text) - {"full_attention", "sliding_attention"}
     if unknown:
         raise ImaxrayError(
             f"Expected layers of full or sliding attention, but this model has "
             f"{', '.join(sorted(unknown))}; train it with the separate layout."
         )
+    require_packed_mask(text._attn_implementation)
+
+
+def require_packed_mask(implementation: str) -> None:
+    """Check that an attention implementation takes the mask of packed rows.
+
+    Raises:
+        ImaxrayError: The implementation takes no mask of its own, such as flash attention.
+
+    Example:
+        >>> require_packed_mask("sdpa")
+        >>> require_packed_mask("flash_attention_2")
+        Traceback (most recent call last):
+        ...
+        imaxray.errors.ImaxrayError: Expected an attention implementation that takes the mask of \
+packed rows (sdpa, flex_attention, eager), but got flash_attention_2, which takes no mask of its \
+own; load it with 'sdpa', or use the separate layout.
+    """
+    if implementation not in (*MASKED, PACKED_SDPA, PACKED_FLEX):
+        raise ImaxrayError(
+            f"Expected an attention implementation that takes the mask of packed rows "
+            f"({', '.join(MASKED)}), but got {implementation}, which takes no mask of its own; "
+            "load it with 'sdpa', or use the separate layout."
+        )
+
+
+def _layer_kinds(text: Any) -> set[str]:
+    return set(getattr(text, "layer_types", None) or ())
+
+
+def _masks(
+    config: Any, batch: Batch, image_token: int, dtype: torch.dtype, tokens_per_call: int
+) -> Any:
+    """Return one mask, or one per kind of layer, in the form that the attention code expects."""
+    text = config.get_text_config()
+    kinds = sorted(_layer_kinds(text))
     blocks = image_blocks(batch.input_ids, image_token) if config.model_type in BOTH_WAYS else None
     window = getattr(text, "sliding_window", None)
 
@@ -115,12 +163,7 @@ def _form(
         return seen.dense()[:, None]
     if implementation in ("flex_attention", PACKED_FLEX):
         return seen.block_mask()
-    if implementation == "eager":
-        return additive(seen.dense(), dtype)
-    raise ImaxrayError(
-        f"Expected a model loaded with 'sdpa' attention for packed rows, but it was loaded with "
-        f"{implementation!r}, which takes no custom mask; load it with 'sdpa'."
-    )
+    return additive(seen.dense(), dtype)  # eager; require_packable lets no other one through
 
 
 def _three_axes(model: Any, batch: Batch, image_token: int, grid: Tensor | None) -> Tensor:

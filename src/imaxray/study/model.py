@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray._config import validated
+from imaxray.models.mini_config import MiniConfig
 from imaxray.models.phantom_config import PhantomConfig
 from imaxray.models.tiny_config import TinyConfig
 from imaxray.training import Layout, Recipe, TrainingConfig, load_recipe
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 PHANTOM: Final = "phantom"
 """Name of the model of a study that names none."""
 
-_OF_RECIPE: Final = ("revision", "boxes", "precision", "attention", "max_image_tokens")
+_OF_RECIPE: Final = (
+    "revision", "boxes", "precision", "attention", "quantization", "max_image_tokens",
+)  # fmt: skip
 
 
 class StudyModel(BaseModel):
     """Options of one model of a study.
 
     Either ``phantom`` or ``tiny`` gives the shape of a model that the study builds with random
-    weights, or ``model`` names trained weights. Keys that are left out are those of the recipe.
+    weights, or ``mini`` the options of one that it assembles, or ``model`` names trained weights.
+    Keys that are left out are those of the recipe.
 
     Example:
         >>> StudyModel(model="lingshu-7b", recipe="lingshu-7b").is_built
@@ -48,6 +52,10 @@ class StudyModel(BaseModel):
         description="Family and shape of a miniature model of a real family, which the study "
         "builds.",
     )
+    mini: MiniConfig | None = Field(
+        default=None,
+        description="Options of mini-llava, which the study assembles from pretrained parts.",
+    )
     recipe: str | None = Field(
         default=None,
         description="Recipe of a trained model: a built-in name (`imaxray configs list`) or a YAML "
@@ -67,6 +75,10 @@ class StudyModel(BaseModel):
     attention: str | None = Field(
         default=None, description="Attention implementation of transformers; default: the recipe's."
     )
+    quantization: str | None = Field(
+        default=None,
+        description="Format in which frozen weights are held, such as nf4; default: the recipe's.",
+    )
     max_image_tokens: int | None = Field(
         default=None, ge=1, description="Maximum number of tokens per image; default: the recipe's."
     )
@@ -77,7 +89,8 @@ class StudyModel(BaseModel):
 
     @model_validator(mode="after")
     def _one_kind(self) -> StudyModel:
-        given = [name for name in ("model", "phantom", "tiny") if getattr(self, name) is not None]
+        kinds = ("model", "phantom", "tiny", "mini")
+        given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"give only one of {' and '.join(given)}")
         if self.is_built and (self.recipe or self.revision or self.precision):
@@ -92,8 +105,13 @@ class StudyModel(BaseModel):
 
     @property
     def is_built(self) -> bool:
-        """Whether the study builds the model, with random weights."""
-        return self.phantom is not None or self.tiny is not None
+        """Whether the study builds the model."""
+        return self.shape is not None
+
+    @property
+    def shape(self) -> PhantomConfig | TinyConfig | MiniConfig | None:
+        """What the study builds the model from; None for trained weights."""
+        return self.phantom or self.tiny or self.mini
 
     def weights(self, name: str) -> str:
         """Return what names the trained weights of the model with this name in the study."""

@@ -101,7 +101,7 @@ def _build_base(config: StudyConfig, out: Path, unit: Unit) -> None:
 
     assert unit.model is not None and unit.seed is not None
     model = config.all_models[unit.model]
-    shape = model.phantom or model.tiny
+    shape = model.shape
     assert shape is not None
     folder = base_folder(config, out, unit.model, unit.seed)
     data = [open_dataset(out / name) for name in ("imax", "dmax")]

@@ -10,9 +10,9 @@ from typing import Any
 from imaxray._digests import changed_files
 from imaxray._files import sha256, write_json
 from imaxray._state import known_state
-from imaxray.boxes import PERCENT
+from imaxray.boxes import PERCENT, BoxConvention
 from imaxray.curation import Dataset
-from imaxray.models import PhantomConfig, TinyConfig, phantom
+from imaxray.models import MiniConfig, PhantomConfig, TinyConfig, build_mini, phantom
 from imaxray.models.tiny import build_tiny, tiny_convention
 from imaxray.schema import image_sizes
 
@@ -20,15 +20,22 @@ _RECORD = "init.json"
 
 
 def untrained_base(
-    shape: PhantomConfig | TinyConfig, data: Sequence[Dataset], folder: Path, *, seed: int
+    shape: PhantomConfig | TinyConfig | MiniConfig,
+    data: Sequence[Dataset],
+    folder: Path,
+    *,
+    seed: int,
 ) -> Path:
-    """Build an untrained model in ``folder``; its tokenizer learns from the training text.
+    """Build the model that arms start from in ``folder``.
+
+    The tokenizer of a phantom or a miniature learns from the training text; mini-llava has its own.
 
     ``init.json`` in the folder records the inputs of the model and the digests of its files. If
     they are the same, the existing model is kept; otherwise it is built again, to the same bytes.
 
     Args:
-        shape: Shape of a phantom model, or of a miniature model of a real family.
+        shape: Shape of a phantom model or of a miniature model of a real family, or the options of
+            mini-llava.
         data: Datasets whose training text the tokenizer learns from.
         folder: Folder of the model.
         seed: Seed of the weights.
@@ -36,24 +43,32 @@ def untrained_base(
     Returns:
         ``folder``.
     """
-    record = {"config": shape.model_dump(), "data": [d.sha256 for d in data], "seed": seed}
+    known = [] if isinstance(shape, MiniConfig) else [d.sha256 for d in data]
+    record = {"config": shape.model_dump(), "data": known, "seed": seed}
     path = folder / _RECORD
     if _is_kept(path, record):
         return folder
-    convention = PERCENT if isinstance(shape, PhantomConfig) else tiny_convention(shape.family)
+    if isinstance(shape, MiniConfig):
+        build_mini(shape, seed=seed).save(folder)
+    elif isinstance(shape, PhantomConfig):
+        phantom.build(shape, _corpus(data, PERCENT), seed=seed).save(folder)
+    else:
+        corpus = _corpus(data, tiny_convention(shape.family))
+        build_tiny(shape, seed=seed, corpus=corpus).save(folder)
+    files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if _is_model_file(file)}
+    write_json(path, {**record, "files": files})
+    return folder
+
+
+def _corpus(data: Sequence[Dataset], convention: BoxConvention) -> list[str]:
+    """Return the texts of the train entries, with their boxes."""
     corpus: list[str] = []
     for one in data:
         sizes = image_sizes(one.tables.images)
         columns = ["prompt", "target", "boxes", "image_id"]
         for prompt, target, boxes, image in one.tables.split("train").select(columns).iter_rows():
             corpus.append(convention.fill(f"{prompt} {target}", boxes or [], *sizes[image]))
-    if isinstance(shape, PhantomConfig):
-        phantom.build(shape, corpus, seed=seed).save(folder)
-    else:
-        build_tiny(shape, seed=seed, corpus=corpus).save(folder)
-    files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if _is_model_file(file)}
-    write_json(path, {**record, "files": files})
-    return folder
+    return corpus
 
 
 def _is_kept(path: Path, record: dict[str, Any]) -> bool:

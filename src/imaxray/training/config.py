@@ -42,6 +42,18 @@ class LoraSettings(BaseModel):
     train_connector: bool = Field(
         default=False, description="Train the connector in full beside the adapters."
     )
+    connector_steps: int = Field(
+        default=0,
+        ge=0,
+        description="Number of first steps in which only the connector is trained, for a model "
+        "whose connector is new; needs train_connector.",
+    )
+
+    @model_validator(mode="after")
+    def _has_connector(self) -> LoraSettings:
+        if self.connector_steps and not self.train_connector:
+            raise ValueError("connector_steps needs train_connector: true")
+        return self
 
 
 class TrainingConfig(BaseModel):

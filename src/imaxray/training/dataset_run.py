@@ -19,6 +19,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
 from imaxray.schema import image_sizes
 from imaxray.tasks import require_tasks
+from imaxray.training.backend import attention_of, prepare_attention, require_backend
 from imaxray.training.conversation import Conversations
 from imaxray.training.images import ImageLoader, LazyImages
 from imaxray.training.memory import told_when_memory_runs_out
@@ -72,6 +73,7 @@ def train_dataset(
             "`imaxray build` or `imaxray match` that has a train split."
         )
     require_tasks(data.tables.entries["task"], data.folder)
+    require_backend(recipe)
     quiet = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     try:
@@ -82,9 +84,12 @@ def train_dataset(
                     convention=recipe.boxes,
                     dtype=_precision(recipe),
                     revision=recipe.revision,
-                    attention=recipe.attention,
+                    attention=attention_of(recipe),
                     max_image_tokens=recipe.max_image_tokens,
+                    quantization=recipe.quantization,
+                    device="cpu" if recipe.quantization is None else PartialState().device,
                 )
+            prepare_attention(chat, recipe)
             return _train(
                 chat, data, learn, out, recipe, image_loader, callbacks, progress, overwrite
             )

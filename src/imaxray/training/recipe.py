@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imaxray._config import read_yaml, validated
 from imaxray.configs.builtin import find_config, instead_of, require_kind
@@ -13,6 +13,11 @@ from imaxray.errors import ImaxrayError
 from imaxray.training.config import Layout, Method, TrainingConfig
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+Attention = Literal["sdpa", "eager", "flex_attention", "flash_attention_2"]
+"""Attention implementations by their names in ``transformers``."""
+
+Quantization = Literal["nf4"]
 
 
 class Recipe(TrainingConfig):
@@ -44,8 +49,15 @@ class Recipe(TrainingConfig):
     precision: Precision = Field(
         default="auto", description="Number format of frozen weights; auto keeps the stored format."
     )
-    attention: str | None = Field(
-        default=None, description="Attention implementation of transformers."
+    attention: Attention | None = Field(
+        default=None,
+        description="Attention implementation; default: sdpa where the model has it. Packed rows "
+        "need one that takes a mask, which flash_attention_2 does not; flex_attention needs a GPU.",
+    )
+    quantization: Quantization | None = Field(
+        default=None,
+        description="Number format of the frozen text model: four bits (nf4), for adapters on a "
+        "GPU (QLoRA); default: that of precision.",
     )
     max_image_tokens: int | None = Field(
         default=None,
@@ -66,6 +78,19 @@ class Recipe(TrainingConfig):
     betas: tuple[float, float] = Field(
         default=(0.9, 0.999), description="Decay rates of AdamW's moments."
     )
+
+    @model_validator(mode="after")
+    def _quantized(self) -> Recipe:
+        if self.quantization is not None and self.method != "lora":
+            raise ValueError(
+                f"quantization {self.quantization} freezes the text model, but method "
+                f"{self.method} would save it; use the method lora"
+            )
+        if self.quantization is not None and self.fsdp:
+            raise ValueError(
+                "fsdp cannot shard weights of four bits; leave fsdp or quantization out"
+            )
+        return self
 
     def training(self) -> TrainingConfig:
         """Return the part of the recipe that :func:`imaxray.training.train` takes."""

@@ -20,7 +20,7 @@ from imaxray._files import write_json
 from imaxray._state import read_state, read_state_lines
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
-from imaxray.packing import use_packed_attention
+from imaxray.packing import require_packable, use_packed_attention
 from imaxray.schema import mark_pseudo
 from imaxray.training.checkpoint import (
     gathered,
@@ -126,6 +126,9 @@ def train(
     """
     if config.real_share is not None or config.pseudo_weight != 1:
         entries = mark_pseudo(entries)
+    if layout == "packed":
+        use_packed_attention(chat.model)
+        require_packable(chat.model)
     steps = config.steps_for(entries.height)
     arguments = _arguments(out, config, steps, seed, progress, validation is not None)
     processes = PartialState()
@@ -146,8 +149,6 @@ def train(
 
         torch.set_num_threads(config.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        if layout == "packed":
-            use_packed_attention(chat.model)
         make_trainable(chat, config, seed)
         main = processes.is_main_process
         curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
@@ -233,8 +234,14 @@ def _amounts(curve: LearningCurve, chat: ChatModel) -> dict[str, float]:
         "entries_per_second": round(curve.entries / curve.seconds, 2),
         "tokens_per_second": round(curve.tokens / curve.seconds, 1),
         "parameters": sum(p.numel() for p in parameters if p.requires_grad),
-        "parameters_in_all": sum(p.numel() for p in parameters),
+        "parameters_in_all": sum(map(_numbers, parameters)),
     }
+
+
+def _numbers(parameter: torch.nn.Parameter) -> int:
+    """Return the number of weights of a parameter; NF4 holds two in each stored byte."""
+    packed = 2 if type(parameter).__name__ == "Params4bit" and parameter.element_size() == 1 else 1
+    return parameter.numel() * packed
 
 
 def _validation(

@@ -91,6 +91,11 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
             if not item["idle"]:
                 self._curve.add(losses.detach(), item["tasks"], item["tokens"])
             total += loss.detach()
+        if self.state.global_step < self._config.lora.connector_steps:
+            # as if frozen: an optimizer passes over parameters without gradients
+            for name, parameter in model.named_parameters():
+                if "lora_" in name:
+                    parameter.grad = None
         return total
 
     def evaluate(

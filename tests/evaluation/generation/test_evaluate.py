@@ -141,6 +141,44 @@ def test_another_identity_is_refused_in_one_sentence(whole, model, data):
         )
 
 
+def test_threads_decide_bytes_on_a_cpu_and_are_part_of_the_identity(whole, model, data):
+    batches = json.loads((whole.folder / "predictions.json").read_text())["identity"]["batches"]
+    assert batches["threads"] == 1
+    with pytest.raises(ImaxrayError, match=r"batches.threads is 1 there, 2 now"):
+        evaluate_model(
+            model, data, whole.folder,
+            EvaluateConfig(max_new_tokens=40, images_per_batch=1, threads=2),
+        )  # fmt: skip
+
+
+def test_the_answers_are_written_with_so_many_threads(model, data, tmp_path, monkeypatch):
+    seen = []
+    original = PredictionStore.add
+
+    def add(self, name, frame):
+        seen.append(torch.get_num_threads())
+        original(self, name, frame)
+
+    monkeypatch.setattr(PredictionStore, "add", add)
+    before = torch.get_num_threads()
+    try:
+        evaluate_model(model, data, tmp_path / "out", EvaluateConfig(max_new_tokens=2, threads=2))
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {2}
+
+
+def test_finished_predictions_of_a_version_that_knew_no_threads_are_scored(
+    whole, model, data, tmp_path
+):
+    out = shutil.copytree(whole.folder, tmp_path / "out")
+    manifest = json.loads((out / "predictions.json").read_text())
+    del manifest["identity"]["batches"]["threads"]
+    (out / "predictions.json").write_text(json.dumps(manifest))
+    again = evaluate_model(model, data, out, EvaluateConfig(max_new_tokens=40, images_per_batch=1))
+    assert again.predictions.equals(whole.predictions)
+
+
 def test_missing_parts_are_noticed(tmp_path):
     store = PredictionStore(tmp_path / "out", {"model": "m"})
     frame = pl.DataFrame(

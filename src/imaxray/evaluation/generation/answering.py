@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 import torch
@@ -13,6 +13,7 @@ import torch
 from imaxray._defaults import MAX_NEW_TOKENS
 from imaxray.evaluation.generation.attention import shared_prefix_attention
 from imaxray.evaluation.generation.decoding import decode
+from imaxray.evaluation.generation.prediction_store import PREDICTIONS
 from imaxray.evaluation.generation.prefix_cache import prefill
 from imaxray.evaluation.generation.stock import stock_generate
 from imaxray.evaluation.generation.units import Unit, plan
@@ -20,17 +21,6 @@ from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import PACKABLE
 from imaxray.progress import progress_bar
 from imaxray.training import Pixels
-
-PREDICTIONS: Final = pl.Schema(
-    {
-        "entry_id": pl.String,
-        "text": pl.String,  # text for scoring, without special tokens
-        "raw": pl.String,  # all generated tokens, with special tokens and thoughts
-        "tokens": pl.Int32,  # number of generated tokens
-        "ended": pl.Boolean,  # whether the model ended the answer; False: cut at max_new_tokens
-    }
-)
-"""Columns of predictions. Texts are not cleaned; scoring reads ``entry_id`` and ``text``."""
 
 _log = logging.getLogger(__name__)
 

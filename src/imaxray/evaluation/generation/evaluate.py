@@ -6,67 +6,38 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Final
 
 import polars as pl
+import torch
 import transformers
 
-from imaxray._folders import growing_folder
-from imaxray._state import read_state
 from imaxray._version import __version__
-from imaxray.boxes import BoxConvention
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
-from imaxray.errors import ImaxrayError
-from imaxray.evaluation.config import EvaluateConfig, ScoreConfig
+from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation.answering import answers
+from imaxray.evaluation.generation.hosted import answer_hosted, evaluate_hosted
 from imaxray.evaluation.generation.image_prefetch import ImagesAhead
+from imaxray.evaluation.generation.outcome import (
+    Answers,
+    Evaluation,
+    entries_of,
+    scored,
+    subfolder,
+    writing,
+)
 from imaxray.evaluation.generation.prediction_store import PredictionStore
 from imaxray.evaluation.generation.units import Unit, plan
 from imaxray.evaluation.generation.vllm_engine import VllmEngine, require_vllm
-from imaxray.evaluation.predictions import read_predictions
-from imaxray.evaluation.result import Result, score_run, write_result
 from imaxray.models import ChatModel, adapter_base, load_model
 from imaxray.progress import progress_bar
-from imaxray.schema import SPLITS, image_sizes
+from imaxray.schema import image_sizes
 from imaxray.tasks import require_tasks
 from imaxray.training import encode_entries, weights_digest, weights_of
 
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "vllm")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Describes an evaluated model: ``predictions.parquet``, ``scores.parquet``, ``result.json``.
-
-    Attributes:
-        folder: Folder of these files.
-        predictions: Predictions with schema PREDICTIONS, sorted by entry id.
-        result: Scores with confidence intervals and baselines, and the settings that decided them.
-        unfinished: Number of answers that were cut at the maximum length.
-    """
-
-    folder: Path
-    predictions: pl.DataFrame
-    result: Result
-    unfinished: int
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Answers of a model to a split: ``predictions.parquet`` and ``predictions.json``.
-
-    Attributes:
-        folder: Folder of these files.
-        predictions: Predictions with schema PREDICTIONS, sorted by entry id.
-        convention: Box convention in which the model writes.
-    """
-
-    folder: Path
-    predictions: pl.DataFrame
-    convention: BoxConvention
 
 
 def evaluate_model(
@@ -83,7 +54,8 @@ def evaluate_model(
 
     Args:
         model: Run folder (its ``adapter/`` or ``model/`` is used), registry name, repository id, or
-            folder of a model or an adapter.
+            folder of a model or an adapter. With the engine ``openai``: the name of the model on
+            the server.
         data: Dataset folder, or an open dataset.
         out: Output folder. Default: ``evaluation/DATASET-SPLIT`` in the run or model folder, or
             ``evaluation/MODEL/DATASET-SPLIT`` in the current folder if the model is given by name.
@@ -94,18 +66,15 @@ def evaluate_model(
             another model, dataset or decoding; or if a part of the evaluation raises.
     """
     config = config or EvaluateConfig()
+    if config.engine == "openai":
+        return evaluate_hosted(str(model), data, out, config)
     data = data if isinstance(data, Dataset) else open_dataset(data)
     # scoring, which follows the answers, compares with baselines of the train entries
     require_tasks(data.tables.entries["task"], data.folder)
     with _maybe_writing(out := _own_folder(model, data, out, config.split)):
-        answers = answer_model(model, data, out, config)
-        with _writing(answers.folder):
-            scoring = ScoreConfig(split=config.split, normalisation=config.normalisation)
-            read = read_predictions(answers.folder)
-            result = score_run(data, read, answers.convention, scoring)
-            write_result(result, answers.folder)
-    cut = int((~answers.predictions["ended"]).sum())
-    return Evaluation(answers.folder, answers.predictions, result, cut)
+        given = answer_model(model, data, out, config)
+        with writing(given.folder):
+            return scored(given, data, config)
 
 
 def answer_model(
@@ -122,61 +91,29 @@ def answer_model(
         ImaxrayError: As :func:`evaluate_model`, except what concerns scoring.
     """
     config = config or EvaluateConfig()
+    if config.engine == "openai":
+        return answer_hosted(str(model), data, out, config)
     data = data if isinstance(data, Dataset) else open_dataset(data)
     with _maybe_writing(out := _own_folder(model, data, out, config.split)):
         return _answered(model, data, out, config)
 
 
-def stored_answers(folder: Path) -> Answers:
-    """Read the finished answers of :func:`answer_model` without the model.
-
-    Raises:
-        ImaxrayError: If the folder has no answers, or answers that were changed or are not
-            finished.
-    """
-    path = folder / "predictions.json"
-    if not path.is_file():
-        raise ImaxrayError(
-            f"Expected the answers of a model in {folder}, but it has no predictions.json; "
-            "evaluate the model."
-        )
-    identity = read_state(path, _Stored, advice="evaluate the model again")["identity"]
-    store = PredictionStore(folder, identity)
-    if not store.finished:
-        raise ImaxrayError(
-            f"Expected finished answers in {folder}, but the evaluation was stopped; start it "
-            "again, which continues it."
-        )
-    return Answers(folder, store.table(), BoxConvention.from_dict(identity["boxes"]))
-
-
-class _Stored(TypedDict):
-    """What :func:`stored_answers` needs of ``predictions.json``."""
-
-    identity: dict[str, Any]
-
-
 def _own_folder(model: str | Path, data: Dataset, out: Path | None, split: str) -> Path | None:
     """Return the folder of the answers; None if it follows from the name of a loaded model."""
     if out is None and Path(model).is_dir():
-        return Path(model) / "evaluation" / _subfolder(data, split)
+        return Path(model) / "evaluation" / subfolder(data, split)
     return out
 
 
 def _maybe_writing(folder: Path | None) -> AbstractContextManager[None]:
     """Lock the folder before the model is loaded, which takes minutes."""
-    return nullcontext() if folder is None else _writing(folder)
-
-
-def _writing(folder: Path) -> AbstractContextManager[None]:
-    return growing_folder(folder, ("predictions.parts",))
+    return nullcontext() if folder is None else writing(folder)
 
 
 def _answered(
     model: str | Path, data: Dataset, out: Path | None, config: EvaluateConfig
 ) -> Answers:
-    entries = _entries(data, config.split)
-    require_tasks(entries["task"], data.folder)
+    entries = entries_of(data, config.split)
     if config.engine == "vllm":
         require_vllm()  # checked first, because loading the model takes minutes
     weights = weights_of(model)
@@ -205,13 +142,16 @@ def _answered(
             "dtype": str(chat.model.dtype),
             "device": config.device if config.engine == "local" else "vllm",
             "image_tokens": config.max_image_tokens,
+            **({"threads": config.threads} if chat.model.device.type == "cpu" else {}),
         },
     }  # fmt: skip
     name = chat.name.replace("/", "--")
-    folder = out or Path("evaluation") / name / _subfolder(data, config.split)
-    with _writing(folder):
+    folder = out or Path("evaluation") / name / subfolder(data, config.split)
+    with writing(folder):
         store = PredictionStore(folder, identity, {"imaxray": __version__, "versions": versions()})
         if not store.finished:
+            if config.engine == "local":
+                torch.set_num_threads(config.threads)
             _fill(store, chat, data, images, entries, weights, config)
         predictions = store.finish(set(entries["entry_id"]))
     return Answers(folder, predictions, convention)
@@ -288,29 +228,11 @@ def served(weights: str) -> tuple[str, Path | None]:
     return adapter_base(folder), folder
 
 
-def _entries(data: Dataset, split: str) -> pl.DataFrame:
-    if split not in SPLITS:
-        raise ImaxrayError(
-            f"Expected a split, one of {', '.join(SPLITS)}, but got {split}; name one of these."
-        )
-    entries = data.tables.split(split)
-    if entries.is_empty():
-        raise ImaxrayError(
-            f"Expected entries in the split {split} of {data.folder}, but it has none; name "
-            "another --split, or a dataset that has one."
-        )
-    return entries
-
-
 def _of(entries: pl.DataFrame, units: Sequence[Unit]) -> pl.DataFrame:
     ids = [entry for unit in units for entry in unit.entry_ids]
     return pl.DataFrame({"entry_id": ids}).join(
         entries, on="entry_id", how="left", maintain_order="left"
     )
-
-
-def _subfolder(data: Dataset, split: str) -> str:
-    return f"{data.folder.resolve().name}-{split}"
 
 
 def versions() -> dict[str, str]:

@@ -65,6 +65,10 @@ class PartStore:
     what: ClassVar[str]
     """Name of the content, for messages."""
 
+    since: ClassVar[Sequence[tuple[str, str]]] = ()
+    """Groups and keys of the identity that earlier versions did not write. They are not compared
+    with a manifest that lacks them, so that finished tables of an earlier version still serve."""
+
     def __init__(
         self, folder: Path, identity: Mapping[str, Any], about: Mapping[str, Any] | None = None
     ) -> None:
@@ -73,10 +77,14 @@ class PartStore:
         self._manifest = folder / f"{self.stem}.json"
         identity = json.loads(json.dumps(identity))
         if self._manifest.exists():
-            require_same(folder, self.manifest()["identity"], identity, what=self.what)
-        elif found := [name for name in self.tables if self._table(name).exists()]:
+            found = self.manifest()["identity"]
+            for group, key in self.since:
+                if key not in found.get(group, {}):
+                    identity.get(group, {}).pop(key, None)
+            require_same(folder, found, identity, what=self.what)
+        elif there := [name for name in self.tables if self._table(name).exists()]:
             raise ImaxrayError(
-                f"Expected {self.what} of a known origin in {folder}, but {found[0]}.parquet is "
+                f"Expected {self.what} of a known origin in {folder}, but {there[0]}.parquet is "
                 f"there without {self._manifest.name}; choose another --out."
             )
         else:

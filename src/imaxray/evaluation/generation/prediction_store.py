@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 import polars as pl
 
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation.generation.answering import PREDICTIONS
 from imaxray.evaluation.generation.part_store import PartStore
+
+PREDICTIONS: Final = pl.Schema(
+    {
+        "entry_id": pl.String,
+        "text": pl.String,  # text for scoring, without special tokens
+        "raw": pl.String,  # all generated tokens, with special tokens and thoughts
+        "tokens": pl.Int32,  # number of generated tokens
+        "ended": pl.Boolean,  # whether the model ended the answer; False: cut at max_new_tokens
+    }
+)
+"""Columns of predictions. Texts are not cleaned; scoring reads ``entry_id`` and ``text``."""
 
 
 class PredictionStore(PartStore):
@@ -22,6 +33,7 @@ class PredictionStore(PartStore):
     tables = ("predictions",)
     schema = PREDICTIONS
     what = "predictions"
+    since = (("batches", "threads"),)
 
     def answered(self) -> set[str]:
         """Return the ids of the entries in the parts."""
