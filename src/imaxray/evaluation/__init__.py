@@ -13,6 +13,7 @@ from imaxray.evaluation.comparison import (
 )
 from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
 from imaxray.evaluation.groups import subgroups
+from imaxray.evaluation.joining import Join, JoinBy, join_predictions, why_not_joined
 from imaxray.evaluation.labels import labeller_on
 from imaxray.evaluation.latex import latex_number, latex_table, latex_text
 from imaxray.evaluation.predictions import Predictions, find_predictions, read_predictions
@@ -38,6 +39,8 @@ __all__ = [
     "ComparisonData",
     "EvaluateConfig",
     "Interval",
+    "Join",
+    "JoinBy",
     "ModelConfig",
     "Predictions",
     "Result",
@@ -55,6 +58,7 @@ __all__ = [
     "find_predictions",
     "gain_sentence",
     "interval_text",
+    "join_predictions",
     "labeller_on",
     "latex_number",
     "latex_table",
@@ -72,5 +76,6 @@ __all__ = [
     "signed_text",
     "subgroups",
     "truth_ceiling",
+    "why_not_joined",
     "write_result",
 ]
