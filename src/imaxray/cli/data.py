@@ -212,7 +212,8 @@ def sources_new(
         list[str] | None,
         typer.Option(
             help="SPELLING=MEANING of a cell: a label, yes, no, uncertain, unknown, train, val, "
-            "test, a view, a sex, or none; can be repeated."
+            "test, a view, a sex, or none; FIELD:SPELLING=MEANING for the cells of one field, such "
+            "as patient:30=00030; can be repeated."
         ),
     ] = None,
     dates: Annotated[

@@ -65,7 +65,7 @@ def test_the_check_counts_every_row_and_names_every_fault(command):
     for code, count in (("unknown-view", 2), ("missing-image", 1), ("bad-date", 1)):
         row = next(line for line in said.splitlines() if code in line)
         assert row.split("│")[3].strip() == str(count)
-    assert "differ only in case, blanks or leading zeros: 1 such groups" in said
+    assert "differ only in case, blanks or leading zeros: 1 group, such as 30 and 00030." in said
 
 
 def test_the_catalog_equals_an_independent_count(hospital):

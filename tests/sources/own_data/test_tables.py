@@ -210,6 +210,21 @@ def test_h_and_m_are_asked(tmp_path, asked, release):
     assert release("t.csv", means=[("H", "M"), ("M", "F")]).images["sex"].to_list() == ["M", "F"]
 
 
+def test_a_cell_of_one_field_is_answered(tmp_path, release):
+    cells = [("1", "30", "p.a"), ("2", "00030", "oblique?"), ("3", "31", "PA")]
+    write(tmp_path, [{"image": i, "patient": p, "view": v} for i, p, v in cells])
+    means = [("patient:30", "00030"), ("view:oblique?", "none"), ("view:p.a", "pa")]
+    tables = release("t.csv", means=means)
+    assert tables.images.select("patient_id", "view").rows() == [
+        ("mine/00030", "PA"), ("mine/00030", None), ("mine/31", "PA"),
+    ]  # fmt: skip
+    assert codes(tables) == []
+    for answer, said in [(("view:x", "upside down"), "Expected a known view"),
+                         (("sex:w", "F"), "a column of sex")]:  # fmt: skip
+        with pytest.raises(ImaxrayError, match=said):
+            release("t.csv", means=[answer])
+
+
 def test_the_same_name_in_two_folders_is_no_guess(tmp_path, release):
     write_image(tmp_path / "images/old/1.png")
     write(tmp_path, [ROW, {"image": "old/1.png", "patient": "B"}, {"image": "3", "patient": "C"},

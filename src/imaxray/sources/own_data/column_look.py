@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from imaxray._config import nearest
+from imaxray._printing import counted
 from imaxray.schema import FINDINGS
 from imaxray.sources._checks.persons import SEXES, VIEWS
 from imaxray.sources.own_data.cells import CellError, day, is_blank, label_value
@@ -271,7 +272,7 @@ def look_at_persons(name: str, column: Column, said: Understood) -> None:
             f"; did you mean {known.get(near) or PERSONS[name].get(near.lower())}?" if near else ""
         )
         said.notes[f"{column.name}: {text}"] = (
-            f"unknown {name}, {count} rows; they are kept without it{guess}"
+            f"unknown {name}, {counted(count, 'row')} kept without it{guess}"
         )
 
 
@@ -308,13 +309,14 @@ def look_at_phrases(items: Counter[str], column: str, said: Understood) -> None:
         if near is not None:
             meant = spellings[near]
             said.questions["vocabulary", text] = (
-                f"vocabulary: {text} ({count} rows of the column {column}): did you mean {meant}? "
-                f"Answer with --means '{text}={meant}', or '{text}=none' if it is no label."
+                f"vocabulary: {text} ({counted(count, 'row')} of the column {column}): did you "
+                f"mean {meant}? Answer with --means '{text}={meant}', or '{text}=none' if it is no label."
             )
         else:
             said.vocabulary[text] = None
             said.notes[f"{column}: {text}"] = (
-                f"none of the {len(FINDINGS)} labels, {count} rows; these cells become rejects"
+                f"none of the {len(FINDINGS)} labels, {counted(count, 'row')}; these cells become "
+                "rejects"
             )
 
 
@@ -326,8 +328,8 @@ def look_at_label_values(columns: Sequence[Column], said: Understood) -> None:
             strange[text] += column.cells[text]
     for text, count in strange.most_common(20):
         said.questions["label_values", text] = (
-            f"label_values: {text} ({count} cells of labels): is it yes, no, uncertain or unknown? "
-            f"Answer with --means '{text}=yes', =no, =uncertain or =unknown."
+            f"label_values: {text} ({counted(count, 'cell')} of labels): is it yes, no, uncertain or "
+            f"unknown? Answer with --means '{text}=yes', =no, =uncertain or =unknown."
         )
     numbers = {text for column in columns for text in column.cells}
     if "-1" in numbers and "1" in numbers and not numbers & {"0", "0.0", "no", "neg", "n"}:

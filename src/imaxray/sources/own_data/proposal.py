@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 from collections.abc import Mapping as Named
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -83,7 +83,7 @@ def propose_mapping(
         images: Folder of the images.
         out: Folder that `source.yaml` will be in.
         columns: Answers: field or label → column, or ``none``.
-        means: Answers: spelling of a cell, and what it means.
+        means: Answers: spelling of a cell, or field, colon and spelling, and what it means.
         dates: Answer: form of dates, such as ``%d.%m.%Y``.
         boxes: Answer: form of boxes.
 
@@ -275,6 +275,10 @@ class _Proposing:
         questions: dict[tuple[str, str], str],
     ) -> None:
         """Take an answer, and remove the questions that it answers."""
+        known, colon, cell = spelling.partition(":")
+        if colon and known in FIELDS:
+            self._take_value(known, cell, meaning, questions)
+            return
         kinds = {key for key, word in questions if word == spelling}
         key, ours = _meaning(spelling, meaning, kinds)
         questions.pop((key, spelling), None)
@@ -290,6 +294,30 @@ class _Proposing:
             if known in look.said.columns:
                 look.said.values.setdefault(known, {})[spelling] = ours
                 look.said.notes.pop(f"{look.said.columns[known]}: {spelling}", None)
+
+    def _take_value(
+        self, known: str, cell: str, meaning: str, questions: dict[tuple[str, str], str]
+    ) -> None:
+        """Take what a cell of one field means; ``none`` says that it states nothing."""
+        looks = [look for look in self._looks if known in look.said.columns]
+        if not looks:
+            raise ImaxrayError(
+                f"Expected a column of {known} for --means {known}:{cell}={meaning}, but none of "
+                f"the tables has one; name it by --column {known}=COLUMN."
+            )
+        spelled: dict[str, Collection[str]] = {"view": VIEWS, "sex": SEXES, "split": SPLITS}
+        allowed = spelled.get(known)
+        ours = meaning.upper() if known in ("view", "sex") else meaning
+        if allowed is not None and meaning != _NONE and ours not in allowed:
+            raise ImaxrayError(
+                f"Expected a known {known} in --means {known}:{cell}={meaning}; known are "
+                f"{', '.join(allowed)} and {_NONE}."
+            )
+        questions.pop((f"values.{known}", cell), None)
+        for look in looks:
+            values = look.said.values.setdefault(known, {})
+            values[cell] = None if meaning == _NONE else ours
+            look.said.notes.pop(f"{look.said.columns[known]}: {cell}", None)
 
 
 def _meaning(spelling: str, meaning: str, kinds: set[str]) -> tuple[str, str | None]:

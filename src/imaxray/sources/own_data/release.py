@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._printing import counted
 from imaxray.errors import ImaxrayError
 from imaxray.schema import (
     FRONTAL,
@@ -382,12 +383,16 @@ class _Reading:
         alike: dict[str, set[str]] = defaultdict(set)
         for patient in patients:
             alike["".join(plain(patient).split()).lstrip("0")].add(patient)
-        several = sorted(min(names) for names in alike.values() if len(names) > 1)
+        several = sorted(
+            sorted(names, key=lambda n: (len(n), n)) for names in alike.values() if len(names) > 1
+        )
         if several:
+            first, second = several[0][:2]
             said.append(
-                f"Ids of patients that differ only in case, blanks or leading zeros: "
-                f"{len(several):,} such groups. If each is one person, write the ids alike, or a "
-                "person may be in train and in test."
+                "Ids of patients that differ only in case, blanks or leading zeros: "
+                f"{counted(len(several), 'group')}, such as {first} and {second}. If they are one "
+                f"person, say so (--means patient:{first}={second}), or a person may be in train "
+                "and in test."
             )
         return said
 

@@ -77,7 +77,8 @@ def new_source(
         images: Folder of the images.
         out: Folder to write; default: one of the name of the release.
         columns: Answers: field or label → column, or ``none``.
-        means: Answers: spelling of a cell, and what it means.
+        means: Answers: spelling of a cell, or field, colon and spelling (``patient:30``), and what
+            it means.
         dates: Answer: form of dates, such as ``%d.%m.%Y``.
         boxes: Answer: form of boxes.
         overwrite: Whether a `source.yaml` that is there is replaced.
