@@ -33,10 +33,10 @@ from imaxray.sources._shared.tables import (
 )
 from imaxray.sources.own_data.mapping import FILE as MAPPING_FILE
 from imaxray.sources.own_data.mapping import mapping_file, read_mapping, root_of, watched_paths
-from imaxray.sources.own_data.proposal import Proposal
+from imaxray.sources.own_data.proposing.proposal import Proposal
+from imaxray.sources.own_data.proposing.writing import STUDY as STUDY_FILE
+from imaxray.sources.own_data.proposing.writing import new_source
 from imaxray.sources.own_data.release import OwnData
-from imaxray.sources.own_data.writing import STUDY as STUDY_FILE
-from imaxray.sources.own_data.writing import new_source
 
 _BUILT_IN: Final = {
     "chest-imagenome": "chest_imagenome:ChestImagenome",

@@ -235,6 +235,15 @@ def test_the_same_name_in_two_folders_is_no_guess(tmp_path, release):
     assert codes(tables) == [(4, "missing-image")]
 
 
+def test_two_folders_of_the_table_and_one_file_are_no_guess(tmp_path, release):
+    """The copy is flat; old/1.png and new/1.png are two images, of which one is left."""
+    cells = [("old/1.png", "A"), ("new/1.png", "A"), ("new/2", "B"), (r"C:\new\3.png", "C")]
+    write(tmp_path, [{"image": image, "patient": patient} for image, patient in cells])
+    tables = release("t.csv")
+    assert tables.images["image_id"].to_list() == ["mine/2.png", "mine/3.png"]
+    assert codes(tables) == [(1, "ambiguous-image"), (2, "ambiguous-image")]
+
+
 def test_an_image_of_two_patients_and_a_row_without_one(tmp_path, release):
     write(tmp_path, [ROW, {"image": "1.png", "patient": "B"}, {"image": "2.png", "patient": ""}])
     assert codes(release("t.csv")) == [(2, "other-patient"), (3, "bad-id")]

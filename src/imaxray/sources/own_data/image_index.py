@@ -82,8 +82,8 @@ class ImageIndex:
 
     def find(self, cell: str) -> list[str]:
         """Return the images that a cell may mean: none, one, or several of the same name."""
-        parts = [p for p in cell.replace("\\", "/").lower().split("/") if p not in ("", ".")]
-        whole = "/".join(parts)
+        whole = plain_path(cell)
+        parts = whole.split("/")
         names = (whole, _stem(whole))
         known = next((s[n] for s in (self._whole, self._ends) for n in names if n in s), None)
         for k in range(1, len(parts) if self._flat else len(parts) - 1):
@@ -92,6 +92,17 @@ class ImageIndex:
             end = "/".join(parts[k:])
             known = self._whole.get(end) or self._whole.get(_stem(end))
         return sorted(known or ())
+
+
+def plain_path(cell: str) -> str:
+    r"""Return the path in a cell in lower case with slashes, without `./`.
+
+    Example:
+        >>> plain_path(r"C:\Data\1.PNG")
+        'c:/data/1.png'
+    """
+    parts = cell.replace("\\", "/").lower().split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _stem(name: str) -> str:

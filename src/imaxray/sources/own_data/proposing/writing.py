@@ -10,7 +10,7 @@ from typing import Final
 from imaxray._files import write_text
 from imaxray.errors import ImaxrayError
 from imaxray.sources.own_data.mapping import FILE, BoxForm
-from imaxray.sources.own_data.proposal import Proposal, propose_mapping
+from imaxray.sources.own_data.proposing.proposal import Proposal, propose_mapping
 
 STUDY: Final = "study.yaml"
 """Name of the first study, which is written beside `source.yaml`."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping as Named
-from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 
 from imaxray.sources.own_data.cells import CellError, number, numbers, ratio
-from imaxray.sources.own_data.column_look import (
+from imaxray.sources.own_data.fields import FIELDS
+from imaxray.sources.own_data.image_index import ImageIndex
+from imaxray.sources.own_data.mapping import BoxForm, Form
+from imaxray.sources.own_data.proposing.answers import Answers
+from imaxray.sources.own_data.proposing.column_look import (
     Column,
     Understood,
     date_forms,
@@ -28,9 +31,6 @@ from imaxray.sources.own_data.column_look import (
     looks_like_labels,
     may_identify,
 )
-from imaxray.sources.own_data.fields import FIELDS
-from imaxray.sources.own_data.image_index import ImageIndex
-from imaxray.sources.own_data.mapping import BoxForm, Form
 from imaxray.sources.own_data.vocabulary import plain
 
 SIDES: Final = ("x1", "y1", "x2", "y2", "box_width", "box_height")
@@ -40,21 +40,6 @@ _LOOKED_AT: Final = 2000  # different cells that are looked up among the images
 _HALF: Final = 0.5
 _NONE: Final = "none"
 _NOT_USED: Final = "not used"
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Holds what the user answered.
-
-    Attributes:
-        columns: Field or label → column, or ``none``.
-        dates: Form of dates.
-        boxes: Form of boxes.
-    """
-
-    columns: Named[str, str]
-    dates: str | None = None
-    boxes: BoxForm | None = None
 
 
 class TableLook:

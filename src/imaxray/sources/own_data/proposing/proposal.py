@@ -12,25 +12,28 @@ from typing import Any, Final
 import yaml
 
 from imaxray import radiograph
-from imaxray._config import nearest, validated
+from imaxray._config import validated
 from imaxray.errors import ImaxrayError
-from imaxray.schema import FINDINGS, SPLITS
+from imaxray.schema import SPLITS
 from imaxray.sources._checks.persons import SEXES, VIEWS
-from imaxray.sources._checks.reading import DEFAULT_ENCODING, reading
-from imaxray.sources._shared.tables import read_header
-from imaxray.sources.own_data.box_files import NOT_LABELS
-from imaxray.sources.own_data.column_look import may_identify
+from imaxray.sources._checks.reading import reading
 from imaxray.sources.own_data.fields import FIELDS
 from imaxray.sources.own_data.image_index import ImageIndex
 from imaxray.sources.own_data.mapping import BoxForm, Mapping, Table
+from imaxray.sources.own_data.proposing.answers import (
+    NONE,
+    Answers,
+    is_answered,
+    known_columns,
+    meaning_of,
+)
+from imaxray.sources.own_data.proposing.column_look import may_identify
+from imaxray.sources.own_data.proposing.file_look import classes_of, encoding_of, separator_of
+from imaxray.sources.own_data.proposing.table_look import TableLook
 from imaxray.sources.own_data.reading import form_of, read_table
-from imaxray.sources.own_data.table_look import Answers, TableLook
-from imaxray.sources.own_data.vocabulary import MEANINGS, known_label
 
-_SEPARATORS: Final = (",", ";", "\t", "|")
 _HALF: Final = 0.5
 _SIZES: Final = 300  # images whose size is looked at
-_NONE: Final = "none"
 
 
 @dataclass
@@ -97,11 +100,11 @@ def propose_mapping(
     inner = [images, *(t if t.is_dir() else t.parent for t in tables)]
     root = Path(os.path.commonpath([path.resolve() for path in inner]))
     index = ImageIndex.of(root, _below(images, root))
-    answers = Answers(_known_columns(columns or {}), dates, boxes)
+    answers = Answers(known_columns(columns or {}), dates, boxes)
     paths = list(tables)
     if _has_dicom(index) and not any(_is_dicom_table(path) for path in tables):
         paths.append(images)
-    encoding, said = _encoding([path for path in paths if path.is_file()])
+    encoding, said = encoding_of([path for path in paths if path.is_file()])
     proposal = _Proposing(name, root, index, answers, encoding)
     for path in paths:
         proposal.add(path)
@@ -133,9 +136,9 @@ class _Proposing:
             )
         with reading(self._encoding):
             if form == "csv":
-                table["separator"] = _separator(path)
+                table["separator"] = separator_of(path)
             if form == "yolo":
-                table["classes"] = _classes(path)
+                table["classes"] = classes_of(path)
             frame = read_table(self._root, Table.model_validate(table)).frame
         look = TableLook(frame, self._index, self._answers, form=form, sizes=self._sizes)
         if form == "yolo" and not table["classes"]:
@@ -162,7 +165,7 @@ class _Proposing:
         for spelling, meaning in means:
             self._take(spelling, meaning, vocabulary, questions)
         for key in [*questions]:
-            if _is_answered(key, self._answers):
+            if is_answered(key, self._answers):
                 del questions[key]
         for table, look in zip(self._tables, self._looks, strict=True):
             said = look.said
@@ -280,7 +283,7 @@ class _Proposing:
             self._take_value(known, cell, meaning, questions)
             return
         kinds = {key for key, word in questions if word == spelling}
-        key, ours = _meaning(spelling, meaning, kinds)
+        key, ours = meaning_of(spelling, meaning, kinds)
         questions.pop((key, spelling), None)
         if key == "vocabulary":
             vocabulary[spelling] = ours
@@ -308,67 +311,16 @@ class _Proposing:
         spelled: dict[str, Collection[str]] = {"view": VIEWS, "sex": SEXES, "split": SPLITS}
         allowed = spelled.get(known)
         ours = meaning.upper() if known in ("view", "sex") else meaning
-        if allowed is not None and meaning != _NONE and ours not in allowed:
+        if allowed is not None and meaning != NONE and ours not in allowed:
             raise ImaxrayError(
                 f"Expected a known {known} in --means {known}:{cell}={meaning}; known are "
-                f"{', '.join(allowed)} and {_NONE}."
+                f"{', '.join(allowed)} and {NONE}."
             )
         questions.pop((f"values.{known}", cell), None)
         for look in looks:
             values = look.said.values.setdefault(known, {})
-            values[cell] = None if meaning == _NONE else ours
+            values[cell] = None if meaning == NONE else ours
             look.said.notes.pop(f"{look.said.columns[known]}: {cell}", None)
-
-
-def _meaning(spelling: str, meaning: str, kinds: set[str]) -> tuple[str, str | None]:
-    """Return the key of `source.yaml` that an answer belongs to, and the value there.
-
-    Example:
-        >>> _meaning("efusion", "pleural effusion", set()), _meaning("2", "uncertain", set())
-        (('vocabulary', 'Pleural Effusion'), ('label_values', 'uncertain'))
-    """
-    upper = meaning.upper()
-    if meaning in MEANINGS:
-        return "label_values", meaning
-    if meaning in SPLITS:
-        return "values.split", meaning
-    if meaning == _NONE:
-        return ("values.split" if "values.split" in kinds else "vocabulary"), None
-    if upper in SEXES:
-        return "values.sex", SEXES[upper]
-    if VIEWS.get(upper):
-        return "values.view", VIEWS[upper]
-    label = known_label(meaning)
-    if label is not None:
-        return "vocabulary", label
-    known = [*FINDINGS, *MEANINGS, *SPLITS, _NONE, "M", "F", "PA", "AP", "LATERAL"]
-    near = nearest(meaning, known)
-    hint = f"did you mean {near}?" if near else f"known are {', '.join(known)}."
-    raise ImaxrayError(f"Expected a known meaning in --means {spelling}={meaning}; {hint}")
-
-
-def _is_answered(key: tuple[str, str], answers: Answers) -> bool:
-    known, _ = key
-    if known == "dates":
-        return answers.dates is not None
-    if known == "box_form":
-        return answers.boxes is not None
-    return known.startswith("columns.") and known.removeprefix("columns.") in answers.columns
-
-
-def _known_columns(columns: Named[str, str]) -> dict[str, str]:
-    known: dict[str, str] = {}
-    for name, column in columns.items():
-        label = known_label(name)
-        if name in FIELDS:
-            known[name] = column
-        elif label is not None:
-            known[label] = column
-        else:
-            near = nearest(name, [*FIELDS, *FINDINGS])
-            hint = f"did you mean {near}?" if near else f"the fields are {', '.join(FIELDS)}."
-            raise ImaxrayError(f"Expected a field or a label in --column, but got {name}; {hint}")
-    return known
 
 
 def _below(path: Path, root: Path) -> str:
@@ -393,74 +345,3 @@ def _image_sizes(root: Path, index: ImageIndex) -> dict[str, tuple[int, int]]:
         except ImaxrayError:
             continue
     return sizes
-
-
-def _encoding(tables: Sequence[Path]) -> tuple[str, str]:
-    """Return the encoding of all tables that are text, and a sentence about it."""
-    found: dict[str, str] = {}
-    example = ""
-    for path in tables:
-        if form_of(path) not in ("csv", "jsonl") or path.suffix.lower() in (".gz", ".zip"):
-            continue
-        data = path.read_bytes()
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            found["utf-16"] = path.name
-            continue
-        try:
-            data.decode("utf-8-sig")
-            found[DEFAULT_ENCODING] = path.name
-        except UnicodeDecodeError as error:
-            found["cp1252"] = path.name
-            around = data[max(0, error.start - 12) : error.start + 12].decode("cp1252", "replace")
-            example = " ".join(around.split())
-    if len(found) > 1 and not (set(found) - {DEFAULT_ENCODING, "cp1252"}):
-        del found[DEFAULT_ENCODING]  # what is UTF-8 and ASCII alone is cp1252 too
-        for path in tables:
-            data = path.read_bytes()
-            if not data.isascii() and _is_utf8(data):
-                found[DEFAULT_ENCODING] = path.name
-    if len(found) > 1:
-        named = ", ".join(f"{file} is {encoding}" for encoding, file in found.items())
-        raise ImaxrayError(
-            f"Expected all tables in one encoding, but {named}; save them all as UTF-8."
-        )
-    encoding = next(iter(found), DEFAULT_ENCODING)
-    if encoding == DEFAULT_ENCODING:
-        return encoding, ""
-    said = f"The tables are no UTF-8 and are read as {encoding}"
-    return encoding, (f"{said}, such as: {example}" if encoding == "cp1252" else f"{said}.")
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _separator(path: Path) -> str:
-    """Return the separator that parts the header into most columns."""
-    counts = {}
-    for separator in _SEPARATORS:
-        header = read_header(path, separator=separator)
-        counts[separator] = len(header)
-    return max(counts, key=lambda separator: counts[separator])
-
-
-def _classes(folder: Path) -> list[str]:
-    """Return the names of the classes of YOLO files, from a list or a data.yaml beside them."""
-    for place in (folder, folder.parent):
-        for name in NOT_LABELS[:3]:
-            file = place / name
-            if file.is_file():
-                lines = file.read_text("utf-8", "replace").splitlines()
-                return [line.strip() for line in lines if line.strip()]
-        for file in (place / "data.yaml", place / "dataset.yaml"):
-            if file.is_file():
-                names = (yaml.safe_load(file.read_text("utf-8")) or {}).get("names")
-                if isinstance(names, dict):
-                    names = [names[k] for k in sorted(names)]
-                if isinstance(names, list):
-                    return [str(item) for item in names]
-    return []

@@ -310,7 +310,8 @@ def look_at_phrases(items: Counter[str], column: str, said: Understood) -> None:
             meant = spellings[near]
             said.questions["vocabulary", text] = (
                 f"vocabulary: {text} ({counted(count, 'row')} of the column {column}): did you "
-                f"mean {meant}? Answer with --means '{text}={meant}', or '{text}=none' if it is no label."
+                f"mean {meant}? Answer with --means '{text}={meant}', or '{text}=none' if it is no "
+                "label."
             )
         else:
             said.vocabulary[text] = None
@@ -328,8 +329,8 @@ def look_at_label_values(columns: Sequence[Column], said: Understood) -> None:
             strange[text] += column.cells[text]
     for text, count in strange.most_common(20):
         said.questions["label_values", text] = (
-            f"label_values: {text} ({counted(count, 'cell')} of labels): is it yes, no, uncertain or "
-            f"unknown? Answer with --means '{text}=yes', =no, =uncertain or =unknown."
+            f"label_values: {text} ({counted(count, 'cell')} of labels): is it yes, no, uncertain "
+            f"or unknown? Answer with --means '{text}=yes', =no, =uncertain or =unknown."
         )
     numbers = {text for column in columns for text in column.cells}
     if "-1" in numbers and "1" in numbers and not numbers & {"0", "0.0", "no", "neg", "n"}:
