@@ -203,6 +203,31 @@ def test_a_table_of_windows_is_read_in_its_encoding(tmp_path, release):
     assert "cp1252" in (tmp_path / "mine/source.yaml").read_text()
 
 
+def test_the_word_none_is_asked_wherever_it_may_mean_that_nothing_was_found(
+    tmp_path, asked, release
+):
+    cells = [("1", "A", "None", "none", "0"), ("2", "B", "effusion", "yes", "3"),
+             ("3", "C", "nodule", "", "None")]  # fmt: skip
+    names = ("image", "patient", "findings", "PTX", "edema grade")
+    write(tmp_path, [dict(zip(names, row, strict=True)) for row in cells])
+    questions = asked("t.csv")
+    assert [q.split(" (")[0] for q in questions] == [
+        "values.findings: none", "values.edema: none", "label_values: none",
+    ]  # fmt: skip
+    means = [("findings:none", "No Finding"), ("edema:none", "0"), ("none", "no")]
+    tables = release("t.csv", means=means)
+    assert labels(tables) == [
+        ("mine/1.png", "Pneumothorax", 0.0), ("mine/1.png", "No Finding", 1.0),
+        ("mine/2.png", "Pneumothorax", 1.0), ("mine/2.png", "Pleural Effusion", 1.0),
+        ("mine/3.png", "Nodule", 1.0),
+    ]  # fmt: skip
+    assert tables.annotations.filter(kind="grade")["value"].to_list() == [0.0, 3.0, 0.0]
+    unknown = [("findings:none", "none"), ("edema:none", "none"), ("none", "unknown")]
+    tables = release("t.csv", means=unknown)
+    assert tables.annotations.filter(kind="grade")["value"].to_list() == [0.0, 3.0]
+    assert [row for row in labels(tables) if row[0] == "mine/1.png"] == []
+
+
 def test_h_and_m_are_asked(tmp_path, asked, release):
     write(tmp_path, [{**ROW, "sexo": "H"}, {"image": "2.png", "patient": "B", "sexo": "M"}])
     (question,) = asked("t.csv")

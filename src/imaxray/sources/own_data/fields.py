@@ -25,9 +25,9 @@ class Field:
     columns: tuple[str, ...]
 
 
-_BOX: Final = "pixels of the image file, or a fraction of its width and height (`box`)"
+_BOX: Final = "pixels of the image file, or fractions of its width and height, as `box_unit` says"
 _TEXT: Final = "any text"
-_ID: Final = "any text without control characters; it may name a person, see docs/safety.md"
+_ID: Final = "any text without control characters; it may name a person ([safety](safety.md#privacy))"
 
 FIELDS: Final[dict[str, Field]] = {
     "image": Field(

@@ -342,8 +342,8 @@ class Gathering:
             said.append(
                 "Ids of patients that differ only in case, blanks or leading zeros: "
                 f"{counted(len(several), 'group')}, such as {first} and {second}. If they are one "
-                f"person, say so (--means patient:{first}={second}), or a person may be in train "
-                "and in test."
+                f"person, say so (--means 'patient:{first}={second}'), or a person may be in "
+                "train and in test."
             )
         return said
 

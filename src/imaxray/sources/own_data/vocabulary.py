@@ -41,7 +41,8 @@ SPLIT_NAMES: Final = {
 GRADES: Final = {
     **{str(k): float(k) for k in range(len(EDEMA_GRADES))},
     **{f"{k}.0": float(k) for k in range(len(EDEMA_GRADES))},
-    **{name: float(k) for k, name in enumerate(EDEMA_GRADES)},
+    # "none" may also say that nothing is stated, so it is asked
+    **{name: float(k) for k, name in enumerate(EDEMA_GRADES) if k},
     "no edema": 0.0, "no oedema": 0.0, "interstitial oedema": 2.0, "alveolar oedema": 3.0,
 }  # fmt: skip
 """Maps the spelling of an edema grade, in lower case, to 0-3."""

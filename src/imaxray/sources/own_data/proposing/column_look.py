@@ -14,6 +14,7 @@ from imaxray.schema import FINDINGS
 from imaxray.sources._checks.persons import SEXES, VIEWS
 from imaxray.sources.own_data.cells import CellError, day, is_blank, label_value
 from imaxray.sources.own_data.fields import FIELDS
+from imaxray.sources.own_data.proposing.answers import NONE
 from imaxray.sources.own_data.vocabulary import (
     GRADES,
     PERSONS,
@@ -60,23 +61,29 @@ _POINT_NUMBER: Final = re.compile(r"[+-]?\d+\.\d+")
 
 @dataclass(frozen=True)
 class Column:
-    """Holds the name of a column and its cells that state something, with their counts."""
+    """Holds the name of a column and its cells that state something, with their counts.
+
+    The word "none" counts as a blank cell, but may mean that nothing was found: ``nones`` are
+    counted, so that somebody is asked.
+    """
 
     name: str
     cells: Counter[str]
     blank: int
+    nones: int = 0
 
     @classmethod
     def of(cls, name: str, cells: Iterable[str | None]) -> Column:
         """Count the cells of a column."""
         stated: Counter[str] = Counter()
-        blank = 0
+        blank = nones = 0
         for cell in cells:
             if cell is None or is_blank(cell):
                 blank += 1
+                nones += cell is not None and cell.strip().lower() == NONE
             else:
                 stated[cell.strip()] += 1
-        return cls(name, stated, blank)
+        return cls(name, stated, blank, nones)
 
     @property
     def stated(self) -> int:
@@ -321,6 +328,16 @@ def look_at_phrases(items: Counter[str], column: str, said: Understood) -> None:
             )
 
 
+def look_at_nones(known: str, column: Column, meaning: str, said: Understood) -> None:
+    """Ask whether the word "none" says that nothing was found, or states nothing."""
+    if column.nones:
+        said.questions[f"values.{known}", NONE] = (
+            f"values.{known}: {NONE} ({counted(column.nones, 'row')} of the column {column.name}): "
+            f"does it mean {meaning}, or is nothing stated? Answer with --means "
+            f"'{known}:{NONE}={meaning}', or '{known}:{NONE}={NONE}'."
+        )
+
+
 def look_at_label_values(columns: Sequence[Column], said: Understood) -> None:
     """Ask about values of labels that are not known, or that may mean several things."""
     strange: Counter[str] = Counter()
@@ -331,6 +348,12 @@ def look_at_label_values(columns: Sequence[Column], said: Understood) -> None:
         said.questions["label_values", text] = (
             f"label_values: {text} ({counted(count, 'cell')} of labels): is it yes, no, uncertain "
             f"or unknown? Answer with --means '{text}=yes', =no, =uncertain or =unknown."
+        )
+    nones = sum(column.nones for column in columns)
+    if nones:
+        said.questions["label_values", NONE] = (
+            f"label_values: {NONE} ({counted(nones, 'cell')} of labels): does it mean no, or is "
+            f"nothing stated? Answer with --means {NONE}=no, or --means {NONE}=unknown."
         )
     numbers = {text for column in columns for text in column.cells}
     if "-1" in numbers and "1" in numbers and not numbers & {"0", "0.0", "no", "neg", "n"}:
@@ -345,10 +368,10 @@ def look_at_label_values(columns: Sequence[Column], said: Understood) -> None:
         if text not in strange
     )
     blank = sum(column.blank for column in columns)
-    if columns and blank and not denied and "-1" not in numbers:
+    if columns and blank and not denied and not nones and "-1" not in numbers:
         said.questions["label_values", ""] = (
-            f"label_values: {blank} cells of labels are blank and none says no; does a blank cell "
-            "mean no? Answer with --means =no, or --means =unknown."
+            f"label_values: {counted(blank, 'blank cell')} of labels, and no cell says no; does a "
+            "blank cell mean no? Answer with --means =no, or --means =unknown."
         )
 
 

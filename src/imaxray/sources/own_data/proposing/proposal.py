@@ -31,6 +31,7 @@ from imaxray.sources.own_data.proposing.column_look import may_identify
 from imaxray.sources.own_data.proposing.file_look import classes_of, encoding_of, separator_of
 from imaxray.sources.own_data.proposing.table_look import TableLook
 from imaxray.sources.own_data.reading import form_of, read_table
+from imaxray.sources.own_data.vocabulary import GRADES
 
 _HALF: Final = 0.5
 _SIZES: Final = 300  # images whose size is looked at
@@ -308,7 +309,9 @@ class _Proposing:
                 f"Expected a column of {known} for --means {known}:{cell}={meaning}, but none of "
                 f"the tables has one; name it by --column {known}=COLUMN."
             )
-        spelled: dict[str, Collection[str]] = {"view": VIEWS, "sex": SEXES, "split": SPLITS}
+        spelled: dict[str, Collection[str]] = {
+            "view": VIEWS, "sex": SEXES, "split": SPLITS, "edema": GRADES,
+        }  # fmt: skip
         allowed = spelled.get(known)
         ours = meaning.upper() if known in ("view", "sex") else meaning
         if allowed is not None and meaning != NONE and ours not in allowed:

@@ -24,6 +24,7 @@ from imaxray.sources.own_data.proposing.column_look import (
     list_separator,
     look_at_findings,
     look_at_label_values,
+    look_at_nones,
     look_at_persons,
     look_at_phrases,
     look_at_splits,
@@ -232,6 +233,9 @@ class TableLook:
         for known in ("view", "sex"):
             if known in have:
                 look_at_persons(known, self.columns[have[known]], said)
+        for known, meaning in (("findings", "No Finding"), ("edema", "0")):
+            if known in have:
+                look_at_nones(known, self.columns[have[known]], meaning, said)
         if "split" in have:
             look_at_splits(self.columns[have["split"]], said)
         if "date" in have:
