@@ -17,23 +17,24 @@ from PIL import Image, ImageDraw
 from imaxray import build_catalog
 from imaxray.sources import new_source, open_release
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else "examples-out") / "hospital"
-rng = random.Random(7)
+folder, rng = Path(*sys.argv[1:2] or ["examples-out"]) / "hospital", random.Random(7)
 spellings = ["Pleural Effusion", "effusion", "PLEURAL_EFFUSION", "pl. effusion", "pleural efusion"]
 rows = []
 (folder / "images").mkdir(parents=True, exist_ok=True)
 for k in range(200):
     effusion, wide = rng.random() < 0.5, rng.random() < 0.4
-    image = Image.frombytes("L", (120, 100), rng.randbytes(12000)).point(lambda v: v // 3)
+    image = Image.frombytes("L", (12, 10), rng.randbytes(120)).point(lambda v: v // 2)
+    image = image.resize((120, 100), Image.Resampling.NEAREST)
     ImageDraw.Draw(image).ellipse((40 - 15 * wide, 40, 90, 85), fill=190)
     ImageDraw.Draw(image).rectangle((5, 70, 40, 98), fill=240 if effusion else 30)
     if k != 17:  # the missing image
         image.save(folder / f"images/{k:04d}.png")
+    found = [spellings[k % 5]] * effusion + ["Cardiomegaly"] * wide
     rows.append({
         "image": f"{k:04d}.png", "patient_id": "30" if k == 41 else f"{k * 3 // 4:05d}",
         "exam date": "unknown day" if k == 9 else f"2023-{k % 12 + 1:02d}-{k % 28 + 1:02d}",
         "view": {3: "sideways", 4: "chest"}.get(k, rng.choice(["PA", "p.a."])),
-        "findings": spellings[k % 5] if effusion else "normal", "CTR": 62 if wide else 45,
+        "findings": "; ".join(found) or "normal", "CTR": rng.randrange(56, 66) if wide else 45,
     })  # fmt: skip
 with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
     writer = csv.DictWriter(stream, list(rows[0]))

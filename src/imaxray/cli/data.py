@@ -176,8 +176,9 @@ def sources_check(
     )  # fmt: skip
     print_codes(tables.rejects)
     say(
-        f"{tables.images.height:,} images, {tables.annotations.height:,} annotations, "
-        f"{tables.rejects.height:,} rejects"
+        f"{counted(tables.images.height, 'image')}, "
+        f"{counted(tables.annotations.height, 'annotation')}, "
+        f"{counted(tables.rejects.height, 'reject')}"
     )
     expected = forecast_use(tables, name, path).sentences()
     for remark in [*expected, *source.remarks(path), *others_with_same_images(name)]:

@@ -27,7 +27,9 @@ class Field:
 
 _BOX: Final = "pixels of the image file, or fractions of its width and height, as `box_unit` says"
 _TEXT: Final = "any text"
-_ID: Final = "any text without control characters; it may name a person ([safety](safety.md#privacy))"
+_ID: Final = (
+    "any text without control characters; it may name a person ([safety](safety.md#privacy))"
+)
 
 FIELDS: Final[dict[str, Field]] = {
     "image": Field(
