@@ -17,20 +17,22 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.sources._checks.reading import known_encoding
 from imaxray.sources._shared.base import Source, check_source_tables
-from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.same_images import others_with_same_images, same_images
-from imaxray.sources._shared.tables import (
-    check_columns,
+from imaxray.sources._shared.files.columns import reject
+from imaxray.sources._shared.files.paths import (
     find_file,
     find_image,
     is_inside,
     leaves_release,
+    release_file,
+)
+from imaxray.sources._shared.files.tables import (
+    check_columns,
     read_csv,
     read_header,
     read_lines,
-    reject,
-    release_file,
 )
+from imaxray.sources._shared.images.same_images import others_with_same_images, same_images
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources.own_data.mapping import FILE as MAPPING_FILE
 from imaxray.sources.own_data.mapping import mapping_file, read_mapping, root_of, watched_paths
 from imaxray.sources.own_data.proposing.proposal import Proposal

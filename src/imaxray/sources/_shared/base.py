@@ -16,8 +16,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, TaskName
 from imaxray.sources._checks.border import check_tables
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, Reading, is_reading, reading
+from imaxray.sources._shared.files.inner_release import inner_release
 from imaxray.sources._shared.handover import read_elsewhere
-from imaxray.sources._shared.inner_release import inner_release
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 
 _OURS: Final = "imaxray."

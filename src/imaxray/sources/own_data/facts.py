@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from imaxray.errors import ImaxrayError
-from imaxray.sources._shared.organ_masks import parse_runs
-from imaxray.sources._shared.report_sections import report_texts
+from imaxray.sources._shared.images.organ_masks import parse_runs
+from imaxray.sources._shared.sections.report_sections import report_texts
 from imaxray.sources.own_data.cells import (
     CellError,
     corners,

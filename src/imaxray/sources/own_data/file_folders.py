@@ -15,8 +15,8 @@ from scipy import ndimage
 from imaxray import dicom, radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.reading import Fault, current_encoding
-from imaxray.sources._shared.image_files import list_files
-from imaxray.sources._shared.organ_masks import mask_ratios
+from imaxray.sources._shared.images.image_files import list_files
+from imaxray.sources._shared.images.organ_masks import mask_ratios
 from imaxray.sources.own_data.box_files import Rows
 from imaxray.sources.own_data.vocabulary import plain
 

@@ -22,7 +22,7 @@ from imaxray.schema import (
     conform,
 )
 from imaxray.sources._checks.persons import VIEWS, age, odd_persons
-from imaxray.sources._shared.image_files import look_at_images
+from imaxray.sources._shared.images.image_files import look_at_images
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources.own_data.cells import CellError, day, is_blank
 from imaxray.sources.own_data.facts import FactReader, Fault, Row

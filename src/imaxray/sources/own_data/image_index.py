@@ -9,7 +9,7 @@ from typing import Final
 
 from imaxray import dicom
 from imaxray.errors import ImaxrayError
-from imaxray.sources._shared.tables import relative
+from imaxray.sources._shared.files.paths import relative
 
 ENDINGS: Final = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", ".img")
 """Endings of files that count as images; files without an ending count if they are DICOM."""

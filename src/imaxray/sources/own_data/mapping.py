@@ -15,7 +15,7 @@ from imaxray._config import nearest, read_yaml, validated
 from imaxray.errors import ImaxrayError
 from imaxray.schema import FINDINGS
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, known_encoding
-from imaxray.sources._shared.tables import is_inside
+from imaxray.sources._shared.files.paths import is_inside
 from imaxray.sources.own_data.fields import FIELDS
 from imaxray.sources.own_data.vocabulary import plain
 

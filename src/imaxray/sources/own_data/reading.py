@@ -17,7 +17,8 @@ from imaxray._files import read_parquet, sha256
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._checks.reading import Fault, note
-from imaxray.sources._shared.tables import read_csv, read_header, read_lines, shown
+from imaxray.sources._shared.files.paths import shown
+from imaxray.sources._shared.files.tables import read_csv, read_header, read_lines
 from imaxray.sources.own_data.box_files import read_coco, read_voc, read_yolo
 from imaxray.sources.own_data.file_folders import read_dicom, read_masks, read_reports
 from imaxray.sources.own_data.mapping import Form, Table

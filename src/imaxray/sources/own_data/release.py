@@ -8,8 +8,8 @@ from pathlib import Path
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TASKS
 from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.files.paths import require_root
 from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import require_root
 from imaxray.sources.own_data.facts import require_fields
 from imaxray.sources.own_data.gathering import Gathering
 from imaxray.sources.own_data.image_index import ImageIndex

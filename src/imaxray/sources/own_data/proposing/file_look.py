@@ -10,7 +10,7 @@ import yaml
 
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.reading import DEFAULT_ENCODING
-from imaxray.sources._shared.tables import read_header
+from imaxray.sources._shared.files.tables import read_header
 from imaxray.sources.own_data.box_files import NOT_LABELS
 from imaxray.sources.own_data.reading import form_of
 

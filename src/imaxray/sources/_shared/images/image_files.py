@@ -13,7 +13,8 @@ import polars as pl
 from imaxray import dicom, radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS
-from imaxray.sources._shared.tables import reject, relative
+from imaxray.sources._shared.files.columns import reject
+from imaxray.sources._shared.files.paths import relative
 
 _PART: Final = 500  # headers per piece of work
 
