@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # packages.
 READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 
-.PHONY: demo study seven examples test torture fuzz lowest hashed licences hashes advisories readers check map format clean
+.PHONY: demo study seven examples test torture fuzz lowest hashed licences hashes advisories readers check map fields format clean
 
 # Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
@@ -95,6 +95,10 @@ check: $(STAMP)
 # The house map of CONTRIBUTING.md, from the source tree and the import contract.
 map: $(STAMP)
 	$(BIN)/python tests/docs/house_map.py
+
+# The page of fields of own data, from its reader.
+fields: $(STAMP)
+	$(BIN)/python tests/docs/own_data_fields.py
 
 format: $(STAMP)
 	$(BIN)/ruff format src tests bench examples

@@ -17,8 +17,8 @@ import polars as pl
 
 from imaxray.curation.text.cleaning import CleaningConfig, clean_text
 from imaxray.curation.text.gaps import Gaps
-from imaxray.sources._shared.open_i import parse_report
-from imaxray.sources._shared.tarballs import tar_members
+from imaxray.sources._shared.collections.open_i import parse_report
+from imaxray.sources._shared.files.tarballs import tar_members
 
 ORPHAN = re.compile(r"\s[.,;:]|[,;:][.,;]|\(\s*\)")
 

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from imaxray.sources._shared import report_sections
+from imaxray.sources._shared.sections import report_sections
 
 GOLDEN = Path(__file__).parents[1] / "tests/sources/_shared/golden_sections.jsonl"
 WRONG = "wrong text"

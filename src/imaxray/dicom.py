@@ -45,7 +45,8 @@ _UID: Final = re.compile(r"[0-9.]{1,64}")
 _AGE: Final = re.compile(r"(\d{1,3})([DWMY]?)")
 _YEARS: Final = {"D": 365.25, "W": 52.18, "M": 12, "Y": 1, "": 1}
 _HEADER: Final = (
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "PatientSex", "PatientAge",
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "StudyDate", "PatientID", "PatientSex",
+    "PatientAge",
     "Modality", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "Rows", "Columns",
     "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet",
 )  # fmt: skip
@@ -70,6 +71,7 @@ class Header:
     view: str | None  # PA, AP, LL, RL, LATERAL or another value of ViewPosition
     sex: str | None  # M / F
     age: int | None  # whole years, at most 120
+    date: str  # StudyDate, YYYYMMDD
 
 
 def require_dicom() -> None:
@@ -135,6 +137,7 @@ def read_header(path: Path) -> Header:
             view=_view(data),
             sex={"M": "M", "F": "F"}.get(_text(data, "PatientSex").upper()[:1]),
             age=_age(_text(data, "PatientAge")),
+            date=_text(data, "StudyDate"),
         )
 
 

@@ -16,7 +16,7 @@ from imaxray.curation import (
 )
 from imaxray.curation.decisions import card_lines, notice_same_images
 from imaxray.sources import list_sources, others_with_same_images
-from imaxray.sources._shared.same_images import SAME_IMAGES
+from imaxray.sources._shared.images.same_images import SAME_IMAGES
 from imaxray.study.build import DataConfig
 from provenance import unsaid
 

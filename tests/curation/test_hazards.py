@@ -68,7 +68,9 @@ class Fake:
 @pytest.fixture
 def built(monkeypatch, tmp_path):
     def build(tables, **options):
-        monkeypatch.setattr("imaxray.curation.catalog.get_source", lambda name: Fake(tables))
+        monkeypatch.setattr(
+            "imaxray.curation.catalog.open_release", lambda name, path: (Fake(tables), path)
+        )
         return build_catalog({"s": tmp_path}, verify=False, **options)
 
     return build

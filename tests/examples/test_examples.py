@@ -24,6 +24,9 @@ PRINTED = {
                     r"3-finish against 1-dmax: "],
     "08_export": [r"swift: \d+ conversations", r"fiftyone: .*samples\.json",
                   r"croissant: .*croissant\.json", r"left out: nothing"],
+    "09_own_data": [r"pleural efusion \(18 rows .*did you mean Pleural Effusion\?",
+                    r"1 group, such as 30 and 00030\.", r"199 images, 398 entries, rejects:.*"
+                    r"bad-date', 1.*missing-image', 1.*unknown-view', 2"],
 }  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from imaxray.labeller import label_report, stated
 from imaxray.metrics import normalise, token_f1
 from imaxray.radiograph import load_checked
 from imaxray.sources import read_csv
-from imaxray.sources._shared.json_items import check_items, read_items
-from imaxray.sources._shared.report_sections import findings_and_impression, split_sections
+from imaxray.sources._shared.files.json_items import check_items, read_items
+from imaxray.sources._shared.sections.report_sections import findings_and_impression, split_sections
 from imaxray.study import load_config
 from imaxray.tasks import clean_answer, get_task, to_json
 from imaxray.training import load_recipe

@@ -16,7 +16,7 @@ from imaxray.phantom.cohort import Finding, draw_cohort
 from imaxray.phantom.render import render
 from imaxray.phantom.reports import phrase
 from imaxray.schema import CHEXPERT
-from imaxray.sources._shared.report_sections import findings_and_impression
+from imaxray.sources._shared.sections.report_sections import findings_and_impression
 
 FRONTAL = [plan for plan in draw_cohort(80, 5) if plan.view != "LATERAL"]
 KINDS = [

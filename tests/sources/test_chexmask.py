@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
-from imaxray.sources._shared.table_blocks import read_blocks
+from imaxray.sources._shared.files.table_blocks import read_blocks
 from imaxray.sources.chexmask import Chexmask
 
 SOURCE = get_source("chexmask")

@@ -10,7 +10,12 @@ import pytest
 from imaxray.curation import build_catalog
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source
-from imaxray.sources._shared.open_i import image_key, labels_of, one_view, parse_report
+from imaxray.sources._shared.collections.open_i import (
+    image_key,
+    labels_of,
+    one_view,
+    parse_report,
+)
 
 SOURCE = get_source("open-i")
 REPORT = '<eCitation><uId id="CXR{}"/>{}<parentImage id="CXR{}_IM-0001-1001"/></eCitation>'

@@ -42,7 +42,7 @@ def test_the_command_line_lists_and_checks_it(tmp_path):
     assert "ward-ctr: Ward CTR, version 1.0" in run(site, "sources", "list").stdout
     checked = run(site, "sources", "check", "ward-ctr", root)
     assert checked.returncode == 0, checked.stderr
-    assert "1 images, 1 annotations, 1 rejects" in checked.stdout
+    assert "1 image, 1 annotation, 1 reject\n" in checked.stdout
 
 
 def test_the_test_of_the_page_passes(tmp_path):

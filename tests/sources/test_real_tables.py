@@ -22,7 +22,7 @@ from PIL import Image
 
 from imaxray.curation import forecast_use
 from imaxray.sources import get_source
-from imaxray.sources._shared.padchest_labels import padchest_findings, plain_label
+from imaxray.sources._shared.collections.padchest_labels import padchest_findings, plain_label
 
 DATA = Path(__file__).parents[2] / ".readers/torchxrayvision/torchxrayvision/data"
 pytestmark = pytest.mark.skipif(

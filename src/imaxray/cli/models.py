@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -223,13 +223,20 @@ def score_command(
     predictions: Annotated[
         Path,
         typer.Argument(
-            help="File of answers (Parquet or JSON lines with entry_id and text), or a run folder "
-            "that was evaluated on this dataset."
+            help="File of answers (Parquet, JSON lines or CSV with entry_id and text), or a run "
+            "folder that was evaluated on this dataset."
         ),
     ],
     data: Annotated[
         Path, typer.Option("--data", help="Dataset folder whose entries were answered.")
     ],
+    join: Annotated[
+        Literal["entry_id", "question"],
+        typer.Option(
+            help="What an answer names: entry_id, or image, task and question (question); the task "
+            "may be missing."
+        ),
+    ] = "entry_id",
     boxes: Annotated[
         str,
         typer.Option(
@@ -285,7 +292,7 @@ def score_command(
 
     config = chosen(ScoreConfig, rules=reading_rules(without or ()))
     convention = find_convention(boxes, min_pixels, max_pixels)
-    answers = read_predictions(find_predictions(predictions, data, config.split))
+    answers = read_predictions(find_predictions(predictions, data, config.split), join)
     with nullcontext() if out is None else sole_writer(out):
         result = score_run(open_dataset(data), answers, convention, config)
         if out is not None:

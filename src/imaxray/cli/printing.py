@@ -56,7 +56,7 @@ def print_match(report: Any) -> None:
 
 def print_result(data: Mapping[str, Any]) -> None:
     """Print the scores of a run with intervals and baselines, one row per metric."""
-    from imaxray.evaluation import interval_text
+    from imaxray.evaluation import interval_text, why_not_joined
     from imaxray.evaluation import number_text as number
     from imaxray.labeller import Measured
     from imaxray.metrics import MAX_WORDS
@@ -91,9 +91,11 @@ def print_result(data: Mapping[str, Any]) -> None:
         f"{counted(counts['entries'], 'entry', 'entries')}, "
         f"{counted(counts['predictions'], 'prediction')}. Entries without an answer (counted as "
         f"wrong): {counts['missing']:,}; with an empty answer: {counts['empty']:,}. Predictions "
-        f"with an unknown id: {counts['unknown']:,}; with an id that was given before (the first "
-        f"prediction counts): {counts['doubles']:,}."
+        f"that belong to no entry of the split: {counts['unknown']:,}; to an entry that has one "
+        f"already (the first counts): {counts['doubles']:,}."
     )
+    for sentence in why_not_joined(data["join"]["not_joined"]):
+        say(f"Not joined: {sentence}")
     for task in data["tasks"]:
         if needed := task["reading"]:
             rules = ", ".join(f"{rule} {count:,}" for rule, count in needed.items())

@@ -20,7 +20,7 @@ from imaxray.curation.decisions import card_lines
 from imaxray.curation.selecting.densities import density
 from imaxray.curation.tables import Tables
 from imaxray.schema import IS_PSEUDO, SPLITS, task_names
-from imaxray.sources import get_source
+from imaxray.sources import described_source
 
 _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
 
@@ -88,9 +88,10 @@ def write_card(tables: Tables, path: Path) -> None:
         "| --- | --- | --- | --- |",
     ]
     for name in names:
-        source = get_source(name)
+        source = described_source(name, tables.files)
+        named = f"{source.title} {source.version}"
         lines.append(
-            f"| [{source.title} {source.version}]({source.url}) | {source.access} | "
+            f"| {f'[{named}]({source.url})' if source.url else source.title} | {source.access} | "
             f"{source.licence} | {source.citation} |"
         )
     lines += [

@@ -33,8 +33,8 @@ from imaxray.sources import (
     Source,
     SourceTables,
     check_source_tables,
-    get_source,
     known_encoding,
+    open_release,
 )
 
 
@@ -70,7 +70,8 @@ def build_catalog(
     The result depends only on the content of the releases, ``config``, ``clinical`` and ``seed``.
 
     Args:
-        releases: folder of each release as downloaded, by the name of its source.
+        releases: folder of each release as downloaded, by the name of its source; for a release of
+            your own, its ``source.yaml``.
         config: settings of splits, cleaning, readers, conflicts, duplicates and entries.
         seed: seed that decides the split of patients whom no release assigns to one.
         verify: how images are verified: decode every image (``decode`` or True), only check that
@@ -87,7 +88,9 @@ def build_catalog(
         )
     config = config or CurationConfig()
     how: Verify = verify if isinstance(verify, str) else "decode" if verify else "exists"
-    sources = {name: get_source(name) for name in sorted(releases)}
+    opened = {name: open_release(name, releases[name]) for name in sorted(releases)}
+    sources = {name: source for name, (source, _) in opened.items()}
+    releases = {name: folder for name, (_, folder) in opened.items()}
     stray = sorted(set(config.encoding) - set(sources))
     if stray:
         raise ImaxrayError(

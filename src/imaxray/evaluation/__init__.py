@@ -30,6 +30,7 @@ from imaxray.evaluation.comparing.wording import (
     signed_text,
 )
 from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
+from imaxray.evaluation.joining import Join, JoinBy, join_predictions, why_not_joined
 from imaxray.evaluation.labels import labeller_on
 from imaxray.evaluation.predictions import Predictions, find_predictions, read_predictions
 from imaxray.evaluation.result import Result, score_run, write_result
@@ -43,6 +44,8 @@ __all__ = [
     "ComparisonData",
     "EvaluateConfig",
     "Interval",
+    "Join",
+    "JoinBy",
     "ModelConfig",
     "Predictions",
     "Result",
@@ -60,6 +63,7 @@ __all__ = [
     "find_predictions",
     "gain_sentence",
     "interval_text",
+    "join_predictions",
     "labeller_on",
     "latex_number",
     "latex_table",
@@ -77,5 +81,6 @@ __all__ = [
     "signed_text",
     "subgroups",
     "truth_ceiling",
+    "why_not_joined",
     "write_result",
 ]

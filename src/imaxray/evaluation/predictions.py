@@ -1,4 +1,4 @@
-"""Reads predictions from Parquet files of this package or from JSON Lines files of any origin."""
+"""Reads predictions from Parquet, JSON Lines or CSV files of any origin."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ import polars as pl
 
 from imaxray._files import read_parquet, sha256
 from imaxray.errors import ImaxrayError
+from imaxray.evaluation.joining import JoinBy
 
-_COLUMNS: Final = pl.Schema({"entry_id": pl.String, "text": pl.String})
+_NAMES: Final[dict[JoinBy, dict[str, tuple[str, ...]]]] = {
+    "entry_id": {"entry_id": ("entry_id",), "text": ("text",)},
+    "question": {
+        "image": ("image", "image_id"), "task": ("task",), "question": ("question", "prompt"),
+        "text": ("text",),
+    },
+}  # fmt: skip
+"""Maps what predictions name to our columns, each with the names that it may have in a file."""
+
+_OPTIONAL: Final = ("task",)
 _IN_A_RUN: Final = "predictions.parquet"
 
 
@@ -21,14 +31,17 @@ class Predictions:
     """Predictions that were read from a file.
 
     Attributes:
-        table: Columns entry_id and text, in the order of the file, with repeated ids.
+        table: Text columns, in the order of the file: entry_id and text, with repeated ids; or
+            image, task, question and text.
         name: Name of the file without its folder.
         sha256: SHA-256 of the file.
+        by: What predictions name, see :func:`imaxray.evaluation.join_predictions`.
     """
 
     table: pl.DataFrame
     name: str
     sha256: str
+    by: JoinBy = "entry_id"
 
 
 def find_predictions(path: Path, data: Path, split: str) -> Path:
@@ -56,12 +69,14 @@ def find_predictions(path: Path, data: Path, split: str) -> Path:
     )
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read a Parquet or JSON Lines file with ``entry_id`` and ``text``; other fields are ignored.
+def read_predictions(path: Path, join: JoinBy = "entry_id") -> Predictions:
+    """Read predictions from a Parquet, JSON Lines or CSV file; other fields are ignored.
 
     Args:
         path: Predictions file, or a run folder, whose ``predictions.parquet`` is read. A null text
             is an empty answer.
+        join: What predictions name: ``entry_id`` (fields entry_id and text), or ``question`` (image
+            or image_id, question or prompt, text, and task, which may be missing).
 
     Raises:
         ImaxrayError: If the file does not exist or has another format, a field is missing, or a
@@ -69,32 +84,63 @@ def read_predictions(path: Path) -> Predictions:
     """
     if path.is_dir():
         path = path / _IN_A_RUN
+    needed = ", ".join(name for name in _NAMES[join] if name not in _OPTIONAL)
     if not path.is_file():
         raise ImaxrayError(
-            f"Expected predictions (Parquet or JSON Lines) at {path}, but the file does not exist; "
-            "name a file with entry_id and text."
+            f"Expected predictions (Parquet, JSON Lines or CSV) at {path}, but the file does not "
+            f"exist; name a file with {needed}."
         )
-    table = _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
-    return Predictions(table, path.name, sha256(path))
+    if path.suffix == ".parquet":
+        table = _of_columns(_parquet(path), path, join)
+    elif path.suffix == ".csv":
+        table = _of_columns(_csv(path), path, join)
+    else:
+        table = _json_lines(path, join)
+    return Predictions(table, path.name, sha256(path), join)
 
 
 def _parquet(path: Path) -> pl.DataFrame:
     try:
-        table = read_parquet(path)
+        return read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ImaxrayError(
             f"Expected a Parquet file at {path}, but it cannot be read; write it again."
         ) from error
-    for column in _COLUMNS:
-        if column not in table.columns or table[column].dtype not in (pl.String, pl.Categorical):
+
+
+def _csv(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ImaxrayError(
+            f"Expected a CSV file (UTF-8, commas) at {path}, but it cannot be read; write it again."
+        ) from error
+
+
+def _of_columns(table: pl.DataFrame, path: Path, join: JoinBy) -> pl.DataFrame:
+    """Return our columns of a table; only text may be blank."""
+    found: list[pl.Expr] = []
+    for ours, names in _NAMES[join].items():
+        name = next((n for n in names if n in table.columns), None)
+        if name is None and ours in _OPTIONAL:
+            found.append(pl.lit(None, pl.String).alias(ours))
+        elif name is None or table[name].dtype not in (pl.String, pl.Categorical):
             raise ImaxrayError(
-                f"Expected a text column {column} in {path}, but got {', '.join(table.columns)}; "
-                f"rename a column or add {column}."
+                f"Expected a text column {' or '.join(names)} in {path}, but got "
+                f"{', '.join(table.columns)}; rename a column or add {names[0]}{_advice(join)}."
             )
-    return table.select(pl.col(column).cast(pl.String) for column in _COLUMNS)
+        else:
+            if ours not in ("text", *_OPTIONAL) and table[name].null_count():
+                row = table[name].is_null().arg_max()
+                raise ImaxrayError(
+                    f"Expected a text in {name} of each row of {path}, but row {(row or 0) + 1} "
+                    "has none; add it, or remove the row."
+                )
+            found.append(pl.col(name).cast(pl.String).alias(ours))
+    return table.select(found)
 
 
-def _json_lines(path: Path) -> pl.DataFrame:
+def _json_lines(path: Path, join: JoinBy) -> pl.DataFrame:
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
@@ -106,15 +152,26 @@ def _json_lines(path: Path) -> pl.DataFrame:
                 f"Expected one JSON object per line in {path}, but line {number} is not JSON; "
                 "correct the line."
             ) from error
-        if not isinstance(item, dict) or not isinstance(item.get("entry_id"), str):
-            raise ImaxrayError(
-                f"Expected an object with a text entry_id in {path}, but line {number} has none; "
-                "add the entry_id."
-            )
-        if "text" not in item or not isinstance(item["text"], str | None):
-            raise ImaxrayError(
-                f"Expected the model's answer as text (or null) in {path}, but line {number} has "
-                "none; add the field text."
-            )
-        rows.append((item["entry_id"], item["text"]))
-    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
+        row = []
+        for ours, names in _NAMES[join].items():
+            name = next((n for n in names if isinstance(item, dict) and n in item), None)
+            value = None if name is None else item[name]
+            if ours == "text":
+                if name is None or not isinstance(value, str | None):
+                    raise ImaxrayError(
+                        f"Expected the model's answer as text (or null) in {path}, but line "
+                        f"{number} has none; add the field text."
+                    )
+            elif not isinstance(value, str) and not (ours in _OPTIONAL and value is None):
+                raise ImaxrayError(
+                    f"Expected an object with a text {' or '.join(names)} in {path}, but line "
+                    f"{number} has none; add the {names[0]}{_advice(join)}."
+                )
+            row.append(value)
+        rows.append(row)
+    return pl.DataFrame(rows, schema=dict.fromkeys(_NAMES[join], pl.String), orient="row")
+
+
+def _advice(join: JoinBy) -> str:
+    """Return the other way of joining, for a file that lacks ids."""
+    return ", or join by image and question (--join question)" if join == "entry_id" else ""

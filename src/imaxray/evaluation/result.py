@@ -23,6 +23,7 @@ from imaxray.evaluation.comparing.effects import compare, compare_groups
 from imaxray.evaluation.comparing.groups import subgroups
 from imaxray.evaluation.comparing.resampling import finite
 from imaxray.evaluation.config import ScoreConfig
+from imaxray.evaluation.joining import join_predictions, why_not_joined
 from imaxray.evaluation.predictions import Predictions
 from imaxray.evaluation.scoring import Scores, per_entry, point, score
 from imaxray.evaluation.truth import truth_ceiling
@@ -88,15 +89,21 @@ def score_run(
             "name another split."
         )
     require_tasks(tables.entries["task"], dataset.folder)  # the baselines need those of train
+    join = join_predictions(
+        predictions.table, tables.entries, tables.images, convention,
+        split=split, by=predictions.by,
+    )  # fmt: skip
     scores = score(
-        entries, predictions.table, tables.images, convention,
+        entries, join.table, tables.images, convention,
         rules=config.rules, missing="wrong", extras=extras, normalisation=config.normalisation,
     )  # fmt: skip
     if scores.counts["missing"] == entries.height:
+        named = "ids" if predictions.by == "entry_id" else "images and questions"
+        why = " ".join(why_not_joined(join.as_dict()["not_joined"]))
         raise ImaxrayError(
             f"Expected answers to the {entries.height} entries of {dataset.folder} ({split}), but "
-            f"none of the {predictions.table.height} predictions has one of their ids; name the "
-            "dataset and split that the model answered."
+            f"none of the {join.predictions} predictions has one of their {named}; name the "
+            f"dataset and split that the model answered. {why}".rstrip()
         )
     train = tables.split("train")
     options: dict[str, Any] = {
@@ -127,7 +134,11 @@ def score_run(
                 "split": split,
                 "text_cleaning": dataset.text_cleaning,
             },
-            "predictions": {"file": predictions.name, "sha256": predictions.sha256},
+            "predictions": {
+                "file": predictions.name,
+                "sha256": predictions.sha256,
+                "by": predictions.by,
+            },
             "boxes": convention.as_dict(),
             "reading": READING_VERSION,
             "reading_rules": [rule for rule in RULES if rule in config.rules],
@@ -148,7 +159,14 @@ def score_run(
                 "seed": config.seed,
             },
         },
-        "counts": dict(scores.counts),
+        # a prediction that answers several entries, because they ask the same, is one prediction
+        "counts": {
+            **scores.counts,
+            "predictions": join.predictions,
+            "unknown": join.predictions - join.joined,
+            "doubles": join.doubles,
+        },
+        "join": join.as_dict(),
         "not_computed": reasons_not_computed(extras),
         "failed": {task: dict(reasons) for task, reasons in scores.failed.items()},
         "patients": whole["patients"],

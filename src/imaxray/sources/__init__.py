@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from imaxray._plugins import SOURCES, Plugin, plugins_besides
@@ -15,20 +17,28 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.sources._checks.reading import known_encoding
 from imaxray.sources._shared.base import Source, check_source_tables
-from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.same_images import others_with_same_images, same_images
-from imaxray.sources._shared.tables import (
-    check_columns,
+from imaxray.sources._shared.files.columns import reject
+from imaxray.sources._shared.files.paths import (
     find_file,
     find_image,
     is_inside,
     leaves_release,
+    release_file,
+)
+from imaxray.sources._shared.files.tables import (
+    check_columns,
     read_csv,
     read_header,
     read_lines,
-    reject,
-    release_file,
 )
+from imaxray.sources._shared.images.same_images import others_with_same_images, same_images
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
+from imaxray.sources.own_data.mapping import FILE as MAPPING_FILE
+from imaxray.sources.own_data.mapping import mapping_file, read_mapping, root_of, watched_paths
+from imaxray.sources.own_data.proposing.proposal import Proposal
+from imaxray.sources.own_data.proposing.writing import STUDY as STUDY_FILE
+from imaxray.sources.own_data.proposing.writing import new_source
+from imaxray.sources.own_data.release import OwnData
 
 _BUILT_IN: Final = {
     "chest-imagenome": "chest_imagenome:ChestImagenome",
@@ -108,6 +118,59 @@ def get_source(name: str) -> Source:
     raise ImaxrayError(f"Expected the name of a source, but got {name}; {hint}")
 
 
+def open_release(name: str, path: Path) -> tuple[Source, Path]:
+    """Return the source that reads a release, and the folder of the release.
+
+    Args:
+        name: Name of a source, or of a release of your own.
+        path: Folder of the release; for one of your own, its `source.yaml` or the folder with it.
+
+    Raises:
+        ImaxrayError: If no source has this name and the path leads to no `source.yaml`, if the file
+            is not valid, or if it is of another name.
+    """
+    file = mapping_file(path)
+    if name in _BUILT_IN or file is None:
+        return get_source(name), path
+    mapping = read_mapping(file)
+    if mapping.name != name:
+        raise ImaxrayError(
+            f"Expected the release {name} in {file}, but its name is {mapping.name}; use this name."
+        )
+    if mapping.name in plugins_besides(SOURCES, _BUILT_IN):
+        raise ImaxrayError(
+            f"Expected a name in {file} that no installed source has, but {mapping.name} is one; "
+            "choose another name."
+        )
+    return OwnData(name, mapping), root_of(file, mapping)
+
+
+def described_source(name: str, files: Iterable[ReleaseFile]) -> Source:
+    """Return the source of a release of a dataset, for its title, licence and citation.
+
+    Args:
+        name: Name of the source.
+        files: Files that the dataset was built from; a `source.yaml` among them shows that the
+            release is somebody's own.
+
+    Raises:
+        ImaxrayError: If no source has this name.
+    """
+    own = any(file.source == name and file.file == MAPPING_FILE for file in files)
+    return OwnData(name) if own and name not in _BUILT_IN else get_source(name)
+
+
+def release_paths(name: str, path: Path) -> list[Path]:
+    """Return all files and folders that decide what a release holds.
+
+    Args:
+        name: Name of a source, or of a release of your own.
+        path: Folder of the release, or `source.yaml`.
+    """
+    file = mapping_file(path)
+    return [path] if name in _BUILT_IN or file is None else watched_paths(file)
+
+
 def _from_outside(plugin: Plugin) -> Source:
     declared = list(Source.__annotations__)
     cls = plugin.load_class(Source, "imaxray.sources", declared)  # type: ignore[type-abstract]
@@ -120,11 +183,16 @@ def _from_outside(plugin: Plugin) -> Source:
 
 
 __all__ = [
+    "MAPPING_FILE",
+    "STUDY_FILE",
+    "OwnData",
+    "Proposal",
     "ReleaseFile",
     "Source",
     "SourceTables",
     "check_columns",
     "check_source_tables",
+    "described_source",
     "find_file",
     "find_image",
     "get_source",
@@ -132,6 +200,8 @@ __all__ = [
     "known_encoding",
     "leaves_release",
     "list_sources",
+    "new_source",
+    "open_release",
     "others_with_same_images",
     "published_sources",
     "read_csv",
@@ -139,5 +209,6 @@ __all__ = [
     "read_lines",
     "reject",
     "release_file",
+    "release_paths",
     "same_images",
 ]

@@ -15,21 +15,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, Boxes, conform
-from imaxray.sources._shared import mimic
-from imaxray.sources._shared.archives import Archive, Member
 from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.collections.scene_graphs import SceneGraph, parse_graph
+from imaxray.sources._shared.files.archives import Archive, Member
+from imaxray.sources._shared.files.columns import provenance, reject
+from imaxray.sources._shared.files.paths import find_file, relative, release_file
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
 from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.scene_graphs import SceneGraph, parse_graph
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
-    provenance,
-    read_csv,
-    read_header,
-    reject,
-    relative,
-    release_file,
-)
 
 _SUFFIX: Final = "_SceneGraph.json"
 _SPLITS: Final = ("train", "valid", "test")

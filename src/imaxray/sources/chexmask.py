@@ -15,25 +15,19 @@ from numpy.typing import NDArray
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
 from imaxray.sources._checks.reading import Fault
-from imaxray.sources._shared import chexpert, mimic
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.organ_masks import (
+from imaxray.sources._shared.collections import chexpert, mimic
+from imaxray.sources._shared.files.columns import provenance, reject
+from imaxray.sources._shared.files.paths import relative, release_file, require_root
+from imaxray.sources._shared.files.table_blocks import BLOCK_BYTES, read_blocks
+from imaxray.sources._shared.files.tables import check_columns, read_header
+from imaxray.sources._shared.images.organ_masks import (
     contour_ratios,
     mask_ratios,
     parse_landmarks,
     parse_runs,
 )
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.table_blocks import BLOCK_BYTES, read_blocks
-from imaxray.sources._shared.tables import (
-    check_columns,
-    provenance,
-    read_header,
-    reject,
-    relative,
-    release_file,
-    require_root,
-)
 
 _LAYOUTS: Final = ("Preprocessed", "OriginalResolution")
 """Both layouts give the same ratios; the first has smaller files and a known image size."""

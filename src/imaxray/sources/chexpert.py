@@ -8,20 +8,17 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import CHEXPERT, SPLIT_HINTS, conform
-from imaxray.sources._shared import chexpert
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
+from imaxray.sources._shared.collections import chexpert
+from imaxray.sources._shared.files.columns import provenance, reject
+from imaxray.sources._shared.files.paths import (
     find_file,
-    provenance,
-    read_csv,
-    read_header,
-    reject,
     relative,
     release_file,
     require_root,
 )
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.records import SourceTables
 
 _ENDINGS: Final = (".csv", ".csv.gz")
 _SIDE: Final = "Frontal/Lateral"

@@ -11,20 +11,12 @@ import polars as pl
 from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._checks.json_items import BadItem, parse_item
-from imaxray.sources._shared import chexpert
 from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.collections import chexpert
+from imaxray.sources._shared.files.columns import provenance, reject, stated_by
+from imaxray.sources._shared.files.paths import find_file, relative, release_file
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
-    provenance,
-    read_csv,
-    read_header,
-    reject,
-    relative,
-    release_file,
-    stated_by,
-)
 
 _TABLE: Final = "df_chexpert_plus_240401.csv"
 _SECTIONS: Final = {"section_findings": "findings", "section_impression": "impression"}

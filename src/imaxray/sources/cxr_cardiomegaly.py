@@ -9,22 +9,22 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SOURCE_ANNOTATIONS, conform
-from imaxray.sources._shared import mimic
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.files.columns import (
     numeric,
     provenance,
-    read_csv,
-    read_header,
     reject,
+    stated_by,
+)
+from imaxray.sources._shared.files.paths import (
+    find_file,
     relative,
     release_file,
     shown,
-    stated_by,
 )
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.records import SourceTables
 
 _RATIOS: Final = {"CTR": "ctr", "CPAR": "cpar"}
 _IDS: Final = ("dicom_file", "dicom_id")  # names in the release and in the authors' script

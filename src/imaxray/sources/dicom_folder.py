@@ -16,9 +16,9 @@ from imaxray._files import sha256
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, conform
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.image_files import list_files, map_parts
+from imaxray.sources._shared.files.paths import relative, require_root
+from imaxray.sources._shared.images.image_files import list_files, map_parts
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import relative, require_root
 
 _MODALITIES: Final = ("CR", "DX", "RG", "XR")
 _CHEST: Final = re.compile(r"CHEST|THORA|TORAX|LUNG|PULM")

@@ -13,8 +13,9 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, conform
 from imaxray.sources._checks.persons import OLDEST
 from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.files.paths import find_file, relative, release_file
+from imaxray.sources._shared.files.tables import read_lines
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import find_file, read_lines, relative, release_file
 
 _PLACES: Final = ("", "Clinical_Information/", "Clinical_Information/Clinical_Information/")
 _TABLES: Final = {

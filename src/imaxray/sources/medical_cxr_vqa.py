@@ -7,23 +7,17 @@ from typing import Final
 
 import polars as pl
 
-from imaxray.sources._shared import mimic
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.study_questions import (
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.collections.study_questions import (
     STUDY_COLUMNS,
     STUDY_IMAGES,
     read_questions,
     read_study_images,
 )
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
-    read_csv,
-    read_header,
-    relative,
-    release_file,
-)
+from imaxray.sources._shared.files.paths import find_file, relative, release_file
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.records import SourceTables
 
 # The README writes underscores; the authors' code and users' copies write hyphens.
 _FILES: Final = tuple(

@@ -10,13 +10,13 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
-from imaxray.sources._shared import mimic
-from imaxray.sources._shared.archives import Archive, Member
 from imaxray.sources._shared.base import Source
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.files.archives import Archive, Member
+from imaxray.sources._shared.files.columns import provenance
 from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.report_sections import report_texts
-from imaxray.sources._shared.section_exceptions import section_exceptions
-from imaxray.sources._shared.tables import provenance
+from imaxray.sources._shared.sections.report_sections import report_texts
+from imaxray.sources._shared.sections.section_exceptions import section_exceptions
 
 
 class MimicCxr(Source):

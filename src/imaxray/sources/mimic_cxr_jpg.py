@@ -9,21 +9,17 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import CHEXPERT, IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._shared import mimic
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.files.columns import (
     numeric,
     provenance,
-    read_csv,
-    read_header,
     reject,
-    relative,
-    release_file,
     stated_by,
 )
+from imaxray.sources._shared.files.paths import find_file, relative, release_file
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.records import SourceTables
 
 _METADATA: Final = ("dicom_id", "subject_id", "study_id", "ViewPosition", "Rows", "Columns")
 _SPLIT: Final = ("dicom_id", "study_id", "subject_id", "split")

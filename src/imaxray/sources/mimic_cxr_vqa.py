@@ -12,11 +12,12 @@ import polars as pl
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._checks.json_items import BadItem, parse_item
-from imaxray.sources._shared import mimic
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.json_items import check_items, read_items, text_of
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.files.columns import reject, stated_by
+from imaxray.sources._shared.files.json_items import check_items, read_items, text_of
+from imaxray.sources._shared.files.paths import relative, release_file, require_root
 from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import reject, relative, release_file, require_root, stated_by
 
 _FOLDERS: Final = ("MIMIC-Ext-MIMIC-CXR-VQA/dataset", "dataset", "mimiccxrvqa/dataset", ".")
 _SPLITS: Final = ("train", "valid", "test")

@@ -15,10 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.schema import REJECTS, SOURCE_ANNOTATIONS, conform
-from imaxray.sources._shared import mimic
-from imaxray.sources._shared.archives import MEMBERS_PER_JOB, Archive, Member
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.question_boxes import (
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.collections.question_boxes import (
     GRADES,
     Observation,
     StudyQuestion,
@@ -30,8 +29,11 @@ from imaxray.sources._shared.question_boxes import (
     question_type,
     study_number,
 )
+from imaxray.sources._shared.files.archives import MEMBERS_PER_JOB, Archive, Member
+from imaxray.sources._shared.files.columns import box_lists
+from imaxray.sources._shared.files.paths import release_file, require_root
+from imaxray.sources._shared.files.tables import read_csv
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import box_lists, read_csv, release_file, require_root
 
 _FOLDERS: Final = ("exports/A_frontal/", "A_frontal/", "", "exports/B_frontal/", "B_frontal/")
 _GRAPHS: Final = ("scene_graph", "scene_data", "scene_graphs")

@@ -8,23 +8,19 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, SPLITS, conform
-from imaxray.sources._shared import mimic
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.files.columns import (
     has_area,
     numeric,
     provenance,
-    read_csv,
-    read_header,
     reject,
-    relative,
-    release_file,
     stated_by,
     xyxy_from_xywh,
 )
+from imaxray.sources._shared.files.paths import find_file, relative, release_file
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.records import SourceTables
 
 _FILES: Final = tuple(
     f"MS_CXR_Local_Alignment_v{version}.csv{ending}"

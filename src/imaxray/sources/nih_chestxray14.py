@@ -12,24 +12,28 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._checks.persons import age, odd_persons
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.image_files import list_files
-from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
+from imaxray.sources._shared.files.columns import (
     has_area,
     numeric,
     provenance,
-    read_csv,
-    read_header,
-    read_lines,
     reject,
-    relative,
-    release_file,
-    require_root,
     stated_by,
     xyxy_from_xywh,
 )
+from imaxray.sources._shared.files.paths import (
+    find_file,
+    relative,
+    release_file,
+    require_root,
+)
+from imaxray.sources._shared.files.tables import (
+    check_columns,
+    read_csv,
+    read_header,
+    read_lines,
+)
+from imaxray.sources._shared.images.image_files import list_files
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
 
 _PLACES: Final = ("", "sample/", "sample/sample/", "data/")
 _TABLES: Final = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")

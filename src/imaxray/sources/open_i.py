@@ -10,22 +10,20 @@ import polars as pl
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._shared import open_i as _open_i
-from imaxray.sources._shared.archives import Archive, Member
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
+from imaxray.sources._shared.collections import open_i as _open_i
+from imaxray.sources._shared.files.archives import Archive, Member
+from imaxray.sources._shared.files.paths import (
     find_file,
     is_inside,
-    read_csv,
-    read_header,
     relative,
     release_file,
     require_root,
     shown,
 )
-from imaxray.sources._shared.tarballs import is_tar, tar_members
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.files.tarballs import is_tar, tar_members
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
 
 _TARS: Final = ("NLMCXR_reports.tgz", "NLMCXR_reports.tar.gz")
 _XML: Final = ("ecgen-radiology", "NLMCXR_reports/ecgen-radiology", "NLMCXR_reports")

@@ -14,22 +14,23 @@ from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, con
 from imaxray.sources._checks.json_items import BadItem
 from imaxray.sources._checks.persons import age, odd_persons, view
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.image_files import is_sound, list_files, read_images, reject_images
-from imaxray.sources._shared.json_items import check_items, read_items, text_of
-from imaxray.sources._shared.padchest_labels import padchest_findings, plain_label
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
+from imaxray.sources._shared.collections.padchest_labels import padchest_findings, plain_label
+from imaxray.sources._shared.files.columns import provenance, reject, stated_by
+from imaxray.sources._shared.files.json_items import check_items, read_items, text_of
+from imaxray.sources._shared.files.paths import (
     find_file,
-    provenance,
-    read_csv,
-    read_header,
-    reject,
     relative,
     release_file,
     require_root,
-    stated_by,
 )
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.images.image_files import (
+    is_sound,
+    list_files,
+    read_images,
+    reject_images,
+)
+from imaxray.sources._shared.records import SourceTables
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _REPORTS: Final = "grounded_reports_*.json"

@@ -12,21 +12,22 @@ from imaxray import dicom
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, conform
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.image_files import is_sound, list_files, read_images, reject_images
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
+from imaxray.sources._shared.files.columns import (
     has_area,
     numeric,
     provenance,
-    read_csv,
-    read_header,
     reject,
-    relative,
-    release_file,
     xyxy_from_xywh,
 )
+from imaxray.sources._shared.files.paths import find_file, relative, release_file
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.images.image_files import (
+    is_sound,
+    list_files,
+    read_images,
+    reject_images,
+)
+from imaxray.sources._shared.records import SourceTables
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zip")
 _LABELS: Final = ("stage_2_train_labels", "stage2_train_metadata")

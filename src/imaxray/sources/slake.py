@@ -13,11 +13,10 @@ from imaxray import boxes, radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._checks.json_items import BadItem, parse_item
-from imaxray.sources._shared.archives import MAX_MEMBER_BYTES
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.json_items import read_items, text_of
-from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import (
+from imaxray.sources._shared.files.archives import MAX_MEMBER_BYTES
+from imaxray.sources._shared.files.json_items import read_items, text_of
+from imaxray.sources._shared.files.paths import (
     exists,
     find_file,
     is_inside,
@@ -25,6 +24,7 @@ from imaxray.sources._shared.tables import (
     release_file,
     require_root,
 )
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
 
 _ROOTS: Final = ("", "Slake1.0/", "SLAKE/")
 _FILES: Final = {

@@ -14,30 +14,7 @@ from imaxray import dicom
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.image_files import is_sound, list_files, read_images, reject_images
-from imaxray.sources._shared.original_sizes import (
-    SIZE_COLUMNS,
-    original_sizes,
-    original_sizes_file,
-    stated_sizes,
-    with_scales,
-)
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
-    numeric,
-    one_box,
-    provenance,
-    read_csv,
-    read_header,
-    reject,
-    relative,
-    release_file,
-    require_root,
-    stated_by,
-)
-from imaxray.sources._shared.vindr_labels import (
+from imaxray.sources._shared.collections.vindr_labels import (
     KAGGLE_LABELS,
     KINDS,
     LABELS,
@@ -46,6 +23,34 @@ from imaxray.sources._shared.vindr_labels import (
     canonical_class,
     one_spelling,
 )
+from imaxray.sources._shared.files.columns import (
+    numeric,
+    one_box,
+    provenance,
+    reject,
+    stated_by,
+)
+from imaxray.sources._shared.files.paths import (
+    find_file,
+    relative,
+    release_file,
+    require_root,
+)
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.images.image_files import (
+    is_sound,
+    list_files,
+    read_images,
+    reject_images,
+)
+from imaxray.sources._shared.images.original_sizes import (
+    SIZE_COLUMNS,
+    original_sizes,
+    original_sizes_file,
+    stated_sizes,
+    with_scales,
+)
+from imaxray.sources._shared.records import SourceTables
 
 _ENDINGS: Final = (".csv", ".csv.gz", ".csv.zip")
 _DICOM: Final = (".dicom", ".dcm")

@@ -12,9 +12,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
 from imaxray.sources._checks.json_items import BadItem
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.json_items import read_items, text_of
-from imaxray.sources._shared.records import SourceTables
-from imaxray.sources._shared.tables import (
+from imaxray.sources._shared.files.json_items import read_items, text_of
+from imaxray.sources._shared.files.paths import (
     exists,
     find_file,
     is_inside,
@@ -22,6 +21,7 @@ from imaxray.sources._shared.tables import (
     release_file,
     require_root,
 )
+from imaxray.sources._shared.records import SourceTables
 
 _FILES: Final = {"train": "trainset.json", "test": "testset.json"}
 _PUBLIC: Final = ("VQA_RAD Dataset Public.json", "VQA_RAD_Dataset_Public.json")

@@ -15,19 +15,15 @@ from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, conform
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.records import ReleaseFile, SourceTables
-from imaxray.sources._shared.tables import (
-    check_columns,
-    find_file,
+from imaxray.sources._shared.files.columns import (
     numeric,
     provenance,
-    read_csv,
-    read_header,
     reject,
-    relative,
-    release_file,
     stated_by,
 )
+from imaxray.sources._shared.files.paths import find_file, relative, release_file
+from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
+from imaxray.sources._shared.records import ReleaseFile, SourceTables
 
 Mask = NDArray[np.bool_]
 

@@ -36,6 +36,17 @@ class PhantomRelease(BaseModel):
     seed: int = Field(default=0, ge=0, description="Random seed of the cohort.")
 
 
+class OwnRelease(BaseModel):
+    """Names a release of your own by its `source.yaml` (docs/own-data.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(
+        description="Path of the `source.yaml`, relative to root; without a root, to the current "
+        "folder."
+    )
+
+
 class EvaluationConfig(BaseModel):
     """Options that say how arms are evaluated and compared."""
 
@@ -92,10 +103,10 @@ class StudyConfig(DataConfig):
     root_env: str | None = Field(
         default=None, description="Environment variable that overrides root."
     )
-    releases: dict[str, str] = Field(
+    releases: dict[str, str | OwnRelease] = Field(
         default_factory=dict,
-        description="Name of each source → its folder inside root; a phantom uses all of its "
-        "releases.",
+        description="Name of each source → its folder inside root, or `{source: PATH}` for a "
+        "release of your own; a phantom uses all of its releases.",
     )
     workers: int = Field(default=2, ge=1, description="Number of processes.")
     seeds: Annotated[int, Field(ge=1)] | tuple[int, ...] = Field(
@@ -197,6 +208,9 @@ class StudyConfig(DataConfig):
             return {p.name: p for p in sorted(base.iterdir()) if p.is_dir() and p.name != "truth"}
         from_env = os.environ.get(self.root_env) if self.root_env else None
         base_path = root or (Path(from_env) if from_env else self.root)
+        own_only = all(isinstance(at, OwnRelease) for at in self.releases.values())
+        if base_path is None and self.releases and own_only:
+            base_path = Path()
         option = f"--root FOLDER{f' or set ${self.root_env}' if self.root_env else ''}"
         if base_path is None:
             raise ImaxrayError(f"No folder of releases was given; pass {option}.")
@@ -205,7 +219,10 @@ class StudyConfig(DataConfig):
                 f"Expected the folder of the releases at {base_path}, but it is not a folder; "
                 f"pass {option}."
             )
-        return {name: base_path / folder for name, folder in sorted(self.releases.items())}
+        return {
+            name: base_path / (at.source if isinstance(at, OwnRelease) else at)
+            for name, at in sorted(self.releases.items())
+        }
 
     def data(self) -> DataConfig:
         """Return the options that the datasets depend on."""

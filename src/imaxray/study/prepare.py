@@ -50,7 +50,7 @@ def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, An
     # files that lie in them now.
     of = {
         "phantom": config.content()["phantom"],
-        "releases": dict(config.releases),
+        "releases": config.content()["releases"],
         "states": release_states(releases),
     }
     kept = known_state(path)

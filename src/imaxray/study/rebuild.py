@@ -21,6 +21,7 @@ from imaxray._version import __version__
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.progress import track
+from imaxray.sources import MAPPING_FILE, OwnData, open_release
 from imaxray.study.build import ROLES, DataConfig, build_datasets
 
 
@@ -65,7 +66,7 @@ def rebuild_dataset(
             f"Expected a folder for each source of {manifest}, but {', '.join(missing)} has none; "
             f"add --source {missing[0]}=PATH."
         )
-    _compare_releases(described["releases"], releases)
+    _compare_releases(described["releases"], {n: releases[n] for n in wanted})
     done = _is_rebuilt(out, described)  # by a call that was killed right after its end
     if not done and out.exists() and any(out.iterdir()):
         raise ImaxrayError(
@@ -119,15 +120,24 @@ def _config(described: Mapping[str, Any], path: Path) -> DataConfig:
 
 def _compare_releases(files: list[dict[str, Any]], releases: Mapping[str, Path]) -> None:
     """Raise an error for the first release file that differs from the one in the manifest."""
+    opened = {name: open_release(name, path) for name, path in releases.items()}
     for file in track(files, "Comparing release files"):
-        path = releases[file["source"]] / file["file"]
+        source, root = opened[file["source"]]
+        if isinstance(source, OwnData) and file["file"] == MAPPING_FILE:
+            if source.mapping.digest != file["sha256"]:
+                raise ImaxrayError(
+                    f"Expected the source.yaml of {file['source']} that the dataset was built by, "
+                    f"but {releases[file['source']]} says something else; use the file of then."
+                )
+            continue
+        path = root / file["file"]
         if path.is_dir():
             continue  # an unpacked archive; its fingerprint is computed when it is read
         if not path.is_file():
             raise ImaxrayError(
-                f"Expected {file['file']} in the {file['source']} release at "
-                f"{releases[file['source']]}, but it is missing; download it in the form (zipped "
-                "or unpacked) that the dataset was built from."
+                f"Expected {file['file']} in the {file['source']} release at {root}, but it is "
+                "missing; download it in the form (zipped or unpacked) that the dataset was built "
+                "from."
             )
         found = sha256(path)
         if found != file["sha256"]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from imaxray.sources import release_paths
 
 
 def release_states(releases: Mapping[str, Path]) -> dict[str, str]:
@@ -15,22 +17,31 @@ def release_states(releases: Mapping[str, Path]) -> dict[str, str]:
     datasets are then built again, to the same bytes.
 
     Args:
-        releases: Folder of each release, by the name of its source.
+        releases: Folder of each release, by the name of its source; for a release of your own, its
+            ``source.yaml``.
     """
-    return {name: _state(folder.resolve()) for name, folder in sorted(releases.items())}
+    return {
+        name: _state([part.resolve() for part in release_paths(name, path)])
+        for name, path in sorted(releases.items())
+    }
 
 
-def _state(root: Path) -> str:
-    digest = hashlib.sha256(os.fsencode(root))  # datasets record where their releases are
-    for name, size, changed in sorted(_files(root)):
+def _state(parts: Sequence[Path]) -> str:
+    # datasets record where their releases are
+    digest = hashlib.sha256(b"\0".join(os.fsencode(part) for part in parts))
+    for name, size, changed in sorted(_files(parts)):
         digest.update(os.fsencode(f"{name}\0{size}\0{changed}\0"))
     return digest.hexdigest()
 
 
-def _files(root: Path) -> Iterator[tuple[str, int, int]]:
+def _files(parts: Sequence[Path]) -> Iterator[tuple[str, int, int]]:
     """Yield path, size in bytes and time in nanoseconds of each file, through links to folders."""
     seen: set[tuple[int, int]] = set()
-    waiting = [root]
+    waiting = [part for part in parts if part.is_dir()]
+    for part in parts:
+        if part.is_file():
+            file = part.stat()
+            yield str(part), file.st_size, file.st_mtime_ns
     while waiting:
         folder = waiting.pop()
         try:

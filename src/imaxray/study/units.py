@@ -132,7 +132,7 @@ def _asked(config: StudyConfig, unit: Unit) -> str:
     content: dict[str, Any] = {
         "data": config.data().model_dump(mode="json"),
         "phantom": config.content()["phantom"],
-        "releases": dict(config.releases),
+        "releases": config.content()["releases"],
         "doses": sorted(a.tasks_per_image or 0 for a in config.arms.values()),
     }
     if unit.model is not None:

@@ -136,7 +136,7 @@ def test_the_target_of_such_an_image_is_not_no_finding(tmp_path, monkeypatch):
         images=frame([IMAGE]), annotations=frame(facts),
         files=(ReleaseFile("made", FILE, 2, "0"),),
     )  # fmt: skip
-    monkeypatch.setattr("imaxray.curation.catalog.get_source", lambda name: source)
+    monkeypatch.setattr("imaxray.curation.catalog.open_release", lambda name, path: (source, path))
     catalog = build_catalog({"made": tmp_path}, verify=False)
     assert catalog.entries.is_empty() and "unknown-label" in catalog.rejects["code"].to_list()
 

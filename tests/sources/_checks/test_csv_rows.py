@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.reading import reading
-from imaxray.sources._shared.tables import read_csv, read_header
+from imaxray.sources._shared.files.tables import read_csv, read_header
 
 RAGGED, QUOTE, TEXT, NUL = "ragged-row", "lone-quote", "bad-encoding", "bad-character"
 

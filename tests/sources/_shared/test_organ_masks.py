@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaxray.sources._shared.organ_masks import (
+from imaxray.sources._shared.images.organ_masks import (
     contour_ratios,
     mask_ratios,
     parse_landmarks,

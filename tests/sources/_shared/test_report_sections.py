@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from imaxray.sources._shared.report_sections import (
+from imaxray.sources._shared.sections.report_sections import (
     findings_and_impression,
     report_texts,
     split_sections,
 )
-from imaxray.sources._shared.section_exceptions import section_exceptions
-from imaxray.sources._shared.section_names import KNOWN, LEAST_LETTERS, any_section, known_section
+from imaxray.sources._shared.sections.section_exceptions import section_exceptions
+from imaxray.sources._shared.sections.section_names import (
+    KNOWN,
+    LEAST_LETTERS,
+    any_section,
+    known_section,
+)
 
 GOLDEN = Path(__file__).with_name("golden_sections.jsonl")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imaxray.errors import ImaxrayError
 from imaxray.sources import find_image, is_inside, leaves_release
 from imaxray.sources._checks.reading import reading
-from imaxray.sources._shared.tables import read_csv, read_header
+from imaxray.sources._shared.files.tables import read_csv, read_header
 
 
 @given(st.lists(st.text(alphabet="./\\:ab\n ", max_size=12), min_size=1, max_size=20))
@@ -103,7 +103,7 @@ def test_a_table_of_too_many_rows_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "x.csv"
     path.write_text("a,b\n" + "0,0\n" * 50)
     assert read_csv(path, ("a", "b")).height == 50
-    monkeypatch.setattr("imaxray.sources._shared.tables.MAX_TABLE_ROWS", 40)
+    monkeypatch.setattr("imaxray.sources._shared.files.tables.MAX_TABLE_ROWS", 40)
     with pytest.raises(ImaxrayError, match="more than 40 rows"):
         read_csv(path, ("a", "b"))
 

@@ -20,7 +20,7 @@ from imaxray.curation import density as density_of
 from imaxray.errors import ImaxrayError
 from imaxray.export.images import Written
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, SPLITS
-from imaxray.sources import get_source
+from imaxray.sources import described_source
 
 FILE: Final = "croissant.json"
 
@@ -90,7 +90,8 @@ def _rows(data: Dataset, table: str) -> int:
 
 
 def _metadata(data: Dataset, tables: list[tuple[Any, ...]]) -> dict[str, Any]:
-    releases = [get_source(name) for name in sorted({f.source for f in data.tables.files})]
+    files = data.tables.files
+    releases = [described_source(name, files) for name in sorted({f.source for f in files})]
     dense = density_of(data.tables)
     role = data.manifest.get("role", "catalog")
     return {
@@ -107,8 +108,8 @@ def _metadata(data: Dataset, tables: list[tuple[Any, ...]]) -> dict[str, Any]:
         "version": "1.0.0",
         "identifier": f"sha256:{data.sha256}",
         "license": sorted({release.licence for release in releases}),
-        "citeAs": "; ".join(release.citation for release in releases),
-        "isBasedOn": [release.url for release in releases],
+        "citeAs": "; ".join(release.citation for release in releases if release.citation),
+        "isBasedOn": [release.url for release in releases if release.url],
         "keywords": ["radiology", "chest X-ray", "multimodal", "imaxray"],
         "isLiveDataset": False,
         "distribution": [

@@ -29,7 +29,7 @@ VIEWS: Final = {
 
 _YEARS_PER: Final = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _AGE: Final = r"^([0-9]{1,5})(?:\.([0-9]*))?\s*([YMWD]?)(?:EARS?|ONTHS?|EEKS?|AYS?)?$"
-_SEXES: Final = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
+SEXES: Final = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 _NO_SEX: Final = ("O", "OTHER", "U", "UNKNOWN")  # DICOM's O; stated, but none of ours
 _ODD_AGE: Final = f"the age must be 0 to {OLDEST} years, as 58, 058Y, 013M, 006W or 030D"
 _BLANKS: Final = ("NA", "N/A", "NAN", "NONE", "NULL")
@@ -67,7 +67,7 @@ def age(column: str) -> pl.Expr:
 
 def sex(column: str) -> pl.Expr:
     """Return M or F; null if it is blank, another sex, or not understood."""
-    return _plain(column).replace_strict(_SEXES, default=None, return_dtype=pl.String)
+    return _plain(column).replace_strict(SEXES, default=None, return_dtype=pl.String)
 
 
 def is_odd_view(column: str) -> pl.Expr:
@@ -82,7 +82,7 @@ def is_odd_age(column: str) -> pl.Expr:
 
 def is_odd_sex(column: str) -> pl.Expr:
     """Return whether a sex is stated but is not understood."""
-    known = _plain(column).is_in([*_SEXES, *_NO_SEX])
+    known = _plain(column).is_in([*SEXES, *_NO_SEX])
     return (_plain(column).is_not_null() & ~known).fill_null(False)
 
 

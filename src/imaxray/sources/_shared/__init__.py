@@ -1,1 +1,1 @@
-"""Holds what the readers of several releases share: tables, archives, image files, ids, parsers."""
+"""Holds what the readers of several releases share: files, images, report sections, collections."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
 
@@ -16,8 +16,8 @@ from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS, TaskName
 from imaxray.sources._checks.border import check_tables
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, Reading, is_reading, reading
+from imaxray.sources._shared.files.inner_release import inner_release
 from imaxray.sources._shared.handover import read_elsewhere
-from imaxray.sources._shared.inner_release import inner_release
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 
 _OURS: Final = "imaxray."
@@ -39,15 +39,15 @@ class Source(ABC):
         encoding: Encoding of the tables, lists and texts of the release.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    version: ClassVar[str]
-    collection: ClassVar[str]  # prefix of the ids, shared by all releases about the same images
-    tasks: ClassVar[tuple[TaskName, ...]]
-    access: ClassVar[Literal["open", "registration", "credentialed"]]
-    licence: ClassVar[str]
-    citation: ClassVar[str]
-    url: ClassVar[str]
+    name: str
+    title: str
+    version: str
+    collection: str  # prefix of the ids, shared by all releases about the same images
+    tasks: tuple[TaskName, ...]
+    access: Literal["open", "registration", "credentialed", "own"]
+    licence: str
+    citation: str
+    url: str
 
     encoding: str = DEFAULT_ENCODING
 

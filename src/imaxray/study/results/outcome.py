@@ -20,7 +20,7 @@ from imaxray.evaluation import (
     score,
 )
 from imaxray.evaluation.generation import stored_answers
-from imaxray.sources import get_source
+from imaxray.sources import described_source
 from imaxray.study.budget import read_run, training_seconds
 from imaxray.study.places import answer_folder, run_folders
 from imaxray.study.results.clock import clock_sentence, clock_table
@@ -135,9 +135,10 @@ class StudyOutcome:
             lines += self.table.sentences()
         if self.dynamics is not None:
             lines += self.dynamics.summary()
-        roots = open_dataset(self.out / "catalog").tables.roots
-        for name, root in sorted(roots.items()):
-            lines += [f"{name}: {remark}" for remark in get_source(name).remarks(root)]
+        catalog = open_dataset(self.out / "catalog").tables
+        for name, root in sorted(catalog.roots.items()):
+            source = described_source(name, catalog.files)
+            lines += [f"{name}: {remark}" for remark in source.remarks(root)]
         return lines
 
 

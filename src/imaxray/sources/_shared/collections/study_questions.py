@@ -8,16 +8,11 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._shared import mimic
+from imaxray.sources._shared.collections import mimic
+from imaxray.sources._shared.files.columns import provenance, reject, stated_by
+from imaxray.sources._shared.files.paths import relative, release_file
+from imaxray.sources._shared.files.tables import read_csv
 from imaxray.sources._shared.records import ReleaseFile
-from imaxray.sources._shared.tables import (
-    provenance,
-    read_csv,
-    reject,
-    relative,
-    release_file,
-    stated_by,
-)
 
 STUDY_IMAGES: Final = ("mimic_all.csv", "mimic_all.csv.gz")
 STUDY_COLUMNS: Final = ("subject_id", "study_id", "dicom_id", "view", "split")

@@ -23,7 +23,12 @@ from imaxray.sources._checks.csv_rows import (
     without_blank_end,
 )
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, Fault
-from imaxray.sources._shared.tables import DAMAGE, damaged_table, opened_table, read_header
+from imaxray.sources._shared.files.tables import (
+    DAMAGE,
+    damaged_table,
+    opened_table,
+    read_header,
+)
 
 BLOCK_BYTES: Final = 4 * 2**20
 """Number of bytes of a table that are parsed at a time; a row has at most about 100 KB."""

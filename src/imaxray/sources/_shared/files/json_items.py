@@ -10,7 +10,7 @@ from typing import Any, Final
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.json_items import BadItem, parse_items
 from imaxray.sources._checks.reading import current_encoding
-from imaxray.sources._shared.tables import shown
+from imaxray.sources._shared.files.paths import shown
 
 _HEAD: Final = 2**18  # bytes; the first item of every known release is shorter
 

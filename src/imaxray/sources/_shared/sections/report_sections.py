@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imaxray.schema import UNKNOWN_SECTION
-from imaxray.sources._shared.section_names import KNOWN, any_section, known_section
+from imaxray.sources._shared.sections.section_names import KNOWN, any_section, known_section
 
 _WORDS: Final = r"[A-Za-z][A-Za-z ()/,&-]{2,60}?"
 _PUBLISHED: Final = re.compile(r"\n ([A-Z ()/,-]+):\s")

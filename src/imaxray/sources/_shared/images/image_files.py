@@ -13,7 +13,8 @@ import polars as pl
 from imaxray import dicom, radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import REJECTS
-from imaxray.sources._shared.tables import reject, relative
+from imaxray.sources._shared.files.columns import reject
+from imaxray.sources._shared.files.paths import relative
 
 _PART: Final = 500  # headers per piece of work
 
@@ -67,10 +68,18 @@ def read_images(
     paths = [path for folder in folders for path in list_files(root / folder, suffixes)]
     wanted = None if only is None else set(only)
     names = [relative(path, root) for path in paths if wanted is None or path.stem in wanted]
-    rows = map_parts(_look, str(root), names, pool)
-    return pl.DataFrame(rows, schema=FILES, orient="row").unique(
-        "stem", keep="first", maintain_order=True
-    )
+    return look_at_images(root, names, pool).unique("stem", keep="first", maintain_order=True)
+
+
+def look_at_images(root: Path, names: Sequence[str], pool: Executor | None) -> pl.DataFrame:
+    """Return what the headers of image files state (schema FILES), a row per file.
+
+    Args:
+        root: Folder of the release.
+        names: Paths inside the release.
+        pool: Pool of processes that read headers; the result does not depend on it.
+    """
+    return pl.DataFrame(map_parts(_look, str(root), names, pool), schema=FILES, orient="row")
 
 
 def map_parts(

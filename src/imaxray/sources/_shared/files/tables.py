@@ -1,4 +1,4 @@
-"""Finds the tables of a release, checks their headers and reads them with numbered rows."""
+"""Checks the headers of tables and reads them with numbered rows."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ import codecs
 import csv
 import gzip
 import io
-import os
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Final, cast
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from imaxray._files import sha256
 from imaxray.errors import ImaxrayError
-from imaxray.schema import REJECTS, Boxes, conform
 from imaxray.sources._checks.csv_rows import (
     FAULTS,
     NOT_TEXT,
@@ -34,7 +29,7 @@ from imaxray.sources._checks.csv_rows import (
     without_blank_end,
 )
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, Fault, current_encoding, note
-from imaxray.sources._shared.records import ReleaseFile
+from imaxray.sources._shared.files.paths import shown
 
 MAX_TABLE_BYTES = 20 * 2**30
 """A table that unpacks to more than this is refused; it is a gzip bomb and no release."""
@@ -56,106 +51,6 @@ _MAX_HEADER = 2**20  # bytes, so that a file without line breaks is not read who
 _WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # those of UTF-32 begin alike
 _LINE_ENDS: Final = re.compile(rb"[\r\n]+")
 _ASCII: Final = '\n\r",;\t0aZ'
-_FAR = 1e15
-_MAX_SHOWN = 400  # characters of a file's text that an error message quotes
-_OUTSIDE = r"^[/\\]|^(?:\.[/\\]+)*[^/\\]*:|(?:^|[/\\])\.\.(?:[/\\]|$)"
-
-
-def provenance(source: str, file: str) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
-    """Return the columns ``source``, ``file`` and ``row``, which say where a row comes from.
-
-    ``row`` is the column of this name that the frame already has.
-    """
-    return pl.lit(source).alias("source"), pl.lit(file).alias("file"), pl.col("row")
-
-
-def stated_by(origin: str, quality: str) -> tuple[pl.Expr, pl.Expr]:
-    """Return the columns ``origin`` and ``quality``, which say who stated the facts of all rows."""
-    return pl.lit(origin).alias("origin"), pl.lit(quality).alias("quality")
-
-
-def require_root(root: Path, source: str) -> Path:
-    """Return ``root`` if it is a folder.
-
-    Raises:
-        ImaxrayError: If ``root`` is no folder.
-    """
-    if not root.is_dir():
-        raise ImaxrayError(
-            f"Expected the {source} release as a folder at {root}, but there is none; give the "
-            "folder that holds the files as downloaded."
-        )
-    return root
-
-
-def find_file(root: Path, candidates: Sequence[str], source: str) -> Path:
-    """Return the first of ``candidates`` (paths inside the release) that exists under ``root``.
-
-    Raises:
-        ImaxrayError: If none of the candidates exists.
-    """
-    require_root(root, source)
-    for candidate in candidates:
-        path = root / candidate
-        if path.is_file():
-            return path
-    raise ImaxrayError(
-        f"Expected {' or '.join(candidates)} in the {source} release at {root}, but found none of "
-        "them; download the file or correct the path."
-    )
-
-
-def relative(path: Path, root: Path) -> str:
-    """Return ``path`` relative to the folder of the release, with forward slashes."""
-    return path.relative_to(root).as_posix()
-
-
-def exists(path: Path) -> bool:
-    """Return whether ``path`` is a file; a name that no file can have gives False."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # the name is too long or contains a NUL character
-        return False
-
-
-def is_inside(path: str) -> bool:
-    """Return whether a path from a source table stays inside its release.
-
-    Example:
-        >>> is_inside("files/p10/image.jpg"), is_inside("../secret.jpg"), is_inside("/etc/passwd")
-        (True, False, False)
-    """
-    pure = PurePosixPath(path.replace("\\", "/"))
-    drive = bool(pure.parts) and ":" in pure.parts[0]  # C:/x leaves the release on Windows
-    return not pure.is_absolute() and not drive and ".." not in pure.parts
-
-
-def find_image(root: Path, path: str | None) -> Path | None:
-    """Return the file of an image in its release; ``None`` if the path leads out of the release.
-
-    Every stage that opens images of a dataset asks here. A link leads out if its target lies
-    outside ``root``, even if its name does not show it.
-
-    Args:
-        root: Folder of the release; it may be a link itself.
-        path: Path in the release, from a table.
-    """
-    if not path or "\0" in path or not is_inside(path):
-        return None
-    file = root / path
-    real = os.path.realpath(root)
-    inside = os.path.realpath(file).startswith(real.rstrip(os.sep) + os.sep)
-    return file if inside else None
-
-
-def leaves_release(column: str) -> pl.Expr:
-    """Return whether each path of a column leaves its release (see :func:`is_inside`)."""
-    return pl.col(column).str.contains(_OUTSIDE)
-
-
-def release_file(path: Path, root: Path, source: str, rows: int) -> ReleaseFile:
-    """Describe a file that was read: its path inside the release, its rows and fingerprint."""
-    return ReleaseFile(source, relative(path, root), rows, sha256(path))
 
 
 def read_header(path: Path, *, separator: str = ",") -> list[str]:
@@ -186,12 +81,6 @@ def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) ->
             f"{shown(','.join(header)) or 'empty'}; check that it is the file of the stated "
             "release."
         )
-
-
-def shown(text: str) -> str:
-    """Make the text of a file fit for an error message: printable, one line, cut if long."""
-    line = "".join(c if c.isprintable() else "?" for c in text[:_MAX_SHOWN])
-    return f"{line} …" if len(text) > _MAX_SHOWN else line
 
 
 def read_csv(
@@ -318,25 +207,6 @@ def read_lines(path: Path, ends: re.Pattern[bytes] = _LINE_ENDS) -> list[str | N
     return lines
 
 
-def reject(
-    rows: pl.DataFrame, *, source: str, file: str, key: str | pl.Expr, code: str, message: str
-) -> pl.DataFrame:
-    """Turn ``rows`` (with a ``row`` column) into rejects that carry ``code`` and ``message``.
-
-    ``key`` is the name or the expression of the column whose id identifies the row.
-    """
-    key_expr = pl.col(key) if isinstance(key, str) else key
-    return conform(
-        rows.select(
-            *provenance(source, file),
-            key_expr.cast(pl.String).alias("key"),
-            pl.lit(code).alias("code"),
-            pl.lit(message).alias("message"),
-        ),
-        REJECTS,
-    )
-
-
 @contextmanager
 def opened_table(path: Path) -> Iterator[IO[bytes]]:
     """Open the bytes of a table; a zip must hold exactly one CSV file, which is opened."""
@@ -436,40 +306,3 @@ def _too_large(path: Path, why: str) -> ImaxrayError:
         f"Expected a table of a release at {path}, but it {why}; compare its checksum with the "
         "release's SHA256SUMS.txt and download it again."
     )
-
-
-def numeric(column: str) -> pl.Expr:
-    """Convert a text column to float; a cell that is no number or implausibly large is null."""
-    value = pl.col(column).cast(pl.Float64, strict=False)
-    return pl.when(value.abs() < _FAR).then(value)  # NaN and infinity fail the comparison too
-
-
-def one_box(x1: str | pl.Expr, y1: str | pl.Expr, x2: str | pl.Expr, y2: str | pl.Expr) -> pl.Expr:
-    """Combine four columns of corners (floats) into lists with one box each."""
-    return pl.concat_arr(x1, y1, x2, y2).reshape((-1, 1, 4)).cast(Boxes)
-
-
-def box_lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Series:
-    """Combine flat corners (four per box) into lists with ``counts`` boxes each."""
-    inner = pa.LargeListArray.from_arrays(
-        np.arange(0, len(corners) + 1, 4, dtype=np.int64), pa.array(corners, pa.float64())
-    )
-    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return pl.Series("boxes", pa.LargeListArray.from_arrays(ends, inner), dtype=Boxes)
-
-
-def has_area(x: str, y: str, width: str, height: str) -> pl.Expr:
-    """Return whether left, top, width and height (floats) give a box with an area.
-
-    The corners are compared, because a tiny width vanishes when it is added to a large left edge.
-    A null gives False.
-    """
-    across = pl.col(x) + pl.col(width) > pl.col(x)
-    down = pl.col(y) + pl.col(height) > pl.col(y)
-    return (across & down).fill_null(False)
-
-
-def xyxy_from_xywh(x: str, y: str, width: str, height: str) -> pl.Expr:
-    """Convert columns left, top, width, height (floats) to lists with one box of corners each."""
-    left, top = pl.col(x), pl.col(y)
-    return one_box(left, top, left + pl.col(width), top + pl.col(height))

@@ -10,16 +10,11 @@ import polars as pl
 
 from imaxray.schema import REJECTS, SPLIT_HINTS, conform, empty
 from imaxray.sources._shared.base import Source
-from imaxray.sources._shared.image_files import is_sound
+from imaxray.sources._shared.files.columns import numeric, provenance, reject
+from imaxray.sources._shared.files.paths import relative, release_file
+from imaxray.sources._shared.files.tables import read_csv
+from imaxray.sources._shared.images.image_files import is_sound
 from imaxray.sources._shared.records import ReleaseFile
-from imaxray.sources._shared.tables import (
-    numeric,
-    provenance,
-    read_csv,
-    reject,
-    relative,
-    release_file,
-)
 
 SIZE_COLUMNS: Final = ("image_id", "dim0", "dim1")
 """Columns of the table of sizes; the first dimension of an array of pixels is the height."""

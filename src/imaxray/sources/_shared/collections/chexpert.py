@@ -13,7 +13,13 @@ from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT, IMAGES, SOURCE_ANNOTATIONS, conform
 from imaxray.sources._checks.persons import age, odd_persons
-from imaxray.sources._shared.tables import leaves_release, numeric, provenance, reject, stated_by
+from imaxray.sources._shared.files.columns import (
+    numeric,
+    provenance,
+    reject,
+    stated_by,
+)
+from imaxray.sources._shared.files.paths import leaves_release
 
 COLLECTION: Final = "chexpert"
 

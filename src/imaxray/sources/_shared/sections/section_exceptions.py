@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Final
 
-from imaxray.sources._shared.report_sections import Section, split_sections
+from imaxray.sources._shared.sections.report_sections import Section, split_sections
 
 EXCEPTION: Final = "report-exception"
 """Quality of a text that MIT-LCP's list of exceptions names."""
@@ -48,7 +48,7 @@ class SectionException:
 @lru_cache(maxsize=1)
 def section_exceptions() -> dict[str, SectionException]:
     """Return the exceptions by study, e.g. ``s50913680``."""
-    text = files("imaxray.sources._shared").joinpath(_TABLE).read_text(encoding="utf-8")
+    text = files(__package__).joinpath(_TABLE).read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return {
         row["study"]: SectionException(

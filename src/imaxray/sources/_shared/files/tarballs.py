@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from imaxray.errors import ImaxrayError
-from imaxray.sources._shared.archives import MAX_MEMBER_BYTES, Member
+from imaxray.sources._shared.files.archives import MAX_MEMBER_BYTES, Member
 
 _MAX_BYTES: Final = 2 * 2**30
 """A tar that unpacks to more than this in all is refused; it is a gzip bomb and no release."""

@@ -19,8 +19,13 @@ from isal.igzip_lib import IsalError
 
 from imaxray._memory import collector_paused
 from imaxray.errors import ImaxrayError
+from imaxray.sources._shared.files.paths import (
+    is_inside,
+    relative,
+    release_file,
+    require_root,
+)
 from imaxray.sources._shared.records import ReleaseFile
-from imaxray.sources._shared.tables import is_inside, relative, release_file, require_root
 
 MAX_MEMBER_BYTES: Final = 16 * 2**20
 """A member that is larger than this is rejected and not read."""
