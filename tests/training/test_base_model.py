@@ -4,7 +4,7 @@ import pytest
 
 from imaxray._files import sha256
 from imaxray.models import PhantomConfig
-from imaxray.training import untrained_base
+from imaxray.training import base_digest, untrained_base, weights_digest
 
 SHAPE = PhantomConfig(
     image_size=32, patch_size=16, width=32, vision_layers=1, text_layers=1, vocabulary=300
@@ -37,3 +37,14 @@ def test_a_whole_model_is_kept(tmp_path):
     before = (tmp_path / "model.safetensors").stat().st_mtime_ns
     untrained_base(SHAPE, [], tmp_path, seed=3)
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_hidden_files_are_no_part_of_a_model(tmp_path):
+    """What imaxray remembers in a folder must not make its model another one."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = weights_digest(str(tmp_path)), base_digest(str(tmp_path), None)
+    (tmp_path / ".imaxray-digests.json").write_text("{}")
+    assert (weights_digest(str(tmp_path)), base_digest(str(tmp_path), None)) == before
+    (tmp_path / "config.json").write_text("{ }")
+    assert weights_digest(str(tmp_path)) != before[0]

@@ -97,7 +97,7 @@ def _attend(
     form = (images, groups, step.most, heads // groups, length, -1)
     far = _part(table, prefix_keys, prefix_values, step.prefix, form)
     far = [  # reshape from images back to rows
-        part.view(images, groups, step.most, own.shape[2], -1)
+        part.reshape(images, groups, step.most, own.shape[2], -1)
         .transpose(1, 2)
         .reshape(images * step.most, groups, own.shape[2], -1)
         for part in far
@@ -106,14 +106,15 @@ def _attend(
         far = [part.index_select(0, step.slots) for part in far]
     near = _part(own, key, value, step.own, (rows, groups, heads // groups, length, -1))
     out = _join(far, near).to(query.dtype)
-    return out.view(rows, heads, length, -1).transpose(1, 2).contiguous(), None
+    return out.reshape(rows, heads, length, -1).transpose(1, 2).contiguous(), None
 
 
 def _part(
     query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, form: tuple[int, ...]
 ) -> list[Tensor]:
     """Return unnormalised output, sum and maximum of a softmax over some of the keys."""
-    scores = torch.matmul(query, key.transpose(-1, -2))
+    # a product may have other strides than its shape, and the mask below needs a view
+    scores = torch.matmul(query, key.transpose(-1, -2)).contiguous()
     scores = scores if scores.dtype == torch.float64 else scores.float()
     if seen is not None:
         # The value is finite, so that a part without visible keys gets weight 0 and no NaN.

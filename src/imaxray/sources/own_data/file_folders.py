@@ -183,10 +183,11 @@ def _values(path: Path) -> NDArray[Any]:
             "install 'imaxray[nifti]', or save the masks as PNG."
         )
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
     try:
         data = np.asarray(nibabel.load(path).dataobj)
-    except (nibabel.filebasedimages.ImageFileError, EOFError) as error:
+    except (ImageFileError, EOFError) as error:
         raise ValueError("no NIfTI") from error
     flat = data.reshape(data.shape[:2]) if data.shape[2:] == (1,) * (data.ndim - 2) else data
     return flat.T  # NIfTI counts columns first

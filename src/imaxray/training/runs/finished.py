@@ -64,12 +64,15 @@ def _require_unchanged(folder: Path) -> None:
 
 
 def weights_digest(weights: str) -> str | None:
-    """Return the SHA-256 of a local model's files, or None for a repository (it has a commit)."""
+    """Return the SHA-256 of a local model's files, or None for a repository (it has a commit).
+
+    Hidden files are no part of the model: there imaxray remembers which digests it compared.
+    """
     folder = Path(weights)
     if not folder.is_dir():
         return None
     whole = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob("[!.]*.safetensors")) + sorted(folder.glob("[!.]*.json")):
         whole.update(f"{path.name} {sha256(path)}".encode())
     return whole.hexdigest()
 

@@ -196,7 +196,8 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 def written_files(out: Path) -> dict[str, str]:
     """Return the sha256 of a run's weights and schedule, by their paths in the run folder."""
     weights = (path for name in ("adapter", "model") for path in sorted((out / name).rglob("*")))
-    paths = [path for path in weights if path.is_file()] + [out / "schedule.parquet"]
+    shown = [path for path in weights if path.is_file() and not path.name.startswith(".")]
+    paths = [*shown, out / "schedule.parquet"]
     return {path.relative_to(out).as_posix(): sha256(path) for path in paths if path.is_file()}
 
 
