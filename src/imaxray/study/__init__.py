@@ -21,7 +21,7 @@ else:  # these modules train, so importing them loads torch
         __name__,
         {
             "estimating.estimate": ["StudyEstimate", "UnitEstimate", "estimate_study"],
-            "publish": ["write_study_report"],
+            "results.publish": ["write_study_report"],
             "run": ["ModelOutcome", "StudyOutcome", "run_study", "run_unit"],
         },
     )

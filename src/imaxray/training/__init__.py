@@ -30,19 +30,19 @@ else:  # torch and transformers
         __name__,
         {
             "base_model": ["base_digest", "untrained_base"],
-            "conversation": ["Conversations"],
+            "steps.conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
-            "finished_run": ["FinishedRun", "weights_digest", "weights_of"],
-            "images": ["ImageLoader", "LazyImages", "Pixels", "prepare_images"],
+            "runs.finished": ["FinishedRun", "weights_digest", "weights_of"],
+            "steps.images": ["ImageLoader", "LazyImages", "Pixels", "prepare_images"],
             "run": ["Run", "train"],
-            "step_dataset": [
+            "steps.dataset": [
                 "Examples",
                 "ShareDataset",
                 "StepDataset",
                 "encode_entries",
                 "first_item",
             ],
-            "token_store": ["Encoded", "TokenStore", "encode_split"],
+            "steps.token_store": ["Encoded", "TokenStore", "encode_split"],
             "trainer": ["EntryTrainer"],
         },
     )
