@@ -11,7 +11,8 @@ from imaxray import audit_dataset
 work = Path(sys.argv[1] if len(sys.argv) > 1 else "examples-out")
 
 for name in ("imax", "dmax"):
-    report = audit_dataset(work / "data" / name)
+    # drawn radiographs look so much alike that crops of each other are found among them
+    report = audit_dataset(work / "data" / name, skip={"near-duplicate"})
     print(f"{name}: {len(report.issues)} findings in {report.entries} entries "
           f"on {report.images} images")  # fmt: skip
     for issue in report.issues[:3]:

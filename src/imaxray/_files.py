@@ -118,6 +118,19 @@ def read_parquet(
         return pl.read_parquet(path, columns=names, schema=schema, glob=False)
 
 
+def read_excel(path: Path, sheet: str | None) -> pl.DataFrame:
+    """Read a sheet of an Excel file with the package fastexcel; the default is the first sheet.
+
+    Types follow from all rows. The parser raises errors of its own kinds.
+    """
+    import polars as pl
+
+    # from bytes, because a path would be a pattern
+    content = path.read_bytes()
+    frame: pl.DataFrame = pl.read_excel(content, sheet_name=sheet, infer_schema_length=None)
+    return frame
+
+
 def read_arrow(path: Path) -> pl.DataFrame:
     """Read an Arrow (IPC) file; like :func:`read_parquet`, from exactly this path."""
     import polars as pl  # late, as above

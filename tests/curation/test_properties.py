@@ -129,7 +129,10 @@ def release(name, picture, stated, hinted):
 
 def in_place_of_sources(module, made):
     sources = {name: Release(name, tables) for name, tables in made.items()}
-    return mock.patch(f"imaxray.curation.{module}.get_source", sources.__getitem__)
+    if module == "catalog":
+        opened = {name: (source, Path()) for name, source in sources.items()}
+        return mock.patch("imaxray.curation.catalog.open_release", lambda name, _: opened[name])
+    return mock.patch("imaxray.curation.card.described_source", lambda name, _: sources[name])
 
 
 def build(made, *, seed=0, order=NAMES):

@@ -21,7 +21,7 @@ PRINTED = {
     "06_dynamics": [r"imax: after 0 entries SE is \d", r"dmax: after 3200 entries SE is \d",
                     r"Fewer than three seeds"],
     "07_strategy": [r"1-dmax: trained on dmax from base", r"round-1/dataset: \d+ of \d+ candidates",
-                    r"3-finish against 1-dmax: "],
+                    r"mean relative gain of 3-finish [+−-]"],
     "08_export": [r"swift: \d+ conversations", r"fiftyone: .*samples\.json",
                   r"croissant: .*croissant\.json", r"left out: nothing"],
     "09_own_data": [r"pleural efusion \(18 rows .*did you mean Pleural Effusion\?",

@@ -407,6 +407,14 @@ def test_two_jobs_at_once_and_a_killed_one_leave_the_bytes_of_the_whole(single, 
     last = job(*names)
     assert last.wait(timeout=300) == 0
     for arm in ("dmax", "imax", "dmax-separate"):
-        mine, theirs = (tree(base / "runs/phantom" / arm) for base in (out, single[0]))
-        theirs = {k: v for k, v in theirs.items() if not k.startswith("evaluation")}
+        mine, theirs = (
+            {k: v for k, v in tree(base / "runs/phantom" / arm).items()
+             if k.split("/")[0] != "evaluation" and k != "run.json"}  # holds the model's path
+            for base in (out, single[0])
+        )  # fmt: skip
         assert differences(mine, theirs) == []
+        identities = [
+            json.loads((base / "runs/phantom" / arm / "run.json").read_text())["identity"]
+            for base in (out, single[0])
+        ]
+        assert identities[0] == identities[1]

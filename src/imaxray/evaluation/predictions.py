@@ -12,6 +12,7 @@ import polars as pl
 from imaxray._files import read_parquet, sha256
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.joining import JoinBy
+from imaxray.sources import read_csv
 
 _NAMES: Final[dict[JoinBy, dict[str, tuple[str, ...]]]] = {
     "entry_id": {"entry_id": ("entry_id",), "text": ("text",)},
@@ -110,8 +111,8 @@ def _parquet(path: Path) -> pl.DataFrame:
 
 def _csv(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        return read_csv(path, []).drop("row")
+    except OSError as error:
         raise ImaxrayError(
             f"Expected a CSV file (UTF-8, commas) at {path}, but it cannot be read; write it again."
         ) from error

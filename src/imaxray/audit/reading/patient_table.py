@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from imaxray._files import read_parquet
 from imaxray.errors import ImaxrayError
 from imaxray.sources import read_csv, read_header
 
@@ -66,7 +67,7 @@ def _rows(path: Path) -> list[tuple[str, str]]:
         )
     if path.suffix.lower() == ".parquet":
         try:
-            table = pl.read_parquet(path)
+            table = read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise ImaxrayError(
                 f"Expected a Parquet table of patients at {path}, but it is damaged; write the "

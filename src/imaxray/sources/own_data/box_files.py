@@ -133,6 +133,7 @@ def read_yolo(folder: Path, classes: tuple[str, ...]) -> Rows:
     row = 0
     for path in label_files(folder):
         image = path.relative_to(folder).with_suffix("").as_posix()
+        # a byte that is no text makes its own line no box, which is a reject
         lines = path.read_bytes().decode("utf-8", "replace").splitlines()
         boxes = [line.split() for line in lines if line.strip()]
         for box in boxes or [[]]:

@@ -11,7 +11,7 @@ from imaxray.sources.own_data.vocabulary import SPLIT_NAMES
 
 
 @dataclass(frozen=True)
-class Field:
+class KnownField:
     """Describes a field of `source.yaml`.
 
     Attributes:
@@ -31,8 +31,8 @@ _ID: Final = (
     "any text without control characters; it may name a person ([safety](safety.md#privacy))"
 )
 
-FIELDS: Final[dict[str, Field]] = {
-    "image": Field(
+FIELDS: Final[dict[str, KnownField]] = {
+    "image": KnownField(
         "image that the row is about",
         "path below the folder of the images, or name of a file there, with or without its ending",
         (
@@ -42,7 +42,7 @@ FIELDS: Final[dict[str, Field]] = {
             "image filename", "dicom",
         ),
     ),
-    "patient": Field(
+    "patient": KnownField(
         "patient whom the image shows; all images of a patient are in one split", _ID,
         (
             "patient", "patient id", "patientid", "pid", "pat id", "subject", "subject id", "mrn",
@@ -51,7 +51,7 @@ FIELDS: Final[dict[str, Field]] = {
             "id paciente", "patient no", "patient identifier",
         ),
     ),
-    "study": Field(
+    "study": KnownField(
         "examination that the image belongs to; default: one per patient and date", _ID,
         (
             "study", "study id", "studyid", "exam", "exam id", "examination", "accession",
@@ -59,18 +59,18 @@ FIELDS: Final[dict[str, Field]] = {
             "untersuchungsnummer", "examen", "estudio", "study uid", "order number",
         ),
     ),
-    "view": Field(
+    "view": KnownField(
         "projection", ", ".join(f"`{v}`" for v in VIEWS) + "; upper or lower case",
         (
             "view", "view position", "viewposition", "projection", "position", "orientation",
             "ansicht", "projektion", "incidence", "proyeccion", "vista", "strahlengang",
         ),
     ),
-    "sex": Field(
+    "sex": KnownField(
         "sex of the patient", ", ".join(f"`{s}`" for s in SEXES) + "; upper or lower case",
         ("sex", "gender", "patient sex", "patient gender", "geschlecht", "sexe", "sexo"),
     ),
-    "age": Field(
+    "age": KnownField(
         "age of the patient at the examination",
         f"full years from 0 to {OLDEST}; DICOM's `058Y`, `013M`, `006W` and `030D` too",
         (
@@ -78,7 +78,7 @@ FIELDS: Final[dict[str, Field]] = {
             "age yrs", "patientenalter",
         ),
     ),
-    "date": Field(
+    "date": KnownField(
         "day of the examination; only used to tell examinations apart, and not written anywhere",
         "in the form that `dates` states, such as `%Y-%m-%d`",
         (
@@ -87,13 +87,13 @@ FIELDS: Final[dict[str, Field]] = {
             "aufnahmedatum", "date examen", "fecha", "fecha estudio",
         ),
     ),
-    "split": Field(
+    "split": KnownField(
         "part of the data that the row is meant for",
         "; ".join(f"{ours}: " + ", ".join(f"`{k}`" for k, v in SPLIT_NAMES.items() if v == ours)
                   for ours in SPLITS),
         ("split", "fold", "subset", "partition", "set", "dataset split"),
     ),
-    "findings": Field(
+    "findings": KnownField(
         "list of findings that are present; what is not in the list stays unknown",
         "names or spellings of the labels below, separated as `separator_of_findings` states",
         (
@@ -102,84 +102,84 @@ FIELDS: Final[dict[str, Field]] = {
             "diagnostic", "hallazgos", "diagnostico", "finding label", "class labels",
         ),
     ),
-    "ctr": Field(
+    "ctr": KnownField(
         "cardiothoracic ratio", "ratio between 0 and 1, such as `0.52`, or with a sign, `52 %`",
         ("ctr", "cardiothoracic ratio", "cardio thoracic ratio", "htq", "herz thorax quotient"),
     ),
-    "cpar": Field(
+    "cpar": KnownField(
         "area of the heart over that of the lungs", "ratio between 0 and 1, or with a sign, `32 %`",
         ("cpar", "cardiopulmonary area ratio"),
     ),
-    "edema": Field(
+    "edema": KnownField(
         "grade of pulmonary edema", ", ".join(f"`{k}` = {v}" for k, v in enumerate(EDEMA_GRADES)),
         ("edema grade", "oedema grade", "edema severity", "pulmonary edema grade", "pe severity"),
     ),
-    "report": Field(
+    "report": KnownField(
         "whole report; findings and impression are read from its headings", _TEXT,
         (
             "report", "report text", "radiology report", "full report", "befund", "compte rendu",
             "informe", "befundtext", "radiologist report", "report findings and impression",
         ),
     ),
-    "findings_text": Field(
+    "findings_text": KnownField(
         "the section findings of the report", _TEXT,
         ("findings text", "report findings", "findings section"),
     ),
-    "impression": Field(
+    "impression": KnownField(
         "the section impression of the report", _TEXT,
         ("impression", "impression text", "report impression", "conclusion"),
     ),
-    "phrase": Field(
+    "phrase": KnownField(
         "finding or phrase that the box shows", _TEXT,
         (
             "phrase", "class name", "category", "region", "label text", "box label", "class",
             "category name",
         ),
     ),
-    "box": Field(
+    "box": KnownField(
         "one box or several as a list of numbers, such as `[10, 20, 110, 220]`", _BOX,
         ("box", "boxes", "bbox", "bboxes", "bounding box", "bounding boxes"),
     ),
-    "x1": Field("left edge of the box", _BOX, ("x1", "xmin", "x min", "left", "x", "bbox x")),
-    "y1": Field("upper edge of the box", _BOX, ("y1", "ymin", "y min", "top", "y", "bbox y")),
-    "x2": Field("right edge of the box", _BOX, ("x2", "xmax", "x max", "right")),
-    "y2": Field("lower edge of the box", _BOX, ("y2", "ymax", "y max", "bottom")),
-    "box_width": Field(
+    "x1": KnownField("left edge of the box", _BOX, ("x1", "xmin", "x min", "left", "x", "bbox x")),
+    "y1": KnownField("upper edge of the box", _BOX, ("y1", "ymin", "y min", "top", "y", "bbox y")),
+    "x2": KnownField("right edge of the box", _BOX, ("x2", "xmax", "x max", "right")),
+    "y2": KnownField("lower edge of the box", _BOX, ("y2", "ymax", "y max", "bottom")),
+    "box_width": KnownField(
         "width of the box, in place of `x2`",
         _BOX,
         ("w", "width", "bbox w", "bbox width"),
     ),
-    "box_height": Field(
+    "box_height": KnownField(
         "height of the box, in place of `y2`",
         _BOX,
         ("h", "height", "bbox h", "bbox height"),
     ),
-    "image_width": Field(
+    "image_width": KnownField(
         "width of the image that the boxes are in pixels of; default: that of the file",
         "pixels; boxes are scaled if the file has another size",
         ("image width", "img width", "original width", "dim1"),
     ),
-    "image_height": Field(
+    "image_height": KnownField(
         "height of the image that the boxes are in pixels of; default: that of the file",
         "pixels; boxes are scaled if the file has another size",
         ("image height", "img height", "original height", "dim0"),
     ),
-    "mask": Field(
+    "mask": KnownField(
         "mask of the phrase as run lengths; it becomes a box",
         "`start length start length …`, starts from 1, in the order that `runs` states",
         ("mask", "rle", "encodedpixels", "encoded pixels", "segmentation"),
     ),
-    "question": Field("question about the image", _TEXT, ("question", "query", "frage")),
-    "answer": Field(
+    "question": KnownField("question about the image", _TEXT, ("question", "query", "frage")),
+    "answer": KnownField(
         "answer to the question; `yes` and `no` make it a closed question", _TEXT,
         ("answer", "answers", "response", "antwort"),
     ),
-    "question_type": Field(
+    "question_type": KnownField(
         "kind of the question",
         _TEXT,
         ("question type", "content type", "qtype"),
     ),
-    "reader": Field(
+    "reader": KnownField(
         "person who stated the row, where several read the same image", _TEXT,
         ("reader", "reader id", "rad id", "annotator", "radiologist", "rater"),
     ),

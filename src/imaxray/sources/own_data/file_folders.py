@@ -173,7 +173,7 @@ def runs_of(mask: Mask) -> NDArray[np.int64]:
 def _values(path: Path) -> NDArray[Any]:
     """Return the numbers of a mask, shape (height, width)."""
     if not path.name.lower().endswith(_NIFTI):
-        with Image.open(path) as image:
+        with radiograph.open_image(path) as image:
             if image.width * image.height > radiograph.MAX_PIXELS:
                 raise ValueError("the mask is too large")
             return np.asarray(image)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import read_parquet, sha256
+from imaxray._files import read_excel, read_parquet, sha256
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._checks.reading import Fault, note
@@ -75,6 +75,7 @@ def _form_of_folder(path: Path) -> Form:
     if endings & {".nii", ".gz", ".png"}:
         return "masks"
     if ".txt" in endings:
+        # only the form of the first line counts here
         lines = next(path.rglob("*.txt")).read_text("utf-8", "replace").split("\n", 1)[0].split()
         return "yolo" if len(lines) == 5 and all(map(_is_number, lines)) else "reports"
     if endings & {".dcm", ".dicom", ""}:
@@ -221,7 +222,7 @@ def _excel(path: Path, table: Table) -> _Read:
             "install 'imaxray[excel]', or save the sheet as CSV."
         )
     try:
-        frame = pl.read_excel(path, sheet_name=table.sheet, infer_schema_length=None)
+        frame = read_excel(path, table.sheet)
     except Exception as error:  # the parser raises its own kinds
         raise ImaxrayError(
             f"Expected an Excel file at {path}, but it cannot be read ({type(error).__name__}); "

@@ -33,6 +33,7 @@ def encoding_of(tables: Sequence[Path]) -> tuple[str, str]:
             found[DEFAULT_ENCODING] = path.name
         except UnicodeDecodeError as error:
             found["cp1252"] = path.name
+            # shown to the user as an example, and used for nothing else
             around = data[max(0, error.start - 12) : error.start + 12].decode("cp1252", "replace")
             example = " ".join(around.split())
     if len(found) > 1 and not (set(found) - {DEFAULT_ENCODING, "cp1252"}):
@@ -76,6 +77,7 @@ def classes_of(folder: Path) -> list[str]:
         for name in NOT_LABELS[:3]:
             file = place / name
             if file.is_file():
+                # names that the user sees and can correct
                 lines = file.read_text("utf-8", "replace").splitlines()
                 return [line.strip() for line in lines if line.strip()]
         for file in (place / "data.yaml", place / "dataset.yaml"):
