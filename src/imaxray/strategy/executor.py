@@ -24,8 +24,14 @@ from imaxray.pseudo import (
     write_pseudo,
 )
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
-from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work
+from imaxray.strategy.records import (
+    AnnotateResult,
+    DeriveResult,
+    FilterResult,
+    TrainResult,
+    WorkResult,
+)
+from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
 from imaxray.training import ImageLoader, train_dataset
 
 
@@ -117,8 +123,14 @@ class WorkExecutor:
             return self._train(work, folder)
         if isinstance(work, AnnotateWork):
             return self._annotate(work, folder)
+        if isinstance(work, DeriveWork):
+            return self._derive(folder)
         assert isinstance(work, FilterWork)
         return self._filter(work, folder)
+
+    def _known(self, work: DeriveWork | None) -> Dataset:
+        """Return the real dataset, or the one with derived entries."""
+        return self._data if work is None else open_dataset(self._place(work))
 
     def _train(self, work: TrainWork, folder: Path) -> dict[str, Any]:
         stage = work.stage
@@ -152,7 +164,7 @@ class WorkExecutor:
         settings = asked.model_dump(exclude={"seed", "round"})
         found = annotate(
             model,
-            self._data,
+            self._known(work.data),
             folder,
             AnnotateConfig(
                 **settings,
@@ -174,17 +186,18 @@ class WorkExecutor:
 
     def _filter(self, work: FilterWork, folder: Path) -> dict[str, Any]:
         asked = self._config.filter
+        data = self._known(work.candidates.data)
         made = filter_annotations(
             self._place(work.candidates),
-            self._data,
+            data,
             asked,
-            rules=chosen_rules(asked, self._data),
+            rules=chosen_rules(asked, data),
             truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
         filtered = made.filtered
         settings = asked.model_dump(mode="json", exclude={"rules"})
         write_pseudo(
-            self._data, filtered.kept, folder, dropped=filtered.dropped,
+            data, filtered.kept, folder, dropped=filtered.dropped,
             config={"filter": settings, "round": work.round},
         )  # fmt: skip
         says = {} if made.thresholds is None else made.thresholds.tasks
@@ -206,6 +219,8 @@ def _result(work: Work, folder: Path, record: Any, *, done_now: bool) -> WorkRes
         return TrainResult(work, folder, record, done_now)
     if isinstance(work, AnnotateWork):
         return AnnotateResult(work, folder, record, done_now)
+    if isinstance(work, DeriveWork):
+        return DeriveResult(work, folder, record, done_now)
     assert isinstance(work, FilterWork)
     return FilterResult(work, folder, record, done_now)
 
