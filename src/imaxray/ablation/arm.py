@@ -119,7 +119,7 @@ def do_arm_work(
     """
     _torch(config)
     strategy, data, works = arm_works(config, out, seed, start, arm, steps)
-    executor = _executor(strategy, data, out, seed, start)
+    executor = _executor(strategy, data, out, seed, _Images(out, start), start)
     executor.do(next(work for work in works if work.key == key))
 
 
@@ -147,7 +147,7 @@ def finish_arm(
     torch = _torch(config)
     strategy, data, works = arm_works(config, out, seed, start, arm, steps)
     images = _Images(out, start)
-    executor = _executor(strategy, data, out, seed, start)
+    executor = _executor(strategy, data, out, seed, images, start)
     done = [executor.do(work) for work in works]
     # arms that run side by side slow each other down, so only CPU time is fair without a GPU
     by_wall = torch.cuda.is_available()
@@ -189,11 +189,11 @@ def _torch(config: AblationConfig) -> Any:
 
 
 def _executor(
-    strategy: StrategyConfig, data: Dataset, out: Path, seed: int, start: Path
+    strategy: StrategyConfig, data: Dataset, out: Path, seed: int, images: _Images, start: Path
 ) -> WorkExecutor:
     return WorkExecutor(
         strategy, data, str(start), lambda work: place(out, seed, work),
-        images=_Images(out, start), progress=False,
+        images=images, pictures=images.picture, progress=False,
     )  # fmt: skip
 
 
@@ -258,9 +258,13 @@ def _answer(
 
 
 class _Images:
-    """Returns the model inputs of an image; a process prepares them once for all arms."""
+    """Returns the model inputs of an image; a process prepares them once for all arms.
+
+    :meth:`picture` returns what the inputs are made of, which augmentation changes.
+    """
 
     _kept: dict[str, Any] = {}  # noqa: RUF012 - shared by all jobs of this process
+    _pictures: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(self, out: Path, start: Path) -> None:
         self._out, self._start = out, start
@@ -269,12 +273,23 @@ class _Images:
     def __call__(self, image_id: str) -> Any:
         key = f"{self._out} {image_id}"
         if key not in self._kept:
+            picture = self.picture(image_id)
+            self._kept[key] = self._opened()[1].inputs(picture)
+        return self._kept[key]
+
+    def picture(self, image_id: str) -> Any:
+        """Return the picture of an image."""
+        key = f"{self._out} {image_id}"
+        if key not in self._pictures:
+            store, chat = self._opened()
+            self._pictures[key] = chat.picture(store(image_id))
+        return self._pictures[key]
+
+    def _opened(self) -> tuple[Any, Any]:
+        if self._ready is None:
             from imaxray.cache import ImageStore
             from imaxray.models import phantom
 
-            if self._ready is None:
-                store = ImageStore(open_dataset(self._out / "catalog"))
-                self._ready = store, phantom.load(self._start)
-            store, chat = self._ready
-            self._kept[key] = chat.pixels(store(image_id))
-        return self._kept[key]
+            store = ImageStore(open_dataset(self._out / "catalog"))
+            self._ready = store, phantom.load(self._start)
+        return self._ready

@@ -32,7 +32,7 @@ from imaxray.strategy.records import (
     WorkResult,
 )
 from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
-from imaxray.training import ImageLoader, train_dataset
+from imaxray.training import ImageLoader, PictureLoader, train_dataset
 
 
 class WorkExecutor:
@@ -45,6 +45,7 @@ class WorkExecutor:
         place: Function that returns the folder of a piece of work.
         images: Loader of model inputs, if they are already prepared; by default, training
             prepares them.
+        pictures: Loader of pictures, which a training with ``augment`` needs with ``images``.
         progress: Whether to show the progress bars of training.
     """
 
@@ -56,6 +57,7 @@ class WorkExecutor:
         place: Callable[[Work], Path],
         *,
         images: ImageLoader | None = None,
+        pictures: PictureLoader | None = None,
         progress: bool = True,
     ) -> None:
         self._config = config
@@ -63,6 +65,7 @@ class WorkExecutor:
         self._base = base
         self._place = place
         self._images = images
+        self._pictures = pictures
         self._progress = progress
 
     def do(self, work: Work) -> WorkResult:
@@ -141,6 +144,7 @@ class WorkExecutor:
             folder,
             self._config.recipe(stage, model, work.seed),
             image_loader=self._images,
+            picture_loader=self._pictures,
             progress=self._progress,
             overwrite=True,
         )

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
+from imaxray.training.augmenting.config import AugmentConfig
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe
 from imaxray.training.runs.manifest import CurvePoint, RunManifest
@@ -16,6 +17,8 @@ from imaxray.training.steps.schedule import (
 from imaxray.training.steps.shares import share_out
 
 if TYPE_CHECKING:
+    from imaxray.training.augmenting.augmentation import Augmentation
+    from imaxray.training.augmenting.augmenter import Augmenter, Pictures
     from imaxray.training.base_model import base_digest, untrained_base
     from imaxray.training.dataset_run import train_dataset
     from imaxray.training.run import Run, train
@@ -28,18 +31,34 @@ if TYPE_CHECKING:
         encode_entries,
         first_item,
     )
-    from imaxray.training.steps.images import ImageLoader, LazyImages, Pixels, prepare_images
+    from imaxray.training.steps.images import (
+        ImageLoader,
+        LazyImages,
+        LazyPictures,
+        PictureLoader,
+        Pixels,
+        prepare_images,
+    )
     from imaxray.training.steps.token_store import Encoded, TokenStore, encode_split
     from imaxray.training.trainer import EntryTrainer
 else:  # torch and transformers
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "augmenting.augmentation": ["Augmentation"],
+            "augmenting.augmenter": ["Augmenter", "Pictures"],
             "base_model": ["base_digest", "untrained_base"],
             "steps.conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
             "runs.finished": ["FinishedRun", "weights_digest", "weights_of"],
-            "steps.images": ["ImageLoader", "LazyImages", "Pixels", "prepare_images"],
+            "steps.images": [
+                "ImageLoader",
+                "LazyImages",
+                "LazyPictures",
+                "PictureLoader",
+                "Pixels",
+                "prepare_images",
+            ],
             "run": ["Run", "train"],
             "steps.dataset": [
                 "Examples",
@@ -54,6 +73,9 @@ else:  # torch and transformers
     )
 
 __all__ = [
+    "AugmentConfig",
+    "Augmentation",
+    "Augmenter",
     "Conversations",
     "CurvePoint",
     "Encoded",
@@ -63,7 +85,10 @@ __all__ = [
     "ImageLoader",
     "Layout",
     "LazyImages",
+    "LazyPictures",
     "LoraSettings",
+    "PictureLoader",
+    "Pictures",
     "Pixels",
     "Recipe",
     "Run",

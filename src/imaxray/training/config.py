@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imaxray.training.augmenting.config import Augment
+
 Layout = Literal["packed", "separate", "conversation"]
 """How the entries of an image are arranged in rows.
 
@@ -115,6 +117,11 @@ class TrainingConfig(BaseModel):
         default=1.0,
         gt=0,
         description="Weight of a pseudo entry's loss in the mean of a step; a real entry has 1.",
+    )
+    augment: Augment = Field(
+        default=None,
+        description="Augmentation of the training images: default, none, or, in a file, the "
+        "strength of each transform; default: none.",
     )
     optimizer: Literal["adamw", "muon"] = Field(default="adamw", description="Optimizer.")
     learning_rate: float = Field(default=1e-3, gt=0, description="Highest learning rate.")
