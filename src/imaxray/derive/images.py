@@ -96,9 +96,7 @@ def derive_chunk(
     made: list[tuple[str, Derivation]] = []
     result = Derived(Rendered.empty())
     for about, _ in abouts(chunk.images):
-        outcome = derive_facts(
-            about, stated.get(about.image_id, []), rules, habits, off=off
-        )
+        outcome = derive_facts(about, stated.get(about.image_id, []), rules, habits, off=off)
         result.contradicted.update(outcome.contradicted)
         result.disputed.update(outcome.disputed)
         kept, over = capped(about.image_id, outcome.derived, questions_per_image)

@@ -77,9 +77,7 @@ def rendered(
     derivations = _derivations(numbered, made)
     return Rendered(
         facts,
-        numbered.with_columns(
-            pl.lit([DERIVED_SOURCE], dtype=pl.List(pl.String)).alias("sources")
-        ),
+        numbered.with_columns(pl.lit([DERIVED_SOURCE], dtype=pl.List(pl.String)).alias("sources")),
         derivations,
     )
 
@@ -117,9 +115,7 @@ def _annotations(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return conform(frame, ANNOTATIONS)
 
 
-def _derivations(
-    numbered: pl.DataFrame, made: Sequence[tuple[str, Derivation]]
-) -> pl.DataFrame:
+def _derivations(numbered: pl.DataFrame, made: Sequence[tuple[str, Derivation]]) -> pl.DataFrame:
     rows = []
     for entry, numbers in numbered.select("entry_id", "sources").iter_rows():
         used = [made[int(number)][1] for number in numbers]

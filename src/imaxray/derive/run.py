@@ -261,9 +261,9 @@ def _written(
 ) -> DerivedDataset:
     base, new = source.tables, made.rendered
     kept = mark_derived(base.entries).filter(~pl.col(IS_DERIVED)).drop(IS_DERIVED)
-    entries = pl.concat(
-        [kept, new.entries.with_columns(pl.lit(False).alias(IS_PSEUDO))]
-    ).sort("split", "task", "entry_id")
+    entries = pl.concat([kept, new.entries.with_columns(pl.lit(False).alias(IS_PSEUDO))]).sort(
+        "split", "task", "entry_id"
+    )
     annotations = base.annotations.filter(pl.col("source") != DERIVED_SOURCE)
     account = base.account.filter(pl.col("source") != DERIVED_SOURCE)
     line = (DERIVED_SOURCE, FILE, new.annotations.height, new.annotations.height, 0)
@@ -309,9 +309,7 @@ def _by_task(entries: pl.DataFrame) -> dict[str, int]:
     return {task: counts[task] for task in task_names() if task in counts}
 
 
-def _report(
-    rules: pl.DataFrame, yields: pl.DataFrame, counts: Mapping[str, Any]
-) -> dict[str, Any]:
+def _report(rules: pl.DataFrame, yields: pl.DataFrame, counts: Mapping[str, Any]) -> dict[str, Any]:
     return {"counts": dict(counts), "yields": yields.to_dicts(), "rules": rules.to_dicts()}
 
 

@@ -27,7 +27,9 @@ def _answer_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
             denies = only == "no"
             # "no" for one lung says nothing of the other, and for a part of a label nothing of it
             if not denies or (asks.kind == "presence" and asks.whole):
-                yield Conclusion(Fact("label", asks.label, float(not denies)), (fact,), (asks.label,))
+                yield Conclusion(
+                    Fact("label", asks.label, float(not denies)), (fact,), (asks.label,)
+                )
         elif asks.kind == "where":
             nothing = {plain(answer) for answer in fact.answers} <= _NOTHING
             if not nothing or asks.whole:
