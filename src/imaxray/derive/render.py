@@ -108,7 +108,7 @@ def _tables(
 
 
 def _annotations(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    schema = {"image_id": pl.String, **_VALUES, "source": pl.String}
+    schema: dict[str, Any] = {"image_id": pl.String, **_VALUES, "source": pl.String}
     frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         pl.lit("derived").alias("origin"), pl.lit(FILE).alias("file"),
     )  # fmt: skip

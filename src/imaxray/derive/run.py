@@ -46,7 +46,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class DerivedDataset:
-    """The result of :func:`derive`.
+    """The result of :func:`derive_dataset`.
 
     Attributes:
         dataset: The dataset with real and derived entries.
@@ -86,7 +86,7 @@ class DerivedTables:
     over: int
 
 
-def derive(
+def derive_dataset(
     data: Path,
     out: Path,
     config: DeriveConfig | None = None,
@@ -313,4 +313,4 @@ def _report(rules: pl.DataFrame, yields: pl.DataFrame, counts: Mapping[str, Any]
     return {"counts": dict(counts), "yields": yields.to_dicts(), "rules": rules.to_dicts()}
 
 
-__all__ = ["DERIVATIONS", "DerivedDataset", "DerivedTables", "derive", "derive_tables"]
+__all__ = ["DERIVATIONS", "DerivedDataset", "DerivedTables", "derive_dataset", "derive_tables"]

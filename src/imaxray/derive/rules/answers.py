@@ -15,7 +15,7 @@ from imaxray.tasks._shared.wording import named, sides
 _NOTHING: Final = frozenset({"none", "no", "nowhere", ""})
 
 
-def _answer_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _answer_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     for fact in known.of("qa"):
         asks = understood(fact.text)
         only = plain(fact.answers[0]) if len(fact.answers) == 1 else ""
