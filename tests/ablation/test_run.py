@@ -120,7 +120,7 @@ def test_tables_say_everything(finished):
     assert data["equal_steps"]["seeds"] == dict.fromkeys(ARMS, 1)
     assert {row["seed"] for row in data["pseudo"]} == {5}
     assert {row["filter"] for row in data["pseudo"]} == {
-        "none", "confidence", "consistency", "both", "balance",
+        "none", "confidence", "consistency", "both",
     }  # fmt: skip
 
 

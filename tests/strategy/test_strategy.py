@@ -53,7 +53,7 @@ def test_each_stage_is_a_run_of_its_own(finished):
         json.loads((out / "stages" / name / "run.json").read_text())
         for name in ("1-dmax", "2-pseudo-imax", "3-finish")
     ]
-    assert [m["identity"]["layout"] for m in manifests] == ["separate", "packed", "separate"]
+    assert [m["identity"]["layout"] for m in manifests] == ["packed"] * 3
     assert [m["entries_seen"] for m in manifests] == [16 * 120, 16 * 4, 16 * 2]
     real, pseudo = (open_dataset(p).sha256 for p in (config.data, out / "pseudo/round-1/dataset"))
     assert [m["identity"]["dataset"] for m in manifests] == [real, pseudo, real]
