@@ -184,7 +184,9 @@ def test_the_filter_uses_the_clinical_rules_of_the_data(make_strategy, dmax, tmp
     data = open_dataset(tmp_path / "data")
     executor = WorkExecutor(make_strategy(), data, "base", lambda work: tmp_path / work.name)
     with pytest.raises(KeyboardInterrupt):
-        executor.do(FilterWork("key", "filter", 1, AnnotateWork("key", "candidates", 1, None, 0, None)))
+        executor.do(
+            FilterWork("key", "filter", 1, AnnotateWork("key", "candidates", 1, None, 0, None))
+        )
     [rule] = [rule for rule in given if rule.name == "ctr-cardiomegaly"]
     assert rule.contradict[1].first.above == 0.75
 
