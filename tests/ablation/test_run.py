@@ -31,11 +31,7 @@ TINY = {
     },
     "training": {
         "entries_per_step": 12, "log_every": 2, "save_every": 100, "optimizer": "muon",
-<<<<<<< HEAD
         "learning_rate": 4e-3, "muon_learning_rate": 8e-3, "augment": "default",
-=======
-        "learning_rate": 4e-3, "muon_learning_rate": 8e-3, "augment": {"rotation": 1},
->>>>>>> augment
     },
     "evaluation": {"max_new_tokens": 8, "resamples": 100},
     "strategy": {
