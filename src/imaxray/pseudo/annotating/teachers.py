@@ -203,7 +203,7 @@ def _join(store: AnnotationStore, done: Mapping[str, Path]) -> None:
     for key in _PER_TASK:
         account[key] = {
             task: accounts[folder][key][task]
-            for task, folder in done.items()
+            for task, folder in sorted(done.items())
             if task in accounts[folder][key]
         }
     by = {task: manifests[folder]["identity"]["model"] for task, folder in sorted(done.items())}
