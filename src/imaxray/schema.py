@@ -243,9 +243,6 @@ def image_sizes(images: pl.DataFrame) -> dict[str, ImageSize]:
 PSEUDO_SOURCE: Final = "pseudo"
 """Source name of pseudo annotations, which a model stated, and of the entries made from them."""
 
-DERIVED_SOURCE: Final = "derived"
-"""Source name of annotations that follow from others of the image, and of their entries."""
-
 
 IS_PSEUDO: Final = "is_pseudo"
 """Boolean column that :class:`imaxray.curation.Tables` adds to its entries: whether the entry

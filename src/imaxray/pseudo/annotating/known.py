@@ -20,7 +20,7 @@ import polars as pl
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.labeller import asked
 from imaxray.metrics import normalise
-from imaxray.schema import DERIVED_SOURCE
+from imaxray.schema import IS_DERIVED, mark_derived
 from imaxray.tasks import Question, Statement, from_json, get_task
 from imaxray.tasks.vqa import CTR_ABOVE
 
@@ -41,7 +41,7 @@ _ABOUT_FINDING: Final = ("label", "asked")
 
 def without_derived(entries: pl.DataFrame) -> pl.DataFrame:
     """Return the entries that were not derived from others."""
-    return entries.filter(~pl.col("sources").list.contains(DERIVED_SOURCE).fill_null(False))
+    return mark_derived(entries).filter(~pl.col(IS_DERIVED))
 
 
 @dataclass(frozen=True)

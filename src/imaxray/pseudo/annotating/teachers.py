@@ -69,6 +69,12 @@ class Teacher:
         return answer_by_model(self.run, dataset, folder, self.config, share)
 
 
+def teacher_digest(name: str) -> str:
+    """Return a digest that identifies a teacher, as `annotate` accepts it."""
+    identity = Teacher(name, AnnotateConfig()).identity()
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
 def answer_by_teachers(
     run: str | Path, dataset: Dataset, out: Path, config: AnnotateConfig
 ) -> AnnotationStore:
