@@ -223,9 +223,7 @@ def test_a_run_is_augmented_says_so_and_is_the_same_for_workers_and_loaders(
         picture_loader=lambda i: setting.chat.picture(dataset.image_path(i)),
     )  # fmt: skip
     assert weights(one) == weights(other)
-    plain = train_dataset(
-        dataset, tmp_path / "three", recipe(base, augment="none"), progress=False
-    )
+    plain = train_dataset(dataset, tmp_path / "three", recipe(base, augment="none"), progress=False)
     assert weights(one) != weights(plain)
     # the validation images are those of the dataset: a run that learns nothing has equal losses
     seen = [
@@ -275,9 +273,7 @@ def test_a_family_with_pixels_of_its_own_is_refused(setting):
 
     chat = Own("own", setting.chat.model, setting.chat.processor, setting.chat.convention)
     with pytest.raises(ImaxrayError, match="picture and inputs"):
-        Augmenter(
-            chat, STRONG, seed=0, entries=setting.entries, images=setting.images, pictures={}
-        )
+        Augmenter(chat, STRONG, seed=0, entries=setting.entries, images=setting.images, pictures={})
 
 
 @pytest.mark.parametrize("family", tiny_families())

@@ -77,9 +77,7 @@ def rendered(
     derivations = _derivations(numbered, made)
     return Rendered(
         facts,
-        numbered.with_columns(
-            pl.lit([DERIVED_SOURCE], dtype=pl.List(pl.String)).alias("sources")
-        ),
+        numbered.with_columns(pl.lit([DERIVED_SOURCE], dtype=pl.List(pl.String)).alias("sources")),
         derivations,
     )
 
@@ -110,16 +108,14 @@ def _tables(
 
 
 def _annotations(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    schema = {"image_id": pl.String, **_VALUES, "source": pl.String}
+    schema: dict[str, Any] = {"image_id": pl.String, **_VALUES, "source": pl.String}
     frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         pl.lit("derived").alias("origin"), pl.lit(FILE).alias("file"),
     )  # fmt: skip
     return conform(frame, ANNOTATIONS)
 
 
-def _derivations(
-    numbered: pl.DataFrame, made: Sequence[tuple[str, Derivation]]
-) -> pl.DataFrame:
+def _derivations(numbered: pl.DataFrame, made: Sequence[tuple[str, Derivation]]) -> pl.DataFrame:
     rows = []
     for entry, numbers in numbered.select("entry_id", "sources").iter_rows():
         used = [made[int(number)][1] for number in numbers]
