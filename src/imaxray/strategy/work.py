@@ -15,6 +15,7 @@ from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.annotating import teacher_digest
+from imaxray.pseudo.annotating.known import exact_rules
 from imaxray.strategy.config import StageConfig, StrategyConfig
 
 _HOW = {"fsdp", "workers", "image_cache_mb", "report_to", "threads", "log_every", "save_every"}
@@ -185,8 +186,8 @@ def _annotation(
     apart = {"engine", "seed", "round", "teachers"}
     asked = config.annotate.model_dump(mode="json", exclude=apart)
     inputs = [asked, derived.key if derived else data, round_, seed]
-    if clinical.root:  # what the rules settle is not asked
-        inputs.append(clinical.model_dump(mode="json"))
+    if rules := exact_rules(clinical):  # what they settle is not asked
+        inputs.append(rules)
     teachers = tuple(
         (task, trained.get(name, name)) for task, name in sorted(config.annotate.teachers.items())
     )

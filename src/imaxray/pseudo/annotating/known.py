@@ -39,6 +39,12 @@ _EDEMA: Final = "Edema"
 _ABOUT_FINDING: Final = ("label", "asked")
 
 
+def exact_rules(clinical: ClinicalRules) -> dict[str, Any]:
+    """Return what a user changed of the rules that settle questions, as JSON values."""
+    changed = clinical.model_dump(mode="json")
+    return {name: changed[name] for name in EXACT if name in changed}
+
+
 def without_derived(entries: pl.DataFrame) -> pl.DataFrame:
     """Return the entries that were not derived from others."""
     return mark_derived(entries).filter(~pl.col(IS_DERIVED))

@@ -18,6 +18,7 @@ from imaxray.evaluation.generation import versions, weights_digest, weights_of
 from imaxray.models import load_model
 from imaxray.progress import progress_bar
 from imaxray.pseudo.annotating.config import AnnotateConfig, AnnotationEngine, AskConfig
+from imaxray.pseudo.annotating.known import exact_rules
 from imaxray.pseudo.annotating.passes import answers_of, count_left_out
 from imaxray.pseudo.annotating.prompts import PROMPTS_VERSION, LeftOut, PromptBook
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
@@ -103,11 +104,11 @@ def answer_by_model(
 def identity_of_question(dataset: Dataset, config: AnnotateConfig) -> dict[str, Any]:
     """Return what the answers of every teacher depend on: the data, the prompts, the decoding."""
     # the digest of the dataset does not cover a block that changed nothing in its build
-    rules = dataset.clinical.model_dump(mode="json") if dataset.clinical.root else None
+    rules = exact_rules(dataset.clinical)
     return {
         "dataset": dataset.sha256,
         "image_cache": ImageStore(dataset).describe(),
-        "prompts": PROMPTS_VERSION if rules is None else {"made": PROMPTS_VERSION, "rules": rules},
+        "prompts": {"version": PROMPTS_VERSION, **({"rules": rules} if rules else {})},
         # ray runs the same code as local
         "engine": "vllm" if config.engine == "vllm" else "transformers",
         "config": config.model_dump(mode="json", include={*AskConfig.model_fields}),
