@@ -18,6 +18,7 @@ from imaxray.ablation.arms import ARMS, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
 from imaxray.derive import DeriveConfig
 from imaxray.errors import ImaxrayError
 from imaxray.study import StudyConfig
+from imaxray.training import AugmentConfig
 
 TINY = {
     "title": "Tiny ablation",
@@ -68,6 +69,14 @@ def test_all_arms_but_one_take_the_same_steps(finished):
     assert run["steps"] == round(cost / (plain["train_seconds"] / plain["steps"]))
     decided = json.loads((out / "seed-5" / "equal-compute.json").read_text())
     assert decided["steps"] == run["steps"]
+
+
+def test_every_stage_of_every_arm_is_augmented_alike(finished):
+    _, out, _, _ = finished
+    runs = [json.loads(path.read_text()) for path in out.glob("seed-*/stages/*/run.json")]
+    told = {json.dumps(run["identity"]["config"]["augment"]) for run in runs}
+    assert told == {json.dumps(AugmentConfig(rotation=1).model_dump())}
+    assert {run["identity"]["layout"] for run in runs} == {"packed", "separate"}
 
 
 def test_shared_work_is_done_once(finished):

@@ -26,14 +26,13 @@ from imaxray.tasks import get_task
 FILE: Final = "derivations.parquet"
 """File of the derivations, as named in the provenance of derived annotations."""
 
-DERIVATIONS: Final = pl.Schema(
-    {
-        "entry_id": pl.String,  # derived entry
-        "rule": pl.String,  # the last rule; several are joined by +
-        "depth": pl.Int64,  # rules from the real entries to this one
-        "derived_from": pl.List(pl.String),  # ids of the real entries
-    }
-)
+_DERIVATIONS: Final[dict[str, Any]] = {
+    "entry_id": pl.String,  # derived entry
+    "rule": pl.String,  # the last rule; several are joined by +
+    "depth": pl.Int64,  # rules from the real entries to this one
+    "derived_from": pl.List(pl.String),  # ids of the real entries
+}
+DERIVATIONS: Final = pl.Schema(_DERIVATIONS)
 """Provenance of the derived entries, one row an entry."""
 
 _VALUES: Final[dict[str, Any]] = {

@@ -14,7 +14,7 @@ from imaxray._files import write_json
 from imaxray._folders import move_aside
 from imaxray._state import read_state
 from imaxray.curation import Dataset, open_dataset
-from imaxray.derive import derive
+from imaxray.derive import derive_dataset
 from imaxray.derive.measure import switched_off
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.config import EvaluateConfig
@@ -170,7 +170,7 @@ class WorkExecutor:
 
     def _derive(self, folder: Path) -> dict[str, Any]:
         # without the truth, which must never decide which rules are used
-        made = derive(self._data.folder, folder, self._config.derive)
+        made = derive_dataset(self._data.folder, folder, self._config.derive)
         tasks = dict(made.yields.group_by("task").agg(pl.col("entries").sum()).iter_rows())
         return {
             "derived": sum(tasks.values()),
