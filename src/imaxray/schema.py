@@ -180,6 +180,21 @@ REJECTS: Final = pl.Schema(
 )
 
 
+SOFT: Final = pl.Schema(
+    {
+        "entry_id": pl.String,
+        "token_ids": pl.List(pl.Int32),  # the answer as it was generated, with its end
+        "top_ids": pl.List(pl.Int32),  # the same number of tokens for each of token_ids
+        "top_logprobs": pl.List(pl.Float32),  # nats; what they lack to 1 is the mass of the rest
+        "tokenizer": pl.String,  # digest of the tokenizer whose ids these are
+    }
+)
+"""Distributions of a model that annotated, over the tokens of its answers."""
+
+SOFT_FILE: Final = "soft.parquet"
+"""File of a dataset folder with the distributions of its pseudo entries (schema SOFT)."""
+
+
 def task_names() -> tuple[str, ...]:
     """Return the built-in tasks, then those of other installed packages, sorted by name."""
     return (*TASKS, *_plugins.plugins_besides(_plugins.TASKS, TASKS))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imaxray.models.outline import Outline, outline_model
     from imaxray.models.phantom import PhantomModel
     from imaxray.models.tiny import build_tiny
+    from imaxray.models.vocabulary import tokenizer_digest
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -29,6 +30,7 @@ else:
             "outline": ["Outline", "outline_model"],
             "phantom": ["PhantomModel"],
             "tiny": ["build_tiny"],
+            "vocabulary": ["tokenizer_digest"],
         },
     )
 
@@ -52,4 +54,5 @@ __all__ = [
     "load_model",
     "outline_model",
     "require_model",
+    "tokenizer_digest",
 ]

@@ -19,7 +19,7 @@ from imaxray.packing.inputs import (
     require_packed_mask,
 )
 from imaxray.packing.layout import Group, Row, common_prefix, join_rows, pack, separate
-from imaxray.packing.loss import entry_losses, step_loss
+from imaxray.packing.loss import SoftTargets, entry_losses, soft_cross_entropy, step_loss
 from imaxray.packing.mask import Visibility, additive, image_blocks
 from imaxray.packing.plan import TOO_LONG, Dropped, PackingPlan, fill, lay_out
 
@@ -35,6 +35,7 @@ __all__ = [
     "Group",
     "PackingPlan",
     "Row",
+    "SoftTargets",
     "Visibility",
     "additive",
     "collate",
@@ -51,6 +52,7 @@ __all__ = [
     "require_packable",
     "require_packed_mask",
     "separate",
+    "soft_cross_entropy",
     "step_loss",
     "use_packed_attention",
 ]

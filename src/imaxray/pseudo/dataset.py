@@ -16,12 +16,14 @@ from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.filter import DROPPED
-from imaxray.pseudo.table import PSEUDO
+from imaxray.pseudo.table import ADDED, PSEUDO, SOFT_COLUMNS
 from imaxray.schema import (
     ANNOTATIONS,
     ENTRIES,
     PSEUDO_SOURCE,
     REJECTS,
+    SOFT,
+    SOFT_FILE,
     Boxes,
     conform,
     mark_pseudo,
@@ -99,7 +101,11 @@ def write_pseudo(
         "pseudo": {**config, "kept": _digest(kept)},
     }
     seed = int(data.manifest["seed"])
-    write_dataset(tables, out, config=content, seed=seed, role=ROLE, beside=beside)
+    soft = _soft(kept)
+    write_dataset(
+        tables, out, config=content, seed=seed, role=ROLE, beside=beside,
+        tables_beside={} if soft.is_empty() else {SOFT_FILE: soft},
+    )  # fmt: skip
     return open_dataset(out)
 
 
@@ -120,6 +126,12 @@ def pseudo_entries(kept: pl.DataFrame) -> pl.DataFrame:
         pl.concat_str(pl.lit(f"{PSEUDO_SOURCE}/"), "model").alias("quality"),
     )
     return conform(frame, ENTRIES).sort("entry_id")
+
+
+def _soft(kept: pl.DataFrame) -> pl.DataFrame:
+    """Return the distributions of the answers that have them (schema SOFT)."""
+    has = kept.filter(pl.col("top_ids").is_not_null())
+    return conform(has.select(pl.col("pseudo_id").alias("entry_id"), *SOFT_COLUMNS), SOFT)
 
 
 def _check(kept: pl.DataFrame, base: Tables) -> None:
@@ -189,6 +201,8 @@ def _account(kept: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
 def _digest(kept: pl.DataFrame) -> str:
     """Return the digest of the kept candidates, which enters the identity of the dataset."""
     state = hashlib.sha256()
-    for row in kept.iter_rows():
-        state.update(json.dumps(row, sort_keys=True, default=str).encode())
+    for row in kept.iter_rows(named=True):
+        # columns of a later version that say nothing must not change the digest
+        values = [v for name, v in row.items() if v is not None or name not in ADDED]
+        state.update(json.dumps(values, sort_keys=True, default=str).encode())
     return state.hexdigest()

@@ -34,6 +34,12 @@ PSEUDO: Final = pl.Schema(
         "agreement": pl.Float64,  # share of samples that parse to the same answer; null if none
         "sampled": pl.List(pl.String),  # answers of the samples, as ``answer``; null: no samples
         "score": pl.Float64,  # probability of being right that fusion gives; null: not fused
+        # the annotator's distributions: top_ids and top_logprobs hold the same number of most
+        # probable tokens for each of token_ids, which end with the token that ended the answer
+        "token_ids": pl.List(pl.Int32),
+        "top_ids": pl.List(pl.Int32),
+        "top_logprobs": pl.List(pl.Float32),  # nats; what they lack to 1 is the mass of the rest
+        "tokenizer": pl.String,  # digest of the annotator's tokenizer
         "model": pl.String,
         "checkpoint": pl.String,  # digest of the weights of the model
         "decoding": pl.String,  # JSON: greedy, max_new_tokens, samples, temperature, seed
@@ -43,7 +49,10 @@ PSEUDO: Final = pl.Schema(
 """Pseudo annotations: one row per prompt, sorted by ``pseudo_id``."""
 
 
-_ADDED: Final = frozenset({"sampled", "score"})
+SOFT_COLUMNS: Final = ("token_ids", "top_ids", "top_logprobs", "tokenizer")
+"""Columns of the annotator's distributions; null if they were not asked for."""
+
+ADDED: Final = frozenset({"sampled", "score", *SOFT_COLUMNS})
 """Columns that folders of earlier versions do not have; they are null there."""
 
 _ROUNDING: Final = 1e-6  # by which a log-probability of 0 may be too high
@@ -60,20 +69,21 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
         ImaxrayError: If a column is missing, a log-probability is not a number or above 0, or an
             agreement is not a share.
     """
-    missing = [name for name in PSEUDO.names() if name not in {*table.columns, *_ADDED}]
+    missing = [name for name in PSEUDO.names() if name not in {*table.columns, *ADDED}]
     if missing:
         raise ImaxrayError(
             f"Expected the column {missing[0]} in {path}, but it is missing; write the file again "
             "with imaxray annotate."
         )
     table = table.with_columns(
-        pl.lit(None, dtype=PSEUDO[name]).alias(name) for name in _ADDED - {*table.columns}
+        pl.lit(None, dtype=PSEUDO[name]).alias(name) for name in sorted(ADDED - {*table.columns})
     )
     logprob, agreement = pl.col("logprob"), pl.col("agreement")
     for name, bad, wanted in (
         ("logprob", logprob.is_nan() | (logprob > _ROUNDING), "log-probabilities of at most 0"),
         ("agreement", ~agreement.is_between(0, 1), "agreements from 0 to 1"),
         ("score", ~pl.col("score").is_between(0, 1), "scores from 0 to 1"),
+        ("top_logprobs", ~_is_distribution(), "log-probabilities of as many tokens at each place"),
     ):
         rows = table.select("pseudo_id", name).filter(bad)
         if not rows.is_empty():
@@ -82,3 +92,12 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
                 f"such as {rows[name][0]} of {rows['pseudo_id'][0]}; write the file again with "
                 "imaxray annotate."
             )
+
+
+def _is_distribution() -> pl.Expr:
+    """Return whether the distributions of an answer can be; null if it has none."""
+    logs, tops, tokens = (pl.col(name) for name in ("top_logprobs", "top_ids", "token_ids"))
+    lengths = (logs.list.len() == tops.list.len()) & (logs.list.len() % tokens.list.len() == 0)
+    numbers = ~logs.list.eval(pl.element().is_nan() | (pl.element() > 0)).list.any()
+    known = ~logs.list.eval(pl.element().is_null()).list.any() & (tops.list.min() >= 0)
+    return lengths & numbers & known

@@ -113,6 +113,14 @@ class TrainingConfig(BaseModel):
         description="Share of entries that no model answered among the drawn entries of a task "
         "that also has pseudo ones; implies task_shares: real.",
     )
+    target: Literal["hard", "soft"] = Field(
+        default="hard",
+        description="What a pseudo entry is trained towards: the tokens of its answer (hard), or "
+        "the annotator's distribution over tokens where the dataset has it (soft).",
+    )
+    soft_temperature: float = Field(
+        default=1.0, gt=0, description="Temperature of the distributions of target soft."
+    )
     pseudo_weight: float = Field(
         default=1.0,
         gt=0,

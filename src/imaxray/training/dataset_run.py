@@ -28,6 +28,7 @@ from imaxray.training.runs.folder import only_writer
 from imaxray.training.steps.conversation import Conversations
 from imaxray.training.steps.dataset import Examples
 from imaxray.training.steps.images import ImageLoader, LazyImages, LazyPictures, PictureLoader
+from imaxray.training.steps.soft import read_soft
 from imaxray.training.steps.token_store import DROPS, Encoded, encode_split
 
 
@@ -139,6 +140,7 @@ def _train(
     examples = _examples(chat, data, ready, recipe, loader)
     augmenter = _augmenter(chat, data, examples.entries, recipe, picture_loader)
     config = recipe.training()
+    soft = read_soft(data.folder, chat) if config.target == "soft" else None
     run = train(
         chat,
         examples.entries,
@@ -150,6 +152,7 @@ def _train(
         seed=recipe.seed,
         conversations=examples.conversations,
         augmenter=augmenter,
+        soft=soft,
         validation=validation,
         about={
             "dataset": data.sha256,

@@ -47,6 +47,7 @@ from imaxray.training.steps.conversation import Conversations
 from imaxray.training.steps.dataset import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training.steps.images import Pixels
 from imaxray.training.steps.schedule import drawn_shares, once, schedule
+from imaxray.training.steps.soft import SoftAnswer
 from imaxray.training.trainer import EntryTrainer
 
 
@@ -87,6 +88,7 @@ def train(
     seed: int,
     conversations: Conversations | None = None,
     augmenter: Augmenter | None = None,
+    soft: Mapping[str, SoftAnswer] | None = None,
     validation: Examples | None = None,
     about: Mapping[str, Any] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
@@ -114,6 +116,7 @@ def train(
         seed: Seed of the order of entries and of new weights.
         conversations: Maker of the rows of the layout ``conversation``.
         augmenter: Augmenter of the images, for ``config.augment``.
+        soft: Distributions of a teacher by entry id, for ``config.target`` soft.
         validation: Val split, for ``config.eval_every``.
         about: More keys for the manifest; ``dataset`` and ``image_cache`` also identify the run.
         callbacks: Callbacks of the Trainer. Their time does not count as training time. A finished
@@ -129,6 +132,8 @@ def train(
     """
     if (config.augment is None) != (augmenter is None):
         raise ValueError("an augmenter is needed for config.augment, and for nothing else")
+    if (config.target == "soft") != (soft is not None):
+        raise ValueError("distributions are needed for config.target soft, and for nothing else")
     if config.real_share is not None or config.pseudo_weight != 1:
         entries = mark_pseudo(entries)
     if layout == "packed":
@@ -159,7 +164,7 @@ def train(
         curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
         data = StepDataset(
             chat, table, entries, encoded, pixels, layout, conversations,
-            pseudo_weight=config.pseudo_weight, augmenter=augmenter,
+            pseudo_weight=config.pseudo_weight, augmenter=augmenter, soft=soft,
         )  # fmt: skip
         cut = {
             "ranks": processes.num_processes,

@@ -191,7 +191,11 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         batch: Batch = item["batch"].to(device)
         images = {key: value.to(device) for key, value in item["images"].items()}
         outputs = model(**model_inputs(self.model, batch, images))
-        return entry_losses(outputs.logits, batch), {**item, "tokens": item["batch"].tokens}
+        soft = item["soft"].to(device) if "soft" in item else None
+        losses = entry_losses(
+            outputs.logits, batch, soft, temperature=self._config.soft_temperature
+        )
+        return losses, {**item, "tokens": item["batch"].tokens}
 
     def _without_sync(self, model: Any, more: bool) -> AbstractContextManager[Any]:
         """Suspend gradient exchange: DDP needs it in the last pass only, sharded models always."""

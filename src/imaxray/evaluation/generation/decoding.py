@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imaxray.evaluation.generation.attention import Step
 from imaxray.evaluation.generation.prefix_cache import Prefixes, row_cache
-from imaxray.evaluation.generation.sampling import Sampling, Written, draw
+from imaxray.evaluation.generation.sampling import Sampling, Written, as_top, draw, top_tokens
 from imaxray.models import ChatModel
 
 _LEAVE = 8  # rows are removed once an eighth is finished, because removal copies the others
@@ -107,7 +107,7 @@ def decode(
     Returns:
         New token ids of each prompt, with the token that ended the answer if there is one.
     """
-    written, _ = _loop(chat, prefixes, suffixes, owners, ends, max_new_tokens, None, False)
+    written, *_ = _loop(chat, prefixes, suffixes, owners, ends, max_new_tokens, None, False, 0)
     return written
 
 
@@ -120,18 +120,21 @@ def write(
     ends: Sequence[int],
     max_new_tokens: int,
     sampling: Sampling | None = None,
+    top_k: int = 0,
 ) -> list[Written]:
     """Answer each prompt as :func:`decode` does, and return log-probabilities of all tokens.
 
     Tokens are sampled if ``sampling`` is given, which holds the temperature and the seed of each
-    prompt. Greedy tokens are identical to those of :func:`decode`.
+    prompt. Greedy tokens are identical to those of :func:`decode`. With ``top_k``, the most
+    probable tokens at each place are returned too.
     """
-    written, scores = _loop(
-        chat, prefixes, suffixes, owners, ends, max_new_tokens, sampling, True
-    )  # fmt: skip
+    written, scores, top_ids, top_logs = _loop(
+        chat, prefixes, suffixes, owners, ends, max_new_tokens, sampling, True, top_k
+    )
     return [
-        Written(ids, of_row[: len(ids)]) for ids, of_row in zip(written, scores, strict=True)
-    ]  # fmt: skip
+        Written(ids, of_row[: len(ids)], as_top(top_ids[k], top_logs[k], len(ids)))
+        for k, (ids, of_row) in enumerate(zip(written, scores, strict=True))
+    ]
 
 
 def _loop(
@@ -143,7 +146,8 @@ def _loop(
     max_new_tokens: int,
     sampling: Sampling | None,
     scored: bool,
-) -> tuple[list[list[int]], list[list[float]]]:
+    top_k: int,
+) -> tuple[list[list[int]], list[list[float]], Tensor, Tensor]:
     model: Any = chat.model
     device = model.device
     longest = max(map(len, suffixes))
@@ -161,6 +165,11 @@ def _loop(
     scores = torch.zeros(
         (len(suffixes), max_new_tokens if scored else 0), dtype=torch.float64, device=device
     )
+    # on the CPU, where they are needed, because they are larger than all other results
+    count_top = min(top_k, model.get_output_embeddings().weight.shape[0]) if top_k else 0
+    places = (len(suffixes), max_new_tokens if top_k else 0, count_top)
+    top_ids = torch.zeros(places, dtype=torch.int64)
+    top_logs = torch.zeros(places, dtype=torch.float64)
     alive = torch.ones(len(suffixes), dtype=torch.bool, device=device)
     columns = torch.arange(longest, device=device)
     kinds = _windows(model)
@@ -185,6 +194,10 @@ def _loop(
         if scored:
             likely = logits.double().log_softmax(dim=-1).gather(1, token[:, None])[:, 0]
             scores[rows.numbers[alive], count] = likely[alive]
+        if top_k:
+            ids_here, logs_here = top_tokens(logits[alive], top_k)
+            here = rows.numbers[alive].cpu()
+            top_ids[here, count], top_logs[here, count] = ids_here.cpu(), logs_here.cpu()
         alive &= ~torch.isin(token, stop)
         left = int(alive.sum())
         if left == 0:
@@ -196,7 +209,7 @@ def _loop(
         ids = token[:, None]
         columns = columns[-1:] + 1
     cut = [_until(row, frozenset(ends)) for row in written.tolist()]
-    return cut, scores.tolist()
+    return cut, scores.tolist(), top_ids, top_logs
 
 
 def _until(ids: list[int], ends: frozenset[int]) -> list[int]:

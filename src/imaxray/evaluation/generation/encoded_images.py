@@ -65,6 +65,7 @@ class EncodedImages:
         max_new_tokens: int,
         rows_per_batch: int = 256,
         sampling: Sampling | None = None,
+        top_k: int = 0,
     ) -> list[Written]:
         """Answer each prompt, greedily unless ``sampling`` is given.
 
@@ -74,6 +75,7 @@ class EncodedImages:
             max_new_tokens: Maximum number of tokens per answer; longer answers are cut.
             rows_per_batch: Maximum number of prompts per batch.
             sampling: Temperature, and seed of each prompt. If None, answers are greedy.
+            top_k: Number of most probable tokens that are returned for each place of an answer.
 
         Raises:
             ImaxrayError: If a prompt is longer than the context of the model.
@@ -90,13 +92,14 @@ class EncodedImages:
         found: dict[int, Written] = {}
         with shared_prefix_attention(self._chat.model) if self._shares else nullcontext():
             for some in _cut(shared, rows_per_batch):
-                found |= zip(some, self._shared(images, prompts, some, max_new_tokens, sampling),
+                found |= zip(some, self._shared(images, prompts, some, max_new_tokens, sampling,
+                                                top_k),
                              strict=True)  # fmt: skip
         for number in sorted(set(range(len(prompts))) - set(shared)):
             of_one = None if sampling is None else _of(sampling, [number])
             found[number] = stock_generate(
                 self._chat, [prompts[number]], [self._pixels[images[number]]], self._ends,
-                max_new_tokens, of_one,
+                max_new_tokens, of_one, top_k,
             )[0]  # fmt: skip
         return [found[number] for number in range(len(prompts))]
 
@@ -107,6 +110,7 @@ class EncodedImages:
         some: Sequence[int],
         max_new_tokens: int,
         sampling: Sampling | None,
+        top_k: int,
     ) -> list[Written]:
         places = [self._places[images[number]] for number in some]
         used = sorted(set(places))
@@ -121,6 +125,7 @@ class EncodedImages:
             self._ends,
             max_new_tokens,
             None if sampling is None else _of(sampling, some),
+            top_k,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,18 @@ class Sampling:
     seeds: Sequence[int]
 
 
+class TopTokens(NamedTuple):
+    """The most probable tokens at one place of an answer.
+
+    Attributes:
+        ids: Token ids, the most probable first.
+        logprobs: Their natural log-probabilities under the model itself (temperature 1).
+    """
+
+    ids: list[int]
+    logprobs: list[float]
+
+
 @dataclass(frozen=True)
 class Written:
     """Holds one answer.
@@ -32,10 +45,12 @@ class Written:
     Attributes:
         ids: Token ids of the answer, with the token that ended it if there is one.
         logprobs: Natural log-probability of each token under the model itself (temperature 1).
+        top: The most probable tokens at the place of each token; empty if they were not asked for.
     """
 
     ids: list[int]
     logprobs: list[float]
+    top: tuple[TopTokens, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -66,3 +81,16 @@ def draw(logits: Tensor, sampling: Sampling, numbers: Sequence[int], step: int) 
     places = torch.from_numpy(uniform).to(logits.device)[:, None] * shares[:, -1:]
     token = torch.searchsorted(shares, places, right=True)[:, 0]
     return token.clamp(max=logits.shape[-1] - 1)
+
+
+def top_tokens(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return ids and log-probabilities (float64) of the most probable tokens, each (R, count)."""
+    likely = logits.double().log_softmax(dim=-1)
+    found = likely.topk(min(count, likely.shape[-1]), dim=-1)
+    return found.indices, found.values
+
+
+def as_top(ids: Tensor, logprobs: Tensor, length: int) -> tuple[TopTokens, ...]:
+    """Return the most probable tokens of one answer of ``length`` tokens; both are (T, count)."""
+    rows = zip(ids[:length].tolist(), logprobs[:length].tolist(), strict=True)
+    return tuple(TopTokens(*row) for row in rows) if ids.shape[-1] else ()

@@ -10,7 +10,14 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from imaxray.evaluation.generation.prefix_cache import inputs_of
-from imaxray.evaluation.generation.sampling import Sampling, Written, draw
+from imaxray.evaluation.generation.sampling import (
+    Sampling,
+    TopTokens,
+    Written,
+    as_top,
+    draw,
+    top_tokens,
+)
 from imaxray.models import ChatModel
 
 
@@ -22,6 +29,7 @@ def stock_generate(
     ends: Sequence[int],
     max_new_tokens: int,
     sampling: Sampling | None = None,
+    top_k: int = 0,
 ) -> list[Written]:
     """Answer prompts in one left-padded batch, each prompt with its own image.
 
@@ -32,6 +40,7 @@ def stock_generate(
         ends: Token ids that end an answer.
         max_new_tokens: Maximum number of tokens per answer; longer answers are cut.
         sampling: Temperature, and seed of each prompt. If None, answers are greedy.
+        top_k: Number of most probable tokens that are returned for each place.
     """
     model: Any = chat.model
     pad = int(chat.tokenizer.pad_token_id or 0)
@@ -73,9 +82,14 @@ def stock_generate(
     lengths = [
         next((k for k, id_ in enumerate(row) if id_ in stop), len(row) - 1) + 1 for row in rows
     ]
+    top: list[tuple[TopTokens, ...]] = [()] * len(rows)
+    if top_k:
+        found = [top_tokens(logits, top_k) for logits in out.logits]
+        ids, logs = (torch.stack(part, dim=1).cpu() for part in zip(*found, strict=True))
+        top = [as_top(ids[k], logs[k], length) for k, length in enumerate(lengths)]
     return [
-        Written(row[:length], of_row[:length])
-        for row, of_row, length in zip(rows, scores, lengths, strict=True)
+        Written(row[:length], of_row[:length], of_top)
+        for row, of_row, length, of_top in zip(rows, scores, lengths, top, strict=True)
     ]
 
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from imaxray.boxes import PLACEHOLDER
 from imaxray.evaluation.generation import Written
-from imaxray.models import ChatModel
+from imaxray.models import ChatModel, tokenizer_digest
 from imaxray.pseudo.annotating.config import AskConfig
 from imaxray.pseudo.annotating.prompts import Prompt
-from imaxray.pseudo.table import PSEUDO
+from imaxray.pseudo.table import PSEUDO, SOFT_COLUMNS
 from imaxray.schema import ImageSize
 from imaxray.tasks import Gold, get_task, read_answer, to_json
 
@@ -136,8 +136,21 @@ class Reader:
             "agreement": one.agreement,
             "sampled": None if one.sampled is None else list(one.sampled),
             "score": None,
+            **self._soft(one.written),
             "model": model,
             "checkpoint": checkpoint,
             "decoding": decoding,
             "round": config.round,
+        }
+
+    def _soft(self, written: Written) -> dict[str, Any]:
+        """Return the columns of the distributions from which the tokens of an answer were taken."""
+        if not written.top:
+            return dict.fromkeys(SOFT_COLUMNS)
+        return {
+            "token_ids": written.ids,
+            "top_ids": [id_ for place in written.top for id_ in place.ids],
+            # rounding may make a log-probability of 0 too high
+            "top_logprobs": [min(log, 0.0) for place in written.top for log in place.logprobs],
+            "tokenizer": tokenizer_digest(self._chat.tokenizer),
         }

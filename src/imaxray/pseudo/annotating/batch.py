@@ -83,6 +83,7 @@ class _LocalBatch:
             max_new_tokens=self._config.max_new_tokens,
             rows_per_batch=self._config.rows_per_batch,
             sampling=None if seeds is None else Sampling(self._config.temperature, seeds),
+            top_k=self._config.top_k if seeds is None else 0,
         )
 
 

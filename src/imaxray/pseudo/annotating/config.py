@@ -46,6 +46,13 @@ class AskConfig(BaseModel):
     reg_per_image: int = Field(
         default=3, ge=0, description="Number of boxes per image that the model must describe."
     )
+    top_k: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Number of most probable tokens stored for each token of an answer, as soft "
+        "targets of a training; 0 stores none.",
+    )
     max_new_tokens: int = Field(
         default=MAX_NEW_TOKENS,
         ge=1,

@@ -21,6 +21,7 @@ from imaxray.training.config import Layout
 from imaxray.training.steps.conversation import Conversations
 from imaxray.training.steps.images import Pixels
 from imaxray.training.steps.shares import share_out
+from imaxray.training.steps.soft import SoftAnswer, soft_targets
 
 
 def encode_entries(
@@ -84,8 +85,8 @@ class StepDataset(Dataset[dict[str, Any]]):
     """Provides the inputs of optimizer step *i* as item *i*.
 
     Items hold ``images`` (the model's image inputs), ``batch`` (one ``Batch``), ``tasks`` (E,)
-    int64, the index of each entry's task in ``task_names()``, and, where pseudo entries weigh less
-    or more than real ones, ``weights`` (E,).
+    int64, the index of each entry's task in ``task_names()``, where pseudo entries weigh less or
+    more than real ones ``weights`` (E,), and for soft targets ``soft`` (``SoftTargets``).
     """
 
     def __init__(
@@ -100,9 +101,11 @@ class StepDataset(Dataset[dict[str, Any]]):
         *,
         pseudo_weight: float = 1.0,
         augmenter: Augmenter | None = None,
+        soft: Mapping[str, SoftAnswer] | None = None,
     ) -> None:
         self._chat = chat
         self._augmenter = augmenter
+        self._soft = soft
         self._encoded = encoded
         self._pixels = pixels
         self._layout = layout
@@ -177,7 +180,13 @@ class StepDataset(Dataset[dict[str, Any]]):
             "images": self._chat.join([self._inputs(i) for piece in pieces for i in piece.images]),
             "tasks": torch.tensor([self._task_of[e] for e in of]),
             **weights,
+            **self._distributions(pieces),
         }
+
+    def _distributions(self, pieces: Sequence[RowPiece]) -> dict[str, Any]:
+        if self._soft is None:
+            return {}
+        return {"soft": soft_targets([(p.row, p.entries) for p in pieces], self._soft)}
 
     def _shown(self, step: int, number: int, entry_id: str) -> ShownImage:
         """Return the image of the row with this number, as the row shows it."""
