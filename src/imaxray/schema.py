@@ -180,15 +180,14 @@ REJECTS: Final = pl.Schema(
 )
 
 
-SOFT: Final = pl.Schema(
-    {
-        "entry_id": pl.String,
-        "token_ids": pl.List(pl.Int32),  # the answer as it was generated, with its end
-        "top_ids": pl.List(pl.Int32),  # the same number of tokens for each of token_ids
-        "top_logprobs": pl.List(pl.Float32),  # nats; what they lack to 1 is the mass of the rest
-        "tokenizer": pl.String,  # digest of the tokenizer whose ids these are
-    }
-)
+_SOFT: Final[_Columns] = {
+    "entry_id": pl.String,
+    "token_ids": pl.List(pl.Int32),  # the answer as it was generated, with its end
+    "top_ids": pl.List(pl.Int32),  # the same number of tokens for each of token_ids
+    "top_logprobs": pl.List(pl.Float32),  # nats; what they lack to 1 is the mass of the rest
+    "tokenizer": pl.String,  # digest of the tokenizer whose ids these are
+}
+SOFT: Final = pl.Schema(_SOFT)
 """Distributions of a model that annotated, over the tokens of its answers."""
 
 SOFT_FILE: Final = "soft.parquet"

@@ -85,7 +85,7 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
         ("score", ~pl.col("score").is_between(0, 1), "scores from 0 to 1"),
         ("top_logprobs", ~_is_distribution(), "log-probabilities of as many tokens at each place"),
     ):
-        rows = table.select("pseudo_id", name).filter(bad)
+        rows = table.filter(bad).select("pseudo_id", name)
         if not rows.is_empty():
             raise ImaxrayError(
                 f"Expected {wanted} in the column {name} of {path}, but {rows.height} are not, "
