@@ -89,7 +89,7 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
         if not rows.is_empty():
             raise ImaxrayError(
                 f"Expected {wanted} in the column {name} of {path}, but {rows.height} are not, "
-                f"such as {rows[name][0]} of {rows['pseudo_id'][0]}; write the file again with "
+                f"such as {_shown(rows[name][0])} of {rows['pseudo_id'][0]}; write the file again with "
                 "imaxray annotate."
             )
 
@@ -101,3 +101,8 @@ def _is_distribution() -> pl.Expr:
     numbers = ~logs.list.eval(pl.element().is_nan() | (pl.element() > 0)).list.any()
     known = ~logs.list.eval(pl.element().is_null()).list.any() & (tops.list.min() >= 0)
     return lengths & numbers & known
+
+
+def _shown(value: object) -> object:
+    """Return a value as a message shows it: a list by its greatest number."""
+    return value.max() if isinstance(value, pl.Series) else value
