@@ -89,8 +89,8 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
         if not rows.is_empty():
             raise ImaxrayError(
                 f"Expected {wanted} in the column {name} of {path}, but {rows.height} are not, "
-                f"such as {_shown(rows[name][0])} of {rows['pseudo_id'][0]}; write the file again with "
-                "imaxray annotate."
+                f"such as {_shown(rows[name][0])} of {rows['pseudo_id'][0]}; write the file "
+                "again with imaxray annotate."
             )
 
 
@@ -104,5 +104,5 @@ def _is_distribution() -> pl.Expr:
 
 
 def _shown(value: object) -> object:
-    """Return a value as a message shows it: a list by its greatest number."""
-    return value.max() if isinstance(value, pl.Series) else value
+    """Return a value as a message shows it: a list by its first numbers."""
+    return value.to_list()[:4] if isinstance(value, pl.Series) else value
