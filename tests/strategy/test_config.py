@@ -6,10 +6,12 @@ from imaxray.clinical import ClinicalRules
 from imaxray.errors import ImaxrayError
 from imaxray.strategy import (
     AnnotateWork,
+    DeriveWork,
     FilterWork,
     StrategyConfig,
     TrainWork,
     load_strategy,
+    needed_work,
     plan,
 )
 
@@ -52,6 +54,41 @@ def test_rounds_repeat_what_follows_the_opening():
     assert by["4-pseudo-imax"].data is by["round-2/dataset"]
     other = {w.name: w for w in works(strategy(rounds=2, annotate_with="pseudo-imax"))}
     assert other["round-2/candidates"].model.name == "2-pseudo-imax"
+
+
+DERIVED = [
+    {"name": "derived", "on": "derived", "start": "base"},
+    {"name": "pseudo-imax", "on": "mix", "real_share": 0.5},
+    {"name": "finish", "on": "dmax"},
+]
+
+
+def test_entries_are_derived_once_and_the_model_answers_what_they_leave_open():
+    found = {w.name: w for w in works(strategy(derive={}, stages=DERIVED))}
+    assert list(found)[:3] == ["derived", "1-derived", "round-1/candidates"]
+    derived, candidates = found["derived"], found["round-1/candidates"]
+    assert found["1-derived"].data is candidates.data is derived
+    assert found["2-pseudo-imax"].data is found["round-1/dataset"]
+    assert found["3-finish"].data is None
+    assert needed_work(candidates) == [found["1-derived"], derived]
+    assert needed_work(found["round-1/dataset"]) == [candidates, derived]
+    assert needed_work(found["2-pseudo-imax"]) == [found["1-derived"], found["round-1/dataset"]]
+    assert needed_work(derived) == needed_work(found["1-derived"])[:-1] == []
+    recipe = strategy(derive={}, stages=DERIVED).recipe(found["1-derived"].stage, "m", 0)
+    assert recipe.task_shares == "real" and recipe.layout == "packed"
+
+
+def test_another_derivation_repeats_everything_and_its_rule_file_counts_by_content(tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: []")
+
+    def derived(**options):
+        return keys(strategy(derive=options, stages=DERIVED))
+
+    before = derived(rules=rules)
+    assert changed(before, derived(rules=rules, precision=0.5)) == list(before)
+    rules.write_text("rules: [] # other")
+    assert changed(before, derived(rules=rules)) == list(before)
 
 
 def test_stages_start_where_they_say():
@@ -132,6 +169,8 @@ def test_a_rule_file_is_known_by_its_content(tmp_path):
         ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax, pseudo_weight: 2}]", "weigh"),
         ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax, steps: 1, epochs: 1}]", "one of them"),
         ("data: x\nmodel: qwen\nannotate_with: b", "no stage"),
+        ("data: x\nmodel: qwen\nstages: [{name: a, on: derived}]", "nothing is derived"),
+        ("data: x\nmodel: qwen\nderive: {precision: 2}", "derive.precision"),
         ("data: x\nmodel: qwen\ntraining: {learning_rate: -1}", "learning_rate|greater"),
         ("data: x\nmodel: qwen\nfilter: {precision: 1.5}", "filter.precision"),
         ("data: x\nmodel: qwen\nfilter: {perfect: true}", "turn the others off"),
@@ -160,7 +199,7 @@ def test_a_model_from_scratch_cannot_begin_by_annotating():
 def test_the_shipped_strategy_loads_and_its_data_may_lie_beside_it(tmp_path):
     config = load_strategy("strategy")
     assert [type(work) for work in works(config)] == [
-        TrainWork, AnnotateWork, FilterWork, TrainWork, TrainWork,
+        DeriveWork, TrainWork, AnnotateWork, FilterWork, TrainWork, TrainWork,
     ]  # fmt: skip
     (tmp_path / "data").mkdir()
     (tmp_path / "s.yaml").write_text("data: data\nmodel: qwen\n")

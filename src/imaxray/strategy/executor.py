@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+import polars as pl
+
 from imaxray._files import write_json
 from imaxray._folders import move_aside
 from imaxray._state import read_state
 from imaxray.curation import Dataset, open_dataset
+from imaxray.derive import derive_dataset
+from imaxray.derive.measure import switched_off
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation import evaluate_model, weights_of
@@ -24,8 +28,14 @@ from imaxray.pseudo import (
     write_pseudo,
 )
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
-from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work
+from imaxray.strategy.records import (
+    AnnotateResult,
+    DeriveResult,
+    FilterResult,
+    TrainResult,
+    WorkResult,
+)
+from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
 from imaxray.training import ImageLoader, PictureLoader, train_dataset
 
 
@@ -120,8 +130,14 @@ class WorkExecutor:
             return self._train(work, folder)
         if isinstance(work, AnnotateWork):
             return self._annotate(work, folder)
+        if isinstance(work, DeriveWork):
+            return self._derive(folder)
         assert isinstance(work, FilterWork)
         return self._filter(work, folder)
+
+    def _known(self, work: DeriveWork | None) -> Dataset:
+        """Return the real dataset, or the one with derived entries."""
+        return self._data if work is None else open_dataset(self._place(work))
 
     def _train(self, work: TrainWork, folder: Path) -> dict[str, Any]:
         stage = work.stage
@@ -150,13 +166,24 @@ class WorkExecutor:
             "drawn": run.manifest["drawn"],
         }
 
+    def _derive(self, folder: Path) -> dict[str, Any]:
+        # without the truth, which must never decide which rules are used
+        made = derive_dataset(self._data.folder, folder, self._config.derive)
+        tasks = dict(made.yields.group_by("task").agg(pl.col("entries").sum()).iter_rows())
+        return {
+            "derived": sum(tasks.values()),
+            "tasks": dict(sorted(tasks.items())),
+            "rules": made.yields.to_dicts(),
+            "switched_off": sorted(names for off in switched_off(made.rules) for names in off),
+        }
+
     def _annotate(self, work: AnnotateWork, folder: Path) -> dict[str, Any]:
         asked = self._config.annotate
         model = self._base if work.model is None else weights_of(self._place(work.model))
         settings = asked.model_dump(exclude={"seed", "round"})
         found = annotate(
             model,
-            self._data,
+            self._known(work.data),
             folder,
             AnnotateConfig(
                 **settings,
@@ -178,17 +205,18 @@ class WorkExecutor:
 
     def _filter(self, work: FilterWork, folder: Path) -> dict[str, Any]:
         asked = self._config.filter
+        data = self._known(work.candidates.data)
         made = filter_annotations(
             self._place(work.candidates),
-            self._data,
+            data,
             asked,
-            rules=chosen_rules(asked, self._data),
+            rules=chosen_rules(asked, data),
             truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
         filtered = made.filtered
         settings = asked.model_dump(mode="json", exclude={"rules"})
         write_pseudo(
-            self._data, filtered.kept, folder, dropped=filtered.dropped,
+            data, filtered.kept, folder, dropped=filtered.dropped,
             config={"filter": settings, "round": work.round},
         )  # fmt: skip
         says = {} if made.thresholds is None else made.thresholds.tasks
@@ -210,6 +238,8 @@ def _result(work: Work, folder: Path, record: Any, *, done_now: bool) -> WorkRes
         return TrainResult(work, folder, record, done_now)
     if isinstance(work, AnnotateWork):
         return AnnotateResult(work, folder, record, done_now)
+    if isinstance(work, DeriveWork):
+        return DeriveResult(work, folder, record, done_now)
     assert isinstance(work, FilterWork)
     return FilterResult(work, folder, record, done_now)
 

@@ -7,7 +7,13 @@ from imaxray.training.augmenting.config import AugmentConfig
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe
 from imaxray.training.runs.manifest import CurvePoint, RunManifest
-from imaxray.training.steps.schedule import drawn_shares, origin_shares, schedule, task_shares
+from imaxray.training.steps.schedule import (
+    drawn_shares,
+    origin_shares,
+    real_task_shares,
+    schedule,
+    task_shares,
+)
 from imaxray.training.steps.shares import share_out
 
 if TYPE_CHECKING:
@@ -99,6 +105,7 @@ __all__ = [
     "load_recipe",
     "origin_shares",
     "prepare_images",
+    "real_task_shares",
     "schedule",
     "share_out",
     "task_shares",

@@ -284,7 +284,8 @@ def _arguments(
         per_device_train_batch_size=1,  # an item of the dataset is one process's share of a step
         train_sampling_strategy="sequential",  # the schedule decides the order
         learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
+        lr_scheduler_type="cosine_with_min_lr" if config.final_rate else "cosine",
+        lr_scheduler_kwargs={"min_lr_rate": config.final_rate} if config.final_rate else {},
         warmup_steps=round(config.warmup * steps),
         max_grad_norm=config.max_gradient_norm,
         bf16=config.bf16,
