@@ -17,7 +17,7 @@ from imaxray._lock import sole_writer
 from imaxray._workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
-from imaxray.derive.chosen import chosen_rules
+from imaxray.derive.chosen import chosen_rules, rules_content
 from imaxray.derive.config import DeriveConfig
 from imaxray.derive.habits import habits_of
 from imaxray.derive.images import Chunk, Derived, derive_chunk, measure_chunk
@@ -289,7 +289,9 @@ def _written(
         "base_config": source.manifest["config"]["base_config" if again else "base"]
         if again
         else source.manifest["config"],
-        "derive": config.model_dump(mode="json"),
+        # the rules of a file, and not its path, decide the content
+        "derive": config.model_dump(mode="json", exclude={"rules"}),
+        "own_rules": rules_content(config),
         "rules": made.rules.to_dicts(),
     }
     write_dataset(
