@@ -19,7 +19,7 @@ from pydantic import (
 
 from imaxray._config import nearest, read_yaml, validated
 from imaxray.clinical import Bounds
-from imaxray.derive.fact import Fact, FactKind, plain, question
+from imaxray.derive.fact import Fact, FactKind, by_content, plain, question
 from imaxray.derive.rule import Conclusion, DerivationRule, Exactness, Habits, Known, State
 from imaxray.errors import ImaxrayError
 from imaxray.schema import EDEMA_GRADES, FINDINGS
@@ -210,7 +210,7 @@ def _concluded(own: OwnRule, known: Known, _habits: Habits) -> Iterator[Conclusi
     met = [condition.facts(known) for condition in own.when]
     if all(met):
         # the first fact by its content, so that the order of facts decides nothing
-        premises = tuple(min(facts, key=Fact.order) for facts in met)
+        premises = tuple(min(facts, key=by_content) for facts in met)
         for then in own.then:
             yield Conclusion(then.fact(), premises)
 

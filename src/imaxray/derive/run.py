@@ -25,6 +25,7 @@ from imaxray.derive.measure import Tally, measured_rules, switched_off
 from imaxray.derive.render import DERIVATIONS, FILE, Rendered
 from imaxray.derive.rule import DerivationRule, Habits
 from imaxray.derive.verdicts import judged_entries
+from imaxray.hashing import digests
 from imaxray.progress import progress_bar
 from imaxray.schema import (
     DERIVED_SOURCE,
@@ -40,6 +41,7 @@ REPORT: Final = "derive.json"
 RULES: Final = "rules.csv"
 """Name of the file in the dataset folder with the table of rules."""
 _CHUNK: Final = 2_000  # images a job; this limits memory and never decides the result
+_MEASURED: Final = 4_000  # images on which rules are measured, drawn by a hash of their ids
 
 _Result = TypeVar("_Result")
 
@@ -183,6 +185,8 @@ def _measured(
     if truth is not None:
         several = pl.concat([several, truth["image_id"].unique()]).unique()
     seen = seen.filter(pl.col("image_id").is_in(several.implode()))
+    drawn = seen.with_columns(pl.Series("_drawn", digests(seen["image_id"])))
+    seen = drawn.sort("_drawn", "image_id").head(_MEASURED).drop("_drawn")
     job = partial(measure_chunk, rules=rules, habits=habits)
     tally = Tally()
     for part in _over(_chunks(seen, own, truth), job, workers, "Measuring rules", seen.height):
