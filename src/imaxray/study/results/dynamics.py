@@ -24,6 +24,7 @@ from imaxray.dynamics import (
     run_spectra,
     tasks_over_runs,
 )
+from imaxray.errors import ImaxrayError
 from imaxray.progress import track
 from imaxray.study.arms import PROBED
 from imaxray.study.config import StudyConfig
@@ -31,7 +32,7 @@ from imaxray.study.places import run_folders
 from imaxray.study.probes import DRAWS, ROLES, choose_probes, crossed_name, crossed_path
 from imaxray.study.results import sentences
 
-__all__ = ["StudyDynamics", "choose_probes", "study_dynamics"]
+__all__ = ["StudyDynamics", "choose_probes", "read_dynamics", "study_dynamics"]
 
 _STATISTICS: Final = ("se", "rho", "h2")
 _REDUCTIONS: Final[tuple[Reduction, ...]] = ("sum", "unit-norm")
@@ -91,27 +92,51 @@ def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
         config: Configuration of the study.
         out: Study folder with the finished runs.
     """
-    runs = {arm: run_folders(config, out, next(iter(config.all_models)), arm) for arm in PROBED}
+    found = read_dynamics(config, out)
     folder = out / "dynamics"
-    last = max(recorded(runs["imax"][0]))
-    level = config.evaluation.level
-    tables = {
-        "spectra": _spectra(config, runs),
-        "contrast": _contrast(config, runs, folder),
-        "crossed": _crossed(runs, level),
-        "tasks": _tasks(runs, last, level),
-        "n_curve": _curve(runs, last),
-    }
-    write_parquet(folder / "spectra.parquet", tables["spectra"])
-    for name in ("contrast", "crossed", "tasks", "n_curve"):
-        write_csv(folder / f"{name}.csv", tables[name])
-    tables["curve"] = tables.pop("n_curve")
-    not_made = read_state(
-        folder / "not_made.json", advice="remove it, so that the probes are made again"
-    )
-    found = StudyDynamics(len(config.training_seeds), **tables, not_made=not_made)
+    write_parquet(folder / "spectra.parquet", found.spectra)
+    for name, table in (
+        ("contrast", found.contrast),
+        ("crossed", found.crossed),
+        ("tasks", found.tasks),
+        ("n_curve", found.curve),
+    ):
+        write_csv(folder / f"{name}.csv", table)
     write_json(folder / "sentences.json", found.sentences())
     return found
+
+
+def read_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
+    """Read the measurements of all runs and compare them, without a model.
+
+    Args:
+        config: Configuration of the study.
+        out: Study folder with the finished runs.
+
+    Raises:
+        ImaxrayError: If a run was not measured, or its measurements are damaged.
+    """
+    runs = {arm: run_folders(config, out, next(iter(config.all_models)), arm) for arm in PROBED}
+    folder = out / "dynamics"
+    measured = recorded(runs["imax"][0])
+    if not measured:
+        raise ImaxrayError(
+            f"Expected measurements of the dynamics in {runs['imax'][0] / 'dynamics'}, but there "
+            "are none; run the study again."
+        )
+    last = max(measured)
+    level = config.evaluation.level
+    return StudyDynamics(
+        len(config.training_seeds),
+        spectra=_spectra(config, runs),
+        contrast=_contrast(config, runs, folder),
+        crossed=_crossed(runs, level),
+        tasks=_tasks(runs, last, level),
+        curve=_curve(runs, last),
+        not_made=read_state(
+            folder / "not_made.json", advice="remove it, so that the probes are made again"
+        ),
+    )
 
 
 def _spectra(config: StudyConfig, runs: dict[str, list[Path]]) -> pl.DataFrame:
