@@ -5,7 +5,7 @@ of the page, so that it follows light and dark mode and print. The same input gi
 """
 
 from imaxray.report.figures.answers import agreement, confusion, differences
-from imaxray.report.figures.bars import grouped_bars, metric_bars, sets
+from imaxray.report.figures.bars import grouped_bars, lying_bars, metric_bars, sets
 from imaxray.report.figures.curves import Line, lines
 from imaxray.report.figures.intervals import Row, intervals
 from imaxray.report.figures.style import COLOURS, colour_of, css_colour, svg
@@ -22,6 +22,7 @@ __all__ = [
     "grouped_bars",
     "intervals",
     "lines",
+    "lying_bars",
     "metric_bars",
     "sets",
     "svg",

@@ -76,10 +76,7 @@ def grouped_bars(
                 places = [n + (index - (len(series) - 1) / 2) * wide for n in range(len(categories))]
                 axis.bar(places, [values.get(c, 0.0) for c in categories], wide,
                          color=colour_of(name, series), label=name)  # fmt: skip
-            turned = sum(map(len, categories)) > 7 * size[0]
-            axis.set_xticks(range(len(categories)), categories, rotation=45 if turned else 0,
-                            ha="right" if turned else "center",
-                            rotation_mode="anchor" if turned else "default")  # fmt: skip
+            axis.set_xticks(range(len(categories)), categories)
             axis.tick_params(labelsize=8, axis="both")
             axis.set_title(title, fontsize=9)
             _from_zero(axis)
@@ -89,6 +86,47 @@ def grouped_bars(
             line[0].set_ylabel(value_label, fontsize=9)
         if label:
             made.supxlabel(label, fontsize=9)
+        handles, names = flat[0].get_legend_handles_labels()
+        made.legend(handles, names, loc="outside upper left", ncols=len(names), frameon=False)
+    found: Figure = made
+    return found
+
+
+def lying_bars(
+    panels: Mapping[str, Mapping[str, Mapping[str, float]]], value_label: str, *, columns: int = 2
+) -> Figure:
+    """Draw one panel of lying bars per key, for categories with long names.
+
+    Args:
+        panels: Title → series → category → value; all series have the same categories.
+        value_label: What the bars measure.
+        columns: Panels per row.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    series = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    most = [
+        max(len(next(iter(panel.values()))) for panel in list(panels.values())[n : n + columns])
+        for n in range(0, len(panels), columns)
+    ]
+    with figure(4.8 * columns, sum(0.2 * n + 0.5 for n in most) + 0.4) as (made, axes):
+        axes[0, 0].remove()
+        grid = made.add_gridspec(rows, columns, height_ratios=[0.2 * n + 0.2 for n in most])
+        flat = [made.add_subplot(grid[divmod(n, columns)]) for n in range(len(panels))]
+        for axis, (title, panel) in zip(flat, panels.items(), strict=True):
+            categories = list(next(iter(panel.values())))
+            wide = 0.8 / len(series)
+            for index, name in enumerate(series):
+                places = [n + (index - (len(series) - 1) / 2) * wide for n in range(len(categories))]
+                axis.barh(places, [panel[name].get(c, 0.0) for c in categories], wide,
+                          color=colour_of(name, series), label=name)  # fmt: skip
+            axis.set_yticks(range(len(categories)), categories)
+            axis.set_ylim(len(categories) - 0.4, -0.6)
+            axis.set_xlim(left=0)
+            axis.tick_params(labelsize=8)
+            axis.set_title(title, fontsize=9)
+        for axis in flat[-columns:]:
+            axis.set_xlabel(value_label, fontsize=9)
         handles, names = flat[0].get_legend_handles_labels()
         made.legend(handles, names, loc="outside upper left", ncols=len(names), frameon=False)
     found: Figure = made

@@ -44,7 +44,12 @@ def lines(
         height: Height of a panel in inches.
         log: Whether the vertical axes are logarithmic.
     """
-    from matplotlib.ticker import MaxNLocator, NullFormatter  # imported late, as all of Matplotlib
+    from matplotlib.ticker import (  # imported late, as all of Matplotlib
+        FuncFormatter,
+        LogLocator,
+        MaxNLocator,
+        NullFormatter,
+    )
 
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -63,7 +68,9 @@ def lines(
             axis.xaxis.set_major_locator(MaxNLocator(4))
             if log:
                 axis.set_yscale("log")
-                axis.yaxis.set_minor_formatter(NullFormatter())  # only powers of ten have a label
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axis.yaxis.set_minor_formatter(NullFormatter())
         for axis in flat[len(panels) :]:
             axis.axis("off")
         known = {
@@ -74,7 +81,8 @@ def lines(
         shown = [arm for arm in arms if arm in known]
         made.legend([known[arm] for arm in shown], shown, loc="outside upper left",
                     ncols=min(5, max(1, len(shown))), frameon=False, fontsize=9)  # fmt: skip
-        made.supxlabel(x_label, fontsize=10)
+        if x_label:
+            made.supxlabel(x_label, fontsize=10)
         made.supylabel(y_label, fontsize=10)
     found: Figure = made
     return found

@@ -55,6 +55,8 @@ _STYLE: Final[dict[Any, Any]] = {
     "ytick.color": SOFT,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "svg.fonttype": "none",
     "svg.hashsalt": "imaxray",
 }
@@ -117,11 +119,13 @@ def svg(figure: Figure, title: str, description: str) -> str:
         title: Name of the figure; a screen reader says it first.
         description: What the figure shows, with its numbers, for those who cannot see it.
     """
-    buffer = io.StringIO()
     import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    buffer = io.StringIO()
     with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        # savefig would draw everything twice
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

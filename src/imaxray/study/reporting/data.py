@@ -13,7 +13,7 @@ from imaxray.curation import Dataset, density
 from imaxray.curation.selecting.strata import with_strata
 from imaxray.evaluation.comparing.wording import DASH
 from imaxray.report import Part, Picture, Table, Text
-from imaxray.report.figures import grouped_bars, sets, svg
+from imaxray.report.figures import grouped_bars, lying_bars, sets, svg
 from imaxray.schema import task_names
 from imaxray.study.reporting.material import Material
 
@@ -189,16 +189,18 @@ def distributions(material: Material) -> list[Part]:
             .sort("entries", "label", descending=[True, False])["label"].to_list()
         )  # fmt: skip
         shown = sorted(largest[:_MOST_STRATA])
+        heads = {label.partition(".")[0] for label in shown}
+        short = {label: label if len(heads) > 1 else label.partition(".")[2] for label in shown}
         panels[task] = {
             arm: {
-                label: 100 * sum(part.filter(data=arm, label=label)["share"].to_list())
+                short[label]: 100 * sum(part.filter(data=arm, label=label)["share"].to_list())
                 for label in shown
             }
             for arm in arms
         }
     if not panels:
         return []
-    drawn = grouped_bars(panels, "% of entries", columns=2, size=(4.8, 2.5))
+    drawn = lying_bars(panels, "% of entries")
     frame = frame.sort("task", "stratum", "data")
     distance = material.outcome.match["distance"]
     told = " ".join(f"{task}: distance {value:.3f}." for task, value in sorted(distance.items()))

@@ -14,7 +14,7 @@ from imaxray.report import Heading, Missing, Part, Picture, Table, Text
 from imaxray.report.figures import Line, lines, svg
 from imaxray.study.arms import PROBED
 from imaxray.study.reporting.material import Material
-from imaxray.study.results.dynamics import StudyDynamics
+from imaxray.study.results.dynamics_tables import StudyDynamics
 from imaxray.study.results.sentences import DIRECTIONS, GRADIENTS, LABELS, verdict
 
 _CROSSED = ("imax_on_imax", "imax_on_dmax", "dmax_on_imax", "dmax_on_dmax")

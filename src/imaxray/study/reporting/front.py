@@ -46,13 +46,16 @@ def verdict(material: Material) -> str:
             f"The relative gain of {named(main)} over {named(reference)} is undefined, because the "
             "scores of the reference are near zero on all tasks."
         )
-    better, worse, open_ = tally(comparison, main)
+    better, worse, _ = tally(comparison, main)
     said = ahead(cell, named(main), named(reference))
-    return (
-        f"{said[0].upper()}{said[1:]}: mean relative gain {percent_text(cell)} at {view}; better "
-        f"on {better}, worse on {worse} and undecided on {open_} of {len(comparison['tasks'])} "
-        "tasks."
+    told = (
+        f"{said[0].upper()}{said[1:]} at {view}: mean relative gain {percent_text(cell)}, better "
+        f"on {better} and worse on {worse} of {len(comparison['tasks'])} tasks"
     )
+    if material.compute is None or first.equal_compute is None:
+        return f"{told}."
+    other = first.equal_compute.as_dict()["mean_gain"][material.compute]
+    return f"{told}; at {EQUAL_COMPUTE}, {ahead(other, named(main), named(reference))}: {percent_text(other)}."
 
 
 def _over(material: Material, arm: str) -> OverModels | None:

@@ -62,7 +62,7 @@ def _curves(material: Material, model: ModelOutcome) -> list[Part]:
             {
                 f"over {label}": _lines(validation, x, None) for x, label in AXES.items()
             },
-            "entries seen                                                    seconds of computing",
+            "",
             "validation loss", "Validation loss of the arms", _last(validation, None),
             "Loss on validation entries: left at equal entries, right at equal compute. Bands reach "
             "from the lowest to the highest seed.",

@@ -43,7 +43,7 @@ def write_study_report(out: Path, path: Path | None = None, *, images: int | Non
     if path is None:
         figure = metric_bars(material.outcome.only.equal_entries.as_dict())
         with whole_file(out / "results.png") as aside:
-            figure.savefig(aside, dpi=160, format="png", metadata={"Software": None})
+            figure.savefig(aside, dpi=160, format="png", facecolor="white", metadata={"Software": None})
     return target
 
 

@@ -29,7 +29,7 @@ from imaxray.study.units import Unit, write_record
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
-    from imaxray.study.results.dynamics import StudyDynamics
+    from imaxray.study.results.dynamics_tables import StudyDynamics
     from imaxray.training import RunManifest
 
 

@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from imaxray._state import read_state
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison
+from imaxray.evaluation.comparing.comparison import ComparisonData
 from imaxray.study.budget import read_run
 from imaxray.study.config import StudyConfig, load_config
 from imaxray.study.execute import CONFIG
 from imaxray.study.places import run_folders
 from imaxray.study.results.clock import clock_table
+from imaxray.study.results.dynamics_tables import read_dynamics
 from imaxray.study.results.model_table import ModelTable, OverModels, gain_frame
 from imaxray.study.results.outcome import LayoutEffect, ModelOutcome, StudyOutcome, speed
 
 if TYPE_CHECKING:
-    from imaxray.study.results.dynamics import StudyDynamics
     from imaxray.training import RunManifest
 
 _AGAIN: Final = "run the study again, which compares its arms again"
+
+
+class _Layout(TypedDict):
+    data: str
+    arm: str
+    other: str
+    comparison: ComparisonData
+
+
+class _Model(TypedDict):
+    """What ``comparison.json`` holds of a model, see :meth:`ModelOutcome.as_dict`."""
+
+    equal_entries: ComparisonData
+    equal_compute: ComparisonData | None
+    layouts: list[_Layout]
+
+
+class _Line(TypedDict):
+    """The fields of :class:`OverModels`."""
+
+    view: str
+    arm: str
+    mean: float
+    median: float
+    low: float
+    high: float
+    least: float
+    most: float
+    ahead: int
+    models: int
+    p: float
+    stated: str | None
+
+
+class _Over(TypedDict):
+    """What ``comparison.json`` holds of the table over models."""
+
+    reference: str
+    level: float
+    rows: list[dict[str, Any]]
+    over_models: list[_Line]
+
+
+class _Several(TypedDict):
+    models: dict[str, _Model]
+    table: _Over
 
 
 def read_outcome(out: Path) -> StudyOutcome:
@@ -34,24 +80,25 @@ def read_outcome(out: Path) -> StudyOutcome:
         ImaxrayError: If the folder holds no finished study, or a file is missing or damaged.
     """
     config = stored_config(out)
-    content: Mapping[str, Any] = read_state(out / "comparison.json", advice=_AGAIN)
-    several = "models" in content
-    found = content["models"] if several else {next(iter(config.all_models)): content}
+    path = out / "comparison.json"
+    table: _Over | None = None
+    if len(config.all_models) > 1:
+        several: _Several = read_state(path, _Several, advice=_AGAIN)
+        found, table = several["models"], several["table"]
+    else:
+        only: _Model = read_state(path, _Model, advice=_AGAIN)
+        found = {next(iter(config.all_models)): only}
     if set(found) != set(config.all_models):
         raise ImaxrayError(
             f"Expected a comparison of the models {', '.join(config.all_models)} in {out}, but "
             f"comparison.json is of {', '.join(found)}; {_AGAIN}."
         )
-    dynamics: StudyDynamics | None = None
-    if config.dynamics is not None:
-        from imaxray.study.results.dynamics import read_dynamics
-
-        dynamics = read_dynamics(config, out)
+    dynamics = None if config.dynamics is None else read_dynamics(config, out)
     return StudyOutcome(
         config,
         out,
         {name: _model(config, out, name, part) for name, part in found.items()},
-        _table(content["table"]) if several else None,
+        None if table is None else _table(table),
         read_state(out / "match.json", advice="run the unit data again"),
         dynamics,
     )
@@ -74,7 +121,7 @@ def stored_config(out: Path) -> StudyConfig:
     return load_config(out / CONFIG)
 
 
-def _model(config: StudyConfig, out: Path, name: str, content: Mapping[str, Any]) -> ModelOutcome:
+def _model(config: StudyConfig, out: Path, name: str, content: _Model) -> ModelOutcome:
     runs: dict[str, list[RunManifest]] = {
         arm: [read_run(folder) for folder in run_folders(config, out, name, arm)]
         if block.is_trained
@@ -82,7 +129,7 @@ def _model(config: StudyConfig, out: Path, name: str, content: Mapping[str, Any]
         for arm, block in config.arms.items()
     }
     compute = content["equal_compute"]
-    compared = set(content["equal_entries"]["arms"]) | set((compute or {}).get("arms", ()))
+    compared = set(content["equal_entries"]["arms"]) | set(compute["arms"] if compute else ())
     if compared != set(config.arms):
         raise ImaxrayError(
             f"Expected a comparison of the arms {', '.join(config.arms)} in {out}, but "
@@ -105,7 +152,7 @@ def _model(config: StudyConfig, out: Path, name: str, content: Mapping[str, Any]
     )  # fmt: skip
 
 
-def _table(content: Mapping[str, Any]) -> ModelTable:
+def _table(content: _Over) -> ModelTable:
     return ModelTable(
         content["reference"],
         gain_frame(content["rows"]),
