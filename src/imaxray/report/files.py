@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 
+import polars as pl
+
+from imaxray._files import spreadsheet_safe
 from imaxray.evaluation import latex_number, latex_table, latex_text
 from imaxray.report.content import Table
 
 
 def csv_text(table: Table) -> str:
-    """Return a table as CSV: its frame in full precision, else the cells as they are shown.
+    r"""Return a table as CSV: its frame in full precision, else the cells as they are shown.
+
+    No text is one that a spreadsheet program takes for a formula.
 
     Example:
-        >>> csv_text(Table("t", "A table", ["arm", "gain"], [["imax", "+1.5 %"]]))
-        'arm,gain\\nimax,+1.5 %\\n'
+        >>> csv_text(Table("t", "A table", ["arm", "entries"], [["=imax", "1,000"]]))
+        'arm,entries\n\'=imax,"1,000"\n'
     """
     if table.frame is not None:
-        return table.frame.write_csv()
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([table.head, *table.rows, *table.foot])
-    return stream.getvalue()
+        return spreadsheet_safe(table.frame).write_csv()
+    lines = [table.head, *table.rows, *table.foot]
+    cells = pl.DataFrame({str(n): [line[n] for line in lines] for n in range(len(table.head))})
+    return spreadsheet_safe(cells).write_csv(include_header=False)
 
 
 def latex(table: Table) -> str:

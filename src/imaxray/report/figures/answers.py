@@ -24,16 +24,12 @@ def confusion(matrices: Mapping[str, Counts], gold: Sequence[str], answer: Seque
     """
     arms = list(matrices)
     with figure(3.4 * len(arms) + 0.8, 3.1, 1, len(arms)) as (made, axes):
-        for number, (axis, (arm, counts)) in enumerate(
-            zip(axes[0], matrices.items(), strict=True)
-        ):
+        for number, (axis, (arm, counts)) in enumerate(zip(axes[0], matrices.items(), strict=True)):
             for row, line in enumerate(counts):
                 total = sum(line) or 1
                 for column, count in enumerate(line):
                     share = count / total
-                    axis.add_patch(
-                        _cell(column, row, colour_of(arm, arms), share)
-                    )
+                    axis.add_patch(_cell(column, row, colour_of(arm, arms), share))
                     axis.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9,
                               color=PAPER if share > 0.55 else INK)  # fmt: skip
             axis.set_xlim(-0.5, len(answer) - 0.5)

@@ -73,7 +73,9 @@ def grouped_bars(
             wide = 0.8 / len(series)
             for index, name in enumerate(series):
                 values = panel.get(name, {})
-                places = [n + (index - (len(series) - 1) / 2) * wide for n in range(len(categories))]
+                places = [
+                    n + (index - (len(series) - 1) / 2) * wide for n in range(len(categories))
+                ]
                 axis.bar(places, [values.get(c, 0.0) for c in categories], wide,
                          color=colour_of(name, series), label=name)  # fmt: skip
             axis.set_xticks(range(len(categories)), categories)
@@ -117,7 +119,9 @@ def lying_bars(
             categories = list(next(iter(panel.values())))
             wide = 0.8 / len(series)
             for index, name in enumerate(series):
-                places = [n + (index - (len(series) - 1) / 2) * wide for n in range(len(categories))]
+                places = [
+                    n + (index - (len(series) - 1) / 2) * wide for n in range(len(categories))
+                ]
                 axis.barh(places, [panel[name].get(c, 0.0) for c in categories], wide,
                           color=colour_of(name, series), label=name)  # fmt: skip
             axis.set_yticks(range(len(categories)), categories)

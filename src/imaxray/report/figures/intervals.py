@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from imaxray.report.figures.style import LINE, SOFT, colour_of, figure, mark_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_WIDE: Final = 12
+"""How many times as far as the median end of an interval the farthest one may be on a linear
+axis."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,9 @@ def intervals(
             label.set_fontweight("bold" if row.strong else "normal")
         if from_zero:
             axis.set_xlim(left=0)
-        axis.set_xlabel(axis_label if zero is None else f"{axis_label}\n{zero}")
+        elif zero is not None:
+            axis_label += _spread_out(axis, lines, scale)
+        axis.set_xlabel(f"{axis_label}\n{zero}" if zero else axis_label)
         if len(series) > 1:
             handles, names = axis.get_legend_handles_labels()
             known = dict(zip(names, handles, strict=True))
@@ -86,6 +94,30 @@ def intervals(
             )  # fmt: skip
     found: Figure = made
     return found
+
+
+def _spread_out(axis: Any, lines: Sequence[Any], scale: float) -> str:
+    """Make the axis logarithmic far from 0 if few wide intervals would squeeze all others.
+
+    Returns:
+        What the label of the axis says about it.
+    """
+    ends = sorted(
+        abs(scale * cell[key])
+        for line in lines
+        for _, cell in line
+        for key in ("low", "value", "high")
+        if cell.get(key) is not None
+    )
+    if not ends or ends[-1] < _WIDE * max(ends[len(ends) // 2], 1e-9):
+        return ""
+    from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator  # late, as all of Matplotlib
+
+    edge = 10 ** math.ceil(math.log10(max(ends[len(ends) // 2], 1e-9)))
+    axis.set_xscale("symlog", linthresh=edge, linscale=1.5)
+    axis.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=edge, subs=(1,)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return f" (logarithmic beyond ±{edge:g})"
 
 
 def _interval(

@@ -125,7 +125,7 @@ def svg(figure: Figure, title: str, description: str) -> str:
     buffer = io.StringIO()
     with mpl.rc_context(_STYLE):
         # savefig would draw everything twice
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

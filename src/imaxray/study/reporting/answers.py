@@ -291,8 +291,8 @@ def _invalid(material: Material, model: ModelOutcome, key: str) -> list[Part]:
             share = bad.height / part.height if part.height else 0.0
             rows.append([arm, task, f"{part.height:,}", f"{bad.height:,}", f"{100 * share:.1f} %"])
             raw.append({"arm": arm, "task": task, "answers": part.height, "invalid": bad.height})
-            for text in bad.sort("entry_id")["text"].unique(maintain_order=True)[:_EXAMPLES]:
-                examples.append([arm, task, _short(text)])
+            texts = bad.sort("entry_id")["text"].unique(maintain_order=True)[:_EXAMPLES]
+            examples += [[arm, task, _short(text)] for text in texts]
     total = sum(row["invalid"] for row in raw)
     parts: list[Part] = [
         Heading("Invalid answers"),

@@ -180,9 +180,11 @@ def models(material: Material) -> Section:
             Table(
                 f"models-{view}-{folder_name(line.arm)}",
                 f"Relative gain of {line.arm} over {table.reference} at {line.view}",
-                ["model", *tasks], [[model, *row] for model, row in cells.items()], foot,
+                ["model", *tasks],
+                [[model, *row] for model, row in cells.items()],
+                foot,
                 frame=table.frame.filter(view=line.view, arm=line.arm),
-            )  # fmt: skip
+            )
         )
         if line.arm == material.main:
             parts.append(_tasks_by_model(material, line.view, line.arm))
@@ -235,7 +237,8 @@ def factors(material: Material) -> Section:
 def _of_factors(material: Material, model: ModelOutcome) -> list[Part]:
     data = model.equal_entries.as_dict()
     arms = material.config.arms
-    rows, raw = [], []
+    rows: list[Row] = []
+    raw: list[dict[str, Any]] = []
     reference = material.config.reference
     for effect in model.layouts:
         for arm in (effect.arm, effect.other):

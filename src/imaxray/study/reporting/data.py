@@ -75,9 +75,7 @@ def _densities(arms: Mapping[str, Dataset], match: Mapping[str, Any]) -> list[Pa
 def _sets(arms: Mapping[str, Dataset]) -> list[Part]:
     counts: dict[frozenset[str], Counter[str]] = {}
     for arm, dataset in arms.items():
-        of_images = (
-            dataset.tables.split("train").group_by("image_id").agg(pl.col("task").unique())
-        )
+        of_images = dataset.tables.split("train").group_by("image_id").agg(pl.col("task").unique())
         for tasks in of_images["task"].to_list():
             counts.setdefault(frozenset(tasks), Counter())[arm] += 1
     if not counts:
@@ -134,9 +132,7 @@ def _per_image(arms: Mapping[str, Dataset]) -> list[Part]:
         step = max(1, -(-most // 20))  # at most twenty bars per arm
         binned: dict[str, dict[str, float]] = {}
         for arm, found in counts.items():
-            bars: dict[str, float] = {
-                _bin(low, step): 0.0 for low in range(1, most + 1, step)
-            }
+            bars: dict[str, float] = {_bin(low, step): 0.0 for low in range(1, most + 1, step)}
             for n, images in found.items():
                 bars[_bin(1 + (n - 1) // step * step, step)] += images
                 raw.append({"quantity": what, "data": arm, "value": n, "images": images})

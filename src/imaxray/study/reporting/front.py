@@ -55,7 +55,8 @@ def verdict(material: Material) -> str:
     if material.compute is None or first.equal_compute is None:
         return f"{told}."
     other = first.equal_compute.as_dict()["mean_gain"][material.compute]
-    return f"{told}; at {EQUAL_COMPUTE}, {ahead(other, named(main), named(reference))}: {percent_text(other)}."
+    then = ahead(other, named(main), named(reference))
+    return f"{told}; at {EQUAL_COMPUTE}, {then}: {percent_text(other)}."
 
 
 def _over(material: Material, arm: str) -> OverModels | None:
@@ -138,7 +139,9 @@ def _tally_card(material: Material, main: str) -> Card:
     if material.outcome.table is not None:
         line = _over(material, main)
         value = DASH if line is None else f"{line.ahead} of {line.models}"
-        note = "" if line is None else f"sign test p = {line.p:.3f}; median {100 * line.median:+.1f} %"
+        note = (
+            "" if line is None else f"sign test p = {line.p:.3f}; median {100 * line.median:+.1f} %"
+        )
         return Card(value, f"models with a gain of {named(main)} above 0", note)
     comparison = _view(material.outcome.only, main)[1]
     better, worse, open_ = tally(comparison, main)
@@ -269,15 +272,16 @@ def _spoken(rows: list[Row]) -> str:
     )
 
 
-
-
 def compared_table(material: Material) -> Table:
     """Return what each arm was trained on, how, and for how long."""
     rows, raw = [], []
     for arm, block in material.config.arms.items():
+        seen, seconds = [], []
         for name, model in material.outcome.models.items():
             runs = model.runs[arm]
-            cells = {
+            seen.append(float(runs[0]["entries_seen"]) if runs else 0.0)
+            seconds.append(sum(training_seconds(r)[0] for r in runs) / len(runs) if runs else 0.0)
+            raw.append({
                 "model": name,
                 "arm": arm,
                 "data": _data(block) if block.is_trained else "none",
@@ -285,30 +289,37 @@ def compared_table(material: Material) -> Table:
                 "budget": block.budget,
                 "seeds": len(material.config.training_seeds),
                 "train_entries": runs[0].get("entries") if runs else None,
-                "entries_seen": runs[0]["entries_seen"] if runs else 0,
-                "steps": runs[0]["recipe"]["steps"] if runs and "recipe" in runs[0] else None,
-                "seconds": sum(training_seconds(r)[0] for r in runs) / len(runs) if runs else 0.0,
-            }
-            raw.append(cells)
-            own = [name] if material.several else []
-            rows.append([
-                *own, arm, str(cells["data"]), str(cells["layout"]), _budget(block, material),
-                f"{cells['entries_seen']:,}", f"{cells['seconds']:,.0f}",
-            ])  # fmt: skip
+                "entries_seen": int(seen[-1]),
+                "seconds": seconds[-1],
+            })  # fmt: skip
+        rows.append([
+            arm, str(raw[-1]["data"]), str(raw[-1]["layout"]), _budget(block, material),
+            _range(seen), _range(seconds),
+        ])  # fmt: skip
     seeds = len(material.config.training_seeds)
-    clock = "processor" if _on_cpu(material) else "wall clock"
-    head = ["arm", "train data", "layout", "trained for", "entries seen", f"seconds ({clock})"]
+    each = "arm and model" if material.several else "arm"
+    clock = "on the processor" if _on_cpu(material) else "on the clock"
     return Table(
         "compared",
         f"What was compared with what: {named(material.config.reference)} is the reference; "
-        f"{seeds} training {'run' if seeds == 1 else 'runs'} per arm, the same test questions for "
-        "all.",
-        (["model"] if material.several else []) + head,
+        f"{seeds} training {'run' if seeds == 1 else 'runs'} per {each}, the same test questions "
+        f"for all. Seconds of training are {clock}.",
+        ["arm", "train data", "layout", "trained for", "entries seen", "seconds"],
         rows,
-        texts=5 if material.several else 4,
+        texts=4,
         frame=pl.DataFrame(raw),
-        folded=len(rows) > 12,
     )
+
+
+def _range(values: list[float]) -> str:
+    """Return the lowest and the highest value, e.g. over models.
+
+    Example:
+        >>> _range([1200.0]), _range([1200.0, 90.0])
+        ('1,200', '90 to 1,200')
+    """
+    low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _on_cpu(material: Material) -> bool:
@@ -325,7 +336,7 @@ def _data(block: StudyArm) -> str:
 def _budget(block: StudyArm, material: Material) -> str:
     reference = material.config.reference
     return {
-        "entries": f"the entries of {reference}",
-        "compute": f"the time of {reference}",
+        "entries": f"entries of {reference}",
+        "compute": f"time of {reference}",
         "none": "not trained",
     }[block.budget]

@@ -117,9 +117,7 @@ def _ranks(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
             )
         )  # fmt: skip
     every = pl.concat(parts).with_columns(
-        (
-            (pl.col("good").rank("average").over("task") - 0.5) / pl.len().over("task")
-        ).alias("rank")
+        ((pl.col("good").rank("average").over("task") - 0.5) / pl.len().over("task")).alias("rank")
     )
     return every.group_by("arm", "image_id").agg(
         pl.col("rank").mean().round(9), pl.len().alias("entries")
@@ -134,9 +132,7 @@ def _example(
     conventions: dict[str, BoxConvention],
     png: str,
 ) -> Example:
-    image = material.imax.tables.images.row(
-        by_predicate=pl.col("image_id") == image_id, named=True
-    )
+    image = material.imax.tables.images.row(by_predicate=pl.col("image_id") == image_id, named=True)
     size = (image["width"], image["height"])
     rows = material.test.filter(pl.col("image_id") == image_id).sort("task", "entry_id")
     questions = []
@@ -150,9 +146,7 @@ def _example(
             text = table.row(by_predicate=pl.col("entry_id") == entry["entry_id"], named=True)[
                 "text"
             ]
-            answers.append(
-                Answer(arm, text or "", conventions[arm].extract(text or "", *size)[1])
-            )
+            answers.append(Answer(arm, text or "", conventions[arm].extract(text or "", *size)[1]))
         questions.append(
             Question(
                 entry["task"],

@@ -64,8 +64,8 @@ def _curves(material: Material, model: ModelOutcome) -> list[Part]:
             },
             "",
             "validation loss", "Validation loss of the arms", _last(validation, None),
-            "Loss on validation entries: left at equal entries, right at equal compute. Bands reach "
-            "from the lowest to the highest seed.",
+            "Loss on validation entries: left at equal entries, right at equal compute. Bands "
+            "reach from the lowest to the highest seed.",
             columns=2, height=2.8,
         ))  # fmt: skip
     else:

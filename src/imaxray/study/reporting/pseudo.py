@@ -49,7 +49,8 @@ def origins(material: Material) -> list[Part]:
         if (dataset.folder / REPORT).is_file():
             pseudo = True
             parts += attempted(
-                f"The yields of {name}", lambda n=name, d=dataset: _yields(n, d)  # type: ignore[misc]
+                f"The yields of {name}",
+                lambda n=name, d=dataset: _yields(n, d),  # type: ignore[misc]
             )
     if not pseudo:
         parts += [
@@ -80,9 +81,7 @@ def _by_origin(opened: Mapping[str, Dataset]) -> list[Part]:
     rows = []
     for name in opened:
         for task in (t for t in task_names() if t in set(frame.filter(arms=name)["task"])):
-            part = dict(
-                frame.filter(arms=name, task=task).select("origin", "entries").iter_rows()
-            )
+            part = dict(frame.filter(arms=name, task=task).select("origin", "entries").iter_rows())
             rows.append([name, task, *(f"{part.get(kind, 0):,}" for kind in kinds)])
     return [
         Text(

@@ -43,7 +43,9 @@ def write_study_report(out: Path, path: Path | None = None, *, images: int | Non
     if path is None:
         figure = metric_bars(material.outcome.only.equal_entries.as_dict())
         with whole_file(out / "results.png") as aside:
-            figure.savefig(aside, dpi=160, format="png", facecolor="white", metadata={"Software": None})
+            figure.savefig(
+                aside, dpi=160, format="png", facecolor="white", metadata={"Software": None}
+            )
     return target
 
 
@@ -62,9 +64,7 @@ def study_report(material: Material) -> Report:
             attempted("The answers of both arms", lambda: data.distributions(material)),
         ),
         Section("single", "Answers in detail", attempted("Answers", lambda: answers(material))),
-        Section(
-            "dynamics", "Training dynamics", attempted("Dynamics", lambda: dynamics(material))
-        ),
+        Section("dynamics", "Training dynamics", attempted("Dynamics", lambda: dynamics(material))),
         Section(
             "origins",
             "Origins, yields and calibration",
@@ -78,9 +78,7 @@ def study_report(material: Material) -> Report:
             attempted("The account of rows", lambda: data.account(material)),
         ),
         reading(material),
-        Section(
-            "provenance", "Provenance", attempted("Provenance", lambda: provenance(material))
-        ),
+        Section("provenance", "Provenance", attempted("Provenance", lambda: provenance(material))),
     ]
     return Report(
         material.config.title,
@@ -90,4 +88,3 @@ def study_report(material: Material) -> Report:
         front.front_parts(material),
         sections,
     )
-
