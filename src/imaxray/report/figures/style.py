@@ -20,7 +20,7 @@ SOFT: Final = "#5c666d"
 LINE: Final = "#c3cacf"
 PAPER: Final = "#fefefe"
 
-COLOURS: Final = {"dmax": "#b45309", "imax": "#0b6aa8", "imax (equal compute)": "#8a4f8d"}
+COLOURS: Final = {"dmax": "#b45309", "imax": "#0b6aa8", "imax (equal compute)": "#521146"}
 """Colour of each arm that most studies have. They differ for every form of colour blindness, and
 each arm also has a mark and a dash of its own."""
 
