@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imaxray._files import whole_file
+from imaxray.errors import ImaxrayError
 from imaxray.report import Report, Section, write_report
 from imaxray.report.figures import metric_bars
 from imaxray.study.reporting import comparison, data, front, learning
@@ -37,8 +38,10 @@ def write_study_report(out: Path, path: Path | None = None, *, images: int | Non
         ImaxrayError: If the folder holds no finished study, or the file cannot be written. What the
             folder lacks otherwise is named in the report.
     """
-    material = Material(read_outcome(out), images)
     target = path or out / REPORT
+    if target.is_dir():  # said before the report is made
+        raise ImaxrayError(f"Expected a file for the report, but {target} is a folder; name one.")
+    material = Material(read_outcome(out), images)
     write_report(study_report(material), target)
     if path is None:
         figure = metric_bars(material.outcome.only.equal_entries.as_dict())
