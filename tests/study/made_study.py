@@ -141,7 +141,7 @@ def _target(entry, sizes):
 
 
 def add_pseudo(out, folder):
-    """Write a dataset folder with the report of a filter, as pseudo IMAX has it."""
+    """Write a dataset folder with the reports of a filter and of rules, as pseudo IMAX has them."""
     shutil.copytree(out / "dmax", folder, symlinks=False)
     yields = [
         {
@@ -151,6 +151,12 @@ def add_pseudo(out, folder):
         for task in ("rec", "all")
         for name, kept in (("none", 40), ("both", 25))
     ]  # fmt: skip
+    rule = {"rule": "ctr-cardiomegaly", "task": "findings", "entries": 7, "judged": 5, "right": 4,
+            "precision": 0.8}  # fmt: skip
+    (folder / "derive.json").write_text(json.dumps({
+        "counts": {"real": {"findings": 20}, "derived": {"findings": 7}}, "rules": [],
+        "yields": [rule],
+    }))  # fmt: skip
     threshold = {
         "threshold": 0.6, "judged": 30, "right": 24, "passing": 20, "precision": 0.9, "low": 0.7,
         "best": 0.7, "best_precision": 0.9, "best_passing": 20, "design_effect": 1.0,

@@ -227,6 +227,7 @@ def test_models_factors_and_pseudo_have_their_sections(factors):
     assert "dmax trains 2.00 times as many entries per second as dmax, separate" in layout
     origins = text_of(section(page, "origins"))
     assert "25 candidates are kept; dropped: below-threshold 15" in origins
+    assert "ctr-cardiomegaly findings 7 5 0.800" in origins
     assert "Calibration of imax, of a model" in origins and "kept above 0.6" in origins
     assert "untrained" in section(page, "results")
     assert (out / "report.html").stat().st_size < 12e6

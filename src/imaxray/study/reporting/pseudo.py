@@ -11,6 +11,8 @@ import polars as pl
 
 from imaxray._state import read_state
 from imaxray.curation import Dataset, open_dataset
+from imaxray.derive.run import REPORT as DERIVE
+from imaxray.evaluation import number_text
 from imaxray.evaluation.comparing.wording import DASH
 from imaxray.pseudo.folder import REPORT
 from imaxray.report import Heading, Missing, Part, Picture, Table, Text
@@ -34,7 +36,7 @@ def origins(material: Material) -> list[Part]:
     for arm, folder in folders.items():
         by_folder.setdefault(folder, []).append(arm)
     parts: list[Part] = []
-    pseudo = False
+    pseudo = derived = False
     opened: dict[str, Dataset] = {}
     for folder, arms in by_folder.items():
         name = ", ".join(arms)
@@ -52,6 +54,16 @@ def origins(material: Material) -> list[Part]:
                 f"The yields of {name}",
                 lambda n=name, d=dataset: _yields(n, d),  # type: ignore[misc]
             )
+        if (dataset.folder / DERIVE).is_file():
+            derived = True
+            parts += attempted(
+                f"The derived entries of {name}",
+                lambda n=name, d=dataset: _derived(n, d),  # type: ignore[misc]
+            )
+    if not derived:
+        parts.append(
+            Missing("Yields of derived entries", "no arm of this study trains on derived entries.")
+        )
     if not pseudo:
         parts += [
             Missing("Yields of pseudo annotations", "no arm of this study trains on pseudo IMAX."),
@@ -93,6 +105,45 @@ def _by_origin(opened: Mapping[str, Dataset]) -> list[Part]:
         Table(
             "origins", "Train entries by origin", ["arms", "task", *kinds], rows, texts=2,
             frame=frame,
+        ),
+    ]  # fmt: skip
+
+
+def _derived(name: str, dataset: Dataset) -> list[Part]:
+    """Return how many entries each rule derived, and how many of them are right if that is known.
+
+    A dataset that was derived states it in the file that ``imaxray derive`` wrote.
+    """
+    report: dict[str, Any] = read_state(dataset.folder / DERIVE, advice="derive the entries again")
+    yields: list[dict[str, Any]] = report["yields"]
+    counts: Mapping[str, int] = report["counts"]["derived"]
+    real: Mapping[str, int] = report["counts"]["real"]
+    tasks = [task for task in task_names() if task in counts or task in real]
+    panel = {
+        "real": {task: float(real.get(task, 0)) for task in tasks},
+        "derived": {task: float(counts.get(task, 0)) for task in tasks},
+    }
+    drawn = grouped_bars({f"train entries of {name}": panel}, "entries", size=(9.0, 2.8))
+    told = " ".join(
+        f"{task}: {real.get(task, 0):,} real, {counts.get(task, 0):,} derived." for task in tasks
+    )
+    return [
+        Heading(f"Derived entries of {name}"),
+        Picture(
+            svg(drawn, f"Real and derived entries, {name}", told),
+            "Train entries that the releases state, and those that rules derived from them.",
+        ),
+        Table(
+            f"derived-{folder_name(name)}",
+            f"Derived entries by rule, {name}",
+            ["rule", "task", "entries", "judged", "precision"],
+            [
+                [row["rule"], row["task"], f"{row['entries']:,}", f"{row['judged'] or 0:,}",
+                 number_text(row["precision"])]
+                for row in yields
+            ],
+            texts=2,
+            frame=pl.DataFrame(yields, infer_schema_length=None) if yields else None,
         ),
     ]  # fmt: skip
 
