@@ -126,7 +126,7 @@ def _print_outcome(outcome: StudyOutcome) -> None:
     from imaxray.progress import SafeConsole
     from imaxray.study import write_study_report
 
-    report = write_study_report(outcome)
+    report = write_study_report(outcome.out)
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     for name, model in outcome.models.items():
         of_model = f"{name}: " if len(outcome.models) > 1 else ""
