@@ -250,21 +250,27 @@ rests, wholly or partly, on a pseudo annotation. It exists in memory only; the f
 hold the columns of ENTRIES, from which :func:`mark_pseudo` derives it."""
 
 
-def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
-    """Add the column ``is_pseudo`` to ``entries``; entries that have it are returned unchanged.
+def entry_is_pseudo() -> pl.Expr:
+    """Return whether an entry rests, wholly or partly, on a pseudo annotation; never null.
 
-    Only this function decides which entries are pseudo. An entry is pseudo if one of its sources is
-    ``pseudo``, or if one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
+    Only this expression decides it. An entry is pseudo if one of its sources is ``pseudo``, or if
+    one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
+    """
+    grades = "+" + pl.col("quality").fill_null("")
+    graded = grades.str.contains(f"+{PSEUDO_SOURCE}/", literal=True)
+    stated = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
+    return graded | stated
+
+
+def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
+    """Add the column ``is_pseudo`` (:func:`entry_is_pseudo`); entries that have it are unchanged.
 
     Args:
         entries: Entries, schema ENTRIES; only ``quality`` and ``sources`` are read.
     """
     if IS_PSEUDO in entries.columns:
         return entries
-    grades = "+" + pl.col("quality").fill_null("")
-    graded = grades.str.contains(f"+{PSEUDO_SOURCE}/", literal=True)
-    stated = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
-    return entries.with_columns((graded | stated).alias(IS_PSEUDO))
+    return entries.with_columns(entry_is_pseudo().alias(IS_PSEUDO))
 
 
 DISPUTED: Final = ", disputed"
