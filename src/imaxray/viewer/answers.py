@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
 from imaxray.boxes import PERCENT
-from imaxray.errors import ImaxrayError
 from imaxray.evaluation.comparing.run_answers import RunAnswers
 from imaxray.progress import progress_bar
 from imaxray.pseudo.selecting.correct import correct
@@ -25,7 +23,6 @@ JUDGED: Final = pl.Schema(
         "text": pl.String,
         "answer": pl.String,  # canonical JSON of the parsed answer; null if unreadable
         "right": pl.Boolean,  # null if the gold answer decides nothing
-        "score": pl.Float64,  # the primary metric of the task, of this entry alone
     }
 )
 """Answers of all arms: one row per entry and arm."""
@@ -80,7 +77,6 @@ def _of_arm(
     asked = entries.filter(pl.col("entry_id").is_in(list(texts)))
     for (name,), of_task in asked.group_by("task", maintain_order=True):
         task = get_task(str(name))
-        golds, values, kept = [], [], []
         for entry in of_task.iter_rows(named=True):
             text, size = texts[entry["entry_id"]], sizes[entry["image_id"]]
             gold = task.gold_of_options(from_json(entry["answer"]), entry["prompt"] or "")
@@ -93,16 +89,8 @@ def _of_arm(
             as_gold = None if value is None else task.as_gold(value, entry["template"])
             answer = None if as_gold is None else to_json(as_gold.answer)
             right = correct(task.name, answer, to_json(gold), entry["template"])
-            golds.append(gold)
-            values.append(value)
-            kept.append((entry["entry_id"], entry["image_id"], arm, text, answer, right))
-        try:
-            each = task.primary.each(task.primary.matrix(golds, values))
-        except (ImaxrayError, ValueError):  # a metric of another package
-            each = np.full(len(kept), np.nan)
-        rows += [(*row, float(score)) for row, score in zip(kept, each, strict=True)]
-    found = pl.DataFrame(rows, schema=JUDGED, orient="row")
-    return found.with_columns(pl.col("score").fill_nan(None))
+            rows.append((entry["entry_id"], entry["image_id"], arm, text, answer, right))
+    return pl.DataFrame(rows, schema=JUDGED, orient="row")
 
 
 def _per_image(table: pl.DataFrame, arms: list[str]) -> pl.DataFrame:

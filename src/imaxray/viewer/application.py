@@ -24,7 +24,9 @@ from imaxray.viewer.details import image_page
 from imaxray.viewer.library import Library
 from imaxray.viewer.pixels import SmallPictures, raw_pixels
 from imaxray.viewer.query import PAGE, Filter, page_of, read_filter, whole_number
+from imaxray.viewer.rendering import Renderer
 from imaxray.viewer.security import LARGEST_BODY, OnlyThisUser
+from imaxray.viewer.snippets import python_of_filter, python_of_image
 from imaxray.viewer.viewed import MissingError, ViewedDataset
 
 _KINDS: Final = {
@@ -74,6 +76,7 @@ def _add_pages(app: FastAPI) -> None:
 
 def _add_images(app: FastAPI, library: Library) -> None:
     pictures = SmallPictures()
+    renderer = Renderer(library.subject.models)
 
     @app.get("/api/about")
     def about(request: Request) -> Response:
@@ -128,6 +131,22 @@ def _add_images(app: FastAPI, library: Library) -> None:
         found["marks"] = library.marks_of(found["image"]["image_id"])
         return _json(found)
 
+    @app.get("/api/rendered")
+    def rendered(request: Request) -> Response:
+        data = library.dataset(_one(request, "dataset"))
+        row = data.image(_one(request, "id"))
+        entries = data.entries(row["image_id"], row["split"])
+        size = (row["width"], row["height"])
+        return _json(renderer.render(_one(request, "model"), entries, size))
+
+    @app.get("/api/python")
+    def python(request: Request) -> Response:
+        data, wanted = _asked(request, library)
+        image_id = _one(request, "id")
+        if image_id:
+            return _json({"python": python_of_image(data, image_id)})
+        return _json({"python": python_of_filter(data, wanted, str(library.marks_file))})
+
     @app.get("/api/pixels")
     def pixels(request: Request) -> Response:
         data = library.dataset(_one(request, "dataset"))
@@ -156,6 +175,12 @@ def _add_marks(app: FastAPI, library: Library) -> None:
     def marks() -> Response:
         found = [mark.model_dump(mode="json") for mark in library.marks()]
         return _json({"file": str(library.marks_file), "marks": found})
+
+    @app.get("/api/marks/export")
+    def export() -> Response:
+        lines = b"".join(orjson.dumps(m.model_dump(mode="json")) + b"\n" for m in library.marks())
+        headers = {"content-disposition": 'attachment; filename="marks.jsonl"'}
+        return Response(lines, media_type="application/x-ndjson", headers=headers)
 
     @app.post("/api/marks")
     async def mark(request: Request) -> Response:

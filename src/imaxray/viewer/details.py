@@ -97,7 +97,7 @@ def _entries(
 def _answer(
     entry: Mapping[str, Any], answer: Mapping[str, Any], size: ImageSize, arm: RunAnswers
 ) -> dict[str, Any]:
-    kept = {name: answer[name] for name in ("arm", "text", "answer", "right", "score")}
+    kept = {name: answer[name] for name in ("arm", "text", "answer", "right")}
     return {**kept, "boxes": answer_boxes(entry, answer["text"], size, arm)}
 
 

@@ -22,11 +22,13 @@ _LARGEST_PAGE: Final = 200
 _REMEMBERED: Final = 16  # results of filters, so that the next page needs no new search
 _LONGEST: Final = 300  # characters of a text that is searched for
 _FACETS: Final = ("task", "split", "from", "view", "origin", "quality", "conflict")
-_SORTS: Final = {
+SORTED_BY: Final = {
     "id": "image_id", "tasks": "tasks_count", "entries": "entries", "annotations": "annotations",
     "conflicts": "conflicts", "candidates": "candidates", "disagreements": "disagreements",
     "age": "age", "width": "width", "patient": "patient_id",
 }  # fmt: skip
+"""Name of an order → column of the index."""
+
 MARKED: Final = ("wrong", "doubtful", "note", "any", "no")
 """Values by which the marks of a user filter images."""
 
@@ -94,7 +96,7 @@ def read_filter(items: Sequence[tuple[str, str]], index: ImageIndex) -> Filter:
         _require("arm", [one("arm")], index.arms)
     sort = one("sort")
     if sort:
-        _require("sort", [sort], [*_SORTS, "score"])
+        _require("sort", [sort], [*SORTED_BY, "score"])
     scored = sort == "score" or one("low") or one("high")
     if not index.arms and (scored or sort == "disagreements" or one("disagree")):
         raise ImaxrayError(
@@ -235,7 +237,7 @@ class Finder:
         for rule in rules:
             found = found.filter(rule)
         if wanted.sort:
-            by = score if wanted.sort == "score" and score else _SORTS[wanted.sort]
+            by = score if wanted.sort == "score" and score else SORTED_BY[wanted.sort]
             found = found.select("number", by).sort(
                 by, descending=wanted.descending, nulls_last=True, maintain_order=True
             )
