@@ -52,10 +52,11 @@ def view(
         bool, typer.Option("--browser/--no-browser", help="Open the page in your browser.")
     ] = False,
 ) -> None:
-    """Look at images with everything known about them, in a browser on this machine.
+    """Look at images in a browser, with everything that is known about them.
 
-    The page shows annotations with their provenance, boxes, conflicts, entries, and answers of arms
-    side by side. Only this machine, and only the address that is printed, opens it. Ctrl-C ends it.
+    The page shows annotations with their provenance, boxes, conflicts, entries, and
+    the answers of arms side by side. It is on this machine only, and only the
+    address that is printed opens it. Ctrl-C ends it.
 
     Example: imaxray view study/phantom
     """

@@ -33,6 +33,13 @@ _KINDS: Final = {
     ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
 }  # fmt: skip
+_DAMAGED: Final = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 192 192"><text x="96" y="100" '
+    b'fill="#c8d0d6" font-family="sans-serif" font-size="15" text-anchor="middle">cannot be read'
+    b"</text></svg>"
+)
+"""Small picture of an image that cannot be read."""
+
 _MOST_PAGES: Final = 10_000_000
 
 _log: Final = logging.getLogger("imaxray.viewer")
@@ -164,10 +171,12 @@ def _add_images(app: FastAPI, library: Library) -> None:
         file, why = data.image_file(data.image(_one(request, "id")))
         if file is None:
             raise MissingError(f"Expected the file of the image, but {why}; see roots.json.")
-        return Response(
-            pictures.of(file), media_type="image/jpeg",
-            headers={"cache-control": "private, max-age=600"},
-        )  # fmt: skip
+        try:
+            content, kind = pictures.of(file), "image/jpeg"
+        except ImaxrayError:  # the page of the image says why; a list is shown all the same
+            content, kind = _DAMAGED, "image/svg+xml"
+        headers = {"cache-control": "private, max-age=600"}
+        return Response(content, media_type=kind, headers=headers)
 
 
 def _add_marks(app: FastAPI, library: Library) -> None:
