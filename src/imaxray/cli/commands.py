@@ -11,6 +11,7 @@ from imaxray.cli import (
     models,
     reports,
     studies,
+    viewing,
 )
 from imaxray.cli.application import app
 
@@ -24,4 +25,5 @@ __all__ = [
     "models",
     "reports",
     "studies",
+    "viewing",
 ]
