@@ -24,9 +24,15 @@ from imaxray.pseudo import (
     write_pseudo,
 )
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
-from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work
-from imaxray.training import ImageLoader, train_dataset
+from imaxray.strategy.records import (
+    AnnotateResult,
+    DeriveResult,
+    FilterResult,
+    TrainResult,
+    WorkResult,
+)
+from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
+from imaxray.training import ImageLoader, PictureLoader, train_dataset
 
 
 class WorkExecutor:
@@ -39,6 +45,7 @@ class WorkExecutor:
         place: Function that returns the folder of a piece of work.
         images: Loader of model inputs, if they are already prepared; by default, training
             prepares them.
+        pictures: Loader of pictures, which a training with ``augment`` needs with ``images``.
         progress: Whether to show the progress bars of training.
     """
 
@@ -50,6 +57,7 @@ class WorkExecutor:
         place: Callable[[Work], Path],
         *,
         images: ImageLoader | None = None,
+        pictures: PictureLoader | None = None,
         progress: bool = True,
     ) -> None:
         self._config = config
@@ -57,6 +65,7 @@ class WorkExecutor:
         self._base = base
         self._place = place
         self._images = images
+        self._pictures = pictures
         self._progress = progress
 
     def do(self, work: Work) -> WorkResult:
@@ -117,8 +126,14 @@ class WorkExecutor:
             return self._train(work, folder)
         if isinstance(work, AnnotateWork):
             return self._annotate(work, folder)
+        if isinstance(work, DeriveWork):
+            return self._derive(folder)
         assert isinstance(work, FilterWork)
         return self._filter(work, folder)
+
+    def _known(self, work: DeriveWork | None) -> Dataset:
+        """Return the real dataset, or the one with derived entries."""
+        return self._data if work is None else open_dataset(self._place(work))
 
     def _train(self, work: TrainWork, folder: Path) -> dict[str, Any]:
         stage = work.stage
@@ -129,6 +144,7 @@ class WorkExecutor:
             folder,
             self._config.recipe(stage, model, work.seed),
             image_loader=self._images,
+            picture_loader=self._pictures,
             progress=self._progress,
             overwrite=True,
         )
@@ -152,7 +168,7 @@ class WorkExecutor:
         settings = asked.model_dump(exclude={"seed", "round"})
         found = annotate(
             model,
-            self._data,
+            self._known(work.data),
             folder,
             AnnotateConfig(
                 **settings,
@@ -174,17 +190,18 @@ class WorkExecutor:
 
     def _filter(self, work: FilterWork, folder: Path) -> dict[str, Any]:
         asked = self._config.filter
+        data = self._known(work.candidates.data)
         made = filter_annotations(
             self._place(work.candidates),
-            self._data,
+            data,
             asked,
-            rules=chosen_rules(asked, self._data),
+            rules=chosen_rules(asked, data),
             truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
         filtered = made.filtered
         settings = asked.model_dump(mode="json", exclude={"rules"})
         write_pseudo(
-            self._data, filtered.kept, folder, dropped=filtered.dropped,
+            data, filtered.kept, folder, dropped=filtered.dropped,
             config={"filter": settings, "round": work.round},
         )  # fmt: skip
         says = {} if made.thresholds is None else made.thresholds.tasks
@@ -206,6 +223,8 @@ def _result(work: Work, folder: Path, record: Any, *, done_now: bool) -> WorkRes
         return TrainResult(work, folder, record, done_now)
     if isinstance(work, AnnotateWork):
         return AnnotateResult(work, folder, record, done_now)
+    if isinstance(work, DeriveWork):
+        return DeriveResult(work, folder, record, done_now)
     assert isinstance(work, FilterWork)
     return FilterResult(work, folder, record, done_now)
 

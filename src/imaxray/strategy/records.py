@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work
+from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
 
 
 class WorkRecord(TypedDict):
@@ -33,6 +33,15 @@ class TrainRecord(WorkRecord):
     train_seconds: float
     train_cpu_seconds: float
     drawn: dict[str, int]
+
+
+class DeriveRecord(WorkRecord):
+    """Record of a derivation: number of derived entries, yields by rule, rules switched off."""
+
+    derived: int
+    tasks: dict[str, int]
+    rules: list[dict[str, Any]]
+    switched_off: list[str]
 
 
 class AnnotateRecord(WorkRecord):
@@ -81,6 +90,14 @@ class TrainResult(WorkResult):
 
     work: TrainWork
     record: TrainRecord
+
+
+@dataclass(frozen=True)
+class DeriveResult(WorkResult):
+    """The result of a derivation: a dataset with real and derived entries."""
+
+    work: DeriveWork
+    record: DeriveRecord
 
 
 @dataclass(frozen=True)

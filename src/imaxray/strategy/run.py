@@ -17,7 +17,13 @@ from imaxray.evaluation import Comparison, compare, constant_baseline
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy.executor import WorkExecutor
-from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
+from imaxray.strategy.records import (
+    AnnotateResult,
+    DeriveResult,
+    FilterResult,
+    TrainResult,
+    WorkResult,
+)
 from imaxray.strategy.work import TrainWork, Work, plan
 from imaxray.training import base_digest, untrained_base
 
@@ -183,6 +189,10 @@ def _sentence(one: WorkResult) -> str:
     if isinstance(one, FilterResult):
         kept, of = one.record["kept"], one.record["candidates"]
         return f"{name}: {kept:,} of {of:,} candidates kept{again}"
+    if isinstance(one, DeriveResult):
+        off = one.record["switched_off"]
+        without = f"; rules switched off: {', '.join(off)}" if off else ""
+        return f"{name}: {one.record['derived']:,} entries derived{without}{again}"
     assert isinstance(one, AnnotateResult)
     asked = one.record
     return (

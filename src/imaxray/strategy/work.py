@@ -37,6 +37,11 @@ class Work:
 
 
 @dataclass(frozen=True)
+class DeriveWork(Work):
+    """Derives the entries that follow from the real ones."""
+
+
+@dataclass(frozen=True)
 class TrainWork(Work):
     """Trains a stage on ``data`` (None: the real data) from ``start`` (None: the base model)."""
 
@@ -44,15 +49,16 @@ class TrainWork(Work):
     number: int  # 1-based
     seed: int
     start: TrainWork | None
-    data: FilterWork | None
+    data: FilterWork | DeriveWork | None
 
 
 @dataclass(frozen=True)
 class AnnotateWork(Work):
-    """Lets ``model`` (None: the base model) answer the tasks that the images lack."""
+    """Lets ``model`` (None: the base model) answer what ``data`` (None: the real data) lacks."""
 
     model: TrainWork | None
     seed: int
+    data: DeriveWork | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,19 @@ class FilterWork(Work):
     """Filters the candidates and writes the kept ones as a dataset."""
 
     candidates: AnnotateWork
+
+
+def needed_work(work: Work) -> list[Work]:
+    """Return the work whose results a piece of work reads directly."""
+    if isinstance(work, TrainWork):
+        inputs: list[Work | None] = [work.start, work.data]
+    elif isinstance(work, AnnotateWork):
+        inputs = [work.model, work.data]
+    elif isinstance(work, FilterWork):
+        inputs = [work.candidates, work.candidates.data]
+    else:
+        inputs = []
+    return [one for one in inputs if one is not None]
 
 
 def plan(
@@ -81,13 +100,24 @@ def plan(
     trained: dict[str, TrainWork] = {}
     last: TrainWork | None = None
     pseudo: FilterWork | None = None
+    derived: DeriveWork | None = None
+    if config.derive is not None:
+        settings = config.derive.model_dump(mode="json", exclude={"rules", "workers"})
+        inputs = [settings, rules_digest(config.derive.rules), data]
+        if clinical.root:  # as for the filter below
+            inputs.append(clinical.model_dump(mode="json"))
+        derived = DeriveWork(_digest("derive", *inputs), "derived", 0)
+        works.append(derived)
 
     def train(stage: StageConfig, round_: int) -> TrainWork:
         number = 1 + sum(isinstance(work, TrainWork) for work in works)
         start = {"previous": last, "base": None}.get(stage.start) or trained.get(stage.start)
         seed = config.seed + 1000 * (number - 1)  # each stage draws its entries in another order
-        on = None if stage.on == "dmax" else pseudo
-        recipe = config.recipe(stage, "", seed).model_dump(mode="json", exclude={"model", *_HOW})
+        on = {"dmax": None, "derived": derived}.get(stage.on, pseudo)
+        # without the defaults, so that a new option does not repeat the work of other strategies
+        recipe = config.recipe(stage, "", seed).model_dump(
+            mode="json", exclude={"model", *_HOW}, exclude_defaults=True
+        )
         key = _digest("train", recipe, start.key if start else base, on.key if on else data)
         name = f"{number}-{stage.name}"
         return TrainWork(key, name, round_, stage, number, seed, start, on)
@@ -105,8 +135,9 @@ def plan(
             )
         seed = config.seed + 1000 * (round_ - 1)
         asked = config.annotate.model_dump(mode="json", exclude={"engine", "seed", "round"})
-        key = _digest("annotate", asked, teacher.key if teacher else base, data, round_, seed)
-        candidates = AnnotateWork(key, f"round-{round_}/candidates", round_, teacher, seed)
+        known = derived.key if derived else data
+        key = _digest("annotate", asked, teacher.key if teacher else base, known, round_, seed)
+        candidates = AnnotateWork(key, f"round-{round_}/candidates", round_, teacher, seed, derived)
         perfect = config.filter.perfect  # only this filter depends on the truth
         kept = config.filter.model_dump(mode="json", exclude={"rules"})
         knows = open_dataset(config.truth).sha256 if perfect and config.truth else None

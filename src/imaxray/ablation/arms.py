@@ -1,0 +1,172 @@
+"""Lists the arms of an ablation and derives the strategy of each arm from the whole strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal, get_args
+
+from imaxray.ablation.dense_data import DENSE
+from imaxray.strategy import StageConfig, StrategyConfig
+from imaxray.strategy.config import On
+
+ArmName = Literal[
+    "dmax",
+    "dmax (equal compute)",
+    "dmax, no augmentation",
+    "derived, exact",
+    "derived",
+    "derived, no augmentation",
+    "restarted",
+    "+ all answers",
+    "+ model answers",
+    "whole",
+    "whole, chosen",
+    "three stages",
+    "perfect filter",
+    "true answers",
+    "imax",
+]
+REFERENCE: Final = "dmax"
+EQUAL_COMPUTE: Final = "dmax (equal compute)"
+WHOLE: Final = "whole"
+CHOSEN: Final = "whole, chosen"
+CEILING: Final = "true answers"
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+_OFF: Final = MappingProxyType(
+    {"confidence": False, "consistency": False, "balance": False, "perfect": False}
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of an ablation: the whole strategy with parts left out.
+
+    Attributes:
+        meaning: Description of the arm in the tables.
+        data: Folder of the dataset with the real entries, in the study folder.
+        one: Data that the only stage of the arm trains on; None: the arm has the stages of the
+            strategy.
+        derive: Rules that derive entries: none, only the exact ones, or those of the strategy.
+        augment: Whether images are augmented as the configuration says; False: never.
+        filter: Options of the filter that differ from those of the strategy.
+        stages: Change of the stages of the strategy. ``restarted``: all stages train on what the
+            first stage trains on. ``paper``: stages on real entries, pseudo IMAX, real entries.
+        changes: Other options that differ from those of the strategy.
+    """
+
+    meaning: str
+    data: str = "dmax"
+    one: On | None = None
+    derive: Literal["none", "exact", "all"] = "none"
+    augment: bool = True
+    filter: Mapping[str, Any] = field(default=_NONE)
+    stages: Literal["as given", "restarted", "paper"] = "as given"
+    changes: Mapping[str, Any] = field(default=_NONE)
+
+
+ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
+    {
+        "dmax": Arm("real entries only", one="dmax"),
+        "dmax (equal compute)": Arm("as dmax, but for the time of the whole", one="dmax"),
+        "dmax, no augmentation": Arm("as dmax, without augmentation", one="dmax", augment=False),
+        "derived, exact": Arm(
+            "real entries, and those that follow from them by exact rules",
+            one="derived",
+            derive="exact",
+        ),
+        "derived": Arm(
+            "real entries, and those that follow from them by exact and calibrated rules",
+            one="derived",
+            derive="all",
+        ),
+        "derived, no augmentation": Arm(
+            "as derived, without augmentation", one="derived", derive="all", augment=False
+        ),
+        "restarted": Arm(
+            "the stages of the whole, all on real and derived entries; shows the cost of "
+            "restarting the training",
+            derive="all",
+            stages="restarted",
+        ),
+        "+ all answers": Arm(
+            "the whole, but every readable answer of the model is kept", derive="all", filter=_OFF
+        ),
+        "+ model answers": Arm(
+            "the whole, with the filters for confidence and consistency",
+            derive="all",
+            filter={**_OFF, "confidence": True, "consistency": True},
+        ),
+        "whole": Arm("the strategy as configured", derive="all"),
+        "whole, chosen": Arm(
+            "the whole; the best stage on the validation split is the result",
+            derive="all",
+            changes={"choose": "validation"},
+        ),
+        "three stages": Arm(
+            "the paper's three stages: real entries, pseudo IMAX, real entries; nothing is derived",
+            stages="paper",
+        ),
+        "perfect filter": Arm(
+            "the whole, but exactly the correct answers are kept (ceiling of filters)",
+            derive="all",
+            filter={**_OFF, "perfect": True},
+        ),
+        "true answers": Arm(
+            "all real annotations of the same images (ceiling of the strategy)",
+            data=DENSE,
+            one="dmax",
+        ),
+        "imax": Arm(
+            "as many real annotations as dmax, but on fewer, densely annotated images",
+            data="imax",
+            one="dmax",
+        ),
+    }
+)
+"""Name of each arm → the arm, in the order of the tables."""
+
+assert tuple(ARMS) == get_args(ArmName)
+
+
+def arm_strategy(
+    name: ArmName, whole: StrategyConfig, common: Mapping[str, Any], *, steps: int
+) -> StrategyConfig:
+    """Return the strategy of an arm.
+
+    Args:
+        name: Name of the arm.
+        whole: Strategy whose parts are left out.
+        common: Options that the study sets: truth, model, seed, training, max_new_tokens.
+        steps: Number of optimizer steps of an arm with one stage.
+    """
+    arm = ARMS[name]
+    changes: dict[str, Any] = {**common, **arm.changes}
+    if not arm.augment:
+        changes["training"] = {**changes["training"], "augment": None}
+    if arm.derive == "none" or whole.derive is None:
+        changes["derive"] = None
+    elif arm.derive == "exact":
+        changes["derive"] = whole.derive.model_copy(update={"kinds": ("exact",)})
+    if arm.filter:
+        changes["filter"] = whole.filter.model_copy(update=dict(arm.filter))
+    changes["stages"] = _stages(arm, whole.stages, steps)
+    given = {name: getattr(whole, name) for name in StrategyConfig.model_fields}
+    return StrategyConfig.model_validate({**given, **changes})
+
+
+def _stages(arm: Arm, stages: Sequence[StageConfig], steps: int) -> tuple[StageConfig, ...]:
+    if arm.one is not None:
+        only = {"name": arm.one, "start": "base", "steps": steps, "final_rate": None}
+        return (_on(stages[0].model_copy(update=only), arm.one),)
+    if arm.stages == "restarted":
+        return tuple(_on(stage, stages[0].on) for stage in stages)
+    if arm.stages == "paper":
+        return tuple(_on(s, "dmax") if not s.on_pseudo else s for s in stages)
+    return tuple(stages)
+
+
+def _on(stage: StageConfig, data: On) -> StageConfig:
+    return stage.model_copy(update={"on": data, "real_share": None, "pseudo_weight": 1.0})

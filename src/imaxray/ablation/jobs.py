@@ -1,0 +1,69 @@
+"""Runs jobs that depend on each other in several processes, each as soon as it can start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call that starts when other jobs are done.
+
+    Attributes:
+        call: Function and its arguments, which a process can receive.
+        needs: Keys of the jobs that must be done before.
+    """
+
+    call: tuple[Callable[..., Any], tuple[Any, ...]]
+    needs: frozenset[Hashable] = frozenset()
+
+
+def run_jobs(
+    pool: Executor,
+    jobs: Mapping[Hashable, Job],
+    done: Callable[[Hashable, Any], Iterable[tuple[Hashable, Job]]],
+) -> dict[Hashable, Any]:
+    """Run all jobs and return their results by key.
+
+    Jobs that can start at the same time start in the order of ``jobs``.
+
+    Args:
+        pool: Processes or threads that run the jobs.
+        jobs: Key → job.
+        done: Function that receives the key and the result of each finished job and returns
+            further jobs.
+
+    Raises:
+        ValueError: Jobs wait for each other, or for a job that does not exist.
+        Exception: What a job raises; no further job starts then.
+
+    Example:
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> sums = {"a": Job((sum, ([1, 2],))), "b": Job((sum, ([3],)), frozenset({"a"}))}
+        >>> with ThreadPoolExecutor(2) as pool:
+        ...     run_jobs(pool, sums, lambda key, result: ())
+        {'a': 3, 'b': 3}
+    """
+    waiting = dict(jobs)
+    running: dict[Future[Any], Hashable] = {}
+    results: dict[Hashable, Any] = {}
+    try:
+        while waiting or running:
+            for key in [k for k, job in waiting.items() if job.needs <= results.keys()]:
+                function, arguments = waiting.pop(key).call
+                running[pool.submit(function, *arguments)] = key
+            if not running:
+                raise ValueError(f"these jobs wait for jobs that never run: {list(waiting)}")
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                key = running.pop(future)
+                results[key] = future.result()
+                for new, job in done(key, results[key]):
+                    waiting[new] = job
+    except BaseException:
+        for future in running:
+            future.cancel()
+        raise
+    return results

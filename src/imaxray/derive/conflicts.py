@@ -1,0 +1,120 @@
+"""Finds derived facts that contradict what entries state, or each other, by the clinical rules."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from imaxray.clinical import DEFAULT_RULES
+from imaxray.derive.fact import Fact
+from imaxray.labeller import stated
+from imaxray.tasks._shared.wording import named
+from imaxray.tasks.vqa import CTR_ABOVE, labels_answered
+
+_Said = tuple[str, str, float]  # kind, name and value of a statement, as consistency rules have
+
+_PAIRS: Final = (
+    ("measurement", ("label", "said", "asked"), "ctr-cardiomegaly"),
+    ("measurement", ("asked",), "ctr-question"),
+    ("grade", ("label", "said", "asked"), "edema-grade-label"),
+    ("said", ("label",), "report-label"),
+    ("asked", ("label", "said"), "question-label"),
+    ("asked", ("boxed",), "question-region"),
+    ("boxed", ("label", "said"), "region-label"),
+)
+"""Kinds of two statements, and the clinical rule that says which of their values contradict."""
+
+_ABOUT: Final = {"ctr-cardiomegaly": ("ctr", "Cardiomegaly"), "ctr-question": ("ctr", CTR_ABOVE),
+                 "edema-grade-label": ("edema", "Edema")}  # fmt: skip
+"""Names of the two statements, where they differ."""
+
+
+def contradictions(made: Sequence[Fact], human: Sequence[Fact]) -> dict[int, bool]:
+    """Return the derived facts that contradict another fact.
+
+    Args:
+        made: Derived facts.
+        human: Facts that entries state.
+
+    Returns:
+        Number of the derived fact → whether a stated fact contradicts it; else a derived one does.
+    """
+    found: dict[int, bool] = {}
+    for k in _against(made, human):
+        found[k] = True
+    for k in _against(made, made):
+        found.setdefault(k, False)
+    return found
+
+
+def _against(made: Sequence[Fact], others: Sequence[Fact]) -> set[int]:
+    """Return the numbers of derived facts that any of the other facts contradicts."""
+    by_subject: dict[Hashable, list[Fact]] = {}
+    for other in others:
+        by_subject.setdefault(other.subject, []).append(other)
+    bad = {
+        k
+        for k, fact in enumerate(made)
+        if any(not fact.agrees(other) for other in by_subject.get(fact.subject, ()))
+    }
+    said: dict[tuple[str, str], set[float]] = {}
+    for other in others:
+        for kind, name, value in _statements(other):
+            said.setdefault((kind, name), set()).add(value)
+    for k, fact in enumerate(made):
+        if k not in bad and any(_is_denied(one, said) for one in _statements(fact)):
+            bad.add(k)
+    return bad
+
+
+def _is_denied(one: _Said, said: Mapping[tuple[str, str], set[float]]) -> bool:
+    kind, name, value = one
+    if any(other != value for other in said.get((kind, name), ())) and kind in ("label", "asked"):
+        return True
+    for first, seconds, rule in _PAIRS:
+        about = _ABOUT.get(rule)
+        if kind == first and (about is None or about[0] == name):
+            partner = name if about is None else about[1]
+            if any(
+                _contradict(rule, value, other)
+                for second in seconds
+                for other in said.get((second, partner), ())
+            ):
+                return True
+        if kind in seconds and (about is None or about[1] == name):
+            partner = name if about is None else about[0]
+            if any(_contradict(rule, other, value) for other in said.get((first, partner), ())):
+                return True
+    return False
+
+
+def _contradict(rule: str, first: float, second: float) -> bool:
+    return DEFAULT_RULES[rule].contradicts(first, second)
+
+
+def _statements(fact: Fact) -> tuple[_Said, ...]:
+    if fact.kind in ("measurement", "grade"):
+        return ((fact.kind, fact.name, float(fact.value or 0.0)),)
+    if fact.kind == "label":
+        return (("label", fact.name, fact.value),) if fact.value in (0.0, 1.0) else ()
+    if fact.kind == "findings":
+        return tuple(("label", n, float(v)) for n, v in fact.labels if v in (0, 1))
+    if fact.kind == "qa":
+        return _of_answer(fact.text, ", ".join(fact.answers).lower() or "none")
+    return _of_report(fact.text) if fact.kind == "report" else _of_phrase(fact.text)
+
+
+@lru_cache(maxsize=100_000)
+def _of_answer(text: str, answer: str) -> tuple[_Said, ...]:
+    return tuple(("asked", name, float(v)) for name, v in labels_answered(text, answer).items())
+
+
+@lru_cache(maxsize=20_000)
+def _of_report(text: str) -> tuple[_Said, ...]:
+    return tuple(("said", name, float(value)) for name, value in stated(text).items())
+
+
+@lru_cache(maxsize=100_000)
+def _of_phrase(text: str) -> tuple[_Said, ...]:
+    return tuple(("boxed", name, 1.0) for name in sorted(named(text)))
