@@ -55,5 +55,5 @@ def test_a_failure_is_raised_and_nothing_later_starts():
 
 def test_jobs_that_wait_for_each_other_are_named():
     jobs = {"a": Job((abs, (1,)), frozenset({"b"})), "b": Job((abs, (1,)), frozenset({"a"}))}
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="a.*b"):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match=r"a.*b"):
         run_jobs(pool, jobs, nothing)

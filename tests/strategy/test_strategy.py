@@ -53,7 +53,7 @@ def test_each_stage_is_a_run_of_its_own(finished):
         json.loads((out / "stages" / name / "run.json").read_text())
         for name in ("1-dmax", "2-pseudo-imax", "3-finish")
     ]
-    assert [m["identity"]["layout"] for m in manifests] == ["separate", "packed", "separate"]
+    assert [m["identity"]["layout"] for m in manifests] == ["packed"] * 3
     assert [m["entries_seen"] for m in manifests] == [16 * 120, 16 * 4, 16 * 2]
     real, pseudo = (open_dataset(p).sha256 for p in (config.data, out / "pseudo/round-1/dataset"))
     assert [m["identity"]["dataset"] for m in manifests] == [real, pseudo, real]
@@ -184,7 +184,9 @@ def test_the_filter_uses_the_clinical_rules_of_the_data(make_strategy, dmax, tmp
     data = open_dataset(tmp_path / "data")
     executor = WorkExecutor(make_strategy(), data, "base", lambda work: tmp_path / work.name)
     with pytest.raises(KeyboardInterrupt):
-        executor.do(FilterWork("key", "filter", 1, AnnotateWork("key", "candidates", 1, None, 0)))
+        executor.do(
+            FilterWork("key", "filter", 1, AnnotateWork("key", "candidates", 1, None, 0, None))
+        )
     [rule] = [rule for rule in given if rule.name == "ctr-cardiomegaly"]
     assert rule.contradict[1].first.above == 0.75
 

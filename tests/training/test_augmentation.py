@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from imaxray.boxes import area, clip, iou
 from imaxray.errors import ImaxrayError
-from imaxray.training import AugmentConfig, Augmentation, load_recipe
+from imaxray.training import Augmentation, AugmentConfig, load_recipe
 from imaxray.training.augmenting.augmentation import KEPT, MARGIN, TIGHT, draw
 from imaxray.training.augmenting.config import Augment
 
@@ -94,8 +94,8 @@ def test_no_answer_becomes_wrong(size, key, corners):
     for x in (MARGIN * width, (1 - MARGIN) * width):
         for y in (MARGIN * height, (1 - MARGIN) * height):
             where = change.box((x - 0.01, y - 0.01, x + 0.01, y + 0.01), size)
-            assert -0.1 <= where[0] and where[2] <= width + 0.1
-            assert -0.1 <= where[1] and where[3] <= height + 0.1
+            assert where[0] >= -0.1 and where[2] <= width + 0.1
+            assert where[1] >= -0.1 and where[3] <= height + 0.1
 
 
 @settings(max_examples=60, deadline=None)

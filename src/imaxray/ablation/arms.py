@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from imaxray.ablation.dense_data import DENSE
+from imaxray.derive.chosen import all_rules
 from imaxray.strategy import StageConfig, StrategyConfig
 from imaxray.strategy.config import On
 
@@ -34,7 +35,6 @@ WHOLE: Final = "whole"
 CHOSEN: Final = "whole, chosen"
 CEILING: Final = "true answers"
 
-_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 _OFF: Final = MappingProxyType(
     {"confidence": False, "consistency": False, "balance": False, "perfect": False}
 )
@@ -62,9 +62,9 @@ class Arm:
     one: On | None = None
     derive: Literal["none", "exact", "all"] = "none"
     augment: bool = True
-    filter: Mapping[str, Any] = field(default=_NONE)
+    filter: Mapping[str, Any] = field(default_factory=dict)
     stages: Literal["as given", "restarted", "paper"] = "as given"
-    changes: Mapping[str, Any] = field(default=_NONE)
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
@@ -149,7 +149,9 @@ def arm_strategy(
     if arm.derive == "none" or whole.derive is None:
         changes["derive"] = None
     elif arm.derive == "exact":
-        changes["derive"] = whole.derive.model_copy(update={"kinds": ("exact",)})
+        calibrated = [rule.name for rule in all_rules() if rule.kind == "calibrated"]
+        without = sorted({*whole.derive.without, *calibrated})
+        changes["derive"] = whole.derive.model_copy(update={"without": tuple(without)})
     if arm.filter:
         changes["filter"] = whole.filter.model_copy(update=dict(arm.filter))
     changes["stages"] = _stages(arm, whole.stages, steps)

@@ -60,8 +60,7 @@ def run_jobs(
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 key = running.pop(future)
                 results[key] = future.result()
-                for new, job in done(key, results[key]):
-                    waiting[new] = job
+                waiting |= dict(done(key, results[key]))
     except BaseException:
         for future in running:
             future.cancel()

@@ -49,7 +49,7 @@ class AblationOutcome:
     out: Path
     equal_steps: Comparison
     equal_compute: Comparison | None
-    arms: Mapping[str, Sequence[ArmRecord]]
+    arms: Mapping[ArmName, Sequence[ArmRecord]]
     filters: pl.DataFrame
     equal_yield: pl.DataFrame
     rules: pl.DataFrame
@@ -98,10 +98,10 @@ def _trained(
                 new.append(((seed, work.key), Job((do_arm_work, (*about, work.key)), needs)))
         end = (seed, works[-1].key)
         # arms that share their last stage share its answers, which only one of them may write
-        needs = frozenset(
-            {*((seed, work.key) for work in works), *([last[end]] if end in last else [])}
-        )
-        new.append(((arm, seed), Job((finish_arm, about), needs)))
+        before: set[Hashable] = {(seed, work.key) for work in works}
+        if end in last:
+            before.add(last[end])
+        new.append(((arm, seed), Job((finish_arm, about), frozenset(before))))
         last.setdefault(end, (arm, seed))
         jobs.update(new)
         return new
@@ -166,7 +166,9 @@ def _outcome(
         return score(test, answers, tables.images, PERCENT, normalisation=evaluation.normalisation)
 
     needed = config.needed()
-    scores = {arm: [scored(found[arm, seed]) for seed in seeds] for arm in needed}
+    scores: dict[str, list[Scores]] = {
+        arm: [scored(found[arm, seed]) for seed in seeds] for arm in needed
+    }
     constant = constant_baseline(
         tables.split("train"), test, tables.images, evaluation.normalisation
     )

@@ -127,10 +127,8 @@ def _arms(outcome: AblationOutcome) -> tuple[list[str], Rows]:
 def _share(comparison: Comparison, arm: str) -> str:
     """Return the gain of an arm as share of the gain of all true annotations."""
     gains = comparison.as_dict()["mean_gain"]
-    own, most = gains.get(arm), gains.get(CEILING)
-    if own is None or most is None or most["value"] <= 0:
-        return "–"
-    return f"{own['value'] / most['value']:.2f}"
+    own, most = (gain["value"] if (gain := gains.get(a)) else None for a in (arm, CEILING))
+    return "–" if own is None or not most or most < 0 else f"{own / most:.2f}"
 
 
 def _scores(outcome: AblationOutcome) -> tuple[list[str], Rows]:

@@ -33,6 +33,7 @@ from imaxray.cli.application import (
 from imaxray.cli.options import bounded, chosen, options_of
 from imaxray.cli.printing import (
     densities,
+    densities_of_made,
     print_codes,
     print_density,
     print_match,
@@ -381,11 +382,12 @@ def stats(
     from imaxray.curation import open_dataset
 
     data = open_dataset(dataset)
+    dense = {**densities(data.tables), **densities_of_made(data.tables)}
     if form == "json":
         account = data.tables.account.to_dicts()
-        say(json.dumps({"density": densities(data.tables), "account": account}, indent=1))
+        say(json.dumps({"density": dense, "account": account}, indent=1))
         return
-    print_density(dataset.name, densities(data.tables))
+    print_density(dataset.name, dense)
     print_table(
         "Rows in = kept + rejected",
         ["source", "file", "rows in", "kept", "rejected"],

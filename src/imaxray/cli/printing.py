@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from imaxray._printing import counted, say
@@ -24,16 +24,45 @@ def densities(tables: Tables) -> dict[str, Any]:
     return {split: asdict(density(tables, split)) for split in ("train", "val", "test")}
 
 
+def densities_of_made(tables: Tables) -> dict[str, Any]:
+    """Return the density of the train entries that a rule derived or a model wrote, if any."""
+    from imaxray.curation import density
+    from imaxray.schema import IS_DERIVED, IS_PSEUDO, mark_derived
+
+    train = mark_derived(tables.split("train"))
+    made = {
+        name: train.filter(mark).drop(IS_DERIVED)
+        for name, mark in (("derived", IS_DERIVED), ("pseudo", IS_PSEUDO))
+    }
+    return {
+        f"of train, {name}": asdict(density(replace(tables, entries=entries)))
+        for name, entries in made.items()
+        if not entries.is_empty()
+    }
+
+
 def print_density(name: str, splits: Mapping[str, Any]) -> None:
     """Print one row per split: images, patients, entries, densities and entries per task."""
+    _print_densities(name, "split", splits, splits["train"]["entries_per_task"])
+
+
+def print_changed_density(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Print the density of the train split before and after a step that adds entries."""
+    rows = {"before": before, "after": after}
+    _print_densities("Train split", "", rows, after["entries_per_task"])
+
+
+def _print_densities(
+    title: str, first: str, named: Mapping[str, Any], tasks: Mapping[str, int]
+) -> None:
     rows = []
-    for split, d in splits.items():
-        tasks = [f"{n:,}" for n in d["entries_per_task"].values()]
+    for name, d in named.items():
+        per_task = [f"{d['entries_per_task'].get(task, 0):,}" for task in tasks]
         counts = [f"{d[key]:,}" for key in ("images", "patients", "entries")]
         means = [f"{d[key]:.2f}" for key in ("tasks_per_image", "entries_per_image")]
-        rows.append([split, *counts, *means, *tasks])
-    header = ["split", "images", "patients", "entries", "tasks/image", "entries/image"]
-    print_table(name, [*header, *splits["train"]["entries_per_task"]], rows)
+        rows.append([name, *counts, *means, *per_task])
+    header = [first, "images", "patients", "entries", "tasks/image", "entries/image"]
+    print_table(title, [*header, *tasks], rows)
 
 
 def print_match(report: Any) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from imaxray.derive.measure import MEASURED
     from imaxray.derive.render import DERIVATIONS
     from imaxray.derive.rule import About, Conclusion, DerivationRule, Habits, Known
-    from imaxray.derive.run import DerivedDataset, DerivedTables, derive, derive_tables
+    from imaxray.derive.run import DerivedDataset, DerivedTables, derive_dataset, derive_tables
     from imaxray.derive.verdicts import YIELDS
 else:
     __getattr__, __dir__ = lazily(
@@ -23,7 +23,7 @@ else:
             "measure": ["MEASURED"],
             "render": ["DERIVATIONS"],
             "rule": ["About", "Conclusion", "DerivationRule", "Habits", "Known"],
-            "run": ["DerivedDataset", "DerivedTables", "derive", "derive_tables"],
+            "run": ["DerivedDataset", "DerivedTables", "derive_dataset", "derive_tables"],
             "verdicts": ["YIELDS"],
         },
     )
@@ -43,7 +43,7 @@ __all__ = [
     "Habits",
     "Known",
     "Outcome",
-    "derive",
+    "derive_dataset",
     "derive_facts",
     "derive_tables",
 ]

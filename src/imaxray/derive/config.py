@@ -25,10 +25,8 @@ class DeriveConfig(BaseModel):
         description="Fewest conclusions that must be compared before a precision decides about a "
         "rule.",
     )
-    questions_per_image: int | None = Field(
-        default=8,
-        ge=0,
-        description="Most derived questions of an image; none for all.",
+    questions_per_image: int = Field(
+        default=8, ge=0, description="Most derived questions of an image."
     )
     only: tuple[str, ...] = Field(
         default=(), description="Rules that are used; default: all that are on."

@@ -6,9 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from imaxray.clinical import DEFAULT_RULES
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.derive.fact import Fact
 from imaxray.labeller import stated
+from imaxray.schema import FINDINGS
 from imaxray.tasks._shared.wording import named
 from imaxray.tasks.vqa import CTR_ABOVE, labels_answered
 
@@ -25,30 +26,35 @@ _PAIRS: Final = (
 )
 """Kinds of two statements, and the clinical rule that says which of their values contradict."""
 
+_NO_FINDING: Final = "No Finding"
+_PRESENT: Final = ("label", "said", "asked", "boxed")
 _ABOUT: Final = {"ctr-cardiomegaly": ("ctr", "Cardiomegaly"), "ctr-question": ("ctr", CTR_ABOVE),
                  "edema-grade-label": ("edema", "Edema")}  # fmt: skip
 """Names of the two statements, where they differ."""
 
 
-def contradictions(made: Sequence[Fact], human: Sequence[Fact]) -> dict[int, bool]:
+def contradictions(
+    made: Sequence[Fact], human: Sequence[Fact], clinical: ClinicalRules = DEFAULT_RULES
+) -> dict[int, bool]:
     """Return the derived facts that contradict another fact.
 
     Args:
         made: Derived facts.
         human: Facts that entries state.
+        clinical: Clinical rules in force; those that the user ignores contradict nothing.
 
     Returns:
         Number of the derived fact → whether a stated fact contradicts it; else a derived one does.
     """
     found: dict[int, bool] = {}
-    for k in _against(made, human):
+    for k in _against(made, human, clinical):
         found[k] = True
-    for k in _against(made, made):
+    for k in _against(made, made, clinical):
         found.setdefault(k, False)
     return found
 
 
-def _against(made: Sequence[Fact], others: Sequence[Fact]) -> set[int]:
+def _against(made: Sequence[Fact], others: Sequence[Fact], clinical: ClinicalRules) -> set[int]:
     """Return the numbers of derived facts that any of the other facts contradicts."""
     by_subject: dict[Hashable, list[Fact]] = {}
     for other in others:
@@ -63,13 +69,17 @@ def _against(made: Sequence[Fact], others: Sequence[Fact]) -> set[int]:
         for kind, name, value in _statements(other):
             said.setdefault((kind, name), set()).add(value)
     for k, fact in enumerate(made):
-        if k not in bad and any(_is_denied(one, said) for one in _statements(fact)):
+        if k not in bad and any(_is_denied(one, said, clinical) for one in _statements(fact)):
             bad.add(k)
     return bad
 
 
-def _is_denied(one: _Said, said: Mapping[tuple[str, str], set[float]]) -> bool:
+def _is_denied(
+    one: _Said, said: Mapping[tuple[str, str], set[float]], clinical: ClinicalRules
+) -> bool:
     kind, name, value = one
+    if value == 1 and kind in _PRESENT and _denies_normal(name, said):
+        return True
     if any(other != value for other in said.get((kind, name), ())) and kind in ("label", "asked"):
         return True
     for first, seconds, rule in _PAIRS:
@@ -77,20 +87,38 @@ def _is_denied(one: _Said, said: Mapping[tuple[str, str], set[float]]) -> bool:
         if kind == first and (about is None or about[0] == name):
             partner = name if about is None else about[1]
             if any(
-                _contradict(rule, value, other)
+                _contradict(clinical, rule, value, other)
                 for second in seconds
                 for other in said.get((second, partner), ())
             ):
                 return True
         if kind in seconds and (about is None or about[1] == name):
             partner = name if about is None else about[0]
-            if any(_contradict(rule, other, value) for other in said.get((first, partner), ())):
+            if any(
+                _contradict(clinical, rule, other, value)
+                for other in said.get((first, partner), ())
+            ):
                 return True
     return False
 
 
-def _contradict(rule: str, first: float, second: float) -> bool:
-    return DEFAULT_RULES[rule].contradicts(first, second)
+def _contradict(clinical: ClinicalRules, rule: str, first: float, second: float) -> bool:
+    found = clinical[rule]
+    return found.severity != "ignore" and found.contradicts(first, second)
+
+
+def _denies_normal(name: str, said: Mapping[tuple[str, str], set[float]]) -> bool:
+    """Return whether a present label meets No Finding, or No Finding meets a present label."""
+    if name != _NO_FINDING:
+        return _is_abnormal(name) and 1.0 in said.get(("label", _NO_FINDING), ())
+    return any(
+        1.0 in values and kind in _PRESENT and _is_abnormal(other)
+        for (kind, other), values in said.items()
+    )
+
+
+def _is_abnormal(name: str) -> bool:
+    return name in FINDINGS and name not in (_NO_FINDING, "Support Devices")
 
 
 def _statements(fact: Fact) -> tuple[_Said, ...]:

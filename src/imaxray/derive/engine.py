@@ -102,7 +102,7 @@ def derive_facts(
     items = _closure(about, base, rules, habits, off, frozenset())
     human = [item.fact for some in base.values() for item in some]
     made = [item for some in items.values() for item in some if item.depth]
-    found = contradictions([item.fact for item in made], human)
+    found = contradictions([item.fact for item in made], human, habits.clinical)
     outcome = Outcome()
     if found:
         blocked = frozenset(made[k].fact.order() for k in found)

@@ -23,9 +23,7 @@ _FEWEST: Final = 5  # lists with a label, before its companions are learned
 _ALWAYS: Final = 0.9  # share of the lists with a label that name its companion too
 
 
-def habits_of(
-    entries: pl.DataFrame, images: pl.DataFrame, clinical: ClinicalRules
-) -> Habits:
+def habits_of(entries: pl.DataFrame, images: pl.DataFrame, clinical: ClinicalRules) -> Habits:
     """Learn the habits of a dataset.
 
     Args:

@@ -12,8 +12,10 @@ import polars as pl
 from imaxray.derive.engine import Derivation, check_rules, derive_facts
 from imaxray.derive.fact import Fact, facts_of_entry
 from imaxray.derive.measure import Tally
+from imaxray.derive.questions import understood
 from imaxray.derive.render import Rendered, rendered
 from imaxray.derive.rule import About, DerivationRule, Habits
+from imaxray.hashing import digest
 from imaxray.tasks import Question, from_json, get_task
 
 Stated = list[tuple[Fact, str]]
@@ -89,16 +91,14 @@ def derive_chunk(
     rules: Sequence[DerivationRule],
     habits: Habits,
     off: frozenset[str],
-    questions_per_image: int | None,
+    questions_per_image: int,
 ) -> Derived:
     """Derive what follows from the entries of a chunk of images."""
     stated = stated_by(chunk.entries)
     made: list[tuple[str, Derivation]] = []
     result = Derived(Rendered.empty())
     for about, _ in abouts(chunk.images):
-        outcome = derive_facts(
-            about, stated.get(about.image_id, []), rules, habits, off=off
-        )
+        outcome = derive_facts(about, stated.get(about.image_id, []), rules, habits, off=off)
         result.contradicted.update(outcome.contradicted)
         result.disputed.update(outcome.disputed)
         kept, over = capped(about.image_id, outcome.derived, questions_per_image)
@@ -108,16 +108,14 @@ def derive_chunk(
     return result
 
 
-def capped(
-    image: str, derived: Sequence[Derivation], most: int | None
-) -> tuple[list[Derivation], int]:
+def capped(image: str, derived: Sequence[Derivation], most: int) -> tuple[list[Derivation], int]:
     """Return the derivations with at most ``most`` questions, and the number left out.
 
     Questions about a place, a list, a size or a view come first, then findings that are present,
     then absent ones; a hash of image and question decides among equal ones.
     """
     asked = [d for d in derived if d.fact.kind == "qa"]
-    if most is None or len(asked) <= most:
+    if len(asked) <= most:
         return list(derived), 0
     ranked = sorted(asked, key=lambda d: _rank(image, d.fact))
     gone = {id(d) for d in ranked[most:]}
@@ -125,9 +123,6 @@ def capped(
 
 
 def _rank(image: str, fact: Fact) -> tuple[Any, ...]:
-    from imaxray.derive.questions import understood
-    from imaxray.hashing import digest
-
     asks = understood(fact.text)
     kind = "presence" if asks is None else asks.kind
     denied = fact.answers == ("no",)

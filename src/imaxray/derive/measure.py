@@ -139,9 +139,7 @@ def measured_rules(
 _OFF: Final = "left out by --without"
 
 
-def _fixed(
-    rule: DerivationRule, chosen: Collection[str], without: Collection[str]
-) -> str | None:
+def _fixed(rule: DerivationRule, chosen: Collection[str], without: Collection[str]) -> str | None:
     """Return why a rule is off whatever its precision is, or ``None``."""
     if rule.name in without:
         return _OFF

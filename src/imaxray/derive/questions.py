@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from imaxray.hashing import digest
-from imaxray.labeller import mentions
+from imaxray.labeller import asked, mentions
 from imaxray.schema import FINDINGS
 from imaxray.tasks._shared.wording import named
 
@@ -46,6 +46,7 @@ _WIDER: Final = re.compile(
     r"cardiac silhouette.* (?:wider|larger|greater) than (?:1/2|half)", re.IGNORECASE
 )
 _VIEW: Final = re.compile(r"\b(?:ap|pa)\b.*\bor\b.*\b(?:ap|pa)\b", re.IGNORECASE)
+_ARTICLE: Final = re.compile(r"\ban? \{\}", re.IGNORECASE)
 _OWN: Final = {
     "Support Devices": re.compile(r"(?:support|medical) devices?"),
     "Lung Opacity": re.compile(r"(?:lung |pulmonary |airspace )?opacit(?:y|ies)"),
@@ -144,8 +145,6 @@ def _is_whole(label: str, name: str) -> bool:
     own = _OWN.get(label)
     if own is not None:
         return own.fullmatch(name) is not None
-    from imaxray.labeller import asked
-
     return asked(f"Is there {name}?") == (label, True)
 
 
@@ -177,7 +176,7 @@ class Questions:
             asks = understood(text)
             if asks is None:
                 continue
-            forms[asks.kind][asks.form] += 1
+            forms[asks.kind][_ARTICLE.sub(f"a {SLOT}", asks.form)] += 1
             if asks.label and asks.whole:
                 names[asks.label][asks.name] += 1
             if asks.kind == "what":
@@ -197,19 +196,19 @@ class Questions:
         """Return the question whether a finding is present; ``None`` if it has no name."""
         name = self.name(label)
         form = self._form("presence", "Is there {}?", f"{image}\n{label}")
-        return None if name is None else form.replace(SLOT, name)
+        return None if name is None else _filled(form, name)
 
     def sided(self, image: str, label: str, place: str) -> str | None:
         """Return the question whether a finding is in a place, e.g. ``left lung``."""
         name = self.name(label)
         form = self._form("sided", "Is there {} in the {place}?", f"{image}\n{label}")
-        return None if name is None else form.replace(PLACE, place).replace(SLOT, name)
+        return None if name is None else _filled(form.replace(PLACE, place), name)
 
     def where(self, image: str, label: str) -> str | None:
         """Return the question where a finding is."""
         name = self.name(label)
         form = self._form("where", "Where is the {}?", f"{image}\n{label}")
-        return None if name is None else form.replace(SLOT, name)
+        return None if name is None else _filled(form, name)
 
     def what(self, image: str) -> str:
         """Return the question which abnormalities an image shows."""
@@ -243,6 +242,11 @@ class Questions:
     def _form(self, kind: str, usual: str, key: str) -> str:
         forms = self.forms.get(kind)
         return forms[digest(key) % len(forms)] if forms else usual
+
+
+def _filled(form: str, name: str) -> str:
+    article = "an" if name[:1] in "aeiou" else "a"
+    return form.replace(f"a {SLOT}", f"{article} {SLOT}").replace(SLOT, name)
 
 
 def _ranked(counts: Counter[str]) -> list[str]:

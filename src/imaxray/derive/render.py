@@ -26,14 +26,13 @@ from imaxray.tasks import get_task
 FILE: Final = "derivations.parquet"
 """File of the derivations, as named in the provenance of derived annotations."""
 
-DERIVATIONS: Final = pl.Schema(
-    {
-        "entry_id": pl.String,  # derived entry
-        "rule": pl.String,  # the last rule; several are joined by +
-        "depth": pl.Int64,  # rules from the real entries to this one
-        "derived_from": pl.List(pl.String),  # ids of the real entries
-    }
-)
+_DERIVATIONS: Final[dict[str, Any]] = {
+    "entry_id": pl.String,  # derived entry
+    "rule": pl.String,  # the last rule; several are joined by +
+    "depth": pl.Int64,  # rules from the real entries to this one
+    "derived_from": pl.List(pl.String),  # ids of the real entries
+}
+DERIVATIONS: Final = pl.Schema(_DERIVATIONS)
 """Provenance of the derived entries, one row an entry."""
 
 _VALUES: Final[dict[str, Any]] = {
@@ -77,9 +76,7 @@ def rendered(
     derivations = _derivations(numbered, made)
     return Rendered(
         facts,
-        numbered.with_columns(
-            pl.lit([DERIVED_SOURCE], dtype=pl.List(pl.String)).alias("sources")
-        ),
+        numbered.with_columns(pl.lit([DERIVED_SOURCE], dtype=pl.List(pl.String)).alias("sources")),
         derivations,
     )
 
@@ -110,16 +107,14 @@ def _tables(
 
 
 def _annotations(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    schema = {"image_id": pl.String, **_VALUES, "source": pl.String}
+    schema: dict[str, Any] = {"image_id": pl.String, **_VALUES, "source": pl.String}
     frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         pl.lit("derived").alias("origin"), pl.lit(FILE).alias("file"),
     )  # fmt: skip
     return conform(frame, ANNOTATIONS)
 
 
-def _derivations(
-    numbered: pl.DataFrame, made: Sequence[tuple[str, Derivation]]
-) -> pl.DataFrame:
+def _derivations(numbered: pl.DataFrame, made: Sequence[tuple[str, Derivation]]) -> pl.DataFrame:
     rows = []
     for entry, numbers in numbered.select("entry_id", "sources").iter_rows():
         used = [made[int(number)][1] for number in numbers]

@@ -46,7 +46,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class DerivedDataset:
-    """The result of :func:`derive`.
+    """The result of :func:`derive_dataset`.
 
     Attributes:
         dataset: The dataset with real and derived entries.
@@ -86,7 +86,7 @@ class DerivedTables:
     over: int
 
 
-def derive(
+def derive_dataset(
     data: Path,
     out: Path,
     config: DeriveConfig | None = None,
@@ -261,9 +261,9 @@ def _written(
 ) -> DerivedDataset:
     base, new = source.tables, made.rendered
     kept = mark_derived(base.entries).filter(~pl.col(IS_DERIVED)).drop(IS_DERIVED)
-    entries = pl.concat(
-        [kept, new.entries.with_columns(pl.lit(False).alias(IS_PSEUDO))]
-    ).sort("split", "task", "entry_id")
+    entries = pl.concat([kept, new.entries.with_columns(pl.lit(False).alias(IS_PSEUDO))]).sort(
+        "split", "task", "entry_id"
+    )
     annotations = base.annotations.filter(pl.col("source") != DERIVED_SOURCE)
     account = base.account.filter(pl.col("source") != DERIVED_SOURCE)
     line = (DERIVED_SOURCE, FILE, new.annotations.height, new.annotations.height, 0)
@@ -309,10 +309,8 @@ def _by_task(entries: pl.DataFrame) -> dict[str, int]:
     return {task: counts[task] for task in task_names() if task in counts}
 
 
-def _report(
-    rules: pl.DataFrame, yields: pl.DataFrame, counts: Mapping[str, Any]
-) -> dict[str, Any]:
+def _report(rules: pl.DataFrame, yields: pl.DataFrame, counts: Mapping[str, Any]) -> dict[str, Any]:
     return {"counts": dict(counts), "yields": yields.to_dicts(), "rules": rules.to_dicts()}
 
 
-__all__ = ["DERIVATIONS", "DerivedDataset", "DerivedTables", "derive", "derive_tables"]
+__all__ = ["DERIVATIONS", "DerivedDataset", "DerivedTables", "derive_dataset", "derive_tables"]

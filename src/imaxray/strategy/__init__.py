@@ -1,4 +1,4 @@
-"""Runs the strategy for DMAX: derive, train, let the model answer the rest, train on pseudo IMAX."""
+"""Runs the strategy for DMAX: derive, train, let the model answer the rest, train on it."""
 
 from typing import TYPE_CHECKING
 

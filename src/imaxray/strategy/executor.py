@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+import polars as pl
+
 from imaxray._files import write_json
 from imaxray._folders import move_aside
 from imaxray._state import read_state
 from imaxray.curation import Dataset, open_dataset
+from imaxray.derive import derive_dataset
+from imaxray.derive.measure import switched_off
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation import evaluate_model, weights_of
@@ -160,6 +164,17 @@ class WorkExecutor:
             "train_seconds": run.manifest["seconds"],
             "train_cpu_seconds": run.manifest["cpu_seconds"],
             "drawn": run.manifest["drawn"],
+        }
+
+    def _derive(self, folder: Path) -> dict[str, Any]:
+        # without the truth, which must never decide which rules are used
+        made = derive_dataset(self._data.folder, folder, self._config.derive)
+        tasks = dict(made.yields.group_by("task").agg(pl.col("entries").sum()).iter_rows())
+        return {
+            "derived": sum(tasks.values()),
+            "tasks": dict(sorted(tasks.items())),
+            "rules": made.yields.to_dicts(),
+            "switched_off": sorted(names for off in switched_off(made.rules) for names in off),
         }
 
     def _annotate(self, work: AnnotateWork, folder: Path) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def plan(
     pseudo: FilterWork | None = None
     derived: DeriveWork | None = None
     if config.derive is not None:
-        settings = config.derive.model_dump(mode="json", exclude={"rules", "workers"})
+        settings = config.derive.model_dump(mode="json", exclude={"rules"})
         inputs = [settings, rules_digest(config.derive.rules), data]
         if clinical.root:  # as for the filter below
             inputs.append(clinical.model_dump(mode="json"))

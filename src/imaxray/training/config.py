@@ -110,8 +110,8 @@ class TrainingConfig(BaseModel):
         default=None,
         ge=0,
         le=1,
-        description="Share of entries that no model answered among the drawn entries of a task that "
-        "also has pseudo ones; implies task_shares: real.",
+        description="Share of entries that no model answered among the drawn entries of a task "
+        "that also has pseudo ones; implies task_shares: real.",
     )
     pseudo_weight: float = Field(
         default=1.0,

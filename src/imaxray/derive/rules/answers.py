@@ -15,7 +15,7 @@ from imaxray.tasks._shared.wording import named, sides
 _NOTHING: Final = frozenset({"none", "no", "nowhere", ""})
 
 
-def _answer_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _answer_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     for fact in known.of("qa"):
         asks = understood(fact.text)
         only = plain(fact.answers[0]) if len(fact.answers) == 1 else ""
@@ -27,7 +27,9 @@ def _answer_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
             denies = only == "no"
             # "no" for one lung says nothing of the other, and for a part of a label nothing of it
             if not denies or (asks.kind == "presence" and asks.whole):
-                yield Conclusion(Fact("label", asks.label, float(not denies)), (fact,), (asks.label,))
+                yield Conclusion(
+                    Fact("label", asks.label, float(not denies)), (fact,), (asks.label,)
+                )
         elif asks.kind == "where":
             nothing = {plain(answer) for answer in fact.answers} <= _NOTHING
             if not nothing or asks.whole:

@@ -45,13 +45,13 @@ def _grade_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
                 yield Conclusion(Fact("label", "Edema", value), (fact,), (f"{value:g}",))
 
 
-def _low_grade_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _low_grade_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     for fact in known.of("grade", "edema"):
         if fact.value == 1.0:
             yield Conclusion(Fact("label", "Edema", 1.0), (fact,))
 
 
-def _label_grade(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _label_grade(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     for fact in known.of("label", "Edema"):
         if fact.value == 0.0:
             yield Conclusion(Fact("grade", "edema", 0.0), (fact,))

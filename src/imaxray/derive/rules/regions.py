@@ -15,14 +15,14 @@ _HEARTS: Final = ("heart", "cardiac silhouette")
 _LUNGS: Final = ("left lung", "right lung")
 
 
-def _rec_reg(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _rec_reg(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     for fact in known.of("rec"):
         for box in fact.boxes:
             made = Fact("reg", text=fact.text, boxes=(box,), anatomy=fact.anatomy)
             yield Conclusion(made, (fact,))
 
 
-def _reg_rec(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _reg_rec(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     by_phrase: dict[str, list[Fact]] = {}
     for fact in known.of("reg"):
         by_phrase.setdefault(fact.text, []).append(fact)
@@ -43,7 +43,7 @@ def _located(phrase: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((label, found) for label in sorted(labels))
 
 
-def _region_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _region_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     for fact in (*known.of("rec"), *known.of("reg")):
         for label, _ in _located(fact.text):
             yield Conclusion(Fact("label", label, 1.0), (fact,), (label,))
@@ -66,15 +66,15 @@ def _region_where(known: Known, habits: Habits) -> Iterator[Conclusion]:
             if places:
                 found.setdefault(label, set()).update(places)
                 premises.setdefault(label, []).append(fact)
-    for label, places in sorted(found.items()):
+    for label, all_places in sorted(found.items()):
         asked = habits.questions.where(known.about.image_id, label)
         if asked is not None:
             read = tuple(sorted(premises[label], key=Fact.order))
-            answers = question(asked, tuple(sorted(places)), closed=False)
+            answers = question(asked, tuple(sorted(all_places)), closed=False)
             yield Conclusion(answers, read, (label,))
 
 
-def _boxes_ratio(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _boxes_ratio(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     named: dict[str, list[Fact]] = {}
     for fact in (*known.of("rec"), *known.of("reg")):
         if len(fact.boxes) == 1:

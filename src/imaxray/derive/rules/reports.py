@@ -14,7 +14,11 @@ from imaxray.schema import SECTIONS
 
 _LABELLER: Final = "Irvin et al. 2019, AAAI (CheXpert); the labeller is our own"
 _NO_FINDING: Final = "No Finding"
-_PLACES: Final = {"left": ("left lung",), "right": ("right lung",), "both": ("left lung", "right lung")}  # fmt: skip
+_PLACES: Final = {
+    "left": ("left lung",),
+    "right": ("right lung",),
+    "both": ("left lung", "right lung"),
+}
 BOTH: Final = ("left lung", "right lung")
 
 
@@ -46,7 +50,7 @@ def _places(text: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _report_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _report_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     text, premises = report_of(known)
     if not premises:
         return
@@ -83,7 +87,7 @@ def _report_silence(known: Known, habits: Habits) -> Iterator[Conclusion]:
             yield Conclusion(Fact("label", label, 0.0), premises, (label,))
 
 
-def _report_grade(known: Known, habits: Habits) -> Iterator[Conclusion]:
+def _report_grade(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     text, premises = report_of(known)
     grade = edema_grade(text) if premises else None
     if grade is not None:
