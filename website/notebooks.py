@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import posixpath
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-
-import re
 
 CONTROL = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 
 def public_names(module: Path) -> list[str]:
-    """Return what the ``__all__`` of a module lists, without private names; empty if it has none."""
+    """Return the public names in the ``__all__`` of a module; empty if it has none."""
     for node in ast.parse(module.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             names: list[str] = ast.literal_eval(node.value)
@@ -95,7 +95,12 @@ def _overview() -> str:
 
 
 def _package_page(package: str, names: list[str]) -> str:
-    lines = [f"# {package}", "", _doc(SOURCE / package.removeprefix("imaxray.") / "__init__.py"), ""]
+    lines = [
+        f"# {package}",
+        "",
+        _doc(SOURCE / package.removeprefix("imaxray.") / "__init__.py"),
+        "",
+    ]
     lines += [f"::: {package}.{name}" for name in names]
     return "\n\n".join(lines) + "\n"
 
@@ -107,6 +112,7 @@ def _cell(text: Any) -> str:
 def command_page() -> str:
     """Return the page of all commands with their arguments and options."""
     import typer
+
     from imaxray.cli import app
 
     lines = [

@@ -1,8 +1,9 @@
 """Shows files of the repository that lie outside docs/ as pages, and rewrites links to them.
 
-The Markdown files link to each other by their paths in the repository, so that the links work on the
-code-hosting site too. The documentation site has the README as its first page, the other documents of
-the top folder below ``project/``, and every source file that a page links to below ``source/``.
+The Markdown files link to each other by their paths in the repository, so that the links work on
+the code-hosting site too. The documentation site has the README as its first page, the other
+documents of the top folder below ``project/``, and every source file that a page links to below
+``source/``.
 """
 
 from __future__ import annotations

@@ -147,9 +147,8 @@ def cli_fault(arguments: list[str], files: set[str]) -> str | None:
     """
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="imaxray")
-    if arguments and arguments[0].startswith("--"):
-        if arguments in (["--help"], ["--version"]):
-            return None
+    if arguments in (["--help"], ["--version"]):
+        return None
     path = []
     while hasattr(command, "get_command"):
         if not arguments:

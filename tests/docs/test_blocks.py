@@ -19,8 +19,8 @@ import blocks
 
 from imaxray.configs import find_config
 from imaxray.pseudo.selecting.rules import load_rules
-from imaxray.study import load_config
 from imaxray.strategy import load_strategy
+from imaxray.study import load_config
 
 BASH, PYTHON, YAML, JSON, TOML = (
     blocks.all_blocks(kind) for kind in ("bash", "python", "yaml", "json", "toml")
@@ -103,9 +103,9 @@ def test_commands_are_understood_by_the_application(block):
         ("imaxray bild mimic --out x", "no command bild"),
         ("imaxray build mimic --output x", "No such option"),
         ("imaxray build mimik --out x", "no built-in configuration mimik"),
-        ("imaxray train d --config lingshu-7b --out x --steps 0", "--steps"),
+        ("imaxray train d --config lingshu-7b --out x --steps 0", "greater than or equal to 1"),
         ("imaxray train d --config lingshu-7b --out x --layout packt", "packt"),
-        ("imaxray match a b", "Missing option"),
+        ("imaxray match a b", "MissingParameter"),
         ("imaxray export d --format lama --out x", "no export format lama"),
         ("imaxray export d --format llava --out x --boxes percents", "percents"),
         ("imaxray sources check mimic-cxr-jgp /data", "no source mimic-cxr-jgp"),
@@ -190,7 +190,7 @@ def typed(block):
     """A module that holds a block after the declarations of what it is given."""
     given = missing(ast.parse(block.text))
     homes = {GIVEN[name].rsplit(".", 1)[0] for name in given if "." in GIVEN[name]}
-    head = ["# mypy: disable-error-code=\"no-untyped-def,no-untyped-call,assignment,arg-type\""]
+    head = ['# mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,arg-type"']
     head += ["from typing import Any", "from pathlib import Path"]
     head += [f"import {home}" for home in sorted(homes)]
     head += [f"{name}: {GIVEN[name]}" for name in sorted(given)]
