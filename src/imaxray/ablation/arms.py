@@ -36,7 +36,7 @@ CHOSEN: Final = "whole, chosen"
 CEILING: Final = "true answers"
 
 _OFF: Final = MappingProxyType(
-    {"confidence": False, "consistency": False, "balance": False, "perfect": False}
+    {"confidence": False, "consistency": False, "balance": False, "fuse": False, "perfect": False}
 )
 
 
