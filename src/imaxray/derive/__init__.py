@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from imaxray.derive.measure import MEASURED
     from imaxray.derive.render import DERIVATIONS
     from imaxray.derive.rule import About, Conclusion, DerivationRule, Habits, Known
-    from imaxray.derive.run import DerivedDataset, DerivedTables, derive_dataset, derive_tables
+    from imaxray.derive.run import (
+        DerivedDataset,
+        DerivedTables,
+        derive_dataset,
+        derive_tables,
+        with_derived,
+    )
     from imaxray.derive.verdicts import YIELDS
 else:
     __getattr__, __dir__ = lazily(
@@ -23,7 +29,13 @@ else:
             "measure": ["MEASURED"],
             "render": ["DERIVATIONS"],
             "rule": ["About", "Conclusion", "DerivationRule", "Habits", "Known"],
-            "run": ["DerivedDataset", "DerivedTables", "derive_dataset", "derive_tables"],
+            "run": [
+                "DerivedDataset",
+                "DerivedTables",
+                "derive_dataset",
+                "derive_tables",
+                "with_derived",
+            ],
             "verdicts": ["YIELDS"],
         },
     )
@@ -46,4 +58,5 @@ __all__ = [
     "derive_dataset",
     "derive_facts",
     "derive_tables",
+    "with_derived",
 ]
