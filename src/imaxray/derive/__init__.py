@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         derive_tables,
         with_derived,
     )
+    from imaxray.derive.table import derivation_rules_table
     from imaxray.derive.verdicts import YIELDS
 else:
     __getattr__, __dir__ = lazily(
@@ -36,6 +37,7 @@ else:
                 "derive_tables",
                 "with_derived",
             ],
+            "table": ["derivation_rules_table"],
             "verdicts": ["YIELDS"],
         },
     )
@@ -55,6 +57,7 @@ __all__ = [
     "Habits",
     "Known",
     "Outcome",
+    "derivation_rules_table",
     "derive_dataset",
     "derive_facts",
     "derive_tables",
