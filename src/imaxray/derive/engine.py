@@ -160,7 +160,8 @@ def check_rules(
             if found is None:
                 continue
             used = frozenset().union(*(of[id(p)].entries for p in conclusion.premises))
-            gold = [item.fact for item in found if used.isdisjoint(item.entries)]
+            # what follows from the image alone would be compared with itself
+            gold = [i.fact for i in found if i.entries and used.isdisjoint(i.entries)]
             key = (conclusion.fact.order, conclusion.readings)
             right = judged(conclusion.fact, gold) if gold and key not in seen else None
             if right is not None:
