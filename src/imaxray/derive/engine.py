@@ -227,11 +227,14 @@ def _closure(
                     new[fact.order] = item
         if not new:
             break
-        for key in sorted(new):
-            item = new[key]
-            items.setdefault(item.fact.subject, []).append(item)
-            of[id(item.fact)] = item
-        fresh = frozenset(item.fact.kind for item in new.values())
+        added = []
+        for item in sorted(new.values(), key=lambda item: (item.order, item.fact.order)):
+            # of two that say the same in one level, such as two lists, the first one counts
+            if not _is_known(item.fact, items):
+                items.setdefault(item.fact.subject, []).append(item)
+                of[id(item.fact)] = item
+                added.append(item.fact.kind)
+        fresh = frozenset(added)
     return items
 
 
