@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -34,6 +34,7 @@ from imaxray.cli.options import bounded, chosen, options_of
 from imaxray.cli.printing import (
     densities,
     densities_of_made,
+    print_changed_density,
     print_codes,
     print_density,
     print_match,
@@ -301,15 +302,28 @@ def build(
             "(none); default: as the configuration says."
         ),
     ] = None,
+    derive: Annotated[
+        bool,
+        typer.Option(
+            "--derive",
+            help="Derive what follows from the entries of the catalog before IMAX is selected; the "
+            "configuration can say the same by a block `derive:`.",
+        ),
+    ] = False,
 ) -> None:
     """Build the datasets of a study (the catalog of all images, IMAX, DMAX) without training."""
+    from imaxray.derive import DeriveConfig
     from imaxray.study import build_study_data, load_config, require_releases
 
     study = load_config(one_config(config, config_file))
     require_releases(study, root)
-    given = {"workers": workers, "verify": verify}
+    given: dict[str, Any] = {"workers": workers, "verify": verify}
+    if derive and study.derive is None:
+        given["derive"] = DeriveConfig()
     study = study.model_copy(update={k: v for k, v in given.items() if v is not None})
     match = build_study_data(study, out, root=root)
+    if "derived" in match:
+        print_changed_density(match["derived"]["before"], match["derived"]["after"])
     for name, splits in match["density"].items():
         print_density(name, splits)
     print_match(match)
