@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
+from imaxray.pseudo.annotating import model_answers
 from imaxray.schema import IS_PSEUDO
 from imaxray.strategy import AnnotateWork, FilterWork, StrategyConfig, WorkExecutor, run_strategy
 from imaxray.training import load_recipe, train_dataset
@@ -144,6 +145,45 @@ def test_killed_anywhere_and_begun_again_gives_the_same(
     assert not stops
     assert same(weights(again.final), weights(outcome.final))
     assert again.comparison.as_dict() == outcome.comparison.as_dict()
+
+
+def test_a_specialist_answers_its_task_and_is_no_result(make_strategy, dmax, tmp_path, monkeypatch):
+    stages = [
+        {"name": "dmax", "on": "dmax", "start": "base"},
+        {"name": "locator", "on": "dmax", "tasks": ["rec"], "steps": 2},
+        {"name": "pseudo-imax", "on": "mix", "real_share": 0.5, "steps": 2},
+    ]
+    asked = {
+        "max_new_tokens": 24, "rec_per_image": 1, "reg_per_image": 1, "vqa_per_image": 1,
+        "limit": 8, "calibration_per_task": 2,
+    }  # fmt: skip
+    config = make_strategy(stages=stages, annotate={**asked, "teachers": {"rec": "locator"}})
+    outcome = run_strategy(config, tmp_path)
+    schedule = pl.read_parquet(tmp_path / "stages" / "2-locator" / "schedule.parquet")
+    rec = dmax.tables.split("train").filter(pl.col("task") == "rec")["entry_id"]
+    assert set(schedule["entry_id"]) <= set(rec)
+    assert outcome.final.name == "3-pseudo-imax"
+    assert outcome.comparison.others == ["3-pseudo-imax"]
+    candidates = pl.read_parquet(tmp_path / "pseudo/round-1/candidates/candidates.parquet")
+    by = dict(candidates.select("task", "checkpoint").unique().iter_rows())
+    assert by["rec"] != by["calculation"] == by["vqa"]
+    assert "1-dmax, 2-locator (rec) wrote" in outcome.summary()[2]
+    # another specialist: the model answers nothing again that does not depend on it
+    stages[1]["steps"] = 3
+    names = []
+    load = model_answers.load_model
+    monkeypatch.setattr(
+        model_answers, "load_model", lambda name, **o: names.append(str(name)) or load(name, **o)
+    )
+    with pytest.warns(UserWarning, match="Other teachers than before answer rec"):
+        run_strategy(
+            make_strategy(stages=stages, annotate={**asked, "teachers": {"rec": "locator"}}),
+            tmp_path,
+        )
+    assert "2-locator" in names[0] and all("1-dmax" in name for name in names[1:])
+    kept = pl.read_parquet(tmp_path / "pseudo/round-1/candidates/candidates.parquet")
+    others = ~pl.col("task").is_in(["rec", "reg"])
+    assert kept.filter(others).equals(candidates.filter(others))
 
 
 def test_two_rounds_annotate_with_the_better_model(make_strategy, finished, tmp_path):

@@ -21,6 +21,7 @@ from imaxray.strategy import (
     Work,
     WorkExecutor,
     choose,
+    compared,
     plan,
 )
 from imaxray.training import base_digest
@@ -151,7 +152,7 @@ def finish_arm(
     done = [executor.do(work) for work in works]
     # arms that run side by side slow each other down, so only CPU time is fair without a GPU
     by_wall = torch.cuda.is_available()
-    run = next(d.folder for d in reversed(done) if isinstance(d, TrainResult))
+    run = compared(done)[-1].folder
     choosing = 0.0
     if strategy.choose == "validation":
         run, choosing = _chosen(config, data, done, images, by_wall=by_wall)
@@ -211,7 +212,7 @@ def _chosen(
         The run folder, and the seconds that answering the validation split took.
     """
     val = data.tables.split("val")
-    stages = {d.work.name: d.folder for d in done if isinstance(d, TrainResult)}
+    stages = {d.work.name: d.folder for d in compared(done)}
     scores, seconds = {}, 0.0
     for name, run in stages.items():
         took = _answer(config, data, run, "val", images)

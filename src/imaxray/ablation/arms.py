@@ -155,11 +155,15 @@ def arm_strategy(
     if arm.filter:
         changes["filter"] = whole.filter.model_copy(update=dict(arm.filter))
     changes["stages"] = _stages(arm, whole.stages, steps)
+    if len(changes["stages"]) < len(whole.stages):  # a teacher may be a stage that the arm lacks
+        changes["annotate"] = whole.annotate.model_copy(update={"teachers": {}})
     given = {name: getattr(whole, name) for name in StrategyConfig.model_fields}
     return StrategyConfig.model_validate({**given, **changes})
 
 
 def _stages(arm: Arm, stages: Sequence[StageConfig], steps: int) -> tuple[StageConfig, ...]:
+    if arm.one is not None or arm.stages != "as given":  # without specialists
+        stages = [stage for stage in stages if not stage.specialist]
     if arm.one is not None:
         only = {"name": arm.one, "start": "base", "steps": steps, "final_rate": None}
         return (_on(stages[0].model_copy(update=only), arm.one),)

@@ -25,16 +25,18 @@ def run_jobs(
     pool: Executor,
     jobs: Mapping[Hashable, Job],
     done: Callable[[Hashable, Any], Iterable[tuple[Hashable, Job]]],
+    lanes: int,
 ) -> dict[Hashable, Any]:
     """Run all jobs and return their results by key.
 
-    Jobs that can start at the same time start in the order of ``jobs``.
+    Whenever a lane is free, the first job in the order of ``jobs`` that can start does.
 
     Args:
         pool: Processes or threads that run the jobs.
         jobs: Key → job.
         done: Function that receives the key and the result of each finished job and returns
             further jobs.
+        lanes: Number of jobs that run at a time.
 
     Raises:
         ValueError: Jobs wait for each other, or for a job that does not exist.
@@ -44,7 +46,7 @@ def run_jobs(
         >>> from concurrent.futures import ThreadPoolExecutor
         >>> sums = {"a": Job((sum, ([1, 2],))), "b": Job((sum, ([3],)), frozenset({"a"}))}
         >>> with ThreadPoolExecutor(2) as pool:
-        ...     run_jobs(pool, sums, lambda key, result: ())
+        ...     run_jobs(pool, sums, lambda key, result: (), lanes=2)
         {'a': 3, 'b': 3}
     """
     waiting = dict(jobs)
@@ -52,7 +54,8 @@ def run_jobs(
     results: dict[Hashable, Any] = {}
     try:
         while waiting or running:
-            for key in [k for k, job in waiting.items() if job.needs <= results.keys()]:
+            ready = [key for key, job in waiting.items() if job.needs <= results.keys()]
+            for key in ready[: lanes - len(running)]:
                 function, arguments = waiting.pop(key).call
                 running[pool.submit(function, *arguments)] = key
             if not running:

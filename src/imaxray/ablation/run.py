@@ -128,7 +128,7 @@ def _trained(
                 return []
             return add(EQUAL_COMPUTE, seed, _equal_steps(out, seed, *pair))  # type: ignore[arg-type]
 
-        run_jobs(pool, dict(jobs), done)
+        run_jobs(pool, dict(jobs), done, config.ablation.lanes)
     return found
 
 

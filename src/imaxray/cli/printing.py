@@ -170,6 +170,12 @@ def print_annotation(done: Any) -> None:
         f"Images left out: {left}. Images that lack a task and have no prompt for it: "
         f"{without or 'none'}."
     )
+    for task, reasons in account["known"].items():
+        counts = ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
+        say(f"{task}: {sum(reasons.values()):,} questions were not asked, since the image's own "
+            f"entries answer them ({counts}).")  # fmt: skip
+    for task, teacher in done.manifest.get("answered_by", {}).items():
+        say(f"{task} is answered by {teacher['name']} ({teacher['weights'][:12]}).")
     say(
         f"The model also answered {done.calibration.height:,} validation entries. Files in "
         f"{done.folder}: candidates.parquet, calibration.parquet, annotate.json"

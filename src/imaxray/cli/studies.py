@@ -12,7 +12,7 @@ import typer
 from imaxray._lock import sole_writer
 from imaxray._printing import say
 from imaxray.cli.application import ConfigFile, ConfigName, Model, Out, Root, app, one_config
-from imaxray.cli.options import chosen, options_of
+from imaxray.cli.options import chosen, given, options_of
 from imaxray.cli.printing import print_annotation, print_units
 from imaxray.errors import ImaxrayError
 
@@ -126,7 +126,7 @@ def _print_outcome(outcome: StudyOutcome) -> None:
     from imaxray.progress import SafeConsole
     from imaxray.study import write_study_report
 
-    report = write_study_report(outcome)
+    report = write_study_report(outcome.out)
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     for name, model in outcome.models.items():
         of_model = f"{name}: " if len(outcome.models) > 1 else ""
@@ -248,7 +248,11 @@ def dynamics(
     print_dynamics(found, config.group)
 
 
-@app.command(cls=options_of("imaxray.pseudo:AnnotateConfig", flags={"tasks": "--task"}))
+@app.command(
+    cls=options_of(
+        "imaxray.pseudo:AnnotateConfig", flags={"tasks": "--task", "teachers": "--teacher"}
+    )
+)
 def annotate(
     run: Model,
     data: Annotated[
@@ -258,10 +262,21 @@ def annotate(
 ) -> None:
     """Let a model answer the tasks that the train images of a dataset lack.
 
-    The same command again continues a stopped run.
+    The same command again continues a stopped run. With other teachers, only their tasks are
+    answered again.
     """
     from imaxray.pseudo import AnnotateConfig
     from imaxray.pseudo import annotate as annotate_data
 
-    done = annotate_data(run, data, out, chosen(AnnotateConfig))
+    teachers = dict(_teacher(item) for item in given().get("teachers", ()))
+    done = annotate_data(run, data, out, chosen(AnnotateConfig, teachers=teachers))
     print_annotation(done)
+
+
+def _teacher(item: str) -> tuple[str, str]:
+    task, sign, model = item.partition("=")
+    if not (task and sign and model):
+        raise ImaxrayError(
+            f"Expected --teacher TASK=MODEL, but got {item}; for example rec=runs/rec."
+        )
+    return task, model

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FilterResult,
         TrainResult,
         WorkResult,
+        compared,
     )
     from imaxray.strategy.run import StrategyOutcome, run_strategy
     from imaxray.strategy.work import (
@@ -38,6 +39,7 @@ else:  # these modules train, so importing them loads torch
             "choice": ["Choice", "choose"],
             "executor": ["WorkExecutor"],
             "records": [
+                "compared",
                 "AnnotateResult",
                 "DeriveResult",
                 "FilterResult",
@@ -76,6 +78,7 @@ __all__ = [
     "WorkExecutor",
     "WorkResult",
     "choose",
+    "compared",
     "load_strategy",
     "needed_work",
     "plan",

@@ -16,6 +16,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
 from imaxray.pseudo import AskConfig, FilterConfig
 from imaxray.pseudo.annotating import AnnotationEngine
+from imaxray.schema import TaskName
 from imaxray.training import Layout, Recipe
 
 On = Literal["dmax", "derived", "pseudo", "mix"]
@@ -38,6 +39,12 @@ class StageConfig(BaseModel):
     start: str = Field(
         default="previous",
         description="Weights to start from: previous, base, or the name of an earlier stage.",
+    )
+    tasks: tuple[TaskName, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Tasks whose entries the stage trains on, which makes its model a specialist "
+        "that only annotates; default: all.",
     )
     layout: Layout | None = Field(
         default=None,
@@ -93,6 +100,11 @@ class StageConfig(BaseModel):
         return self
 
     @property
+    def specialist(self) -> bool:
+        """Whether the stage trains a specialist, which later stages do not go on from."""
+        return self.tasks is not None
+
+    @property
     def on_pseudo(self) -> bool:
         """Whether the stage trains on answers of a model."""
         return self.on in ("pseudo", "mix")
@@ -109,7 +121,7 @@ class StageConfig(BaseModel):
             given |= {"steps": self.steps, "epochs": None}
         if self.epochs is not None:
             given |= {"epochs": self.epochs}
-        for key in ("learning_rate", "muon_learning_rate", "warmup", "final_rate"):
+        for key in ("learning_rate", "muon_learning_rate", "warmup", "final_rate", "tasks"):
             if getattr(self, key) is not None:
                 given[key] = getattr(self, key)
         return given
@@ -131,6 +143,11 @@ class AnnotateSettings(AskConfig):
     """
 
     engine: AnnotationEngine = Field(default="local", description="Engine that writes the answers.")
+    teachers: dict[TaskName, str] = Field(
+        default_factory=dict,
+        description="Other model for each of some tasks: the name of a stage, or any model that "
+        "`imaxray annotate` accepts.",
+    )
 
     @model_validator(mode="after")
     def _ours(self) -> AnnotateSettings:
@@ -212,6 +229,9 @@ class StrategyConfig(BaseModel):
                     f"{', '.join(sorted(known))}"
                 )
             known.add(stage.name)
+        if all(stage.specialist for stage in self.stages):
+            raise ValueError("at least one stage must train on all tasks; leave its tasks out")
+        self._require_teachers()
         if self.annotate_with not in {"last", *names}:
             raise ValueError(
                 f"annotate_with names {self.annotate_with}, which is no stage; name one of last, "
@@ -226,6 +246,28 @@ class StrategyConfig(BaseModel):
         for stage in self.stages:
             self.recipe(stage, "-", 0)
         return self
+
+    def _require_teachers(self) -> None:
+        """Check that each teacher that is a stage is trained on its task before it annotates."""
+        stages = {stage.name: stage for stage in self.stages}
+        for task, name in self.annotate.teachers.items():
+            if task not in self.annotate.tasks:
+                raise ValueError(
+                    f"annotate.teachers names a teacher of {task}, which annotate.tasks leaves out"
+                )
+            stage = stages.get(name)
+            if stage is None:
+                continue
+            if stage not in self.opening:
+                raise ValueError(
+                    f"the teacher of {task} is the stage {name}, which is trained after the "
+                    "annotation; move it before the first stage on pseudo or mix"
+                )
+            if stage.tasks is not None and task not in stage.tasks:
+                raise ValueError(
+                    f"the teacher of {task} is the stage {name}, which is only trained on "
+                    f"{', '.join(stage.tasks)}; add the task to the stage"
+                )
 
     @property
     def opening(self) -> tuple[StageConfig, ...]:
@@ -255,7 +297,8 @@ class StrategyConfig(BaseModel):
 def load_strategy(path: str | Path, *, data: Path | None = None) -> StrategyConfig:
     """Read a strategy's YAML.
 
-    The paths ``data``, ``truth`` and ``filter.rules`` may be relative to the YAML file.
+    The paths ``data``, ``truth``, ``filter.rules`` and those of ``annotate.teachers`` may be
+    relative to the YAML file.
 
     Args:
         path: YAML file, or name of a built-in configuration (``strategy``).
@@ -283,6 +326,13 @@ def load_strategy(path: str | Path, *, data: Path | None = None) -> StrategyConf
         return path.parent / given
 
     rules = config.filter.model_copy(update={"rules": near(config.filter.rules)})
+    stages = {stage.name for stage in config.stages}
+    teachers = {
+        task: name if name in stages else str(near(Path(name)))
+        for task, name in config.annotate.teachers.items()
+    }
+    annotate = config.annotate.model_copy(update={"teachers": teachers})
     return config.model_copy(
-        update={"data": near(config.data), "truth": near(config.truth), "filter": rules}
-    )
+        update={"data": near(config.data), "truth": near(config.truth), "filter": rules,
+                "annotate": annotate}
+    )  # fmt: skip

@@ -85,15 +85,17 @@ class WorkExecutor:
         if known is not None and known["key"] == work.key and folder.is_dir():
             if known["done"]:
                 return _result(work, folder, known, done_now=False)
-        elif known is not None:
+        elif known is not None and not _goes_on(work, known):
             if folder.exists():  # of another configuration
                 warnings.warn(f"The earlier {folder} is now in {move_aside(folder)}.", stacklevel=2)
-        elif folder.exists():
+        elif known is None and folder.exists():
             raise ImaxrayError(
                 f"Expected a folder of this strategy, or no folder, at {folder}, but it holds "
                 "other files; choose another --out."
             )
         begun = {"key": work.key, "name": work.name, "round": work.round}
+        if isinstance(work, AnnotateWork) and work.frame:
+            begun["frame"] = work.frame
         _write(path, {**begun, "done": False})
         folder.parent.mkdir(parents=True, exist_ok=True)
         clock, cpu = time.perf_counter(), time.process_time()
@@ -180,13 +182,18 @@ class WorkExecutor:
     def _annotate(self, work: AnnotateWork, folder: Path) -> dict[str, Any]:
         asked = self._config.annotate
         model = self._base if work.model is None else weights_of(self._place(work.model))
-        settings = asked.model_dump(exclude={"seed", "round"})
+        settings = asked.model_dump(exclude={"seed", "round", "teachers"})
+        teachers = {
+            task: weights_of(self._place(one)) if isinstance(one, TrainWork) else one
+            for task, one in work.teachers
+        }
         found = annotate(
             model,
             self._known(work.data),
             folder,
             AnnotateConfig(
                 **settings,
+                teachers=teachers,
                 round=work.round,
                 seed=work.seed,
                 boxes=self._config.training.get("boxes"),
@@ -197,6 +204,9 @@ class WorkExecutor:
         )
         return {
             "by": "base" if work.model is None else work.model.name,
+            "teachers": {
+                task: one.name if isinstance(one, TrainWork) else one for task, one in work.teachers
+            },
             "candidates": found.candidates.height,
             "readable": found.candidates["answer"].is_not_null().sum(),
             "images": found.manifest["account"]["images"],
@@ -230,6 +240,11 @@ class WorkExecutor:
             "rules": filtered.rules.to_dicts(),
             "equal_yield": filtered.equal_yield.to_dicts(),
         }
+
+
+def _goes_on(work: Work, known: Mapping[str, Any]) -> bool:
+    """Return whether a folder of another key keeps what does not depend on changed teachers."""
+    return isinstance(work, AnnotateWork) and bool(work.frame) and known.get("frame") == work.frame
 
 
 def _result(work: Work, folder: Path, record: Any, *, done_now: bool) -> WorkResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -45,9 +46,10 @@ class DeriveRecord(WorkRecord):
 
 
 class AnnotateRecord(WorkRecord):
-    """Record of an annotation: the model that answered and the number of answers."""
+    """Record of an annotation: the models that answered and the number of answers."""
 
     by: str
+    teachers: dict[str, str]
     candidates: int
     readable: int
     images: int
@@ -98,6 +100,11 @@ class DeriveResult(WorkResult):
 
     work: DeriveWork
     record: DeriveRecord
+
+
+def compared(done: Iterable[WorkResult]) -> list[TrainResult]:
+    """Return the stages whose models can be the result; a specialist only annotates."""
+    return [d for d in done if isinstance(d, TrainResult) and not d.work.stage.specialist]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from imaxray._version import __version__
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
+from imaxray.pseudo.annotating import teacher_digest
+from imaxray.pseudo.annotating.known import exact_rules
 from imaxray.strategy.config import StageConfig, StrategyConfig
 
 _HOW = {"fsdp", "workers", "image_cache_mb", "report_to", "threads", "log_every", "save_every"}
@@ -54,11 +57,20 @@ class TrainWork(Work):
 
 @dataclass(frozen=True)
 class AnnotateWork(Work):
-    """Lets ``model`` (None: the base model) answer what ``data`` (None: the real data) lacks."""
+    """Lets ``model`` (None: the base model) answer what ``data`` (None: the real data) lacks.
+
+    Attributes:
+        teachers: Tasks that others answer, each with the stage that trained the teacher, or with
+            the name of a model.
+        frame: Digest of everything but the teachers. If only teachers change, the answers of the
+            others are kept.
+    """
 
     model: TrainWork | None
     seed: int
     data: DeriveWork | None
+    teachers: tuple[tuple[str, TrainWork | str], ...] = ()
+    frame: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,7 @@ def needed_work(work: Work) -> list[Work]:
         inputs: list[Work | None] = [work.start, work.data]
     elif isinstance(work, AnnotateWork):
         inputs = [work.model, work.data]
+        inputs += [teacher for _, teacher in work.teachers if isinstance(teacher, TrainWork)]
     elif isinstance(work, FilterWork):
         inputs = [work.candidates, work.candidates.data]
     else:
@@ -123,9 +136,10 @@ def plan(
         return TrainWork(key, name, round_, stage, number, seed, start, on)
 
     for stage in config.opening:
-        last = train(stage, 0)
-        trained[stage.name] = last
-        works.append(last)
+        trained[stage.name] = train(stage, 0)
+        works.append(trained[stage.name])
+        if not stage.specialist:
+            last = trained[stage.name]
     for round_ in range(1, config.rounds + 1 if config.loop else 1):
         teacher = last if config.annotate_with == "last" else trained.get(config.annotate_with)
         if teacher is None and config.model is None:
@@ -134,10 +148,10 @@ def plan(
                 "and a model from scratch cannot annotate; add a stage on dmax first."
             )
         seed = config.seed + 1000 * (round_ - 1)
-        asked = config.annotate.model_dump(mode="json", exclude={"engine", "seed", "round"})
-        known = derived.key if derived else data
-        key = _digest("annotate", asked, teacher.key if teacher else base, known, round_, seed)
-        candidates = AnnotateWork(key, f"round-{round_}/candidates", round_, teacher, seed, derived)
+        candidates = _annotation(
+            config, round_, teacher, trained, seed=seed, base=base, data=data, derived=derived,
+            clinical=clinical,
+        )  # fmt: skip
         perfect = config.filter.perfect  # only this filter depends on the truth
         kept = config.filter.model_dump(mode="json", exclude={"rules"})
         knows = open_dataset(config.truth).sha256 if perfect and config.truth else None
@@ -149,10 +163,44 @@ def plan(
         pseudo = FilterWork(key, f"round-{round_}/dataset", round_, candidates)
         works += [candidates, pseudo]
         for stage in config.loop:
-            last = train(stage, round_)
-            trained[stage.name] = last
-            works.append(last)
+            trained[stage.name] = train(stage, round_)
+            works.append(trained[stage.name])
+            if not stage.specialist:
+                last = trained[stage.name]
     return works
+
+
+def _annotation(
+    config: StrategyConfig,
+    round_: int,
+    model: TrainWork | None,
+    trained: Mapping[str, TrainWork],
+    *,
+    seed: int,
+    base: str,
+    data: str,
+    derived: DeriveWork | None,
+    clinical: ClinicalRules,
+) -> AnnotateWork:
+    """Return the annotation of a round, in which each teacher is a stage or a model by name."""
+    apart = {"engine", "seed", "round", "teachers"}
+    asked = config.annotate.model_dump(mode="json", exclude=apart)
+    inputs = [asked, derived.key if derived else data, round_, seed]
+    if rules := exact_rules(clinical):  # what they settle is not asked
+        inputs.append(rules)
+    teachers = tuple(
+        (task, trained.get(name, name)) for task, name in sorted(config.annotate.teachers.items())
+    )
+    keys = {
+        task: teacher.key if isinstance(teacher, TrainWork) else teacher_digest(teacher)
+        for task, teacher in teachers
+    }
+    by = model.key if model else base
+    return AnnotateWork(
+        _digest("annotate", *inputs, by, *([keys] if keys else [])),
+        f"round-{round_}/candidates", round_, model, seed, derived, teachers,
+        _digest("annotate by teachers", *inputs) if keys else "",
+    )  # fmt: skip
 
 
 def rules_digest(rules: Path | None) -> str | None:

@@ -70,11 +70,12 @@ def train_dataset(
             or a part of the training raises.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
-    learn = data.tables.split("train")
+    learn = _of_tasks(data.tables.split("train"), recipe)
     if learn.is_empty():
+        of = f" of {', '.join(recipe.tasks)}" if recipe.tasks else ""
         raise ImaxrayError(
-            f"Expected a train split in {data.folder}, but it has no entry; name a dataset of "
-            "`imaxray build` or `imaxray match` that has a train split."
+            f"Expected a train split in {data.folder}, but it has no entry{of}; name a dataset of "
+            "`imaxray build` or `imaxray match` that has one."
         )
     require_tasks(data.tables.entries["task"], data.folder)
     if recipe.augment is not None and image_loader is not None and picture_loader is None:
@@ -173,10 +174,16 @@ def _train(
     return run
 
 
+def _of_tasks(entries: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    if recipe.tasks is None:
+        return entries
+    return entries.filter(pl.col("task").is_in(recipe.tasks))
+
+
 def _validation(
     chat: ChatModel, data: Dataset, recipe: Recipe, loader: ImageLoader | None
 ) -> tuple[Examples | None, pl.DataFrame]:
-    val = data.tables.split("val")
+    val = _of_tasks(data.tables.split("val"), recipe)
     if recipe.eval_every is None:
         return None, pl.DataFrame(schema=DROPS)
     if val.is_empty():
