@@ -215,6 +215,21 @@ def draw(config: AugmentConfig, key: str) -> Augmentation:
     )
 
 
+def draw_for_row(
+    config: AugmentConfig, *, seed: int, step: int, row: int, image_id: str
+) -> Augmentation:
+    """Draw the augmentation of a row of a training, before boxes limit it.
+
+    Args:
+        config: Strengths of the transforms.
+        seed: Seed of the training.
+        step: Step of the row, from 0.
+        row: Number of the row in its step.
+        image_id: Image of the row.
+    """
+    return draw(config, f"augment {seed} {step} {row} {image_id}")
+
+
 def _even(chance: float, most: float) -> float:
     """Return a number between -most and most, from one between 0 and 1."""
     return (2 * chance - 1) * most
