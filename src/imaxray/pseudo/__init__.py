@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.pseudo.annotating import AnnotateConfig, AskConfig
+from imaxray.pseudo.annotators import Annotator, ImageRequest, Stated, list_annotators
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.folder import FilteredFolder, filter_folder
 from imaxray.pseudo.selecting import (
@@ -47,12 +48,15 @@ __all__ = [
     "VERDICTS",
     "AnnotateConfig",
     "Annotation",
+    "Annotator",
     "AskConfig",
     "ConsistencyRule",
     "FilterConfig",
     "Filtered",
     "FilteredAnnotations",
     "FilteredFolder",
+    "ImageRequest",
+    "Stated",
     "TaskThreshold",
     "Thresholds",
     "Tolerances",
@@ -68,6 +72,7 @@ __all__ = [
     "filter_annotations",
     "filter_candidates",
     "filter_folder",
+    "list_annotators",
     "load_rules",
     "pseudo_entries",
     "right_candidates",
