@@ -147,7 +147,7 @@ def print_result(data: Mapping[str, Any]) -> None:
 def print_annotation(done: Any) -> None:
     """Print the numbers of prompts and answers of an annotation, one row per task."""
     account = done.manifest["account"]
-    origins = ("template", "real", "model", "similar")
+    origins = ("template", "real", "model", "similar", "annotator")
     rows = [
         [
             row["task"], f"{account['lacking'].get(row['task'], 0):,}", f"{row['asked']:,}",
