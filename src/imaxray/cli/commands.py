@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from imaxray.cli import (
+    checks,
     comparing,
     configs,
     data,
     deriving,
+    doctoring,
     exports,
     models,
+    phantoms,
+    releases,
     reports,
     studies,
 )
@@ -16,12 +20,16 @@ from imaxray.cli.application import app
 
 __all__ = [
     "app",
+    "checks",
     "comparing",
     "configs",
     "data",
     "deriving",
+    "doctoring",
     "exports",
     "models",
+    "phantoms",
+    "releases",
     "reports",
     "studies",
 ]

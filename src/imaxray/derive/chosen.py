@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from imaxray._config import nearest
+from imaxray._names import nearest
 from imaxray.derive.config import DeriveConfig
 from imaxray.derive.rule import DerivationRule
 from imaxray.derive.rules import BUILT_IN
