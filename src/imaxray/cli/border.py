@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from imaxray._names import did_you_mean
 from imaxray._printing import printable, say
+from imaxray.cli.help import completion
 from imaxray.errors import ImaxrayError
 
 RESUMABLE: Final = frozenset(
@@ -67,6 +68,8 @@ def _run(arguments: Sequence[str]) -> int:
 
         keep_freed_memory()
         command = _command()
+        if completion.is_asked():
+            completion.complete(command)
         # not main(), which would end on Ctrl-C without a word
         with command.make_context("imaxray", list(arguments)) as context:
             command.invoke(context)

@@ -10,11 +10,13 @@ import typer
 from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS, LARGEST
 from imaxray._printing import say
 from imaxray.cli.application import Format, app
+from imaxray.cli.printing import print_json
 
 
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="Folder that imaxray wrote.")],
+    form: Format = "text",
 ) -> None:
     """Compare every file of a folder with the digest in its manifest.
 
@@ -24,11 +26,15 @@ def verify(
     from imaxray._digests import verify_folder
 
     manifest, changed = verify_folder(folder)
-    for name in changed:
-        say(f"missing or changed: {name}")
+    if form == "json":
+        print_json({"manifest": manifest, "changed": changed})
+    else:
+        for name in changed:
+            say(f"missing or changed: {name}")
     if changed:
         raise typer.Exit(1)
-    say(f"All files of {folder} are as {manifest} describes them.")
+    if form == "text":
+        say(f"All files of {folder} are as {manifest} describes them.")
 
 
 @app.command()

@@ -14,9 +14,13 @@ from imaxray.cli import (
     phantoms,
     releases,
     reports,
+    shells,
     studies,
 )
 from imaxray.cli.application import app
+from imaxray.cli.help.examples import add_examples
+
+add_examples(app)
 
 __all__ = [
     "app",
@@ -31,5 +35,6 @@ __all__ = [
     "phantoms",
     "releases",
     "reports",
+    "shells",
     "studies",
 ]

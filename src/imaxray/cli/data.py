@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -32,10 +32,14 @@ from imaxray.cli.printing import (
     densities_of_made,
     print_codes,
     print_density,
+    print_json,
     print_match,
     print_table,
 )
 from imaxray.errors import ImaxrayError
+
+if TYPE_CHECKING:
+    from imaxray.cache import CacheReport
 
 _NEAR_TARGET: Final = 0.05
 """Share by which a spread may miss its target before the command says so."""
@@ -60,6 +64,7 @@ def build(
             "(none); default: as the configuration says."
         ),
     ] = None,
+    form: Format = "text",
 ) -> None:
     """Build the datasets of a study (the catalog of all images, IMAX, DMAX) without training."""
     from imaxray.study import build_study_data, load_config, require_releases
@@ -69,6 +74,9 @@ def build(
     given = {"workers": workers, "verify": verify}
     study = study.model_copy(update={k: v for k, v in given.items() if v is not None})
     match = build_study_data(study, out, root=root)
+    if form == "json":
+        print_json(match)
+        return
     for name, splits in match["density"].items():
         print_density(name, splits)
     print_match(match)
@@ -81,6 +89,7 @@ def match(
     ],
     imax: Annotated[Path, typer.Argument(help="Folder of the IMAX dataset to match.")],
     out: Out,
+    form: Format = "text",
 ) -> None:
     """Build a DMAX dataset that has as many entries per task as an IMAX dataset.
 
@@ -97,6 +106,9 @@ def match(
         tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)
         config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
         write_dataset(tables, out, config=config, seed=built, role="dmax")
+    if form == "json":
+        print_json({"density": densities(tables), "match": report.as_dict()})
+        return
     print_density("dmax", densities(tables))
     print_match(report.as_dict())
     wanted, got = dose.tasks_per_image, report.dmax.tasks_per_image
@@ -116,6 +128,7 @@ def rebuild(
         typer.Option(help="NAME=PATH of a release; given once for each release that is needed."),
     ],
     workers: Annotated[int, typer.Option(min=1, max=LARGEST, help="Number of processes.")] = 2,
+    form: Format = "text",
 ) -> None:
     """Rebuild a dataset from your own downloads, and check by sha256 that it is identical."""
     from imaxray.study import rebuild_dataset
@@ -129,6 +142,9 @@ def rebuild(
             )
         releases[name] = Path(path)
     report = rebuild_dataset(manifest, releases, out, workers=workers)
+    if form == "json":
+        print_json({"folder": out, "files": dict(report.files)})
+        return
     rows = [[name, digest, "identical"] for name, digest in report.files.items()]
     print_table(f"{out}", ["file", "sha256", "compared with the manifest"], rows)
 
@@ -184,6 +200,7 @@ def cache(
     workers: Annotated[
         int, typer.Option(min=1, max=LARGEST, help="Number of processes of the engine local.")
     ] = CACHE_WORKERS,
+    form: Format = "text",
 ) -> None:
     """Decode, check and resize every image of a dataset once, for faster training.
 
@@ -196,6 +213,24 @@ def cache(
         open_dataset(dataset), out, max_side=max_side, shard_images=shard_images, engine=engine,
         workers=workers,
     )  # fmt: skip
+    codes = report.rejects.group_by("code").len("images").sort("images", "code")
+    if form == "json":
+        print_json({
+            "folder": report.folder, "images": report.images, "rejects": dict(codes.iter_rows()),
+            "shards": report.shards, "kept_shards": report.kept_shards, "bytes": report.bytes,
+            "seconds": report.seconds,
+        })  # fmt: skip
+    else:
+        _print_cache(report)
+    if report.rejects.height and not report.images:
+        raise ImaxrayError(
+            f"Expected images of the dataset {dataset}, but none of "
+            f"{counted(report.rejects.height, 'image')} can be read; check the folders of the "
+            "releases, which roots.json in the dataset names."
+        )
+
+
+def _print_cache(report: CacheReport) -> None:
     if report.rejects.height:
         print_codes(report.rejects)
     say(
@@ -203,9 +238,3 @@ def cache(
         f"{counted(report.shards, 'shard')} ({report.bytes / 1e6:,.1f} MB; an earlier run wrote "
         f"{report.kept_shards:,} of the shards) in {report.folder}, {report.seconds:.1f} s"
     )
-    if report.rejects.height and not report.images:
-        raise ImaxrayError(
-            f"Expected images of the dataset {dataset}, but none of "
-            f"{counted(report.rejects.height, 'image')} can be read; check the folders of the "
-            "releases, which roots.json in the dataset names."
-        )

@@ -10,7 +10,7 @@ import typer
 
 from imaxray._printing import counted, say
 from imaxray.cli.application import Format, sources_app
-from imaxray.cli.printing import print_codes, print_table
+from imaxray.cli.printing import print_codes, print_json, print_table
 from imaxray.errors import ImaxrayError
 
 
@@ -48,6 +48,7 @@ def sources_check(
             "source.yaml says."
         ),
     ] = None,
+    form: Format = "text",
 ) -> None:
     """Check that the folder PATH holds a release: its files, columns, rows and rejected rows.
 
@@ -66,6 +67,21 @@ def sources_check(
     tables = source.read(path)
     counts = tables.rejects.unique(["file", "row"])["file"].value_counts()
     rejected = dict(counts.iter_rows())
+    expected = forecast_use(tables, name, path).sentences()
+    remarks = [*expected, *source.remarks(path), *others_with_same_images(name)]
+    if form == "json":
+        codes = tables.rejects.group_by("code").len("rows").sort("rows", "code")
+        print_json({
+            "source": name, "title": source.title, "path": path,
+            "files": [
+                {"file": f.file, "rows": f.rows, "rejected": rejected.get(f.file, 0),
+                 "sha256": f.sha256}
+                for f in tables.files
+            ],
+            "rejects": dict(codes.iter_rows()), "images": tables.images.height,
+            "annotations": tables.annotations.height, "remarks": remarks,
+        })  # fmt: skip
+        return
     print_table(
         f"{source.title} at {path}",
         ["file", "rows", "rows with a reject", "sha256"],
@@ -78,8 +94,7 @@ def sources_check(
         f"{counted(tables.annotations.height, 'annotation')}, "
         f"{counted(tables.rejects.height, 'reject')}"
     )
-    expected = forecast_use(tables, name, path).sentences()
-    for remark in [*expected, *source.remarks(path), *others_with_same_images(name)]:
+    for remark in remarks:
         say(remark)
 
 
@@ -128,6 +143,7 @@ def sources_new(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the source.yaml that is there.")
     ] = False,
+    form: Format = "text",
 ) -> None:
     """Propose what the columns of your own tables mean, and write it as NAME/source.yaml.
 
@@ -142,6 +158,18 @@ def sources_new(
         means=_pairs(means, "--means"), dates=dates, boxes=boxes, overwrite=overwrite,
     )  # fmt: skip
     path = folder / MAPPING_FILE
+    if form == "json":
+        print_json({
+            "path": path, "study": folder / STUDY_FILE,
+            "understood": [
+                {"table": table, "column": column, "as": taken}
+                for table, column, taken in proposal.understood
+            ],
+            "spellings": proposal.mapping.vocabulary,
+            "unused": [{"table": t, "what": what, "why": why} for t, what, why in proposal.notes],
+            "questions": list(proposal.mapping.questions),
+        })  # fmt: skip
+        return
     print_table("Understood", ["table", "column", "as"], [list(r) for r in proposal.understood])
     words = proposal.mapping.vocabulary
     if words:
