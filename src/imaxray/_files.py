@@ -12,7 +12,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -116,6 +116,31 @@ def read_parquet(
     names = None if columns is None else list(columns)
     with _named(path, "a Parquet table"):
         return pl.read_parquet(path, columns=names, schema=schema, glob=False)
+
+
+def query_parquet(path: Path, query: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
+    """Return what ``query`` makes of a Parquet file, without reading the rest of the file.
+
+    Args:
+        path: The file; like :func:`read_parquet`, exactly this path.
+        query: Function from the lazy table to the lazy result.
+
+    Raises:
+        ImaxrayError: The file is damaged, is no Parquet file, or lacks a column.
+        OSError: The file is missing, or the system cannot read it.
+
+    Example:
+        >>> import tempfile
+        >>> import polars as pl
+        >>> path = Path(tempfile.mkdtemp()) / "numbers[1].parquet"
+        >>> write_parquet(path, pl.DataFrame({"a": [1, 2, 3]}))
+        >>> query_parquet(path, lambda table: table.filter(pl.col("a") > 1))["a"].to_list()
+        [2, 3]
+    """
+    import polars as pl  # late, as above
+
+    with _named(path, "a Parquet table"):
+        return query(pl.scan_parquet(path, glob=False)).collect(engine="streaming")
 
 
 def read_excel(path: Path, sheet: str | None) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Finds the sources, tasks, metrics, families and formats that other installed packages add."""
+"""Finds the sources, tasks, metrics, families, formats and rules that other packages add."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ TASKS: Final = "imaxray.tasks"
 METRICS: Final = "imaxray.metrics"
 FAMILIES: Final = "imaxray.families"
 FORMATS: Final = "imaxray.formats"
+DERIVATIONS: Final = "imaxray.derivations"
 
 _NOUNS: Final = {
     SOURCES: "source",
@@ -25,6 +26,7 @@ _NOUNS: Final = {
     METRICS: "metric",
     FAMILIES: "model family",
     FORMATS: "export format",
+    DERIVATIONS: "derivation rule",
 }
 
 _T = TypeVar("_T")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from imaxray._names import did_you_mean
-from imaxray._plugins import FAMILIES, FORMATS, METRICS, SOURCES, TASKS, plugins
+from imaxray._plugins import DERIVATIONS, FAMILIES, FORMATS, METRICS, SOURCES, TASKS, plugins
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 
@@ -199,7 +199,7 @@ def _plug_ins() -> Iterator[Finding]:
     """Load every plug-in of other packages, as the first command that uses it would."""
     checks: dict[str, Callable[[str], object]] = {
         SOURCES: _source, TASKS: _task, METRICS: _metric, FAMILIES: _load_of(FAMILIES),
-        FORMATS: _load_of(FORMATS),
+        FORMATS: _load_of(FORMATS), DERIVATIONS: _load_of(DERIVATIONS),
     }  # fmt: skip
     said, broken = [], []
     for group, check in checks.items():

@@ -3,7 +3,7 @@
 import pytest
 
 from imaxray.derive import About, Fact, Habits, Known
-from imaxray.derive.fact import labels_fact, question
+from imaxray.derive.fact import by_content, labels_fact, question
 from imaxray.derive.questions import Questions, understood
 from imaxray.derive.rules import BUILT_IN
 from imaxray.labeller.edema import edema_grade
@@ -136,7 +136,7 @@ def test_a_rule_concludes_what_its_sentence_says(name):
     given, wanted = GOLDEN[name]
     known = Known(About("a/1", "AP", (128, 128)), given)
     found = list(RULES[name].conclude(known, HABITS))
-    assert sorted((c.fact for c in found), key=Fact.order) == sorted(wanted, key=Fact.order)
+    assert sorted((c.fact for c in found), key=by_content) == sorted(wanted, key=by_content)
     assert {c.fact.kind for c in found} <= set(RULES[name].makes)
     premises = {id(fact) for conclusion in found for fact in conclusion.premises}
     assert premises <= {id(fact) for fact in given}
@@ -188,10 +188,10 @@ def test_a_report_states_the_grade_of_edema(text, grade):
 
 def test_questions_are_worded_like_those_of_the_dataset():
     rows = [
-        ("Is there evidence of an effusion?", ("yes",), "PA"),
-        ("Is there evidence of an effusion?", ("no",), "AP"),
-        ("Which findings are shown on this film?", ("effusion",), "PA"),
-        ("Is it a PA or an AP film?", ("frontal PA",), "PA"),
+        ("Is there evidence of an effusion?", ("yes",), "PA", 1),
+        ("Is there evidence of an effusion?", ("no",), "AP", 1),
+        ("Which findings are shown on this film?", ("effusion",), "PA", 1),
+        ("Is it a PA or an AP film?", ("frontal PA",), "PA", 1),
     ]
     words = Questions.learned(rows)
     assert words.presence("a/1", "Edema") == "Is there evidence of a pulmonary edema?"

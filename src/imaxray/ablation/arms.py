@@ -36,7 +36,7 @@ CHOSEN: Final = "whole, chosen"
 CEILING: Final = "true answers"
 
 _OFF: Final = MappingProxyType(
-    {"confidence": False, "consistency": False, "balance": False, "perfect": False}
+    {"confidence": False, "consistency": False, "balance": False, "fuse": False, "perfect": False}
 )
 
 
@@ -70,7 +70,9 @@ class Arm:
 ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
     {
         "dmax": Arm("real entries only", one="dmax"),
-        "dmax (equal compute)": Arm("as dmax, but for the time of the whole", one="dmax"),
+        "dmax (equal compute)": Arm(
+            "as dmax, but for the time of the arm `compute_of`", one="dmax"
+        ),
         "dmax, no augmentation": Arm("as dmax, without augmentation", one="dmax", augment=False),
         "derived, exact": Arm(
             "real entries, and those that follow from them by exact rules",

@@ -27,6 +27,11 @@ class AblationBlock(BaseModel):
     lanes: int = Field(
         default=2, ge=1, description="Number of processes; it never changes the result of an arm."
     )
+    compute_of: ArmName = Field(
+        default=WHOLE,
+        description="Arm whose training and annotation take as long as dmax (equal compute) is "
+        "trained.",
+    )
 
 
 class PretrainingConfig(BaseModel):
@@ -85,7 +90,7 @@ class AblationConfig(StudyConfig):
         """Return the arms to train: the configured ones, and the one that equal compute needs."""
         named = set(self.ablation.arms)
         if EQUAL_COMPUTE in named:
-            named.add(WHOLE)
+            named.add(self.ablation.compute_of)
         return tuple(arm for arm in ARMS if arm in named)
 
     def arm(

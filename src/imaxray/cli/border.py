@@ -24,7 +24,7 @@ from imaxray.cli.help import completion
 from imaxray.errors import ImaxrayError
 
 RESUMABLE: Final = frozenset(
-    {"build", "cache", "train", "evaluate", "annotate", "study", "strategy"}
+    {"build", "cache", "train", "evaluate", "annotate", "study", "strategy", "view"}
 )
 """Commands that continue what an earlier call of the same command began."""
 

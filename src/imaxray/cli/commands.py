@@ -16,6 +16,7 @@ from imaxray.cli import (
     reports,
     shells,
     studies,
+    viewing,
 )
 from imaxray.cli.application import app
 from imaxray.cli.help.examples import add_examples
@@ -37,4 +38,5 @@ __all__ = [
     "reports",
     "shells",
     "studies",
+    "viewing",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from imaxray.derive.conflicts import contradictions
-from imaxray.derive.fact import Fact
+from imaxray.derive.fact import Fact, by_content
 from imaxray.derive.judging import judged
 from imaxray.derive.rule import About, Conclusion, DerivationRule, Habits, Known
 
@@ -105,7 +105,7 @@ def derive_facts(
     found = contradictions([item.fact for item in made], human, habits.clinical)
     outcome = Outcome()
     if found:
-        blocked = frozenset(made[k].fact.order() for k in found)
+        blocked = frozenset(made[k].fact.order for k in found)
         for k, by_human in found.items():
             counts = outcome.contradicted if by_human else outcome.disputed
             counts[made[k].rule] = counts.get(made[k].rule, 0) + 1
@@ -113,7 +113,7 @@ def derive_facts(
         made = [item for some in items.values() for item in some if item.depth]
     outcome.derived = sorted(
         (Derivation(i.fact, i.rule, i.depth, tuple(sorted(i.entries))) for i in made),
-        key=lambda derivation: derivation.fact.order(),
+        key=lambda derivation: derivation.fact.order,
     )
     return outcome
 
@@ -157,7 +157,7 @@ def check_rules(
                 continue
             used = frozenset().union(*(of[id(p)].entries for p in conclusion.premises))
             gold = [item.fact for item in found if used.isdisjoint(item.entries)]
-            key = (conclusion.fact.order(), conclusion.readings)
+            key = (conclusion.fact.order, conclusion.readings)
             right = judged(conclusion.fact, gold) if gold and key not in seen else None
             if right is not None:
                 seen.add(key)
@@ -171,7 +171,7 @@ _Items = dict[Hashable, list[_Item]]
 def _base(stated: Iterable[tuple[Fact, str]]) -> _Items:
     """Return the stated facts by subject; entries that state the same are one item."""
     items: _Items = {}
-    for fact, entry in sorted(stated, key=lambda pair: (pair[0].order(), pair[1])):
+    for fact, entry in sorted(stated, key=lambda pair: (pair[0].order, pair[1])):
         same = items.setdefault(fact.subject, [])
         for k, item in enumerate(same):
             if item.fact == fact:
@@ -195,18 +195,20 @@ def _closure(
     of = {id(item.fact): item for some in items.values() for item in some}
     fresh: frozenset[str] | None = None  # kinds that the last level added; None: all are new
     for depth in range(1, _DEEPEST + 1):
-        known = Known(about, sorted((item.fact for item in of.values()), key=Fact.order))
+        known = Known(about, sorted((item.fact for item in of.values()), key=by_content))
         new: dict[tuple[object, ...], _Item] = {}
         for rule in rules:
             if fresh is not None and fresh.isdisjoint(rule.reads):
                 continue
             for conclusion in rule.conclude(known, habits):
-                item = _item(conclusion, rule, depth, of, off)
-                if item is None or _is_known(item.fact, items):
+                fact = conclusion.fact
+                if _is_known(fact, items) or fact.order in blocked:
                     continue
-                key = item.fact.order()
-                if key not in blocked and (key not in new or item.order < new[key].order):
-                    new[key] = item
+                item = _item(conclusion, rule, depth, of, off)
+                if item is None:
+                    continue
+                if fact.order not in new or item.order < new[fact.order].order:
+                    new[fact.order] = item
         if not new:
             break
         for key in sorted(new):

@@ -45,16 +45,18 @@ def habits_of(entries: pl.DataFrame, images: pl.DataFrame, clinical: ClinicalRul
 
 def _asked(
     entries: pl.DataFrame, images: pl.DataFrame
-) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
+) -> Iterator[tuple[str, tuple[str, ...], str | None, int]]:
+    """Yield each question with its answers, the view of its images and how often it is asked."""
     task = get_task("vqa")
     rows = (
         entries.filter(pl.col("task") == "vqa")
         .join(images.select("image_id", "view"), on="image_id", how="left", maintain_order="left")
-        .select("prompt", "template", "answer", "view")
+        .group_by("prompt", "template", "answer", "view")
+        .len()
     )
-    for prompt, template, answer, view in rows.iter_rows():
+    for prompt, template, answer, view, count in rows.iter_rows():
         text = task.asked_text(Question(template, prompt, []))
-        yield text, tuple(from_json(answer)["answers"]), view
+        yield text, tuple(from_json(answer)["answers"]), view, count
 
 
 def _companions(golds: list[Mapping[str, int]]) -> dict[str, tuple[str, ...]]:

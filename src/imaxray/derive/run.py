@@ -17,7 +17,7 @@ from imaxray._lock import sole_writer
 from imaxray._workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
-from imaxray.derive.chosen import chosen_rules
+from imaxray.derive.chosen import chosen_rules, rules_content
 from imaxray.derive.config import DeriveConfig
 from imaxray.derive.habits import habits_of
 from imaxray.derive.images import Chunk, Derived, derive_chunk, measure_chunk
@@ -25,6 +25,7 @@ from imaxray.derive.measure import Tally, measured_rules, switched_off
 from imaxray.derive.render import DERIVATIONS, FILE, Rendered
 from imaxray.derive.rule import DerivationRule, Habits
 from imaxray.derive.verdicts import judged_entries
+from imaxray.hashing import digests
 from imaxray.progress import progress_bar
 from imaxray.schema import (
     DERIVED_SOURCE,
@@ -40,6 +41,7 @@ REPORT: Final = "derive.json"
 RULES: Final = "rules.csv"
 """Name of the file in the dataset folder with the table of rules."""
 _CHUNK: Final = 2_000  # images a job; this limits memory and never decides the result
+_MEASURED: Final = 4_000  # images on which rules are measured, drawn by a hash of their ids
 
 _Result = TypeVar("_Result")
 
@@ -183,6 +185,8 @@ def _measured(
     if truth is not None:
         several = pl.concat([several, truth["image_id"].unique()]).unique()
     seen = seen.filter(pl.col("image_id").is_in(several.implode()))
+    drawn = seen.with_columns(pl.Series("_drawn", digests(seen["image_id"])))
+    seen = drawn.sort("_drawn", "image_id").head(_MEASURED).drop("_drawn")
     job = partial(measure_chunk, rules=rules, habits=habits)
     tally = Tally()
     for part in _over(_chunks(seen, own, truth), job, workers, "Measuring rules", seen.height):
@@ -289,7 +293,9 @@ def _written(
         "base_config": source.manifest["config"]["base_config" if again else "base"]
         if again
         else source.manifest["config"],
-        "derive": config.model_dump(mode="json"),
+        # the rules of a file, and not its path, decide the content
+        "derive": config.model_dump(mode="json", exclude={"rules"}),
+        "own_rules": rules_content(config),
         "rules": made.rules.to_dicts(),
     }
     write_dataset(

@@ -224,7 +224,7 @@ class WorkExecutor:
             truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
         filtered = made.filtered
-        settings = asked.model_dump(mode="json", exclude={"rules"})
+        settings = asked.decides()
         write_pseudo(
             data, filtered.kept, folder, dropped=filtered.dropped,
             config={"filter": settings, "round": work.round},

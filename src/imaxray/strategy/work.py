@@ -153,7 +153,7 @@ def plan(
             clinical=clinical,
         )  # fmt: skip
         perfect = config.filter.perfect  # only this filter depends on the truth
-        kept = config.filter.model_dump(mode="json", exclude={"rules"})
+        kept = config.filter.decides()
         knows = open_dataset(config.truth).sha256 if perfect and config.truth else None
         inputs = [kept, rules_digest(config.filter.rules), candidates.key, knows]
         if config.filter.consistency and clinical.root:
