@@ -20,12 +20,14 @@ class Output:
         flag: Option that asks for JSON.
         like: What the keys name if they are no fixed names, e.g. units; the only key is then one
             for all.
+        optional: Keys that are absent where they would say nothing.
     """
 
     keys: dict[str, str]
     rows: bool = False
     flag: str = "--format json"
     like: str = ""
+    optional: frozenset[str] = frozenset()
 
 
 _COMPARED: Final = {
@@ -37,6 +39,16 @@ _COMPARED: Final = {
     "mean_gain": "arm → mean relative gain with interval",
 }  # fmt: skip
 
+_SCORED: Final = {
+    "format": "version of these keys", "decided_by": "versions and options that decide the numbers",
+    "counts": "numbers of entries, predictions, missing and empty answers",
+    "join": "how predictions found their entries", "not_computed": "metric → why it was not computed",
+    "failed": "task → metric → why it failed", "patients": "number of tested patients",
+    "tasks": "per task: metrics with intervals, and baselines",
+    "truth": "highest scores that the truth of a phantom allows; null without one",
+    "groups": "property → value → metrics of this subgroup",
+}  # fmt: skip
+
 OUTPUTS: Final[dict[str, Output]] = {
     "annotate": Output({
         "folder": "folder of the candidates", "candidates": "number of candidates",
@@ -46,8 +58,11 @@ OUTPUTS: Final[dict[str, Output]] = {
         "answered_by": "task → teacher that answered it",
     }),
     "audit": Output({
-        "clean": "whether there are no findings", "findings": "findings with codes and examples",
-    }),
+        "data": "what was checked", "images": "number of images", "entries": "number of entries",
+        "checks": "per check: code, what it finds, number of findings, limit",
+        "findings": "per finding: code, where, and what was found",
+        "clinical_of_manifest": "changes of clinical rules that the dataset states; absent if none",
+    }, optional=frozenset({"clinical_of_manifest"})),
     "build": Output({
         "imax": "density of IMAX", "dmax": "density of DMAX", "volume": "task → entries",
         "distance": "task → distance of the answers", "limit": "what limits the spread",
@@ -67,7 +82,8 @@ OUTPUTS: Final[dict[str, Output]] = {
     }, rows=True),
     "derive": Output({
         "counts": "real, derived, contradicted and disputed entries",
-        "yields": "per rule and task: entries and precision", "rules": "per rule: how it was judged",
+        "yields": "per rule and task: entries and precision",
+        "rules": "per rule: how it was judged",
     }),
     "doctor": Output({
         "name": "what was examined", "state": "ok, absent or broken", "said": "what was found",
@@ -79,6 +95,7 @@ OUTPUTS: Final[dict[str, Output]] = {
         "pairs": "rows of task_pairs.csv", "scores": "rows of scores.csv",
         "correlations": "rows of correlations.csv", "remarks": "sentences",
     }),
+    "evaluate": Output(_SCORED),
     "export": Output({
         "folder": "folder of the export", "counts": "split → rows, entries, images",
         "left_out": "reason → number of entries", "files": "file → sha256",
@@ -87,17 +104,31 @@ OUTPUTS: Final[dict[str, Output]] = {
     "filter": Output({
         "thresholds": "calibration of each task", "kept": "number of kept candidates",
         "dropped": "code → number", "masked": "number of answers with removed labels",
-        "yields": "per task and filter: candidates, kept, precision", "rules": "effect of each rule",
+        "yields": "per task and filter: candidates, kept, precision",
+        "rules": "effect of each rule",
         "origins": "per origin of the question: yields",
         "equal_yield": "filters against confidence alone",
     }),
     "formats": Output({
         "formats": "format → tool", "boxes": "per format and box convention: whether it is right",
     }),
+    "labeller": Output({
+        "labeller": "version", "reports": "number of reports",
+        "labels": "label → counts, precision, recall and F1", "micro": "the same over all labels",
+        "unmeasured": "label → why a rate cannot be measured",
+        "uncertain": "number of uncertain labels, and how many are read as such",
+    }),
     "match": Output({
         "density": "split → density of DMAX", "match": "the keys of `build` that are about DMAX",
     }),
+    "models": Output({
+        "name": "name of the model", "title": "its title", "repository": "its repository",
+        "revision": "pinned commit; null: newest", "family": "its family",
+        "convention": "how it writes boxes", "licence": "its licence", "access": "how it can be had",
+        "saw_mimic": "whether it was trained on MIMIC-CXR; null: not stated", "note": "a remark",
+    }, rows=True),
     "rebuild": Output({"folder": "folder of the dataset", "files": "file → sha256"}),
+    "score": Output(_SCORED),
     "share": Output({
         "folder": "folder that was written", "counts": "table → rows",
         "numbered": "releases whose ids were replaced by numbers",

@@ -3,67 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from importlib.resources import files
+from typing import Any
 
 from imaxray.cli.help.examples import EXAMPLES
 from imaxray.cli.help.outputs import OUTPUTS
 
-_HEAD: Final = """# Command line
-
-`python -m imaxray.cli.help.page > docs/command-line.md` writes this page from the application; a test compares the two.
-Every command says with `--help` what it does, its options and an example.
-
-## Exit codes
-
-| code | meaning |
-| --- | --- |
-| 0 | done |
-| 1 | a check found something: `audit`, `verify`, `doctor --need`; or the reader of a pipe went away |
-| 2 | a mistake of the user, or a file or system that cannot be used; one sentence on stderr says what was expected, what came and what to do |
-| 130 | stopped by Ctrl-C |
-| 143 | stopped by SIGTERM |
-
-After 130 and 143 one line says whether the same command goes on where it stopped. Any other exception is a bug and shows its traceback.
-
-## Misspelled names
-
-For a misspelled command, option, task, model, source, configuration, export format, box convention, clinical rule or key of a YAML file, the
-message names the nearest one: `did you mean grading?`
-
-## Completion in a shell
-
-```
-eval "$(imaxray completion bash)"        # in ~/.bashrc
-eval "$(imaxray completion zsh)"         # in ~/.zshrc
-imaxray completion fish | source         # in ~/.config/fish/config.fish
-```
-
-Commands, options and the values of options with fixed values are completed with the Tab key.
-
-## Is this machine ready?
-
-`imaxray doctor` prints one line each on versions, optional parts, GPU, memory, free disk, the folder in which models are kept, and plug-ins of
-other packages, which it loads. `--need train --need dicom` makes the exit code 1 if a package of these parts is missing.
-
-"""
-
-_JSON: Final = """
-## Results as JSON
-
-With `--format json` (of `export`: `--print json`, because its `--format` names the format to write) standard output is one JSON value and
-nothing else; progress goes to stderr. What could not be measured is null. Later versions may add keys, but do not change the meaning of one.
-
-"""
-
 
 def command_line_page() -> str:
     """Return the page: exit codes, completion, all commands with examples, and what JSON holds."""
-    lines = ["## Commands", "", "| command | what it does | example |", "| --- | --- | --- |"]
+    lines = ["| command | what it does | example |", "| --- | --- | --- |"]
     for name, command in commands():
         first = " ".join((command.help or "").split("\n\n")[0].split())
         example = "<br>".join(f"`{line}`" for line in EXAMPLES.get(name, ()))
         lines.append(f"| `{name}` | {_cell(first)} | {_cell(example)} |")
-    parts = [_JSON.strip("\n"), ""]
+    parts: list[str] = []
     for name, output in OUTPUTS.items():
         kind = "a list of objects" if output.rows else "an object"
         if output.like:
@@ -72,7 +26,9 @@ def command_line_page() -> str:
                   "| key | content |", "| --- | --- |"]  # fmt: skip
         parts += [f"| `{key}` | {_cell(said)} |" for key, said in output.keys.items()]
         parts.append("")
-    return _HEAD + "\n".join(lines) + "\n\n" + "\n".join(parts).rstrip() + "\n"
+    page = files("imaxray.cli.help").joinpath("page.md").read_text(encoding="utf-8")
+    outputs = "\n".join(parts).rstrip()
+    return page.replace("{commands}", "\n".join(lines)).replace("{outputs}", outputs)
 
 
 def commands() -> Iterator[tuple[str, Any]]:
