@@ -2,7 +2,9 @@
 
 import json
 import shlex
+from enum import Enum
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
@@ -62,12 +64,19 @@ def test_the_page_is_that_of_the_application():
 
 
 def json_flags(command):
+    """The options of a command that take the value json."""
     return [
         flag
-        for one in command.get_params(command.make_context("x", [], resilient_parsing=True))
+        for one in command.params
         for flag in one.opts
-        if flag in ("--format", "--print") and "json" in (getattr(one.type, "choices", None) or ())
+        if flag in ("--format", "--print") and "json" in values_of(one.type_descriptor.annotation)
     ]
+
+
+def values_of(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [member.value for member in annotation]
+    return get_args(annotation)
 
 
 def test_every_command_with_json_is_documented():

@@ -25,7 +25,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "derive": ("imaxray derive study/phantom/dmax --out work/derived",),
     "doctor": ("imaxray doctor --need train --need dicom",),
     "dynamics": ("imaxray dynamics runs/imax --against runs/dmax --out work/dynamics",),
-    "evaluate": ("imaxray evaluate runs/imax study/phantom/imax",),
+    "evaluate": ("imaxray evaluate runs/imax --data study/phantom/imax",),
     "export": ("imaxray export study/phantom/imax --format llamafactory --out work/export",),
     "filter": (
         "imaxray filter work/pseudo --data study/phantom/dmax --out work/pseudo-imax "

@@ -40,9 +40,11 @@ _COMPARED: Final = {
 }  # fmt: skip
 
 _SCORED: Final = {
-    "format": "version of these keys", "decided_by": "versions and options that decide the numbers",
+    "format": "version of these keys",
+    "decided_by": "versions and options that decide the numbers",
     "counts": "numbers of entries, predictions, missing and empty answers",
-    "join": "how predictions found their entries", "not_computed": "metric → why it was not computed",
+    "join": "how predictions found their entries",
+    "not_computed": "metric → why it was not computed",
     "failed": "task → metric → why it failed", "patients": "number of tested patients",
     "tasks": "per task: metrics with intervals, and baselines",
     "truth": "highest scores that the truth of a phantom allows; null without one",
@@ -124,7 +126,8 @@ OUTPUTS: Final[dict[str, Output]] = {
     "models": Output({
         "name": "name of the model", "title": "its title", "repository": "its repository",
         "revision": "pinned commit; null: newest", "family": "its family",
-        "convention": "how it writes boxes", "licence": "its licence", "access": "how it can be had",
+        "convention": "how it writes boxes", "licence": "its licence",
+        "access": "how it can be had",
         "saw_mimic": "whether it was trained on MIMIC-CXR; null: not stated", "note": "a remark",
     }, rows=True),
     "rebuild": Output({"folder": "folder of the dataset", "files": "file → sha256"}),
