@@ -73,6 +73,34 @@ def _target(link: str, path: str) -> tuple[str, str]:
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), target)), hash_ + anchor
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Leave pages out of the navigation whose files are not there yet.
+
+    ``tests/docs/test_site.py`` says which they are, so that a misspelt name is noticed.
+    """
+    config.nav = _present(config.nav or [])
+    return config
+
+
+def _present(nav: list[Any]) -> list[Any]:
+    kept: list[Any] = []
+    for item in nav:
+        if isinstance(item, str):
+            kept += [item] if _is_there(item) else []
+            continue
+        ((title, below),) = item.items()
+        if isinstance(below, str):
+            kept += [item] if _is_there(below) else []
+        else:
+            kept.append({title: _present(below)})
+    return kept
+
+
+def _is_there(page: str) -> bool:
+    file = ROOT / repository_path(page)
+    return _is_generated(page) or file.is_file() or file.with_suffix(".ipynb").is_file()
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the documents of the top folder, and the source files that pages link to."""
     documents = {path.name: path for path in sorted(ROOT.glob("*.md"))}
