@@ -1,6 +1,5 @@
-"""Runs the notebook of the documentation, and holds what is stored in it against what it gives."""
+"""Runs the notebook of the documentation in its folder, as a reader does."""
 
-import re
 import time
 from pathlib import Path
 
@@ -11,17 +10,6 @@ nbformat = pytest.importorskip("nbformat", reason="the extra docs is not install
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
 NOTEBOOK = FOLDER / "first-look.ipynb"
-
-
-def texts(notebook):
-    """Printed and shown texts of all code cells, in order."""
-    found = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            text = output.get("text") or output.get("data", {}).get("text/plain")
-            if text:
-                found.append(re.sub(r"<Figure .*>", "<Figure>", text).strip())
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +34,6 @@ def test_every_cell_runs(run):
     assert all(cell.execution_count for cell in code)
     assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
     assert any("image/png" in o.get("data", {}) for cell in code for o in cell.outputs)
-
-
-def test_what_is_stored_is_what_a_run_gives(run):
-    """Every number of the notebook is the same on every machine, since its data are."""
-    assert texts(nbformat.read(NOTEBOOK, as_version=4)) == texts(run[0])
 
 
 def test_the_stored_notebook_is_small():
