@@ -19,7 +19,7 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
-FENCED = re.compile(r"^(\s*)(```|~~~).*?^\1\2\s*$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^( *)(```|~~~).*?^\1\2[ \t]*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s]+)(\))")
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".cff": "yaml"}
 
@@ -71,6 +71,34 @@ def _target(link: str, path: str) -> tuple[str, str]:
     """Return the file of the repository that a link in the file ``path`` means, and the anchor."""
     target, hash_, anchor = link.partition("#")
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), target)), hash_ + anchor
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Leave pages out of the navigation whose files are not there yet.
+
+    ``tests/docs/test_site.py`` says which they are, so that a misspelt name is noticed.
+    """
+    config.nav = _present(config.nav or [])
+    return config
+
+
+def _present(nav: list[Any]) -> list[Any]:
+    kept: list[Any] = []
+    for item in nav:
+        if isinstance(item, str):
+            kept += [item] if _is_there(item) else []
+            continue
+        ((title, below),) = item.items()
+        if isinstance(below, str):
+            kept += [item] if _is_there(below) else []
+        else:
+            kept.append({title: _present(below)})
+    return kept
+
+
+def _is_there(page: str) -> bool:
+    file = ROOT / repository_path(page)
+    return _is_generated(page) or file.is_file() or file.with_suffix(".ipynb").is_file()
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -18,9 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import blocks
 
 from imaxray.configs import find_config
+from imaxray.curation import build_catalog, write_dataset
 from imaxray.pseudo.selecting.rules import load_rules
 from imaxray.strategy import load_strategy
 from imaxray.study import load_config
+from imaxray.training import TrainingConfig
 
 BASH, PYTHON, YAML, JSON, TOML = (
     blocks.all_blocks(kind) for kind in ("bash", "python", "yaml", "json", "toml")
@@ -144,6 +146,8 @@ def test_yaml_is_a_configuration(block, tmp_path):
         path.write_text(block.text, encoding="utf-8")
         assert {rule["name"] for rule in content["rules"]} <= {r.name for r in load_rules(path)}
         return
+    if set(content) <= set(TrainingConfig.model_fields):  # a part of a recipe
+        content = {"training": content}
     if "title" not in content:
         whole = yaml.safe_load(find_config("phantom").read_text(encoding="utf-8"))
         if "releases" in content:
@@ -190,7 +194,10 @@ def typed(block):
     """A module that holds a block after the declarations of what it is given."""
     given = missing(ast.parse(block.text))
     homes = {GIVEN[name].rsplit(".", 1)[0] for name in given if "." in GIVEN[name]}
-    head = ['# mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,arg-type"']
+    head = [
+        '# mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,arg-type"',
+        '# mypy: disable-error-code="var-annotated"',
+    ]
     head += ["from typing import Any", "from pathlib import Path"]
     head += [f"import {home}" for home in sorted(homes)]
     head += [f"{name}: {GIVEN[name]}" for name in sorted(given)]
@@ -229,6 +236,20 @@ def check(files):
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
     return [line for line in done.stdout.splitlines() if ": error:" in line]
+
+
+def test_the_code_of_the_readme_runs(phantom_releases, tmp_path):
+    """The phantom stands for the releases, and a dataset of it for the one that is loaded."""
+    (code,) = (block.text for block in PYTHON if block.page == "README.md")
+    two = {name: phantom_releases[name] for name in ("mimic-cxr-jpg", "ms-cxr")}
+    catalog = build_catalog(two, verify=False)
+    write_dataset(catalog, tmp_path / "dataset", config={}, seed=0)
+    code = code.replace("/data/", f"{phantom_releases['ms-cxr'].parent.as_posix()}/")
+    code = code.replace("study/mimic/imax", (tmp_path / "dataset").as_posix())
+    found = {}
+    exec(compile(code, "README.md", "exec"), found)
+    assert found["entries"]["train"].num_rows == catalog.split("train").height
+    assert found["report"].volume and set(found["report"].distance.values()) == {0.0}
 
 
 def test_the_code_of_the_pages_about_plugins_is_run():
