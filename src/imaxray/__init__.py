@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         select_imax,
         write_dataset,
     )
+    from imaxray.derive import DeriveConfig, derive_dataset
     from imaxray.dynamics import RunDynamicsConfig, run_dynamics
     from imaxray.evaluation import (
         EvaluateConfig,
@@ -67,6 +68,7 @@ else:
                 "select_imax",
                 "write_dataset",
             ],
+            "imaxray.derive": ["DeriveConfig", "derive_dataset"],
             "imaxray.dynamics": ["RunDynamicsConfig", "run_dynamics"],
             "imaxray.evaluation": [
                 "EvaluateConfig",
@@ -98,6 +100,7 @@ else:
 
 __all__ = [
     "AnnotateConfig",
+    "DeriveConfig",
     "EvaluateConfig",
     "ExportConfig",
     "FilterConfig",
@@ -113,6 +116,7 @@ __all__ = [
     "compare",
     "copy_config",
     "density",
+    "derive_dataset",
     "evaluate_model",
     "export_dataset",
     "filter_folder",

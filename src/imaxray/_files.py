@@ -191,6 +191,45 @@ def write_csv(path: Path, table: pl.DataFrame) -> None:
         spreadsheet_safe(table).write_csv(aside)
 
 
+def read_own_csv(path: Path) -> pl.DataFrame:
+    """Read a table that :func:`write_csv` wrote; its cells show whether a column holds numbers.
+
+    Raises:
+        ImaxrayError: The file is not such a table.
+        OSError: The file is missing, or the system cannot read it.
+    """
+    import csv
+
+    import polars as pl  # late, because the command line starts without it
+
+    with path.open(newline="", encoding="utf-8") as stream, _named(path, "a CSV table"):
+        try:
+            rows = list(csv.DictReader(stream, strict=True))
+        except csv.Error as error:
+            raise ValueError(error) from error
+        return pl.DataFrame(
+            {name: _typed([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        )
+
+
+def _typed(cells: Sequence[str]) -> list[Any]:
+    """Return the cells of a column as truth values, whole numbers, numbers or texts.
+
+    Example:
+        >>> _typed(["1", ""]), _typed(["0.5", "NaN"]), _typed(["true", "false"]), _typed(["a", "1"])
+        ([1, None], [0.5, nan], [True, False], ['a', '1'])
+    """
+    known = [cell for cell in cells if cell]
+    if known and all(cell in ("true", "false") for cell in known):
+        return [None if not cell else cell == "true" for cell in cells]
+    for kind in (int, float):
+        try:
+            return [kind(cell) if cell else None for cell in cells]
+        except ValueError:
+            continue
+    return [cell or None for cell in cells]
+
+
 _FORMULA: Final = r"^[=+\-@\t\r]"
 _NUMBER: Final = r"^[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?$"
 

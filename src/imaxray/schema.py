@@ -28,6 +28,7 @@ import polars as pl
 from pydantic import AfterValidator
 
 from imaxray import _plugins
+from imaxray._names import did_you_mean
 from imaxray.errors import ImaxrayError
 
 Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]
@@ -36,7 +37,7 @@ Split = Literal["train", "val", "test"]
 TASKS: Final = ("calculation", "report", "grading", "findings", "rec", "reg", "vqa")
 """Built-in tasks; :func:`task_names` also returns those of other installed packages."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-ORIGINS: Final = ("human", "silver", "pseudo")
+ORIGINS: Final = ("human", "silver", "derived", "pseudo")
 """Who stated a fact, the strongest origin first; a column of origins sorts in this order."""
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 UNKNOWN_SECTION: Final = "unknown"
@@ -188,7 +189,10 @@ def task_names() -> tuple[str, ...]:
 def _known_task(name: str) -> str:
     known = task_names()
     if name not in known:
-        raise ValueError(f"expected a task, one of {', '.join(known)}, but got {name}")
+        raise ValueError(
+            f"expected a task, one of {', '.join(known)}, but got {name}; "
+            + did_you_mean(name, known).rstrip(".")
+        )
     return name
 
 
@@ -256,10 +260,7 @@ def entry_is_pseudo() -> pl.Expr:
     Only this expression decides it. An entry is pseudo if one of its sources is ``pseudo``, or if
     one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
     """
-    grades = "+" + pl.col("quality").fill_null("")
-    graded = grades.str.contains(f"+{PSEUDO_SOURCE}/", literal=True)
-    stated = pl.col("sources").list.contains(PSEUDO_SOURCE).fill_null(False)
-    return graded | stated
+    return _rests_on(PSEUDO_SOURCE)
 
 
 def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
@@ -271,6 +272,34 @@ def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
     if IS_PSEUDO in entries.columns:
         return entries
     return entries.with_columns(entry_is_pseudo().alias(IS_PSEUDO))
+
+
+DERIVED_SOURCE: Final = "derived"
+"""Source name of derived annotations, which a rule concluded, and of the entries made from them."""
+
+IS_DERIVED: Final = "is_derived"
+"""Boolean column that :func:`mark_derived` adds: whether the entry rests on a derived annotation.
+It exists in memory only."""
+
+
+def mark_derived(entries: pl.DataFrame) -> pl.DataFrame:
+    """Add the column ``is_derived`` to ``entries``; entries that have it are returned unchanged.
+
+    Only this function decides which entries are derived: those with ``derived`` among their
+    sources, or with a grade ``derived/<rule>`` in ``quality``.
+
+    Args:
+        entries: Entries, schema ENTRIES; only ``quality`` and ``sources`` are read.
+    """
+    if IS_DERIVED in entries.columns:
+        return entries
+    return entries.with_columns(_rests_on(DERIVED_SOURCE).alias(IS_DERIVED))
+
+
+def _rests_on(source: str) -> pl.Expr:
+    grades = "+" + pl.col("quality").fill_null("")
+    graded = grades.str.contains(f"+{source}/", literal=True)
+    return graded | pl.col("sources").list.contains(source).fill_null(False)
 
 
 DISPUTED: Final = ", disputed"
@@ -287,7 +316,9 @@ def is_disputed() -> pl.Expr:
 
 def is_anatomy() -> pl.Expr:
     """Return whether an annotation (schema ANNOTATIONS) is a region of anatomy; never null."""
-    return pl.col("quality").cast(pl.String).eq_missing(pl.lit(ANATOMY))
+    # a derived region of anatomy has the quality <rule>/anatomy
+    quality = pl.col("quality").cast(pl.String)
+    return ((quality == ANATOMY) | quality.str.ends_with(f"/{ANATOMY}")).fill_null(False)
 
 
 def entry_is_anatomy() -> pl.Expr:
@@ -302,29 +333,35 @@ def entry_is_anatomy() -> pl.Expr:
 def require_real_evaluation(
     images: pl.DataFrame, annotations: pl.DataFrame, entries: pl.DataFrame
 ) -> None:
-    """Check that validation and test hold no pseudo entries and no pseudo annotations.
+    """Check that validation and test hold no pseudo or derived entries and annotations.
 
-    A pseudo entry must have the split train and an image of the split train; a pseudo annotation
-    must be of an image of the split train. A model must not be judged by what a model stated.
+    Such an entry must have the split train and an image of the split train; such an annotation must
+    be of an image of the split train. A model must not be judged by what a model stated or a rule
+    concluded.
 
     Args:
         images: Images, schema IMAGES.
         annotations: Annotations, schema ANNOTATIONS.
-        entries: Entries, schema ENTRIES with ``is_pseudo``, see :func:`mark_pseudo`.
+        entries: Entries, schema ENTRIES.
 
     Raises:
-        ImaxrayError: A pseudo entry or a pseudo annotation is not in train.
+        ImaxrayError: A pseudo or derived entry or annotation is not in train.
     """
-    facts = annotations.filter(pl.col("origin") == "pseudo")
-    made = entries.filter(IS_PSEUDO)
-    if facts.is_empty() and made.is_empty():
-        return
-    held = images.filter(pl.col("split").is_null() | (pl.col("split") != "train"))["image_id"]
-    wrong_facts = int(facts["image_id"].is_in(held.implode()).sum())
-    outside = (pl.col("split") != "train").fill_null(True)
-    wrong = made.filter(outside | pl.col("image_id").is_in(held.implode())).height
-    if wrong or wrong_facts:
-        raise ImaxrayError(
-            f"Expected pseudo annotations on train images alone, but {wrong} pseudo entries and "
-            f"{wrong_facts} pseudo annotations are of other splits; remove them."
-        )
+    marked = mark_derived(mark_pseudo(entries))
+    held: pl.Series | None = None
+    for origin, mark in ((PSEUDO_SOURCE, IS_PSEUDO), (DERIVED_SOURCE, IS_DERIVED)):
+        facts = annotations.filter(pl.col("origin") == origin)
+        made = marked.filter(mark)
+        if facts.is_empty() and made.is_empty():
+            continue
+        if held is None:
+            outside = pl.col("split").is_null() | (pl.col("split") != "train")
+            held = images.filter(outside)["image_id"]
+        wrong_facts = int(facts["image_id"].is_in(held.implode()).sum())
+        elsewhere = (pl.col("split") != "train").fill_null(True)
+        wrong = made.filter(elsewhere | pl.col("image_id").is_in(held.implode())).height
+        if wrong or wrong_facts:
+            raise ImaxrayError(
+                f"Expected {origin} annotations on train images alone, but {wrong} {origin} "
+                f"entries and {wrong_facts} {origin} annotations are of other splits; remove them."
+            )

@@ -14,9 +14,11 @@ from imaxray.ablation import (
     run_ablation,
     write_ablation,
 )
-from imaxray.ablation.config import AGAIN, ARMS, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
+from imaxray.ablation.arms import ARMS, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
+from imaxray.derive import DeriveConfig
 from imaxray.errors import ImaxrayError
 from imaxray.study import StudyConfig
+from imaxray.training import AugmentConfig
 
 TINY = {
     "title": "Tiny ablation",
@@ -29,12 +31,13 @@ TINY = {
     },
     "training": {
         "entries_per_step": 12, "log_every": 2, "save_every": 100, "optimizer": "muon",
-        "learning_rate": 4e-3, "muon_learning_rate": 8e-3,
+        "learning_rate": 4e-3, "muon_learning_rate": 8e-3, "augment": "default",
     },
     "evaluation": {"max_new_tokens": 8, "resamples": 100},
     "strategy": {
+        "derive": {},
         "stages": [
-            {"name": "dmax", "on": "dmax", "start": "base", "steps": 60},
+            {"name": "derived", "on": "derived", "start": "base", "steps": 60},
             {"name": "pseudo-imax", "on": "pseudo", "steps": 4},
             {"name": "finish", "on": "dmax", "steps": 2},
         ],
@@ -55,7 +58,7 @@ def finished(tmp_path_factory):
 
 def test_all_arms_but_one_take_the_same_steps(finished):
     config, out, outcome, _ = finished
-    assert tuple(outcome.arms) == ARMS
+    assert tuple(outcome.arms) == tuple(ARMS)
     for arm, runs in outcome.arms.items():
         assert [run["seed"] for run in runs] == [5]
         if arm != EQUAL_COMPUTE:
@@ -68,22 +71,35 @@ def test_all_arms_but_one_take_the_same_steps(finished):
     assert decided["steps"] == run["steps"]
 
 
+def test_every_stage_of_every_arm_is_augmented_alike(finished):
+    _, out, _, _ = finished
+    runs = [json.loads(path.read_text()) for path in out.glob("seed-*/stages/*/run.json")]
+    told = {json.dumps(run["identity"]["config"]["augment"]) for run in runs}
+    assert told == {json.dumps(AugmentConfig(rotation=1).model_dump())}
+    assert {run["identity"]["layout"] for run in runs} == {"packed", "separate"}
+
+
 def test_shared_work_is_done_once(finished):
     _, out, outcome, _ = finished
-    first = {arm: runs[0]["work"] for arm, runs in outcome.arms.items()}
-    again = first.pop(AGAIN)
-    assert again[0] == first[WHOLE][0] and all("pseudo/" not in work for work in again)
-    begun = {work[0] for arm, work in first.items() if len(work) > 1}
-    assert len(begun) == 1  # one stage 1 for all that have stages
-    asked = {work[1] for work in first.values() if len(work) > 1}
-    assert len(asked) == 1  # and one annotation for all filters
-    assert first[CHOSEN] == first[WHOLE]
-    filtered = {arm: work[2] for arm, work in first.items() if len(work) > 1}
-    assert filtered["+ both filters"] == filtered[WHOLE] == filtered["two rounds"]
-    assert len(set(filtered.values())) == 6
-    assert len(first["two rounds"]) == 9
-    candidates = sorted((out / "seed-5" / "pseudo").glob("*candidates*/"))
-    assert len([p for p in candidates if p.is_dir()]) == 2
+    works = {arm: runs[0]["work"] for arm, runs in outcome.arms.items()}
+
+    def kinds(kind):
+        return {arm: [w for w in work if kind in w] for arm, work in works.items()}
+
+    derived = kinds("/derived-")
+    assert {arm for arm, work in derived.items() if not work} == {
+        "dmax", EQUAL_COMPUTE, "dmax, no augmentation", "three stages", "true answers", "imax",
+    }  # fmt: skip
+    every = {folder for work in derived.values() for folder in work}
+    assert len({d for d in every if "/pseudo/" in d}) == 2  # one with the exact rules alone
+    asked, filtered = kinds("candidates"), kinds("round-1-dataset")
+    staged = [WHOLE, CHOSEN, "+ all answers", "+ model answers", "perfect filter"]
+    # one stage 1 and one annotation serve all arms that derive; another those of the paper
+    assert len({asked[arm][0] for arm in staged}) == 1
+    assert asked["three stages"] and asked["three stages"] != asked[WHOLE]
+    assert works[CHOSEN] == works[WHOLE] == works["+ model answers"]
+    assert len({filtered[arm][0] for arm in staged}) == 3
+    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 2
 
 
 def test_the_validation_split_chooses_among_the_stages(finished):
@@ -102,6 +118,7 @@ def test_tables_say_everything(finished):
     for part in (*ARMS, "Precision of pseudo labels", "Precision at equal yield", "gain over"):
         assert part in text
     assert len(ablation_tables(outcome)) == 4
+    assert "share of the ceiling" in text
     rows = list(csv.DictReader((out / "ablation.csv").open()))
     assert {row["arm"] for row in rows} == set(ARMS)
     means = {row["arm"]: row for row in rows if row["task"] == "mean"}
@@ -112,7 +129,7 @@ def test_tables_say_everything(finished):
     assert data["equal_steps"]["seeds"] == dict.fromkeys(ARMS, 1)
     assert {row["seed"] for row in data["pseudo"]} == {5}
     assert {row["filter"] for row in data["pseudo"]} == {
-        "none", "confidence", "consistency", "both", "balance",
+        "none", "confidence", "consistency", "both",
     }  # fmt: skip
 
 
@@ -130,22 +147,30 @@ def test_arms_are_the_strategy_with_parts_left_out():
     def arm(name):
         return config.arm(name, Path("out"), Path("init"), 3)
 
-    assert [s.name for s in arm("+ pseudo").stages] == ["dmax", "pseudo-imax"]
-    assert arm("+ pseudo").stages[1].steps == 6 and not arm("+ pseudo").filter.confidence
-    assert not arm("+ consistency").filter.confidence and arm("+ consistency").filter.consistency
+    def stages(name):
+        return [(s.on, s.steps) for s in arm(name).stages]
+
+    def augmented(name):
+        return arm(name).training["augment"]
+
+    assert stages("dmax") == [("dmax", 66)] and arm("dmax").derive is None
+    assert stages("derived") == [("derived", 66)] and arm("derived").derive == DeriveConfig()
+    without = arm("derived, exact").derive.without
+    assert "report-label" in without and "rec-reg" not in without
+    assert stages("restarted") == [("derived", 60), ("derived", 4), ("derived", 2)]
+    assert stages("three stages") == [("dmax", 60), ("pseudo", 4), ("dmax", 2)]
+    assert arm("three stages").derive is None
     assert arm(WHOLE).stages == config.strategy.stages and arm(WHOLE).filter.confidence
-    assert [s.on for s in arm(AGAIN).stages] == ["dmax"] * 3
-    assert [s.steps for s in arm(AGAIN).stages] == [60, 4, 2]
-    assert arm("+ right ones").filter.perfect and not arm("+ right ones").filter.confidence
-    assert arm("two rounds").rounds == 2
-    assert [s.steps for s in arm("two rounds").stages] == [60, 2, 1]
-    assert arm("imax").data == Path("out/imax") and arm("imax").stages[0].layout == "packed"
-    rules = config.strategy.filter.model_copy(update={"rules": Path("own.yaml")})
-    own = config.strategy.model_copy(update={"filter": rules})
-    config = config.model_copy(update={"strategy": own})
-    # the arms without consistency keep the file, so that their keys stay what they are
-    assert {arm(name).filter.rules for name in ARMS if name != EQUAL_COMPUTE} == {Path("own.yaml")}
-    assert all(arm(name).seed == 3 for name in ARMS if name != EQUAL_COMPUTE)
+    assert not arm("+ all answers").filter.confidence
+    assert not arm("+ all answers").filter.consistency
+    assert arm("perfect filter").filter.perfect and not arm("perfect filter").filter.confidence
+    assert arm("imax").data == Path("out/imax") and arm("true answers").data == Path("out/dense")
+    off = {name for name in ARMS if augmented(name) is None}
+    assert off == {"dmax, no augmentation", "derived, no augmentation"}
+    layouts = {config.arm(n, Path("out"), Path("i"), 3).recipe(s, "m", 0).layout
+               for n in ARMS for s in arm(n).stages}  # fmt: skip
+    assert layouts == {"packed"}
+    assert all(arm(name).seed == 3 for name in ARMS)
 
 
 @pytest.mark.parametrize(
@@ -167,5 +192,5 @@ def test_a_bad_ablation_is_one_sentence(tmp_path, change, match):
 
 def test_the_shipped_ablation_loads_and_other_studies_stay_what_they_are():
     found = load_study("ablation")
-    assert isinstance(found, AblationConfig) and found.needed() == ARMS
+    assert isinstance(found, AblationConfig) and found.needed() == tuple(ARMS)
     assert type(load_study("phantom")) is StudyConfig

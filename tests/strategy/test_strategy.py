@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
+from imaxray.pseudo.annotating import model_answers
 from imaxray.schema import IS_PSEUDO
 from imaxray.strategy import AnnotateWork, FilterWork, StrategyConfig, WorkExecutor, run_strategy
 from imaxray.training import load_recipe, train_dataset
@@ -53,7 +54,7 @@ def test_each_stage_is_a_run_of_its_own(finished):
         json.loads((out / "stages" / name / "run.json").read_text())
         for name in ("1-dmax", "2-pseudo-imax", "3-finish")
     ]
-    assert [m["identity"]["layout"] for m in manifests] == ["separate", "packed", "separate"]
+    assert [m["identity"]["layout"] for m in manifests] == ["packed"] * 3
     assert [m["entries_seen"] for m in manifests] == [16 * 120, 16 * 4, 16 * 2]
     real, pseudo = (open_dataset(p).sha256 for p in (config.data, out / "pseudo/round-1/dataset"))
     assert [m["identity"]["dataset"] for m in manifests] == [real, pseudo, real]
@@ -146,6 +147,45 @@ def test_killed_anywhere_and_begun_again_gives_the_same(
     assert again.comparison.as_dict() == outcome.comparison.as_dict()
 
 
+def test_a_specialist_answers_its_task_and_is_no_result(make_strategy, dmax, tmp_path, monkeypatch):
+    stages = [
+        {"name": "dmax", "on": "dmax", "start": "base"},
+        {"name": "locator", "on": "dmax", "tasks": ["rec"], "steps": 2},
+        {"name": "pseudo-imax", "on": "mix", "real_share": 0.5, "steps": 2},
+    ]
+    asked = {
+        "max_new_tokens": 24, "rec_per_image": 1, "reg_per_image": 1, "vqa_per_image": 1,
+        "limit": 8, "calibration_per_task": 2,
+    }  # fmt: skip
+    config = make_strategy(stages=stages, annotate={**asked, "teachers": {"rec": "locator"}})
+    outcome = run_strategy(config, tmp_path)
+    schedule = pl.read_parquet(tmp_path / "stages" / "2-locator" / "schedule.parquet")
+    rec = dmax.tables.split("train").filter(pl.col("task") == "rec")["entry_id"]
+    assert set(schedule["entry_id"]) <= set(rec)
+    assert outcome.final.name == "3-pseudo-imax"
+    assert outcome.comparison.others == ["3-pseudo-imax"]
+    candidates = pl.read_parquet(tmp_path / "pseudo/round-1/candidates/candidates.parquet")
+    by = dict(candidates.select("task", "checkpoint").unique().iter_rows())
+    assert by["rec"] != by["calculation"] == by["vqa"]
+    assert "1-dmax, 2-locator (rec) wrote" in outcome.summary()[2]
+    # another specialist: the model answers nothing again that does not depend on it
+    stages[1]["steps"] = 3
+    names = []
+    load = model_answers.load_model
+    monkeypatch.setattr(
+        model_answers, "load_model", lambda name, **o: names.append(str(name)) or load(name, **o)
+    )
+    with pytest.warns(UserWarning, match="Other teachers than before answer rec"):
+        run_strategy(
+            make_strategy(stages=stages, annotate={**asked, "teachers": {"rec": "locator"}}),
+            tmp_path,
+        )
+    assert "2-locator" in names[0] and all("1-dmax" in name for name in names[1:])
+    kept = pl.read_parquet(tmp_path / "pseudo/round-1/candidates/candidates.parquet")
+    others = ~pl.col("task").is_in(["rec", "reg"])
+    assert kept.filter(others).equals(candidates.filter(others))
+
+
 def test_two_rounds_annotate_with_the_better_model(make_strategy, finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[1], out)
@@ -184,7 +224,9 @@ def test_the_filter_uses_the_clinical_rules_of_the_data(make_strategy, dmax, tmp
     data = open_dataset(tmp_path / "data")
     executor = WorkExecutor(make_strategy(), data, "base", lambda work: tmp_path / work.name)
     with pytest.raises(KeyboardInterrupt):
-        executor.do(FilterWork("key", "filter", 1, AnnotateWork("key", "candidates", 1, None, 0)))
+        executor.do(
+            FilterWork("key", "filter", 1, AnnotateWork("key", "candidates", 1, None, 0, None))
+        )
     [rule] = [rule for rule in given if rule.name == "ctr-cardiomegaly"]
     assert rule.contradict[1].first.above == 0.75
 

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import mark_pseudo
-from imaxray.training import origin_shares, schedule, share_out, task_shares
+from imaxray.training import (
+    TrainingConfig,
+    drawn_shares,
+    origin_shares,
+    real_task_shares,
+    schedule,
+    share_out,
+    task_shares,
+)
 from imaxray.training.steps.schedule import once
 
 ENTRIES = pl.DataFrame(
@@ -148,3 +156,27 @@ def test_a_task_without_pseudo_entries_stays_real_and_one_without_real_ones_coun
     shares = origin_shares(alone, 0.25)
     assert shares["rec"] == 0
     assert shares["pseudo/rec"] == pytest.approx(counts[0] / sum(counts))
+
+
+def test_derived_entries_do_not_change_the_shares_of_tasks():
+    derived = WITH_PSEUDO.with_columns(
+        quality=pl.when(quality="expert").then("quality").otherwise(pl.lit("derived/rule"))
+    ).drop("is_pseudo")
+    shares = real_task_shares(derived)
+    real = derived.filter(quality="expert")
+    counts = dict(real.group_by("task").len().iter_rows())
+    assert shares == {task: counts[task] / real.height for task in sorted(counts)}
+    config = TrainingConfig(task_shares="real")
+    assert drawn_shares(derived, config) == shares
+    table = schedule(derived, layout="packed", entries_per_step=120, steps=4, seed=0, shares=shares)
+    drawn = table.join(derived, on="entry_id").group_by("task").len()
+    assert {t: n / table.height for t, n in drawn.iter_rows()} == pytest.approx(shares, abs=0.01)
+    # without real entries a task counts by what was derived
+    without = derived.filter((pl.col("task") != "rec") | (pl.col("quality") != "expert"))
+    rec, vqa = (
+        without.filter(task="rec").height,
+        without.filter(task="vqa", quality="expert").height,
+    )
+    assert real_task_shares(without)["rec"] == pytest.approx(rec / (rec + vqa))
+    with pytest.raises(ValueError, match="remove weights"):
+        TrainingConfig(task_shares="real", temperature=2.0)

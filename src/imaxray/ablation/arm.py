@@ -1,8 +1,7 @@
-"""Runs one arm of an ablation in a process of its own: its work and its answers to the test set."""
+"""Does the work of the arms of an ablation, and lets their models answer the test set."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +12,22 @@ from imaxray._state import read_state
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import score
-from imaxray.strategy import FilterResult, TrainResult, TrainWork, Work, choose, plan
+from imaxray.strategy import (
+    DeriveResult,
+    FilterResult,
+    StrategyConfig,
+    TrainResult,
+    TrainWork,
+    Work,
+    WorkExecutor,
+    choose,
+    compared,
+    plan,
+)
+from imaxray.training import base_digest
 
 if TYPE_CHECKING:
+    from imaxray.ablation.arms import ArmName
     from imaxray.ablation.config import AblationConfig
     from imaxray.strategy import WorkResult
 
@@ -33,7 +45,8 @@ class ArmRecord(TypedDict):
         entries_seen: Number of entries seen in all its stages.
         clock: Clock of the seconds: ``wall`` (wall-clock time) or ``cpu`` (CPU time).
         train_seconds: Seconds of training in all its stages.
-        pseudo_seconds: Seconds of annotating, filtering and choosing.
+        pseudo_seconds: Seconds of deriving, annotating, filtering and choosing.
+        derived_entries: Number of derived entries.
         pseudo_entries: Number of kept pseudo entries in each round.
     """
 
@@ -47,6 +60,7 @@ class ArmRecord(TypedDict):
     clock: Literal["wall", "cpu"]
     train_seconds: float
     pseudo_seconds: float
+    derived_entries: int
     pseudo_entries: list[int]
 
 
@@ -56,15 +70,69 @@ def place(out: Path, seed: int, work: Work) -> Path:
     return out / f"seed-{seed}" / kind / f"{work.name.replace('/', '-')}-{work.key[:10]}"
 
 
-def run_ablation_arm(
+def arm_works(
     config: AblationConfig,
     out: Path,
     seed: int,
     start: Path,
-    arm: str,
+    arm: ArmName,
+    steps: int | None = None,
+) -> tuple[StrategyConfig, Dataset, list[Work]]:
+    """Return the strategy of an arm, its real data and its work.
+
+    Args:
+        config: Configuration of the ablation.
+        out: Study folder.
+        seed: Seed of the arm.
+        start: Folder of the model that the arm starts from.
+        arm: Name of the arm.
+        steps: Number of optimizer steps of ``dmax (equal compute)``; other arms need none.
+    """
+    strategy = config.arm(arm, out, start, seed, steps=steps)
+    assert strategy.data is not None
+    data = open_dataset(strategy.data)
+    model = base_digest(str(start), None)
+    return strategy, data, plan(strategy, data.sha256, model, clinical=data.clinical)
+
+
+def do_arm_work(
+    config: AblationConfig,
+    out: Path,
+    seed: int,
+    start: Path,
+    arm: ArmName,
+    steps: int | None,
+    key: str,
+) -> None:
+    """Do one piece of an arm's work, or continue it; all work that it depends on must be done.
+
+    Args:
+        config: Configuration of the ablation.
+        out: Study folder.
+        seed: Seed of the arm.
+        start: Folder of the model that the arm starts from.
+        arm: Name of the arm.
+        steps: Number of optimizer steps of ``dmax (equal compute)``; other arms need none.
+        key: Key of the piece of work.
+
+    Raises:
+        ImaxrayError: If training, deriving, annotating or filtering raises.
+    """
+    _torch(config)
+    strategy, data, works = arm_works(config, out, seed, start, arm, steps)
+    executor = _executor(strategy, data, out, seed, _Images(out, start), start)
+    executor.do(next(work for work in works if work.key == key))
+
+
+def finish_arm(
+    config: AblationConfig,
+    out: Path,
+    seed: int,
+    start: Path,
+    arm: ArmName,
     steps: int | None = None,
 ) -> ArmRecord:
-    """Do the work of an arm, let its model answer the test set and return the arm's record.
+    """Let the model of an arm answer the test set, and return the arm's record.
 
     Args:
         config: Configuration of the ablation.
@@ -75,32 +143,16 @@ def run_ablation_arm(
         steps: Number of optimizer steps of ``dmax (equal compute)``; other arms need none.
 
     Raises:
-        ImaxrayError: If training, annotating, filtering or answering raises.
+        ImaxrayError: If answering raises.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads leave the cores free
-    import torch  # imported here, because torch reads the wait policy when it is loaded
-    import transformers
-
-    from imaxray.strategy import WorkExecutor
-    from imaxray.training import base_digest
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(config.training.threads)
-    strategy = config.arm(arm, out, start, seed, steps=steps)
-    assert strategy.data is not None
-    data = open_dataset(strategy.data)
+    torch = _torch(config)
+    strategy, data, works = arm_works(config, out, seed, start, arm, steps)
     images = _Images(out, start)
-    executor = WorkExecutor(
-        strategy, data, str(start), lambda work: place(out, seed, work),
-        images=images, progress=False,
-    )  # fmt: skip
-    model = base_digest(str(start), None)
-    works = plan(strategy, data.sha256, model, clinical=data.clinical)
+    executor = _executor(strategy, data, out, seed, images, start)
     done = [executor.do(work) for work in works]
     # arms that run side by side slow each other down, so only CPU time is fair without a GPU
     by_wall = torch.cuda.is_available()
-    run = next(d.folder for d in reversed(done) if isinstance(d, TrainResult))
+    run = compared(done)[-1].folder
     choosing = 0.0
     if strategy.choose == "validation":
         run, choosing = _chosen(config, data, done, images, by_wall=by_wall)
@@ -121,8 +173,29 @@ def run_ablation_arm(
         ),
         "pseudo_seconds": choosing
         + sum(r["seconds" if by_wall else "cpu_seconds"] for r in others),
+        "derived_entries": sum(d.record["derived"] for d in done if isinstance(d, DeriveResult)),
         "pseudo_entries": [d.record["kept"] for d in done if isinstance(d, FilterResult)],
     }
+
+
+def _torch(config: AblationConfig) -> Any:
+    """Return torch, prepared for a process that shares the machine with others."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(config.training.threads)
+    return torch
+
+
+def _executor(
+    strategy: StrategyConfig, data: Dataset, out: Path, seed: int, images: _Images, start: Path
+) -> WorkExecutor:
+    return WorkExecutor(
+        strategy, data, str(start), lambda work: place(out, seed, work),
+        images=images, pictures=images.picture, progress=False,
+    )  # fmt: skip
 
 
 def _chosen(
@@ -139,7 +212,7 @@ def _chosen(
         The run folder, and the seconds that answering the validation split took.
     """
     val = data.tables.split("val")
-    stages = {d.work.name: d.folder for d in done if isinstance(d, TrainResult)}
+    stages = {d.work.name: d.folder for d in compared(done)}
     scores, seconds = {}, 0.0
     for name, run in stages.items():
         took = _answer(config, data, run, "val", images)
@@ -186,9 +259,13 @@ def _answer(
 
 
 class _Images:
-    """Returns the model inputs of an image; a process prepares them once for all arms."""
+    """Returns the model inputs of an image; a process prepares them once for all arms.
+
+    :meth:`picture` returns what the inputs are made of, which augmentation changes.
+    """
 
     _kept: dict[str, Any] = {}  # noqa: RUF012 - shared by all jobs of this process
+    _pictures: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(self, out: Path, start: Path) -> None:
         self._out, self._start = out, start
@@ -197,12 +274,23 @@ class _Images:
     def __call__(self, image_id: str) -> Any:
         key = f"{self._out} {image_id}"
         if key not in self._kept:
+            picture = self.picture(image_id)
+            self._kept[key] = self._opened()[1].inputs(picture)
+        return self._kept[key]
+
+    def picture(self, image_id: str) -> Any:
+        """Return the picture of an image."""
+        key = f"{self._out} {image_id}"
+        if key not in self._pictures:
+            store, chat = self._opened()
+            self._pictures[key] = chat.picture(store(image_id))
+        return self._pictures[key]
+
+    def _opened(self) -> tuple[Any, Any]:
+        if self._ready is None:
             from imaxray.cache import ImageStore
             from imaxray.models import phantom
 
-            if self._ready is None:
-                store = ImageStore(open_dataset(self._out / "catalog"))
-                self._ready = store, phantom.load(self._start)
-            store, chat = self._ready
-            self._kept[key] = chat.pixels(store(image_id))
-        return self._kept[key]
+            store = ImageStore(open_dataset(self._out / "catalog"))
+            self._ready = store, phantom.load(self._start)
+        return self._ready

@@ -52,7 +52,7 @@ def base_model(config: AblationConfig, out: Path, seed: int) -> Path:
         data=_write_others(out, config.pretraining.tasks, config.imax),
         model=str(fresh),
         seed=config.seed,
-        training={**config.training.model_dump(mode="json"), "epochs": None},
+        training={**config.training.model_dump(mode="json"), "epochs": None, "augment": None},
         stages=(stage,),
     )
     assert strategy.data is not None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, as_completed
+import os
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,17 @@ from imaxray._files import read_parquet, write_json
 from imaxray._folders import growing_folder
 from imaxray._state import known_state, read_state
 from imaxray._workers import worker_pool
-from imaxray.ablation.arm import ArmRecord, run_ablation_arm
+from imaxray.ablation.arm import ArmRecord, arm_works, do_arm_work, finish_arm
+from imaxray.ablation.arms import CEILING, EQUAL_COMPUTE, REFERENCE, WHOLE, ArmName
 from imaxray.ablation.base_model import base_model
-from imaxray.ablation.config import (
-    AGAIN,
-    EQUAL_COMPUTE,
-    REFERENCE,
-    WHOLE,
-    AblationConfig,
-)
+from imaxray.ablation.config import AblationConfig
 from imaxray.ablation.dense_data import write_dense
+from imaxray.ablation.jobs import Job, run_jobs
 from imaxray.boxes import PERCENT
 from imaxray.curation import open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.progress import progress_bar
+from imaxray.strategy import needed_work
 from imaxray.study.prepare import build_study_data
 
 
@@ -52,7 +49,7 @@ class AblationOutcome:
     out: Path
     equal_steps: Comparison
     equal_compute: Comparison | None
-    arms: Mapping[str, Sequence[ArmRecord]]
+    arms: Mapping[ArmName, Sequence[ArmRecord]]
     filters: pl.DataFrame
     equal_yield: pl.DataFrame
     rules: pl.DataFrame
@@ -76,49 +73,73 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
 
 def _run(config: AblationConfig, out: Path, root: Path | None) -> AblationOutcome:
     build_study_data(config, out, root=root)
-    seeds, needed = config.ablation.seeds, config.needed()
-    if "true answers" in needed:
+    if CEILING in config.needed():
         write_dense(out, config.imax)
-    starts = {seed: base_model(config, out, seed) for seed in seeds}
-    first: list[tuple[Any, ...]] = []
-    second: list[tuple[Any, ...]] = []
-    for seed in seeds:
-        alone = [arm for arm in (REFERENCE, "imax", "true answers") if arm in needed]
-        pseudo = [a for a in needed if a not in (*alone, EQUAL_COMPUTE)]
-        asking = [a for a in pseudo if a != AGAIN]  # the first annotates for all others
-        begun = [WHOLE] if WHOLE in asking else asking[:1]
-        first += [(config, out, seed, starts[seed], arm) for arm in (*begun, *alone)]
-        second += [(config, out, seed, starts[seed], arm) for arm in pseudo if arm not in begun]
-    second.sort(key=lambda job: job[-1] != "two rounds")  # the longest arm starts first
-    found: dict[tuple[str, int], ArmRecord] = {}
-    total = len(first) + len(second) + len(seeds) * (EQUAL_COMPUTE in needed)
-    with (
-        worker_pool(config.ablation.lanes) as pool,
-        progress_bar("Training and testing arms", total=total) as bar,
-    ):
-
-        def gather(futures: Sequence[Future[ArmRecord]]) -> None:
-            for future in as_completed(futures):
-                record = future.result()
-                found[record["arm"], record["seed"]] = record
-                bar.advance()
-
-        gather([pool.submit(run_ablation_arm, *job) for job in first])
-        last = []
-        if EQUAL_COMPUTE in needed:
-            for seed in seeds:
-                steps = _equal_steps(out, seed, found[WHOLE, seed], found[REFERENCE, seed])
-                last.append(
-                    pool.submit(
-                        run_ablation_arm, config, out, seed, starts[seed], EQUAL_COMPUTE, steps
-                    )
-                )
-        gather([*last, *(pool.submit(run_ablation_arm, *job) for job in second)])
+    starts = {seed: base_model(config, out, seed) for seed in config.ablation.seeds}
+    found = _trained(config, out, starts)
     return _outcome(config, out, found)
 
 
+def _trained(
+    config: AblationConfig, out: Path, starts: Mapping[int, Path]
+) -> dict[tuple[ArmName, int], ArmRecord]:
+    """Do the work of all arms and seeds; work that arms share is done once."""
+    needed = config.needed()
+    jobs: dict[Hashable, Job] = {}
+    last: dict[tuple[int, str], Hashable] = {}  # seed, key of the last work → job of the arm
+
+    def add(arm: ArmName, seed: int, steps: int | None = None) -> list[tuple[Hashable, Job]]:
+        about = (config, out, seed, starts[seed], arm, steps)
+        works = arm_works(*about)[-1]
+        new: list[tuple[Hashable, Job]] = []
+        for work in works:
+            if (seed, work.key) not in jobs:
+                needs = frozenset((seed, w.key) for w in needed_work(work))
+                new.append(((seed, work.key), Job((do_arm_work, (*about, work.key)), needs)))
+        end = (seed, works[-1].key)
+        # arms that share their last stage share its answers, which only one of them may write
+        before: set[Hashable] = {(seed, work.key) for work in works}
+        if end in last:
+            before.add(last[end])
+        new.append(((arm, seed), Job((finish_arm, about), frozenset(before))))
+        last.setdefault(end, (arm, seed))
+        jobs.update(new)
+        return new
+
+    for seed in starts:
+        for arm in needed:
+            if arm != EQUAL_COMPUTE:
+                add(arm, seed)
+    found: dict[tuple[ArmName, int], ArmRecord] = {}
+    every = len(needed) * len(starts)
+    with (
+        worker_pool(config.ablation.lanes, _wait_passively) as pool,
+        progress_bar("Training and testing arms", total=every) as bar,
+    ):
+
+        def done(key: Any, record: ArmRecord | None) -> list[tuple[Hashable, Job]]:
+            if record is None:
+                return []
+            found[key] = record
+            bar.advance()
+            arm, seed = key
+            both: tuple[ArmName, ...] = (config.ablation.compute_of, REFERENCE)
+            pair = [found.get((one, seed)) for one in both]
+            if EQUAL_COMPUTE not in needed or arm not in both or None in pair:
+                return []
+            return add(EQUAL_COMPUTE, seed, _equal_steps(out, seed, *pair))  # type: ignore[arg-type]
+
+        run_jobs(pool, dict(jobs), done, config.ablation.lanes)
+    return found
+
+
+def _wait_passively() -> None:
+    """Let waiting threads of torch leave the cores free; must be set before torch is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -> int:
-    """Return the number of steps of dmax that take as long as the whole strategy took.
+    """Return the number of steps of dmax that take as long as another arm took.
 
     The number is decided once and kept in a file.
     """
@@ -135,7 +156,7 @@ def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -
 
 
 def _outcome(
-    config: AblationConfig, out: Path, found: Mapping[tuple[str, int], ArmRecord]
+    config: AblationConfig, out: Path, found: Mapping[tuple[ArmName, int], ArmRecord]
 ) -> AblationOutcome:
     seeds, evaluation = config.ablation.seeds, config.evaluation
     tables = open_dataset(out / "dmax").tables
@@ -146,7 +167,9 @@ def _outcome(
         return score(test, answers, tables.images, PERCENT, normalisation=evaluation.normalisation)
 
     needed = config.needed()
-    scores = {arm: [scored(found[arm, seed]) for seed in seeds] for arm in needed}
+    scores: dict[str, list[Scores]] = {
+        arm: [scored(found[arm, seed]) for seed in seeds] for arm in needed
+    }
     constant = constant_baseline(
         tables.split("train"), test, tables.images, evaluation.normalisation
     )
@@ -179,18 +202,20 @@ def _outcome(
 
 def _first_round(
     out: Path,
-    found: Mapping[tuple[str, int], ArmRecord],
-    needed: Sequence[str],
+    found: Mapping[tuple[ArmName, int], ArmRecord],
+    needed: Sequence[ArmName],
     seeds: Sequence[int],
     table: str,
 ) -> pl.DataFrame:
-    """Return a table of the first round's filter for each seed, from the arm with most filters."""
-    fullest = ("+ balance", WHOLE, "+ both filters", *needed)
-    arms = [arm for arm in fullest if arm in needed]
+    """Return a table of the first round's filter for each seed, of the whole if it was trained."""
+    arms = sorted(needed, key=lambda arm: arm != WHOLE)
     rows: list[dict[str, Any]] = []
     for seed in seeds:
         folders = [
-            folder for arm in arms for folder in found[arm, seed]["work"] if "dataset" in folder
+            folder
+            for arm in arms
+            for folder in found[arm, seed]["work"]
+            if "round-1-dataset" in folder
         ]
         if folders:
             path = out / folders[0]

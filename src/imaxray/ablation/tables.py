@@ -11,7 +11,7 @@ import polars as pl
 from rich.table import Table
 
 from imaxray._files import whole_file, write_csv, write_json, write_text
-from imaxray.ablation.config import EQUAL_COMPUTE, MEANS, REFERENCE
+from imaxray.ablation.arms import ARMS, CEILING, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
 from imaxray.ablation.run import AblationOutcome
 from imaxray.evaluation import (
     Comparison,
@@ -77,7 +77,7 @@ def summary(outcome: AblationOutcome) -> list[str]:
     lines = []
     for comparison in (outcome.equal_steps, outcome.equal_compute):
         if comparison is not None:
-            lines += [comparison.verdict(arm) for arm in ("three stages", "two rounds")
+            lines += [comparison.verdict(arm) for arm in (WHOLE, CHOSEN)
                       if arm in comparison.as_dict()["arms"]]  # fmt: skip
     every = [r for r in outcome.equal_yield.iter_rows(named=True) if r["task"] == "all"]
     for name in ("consistency", "both"):
@@ -105,19 +105,30 @@ def _content(outcome: AblationOutcome) -> list[tuple[str, tuple[list[str], Rows]
 def _arms(outcome: AblationOutcome) -> tuple[list[str], Rows]:
     unit = "CPU s" if next(iter(outcome.arms.values()))[0]["clock"] == "cpu" else "s"
     header = ["arm", "steps", "entries seen", f"training {unit}", f"pseudo {unit}",
-              "pseudo entries", f"gain over {REFERENCE}"]  # fmt: skip
+              "derived entries", "pseudo entries", f"gain over {REFERENCE}"]  # fmt: skip
+    fairest = outcome.equal_compute or outcome.equal_steps
     if outcome.equal_compute is not None:
         header.append(f"gain over {EQUAL_COMPUTE}")
+    header.append("share of the ceiling")
     rows = []
     for arm, runs in outcome.arms.items():
         added = [sum(r["pseudo_entries"]) for r in runs]
         rows.append([
             arm, _mean(runs, "steps"), _mean(runs, "entries_seen"), _mean(runs, "train_seconds"),
-            _mean(runs, "pseudo_seconds"), f"{sum(added) / len(added):,.0f}",
+            _mean(runs, "pseudo_seconds"), _mean(runs, "derived_entries"),
+            f"{sum(added) / len(added):,.0f}",
             _gain(outcome.equal_steps, arm),
             *([] if outcome.equal_compute is None else [_gain(outcome.equal_compute, arm)]),
+            _share(fairest, arm),
         ])  # fmt: skip
     return header, rows
+
+
+def _share(comparison: Comparison, arm: str) -> str:
+    """Return the gain of an arm as share of the gain of all true annotations."""
+    gains = comparison.as_dict()["mean_gain"]
+    own, most = (gain["value"] if (gain := gains.get(a)) else None for a in (arm, CEILING))
+    return "–" if own is None or not most or most < 0 else f"{own / most:.2f}"
 
 
 def _scores(outcome: AblationOutcome) -> tuple[list[str], Rows]:
@@ -180,7 +191,7 @@ def _markdown(outcome: AblationOutcome) -> str:
         "are mean relative gains over the tasks, with "
         f"{100 * config.evaluation.level:.0f} % intervals over patients and seeds.",
         "",
-        *(f"- `{arm}`: {MEANS[arm]}" for arm in outcome.arms),
+        *(f"- `{arm}`: {ARMS[arm].meaning}" for arm in outcome.arms),
     ]
     for title, (header, rows) in _content(outcome):
         parts += ["", f"## {title}", "", _line(header), _line(["---"] * len(header))]

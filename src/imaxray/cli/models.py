@@ -63,12 +63,12 @@ def models(form: Format = "text") -> None:
     cls=options_of(
         "imaxray.training:Recipe",
         only=(
-            "model", "layout", "method", "boxes", "epochs", "steps", "entries_per_step",
-            "tokens_per_batch", "accumulate", "learning_rate", "weights", "temperature", "seed",
-            "eval_every", "save_every", "max_image_tokens", "workers", "bf16",
+            "model", "tasks", "layout", "method", "boxes", "epochs", "steps", "entries_per_step",
+            "tokens_per_batch", "accumulate", "learning_rate", "weights", "temperature", "augment",
+            "seed", "eval_every", "save_every", "max_image_tokens", "workers", "bf16",
             "gradient_checkpointing", "attention", "quantization", "fsdp",
         ),
-        flags={"fsdp": "--fsdp/--ddp"},
+        flags={"fsdp": "--fsdp/--ddp", "tasks": "--task"},
         unset=True,
     )
 )  # fmt: skip

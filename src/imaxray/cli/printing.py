@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from imaxray._printing import counted, say
@@ -24,16 +25,45 @@ def densities(tables: Tables) -> dict[str, Any]:
     return {split: asdict(density(tables, split)) for split in ("train", "val", "test")}
 
 
+def densities_of_made(tables: Tables) -> dict[str, Any]:
+    """Return the density of the train entries that a rule derived or a model wrote, if any."""
+    from imaxray.curation import density
+    from imaxray.schema import IS_DERIVED, IS_PSEUDO, mark_derived
+
+    train = mark_derived(tables.split("train"))
+    made = {
+        name: train.filter(mark).drop(IS_DERIVED)
+        for name, mark in (("derived", IS_DERIVED), ("pseudo", IS_PSEUDO))
+    }
+    return {
+        f"of train, {name}": asdict(density(replace(tables, entries=entries)))
+        for name, entries in made.items()
+        if not entries.is_empty()
+    }
+
+
 def print_density(name: str, splits: Mapping[str, Any]) -> None:
     """Print one row per split: images, patients, entries, densities and entries per task."""
+    _print_densities(name, "split", splits, splits["train"]["entries_per_task"])
+
+
+def print_changed_density(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Print the density of the train split before and after a step that adds entries."""
+    rows = {"before": before, "after": after}
+    _print_densities("Train split", "", rows, after["entries_per_task"])
+
+
+def _print_densities(
+    title: str, first: str, named: Mapping[str, Any], tasks: Mapping[str, int]
+) -> None:
     rows = []
-    for split, d in splits.items():
-        tasks = [f"{n:,}" for n in d["entries_per_task"].values()]
+    for name, d in named.items():
+        per_task = [f"{d['entries_per_task'].get(task, 0):,}" for task in tasks]
         counts = [f"{d[key]:,}" for key in ("images", "patients", "entries")]
         means = [f"{d[key]:.2f}" for key in ("tasks_per_image", "entries_per_image")]
-        rows.append([split, *counts, *means, *tasks])
-    header = ["split", "images", "patients", "entries", "tasks/image", "entries/image"]
-    print_table(name, [*header, *splits["train"]["entries_per_task"]], rows)
+        rows.append([name, *counts, *means, *per_task])
+    header = [first, "images", "patients", "entries", "tasks/image", "entries/image"]
+    print_table(title, [*header, *tasks], rows)
 
 
 def print_match(report: Any) -> None:
@@ -118,7 +148,7 @@ def print_result(data: Mapping[str, Any]) -> None:
 def print_annotation(done: Any) -> None:
     """Print the numbers of prompts and answers of an annotation, one row per task."""
     account = done.manifest["account"]
-    origins = ("template", "real", "model", "similar")
+    origins = ("template", "real", "model", "similar", "annotator")
     rows = [
         [
             row["task"], f"{account['lacking'].get(row['task'], 0):,}", f"{row['asked']:,}",
@@ -141,10 +171,23 @@ def print_annotation(done: Any) -> None:
         f"Images left out: {left}. Images that lack a task and have no prompt for it: "
         f"{without or 'none'}."
     )
+    for task, reasons in account["known"].items():
+        counts = ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
+        say(f"{task}: {sum(reasons.values()):,} questions were not asked, since the image's own "
+            f"entries answer them ({counts}).")  # fmt: skip
+    for task, teacher in done.manifest.get("answered_by", {}).items():
+        say(f"{task} is answered by {teacher['name']} ({teacher['weights'][:12]}).")
     say(
         f"The model also answered {done.calibration.height:,} validation entries. Files in "
         f"{done.folder}: candidates.parquet, calibration.parquet, annotate.json"
     )
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; what could not be measured is null."""
+    from imaxray.evaluation.comparing.resampling import finite
+
+    say(json.dumps(finite(value), indent=1, default=str))
 
 
 def print_codes(rejects: Any) -> None:
@@ -292,17 +335,20 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
         say(line)
 
 
-def print_units(config: StudyConfig, out: Path) -> None:
+def print_units(config: StudyConfig, out: Path, form: str = "text") -> None:
     """Print the units of a study with their states."""
     from rich.table import Table
 
     from imaxray.progress import SafeConsole
     from imaxray.study import unit_states
 
+    states = unit_states(config, out)
+    if form == "json":
+        print_json(states)
+        return
     table = Table()
     table.add_column("unit")
     table.add_column("state")
-    states = unit_states(config, out)
     for name, state in states.items():
         table.add_row(name, state)
     SafeConsole(width=None if sys.stdout.isatty() else 140).print(table)

@@ -13,13 +13,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
 
 from imaxray._files import sha256
 from imaxray.curation.decisions import card_lines
 from imaxray.curation.selecting.densities import density
 from imaxray.curation.tables import Tables
-from imaxray.schema import IS_PSEUDO, SPLITS, task_names
+from imaxray.schema import IS_DERIVED, IS_PSEUDO, SPLITS, mark_derived, task_names
 from imaxray.sources import described_source
 
 _HF_SPLIT = {"train": "train", "val": "validation", "test": "test"}
@@ -81,6 +82,7 @@ def write_card(tables: Tables, path: Path) -> None:
         "not part of this folder: `images.parquet` holds their paths inside each release.",
         "",
         *card_lines(tables.decisions),
+        *_derived(tables),
         *_pseudo(tables),
         "## Releases and duties",
         "",
@@ -118,20 +120,41 @@ def _escaped(name: str) -> str:
     return re.sub(r"[^\w .,:@+/()-]", lambda found: f"&#{ord(found[0])};", plain)
 
 
+def _derived(tables: Tables) -> list[str]:
+    """Which entries nobody stated, but follow by a rule from others of the same image."""
+    made = mark_derived(tables.entries).filter(IS_DERIVED)
+    if made.is_empty():
+        return []
+    rules = made.select(pl.col("quality").str.split("+")).explode("quality")
+    names = rules.select(pl.col("quality").str.strip_prefix("derived/")).to_series()
+    return [
+        "## Derived entries",
+        "",
+        f"{made.height:,} of the training entries follow from others of the same image by a rule "
+        f"({', '.join(sorted(map(_escaped, names.unique())))}) and are marked `derived/` in "
+        f"`quality`: {_by_task(made)}. `derivations.parquet` names the entries that each follows "
+        "from. They are in neither validation nor test.",
+        "",
+    ]
+
+
+def _by_task(entries: pl.DataFrame) -> str:
+    counts = dict(entries.group_by("task").len().iter_rows())
+    return ", ".join(f"{task} {counts[task]:,}" for task in task_names() if task in counts)
+
+
 def _pseudo(tables: Tables) -> list[str]:
     """Which entries no person and no program stated, but a model."""
     made = tables.entries.filter(IS_PSEUDO)
     if made.is_empty():
         return []
-    counts = dict(made.group_by("task").len().iter_rows())
-    by_task = ", ".join(f"{task} {counts[task]:,}" for task in task_names() if task in counts)
     names = {quality.removeprefix("pseudo/") for quality in made["quality"]}
     models = ", ".join(sorted(map(_escaped, names)))
     return [
         "## Pseudo entries",
         "",
         f"{made.height:,} of the training entries were written by a model ({models}) and are "
-        f"marked `pseudo/` in `quality`: {by_task}. They may be wrong, and are in neither "
+        f"marked `pseudo/` in `quality`: {_by_task(made)}. They may be wrong, and are in neither "
         "validation nor test.",
         "",
     ]

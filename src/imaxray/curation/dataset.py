@@ -45,6 +45,7 @@ def write_dataset(
     seed: int,
     role: str = "catalog",
     beside: Mapping[str, str] = MappingProxyType({}),
+    tables_beside: Mapping[str, pl.DataFrame] = MappingProxyType({}),
 ) -> None:
     """Write ``tables`` as a dataset folder.
 
@@ -57,8 +58,10 @@ def write_dataset(
         folder: Folder to write; an existing dataset folder is replaced.
         config: All settings that decided the content; the manifest records them.
         seed: Seed that decided the content; the manifest records it.
-        role: Role of the dataset in its configuration: catalog, imax, dmax or pseudo-imax.
+        role: Role of the dataset in its configuration: catalog, imax, dmax, derived or
+            pseudo-imax.
         beside: Content of further text files by file name; the manifest lists them too.
+        tables_beside: Further tables by file name, ``*.parquet``; the manifest lists them too.
 
     Raises:
         ImaxrayError: If ``folder`` exists and is no dataset folder, or if validation or test holds
@@ -69,7 +72,7 @@ def write_dataset(
     with whole_folder(
         folder, manifest=MANIFEST, keys=ours, what="dataset", unlisted=(_ROOTS,)
     ) as aside:
-        _write_all(tables, aside, config, seed, role, beside)
+        _write_all(tables, aside, config, seed, role, beside, tables_beside)
 
 
 def _write_all(
@@ -79,6 +82,7 @@ def _write_all(
     seed: int,
     role: str,
     beside: Mapping[str, str],
+    tables_beside: Mapping[str, pl.DataFrame],
 ) -> None:
     (aside / "entries").mkdir()
     _write(tables.images, aside / "images.parquet")
@@ -87,6 +91,8 @@ def _write_all(
     _write(tables.conflicts, aside / "conflicts.parquet")
     for split in SPLITS:
         _write(tables.split(split).select(ENTRIES.names()), aside / "entries" / f"{split}.parquet")
+    for name, table in sorted(tables_beside.items()):
+        _write(table, aside / name)
     write_card(tables, aside / "README.md")
     for name, text in sorted(beside.items()):
         (aside / name).write_text(text, encoding="utf-8")

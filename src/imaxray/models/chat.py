@@ -133,6 +133,9 @@ class ChatModel:
     ) -> dict[str, torch.Tensor]:
         """Return the model inputs of one image, e.g. ``pixel_values (1, C, H, W)`` float32.
 
+        These are the :meth:`inputs` of the image's :meth:`picture`. A family changes those two
+        methods, because augmentation acts between them.
+
         Args:
             image: File, or cached pixels; :func:`imaxray.radiograph.load` opens either.
             size: Width and height of the original in pixels. It is required if ``image`` is a
@@ -142,15 +145,34 @@ class ChatModel:
         Raises:
             ImaxrayError: The file does not have this ``size``, or it cannot be read.
         """
-        picture = Image.fromarray(radiograph.load(image)).convert("RGB")
-        if size is not None and picture.size != size:
-            if isinstance(image, Path):
-                raise ImaxrayError(
-                    f"Expected {image} to have {size[0]} × {size[1]} pixels, as its table says, "
-                    f"but it has {picture.width} × {picture.height}; correct the table or the file."
-                )
-            picture = self.enlarge(picture, size)
-        return self._images(self._process([self.prepare(picture)]))
+        return self.inputs(self.picture(image, size), size)
+
+    def picture(self, image: Readable, size: tuple[int, int] | None = None) -> Image.Image:
+        """Return one image as a grey picture of 8 bits, before the processor; it shows all of it.
+
+        The arguments and errors are those of :meth:`pixels`.
+        """
+        picture = Image.fromarray(radiograph.load(image))
+        if size is not None and picture.size != size and isinstance(image, Path):
+            raise ImaxrayError(
+                f"Expected {image} to have {size[0]} × {size[1]} pixels, as its table says, "
+                f"but it has {picture.width} × {picture.height}; correct the table or the file."
+            )
+        return picture
+
+    def inputs(
+        self, picture: Image.Image, size: tuple[int, int] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return the model inputs of a :meth:`picture`.
+
+        Args:
+            picture: Grey picture of 8 bits of the whole image.
+            size: Width and height of the original in pixels, if the picture may be a smaller copy.
+        """
+        coloured = picture.convert("RGB")
+        if size is not None and coloured.size != size:
+            coloured = self.enlarge(coloured, size)
+        return self._images(self._process([self.prepare(coloured)]))
 
     def enlarge(self, copy: Image.Image, size: tuple[int, int]) -> Image.Image:
         """Resize a smaller copy, so that the processor treats it like the original.
@@ -209,6 +231,8 @@ class ChatModel:
         target: str | None,
         boxes: Sequence[Box],
         size: tuple[int, int],
+        *,
+        prompt_ids: list[int] | None = None,
     ) -> EncodedEntry:
         """Tokenise one entry in the chat format of the model.
 
@@ -224,12 +248,13 @@ class ChatModel:
             boxes: Boxes in pixels of the original image, those of the prompt first. Without a
                 target, boxes beyond the placeholders of the prompt are ignored.
             size: Width and height of the original image in pixels.
+            prompt_ids: Ids of the prompt, if it was encoded before with the same boxes.
 
         Raises:
             BoxCountError: The texts have another number of placeholders than there are boxes.
         """
         question, answer = self.written(prompt, target, boxes, size)
-        ids = self.tokens(self.chat(question), size)
+        ids = self.tokens(self.chat(question), size) if prompt_ids is None else prompt_ids
         if answer is None:
             return EncodedEntry(ids, [])
         whole = self.tokens(self.chat(question, answer), size)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.pseudo.annotating import AnnotateConfig, AskConfig
+from imaxray.pseudo.annotators import Annotator, ImageRequest, Stated, list_annotators
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.folder import FilteredFolder, filter_folder
 from imaxray.pseudo.selecting import (
@@ -13,6 +14,7 @@ from imaxray.pseudo.selecting import (
     FilterConfig,
     Filtered,
     FilteredAnnotations,
+    Fused,
     TaskThreshold,
     Thresholds,
     Tolerances,
@@ -24,6 +26,7 @@ from imaxray.pseudo.selecting import (
     equal_yield_table,
     filter_annotations,
     filter_candidates,
+    fuse,
     load_rules,
     right_candidates,
     rules_table,
@@ -47,12 +50,16 @@ __all__ = [
     "VERDICTS",
     "AnnotateConfig",
     "Annotation",
+    "Annotator",
     "AskConfig",
     "ConsistencyRule",
     "FilterConfig",
     "Filtered",
     "FilteredAnnotations",
     "FilteredFolder",
+    "Fused",
+    "ImageRequest",
+    "Stated",
     "TaskThreshold",
     "Thresholds",
     "Tolerances",
@@ -68,6 +75,8 @@ __all__ = [
     "filter_annotations",
     "filter_candidates",
     "filter_folder",
+    "fuse",
+    "list_annotators",
     "load_rules",
     "pseudo_entries",
     "right_candidates",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 from imaxray._files import sha256
 from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
+from imaxray.clinical import load_clinical_rules
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation.comparing.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
@@ -31,15 +33,17 @@ class FilteredFolder:
         dataset: The pseudo IMAX dataset.
         filtered: The kept candidates, the dropped candidates, and the reasons.
         thresholds: Confidence thresholds; ``None`` if confidence is not filtered.
+        fusion: What fusion fitted and changed; ``None`` without it.
     """
 
     dataset: Dataset
     filtered: Filtered
     thresholds: Thresholds | None
+    fusion: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report that ``filter.json`` contains."""
-        return _report(self.filtered, self.thresholds)
+        return _report(self.filtered, self.thresholds, self.fusion)
 
 
 def filter_folder(
@@ -86,27 +90,34 @@ def _filter(
     chosen = chosen_rules(config, dataset, clinical=clinical)
     known = None if truth is None else open_dataset(truth)
     made = filter_annotations(
-        pseudo, dataset, config, rules=chosen, truth=known, tolerances=tolerances
-    )
+        pseudo, dataset, config, rules=chosen, truth=known, tolerances=tolerances,
+        clinical=None if clinical is None else load_clinical_rules(clinical),
+    )  # fmt: skip
     filtered, thresholds = made.filtered, made.thresholds
     decided = {
         "candidates": sha256(pseudo / "candidates.parquet"),
-        "calibration": sha256(pseudo / "calibration.parquet") if config.confidence else None,
+        "calibration": (
+            sha256(pseudo / "calibration.parquet") if config.confidence or config.fuse else None
+        ),
+        # an option that is off must not change the identity of datasets of earlier versions
+        **({"fuse": True} if config.fuse else {}),
         "precision": config.precision if config.confidence else None,
         "risk": config.risk if config.confidence else None,
         "balance": config.balance,
         "tolerances": tolerances.model_dump(),
         "rules": [rule.model_dump(mode="json", exclude_defaults=True) for rule in chosen],
     }
-    text = json.dumps(_report(filtered, thresholds), indent=1) + "\n"
+    text = json.dumps(_report(filtered, thresholds, made.fusion), indent=1) + "\n"
     written = write_pseudo(
         dataset, filtered.kept, out, dropped=filtered.dropped, config=decided,
         beside={REPORT: text},
     )  # fmt: skip
-    return FilteredFolder(written, filtered, thresholds)
+    return FilteredFolder(written, filtered, thresholds, made.fusion)
 
 
-def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]:
+def _report(
+    filtered: Filtered, thresholds: Thresholds | None, fusion: Mapping[str, Any] | None
+) -> dict[str, Any]:
     codes = filtered.dropped.group_by("code").len().sort("code").iter_rows()
     report = {
         "thresholds": None if thresholds is None else thresholds.as_dict(),
@@ -117,6 +128,7 @@ def _report(filtered: Filtered, thresholds: Thresholds | None) -> dict[str, Any]
         "rules": filtered.rules.to_dicts(),
         "origins": filtered.origins.to_dicts(),
         "equal_yield": filtered.equal_yield.to_dicts(),
+        **({} if fusion is None else {"fusion": dict(fusion)}),
     }
     plain: dict[str, Any] = finite(report)
     return plain

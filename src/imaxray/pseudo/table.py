@@ -10,6 +10,9 @@ import polars as pl
 from imaxray.errors import ImaxrayError
 from imaxray.schema import Boxes
 
+ORIGINS: Final = ("template", "real", "model", "similar", "annotator")
+"""Origins of prompts."""
+
 PSEUDO: Final = pl.Schema(
     {
         "pseudo_id": pl.String,  # the id of the entry that it becomes
@@ -24,14 +27,16 @@ PSEUDO: Final = pl.Schema(
         # template: the prompt of the task alone, with anatomy that every chest has, or with one of
         # the most frequent questions; real: with a phrase or box of a real entry of the image;
         # model: with a phrase or box from the model's earlier answers; similar: with a question
-        # about a similar image
-        "prompt_from": pl.Enum(("template", "real", "model", "similar")),
+        # about a similar image; annotator: what an external annotator states of itself
+        "prompt_from": pl.Enum(ORIGINS),
         "text": pl.String,  # the answer without special tokens, as in predictions
         "raw": pl.String,  # the answer with every token that was generated
         "tokens": pl.Int32,
         "ended": pl.Boolean,  # whether the model itself ended the answer
         "logprob": pl.Float64,  # mean log-probability of the generated tokens, nats
         "agreement": pl.Float64,  # share of samples that parse to the same answer; null if none
+        "sampled": pl.List(pl.String),  # answers of the samples, as ``answer``; null: no samples
+        "score": pl.Float64,  # probability of being right that fusion gives; null: not fused
         "model": pl.String,
         "checkpoint": pl.String,  # digest of the weights of the model
         "decoding": pl.String,  # JSON: greedy, max_new_tokens, samples, temperature, seed
@@ -40,6 +45,9 @@ PSEUDO: Final = pl.Schema(
 )
 """Pseudo annotations: one row per prompt, sorted by ``pseudo_id``."""
 
+
+_ADDED: Final = frozenset({"sampled", "score"})
+"""Columns that folders of earlier versions do not have; they are null there."""
 
 _ROUNDING: Final = 1e-6  # by which a log-probability of 0 may be too high
 
@@ -55,16 +63,20 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
         ImaxrayError: If a column is missing, a log-probability is not a number or above 0, or an
             agreement is not a share.
     """
-    missing = [name for name in PSEUDO.names() if name not in table.columns]
+    missing = [name for name in PSEUDO.names() if name not in {*table.columns, *_ADDED}]
     if missing:
         raise ImaxrayError(
             f"Expected the column {missing[0]} in {path}, but it is missing; write the file again "
             "with imaxray annotate."
         )
+    table = table.with_columns(
+        pl.lit(None, dtype=PSEUDO[name]).alias(name) for name in _ADDED - {*table.columns}
+    )
     logprob, agreement = pl.col("logprob"), pl.col("agreement")
     for name, bad, wanted in (
         ("logprob", logprob.is_nan() | (logprob > _ROUNDING), "log-probabilities of at most 0"),
         ("agreement", ~agreement.is_between(0, 1), "agreements from 0 to 1"),
+        ("score", ~pl.col("score").is_between(0, 1), "scores from 0 to 1"),
     ):
         rows = table.select("pseudo_id", name).filter(bad)
         if not rows.is_empty():

@@ -1,4 +1,4 @@
-"""Runs the three-stage strategy: train on DMAX, make pseudo IMAX, train on it, finish on DMAX."""
+"""Runs the strategy for DMAX: derive, train, let the model answer the rest, train on it."""
 
 from typing import TYPE_CHECKING
 
@@ -14,18 +14,48 @@ from imaxray.strategy.config import (
 if TYPE_CHECKING:
     from imaxray.strategy.choice import Choice, choose
     from imaxray.strategy.executor import WorkExecutor
-    from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
+    from imaxray.strategy.records import (
+        AnnotateResult,
+        DeriveResult,
+        FilterResult,
+        TrainResult,
+        WorkResult,
+        compared,
+    )
     from imaxray.strategy.run import StrategyOutcome, run_strategy
-    from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work, plan
+    from imaxray.strategy.work import (
+        AnnotateWork,
+        DeriveWork,
+        FilterWork,
+        TrainWork,
+        Work,
+        needed_work,
+        plan,
+    )
 else:  # these modules train, so importing them loads torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "choice": ["Choice", "choose"],
             "executor": ["WorkExecutor"],
-            "records": ["AnnotateResult", "FilterResult", "TrainResult", "WorkResult"],
+            "records": [
+                "compared",
+                "AnnotateResult",
+                "DeriveResult",
+                "FilterResult",
+                "TrainResult",
+                "WorkResult",
+            ],
             "run": ["StrategyOutcome", "run_strategy"],
-            "work": ["AnnotateWork", "FilterWork", "TrainWork", "Work", "plan"],
+            "work": [
+                "AnnotateWork",
+                "DeriveWork",
+                "FilterWork",
+                "TrainWork",
+                "Work",
+                "needed_work",
+                "plan",
+            ],
         },
     )
 
@@ -34,6 +64,8 @@ __all__ = [
     "AnnotateSettings",
     "AnnotateWork",
     "Choice",
+    "DeriveResult",
+    "DeriveWork",
     "FilterConfig",
     "FilterResult",
     "FilterWork",
@@ -46,7 +78,9 @@ __all__ = [
     "WorkExecutor",
     "WorkResult",
     "choose",
+    "compared",
     "load_strategy",
+    "needed_work",
     "plan",
     "run_strategy",
 ]

@@ -11,17 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from imaxray._config import read_yaml, validated
 from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.configs.builtin import find_config, instead_of, require_kind
+from imaxray.derive import DeriveConfig
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig
 from imaxray.pseudo import AskConfig, FilterConfig
 from imaxray.pseudo.annotating import AnnotationEngine
+from imaxray.schema import TaskName
 from imaxray.training import Layout, Recipe
 
-On = Literal["dmax", "pseudo", "mix"]
-"""Data that a stage trains on. ``dmax``: the real entries. ``pseudo``: all of pseudo IMAX, that is,
-every image with its real entries and its pseudo entries. ``mix``: entries drawn from pseudo IMAX so
-that each task keeps its share among the real entries; ``real_share`` sets the share of real entries
-within a task."""
+On = Literal["dmax", "derived", "pseudo", "mix"]
+"""Data that a stage trains on. ``dmax``: the real entries. ``derived``: entries drawn from the real
+ones and those that follow from them by rules, so that each task keeps its share among the real
+entries. ``pseudo``: all of pseudo IMAX, that is, every image with its real, derived and pseudo
+entries. ``mix``: entries drawn from pseudo IMAX so that each task keeps its share among the real
+entries; ``real_share`` sets the share of entries that no model answered within a task."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
@@ -32,14 +35,20 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Name = Field(description="Name of the stage, unique in the strategy.")
-    on: On = Field(description="Data that the stage trains on: dmax, pseudo or mix.")
+    on: On = Field(description="Data that the stage trains on: dmax, derived, pseudo or mix.")
     start: str = Field(
         default="previous",
         description="Weights to start from: previous, base, or the name of an earlier stage.",
     )
+    tasks: tuple[TaskName, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Tasks whose entries the stage trains on, which makes its model a specialist "
+        "that only annotates; default: all.",
+    )
     layout: Layout | None = Field(
         default=None,
-        description="How entries become sequences; default: separate on dmax, packed elsewhere.",
+        description="How entries become sequences; default: packed.",
     )
     steps: int | None = Field(default=None, ge=1, description="Number of optimizer steps.")
     epochs: float | None = Field(
@@ -52,12 +61,18 @@ class StageConfig(BaseModel):
     warmup: float | None = Field(
         default=None, ge=0, lt=1, description="Share of the steps in which the rate rises."
     )
+    final_rate: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Learning rate at the end of the stage, as share of the highest one.",
+    )
     real_share: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="On mix: share of real entries among the drawn entries of a task that has "
-        "both.",
+        description="On mix: share of entries that no model answered among the drawn entries of "
+        "a task that has both.",
     )
     pseudo_weight: float = Field(default=1.0, gt=0, description="Weight of a pseudo entry's loss.")
 
@@ -77,25 +92,36 @@ class StageConfig(BaseModel):
             raise ValueError(
                 f"stage {self.name} must set real_share if it is `on: mix`, and only then"
             )
-        if self.on == "dmax" and self.pseudo_weight != 1:
+        if not self.on_pseudo and self.pseudo_weight != 1:
             raise ValueError(
-                f"stage {self.name} is on dmax, which has no pseudo entries to weigh; leave "
+                f"stage {self.name} is on {self.on}, which has no pseudo entries to weigh; leave "
                 "pseudo_weight out"
             )
         return self
 
+    @property
+    def specialist(self) -> bool:
+        """Whether the stage trains a specialist, which later stages do not go on from."""
+        return self.tasks is not None
+
+    @property
+    def on_pseudo(self) -> bool:
+        """Whether the stage trains on answers of a model."""
+        return self.on in ("pseudo", "mix")
+
     def changes(self) -> dict[str, Any]:
         """Return the recipe keys in which the stage differs from the strategy's ``training``."""
         given: dict[str, Any] = {
-            "layout": self.layout or ("separate" if self.on == "dmax" else "packed"),
+            "layout": self.layout or "packed",
             "pseudo_weight": self.pseudo_weight,
             "real_share": self.real_share,
+            "task_shares": "real" if self.on == "derived" else "all",
         }
         if self.steps is not None:
             given |= {"steps": self.steps, "epochs": None}
         if self.epochs is not None:
             given |= {"epochs": self.epochs}
-        for key in ("learning_rate", "muon_learning_rate", "warmup"):
+        for key in ("learning_rate", "muon_learning_rate", "warmup", "final_rate", "tasks"):
             if getattr(self, key) is not None:
                 given[key] = getattr(self, key)
         return given
@@ -117,6 +143,11 @@ class AnnotateSettings(AskConfig):
     """
 
     engine: AnnotationEngine = Field(default="local", description="Engine that writes the answers.")
+    teachers: dict[TaskName, str] = Field(
+        default_factory=dict,
+        description="Other model for each of some tasks: the name of a stage, or any model that "
+        "`imaxray annotate` accepts.",
+    )
 
     @model_validator(mode="after")
     def _ours(self) -> AnnotateSettings:
@@ -154,6 +185,11 @@ class StrategyConfig(BaseModel):
     stages: tuple[StageConfig, ...] = Field(default=STAGES, description="The stages, in order.")
     rounds: int = Field(
         default=1, ge=1, description="Number of times that pseudo IMAX is made and trained on."
+    )
+    derive: DeriveConfig | None = Field(
+        default=None,
+        description="Rules by which entries follow from the real ones (docs/derive.md); default: "
+        "nothing is derived.",
     )
     annotate_with: str = Field(
         default="last", description="Stage whose model annotates: last, or a name."
@@ -193,6 +229,9 @@ class StrategyConfig(BaseModel):
                     f"{', '.join(sorted(known))}"
                 )
             known.add(stage.name)
+        if all(stage.specialist for stage in self.stages):
+            raise ValueError("at least one stage must train on all tasks; leave its tasks out")
+        self._require_teachers()
         if self.annotate_with not in {"last", *names}:
             raise ValueError(
                 f"annotate_with names {self.annotate_with}, which is no stage; name one of last, "
@@ -200,11 +239,35 @@ class StrategyConfig(BaseModel):
             )
         if self.filter.perfect and self.truth is None:
             raise ValueError("filter.perfect needs truth; name a dataset folder with the answers")
+        if self.derive is None and any(stage.on == "derived" for stage in self.stages):
+            raise ValueError("a stage is on derived, but nothing is derived; add `derive: {}`")
         if self.rounds > 1 and not self.loop:
             raise ValueError("more than one round needs a stage on pseudo or mix; add one")
         for stage in self.stages:
             self.recipe(stage, "-", 0)
         return self
+
+    def _require_teachers(self) -> None:
+        """Check that each teacher that is a stage is trained on its task before it annotates."""
+        stages = {stage.name: stage for stage in self.stages}
+        for task, name in self.annotate.teachers.items():
+            if task not in self.annotate.tasks:
+                raise ValueError(
+                    f"annotate.teachers names a teacher of {task}, which annotate.tasks leaves out"
+                )
+            stage = stages.get(name)
+            if stage is None:
+                continue
+            if stage not in self.opening:
+                raise ValueError(
+                    f"the teacher of {task} is the stage {name}, which is trained after the "
+                    "annotation; move it before the first stage on pseudo or mix"
+                )
+            if stage.tasks is not None and task not in stage.tasks:
+                raise ValueError(
+                    f"the teacher of {task} is the stage {name}, which is only trained on "
+                    f"{', '.join(stage.tasks)}; add the task to the stage"
+                )
 
     @property
     def opening(self) -> tuple[StageConfig, ...]:
@@ -214,7 +277,7 @@ class StrategyConfig(BaseModel):
     @property
     def loop(self) -> tuple[StageConfig, ...]:
         """The stages of each round: from the first one on pseudo IMAX to the last one."""
-        first = next((n for n, s in enumerate(self.stages) if s.on != "dmax"), len(self.stages))
+        first = next((n for n, s in enumerate(self.stages) if s.on_pseudo), len(self.stages))
         return self.stages[first:]
 
     def recipe(self, stage: StageConfig, model: str, seed: int) -> Recipe:
@@ -234,7 +297,8 @@ class StrategyConfig(BaseModel):
 def load_strategy(path: str | Path, *, data: Path | None = None) -> StrategyConfig:
     """Read a strategy's YAML.
 
-    The paths ``data``, ``truth`` and ``filter.rules`` may be relative to the YAML file.
+    The paths ``data``, ``truth``, ``filter.rules`` and those of ``annotate.teachers`` may be
+    relative to the YAML file.
 
     Args:
         path: YAML file, or name of a built-in configuration (``strategy``).
@@ -262,6 +326,13 @@ def load_strategy(path: str | Path, *, data: Path | None = None) -> StrategyConf
         return path.parent / given
 
     rules = config.filter.model_copy(update={"rules": near(config.filter.rules)})
+    stages = {stage.name for stage in config.stages}
+    teachers = {
+        task: name if name in stages else str(near(Path(name)))
+        for task, name in config.annotate.teachers.items()
+    }
+    annotate = config.annotate.model_copy(update={"teachers": teachers})
     return config.model_copy(
-        update={"data": near(config.data), "truth": near(config.truth), "filter": rules}
-    )
+        update={"data": near(config.data), "truth": near(config.truth), "filter": rules,
+                "annotate": annotate}
+    )  # fmt: skip

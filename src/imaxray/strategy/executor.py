@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+import polars as pl
+
 from imaxray._files import write_json
 from imaxray._folders import move_aside
 from imaxray._state import read_state
 from imaxray.curation import Dataset, open_dataset
+from imaxray.derive import derive_dataset
+from imaxray.derive.measure import switched_off
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation import evaluate_model, weights_of
@@ -24,9 +28,15 @@ from imaxray.pseudo import (
     write_pseudo,
 )
 from imaxray.strategy.config import StrategyConfig
-from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
-from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work
-from imaxray.training import ImageLoader, train_dataset
+from imaxray.strategy.records import (
+    AnnotateResult,
+    DeriveResult,
+    FilterResult,
+    TrainResult,
+    WorkResult,
+)
+from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
+from imaxray.training import ImageLoader, PictureLoader, train_dataset
 
 
 class WorkExecutor:
@@ -39,6 +49,7 @@ class WorkExecutor:
         place: Function that returns the folder of a piece of work.
         images: Loader of model inputs, if they are already prepared; by default, training
             prepares them.
+        pictures: Loader of pictures, which a training with ``augment`` needs with ``images``.
         progress: Whether to show the progress bars of training.
     """
 
@@ -50,6 +61,7 @@ class WorkExecutor:
         place: Callable[[Work], Path],
         *,
         images: ImageLoader | None = None,
+        pictures: PictureLoader | None = None,
         progress: bool = True,
     ) -> None:
         self._config = config
@@ -57,6 +69,7 @@ class WorkExecutor:
         self._base = base
         self._place = place
         self._images = images
+        self._pictures = pictures
         self._progress = progress
 
     def do(self, work: Work) -> WorkResult:
@@ -72,15 +85,17 @@ class WorkExecutor:
         if known is not None and known["key"] == work.key and folder.is_dir():
             if known["done"]:
                 return _result(work, folder, known, done_now=False)
-        elif known is not None:
+        elif known is not None and not _goes_on(work, known):
             if folder.exists():  # of another configuration
                 warnings.warn(f"The earlier {folder} is now in {move_aside(folder)}.", stacklevel=2)
-        elif folder.exists():
+        elif known is None and folder.exists():
             raise ImaxrayError(
                 f"Expected a folder of this strategy, or no folder, at {folder}, but it holds "
                 "other files; choose another --out."
             )
         begun = {"key": work.key, "name": work.name, "round": work.round}
+        if isinstance(work, AnnotateWork) and work.frame:
+            begun["frame"] = work.frame
         _write(path, {**begun, "done": False})
         folder.parent.mkdir(parents=True, exist_ok=True)
         clock, cpu = time.perf_counter(), time.process_time()
@@ -117,8 +132,14 @@ class WorkExecutor:
             return self._train(work, folder)
         if isinstance(work, AnnotateWork):
             return self._annotate(work, folder)
+        if isinstance(work, DeriveWork):
+            return self._derive(folder)
         assert isinstance(work, FilterWork)
         return self._filter(work, folder)
+
+    def _known(self, work: DeriveWork | None) -> Dataset:
+        """Return the real dataset, or the one with derived entries."""
+        return self._data if work is None else open_dataset(self._place(work))
 
     def _train(self, work: TrainWork, folder: Path) -> dict[str, Any]:
         stage = work.stage
@@ -129,6 +150,7 @@ class WorkExecutor:
             folder,
             self._config.recipe(stage, model, work.seed),
             image_loader=self._images,
+            picture_loader=self._pictures,
             progress=self._progress,
             overwrite=True,
         )
@@ -146,16 +168,32 @@ class WorkExecutor:
             "drawn": run.manifest["drawn"],
         }
 
+    def _derive(self, folder: Path) -> dict[str, Any]:
+        # without the truth, which must never decide which rules are used
+        made = derive_dataset(self._data.folder, folder, self._config.derive)
+        tasks = dict(made.yields.group_by("task").agg(pl.col("entries").sum()).iter_rows())
+        return {
+            "derived": sum(tasks.values()),
+            "tasks": dict(sorted(tasks.items())),
+            "rules": made.yields.to_dicts(),
+            "switched_off": sorted(names for off in switched_off(made.rules) for names in off),
+        }
+
     def _annotate(self, work: AnnotateWork, folder: Path) -> dict[str, Any]:
         asked = self._config.annotate
         model = self._base if work.model is None else weights_of(self._place(work.model))
-        settings = asked.model_dump(exclude={"seed", "round"})
+        settings = asked.model_dump(exclude={"seed", "round", "teachers"})
+        teachers = {
+            task: weights_of(self._place(one)) if isinstance(one, TrainWork) else one
+            for task, one in work.teachers
+        }
         found = annotate(
             model,
-            self._data,
+            self._known(work.data),
             folder,
             AnnotateConfig(
                 **settings,
+                teachers=teachers,
                 round=work.round,
                 seed=work.seed,
                 boxes=self._config.training.get("boxes"),
@@ -166,6 +204,9 @@ class WorkExecutor:
         )
         return {
             "by": "base" if work.model is None else work.model.name,
+            "teachers": {
+                task: one.name if isinstance(one, TrainWork) else one for task, one in work.teachers
+            },
             "candidates": found.candidates.height,
             "readable": found.candidates["answer"].is_not_null().sum(),
             "images": found.manifest["account"]["images"],
@@ -174,17 +215,18 @@ class WorkExecutor:
 
     def _filter(self, work: FilterWork, folder: Path) -> dict[str, Any]:
         asked = self._config.filter
+        data = self._known(work.candidates.data)
         made = filter_annotations(
             self._place(work.candidates),
-            self._data,
+            data,
             asked,
-            rules=chosen_rules(asked, self._data),
+            rules=chosen_rules(asked, data),
             truth=None if self._config.truth is None else open_dataset(self._config.truth),
         )
         filtered = made.filtered
-        settings = asked.model_dump(mode="json", exclude={"rules"})
+        settings = asked.decides()
         write_pseudo(
-            self._data, filtered.kept, folder, dropped=filtered.dropped,
+            data, filtered.kept, folder, dropped=filtered.dropped,
             config={"filter": settings, "round": work.round},
         )  # fmt: skip
         says = {} if made.thresholds is None else made.thresholds.tasks
@@ -200,12 +242,19 @@ class WorkExecutor:
         }
 
 
+def _goes_on(work: Work, known: Mapping[str, Any]) -> bool:
+    """Return whether a folder of another key keeps what does not depend on changed teachers."""
+    return isinstance(work, AnnotateWork) and bool(work.frame) and known.get("frame") == work.frame
+
+
 def _result(work: Work, folder: Path, record: Any, *, done_now: bool) -> WorkResult:
     """Return the result in the class that belongs to the work."""
     if isinstance(work, TrainWork):
         return TrainResult(work, folder, record, done_now)
     if isinstance(work, AnnotateWork):
         return AnnotateResult(work, folder, record, done_now)
+    if isinstance(work, DeriveWork):
+        return DeriveResult(work, folder, record, done_now)
     assert isinstance(work, FilterWork)
     return FilterResult(work, folder, record, done_now)
 

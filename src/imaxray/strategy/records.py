@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from imaxray.strategy.work import AnnotateWork, FilterWork, TrainWork, Work
+from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
 
 
 class WorkRecord(TypedDict):
@@ -35,10 +36,20 @@ class TrainRecord(WorkRecord):
     drawn: dict[str, int]
 
 
+class DeriveRecord(WorkRecord):
+    """Record of a derivation: number of derived entries, yields by rule, rules switched off."""
+
+    derived: int
+    tasks: dict[str, int]
+    rules: list[dict[str, Any]]
+    switched_off: list[str]
+
+
 class AnnotateRecord(WorkRecord):
-    """Record of an annotation: the model that answered and the number of answers."""
+    """Record of an annotation: the models that answered and the number of answers."""
 
     by: str
+    teachers: dict[str, str]
     candidates: int
     readable: int
     images: int
@@ -81,6 +92,19 @@ class TrainResult(WorkResult):
 
     work: TrainWork
     record: TrainRecord
+
+
+@dataclass(frozen=True)
+class DeriveResult(WorkResult):
+    """The result of a derivation: a dataset with real and derived entries."""
+
+    work: DeriveWork
+    record: DeriveRecord
+
+
+def compared(done: Iterable[WorkResult]) -> list[TrainResult]:
+    """Return the stages whose models can be the result; a specialist only annotates."""
+    return [d for d in done if isinstance(d, TrainResult) and not d.work.stage.specialist]
 
 
 @dataclass(frozen=True)

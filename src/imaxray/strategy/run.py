@@ -17,7 +17,14 @@ from imaxray.evaluation import Comparison, compare, constant_baseline
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy.executor import WorkExecutor
-from imaxray.strategy.records import AnnotateResult, FilterResult, TrainResult, WorkResult
+from imaxray.strategy.records import (
+    AnnotateResult,
+    DeriveResult,
+    FilterResult,
+    TrainResult,
+    WorkResult,
+    compared,
+)
 from imaxray.strategy.work import TrainWork, Work, plan
 from imaxray.training import base_digest, untrained_base
 
@@ -42,7 +49,7 @@ class StrategyOutcome:
     @property
     def final(self) -> Path:
         """Run folder of the stage whose model is the result."""
-        stages = {d.work.name: d.folder for d in self.done if isinstance(d, TrainResult)}
+        stages = {d.work.name: d.folder for d in compared(self.done)}
         return stages[self.choice.name if self.choice else list(stages)[-1]]
 
     def yields(self) -> Table:
@@ -136,7 +143,7 @@ def _run(
     comparison = _compare(config, data, executor, done)
     choice = None
     if config.choose == "validation":
-        stages = [one.work for one in done if isinstance(one, TrainResult)]
+        stages = [one.work for one in compared(done)]
         choice = choose({work.name: executor.scores(work, "val") for work in stages}, data.tables)
     outcome = StrategyOutcome(out, tuple(done), comparison, choice)
     write_json(out / "strategy.json", _record(config, data, outcome))
@@ -151,7 +158,7 @@ def _compare(
     test = data.tables.split("test")
     if test.is_empty():
         return None
-    stages = [one.work for one in done if isinstance(one, TrainResult)]
+    stages = [one.work for one in compared(done)]
     return compare(
         {work.name: executor.scores(work) for work in stages},
         reference=stages[0].name,
@@ -183,10 +190,15 @@ def _sentence(one: WorkResult) -> str:
     if isinstance(one, FilterResult):
         kept, of = one.record["kept"], one.record["candidates"]
         return f"{name}: {kept:,} of {of:,} candidates kept{again}"
+    if isinstance(one, DeriveResult):
+        off = one.record["switched_off"]
+        without = f"; rules switched off: {', '.join(off)}" if off else ""
+        return f"{name}: {one.record['derived']:,} entries derived{without}{again}"
     assert isinstance(one, AnnotateResult)
     asked = one.record
+    by = ", ".join([asked["by"], *(f"{who} ({task})" for task, who in asked["teachers"].items())])
     return (
-        f"{name}: {asked['by']} wrote {asked['candidates']:,} answers on "
+        f"{name}: {by} wrote {asked['candidates']:,} answers on "
         f"{asked['images']:,} images, of which {asked['readable']:,} are readable{again}"
     )
 

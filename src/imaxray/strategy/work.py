@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from imaxray._version import __version__
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
+from imaxray.pseudo.annotating import teacher_digest
+from imaxray.pseudo.annotating.known import exact_rules
 from imaxray.strategy.config import StageConfig, StrategyConfig
 
 _HOW = {"fsdp", "workers", "image_cache_mb", "report_to", "threads", "log_every", "save_every"}
@@ -37,6 +40,11 @@ class Work:
 
 
 @dataclass(frozen=True)
+class DeriveWork(Work):
+    """Derives the entries that follow from the real ones."""
+
+
+@dataclass(frozen=True)
 class TrainWork(Work):
     """Trains a stage on ``data`` (None: the real data) from ``start`` (None: the base model)."""
 
@@ -44,15 +52,25 @@ class TrainWork(Work):
     number: int  # 1-based
     seed: int
     start: TrainWork | None
-    data: FilterWork | None
+    data: FilterWork | DeriveWork | None
 
 
 @dataclass(frozen=True)
 class AnnotateWork(Work):
-    """Lets ``model`` (None: the base model) answer the tasks that the images lack."""
+    """Lets ``model`` (None: the base model) answer what ``data`` (None: the real data) lacks.
+
+    Attributes:
+        teachers: Tasks that others answer, each with the stage that trained the teacher, or with
+            the name of a model.
+        frame: Digest of everything but the teachers. If only teachers change, the answers of the
+            others are kept.
+    """
 
     model: TrainWork | None
     seed: int
+    data: DeriveWork | None
+    teachers: tuple[tuple[str, TrainWork | str], ...] = ()
+    frame: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,20 @@ class FilterWork(Work):
     """Filters the candidates and writes the kept ones as a dataset."""
 
     candidates: AnnotateWork
+
+
+def needed_work(work: Work) -> list[Work]:
+    """Return the work whose results a piece of work reads directly."""
+    if isinstance(work, TrainWork):
+        inputs: list[Work | None] = [work.start, work.data]
+    elif isinstance(work, AnnotateWork):
+        inputs = [work.model, work.data]
+        inputs += [teacher for _, teacher in work.teachers if isinstance(teacher, TrainWork)]
+    elif isinstance(work, FilterWork):
+        inputs = [work.candidates, work.candidates.data]
+    else:
+        inputs = []
+    return [one for one in inputs if one is not None]
 
 
 def plan(
@@ -81,21 +113,33 @@ def plan(
     trained: dict[str, TrainWork] = {}
     last: TrainWork | None = None
     pseudo: FilterWork | None = None
+    derived: DeriveWork | None = None
+    if config.derive is not None:
+        settings = config.derive.model_dump(mode="json", exclude={"rules"})
+        inputs = [settings, rules_digest(config.derive.rules), data]
+        if clinical.root:  # as for the filter below
+            inputs.append(clinical.model_dump(mode="json"))
+        derived = DeriveWork(_digest("derive", *inputs), "derived", 0)
+        works.append(derived)
 
     def train(stage: StageConfig, round_: int) -> TrainWork:
         number = 1 + sum(isinstance(work, TrainWork) for work in works)
         start = {"previous": last, "base": None}.get(stage.start) or trained.get(stage.start)
         seed = config.seed + 1000 * (number - 1)  # each stage draws its entries in another order
-        on = None if stage.on == "dmax" else pseudo
-        recipe = config.recipe(stage, "", seed).model_dump(mode="json", exclude={"model", *_HOW})
+        on = {"dmax": None, "derived": derived}.get(stage.on, pseudo)
+        # without the defaults, so that a new option does not repeat the work of other strategies
+        recipe = config.recipe(stage, "", seed).model_dump(
+            mode="json", exclude={"model", *_HOW}, exclude_defaults=True
+        )
         key = _digest("train", recipe, start.key if start else base, on.key if on else data)
         name = f"{number}-{stage.name}"
         return TrainWork(key, name, round_, stage, number, seed, start, on)
 
     for stage in config.opening:
-        last = train(stage, 0)
-        trained[stage.name] = last
-        works.append(last)
+        trained[stage.name] = train(stage, 0)
+        works.append(trained[stage.name])
+        if not stage.specialist:
+            last = trained[stage.name]
     for round_ in range(1, config.rounds + 1 if config.loop else 1):
         teacher = last if config.annotate_with == "last" else trained.get(config.annotate_with)
         if teacher is None and config.model is None:
@@ -104,11 +148,12 @@ def plan(
                 "and a model from scratch cannot annotate; add a stage on dmax first."
             )
         seed = config.seed + 1000 * (round_ - 1)
-        asked = config.annotate.model_dump(mode="json", exclude={"engine", "seed", "round"})
-        key = _digest("annotate", asked, teacher.key if teacher else base, data, round_, seed)
-        candidates = AnnotateWork(key, f"round-{round_}/candidates", round_, teacher, seed)
+        candidates = _annotation(
+            config, round_, teacher, trained, seed=seed, base=base, data=data, derived=derived,
+            clinical=clinical,
+        )  # fmt: skip
         perfect = config.filter.perfect  # only this filter depends on the truth
-        kept = config.filter.model_dump(mode="json", exclude={"rules"})
+        kept = config.filter.decides()
         knows = open_dataset(config.truth).sha256 if perfect and config.truth else None
         inputs = [kept, rules_digest(config.filter.rules), candidates.key, knows]
         if config.filter.consistency and clinical.root:
@@ -118,10 +163,44 @@ def plan(
         pseudo = FilterWork(key, f"round-{round_}/dataset", round_, candidates)
         works += [candidates, pseudo]
         for stage in config.loop:
-            last = train(stage, round_)
-            trained[stage.name] = last
-            works.append(last)
+            trained[stage.name] = train(stage, round_)
+            works.append(trained[stage.name])
+            if not stage.specialist:
+                last = trained[stage.name]
     return works
+
+
+def _annotation(
+    config: StrategyConfig,
+    round_: int,
+    model: TrainWork | None,
+    trained: Mapping[str, TrainWork],
+    *,
+    seed: int,
+    base: str,
+    data: str,
+    derived: DeriveWork | None,
+    clinical: ClinicalRules,
+) -> AnnotateWork:
+    """Return the annotation of a round, in which each teacher is a stage or a model by name."""
+    apart = {"engine", "seed", "round", "teachers"}
+    asked = config.annotate.model_dump(mode="json", exclude=apart)
+    inputs = [asked, derived.key if derived else data, round_, seed]
+    if rules := exact_rules(clinical):  # what they settle is not asked
+        inputs.append(rules)
+    teachers = tuple(
+        (task, trained.get(name, name)) for task, name in sorted(config.annotate.teachers.items())
+    )
+    keys = {
+        task: teacher.key if isinstance(teacher, TrainWork) else teacher_digest(teacher)
+        for task, teacher in teachers
+    }
+    by = model.key if model else base
+    return AnnotateWork(
+        _digest("annotate", *inputs, by, *([keys] if keys else [])),
+        f"round-{round_}/candidates", round_, model, seed, derived, teachers,
+        _digest("annotate by teachers", *inputs) if keys else "",
+    )  # fmt: skip
 
 
 def rules_digest(rules: Path | None) -> str | None:

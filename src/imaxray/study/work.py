@@ -29,10 +29,13 @@ from imaxray.study.prepare import build_study_data
 from imaxray.study.units import Unit, record_of, write_record
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from imaxray.cache import ImageStore
     from imaxray.curation import Dataset
     from imaxray.dynamics import FisherProbe
     from imaxray.models import ChatModel
-    from imaxray.training import ImageLoader, Recipe
+    from imaxray.training import ImageLoader, PictureLoader, Recipe
 
 
 _ANSWERS: Final = (
@@ -170,19 +173,15 @@ def _train(config: StudyConfig, out: Path, unit: Unit, *, progress: bool) -> Non
         write_record(config, out, unit, {"key": key})  # of this configuration, too
         return
     first = base_of(config, out, unit.model, config.training_seeds[0])
+    splits = ("train",) if recipe.eval_every is None else ("train", "val")
+    wanted = (data.folder, data.sha256, first, splits, recipe.image_cache_mb)
+    augments = recipe.augment is not None
     train_dataset(
         data,
         run,
         recipe,
-        image_loader=_prepared(
-            data.folder,
-            data.sha256,
-            first,
-            ("train",) if recipe.eval_every is None else ("train", "val"),
-            recipe.image_cache_mb,
-        )
-        if model.is_built
-        else None,
+        image_loader=_prepared(*wanted) if model.is_built and not augments else None,
+        picture_loader=_pictures(*wanted) if model.is_built and augments else None,
         callbacks=(lambda chat, _: [_probe(config, out, unit, chat, recipe)]) if probed else None,
         progress=progress,
         overwrite=True,
@@ -260,19 +259,49 @@ def _prepared(
     and once for all runs of a process. ``sha256`` is a part of the cache key, so that a new build
     of the dataset is prepared again.
     """
-    from imaxray.cache import ImageStore
-    from imaxray.models import load_model
-    from imaxray.schema import image_sizes
     from imaxray.training import prepare_images
 
-    data = open_dataset(dataset)
-    chat = load_model(model)
-    sizes, image_of = image_sizes(data.tables.images), ImageStore(data)
-    used = sorted(set().union(*(data.tables.split(name)["image_id"] for name in splits)))
+    chat, used, sizes, image_of = _images_of(dataset, model, splits)
     first = chat.pixels(image_of(used[0]), sizes[used[0]])
     if len(used) * sum(tensor.nbytes for tensor in first.values()) > megabytes * 2**20:
         return None
     return prepare_images(chat, used, image_of, sizes).__getitem__
+
+
+@lru_cache(maxsize=2)
+def _pictures(
+    dataset: Path,
+    sha256: str,  # noqa: ARG001
+    model: str,
+    splits: tuple[str, ...],
+    megabytes: int,
+) -> PictureLoader:
+    """Return the pictures of the splits, as :func:`_prepared`; read when needed if they are many.
+
+    Augmentation changes pictures, so that the inputs are made of them in every step.
+    """
+    chat, used, sizes, image_of = _images_of(dataset, model, splits)
+
+    def load(image_id: str) -> Image:
+        return chat.picture(image_of(image_id), sizes[image_id])
+
+    first = load(used[0])
+    if len(used) * first.width * first.height > megabytes * 2**20:
+        return load
+    return {image_id: load(image_id) for image_id in used}.__getitem__
+
+
+def _images_of(
+    dataset: Path, model: str, splits: tuple[str, ...]
+) -> tuple[ChatModel, list[str], dict[str, tuple[int, int]], ImageStore]:
+    """Return the model, the ids of the splits' images, all sizes, and what reads the images."""
+    from imaxray.cache import ImageStore
+    from imaxray.models import load_model
+    from imaxray.schema import image_sizes
+
+    data = open_dataset(dataset)
+    used = sorted(set().union(*(data.tables.split(name)["image_id"] for name in splits)))
+    return load_model(model), used, image_sizes(data.tables.images), ImageStore(data)
 
 
 def _probe(

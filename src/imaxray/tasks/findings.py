@@ -249,9 +249,10 @@ class Findings(RuledTask):
         """Return whether the answer names the positive labels of the gold answer.
 
         The F1 must be at least ``tolerances.findings``; 1 means that exactly the positive labels
-        are named. Only labels that the gold answer states with certainty are judged.
+        are named. Only labels that the gold answer states with certainty are judged, and none that
+        the answer itself leaves open (-1).
         """
-        certain = known(gold)
+        certain = {label: v for label, v in known(gold).items() if answer.get(label) != -1}
         wanted = {label for label, value in certain.items() if value == 1}
         given = self.given(answer)
         judged = {label for label, value in given.items() if value == 1 and label in certain}

@@ -292,7 +292,7 @@ class Vqa(RuledTask):
     ) -> Iterator[Statement]:
         """Yield the labels that the answer to the question affirms or denies."""
         text = self.asked_text(question)
-        for label, value in _answered(text, gold_text(gold).lower()).items():
+        for label, value in labels_answered(text, gold_text(gold).lower()).items():
             yield Statement("asked", label, value)
 
     def certain_statements(
@@ -319,7 +319,7 @@ def _letter(answer: str) -> str:
 
 
 @lru_cache(maxsize=100_000)
-def _answered(question: str, answer: str) -> Mapping[str, int]:
+def labels_answered(question: str, answer: str) -> Mapping[str, int]:
     """Return the labels that an answer to a question affirms (1) or denies (0)."""
     if _WIDER.search(question.lower()):
         found = _YES_NO.search(answer)

@@ -3,13 +3,23 @@
 from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
+from imaxray.training.augmenting.config import AugmentConfig
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe
 from imaxray.training.runs.manifest import CurvePoint, RunManifest
-from imaxray.training.steps.schedule import drawn_shares, origin_shares, schedule, task_shares
+from imaxray.training.steps.schedule import (
+    drawn_shares,
+    origin_shares,
+    real_task_shares,
+    schedule,
+    task_shares,
+)
 from imaxray.training.steps.shares import share_out
 
 if TYPE_CHECKING:
+    from imaxray.training.augmenting.augmentation import Augmentation
+    from imaxray.training.augmenting.augmenter import Augmenter, Pictures
+    from imaxray.training.augmenting.preview import AugmentedImage, augmented_image
     from imaxray.training.base_model import base_digest, untrained_base
     from imaxray.training.dataset_run import train_dataset
     from imaxray.training.run import Run, train
@@ -22,18 +32,35 @@ if TYPE_CHECKING:
         encode_entries,
         first_item,
     )
-    from imaxray.training.steps.images import ImageLoader, LazyImages, Pixels, prepare_images
+    from imaxray.training.steps.images import (
+        ImageLoader,
+        LazyImages,
+        LazyPictures,
+        PictureLoader,
+        Pixels,
+        prepare_images,
+    )
     from imaxray.training.steps.token_store import Encoded, TokenStore, encode_split
     from imaxray.training.trainer import EntryTrainer
 else:  # torch and transformers
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "augmenting.augmentation": ["Augmentation"],
+            "augmenting.augmenter": ["Augmenter", "Pictures"],
+            "augmenting.preview": ["AugmentedImage", "augmented_image"],
             "base_model": ["base_digest", "untrained_base"],
             "steps.conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
             "runs.finished": ["FinishedRun", "weights_digest", "weights_of"],
-            "steps.images": ["ImageLoader", "LazyImages", "Pixels", "prepare_images"],
+            "steps.images": [
+                "ImageLoader",
+                "LazyImages",
+                "LazyPictures",
+                "PictureLoader",
+                "Pixels",
+                "prepare_images",
+            ],
             "run": ["Run", "train"],
             "steps.dataset": [
                 "Examples",
@@ -48,6 +75,10 @@ else:  # torch and transformers
     )
 
 __all__ = [
+    "AugmentConfig",
+    "Augmentation",
+    "AugmentedImage",
+    "Augmenter",
     "Conversations",
     "CurvePoint",
     "Encoded",
@@ -57,7 +88,10 @@ __all__ = [
     "ImageLoader",
     "Layout",
     "LazyImages",
+    "LazyPictures",
     "LoraSettings",
+    "PictureLoader",
+    "Pictures",
     "Pixels",
     "Recipe",
     "Run",
@@ -66,6 +100,7 @@ __all__ = [
     "StepDataset",
     "TokenStore",
     "TrainingConfig",
+    "augmented_image",
     "base_digest",
     "drawn_shares",
     "encode_entries",
@@ -74,6 +109,7 @@ __all__ = [
     "load_recipe",
     "origin_shares",
     "prepare_images",
+    "real_task_shares",
     "schedule",
     "share_out",
     "task_shares",

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imaxray.training.augmenting.config import Augment
+
 Layout = Literal["packed", "separate", "conversation"]
 """How the entries of an image are arranged in rows.
 
@@ -99,17 +101,27 @@ class TrainingConfig(BaseModel):
         description="Temperature T of task sampling: a task's share is proportional to its number "
         "of entries to the power 1/T; 1 keeps the shares of the dataset.",
     )
+    task_shares: Literal["all", "real"] = Field(
+        default="all",
+        description="Entries that a task's share is taken from: all, or real, so that a task of "
+        "which many entries were derived does not crowd out the others.",
+    )
     real_share: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="Share of real entries among the drawn entries of a task that also has pseudo "
-        "ones.",
+        description="Share of entries that no model answered among the drawn entries of a task "
+        "that also has pseudo ones; implies task_shares: real.",
     )
     pseudo_weight: float = Field(
         default=1.0,
         gt=0,
         description="Weight of a pseudo entry's loss in the mean of a step; a real entry has 1.",
+    )
+    augment: Augment = Field(
+        default=None,
+        description="Augmentation of the training images: default, none, or, in a file, the "
+        "strength of each transform; default: none.",
     )
     optimizer: Literal["adamw", "muon"] = Field(default="adamw", description="Optimizer.")
     learning_rate: float = Field(default=1e-3, gt=0, description="Highest learning rate.")
@@ -123,6 +135,13 @@ class TrainingConfig(BaseModel):
     )
     warmup: float = Field(
         default=0.05, ge=0, lt=1, description="Share of the steps in which the rate rises."
+    )
+    final_rate: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Learning rate at the end, as share of the highest one; a stage that another "
+        "one follows loses less if its rate does not fall to 0.",
     )
     weight_decay: float = Field(default=0.01, ge=0, description="Weight decay.")
     max_gradient_norm: float = Field(
@@ -178,10 +197,11 @@ class TrainingConfig(BaseModel):
             min(self.weights.values(), default=0) < 0 or not sum(self.weights.values()) > 0
         ):
             raise ValueError("weights must not be negative, and at least one must be above 0")
-        if self.real_share is not None and (self.weights or self.temperature):
+        by_real = self.real_share is not None or self.task_shares == "real"
+        if by_real and (self.weights or self.temperature):
             raise ValueError(
-                "real_share gives each task its share among the real entries; remove weights and "
-                "temperature"
+                "real_share and task_shares: real give each task its share among the real entries; "
+                "remove weights and temperature"
             )
         if self.fsdp and self.optimizer == "muon":
             raise ValueError("muon needs whole weight matrices, which fsdp shards; use adamw")

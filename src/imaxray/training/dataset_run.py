@@ -19,6 +19,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
 from imaxray.schema import image_sizes
 from imaxray.tasks import require_tasks
+from imaxray.training.augmenting.augmenter import Augmenter
 from imaxray.training.backend import attention_of, prepare_attention, require_backend
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.recipe import Recipe
@@ -26,7 +27,7 @@ from imaxray.training.run import Run, train
 from imaxray.training.runs.folder import only_writer
 from imaxray.training.steps.conversation import Conversations
 from imaxray.training.steps.dataset import Examples
-from imaxray.training.steps.images import ImageLoader, LazyImages
+from imaxray.training.steps.images import ImageLoader, LazyImages, LazyPictures, PictureLoader
 from imaxray.training.steps.token_store import DROPS, Encoded, encode_split
 
 
@@ -36,6 +37,7 @@ def train_dataset(
     recipe: Recipe,
     *,
     image_loader: ImageLoader | None = None,
+    picture_loader: PictureLoader | None = None,
     callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None = None,
     progress: bool = True,
     overwrite: bool = False,
@@ -55,6 +57,8 @@ def train_dataset(
         image_loader: Function from image ids to model inputs. If None, each image is read from the
             image cache of the dataset if there is one, or decoded when it is needed. The most
             recent images are kept in memory, up to ``image_cache_mb``.
+        picture_loader: Function from image ids to the pictures that ``recipe.augment`` changes;
+            needed with ``image_loader``. If None, pictures are read as images are.
         callbacks: Function that makes callbacks of the Trainer from the loaded model and the
             dataset; see :func:`train`.
         progress: Whether to show the progress bar of the Trainer.
@@ -66,13 +70,19 @@ def train_dataset(
             or a part of the training raises.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
-    learn = data.tables.split("train")
+    learn = _of_tasks(data.tables.split("train"), recipe)
     if learn.is_empty():
+        of = f" of {', '.join(recipe.tasks)}" if recipe.tasks else ""
         raise ImaxrayError(
-            f"Expected a train split in {data.folder}, but it has no entry; name a dataset of "
-            "`imaxray build` or `imaxray match` that has a train split."
+            f"Expected a train split in {data.folder}, but it has no entry{of}; name a dataset of "
+            "`imaxray build` or `imaxray match` that has one."
         )
     require_tasks(data.tables.entries["task"], data.folder)
+    if recipe.augment is not None and image_loader is not None and picture_loader is None:
+        raise ImaxrayError(
+            "Expected picture_loader with image_loader for a recipe with augment, because prepared "
+            "inputs cannot be augmented; give it, or leave out image_loader or augment."
+        )
     require_backend(recipe)
     quiet = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
@@ -91,8 +101,9 @@ def train_dataset(
                 )
             prepare_attention(chat, recipe)
             return _train(
-                chat, data, learn, out, recipe, image_loader, callbacks, progress, overwrite
-            )
+                chat, data, learn, out, recipe, image_loader, picture_loader, callbacks, progress,
+                overwrite,
+            )  # fmt: skip
     finally:
         transformers.utils.logging.set_verbosity(quiet)
 
@@ -104,6 +115,7 @@ def _train(
     out: Path,
     recipe: Recipe,
     loader: ImageLoader | None,
+    picture_loader: PictureLoader | None,
     callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None,
     progress: bool,
     overwrite: bool,
@@ -125,6 +137,7 @@ def _train(
             stacklevel=2,
         )
     examples = _examples(chat, data, ready, recipe, loader)
+    augmenter = _augmenter(chat, data, examples.entries, recipe, picture_loader)
     config = recipe.training()
     run = train(
         chat,
@@ -136,6 +149,7 @@ def _train(
         config=config,
         seed=recipe.seed,
         conversations=examples.conversations,
+        augmenter=augmenter,
         validation=validation,
         about={
             "dataset": data.sha256,
@@ -160,10 +174,16 @@ def _train(
     return run
 
 
+def _of_tasks(entries: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    if recipe.tasks is None:
+        return entries
+    return entries.filter(pl.col("task").is_in(recipe.tasks))
+
+
 def _validation(
     chat: ChatModel, data: Dataset, recipe: Recipe, loader: ImageLoader | None
 ) -> tuple[Examples | None, pl.DataFrame]:
-    val = data.tables.split("val")
+    val = _of_tasks(data.tables.split("val"), recipe)
     if recipe.eval_every is None:
         return None, pl.DataFrame(schema=DROPS)
     if val.is_empty():
@@ -194,6 +214,28 @@ def _examples(
         ready.tokens,
         LazyImages(ids, load, recipe.image_cache_mb),
         conversations,
+    )
+
+
+def _augmenter(
+    chat: ChatModel,
+    data: Dataset,
+    entries: pl.DataFrame,
+    recipe: Recipe,
+    loader: PictureLoader | None,
+) -> Augmenter | None:
+    if recipe.augment is None:
+        return None
+    ids = entries["image_id"].unique().sort().to_list()
+    image_of, sizes = ImageStore(data), image_sizes(data.tables.images)
+    load = loader or (lambda image_id: chat.picture(image_of(image_id), sizes[image_id]))
+    return Augmenter(
+        chat,
+        recipe.augment,
+        seed=recipe.seed,
+        entries=entries,
+        images=data.tables.images,
+        pictures=LazyPictures(ids, load, recipe.image_cache_mb),
     )
 
 

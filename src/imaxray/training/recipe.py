@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from imaxray._config import read_yaml, validated
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.errors import ImaxrayError
+from imaxray.schema import TaskName
 from imaxray.training.config import Layout, Method, TrainingConfig
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -37,6 +38,11 @@ class Recipe(TrainingConfig):
         default=None,
         description="Convention in which the model writes boxes; needed for models that the "
         "registry does not know.",
+    )
+    tasks: tuple[TaskName, ...] | None = Field(
+        default=None,
+        description="Tasks whose entries are trained on, which makes a specialist; can be "
+        "repeated; default: all.",
     )
     layout: Layout = Field(
         default="packed",

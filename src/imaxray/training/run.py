@@ -22,6 +22,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import require_packable, use_packed_attention
 from imaxray.schema import mark_pseudo
+from imaxray.training.augmenting.augmenter import Augmenter
 from imaxray.training.config import Layout, TrainingConfig
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.method import make_trainable, save_trained
@@ -85,6 +86,7 @@ def train(
     config: TrainingConfig,
     seed: int,
     conversations: Conversations | None = None,
+    augmenter: Augmenter | None = None,
     validation: Examples | None = None,
     about: Mapping[str, Any] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
@@ -111,6 +113,7 @@ def train(
         config: Training configuration.
         seed: Seed of the order of entries and of new weights.
         conversations: Maker of the rows of the layout ``conversation``.
+        augmenter: Augmenter of the images, for ``config.augment``.
         validation: Val split, for ``config.eval_every``.
         about: More keys for the manifest; ``dataset`` and ``image_cache`` also identify the run.
         callbacks: Callbacks of the Trainer. Their time does not count as training time. A finished
@@ -124,6 +127,8 @@ def train(
             a part of the training raises, memory runs out, or a package of
             ``config.report_to`` is missing.
     """
+    if (config.augment is None) != (augmenter is None):
+        raise ValueError("an augmenter is needed for config.augment, and for nothing else")
     if config.real_share is not None or config.pseudo_weight != 1:
         entries = mark_pseudo(entries)
     if layout == "packed":
@@ -154,7 +159,7 @@ def train(
         curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
         data = StepDataset(
             chat, table, entries, encoded, pixels, layout, conversations,
-            pseudo_weight=config.pseudo_weight,
+            pseudo_weight=config.pseudo_weight, augmenter=augmenter,
         )  # fmt: skip
         cut = {
             "ranks": processes.num_processes,
@@ -279,7 +284,8 @@ def _arguments(
         per_device_train_batch_size=1,  # an item of the dataset is one process's share of a step
         train_sampling_strategy="sequential",  # the schedule decides the order
         learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
+        lr_scheduler_type="cosine_with_min_lr" if config.final_rate else "cosine",
+        lr_scheduler_kwargs={"min_lr_rate": config.final_rate} if config.final_rate else {},
         warmup_steps=round(config.warmup * steps),
         max_grad_norm=config.max_gradient_norm,
         bf16=config.bf16,

@@ -5,93 +5,23 @@ import subprocess
 import sys
 import time
 import types
-from dataclasses import replace
 
 import polars as pl
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from imaxray.boxes import PERCENT
 from imaxray.cache import ImageStore
-from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation import generate
-from imaxray.hashing import digest
-from imaxray.models import PhantomConfig, load_model, phantom
+from imaxray.models import load_model, phantom
 from imaxray.models.tiny import build_tiny
-from imaxray.phantom import write_phantom
 from imaxray.pseudo import PSEUDO, AnnotateConfig, annotate, annotate_images, ask_entries
 from imaxray.pseudo.annotating.annotation import summarise
+from imaxray.pseudo.selecting.questions import truth_of
 from imaxray.schema import FRONTAL, TASKS
 from imaxray.tasks import from_json, get_task
-from imaxray.training import TrainingConfig, encode_entries, prepare_images, train
-
-
-def one_task_an_image(tables):
-    """At most two entries of one task on each train image; few validation entries."""
-    order = {image: digest(image) for image in tables.images["image_id"]}
-    left = tables.split("train").with_columns(
-        pl.col("image_id").replace_strict(order, return_dtype=pl.UInt64).alias("drawn")
-    )
-    chosen = []
-    for number, ((image,), rows) in enumerate(
-        sorted(left.group_by("image_id"), key=lambda item: order[item[0][0]])
-    ):
-        has = set(rows["task"])
-        task = next(t for k in range(7) if (t := TASKS[(number + k) % 7]) in has)
-        some = rows.filter(pl.col("task") == task).sort("quality", "entry_id").head(3)
-        chosen.append(some.drop("drawn"))
-        assert image
-    val = tables.split("val").sort("entry_id")
-    val = val.filter(pl.int_range(pl.len()).over("task") < 6)
-    return replace(tables, entries=pl.concat([*chosen, val]))
-
-
-@pytest.fixture(scope="module")
-def decentralized(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pseudo")
-    write_phantom(folder / "releases", images=60, seed=3)
-    releases = {
-        p.name: p for p in (folder / "releases").iterdir() if p.is_dir() and p.name != "truth"
-    }
-    tables = build_catalog(dict(sorted(releases.items())), verify=False)
-    write_dataset(one_task_an_image(tables), folder / "dmax", config={}, seed=0)
-    write_dataset(tables, folder / "catalog", config={}, seed=0)
-    return open_dataset(folder / "dmax")
-
-
-@pytest.fixture(scope="module")
-def run_folder(decentralized, tmp_path_factory):
-    """A run that learned the training answers of the whole catalog half by heart."""
-    folder = tmp_path_factory.mktemp("run") / "run"
-    data = open_dataset(decentralized.folder.parent / "catalog")
-    learn = data.tables.split("train")
-    learn = learn.filter(pl.int_range(pl.len()).over("image_id", "task") < 2)
-    config = PhantomConfig(
-        image_size=32, patch_size=8, width=64, vocabulary=500, vision_layers=1, text_layers=2
-    )
-    corpus = [
-        PERCENT.fill(f"{p} {t}", b or [], 300, 300)
-        for p, t, b in learn.select("prompt", "target", "boxes").iter_rows()
-    ]
-    chat = phantom.build(config, corpus, seed=0)
-    torch.set_num_threads(1)
-    train(
-        chat,
-        learn,
-        encode_entries(chat, learn, data.tables.images),
-        prepare_images(chat, learn["image_id"].unique().sort().to_list(), ImageStore(data)),
-        folder,
-        layout="packed",
-        config=TrainingConfig(
-            entries_per_step=32, steps=110, optimizer="muon", learning_rate=2e-3,
-            muon_learning_rate=1e-2, log_every=50, save_every=500, threads=1,
-        ),
-        seed=0,
-        progress=False,
-    )  # fmt: skip
-    return folder
+from imaxray.training import prepare_images
 
 
 @pytest.fixture(scope="module")
@@ -224,13 +154,33 @@ def test_prompts_of_later_passes_are_made_of_answers(whole, decentralized):
     assert reg.height
     for row in reg.iter_rows(named=True):
         assert (row["image_id"], tuple(row["boxes"][0])) in given
-    real = decentralized.tables.split("train").filter(pl.col("task") == "rec")
-    boxes = {(r["image_id"], tuple(b)) for r in real.iter_rows(named=True) for b in r["boxes"]}
-    of_real = table.filter(pl.col("task") == "reg", pl.col("prompt_from") == "real")
-    assert of_real.height
-    assert all(
-        (r["image_id"], tuple(r["boxes"][0])) in boxes for r in of_real.iter_rows(named=True)
-    )
+
+
+def test_nothing_is_asked_that_an_entry_of_the_image_answers(whole, decentralized):
+    train, table = decentralized.tables.split("train"), whole.candidates
+    assert truth_of(table, train) == {}
+    phrases, boxes = set(), set()
+    for row in train.iter_rows(named=True):
+        if row["task"] == "reg":
+            phrases |= {(row["image_id"], phrase) for phrase in from_json(row["answer"])}
+        if row["task"] == "rec":
+            boxes |= {(row["image_id"], tuple(box)) for box in row["boxes"]}
+    rec, reg = get_task("rec"), table.filter(pl.col("task") == "reg")
+    located = {
+        (row["image_id"], rec.fill_of(row["template"], row["prompt"]))
+        for row in table.filter(pl.col("task") == "rec").iter_rows(named=True)
+    }
+    assert phrases and boxes and located and reg.height
+    assert not located & phrases
+    assert not {(r["image_id"], tuple(r["boxes"][0])) for r in reg.iter_rows(named=True)} & boxes
+    known = whole.manifest["account"]["known"]
+    # each phrase of a REG entry was a prompt, and each box of a REC entry that is alone
+    frontal = set(table["image_id"])
+    assert known["rec"]["box-known"] >= len({p for p in phrases if p[0] in frontal})
+    single = train.filter(pl.col("task") == "rec", pl.col("boxes").list.len() == 1)
+    alone = {(i, tuple(b[0])) for i, b in single.select("image_id", "boxes").iter_rows()}
+    assert known["reg"]["phrase-known"] == len({p for p in alone if p[0] in frontal})
+    assert known["vqa"]["implied"] > 0
 
 
 def test_real_validation_entries_are_asked_as_they_are(whole, chat, decentralized, pixels):
@@ -298,7 +248,7 @@ def test_a_finished_one_is_not_asked_again(whole, run_folder, decentralized, mon
     def never(*_, **__):
         raise AssertionError("asked again")
 
-    monkeypatch.setattr("imaxray.pseudo.annotating.annotation.Worker", never)
+    monkeypatch.setattr("imaxray.pseudo.annotating.model_answers.Worker", never)
     again = annotate(run_folder, decentralized, whole.folder, AnnotateConfig(**WORDS))
     assert again.candidates.equals(whole.candidates) and again.manifest == whole.manifest
 

@@ -8,7 +8,7 @@ import pytest
 
 from imaxray.curation import build_catalog
 from imaxray.pseudo.annotating.phrases import Phrases, labels_of, said_by_labels, said_in_report
-from imaxray.pseudo.annotating.prompts import Given, PromptBook
+from imaxray.pseudo.annotating.prompts import Given, LeftOut, PromptBook
 from imaxray.pseudo.annotating.similar_questions import (
     SimilarQuestions,
     profile,
@@ -197,27 +197,38 @@ def test_what_the_images_own_labels_deny_is_not_located(tables):
     assert not any("pneumothorax" in p.prompt for p in told)
 
 
-def test_real_phrases_and_boxes_before_the_models(tables):
+def test_what_a_report_states_comes_before_what_the_model_states(tables):
     train = tables.split("train")
-    reg = train.filter(pl.col("task") == "reg")
-    single = train.filter(pl.col("task") == "rec", pl.col("boxes").list.len() == 1)
-    several = single.group_by("image_id").len().filter(pl.col("len") > 2)["image_id"]
-    image = reg.filter(pl.col("image_id").is_in(several.to_list()))["image_id"].sort()[0]
+    reports = train.filter(pl.col("task") == "report")
+    made = book(lacking(tables, "rec", "reg", "findings"), rec_per_image=100)
+    image = next(i for i in sorted(reports["image_id"]) if made._said(i))
+    given = Given(AnswerContent(labels={"Pneumothorax": 1, "Cardiomegaly": 1}))
+    origins = [p.prompt_from for p in made.second(image, given) if p.task == "rec"]
+    kinds = ("real", "model", "template")
+    assert origins == sorted(origins, key=kinds.index) and "real" in origins
+
+
+def test_the_box_of_an_own_phrase_and_the_phrase_of_an_own_box_are_no_prompts(tables):
+    train = tables.split("train")
+    image = train.filter(pl.col("task") == "reg")["image_id"].sort()[0]
+    own = {
+        phrase for row in train.filter(pl.col("image_id") == image, pl.col("task") == "reg")
+        ["answer"] for phrase in from_json(row)
+    }  # fmt: skip
+    left = LeftOut()
     made = book(lacking(tables, "rec"), rec_per_image=100)
-    rec = [p for p in made.second(image, Given()) if p.task == "rec"]
-    wanted = {
-        phrase for row in reg.filter(pl.col("image_id") == image)["answer"]
-        for phrase in from_json(row)
-    }  # fmt: skip
-    real = [p for p in rec if p.prompt_from == "real"]
-    assert all(any(phrase in p.prompt for p in real) for phrase in wanted)
-    made = book(lacking(tables, "reg"), reg_per_image=2)
-    boxes = {
-        tuple(b[0]) for b in train.filter(pl.col("image_id") == image, pl.col("task") == "rec")
-        ["boxes"].to_list() if len(b) == 1
-    }  # fmt: skip
-    found = made.third(image, Given(AnswerContent(boxes=((1.0, 2.0, 3.0, 4.0),))))
-    assert len(found) == 2 and {p.boxes[0] for p in found} <= boxes
+    prompts = [p for p in made.second(image, Given(), left) if p.task == "rec"]
+    assert not any(p.prompt.endswith(f" {phrase}.") for p in prompts for phrase in own)
+    assert left["rec", "box-known"] >= len(own)
+    # a box that the model gave is asked for only if it is not the box of an own phrase
+    single = train.filter(pl.col("task") == "rec", pl.col("boxes").list.len() == 1)
+    box = tuple(single.filter(pl.col("image_id") == image)["boxes"][0][0])
+    made = book(lacking(tables, "reg"), reg_per_image=100)
+    given = Given(AnswerContent(boxes=(box, (1.0, 2.0, 3.0, 4.0))))
+    left = LeftOut()
+    (reg,) = made.third(image, given, left)
+    assert reg.boxes == ((1.0, 2.0, 3.0, 4.0),) and reg.prompt_from == "model"
+    assert left["reg", "phrase-known"] >= 1
 
 
 def test_ids_tell_prompts_apart(tables):

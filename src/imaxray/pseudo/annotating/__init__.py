@@ -8,12 +8,14 @@ from imaxray.pseudo.annotating.config import AnnotateConfig, AnnotationEngine, A
 if TYPE_CHECKING:
     from imaxray.pseudo.annotating.annotation import Annotation, annotate
     from imaxray.pseudo.annotating.batch import annotate_images, ask_entries
+    from imaxray.pseudo.annotating.teachers import teacher_digest
 else:  # torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "annotation": ["Annotation", "annotate"],
             "batch": ["annotate_images", "ask_entries"],
+            "teachers": ["teacher_digest"],
         },
     )
 
@@ -25,4 +27,5 @@ __all__ = [
     "annotate",
     "annotate_images",
     "ask_entries",
+    "teacher_digest",
 ]

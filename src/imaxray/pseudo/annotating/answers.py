@@ -20,13 +20,17 @@ from imaxray.tasks import Gold, get_task, read_answer, to_json
 
 @dataclass(frozen=True)
 class Answered:
-    """A prompt, the generated text, and the parsed answer, which is ``None`` if unreadable."""
+    """A prompt, the generated text, and the parsed answer, which is ``None`` if unreadable.
+
+    ``sampled`` holds the canonical JSON of each random answer, ``None`` for an unreadable one.
+    """
 
     prompt: Prompt
     written: Written
     text: str
     gold: Gold | None
     agreement: float | None
+    sampled: tuple[str | None, ...] | None = None
 
 
 class Reader:
@@ -58,7 +62,7 @@ class Reader:
         """
         text = self._text(written)
         gold = self._gold(prompt, size, text)
-        agreement = None
+        agreement, sampled = None, None
         if samples:
             others = [self._gold(prompt, size, self._text(sample)) for sample in samples]
             same = get_task(prompt.task).same
@@ -67,7 +71,8 @@ class Reader:
                 for other in others
             ]
             agreement = sum(equal) / len(equal)
-        return Answered(prompt, written, text, gold, agreement)
+            sampled = tuple(None if one is None else to_json(one.answer) for one in others)
+        return Answered(prompt, written, text, gold, agreement, sampled)
 
     def _text(self, written: Written) -> str:
         ids = written.ids
@@ -129,6 +134,8 @@ class Reader:
             "ended": self.ended(one.written),
             "logprob": one.written.mean,
             "agreement": one.agreement,
+            "sampled": None if one.sampled is None else list(one.sampled),
+            "score": None,
             "model": model,
             "checkpoint": checkpoint,
             "decoding": decoding,

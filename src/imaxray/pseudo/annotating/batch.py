@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 import polars as pl
 import torch
 
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import Tables
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation import EncodedImages, Sampling, Written, end_tokens
@@ -16,9 +17,10 @@ from imaxray.models import ChatModel
 from imaxray.progress import progress_bar
 from imaxray.pseudo.annotating.answers import Answered, Reader
 from imaxray.pseudo.annotating.config import AskConfig
-from imaxray.pseudo.annotating.prompts import Given, Prompt, PromptBook
+from imaxray.pseudo.annotating.passes import NOTHING, UNSAID, Earlier, Statements, go_through
+from imaxray.pseudo.annotating.prompts import Prompt, PromptBook
 from imaxray.pseudo.table import PSEUDO
-from imaxray.schema import SPLITS, ImageSize, Split, image_sizes
+from imaxray.schema import SPLITS, ImageSize, Split, TaskName, image_sizes
 from imaxray.tasks import get_task
 from imaxray.training import Pixels
 
@@ -111,22 +113,34 @@ class Annotator:
         self._reader, self._open, self._sizes, self._config = reader, open_images, sizes, config
         self._model, self._checkpoint = model, checkpoint
 
-    def candidates(self, book: PromptBook, images: Sequence[str]) -> pl.DataFrame:
-        """Answer the tasks that the images lack, in three passes with the same encoded images."""
+    def candidates(
+        self,
+        book: PromptBook,
+        images: Sequence[str],
+        *,
+        tasks: Collection[str] | None = None,
+        earlier: Earlier = NOTHING,
+        stated: Statements = UNSAID,
+    ) -> pl.DataFrame:
+        """Answer the tasks that the images lack, in three passes with the same encoded images.
+
+        Args:
+            book: Makes the prompts.
+            images: Ids of the images.
+            tasks: Tasks that are answered; ``None`` for all tasks of the book.
+            earlier: Answers that other teachers gave to the other tasks.
+            stated: What external annotators state.
+        """
         batch = self._open(images)
-        given = {image: Given() for image in images}
         answered: list[Answered] = []
-        passes: Sequence[Callable[[str], list[Prompt]]] = (
-            book.first,
-            lambda image: book.second(image, given[image]),
-            lambda image: book.third(image, given[image]),
-        )
-        for prompts_of in passes:
-            prompts = [prompt for image in images for prompt in prompts_of(image)]
-            for one in self._ask(batch, prompts):
-                answered.append(one)
-                if one.gold is not None:
-                    given[one.prompt.image_id].take(one.prompt.task, one.gold.answer)
+
+        def answer(prompts: Sequence[Prompt]) -> Mapping[str, Any]:
+            mine = [p for p in prompts if tasks is None or p.task in tasks]
+            found = self._ask(batch, mine)
+            answered.extend(found)
+            return {one.prompt.pseudo_id: one.gold.answer for one in found if one.gold is not None}
+
+        go_through(book, images, answer, earlier, stated=stated)
         return self._table(answered)
 
     def real(self, entries: Mapping[str, Sequence[Prompt]], images: Sequence[str]) -> pl.DataFrame:
@@ -160,11 +174,25 @@ class Annotator:
         return self._reader.table(answered, self._config, self._model, self._checkpoint)
 
 
-def make_book(tables: Tables, config: AskConfig) -> PromptBook:
-    """Make the prompt book of a dataset."""
+def make_book(
+    tables: Tables,
+    config: AskConfig,
+    *,
+    tasks: Collection[TaskName] | None = None,
+    clinical: ClinicalRules = DEFAULT_RULES,
+) -> PromptBook:
+    """Make the prompt book of a dataset.
+
+    Args:
+        tables: Tables of the dataset.
+        config: Options of the prompts.
+        tasks: Tasks that are prompted for; ``None`` for those of ``config``.
+        clinical: Clinical rules with which the dataset was built.
+    """
     return PromptBook(
         tables,
-        tasks=config.tasks,
+        clinical=clinical,
+        tasks=config.tasks if tasks is None else tasks,
         vqa_per_image=config.vqa_per_image,
         rec_per_image=config.rec_per_image,
         reg_per_image=config.reg_per_image,

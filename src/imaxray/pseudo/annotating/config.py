@@ -82,3 +82,7 @@ class AnnotateConfig(AskConfig, ModelConfig):
         description="Engine that writes the answers: transformers on this machine (local), "
         "transformers on a Ray cluster (ray), or vLLM.",
     )
+    teachers: dict[TaskName, str] = Field(
+        default_factory=dict,
+        description="Another model for one task, as TASK=MODEL; can be repeated.",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -133,13 +133,3 @@ def _content(phrase: str) -> frozenset[str]:
 
 def _sides(phrase: str) -> frozenset[str]:
     return frozenset(_SIDES[word] for word in _WORD.findall(phrase) if word in _SIDES)
-
-
-def first_some(groups: Sequence[tuple[str, Sequence[str]]], most: int) -> list[tuple[str, str]]:
-    """Return the first ``most`` distinct items of the groups, each with the name of its group."""
-    found: dict[str, str] = {}
-    for name, items in groups:
-        for item in items:
-            if len(found) < most:
-                found.setdefault(item, name)
-    return [(name, item) for item, name in found.items()]

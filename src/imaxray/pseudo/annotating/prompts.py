@@ -6,6 +6,10 @@
    pass 1.
 3. REG uses boxes of real entries of the image, or boxes from the answers of pass 2.
 
+A prompt whose answer the image's own entries hold is left out, and the next one takes its place
+(:mod:`imaxray.pseudo.annotating.known`). A task that an image has only by derived entries still
+counts as lacking, because these answer only some of its questions.
+
 Templates are chosen by the same hash as for real train entries. Only entries of the train split are
 used. Annotations of tasks that an image lacks are ignored, although the dataset folder may contain
 them.
@@ -15,21 +19,24 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import polars as pl
 
 from imaxray.boxes import Box
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import Tables
 from imaxray.hashing import digest
 from imaxray.labeller import label_report
+from imaxray.pseudo.annotating.known import KnownFacts, Reason, without_derived
 from imaxray.pseudo.annotating.phrases import (
     Phrases,
     Said,
     count_phrases,
-    first_some,
     said_by_labels,
     said_in_report,
 )
@@ -40,10 +47,26 @@ from imaxray.pseudo.annotating.similar_questions import (
     seen_in_answers,
 )
 from imaxray.schema import FRONTAL, TaskName, entry_is_anatomy
-from imaxray.tasks import AnswerContent, Task, all_tasks, from_json, get_task, subtask_of, to_json
+from imaxray.tasks import (
+    AnswerContent,
+    Question,
+    Task,
+    all_tasks,
+    from_json,
+    get_task,
+    subtask_of,
+    to_json,
+)
+
+PROMPTS_VERSION: Final = "2"
+"""Version of the prompts, a part of the identity of annotations; it rises when other questions are
+asked about the same data. Since 2 nothing is asked that is known."""
 
 _NOTHING: Final = AnswerContent()
-_BOXES_KEY: Final = 2**20  # range of the hash that chooses the first box
+
+
+class LeftOut(Counter[tuple[str, Reason]]):
+    """Number of prompts that were left out because the answer is known, by task and reason."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +81,10 @@ class Prompt:
     prompt: str
     boxes: tuple[Box, ...]
     prompt_from: str
+
+    def question(self) -> Question:
+        """Return the prompt as a question of its task."""
+        return Question(self.template, self.prompt, [list(box) for box in self.boxes])
 
 
 @dataclass
@@ -85,6 +112,7 @@ class PromptBook:
         vqa_per_image: Number of questions for an image that lacks VQA.
         rec_per_image: Number of phrases for an image that lacks REC.
         reg_per_image: Number of boxes for an image that lacks REG.
+        clinical: Clinical rules with which the dataset was built.
     """
 
     def __init__(
@@ -95,6 +123,7 @@ class PromptBook:
         vqa_per_image: int,
         rec_per_image: int,
         reg_per_image: int,
+        clinical: ClinicalRules = DEFAULT_RULES,
     ) -> None:
         self._tasks = frozenset(tasks)
         self._vqa, self._rec, self._reg = vqa_per_image, rec_per_image, reg_per_image
@@ -105,7 +134,8 @@ class PromptBook:
             .select("image_id", "patient_id", "view", "sex", "age")
             .iter_rows(named=True)
         }
-        pairs = train.select("image_id", "task").unique().iter_rows()
+        self._known = KnownFacts(train, clinical)
+        pairs = without_derived(train).select("image_id", "task").unique().iter_rows()
         self._has: dict[str, set[str]] = {}
         for image, task in pairs:
             self._has.setdefault(image, set()).add(task)
@@ -119,7 +149,9 @@ class PromptBook:
         self._anatomy_weights = [anatomy[phrase] for phrase in self._anatomy]
         self._questions, self._seen = self._asked(train)
 
-    def images(self, limit: int | None = None) -> tuple[list[str], dict[str, int]]:
+    def images(
+        self, limit: int | None = None, tasks: Collection[str] | None = None
+    ) -> tuple[list[str], dict[str, int]]:
         """Return the images that lack a task, sorted, and the number left out per reason.
 
         Only frontal radiographs and radiographs without a stated view are used, because no ratio
@@ -127,13 +159,15 @@ class PromptBook:
 
         Args:
             limit: Maximum number of images; ``None`` for all.
+            tasks: Tasks of which an image must lack one; ``None`` for the tasks of the book.
         """
+        among = self._tasks if tasks is None else frozenset(tasks)
         frontal = [
             image
             for image, row in sorted(self._images.items())
             if row["view"] is None or row["view"] in FRONTAL
         ]
-        lacking = [image for image in frontal if self.lacks(image)]
+        lacking = [image for image in frontal if among - self._has.get(image, set())]
         some = lacking[:limit] if limit is not None else lacking
         return some, {
             "not-frontal": len(self._images) - len(frontal),
@@ -142,56 +176,93 @@ class PromptBook:
         }
 
     def lacks(self, image: str) -> frozenset[str]:
-        """Return the tasks to prompt for of which the image has no train entry."""
+        """Return the tasks to prompt for of which the image has no train entry but derived ones."""
         return self._tasks - self._has.get(image, set())
 
-    def first(self, image: str) -> list[Prompt]:
-        """Return the prompts of pass 1, which ask about the image alone."""
+    def first(self, image: str, left_out: LeftOut | None = None) -> list[Prompt]:
+        """Return the prompts of pass 1, which ask about the image alone.
+
+        Args:
+            image: Id of the image.
+            left_out: Counter to which the prompts with known answers are added.
+        """
         lacks = self.lacks(image)
-        return [
+        proposed = (
             self._prompt(image, task, subtask, "template")
             for task, subtasks in self._subtasks.items()
             if task in lacks
             for subtask in subtasks
-        ]
+        )
+        return list(self._unknown(proposed, left_out))
 
-    def second(self, image: str, given: Given) -> list[Prompt]:
-        """Return the prompts of pass 2: questions about similar images, and phrases."""
+    def second(self, image: str, given: Given, left_out: LeftOut | None = None) -> list[Prompt]:
+        """Return the prompts of pass 2: questions about similar images, and phrases.
+
+        Args:
+            image: Id of the image.
+            given: What the answers of pass 1 state.
+            left_out: Counter to which the prompts with known answers are added.
+        """
         lacks = self.lacks(image)
-        prompts = []
+        prompts: list[Prompt] = []
         if "vqa" in lacks:
-            picked = self._questions.pick(image, self._profile(image, given), self._vqa)
-            for text, closed, similar in picked:
-                origin = "similar" if similar else "template"
-                subtask = "closed" if closed else "open"
-                prompts.append(self._prompt(image, "vqa", subtask, origin, fill=text))
+            proposed = self._unknown(self._questions_for(image, given), left_out)
+            prompts += islice(proposed, self._vqa)
         if "rec" in lacks:
-            groups = (
-                ("real", sorted({*self._of(image).phrases})),
-                ("real", self._phrases.for_all(self._said(image))),
-                ("model", self._phrases.for_all(self._just_said(image, given))),
-                ("template", self._drawn_anatomy(image)),
-            )
-            prompts += [
-                self._prompt(image, "rec", "phrase", origin, fill=phrase)
-                for origin, phrase in first_some(groups, self._rec)
-            ]
+            proposed = self._unknown(self._phrases_for(image, given, left_out), left_out)
+            prompts += islice(proposed, self._rec)
         return prompts
 
-    def third(self, image: str, given: Given) -> list[Prompt]:
-        """Return the prompts of pass 3, which ask what a box shows."""
+    def third(self, image: str, given: Given, left_out: LeftOut | None = None) -> list[Prompt]:
+        """Return the prompts of pass 3, which ask what a box shows.
+
+        Args:
+            image: Id of the image.
+            given: What the answers of passes 1 and 2 state.
+            left_out: Counter to which the prompts with known answers are added.
+        """
         if "reg" not in self.lacks(image):
             return []
-        key = digest(image) % _BOXES_KEY
-        real = sorted({*self._of(image).boxes})
-        start = key % len(real) if real else 0
-        groups = [("real", box) for box in [*real[start:], *real[:start]]]
-        groups += [("model", box) for box in given.content.boxes]
-        seen: dict[Box, str] = {}
-        for origin, box in groups:
-            seen.setdefault(box, origin)
-        some = list(seen.items())[: self._reg]
-        return [self._prompt(image, "reg", "phrase", origin, box=box) for box, origin in some]
+        seen: dict[Box, str] = dict.fromkeys(sorted({*self._of(image).boxes}), "real")
+        for box in given.content.boxes:
+            seen.setdefault(box, "model")
+        proposed = (
+            self._prompt(image, "reg", "phrase", origin, box=box) for box, origin in seen.items()
+        )
+        return list(islice(self._unknown(proposed, left_out), self._reg))
+
+    def _unknown(self, proposed: Iterable[Prompt], left_out: LeftOut | None) -> Iterator[Prompt]:
+        """Yield the prompts that the image's own entries do not answer; count the others."""
+        for prompt in proposed:
+            reason = self._known.reason(prompt.image_id, prompt.task, prompt.question())
+            if reason is None:
+                yield prompt
+            elif left_out is not None:
+                left_out[prompt.task, reason] += 1
+
+    def _questions_for(self, image: str, given: Given) -> Iterator[Prompt]:
+        ranked = self._questions.ranked(image, self._profile(image, given))
+        for text, closed, similar in ranked:
+            origin = "similar" if similar else "template"
+            subtask = "closed" if closed else "open"
+            yield self._prompt(image, "vqa", subtask, origin, fill=text)
+
+    def _phrases_for(self, image: str, given: Given, left_out: LeftOut | None) -> Iterator[Prompt]:
+        seen: set[str] = set()
+        for origin, phrase in self._proposed_phrases(image, given, left_out):
+            if phrase not in seen:
+                seen.add(phrase)
+                yield self._prompt(image, "rec", "phrase", origin, fill=phrase)
+
+    def _proposed_phrases(
+        self, image: str, given: Given, left_out: LeftOut | None
+    ) -> Iterator[tuple[str, str]]:
+        """Yield origins and phrases, the best first; each kind is made when it is needed."""
+        yield from (("real", phrase) for phrase in sorted({*self._of(image).phrases}))
+        yield from (("real", phrase) for phrase in self._phrases.for_all(self._said(image)))
+        just_said = self._just_said(image, given, left_out)
+        yield from (("model", phrase) for phrase in self._phrases.for_all(just_said))
+        yield from (("template", phrase) for phrase in self._drawn_anatomy(image))
 
     def _prompt(
         self,
@@ -241,14 +312,20 @@ class PromptBook:
         labels = _positive(content.labels or {}) | self._seen.get(image, frozenset())
         return [*said_in_report(content.text or ""), *said_by_labels(sorted(labels))]
 
-    def _just_said(self, image: str, given: Given) -> list[Said]:
-        """Return what the model's answers affirm, except what real labels of the image deny."""
-        real, content = self._of(image).labels or {}, given.content
-        denied = {label for label, value in real.items() if value == 0}
+    def _just_said(self, image: str, given: Given, left_out: LeftOut | None) -> list[Said]:
+        """Return what the model's answers affirm, except what entries of the image deny."""
+        content = given.content
         said = [
             *said_in_report(content.text or ""),
             *said_by_labels(sorted(_positive(content.labels or {}))),
         ]
+        denied = {
+            label
+            for label in sorted({thing.label for thing in said})
+            if self._known.denies(image, label)
+        }
+        if denied and left_out is not None:
+            left_out["rec", "denied"] += len(denied)
         return [thing for thing in said if thing.label not in denied]
 
     def _drawn_anatomy(self, image: str) -> list[str]:
@@ -258,7 +335,7 @@ class PromptBook:
             (-_log_uniform(digest(f"{image}\n{phrase}")) / weight, phrase)
             for phrase, weight in zip(self._anatomy, self._anatomy_weights, strict=True)
         ]
-        return [phrase for _, phrase in sorted(keyed)[: self._rec]]
+        return [phrase for _, phrase in sorted(keyed)]
 
     def _asked(self, train: pl.DataFrame) -> tuple[SimilarQuestions, dict[str, frozenset[str]]]:
         task = get_task("vqa")

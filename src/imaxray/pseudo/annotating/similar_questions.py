@@ -10,8 +10,9 @@ is used only for an image that has the finding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -97,26 +98,30 @@ class SimilarQuestions:
         return len(self.texts)
 
     def pick(self, image_id: str, image: Profile, most: int) -> list[tuple[str, bool, bool]]:
-        """Choose questions for an image, the best-fitting first.
+        """Return the first ``most`` questions of :meth:`ranked`."""
+        return list(islice(self.ranked(image_id, image), most))
 
-        Questions that fit equally well are drawn by a hash of image and question. If similar images
-        have too few questions, the most frequent questions of all images are added.
+    def ranked(self, image_id: str, image: Profile) -> Iterator[tuple[str, bool, bool]]:
+        """Yield the questions for an image, the best-fitting first.
+
+        Questions that fit equally well are drawn by a hash of image and question. After the
+        questions of similar images come those of all images, the most frequent first.
 
         Args:
             image_id: Id of the image.
             image: Profile of the image.
-            most: Maximum number of questions.
 
-        Returns:
+        Yields:
             Text of each question, whether it is closed, and whether a similar image has it.
         """
         if not self.texts:
-            return []
+            return
         scores = self._scored(image)
         drawn = mixed(self._hashes, digest(image_id))
         order = np.lexsort((drawn, -self._asked_often * (scores == 0), -scores))
         allowed = (self._needs & ~_bits(image.findings)) == 0
-        return [(*self.texts[k], bool(scores[k] > 0)) for k in order[allowed[order]][:most]]
+        for k in order[allowed[order]]:
+            yield (*self.texts[k], bool(scores[k] > 0))
 
     def _scored(self, image: Profile) -> NDArray[np.int64]:
         """Return the fit of each question, int64 (questions,); 0 if no similar image has it."""

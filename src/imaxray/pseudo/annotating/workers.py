@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import polars as pl
 import torch
 import transformers
 
+from imaxray._files import read_parquet
 from imaxray._ray import ray_cluster
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
@@ -41,9 +43,13 @@ from imaxray.pseudo.annotating.batch import (
     some_entries,
 )
 from imaxray.pseudo.annotating.config import AskConfig
+from imaxray.pseudo.annotating.passes import answers_of, statements_of
 from imaxray.pseudo.annotating.prompts import Prompt
+from imaxray.pseudo.annotating.sittings import needed_by
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES
 from imaxray.schema import ImageSize, image_sizes
+
+_EARLIER: Final = ("pseudo_id", "image_id", "task", "answer", "prompt_from")
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ class Job:
         options: Options of ``load_model``: convention, dtype, device, revision and
             max_image_tokens.
         vllm: Whether vLLM answers the prompts.
+        tasks: Tasks that this job answers; empty for all tasks of ``config``.
+        earlier: Files with the answers of other teachers (schema PSEUDO), each with the tasks whose
+            answers are read from it.
     """
 
     weights: str
@@ -68,6 +77,13 @@ class Job:
     checkpoint: str
     options: dict[str, Any]
     vllm: bool = False
+    tasks: tuple[str, ...] = ()
+    earlier: tuple[tuple[Path, tuple[str, ...]], ...] = ()
+
+    @property
+    def own_tasks(self) -> tuple[str, ...]:
+        """The tasks that this job answers."""
+        return self.tasks or self.config.tasks
 
 
 class Worker:
@@ -77,6 +93,12 @@ class Worker:
         job: Description of the annotation.
         chat: Model, if it is already loaded.
         data: Dataset, if it is already open.
+
+    Attributes:
+        images: Ids of all images that lack a task, also of those that lack only tasks of other
+            teachers.
+        earlier: Answers of other teachers.
+        stated: What external annotators state.
     """
 
     def __init__(
@@ -91,9 +113,20 @@ class Worker:
         self._sizes = image_sizes(tables.images)
         self._images = ImageStore(self._data)
         self._ends = end_tokens(self.chat)
-        self.book = make_book(tables, job.config)
-        self._entries = entry_prompts(some_entries(tables.split("val"), job.config))
-        images, self.left_out = self.book.images(job.config.limit)
+        own = frozenset(job.own_tasks)
+        around = own | needed_by(own, job.config.tasks)
+        self.book = make_book(tables, job.config, tasks=around, clinical=self._data.clinical)
+        val = tables.split("val").filter(pl.col("task").is_in(own))
+        self._entries = entry_prompts(some_entries(val, job.config))
+        self.images, self.left_out = self.book.images(job.config.limit, job.config.tasks)
+        self.earlier: dict[str, Any] = {}
+        self.stated: dict[str, list[tuple[str, Any]]] = {}
+        for path, tasks in job.earlier:
+            rows = read_parquet(path, columns=_EARLIER).filter(pl.col("task").is_in(tasks))
+            self.earlier |= answers_of(rows)
+            for image, said in statements_of(rows).items():
+                self.stated.setdefault(image, []).extend(said)
+        images = [image for image in self.images if self.book.lacks(image) & own]
         self.batches: dict[str, list[str]] = {}
         for stem, ids in ((CANDIDATES, images), (CALIBRATION, list(self._entries))):
             batches = batches_of(self.chat, ids, self._sizes, job.config.images_per_batch)
@@ -124,7 +157,13 @@ class Worker:
         for name in names:
             images = self.batches[name]
             table = (
-                annotator.candidates(self.book, images)
+                annotator.candidates(
+                    self.book,
+                    images,
+                    tasks=self.job.own_tasks,
+                    earlier=self.earlier,
+                    stated=self.stated,
+                )
                 if name.startswith(CANDIDATES)
                 else annotator.real(self._entries, images)
             )

@@ -11,6 +11,7 @@ from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.consistency import VERDICTS, check_consistency
 from imaxray.pseudo.selecting.correct import Tolerances, correct
 from imaxray.pseudo.selecting.filter import DROPPED, Filtered, filter_candidates
+from imaxray.pseudo.selecting.fusing import Fused, fuse
 from imaxray.pseudo.selecting.oracle import right_candidates
 from imaxray.pseudo.selecting.rules import ConsistencyRule, load_rules
 from imaxray.pseudo.selecting.yields import equal_yield_table, rules_table, yields_table
@@ -22,6 +23,7 @@ __all__ = [
     "FilterConfig",
     "Filtered",
     "FilteredAnnotations",
+    "Fused",
     "TaskThreshold",
     "Thresholds",
     "Tolerances",
@@ -33,6 +35,7 @@ __all__ = [
     "equal_yield_table",
     "filter_annotations",
     "filter_candidates",
+    "fuse",
     "load_rules",
     "right_candidates",
     "rules_table",

@@ -36,10 +36,13 @@ _GROWTH: Final = 2**0.25  # factor by which each threshold accepts more answers 
 _FEWEST: Final = 10  # minimum number of answers for an observed precision
 _LOGIT_EDGE: Final = 1e-6
 
-CONFIDENCE: Final = pl.col("logprob").exp() * pl.col("agreement").fill_null(1.0)
+CONFIDENCE: Final = pl.coalesce(
+    "score", pl.col("logprob").exp() * pl.col("agreement").fill_null(1.0)
+)
 """Confidence in [0, 1]: the geometric mean probability of the generated tokens, multiplied by the
 share of samples that agree, if there are samples. It has no fitted parameters, so calibration on
-the validation split uses those answers only once."""
+the validation split uses those answers only once. A fused answer has a score instead, which is
+fitted on other validation patients than those whose answers it is compared with."""
 
 
 @dataclass(frozen=True)

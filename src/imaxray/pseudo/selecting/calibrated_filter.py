@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -12,13 +12,14 @@ import polars as pl
 from imaxray._digests import changed_files
 from imaxray._files import read_parquet
 from imaxray._state import read_state
-from imaxray.clinical import DEFAULT_RULES
+from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
 from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
 from imaxray.pseudo.selecting.filter import Filtered, filter_candidates
+from imaxray.pseudo.selecting.fusing import fuse
 from imaxray.pseudo.selecting.oracle import right_candidates
 from imaxray.pseudo.selecting.rules import ConsistencyRule, load_rules
 from imaxray.pseudo.table import PSEUDO, require_sound
@@ -33,11 +34,13 @@ class FilteredAnnotations:
         candidates: Number of candidates in the folder.
         filtered: The kept candidates, the dropped candidates, and the reasons.
         thresholds: Confidence thresholds; ``None`` if confidence is not filtered.
+        fusion: What fusion fitted and changed, in a form that JSON can hold; ``None`` without it.
     """
 
     candidates: int
     filtered: Filtered
     thresholds: Thresholds | None
+    fusion: Mapping[str, Any] | None = None
 
 
 def chosen_rules(
@@ -69,16 +72,19 @@ def filter_annotations(
     config: FilterConfig,
     *,
     rules: Sequence[ConsistencyRule] = (),
+    clinical: ClinicalRules | None = None,
     truth: Dataset | None = None,
     tolerances: Tolerances = DEFAULT,
 ) -> FilteredAnnotations:
     """Calibrate on the answers to the val split, then filter the candidates.
 
     Args:
-        pseudo: Folder with ``candidates.parquet`` and, for confidence, ``calibration.parquet``.
+        pseudo: Folder with ``candidates.parquet`` and, for confidence and fusion,
+            ``calibration.parquet``.
         dataset: Dataset that was annotated.
         config: The filters that are used; the argument ``rules`` replaces its field ``rules``.
         rules: Consistency rules; without rules nothing is compared.
+        clinical: Clinical rules that connect facts in fusion; by default those of the dataset.
         truth: Dataset (a catalog) whose entries show which candidates are right.
         tolerances: Tolerances within which an answer is right.
 
@@ -86,18 +92,8 @@ def filter_annotations(
         ImaxrayError: A file is missing or damaged, another dataset was annotated, the perfect
             filter is requested without ``truth``, or calibrating or filtering fails.
     """
-    _require_same(pseudo, dataset, calibrated=config.confidence)
+    _require_same(pseudo, dataset, calibrated=config.confidence or config.fuse)
     candidates = _read(pseudo / "candidates.parquet")
-    thresholds = None
-    if config.confidence:
-        answers = _read(pseudo / "calibration.parquet")
-        thresholds = calibrate(
-            answers,
-            dataset.tables.entries,
-            config.precision,
-            risk=config.risk,
-            tolerances=tolerances,
-        )
     known = None if truth is None else truth.tables.entries
     asked = candidates.height
     if config.perfect:
@@ -107,11 +103,50 @@ def filter_annotations(
                 "folder that contains it."
             )
         candidates = right_candidates(candidates, known, tolerances)
-    filtered = filter_candidates(
-        candidates, dataset, thresholds=thresholds, rules=rules, balance=config.balance,
-        truth=known, tolerances=tolerances,
+    answers = (
+        _read(pseudo / "calibration.parquet")
+        if config.confidence or config.fuse
+        else pl.DataFrame(schema=PSEUDO)
+    )
+
+    def filtered_as(
+        asked: pl.DataFrame, calibration: pl.DataFrame, plain: pl.DataFrame | None
+    ) -> tuple[Filtered, Thresholds | None]:
+        thresholds = None
+        if config.confidence:
+            thresholds = calibrate(
+                calibration, dataset.tables.entries, config.precision, risk=config.risk,
+                tolerances=tolerances,
+            )  # fmt: skip
+        found = filter_candidates(
+            asked, dataset, thresholds=thresholds, rules=rules, balance=config.balance,
+            truth=known, tolerances=tolerances, plain=plain,
+        )  # fmt: skip
+        return found, thresholds
+
+    filtered, thresholds = filtered_as(candidates, answers, None)
+    if not config.fuse or config.perfect:
+        return FilteredAnnotations(asked, filtered, thresholds)
+    fused = fuse(
+        candidates, answers, dataset.tables, precision=config.precision,
+        clinical=dataset.clinical if clinical is None else clinical, tolerances=tolerances,
     )  # fmt: skip
-    return FilteredAnnotations(asked, filtered, thresholds)
+    made, thresholds = filtered_as(fused.candidates, fused.calibration, candidates)
+    both = replace(
+        made,
+        yields=pl.concat([filtered.yields, _as_fused(made.yields)]),
+        equal_yield=pl.concat([filtered.equal_yield, _as_fused(made.equal_yield)]),
+        origins=pl.concat([filtered.origins, _as_fused(made.origins)]),
+    )
+    return FilteredAnnotations(asked, both, thresholds, fused.report)
+
+
+def _as_fused(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table of yields whose filters are named as those of fused answers."""
+    name = pl.when(pl.col("filter") == "confidence").then(pl.lit("fused")).otherwise(
+        pl.concat_str(pl.lit("fused, "), "filter")
+    )  # fmt: skip
+    return table.with_columns(name.alias("filter"))
 
 
 class _Annotated(TypedDict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
 from pydantic import (
     BaseModel,
@@ -44,6 +45,11 @@ class FilterConfig(BaseModel):
     balance: bool = Field(
         default=False, description="Keep each answer's share as it is among the real entries."
     )
+    fuse: bool = Field(
+        default=False,
+        description="Fuse all that is said of each fact of an image into one calibrated "
+        "probability, and render answers from the facts.",
+    )
     perfect: bool = Field(
         default=False,
         description="Keep exactly the answers that the truth confirms, and use no other filter; "
@@ -71,6 +77,18 @@ class FilterConfig(BaseModel):
 
     @model_validator(mode="after")
     def _alone(self) -> FilterConfig:
-        if self.perfect and (self.confidence or self.consistency or self.balance):
+        if self.perfect and (self.confidence or self.consistency or self.balance or self.fuse):
             raise ValueError("perfect cannot be combined with other filters; turn the others off")
         return self
+
+    def decides(self) -> dict[str, Any]:
+        """Return the settings that decide what is kept, for identities of pseudo IMAX.
+
+        The rules are missing, because their content and not their path decides. So is an option of
+        a later version that is off, so that work of earlier versions stays valid.
+        """
+        settings = self.model_dump(mode="json", exclude={"rules"})
+        return {k: v for k, v in settings.items() if v or k not in _LATER}
+
+
+_LATER: Final = ("fuse",)

@@ -70,6 +70,7 @@ def filter_candidates(
     balance: bool = False,
     truth: pl.DataFrame | None = None,
     tolerances: Tolerances = DEFAULT,
+    plain: pl.DataFrame | None = None,
 ) -> Filtered:
     """Keep the candidates that pass all filters.
 
@@ -88,6 +89,8 @@ def filter_candidates(
             of a candidate, they show whether the candidate is right. They do not influence what is
             kept.
         tolerances: Tolerances within which a candidate is right.
+        plain: The candidates as the model gave them, if ``candidates`` are fused; the table of
+            equal yields then compares both.
 
     Raises:
         ImaxrayError: A candidate is not about a train image, an id occurs twice, or only one of
@@ -108,13 +111,17 @@ def filter_candidates(
         chosen = outcomes["balance"]
         drops |= dict.fromkeys(unbalanced, ("unbalanced", None))
     marks = Marks.of(bare, truth, tolerances)
+    given = None
+    if plain is not None:
+        as_given = _usable(conform(plain, PSEUDO).sort("pseudo_id"), tables.entries)[0]
+        given = Marks.of(as_given, truth, tolerances)
     answers = {name: (o.kept, o.masks) for name, o in outcomes.items()}
     return Filtered(
         kept=_kept(bare, chosen),
         dropped=pl.DataFrame([(i, *drops[i]) for i in sorted(drops)], schema=DROPPED, orient="row"),
         yields=yields_table(bare, answers, marks),
         rules=rules_table(verdicts, rules or (), marks),
-        equal_yield=equal_yield_table(bare, answers, marks),
+        equal_yield=equal_yield_table(bare, answers, marks, plain=given),
         origins=origins_table(bare, {n: answers[n] for n in ("none", list(answers)[-1])}, marks),
         verdicts=verdicts,
         masked=len(chosen.masks),

@@ -140,7 +140,12 @@ def origins_table(bare: pl.DataFrame, chosen: Answers, marks: Marks) -> pl.DataF
 
 
 def equal_yield_table(
-    bare: pl.DataFrame, answers: Answers, marks: Marks, *, seed: int = 0
+    bare: pl.DataFrame,
+    answers: Answers,
+    marks: Marks,
+    *,
+    plain: Marks | None = None,
+    seed: int = 0,
 ) -> pl.DataFrame:
     """Compare the precision of filters with consistency with confidence alone at equal yield.
 
@@ -155,12 +160,18 @@ def equal_yield_table(
         bare: Readable candidates (schema PSEUDO).
         answers: Ids and removed labels per filter.
         marks: Candidates that are right.
+        plain: The same for the answers as the model gave them, if ``bare`` holds fused ones; the
+            most confident of these are then compared with every filter of the fused ones.
         seed: Seed of the bootstrap over patients.
     """
     if not marks.right:
         return pl.DataFrame(schema=_EQUAL)
     rows = []
-    for name in ("consistency", "both"):
+    compared = ("consistency", "both") if plain is None else ("confidence", "consistency", "both")
+    given = plain or marks
+    known = {task: [i for i, row in given.rows.items() if row["task"] == task]
+             for task in task_names()}  # fmt: skip
+    for name in compared:
         if name not in answers:
             continue
         kept, masks = answers[name]
@@ -170,11 +181,11 @@ def equal_yield_table(
             if task == ALL:
                 continue
             mine = [i for i in members if i in kept]
-            best = sorted(members, key=lambda i: (-(marks.rows[i]["confidence"] or 0.0), i))
+            best = sorted(known[task], key=lambda i: (-(given.rows[i]["confidence"] or 0.0), i))
             other = best[: len(mine)]
             ours, theirs = ours + mine, theirs + other
-            rows.append((task, name, len(mine), *_compared(mine, other, masks, marks, seed)))
-        rows.append((ALL, name, len(ours), *_compared(ours, theirs, masks, marks, seed)))
+            rows.append((task, name, len(mine), *_compared(mine, other, masks, marks, given, seed)))
+        rows.append((ALL, name, len(ours), *_compared(ours, theirs, masks, marks, given, seed)))
     return pl.DataFrame(rows, schema=_EQUAL, orient="row")
 
 
@@ -183,16 +194,18 @@ def _compared(
     theirs: Sequence[str],
     masks: Mapping[str, frozenset[str]],
     marks: Marks,
+    given: Marks,
     seed: int,
 ) -> tuple[Any, ...]:
     one = {i: m for i in ours if (m := marks.after(i, masks.get(i, frozenset()))) is not None}
-    other = {i: marks.right[i] for i in theirs if i in marks.right}
-    patients = sorted({marks.rows[i]["patient_id"] for i in (*one, *other)})
+    other = {i: given.right[i] for i in theirs if i in given.right}
+    rows = {**given.rows, **marks.rows}
+    patients = sorted({rows[i]["patient_id"] for i in (*one, *other)})
     number = {patient: k for k, patient in enumerate(patients)}
     sums = np.zeros((len(patients), 4))
     for column, found in ((0, one), (2, other)):
         for i, right in found.items():
-            sums[number[marks.rows[i]["patient_id"]], column : column + 2] += (right, 1)
+            sums[number[rows[i]["patient_id"]], column : column + 2] += (right, 1)
     head = (len(one), _ratio(int(sums[:, 0].sum()), len(one)), len(other),
             _ratio(int(sums[:, 2].sum()), len(other)))  # fmt: skip
     if not one or not other:

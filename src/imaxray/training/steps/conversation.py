@@ -7,11 +7,12 @@ is computed on the answers only and every entry has the same weight, as in all l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from imaxray.boxes import Box
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
 from imaxray.packing import Group, Row
@@ -34,24 +35,32 @@ class Conversations:
         self._sizes = image_sizes(images)
 
     def rows(
-        self, entry_ids: Sequence[str], limit: int | None = None
+        self,
+        entry_ids: Sequence[str],
+        limit: int | None = None,
+        moved: Mapping[str, Sequence[Box]] | None = None,
     ) -> Iterator[tuple[Row, list[str]]]:
         """Yield one row for an image's entries, or several if it would exceed ``limit`` tokens.
+
+        Args:
+            entry_ids: Entries of one image, in the order of the turns.
+            limit: Maximum number of tokens of a row; default: the context of the model.
+            moved: Boxes of entries that have moved with the image, by entry id.
 
         Raises:
             ImaxrayError: If the chat template changes earlier turns, so that the answers cannot be
                 located in the whole conversation.
         """
-        row = self._row(entry_ids)
+        row = self._row(entry_ids, moved or {})
         most = min(self._chat.context_length, limit or self._chat.context_length)
         if len(row) <= most or len(entry_ids) == 1:
             yield row, list(entry_ids)
             return
         half = len(entry_ids) // 2
-        yield from self.rows(entry_ids[:half], limit)
-        yield from self.rows(entry_ids[half:], limit)
+        yield from self.rows(entry_ids[:half], limit, moved)
+        yield from self.rows(entry_ids[half:], limit, moved)
 
-    def _row(self, entry_ids: Sequence[str]) -> Row:
+    def _row(self, entry_ids: Sequence[str], moved: Mapping[str, Sequence[Box]]) -> Row:
         chat = self._chat
         turns: list[dict[str, Any]] = []
         spans: list[tuple[int, int]] = []
@@ -59,7 +68,8 @@ class Conversations:
         for entry_id in entry_ids:
             image_id, prompt, target, boxes = self._text.row(self._place[entry_id])
             size = self._sizes[image_id]
-            question, answer = chat.written(prompt, target, boxes or [], size)
+            boxes = moved.get(entry_id, boxes or [])
+            question, answer = chat.written(prompt, target, boxes, size)
             assert answer is not None  # because there is a target
             content = [] if turns else [{"type": "image"}]
             turns.append({"role": "user", "content": [*content, _text(question)]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import torch
@@ -15,6 +15,8 @@ from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import Row, collate, lay_out
 from imaxray.progress import track
 from imaxray.schema import IS_PSEUDO, image_sizes, task_names
+from imaxray.training.augmenting.augmentation import Augmentation
+from imaxray.training.augmenting.augmenter import Augmenter
 from imaxray.training.config import Layout
 from imaxray.training.steps.conversation import Conversations
 from imaxray.training.steps.images import Pixels
@@ -62,12 +64,19 @@ class Examples:
     conversations: Conversations | None = None
 
 
+class ShownImage(NamedTuple):
+    """Names an image and how it is augmented; None if it is not."""
+
+    image_id: str
+    augmentation: Augmentation | None = None
+
+
 @dataclass(frozen=True)
 class RowPiece:
     """Holds a row, the images of its placeholders and its entries, both in the order of the row."""
 
     row: Row
-    images: list[str]
+    images: list[ShownImage]
     entries: list[str]
 
 
@@ -90,8 +99,10 @@ class StepDataset(Dataset[dict[str, Any]]):
         conversations: Conversations | None = None,
         *,
         pseudo_weight: float = 1.0,
+        augmenter: Augmenter | None = None,
     ) -> None:
         self._chat = chat
+        self._augmenter = augmenter
         self._encoded = encoded
         self._pixels = pixels
         self._layout = layout
@@ -132,21 +143,26 @@ class StepDataset(Dataset[dict[str, Any]]):
         """Return the rows of a step; a packed row holds several images up to ``budget`` tokens."""
         groups = self._steps[step]
         if self._layout == "conversation":
-            assert self._conversations is not None
             return [
-                RowPiece(row, [self._image_of[ids[0]]], ids)
-                for group in groups
-                for row, ids in self._conversations.rows(group, budget)
+                piece
+                for number, ids in enumerate(groups)
+                for piece in self._conversation(step, number, ids, budget)
             ]
+        shown: list[ShownImage] = []
+        encoded: list[list[EncodedEntry]] = []
+        for number, ids in enumerate(groups):
+            image, tokens = self._encode(self._shown(step, number, ids[0]), ids, budget)
+            shown.append(image)
+            encoded.append(tokens)
         plan = lay_out(
-            [[self._encoded[e] for e in ids] for ids in groups],
+            encoded,
             self._chat.image_token,
             packed=self._layout == "packed",
             tokens_per_row=budget,
         )
         images, entries, pieces = iter(plan.images), iter(plan.entries), []
         for row in plan.rows:
-            of = [self._image_of[groups[next(images)][0]] for _ in row.groups]
+            of = [shown[next(images)] for _ in row.groups]
             ids = [groups[group][k] for group, k in (next(entries) for _ in range(row.entries))]
             pieces.append(RowPiece(row, of, ids))
         return pieces
@@ -158,10 +174,67 @@ class StepDataset(Dataset[dict[str, Any]]):
         weights = {} if known is None else {"weights": torch.tensor([known[e] for e in of])}
         return {
             "batch": collate([piece.row for piece in pieces], pad=self._pad),
-            "images": self._chat.join([self._pixels[i] for piece in pieces for i in piece.images]),
+            "images": self._chat.join([self._inputs(i) for piece in pieces for i in piece.images]),
             "tasks": torch.tensor([self._task_of[e] for e in of]),
             **weights,
         }
+
+    def _shown(self, step: int, number: int, entry_id: str) -> ShownImage:
+        """Return the image of the row with this number, as the row shows it."""
+        image_id = self._image_of[entry_id]
+        if self._augmenter is None:
+            return ShownImage(image_id)
+        return ShownImage(image_id, self._augmenter.augmentation(step, number, image_id))
+
+    def _encode(
+        self, shown: ShownImage, ids: Sequence[str], budget: int | None
+    ) -> tuple[ShownImage, list[EncodedEntry]]:
+        """Return the tokens of a row's entries, with their boxes in the augmented image.
+
+        Moved boxes can take more tokens. If an entry then no longer fits, the image stays in place.
+        """
+        known = [self._encoded[entry] for entry in ids]
+        image_id, augmentation = shown
+        if self._augmenter is None or augmentation is None:
+            return shown, known
+        moved = set(self._augmenter.moved(ids, augmentation))
+        if not moved:
+            return shown, known
+        most = min(self._chat.context_length, budget or self._chat.context_length)
+        found = [
+            self._augmenter.encode(entry, image_id, augmentation, before)
+            if entry in moved
+            else before
+            for entry, before in zip(ids, known, strict=True)
+        ]
+        if any(len(one.prompt) + len(one.target) > most for one in found):
+            return ShownImage(image_id, augmentation.weakened(0)), known
+        return shown, found
+
+    def _conversation(
+        self, step: int, number: int, ids: list[str], budget: int | None
+    ) -> list[RowPiece]:
+        assert self._conversations is not None
+        shown = self._shown(step, number, ids[0])
+        image_id, augmentation = shown
+        rows = None
+        if self._augmenter is not None and augmentation is not None and augmentation.moves:
+            boxes = {
+                entry: self._augmenter.boxes(entry, image_id, augmentation)
+                for entry in self._augmenter.moved(ids, augmentation)
+            }
+            rows = list(self._conversations.rows(ids, budget, boxes))
+            most = min(self._chat.context_length, budget or self._chat.context_length)
+            if any(len(row) > most for row, _ in rows):
+                rows, shown = None, ShownImage(image_id, augmentation.weakened(0))
+        if rows is None:
+            rows = list(self._conversations.rows(ids, budget))
+        return [RowPiece(row, [shown], of_row) for row, of_row in rows]
+
+    def _inputs(self, shown: ShownImage) -> Mapping[str, torch.Tensor]:
+        if self._augmenter is None or shown.augmentation is None:
+            return self._pixels[shown.image_id]
+        return self._augmenter.inputs(shown.image_id, shown.augmentation)
 
 
 class ShareDataset(Dataset[dict[str, Any]]):

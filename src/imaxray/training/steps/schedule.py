@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digest
-from imaxray.schema import IS_PSEUDO, TASKS
+from imaxray.schema import IS_DERIVED, IS_PSEUDO, TASKS, mark_derived, mark_pseudo
 from imaxray.training.config import Layout, TrainingConfig
 
 _Indices = NDArray[np.int64]
@@ -111,9 +111,31 @@ def drawn_shares(entries: pl.DataFrame, config: TrainingConfig) -> dict[str, flo
         entries: Entries of the train split, with schema ENTRIES.
         config: Training configuration.
     """
-    if config.real_share is None:
-        return task_shares(entries, config.weights, config.temperature)
-    return origin_shares(entries, config.real_share)
+    if config.real_share is not None:
+        return origin_shares(entries, config.real_share)
+    if config.task_shares == "real":
+        return real_task_shares(entries)
+    return task_shares(entries, config.weights, config.temperature)
+
+
+def real_task_shares(entries: pl.DataFrame) -> dict[str, float]:
+    """Return the share of each task among the real entries, whatever was derived or answered.
+
+    A task without real entries counts by its derived entries, or, without those too, by its pseudo
+    entries.
+
+    Args:
+        entries: Entries of the train split, with schema ENTRIES.
+
+    Example:
+        >>> columns = {"task": ["vqa"] * 3 + ["report"], "quality": [None] * 4}
+        >>> sources = [["mimic-cxr-vqa"], ["derived"], ["derived"], ["mimic-cxr"]]
+        >>> real_task_shares(pl.DataFrame({**columns, "sources": sources}))
+        {'report': 0.5, 'vqa': 0.5}
+    """
+    counts = {task: real or derived or pseudo for task, real, derived, pseudo in _counts(entries)}
+    total = sum(counts.values())
+    return {task: count / total for task, count in counts.items()}
 
 
 def task_shares(
@@ -166,28 +188,37 @@ def task_shares(
 
 
 def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
-    """Return the share of each task's real (``vqa``) and pseudo (``pseudo/vqa``) entries.
+    """Return the share of each task's known (``vqa``) and pseudo (``pseudo/vqa``) entries.
 
-    Each task keeps its share among the real entries, however many pseudo entries a model added,
-    because a task that the model answers often and easily must not displace tasks that it cannot
-    answer. In a task with both, ``real_share`` is the share of real entries. A task with only
-    pseudo entries counts by its pseudo entries.
+    Known entries are those that no model answered: the real and the derived ones. Each task keeps
+    its share among the real entries, however many entries were derived or answered, because a task
+    that is answered often and easily must not displace tasks that are not. In a task with both
+    kinds, ``real_share`` is the share of known entries.
 
     Args:
-        entries: schema ENTRIES with ``is_pseudo``, the training split.
+        entries: Entries of the train split, with schema ENTRIES.
         real_share: in [0, 1].
     """
-    made = pl.col(IS_PSEUDO).alias("pseudo")
-    counted = entries.select(pl.col("task").cast(pl.String), made).group_by("task").agg(
-        (~pl.col("pseudo")).sum().alias("real"), pl.col("pseudo").sum()
-    )  # fmt: skip
+    tasks = real_task_shares(entries)
     shares: dict[str, float] = {}
-    for task, real, pseudo in counted.sort("task").iter_rows():
-        of_real = real_share if real and pseudo else float(real > 0)
-        shares[task] = (real or pseudo) * of_real
-        shares[_PSEUDO + task] = (real or pseudo) * (1 - of_real)
-    total = sum(shares.values())
-    return {name: share / total for name, share in shares.items()}
+    for task, real, derived, pseudo in _counts(entries):
+        known = real + derived > 0
+        of_known = real_share if known and pseudo else float(known)
+        shares[task] = tasks[task] * of_known
+        shares[_PSEUDO + task] = tasks[task] * (1 - of_known)
+    return shares
+
+
+def _counts(entries: pl.DataFrame) -> list[tuple[str, int, int, int]]:
+    """Return for each task the number of its real, derived and pseudo entries."""
+    pseudo, derived = pl.col(IS_PSEUDO), pl.col(IS_DERIVED) & ~pl.col(IS_PSEUDO)
+    marked = mark_derived(mark_pseudo(entries))
+    counted = marked.group_by(pl.col("task").cast(pl.String)).agg(
+        (~pseudo & ~derived).sum().alias("real"),
+        derived.sum().alias("derived"),
+        pseudo.sum().alias("pseudo"),
+    )
+    return list(counted.sort("task").iter_rows())
 
 
 def _strata(entries: pl.DataFrame, shares: Mapping[str, float]) -> pl.Series:

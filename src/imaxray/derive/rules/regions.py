@@ -1,0 +1,154 @@
+"""Rules that read regions: phrases with their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from imaxray.derive.fact import Fact, by_content, question
+from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
+from imaxray.labeller import mentions
+from imaxray.tasks._shared.wording import sides
+
+_HEARTS: Final = ("heart", "cardiac silhouette")
+_LUNGS: Final = ("left lung", "right lung")
+
+
+def _rec_reg(known: Known, _habits: Habits) -> Iterator[Conclusion]:
+    for fact in known.of("rec"):
+        for box in fact.boxes:
+            made = Fact("reg", text=fact.text, boxes=(box,), anatomy=fact.anatomy)
+            yield Conclusion(made, (fact,))
+
+
+def _reg_rec(known: Known, _habits: Habits) -> Iterator[Conclusion]:
+    by_phrase: dict[str, list[Fact]] = {}
+    for fact in known.of("reg"):
+        by_phrase.setdefault(fact.text, []).append(fact)
+    for phrase, facts in sorted(by_phrase.items()):
+        boxes = tuple(sorted({box for fact in facts for box in fact.boxes}))
+        if len(sides(phrase)) == 2 and len(boxes) == 1:
+            continue  # a bilateral finding has another box, which nobody gave
+        premises = tuple(sorted(facts, key=by_content))
+        made = Fact("rec", text=phrase, boxes=boxes, anatomy=any(f.anatomy for f in facts))
+        yield Conclusion(made, premises)
+
+
+@lru_cache(maxsize=100_000)
+def _located(phrase: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the labels that a phrase affirms, each with the sides of the phrase."""
+    labels = {m.label for m in mentions(phrase) if m.value == 1} - {"No Finding"}
+    found = tuple(sorted(f"{side} lung" for side in sides(phrase)))
+    return tuple((label, found) for label in sorted(labels))
+
+
+def _region_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
+    for fact in (*known.of("rec"), *known.of("reg")):
+        for label, _ in _located(fact.text):
+            yield Conclusion(Fact("label", label, 1.0), (fact,), (label,))
+
+
+def _region_side(known: Known, habits: Habits) -> Iterator[Conclusion]:
+    for fact in (*known.of("rec"), *known.of("reg")):
+        for label, places in _located(fact.text):
+            for place in places:
+                asked = habits.questions.sided(known.about.image_id, label, place)
+                if asked is not None:
+                    yield Conclusion(question(asked, ("yes",)), (fact,), (label,))
+
+
+def _region_where(known: Known, habits: Habits) -> Iterator[Conclusion]:
+    found: dict[str, set[str]] = {}
+    premises: dict[str, list[Fact]] = {}
+    for fact in (*known.of("rec"), *known.of("reg")):
+        for label, places in _located(fact.text):
+            if places:
+                found.setdefault(label, set()).update(places)
+                premises.setdefault(label, []).append(fact)
+    for label, all_places in sorted(found.items()):
+        asked = habits.questions.where(known.about.image_id, label)
+        if asked is not None:
+            read = tuple(sorted(premises[label], key=by_content))
+            answers = question(asked, tuple(sorted(all_places)), closed=False)
+            yield Conclusion(answers, read, (label,))
+
+
+def _boxes_ratio(known: Known, _habits: Habits) -> Iterator[Conclusion]:
+    named: dict[str, list[Fact]] = {}
+    for fact in (*known.of("rec"), *known.of("reg")):
+        if len(fact.boxes) == 1:
+            named.setdefault(fact.text, []).append(fact)
+    heart = next((name for name in _HEARTS if name in named), None)
+    if heart is None or any(name not in named for name in _LUNGS):
+        return
+    chosen = [min(named[name], key=by_content) for name in (heart, *_LUNGS)]
+    (hx1, _, hx2, _), *lungs = (fact.boxes[0] for fact in chosen)
+    wide = max(box[2] for box in lungs) - min(box[0] for box in lungs)
+    ratio = (hx2 - hx1) / wide if wide > 0 else 0.0
+    if 0 < ratio < 1:
+        yield Conclusion(Fact("measurement", "ctr", ratio), tuple(chosen))
+
+
+_REGIONS: Final = "Convention: a box and its phrase describe each other"
+
+RULES: Final = (
+    DerivationRule(
+        name="rec-reg",
+        says="The box of a phrase is described by the phrase.",
+        reads=("rec",),
+        makes=("reg",),
+        kind="exact",
+        source=_REGIONS,
+        conclude=_rec_reg,
+    ),
+    DerivationRule(
+        name="reg-rec",
+        says="The phrase of a box is located by the box.",
+        reads=("reg",),
+        makes=("rec",),
+        kind="exact",
+        source=_REGIONS,
+        conclude=_reg_rec,
+        scope="all releases; phrases of both sides with one box are left out",
+    ),
+    DerivationRule(
+        name="region-label",
+        says="A finding that has a box is present.",
+        reads=("rec", "reg"),
+        makes=("label",),
+        kind="exact",
+        source="Convention: a finding that somebody located is present",
+        conclude=_region_label,
+        clinical="region-label",
+    ),
+    DerivationRule(
+        name="region-side",
+        says="A finding that has a box is on the side that its phrase names.",
+        reads=("rec", "reg"),
+        makes=("qa",),
+        kind="exact",
+        source="Convention: a finding that somebody located is present",
+        conclude=_region_side,
+    ),
+    DerivationRule(
+        name="region-where",
+        says="The sides that phrases of a finding name are the answer to where it is.",
+        reads=("rec", "reg"),
+        makes=("qa",),
+        kind="calibrated",
+        source="Convention: a release that locates findings locates all of them",
+        conclude=_region_where,
+        scope="releases that locate all findings of an image",
+    ),
+    DerivationRule(
+        name="boxes-ratio",
+        says="The width of the box of the heart over the width of the boxes of both lungs is the "
+        "cardiothoracic ratio.",
+        reads=("rec", "reg"),
+        makes=("measurement",),
+        kind="calibrated",
+        source="Danzer 1919, Am J Med Sci 157:513",
+        conclude=_boxes_ratio,
+    ),
+)
