@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -46,12 +47,16 @@ def main() -> None:
 
 def _derived(dmax: Path, out: Path, workers: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "imaxray.cli", "derive", str(dmax), "--out", str(out)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = measured([*command, "--workers", str(workers), "--format", "json"])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     report = json.loads((out / "derive.json").read_text())
     counts = report["counts"]
     whole = [row for row in report["rules"] if row["reading"] is None]
     return {
         "seconds": run["seconds"],
+        "cpu_seconds": cpu,  # of all processes; other programs on the machine do not change it
         "peak_gb": run["peak_gb"],
         "workers": workers,
         "real": counts["real"],
@@ -63,7 +68,8 @@ def _derived(dmax: Path, out: Path, workers: int) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    table = Table(title=f"{found['seconds']:.0f} s, {found['peak_gb']:.2f} GB")
+    spent = f"{found['seconds']:.0f} s ({found['cpu_seconds']:.0f} s of processors)"
+    table = Table(title=f"{spent}, {found['peak_gb']:.2f} GB")
     for column in ("task", "real", "derived"):
         table.add_column(column, justify="left" if column == "task" else "right")
     for task in sorted({*found["real"], *found["derived"]}):

@@ -1,4 +1,4 @@
-"""Finds the sources, tasks, metrics, families, formats and rules that other packages add."""
+"""Finds sources, tasks, metrics, families, formats, rules and annotators of other packages."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ METRICS: Final = "imaxray.metrics"
 FAMILIES: Final = "imaxray.families"
 FORMATS: Final = "imaxray.formats"
 DERIVATIONS: Final = "imaxray.derivations"
+ANNOTATORS: Final = "imaxray.annotators"
 
 _NOUNS: Final = {
     SOURCES: "source",
@@ -27,6 +28,7 @@ _NOUNS: Final = {
     FAMILIES: "model family",
     FORMATS: "export format",
     DERIVATIONS: "derivation rule",
+    ANNOTATORS: "annotator",
 }
 
 _T = TypeVar("_T")

@@ -28,6 +28,7 @@ import polars as pl
 from pydantic import AfterValidator
 
 from imaxray import _plugins
+from imaxray._names import did_you_mean
 from imaxray.errors import ImaxrayError
 
 Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]
@@ -188,7 +189,10 @@ def task_names() -> tuple[str, ...]:
 def _known_task(name: str) -> str:
     known = task_names()
     if name not in known:
-        raise ValueError(f"expected a task, one of {', '.join(known)}, but got {name}")
+        raise ValueError(
+            f"expected a task, one of {', '.join(known)}, but got {name}; "
+            + did_you_mean(name, known).rstrip(".")
+        )
     return name
 
 

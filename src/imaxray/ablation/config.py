@@ -27,6 +27,11 @@ class AblationBlock(BaseModel):
     lanes: int = Field(
         default=2, ge=1, description="Number of processes; it never changes the result of an arm."
     )
+    specialists: dict[TaskName, int] = Field(
+        default_factory=lambda: {"calculation": 150, "rec": 150},
+        description="Tasks that specialists answer in the arm + specialists, each with the number "
+        "of optimizer steps of its specialist.",
+    )
     compute_of: ArmName = Field(
         default=WHOLE,
         description="Arm whose training and annotation take as long as dmax (equal compute) is "
@@ -115,7 +120,9 @@ class AblationConfig(StudyConfig):
             "max_new_tokens": self.evaluation.max_new_tokens,
         }
         length = (steps if name == EQUAL_COMPUTE else None) or self.steps
-        return arm_strategy(name, self.strategy, common, steps=length)
+        return arm_strategy(
+            name, self.strategy, common, steps=length, specialists=self.ablation.specialists
+        )
 
 
 def load_study(path: str | Path) -> StudyConfig | AblationConfig:

@@ -123,7 +123,7 @@ def _trained(
             found[key] = record
             bar.advance()
             arm, seed = key
-            both = (config.ablation.compute_of, REFERENCE)
+            both: tuple[ArmName, ...] = (config.ablation.compute_of, REFERENCE)
             pair = [found.get((one, seed)) for one in both]
             if EQUAL_COMPUTE not in needed or arm not in both or None in pair:
                 return []

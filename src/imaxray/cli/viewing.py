@@ -57,8 +57,6 @@ def view(
     The page shows annotations with their provenance, boxes, conflicts, entries, and
     the answers of arms side by side. It is on this machine only, and only the
     address that is printed opens it. Ctrl-C ends it.
-
-    Example: imaxray view study/phantom
     """
     from imaxray.viewer import serve
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from imaxray._config import nearest
+from imaxray._names import nearest
 from imaxray._plugins import DERIVATIONS, Plugin, plugins_besides
 from imaxray.derive.config import DeriveConfig
 from imaxray.derive.own_rules import read_own_rules

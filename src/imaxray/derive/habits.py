@@ -39,6 +39,7 @@ def habits_of(entries: pl.DataFrame, images: pl.DataFrame, clinical: ClinicalRul
         companions=_companions(golds),
         usual=findings.usual_labels(golds),
         views=frozenset(views),
+        heart=_heart(entries),
         clinical=clinical,
     )
 
@@ -74,3 +75,12 @@ def _companions(golds: list[Mapping[str, int]]) -> dict[str, tuple[str, ...]]:
         if present[child] >= _FEWEST and count >= _ALWAYS * present[child]:
             found[child] = (*found.get(child, ()), parent)
     return found
+
+
+def _heart(entries: pl.DataFrame) -> str:
+    """Return the more frequent of the two names of the heart in phrases with boxes."""
+    named = entries.filter(pl.col("task").is_in(["rec", "reg"]))
+    texts = pl.concat([named["prompt"], named["target"]]).str.to_lowercase()
+    silhouette = int(texts.str.contains("cardiac silhouette", literal=True).sum())
+    heart = int(texts.str.contains(r"\bheart\b").sum())
+    return "cardiac silhouette" if silhouette > heart else "heart"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from imaxray.derive import DeriveConfig
 from imaxray.pseudo.selecting.fusing.claims import Claim, FactKey
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ _RIDGE: Final = 1.0  # precision of the normal prior of the intercepts of facts
 _SLOPE_RIDGE: Final = 0.1  # the same for slopes
 _EDGE: Final = 1e-9
 
-DERIVED: Final = 0.9
+DERIVED: Final = DeriveConfig().precision
 """Probability that a statement which a rule derived is right. Rules with a lower measured precision
 are off, and the validation split has no derived entry that could tell more."""
 

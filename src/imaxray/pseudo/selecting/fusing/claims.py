@@ -19,7 +19,7 @@ import polars as pl
 
 from imaxray.clinical import ClinicalRules
 from imaxray.pseudo.selecting.statements import usual_labels
-from imaxray.schema import FRONTAL
+from imaxray.schema import FRONTAL, IS_DERIVED, IS_PSEUDO
 from imaxray.tasks import Question, Statement, from_json, get_task
 from imaxray.tasks._shared.reading.verdicts import is_yes_no
 
@@ -42,7 +42,6 @@ NO_FINDING: Final = "No Finding"
 _VALUES: Final = {FINDING: (0, 1), LISTED: (0, 1), GRADE: (0, 1, 2, 3)}
 _RARE: Final = 0.01  # share of the lists that must name a label, else no list is expected to
 _DIRECT: Final = ("label", "asked", "grade", "boxed")  # a human entry states the fact itself
-_DERIVED: Final = "derived"
 _LEAST: Final = 1e-6
 
 
@@ -258,11 +257,10 @@ def confidence_of(row: Mapping[str, Any], agreeing: list[bool] | None) -> tuple[
 
 
 def origin_of(row: Mapping[str, Any]) -> Origin:
-    """Return who states an entry (row of ENTRIES)."""
-    sources = row["sources"] or ()
-    if row.get("is_pseudo"):
+    """Return who states an entry (row of ENTRIES with ``is_pseudo`` and ``is_derived``)."""
+    if row.get(IS_PSEUDO):
         return "pseudo"
-    return "derived" if _DERIVED in sources else "human"
+    return "derived" if row.get(IS_DERIVED) else "human"
 
 
 def frontal_sizes(images: pl.DataFrame) -> dict[str, tuple[int, int] | None]:

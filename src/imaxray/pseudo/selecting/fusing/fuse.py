@@ -38,7 +38,7 @@ from imaxray.pseudo.selecting.fusing.claims import (
 from imaxray.pseudo.selecting.fusing.posterior import fit_further, posteriors
 from imaxray.pseudo.selecting.fusing.rendering import PARTIAL, Rendered, render
 from imaxray.pseudo.table import PSEUDO
-from imaxray.schema import conform, mark_pseudo
+from imaxray.schema import conform, mark_derived, mark_pseudo
 
 _FOLDS: Final = 5
 _LEVELS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -93,7 +93,7 @@ def fuse(
             "Expected answers to validation entries, from which fusion learns how often a "
             "statement is right, but there are none; annotate a dataset with a validation split."
         )
-    entries = mark_pseudo(tables.entries)
+    entries = mark_derived(mark_pseudo(tables.entries))
     train = entries.filter(pl.col("split") == "train")
     vocabulary = Vocabulary.of(train, clinical)
     sizes = frontal_sizes(tables.images)

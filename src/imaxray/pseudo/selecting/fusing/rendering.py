@@ -119,7 +119,7 @@ def _findings(
 ) -> list[Rendered]:
     """Render the whole list of findings, then the list of those that are certain."""
     usual = vocabulary.usual.get("findings", frozenset())
-    posterior: dict[str, Mapping[int, float]] = {
+    posterior: dict[str, Posterior] = {
         label: facts.get(fact) or dict(enumerate(vocabulary.prior_of(fact)))
         for label in FINDINGS
         if label != NO_FINDING and label in usual | vocabulary.named
