@@ -60,8 +60,8 @@ def all_blocks(kind: str | None = None) -> list[Block]:
 
 SPLITS = {"&&", "||", ";", "|", "&"}
 SHELL = {"do", "done", "while", "then", "fi", "if", "else", "break", "[", "]", "!"}
-PROGRAMS = {"accelerate", "awk", "bash", "cd", "git", "imaxray", "make", "mapfile", "mkdir", "pip",
-            "python", "sbatch", "torchrun", "vllm", "xdg-open"}  # fmt: skip
+PROGRAMS = {"accelerate", "awk", "bash", "cd", "eval", "git", "imaxray", "make", "mapfile", "mkdir",
+            "pip", "python", "sbatch", "torchrun", "vllm", "xdg-open"}  # fmt: skip
 
 
 def commands(text: str) -> list[list[str]]:
