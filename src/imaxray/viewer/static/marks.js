@@ -4,8 +4,8 @@ import { make, openDialog, plural, say } from "./dom.js";
 import { writeRoute } from "./route.js";
 
 const VERDICTS = {
-  wrong: "wrong: a build with these marks leaves it out",
-  doubtful: "doubtful: likewise, unless the build is told otherwise",
+  wrong: "wrong",
+  doubtful: "doubtful",
   note: "note: only a remark",
   none: "no mark",
 };
@@ -72,7 +72,6 @@ export async function openMarks(dataset) {
     openDialog("Your marks",
       make("p", {}, `${plural(marks.length, "mark")} in ${file}`),
       make("p", {}, make("a", { href: "/api/marks/export", download: "marks.jsonl" }, "Export the marks that count")),
-      make("p", {}, "A build leaves out what is marked: ", make("code", {}, `imaxray build CONFIG --out FOLDER --exclude ${file}`)),
       make("ul", { class: "all-marks" }, rows));
   } catch (error) {
     say(error.message, { lasting: true });
