@@ -158,19 +158,14 @@ def test_a_task_without_pseudo_entries_stays_real_and_one_without_real_ones_coun
     assert shares["pseudo/rec"] == pytest.approx(counts[0] / sum(counts))
 
 
-def test_derived_entries_count_as_often_as_real_ones_at_most():
+def test_derived_entries_do_not_change_the_shares_of_tasks():
     derived = WITH_PSEUDO.with_columns(
         quality=pl.when(quality="expert").then("quality").otherwise(pl.lit("derived/rule"))
     ).drop("is_pseudo")
-    # all tasks have more derived entries than real ones, but for reports, which have none
-    derived = derived.filter((pl.col("task") != "report") | (pl.col("quality") == "expert"))
     shares = real_task_shares(derived)
     real = derived.filter(quality="expert")
     counts = dict(real.group_by("task").len().iter_rows())
-    made = set(derived.filter(pl.col("quality") != "expert")["task"])
-    counted = {task: count * (2 if task in made else 1) for task, count in counts.items()}
-    total = sum(counted.values())
-    assert shares == pytest.approx({task: counted[task] / total for task in sorted(counted)})
+    assert shares == {task: counts[task] / real.height for task in sorted(counts)}
     config = TrainingConfig(task_shares="real")
     assert drawn_shares(derived, config) == shares
     table = schedule(derived, layout="packed", entries_per_step=120, steps=4, seed=0, shares=shares)
@@ -178,8 +173,10 @@ def test_derived_entries_count_as_often_as_real_ones_at_most():
     assert {t: n / table.height for t, n in drawn.iter_rows()} == pytest.approx(shares, abs=0.01)
     # without real entries a task counts by what was derived
     without = derived.filter((pl.col("task") != "rec") | (pl.col("quality") != "expert"))
-    rec = without.filter(task="rec").height
-    others = total - counted["rec"]
-    assert real_task_shares(without)["rec"] == pytest.approx(rec / (rec + others))
+    rec, vqa = (
+        without.filter(task="rec").height,
+        without.filter(task="vqa", quality="expert").height,
+    )
+    assert real_task_shares(without)["rec"] == pytest.approx(rec / (rec + vqa))
     with pytest.raises(ValueError, match="remove weights"):
         TrainingConfig(task_shares="real", temperature=2.0)

@@ -21,10 +21,10 @@ from imaxray.training import Layout, Recipe
 
 On = Literal["dmax", "derived", "pseudo", "mix"]
 """Data that a stage trains on. ``dmax``: the real entries. ``derived``: entries drawn from the real
-ones and those that follow from them by rules, so that a task's share counts its derived entries as
-often as its real ones at most. ``pseudo``: all of pseudo IMAX, that is, every image with its real,
-derived and pseudo entries. ``mix``: entries drawn from pseudo IMAX, with the shares of ``derived``;
-``real_share`` sets the share of entries that no model answered within a task."""
+ones and those that follow from them by rules, so that each task keeps its share among the real
+entries. ``pseudo``: all of pseudo IMAX, that is, every image with its real, derived and pseudo
+entries. ``mix``: entries drawn from pseudo IMAX so that each task keeps its share among the real
+entries; ``real_share`` sets the share of entries that no model answered within a task."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 

@@ -103,8 +103,8 @@ class TrainingConfig(BaseModel):
     )
     task_shares: Literal["all", "real"] = Field(
         default="all",
-        description="Entries that a task's share is taken from: all; or real, and as many derived "
-        "ones at most, so that a task of which many were derived does not crowd out the others.",
+        description="Entries that a task's share is taken from: all, or real, so that a task of "
+        "which many entries were derived does not crowd out the others.",
     )
     real_share: float | None = Field(
         default=None,
@@ -200,7 +200,7 @@ class TrainingConfig(BaseModel):
         by_real = self.real_share is not None or self.task_shares == "real"
         if by_real and (self.weights or self.temperature):
             raise ValueError(
-                "real_share and task_shares: real give each task its share by the real entries; "
+                "real_share and task_shares: real give each task its share among the real entries; "
                 "remove weights and temperature"
             )
         if self.fsdp and self.optimizer == "muon":

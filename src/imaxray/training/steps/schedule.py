@@ -119,27 +119,21 @@ def drawn_shares(entries: pl.DataFrame, config: TrainingConfig) -> dict[str, flo
 
 
 def real_task_shares(entries: pl.DataFrame) -> dict[str, float]:
-    """Return the share of each task, in which derived entries count as often as real ones at most.
+    """Return the share of each task among the real entries, whatever was derived or answered.
 
-    A task of which rules or a model made many entries would crowd out the others, and one of which
-    they made none would be repeated too often if only the real entries counted. Pseudo entries do
-    not count. A task without real entries counts by its derived entries, or, without those too, by
-    its pseudo entries.
+    A task without real entries counts by its derived entries, or, without those too, by its pseudo
+    entries.
 
     Args:
         entries: Entries of the train split, with schema ENTRIES.
 
     Example:
-        >>> columns = {"task": ["vqa"] * 4 + ["report"], "quality": [None] * 5}
-        >>> sources = [["mimic-cxr-vqa"], ["derived"], ["derived"], ["derived"], ["mimic-cxr"]]
-        >>> shares = real_task_shares(pl.DataFrame({**columns, "sources": sources}))
-        >>> {task: round(share, 3) for task, share in shares.items()}
-        {'report': 0.333, 'vqa': 0.667}
+        >>> columns = {"task": ["vqa"] * 3 + ["report"], "quality": [None] * 4}
+        >>> sources = [["mimic-cxr-vqa"], ["derived"], ["derived"], ["mimic-cxr"]]
+        >>> real_task_shares(pl.DataFrame({**columns, "sources": sources}))
+        {'report': 0.5, 'vqa': 0.5}
     """
-    counts = {
-        task: real + min(derived, real) or derived or pseudo
-        for task, real, derived, pseudo in _counts(entries)
-    }
+    counts = {task: real or derived or pseudo for task, real, derived, pseudo in _counts(entries)}
     total = sum(counts.values())
     return {task: count / total for task, count in counts.items()}
 
@@ -197,9 +191,9 @@ def origin_shares(entries: pl.DataFrame, real_share: float) -> dict[str, float]:
     """Return the share of each task's known (``vqa``) and pseudo (``pseudo/vqa``) entries.
 
     Known entries are those that no model answered: the real and the derived ones. Each task keeps
-    its share of :func:`real_task_shares`, however many entries were answered, because a task that
-    is answered often and easily must not displace tasks that are not. In a task with both kinds,
-    ``real_share`` is the share of known entries.
+    its share among the real entries, however many entries were derived or answered, because a task
+    that is answered often and easily must not displace tasks that are not. In a task with both
+    kinds, ``real_share`` is the share of known entries.
 
     Args:
         entries: Entries of the train split, with schema ENTRIES.
