@@ -74,6 +74,11 @@ def annotate(
             annotations of another model, dataset or decoding, or the engine fails.
     """
     config = config or AnnotateConfig()
+    if (annotator := find_annotator(str(run))) is not None and (
+        "tasks" not in config.model_fields_set
+    ):
+        every = {*annotator.tasks, *config.teachers}
+        config = config.model_copy(update={"tasks": tuple(every)})
     # the order in which the user names the tasks must not change the identity
     tasks = tuple(task for task in task_names() if task in config.tasks)
     config = config.model_copy(update={"tasks": tasks})
@@ -85,7 +90,7 @@ def annotate(
     require_tasks(dataset.tables.entries["task"], dataset.folder)
     # Locked before the model is loaded, which takes minutes.
     with growing_folder(out, ("annotate.parts",)):
-        if config.teachers or find_annotator(str(run)) is not None:
+        if config.teachers or annotator is not None:
             store = answer_by_teachers(run, dataset, out, config)
         else:
             store = answer_by_model(run, dataset, out, config)

@@ -110,9 +110,7 @@ class _Answers:
         """
         of = {
             CANDIDATES: self._batches(CANDIDATES, self._lacking),
-            CALIBRATION: self._batches(
-                CALIBRATION, self._val["image_id"].unique().sort().to_list()
-            ),
+            CALIBRATION: self._batches(CALIBRATION, sorted(set(self._val["image_id"]))),
         }
         names = [name for batches in of.values() for name in batches]
         missing = store.missing(names)
@@ -153,7 +151,7 @@ class _Answers:
             question = Question.of(entry)
             boxes = [(box[0], box[1], box[2], box[3]) for box in question.boxes]
             name = pseudo_id(image, task, entry["template"], entry["prompt"], boxes)
-            row = self._row(entry, name, question, score)
+            row = self._row(entry, name, score)
             if (reason := self._known.reason(image, task, question)) is None:
                 new.append(row)
             else:
@@ -174,12 +172,10 @@ class _Answers:
             if fit > 0:
                 asked = {**real, "target": entry["target"], "answer": entry["answer"]}
                 asked["boxes"] = [*mine.boxes, *_answer_boxes(entry)]
-                rows.append(self._row(asked, real["entry_id"], mine, score))
+                rows.append(self._row(asked, real["entry_id"], score))
         return _table(rows)
 
-    def _row(
-        self, entry: Mapping[str, Any], name: str, question: Question, score: float
-    ) -> dict[str, Any]:
+    def _row(self, entry: Mapping[str, Any], name: str, score: float) -> dict[str, Any]:
         same = ("image_id", "patient_id", "task", "prompt", "target", "boxes", "answer", "template")
         return {
             **{key: entry[key] for key in same},
@@ -270,7 +266,7 @@ def _reports(entries: pl.DataFrame) -> dict[str, str]:
 
 
 def _annotations(facts: Iterable[Stated], name: str) -> pl.DataFrame:
-    """Return facts as annotations (schema ANNOTATIONS), in an order that does not depend on theirs."""
+    """Return facts as annotations (schema ANNOTATIONS), in a fixed order."""
     rows = [
         (f.image_id, f.kind, f.name, f.value, f.text, f.boxes, f.answers, "pseudo", name,
          PSEUDO_SOURCE, name, 0)
@@ -286,6 +282,6 @@ def _annotations(facts: Iterable[Stated], name: str) -> pl.DataFrame:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    schema = {**PSEUDO, "prompt_from": pl.String}
+    schema = pl.Schema({**PSEUDO, "prompt_from": pl.String()})
     frame = pl.DataFrame(rows, schema=schema, infer_schema_length=None)
     return conform(frame, PSEUDO).unique("pseudo_id", keep="first").sort("pseudo_id")

@@ -43,7 +43,7 @@ class Stated:
         image_id: Id of the image.
         kind: Kind of the annotation: ``measurement``, ``grade``, ``label``, ``region``, ``qa`` or
             ``report``.
-        name: ``ctr`` or ``cpar``; ``edema``; a finding; the section of a report. ``None`` otherwise.
+        name: ``ctr`` or ``cpar``; ``edema``; a finding; the section of a report; else ``None``.
         value: Ratio in (0, 1); grade 0-3; 1, 0 or -1 (uncertain) of a label; 1 for a closed
             question.
         text: Phrase of a region, question, or text of a report.

@@ -44,9 +44,8 @@ def find_annotator(spec: str) -> Annotator | None:
 
 
 def _loaded(plugin: Plugin, argument: str | None) -> Annotator:
-    cls = plugin.load_class(  # type: ignore[type-abstract]
-        Annotator, "imaxray.pseudo", ("name", "version", "tasks")
-    )
+    declared = ("name", "version", "tasks")
+    cls = plugin.load_class(Annotator, "imaxray.pseudo", declared)  # type: ignore[type-abstract]
     if cls.name != plugin.point.name:
         raise plugin.unfit(f"its name is {cls.name}")
     if unknown := sorted(set(cls.tasks) - set(task_names())):
