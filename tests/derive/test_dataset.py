@@ -43,7 +43,7 @@ def test_the_real_entries_stay_and_derived_ones_are_added_to_train(dmax, done):
         made
     )
     assert made["quality"].str.starts_with("derived/").all()
-    assert {"vqa", "findings", "grading", "rec", "reg"} <= set(made["task"])
+    assert {"vqa", "grading", "rec", "reg"} <= set(made["task"])
     assert done.counts["derived"] == dict(made.group_by("task").len().iter_rows())
     assert not made["entry_id"].is_in(dmax.tables.entries["entry_id"].implode()).any()
 

@@ -19,6 +19,7 @@ import blocks
 
 from imaxray.configs import find_config
 from imaxray.curation import build_catalog, write_dataset
+from imaxray.derive.own_rules import read_own_rules
 from imaxray.pseudo.selecting.rules import load_rules
 from imaxray.strategy import load_strategy
 from imaxray.study import load_config
@@ -144,6 +145,9 @@ def test_yaml_is_a_configuration(block, tmp_path):
     path = tmp_path / "shown.yaml"
     if "rules" in content:
         path.write_text(block.text, encoding="utf-8")
+        if any("then" in rule for rule in content["rules"]):  # rules of a derivation
+            assert read_own_rules(path)
+            return
         assert {rule["name"] for rule in content["rules"]} <= {r.name for r in load_rules(path)}
         return
     if set(content) <= set(TrainingConfig.model_fields):  # a part of a recipe

@@ -101,18 +101,20 @@ def derive_facts(
         siblings: Facts that entries of other frontal images of the study state.
     """
     base, near = _base(stated), _base(siblings)
-    items = _closure(about, base, near, rules, habits, off, frozenset())
     human = [item.fact for some in base.values() for item in some]
-    made = [item for some in items.values() for item in some if item.depth]
-    found = contradictions([item.fact for item in made], human, habits.clinical)
     outcome = Outcome()
-    if found:
-        blocked = frozenset(made[k].fact.order for k in found)
+    blocked: frozenset[object] = frozenset()
+    while True:
+        items = _closure(about, base, near, rules, habits, off, blocked)
+        made = [item for some in items.values() for item in some if item.depth]
+        found = contradictions([item.fact for item in made], human, habits.clinical)
+        if not found:
+            break
+        # a fact that goes may make way for another one, which is compared in turn
+        blocked |= {made[k].fact.order for k in found}
         for k, by_human in found.items():
             counts = outcome.contradicted if by_human else outcome.disputed
             counts[made[k].rule] = counts.get(made[k].rule, 0) + 1
-        items = _closure(about, base, near, rules, habits, off, blocked)
-        made = [item for some in items.values() for item in some if item.depth]
     outcome.derived = sorted(
         (Derivation(i.fact, i.rule, i.depth, tuple(sorted(i.entries))) for i in made),
         key=lambda derivation: derivation.fact.order,

@@ -268,7 +268,7 @@ def _reports(entries: pl.DataFrame) -> dict[str, str]:
 def _annotations(facts: Iterable[Stated], name: str) -> pl.DataFrame:
     """Return facts as annotations (schema ANNOTATIONS), in a fixed order."""
     rows = [
-        (f.image_id, f.kind, f.name, f.value, f.text, f.boxes, f.answers, "pseudo", name,
+        (f.image_id, f.kind, f.name, f.value, f.text, _floats(f.boxes), f.answers, "pseudo", name,
          PSEUDO_SOURCE, name, 0)
         for f in facts
     ]  # fmt: skip
@@ -279,6 +279,11 @@ def _annotations(facts: Iterable[Stated], name: str) -> pl.DataFrame:
     }  # fmt: skip
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return conform(frame, ANNOTATIONS).sort("image_id", "kind", "name", "text", maintain_order=True)
+
+
+def _floats(boxes: Sequence[Sequence[float]] | None) -> list[list[float]] | None:
+    """Return boxes as floats, since an annotator may give whole numbers too."""
+    return None if boxes is None else [[float(edge) for edge in box] for box in boxes]
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
