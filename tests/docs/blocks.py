@@ -17,6 +17,7 @@ from imaxray.configs import find_config
 from imaxray.errors import ImaxrayError
 from imaxray.export import list_formats
 from imaxray.models import list_models
+from imaxray.pseudo import list_annotators
 from imaxray.sources import list_sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +62,7 @@ def all_blocks(kind: str | None = None) -> list[Block]:
 SPLITS = {"&&", "||", ";", "|", "&"}
 SHELL = {"do", "done", "while", "then", "fi", "if", "else", "break", "[", "]", "!"}
 PROGRAMS = {"accelerate", "awk", "bash", "cd", "eval", "git", "imaxray", "make", "mapfile", "mkdir",
-            "pip", "python", "sbatch", "torchrun", "vllm", "xdg-open"}  # fmt: skip
+            "pip", "python", "sbatch", "source", "torchrun", "vllm", "xdg-open"}  # fmt: skip
 
 
 def commands(text: str) -> list[list[str]]:
@@ -207,6 +208,8 @@ def value_fault(path: list[str], values: dict, files: set[str]) -> str | None:
         except ImaxrayError as error:
             return str(error)
     known = {row.name for row in list_models()}
+    if path == ["annotate"]:
+        known |= {*list_annotators(), "bright-lungs"}  # that of adding-an-annotator.md
     for value in named("model", "run"):
         if value not in known:
             return f"no model {value}"

@@ -170,8 +170,11 @@ def test_an_interrupted_annotator_continues(plug, decentralized, tmp_path):
     whole = annotate("bright-lungs", decentralized, tmp_path / "whole", config)
     broken = MODULE.replace(
         "        for image in images:\n", "        for image in images:\n            self.stop()\n"
-    ).replace("    def digest", "    calls = 0\n\n    def stop(self):\n        type(self).calls += 1\n"
-              "        if type(self).calls > 8:\n            raise OSError('power')\n\n    def digest")  # fmt: skip
+    ).replace(
+        "    def digest",
+        "    calls = 0\n\n    def stop(self):\n        type(self).calls += 1\n"
+        "        if type(self).calls > 8:\n            raise OSError('power')\n\n    def digest",
+    )
     import sys
 
     sys.modules.pop("bright_lungs", None)
