@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # packages.
 READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 
-.PHONY: demo study seven examples test torture fuzz lowest hashed licences hashes advisories readers check map fields format clean
+.PHONY: demo study seven examples test torture fuzz lowest hashed licences hashes advisories readers check site map fields format clean
 
 # Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
@@ -87,10 +87,15 @@ vpath %.txt $(wildcard tests/*/readers)
 
 # Format, lint, types, and the one-way flow of imports.
 check: $(STAMP)
-	$(BIN)/ruff format --check src tests bench examples
-	$(BIN)/ruff check src tests bench examples
+	$(BIN)/ruff format --check src tests bench examples website
+	$(BIN)/ruff check src tests bench examples website
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation site, in build/site; a broken link or anchor ends the build. `make site` and then
+# `python3 -m http.server -d build/site` shows it with its search.
+site: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The house map of CONTRIBUTING.md, from the source tree and the import contract.
 map: $(STAMP)
@@ -101,8 +106,8 @@ fields: $(STAMP)
 	$(BIN)/python tests/docs/own_data_fields.py
 
 format: $(STAMP)
-	$(BIN)/ruff format src tests bench examples
-	$(BIN)/ruff check --fix src tests bench examples
+	$(BIN)/ruff format src tests bench examples website
+	$(BIN)/ruff check --fix src tests bench examples website
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
+from imaxray._names import nearest
 from imaxray.errors import ImaxrayError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -135,17 +135,6 @@ mean `steps`?
 def said_of(error: ValidationError) -> str:
     """Return what is wrong with a single value, in one line and without words of pydantic."""
     return _message(error.errors()[0])
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that ``name`` most likely misspells, or ``None``.
-
-    Example:
-        >>> nearest("phantm", ["phantom", "mimic"])
-        'phantom'
-    """
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return found[0] if found else None
 
 
 def _sentence(

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -118,6 +118,31 @@ def read_parquet(
         return pl.read_parquet(path, columns=names, schema=schema, glob=False)
 
 
+def query_parquet(path: Path, query: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
+    """Return what ``query`` makes of a Parquet file, without reading the rest of the file.
+
+    Args:
+        path: The file; like :func:`read_parquet`, exactly this path.
+        query: Function from the lazy table to the lazy result.
+
+    Raises:
+        ImaxrayError: The file is damaged, is no Parquet file, or lacks a column.
+        OSError: The file is missing, or the system cannot read it.
+
+    Example:
+        >>> import tempfile
+        >>> import polars as pl
+        >>> path = Path(tempfile.mkdtemp()) / "numbers[1].parquet"
+        >>> write_parquet(path, pl.DataFrame({"a": [1, 2, 3]}))
+        >>> query_parquet(path, lambda table: table.filter(pl.col("a") > 1))["a"].to_list()
+        [2, 3]
+    """
+    import polars as pl  # late, as above
+
+    with _named(path, "a Parquet table"):
+        return query(pl.scan_parquet(path, glob=False)).collect(engine="streaming")
+
+
 def read_excel(path: Path, sheet: str | None) -> pl.DataFrame:
     """Read a sheet of an Excel file with the package fastexcel; the default is the first sheet.
 
@@ -164,6 +189,45 @@ def write_csv(path: Path, table: pl.DataFrame) -> None:
     """Write ``table`` as CSV, whose texts are safe in a spreadsheet (:func:`spreadsheet_safe`)."""
     with whole_file(path) as aside:
         spreadsheet_safe(table).write_csv(aside)
+
+
+def read_own_csv(path: Path) -> pl.DataFrame:
+    """Read a table that :func:`write_csv` wrote; its cells show whether a column holds numbers.
+
+    Raises:
+        ImaxrayError: The file is not such a table.
+        OSError: The file is missing, or the system cannot read it.
+    """
+    import csv
+
+    import polars as pl  # late, because the command line starts without it
+
+    with path.open(newline="", encoding="utf-8") as stream, _named(path, "a CSV table"):
+        try:
+            rows = list(csv.DictReader(stream, strict=True))
+        except csv.Error as error:
+            raise ValueError(error) from error
+        return pl.DataFrame(
+            {name: _typed([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        )
+
+
+def _typed(cells: Sequence[str]) -> list[Any]:
+    """Return the cells of a column as truth values, whole numbers, numbers or texts.
+
+    Example:
+        >>> _typed(["1", ""]), _typed(["0.5", "NaN"]), _typed(["true", "false"]), _typed(["a", "1"])
+        ([1, None], [0.5, nan], [True, False], ['a', '1'])
+    """
+    known = [cell for cell in cells if cell]
+    if known and all(cell in ("true", "false") for cell in known):
+        return [None if not cell else cell == "true" for cell in cells]
+    for kind in (int, float):
+        try:
+            return [kind(cell) if cell else None for cell in cells]
+        except ValueError:
+            continue
+    return [cell or None for cell in cells]
 
 
 _FORMULA: Final = r"^[=+\-@\t\r]"

@@ -1,4 +1,4 @@
-"""Finds the sources, tasks, metrics, families and formats that other installed packages add."""
+"""Finds sources, tasks, metrics, families, formats, rules and annotators of other packages."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ TASKS: Final = "imaxray.tasks"
 METRICS: Final = "imaxray.metrics"
 FAMILIES: Final = "imaxray.families"
 FORMATS: Final = "imaxray.formats"
+DERIVATIONS: Final = "imaxray.derivations"
+ANNOTATORS: Final = "imaxray.annotators"
 
 _NOUNS: Final = {
     SOURCES: "source",
@@ -25,6 +27,8 @@ _NOUNS: Final = {
     METRICS: "metric",
     FAMILIES: "model family",
     FORMATS: "export format",
+    DERIVATIONS: "derivation rule",
+    ANNOTATORS: "annotator",
 }
 
 _T = TypeVar("_T")

@@ -39,6 +39,10 @@ _DECODERS: Final = {
 GDCM is not used, because it ends the whole process on some damaged files. JPEG-LS is not decoded,
 because its decoder allocates gigabytes on other damaged files; no release met so far uses it."""
 
+# some files have a window of width 0 or an inconsistent LUT; these are ignored
+_BROKEN: Final = (
+    ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError,
+)  # fmt: skip
 _FRAME_STARTS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JP2: Final = b"\x00\x00\x00\x0cjP  "
 _UID: Final = re.compile(r"[0-9.]{1,64}")
@@ -181,6 +185,47 @@ def read_grey(path: Path, *, most: int) -> NDArray[np.uint8]:
         ImaxrayError: pydicom is not installed; or the file is missing, damaged, not DICOM or not
             one grey image; or its pixel data is damaged or shorter than the header says.
     """
+    with _decoded(path, most) as (stored, data, inverted):
+        grey = _displayed(stored, data)
+        return 255 - grey if inverted else grey
+
+
+def read_deep(path: Path, *, most: int) -> tuple[NDArray[Any], float, float, bool]:
+    """Decode the image of ``path`` at its full depth, after the modality LUT or rescale.
+
+    Args:
+        path: The DICOM file.
+        most: Maximum number of pixels; a larger image is refused before it is decoded.
+
+    Returns:
+        The values ``(height, width)``; the values that the first VOI LUT or window displays black
+        and white, or else the ends of the image's own range without its padding; and whether black
+        and white are exchanged (MONOCHROME1). A VOI LUT or window function that is not linear is
+        described by the ends of its range.
+
+    Raises:
+        ImaxrayError: As :func:`read_grey`.
+    """
+    from pydicom.pixels.processing import apply_modality_lut
+
+    with _decoded(path, most) as (stored, data, inverted):
+        values: NDArray[Any] = apply_modality_lut(stored, data)
+        ends = _displayed_range(data)
+        if ends is None and stored.dtype == np.uint8 and _number(data, "BitsStored", 8) == 8:
+            ends = (0.0, 255.0) if _is_plain(data) else None
+        if ends is None:
+            real = values[~_padding(stored, data)]
+            ends = (float(real.min()), float(real.max())) if real.size else (0.0, 0.0)
+        return values, *ends, inverted
+
+
+@contextlib.contextmanager
+def _decoded(path: Path, most: int) -> Iterator[tuple[NDArray[Any], Any, bool]]:
+    """Yield the stored values, the data set, and whether the image is MONOCHROME1.
+
+    Raises:
+        ImaxrayError: The file is not one grey image, or it or the block fails.
+    """
     header = read_header(path)
     fault = problem(header, most)
     if fault is not None:
@@ -198,8 +243,7 @@ def read_grey(path: Path, *, most: int) -> NDArray[np.uint8]:
         stored = _stored(data, _decoder(header.transfer_syntax))
         if stored.shape != (header.height, header.width):
             raise ValueError("the pixel data is not of the header's size")
-        grey = _displayed(stored, data)
-        return 255 - grey if header.photometric == "MONOCHROME1" else grey
+        yield stored, data, header.photometric == "MONOCHROME1"
 
 
 def _stored(data: Any, decoder: str | None) -> NDArray[Any]:
@@ -270,20 +314,37 @@ def _voi(values: NDArray[Any], data: Any) -> tuple[NDArray[Any], float, float] |
     """Apply the first VOI LUT or window; return the values, and its output for black and white."""
     from pydicom.pixels.processing import apply_voi, apply_windowing
 
-    # some files have a window of width 0 or an inconsistent LUT; these are ignored
-    broken = (ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError)
     if data.get("VOILUTSequence"):
-        with contextlib.suppress(*broken):
+        with contextlib.suppress(*_BROKEN):
             first = int(data.VOILUTSequence[0].LUTDescriptor[1])
             table = np.asarray(apply_voi(np.arange(first, first + 2**16), data))
             if table.min() != table.max():
                 return apply_voi(values, data), float(table.min()), float(table.max())
     if data.get("WindowCenter") is not None and data.get("WindowWidth") is not None:
-        with contextlib.suppress(*broken), np.errstate(over="ignore"):
+        with contextlib.suppress(*_BROKEN), np.errstate(over="ignore"):
             ends = apply_windowing(np.array([-_FAR, _FAR]), data)
             if ends[0] != ends[1]:
                 return apply_windowing(values, data), float(ends[0]), float(ends[1])
     return None
+
+
+def _displayed_range(data: Any) -> tuple[float, float] | None:
+    """Return the values that the first VOI LUT or window displays black and white (C.11.2)."""
+    with contextlib.suppress(*_BROKEN):
+        if data.get("VOILUTSequence"):
+            count, first, _ = map(int, data.VOILUTSequence[0].LUTDescriptor)
+            return float(first), float(first + (count or 2**16) - 1)
+    with contextlib.suppress(*_BROKEN):
+        centre, width = (_first(data.get(name)) for name in ("WindowCenter", "WindowWidth"))
+        if _text(data, "VOILUTFunction").upper() in ("", "LINEAR"):
+            centre, width = centre - 0.5, width - 1
+        if width > 0:
+            return centre - width / 2, centre + width / 2
+    return None
+
+
+def _first(value: Any) -> float:
+    return float(value[0] if hasattr(value, "__getitem__") else value)
 
 
 def _padding(stored: NDArray[Any], data: Any) -> NDArray[np.bool_]:

@@ -1,9 +1,10 @@
-"""Reads radiographs safely as 8-bit grey pixels: DICOM, PNG, JPEG, TIFF, BMP and WebP."""
+"""Reads radiographs safely as grey pixels: DICOM, PNG, JPEG, TIFF, BMP and WebP."""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -51,6 +52,7 @@ _DAMAGE = (
     struct.error, zlib.error, UnidentifiedImageError, Image.DecompressionBombError,
 )  # fmt: skip
 
+_GREATEST: Final = 65535.0  # of 16 bits
 _RAW_SIDE: Final = 2048  # a JSRT .IMG file has no header: pixels only, square
 _RAW_BLACK: Final = 4095  # 12 bits in 16, big-endian; optical density, so the greatest is black
 
@@ -120,6 +122,51 @@ def load(
     return grey
 
 
+@dataclass(frozen=True)
+class DeepImage:
+    """Holds an image at the full depth of its file, and how it is meant to be displayed.
+
+    Attributes:
+        pixels: ``(height, width)``, upright.
+        low: Value that is displayed black.
+        high: Value that is displayed white.
+        inverted: Whether black and white are exchanged (MONOCHROME1, optical density).
+        slope: Number by which a value is multiplied to get that of the file, after its own
+            rescaling (DICOM's modality LUT).
+        offset: Number that is then added.
+    """
+
+    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    low: float
+    high: float
+    inverted: bool = False
+    slope: float = 1.0
+    offset: float = 0.0
+
+
+def load_deep(path: Path, *, max_pixels: int = MAX_PIXELS) -> DeepImage:
+    """Decode an image at the full depth of its file: 8 bits, or up to 16.
+
+    Displayed linearly from ``low`` to ``high``, the image looks as :func:`load` returns it, except
+    for DICOM files whose look-up table is not linear.
+
+    Args:
+        path: Image file.
+        max_pixels: Maximum number of pixels.
+
+    Raises:
+        ImaxrayError: As :func:`load`.
+    """
+    if _is_raw(path):
+        return DeepImage(_raw_density(path), 0.0, float(_RAW_BLACK), inverted=True)
+    if dicom.is_dicom(path):
+        return _sixteen_bits(*dicom.read_deep(path, most=max_pixels))
+    pixels, wide = _decode(path, max_pixels)
+    if not wide:
+        return DeepImage(pixels.astype(np.uint8, copy=False), 0.0, 255.0)
+    return _sixteen_bits(pixels)
+
+
 def pad_to_square(image: Image.Image, colour: int | tuple[int, ...]) -> Image.Image:
     """Return ``image`` centred on a square of its longer side, the frame of :class:`Letterbox`."""
     frame = Letterbox().frame(image.width, image.height)
@@ -169,6 +216,31 @@ def _decode(path: Path, most: int) -> tuple[NDArray[Any], bool]:
         raise _unreadable(path) from error
 
 
+def _sixteen_bits(
+    values: NDArray[Any],
+    low: float | None = None,
+    high: float | None = None,
+    inverted: bool = False,
+) -> DeepImage:
+    """Store values in 16 bits; whole numbers stay exact if their range allows it."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    least, greatest = float(values.min()), float(values.max())
+    whole = values.dtype.kind in "iub" or bool((values == np.rint(values)).all())
+    slope, offset = 1.0, 0.0 if least >= 0 and greatest <= _GREATEST else least
+    if not whole or greatest - offset > _GREATEST:
+        slope, offset = max(greatest - least, 1e-6) / _GREATEST, least
+    pixels = np.rint((values.astype(np.float64) - offset) / slope).astype(np.uint16)
+    return DeepImage(
+        pixels,
+        ((least if low is None else low) - offset) / slope,
+        ((greatest if high is None else high) - offset) / slope,
+        inverted,
+        slope,
+        offset,
+    )
+
+
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation that the header states; 1 if the pixels are upright.
 
@@ -185,11 +257,16 @@ def _is_raw(path: Path) -> bool:
 
 
 def _raw_grey(path: Path) -> NDArray[Any]:
+    density = _raw_density(path)
+    return np.asarray((_RAW_BLACK - density.astype(np.uint32)) * 255 // _RAW_BLACK, dtype=np.uint8)
+
+
+def _raw_density(path: Path) -> NDArray[np.uint16]:
     width, height = size(path)
     density = np.fromfile(path, dtype=">u2").reshape(height, width)
     if density.max() > _RAW_BLACK:
         raise _unreadable(path)  # the bytes of a pixel are swapped, or it is another format
-    return np.asarray((_RAW_BLACK - density.astype(np.uint32)) * 255 // _RAW_BLACK, dtype=np.uint8)
+    return density.astype(np.uint16)
 
 
 def _unreadable(path: Path, most: int = MAX_PIXELS) -> ImaxrayError:

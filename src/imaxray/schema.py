@@ -28,6 +28,7 @@ import polars as pl
 from pydantic import AfterValidator
 
 from imaxray import _plugins
+from imaxray._names import did_you_mean
 from imaxray.errors import ImaxrayError
 
 Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]
@@ -202,7 +203,10 @@ def task_names() -> tuple[str, ...]:
 def _known_task(name: str) -> str:
     known = task_names()
     if name not in known:
-        raise ValueError(f"expected a task, one of {', '.join(known)}, but got {name}")
+        raise ValueError(
+            f"expected a task, one of {', '.join(known)}, but got {name}; "
+            + did_you_mean(name, known).rstrip(".")
+        )
     return name
 
 
@@ -264,18 +268,24 @@ rests, wholly or partly, on a pseudo annotation. It exists in memory only; the f
 hold the columns of ENTRIES, from which :func:`mark_pseudo` derives it."""
 
 
-def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
-    """Add the column ``is_pseudo`` to ``entries``; entries that have it are returned unchanged.
+def entry_is_pseudo() -> pl.Expr:
+    """Return whether an entry rests, wholly or partly, on a pseudo annotation; never null.
 
-    Only this function decides which entries are pseudo. An entry is pseudo if one of its sources is
-    ``pseudo``, or if one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
+    Only this expression decides it. An entry is pseudo if one of its sources is ``pseudo``, or if
+    one of its grades (``quality`` joins them by ``+``) is ``pseudo/<model>``.
+    """
+    return _rests_on(PSEUDO_SOURCE)
+
+
+def mark_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
+    """Add the column ``is_pseudo`` (:func:`entry_is_pseudo`); entries that have it are unchanged.
 
     Args:
         entries: Entries, schema ENTRIES; only ``quality`` and ``sources`` are read.
     """
     if IS_PSEUDO in entries.columns:
         return entries
-    return entries.with_columns(_rests_on(PSEUDO_SOURCE).alias(IS_PSEUDO))
+    return entries.with_columns(entry_is_pseudo().alias(IS_PSEUDO))
 
 
 DERIVED_SOURCE: Final = "derived"

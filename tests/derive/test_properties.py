@@ -126,3 +126,17 @@ def test_provenance_leads_to_entries(stated):
         alone = derived([pair for pair in stated if pair[1] in derivation.entries])
         if not (alone.contradicted or alone.disputed):
             assert derivation.fact.asks in {d.fact.asks for d in alone.derived}
+
+
+def test_a_fact_that_makes_way_for_one_that_contradicts_an_entry():
+    """The list that follows when another one is dropped is compared with the entries, too."""
+    stated = [
+        (Fact(kind="grade", name="edema", value=2.0), "e0"),
+        (Fact(kind="report", name="findings", text="No edema."), "e1"),
+        (
+            Fact(kind="qa", name="", value=0.0, text="What abnormalities are seen in this image?"),
+            "e2",
+        ),
+    ]
+    outcome = derived(stated)
+    assert contradictions([d.fact for d in outcome.derived], [fact for fact, _ in stated]) == {}

@@ -3,7 +3,7 @@
 import pytest
 
 from imaxray.derive import About, Fact, Habits, Known
-from imaxray.derive.fact import labels_fact, question
+from imaxray.derive.fact import by_content, labels_fact, question
 from imaxray.derive.questions import Questions, understood
 from imaxray.derive.rules import BUILT_IN
 from imaxray.labeller.edema import edema_grade
@@ -128,19 +128,32 @@ GOLDEN = {
          reg("left lung", (70.0, 0.0, 125.0, 90.0))],
         [Fact("measurement", "ctr", 0.4)],
     ),
+    "report-region": (
+        [report("Consolidation in the left lower lung. Large heart."),
+         rec("left lower lung zone", LEFT, anatomy=True), reg("heart", HEART, anatomy=True)],
+        [rec("consolidation in the left lower lung zone", LEFT),
+         rec("enlarged cardiac silhouette", HEART)],
+    ),
+    "mask-region": (
+        [], [rec("heart", HEART, anatomy=True), reg("heart", HEART, anatomy=True)],
+    ),
+    "mask-ratio": ([], [Fact("measurement", "ctr", 0.4)]),
+    "study-view": ([], [report("Clear lungs."), label("Edema", 1)]),
 }  # fmt: skip
+SIBLINGS = [report("Clear lungs."), label("Edema", 1), rec("left lung", LEFT)]
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_concludes_what_its_sentence_says(name):
     given, wanted = GOLDEN[name]
-    known = Known(About("a/1", "AP", (128, 128)), given)
+    about = About("a/1", "AP", (128, 128), {"heart": HEART}, {"ctr": 0.4})
+    known = Known(about, given, SIBLINGS)
     found = list(RULES[name].conclude(known, HABITS))
-    assert sorted((c.fact for c in found), key=Fact.order) == sorted(wanted, key=Fact.order)
+    assert sorted((c.fact for c in found), key=by_content) == sorted(wanted, key=by_content)
     assert {c.fact.kind for c in found} <= set(RULES[name].makes)
     premises = {id(fact) for conclusion in found for fact in conclusion.premises}
-    assert premises <= {id(fact) for fact in given}
-    assert bool(premises) is bool(given)
+    assert premises <= {id(fact) for fact in [*given, *SIBLINGS]}
+    assert bool(premises) is (bool(given) or name == "study-view")
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -188,10 +201,10 @@ def test_a_report_states_the_grade_of_edema(text, grade):
 
 def test_questions_are_worded_like_those_of_the_dataset():
     rows = [
-        ("Is there evidence of an effusion?", ("yes",), "PA"),
-        ("Is there evidence of an effusion?", ("no",), "AP"),
-        ("Which findings are shown on this film?", ("effusion",), "PA"),
-        ("Is it a PA or an AP film?", ("frontal PA",), "PA"),
+        ("Is there evidence of an effusion?", ("yes",), "PA", 1),
+        ("Is there evidence of an effusion?", ("no",), "AP", 1),
+        ("Which findings are shown on this film?", ("effusion",), "PA", 1),
+        ("Is it a PA or an AP film?", ("frontal PA",), "PA", 1),
     ]
     words = Questions.learned(rows)
     assert words.presence("a/1", "Edema") == "Is there evidence of a pulmonary edema?"

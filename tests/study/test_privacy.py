@@ -13,7 +13,7 @@ import yaml
 from imaxray.curation import open_dataset
 from imaxray.sources import ReleaseFile
 from imaxray.study import StudyConfig
-from imaxray.study.results.publish import example_count
+from imaxray.study.reporting.material import example_count
 
 TINY = {
     "title": "Tiny study",

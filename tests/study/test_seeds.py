@@ -33,7 +33,7 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("seeds") / "out"
     config = StudyConfig.model_validate(MINI)
     outcome = run_study(config, out)
-    return config, out, outcome, write_study_report(outcome).read_text()
+    return config, out, outcome, write_study_report(outcome.out).read_text()
 
 
 def test_seeds_move_weights_and_schedule_but_not_data(finished):
@@ -115,7 +115,7 @@ def test_weights_are_those_of_a_study_without_dynamics(finished, tmp_path):
         probed = load_file(out / "runs" / arm / "seed-5" / "model" / "model.safetensors")
         alone = load_file(tmp_path / "out" / "runs" / arm / "model" / "model.safetensors")
         assert all(probed[name].equal(alone[name]) for name in probed), arm
-    assert "not the choice of the one training" in write_study_report(outcome).read_text()
+    assert "not the choice of the one training" in write_study_report(outcome.out).read_text()
 
 
 def test_a_finished_study_is_not_repeated(finished):

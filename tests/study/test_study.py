@@ -43,7 +43,7 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("study") / "out"
     config = StudyConfig.model_validate(TINY)
     outcome = run_study(config, out)
-    return config, out, outcome, write_study_report(outcome)
+    return config, out, outcome, write_study_report(outcome.out)
 
 
 def test_both_views_cover_all_seven_tasks(finished):

@@ -27,7 +27,7 @@ MODULES: Final = (
     "imaxray.dynamics", "imaxray.cache.writer", "imaxray.cache.executors", "imaxray.export",
     "imaxray.report", "imaxray.training.run", "imaxray.training.dataset_run",
     "imaxray.evaluation.generation.evaluate", "imaxray.pseudo.annotating.annotation",
-    "imaxray.study.run", "imaxray.study.work", "imaxray.study.results.publish",
+    "imaxray.study.run", "imaxray.study.work", "imaxray.study.reporting.write",
     "imaxray.strategy.run", "imaxray.models.phantom", "imaxray.phantom",
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
+from imaxray import radiograph
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig, build_tiny, phantom
 from imaxray.models.tiny import tiny_families
@@ -18,6 +19,7 @@ from imaxray.training import (
     Conversations,
     ShareDataset,
     StepDataset,
+    augmented_image,
     encode_entries,
     load_recipe,
     schedule,
@@ -251,6 +253,31 @@ def test_a_stopped_run_continues_to_the_same_bytes(dataset, base, tmp_path):
     assert list((tmp_path / "cut" / "checkpoints").iterdir())
     cut = train_dataset(dataset, tmp_path / "cut", recipe(base), progress=False)
     assert weights(cut) == weights(whole)
+
+
+def test_a_preview_shows_what_a_row_of_a_run_sees(setting, dataset):
+    steps = setting.steps("packed")
+    sizes = image_sizes(setting.images)
+    row, piece = next(
+        (row, piece)
+        for row, piece in enumerate(steps.pieces(2))
+        if any(setting.encoded[e].target != steps._encode(i, [e], None)[1][0].target
+               for i in piece.images for e in piece.entries)
+    )  # fmt: skip
+    [(image_id, change)] = piece.images
+    shown = augmented_image(dataset, image_id, STRONG, seed=0, step=2, row=row)
+    assert shown.augmentation == change and shown.size == sizes[image_id]
+    assert shown.pixels.shape == shown.size[::-1] and shown.pixels.dtype == np.uint8
+    entries = setting.entries.filter(image_id=image_id)
+    assert shown.boxes.keys() == set(entries["entry_id"])
+    before = {e: [tuple(b) for b in bs] for e, bs in entries.select("entry_id", "boxes").rows()}
+    assert shown.boxes != before
+    assert {e: len(b) for e, b in shown.boxes.items()} == {e: len(b) for e, b in before.items()}
+    still = augmented_image(dataset, image_id, AugmentConfig(probability=0))
+    assert np.array_equal(still.pixels, radiograph.load(dataset.image_path(image_id)))
+    assert still.boxes == before
+    with pytest.raises(ImaxrayError, match="train split"):
+        augmented_image(dataset, "nothing")
 
 
 def test_prepared_inputs_alone_are_refused(dataset, base, tmp_path):

@@ -24,6 +24,7 @@ ArmName = Literal[
     "+ model answers",
     "whole",
     "whole, chosen",
+    "+ specialists",
     "three stages",
     "perfect filter",
     "true answers",
@@ -36,7 +37,7 @@ CHOSEN: Final = "whole, chosen"
 CEILING: Final = "true answers"
 
 _OFF: Final = MappingProxyType(
-    {"confidence": False, "consistency": False, "balance": False, "perfect": False}
+    {"confidence": False, "consistency": False, "balance": False, "fuse": False, "perfect": False}
 )
 
 
@@ -54,6 +55,7 @@ class Arm:
         filter: Options of the filter that differ from those of the strategy.
         stages: Change of the stages of the strategy. ``restarted``: all stages train on what the
             first stage trains on. ``paper``: stages on real entries, pseudo IMAX, real entries.
+            ``specialists``: stages that train one task alone, whose models answer it.
         changes: Other options that differ from those of the strategy.
     """
 
@@ -63,14 +65,16 @@ class Arm:
     derive: Literal["none", "exact", "all"] = "none"
     augment: bool = True
     filter: Mapping[str, Any] = field(default_factory=dict)
-    stages: Literal["as given", "restarted", "paper"] = "as given"
+    stages: Literal["as given", "restarted", "paper", "specialists"] = "as given"
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
     {
         "dmax": Arm("real entries only", one="dmax"),
-        "dmax (equal compute)": Arm("as dmax, but for the time of the whole", one="dmax"),
+        "dmax (equal compute)": Arm(
+            "as dmax, but for the time of the arm `compute_of`", one="dmax"
+        ),
         "dmax, no augmentation": Arm("as dmax, without augmentation", one="dmax", augment=False),
         "derived, exact": Arm(
             "real entries, and those that follow from them by exact rules",
@@ -95,7 +99,7 @@ ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
             "the whole, but every readable answer of the model is kept", derive="all", filter=_OFF
         ),
         "+ model answers": Arm(
-            "the whole, with the filters for confidence and consistency",
+            "the whole, but with the filters for confidence and consistency alone",
             derive="all",
             filter={**_OFF, "confidence": True, "consistency": True},
         ),
@@ -104,6 +108,11 @@ ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
             "the whole; the best stage on the validation split is the result",
             derive="all",
             changes={"choose": "validation"},
+        ),
+        "+ specialists": Arm(
+            "the whole, but models that were trained on one task alone answer these tasks",
+            derive="all",
+            stages="specialists",
         ),
         "three stages": Arm(
             "the paper's three stages: real entries, pseudo IMAX, real entries; nothing is derived",
@@ -132,7 +141,12 @@ assert tuple(ARMS) == get_args(ArmName)
 
 
 def arm_strategy(
-    name: ArmName, whole: StrategyConfig, common: Mapping[str, Any], *, steps: int
+    name: ArmName,
+    whole: StrategyConfig,
+    common: Mapping[str, Any],
+    *,
+    steps: int,
+    specialists: Mapping[str, int],
 ) -> StrategyConfig:
     """Return the strategy of an arm.
 
@@ -141,6 +155,7 @@ def arm_strategy(
         whole: Strategy whose parts are left out.
         common: Options that the study sets: truth, model, seed, training, max_new_tokens.
         steps: Number of optimizer steps of an arm with one stage.
+        specialists: Task → number of optimizer steps of its specialist.
     """
     arm = ARMS[name]
     changes: dict[str, Any] = {**common, **arm.changes}
@@ -155,6 +170,12 @@ def arm_strategy(
     if arm.filter:
         changes["filter"] = whole.filter.model_copy(update=dict(arm.filter))
     changes["stages"] = _stages(arm, whole.stages, steps)
+    if arm.stages == "specialists":
+        first, *later = whole.stages
+        trained = {task: _specialist(first, task, length) for task, length in specialists.items()}
+        changes["stages"] = (first, *trained.values(), *later)
+        teachers = {task: stage.name for task, stage in trained.items()}
+        changes["annotate"] = whole.annotate.model_copy(update={"teachers": teachers})
     if len(changes["stages"]) < len(whole.stages):  # a teacher may be a stage that the arm lacks
         changes["annotate"] = whole.annotate.model_copy(update={"teachers": {}})
     given = {name: getattr(whole, name) for name in StrategyConfig.model_fields}
@@ -172,6 +193,12 @@ def _stages(arm: Arm, stages: Sequence[StageConfig], steps: int) -> tuple[StageC
     if arm.stages == "paper":
         return tuple(_on(s, "dmax") if not s.on_pseudo else s for s in stages)
     return tuple(stages)
+
+
+def _specialist(first: StageConfig, task: str, steps: int) -> StageConfig:
+    """Return a stage that trains the start model on one task of the first stage's data."""
+    only = {"name": f"{task}-specialist", "start": "base", "tasks": (task,), "steps": steps}
+    return _on(first.model_copy(update={**only, "final_rate": None}), first.on)
 
 
 def _on(stage: StageConfig, data: On) -> StageConfig:

@@ -27,6 +27,16 @@ class AblationBlock(BaseModel):
     lanes: int = Field(
         default=2, ge=1, description="Number of processes; it never changes the result of an arm."
     )
+    specialists: dict[TaskName, int] = Field(
+        default_factory=lambda: {"calculation": 150, "rec": 150},
+        description="Tasks that specialists answer in the arm + specialists, each with the number "
+        "of optimizer steps of its specialist.",
+    )
+    compute_of: ArmName = Field(
+        default=WHOLE,
+        description="Arm whose training and annotation take as long as dmax (equal compute) is "
+        "trained.",
+    )
 
 
 class PretrainingConfig(BaseModel):
@@ -85,7 +95,7 @@ class AblationConfig(StudyConfig):
         """Return the arms to train: the configured ones, and the one that equal compute needs."""
         named = set(self.ablation.arms)
         if EQUAL_COMPUTE in named:
-            named.add(WHOLE)
+            named.add(self.ablation.compute_of)
         return tuple(arm for arm in ARMS if arm in named)
 
     def arm(
@@ -110,7 +120,9 @@ class AblationConfig(StudyConfig):
             "max_new_tokens": self.evaluation.max_new_tokens,
         }
         length = (steps if name == EQUAL_COMPUTE else None) or self.steps
-        return arm_strategy(name, self.strategy, common, steps=length)
+        return arm_strategy(
+            name, self.strategy, common, steps=length, specialists=self.ablation.specialists
+        )
 
 
 def load_study(path: str | Path) -> StudyConfig | AblationConfig:

@@ -123,8 +123,9 @@ def _trained(
             found[key] = record
             bar.advance()
             arm, seed = key
-            pair = [found.get((WHOLE, seed)), found.get((REFERENCE, seed))]
-            if EQUAL_COMPUTE not in needed or arm not in (WHOLE, REFERENCE) or None in pair:
+            both: tuple[ArmName, ...] = (config.ablation.compute_of, REFERENCE)
+            pair = [found.get((one, seed)) for one in both]
+            if EQUAL_COMPUTE not in needed or arm not in both or None in pair:
                 return []
             return add(EQUAL_COMPUTE, seed, _equal_steps(out, seed, *pair))  # type: ignore[arg-type]
 
@@ -138,7 +139,7 @@ def _wait_passively() -> None:
 
 
 def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -> int:
-    """Return the number of steps of dmax that take as long as the whole strategy took.
+    """Return the number of steps of dmax that take as long as another arm took.
 
     The number is decided once and kept in a file.
     """

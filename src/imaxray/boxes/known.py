@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from imaxray._names import did_you_mean
 from imaxray.boxes.convention import BoxConvention
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import CentreCrop, Letterbox, SmartResize
@@ -123,7 +124,8 @@ def get_convention(name: str) -> BoxConvention:
     if found is None:
         raise ImaxrayError(
             f"Expected a box convention, one of {', '.join(CONVENTIONS)}, or a model, one of "
-            f"{', '.join(OF_MODELS)}, but got {name}; name one of these."
+            f"{', '.join(OF_MODELS)}, but got {name}; "
+            f"{did_you_mean(name, [*CONVENTIONS, *OF_MODELS])}"
         )
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import shlex
 import signal
 import sys
@@ -17,11 +18,13 @@ from functools import cache
 from types import FrameType
 from typing import Any, Final
 
+from imaxray._names import did_you_mean
 from imaxray._printing import printable, say
+from imaxray.cli.help import completion
 from imaxray.errors import ImaxrayError
 
 RESUMABLE: Final = frozenset(
-    {"build", "cache", "train", "evaluate", "annotate", "study", "strategy"}
+    {"build", "cache", "train", "evaluate", "annotate", "study", "strategy", "view"}
 )
 """Commands that continue what an earlier call of the same command began."""
 
@@ -65,6 +68,8 @@ def _run(arguments: Sequence[str]) -> int:
 
         keep_freed_memory()
         command = _command()
+        if completion.is_asked():
+            completion.complete(command)
         # not main(), which would end on Ctrl-C without a word
         with command.make_context("imaxray", list(arguments)) as context:
             command.invoke(context)
@@ -181,6 +186,12 @@ def _of_usage(error: Any) -> str:
         say(context.get_help(), file=sys.stderr)
         return ""
     parameter = getattr(error, "param", None)
+    if (unknown := _unknown(error, context)) is not None:
+        what, given, known = unknown
+        return (
+            f"Expected {what} of `{name}`, but got {given}; "
+            f"{did_you_mean(given, known, listed_by=f'{name} --help')}"
+        )
     if parameter is None:
         said = _short(error.format_message()).rstrip(".?")
         return f"Expected a command line that `{name} --help` describes, but: {said}; correct it."
@@ -190,6 +201,24 @@ def _of_usage(error: Any) -> str:
     said = _short(error.message).rstrip(".").removeprefix("Value error, ")
     said = said.replace("Input should", "it should", 1)
     return f"Expected a valid value for {what}, but {said}; `{name} --help` describes it."
+
+
+def _unknown(error: Any, context: Any) -> tuple[str, str, list[str]] | None:
+    """Return what kind of name is unknown, the name, and those that there are."""
+    if context is None:
+        return None
+    option = getattr(error, "option_name", None)
+    if type(error).__name__ == "NoSuchOption" and option is not None:
+        params = context.command.get_params(context)
+        names = [name for one in params for name in (*one.opts, *one.secondary_opts)]
+        return "an option", option, [name for name in names if name.startswith("-")]
+    command = _NO_COMMAND.match(str(error.message))
+    if command is not None and hasattr(context.command, "commands"):
+        return "a command", command[1], list(context.command.commands)
+    return None
+
+
+_NO_COMMAND: Final = re.compile(r"No such command '([^']+)'")
 
 
 def _of_parameter(parameter: Any) -> str:

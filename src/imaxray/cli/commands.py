@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
-from imaxray.cli import comparing, configs, data, deriving, exports, models, studies
+from imaxray.cli import (
+    checks,
+    comparing,
+    configs,
+    data,
+    deriving,
+    doctoring,
+    exports,
+    models,
+    phantoms,
+    releases,
+    reports,
+    shells,
+    studies,
+    viewing,
+)
 from imaxray.cli.application import app
+from imaxray.cli.help.examples import add_examples
 
-__all__ = ["app", "comparing", "configs", "data", "deriving", "exports", "models", "studies"]
+add_examples(app)
+
+__all__ = [
+    "app",
+    "checks",
+    "comparing",
+    "configs",
+    "data",
+    "deriving",
+    "doctoring",
+    "exports",
+    "models",
+    "phantoms",
+    "releases",
+    "reports",
+    "shells",
+    "studies",
+    "viewing",
+]

@@ -8,17 +8,22 @@ from typing import Annotated
 import typer
 
 from imaxray._printing import say
-from imaxray.cli.application import configs_app
+from imaxray.cli.application import Format, configs_app
+from imaxray.cli.printing import print_json
 
 Name = Annotated[str, typer.Argument(help="Name, as `imaxray configs list` prints it.")]
 
 
 @configs_app.command("list")
-def configs_list() -> None:
+def configs_list(form: Format = "text") -> None:
     """List the built-in configurations, and the command that uses each."""
     from imaxray.configs import list_configs
 
-    for config in list_configs():
+    found = list_configs()
+    if form == "json":
+        print_json([{"name": c.name, "summary": c.summary, "command": c.command} for c in found])
+        return
+    for config in found:
         say(f"{config.name}: {config.summary}")
         say(f"  {config.command}")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
 from imaxray._printing import say
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import print_table
+from imaxray.cli.printing import print_json, print_table
 
 _VERDICTS: Final = {"right": "right", "written": "write", "refused": "-"}
 
@@ -29,11 +29,17 @@ def export(
         ),
     ],
     out: Out,
+    printed: Annotated[
+        Literal["text", "json"], typer.Option("--print", help="Format of what is printed.")
+    ] = "text",
 ) -> None:
     """Write a dataset in the file format of another tool."""
     from imaxray.export import SETTINGS, ExportConfig, export_dataset, list_formats
 
     report = export_dataset(dataset, form, out, chosen(ExportConfig))
+    if printed == "json":
+        print_json(asdict(report))
+        return
     print_table(
         f"{form} at {out}",
         ["split", "rows", "entries", "images"],
@@ -62,11 +68,18 @@ def export(
 
 
 @app.command()
-def share(dataset: Annotated[Path, typer.Argument(help="Dataset folder.")], out: Out) -> None:
+def share(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    out: Out,
+    form: Format = "text",
+) -> None:
     """Write ids, splits and manifest of a dataset, without text, pixels, boxes and answers."""
     from imaxray.export import share_dataset
 
     report = share_dataset(dataset, out)
+    if form == "json":
+        print_json(asdict(report))
+        return
     rows = [[name, f"{number:,}"] for name, number in report.counts.items()]
     print_table(f"Shared dataset at {out}", ["table", "rows"], rows)
     print_table("Left out", ["what", "content"], [[k, v] for k, v in report.left_out.items()])

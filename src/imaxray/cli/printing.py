@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,7 @@ def print_result(data: Mapping[str, Any]) -> None:
 def print_annotation(done: Any) -> None:
     """Print the numbers of prompts and answers of an annotation, one row per task."""
     account = done.manifest["account"]
-    origins = ("template", "real", "model", "similar")
+    origins = ("template", "real", "model", "similar", "annotator")
     rows = [
         [
             row["task"], f"{account['lacking'].get(row['task'], 0):,}", f"{row['asked']:,}",
@@ -180,6 +181,13 @@ def print_annotation(done: Any) -> None:
         f"The model also answered {done.calibration.height:,} validation entries. Files in "
         f"{done.folder}: candidates.parquet, calibration.parquet, annotate.json"
     )
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; what could not be measured is null."""
+    from imaxray.evaluation.comparing.resampling import finite
+
+    say(json.dumps(finite(value), indent=1, default=str))
 
 
 def print_codes(rejects: Any) -> None:
@@ -327,17 +335,20 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
         say(line)
 
 
-def print_units(config: StudyConfig, out: Path) -> None:
+def print_units(config: StudyConfig, out: Path, form: str = "text") -> None:
     """Print the units of a study with their states."""
     from rich.table import Table
 
     from imaxray.progress import SafeConsole
     from imaxray.study import unit_states
 
+    states = unit_states(config, out)
+    if form == "json":
+        print_json(states)
+        return
     table = Table()
     table.add_column("unit")
     table.add_column("state")
-    states = unit_states(config, out)
     for name, state in states.items():
         table.add_row(name, state)
     SafeConsole(width=None if sys.stdout.isatty() else 140).print(table)

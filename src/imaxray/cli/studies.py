@@ -11,9 +11,18 @@ import typer
 
 from imaxray._lock import sole_writer
 from imaxray._printing import say
-from imaxray.cli.application import ConfigFile, ConfigName, Model, Out, Root, app, one_config
+from imaxray.cli.application import (
+    ConfigFile,
+    ConfigName,
+    Format,
+    Model,
+    Out,
+    Root,
+    app,
+    one_config,
+)
 from imaxray.cli.options import chosen, given, options_of
-from imaxray.cli.printing import print_annotation, print_units
+from imaxray.cli.printing import print_annotation, print_json, print_units
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -58,7 +67,7 @@ def study(
         ),
     ] = False,
     form: Annotated[
-        Literal["text", "json"], typer.Option("--format", help="Format of what --dry-run prints.")
+        Literal["text", "json"], typer.Option("--format", help="Format of what is printed.")
     ] = "text",
 ) -> None:
     """Run a whole study: build the datasets, train each arm, evaluate, compare, write a report.
@@ -70,7 +79,7 @@ def study(
     from imaxray.study import EstimateConfig, require_releases
 
     how = chosen(EstimateConfig)
-    if not dry_run and (how != EstimateConfig() or form != "text"):
+    if not dry_run and how != EstimateConfig():
         raise ImaxrayError(
             "Expected --dry-run with options of an estimate, but a study without it runs; add "
             "--dry-run, or leave these options out."
@@ -89,14 +98,14 @@ def study(
                 "--dry-run, but this is an ablation; leave them out."
             )
         assert out is not None  # as checked above
-        _ablation(loaded, out, root)
+        _ablation(loaded, out, root, form)
         return
     if dry_run:
         _estimate(loaded, out, how, form)
         return
     assert out is not None  # as checked above
     if list_units:
-        print_units(loaded, out)
+        print_units(loaded, out, form)
         return
     from imaxray.study import run_study, run_unit  # imported here, as they load torch
 
@@ -106,9 +115,9 @@ def study(
             if outcome is None:
                 say(f"Done: {name}")
             else:
-                _print_outcome(outcome)
+                _print_outcome(outcome, form)
         return
-    _print_outcome(run_study(loaded, out, root=root, launch=launch))
+    _print_outcome(run_study(loaded, out, root=root, launch=launch), form)
 
 
 def _estimate(config: StudyConfig, out: Path | None, how: EstimateConfig, form: str) -> None:
@@ -122,11 +131,18 @@ def _estimate(config: StudyConfig, out: Path | None, how: EstimateConfig, form: 
     print_estimate(found)
 
 
-def _print_outcome(outcome: StudyOutcome) -> None:
+def _print_outcome(outcome: StudyOutcome, form: str) -> None:
     from imaxray.progress import SafeConsole
     from imaxray.study import write_study_report
 
-    report = write_study_report(outcome)
+    report = write_study_report(outcome.out)
+    if form == "json":
+        print_json({
+            "models": {name: model.as_dict() for name, model in outcome.models.items()},
+            "table": None if outcome.table is None else outcome.table.as_dict(),
+            "summary": outcome.summary(), "report": report,
+        })  # fmt: skip
+        return
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     for name, model in outcome.models.items():
         of_model = f"{name}: " if len(outcome.models) > 1 else ""
@@ -142,12 +158,15 @@ def _print_outcome(outcome: StudyOutcome) -> None:
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
 
 
-def _ablation(config: AblationConfig, out: Path, root: Path | None) -> None:
+def _ablation(config: AblationConfig, out: Path, root: Path | None, form: str) -> None:
     from imaxray.ablation import ablation_tables, run_ablation, summary, write_ablation
     from imaxray.progress import SafeConsole
 
     outcome = run_ablation(config, out, root=root)
     written = write_ablation(outcome)
+    if form == "json":
+        print_json(json.loads((out / "ablation.json").read_text(encoding="utf-8")))
+        return
     console = SafeConsole(width=None if sys.stdout.isatty() else 180)
     for table in ablation_tables(outcome):
         console.print(table)
@@ -167,6 +186,7 @@ def strategy(
             "--data", help="Dataset folder to train on; default: the one of the configuration."
         ),
     ] = None,
+    form: Format = "text",
 ) -> None:
     """Train a model in stages on data without dense images: DMAX, pseudo IMAX, DMAX again.
 
@@ -183,9 +203,14 @@ def strategy(
     outcome = run_strategy(
         loaded,
         out,
-        tell=lambda line: console.print(line, highlight=False, soft_wrap=True),
+        tell=None
+        if form == "json"
+        else lambda line: console.print(line, highlight=False, soft_wrap=True),
         progress=sys.stderr.isatty(),
     )
+    if form == "json":
+        print_json(json.loads((out / "strategy.json").read_text(encoding="utf-8")))
+        return
     if outcome.comparison is not None:
         console.print(outcome.comparison.table("Stages on the test split"))
     console.print(outcome.yields())
@@ -227,6 +252,7 @@ def dynamics(
             "other's data.",
         ),
     ] = None,
+    form: Format = "text",
 ) -> None:
     """Measure how runs were optimised: the Fisher spectrum, and conflicts between tasks.
 
@@ -245,6 +271,14 @@ def dynamics(
             data=None if data is None else open_dataset(data),
             other_data=None if other_data is None else open_dataset(other_data),
         )  # fmt: skip
+    if form == "json":
+        tables = {
+            name: getattr(found, name).to_dicts()
+            for name in ("contrast", "crossed", "tasks", "pairs", "scores", "correlations")
+        }
+        spectra = {arm: table.to_dicts() for arm, table in found.spectra.items()}
+        print_json({"spectra": spectra, **tables, "remarks": list(found.remarks)})
+        return
     print_dynamics(found, config.group)
 
 
@@ -259,6 +293,7 @@ def annotate(
         Path, typer.Option("--data", help="Dataset folder whose train images are annotated.")
     ],
     out: Out,
+    form: Format = "text",
 ) -> None:
     """Let a model answer the tasks that the train images of a dataset lack.
 
@@ -270,6 +305,14 @@ def annotate(
 
     teachers = dict(_teacher(item) for item in given().get("teachers", ()))
     done = annotate_data(run, data, out, chosen(AnnotateConfig, teachers=teachers))
+    if form == "json":
+        print_json({
+            "folder": done.folder, "candidates": done.candidates.height,
+            "calibration": done.calibration.height, "tasks": done.summary().to_dicts(),
+            "account": done.manifest["account"],
+            "answered_by": done.manifest.get("answered_by", {}),
+        })  # fmt: skip
+        return
     print_annotation(done)
 
 

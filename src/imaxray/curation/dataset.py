@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -230,22 +231,8 @@ def open_dataset(folder: str | Path) -> Dataset:
             holds pseudo annotations or entries.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        what = "it is a file" if folder.exists() else "it does not exist"
-        raise ImaxrayError(
-            f"Expected a dataset folder at {folder}, but {what}; name a folder that `imaxray "
-            "build` or `imaxray match` wrote."
-        )
-    if not (folder / MANIFEST).exists():
-        raise ImaxrayError(
-            f"Expected a dataset folder at {folder}, but it has no {MANIFEST}; name a folder that "
-            "`imaxray build` or `imaxray match` wrote."
-        )
-    try:
-        require_own_manifest(folder, MANIFEST)
-        manifest = json.loads((folder / MANIFEST).read_text())
-        _require_unchanged(folder, manifest["files"])
-        roots = json.loads((folder / _ROOTS).read_text()) if (folder / _ROOTS).exists() else {}
+    manifest, roots = read_manifest(folder)
+    with _whole(folder):
         tables = Tables(
             images=_read(folder / "images.parquet", IMAGES),
             annotations=_read(folder / "annotations.parquet", ANNOTATIONS),
@@ -258,8 +245,44 @@ def open_dataset(folder: str | Path) -> Dataset:
             account=pl.DataFrame(manifest["account"], schema=ACCOUNT),
             decisions=manifest.get("decisions", {}),  # older datasets have none
             files=tuple(ReleaseFile(**file) for file in manifest["releases"]),
-            roots={name: Path(path) for name, path in roots.items()},
+            roots=roots,
         )
+    require_real_evaluation(tables.images, tables.annotations, tables.entries)
+    return Dataset(folder, tables, manifest)
+
+
+def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Read a dataset's manifest and the folders of its releases; the tables are only compared.
+
+    This is for programs that read the tables in parts.
+
+    Raises:
+        ImaxrayError: If ``folder`` is no dataset folder, or a table is missing or was changed.
+    """
+    if not folder.is_dir():
+        what = "it is a file" if folder.exists() else "it does not exist"
+        raise ImaxrayError(
+            f"Expected a dataset folder at {folder}, but {what}; name a folder that `imaxray "
+            "build` or `imaxray match` wrote."
+        )
+    if not (folder / MANIFEST).exists():
+        raise ImaxrayError(
+            f"Expected a dataset folder at {folder}, but it has no {MANIFEST}; name a folder that "
+            "`imaxray build` or `imaxray match` wrote."
+        )
+    with _whole(folder):
+        require_own_manifest(folder, MANIFEST)
+        manifest = json.loads((folder / MANIFEST).read_text())
+        _require_unchanged(folder, manifest["files"])
+        roots = json.loads((folder / _ROOTS).read_text()) if (folder / _ROOTS).exists() else {}
+        return manifest, {name: Path(path) for name, path in roots.items()}
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Turn what a damaged manifest or table raises into one sentence."""
+    try:
+        yield
     except (
         OSError,
         ValueError,
@@ -273,8 +296,6 @@ def open_dataset(folder: str | Path) -> Dataset:
             f"Expected a dataset folder at {folder}, but its manifest or tables are missing or "
             "damaged; build it again."
         ) from error
-    require_real_evaluation(tables.images, tables.annotations, tables.entries)
-    return Dataset(folder, tables, manifest)
 
 
 def _require_unchanged(folder: Path, files: Mapping[str, str]) -> None:

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from imaxray.derive.measure import MEASURED
     from imaxray.derive.render import DERIVATIONS
     from imaxray.derive.rule import About, Conclusion, DerivationRule, Habits, Known
-    from imaxray.derive.run import DerivedDataset, DerivedTables, derive_dataset, derive_tables
+    from imaxray.derive.run import (
+        DerivedDataset,
+        DerivedTables,
+        derive_dataset,
+        derive_tables,
+        with_derived,
+    )
+    from imaxray.derive.table import derivation_rules_table
     from imaxray.derive.verdicts import YIELDS
 else:
     __getattr__, __dir__ = lazily(
@@ -23,7 +30,14 @@ else:
             "measure": ["MEASURED"],
             "render": ["DERIVATIONS"],
             "rule": ["About", "Conclusion", "DerivationRule", "Habits", "Known"],
-            "run": ["DerivedDataset", "DerivedTables", "derive_dataset", "derive_tables"],
+            "run": [
+                "DerivedDataset",
+                "DerivedTables",
+                "derive_dataset",
+                "derive_tables",
+                "with_derived",
+            ],
+            "table": ["derivation_rules_table"],
             "verdicts": ["YIELDS"],
         },
     )
@@ -43,7 +57,9 @@ __all__ = [
     "Habits",
     "Known",
     "Outcome",
+    "derivation_rules_table",
     "derive_dataset",
     "derive_facts",
     "derive_tables",
+    "with_derived",
 ]

@@ -39,3 +39,8 @@ class DeriveConfig(BaseModel):
     rules: Path | None = Field(
         default=None, description="YAML file with rules of your own, beside the built-in ones."
     )
+    masks: Path | None = Field(
+        default=None,
+        description="Folder of masks, heart, left_lung and right_lung, each with a PNG named like "
+        "the image file; boxes and ratios are made of them.",
+    )

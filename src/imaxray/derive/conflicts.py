@@ -47,29 +47,62 @@ def contradictions(
         Number of the derived fact → whether a stated fact contradicts it; else a derived one does.
     """
     found: dict[int, bool] = {}
-    for k in _against(made, human, clinical):
+    said = [_statements(fact) for fact in made]
+    of_human = [_statements(fact) for fact in human]
+    risky = _risky([*said, *of_human])
+    for k in _against(made, said, human, of_human, risky, clinical):
         found[k] = True
-    for k in _against(made, made, clinical):
+    for k in _against(made, said, made, said, risky, clinical):
         found.setdefault(k, False)
     return found
 
 
-def _against(made: Sequence[Fact], others: Sequence[Fact], clinical: ClinicalRules) -> set[int]:
+def _risky(said: Sequence[tuple[_Said, ...]]) -> frozenset[str]:
+    """Return the names about which statements differ; most images have none.
+
+    Only these names are compared by the clinical rules, which would take most of the time.
+    """
+    values: dict[str, set[float]] = {}
+    for some in said:
+        for _, name, value in some:
+            values.setdefault(name, set()).add(value)
+    risky = {name for name, found in values.items() if len(found) > 1}
+    for first, second in _ABOUT.values():
+        if first in values and second in values:
+            risky |= {first, second}
+    if 1.0 in values.get(_NO_FINDING, ()):
+        risky |= {_NO_FINDING, *(n for n, v in values.items() if 1.0 in v and _is_abnormal(n))}
+    return frozenset(risky)
+
+
+def _against(
+    made: Sequence[Fact],
+    said: Sequence[tuple[_Said, ...]],
+    others: Sequence[Fact],
+    of_others: Sequence[tuple[_Said, ...]],
+    risky: frozenset[str],
+    clinical: ClinicalRules,
+) -> set[int]:
     """Return the numbers of derived facts that any of the other facts contradicts."""
     by_subject: dict[Hashable, list[Fact]] = {}
     for other in others:
         by_subject.setdefault(other.subject, []).append(other)
-    bad = {
-        k
-        for k, fact in enumerate(made)
-        if any(not fact.agrees(other) for other in by_subject.get(fact.subject, ()))
-    }
-    said: dict[tuple[str, str], set[float]] = {}
-    for other in others:
-        for kind, name, value in _statements(other):
-            said.setdefault((kind, name), set()).add(value)
+    bad = set()
     for k, fact in enumerate(made):
-        if k not in bad and any(_is_denied(one, said, clinical) for one in _statements(fact)):
+        same = by_subject.get(fact.subject)
+        if same is not None and not all(fact is other or fact.agrees(other) for other in same):
+            bad.add(k)
+    if not risky:
+        return bad
+    found: dict[tuple[str, str], set[float]] = {}
+    for some in of_others:
+        for kind, name, value in some:
+            if name in risky:
+                found.setdefault((kind, name), set()).add(value)
+    for k, some in enumerate(said):
+        if k not in bad and any(
+            one[1] in risky and _is_denied(one, found, clinical) for one in some
+        ):
             bad.add(k)
     return bad
 

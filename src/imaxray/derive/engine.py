@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from imaxray.derive.conflicts import contradictions
-from imaxray.derive.fact import Fact
+from imaxray.derive.fact import Fact, by_content
 from imaxray.derive.judging import judged
 from imaxray.derive.rule import About, Conclusion, DerivationRule, Habits, Known
 
@@ -88,6 +88,7 @@ def derive_facts(
     habits: Habits,
     *,
     off: frozenset[str] = frozenset(),
+    siblings: Iterable[tuple[Fact, str]] = (),
 ) -> Outcome:
     """Derive what follows from the entries of one image.
 
@@ -97,23 +98,26 @@ def derive_facts(
         rules: Rules to apply.
         habits: Wording and conventions of the dataset.
         off: Readings that are switched off, as ``<rule>/<reading>``.
+        siblings: Facts that entries of other frontal images of the study state.
     """
-    base = _base(stated)
-    items = _closure(about, base, rules, habits, off, frozenset())
+    base, near = _base(stated), _base(siblings)
     human = [item.fact for some in base.values() for item in some]
-    made = [item for some in items.values() for item in some if item.depth]
-    found = contradictions([item.fact for item in made], human, habits.clinical)
     outcome = Outcome()
-    if found:
-        blocked = frozenset(made[k].fact.order() for k in found)
+    blocked: frozenset[object] = frozenset()
+    while True:
+        items = _closure(about, base, near, rules, habits, off, blocked)
+        made = [item for some in items.values() for item in some if item.depth]
+        found = contradictions([item.fact for item in made], human, habits.clinical)
+        if not found:
+            break
+        # a fact that goes may make way for another one, which is compared in turn
+        blocked |= {made[k].fact.order for k in found}
         for k, by_human in found.items():
             counts = outcome.contradicted if by_human else outcome.disputed
             counts[made[k].rule] = counts.get(made[k].rule, 0) + 1
-        items = _closure(about, base, rules, habits, off, blocked)
-        made = [item for some in items.values() for item in some if item.depth]
     outcome.derived = sorted(
         (Derivation(i.fact, i.rule, i.depth, tuple(sorted(i.entries))) for i in made),
-        key=lambda derivation: derivation.fact.order(),
+        key=lambda derivation: derivation.fact.order,
     )
     return outcome
 
@@ -125,6 +129,7 @@ def check_rules(
     habits: Habits,
     *,
     known: Iterable[tuple[Fact, str]] | None = None,
+    siblings: Iterable[tuple[Fact, str]] = (),
 ) -> list[Check]:
     """Compare the conclusions from the entries of an image with what other entries state.
 
@@ -137,17 +142,18 @@ def check_rules(
         rules: Rules to measure.
         habits: Wording and conventions of the dataset.
         known: True facts, each with the id of its entry; by default those of ``stated``.
+        siblings: Facts that entries of other frontal images of the study state.
     """
-    base = _base(stated)
+    base, near = _base(stated), _base(siblings)
     sure = [rule for rule in rules if rule.kind == "exact"]
     whole = _closure(
-        about, base if known is None else _base(known), sure, habits, frozenset(), frozenset()
+        about, base if known is None else _base(known), {}, sure, habits, frozenset(), frozenset()
     )
     truth: dict[Hashable, list[_Item]] = {}
     for item in (item for some in whole.values() for item in some):
         truth.setdefault(item.fact.asks, []).append(item)
-    of = {id(item.fact): item for some in base.values() for item in some}
-    facts = Known(about, [item.fact for some in base.values() for item in some])
+    of = _by_fact(base, near)
+    facts = Known(about, _facts(base), _facts(near))
     checks = []
     for rule in rules:
         seen: set[Hashable] = set()
@@ -156,8 +162,9 @@ def check_rules(
             if found is None:
                 continue
             used = frozenset().union(*(of[id(p)].entries for p in conclusion.premises))
-            gold = [item.fact for item in found if used.isdisjoint(item.entries)]
-            key = (conclusion.fact.order(), conclusion.readings)
+            # what follows from the image alone would be compared with itself
+            gold = [i.fact for i in found if i.entries and used.isdisjoint(i.entries)]
+            key = (conclusion.fact.order, conclusion.readings)
             right = judged(conclusion.fact, gold) if gold and key not in seen else None
             if right is not None:
                 seen.add(key)
@@ -168,10 +175,19 @@ def check_rules(
 _Items = dict[Hashable, list[_Item]]
 
 
+def _by_fact(*some: Mapping[Hashable, list[_Item]]) -> dict[int, _Item]:
+    """Return items by the identity of their facts, as conclusions name their premises."""
+    return {id(item.fact): item for items in some for same in items.values() for item in same}
+
+
+def _facts(items: Mapping[Hashable, list[_Item]]) -> list[Fact]:
+    return [item.fact for same in items.values() for item in same]
+
+
 def _base(stated: Iterable[tuple[Fact, str]]) -> _Items:
     """Return the stated facts by subject; entries that state the same are one item."""
     items: _Items = {}
-    for fact, entry in sorted(stated, key=lambda pair: (pair[0].order(), pair[1])):
+    for fact, entry in sorted(stated, key=lambda pair: (pair[0].order, pair[1])):
         same = items.setdefault(fact.subject, [])
         for k, item in enumerate(same):
             if item.fact == fact:
@@ -185,6 +201,7 @@ def _base(stated: Iterable[tuple[Fact, str]]) -> _Items:
 def _closure(
     about: About,
     base: Mapping[Hashable, list[_Item]],
+    near: Mapping[Hashable, list[_Item]],
     rules: Sequence[DerivationRule],
     habits: Habits,
     off: frozenset[str],
@@ -192,28 +209,34 @@ def _closure(
 ) -> _Items:
     """Return the stated facts and all that follows from them, by subject."""
     items: _Items = {subject: list(some) for subject, some in base.items()}
-    of = {id(item.fact): item for some in items.values() for item in some}
+    of = _by_fact(items, near)
+    siblings = _facts(near)
     fresh: frozenset[str] | None = None  # kinds that the last level added; None: all are new
     for depth in range(1, _DEEPEST + 1):
-        known = Known(about, sorted((item.fact for item in of.values()), key=Fact.order))
+        known = Known(about, sorted(_facts(items), key=by_content), siblings)
         new: dict[tuple[object, ...], _Item] = {}
         for rule in rules:
             if fresh is not None and fresh.isdisjoint(rule.reads):
                 continue
             for conclusion in rule.conclude(known, habits):
-                item = _item(conclusion, rule, depth, of, off)
-                if item is None or _is_known(item.fact, items):
+                fact = conclusion.fact
+                if _is_known(fact, items) or fact.order in blocked:
                     continue
-                key = item.fact.order()
-                if key not in blocked and (key not in new or item.order < new[key].order):
-                    new[key] = item
+                item = _item(conclusion, rule, depth, of, off, siblings)
+                if item is None:
+                    continue
+                if fact.order not in new or item.order < new[fact.order].order:
+                    new[fact.order] = item
         if not new:
             break
-        for key in sorted(new):
-            item = new[key]
-            items.setdefault(item.fact.subject, []).append(item)
-            of[id(item.fact)] = item
-        fresh = frozenset(item.fact.kind for item in new.values())
+        added = []
+        for item in sorted(new.values(), key=lambda item: (item.order, item.fact.order)):
+            # of two that say the same in one level, such as two lists, the first one counts
+            if not _is_known(item.fact, items):
+                items.setdefault(item.fact.subject, []).append(item)
+                of[id(item.fact)] = item
+                added.append(item.fact.kind)
+        fresh = frozenset(added)
     return items
 
 
@@ -223,12 +246,15 @@ def _item(
     depth: int,
     of: Mapping[int, _Item],
     off: frozenset[str],
+    siblings: Sequence[Fact],
 ) -> _Item | None:
     """Return the conclusion with its provenance; ``None`` if it is off or follows from itself."""
     if off and any(f"{rule.name}/{reading}" in off for reading in conclusion.readings):
         return None
     premises = [of[id(fact)] for fact in conclusion.premises]
-    ancestry = frozenset().union(*(item.ancestry for item in premises))
+    # a sibling's fact is of another image, so the same fact may follow from it for this one
+    near = {id(fact) for fact in siblings}
+    ancestry = frozenset().union(*(item.ancestry for item in premises if id(item.fact) not in near))
     subject = conclusion.fact.subject
     if subject in ancestry:
         return None

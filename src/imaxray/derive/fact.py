@@ -80,12 +80,18 @@ class Fact:
         """
         return ("reg", self.boxes) if self.kind == "reg" else self.subject
 
+    @cached_property
     def order(self) -> tuple[Any, ...]:
         """Return a key that sorts facts the same way whatever order they came in."""
         return (
             self.kind, self.name, self.text, -2.0 if self.value is None else self.value,
             self.boxes, self.answers, self.labels,
         )  # fmt: skip
+
+
+def by_content(fact: Fact) -> tuple[Any, ...]:
+    """Return the key that sorts facts by their content."""
+    return fact.order
 
 
 @lru_cache(maxsize=200_000)

@@ -39,22 +39,25 @@ def habits_of(entries: pl.DataFrame, images: pl.DataFrame, clinical: ClinicalRul
         companions=_companions(golds),
         usual=findings.usual_labels(golds),
         views=frozenset(views),
+        heart=_heart(entries),
         clinical=clinical,
     )
 
 
 def _asked(
     entries: pl.DataFrame, images: pl.DataFrame
-) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
+) -> Iterator[tuple[str, tuple[str, ...], str | None, int]]:
+    """Yield each question with its answers, the view of its images and how often it is asked."""
     task = get_task("vqa")
     rows = (
         entries.filter(pl.col("task") == "vqa")
         .join(images.select("image_id", "view"), on="image_id", how="left", maintain_order="left")
-        .select("prompt", "template", "answer", "view")
+        .group_by("prompt", "template", "answer", "view")
+        .len()
     )
-    for prompt, template, answer, view in rows.iter_rows():
+    for prompt, template, answer, view, count in rows.iter_rows():
         text = task.asked_text(Question(template, prompt, []))
-        yield text, tuple(from_json(answer)["answers"]), view
+        yield text, tuple(from_json(answer)["answers"]), view, count
 
 
 def _companions(golds: list[Mapping[str, int]]) -> dict[str, tuple[str, ...]]:
@@ -72,3 +75,12 @@ def _companions(golds: list[Mapping[str, int]]) -> dict[str, tuple[str, ...]]:
         if present[child] >= _FEWEST and count >= _ALWAYS * present[child]:
             found[child] = (*found.get(child, ()), parent)
     return found
+
+
+def _heart(entries: pl.DataFrame) -> str:
+    """Return the more frequent of the two names of the heart in phrases with boxes."""
+    named = entries.filter(pl.col("task").is_in(["rec", "reg"]))
+    texts = pl.concat([named["prompt"], named["target"]]).str.to_lowercase()
+    silhouette = int(texts.str.contains("cardiac silhouette", literal=True).sum())
+    heart = int(texts.str.contains(r"\bheart\b").sum())
+    return "cardiac silhouette" if silhouette > heart else "heart"

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 
 from imaxray.derive.engine import Derivation, check_rules, derive_facts
 from imaxray.derive.fact import Fact, facts_of_entry
+from imaxray.derive.masks import from_masks
 from imaxray.derive.measure import Tally
 from imaxray.derive.questions import understood
 from imaxray.derive.render import Rendered, rendered
 from imaxray.derive.rule import About, DerivationRule, Habits
 from imaxray.hashing import digest
+from imaxray.schema import FRONTAL
 from imaxray.tasks import Question, from_json, get_task
+
+_OF_STUDY: Final = ("report", "findings", "grading")
+"""Tasks whose entries hold for all frontal images of a study."""
 
 Stated = list[tuple[Fact, str]]
 """Facts with the ids of the entries that state them."""
@@ -29,12 +35,15 @@ class Chunk:
     Attributes:
         images: Images (schema IMAGES).
         entries: Real entries of these images (schema ENTRIES).
+        siblings: Entries of other frontal images of the study (schema ENTRIES), with the ids of
+            these images as ``image_id``.
         truth: True entries of these images (schema ENTRIES); ``None`` if only the entries of the
             chunk itself can tell whether a conclusion is right.
     """
 
     images: pl.DataFrame
     entries: pl.DataFrame
+    siblings: pl.DataFrame
     truth: pl.DataFrame | None = None
 
 
@@ -67,21 +76,60 @@ def stated_by(entries: pl.DataFrame) -> dict[str, Stated]:
     return found
 
 
-def abouts(images: pl.DataFrame) -> Iterator[tuple[About, str]]:
-    """Yield each image with the id of its patient, in the order of their ids."""
-    columns = images.sort("image_id").select("image_id", "view", "width", "height", "patient_id")
-    for image, view, width, height, patient in columns.iter_rows():
-        yield About(image, view, (width, height)), patient
+def sibling_entries(entries: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """Return the entries that hold for a whole study, once for each other image of the study.
+
+    Reports, lists of findings and grades of a frontal image hold for the other frontal images of
+    its study in the same split.
+
+    Args:
+        entries: Entries (schema ENTRIES).
+        images: Images (schema IMAGES).
+
+    Returns:
+        Schema ENTRIES, with the id of the other image as ``image_id`` and the id of the entry.
+    """
+    frontal = images.filter(
+        pl.col("view").is_in(FRONTAL) & pl.col("study_id").is_not_null()
+    ).select("image_id", "study_id", "split")
+    several = frontal.filter(pl.len().over("study_id") > 1)
+    pairs = several.join(several, on=["study_id", "split"], suffix="_other").filter(
+        pl.col("image_id") != pl.col("image_id_other")
+    )
+    found = entries.filter(pl.col("task").is_in(_OF_STUDY)).join(
+        pairs.select("image_id", "image_id_other"), on="image_id", how="inner"
+    )
+    moved = found.with_columns(pl.col("image_id_other").alias("image_id"))
+    return moved.select(entries.columns).sort("image_id", "entry_id")
 
 
-def measure_chunk(chunk: Chunk, rules: Sequence[DerivationRule], habits: Habits) -> Tally:
+def abouts(images: pl.DataFrame, masks: Path | None) -> Iterator[tuple[About, str]]:
+    """Yield each image with the id of its patient, in the order of their ids.
+
+    Args:
+        images: Images (schema IMAGES).
+        masks: Folder of masks; ``None`` without masks.
+    """
+    columns = images.sort("image_id").select(
+        "image_id", "view", "width", "height", "path", "patient_id"
+    )
+    for image, view, width, height, path, patient in columns.iter_rows():
+        size = (width, height)
+        organs, ratios = ({}, {}) if masks is None else from_masks(masks, path, size)
+        yield About(image, view, size, organs, ratios), patient
+
+
+def measure_chunk(
+    chunk: Chunk, rules: Sequence[DerivationRule], habits: Habits, masks: Path | None = None
+) -> Tally:
     """Compare conclusions of the rules with what entries of the same images state."""
-    tally, stated = Tally(), stated_by(chunk.entries)
+    tally, stated, near = Tally(), stated_by(chunk.entries), stated_by(chunk.siblings)
     truth = None if chunk.truth is None else stated_by(chunk.truth)
-    for about, patient in abouts(chunk.images):
+    for about, patient in abouts(chunk.images, masks):
         here = stated.get(about.image_id, [])
         known = here if truth is None else [*here, *truth.get(about.image_id, [])]
-        for check in check_rules(about, here, rules, habits, known=known):
+        others = near.get(about.image_id, [])
+        for check in check_rules(about, here, rules, habits, known=known, siblings=others):
             tally.add(check, patient)
     return tally
 
@@ -92,13 +140,17 @@ def derive_chunk(
     habits: Habits,
     off: frozenset[str],
     questions_per_image: int,
+    masks: Path | None = None,
 ) -> Derived:
     """Derive what follows from the entries of a chunk of images."""
-    stated = stated_by(chunk.entries)
+    stated, near = stated_by(chunk.entries), stated_by(chunk.siblings)
     made: list[tuple[str, Derivation]] = []
     result = Derived(Rendered.empty())
-    for about, _ in abouts(chunk.images):
-        outcome = derive_facts(about, stated.get(about.image_id, []), rules, habits, off=off)
+    for about, _ in abouts(chunk.images, masks):
+        outcome = derive_facts(
+            about, stated.get(about.image_id, []), rules, habits, off=off,
+            siblings=near.get(about.image_id, []),
+        )  # fmt: skip
         result.contradicted.update(outcome.contradicted)
         result.disputed.update(outcome.disputed)
         kept, over = capped(about.image_id, outcome.derived, questions_per_image)

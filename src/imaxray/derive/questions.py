@@ -166,25 +166,25 @@ class Questions:
     views: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def learned(cls, rows: Iterable[tuple[str, tuple[str, ...], str | None]]) -> Questions:
-        """Learn the wording from questions, their answers, and the views of their images."""
+    def learned(cls, rows: Iterable[tuple[str, tuple[str, ...], str | None, int]]) -> Questions:
+        """Learn the wording from questions, answers, views of the images, and numbers of times."""
         forms: dict[str, Counter[str]] = defaultdict(Counter)
         names: dict[str, Counter[str]] = defaultdict(Counter)
         listed: dict[str, Counter[str]] = defaultdict(Counter)
         views: dict[str, Counter[str]] = defaultdict(Counter)
-        for text, answers, view in rows:
+        for text, answers, view, count in rows:
             asks = understood(text)
             if asks is None:
                 continue
-            forms[asks.kind][_ARTICLE.sub(f"a {SLOT}", asks.form)] += 1
+            forms[asks.kind][_ARTICLE.sub(f"a {SLOT}", asks.form)] += count
             if asks.label and asks.whole:
-                names[asks.label][asks.name] += 1
+                names[asks.label][asks.name] += count
             if asks.kind == "what":
                 for answer in answers:
                     for label in named(answer):
-                        listed[label][answer] += 1
+                        listed[label][answer] += count
             if asks.kind == "view" and view in ("PA", "AP") and len(answers) == 1:
-                views[view][answers[0]] += 1
+                views[view][answers[0]] += count
         return cls(
             forms={kind: _ranked(counts)[:_MOST_FORMS] for kind, counts in sorted(forms.items())},
             names={label: _ranked(counts)[0] for label, counts in sorted(names.items())},

@@ -108,9 +108,14 @@ def _tables(
 
 def _annotations(rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema: dict[str, Any] = {"image_id": pl.String, **_VALUES, "source": pl.String}
-    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
-        pl.lit("derived").alias("origin"), pl.lit(FILE).alias("file"),
-    )  # fmt: skip
+    # column by column, which is much faster than row by row
+    columns = {
+        name: pl.Series(name, [row.get(name) for row in rows], dtype=dtype)
+        for name, dtype in schema.items()
+    }
+    frame = pl.DataFrame(columns).with_columns(
+        pl.lit("derived").alias("origin"), pl.lit(FILE).alias("file")
+    )
     return conform(frame, ANNOTATIONS)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
-from imaxray.derive.fact import Fact, FactKind
+from imaxray.derive.fact import Corners, Fact, FactKind
 from imaxray.derive.questions import Questions
 
 Exactness = Literal["exact", "calibrated"]
@@ -26,11 +26,15 @@ class About:
         image_id: Id of the image.
         view: View of the image, e.g. ``PA``; ``None`` if not stated.
         size: Width and height in pixels.
+        organs: Organ → its box from a mask, ``[x1, y1, x2, y2]`` in pixels of the original image.
+        ratios: Name of a ratio → its value from masks.
     """
 
     image_id: str
     view: str | None = None
     size: tuple[int, int] = (0, 0)
+    organs: Mapping[str, Corners] = field(default_factory=dict)
+    ratios: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Habits:
         companions: Label → labels that a list of findings names wherever it names the first one.
         usual: Labels that at least half of the lists of findings state as present or absent.
         views: Views of the images, as far as they are stated.
+        heart: Words for the heart in phrases with boxes.
         clinical: Clinical rules with their thresholds.
     """
 
@@ -49,6 +54,7 @@ class Habits:
     companions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     usual: frozenset[str] = frozenset()
     views: frozenset[str] = frozenset()
+    heart: str = "heart"
     clinical: ClinicalRules = DEFAULT_RULES
 
 
@@ -74,10 +80,14 @@ class Known:
     Args:
         about: The image.
         facts: Facts; of equal facts the first one counts.
+        siblings: Facts about other frontal images of the same study.
     """
 
-    def __init__(self, about: About, facts: Iterable[Fact] = ()) -> None:
+    def __init__(
+        self, about: About, facts: Iterable[Fact] = (), siblings: Iterable[Fact] = ()
+    ) -> None:
         self.about = about
+        self.siblings = tuple(siblings)
         self._facts: dict[str, list[Fact]] = {}
         for fact in facts:
             self._facts.setdefault(fact.kind, []).append(fact)

@@ -17,14 +17,22 @@ from imaxray._lock import sole_writer
 from imaxray._workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
-from imaxray.derive.chosen import chosen_rules
+from imaxray.derive.chosen import chosen_rules, rules_content
 from imaxray.derive.config import DeriveConfig
 from imaxray.derive.habits import habits_of
-from imaxray.derive.images import Chunk, Derived, derive_chunk, measure_chunk
+from imaxray.derive.images import (
+    Chunk,
+    Derived,
+    derive_chunk,
+    measure_chunk,
+    sibling_entries,
+)
+from imaxray.derive.masks import require_masks
 from imaxray.derive.measure import Tally, measured_rules, switched_off
-from imaxray.derive.render import DERIVATIONS, FILE, Rendered
+from imaxray.derive.render import FILE, Rendered
 from imaxray.derive.rule import DerivationRule, Habits
 from imaxray.derive.verdicts import judged_entries
+from imaxray.hashing import digests
 from imaxray.progress import progress_bar
 from imaxray.schema import (
     DERIVED_SOURCE,
@@ -40,6 +48,7 @@ REPORT: Final = "derive.json"
 RULES: Final = "rules.csv"
 """Name of the file in the dataset folder with the table of rules."""
 _CHUNK: Final = 2_000  # images a job; this limits memory and never decides the result
+_MEASURED: Final = 4_000  # images on which rules are measured, drawn by a hash of their ids
 
 _Result = TypeVar("_Result")
 
@@ -140,6 +149,8 @@ def derive_tables(
         workers: Number of processes.
     """
     rules = chosen_rules(config)
+    if config.masks is not None:
+        require_masks(config.masks)
     entries = real_entries(tables.entries)
     habits = habits_of(entries.filter(pl.col("split") == "train"), tables.images, clinical)
     measured = _measured(tables.images, entries, truth, rules, habits, config, workers)
@@ -148,10 +159,11 @@ def derive_tables(
     train = tables.images.filter(pl.col("split") == "train")
     job = partial(
         derive_chunk, rules=used, habits=habits, off=off,
-        questions_per_image=config.questions_per_image,
+        questions_per_image=config.questions_per_image, masks=config.masks,
     )  # fmt: skip
     own = entries.filter(pl.col("split") == "train")
-    parts = list(_over(_chunks(train, own, None), job, workers, "Deriving", train.height))
+    near = sibling_entries(own, train)
+    parts = list(_over(_chunks(train, own, near, None), job, workers, "Deriving", train.height))
     return DerivedTables(
         rendered=_joined(parts),
         rules=measured,
@@ -163,7 +175,7 @@ def derive_tables(
 
 def real_entries(entries: pl.DataFrame) -> pl.DataFrame:
     """Return the entries that neither a rule nor a model made."""
-    return mark_derived(entries).filter(~pl.col(IS_DERIVED) & ~pl.col(IS_PSEUDO)).drop(IS_DERIVED)
+    return real_and_pseudo(entries).filter(~pl.col(IS_PSEUDO))
 
 
 def _measured(
@@ -183,9 +195,13 @@ def _measured(
     if truth is not None:
         several = pl.concat([several, truth["image_id"].unique()]).unique()
     seen = seen.filter(pl.col("image_id").is_in(several.implode()))
-    job = partial(measure_chunk, rules=rules, habits=habits)
-    tally = Tally()
-    for part in _over(_chunks(seen, own, truth), job, workers, "Measuring rules", seen.height):
+    drawn = seen.with_columns(pl.Series("_drawn", digests(seen["image_id"])))
+    seen = drawn.sort("_drawn", "image_id").head(_MEASURED).drop("_drawn")
+    job = partial(measure_chunk, rules=rules, habits=habits, masks=config.masks)
+    tally, near = Tally(), sibling_entries(own, images)
+    for part in _over(
+        _chunks(seen, own, near, truth), job, workers, "Measuring rules", seen.height
+    ):
         tally.merge(part)
     return measured_rules(
         tally, rules, precision=config.precision, judged=config.judged, chosen=config.only,
@@ -194,14 +210,20 @@ def _measured(
 
 
 def _chunks(
-    images: pl.DataFrame, entries: pl.DataFrame, truth: pl.DataFrame | None
+    images: pl.DataFrame,
+    entries: pl.DataFrame,
+    siblings: pl.DataFrame,
+    truth: pl.DataFrame | None,
 ) -> Iterator[Chunk]:
     images = images.sort("image_id")
     entries = entries.sort("image_id", maintain_order=True)
     truth = None if truth is None else truth.sort("image_id", maintain_order=True)
     for first in range(0, images.height, _CHUNK):
         some = images[first : first + _CHUNK]
-        yield Chunk(some, _within(entries, some), None if truth is None else _within(truth, some))
+        yield Chunk(
+            some, _within(entries, some), _within(siblings, some),
+            None if truth is None else _within(truth, some),
+        )  # fmt: skip
 
 
 def _within(entries: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -259,20 +281,9 @@ def _written(
     truth: pl.DataFrame | None,
     out: Path,
 ) -> DerivedDataset:
-    base, new = source.tables, made.rendered
-    kept = mark_derived(base.entries).filter(~pl.col(IS_DERIVED)).drop(IS_DERIVED)
-    entries = pl.concat([kept, new.entries.with_columns(pl.lit(False).alias(IS_PSEUDO))]).sort(
-        "split", "task", "entry_id"
-    )
-    annotations = base.annotations.filter(pl.col("source") != DERIVED_SOURCE)
-    account = base.account.filter(pl.col("source") != DERIVED_SOURCE)
-    line = (DERIVED_SOURCE, FILE, new.annotations.height, new.annotations.height, 0)
-    tables = replace(
-        base,
-        annotations=pl.concat([annotations, new.annotations]).sort("image_id", maintain_order=True),
-        entries=entries,
-        account=pl.concat([account, pl.DataFrame([line], schema=ACCOUNT, orient="row")]),
-    )
+    new = made.rendered
+    tables = with_derived(source.tables, made)
+    kept = real_and_pseudo(source.tables.entries)
     yields = judged_entries(new, truth)
     counts = {
         "real": _by_task(kept.filter(pl.col("split") == "train")),
@@ -289,7 +300,9 @@ def _written(
         "base_config": source.manifest["config"]["base_config" if again else "base"]
         if again
         else source.manifest["config"],
-        "derive": config.model_dump(mode="json"),
+        # the rules of a file, and not its path, decide the content
+        "derive": config.model_dump(mode="json", exclude={"rules", "masks"}),
+        "own_rules": rules_content(config),
         "rules": made.rules.to_dicts(),
     }
     write_dataset(
@@ -298,6 +311,28 @@ def _written(
         tables_beside={FILE: new.derivations},
     )  # fmt: skip
     return DerivedDataset(open_dataset(out), made.rules, yields, counts)
+
+
+def with_derived(base: Tables, made: DerivedTables) -> Tables:
+    """Return tables with the derived annotations and entries, in place of earlier derived ones."""
+    new = made.rendered
+    entries = new.entries.with_columns(pl.lit(False).alias(IS_PSEUDO))
+    annotations = base.annotations.filter(pl.col("source") != DERIVED_SOURCE)
+    account = base.account.filter(pl.col("source") != DERIVED_SOURCE)
+    line = (DERIVED_SOURCE, FILE, new.annotations.height, new.annotations.height, 0)
+    return replace(
+        base,
+        annotations=pl.concat([annotations, new.annotations]).sort("image_id", maintain_order=True),
+        entries=pl.concat([real_and_pseudo(base.entries), entries]).sort(
+            "split", "task", "entry_id"
+        ),
+        account=pl.concat([account, pl.DataFrame([line], schema=ACCOUNT, orient="row")]),
+    )
+
+
+def real_and_pseudo(entries: pl.DataFrame) -> pl.DataFrame:
+    """Return the entries that no rule made."""
+    return mark_derived(entries).filter(~pl.col(IS_DERIVED)).drop(IS_DERIVED)
 
 
 def _identity(source: Dataset) -> dict[str, Any]:
@@ -313,4 +348,4 @@ def _report(rules: pl.DataFrame, yields: pl.DataFrame, counts: Mapping[str, Any]
     return {"counts": dict(counts), "yields": yields.to_dicts(), "rules": rules.to_dicts()}
 
 
-__all__ = ["DERIVATIONS", "DerivedDataset", "DerivedTables", "derive_dataset", "derive_tables"]
+__all__ = ["DerivedDataset", "DerivedTables", "derive_dataset", "derive_tables", "with_derived"]

@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from imaxray._folders import whole_folder
+from imaxray._names import did_you_mean
 from imaxray._plugins import Plugin, running
 from imaxray._version import __version__
 from imaxray.boxes import find_convention
@@ -96,8 +97,8 @@ def export_dataset(
     known = names()
     if format not in known:
         raise ImaxrayError(
-            f"Expected the format as one of {', '.join(known)}, but got {format}; name one of "
-            "these."
+            f"Expected the format as one of {', '.join(known)}, but got {format}; "
+            f"{did_you_mean(format, known)}"
         )
     if format in OWN_BOXES:
         if config.images == "write":

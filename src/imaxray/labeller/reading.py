@@ -26,6 +26,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from imaxray.labeller.phrases import ANY, ELSEWHERE_AFTER, ELSEWHERE_BEFORE, NORMAL, OTHER, PLAIN
@@ -154,7 +155,12 @@ def _all(text: str) -> Iterator[Mention]:
         yield from _of_sentence(sentence)
 
 
-def _of_sentence(sentence: str) -> Iterator[Mention]:
+@lru_cache(maxsize=50_000)  # reports repeat their sentences, and several readings need each
+def _of_sentence(sentence: str) -> tuple[Mention, ...]:
+    return tuple(_read(sentence))
+
+
+def _read(sentence: str) -> Iterator[Mention]:
     found = _found(sentence)
     if not found:
         return

@@ -231,6 +231,8 @@ class ChatModel:
         target: str | None,
         boxes: Sequence[Box],
         size: tuple[int, int],
+        *,
+        prompt_ids: list[int] | None = None,
     ) -> EncodedEntry:
         """Tokenise one entry in the chat format of the model.
 
@@ -246,12 +248,13 @@ class ChatModel:
             boxes: Boxes in pixels of the original image, those of the prompt first. Without a
                 target, boxes beyond the placeholders of the prompt are ignored.
             size: Width and height of the original image in pixels.
+            prompt_ids: Ids of the prompt, if it was encoded before with the same boxes.
 
         Raises:
             BoxCountError: The texts have another number of placeholders than there are boxes.
         """
         question, answer = self.written(prompt, target, boxes, size)
-        ids = self.tokens(self.chat(question), size)
+        ids = self.tokens(self.chat(question), size) if prompt_ids is None else prompt_ids
         if answer is None:
             return EncodedEntry(ids, [])
         whole = self.tokens(self.chat(question, answer), size)

@@ -5,10 +5,10 @@ The module does not import torch, so that the command line lists the table at on
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from imaxray._names import near
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 
@@ -257,9 +257,8 @@ def unknown_model(name: str, why: str) -> ImaxrayError:
     """Return the error for an unknown model, with the nearest known names."""
     names = {row.name: row.name for row in _ROWS}
     names |= {row.repository.lower(): row.name for row in _ROWS if row.repository}
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4)
     # several spellings of one model give one suggestion
-    best = list(dict.fromkeys(names[spelling] for spelling in near))
+    best = list(dict.fromkeys(names[spelling] for spelling in near(name, names)))
     best = best or sorted(set(names.values()))[:3]
     return ImaxrayError(
         f"Expected a model that takes images, but {name} {why}; "

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from imaxray._lazy import lazily
 from imaxray.pseudo.annotating import AnnotateConfig, AskConfig
+from imaxray.pseudo.annotators import Annotator, ImageRequest, Stated, list_annotators
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo
 from imaxray.pseudo.folder import FilteredFolder, filter_folder
 from imaxray.pseudo.selecting import (
@@ -49,6 +50,7 @@ __all__ = [
     "VERDICTS",
     "AnnotateConfig",
     "Annotation",
+    "Annotator",
     "AskConfig",
     "ConsistencyRule",
     "FilterConfig",
@@ -56,6 +58,8 @@ __all__ = [
     "FilteredAnnotations",
     "FilteredFolder",
     "Fused",
+    "ImageRequest",
+    "Stated",
     "TaskThreshold",
     "Thresholds",
     "Tolerances",
@@ -72,6 +76,7 @@ __all__ = [
     "filter_candidates",
     "filter_folder",
     "fuse",
+    "list_annotators",
     "load_rules",
     "pseudo_entries",
     "right_candidates",

@@ -10,6 +10,9 @@ import polars as pl
 from imaxray.errors import ImaxrayError
 from imaxray.schema import Boxes
 
+ORIGINS: Final = ("template", "real", "model", "similar", "annotator")
+"""Origins of prompts."""
+
 PSEUDO: Final = pl.Schema(
     {
         "pseudo_id": pl.String,  # the id of the entry that it becomes
@@ -24,8 +27,8 @@ PSEUDO: Final = pl.Schema(
         # template: the prompt of the task alone, with anatomy that every chest has, or with one of
         # the most frequent questions; real: with a phrase or box of a real entry of the image;
         # model: with a phrase or box from the model's earlier answers; similar: with a question
-        # about a similar image
-        "prompt_from": pl.Enum(("template", "real", "model", "similar")),
+        # about a similar image; annotator: what an external annotator states of itself
+        "prompt_from": pl.Enum(ORIGINS),
         "text": pl.String,  # the answer without special tokens, as in predictions
         "raw": pl.String,  # the answer with every token that was generated
         "tokens": pl.Int32,

@@ -1,26 +1,42 @@
 """Writes the report of a study as one self-contained HTML file."""
 
-from imaxray.report.result import (
+from imaxray.report.content import (
     Answer,
-    Curve,
-    Dynamics,
+    Card,
+    Code,
     Example,
-    GainTable,
+    Gallery,
+    Heading,
+    Missing,
+    Part,
+    Picture,
     Question,
-    StudyResult,
-    View,
+    Report,
+    Section,
+    Table,
+    Text,
 )
-from imaxray.report.write import thumbnail, write_report
+from imaxray.report.files import csv_text, latex
+from imaxray.report.write import html, thumbnail, write_report
 
 __all__ = [
     "Answer",
-    "Curve",
-    "Dynamics",
+    "Card",
+    "Code",
     "Example",
-    "GainTable",
+    "Gallery",
+    "Heading",
+    "Missing",
+    "Part",
+    "Picture",
     "Question",
-    "StudyResult",
-    "View",
+    "Report",
+    "Section",
+    "Table",
+    "Text",
+    "csv_text",
+    "html",
+    "latex",
     "thumbnail",
     "write_report",
 ]

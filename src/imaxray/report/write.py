@@ -1,4 +1,4 @@
-"""Writes the report as one HTML file that contains everything it shows."""
+"""Writes a report as one HTML file that contains everything it shows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,28 @@ from pathlib import Path
 from imaxray import radiograph
 from imaxray._files import write_text
 from imaxray.boxes import Box
-from imaxray.evaluation import interval_text, percent_text, signed_text
-from imaxray.labeller import measured_agreement
+from imaxray.errors import ImaxrayError
 from imaxray.radiograph import Readable
-from imaxray.report import figures
-from imaxray.report.result import StudyResult
+from imaxray.report.content import Report, Table
+from imaxray.report.files import csv_text, data_link, latex
 
 
-def write_report(result: StudyResult, path: Path) -> None:
-    """Render ``result`` to the self-contained HTML file ``path``, written whole or not at all."""
+def write_report(report: Report, path: Path) -> None:
+    """Render a report to the self-contained HTML file ``path``, written whole or not at all.
+
+    The page has no script, and its content security policy lets it load nothing.
+
+    Raises:
+        ImaxrayError: If ``path`` is a folder.
+    """
+    if path.is_dir():
+        raise ImaxrayError(f"Expected a file for the report, but {path} is a folder; name a file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, html(report))
+
+
+def html(report: Report) -> str:
+    """Return a report as HTML; every text in it is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # only reports need Jinja
 
     environment = Environment(
@@ -28,26 +41,13 @@ def write_report(result: StudyResult, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = percent_text
-    environment.filters["interval"] = interval_text
     environment.filters["rect"] = _rect
-    environment.filters["signed"] = signed_text
-    html = environment.get_template("template.html").render(
-        result=result,
+    environment.filters["csv_link"] = _csv_link
+    environment.filters["latex_link"] = _latex_link
+    return environment.get_template("template.html").render(
+        report=report,
         css=files("imaxray.report").joinpath("style.css").read_text(encoding="utf-8"),
-        colours=figures.COLOURS,
-        forests=[
-            [figures.svg(figures.forest(view.comparison, arm)) for arm in view.others]
-            for view in result.views
-        ],
-        bars=[figures.svg(figures.results(view.comparison)) for view in result.views],
-        by_entries=figures.svg(figures.learning(result.curves, "entries_seen")),
-        by_seconds=figures.svg(figures.learning(result.curves, "seconds")),
-        spectra=None if result.dynamics is None else figures.svg(figures.spectra(result.dynamics)),
-        clinical=measured_agreement().sentence(),
-        histogram=figures.svg(figures.tasks_per_image(result.density)),
     )
-    write_text(path, html)
 
 
 def thumbnail(source: Readable, max_side: int = 320) -> str:
@@ -63,6 +63,14 @@ def thumbnail(source: Readable, max_side: int = 320) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _csv_link(table: Table) -> str:
+    return data_link(csv_text(table), "text/csv")
+
+
+def _latex_link(table: Table) -> str:
+    return data_link(latex(table), "application/x-tex")
 
 
 def _rect(box: Box) -> dict[str, float]:

@@ -6,12 +6,12 @@ annotations, split hints and rejects. A reader never learns whether a release is
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from imaxray._names import did_you_mean
 from imaxray._plugins import SOURCES, Plugin, plugins_besides
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
@@ -113,8 +113,7 @@ def get_source(name: str) -> Source:
     if name in outside:
         return _from_outside(outside[name])
     known = sorted(_BUILT_IN.keys() | outside.keys())
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+    hint = did_you_mean(name, known, listed_by="imaxray sources list")
     raise ImaxrayError(f"Expected the name of a source, but got {name}; {hint}")
 
 

@@ -14,14 +14,14 @@ from imaxray.study.units import Unit, study_units, unit_states
 
 if TYPE_CHECKING:
     from imaxray.study.estimating.estimate import StudyEstimate, UnitEstimate, estimate_study
-    from imaxray.study.results.publish import write_study_report
+    from imaxray.study.reporting.write import write_study_report
     from imaxray.study.run import ModelOutcome, StudyOutcome, run_study, run_unit
 else:  # these modules train, so importing them loads torch
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "estimating.estimate": ["StudyEstimate", "UnitEstimate", "estimate_study"],
-            "results.publish": ["write_study_report"],
+            "reporting.write": ["write_study_report"],
             "run": ["ModelOutcome", "StudyOutcome", "run_study", "run_unit"],
         },
     )

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
 )
 
@@ -38,6 +39,8 @@ from imaxray.curation import (
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.curation.joining.conflicts import count_conflicts
 from imaxray.curation.joining.verify import Verify
+from imaxray.derive import DeriveConfig, derive_tables, with_derived
+from imaxray.derive.render import FILE as DERIVATIONS_FILE
 from imaxray.schema import SPLITS
 
 ROLES: Final = ("catalog", "imax", "dmax")
@@ -60,17 +63,31 @@ class DataConfig(BaseModel):
     )
     imax: ImaxConfig = Field(default=ImaxConfig(), description="How IMAX is selected.")
     dmax: DmaxConfig = Field(default=DmaxConfig(), description="How DMAX is matched.")
+    derive: DeriveConfig | None = Field(
+        default=None,
+        description="How the catalog is derived from before the selection; none: not at all.",
+    )
     clinical: ClinicalRules = Field(
         default=DEFAULT_RULES, description="What differs from the built-in clinical rules."
     )
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out an empty ``clinical`` block, so that manifests without one still match."""
+        """Leave out empty blocks, so that manifests without them still match."""
         content: dict[str, Any] = dump(self)
+        if self.derive is None:
+            content.pop("derive", None)
         if not self.clinical.root:
             content.pop("clinical", None)
         return content
+
+    @field_validator("derive", mode="after")
+    @classmethod
+    def _without_file(cls, derive: DeriveConfig | None) -> DeriveConfig | None:
+        # a manifest holds all that decided a dataset, and a path does not tell what a file held
+        if derive is not None and (derive.rules is not None or derive.masks is not None):
+            raise ValueError("rules and masks are for `imaxray derive`; leave them out")
+        return derive
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,8 @@ class DataReport:
         density: Annotation density of each dataset and split.
         conflicts: Number of compared pairs and of contradictions per clinical rule.
         seconds: Wall-clock seconds of each step.
+        derived: Density of the catalog's train split before and after derivation, and the entries
+            and rules of the derivation; ``None`` without it.
     """
 
     selection: SelectionReport
@@ -90,6 +109,7 @@ class DataReport:
     density: Mapping[str, Any]
     conflicts: Mapping[str, Any]
     seconds: Mapping[str, float]
+    derived: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a dictionary that can be written as JSON."""
@@ -99,6 +119,7 @@ class DataReport:
             "density": dict(self.density),
             "conflicts": dict(self.conflicts),
             "build_seconds": dict(self.seconds),
+            **({} if self.derived is None else {"derived": dict(self.derived)}),
         }
 
 
@@ -131,10 +152,26 @@ def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers:
         clinical=config.clinical,
     )
     seconds = dict(catalog.seconds)
+    derivations, derived = None, None
+    if config.derive is not None:
+        clock = time.perf_counter()
+        before = asdict(density(catalog))
+        made = derive_tables(catalog, config.derive, clinical=config.clinical, workers=workers)
+        catalog = with_derived(catalog, made)
+        derivations = made.rendered.derivations
+        after = asdict(density(catalog))
+        derived = {"before": before, "after": after, "rules": made.rules.to_dicts()}
+        seconds["derive"] = time.perf_counter() - clock
 
     def write(tables: Tables, role: str) -> None:
         content = config.model_dump(mode="json")
-        write_dataset(tables, out / role, config=content, seed=config.seed, role=role)
+        beside = {}
+        if derivations is not None:
+            own = tables.entries.select("entry_id")
+            beside[DERIVATIONS_FILE] = derivations.join(own, on="entry_id", how="semi")
+        write_dataset(
+            tables, out / role, config=content, seed=config.seed, role=role, tables_beside=beside
+        )
 
     # the catalog is written in a thread while the arms are selected from it, to save time
     with ThreadPoolExecutor(1) as writer:
@@ -159,6 +196,7 @@ def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers:
         },
         count_conflicts(catalog.conflicts, catalog.compared),
         seconds,
+        derived,
     )
 
 

@@ -80,6 +80,7 @@ def run_unit(
             f"{missing[0]}); run them first, see --list."
         )
     if unit.kind == "compare":
+        _write_config(config, out, root)  # the report reads it
         return _outcome(config, out, make_data(config, out, root=root), {})
     if launch and unit.kind == "train":
         _write_config(config, out, root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from imaxray._files import write_json
 from imaxray._lock import is_locked
+from imaxray._names import near
 from imaxray._state import known_state
 from imaxray.errors import ImaxrayError
 from imaxray.study.arms import folder_name, pilot
@@ -108,10 +108,10 @@ def find_unit(config: StudyConfig, name: str) -> Unit:
     units = {unit.name: unit for unit in study_units(config)}
     if name in units:
         return units[name]
-    near = difflib.get_close_matches(name, units, n=3, cutoff=0.4)
+    best = near(name, units)
     raise ImaxrayError(
         f"Expected a unit of this study, but it has no {name}; "
-        f"{'near are ' + ', '.join(near) if near else 'see --list'}."
+        f"{'near are ' + ', '.join(best) if best else 'see --list'}."
     )
 
 

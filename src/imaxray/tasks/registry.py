@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
+from imaxray._names import nearest
 from imaxray._plugins import TASKS, Plugin, plugins_besides, search_path
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import Metric
@@ -81,9 +82,11 @@ def require_tasks(names: Iterable[str], where: object) -> None:
 def _from_outside(name: str, path: tuple[str, ...]) -> Task:  # noqa: ARG001 - part of the cache key
     found = plugins_besides(TASKS, _BUILT_IN)
     if name not in found:
+        best = nearest(name, task_names())
+        meant = "choose one of these" if best is None else f"take {best} if you meant it"
         raise ImaxrayError(
-            f"Expected one of the tasks {', '.join(task_names())}, but got {name}; choose one of "
-            "these, or install the package that adds it."
+            f"Expected one of the tasks {', '.join(task_names())}, but got {name}; "
+            f"{meant}, or install the package that adds it."
         )
     return _checked(found[name])
 

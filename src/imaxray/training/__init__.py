@@ -19,6 +19,7 @@ from imaxray.training.steps.shares import share_out
 if TYPE_CHECKING:
     from imaxray.training.augmenting.augmentation import Augmentation
     from imaxray.training.augmenting.augmenter import Augmenter, Pictures
+    from imaxray.training.augmenting.preview import AugmentedImage, augmented_image
     from imaxray.training.base_model import base_digest, untrained_base
     from imaxray.training.dataset_run import train_dataset
     from imaxray.training.run import Run, train
@@ -47,6 +48,7 @@ else:  # torch and transformers
         {
             "augmenting.augmentation": ["Augmentation"],
             "augmenting.augmenter": ["Augmenter", "Pictures"],
+            "augmenting.preview": ["AugmentedImage", "augmented_image"],
             "base_model": ["base_digest", "untrained_base"],
             "steps.conversation": ["Conversations"],
             "dataset_run": ["train_dataset"],
@@ -75,6 +77,7 @@ else:  # torch and transformers
 __all__ = [
     "AugmentConfig",
     "Augmentation",
+    "AugmentedImage",
     "Augmenter",
     "Conversations",
     "CurvePoint",
@@ -97,6 +100,7 @@ __all__ = [
     "StepDataset",
     "TokenStore",
     "TrainingConfig",
+    "augmented_image",
     "base_digest",
     "drawn_shares",
     "encode_entries",

@@ -116,6 +116,7 @@ RULES: Final = (
         source="Questions of MIMIC-Ext-MIMIC-CXR-VQA (Bae et al. 2023), whose answers are complete",
         conclude=_answer_denies,
         scope="releases whose answers list all abnormalities; labels that some answer lists",
+        default="if-measured",
     ),
     DerivationRule(
         name="answer-findings",
@@ -126,6 +127,7 @@ RULES: Final = (
         source="Questions of MIMIC-Ext-MIMIC-CXR-VQA (Bae et al. 2023), whose answers are complete",
         conclude=_answer_findings,
         scope="releases whose answers list all abnormalities",
+        default="if-measured",
     ),
     DerivationRule(
         name="where-side",

@@ -8,6 +8,7 @@ from imaxray.derive.rule import DerivationRule
 from imaxray.derive.rules.answers import RULES as ANSWERS
 from imaxray.derive.rules.labels import RULES as LABELS
 from imaxray.derive.rules.numbers import RULES as NUMBERS
+from imaxray.derive.rules.others import RULES as OTHERS
 from imaxray.derive.rules.regions import RULES as REGIONS
 from imaxray.derive.rules.reports import RULES as REPORTS
 
@@ -17,5 +18,6 @@ BUILT_IN: Final[tuple[DerivationRule, ...]] = (
     *ANSWERS,
     *NUMBERS,
     *REGIONS,
+    *OTHERS,
 )
 """All built-in rules."""

@@ -121,5 +121,6 @@ RULES: Final = (
         kind="calibrated",
         source=_GRADES,
         conclude=_label_grade,
+        default="if-measured",
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from imaxray.derive.fact import Fact, question
+from imaxray.derive.fact import Fact, by_content, question
 from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.labeller import mentions
 from imaxray.tasks._shared.wording import sides
@@ -30,7 +30,7 @@ def _reg_rec(known: Known, _habits: Habits) -> Iterator[Conclusion]:
         boxes = tuple(sorted({box for fact in facts for box in fact.boxes}))
         if len(sides(phrase)) == 2 and len(boxes) == 1:
             continue  # a bilateral finding has another box, which nobody gave
-        premises = tuple(sorted(facts, key=Fact.order))
+        premises = tuple(sorted(facts, key=by_content))
         made = Fact("rec", text=phrase, boxes=boxes, anatomy=any(f.anatomy for f in facts))
         yield Conclusion(made, premises)
 
@@ -69,7 +69,7 @@ def _region_where(known: Known, habits: Habits) -> Iterator[Conclusion]:
     for label, all_places in sorted(found.items()):
         asked = habits.questions.where(known.about.image_id, label)
         if asked is not None:
-            read = tuple(sorted(premises[label], key=Fact.order))
+            read = tuple(sorted(premises[label], key=by_content))
             answers = question(asked, tuple(sorted(all_places)), closed=False)
             yield Conclusion(answers, read, (label,))
 
@@ -82,7 +82,7 @@ def _boxes_ratio(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     heart = next((name for name in _HEARTS if name in named), None)
     if heart is None or any(name not in named for name in _LUNGS):
         return
-    chosen = [min(named[name], key=Fact.order) for name in (heart, *_LUNGS)]
+    chosen = [min(named[name], key=by_content) for name in (heart, *_LUNGS)]
     (hx1, _, hx2, _), *lungs = (fact.boxes[0] for fact in chosen)
     wide = max(box[2] for box in lungs) - min(box[0] for box in lungs)
     ratio = (hx2 - hx1) / wide if wide > 0 else 0.0

@@ -46,6 +46,7 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from imaxray._names import did_you_mean
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import ChatModel
@@ -108,8 +109,8 @@ def build_tiny(
     """
     if isinstance(family, str) and family not in _BUILDERS:
         raise ImaxrayError(
-            f"Expected a model family, one of {', '.join(tiny_families())}, but got {family}; name "
-            "one of these."
+            f"Expected a model family, one of {', '.join(tiny_families())}, but got {family}; "
+            f"{did_you_mean(family, tiny_families())}"
         )
     shape = family if isinstance(family, TinyConfig) else TinyConfig(family=family)  # type: ignore[arg-type]
     named = convention if convention is not None else _CONVENTIONS[shape.family]

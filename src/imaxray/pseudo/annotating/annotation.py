@@ -16,6 +16,8 @@ from imaxray.pseudo.annotating.config import AnnotateConfig
 from imaxray.pseudo.annotating.model_answers import answer_by_model
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES
 from imaxray.pseudo.annotating.teachers import answer_by_teachers
+from imaxray.pseudo.annotators import find_annotator
+from imaxray.pseudo.table import ORIGINS
 from imaxray.schema import task_names
 from imaxray.tasks import require_tasks
 
@@ -61,7 +63,8 @@ def annotate(
 
     Args:
         run: Run folder (its ``adapter/`` or ``model/`` is used), registry name, repository id, or
-            folder of a model or an adapter.
+            folder of a model or an adapter; or the name of an external annotator
+            (docs/adding-an-annotator.md).
         data: Dataset, or its folder.
         out: Folder to write.
         config: The prompts, the decoding, and how the model is loaded.
@@ -71,6 +74,11 @@ def annotate(
             annotations of another model, dataset or decoding, or the engine fails.
     """
     config = config or AnnotateConfig()
+    if (annotator := find_annotator(str(run))) is not None and (
+        "tasks" not in config.model_fields_set
+    ):
+        every = {*annotator.tasks, *config.teachers}
+        config = config.model_copy(update={"tasks": tuple(every)})
     # the order in which the user names the tasks must not change the identity
     tasks = tuple(task for task in task_names() if task in config.tasks)
     config = config.model_copy(update={"tasks": tasks})
@@ -82,7 +90,7 @@ def annotate(
     require_tasks(dataset.tables.entries["task"], dataset.folder)
     # Locked before the model is loaded, which takes minutes.
     with growing_folder(out, ("annotate.parts",)):
-        if config.teachers:
+        if config.teachers or annotator is not None:
             store = answer_by_teachers(run, dataset, out, config)
         else:
             store = answer_by_model(run, dataset, out, config)
@@ -99,10 +107,10 @@ def summarise(table: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         Columns ``task``, ``asked`` (number of prompts), ``readable``, ``mean_logprob`` (nats),
-        ``mean_agreement``, and ``template``, ``real``, ``model`` and ``similar``, which count the
-        prompts of each origin.
+        ``mean_agreement``, and one column per origin of prompts (``template``, ``real``, ``model``,
+        ``similar``, ``annotator``), which counts them.
     """
-    origins = ("template", "real", "model", "similar")
+    origins = ORIGINS
     grouped = table.group_by("task").agg(
         pl.len().alias("asked"),
         pl.col("answer").is_not_null().sum().alias("readable"),

@@ -17,7 +17,7 @@ from imaxray.models import ChatModel
 from imaxray.progress import progress_bar
 from imaxray.pseudo.annotating.answers import Answered, Reader
 from imaxray.pseudo.annotating.config import AskConfig
-from imaxray.pseudo.annotating.passes import NOTHING, Earlier, go_through
+from imaxray.pseudo.annotating.passes import NOTHING, UNSAID, Earlier, Statements, go_through
 from imaxray.pseudo.annotating.prompts import Prompt, PromptBook
 from imaxray.pseudo.table import PSEUDO
 from imaxray.schema import SPLITS, ImageSize, Split, TaskName, image_sizes
@@ -121,6 +121,7 @@ class Annotator:
         *,
         tasks: Collection[str] | None = None,
         earlier: Earlier = NOTHING,
+        stated: Statements = UNSAID,
     ) -> pl.DataFrame:
         """Answer the tasks that the images lack, in three passes with the same encoded images.
 
@@ -129,6 +130,7 @@ class Annotator:
             images: Ids of the images.
             tasks: Tasks that are answered; ``None`` for all tasks of the book.
             earlier: Answers that other teachers gave to the other tasks.
+            stated: What external annotators state.
         """
         batch = self._open(images)
         answered: list[Answered] = []
@@ -139,7 +141,7 @@ class Annotator:
             answered.extend(found)
             return {one.prompt.pseudo_id: one.gold.answer for one in found if one.gold is not None}
 
-        go_through(book, images, answer, earlier)
+        go_through(book, images, answer, earlier, stated=stated)
         return self._table(answered)
 
     def real(self, entries: Mapping[str, Sequence[Prompt]], images: Sequence[str]) -> pl.DataFrame:

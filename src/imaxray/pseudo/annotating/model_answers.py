@@ -140,7 +140,8 @@ def _account(store: AnnotationStore, worker: Worker, names: Sequence[str]) -> di
     """Count annotated images, images left out, and (image, task) pairs without a prompt."""
     table = store.rows(names)
     images = [image for name in names for image in worker.batches[name]]
-    left_out = count_left_out(worker.book, images, {**worker.earlier, **answers_of(table)})
+    answers = {**worker.earlier, **answers_of(table)}
+    left_out = count_left_out(worker.book, images, answers, worker.stated)
     return account_of(
         worker.book, images, worker.job.own_tasks, table, left_out,
         total=len(worker.images), excluded=worker.left_out,

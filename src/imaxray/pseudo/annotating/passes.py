@@ -16,6 +16,11 @@ Earlier = Mapping[str, Any]
 
 NOTHING: Final[Earlier] = MappingProxyType({})
 
+Statements = Mapping[str, Sequence[tuple[str, Any]]]
+"""Tasks and answers in gold form by image: what external annotators state without a prompt."""
+
+UNSAID: Final[Statements] = MappingProxyType({})
+
 Answer = Callable[[Sequence[Prompt]], Earlier]
 """Function that answers the prompts of one pass; prompts without a readable answer are absent."""
 
@@ -26,6 +31,7 @@ def go_through(
     answer: Answer,
     earlier: Earlier = NOTHING,
     left_out: LeftOut | None = None,
+    stated: Statements = UNSAID,
 ) -> None:
     """Make the prompts of each pass from the answers of the passes before it.
 
@@ -35,8 +41,12 @@ def go_through(
         answer: Answers the prompts of one pass.
         earlier: Answers that are known already, for example those of other teachers.
         left_out: Counter to which the prompts with known answers are added.
+        stated: What external annotators state, which no prompt asked for.
     """
     given = {image: Given() for image in images}
+    for image in images:
+        for task, answer_ in stated.get(image, ()):
+            given[image].take(task, answer_)
     passes: Sequence[Callable[[str], list[Prompt]]] = (
         lambda image: book.first(image, left_out),
         lambda image: book.second(image, given[image], left_out),
@@ -51,7 +61,9 @@ def go_through(
                 given[prompt.image_id].take(prompt.task, known[prompt.pseudo_id])
 
 
-def count_left_out(book: PromptBook, images: Sequence[str], answers: Earlier) -> LeftOut:
+def count_left_out(
+    book: PromptBook, images: Sequence[str], answers: Earlier, stated: Statements = UNSAID
+) -> LeftOut:
     """Count the prompts that were not asked because the image's own entries answer them.
 
     The passes are repeated with the answers that were given, so that the counts do not depend on
@@ -61,9 +73,10 @@ def count_left_out(book: PromptBook, images: Sequence[str], answers: Earlier) ->
         book: Makes the prompts.
         images: Ids of the images.
         answers: Answers that were given.
+        stated: What external annotators state.
     """
     left_out: LeftOut = LeftOut()
-    go_through(book, images, lambda _: NOTHING, answers, left_out)
+    go_through(book, images, lambda _: NOTHING, answers, left_out, stated)
     return left_out
 
 
@@ -71,3 +84,12 @@ def answers_of(rows: pl.DataFrame) -> dict[str, Any]:
     """Return the readable answers of a PSEUDO table by id, if later prompts may need them."""
     read = rows.drop_nulls("answer").select("pseudo_id", "answer")
     return {prompt: from_json(answer) for prompt, answer in read.iter_rows()}
+
+
+def statements_of(rows: pl.DataFrame) -> dict[str, list[tuple[str, Any]]]:
+    """Return the statements of external annotators in a PSEUDO table, by image."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    stated = rows.filter(pl.col("prompt_from") == "annotator").drop_nulls("answer")
+    for image, task, answer in stated.select("image_id", "task", "answer").iter_rows():
+        found.setdefault(image, []).append((task, from_json(answer)))
+    return found

@@ -26,10 +26,13 @@ from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation import versions, weights_digest, weights_of
 from imaxray.models import find_row
+from imaxray.pseudo.annotating.annotator_answers import answer_by_annotator, identity_of
 from imaxray.pseudo.annotating.config import AnnotateConfig
 from imaxray.pseudo.annotating.model_answers import Share, answer_by_model, identity_of_question
 from imaxray.pseudo.annotating.sittings import Sitting, needed_by, sittings, task_keys
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationStore
+from imaxray.pseudo.annotators import Annotator, find_annotator
+from imaxray.pseudo.annotators.registry import require_tasks_of
 from imaxray.pseudo.table import PSEUDO
 
 FOLDER: Final = "teachers"
@@ -69,9 +72,33 @@ class Teacher:
         return answer_by_model(self.run, dataset, folder, self.config, share)
 
 
+@dataclass(frozen=True)
+class Tool:
+    """An external annotator that states the facts of some tasks.
+
+    Attributes:
+        annotator: The annotator.
+        config: Options of the annotation.
+    """
+
+    annotator: Annotator
+    config: AnnotateConfig
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides its facts."""
+        return identity_of(self.annotator)
+
+    def sit(self, dataset: Dataset, folder: Path, share: Share) -> AnnotationStore:
+        """State the facts of a share, or continue to do so."""
+        return answer_by_annotator(self.annotator, dataset, folder, self.config, share)
+
+
 def teacher_digest(name: str) -> str:
     """Return a digest that identifies a teacher, as `annotate` accepts it."""
-    identity = Teacher(name, AnnotateConfig()).identity()
+    annotator = find_annotator(name)
+    config = AnnotateConfig()
+    teacher = Teacher(name, config) if annotator is None else Tool(annotator, config)
+    identity = teacher.identity()
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -115,7 +142,9 @@ def answer_by_teachers(
     return store
 
 
-def _teachers(run: str | Path, config: AnnotateConfig) -> tuple[dict[str, str], dict[str, Teacher]]:
+def _teachers(
+    run: str | Path, config: AnnotateConfig
+) -> tuple[dict[str, str], dict[str, Teacher | Tool]]:
     """Return the name of each task's teacher, and the teachers by name.
 
     The box convention and the revision are those of ``run``; another teacher has its own.
@@ -128,9 +157,15 @@ def _teachers(run: str | Path, config: AnnotateConfig) -> tuple[dict[str, str], 
     bare = config.model_copy(update={"teachers": {}})
     other = bare.model_copy(update={"boxes": None, "revision": None})
     names = {task: str(config.teachers.get(task, run)) for task in config.tasks}
-    return names, {
-        name: Teacher(name, bare if name == str(run) else other) for name in set(names.values())
-    }
+    found: dict[str, Teacher | Tool] = {}
+    for name in sorted(set(names.values())):
+        annotator = find_annotator(name)
+        if annotator is None:
+            found[name] = Teacher(name, bare if name == str(run) else other)
+        else:
+            require_tasks_of(annotator, tuple(t for t in config.tasks if names[t] == name))
+            found[name] = Tool(annotator, bare)
+    return names, found
 
 
 def _give_way(out: Path, identity: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import torch
@@ -43,11 +43,13 @@ from imaxray.pseudo.annotating.batch import (
     some_entries,
 )
 from imaxray.pseudo.annotating.config import AskConfig
-from imaxray.pseudo.annotating.passes import answers_of
+from imaxray.pseudo.annotating.passes import answers_of, statements_of
 from imaxray.pseudo.annotating.prompts import Prompt
 from imaxray.pseudo.annotating.sittings import needed_by
 from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES
 from imaxray.schema import ImageSize, image_sizes
+
+_EARLIER: Final = ("pseudo_id", "image_id", "task", "answer", "prompt_from")
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Worker:
         images: Ids of all images that lack a task, also of those that lack only tasks of other
             teachers.
         earlier: Answers of other teachers.
+        stated: What external annotators state.
     """
 
     def __init__(
@@ -117,9 +120,12 @@ class Worker:
         self._entries = entry_prompts(some_entries(val, job.config))
         self.images, self.left_out = self.book.images(job.config.limit, job.config.tasks)
         self.earlier: dict[str, Any] = {}
+        self.stated: dict[str, list[tuple[str, Any]]] = {}
         for path, tasks in job.earlier:
-            rows = read_parquet(path, columns=["pseudo_id", "task", "answer"])
-            self.earlier |= answers_of(rows.filter(pl.col("task").is_in(tasks)))
+            rows = read_parquet(path, columns=_EARLIER).filter(pl.col("task").is_in(tasks))
+            self.earlier |= answers_of(rows)
+            for image, said in statements_of(rows).items():
+                self.stated.setdefault(image, []).extend(said)
         images = [image for image in self.images if self.book.lacks(image) & own]
         self.batches: dict[str, list[str]] = {}
         for stem, ids in ((CANDIDATES, images), (CALIBRATION, list(self._entries))):
@@ -152,7 +158,11 @@ class Worker:
             images = self.batches[name]
             table = (
                 annotator.candidates(
-                    self.book, images, tasks=self.job.own_tasks, earlier=self.earlier
+                    self.book,
+                    images,
+                    tasks=self.job.own_tasks,
+                    earlier=self.earlier,
+                    stated=self.stated,
                 )
                 if name.startswith(CANDIDATES)
                 else annotator.real(self._entries, images)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,59 +28,12 @@ from imaxray.study.arms import PROBED
 from imaxray.study.config import StudyConfig
 from imaxray.study.places import run_folders
 from imaxray.study.probes import DRAWS, ROLES, choose_probes, crossed_name, crossed_path
-from imaxray.study.results import sentences
+from imaxray.study.results.dynamics_tables import StudyDynamics
 
 __all__ = ["StudyDynamics", "choose_probes", "study_dynamics"]
 
 _STATISTICS: Final = ("se", "rho", "h2")
 _REDUCTIONS: Final[tuple[Reduction, ...]] = ("sum", "unit-norm")
-
-
-@dataclass(frozen=True)
-class StudyDynamics:
-    """Training dynamics of the arms ``imax`` and ``dmax``; ``dynamics/`` holds the same tables.
-
-    Attributes:
-        seeds: Number of training runs per arm.
-        spectra: ``spectra.parquet``: the table SPECTRA with arm and seed, on the fixed probe.
-        contrast: ``contrast.csv``: result of :func:`compare_runs` at every measured number of
-            entries seen; empty with one seed.
-        crossed: ``crossed.csv``: result of :func:`crossed_over_seeds` after training, one row per
-            draw, reduction and statistic. It holds the values of both models on both probes, and
-            own, model, probe and interaction as means over seeds (low, high: interval over seeds
-            and probes; seeds_low, seeds_high: interval over seeds only).
-        tasks: ``tasks.csv``: mean cosine and conflict rate of task pairs after training, with and
-            without pairs of entries of one image, for both arms and their difference.
-        curve: ``n_curve.csv``: statistics at N/4, N/2 and N entries of the probe after training.
-        not_made: Draw → reason why its probes could not be made.
-    """
-
-    seeds: int
-    spectra: pl.DataFrame
-    contrast: pl.DataFrame
-    crossed: pl.DataFrame
-    tasks: pl.DataFrame
-    curve: pl.DataFrame
-    not_made: dict[str, str]
-
-    def sentences(self) -> list[str]:
-        """Describe all results in sentences, whichever arm they favour."""
-        return [
-            *sentences.contrast(self.contrast, self.spectra, self.seeds),
-            *sentences.crossed(self.crossed, self.seeds),
-            *sentences.tasks(self.tasks, self.seeds),
-            *(
-                f"Probes of train entries ({draw}) could not be made: {why}"
-                for draw, why in self.not_made.items()
-            ),
-        ]
-
-    def summary(self) -> list[str]:
-        """Describe the main results in few sentences."""
-        return [
-            *sentences.contrast(self.contrast, self.spectra, self.seeds)[:1],
-            *sentences.crossed(self.crossed, self.seeds)[:1],
-        ]
 
 
 def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:

@@ -23,7 +23,6 @@ from imaxray.evaluation import (
     points_text,
 )
 from imaxray.evaluation.comparing.wording import DASH
-from imaxray.report import GainTable
 from imaxray.schema import task_names
 
 if TYPE_CHECKING:
@@ -131,21 +130,10 @@ class ModelTable:
             found.append(table)
         return found
 
-    def for_report(self) -> list[GainTable]:
-        """Return the tables in the form that the report shows."""
-        found = []
-        for line in self.over:
-            tasks, rows = self._columns(line.view, line.arm)
-            found.append(
-                GainTable(
-                    f"Relative gain of {line.arm} over {self.reference} at {line.view}",
-                    tasks,
-                    {model: [_text(cells.get(task)) for task in tasks] for model, cells in rows},
-                    line.text(),
-                    line.stated,
-                )
-            )
-        return found
+    def cells(self, line: OverModels) -> tuple[list[str], dict[str, list[str]]]:
+        """Return the columns and the cells of each model, as text, behind a line over models."""
+        tasks, rows = self._columns(line.view, line.arm)
+        return tasks, {model: [_text(cells.get(task)) for task in tasks] for model, cells in rows}
 
     def latex(self) -> str:
         """Return the tables as LaTeX, which needs no package; stated numbers stand apart."""
@@ -228,14 +216,18 @@ def model_table(config: StudyConfig, models: Mapping[str, ModelOutcome]) -> Mode
             if line is not None:
                 of_paper = block.data == "imax" and block.is_trained and config.reference == "dmax"
                 over.append(replace(line, stated=STATED if of_paper else None))
-    frame = pl.DataFrame(
+    return ModelTable(config.reference, gain_frame(rows), over, config.evaluation.level)
+
+
+def gain_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return rows of gains as a table with the columns of :attr:`ModelTable.frame`."""
+    return pl.DataFrame(
         rows,
         schema={
             "view": pl.String, "arm": pl.String, "model": pl.String, "task": pl.String,
             "gain": pl.Float64, "low": pl.Float64, "high": pl.Float64,
         },
     )  # fmt: skip
-    return ModelTable(config.reference, frame, over, config.evaluation.level)
 
 
 def _over(

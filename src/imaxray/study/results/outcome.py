@@ -29,7 +29,7 @@ from imaxray.study.units import Unit, write_record
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
-    from imaxray.study.results.dynamics import StudyDynamics
+    from imaxray.study.results.dynamics_tables import StudyDynamics
     from imaxray.training import RunManifest
 
 
@@ -62,7 +62,8 @@ class ModelOutcome:
             untrained model, with the reference.
         equal_compute: Comparison of the arms that trained for the time of the reference with the
             reference; None if there are none.
-        scores: Arm → scores of its seeds; ``constant`` → scores of the constant baseline.
+        scores: Arm → scores of its seeds; ``constant`` → scores of the constant baseline. An
+            outcome that was read from a study folder has none.
         runs: Arm → manifests of its runs, one per seed; an untrained arm has none.
         clock: What each run had reached when the reference had finished, schema CLOCK.
         layouts: Effects of the layout alone.
@@ -271,7 +272,7 @@ def _compared(
         [
             LayoutEffect(
                 config.arms[arm].data, arm, other, against(other, [arm]),
-                _speed(runs[arm]) / _speed(runs[other]),
+                speed(runs[arm]) / speed(runs[other]),
             )
             for arm, other in layout_pairs(config)
         ],
@@ -295,6 +296,6 @@ def layout_pairs(config: StudyConfig) -> list[tuple[str, str]]:
     ]
 
 
-def _speed(runs: list[RunManifest]) -> float:
+def speed(runs: list[RunManifest]) -> float:
     """Return the entries per second of computing time, over all seeds."""
     return sum(run["entries_seen"] for run in runs) / sum(training_seconds(r)[0] for r in runs)

@@ -181,12 +181,15 @@ class Augmentation:
         coarser = min(1.0, _GRAIN / max(width, height))
         cells = (max(1, round(width * coarser)), max(1, round(height * coarser)))
         random = np.random.default_rng(self.noise_seed)
-        noise = random.standard_normal(cells[::-1], dtype=np.float32) * np.float32(255 * self.noise)
+        noise = random.standard_normal(cells[::-1], dtype=np.float32)
+        noise *= np.float32(255 * self.noise)
         if cells != picture.size:
             grown = Image.fromarray(noise).resize(picture.size, Image.Resampling.BILINEAR)
-            noise = np.asarray(grown)
-        noise = noise + np.asarray(picture)
-        return Image.fromarray(np.clip(np.rint(noise), 0, 255).astype(np.uint8))
+            noise = np.array(grown)
+        noise += np.asarray(picture)
+        np.rint(noise, out=noise)
+        np.clip(noise, 0, 255, out=noise)
+        return Image.fromarray(noise.astype(np.uint8))
 
 
 def draw(config: AugmentConfig, key: str) -> Augmentation:
@@ -210,6 +213,21 @@ def draw(config: AugmentConfig, key: str) -> Augmentation:
         scale=(1 + config.scale) ** _even(scale, 1),
         shift=(_even(across, config.shift), _even(down, config.shift)),
     )
+
+
+def draw_for_row(
+    config: AugmentConfig, *, seed: int, step: int, row: int, image_id: str
+) -> Augmentation:
+    """Draw the augmentation of a row of a training, before boxes limit it.
+
+    Args:
+        config: Strengths of the transforms.
+        seed: Seed of the training.
+        step: Step of the row, from 0.
+        row: Number of the row in its step.
+        image_id: Image of the row.
+    """
+    return draw(config, f"augment {seed} {step} {row} {image_id}")
 
 
 def _even(chance: float, most: float) -> float:

@@ -8,11 +8,11 @@ import polars as pl
 import torch
 from PIL import Image
 
-from imaxray.boxes import Box
+from imaxray.boxes import PLACEHOLDER, Box
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.schema import image_sizes
-from imaxray.training.augmenting.augmentation import Augmentation, draw
+from imaxray.training.augmenting.augmentation import Augmentation, draw_for_row
 from imaxray.training.augmenting.config import AugmentConfig
 
 Pictures = Mapping[str, Image.Image]
@@ -56,18 +56,16 @@ class Augmenter:
         self._pictures = pictures
         self._sizes = image_sizes(images)
         boxed = entries.filter(pl.col("boxes").list.len() > 0)
-        self._texts: dict[str, tuple[str, str, list[Box]]] = {}
-        of_image: dict[str, dict[Box, None]] = {}
-        columns = ["entry_id", "image_id", "prompt", "target", "boxes"]
-        for entry_id, image_id, prompt, target, listed in boxed.select(columns).iter_rows():
-            boxes: list[Box] = [tuple(box) for box in listed]
-            self._texts[entry_id] = prompt, target, boxes
-            of_image.setdefault(image_id, {}).update(dict.fromkeys(boxes))
-        self._boxes_of = {image: list(boxes) for image, boxes in of_image.items()}
+        columns = ["entry_id", "prompt", "target", "boxes"]
+        self._texts: dict[str, tuple[str, str, list[Box]]] = {
+            entry_id: (prompt, target, [tuple(box) for box in boxes])
+            for entry_id, prompt, target, boxes in boxed.select(columns).iter_rows()
+        }
+        self._boxes_of = boxes_by_image(boxed)
 
     def augmentation(self, step: int, row: int, image_id: str) -> Augmentation:
         """Return how the image of a row is changed."""
-        drawn = draw(self._config, f"augment {self._seed} {step} {row} {image_id}")
+        drawn = draw_for_row(self._config, seed=self._seed, step=step, row=row, image_id=image_id)
         size = self._sizes[image_id]
         boxes = self._boxes_of.get(image_id, ())
         fitted = drawn.fitted(boxes, size)
@@ -87,11 +85,21 @@ class Augmenter:
         """Return the entries whose text changes, because it has boxes that move."""
         return [e for e in entry_ids if e in self._texts] if augmentation.moves else []
 
-    def encode(self, entry_id: str, image_id: str, augmentation: Augmentation) -> EncodedEntry:
-        """Tokenise an entry with its boxes of the augmented image."""
+    def encode(
+        self, entry_id: str, image_id: str, augmentation: Augmentation, before: EncodedEntry
+    ) -> EncodedEntry:
+        """Tokenise an entry with its boxes of the augmented image.
+
+        Args:
+            entry_id: Entry with boxes.
+            image_id: Its image.
+            augmentation: How the image is changed.
+            before: The entry with its own boxes; a prompt without boxes keeps its tokens.
+        """
         prompt, target, _ = self._texts[entry_id]
         boxes = self.boxes(entry_id, image_id, augmentation)
-        return self._chat.encode(prompt, target, boxes, self._sizes[image_id])
+        same = before.prompt if PLACEHOLDER not in prompt else None
+        return self._chat.encode(prompt, target, boxes, self._sizes[image_id], prompt_ids=same)
 
     def picture(self, image_id: str, augmentation: Augmentation) -> Image.Image:
         """Return the augmented picture of an image."""
@@ -101,6 +109,14 @@ class Augmenter:
         """Return the model inputs of an augmented image."""
         size = self._sizes[image_id]
         return self._chat.inputs(self.picture(image_id, augmentation), size)
+
+
+def boxes_by_image(entries: pl.DataFrame) -> dict[str, list[Box]]:
+    """Return the different boxes of each image, in the order of the entries."""
+    found: dict[str, dict[Box, None]] = {}
+    for image_id, boxes in entries.select("image_id", "boxes").drop_nulls().iter_rows():
+        found.setdefault(image_id, {}).update(dict.fromkeys(tuple(box) for box in boxes))
+    return {image_id: list(boxes) for image_id, boxes in found.items()}
 
 
 def require_augmentable(chat: ChatModel) -> None:

@@ -211,7 +211,9 @@ class StepDataset(Dataset[dict[str, Any]]):
             return shown, known
         most = min(self._chat.context_length, budget or self._chat.context_length)
         found = [
-            self._augmenter.encode(entry, image_id, augmentation) if entry in moved else before
+            self._augmenter.encode(entry, image_id, augmentation, before)
+            if entry in moved
+            else before
             for entry, before in zip(ids, known, strict=True)
         ]
         if any(len(one.prompt) + len(one.target) > most for one in found):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from imaxray._config import nearest
+from imaxray._names import nearest
 from imaxray._printing import counted
 from imaxray.schema import FINDINGS
 from imaxray.sources._checks.persons import SEXES, VIEWS

@@ -1,0 +1,60 @@
+"""Finds the name that a user most likely meant, for every message about an unknown name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+_FEW: Final = 12
+"""Highest number of known names that a message lists."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that ``name`` most likely misspells, or ``None``.
+
+    Example:
+        >>> nearest("phantm", ["phantom", "mimic"]), nearest("REC", ["rec", "reg"])
+        ('phantom', 'rec')
+    """
+    found = near(name, known, most=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def near(name: str, known: Iterable[str], *, most: int = 3, cutoff: float = 0.4) -> list[str]:
+    """Return the known names that are most like ``name``, the nearest first; case does not count.
+
+    Args:
+        name: What the user wrote.
+        known: Names that there are.
+        most: Highest number of names.
+        cutoff: Likeness in [0, 1] that a name must have.
+    """
+    spelled: dict[str, str] = {}
+    for one in known:
+        spelled.setdefault(one.lower(), one)
+    found = difflib.get_close_matches(name.lower(), list(spelled), n=most, cutoff=cutoff)
+    return [spelled[one] for one in found]
+
+
+def did_you_mean(name: str, known: Iterable[str], *, listed_by: str = "") -> str:
+    """Return the end of a message about an unknown name.
+
+    Args:
+        name: What the user wrote.
+        known: Names that there are.
+        listed_by: Command that lists the names, for messages that would be too long.
+
+    Example:
+        >>> did_you_mean("gradng", ["grading", "vqa"])
+        'did you mean grading?'
+        >>> did_you_mean("x", ["grading", "vqa"])
+        'the known names are grading, vqa.'
+    """
+    names = list(known)
+    best = nearest(name, names)
+    if best is not None:
+        return f"did you mean {best}?"
+    if listed_by and len(names) > _FEW:
+        return f"`{listed_by}` lists the known names."
+    return f"the known names are {', '.join(names)}."

@@ -1,0 +1,30 @@
+"""Reads findings from the image's own report by the built-in labeller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from imaxray.errors import ImaxrayError
+from imaxray.labeller import LABELLER_VERSION, label_report
+from imaxray.pseudo.annotators.contract import Annotator, ImageRequest, Stated
+
+
+class ReportLabeller(Annotator):
+    """States the labels that the labeller reads from reports; images without a report get none."""
+
+    name = "report-labeller"
+    version = LABELLER_VERSION
+    tasks = ("findings",)
+
+    def __init__(self, argument: str | None = None) -> None:
+        if argument is not None:
+            raise ImaxrayError(
+                f"Expected {self.name} without an argument, but got {argument}; leave it out."
+            )
+        super().__init__(argument)
+
+    def annotate(self, images: Sequence[ImageRequest]) -> Iterator[Stated]:
+        """See :meth:`Annotator.annotate`."""
+        for image in images:
+            for label, value in label_report(image.report or "").items():
+                yield Stated(image.image_id, "label", label, float(value))

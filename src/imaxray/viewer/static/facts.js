@@ -1,0 +1,92 @@
+// Makes the tables of annotations, entries, conflicts, rejected rows and pseudo annotations.
+import { make, percent } from "./dom.js";
+import { badges, keyOf } from "./marks.js";
+
+/** Make a table that can be scrolled by itself. */
+export function table(caption, heads, rows) {
+  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    make("table", {}, make("caption", {}, caption),
+      make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col" }, head)))),
+      make("tbody", {}, rows)));
+}
+
+const cell = (...content) => make("td", {}, ...content);
+
+/** Show the boxes of a row strongly while the row is pointed at or has the focus. */
+function emphasising(page, boxes, row) {
+  if (!boxes.length) return row;
+  for (const name of ["pointerenter", "focusin"]) row.addEventListener(name, () => page.emphasise(boxes));
+  for (const name of ["pointerleave", "focusout"]) row.addEventListener(name, () => page.emphasise(null));
+  return row;
+}
+
+export function annotationTable(page) {
+  const { about } = page;
+  const { annotations } = page.page;
+  const places = [];
+  const rows = annotations.map((one) => {
+    const release = about.releases[one.source];
+    const place = make("span", { class: "badges" });
+    places.push([one, place]);
+    const boxes = (one.boxes ?? []).map((box) => ({ box, kind: one.quality === "anatomy" ? "anatomy" : "finding", label: one.name ?? one.kind }));
+    const title = release ? `${release.title} ${release.version}` : one.source;
+    return emphasising(page, boxes, make("tr", { class: one.disputed ? "disputed" : null },
+      cell(one.kind),
+      cell(one.name ?? ""),
+      cell(one.states, one.raw === null ? "" : make("details", {}, make("summary", {}, "as published"), make("p", { class: "raw" }, one.raw)),
+        boxes.length ? make("span", { class: "count" }, ` ${boxes.length === 1 ? "1 box" : `${boxes.length} boxes`}`) : ""),
+      cell(make("span", { class: `origin ${one.origin}` }, one.origin), one.quality ? `, ${one.quality}` : "", one.reader ? `, reader ${one.reader}` : ""),
+      cell(make("span", { title }, one.source), make("br"), make("span", { class: "count" }, `${one.file}, row ${one.row.toLocaleString("en")}`)),
+      cell(place, make("button", { type: "button", class: "small", "aria-label": `Mark ${one.kind} ${one.name ?? ""} of ${one.source}`, onclick: () => page.markable(one) }, "Mark"))));
+  });
+  page.refreshMarks = (marks) => {
+    for (const [one, place] of places) place.replaceChildren(...badges(marks, keyOf(one)));
+  };
+  return table("Annotations with their provenance", ["Kind", "Name", "States", "Origin, grade, reader", "Release, file, row", "Your mark"], rows);
+}
+
+export function verdict(right) {
+  if (right === null || right === undefined) return make("span", { class: "verdict undecided" }, "? not decided");
+  return make("span", { class: `verdict ${right ? "right" : "wrong"}` }, right ? "✓ right" : "✗ wrong");
+}
+
+export function entryList(page) {
+  const { entries } = page.page;
+  const rows = entries.map((entry) => {
+    const truth = entry.target_boxes.map((box) => ({ box, kind: "truth", label: "target" }));
+    const asked = entry.prompt_boxes.map((box) => ({ box, kind: "truth", label: "prompt" }));
+    const given = entry.answers.flatMap((answer) => answer.boxes.map((box) => ({ box, kind: `arm-${page.about.arms.indexOf(answer.arm) % 6}`, label: answer.arm })));
+    return emphasising(page, [...truth, ...asked, ...given], make("tr", {},
+      cell(make("span", { class: "chip" }, entry.task), make("br"), make("span", { class: "count" }, entry.split ?? "")),
+      cell(make("span", { class: "text" }, entry.prompt)),
+      cell(make("span", { class: "text" }, entry.target)),
+      cell(entry.answers.map((answer) => make("p", { class: "answer" }, make("span", { class: "who" }, answer.arm), " ", verdict(answer.right), " ", make("span", { class: "text" }, answer.text ?? "(no answer)")))),
+      cell(make("span", { class: "count" }, `${(entry.sources ?? []).join(", ")}; ${entry.quality ?? ""}; ${entry.template}; ${entry.entry_id}`))));
+  });
+  return table("Entries; boxes are written in percent of width and height", ["Task", "Prompt", "Target", "Answers of arms", "Made from"], rows);
+}
+
+export function conflictTable(conflicts) {
+  const fact = (row, of) => `${row[`${of}name`] ?? ""} ${row[`${of}value`] ?? ""} (${row[`${of}source`]}, ${row[`${of}file`]}, row ${row[`${of}row`]})`;
+  return table("Contradictions between annotations", ["Rule", "One fact", "The other", "Effect"],
+    conflicts.map((row) => make("tr", {}, cell(row.rule), cell(fact(row, "")), cell(fact(row, "other_")), cell(row.effect))));
+}
+
+export function rejectTable(rejects) {
+  return table("Rows that did not make it into the dataset", ["Code", "Why", "Release, file, row", "Key"],
+    rejects.map((row) => make("tr", {}, cell(row.code), cell(row.message), cell(`${row.source}, ${row.file}, row ${row.row}`), cell(row.key))));
+}
+
+export function candidateTable(page) {
+  const { candidates } = page.page;
+  return table("Answers of a model about tasks that the image lacks", ["Task", "Prompt", "Answer", "Sure", "Model"],
+    candidates.map((one) => {
+      const boxes = one.target_boxes.map((box) => ({ box, kind: "candidate", label: one.task }));
+      return emphasising(page, boxes, make("tr", {},
+        cell(make("span", { class: "chip" }, one.task)),
+        cell(make("span", { class: "text" }, one.prompt), make("br"), make("span", { class: "count" }, `prompt from: ${one.prompt_from}`)),
+        cell(make("span", { class: "text" }, one.text ?? ""), one.answer === null ? make("span", { class: "verdict wrong" }, " ✗ cannot be read") : ""),
+        cell(`log-probability ${one.logprob === null ? "–" : one.logprob.toFixed(3)}; agreement ${percent(one.agreement)}${one.ended ? "" : "; not ended"}`),
+        cell(`${one.model}, round ${one.round}`)));
+    }));
+}

@@ -1,0 +1,58 @@
+// Starts the page and shows what the address asks for.
+import { get } from "./api.js";
+import { Browse } from "./browse.js";
+import { make, say } from "./dom.js";
+import { ImagePage } from "./image.js";
+import { listKeys, setKeys } from "./keys.js";
+import { openMarks } from "./marks.js";
+import { openPython } from "./python.js";
+import { go, readRoute, writeRoute } from "./route.js";
+
+const main = document.getElementById("main");
+let about = null;
+let page = null;
+
+async function show() {
+  const route = readRoute();
+  try {
+    if (!about || (route.dataset && route.dataset !== about.dataset)) {
+      about = await get("/api/about", route.dataset ? { dataset: route.dataset } : {});
+      page = null;
+      head();
+    }
+  } catch (error) {
+    about = null;
+    main.replaceChildren(make("h1", { tabindex: "-1" }, "imaxray"), make("p", { class: "problem" }, error.message), make("p", {}, make("a", { href: "#/" }, "Back to the first dataset")));
+    return;
+  }
+  route.dataset ||= about.dataset;
+  const wanted = route.page === "image" ? ImagePage : Browse;
+  if (!(page instanceof wanted)) {
+    page?.leave?.();
+    page = new wanted(about, route);
+    main.replaceChildren(page.element);
+  }
+  document.getElementById("home").href = writeRoute({ dataset: about.dataset, page: "images", filter: new URLSearchParams() });
+  await page.show(route);
+}
+
+function head() {
+  document.getElementById("subject").textContent = about.title;
+  const select = document.getElementById("dataset");
+  select.replaceChildren(...about.datasets.map((name) => make("option", { value: name, selected: name === about.dataset }, name)));
+  select.onchange = () => go({ dataset: select.value, page: "images", filter: new URLSearchParams() });
+  document.getElementById("show-marks").onclick = () => openMarks(about.dataset);
+}
+
+document.getElementById("show-keys").onclick = listKeys;
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address stands for the page that is shown
+  main.focus();
+});
+setKeys("Everywhere", [
+  { keys: ["?"], what: "this list", run: listKeys },
+  { keys: ["M"], what: "your marks", run: () => about && openMarks(about.dataset) },
+  { keys: ["C"], what: "copy the filter as Python", run: () => about && openPython(about.dataset, "", readRoute().filter) },
+]);
+addEventListener("hashchange", show);
+show().catch((error) => say(error.message, { lasting: true }));
