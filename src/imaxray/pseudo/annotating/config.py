@@ -50,8 +50,8 @@ class AskConfig(BaseModel):
         default=0,
         ge=0,
         le=1000,
-        description="Number of most probable tokens stored for each token of an answer, as soft "
-        "targets of a training; 0 stores none.",
+        description="Number of likely tokens stored for each token of an answer, with their "
+        "probabilities, as soft targets of a training; 0 stores none.",
     )
     max_new_tokens: int = Field(
         default=MAX_NEW_TOKENS,
