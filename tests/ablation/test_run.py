@@ -192,5 +192,5 @@ def test_a_bad_ablation_is_one_sentence(tmp_path, change, match):
 
 def test_the_shipped_ablation_loads_and_other_studies_stay_what_they_are():
     found = load_study("ablation")
-    assert isinstance(found, AblationConfig) and found.needed() == tuple(ARMS)
+    assert isinstance(found, AblationConfig) and set(found.needed()) < set(ARMS)
     assert type(load_study("phantom")) is StudyConfig

@@ -188,7 +188,7 @@ def strategy(
     ] = None,
     form: Format = "text",
 ) -> None:
-    """Train a model in stages on data without dense images: DMAX, pseudo IMAX, DMAX again.
+    """Train a model on data without dense images: derive, train, let it answer the rest.
 
     The model of the first stage annotates the tasks that the images lack, which makes pseudo IMAX.
     The same command again continues a stopped run.

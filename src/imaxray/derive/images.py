@@ -91,9 +91,11 @@ def sibling_entries(entries: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame
     """
     frontal = images.filter(
         pl.col("view").is_in(FRONTAL) & pl.col("study_id").is_not_null()
-    ).select("image_id", "study_id", "split")
-    several = frontal.filter(pl.len().over("study_id") > 1)
-    pairs = several.join(several, on=["study_id", "split"], suffix="_other").filter(
+    ).select("image_id", "patient_id", "study_id", "split")
+    # the patient too, because some releases count studies anew for each patient
+    same = ["patient_id", "study_id", "split"]
+    several = frontal.filter(pl.len().over(same) > 1)
+    pairs = several.join(several, on=same, suffix="_other").filter(
         pl.col("image_id") != pl.col("image_id_other")
     )
     found = entries.filter(pl.col("task").is_in(_OF_STUDY)).join(
