@@ -20,6 +20,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.study import StudyConfig
 from imaxray.training import AugmentConfig
 
+SPECIALIST = 3  # steps
 TINY = {
     "title": "Tiny ablation",
     "phantom": {"images": 90, "seed": 1},
@@ -44,7 +45,9 @@ TINY = {
         "annotate": {"max_new_tokens": 24, "limit": 12, "rec_per_image": 1, "reg_per_image": 1},
         "filter": {"precision": 0.5, "risk": None},
     },
-    "ablation": {"seeds": [5], "lanes": 1},
+    "ablation": {
+        "seeds": [5], "lanes": 1, "specialists": {"calculation": SPECIALIST, "rec": SPECIALIST},
+    },
 }  # fmt: skip
 
 
@@ -62,8 +65,9 @@ def test_all_arms_but_one_take_the_same_steps(finished):
     for arm, runs in outcome.arms.items():
         assert [run["seed"] for run in runs] == [5]
         if arm != EQUAL_COMPUTE:
-            assert {run["steps"] for run in runs} == {config.steps} == {66}
-            assert {run["entries_seen"] for run in runs} == {66 * 12}
+            apart = 2 * SPECIALIST if arm == "+ specialists" else 0
+            assert {run["steps"] for run in runs} == {config.steps + apart} == {66 + apart}
+            assert {run["entries_seen"] for run in runs} == {(66 + apart) * 12}
     [run], [whole], [plain] = (outcome.arms[a] for a in (EQUAL_COMPUTE, WHOLE, REFERENCE))
     cost = whole["train_seconds"] + whole["pseudo_seconds"]
     assert run["steps"] == round(cost / (plain["train_seconds"] / plain["steps"]))
@@ -71,12 +75,14 @@ def test_all_arms_but_one_take_the_same_steps(finished):
     assert decided["steps"] == run["steps"]
 
 
-def test_every_stage_of_every_arm_is_augmented_alike(finished):
+def test_all_arms_but_two_are_augmented_alike_and_all_are_packed(finished):
     _, out, _, _ = finished
     runs = [json.loads(path.read_text()) for path in out.glob("seed-*/stages/*/run.json")]
     told = {json.dumps(run["identity"]["config"]["augment"]) for run in runs}
-    assert told == {json.dumps(AugmentConfig(rotation=1).model_dump())}
-    assert {run["identity"]["layout"] for run in runs} == {"packed", "separate"}
+    assert told == {json.dumps(AugmentConfig().model_dump()), "null"}
+    plain = [run for run in runs if run["identity"]["config"]["augment"] is None]
+    assert len(plain) == 2  # dmax and derived, no augmentation
+    assert {run["identity"]["layout"] for run in runs} == {"packed"}
 
 
 def test_shared_work_is_done_once(finished):
@@ -94,12 +100,13 @@ def test_shared_work_is_done_once(finished):
     assert len({d for d in every if "/pseudo/" in d}) == 2  # one with the exact rules alone
     asked, filtered = kinds("candidates"), kinds("round-1-dataset")
     staged = [WHOLE, CHOSEN, "+ all answers", "+ model answers", "perfect filter"]
-    # one stage 1 and one annotation serve all arms that derive; another those of the paper
+    # one stage 1 and one annotation serve all arms that derive; another those of the paper,
+    # and a third one the arm with specialists
     assert len({asked[arm][0] for arm in staged}) == 1
     assert asked["three stages"] and asked["three stages"] != asked[WHOLE]
     assert works[CHOSEN] == works[WHOLE] == works["+ model answers"]
     assert len({filtered[arm][0] for arm in staged}) == 3
-    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 2
+    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 3
 
 
 def test_the_validation_split_chooses_among_the_stages(finished):

@@ -61,7 +61,9 @@ def walked(tmp_path_factory):
 
 
 def test_the_page_shows_what_the_commands_print(walked):
-    _, pairs, _ = walked
+    folder, ((_, table), *pairs), _ = walked
+    # the first block is the head of the table that the script wrote
+    assert (folder / "labels.csv").read_text(encoding="utf-8").startswith(table.strip())
     assert len(pairs) == 5
     for said, shown in pairs:
         for line in shown.splitlines():

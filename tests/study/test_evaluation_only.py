@@ -126,7 +126,7 @@ def test_training_is_refused_before_it_starts(built):
     with pytest.raises(ImaxrayError, match="Expected train entries for the arms dmax, imax, "):
         run_study(study, out, root=home / "releases")
     with pytest.raises(ImaxrayError, match=r"Expected a train split in .*, but it has no entry"):
-        train_dataset(out / "imax", Recipe(model="phantom-base"), home / "run")
+        train_dataset(out / "imax", home / "run", Recipe(model="phantom-base"))
 
 
 def test_shares_can_make_every_patient_a_test_patient():

@@ -382,8 +382,8 @@ def test_vllm_is_sent_the_same_prompts(decentralized, tmp_path, monkeypatch):
     served = annotate(
         base, decentralized, tmp_path / "served", AnnotateConfig(engine="vllm", **few)
     )
-    assert served.candidates.drop("agreement", "logprob").equals(
-        local.candidates.drop("agreement", "logprob")
+    assert served.candidates.drop("agreement", "logprob", "sampled").equals(
+        local.candidates.drop("agreement", "logprob", "sampled")
     )
     for a, b in zip(served.candidates["logprob"], local.candidates["logprob"], strict=True):
         assert a == pytest.approx(b, abs=1e-6)

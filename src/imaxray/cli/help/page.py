@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
@@ -52,4 +53,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(command_line_page(), end="")
+    sys.stdout.write(command_line_page())

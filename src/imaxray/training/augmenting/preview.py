@@ -64,9 +64,7 @@ def augmented_image(
     Raises:
         ImaxrayError: If the train split does not have the image, or it cannot be read.
 
-    Example:
-        >>> shown = augmented_image(Path("study/imax"), "mimic-cxr/p0", step=7)  # doctest: +SKIP
-        >>> shown.pixels.shape, shown.boxes  # doctest: +SKIP
+    docs/training.md shows an example.
     """
     data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     entries = data.tables.split("train").filter(pl.col("image_id") == image_id)
