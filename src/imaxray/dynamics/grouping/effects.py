@@ -133,13 +133,20 @@ def _effect(
     weights: Mapping[Cell, float],
     level: float,
 ) -> Estimate:
-    values = [
-        sum(
-            weight * float(of[model, data][way].values[number].mean())
-            for (model, data, way), weight in weights.items()
+    values = []
+    for of in seeds:
+        means = {
+            cell: weight * float(of[cell[:2]][cell[2]].values[number].mean())
+            for cell, weight in weights.items()
+        }
+        # models on the same draws are added first, so that equal models cancel without rounding
+        values.append(
+            sum(
+                sum(mean for (_, d, w), mean in means.items() if (d, w) == (data, way))
+                for data in (0, 1)
+                for way in ("whole", "apart")
+            )
         )
-        for of in seeds
-    ]
     spread = over_seeds(values, level)
     error = np.sqrt(sum(variance(part) for part in _parts(seeds, number, weights)))
     half = float(np.hypot(spread.high - spread.value, stats.norm.ppf((1 + level) / 2) * error))
