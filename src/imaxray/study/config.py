@@ -35,6 +35,10 @@ class PhantomRelease(BaseModel):
     images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
     seed: int = Field(default=0, ge=0, description="Random seed of the cohort.")
 
+    def description(self) -> str:
+        """Describe the cohort as a methods paragraph does."""
+        return f"a synthetic cohort of {self.images:,} phantom radiographs (seed {self.seed})"
+
 
 class OwnRelease(BaseModel):
     """Names a release of your own by its `source.yaml` (docs/own-data.md)."""
