@@ -51,8 +51,8 @@ def images(material: Material) -> list[Part]:
             f"images on which {named(main)} ranks lowest, as the mean over their entries of the "
             "rank of each score among all answers to its task. Most changed: those whose mean rank "
             f"differs most between {named(main)} and {named(material.config.reference)}. Picked by "
-            "hash: a hash of the image ids chose them, nobody did. Boxes of the truth are solid and "
-            "green; boxes of arms are dashed, in the colours of their names.",
+            "hash: a hash of the image ids chose them, nobody did. Boxes of the truth are solid "
+            "and green; boxes of arms are dashed, in the colours of their names.",
             soft=True,
         ),
         Gallery(examples, {arm: css_colour(arm, arms) for arm in arms}),
