@@ -232,6 +232,11 @@ class StudyConfig(DataConfig):
         """Return the options that the datasets depend on."""
         return DataConfig(**{name: getattr(self, name) for name in DataConfig.model_fields})
 
+    @property
+    def cohort(self) -> str | None:
+        """Description of the synthetic cohort; None if the releases are real."""
+        return None if self.phantom is None else self.phantom.description()
+
     def content(self) -> dict[str, Any]:
         """Return all options except the paths of a machine and the number of workers."""
         return self.model_dump(mode="json", exclude={"root", "root_env", "workers"})

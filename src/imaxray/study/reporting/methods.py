@@ -23,7 +23,7 @@ def methods(material: Material) -> list[Part]:
                     data_sentences(
                         material.imax,
                         material.dmax,
-                        cohort=config.phantom and config.phantom.description(),
+                        cohort=config.cohort,
                     ),
                     _training(material),
                     evaluation_sentences(
