@@ -35,7 +35,7 @@ def strategy(
     from imaxray.strategy import load_strategy
 
     loaded = load_strategy(one_config(config, config_file), data=data)
-    from imaxray.strategy import run_strategy  # imported here, because it loads torch
+    from imaxray.strategy import run_strategy, write_strategy_report  # they load torch
 
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     outcome = run_strategy(
@@ -46,6 +46,7 @@ def strategy(
         else lambda line: console.print(line, highlight=False, soft_wrap=True),
         progress=sys.stderr.isatty(),
     )
+    report = write_strategy_report(out)
     if form == "json":
         print_json(json.loads((out / "strategy.json").read_text(encoding="utf-8")))
         return
@@ -55,3 +56,4 @@ def strategy(
     for line in outcome.verdicts():
         console.print(line, highlight=False)
     console.print(f"Final run: {outcome.final}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
