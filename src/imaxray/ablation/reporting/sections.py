@@ -97,7 +97,9 @@ def _ceiling(outcome: AblationOutcome) -> list[Part]:
         why = f"“{CEILING}” gains nothing over {REFERENCE}, so there is nothing to share."
         return [heading, Missing("The share of the ceiling", why)]
     told = " ".join(
-        f"{row.label}: {', '.join(f'{n} {c['value']:.2f}' for n, c in row.cells.items() if c)}."
+        f"{row.label}: "
+        + ", ".join(f"{name} {cell['value']:.2f}" for name, cell in row.cells.items() if cell)
+        + "."
         for row in rows
     )
     drawn = intervals(rows, f"gain as a share of the gain of {CEILING}", zero="")
@@ -241,7 +243,9 @@ def speed(outcome: AblationOutcome) -> list[Part]:
     }
 
     told = " ".join(
-        f"{arm}: training {panel['training'][arm]:,.0f} s, preparing {panel['preparing'][arm]:,.0f} s."
+        f"{arm}: "
+        + ", ".join(f"{what} {seconds[arm]:,.0f} s" for what, seconds in panel.items())
+        + "."
         for arm in outcome.arms
     )
     drawn = lying_bars({"seconds of each arm, mean over seeds": panel}, "seconds", columns=1)
@@ -290,7 +294,7 @@ def methods(outcome: AblationOutcome) -> list[Part]:
     return [Text(text), Code("BibTeX", bibtex(cited))]
 
 
-def reading(outcome: AblationOutcome) -> list[Part]:
+def reading(_: AblationOutcome) -> list[Part]:
     """Return how to read the numbers."""
     return [
         Text(

@@ -34,8 +34,8 @@ def report_command(
 ) -> None:
     """Write the report of a finished study, ablation or strategy as one HTML file.
 
-    It is made from what the folder holds: nothing is trained, answered or scored again. The file loads nothing from outside, and offers
-    every table as CSV and LaTeX.
+    It is made from what the folder holds: nothing is trained, answered or scored again. The file
+    loads nothing from outside, and offers every table as CSV and LaTeX.
     """
     kinds = [name for name in ("ablation", "strategy") if (study / f"{name}.json").is_file()]
     if not kinds:
