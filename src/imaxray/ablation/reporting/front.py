@@ -128,7 +128,7 @@ def forest(outcome: AblationOutcome) -> Picture:
     drawn = intervals(
         rows,
         "mean relative gain, %",
-        zero=f"← {named(REFERENCE)} better      the arm better →",
+        zero=f"← {named(REFERENCE)} better  the arm better →",
         scale=100,
         form="+z.1f",
     )
@@ -172,10 +172,14 @@ def _meanings(outcome: AblationOutcome) -> Table:
         "arms-meaning",
         "What was compared with what: the arms, the same test questions for all",
         ["arm", "what it trains on"],
-        [[arm, ARMS[arm].meaning.replace("`compute_of`", f"“{outcome.config.ablation.compute_of}”")]
-         for arm in outcome.arms],
+        [[arm, meaning(outcome, arm)] for arm in outcome.arms],
         texts=2,
     )  # fmt: skip
+
+
+def meaning(outcome: AblationOutcome, arm: ArmName) -> str:
+    """Return what an arm trains on, with the name of the arm whose time it was given."""
+    return ARMS[arm].meaning.replace("`compute_of`", f"“{outcome.config.ablation.compute_of}”")
 
 
 def fair_note(outcome: AblationOutcome) -> list[Part]:

@@ -9,12 +9,13 @@ import polars as pl
 import yaml
 
 from imaxray._state import read_state
-from imaxray.ablation.arms import ARMS, CEILING, EQUAL_COMPUTE, REFERENCE
+from imaxray.ablation.arms import CEILING, EQUAL_COMPUTE, REFERENCE
 from imaxray.ablation.reporting.front import (
     added,
     cover,
     fair_note,
     main_arm,
+    meaning,
     share,
     spoken,
     views,
@@ -163,7 +164,7 @@ def _task_forest(outcome: AblationOutcome, arm: str) -> Picture:
     ]
     rows.append(Row("mean", {name: v["mean_gain"].get(arm) for name, v in compared.items()}, True))
     drawn = intervals(
-        rows, f"relative gain of {arm}, %", zero=f"← {REFERENCE} better      {arm} better →",
+        rows, f"relative gain of {arm}, %", zero=f"← {REFERENCE} better  {arm} better →",
         scale=100, form="+z.1f",
     )  # fmt: skip
     return Picture(
@@ -282,7 +283,7 @@ def methods(outcome: AblationOutcome) -> list[Part]:
             f"The whole strategy has the stages {stages}, in steps of "
             f"{config.training.entries_per_step} entries with {config.training.optimizer}, "
             f"learning rate {config.training.learning_rate:g}.{pretrained} The arms are "
-            + "; ".join(f"“{arm}” ({ARMS[arm].meaning})" for arm in outcome.arms)
+            + "; ".join(f"“{arm}” ({meaning(outcome, arm)})" for arm in outcome.arms)
             + f"; each was trained with {seeds} {'seed' if seeds == 1 else 'seeds'} for "
             f"{config.steps} steps.{compute}",
             evaluation_sentences(

@@ -44,7 +44,6 @@ def strategy(
         tell=None
         if form == "json"
         else lambda line: console.print(line, highlight=False, soft_wrap=True),
-        progress=sys.stderr.isatty(),
     )
     report = write_strategy_report(out)
     if form == "json":

@@ -186,7 +186,7 @@ def _forest(comparison: Comparison) -> Picture:
     )
     first = data["reference"]
     drawn = intervals(
-        rows, f"relative gain over {first}, %", zero=f"← {first} better      the stage better →",
+        rows, f"relative gain over {first}, %", zero=f"← {first} better  the stage better →",
         scale=100, form="+z.1f",
     )  # fmt: skip
     return Picture(

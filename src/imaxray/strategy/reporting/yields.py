@@ -9,7 +9,7 @@ import polars as pl
 
 from imaxray.evaluation import interval_text, number_text, points_text
 from imaxray.evaluation.comparing.wording import DASH
-from imaxray.report import Heading, Missing, Part, Picture, Table, Text
+from imaxray.report import Heading, Lines, Missing, Part, Picture, Table, Text
 from imaxray.report.figures import Row, grouped_bars, intervals, lying_bars, svg
 from imaxray.schema import task_names
 
@@ -33,10 +33,11 @@ def rule_parts(record: Mapping[str, Any], title: str, name: str) -> list[Part]:
     off = record["switched_off"]
     parts += [
         Text(
-            f"{record['derived']:,} entries are derived."
-            + (f" Rules switched off, as too few of their entries are right: {', '.join(off)}."
-               if off else "")
+            f"{record['derived']:,} entries are derived. "
+            f"{len(off)} rules, or parts of rules, are off: the configuration leaves them out, or "
+            "too few of their entries are right."
         ),
+        *([Lines("Rules that are off", off, folded=True)] if off else []),
         Picture(
             svg(lying_bars({"derived entries of each task": {"derived": per_task}}, "entries",
                            columns=1), f"Derived entries by task, {name}", told),
@@ -64,8 +65,7 @@ def rule_parts(record: Mapping[str, Any], title: str, name: str) -> list[Part]:
             Missing(
                 "The precision of each rule",
                 "no derived entry could be judged, because the releases do not state these facts "
-                "apart from what the rules used; `imaxray derive --measure` measures the rules on "
-                "images that have both.",
+                "apart from what the rules used.",
             )
         )
     parts.append(

@@ -197,7 +197,7 @@ def _forest(material: Material) -> Picture:
     drawn = intervals(
         rows,
         f"relative gain over {reference}, %",
-        zero=f"← {named(reference)} better      {named(main)} better →",
+        zero=f"← {named(reference)} better  {named(main)} better →",
         scale=100,
         form="+z.1f",
     )
@@ -251,7 +251,7 @@ def _over_models(material: Material) -> Picture:
     drawn = intervals(
         rows,
         f"mean relative gain over {reference}, %",
-        zero=f"← {named(reference)} better      {named(main)} better →",
+        zero=f"← {named(reference)} better  {named(main)} better →",
         scale=100,
         form="+z.1f",
     )
