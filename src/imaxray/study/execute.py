@@ -160,8 +160,14 @@ def _totals(config: StudyConfig, out: Path, units: Iterable[Unit]) -> dict[str, 
             if config.arms[unit.arm].budget == "compute":
                 continue
             recipe = recipe_of(config, out, unit)
-            totals[f"Training {unit.name}"] = recipe.steps * recipe.entries_per_step
+            totals[_label(config, unit)] = recipe.steps * recipe.entries_per_step
     return totals
+
+
+def _label(config: StudyConfig, unit: Unit) -> str:
+    """Return what a training is called while it runs; its length is a number of entries."""
+    model = f"{unit.model}, " if len(config.all_models) > 1 else ""
+    return f"Training {model}{unit.arm}, seed {unit.seed}, entries seen"
 
 
 def _show(
@@ -177,7 +183,7 @@ def _show(
                 recipe = recipe_of(config, out, unit)
                 total = recipe.steps * recipe.entries_per_step
             folder = run_folder(config, out, unit.model, unit.arm, unit.seed)
-            update(f"Training {unit.name}", entries_seen(folder), total)
+            update(_label(config, unit), entries_seen(folder), total)
 
 
 def entries_seen(run: Path) -> int:

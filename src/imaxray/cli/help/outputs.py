@@ -166,6 +166,14 @@ OUTPUTS: Final[dict[str, Output]] = {
         "table": "gains over models; null with one model", "summary": "sentences",
         "report": "file of the report",
     }),
+    "study (of an ablation)": Output({
+        "config": "configuration", "arms": "arm → per seed: steps, entries, seconds, work",
+        "equal_steps": "comparison of all arms with dmax, the keys of `compare`",
+        "equal_compute": "the same with dmax (equal compute); null without this arm",
+        "pseudo": "per seed, task and filter: candidates, kept, precision",
+        "equal_yield": "filters against as many of the most confident answers",
+        "rules": "per seed and clinical rule: what it said, and how much of it is right",
+    }),
     "study --dry-run": Output({
         "title": "title of the study", "units": "per training: entries, tokens, parameters, bytes",
         "tokens": "tokens of all trainings", "hours": "hours of all; null if a speed is not known",
