@@ -3,6 +3,7 @@
 from imaxray.curation.catalog import CurationConfig, build_catalog
 from imaxray.curation.dataset import Dataset, open_dataset, write_dataset
 from imaxray.curation.entries import EntriesConfig
+from imaxray.curation.exclusions import ExcludeConfig, Exclusions, read_exclusions
 from imaxray.curation.forecast import Forecast, forecast_use
 from imaxray.curation.joining.conflicts import ConflictsConfig
 from imaxray.curation.joining.duplicates import DuplicatesConfig
@@ -23,6 +24,8 @@ __all__ = [
     "DmaxConfig",
     "DuplicatesConfig",
     "EntriesConfig",
+    "ExcludeConfig",
+    "Exclusions",
     "Forecast",
     "ImaxConfig",
     "MatchReport",
@@ -35,6 +38,7 @@ __all__ = [
     "forecast_use",
     "match_dmax",
     "open_dataset",
+    "read_exclusions",
     "select_imax",
     "write_dataset",
 ]
