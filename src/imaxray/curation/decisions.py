@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imaxray._printing import counted
-from imaxray.curation.joining.duplicates import DuplicatesConfig
 from imaxray.sources import same_images
+
+if TYPE_CHECKING:
+    from imaxray.curation.joining.duplicates import DuplicatesConfig
 
 
 def notice_same_images(sources: Iterable[str], config: DuplicatesConfig) -> dict[str, Any]:
