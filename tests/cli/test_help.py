@@ -16,6 +16,8 @@ from imaxray.cli.help.completion import completion_script
 from imaxray.cli.help.examples import EXAMPLES
 from imaxray.cli.help.outputs import OUTPUTS
 from imaxray.cli.help.page import command_line_page, commands
+from imaxray.cli.help.panels import PANELS
+from imaxray.configs import list_configs
 from imaxray.doctor import Finding, complete, examine, extra_packages
 from imaxray.errors import ImaxrayError
 from study.made_study import made_study
@@ -49,6 +51,23 @@ def test_examples_are_parsed_by_their_command(name, monkeypatch):
         context = command.make_context(name, words[1 + len(name.split()) :])
         assert context.params
         assert line in (command.epilog or "")
+
+
+def test_examples_name_configurations_that_exist():
+    known = {config.name for config in list_configs()}
+    for lines in EXAMPLES.values():
+        for words in map(shlex.split, lines):
+            if words[1] in ("study", "strategy", "build") and not words[2].endswith(".yaml"):
+                assert words[2] in known, words
+
+
+def test_help_lists_the_commands_in_the_order_of_the_data():
+    said = run("--help").output
+    places = [said.index(panel) for panel in PANELS]
+    assert places == sorted(places)
+    order = ["phantom ", "build ", "match ", "derive ", "train ", "evaluate ", "compare "]
+    places = [said.index(f"│ {name}") for name in order]
+    assert places == sorted(places)
 
 
 def test_help_shows_the_example():

@@ -52,7 +52,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "imaxray sources new my-hospital --table readings.csv --images images --column patient=pid",
     ),
     "stats": ("imaxray stats study/phantom/imax",),
-    "strategy": ("imaxray strategy three-stages --data study/phantom/dmax --out work/strategy",),
+    "strategy": ("imaxray strategy strategy --data study/phantom/dmax --out work/strategy",),
     "study": (
         "imaxray study phantom --out study/phantom",
         "imaxray study my-study.yaml --dry-run --text-tokens 40",

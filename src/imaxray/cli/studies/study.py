@@ -1,4 +1,4 @@
-"""Defines the commands on studies, strategies, annotation and training dynamics."""
+"""Defines the command that runs a study or an ablation."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imaxray._lock import sole_writer
 from imaxray._printing import say
-from imaxray.cli.application import (
-    ConfigFile,
-    ConfigName,
-    Format,
-    Model,
-    Out,
-    Root,
-    app,
-    one_config,
-)
-from imaxray.cli.options import chosen, given, options_of
-from imaxray.cli.printing import print_annotation, print_json, print_units
+from imaxray.cli.application import ConfigFile, ConfigName, Root, app, one_config
+from imaxray.cli.options import chosen, options_of
+from imaxray.cli.printing import print_json, print_units
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -121,7 +111,7 @@ def study(
 
 
 def _estimate(config: StudyConfig, out: Path | None, how: EstimateConfig, form: str) -> None:
-    from imaxray.cli.estimates import print_estimate
+    from imaxray.cli.studies.estimates import print_estimate
     from imaxray.study import estimate_study
 
     found = estimate_study(config, out, how)
@@ -173,153 +163,3 @@ def _ablation(config: AblationConfig, out: Path, root: Path | None, form: str) -
     for line in summary(outcome):
         console.print(line, highlight=False)
     console.print(f"Tables: {written}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def strategy(
-    out: Out,
-    config: ConfigName = None,
-    config_file: ConfigFile = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="Dataset folder to train on; default: the one of the configuration."
-        ),
-    ] = None,
-    form: Format = "text",
-) -> None:
-    """Train a model on data without dense images: derive, train, let it answer the rest.
-
-    The model of the first stage annotates the tasks that the images lack, which makes pseudo IMAX.
-    The same command again continues a stopped run.
-    """
-    from imaxray.progress import SafeConsole
-    from imaxray.strategy import load_strategy
-
-    loaded = load_strategy(one_config(config, config_file), data=data)
-    from imaxray.strategy import run_strategy  # imported here, because it loads torch
-
-    console = SafeConsole(width=None if sys.stdout.isatty() else 140)
-    outcome = run_strategy(
-        loaded,
-        out,
-        tell=None
-        if form == "json"
-        else lambda line: console.print(line, highlight=False, soft_wrap=True),
-        progress=sys.stderr.isatty(),
-    )
-    if form == "json":
-        print_json(json.loads((out / "strategy.json").read_text(encoding="utf-8")))
-        return
-    if outcome.comparison is not None:
-        console.print(outcome.comparison.table("Stages on the test split"))
-    console.print(outcome.yields())
-    for line in outcome.verdicts():
-        console.print(line, highlight=False)
-    console.print(f"Final run: {outcome.final}", highlight=False, soft_wrap=True)
-
-
-@app.command(
-    cls=options_of(
-        "imaxray.dynamics:RunDynamicsConfig",
-        leave_out=("seed", "level"),
-        flags={"size": "--probe"},
-        several=("--against",),
-    )
-)
-def dynamics(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of one arm, one per seed.")],
-    out: Out,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--against", help="Run folders of the other arm, one per seed, in the same order."
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="Dataset folder on whose entries the final models are measured; default: read "
-            "what was recorded during training.",
-        ),
-    ] = None,
-    other_data: Annotated[
-        Path | None,
-        typer.Option(
-            "--other-data",
-            help="Dataset folder of the other arm; each arm's models are then also measured on the "
-            "other's data.",
-        ),
-    ] = None,
-    form: Format = "text",
-) -> None:
-    """Measure how runs were optimised: the Fisher spectrum, and conflicts between tasks.
-
-    The numbers are those that were recorded during training, or are measured now with --data.
-    """
-    from imaxray.cli.printing import print_dynamics
-    from imaxray.curation import open_dataset
-    from imaxray.dynamics import RunDynamicsConfig, run_dynamics
-
-    config = chosen(RunDynamicsConfig)
-    if config.evaluation is not None:
-        config = config.model_copy(update={"scores": True})
-    with sole_writer(out):
-        found = run_dynamics(
-            runs, out, config, against=against or (),
-            data=None if data is None else open_dataset(data),
-            other_data=None if other_data is None else open_dataset(other_data),
-        )  # fmt: skip
-    if form == "json":
-        tables = {
-            name: getattr(found, name).to_dicts()
-            for name in ("contrast", "crossed", "tasks", "pairs", "scores", "correlations")
-        }
-        spectra = {arm: table.to_dicts() for arm, table in found.spectra.items()}
-        print_json({"spectra": spectra, **tables, "remarks": list(found.remarks)})
-        return
-    print_dynamics(found, config.group)
-
-
-@app.command(
-    cls=options_of(
-        "imaxray.pseudo:AnnotateConfig", flags={"tasks": "--task", "teachers": "--teacher"}
-    )
-)
-def annotate(
-    run: Model,
-    data: Annotated[
-        Path, typer.Option("--data", help="Dataset folder whose train images are annotated.")
-    ],
-    out: Out,
-    form: Format = "text",
-) -> None:
-    """Let a model answer the tasks that the train images of a dataset lack.
-
-    The same command again continues a stopped run. With other teachers, only their tasks are
-    answered again.
-    """
-    from imaxray.pseudo import AnnotateConfig
-    from imaxray.pseudo import annotate as annotate_data
-
-    teachers = dict(_teacher(item) for item in given().get("teachers", ()))
-    done = annotate_data(run, data, out, chosen(AnnotateConfig, teachers=teachers))
-    if form == "json":
-        print_json({
-            "folder": done.folder, "candidates": done.candidates.height,
-            "calibration": done.calibration.height, "tasks": done.summary().to_dicts(),
-            "account": done.manifest["account"],
-            "answered_by": done.manifest.get("answered_by", {}),
-        })  # fmt: skip
-        return
-    print_annotation(done)
-
-
-def _teacher(item: str) -> tuple[str, str]:
-    task, sign, model = item.partition("=")
-    if not (task and sign and model):
-        raise ImaxrayError(
-            f"Expected --teacher TASK=MODEL, but got {item}; for example rec=runs/rec."
-        )
-    return task, model

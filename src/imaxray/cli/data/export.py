@@ -1,4 +1,4 @@
-"""Defines the commands that write a dataset for other tools and for other people."""
+"""Defines the commands that write a dataset for other tools, and list their formats."""
 
 from __future__ import annotations
 
@@ -65,29 +65,6 @@ def export(
     if report.left_out:
         left = [[code, f"{n:,}"] for code, n in report.left_out.items()]
         print_table("Left out (left_out.jsonl)", ["reason", "number"], left)
-
-
-@app.command()
-def share(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
-    out: Out,
-    form: Format = "text",
-) -> None:
-    """Write ids, splits and manifest of a dataset, without text, pixels, boxes and answers."""
-    from imaxray.export import share_dataset
-
-    report = share_dataset(dataset, out)
-    if form == "json":
-        print_json(asdict(report))
-        return
-    rows = [[name, f"{number:,}"] for name, number in report.counts.items()]
-    print_table(f"Shared dataset at {out}", ["table", "rows"], rows)
-    print_table("Left out", ["what", "content"], [[k, v] for k, v in report.left_out.items()])
-    if report.numbered:
-        say(
-            f"The ids of {', '.join(report.numbered)} could name people and were replaced by "
-            "numbers."
-        )
 
 
 @app.command()

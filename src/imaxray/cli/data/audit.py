@@ -1,4 +1,4 @@
-"""Defines the commands that check what is there: digests of folders, and content of datasets."""
+"""Defines the command that checks the content of a dataset."""
 
 from __future__ import annotations
 
@@ -10,31 +10,6 @@ import typer
 from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS, LARGEST
 from imaxray._printing import say
 from imaxray.cli.application import Format, app
-from imaxray.cli.printing import print_json
-
-
-@app.command()
-def verify(
-    folder: Annotated[Path, typer.Argument(help="Folder that imaxray wrote.")],
-    form: Format = "text",
-) -> None:
-    """Compare every file of a folder with the digest in its manifest.
-
-    The folder is a dataset, an image cache, an export, a shared dataset, a finished run, pseudo
-    annotations or predictions. The exit code is 1 if a file is missing or was changed.
-    """
-    from imaxray._digests import verify_folder
-
-    manifest, changed = verify_folder(folder)
-    if form == "json":
-        print_json({"manifest": manifest, "changed": changed})
-    else:
-        for name in changed:
-            say(f"missing or changed: {name}")
-    if changed:
-        raise typer.Exit(1)
-    if form == "text":
-        say(f"All files of {folder} are as {manifest} describes them.")
 
 
 @app.command()

@@ -1,0 +1,36 @@
+"""Defines the command that compares a folder with its digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imaxray._printing import say
+from imaxray.cli.application import Format, app
+from imaxray.cli.printing import print_json
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder that imaxray wrote.")],
+    form: Format = "text",
+) -> None:
+    """Compare every file of a folder with the digest in its manifest.
+
+    The folder is a dataset, an image cache, an export, a shared dataset, a finished run, pseudo
+    annotations or predictions. The exit code is 1 if a file is missing or was changed.
+    """
+    from imaxray._digests import verify_folder
+
+    manifest, changed = verify_folder(folder)
+    if form == "json":
+        print_json({"manifest": manifest, "changed": changed})
+    else:
+        for name in changed:
+            say(f"missing or changed: {name}")
+    if changed:
+        raise typer.Exit(1)
+    if form == "text":
+        say(f"All files of {folder} are as {manifest} describes them.")
