@@ -5,8 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
+import pytest
+
+from imaxray._printing import warn_in_sentences
 from imaxray._workers import worker_pool
 
 KEPT = {}
@@ -24,6 +28,33 @@ def test_every_process_is_initialised():
     with worker_pool(2, keep, ("answer", 42)) as pool:
         found = [future.result() for future in [pool.submit(kept, "answer") for _ in range(4)]]
     assert {value for value, _ in found} == {42} and os.getpid() not in {pid for _, pid in found}
+
+
+def warned():
+    return warnings.formatwarning("No \x1b[2Jfile is left out.", UserWarning, "place.py", 7)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_workers_warn_as_the_command_does(on):
+    warn_in_sentences(on)
+    try:
+        with worker_pool(1) as pool:
+            said = pool.submit(warned).result()
+        assert said == warned()
+        assert ("place.py" in said) is not on
+        if on:
+            assert said == "Warning: No ?[2Jfile is left out.\n"
+    finally:
+        warn_in_sentences(False)
+
+
+def test_warnings_of_libraries_keep_their_kind_and_place():
+    warn_in_sentences()
+    try:
+        said = warnings.formatwarning("old name", DeprecationWarning, "place.py", 7, "x = 1")
+    finally:
+        warn_in_sentences(False)
+    assert said == "place.py:7: DeprecationWarning: old name\n"
 
 
 PARENT = """

@@ -7,6 +7,7 @@ terminal or change its title. Everything that imaxray prints goes through :func:
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Final, TextIO
 
 _UNPRINTABLE: Final = re.compile(
@@ -42,3 +43,32 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def say(text: object, *, end: str = "\n", file: TextIO | None = None) -> None:
     """Print text to stdout, or to ``file``, without control characters."""
     print(printable(str(text)), end=end, file=file)
+
+
+def warn_in_sentences(on: bool = True) -> None:
+    """Let Python print a warning of imaxray as its sentence, without the place in the code.
+
+    The command line and its worker processes turn this on. Other libraries' warnings keep their
+    kind and place, because their texts alone often say too little.
+    """
+    warnings.formatwarning = _sentence if on else _WITH_PLACE
+
+
+def warns_in_sentences() -> bool:
+    """Return whether :func:`warn_in_sentences` is on, which worker processes then are told."""
+    return warnings.formatwarning is _sentence
+
+
+_WITH_PLACE: Final = warnings.formatwarning
+
+
+def _sentence(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 - the line of code says nothing to a user
+) -> str:
+    if category is UserWarning:
+        return f"Warning: {printable(str(message))}\n"
+    return printable(_WITH_PLACE(message, category, filename, lineno, ""))

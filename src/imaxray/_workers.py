@@ -11,6 +11,8 @@ from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
 from typing import Any
 
+from imaxray._printing import warn_in_sentences, warns_in_sentences
+
 
 class _Pool(ProcessPoolExecutor):
     """A pool that does not finish its jobs when the user stops the command."""
@@ -47,11 +49,17 @@ def worker_pool(
         initargs: Arguments of ``initializer``.
     """
     return _Pool(
-        workers, get_context("spawn"), initializer=_begin, initargs=(initializer, initargs)
+        workers,
+        get_context("spawn"),
+        initializer=_begin,
+        initargs=(warns_in_sentences(), initializer, initargs),
     )
 
 
-def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+def _begin(
+    sentences: bool, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]
+) -> None:
+    warn_in_sentences(sentences)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
     parent = parent_process()
     if parent is not None:

@@ -12,14 +12,13 @@ import re
 import shlex
 import signal
 import sys
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from types import FrameType
 from typing import Any, Final
 
 from imaxray._names import did_you_mean
-from imaxray._printing import printable, say
+from imaxray._printing import printable, say, warn_in_sentences
 from imaxray.cli.help import completion
 from imaxray.errors import ImaxrayError
 
@@ -250,7 +249,7 @@ def _prepare_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    warnings.formatwarning = _clean_warning
+    warn_in_sentences()
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Clean())
 
@@ -267,16 +266,3 @@ class _Clean(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
-
-
-_as_text: Final = warnings.formatwarning
-
-
-def _clean_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    line: str | None = None,
-) -> str:
-    return printable(_as_text(message, category, filename, lineno, line))
