@@ -8,7 +8,6 @@ never holds a part of the new content.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import uuid
@@ -77,15 +76,6 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, as a whole or not at all."""
     with whole_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
-    """Write ``value`` as JSON, indented by one space and closed by a newline.
-
-    Raises:
-        TypeError, ValueError: JSON cannot express ``value``.
-    """
-    write_text(path, json.dumps(value, indent=1, sort_keys=sort_keys) + "\n")
 
 
 def write_parquet(path: Path, table: pl.DataFrame) -> None:

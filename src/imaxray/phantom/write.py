@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import polars as pl
 from PIL import Image
 
 from imaxray._folders import is_complete, whole_folder
+from imaxray._state import write_state
 from imaxray._workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import releases
@@ -47,7 +47,7 @@ def write_phantom(out: Path, *, images: int, seed: int = 0, workers: int = 1) ->
         return
     with whole_folder(out, manifest=_MARKER, keys=("seed",), what="phantom") as aside:
         _write_releases(aside, images, seed, workers)
-        (aside / _MARKER).write_text(json.dumps(wanted))
+        write_state(aside / _MARKER, wanted)
 
 
 def _write_releases(aside: Path, images: int, seed: int, workers: int) -> None:

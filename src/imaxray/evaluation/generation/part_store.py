@@ -19,10 +19,9 @@ from imaxray._files import (
     read_parquet,
     remove_unfinished,
     sha256,
-    write_json,
     write_parquet,
 )
-from imaxray._state import read_state
+from imaxray._state import read_state, write_state
 from imaxray.errors import ImaxrayError
 
 
@@ -89,7 +88,7 @@ class PartStore:
             )
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(self._manifest, {"identity": identity, **(about or {})})
+            write_state(self._manifest, {"identity": identity, **(about or {})})
         if self.finished:
             self._compare()
             self._remove_parts()
@@ -129,7 +128,7 @@ class PartStore:
 
     def add_to_manifest(self, more: Mapping[str, Any]) -> None:
         """Write further keys into the manifest."""
-        write_json(self._manifest, {**self.manifest(), **more})
+        write_state(self._manifest, {**self.manifest(), **more})
 
     def _close(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """Write the tables, in the order of :attr:`tables`, and remove the parts."""
