@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from imaxray import _files
+from imaxray.errors import ImaxrayError
 
 KILLED = """
 import os, signal, sys
@@ -115,3 +116,51 @@ def test_tables_are_read_in_one_place():
     csv = [p for p in source.rglob("*.py") if "pl.read_csv(" in p.read_text()]
     assert [path.name for path in csv] == ["tables.py"]
     assert "pl.read_csv(\n            body," in csv[0].read_text()
+
+
+IN_ANOTHER_LOCALE = """
+import os, sys
+from pathlib import Path
+import polars as pl
+from imaxray._files import query_parquet, read_own_csv, read_parquet, write_csv, write_parquet
+path = Path(os.fsdecode(sys.argv[1].encode(sys.getfilesystemencoding(), "surrogateescape")))
+table = pl.DataFrame({"a": [1, 2]})
+write_parquet(path / "t.parquet", table)
+write_csv(path / "t.csv", table)
+assert read_parquet(path / "t.parquet").equals(table)
+assert query_parquet(path / "t.parquet", lambda rows: rows.filter(pl.col("a") > 1)).height == 1
+assert read_own_csv(path / "t.csv").equals(table)
+print(sys.getfilesystemencoding())
+"""
+
+
+def test_a_path_with_umlauts_is_the_same_in_a_locale_without_them(tmp_path):
+    folder = tmp_path / "ä b"
+    folder.mkdir()
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    found = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_LOCALE, str(folder)], check=True, capture_output=True,
+        text=True, env={**os.environ, **locale, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert found.stdout.strip() != "utf-8"
+    assert names(folder) == ["t.csv", "t.parquet"]
+
+
+def test_a_path_that_is_not_utf8_is_one_sentence(tmp_path):
+    path = tmp_path / os.fsdecode(b"b\xe4.parquet")
+    with pytest.raises(ImaxrayError, match=r"^Expected a path in UTF-8, but .*rename that file"):
+        _files.write_parquet(path, pl.DataFrame({"a": [1]}))
+    assert names(tmp_path) == []
+
+
+def test_tables_are_never_written_to_a_bare_path():
+    source = Path(_files.__file__).parent
+    bare = re.compile(
+        r"\.(?:write|sink)_(?:parquet|ipc|csv)\((?!\s*utf8_path|\)|include_header)"
+        r"|\b(?:memory_map|ParquetFile|ParquetWriter)\((?!\s*utf8_path)"
+    )
+    found = {
+        path.relative_to(source).as_posix(): bare.findall(path.read_text())
+        for path in source.rglob("*.py")
+    }
+    assert {name: lines for name, lines in found.items() if lines} == {}

@@ -15,7 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._digests import changed_files
-from imaxray._files import read_parquet, sha256
+from imaxray._files import read_parquet, sha256, utf8_path
 from imaxray._folders import require_own_manifest, whole_folder
 from imaxray._state import read_state, write_state
 from imaxray._version import __version__
@@ -322,5 +322,5 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
     # Categories are numbered in the order in which a process met them, so the file holds text.
     few = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
     frame.lazy().with_columns(few.cast(pl.String)).sink_parquet(
-        path, compression="zstd", compression_level=3, row_group_size=65_536
+        utf8_path(path), compression="zstd", compression_level=3, row_group_size=65_536
     )

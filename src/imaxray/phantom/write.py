@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
+from imaxray._files import utf8_path
 from imaxray._folders import is_complete, whole_folder
 from imaxray._state import write_state
 from imaxray._workers import worker_pool
@@ -116,7 +117,7 @@ def _write_truth(folder: Path, radiographs: Sequence[Radiograph]) -> None:
         schema={"image_id": pl.String, "patient_id": pl.String, "view": pl.String,
                 "ctr": pl.Float64, "cpar": pl.Float64, "edema_grade": pl.Int8},
         orient="row",
-    ).write_parquet(folder / "images.parquet")  # fmt: skip
+    ).write_parquet(utf8_path(folder / "images.parquet"))  # fmt: skip
     pl.DataFrame(
         [
             (f"mimic-cxr/{i.dicom_id}", f.kind, f.side, f.zone, f.size, list(box) if box else None)
@@ -126,7 +127,7 @@ def _write_truth(folder: Path, radiographs: Sequence[Radiograph]) -> None:
         schema={"image_id": pl.String, "kind": pl.String, "side": pl.String, "zone": pl.String,
                 "size": pl.String, "box": pl.List(pl.Float64)},
         orient="row",
-    ).write_parquet(folder / "findings.parquet")  # fmt: skip
+    ).write_parquet(utf8_path(folder / "findings.parquet"))  # fmt: skip
 
 
 def default_workers() -> int:

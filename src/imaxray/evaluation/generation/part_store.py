@@ -19,6 +19,7 @@ from imaxray._files import (
     read_parquet,
     remove_unfinished,
     sha256,
+    utf8_path,
     write_parquet,
 )
 from imaxray._state import read_state, write_state
@@ -173,7 +174,7 @@ class PartStore:
 def add_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
     """Write ``folder/NAME.parquet`` and its digest, because Parquet does not notice a change."""
     with whole_file_with_digest(folder / f"{name}.parquet") as aside:
-        _plain(rows).write_parquet(aside)
+        _plain(rows).write_parquet(utf8_path(aside))
 
 
 def _write_table(rows: pl.DataFrame, folder: Path, name: str) -> None:
