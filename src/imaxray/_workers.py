@@ -63,8 +63,8 @@ def _signals_later() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    for number, frame in came[:1]:
-        handlers[signal.Signals(number)](number, frame)
+    for came_first, frame in came[:1]:
+        handlers[signal.Signals(came_first)](came_first, frame)
 
 
 def worker_pool(
