@@ -148,6 +148,21 @@ def test_killed_anywhere_and_begun_again_gives_the_same(
     assert again.comparison.as_dict() == outcome.comparison.as_dict()
 
 
+def test_a_stage_is_trained_towards_the_distributions_of_the_annotator(
+    make_strategy, finished, tmp_path
+):
+    out = tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    soft = [STAGES[0], {**STAGES[1], "target": "soft"}]
+    asked = {**finished[0].annotate.model_dump(exclude={"seed", "round"}), "top_k": 5}
+    outcome = run_strategy(make_strategy(stages=soft, annotate=asked), out, progress=False)
+    assert [done.done_now for done in outcome.done] == [False, True, True, True]
+    before = finished[1] / "stages" / "2-pseudo-imax"
+    drawn = [pl.read_parquet(run / "schedule.parquet") for run in (before, outcome.final)]
+    assert drawn[0].equals(drawn[1])  # the same entries, which have other targets
+    assert not same(weights(before), weights(outcome.final))
+
+
 def test_a_specialist_answers_its_task_and_is_no_result(make_strategy, dmax, tmp_path, monkeypatch):
     stages = [
         {"name": "dmax", "on": "dmax", "start": "base"},
