@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import sha256, write_csv, write_json
+from imaxray._files import sha256, write_csv
 from imaxray._folders import whole_folder
+from imaxray._state import write_state
 from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset
 from imaxray.hashing import digest
@@ -101,7 +102,7 @@ def share_dataset(dataset: Dataset | Path, out: Path) -> ShareReport:
             write_csv(folder / name, table)
         paths: list[str] = []
         manifest = _without_paths(_without_ids(data.manifest), paths)
-        write_json(folder / DATASET_MANIFEST, manifest, sort_keys=True)
+        write_state(folder / DATASET_MANIFEST, manifest, sort_keys=True)
         files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
         counts = {"images": images.height, "entries": entries.height}
         content = {
@@ -112,7 +113,7 @@ def share_dataset(dataset: Dataset | Path, out: Path) -> ShareReport:
             "left_out": {**LEFT_OUT, "paths_in_settings": len(paths)},
             "files": files,
         }
-        write_json(folder / SHARE, content, sort_keys=True)
+        write_state(folder / SHARE, content, sort_keys=True)
     return ShareReport(out, counts, numbered, LEFT_OUT, files)
 
 

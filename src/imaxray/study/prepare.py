@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from imaxray._files import write_json
 from imaxray._folders import growing_folder
-from imaxray._state import known_state
+from imaxray._state import known_state, write_state
 from imaxray.curation import open_dataset
 from imaxray.phantom import write_phantom
 from imaxray.study.build import ROLES, build_datasets, built
@@ -62,5 +61,5 @@ def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, An
         return kept
     report = build_datasets(releases, config.data(), out, workers=config.workers, exclude=excluded)
     datasets = {role: open_dataset(out / role).sha256 for role in ROLES}
-    write_json(path, {**report.as_dict(), "of": of, "datasets": datasets})
+    write_state(path, {**report.as_dict(), "of": of, "datasets": datasets})
     return known_state(path)
