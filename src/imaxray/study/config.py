@@ -36,6 +36,10 @@ class PhantomRelease(BaseModel):
     images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
     seed: int = Field(default=0, ge=0, description="Random seed of the cohort.")
 
+    def description(self) -> str:
+        """Describe the cohort as a methods paragraph does."""
+        return f"a synthetic cohort of {self.images:,} phantom radiographs (seed {self.seed})"
+
 
 class OwnRelease(BaseModel):
     """Names a release of your own by its `source.yaml` (docs/own-data.md)."""
@@ -238,6 +242,11 @@ class StudyConfig(DataConfig):
     def data(self) -> DataConfig:
         """Return the options that the datasets depend on."""
         return DataConfig(**{name: getattr(self, name) for name in DataConfig.model_fields})
+
+    @property
+    def cohort(self) -> str | None:
+        """Description of the synthetic cohort; None if the releases are real."""
+        return None if self.phantom is None else self.phantom.description()
 
     def content(self) -> dict[str, Any]:
         """Return all options except the paths of a machine and the number of workers."""
