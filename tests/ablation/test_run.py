@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
@@ -104,13 +105,40 @@ def test_shared_work_is_done_once(finished):
     assert len({d for d in every if "/pseudo/" in d}) == 2  # one with the exact rules alone
     asked, filtered = kinds("candidates"), kinds("round-1-dataset")
     staged = [WHOLE, CHOSEN, "+ all answers", "+ model answers", "perfect filter"]
+    softly = asked["+ soft targets"]
+    assert softly != asked[WHOLE]  # these answers have distributions
     # one stage 1 and one annotation serve all arms that derive; another those of the paper,
     # and a third one the arm with specialists
     assert len({asked[arm][0] for arm in staged}) == 1
     assert asked["three stages"] and asked["three stages"] != asked[WHOLE]
     assert works[CHOSEN] == works[WHOLE] == works["+ model answers"]
     assert len({filtered[arm][0] for arm in staged}) == 3
-    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 3
+    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 4
+
+
+def test_soft_targets_are_the_only_difference_from_model_answers(finished):
+    _, out, outcome, _ = finished
+    [hard], [soft] = outcome.arms["+ model answers"], outcome.arms["+ soft targets"]
+    columns = ["pseudo_id", "prompt", "boxes", "answer", "logprob"]
+
+    def read(record, kind, name):
+        [folder] = [work for work in record["work"] if kind in work]
+        return pl.read_parquet(out / folder / name)
+
+    answers = [read(run, "candidates", "candidates.parquet") for run in (hard, soft)]
+    assert answers[0].select(columns).equals(answers[1].select(columns))
+    assert answers[0]["top_ids"].is_null().all() and not answers[1]["top_ids"].is_null().any()
+    entries = [read(run, "round-1-dataset", "entries/train.parquet") for run in (hard, soft)]
+    assert entries[0].equals(entries[1])
+    assert soft["pseudo_entries"] == hard["pseudo_entries"]
+    # the same entries in the same order (tests/strategy has their weights)
+    drawn = [read(run, "/2-pseudo-imax-", "schedule.parquet") for run in (hard, soft)]
+    assert drawn[0].equals(drawn[1])
+    told = [json.loads((out / next(w for w in run["work"] if "/2-pseudo-imax-" in w)
+                        / "run.json").read_text()) for run in (hard, soft)]  # fmt: skip
+    configs = [run["identity"]["config"] for run in told]
+    assert [config.pop("target") for config in configs] == ["hard", "soft"]
+    assert configs[0] == configs[1]
 
 
 def test_the_validation_split_chooses_among_the_stages(finished):
@@ -221,6 +249,9 @@ def test_arms_are_the_strategy_with_parts_left_out():
     without = arm("derived, exact").derive.without
     assert "report-label" in without and "rec-reg" not in without
     assert stages("restarted") == [("derived", 60), ("derived", 4), ("derived", 2)]
+    softly = arm("+ soft targets")
+    assert [s.target for s in softly.stages] == [None, "soft", None]
+    assert softly.annotate.top_k and softly.filter == arm("+ model answers").filter
     assert stages("three stages") == [("dmax", 60), ("pseudo", 4), ("dmax", 2)]
     assert arm("three stages").derive is None
     assert arm(WHOLE).stages == config.strategy.stages and arm(WHOLE).filter.confidence

@@ -10,6 +10,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from imaxray._state import known_state
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
@@ -90,7 +91,7 @@ def test_stages_are_scored_and_compared(finished):
     data = outcome.comparison.as_dict()
     assert data["reference"] == "1-dmax" and data["arms"] == ["1-dmax", "2-pseudo-imax", "3-finish"]
     assert {t["task"] for t in data["tasks"]} >= {"vqa", "findings", "report"}
-    assert json.loads((out / "comparison.json").read_text()) == data
+    assert known_state(out / "comparison.json") == data
     for name in data["arms"]:
         assert (out / "stages" / name / "evaluation" / "test" / "result.json").is_file()
     record = json.loads((out / "strategy.json").read_text())
@@ -168,6 +169,21 @@ def test_killed_anywhere_and_begun_again_gives_the_same(
     assert not stops
     assert same(weights(again.final), weights(outcome.final))
     assert again.comparison.as_dict() == outcome.comparison.as_dict()
+
+
+def test_a_stage_is_trained_towards_the_distributions_of_the_annotator(
+    make_strategy, finished, tmp_path
+):
+    out = tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    soft = [STAGES[0], {**STAGES[1], "target": "soft"}]
+    asked = {**finished[0].annotate.model_dump(exclude={"seed", "round"}), "top_k": 5}
+    outcome = run_strategy(make_strategy(stages=soft, annotate=asked), out, progress=False)
+    assert [done.done_now for done in outcome.done] == [False, True, True, True]
+    before = finished[1] / "stages" / "2-pseudo-imax"
+    drawn = [pl.read_parquet(run / "schedule.parquet") for run in (before, outcome.final)]
+    assert drawn[0].equals(drawn[1])  # the same entries, which have other targets
+    assert not same(weights(before), weights(outcome.final))
 
 
 def test_a_specialist_answers_its_task_and_is_no_result(make_strategy, dmax, tmp_path, monkeypatch):

@@ -16,8 +16,7 @@ from accelerate import PartialState
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
-from imaxray._files import write_json
-from imaxray._state import read_state, read_state_lines
+from imaxray._state import read_state, read_state_lines, write_state
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import require_packable, use_packed_attention
@@ -207,7 +206,7 @@ def train(
             save_trained(chat, out / weights_folder(config.method), whole)
             manifest["files"] = written_files(out)
             remove_checkpoints(out / "checkpoints")
-            write_json(
+            write_state(
                 out / "run.json", manifest
             )  # written last, because it marks the run as finished
         processes.wait_for_everyone()

@@ -70,7 +70,8 @@ OUTPUTS: Final[dict[str, Output]] = {
         "distance": "task → distance of the answers", "limit": "what limits the spread",
         "shared_images": "images in both", "pool_images": "images that DMAX may use",
         "selection": "how IMAX was selected", "density": "dataset → split → density",
-    }),
+        "marks": "what a user's marks left out; absent without --exclude",
+    }, optional=frozenset({"marks"})),
     "cache": Output({
         "folder": "folder of the cache", "images": "number of images",
         "rejects": "code → number of images that cannot be read", "shards": "number of files",

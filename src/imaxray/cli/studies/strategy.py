@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from imaxray._state import known_state
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, app, one_config
 from imaxray.cli.printing import print_json
 
@@ -47,7 +47,7 @@ def strategy(
     )
     report = write_strategy_report(out)
     if form == "json":
-        print_json(json.loads((out / "strategy.json").read_text(encoding="utf-8")))
+        print_json(known_state(out / "strategy.json"))
         return
     if outcome.comparison is not None:
         console.print(outcome.comparison.table("Stages on the test split"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imaxray._printing import say
+from imaxray._state import known_state
 from imaxray.cli.application import ConfigFile, ConfigName, Root, app, one_config
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_json, print_units
@@ -162,7 +163,7 @@ def _ablation(config: AblationConfig, out: Path, root: Path | None, form: str) -
     written = write_ablation(outcome)
     report = write_ablation_report(out)
     if form == "json":
-        print_json(json.loads((out / "ablation.json").read_text(encoding="utf-8")))
+        print_json(known_state(out / "ablation.json"))
         return
     console = SafeConsole(width=None if sys.stdout.isatty() else 180)
     for table in ablation_tables(outcome):
