@@ -2,8 +2,11 @@
 
 import csv
 import json
+import re
+import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
@@ -11,8 +14,10 @@ from imaxray.ablation import (
     AblationConfig,
     ablation_tables,
     load_study,
+    read_ablation,
     run_ablation,
     write_ablation,
+    write_ablation_report,
 )
 from imaxray.ablation.arms import ARMS, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
 from imaxray.derive import DeriveConfig
@@ -100,13 +105,40 @@ def test_shared_work_is_done_once(finished):
     assert len({d for d in every if "/pseudo/" in d}) == 2  # one with the exact rules alone
     asked, filtered = kinds("candidates"), kinds("round-1-dataset")
     staged = [WHOLE, CHOSEN, "+ all answers", "+ model answers", "perfect filter"]
+    softly = asked["+ soft targets"]
+    assert softly != asked[WHOLE]  # these answers have distributions
     # one stage 1 and one annotation serve all arms that derive; another those of the paper,
     # and a third one the arm with specialists
     assert len({asked[arm][0] for arm in staged}) == 1
     assert asked["three stages"] and asked["three stages"] != asked[WHOLE]
     assert works[CHOSEN] == works[WHOLE] == works["+ model answers"]
     assert len({filtered[arm][0] for arm in staged}) == 3
-    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 3
+    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 4
+
+
+def test_soft_targets_are_the_only_difference_from_model_answers(finished):
+    _, out, outcome, _ = finished
+    [hard], [soft] = outcome.arms["+ model answers"], outcome.arms["+ soft targets"]
+    columns = ["pseudo_id", "prompt", "boxes", "answer", "logprob"]
+
+    def read(record, kind, name):
+        [folder] = [work for work in record["work"] if kind in work]
+        return pl.read_parquet(out / folder / name)
+
+    answers = [read(run, "candidates", "candidates.parquet") for run in (hard, soft)]
+    assert answers[0].select(columns).equals(answers[1].select(columns))
+    assert answers[0]["top_ids"].is_null().all() and not answers[1]["top_ids"].is_null().any()
+    entries = [read(run, "round-1-dataset", "entries/train.parquet") for run in (hard, soft)]
+    assert entries[0].equals(entries[1])
+    assert soft["pseudo_entries"] == hard["pseudo_entries"]
+    # the same entries in the same order (tests/strategy has their weights)
+    drawn = [read(run, "/2-pseudo-imax-", "schedule.parquet") for run in (hard, soft)]
+    assert drawn[0].equals(drawn[1])
+    told = [json.loads((out / next(w for w in run["work"] if "/2-pseudo-imax-" in w)
+                        / "run.json").read_text()) for run in (hard, soft)]  # fmt: skip
+    configs = [run["identity"]["config"] for run in told]
+    assert [config.pop("target") for config in configs] == ["hard", "soft"]
+    assert configs[0] == configs[1]
 
 
 def test_the_validation_split_chooses_among_the_stages(finished):
@@ -140,6 +172,58 @@ def test_tables_say_everything(finished):
     }  # fmt: skip
 
 
+def test_the_report_says_what_the_comparison_says(finished, tmp_path):
+    _, out, outcome, _ = finished
+    page = write_ablation_report(out, tmp_path / "report.html").read_text(encoding="utf-8")
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', page)[1]
+    gain = outcome.equal_compute.as_dict()["mean_gain"][WHOLE]["value"]
+    assert "“whole”" in verdict and f"({100 * gain:+z.1f} % [" in verdict
+    assert page.count('<li class="card">') in (3, 4)  # without a ceiling that gains, no share
+    forest = re.search(r"<svg.*?</svg>", page, re.DOTALL)[0]
+    for arm in set(ARMS) - {REFERENCE}:
+        assert re.search(rf"<text[^>]*>{re.escape(arm)}<", forest), arm
+    assert "Not shown: The table" not in page and "is not there" not in page
+    for name in ("arms", "scores", "gains-equal-compute", "rules-1", "yields", "provenance"):
+        for end in ("csv", "tex"):
+            assert page.count(f'download="{name}.{end}"') == 1, (name, end)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert "<script" not in page and "default-src 'none'" in page
+    again = write_ablation_report(out, tmp_path / "again.html")
+    assert again.read_text(encoding="utf-8") == page
+
+
+def test_the_stored_outcome_is_the_outcome(finished):
+    config, out, outcome, _ = finished
+    stored = read_ablation(out)
+    assert stored.config.content() == config.content()
+    assert stored.equal_steps.as_dict() == outcome.equal_steps.as_dict()
+    assert stored.equal_compute.as_dict() == outcome.equal_compute.as_dict()
+    assert stored.filters.equals(outcome.filters) and stored.rules.equals(outcome.rules)
+    assert dict(stored.arms) == {arm: list(runs) for arm, runs in outcome.arms.items()}
+
+
+def test_an_arm_without_its_files_is_named_and_the_rest_is_shown(finished, tmp_path):
+    _, out, _, _ = finished
+    copy = tmp_path / "alone"
+    copy.mkdir()
+    shutil.copy(out / "ablation.json", copy)
+    page = write_ablation_report(copy).read_text(encoding="utf-8")
+    assert "Not shown: Methods." in page and 'id="tasks"' in page and "“whole”" in page
+
+
+def test_a_folder_without_results_is_one_sentence(tmp_path):
+    with pytest.raises(ImaxrayError, match=r"Expected a finished ablation with ablation\.json"):
+        write_ablation_report(tmp_path)
+
+
+def test_the_command_prints_the_documented_keys(finished):
+    from imaxray.cli.help.outputs import OUTPUTS
+
+    data = json.loads((finished[1] / "ablation.json").read_text())
+    assert set(data) == set(OUTPUTS["study (of an ablation)"].keys)
+
+
 def test_a_finished_ablation_is_not_repeated(finished):
     config, out, outcome, _ = finished
     before = {p: p.stat().st_mtime_ns for p in out.glob("seed-*/*/*/run.json")}
@@ -165,6 +249,9 @@ def test_arms_are_the_strategy_with_parts_left_out():
     without = arm("derived, exact").derive.without
     assert "report-label" in without and "rec-reg" not in without
     assert stages("restarted") == [("derived", 60), ("derived", 4), ("derived", 2)]
+    softly = arm("+ soft targets")
+    assert [s.target for s in softly.stages] == [None, "soft", None]
+    assert softly.annotate.top_k and softly.filter == arm("+ model answers").filter
     assert stages("three stages") == [("dmax", 60), ("pseudo", 4), ("dmax", 2)]
     assert arm("three stages").derive is None
     assert arm(WHOLE).stages == config.strategy.stages and arm(WHOLE).filter.confidence

@@ -87,6 +87,68 @@ def test_a_wrong_condition_is_one_sentence(tmp_path, wrong, said):
         read_own_rules(path)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("when: [{report: ''}], then: [{grade: 0}]", "at least 1 character"),
+        ("when: [{region: ' '}], then: [{grade: 0}]", "at least 1 character"),
+        ("when: [{question: ' ', answer: a}], then: [{grade: 0}]", "at least 1 character"),
+        ("when: [{question: x, answer: ' '}], then: [{grade: 0}]", "at least 1 character"),
+        ("when: [{grade: edema, equals: 0}], then: [{question: x, answer: ''}]", "at least 1"),
+        ("when: [{grade: edema, equals: 0}], then: [{question: x, answer: [a, ' ']}]", "at least"),
+        ("views: [], when: [{report: x}], then: [{grade: 0}]", "at least 1 item"),
+        ("views: frntal, when: [{report: x}], then: [{grade: 0}]", "did you mean FRONTAL"),
+        ("views: [PA, sagittal], when: [{report: x}], then: [{grade: 0}]", "unknown view sagittal"),
+        ("views: unknown, when: [{report: x}], then: [{grade: 0}]", "unknown view unknown"),
+    ],
+)
+def test_blank_texts_and_unknown_views_are_refused(tmp_path, wrong, said):
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"rules:\n  - {{name: x, says: y, {wrong}}}\n")
+    with pytest.raises(ImaxrayError, match=said):
+        read_own_rules(path)
+
+
+@pytest.mark.parametrize("view", ["pa", "PA", "Posteroanterior", "[AP, pa]"])
+def test_a_view_may_be_written_as_releases_write_it(tmp_path, view):
+    path = tmp_path / "rules.yaml"
+    path.write_text(FILE.replace("views: PA", f"views: {view}"))
+    ((own,), _) = read_own_rules(path)
+    assert concluded(own.rule(), FACTS) and not concluded(own.rule(), FACTS, "LATERAL")
+
+
+@pytest.mark.parametrize(
+    ("written", "answers", "closed"),
+    [
+        ("'Yes'", ("yes",), True),
+        ("yes", ("yes",), True),
+        ("No", ("no",), True),
+        ("' NO. '", ("no",), True),
+        ("[no]", ("no",), True),
+        ("'Left lung'", ("Left lung",), False),
+        ("[yes, left lung]", ("yes", "left lung"), False),
+        ("[]", (), False),  # none of what is asked for
+    ],
+)
+def test_an_answer_is_closed_however_yes_or_no_is_written(tmp_path, written, answers, closed):
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "rules:\n  - {name: x, says: y, when: [{grade: edema, equals: 0}], "
+        f"then: [{{question: 'Is it so?', answer: {written}}}]}}\n"
+    )
+    ((own,), _) = read_own_rules(path)
+    assert concluded(own.rule(), [Fact("grade", "edema", 0.0)]) == [
+        question("Is it so?", answers, closed=closed)
+    ]
+
+
+def test_a_condition_reads_a_bare_no_as_the_answer_no(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(FILE.replace('answer: "no"', "answer: no"))
+    ((own,), _) = read_own_rules(path)
+    assert concluded(own.rule(), FACTS)
+
+
 def test_two_rules_of_one_name_are_refused(tmp_path):
     path = tmp_path / "rules.yaml"
     path.write_text(FILE + FILE.replace("\nrules:\n", ""))

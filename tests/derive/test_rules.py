@@ -6,6 +6,7 @@ from imaxray.derive import About, Fact, Habits, Known
 from imaxray.derive.fact import by_content, labels_fact, question
 from imaxray.derive.questions import Questions, understood
 from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.rules.reports import with_companions
 from imaxray.labeller.edema import edema_grade
 
 RULES = {rule.name: rule for rule in BUILT_IN}
@@ -101,7 +102,7 @@ GOLDEN = {
             yes_no("Is there lung nodule in the right lung?", "yes"),
         ],
     ),
-    "ratio-label": ([Fact("measurement", "ctr", 0.56)], [label("Cardiomegaly", 1)]),
+    "ratio-label": ([Fact("measurement", "ctr", 0.63)], [label("Cardiomegaly", 1)]),
     "ratio-question": ([Fact("measurement", "ctr", 0.47)], [yes_no(WIDER, "no")]),
     "heart-question": ([label("Cardiomegaly", 1)], [yes_no(WIDER, "yes")]),
     "grade-label": ([Fact("grade", "edema", 0.0)], [label("Edema", 0)]),
@@ -178,6 +179,101 @@ def test_a_rule_is_silent_without_facts(name):
 )
 def test_a_rule_leaves_open_what_is_not_certain(given, rule):
     assert list(RULES[rule].conclude(Known(About("a/1", "PA"), [given]), HABITS)) == []
+
+
+@pytest.mark.parametrize(
+    ("view", "ratio", "value"),
+    [
+        ("PA", 0.56, 1), ("PA", 0.44, 0), ("PA", 0.52, None),
+        # at 1 m an AP film widens the heart, so that 0.60 is 0.53 of a PA film
+        ("AP", 0.56, None), ("AP", 0.60, None), ("AP", 0.63, 1),
+        ("AP", 0.44, 0),  # a heart that is small although it is widened
+        ("FRONTAL", 0.56, None), (None, 0.56, None), ("FRONTAL", 0.63, 1), ("FRONTAL", 0.44, 0),
+    ],
+)  # fmt: skip
+def test_a_ratio_of_an_ap_film_affirms_cardiomegaly_later(view, ratio, value):
+    known = Known(About("a/1", view), [Fact("measurement", "ctr", ratio)])
+    found = [c.fact for c in RULES["ratio-label"].conclude(known, HABITS)]
+    assert found == ([] if value is None else [label("Cardiomegaly", value)])
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_what_a_report_says_of_a_label_is_not_overridden_by_a_companion(value):
+    labels = {"Consolidation": 1, "Lung Opacity": value}
+    assert with_companions(labels, HABITS) == labels
+    text = {0: "No other lung opacity.", -1: "Possible lung opacity."}[value]
+    known = Known(About("a/1"), [report(f"Consolidation in the right base. {text}")])
+    (found,) = (c.fact for c in RULES["report-findings"].conclude(known, HABITS))
+    assert dict(found.labels)["Lung Opacity"] == value
+
+
+ANSWERS = {"left lung": "left", "right lung": "right"}
+
+
+def sided(text):
+    """Side → answer of the rule report-side about pleural effusion."""
+    known = Known(About("a/1"), [report(text)])
+    asked = [c.fact for c in RULES["report-side"].conclude(known, HABITS)]
+    return {
+        side: fact.answers[0]
+        for place, side in ANSWERS.items()
+        for fact in asked
+        if fact.text == f"Is there pleural effusion in the {place}?"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Small left pleural effusion.", {"left": "yes", "right": "no"}),
+        ("Small left pleural effusion. No pneumothorax.", {"left": "yes", "right": "no"}),
+        ("Small left and right pleural effusions.", {"left": "yes", "right": "yes"}),
+        ("Pleural effusions on the left and the right.", {"left": "yes", "right": "yes"}),
+        ("Bilateral pleural effusions.", {"left": "yes", "right": "yes"}),
+        ("Left pleural effusion. Right pleural effusion.", {"left": "yes", "right": "yes"}),
+        # a mention without a side may be of the other one
+        ("Left pleural effusion. Pleural effusions are larger.", {}),
+        ("Pleural effusions. Left pleural effusion is larger.", {}),
+        ("Left pleural effusion. Possible right pleural effusion.", {}),
+    ],
+)
+def test_a_side_is_denied_only_if_every_mention_names_another_one(text, wanted):
+    assert sided(text) == wanted
+    known = Known(About("a/1"), [report(text)])
+    where = [c.fact.answers for c in RULES["report-where"].conclude(known, HABITS)]
+    places = tuple(p for p, side in ANSWERS.items() if wanted.get(side) == "yes")
+    assert where == ([places] if wanted else [])
+
+
+CP, ZONE = "{} costophrenic angle", "{} {} lung zone"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Left pleural effusion.", [("pleural effusion", CP.format("left"))]),
+        ("Left pacemaker and pleural effusion.", []),
+        ("Pleural effusion and a nodule in the right upper lobe.",
+         [("lung nodule", ZONE.format("right", "upper"))]),
+        ("Left effusion, consolidation in the right lower lobe.",
+         [("pleural effusion", CP.format("left")),
+          ("consolidation", ZONE.format("right", "lower"))]),
+        ("Bilateral effusions, larger on the left.", []),
+        ("Left and right pleural effusions.", []),
+        ("Consolidation in the right upper and lower lobes.", []),
+        ("Consolidation in the right middle lobe.",
+         [("consolidation", ZONE.format("right", "mid"))]),
+    ],
+)  # fmt: skip
+def test_a_region_is_that_of_the_clause_of_the_finding(text, wanted):
+    places = [CP.format(s) for s in ("left", "right")]
+    places += [ZONE.format(s, z) for s in ("left", "right") for z in ("upper", "mid", "lower")]
+    boxes = {place: (10.0 * k, 0.0, 10.0 * k + 9, 9.0) for k, place in enumerate(places)}
+    regions = [rec(place, box, anatomy=True) for place, box in boxes.items()]
+    known = Known(About("a/1"), [report(text), *regions])
+    found = {c.fact.text: c.fact.boxes for c in RULES["report-region"].conclude(known, HABITS)}
+    wanted = {f"{name} in the {place}": (boxes[place],) for name, place in wanted}
+    assert {k: v for k, v in found.items() if k in wanted or "opacity" not in k} == wanted
 
 
 @pytest.mark.parametrize(

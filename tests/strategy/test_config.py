@@ -228,6 +228,18 @@ def test_a_rule_file_is_known_by_its_content(tmp_path):
         ("data: x\nmodel: qwen\nstages: [{name: a, on: mix}]", "real_share"),
         ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax, pseudo_weight: 2}]", "weigh"),
         ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax, steps: 1, epochs: 1}]", "one of them"),
+        ("data: x\nmodel: qwen\nstages: [{name: a, on: dmax, target: soft}]", "no distributions"),
+        ("data: x\nmodel: qwen\ntraining: {target: soft}", "set target in the stages on pseudo"),
+        (
+            "data: x\nmodel: qwen\n"
+            "stages: [{name: a, on: dmax}, {name: b, on: pseudo, target: soft}]",
+            "set annotate.top_k",
+        ),
+        (
+            "data: x\nmodel: qwen\nannotate: {top_k: 5, engine: vllm}\n"
+            "stages: [{name: a, on: dmax}, {name: b, on: pseudo, target: soft}]",
+            "engine vllm",
+        ),
         ("data: x\nmodel: qwen\nannotate_with: b", "no stage"),
         ("data: x\nmodel: qwen\nstages: [{name: a, on: derived}]", "nothing is derived"),
         ("data: x\nmodel: qwen\nderive: {precision: 2}", "derive.precision"),

@@ -22,6 +22,7 @@ ArmName = Literal[
     "restarted",
     "+ all answers",
     "+ model answers",
+    "+ soft targets",
     "whole",
     "whole, chosen",
     "+ specialists",
@@ -39,6 +40,8 @@ CEILING: Final = "true answers"
 _OFF: Final = MappingProxyType(
     {"confidence": False, "consistency": False, "balance": False, "fuse": False, "perfect": False}
 )
+_PLAIN: Final = MappingProxyType({**_OFF, "confidence": True, "consistency": True})
+_TOP_K: Final = 20  # likely tokens that are stored for each token of an answer
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Arm:
         derive: Rules that derive entries: none, only the exact ones, or those of the strategy.
         augment: Whether images are augmented as the configuration says; False: never.
         filter: Options of the filter that differ from those of the strategy.
+        annotate: Options of the annotation that differ from those of the strategy.
+        on_pseudo: Options that differ in the stages on answers of the model.
         stages: Change of the stages of the strategy. ``restarted``: all stages train on what the
             first stage trains on. ``paper``: stages on real entries, pseudo IMAX, real entries.
             ``specialists``: stages that train one task alone, whose models answer it.
@@ -65,6 +70,8 @@ class Arm:
     derive: Literal["none", "exact", "all"] = "none"
     augment: bool = True
     filter: Mapping[str, Any] = field(default_factory=dict)
+    annotate: Mapping[str, Any] = field(default_factory=dict)
+    on_pseudo: Mapping[str, Any] = field(default_factory=dict)
     stages: Literal["as given", "restarted", "paper", "specialists"] = "as given"
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,7 +108,14 @@ ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
         "+ model answers": Arm(
             "the whole, but with the filters for confidence and consistency alone",
             derive="all",
-            filter={**_OFF, "confidence": True, "consistency": True},
+            filter=_PLAIN,
+        ),
+        "+ soft targets": Arm(
+            "as + model answers, but trained towards the model's distributions over tokens",
+            derive="all",
+            filter=_PLAIN,  # without fusion, which writes answers that the model did not generate
+            annotate={"top_k": _TOP_K},
+            on_pseudo={"target": "soft"},
         ),
         "whole": Arm("the strategy as configured", derive="all"),
         "whole, chosen": Arm(
@@ -170,14 +184,16 @@ def arm_strategy(
     if arm.filter:
         changes["filter"] = whole.filter.model_copy(update=dict(arm.filter))
     changes["stages"] = _stages(arm, whole.stages, steps)
+    annotate = dict(arm.annotate)
     if arm.stages == "specialists":
         first, *later = whole.stages
         trained = {task: _specialist(first, task, length) for task, length in specialists.items()}
         changes["stages"] = (first, *trained.values(), *later)
-        teachers = {task: stage.name for task, stage in trained.items()}
-        changes["annotate"] = whole.annotate.model_copy(update={"teachers": teachers})
+        annotate["teachers"] = {task: stage.name for task, stage in trained.items()}
     if len(changes["stages"]) < len(whole.stages):  # a teacher may be a stage that the arm lacks
-        changes["annotate"] = whole.annotate.model_copy(update={"teachers": {}})
+        annotate["teachers"] = {}
+    if annotate:
+        changes["annotate"] = whole.annotate.model_copy(update=annotate)
     given = {name: getattr(whole, name) for name in StrategyConfig.model_fields}
     return StrategyConfig.model_validate({**given, **changes})
 
@@ -192,7 +208,10 @@ def _stages(arm: Arm, stages: Sequence[StageConfig], steps: int) -> tuple[StageC
         return tuple(_on(stage, stages[0].on) for stage in stages)
     if arm.stages == "paper":
         return tuple(_on(s, "dmax") if not s.on_pseudo else s for s in stages)
-    return tuple(stages)
+    return tuple(
+        stage.model_copy(update=dict(arm.on_pseudo)) if stage.on_pseudo else stage
+        for stage in stages
+    )
 
 
 def _specialist(first: StageConfig, task: str, steps: int) -> StageConfig:
@@ -202,4 +221,7 @@ def _specialist(first: StageConfig, task: str, steps: int) -> StageConfig:
 
 
 def _on(stage: StageConfig, data: On) -> StageConfig:
-    return stage.model_copy(update={"on": data, "real_share": None, "pseudo_weight": 1.0})
+    only = {"on": data, "real_share": None, "pseudo_weight": 1.0}
+    if data in ("dmax", "derived"):
+        only["target"] = None  # no distributions there
+    return stage.model_copy(update=only)

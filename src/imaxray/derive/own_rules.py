@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StringConstraints,
     model_validator,
 )
 
@@ -24,9 +25,11 @@ from imaxray.derive.fact import Fact, FactKind, by_content, plain, question
 from imaxray.derive.rule import Conclusion, DerivationRule, Exactness, Habits, Known, State
 from imaxray.errors import ImaxrayError
 from imaxray.schema import EDEMA_GRADES, FINDINGS
+from imaxray.sources._checks.persons import VIEWS
 
 PAGE: Final = "docs/derive.md"
 
+_CLOSED: Final = ("yes", "no")
 _VALUES: Final = {"present": 1.0, "absent": 0.0, "uncertain": -1.0}
 
 
@@ -45,13 +48,40 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _known_view(name: str) -> str:
+    view = VIEWS.get(" ".join(name.upper().split()))
+    if view is None:
+        known = sorted({view for view in VIEWS.values() if view is not None})
+        near = nearest(name.upper(), known)
+        hint = f"did you mean {near}?" if near else f"choose from {', '.join(known)}"
+        raise ValueError(f"unknown view {name}; {hint}")
+    return view
+
+
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str | bool) else value
 
 
+def _answer(value: Any) -> Any:
+    """Return an answer as entries have it; YAML reads a bare yes or no as a truth value."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) and plain(value) in _CLOSED:
+        return plain(value)
+    return value
+
+
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Label = Annotated[str, AfterValidator(_known_label)]
-_Pattern = Annotated[str, AfterValidator(_pattern)]
-_Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+_Pattern = Annotated[_Words, AfterValidator(_pattern)]
+_Answers = Annotated[
+    tuple[Annotated[_Words, BeforeValidator(_answer)], ...], BeforeValidator(_listed)
+]
+_Views = Annotated[
+    tuple[Annotated[str, AfterValidator(_known_view)], ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+]
 _Is = Literal["present", "absent", "uncertain"]
 
 _READS: Final[dict[str, tuple[FactKind, ...]]] = {
@@ -89,8 +119,8 @@ class Condition(_Strict):
     measurement: Literal["ctr", "cpar"] | None = None
     grade: Literal["edema"] | None = None
     report: _Pattern | None = None
-    question: str | None = None
-    answer: _Texts = ()
+    question: _Words | None = None
+    answer: _Answers = ()
     region: _Pattern | None = None
     below: float | None = None
     at_most: float | None = Field(default=None, alias="at-most")
@@ -147,8 +177,8 @@ class Then(_Strict):
     label: _Label | None = None
     is_: _Is = Field(default="present", alias="is")
     grade: int | None = Field(default=None, ge=0, lt=len(EDEMA_GRADES))
-    question: str | None = Field(default=None, min_length=1)
-    answer: _Texts = ()
+    question: _Words | None = None
+    answer: _Answers = ()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Then:
@@ -165,7 +195,7 @@ class Then(_Strict):
         if self.label is not None:
             return Fact("label", self.label, _VALUES[self.is_])
         if self.question is not None:
-            closed = self.answer in (("yes",), ("no",))
+            closed = len(self.answer) == 1 and self.answer[0] in _CLOSED
             return question(self.question, self.answer, closed=closed)
         assert self.grade is not None, "the validator asks for one of the three"
         return Fact("grade", "edema", float(self.grade))
@@ -188,7 +218,7 @@ class OwnRule(_Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     says: str
     when: Annotated[tuple[Condition, ...], Field(min_length=1)]
-    views: _Texts | None = None
+    views: _Views | None = None
     then: Annotated[tuple[Then, ...], Field(min_length=1)]
     kind: Exactness = "calibrated"
     source: str = "a rule of the user"

@@ -12,6 +12,7 @@ that reach it (:mod:`imaxray.labeller.cues`, :mod:`imaxray.labeller.scope`):
   finding, because nobody knows what it said.
 - **Laterality.** The word ``left``, ``right`` or ``bilateral`` (``both``) that is nearest to the
   mention in its clause gives the patient's side. A label is present if it is present on any side.
+  ``upper``, ``mid`` or ``lower`` in the clause gives the zone of the lung.
 
 In a report, a label is 1 if any mention affirms it, else -1 if any mention is uncertain, else 0 if
 any mention denies it. A label without a mention is missing, which means unknown. ``No Finding`` is
@@ -27,7 +28,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from imaxray.labeller.phrases import ANY, ELSEWHERE_AFTER, ELSEWHERE_BEFORE, NORMAL, OTHER, PLAIN
 from imaxray.labeller.scope import Finding, judge
@@ -38,6 +39,7 @@ LABELLER_VERSION: Final = "3"
 """Version that increases with every change of the labels of any text."""
 
 Side = Literal["left", "right", "both"]
+Zone = Literal["upper", "mid", "lower"]
 
 _DOUBT: Final = re.compile(
     r"\b(?:may|might|could|can(?:not)?|possibl[ey]|probabl[ey]|likely|questionabl[ey]|question"
@@ -54,7 +56,14 @@ _PART: Final = re.compile(
     r"|appreciable|discrete|lobar|moderate|tension)\b"
 )
 _SIDE_CLAUSE: Final = re.compile(r",|\band\b|\bwith\b")
+_JOINED: Final = re.compile(
+    r"\b(?:left|right) and (?:the )?(?:left|right)\b"
+    r"|\b(?:upper|mid|middle|lower) and (?:the )?(?:upper|mid|middle|lower)\b"
+)
+"""Two places of one finding; without them, a clause would end at "and"."""
 _SIDE: Final = re.compile(r"\b(left|right|bilateral(?:ly)?|both|biapical|bibasilar)\b")
+_ZONE: Final = re.compile(r"\b(upper|mid|middle|lower)\b")
+_ZONES: Final[tuple[Zone, ...]] = get_args(Zone)
 _NO_FINDING: Final = "No Finding"
 _NOT_AN_ABNORMALITY: Final = (_NO_FINDING, "Support Devices")
 
@@ -70,6 +79,7 @@ class Mention:
         phrase: Words that were found, in lower case.
         plain: Whether the statement is so plain that it may contradict a label: it has no doubt,
             change, part or comparison.
+        zone: Zone of the lung, if the clause names exactly one.
     """
 
     label: str
@@ -77,6 +87,7 @@ class Mention:
     side: Side | None
     phrase: str
     plain: bool
+    zone: Zone | None = None
 
 
 def label_report(text: str) -> dict[str, int]:
@@ -188,6 +199,7 @@ def _read(sentence: str) -> Iterator[Mention]:
                 doubtful or finding.status == "doubted" or finding.after_denial
                 or (finding.status == "denied" and part)
             ),
+            zone=sides.zone_at(finding.start),
         )  # fmt: skip
 
 
@@ -232,15 +244,23 @@ def _elsewhere(sentence: str, start: int, end: int) -> bool:
 
 
 class _Sides:
-    """The sides that a sentence names, clause by clause."""
+    """The sides and zones that a sentence names, clause by clause."""
 
     def __init__(self, sentence: str) -> None:
-        self._borders = [match.start() for match in _SIDE_CLAUSE.finditer(sentence)]
+        joined = [match.span() for match in _JOINED.finditer(sentence)]
+        borders = (match.start() for match in _SIDE_CLAUSE.finditer(sentence))
+        self._borders = [
+            place for place in borders if not any(start < place < end for start, end in joined)
+        ]
         self._said: list[list[tuple[int, str]]] = [[] for _ in range(len(self._borders) + 1)]
         for match in _SIDE.finditer(sentence):
             clause = bisect_left(self._borders, match.start())
             self._said[clause].append((match.start(), match.group(1)))
         self._names = [{name for _, name in said} for said in self._said]
+        self._zones: list[set[str]] = [set() for _ in self._said]
+        for match in _ZONE.finditer(sentence):
+            clause = bisect_left(self._borders, match.start())
+            self._zones[clause].add(match.group(1).replace("middle", "mid"))
 
     def at(self, position: int) -> Side | None:
         """Return the side named nearest to a position, or ``both`` if its clause names both."""
@@ -255,3 +275,8 @@ class _Sides:
         if self._names[clause] >= {"left", "right"} or nearest[1] not in ("left", "right"):
             return "both"
         return "left" if nearest[1] == "left" else "right"
+
+    def zone_at(self, position: int) -> Zone | None:
+        """Return the zone that the clause of a position names, if it names exactly one."""
+        zones = self._zones[bisect_left(self._borders, position)]
+        return next((zone for zone in _ZONES if zones == {zone}), None)

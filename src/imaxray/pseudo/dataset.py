@@ -104,7 +104,8 @@ def write_pseudo(
     soft = _soft(kept)
     write_dataset(
         tables, out, config=content, seed=seed, role=ROLE, beside=beside,
-        tables_beside={} if soft.is_empty() else {SOFT_FILE: soft},
+        # without kept answers there are none to train on, which is no reason to refuse soft targets
+        tables_beside={SOFT_FILE: soft} if kept.is_empty() or not soft.is_empty() else {},
     )  # fmt: skip
     return open_dataset(out)
 

@@ -75,6 +75,15 @@ class StageConfig(BaseModel):
         "a task that has both.",
     )
     pseudo_weight: float = Field(default=1.0, gt=0, description="Weight of a pseudo entry's loss.")
+    target: Literal["hard", "soft"] | None = Field(
+        default=None,
+        description="What a pseudo entry is trained towards: the tokens of its answer (hard) or "
+        "the annotator's distribution over tokens (soft), which annotate.top_k stores; default: "
+        "hard.",
+    )
+    soft_temperature: float | None = Field(
+        default=None, gt=0, description="Temperature of the distributions of target soft."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -96,6 +105,11 @@ class StageConfig(BaseModel):
             raise ValueError(
                 f"stage {self.name} is on {self.on}, which has no pseudo entries to weigh; leave "
                 "pseudo_weight out"
+            )
+        if not self.on_pseudo and self.target == "soft":
+            raise ValueError(
+                f"stage {self.name} is on {self.on}, which has no distributions of an annotator; "
+                "leave target out"
             )
         return self
 
@@ -121,7 +135,8 @@ class StageConfig(BaseModel):
             given |= {"steps": self.steps, "epochs": None}
         if self.epochs is not None:
             given |= {"epochs": self.epochs}
-        for key in ("learning_rate", "muon_learning_rate", "warmup", "final_rate", "tasks"):
+        for key in ("learning_rate", "muon_learning_rate", "warmup", "final_rate", "tasks",
+                    "target", "soft_temperature"):  # fmt: skip
             if getattr(self, key) is not None:
                 given[key] = getattr(self, key)
         return given
@@ -244,8 +259,28 @@ class StrategyConfig(BaseModel):
         if self.rounds > 1 and not self.loop:
             raise ValueError("more than one round needs a stage on pseudo or mix; add one")
         for stage in self.stages:
-            self.recipe(stage, "-", 0)
+            self._require_distributions(stage)
         return self
+
+    def _require_distributions(self, stage: StageConfig) -> None:
+        """Check that a stage with soft targets has distributions to train towards."""
+        if self.recipe(stage, "-", 0).target != "soft":
+            return
+        if not stage.on_pseudo:
+            raise ValueError(
+                f"training sets `target: soft`, but stage {stage.name} is on {stage.on}, which has "
+                "no distributions of an annotator; set target in the stages on pseudo or mix"
+            )
+        if self.annotate.top_k == 0:
+            raise ValueError(
+                f"stage {stage.name} has `target: soft`, but the annotation stores no "
+                "distributions; set annotate.top_k, e.g. to 20"
+            )
+        if self.annotate.engine == "vllm":
+            raise ValueError(
+                f"stage {stage.name} has `target: soft`, but the engine vllm stores no "
+                "distributions; choose the engine local or ray"
+            )
 
     def _require_teachers(self) -> None:
         """Check that each teacher that is a stage is trained on its task before it annotates."""

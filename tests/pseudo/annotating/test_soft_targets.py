@@ -93,3 +93,10 @@ def test_what_soft_targets_need_is_one_sentence(folder, decentralized, chat, tmp
     table.write_parquet(tmp_path / SOFT_FILE)
     with pytest.raises(ImaxrayError, match="another tokenizer"):
         read_soft(tmp_path, chat)
+
+
+def test_a_filter_that_keeps_nothing_leaves_nothing_to_train_towards(
+    made, decentralized, chat, tmp_path
+):
+    nothing = write_pseudo(decentralized, made.clear(), tmp_path / "nothing")
+    assert read_soft(nothing.folder, chat) == {}

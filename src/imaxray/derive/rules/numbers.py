@@ -9,14 +9,20 @@ from imaxray.derive.fact import Fact, question
 from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
 
 _HEART: Final = "Cardiomegaly"
+_AP_WIDENING: Final = 0.889
+"""Width of a heart on a PA film as share of its width on an AP film at 1 m (Chon et al. 2011)."""
 
 
 def _ratio_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
     rule = habits.clinical["ctr-cardiomegaly"]
     for fact in known.of("measurement", "ctr"):
+        assert fact.value is not None
+        # an AP film widens the heart, so that a large ratio of it is that of a smaller heart; a
+        # small ratio denies all the more
+        large = fact.value if known.about.view == "PA" else fact.value * _AP_WIDENING
         # beyond the margin one of the two labels contradicts the ratio, so the other one holds
-        for value in (0.0, 1.0):
-            if rule.contradicts(fact.value, 1.0 - value):
+        for value, ratio in ((0.0, fact.value), (1.0, large)):
+            if rule.contradicts(ratio, 1.0 - value):
                 yield Conclusion(Fact("label", _HEART, value), (fact,), (f"{value:g}",))
 
 
@@ -63,11 +69,11 @@ RULES: Final = (
     DerivationRule(
         name="ratio-label",
         says="A cardiothoracic ratio above the cut and its margin is Cardiomegaly, and one below "
-        "them denies it.",
+        "them denies it; a ratio of an AP film is multiplied by 0.889 before it affirms.",
         reads=("measurement",),
         makes=("label",),
         kind="calibrated",
-        source="Danzer 1919, Am J Med Sci 157:513",
+        source="Danzer 1919, Am J Med Sci 157:513; AP: Chon et al. 2011, J Korean Med Sci 26:1446",
         conclude=_ratio_label,
         clinical="ctr-cardiomegaly",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
@@ -12,9 +11,6 @@ from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.derive.rules.reports import report_of
 from imaxray.labeller import mentions
 
-_SENTENCE: Final = re.compile(r"(?<=[.;])\s+|\n+")
-_SIDE: Final = re.compile(r"\b(left|right)\b")
-_ZONE: Final = re.compile(r"\b(upper|mid|middle|lower)\b")
 _PLACED: Final = {
     "Cardiomegaly": ("cardiac silhouette", "heart"),
     "Pleural Effusion": ("{side} costophrenic angle",),
@@ -50,18 +46,13 @@ def _study_view(known: Known, _habits: Habits) -> Iterator[Conclusion]:
 def _places(text: str) -> tuple[tuple[str, str], ...]:
     """Return the findings that a report affirms, each with a region in which it places them."""
     found: list[tuple[str, str]] = []
-    for sentence in _SENTENCE.split(text):
-        low = sentence.lower()
-        sides, zones = set(_SIDE.findall(low)), set(_ZONE.findall(low))
-        for mention in mentions(sentence):
-            for region in _PLACED.get(mention.label, ()) if mention.value == 1 else ():
-                # a sentence that names two places does not say which finding is where
-                if ("{side}" in region and len(sides) != 1) or (
-                    "{zone}" in region and len(zones) != 1
-                ):
-                    continue
-                side, zone = "".join(sides), "".join(zones).replace("middle", "mid")
-                found.append((mention.label, region.format(side=side, zone=zone)))
+    for mention in mentions(text):
+        for region in _PLACED.get(mention.label, ()) if mention.value == 1 else ():
+            if ("{side}" in region and mention.side not in ("left", "right")) or (
+                "{zone}" in region and mention.zone is None
+            ):
+                continue  # the clause of the finding does not say where it is
+            found.append((mention.label, region.format(side=mention.side, zone=mention.zone)))
     return tuple(dict.fromkeys(found))
 
 

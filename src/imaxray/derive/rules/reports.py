@@ -35,13 +35,16 @@ def _labels(text: str) -> dict[str, int]:
 
 @lru_cache(maxsize=20_000)
 def _places(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the places of each finding that the text affirms and whose side it names."""
+    """Return the places of each finding that the text affirms and whose side it always names."""
     sides: dict[str, set[str]] = {}
     doubtful = set()
     for mention in mentions(text):
-        if mention.value == -1:
+        if mention.value == 0:
+            continue
+        # "left effusion … the effusions are larger" does not say that the right side has none
+        if mention.value == -1 or mention.side is None:
             doubtful.add(mention.label)
-        elif mention.value == 1 and mention.side is not None:
+        else:
             sides.setdefault(mention.label, set()).update(_PLACES[mention.side])
     return {
         label: tuple(sorted(places))
@@ -67,14 +70,17 @@ def _report_findings(known: Known, habits: Habits) -> Iterator[Conclusion]:
 
 
 def with_companions(labels: dict[str, int], habits: Habits) -> dict[str, int]:
-    """Return labels with those that the dataset's lists name wherever they name one of them."""
+    """Return labels with those that the dataset's lists name wherever they name one of them.
+
+    What is said of a label itself stands, also if it is denied or doubted.
+    """
     more = {
         other: 1
         for label, value in labels.items()
         if value == 1
         for other in habits.companions.get(label, ())
     }
-    return {**labels, **more}
+    return {**more, **labels}
 
 
 def _report_silence(known: Known, habits: Habits) -> Iterator[Conclusion]:
@@ -167,7 +173,7 @@ RULES: Final = (
         kind="calibrated",
         source="Questions of MIMIC-Ext-MIMIC-CXR-VQA (Bae et al. 2023)",
         conclude=_report_where,
-        scope="releases whose answers name lungs",
+        scope="releases whose answers name lungs; findings whose every mention names a side",
     ),
     DerivationRule(
         name="report-side",
@@ -177,6 +183,6 @@ RULES: Final = (
         kind="calibrated",
         source="Questions of MIMIC-Ext-MIMIC-CXR-VQA (Bae et al. 2023)",
         conclude=_report_side,
-        scope="releases whose questions name lungs",
+        scope="releases whose questions name lungs; findings whose every mention names a side",
     ),
 )
