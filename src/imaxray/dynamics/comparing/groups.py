@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+from scipy import stats
 
 from imaxray._files import write_csv
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.runs import recorded
-from imaxray.dynamics.grouping import effects_table, groups_table, sharing_table
+from imaxray.dynamics.grouping import MEAN, effects_table, groups_table, sharing_table
 from imaxray.dynamics.numbers.gram import Gram
+from imaxray.dynamics.numbers.intervals import Estimate
+from imaxray.dynamics.numbers.power import seeds_needed, smallest_effect
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digests, mixed
 
@@ -34,12 +37,15 @@ class GroupDynamics:
             of whole images and draws apart, observed, simulated and by formula.
         effects: Table in ``effects.csv`` from :func:`effects_table`: what a naive comparison of two
             arms is made of; empty without a second arm and its data.
+        power: Table in ``power.csv`` from :func:`power_table`; empty without two arms of several
+            runs.
         remarks: Sentences that a reader needs in order to interpret the numbers.
     """
 
     sharing: pl.DataFrame
     groups: pl.DataFrame
     effects: pl.DataFrame
+    power: pl.DataFrame
     remarks: tuple[str, ...] = ()
 
 
@@ -51,6 +57,7 @@ def group_dynamics(
     against: Sequence[Path] = (),
     data: Dataset | None = None,
     other_data: Dataset | None = None,
+    contrast: pl.DataFrame | None = None,
 ) -> GroupDynamics:
     """Measure how entries of one image act on the spectrum, and split a naive comparison.
 
@@ -67,6 +74,7 @@ def group_dynamics(
         against: Run folders of the other arm, in the same order of seeds.
         data: Dataset of ``runs``.
         other_data: Dataset of ``against``.
+        contrast: Table of :func:`compare_runs`, for the power of the comparison.
 
     Raises:
         ImaxrayError: If no image has several entries in a pool, there are too few images, or a run
@@ -90,6 +98,9 @@ def group_dynamics(
             )  # fmt: skip
     sharing = sharing_table(pools, seed=config.seed, level=config.level)
     groups = groups_table(pools, SIZES, draws=config.draws, seed=config.seed, level=config.level)
+    power = pl.DataFrame()
+    if contrast is not None and not contrast.is_empty():
+        power = power_table(contrast, groups, len(runs), group=config.group, level=config.level)
     images, entries = int(sharing["images"][0]), int(sharing["pool"][0])
     missing = [size for size in SIZES if size > images]
     if missing:
@@ -97,10 +108,61 @@ def group_dynamics(
             f"The pool has {entries:,} entries of {images:,} images, so that no draw with one "
             f"entry per image has N = {', '.join(map(str, missing))}."
         )
-    for name, table in (("sharing", sharing), ("groups", groups), ("effects", effects)):
+    for name, table in (
+        ("sharing", sharing),
+        ("groups", groups),
+        ("effects", effects),
+        ("power", power),
+    ):
         if not table.is_empty():
             write_csv(out / f"{name}.csv", table)
-    return GroupDynamics(sharing, groups, effects, tuple(remarks))
+    return GroupDynamics(sharing, groups, effects, power, tuple(remarks))
+
+
+def power_table(
+    contrast: pl.DataFrame, groups: pl.DataFrame, seeds: int, *, group: str, level: float = 0.95
+) -> pl.DataFrame:
+    """Say what a study could have seen, and how many seeds the predicted effect would need.
+
+    Args:
+        contrast: Table of :func:`compare_runs`; its last measurement counts.
+        groups: Table of :func:`groups_table`.
+        seeds: Number of seeds of each arm.
+        group: Module group.
+        level: Level of the intervals.
+
+    Returns:
+        One row per reduction and statistic: ``reduction``, ``statistic``, ``difference`` between
+        the arms, ``smallest`` difference that would be found in 80 % of such studies, the change
+        that drawing whole images alone would make (``predicted``, the simulated one) at the largest
+        number of ``entries`` of a draw, and the number of ``seeds`` by which that would be found;
+        null if a hundred thousand do not suffice.
+    """
+    rows = []
+    last = contrast.filter(pl.col("entries_seen") == pl.col("entries_seen").max())
+    at = groups.filter(
+        pl.col("group") == group, pl.col("entries_seen") == groups["entries_seen"].max()
+    )
+    several = at.filter(run=MEAN)
+    at = at if several.is_empty() else several
+    for row in last.iter_rows(named=True):
+        of = at.filter(reduction=row["reduction"], statistic=row["statistic"]).sort("entries")
+        if of.is_empty():
+            continue
+        half = (row["seeds_high"] - row["seeds_low"]) / 2
+        error = half / float(stats.t.ppf((1 + level) / 2, seeds - 1))
+        one = Estimate(row["difference"], row["seeds_low"], row["seeds_high"], error, seeds - 1)
+        predicted = float(of["simulated"][-1])
+        rows.append(
+            {
+                "reduction": row["reduction"], "statistic": row["statistic"],
+                "difference": row["difference"],
+                "smallest": smallest_effect(one, level=level),
+                "predicted": predicted, "entries": int(of["entries"][-1]),
+                "seeds": seeds_needed(predicted, error * seeds**0.5, level=level),
+            }
+        )  # fmt: skip
+    return pl.DataFrame(rows, schema_overrides={"seeds": pl.Int64})
 
 
 def pool_entries(entries: pl.DataFrame, most: int, *, seed: int = 0) -> pl.DataFrame:

@@ -127,7 +127,13 @@ def run_dynamics(
     groups = None
     if config.groups:
         groups = group_dynamics(
-            runs, out, config, against=against, data=data, other_data=other_data
+            runs,
+            out,
+            config,
+            against=against,
+            data=data,
+            other_data=other_data,
+            contrast=contrast,
         )
         remarks += groups.remarks
     tasks = tasks_over_runs(pairs, *folders, level=level) if pairs.height else pl.DataFrame()

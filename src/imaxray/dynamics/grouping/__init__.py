@@ -9,12 +9,13 @@ from imaxray.dynamics.grouping.formulas import (
     size_biased,
 )
 from imaxray.dynamics.grouping.sharing import Sharing, permutation_test, sharing
-from imaxray.dynamics.grouping.table import GROUPS, SHARING, groups_table, sharing_table
+from imaxray.dynamics.grouping.table import GROUPS, MEAN, SHARING, groups_table, sharing_table
 
 __all__ = [
     "DRAWN",
     "EFFECTS",
     "GROUPS",
+    "MEAN",
     "SHARING",
     "Sharing",
     "apart",
