@@ -304,6 +304,21 @@ class ChatModel:
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
         return self.render(turns, answering=answer is None)
 
+    def text_prompt(self, prompt: str, boxes: Sequence[Box], size: tuple[int, int]) -> list[int]:
+        """Return the ids of a prompt as the chat template writes it without an image.
+
+        Args:
+            prompt: Prompt with ``<box>`` placeholders.
+            boxes: Boxes in pixels of the original image; those beyond the placeholders are ignored.
+            size: Width and height of the original image in pixels.
+
+        Raises:
+            BoxCountError: The prompt has more placeholders than there are boxes.
+        """
+        question, _ = self.written(prompt, None, boxes, size)
+        turn = {"role": "user", "content": [{"type": "text", "text": question}]}
+        return self.tokens(self.render([turn], answering=True), None)
+
     def render(self, turns: Sequence[Mapping[str, Any]], *, answering: bool) -> str:
         """Render messages by the processor's chat template.
 
