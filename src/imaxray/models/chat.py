@@ -287,6 +287,10 @@ class ChatModel:
         )
         return question, None if target is None else answer
 
+    def shown(self, rendered: str) -> str:
+        """Return a text of :meth:`written`, or a conversation of it, as people read it."""
+        return self._guard.shown(rendered)
+
     def tokens(self, rendered: str, size: tuple[int, int] | None) -> list[int]:
         """Return the ids of a conversation that the chat template rendered.
 
