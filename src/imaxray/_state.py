@@ -124,13 +124,26 @@ def read_state_lines(
     Raises:
         ImaxrayError: The file is missing, or a line is not JSON or of another type.
     """
-    lines = _text(path, advice).split("\n")
-    if cut_end or not lines[-1]:
-        lines.pop()
-    return [
-        _checked(line, shape, path, advice, f"line {number} of ")
-        for number, line in enumerate(lines, start=1)
-    ]
+    return _lines(_text(path, advice), shape, path, advice, cut_end)
+
+
+def state_lines(content: bytes, shape: Any, path: Path, *, advice: str) -> list[Any]:
+    """Return the content of each line of JSON lines that were read before.
+
+    Args:
+        content: The bytes of the file.
+        shape: Type of the content of a line.
+        path: The file, for the message.
+        advice: End of the message, which says what the user should do.
+
+    Raises:
+        ImaxrayError: A line is not JSON or of another type.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _changed(path, advice) from error
+    return _lines(text, shape, path, advice, cut_end=False)
 
 
 def known_state(path: Path) -> dict[str, Any]:
@@ -145,13 +158,21 @@ def known_state(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _lines(text: str, shape: Any, path: Path, advice: str, cut_end: bool) -> list[Any]:
+    lines = text.split("\n")
+    if cut_end or not lines[-1]:
+        lines.pop()
+    return [
+        _checked(line, shape, path, advice, f"line {number} of ")
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
 def _text(path: Path, advice: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ImaxrayError(
-            f"Expected {path} as imaxray wrote it, but it was changed or cut; {advice}."
-        ) from error
+        raise _changed(path, advice) from error
     except OSError as error:
         raise ImaxrayError(
             f"Expected {path}, which imaxray writes, but the system says: {error.strerror}; "
@@ -166,7 +187,11 @@ def _checked(text: str, shape: Any, path: Path, advice: str, part: str = "") -> 
         content = _parsed(text)
         msgspec.convert(content, shape)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise ImaxrayError(
-            f"Expected {part}{path} as imaxray wrote it, but it was changed or cut; {advice}."
-        ) from error
+        raise _changed(path, advice, part) from error
     return content
+
+
+def _changed(path: Path, advice: str, part: str = "") -> ImaxrayError:
+    return ImaxrayError(
+        f"Expected {part}{path} as imaxray wrote it, but it was changed or cut; {advice}."
+    )

@@ -33,6 +33,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "boxes": "coordinates of all boxes",
     "persons": "age, sex and study ids",
     "paths": "folders of releases, and absolute paths in settings",
+    "marks": "marks of a user, and the ids of marks that name nothing of the releases",
 }
 """What a shared folder never holds."""
 
@@ -100,7 +101,7 @@ def share_dataset(dataset: Dataset | Path, out: Path) -> ShareReport:
         for name, table in (("images.csv", images), ("entries.csv", entries)):
             write_csv(folder / name, table)
         paths: list[str] = []
-        manifest = _without_paths(dict(data.manifest), paths)
+        manifest = _without_paths(_without_ids(data.manifest), paths)
         write_state(folder / DATASET_MANIFEST, manifest, sort_keys=True)
         files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
         counts = {"images": images.height, "entries": entries.height}
@@ -143,6 +144,15 @@ def _numbers(ids: pl.Series, what: str) -> dict[str, str]:
     # sorted by hash, because the order of the ids may follow dates or names
     ordered = sorted(set(ids.drop_nulls()), key=lambda one: (digest(one), one))
     return {one: f"{what}-{number:07d}" for number, one in enumerate(ordered, start=1)}
+
+
+def _without_ids(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest without the ids of marks that name nothing: nobody knows whose they are."""
+    decisions = dict(manifest.get("decisions", {}))
+    if "marks" not in decisions:
+        return dict(manifest)
+    marks = {k: v for k, v in decisions["marks"].items() if k != "unmatched_images"}
+    return {**manifest, "decisions": {**decisions, "marks": marks}}
 
 
 def _without_paths(value: Any, found: list[str]) -> Any:

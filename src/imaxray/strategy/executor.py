@@ -49,7 +49,7 @@ class WorkExecutor:
         images: Loader of model inputs, if they are already prepared; by default, training
             prepares them.
         pictures: Loader of pictures, which a training with ``augment`` needs with ``images``.
-        progress: Whether to show the progress bars of training.
+        progress: Whether to show the progress of training.
     """
 
     def __init__(

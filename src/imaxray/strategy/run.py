@@ -97,7 +97,7 @@ def run_strategy(
         config: Configuration of the strategy.
         out: Folder of the strategy.
         tell: Function that receives one sentence after each piece of work.
-        progress: Whether to show the progress bars of training.
+        progress: Whether to show the progress of training.
 
     Raises:
         ImaxrayError: If the configuration does not name the data or the model, if the validation

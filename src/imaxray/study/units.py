@@ -134,6 +134,8 @@ def _asked(config: StudyConfig, unit: Unit) -> str:
         "releases": config.content()["releases"],
         "doses": sorted(a.tasks_per_image or 0 for a in config.arms.values()),
     }
+    if config.exclude is not None:
+        content["exclude"] = config.content()["exclude"]
     if unit.model is not None:
         content["model"] = config.all_models[unit.model].model_dump(mode="json")
     if unit.arm is not None:

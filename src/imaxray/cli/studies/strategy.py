@@ -35,7 +35,7 @@ def strategy(
     from imaxray.strategy import load_strategy
 
     loaded = load_strategy(one_config(config, config_file), data=data)
-    from imaxray.strategy import run_strategy  # imported here, because it loads torch
+    from imaxray.strategy import run_strategy, write_strategy_report  # they load torch
 
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     outcome = run_strategy(
@@ -44,8 +44,8 @@ def strategy(
         tell=None
         if form == "json"
         else lambda line: console.print(line, highlight=False, soft_wrap=True),
-        progress=sys.stderr.isatty(),
     )
+    report = write_strategy_report(out)
     if form == "json":
         print_json(known_state(out / "strategy.json"))
         return
@@ -55,3 +55,4 @@ def strategy(
     for line in outcome.verdicts():
         console.print(line, highlight=False)
     console.print(f"Final run: {outcome.final}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
