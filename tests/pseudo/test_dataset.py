@@ -220,7 +220,7 @@ def test_one_call_from_candidates_to_a_data_set(annotated, dmax, catalog_folder,
     done = filter_folder(
         annotated, dmax.folder, tmp_path / "out", FilterConfig(precision=0.8), truth=catalog_folder
     )
-    report = json.loads((tmp_path / "out" / "filter.json").read_text())
+    report = known_state(tmp_path / "out" / "filter.json")
     assert report == json.loads(json.dumps(done.as_dict()))
     assert {row["prompt_from"] for row in report["origins"]} == {"template"}
     assert "filter.json" in done.dataset.manifest["files"]
