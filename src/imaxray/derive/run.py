@@ -17,6 +17,7 @@ from imaxray._lock import sole_writer
 from imaxray._state import state_text
 from imaxray._workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
+from imaxray.curation.dataset import require_dataset_place
 from imaxray.curation.tables import ACCOUNT
 from imaxray.derive.chosen import chosen_rules, rules_content
 from imaxray.derive.config import DeriveConfig
@@ -127,6 +128,7 @@ def derive_dataset(
     config = config or DeriveConfig()
     require_other_folder(out, data, *([] if truth is None else [truth]))
     with sole_writer(out, beside=True):
+        require_dataset_place(out)
         source = open_dataset(data)
         known = None if truth is None else open_dataset(truth).tables.split("train")
         made = derive_tables(

@@ -13,6 +13,7 @@ from imaxray._lock import sole_writer
 from imaxray._state import state_text
 from imaxray.clinical import load_clinical_rules
 from imaxray.curation import Dataset, open_dataset
+from imaxray.curation.dataset import require_dataset_place
 from imaxray.evaluation.comparing.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
 from imaxray.pseudo.selecting.calibrate import Thresholds
@@ -74,6 +75,7 @@ def filter_folder(
     config = config or FilterConfig()
     require_other_folder(out, pseudo, data)
     with sole_writer(out, beside=True):
+        require_dataset_place(out)
         return _filter(pseudo, data, out, config, clinical, truth, tolerances)
 
 
