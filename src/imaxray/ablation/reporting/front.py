@@ -47,7 +47,7 @@ def verdict(outcome: AblationOutcome) -> str:
     arm = main_arm(outcome)
     if arm is None:
         return f"No arm but {named(REFERENCE)} uses only what decentralized data has."
-    said = []
+    said: list[str] = []
     for name, comparison in views(outcome).items():
         cell = comparison.as_dict()["mean_gain"].get(arm)
         told = f"{ahead(cell, f'“{arm}”', named(REFERENCE))} ({percent_text(cell)}"

@@ -238,7 +238,7 @@ def filters(outcome: AblationOutcome) -> list[Part]:
 
 def speed(outcome: AblationOutcome) -> list[Part]:
     """Return where the time of each arm went."""
-    panel = {
+    panel: dict[str, dict[str, float]] = {
         "training": {arm: _mean(runs, "train_seconds") for arm, runs in outcome.arms.items()},
         "preparing": {arm: _mean(runs, "pseudo_seconds") for arm, runs in outcome.arms.items()},
     }

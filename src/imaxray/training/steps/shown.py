@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from imaxray.progress import Bar, progress_bar
 
 
-class StepProgress(TrainerCallback):
+class StepProgress(TrainerCallback):  # type: ignore[misc]
     """Moves a bar by each optimizer step of the main process."""
 
     def __init__(self) -> None:
