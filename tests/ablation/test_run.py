@@ -293,6 +293,6 @@ def test_the_shipped_ablation_loads_and_other_studies_stay_what_they_are():
 
 def test_a_misspelled_arm_gets_its_nearest_name(tmp_path):
     path = tmp_path / "ablation.yaml"
-    path.write_text(yaml.safe_dump({**TINY, "ablation": {"arms": ["dmax", "derived"]}}))
-    with pytest.raises(ImaxrayError, match="got derived; did you mean derived"):
+    path.write_text(yaml.safe_dump({**TINY, "ablation": {"arms": ["dmax", "derved"]}}))
+    with pytest.raises(ImaxrayError, match="got derved; did you mean derived"):
         load_study(path)

@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import query_parquet, read_parquet, write_json
-from imaxray._state import known_state
+from imaxray._files import query_parquet, read_parquet
+from imaxray._state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.schema import ORIGINS, SPLITS, task_names
 
@@ -320,7 +320,7 @@ def _keep(made: Summary, path: Path) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    write_json(path.with_suffix(".json"), {"sha256": digest, "values": asdict(made.values)})
+    write_state(path.with_suffix(".json"), {"sha256": digest, "values": asdict(made.values)})
     files = sorted(path.parent.glob("*.arrow"), key=lambda file: file.stat().st_mtime, reverse=True)
     for old in files[_KEPT_FILES:]:
         old.unlink(missing_ok=True)

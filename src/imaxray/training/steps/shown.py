@@ -18,7 +18,7 @@ class StepProgress(TrainerCallback):  # type: ignore[misc]
         self._bar: Bar | None = None
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any
     ) -> None:
         """Open the bar where a resumed training stands."""
         if state.is_world_process_zero:
@@ -28,7 +28,7 @@ class StepProgress(TrainerCallback):  # type: ignore[misc]
             self._bar.reach(state.global_step)
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any
     ) -> None:
         """Move the bar."""
         if self._bar is not None:
