@@ -22,6 +22,7 @@ from imaxray.evaluation import (
     percent_text,
     points_text,
 )
+from imaxray.evaluation.comparing.wording import gain_sentence
 from imaxray.schema import task_names
 
 Rows = list[list[str]]
@@ -85,8 +86,12 @@ def summary(outcome: AblationOutcome, arms: Sequence[str] | None = None) -> list
     views = {"equal steps": outcome.equal_steps, "equal compute": outcome.equal_compute}
     for view, comparison in views.items():
         if comparison is not None:
-            lines += [f"At {view}, {comparison.verdict(arm)}" for arm in chosen
-                      if arm in comparison.others]  # fmt: skip
+            reference = comparison.as_dict()["reference"]
+            lines += [
+                f"At {view}, {gain_sentence(comparison.mean_gain(arm), arm, reference)}"
+                for arm in chosen
+                if arm in comparison.others
+            ]
     every = [r for r in outcome.equal_yield.iter_rows(named=True) if r["task"] == "all"]
     for name in ("consistency", "both"):
         gains = [r["gain"] for r in every if r["filter"] == name and r["gain"] is not None]
