@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
+from imaxray._state import known_state
 from imaxray.ablation import (
     AblationConfig,
     ablation_tables,
@@ -220,7 +221,7 @@ def test_a_folder_without_results_is_one_sentence(tmp_path):
 def test_the_command_prints_the_documented_keys(finished):
     from imaxray.cli.help.outputs import OUTPUTS
 
-    data = json.loads((finished[1] / "ablation.json").read_text())
+    data = known_state(finished[1] / "ablation.json")
     assert set(data) == set(OUTPUTS["study (of an ablation)"].keys)
 
 
@@ -292,3 +293,10 @@ def test_the_shipped_ablation_loads_and_other_studies_stay_what_they_are():
     found = load_study("ablation")
     assert isinstance(found, AblationConfig) and set(found.needed()) < set(ARMS)
     assert type(load_study("phantom")) is StudyConfig
+
+
+def test_a_misspelled_arm_gets_its_nearest_name(tmp_path):
+    path = tmp_path / "ablation.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "ablation": {"arms": ["dmax", "derved"]}}))
+    with pytest.raises(ImaxrayError, match="got derved; did you mean derived"):
+        load_study(path)
