@@ -13,6 +13,7 @@ READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/re
 # Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
 	$(BIN)/imaxray study phantom --out study/phantom
+	@echo "Open study/phantom/report.html in a browser. To look at the images: $(BIN)/imaxray view study/phantom"
 
 # The same with three trainings an arm and their optimisation dynamics, and the ablation of the
 # three-stage strategy: about two hours on two quiet cores.
@@ -110,8 +111,12 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix src tests bench examples website
 
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,dev]"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Expected Python 3.11 or later, but $(PYTHON) is older; name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+		exit 2; }
+	@echo "Installing imaxray and what it needs into $(VENV): about 3 GB, some minutes, only once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
 	touch $@
 
 clean:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from imaxray import _digests
 from imaxray._digests import MEMORY, changed_files, verify_folder
 from imaxray._files import sha256
+from imaxray._state import known_state, state_text, write_state
 from imaxray.cli import app
 from imaxray.errors import ImaxrayError
 
@@ -67,7 +68,7 @@ def test_what_is_remembered_of_other_files_stays(folder):
     path, files = folder
     changed_files(path, {"a": files["a"]})
     changed_files(path, {"b": files["b"]})
-    assert list(json.loads((path / MEMORY).read_text())) == ["a", "b"]
+    assert list(known_state(path / MEMORY)) == ["a", "b"]
 
 
 def test_verify_full_reads_all_files_of_a_command(folder, tmp_path):
@@ -85,7 +86,7 @@ def test_a_file_of_this_moment_is_not_remembered(folder):
     path, files = folder
     (path / "a").write_text("a")
     changed_files(path, files)
-    assert list(json.loads((path / MEMORY).read_text())) == ["b"]
+    assert list(known_state(path / MEMORY)) == ["b"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": [1, 2]}'])
@@ -101,7 +102,7 @@ def test_a_folder_that_cannot_be_written_is_read_each_time(folder, monkeypatch):
     def full(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(_digests, "write_json", full)
+    monkeypatch.setattr(_digests, "write_state", full)
     assert changed_files(path, files) == [] and not (path / MEMORY).exists()
 
 
@@ -114,3 +115,27 @@ def test_the_command(folder):
     assert done.exit_code == 1 and "missing or changed: b" in done.output
     with pytest.raises(ImaxrayError, match=r"Expected a folder that imaxray wrote"):
         verify_folder(path / "nothing")
+
+
+def test_a_digit_that_flips_in_a_manifest_is_found(folder):
+    path, files = folder
+    write_state(path / "export.json", {"seed": 10, "files": files})
+    assert verify_folder(path) == ("export.json", [])
+    (path / "export.json").write_text((path / "export.json").read_text().replace("10", "11"))
+    assert verify_folder(path) == ("export.json", ["export.json"])
+    (path / "export.json").write_text(state_text({"seed": 10, "files": files})[:-9])
+    assert verify_folder(path) == ("export.json", ["export.json"])
+
+
+def test_a_digit_that_flips_in_a_state_file_beside_the_manifest_is_found(folder):
+    path, _ = folder
+    marker = {"kind": "export", "identity": "1", "files": ["started.json", "roots.json"]}
+    write_state(path / ".imaxray.json", marker)
+    write_state(path / "started.json", {"seed": 10})
+    (path / "roots.json").write_text("{}")
+    assert verify_folder(path) == ("export.json", [])
+    for name in ("started.json", ".imaxray.json"):
+        before = (path / name).read_text()
+        (path / name).write_text(before.replace("1", "2", 1))
+        assert verify_folder(path) == ("export.json", [name])
+        (path / name).write_text(before)

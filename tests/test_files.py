@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from imaxray import _files
+from imaxray.errors import ImaxrayError
 
 KILLED = """
 import os, signal, sys
@@ -73,7 +74,7 @@ def test_content_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(
         type(tmp_path), "replace", lambda self, to: (order.append("name"), replace(self, to))
     )
-    _files.write_json(tmp_path / "a.json", {"b": 1, "a": "ü"})
+    _files.write_text(tmp_path / "a.json", "ü")
     assert order == ["flush", "name"]
 
 
@@ -81,10 +82,10 @@ def test_what_is_written_reads_back(tmp_path):
     table = pl.DataFrame({"a": [1, 2]})
     _files.write_parquet(tmp_path / "t.parquet", table)
     _files.write_csv(tmp_path / "t.csv", table)
-    _files.write_json(tmp_path / "t.json", {"b": 1, "a": 2}, sort_keys=True)
+    _files.write_text(tmp_path / "t.json", "ü")
     assert pl.read_parquet(tmp_path / "t.parquet").equals(table)
     assert pl.read_csv(tmp_path / "t.csv").equals(table)
-    assert (tmp_path / "t.json").read_text() == '{\n "a": 2,\n "b": 1\n}\n'
+    assert (tmp_path / "t.json").read_text("utf-8") == "ü"
     digest = _files.sha256(tmp_path / "t.json")
     assert len(digest) == 64 and digest == _files.sha256(tmp_path / "t.json")
 
@@ -115,3 +116,51 @@ def test_tables_are_read_in_one_place():
     csv = [p for p in source.rglob("*.py") if "pl.read_csv(" in p.read_text()]
     assert [path.name for path in csv] == ["tables.py"]
     assert "pl.read_csv(\n            body," in csv[0].read_text()
+
+
+IN_ANOTHER_LOCALE = """
+import os, sys
+from pathlib import Path
+import polars as pl
+from imaxray._files import query_parquet, read_own_csv, read_parquet, write_csv, write_parquet
+path = Path(os.fsdecode(sys.argv[1].encode(sys.getfilesystemencoding(), "surrogateescape")))
+table = pl.DataFrame({"a": [1, 2]})
+write_parquet(path / "t.parquet", table)
+write_csv(path / "t.csv", table)
+assert read_parquet(path / "t.parquet").equals(table)
+assert query_parquet(path / "t.parquet", lambda rows: rows.filter(pl.col("a") > 1)).height == 1
+assert read_own_csv(path / "t.csv").equals(table)
+print(sys.getfilesystemencoding())
+"""
+
+
+def test_a_path_with_umlauts_is_the_same_in_a_locale_without_them(tmp_path):
+    folder = tmp_path / "ä b"
+    folder.mkdir()
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    found = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_LOCALE, str(folder)], check=True, capture_output=True,
+        text=True, env={**os.environ, **locale, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert found.stdout.strip() != "utf-8"
+    assert names(folder) == ["t.csv", "t.parquet"]
+
+
+def test_a_path_that_is_not_utf8_is_one_sentence(tmp_path):
+    path = tmp_path / os.fsdecode(b"b\xe4.parquet")
+    with pytest.raises(ImaxrayError, match=r"^Expected a path in UTF-8, but .*rename that file"):
+        _files.write_parquet(path, pl.DataFrame({"a": [1]}))
+    assert names(tmp_path) == []
+
+
+def test_tables_are_never_written_to_a_bare_path():
+    source = Path(_files.__file__).parent
+    bare = re.compile(
+        r"\.(?:write|sink)_(?:parquet|ipc|csv)\((?!\s*utf8_path|\)|include_header)"
+        r"|\b(?:memory_map|ParquetFile|ParquetWriter)\((?!\s*utf8_path)"
+    )
+    found = {
+        path.relative_to(source).as_posix(): bare.findall(path.read_text())
+        for path in source.rglob("*.py")
+    }
+    assert {name: lines for name, lines in found.items() if lines} == {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imaxray._printing import warn_in_sentences
-from imaxray._workers import worker_pool
+from imaxray._workers import _signals_later, worker_pool
 
 KEPT = {}
 
@@ -94,3 +94,80 @@ def _when(found):
             return value
         time.sleep(0.05)
     raise AssertionError("waited for 30 s")
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from multiprocessing import process
+from pathlib import Path
+from imaxray._workers import worker_pool
+
+start = process.BaseProcess.start
+
+def interrupted(self):
+    # Ctrl-C comes when the worker already waits for jobs and the pool does not know it yet
+    start(self)
+    process.BaseProcess.start = start
+    while not Path(sys.argv[1]).exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+
+def arrived(path):
+    Path(path).touch()
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
+    process.BaseProcess.start = interrupted
+    with worker_pool(1, arrived, (sys.argv[1],)) as pool:
+        pool.submit(print, "done").result()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_first_process_starts_leaves_nobody_waiting(tmp_path, name):
+    script = tmp_path / "parent.py"
+    script.write_text(INTERRUPTED)
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "arrived"), name], stderr=subprocess.PIPE
+    )
+    try:
+        _, error = parent.communicate(timeout=60)
+    finally:
+        parent.kill()
+    assert b"KeyboardInterrupt" in error and parent.returncode
+
+
+def slow(path):
+    Path(path).touch()
+    time.sleep(0.3)
+
+
+def fails():
+    raise ValueError("no")
+
+
+def test_jobs_that_wait_are_not_done_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no"), worker_pool(1) as pool:
+        failed = pool.submit(fails)
+        for number in range(20):
+            pool.submit(slow, str(tmp_path / f"{number}"))
+        failed.result()
+    assert len(list(tmp_path.iterdir())) < 10
+
+
+def test_signals_wait_only_for_the_block():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("handled"))
+    try:
+        with _signals_later():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            seen.append("block")
+        assert seen == ["block", "handled"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == ["block", "handled", "handled"]
+    finally:
+        signal.signal(signal.SIGTERM, before)

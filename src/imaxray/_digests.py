@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from imaxray._files import sha256, whole_file, write_json, write_text
-from imaxray._state import known_state
+from imaxray._files import sha256, whole_file, write_text
+from imaxray._state import is_changed, known_state, write_state
 from imaxray.errors import ImaxrayError
 
 MEMORY: Final = ".imaxray-digests.json"
@@ -71,7 +71,7 @@ def changed_files(folder: Path, files: Mapping[str, str], *, full: bool | None =
             remembered[name] = found
     if remembered != known:
         with suppress(OSError):
-            write_json(folder / MEMORY, remembered, sort_keys=True)
+            write_state(folder / MEMORY, remembered, sort_keys=True)
     return changed
 
 
@@ -112,6 +112,17 @@ def digest_file(path: Path) -> Path:
     return path.with_suffix(DIGEST)
 
 
+def _changed_states(folder: Path) -> list[str]:
+    """Return the names of the state files of a folder whose content has another digest."""
+    listed = known_state(folder / ".imaxray.json").get("files", [])
+    names = {*_MANIFESTS, ".imaxray.json", "result.json", *map(str, listed)}
+    return sorted(
+        name
+        for name in names
+        if name.endswith(".json") and (folder / name).is_file() and is_changed(folder / name)
+    )
+
+
 def verify_folder(folder: Path) -> tuple[str, list[str]]:
     """Read every file of a folder and compare it with the folder's manifest.
 
@@ -120,7 +131,8 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
             predictions.
 
     Returns:
-        The name of the manifest, and the names of the files that are missing or were changed.
+        The name of the manifest, and the names of the files that are missing or were changed; among
+        them are the manifest and the other state files beside it that hold a digest of their own.
 
     Raises:
         ImaxrayError: If the folder has no manifest with the digests of its files.
@@ -130,8 +142,11 @@ def verify_folder(folder: Path) -> tuple[str, list[str]]:
             files = known_state(folder / name)["files"]
             digests = {str(file): str(digest) for file, digest in files.items()}
         except (KeyError, AttributeError):
+            if is_changed(folder / name) and (folder / name).is_file():
+                return name, _changed_states(folder)
             continue
-        return name, changed_files(folder, digests, full=True)
+        changed = changed_files(folder, digests, full=True)
+        return name, sorted({*changed, *_changed_states(folder)})
     raise ImaxrayError(
         f"Expected a folder that imaxray wrote at {folder}, but it has none of "
         f"{', '.join(_MANIFESTS)} with the digests of its files; name a dataset, an image cache, "

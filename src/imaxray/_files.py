@@ -8,7 +8,6 @@ never holds a part of the new content.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import uuid
@@ -79,19 +78,32 @@ def write_text(path: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
-    """Write ``value`` as JSON, indented by one space and closed by a newline.
+def utf8_path(path: Path) -> str:
+    """Return a path for libraries that take a path as UTF-8, whatever the locale says.
+
+    Polars and Arrow do so. With a locale that is not UTF-8 Python writes the same path in another
+    way, and the libraries would write and read elsewhere or raise an error of their own.
 
     Raises:
-        TypeError, ValueError: JSON cannot express ``value``.
+        ImaxrayError: The path is not UTF-8.
+
+    Example:
+        >>> utf8_path(Path("a/b.parquet"))
+        'a/b.parquet'
     """
-    write_text(path, json.dumps(value, indent=1, sort_keys=sort_keys) + "\n")
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ImaxrayError(
+            f"Expected a path in UTF-8, but {os.fsencode(path)!r} is none; rename that file or "
+            "folder."
+        ) from error
 
 
 def write_parquet(path: Path, table: pl.DataFrame) -> None:
     """Write ``table`` as Parquet."""
     with whole_file(path) as aside:
-        table.write_parquet(aside)
+        table.write_parquet(utf8_path(aside))
 
 
 def read_parquet(
@@ -115,7 +127,7 @@ def read_parquet(
 
     names = None if columns is None else list(columns)
     with _named(path, "a Parquet table"):
-        return pl.read_parquet(path, columns=names, schema=schema, glob=False)
+        return pl.read_parquet(utf8_path(path), columns=names, schema=schema, glob=False)
 
 
 def query_parquet(path: Path, query: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
@@ -140,7 +152,7 @@ def query_parquet(path: Path, query: Callable[[pl.LazyFrame], pl.LazyFrame]) -> 
     import polars as pl  # late, as above
 
     with _named(path, "a Parquet table"):
-        return query(pl.scan_parquet(path, glob=False)).collect(engine="streaming")
+        return query(pl.scan_parquet(utf8_path(path), glob=False)).collect(engine="streaming")
 
 
 def read_excel(path: Path, sheet: str | None) -> pl.DataFrame:
@@ -161,7 +173,7 @@ def read_arrow(path: Path) -> pl.DataFrame:
     import polars as pl  # late, as above
 
     with _named(path, "an Arrow table"):
-        return pl.scan_ipc(path, glob=False).collect()
+        return pl.scan_ipc(utf8_path(path), glob=False).collect()
 
 
 @contextmanager
@@ -188,7 +200,7 @@ def _named(path: Path, what: str) -> Iterator[None]:
 def write_csv(path: Path, table: pl.DataFrame) -> None:
     """Write ``table`` as CSV, whose texts are safe in a spreadsheet (:func:`spreadsheet_safe`)."""
     with whole_file(path) as aside:
-        spreadsheet_safe(table).write_csv(aside)
+        spreadsheet_safe(table).write_csv(utf8_path(aside))
 
 
 def read_own_csv(path: Path) -> pl.DataFrame:

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from imaxray._digests import MEMORY
 from imaxray._disk import system_errors
-from imaxray._files import PART, flush, is_unfinished, remove_unfinished, sha256, write_json
+from imaxray._files import PART, flush, is_unfinished, remove_unfinished, sha256
 from imaxray._lock import LOCK, sole_writer
-from imaxray._state import known_state
+from imaxray._state import known_state, write_state
 from imaxray.errors import ImaxrayError
 
 MARKER: Final = ".imaxray.json"
@@ -72,7 +72,7 @@ def require_other_folder(out: Path, *inputs: Path) -> None:
 def write_marker(folder: Path, marker: Marker) -> None:
     """Write the marker of a folder."""
     files = sorted(marker.files)
-    write_json(folder / MARKER, {"kind": marker.kind, "identity": marker.identity, "files": files})
+    write_state(folder / MARKER, {"kind": marker.kind, "identity": marker.identity, "files": files})
 
 
 def read_marker(folder: Path) -> Marker | None:

@@ -5,17 +5,30 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import connection, get_context, parent_process
-from types import TracebackType
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, ParamSpec, TypeVar
 
 from imaxray._printing import warn_in_sentences, warns_in_sentences
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class _Pool(ProcessPoolExecutor):
     """A pool that does not finish its jobs when the user stops the command."""
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Submit a job; a signal that comes while a process starts counts right afterwards.
+
+        The pool would not know a process that was started before a Ctrl-C and is not recorded yet.
+        Nobody would end it, and at the end of the program Python would wait for it for ever.
+        """
+        with _signals_later():
+            return super().submit(fn, *args, **kwargs)
 
     def __exit__(
         self,
@@ -30,7 +43,28 @@ class _Pool(ProcessPoolExecutor):
             # not waited for: a pool that was interrupted while it started may never end
             self.shutdown(wait=False, cancel_futures=True)
             return None
-        return super().__exit__(exc_type, exc_val, exc_tb)
+        self.shutdown(cancel_futures=exc_type is not None)
+        return None
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Handle Ctrl-C and SIGTERM at the end of the block; only the main thread handles signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handlers: dict[signal.Signals, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):
+                handlers[number] = signal.signal(number, lambda *what: came.append(what))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for came_first, frame in came[:1]:
+        handlers[signal.Signals(came_first)](came_first, frame)
 
 
 def worker_pool(

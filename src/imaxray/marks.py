@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,14 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imaxray._files import flush
 from imaxray._lock import sole_writer
-from imaxray._state import read_state_lines
+from imaxray._state import state_lines
 from imaxray.errors import ImaxrayError
 
 Verdict = Literal["wrong", "doubtful", "note", "none"]
 """What a mark says: ``note`` is a remark only, and ``none`` withdraws an earlier mark."""
-
-EXCLUDING: Final = ("wrong", "doubtful")
-"""Verdicts that make a build leave a thing out."""
 
 LONGEST_NOTE: Final = 2000
 """Maximum number of characters of a note."""
@@ -56,7 +53,7 @@ class AnnotationKey(BaseModel):
     reader: str | None = Field(default=None, max_length=1000)
     fact: str = Field(description="Digest of value, text, boxes and answers.", max_length=64)
     file: str = _Text
-    row: int
+    row: int | None = None  # a derived annotation stands in no row of a release
 
     @property
     def identity(self) -> tuple[str | None, ...]:
@@ -83,44 +80,29 @@ class Mark(BaseModel):
         return (self.image_id, *of)
 
 
-class ExcludedAnnotation(BaseModel):
-    """Names an annotation that a build leaves out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    image_id: str
-    kind: str
-    name: str | None = None
-    source: str
-    reader: str | None = None
-    fact: str
-    verdict: Literal["wrong", "doubtful"]
-
-
-class Exclusions(BaseModel):
-    """Names the images and annotations that a build leaves out because a user marked them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    images: dict[str, Literal["wrong", "doubtful"]] = Field(default_factory=dict)
-    annotations: tuple[ExcludedAnnotation, ...] = ()
-
-    @property
-    def count(self) -> int:
-        """Number of images and annotations."""
-        return len(self.images) + len(self.annotations)
-
-
 def read_marks(path: Path) -> list[Mark]:
     """Return the marks that count, one per image or annotation, in the order of the file.
 
-    A last line without its line break is left out: a process was killed while it was written.
+    A last line that is cut off is left out: a process was killed while it was written.
+
+    Raises:
+        ImaxrayError: The file is missing, or a line is no mark.
+    """
+    return content_of_marks(path)[0]
+
+
+def content_of_marks(path: Path) -> tuple[list[Mark], str]:
+    """Return the marks that count, and the SHA-256 of the file that they were read from.
+
+    The file is read once, so that both are of the same moment although a viewer may add marks.
 
     Raises:
         ImaxrayError: The file is missing, or a line is no mark.
     """
     advice = "correct or remove the line, or name another file of marks"
-    lines = read_state_lines(path, dict[str, Any], advice=advice, cut_end=True)
+    content = _content(path)
+    whole, _ = _parted(content)
+    lines = state_lines(whole, dict[str, Any], path, advice=advice)
     marks: dict[tuple[str | None, ...], Mark] = {}
     for number, line in enumerate(lines, start=1):
         try:
@@ -134,7 +116,39 @@ def read_marks(path: Path) -> list[Mark]:
         marks.pop(mark.identity, None)
         if mark.verdict != "none":
             marks[mark.identity] = mark
-    return list(marks.values())
+    return list(marks.values()), hashlib.sha256(content).hexdigest()
+
+
+def _parted(content: bytes) -> tuple[bytes, bytes]:
+    """Part the whole lines of a file from a line that a killed process left cut off.
+
+    A last line that is whole and only lacks its line break, as an editor leaves it, counts.
+    """
+    end = content.rfind(b"\n") + 1
+    tail = content[end:]
+    if not tail or not _is_cut(tail):
+        return content, b""
+    return content[:end], tail
+
+
+def _is_cut(tail: bytes) -> bool:
+    if tail[: len(_START)] != _START[: len(tail)]:
+        return False  # nothing that a viewer wrote; the reader says that it is no mark
+    try:
+        json.loads(tail)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImaxrayError(
+            f"Expected a file of marks at {path}, which `imaxray view` writes, but the system "
+            f"says: {error.strerror}; correct the path."
+        ) from error
 
 
 def append_mark(path: Path, mark: Mark) -> Mark:
@@ -157,30 +171,6 @@ def append_mark(path: Path, mark: Mark) -> Mark:
                 "mark is not kept, so free some space or name another file with --marks."
             ) from error
     return mark
-
-
-def exclusions(marks: Iterable[Mark]) -> Exclusions:
-    """Return what a build leaves out because of marks, in an order that does not depend on theirs.
-
-    Example:
-        >>> found = exclusions([Mark(image_id="a/1", verdict="wrong")])
-        >>> found.images, found.count
-        ({'a/1': 'wrong'}, 1)
-    """
-    images: dict[str, Any] = {}
-    facts: dict[tuple[str, ...], ExcludedAnnotation] = {}
-    for mark in marks:
-        if mark.verdict not in EXCLUDING:
-            continue
-        if mark.annotation is None:
-            images[mark.image_id] = mark.verdict
-        else:
-            of = mark.annotation.model_dump(exclude={"file", "row"})
-            key = tuple(part or "" for part in mark.identity)
-            facts[key] = ExcludedAnnotation(image_id=mark.image_id, verdict=mark.verdict, **of)
-    return Exclusions(
-        images=dict(sorted(images.items())), annotations=tuple(facts[key] for key in sorted(facts))
-    )
 
 
 def fact_digest(row: Mapping[str, Any]) -> str:
@@ -228,12 +218,9 @@ def _append(path: Path, line: bytes) -> None:
     try:
         end = os.lseek(descriptor, 0, os.SEEK_END)
         size = _whole_lines(descriptor, end)
-        torn = os.pread(descriptor, len(_START), size)
-        if torn != _START[: len(torn)]:
-            raise ImaxrayError(
-                f"Expected a file of marks at {path}, but its last line is none; name another file "
-                "with --marks."
-            )
+        tail = os.pread(descriptor, end - size, size)
+        if tail and not _is_cut(tail):
+            line, size = b"\n" + line, end  # of an editor, which wrote no last line break
         os.ftruncate(descriptor, size)
         try:
             written = 0

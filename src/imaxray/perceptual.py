@@ -9,9 +9,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dct
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from imaxray.errors import ImaxrayError
 
@@ -86,6 +83,8 @@ def turned_hashes(pixels: NDArray[np.uint8]) -> bytes:
     Returns:
         The hashes, 15 times 32 bytes.
     """
+    from scipy.fft import dct  # late: the command line and the viewer start without scipy
+
     small = Image.fromarray(pixels).resize((_HASHED, _HASHED), Image.Resampling.LANCZOS)
     values = np.asarray(small, dtype=np.float64)
     plain = dct(dct(values, axis=0), axis=1)[:_SIDE, :_SIDE]
@@ -183,6 +182,9 @@ def _distinct(found: list[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 def groups(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Return the group number of each of ``count`` images; pairs join images, also in chains."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ones = np.ones(len(pairs), dtype=np.int8)
     graph: Any = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     _, group = connected_components(graph, directed=False)

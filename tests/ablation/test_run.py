@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +14,10 @@ from imaxray.ablation import (
     AblationConfig,
     ablation_tables,
     load_study,
+    read_ablation,
     run_ablation,
     write_ablation,
+    write_ablation_report,
 )
 from imaxray.ablation.arms import ARMS, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
 from imaxray.derive import DeriveConfig
@@ -166,6 +170,58 @@ def test_tables_say_everything(finished):
     assert {row["filter"] for row in data["pseudo"]} == {
         "none", "confidence", "consistency", "both",
     }  # fmt: skip
+
+
+def test_the_report_says_what_the_comparison_says(finished, tmp_path):
+    _, out, outcome, _ = finished
+    page = write_ablation_report(out, tmp_path / "report.html").read_text(encoding="utf-8")
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', page)[1]
+    gain = outcome.equal_compute.as_dict()["mean_gain"][WHOLE]["value"]
+    assert "“whole”" in verdict and f"({100 * gain:+z.1f} % [" in verdict
+    assert page.count('<li class="card">') in (3, 4)  # without a ceiling that gains, no share
+    forest = re.search(r"<svg.*?</svg>", page, re.DOTALL)[0]
+    for arm in set(ARMS) - {REFERENCE}:
+        assert re.search(rf"<text[^>]*>{re.escape(arm)}<", forest), arm
+    assert "Not shown: The table" not in page and "is not there" not in page
+    for name in ("arms", "scores", "gains-equal-compute", "rules-1", "yields", "provenance"):
+        for end in ("csv", "tex"):
+            assert page.count(f'download="{name}.{end}"') == 1, (name, end)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert "<script" not in page and "default-src 'none'" in page
+    again = write_ablation_report(out, tmp_path / "again.html")
+    assert again.read_text(encoding="utf-8") == page
+
+
+def test_the_stored_outcome_is_the_outcome(finished):
+    config, out, outcome, _ = finished
+    stored = read_ablation(out)
+    assert stored.config.content() == config.content()
+    assert stored.equal_steps.as_dict() == outcome.equal_steps.as_dict()
+    assert stored.equal_compute.as_dict() == outcome.equal_compute.as_dict()
+    assert stored.filters.equals(outcome.filters) and stored.rules.equals(outcome.rules)
+    assert dict(stored.arms) == {arm: list(runs) for arm, runs in outcome.arms.items()}
+
+
+def test_an_arm_without_its_files_is_named_and_the_rest_is_shown(finished, tmp_path):
+    _, out, _, _ = finished
+    copy = tmp_path / "alone"
+    copy.mkdir()
+    shutil.copy(out / "ablation.json", copy)
+    page = write_ablation_report(copy).read_text(encoding="utf-8")
+    assert "Not shown: Methods." in page and 'id="tasks"' in page and "“whole”" in page
+
+
+def test_a_folder_without_results_is_one_sentence(tmp_path):
+    with pytest.raises(ImaxrayError, match=r"Expected a finished ablation with ablation\.json"):
+        write_ablation_report(tmp_path)
+
+
+def test_the_command_prints_the_documented_keys(finished):
+    from imaxray.cli.help.outputs import OUTPUTS
+
+    data = json.loads((finished[1] / "ablation.json").read_text())
+    assert set(data) == set(OUTPUTS["study (of an ablation)"].keys)
 
 
 def test_a_finished_ablation_is_not_repeated(finished):

@@ -14,14 +14,17 @@ from imaxray._digests import verify_folder
 from imaxray.boxes import CONVENTIONS
 from imaxray.clinical import load_clinical_rules
 from imaxray.curation import open_dataset
+from imaxray.derive.own_rules import read_own_rules
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import read_predictions
 from imaxray.labeller import label_report, stated
+from imaxray.marks import read_marks
 from imaxray.metrics import normalise, token_f1
 from imaxray.radiograph import load_checked
 from imaxray.sources import read_csv
 from imaxray.sources._shared.files.json_items import check_items, read_items
 from imaxray.sources._shared.sections.report_sections import findings_and_impression, split_sections
+from imaxray.sources.own_data.mapping import read_mapping
 from imaxray.study import load_config
 from imaxray.tasks import clean_answer, get_task, to_json
 from imaxray.training import load_recipe
@@ -125,6 +128,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "configs": configs,
     "images": _in_a_file("a.png", lambda path: load_checked(path, 8, 8)),
     "manifests": manifests,
+    "marks": _in_a_file("m.jsonl", read_marks),
+    "own-data": _in_a_file("source.yaml", read_mapping),
+    "own-rules": _in_a_file("rules.yaml", read_own_rules),
     "predictions": _in_a_file("p.jsonl", read_predictions),
     "predictions-parquet": _in_a_file("p.parquet", read_predictions),
     "release-json": _in_a_file("t.json", _items),
@@ -152,6 +158,21 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "manifests": (
         b'{"files": {"a": "0"}}', b'{"files": [], "account": {}, "conflicts": 0, "releases": [{}]}',
         b'{"kind": "dataset", "identity": "", "files": ["../x", "/etc/passwd"]}', b"[" * 2000,
+        b'{"files": {"a": "0"}, "content_sha256": "0"}',
+    ),
+    "marks": (
+        b'{"image_id": "a", "verdict": "wrong", "note": "\\u202e"}\n',
+        b'{"image_id": "a", "verdict": "none", "annotation": {"kind": "label", "name": "Edema", '
+        b'"source": "x", "reader": null, "fact": "0", "file": "a.csv", "row": 1}}\n{"image',
+    ),
+    "own-data": (
+        b"name: x\nroot: .\ntables:\n- file: a.csv\n  format: csv\n  columns: {image: png}\n",
+        b"name: x\nroot: ..\ntables: [{file: ../a.csv, columns: {image: a, labels: {a: Edema}}}]\n",
+    ),
+    "own-rules": (
+        b"rules:\n- name: a\n  when: [{label: Edema, is: present}]\n  then: {label: Edema}\n",
+        b"builtin: false\nrules:\n- name: a\n  when: [{measurement: ctr, above: .nan}]\n",
+        b"rules: [{name: a, when: [{report: '(a+)+$'}, {question: q, answer: [y]}]}]\n",
     ),
     "predictions": (
         b'{"entry_id": "a", "text": "yes"}\n{"entry_id": "b", "text": null}\n', b"\xef\xbb\xbf{}",

@@ -1,6 +1,7 @@
 """Tests a small strategy: written files, repeated work, and resuming after a kill."""
 
 import json
+import re
 import shutil
 
 import polars as pl
@@ -9,12 +10,20 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from imaxray._state import known_state
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
 from imaxray.pseudo.annotating import model_answers
 from imaxray.schema import IS_PSEUDO
-from imaxray.strategy import AnnotateWork, FilterWork, StrategyConfig, WorkExecutor, run_strategy
+from imaxray.strategy import (
+    AnnotateWork,
+    FilterWork,
+    StrategyConfig,
+    WorkExecutor,
+    run_strategy,
+    write_strategy_report,
+)
 from imaxray.training import load_recipe, train_dataset
 from imaxray.training.trainer import LearningCurve
 
@@ -82,7 +91,7 @@ def test_stages_are_scored_and_compared(finished):
     data = outcome.comparison.as_dict()
     assert data["reference"] == "1-dmax" and data["arms"] == ["1-dmax", "2-pseudo-imax", "3-finish"]
     assert {t["task"] for t in data["tasks"]} >= {"vqa", "findings", "report"}
-    assert json.loads((out / "comparison.json").read_text()) == data
+    assert known_state(out / "comparison.json") == data
     for name in data["arms"]:
         assert (out / "stages" / name / "evaluation" / "test" / "result.json").is_file()
     record = json.loads((out / "strategy.json").read_text())
@@ -92,6 +101,21 @@ def test_stages_are_scored_and_compared(finished):
     yields = [row for row in outcome.done[2].record["yields"] if row["task"] == "all"]
     assert {row["filter"] for row in yields} == {"none", "consistency"}
     assert all(row["judged"] > 0 for row in yields)  # the catalog knows the truth
+
+
+def test_the_report_says_what_the_comparison_says(finished, tmp_path):
+    _, out, outcome, _ = finished
+    page = write_strategy_report(out, tmp_path / "report.html").read_text(encoding="utf-8")
+    gain = outcome.comparison.as_dict()["mean_gain"]["3-finish"]["value"]
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', page)[1]
+    assert "3-finish" in verdict and f"{100 * gain:+z.1f} %" in verdict
+    kept = outcome.done[2].record["kept"]
+    assert f"<b>{kept:,}</b>" in page
+    for name in ("stages", "results", "yields", "provenance"):
+        assert page.count(f'download="{name}.csv"') == 1, name
+    assert "Not shown: Methods" not in page and "<script" not in page
+    with pytest.raises(ImaxrayError, match=r"Expected a finished strategy with strategy\.json"):
+        write_strategy_report(tmp_path)
 
 
 def test_a_finished_strategy_is_not_repeated(finished, monkeypatch):

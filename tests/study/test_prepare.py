@@ -1,11 +1,11 @@
 """Datasets are kept only while they are whole and their releases are the same."""
 
-import json
 import shutil
 
 import polars as pl
 import pytest
 
+from imaxray._state import known_state
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import write_phantom
@@ -90,7 +90,7 @@ def test_a_kill_before_the_report_leaves_no_report_of_other_datasets(built, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "write_json", killed)
+        patch.setattr(prepare, "write_state", killed)
         with pytest.raises(KeyboardInterrupt):
             build_study_data(other, out, root=root)
     report = build_study_data(other, out, root=root)
@@ -99,7 +99,7 @@ def test_a_kill_before_the_report_leaves_no_report_of_other_datasets(built, monk
     }
     images = pl.read_parquet(out / "dmax" / "entries" / "train.parquet")["image_id"].n_unique()
     assert report["dmax"]["images"] == images
-    assert json.loads((out / "match.json").read_text()) == report
+    assert known_state(out / "match.json") == report
 
 
 def test_the_users_files_in_a_dataset_stay(built):

@@ -15,6 +15,7 @@ CLOCKS: Final = frozenset(
     {
         "seconds", "cpu_seconds", "train_seconds", "train_cpu_seconds", "build_seconds",
         "entries_per_second", "tokens_per_second",
+        "content_sha256",  # a digest of them, among others
         "states",  # digests of the times of the files of a release
     }
 )  # fmt: skip

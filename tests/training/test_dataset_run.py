@@ -1,6 +1,5 @@
 """Tests `imaxray train` on a dataset folder: written files, training and refused settings."""
 
-import json
 from dataclasses import replace
 
 import polars as pl
@@ -8,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from imaxray._state import known_state
 from imaxray.cache import cache_images
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
@@ -51,7 +51,7 @@ def test_the_manifest_says_everything(lora, dataset):
     assert manifest["dropped"] == {} and manifest["processes"] == 1
     assert {"torch", "transformers", "peft", "accelerate"} <= manifest["versions"].keys()
     assert 0 < manifest["parameters"] < manifest["parameters_in_all"]
-    assert json.loads((lora.folder / "run.json").read_text()) == manifest
+    assert known_state(lora.folder / "run.json") == manifest
     assert unsaid(manifest) == []
 
 

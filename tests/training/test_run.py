@@ -1,12 +1,12 @@
 """Tests schedules, resumed runs, and the same loss in both layouts."""
 
-import json
 import shutil
 
 import polars as pl
 import pytest
 import torch
 
+from imaxray._state import known_state
 from imaxray.curation import ImaxConfig, build_catalog, select_imax
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig, phantom
@@ -181,15 +181,15 @@ def test_a_finished_run_with_changed_weights_is_not_used(data, whole, tmp_path):
 def test_another_config_never_replaces_a_finished_run(data, tmp_path):
     out = tmp_path / "run"
     run(data, out, CONFIG.model_copy(update={"steps": 2}))
-    first = json.loads((out / "run.json").read_text())
+    first = known_state(out / "run.json")
     other = CONFIG.model_copy(update={"steps": 2, "learning_rate": 5e-4})
     with pytest.raises(ImaxrayError, match=r"run with learning_rate .*--overwrite.*run.old-1"):
         run(data, out, other)
-    assert json.loads((out / "run.json").read_text()) == first
+    assert known_state(out / "run.json") == first
     with pytest.warns(UserWarning, match=r"is now in .*run\.old-1"):
         run(data, out, other, overwrite=True)
-    assert json.loads((tmp_path / "run.old-1" / "run.json").read_text()) == first
-    assert json.loads((out / "run.json").read_text())["identity"] != first["identity"]
+    assert known_state(tmp_path / "run.old-1" / "run.json") == first
+    assert known_state(out / "run.json")["identity"] != first["identity"]
 
 
 def test_training_lowers_the_loss(data, tmp_path):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from imaxray._files import read_parquet, write_json, write_parquet
-from imaxray._state import read_state
+from imaxray._files import read_parquet, write_parquet
+from imaxray._state import read_state, write_state
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import score
@@ -253,7 +253,7 @@ def _answer(
         images_per_batch=config.evaluation.images_per_batch,
     )
     took = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu}
-    write_json(told, took)  # written first, so that existing answers always have their seconds
+    write_state(told, took)  # written first, so that existing answers always have their seconds
     write_parquet(path, answers)
     return took
 

@@ -91,6 +91,13 @@ class AblationConfig(StudyConfig):
         """Number of optimizer steps of every arm except ``dmax (equal compute)``."""
         return sum(stage.steps or 0 for stage in self.strategy.stages)
 
+    def content(self) -> dict[str, Any]:
+        """Return all options except the paths of a machine; they can be read again."""
+        content = super().content()
+        for name in ("seed", "round"):  # the strategy sets them, so that no file may give them
+            content["strategy"]["annotate"].pop(name, None)
+        return content
+
     def needed(self) -> tuple[ArmName, ...]:
         """Return the arms to train: the configured ones, and the one that equal compute needs."""
         named = set(self.ablation.arms)

@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._files import read_parquet, write_json
+from imaxray._files import read_parquet
 from imaxray._folders import growing_folder
-from imaxray._state import known_state, read_state
+from imaxray._state import known_state, read_state, write_state
 from imaxray._workers import worker_pool
 from imaxray.ablation.arm import ArmRecord, arm_works, do_arm_work, finish_arm
 from imaxray.ablation.arms import CEILING, EQUAL_COMPUTE, REFERENCE, WHOLE, ArmName
@@ -151,7 +151,7 @@ def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -
     seconds = whole["train_seconds"] + whole["pseudo_seconds"]
     a_step = reference["train_seconds"] / reference["steps"]
     steps = max(1, round(seconds / a_step))
-    write_json(path, {"of": of, "seconds": seconds, "seconds_a_step": a_step, "steps": steps})
+    write_state(path, {"of": of, "seconds": seconds, "seconds_a_step": a_step, "steps": steps})
     return steps
 
 

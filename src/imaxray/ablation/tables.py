@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 from rich.table import Table
 
-from imaxray._files import whole_file, write_csv, write_json, write_text
+from imaxray._files import whole_file, write_csv, write_text
+from imaxray._state import write_state
 from imaxray.ablation.arms import ARMS, CEILING, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
 from imaxray.ablation.run import AblationOutcome
 from imaxray.evaluation import (
@@ -48,7 +49,7 @@ def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
     """
     out = out or outcome.out
     equal_compute = outcome.equal_compute
-    write_json(
+    write_state(
         out / "ablation.json",
         {
             "config": outcome.config.content(),

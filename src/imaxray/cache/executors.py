@@ -36,17 +36,15 @@ def run_local(jobs: Iterable[ShardJob], workers: int) -> Iterator[DoneShard]:
     if min(workers, len(jobs)) <= 1:
         yield from map(_here, jobs)
         return
-    pool = worker_pool(min(workers, len(jobs)))
     try:
-        for future in as_completed([pool.submit(_here, job) for job in jobs]):
-            yield future.result()
+        with worker_pool(min(workers, len(jobs))) as pool:
+            for future in as_completed([pool.submit(_here, job) for job in jobs]):
+                yield future.result()
     except BrokenProcessPool as error:
         raise ImaxrayError(
             f"Expected {workers} processes to make the cache, but one was killed (out of memory?); "
             "run again with fewer --workers (finished shards are kept)."
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def run_on_ray(jobs: Iterable[ShardJob]) -> Iterator[DoneShard]:

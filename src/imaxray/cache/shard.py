@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imaxray._digests import is_as_written, whole_file_with_digest
-from imaxray._files import sha256
+from imaxray._files import sha256, utf8_path
 from imaxray.errors import ImaxrayError
 from imaxray.radiograph import load_checked
 
@@ -116,7 +116,7 @@ def read_shard(file: Path) -> pa.RecordBatch:
         OSError: If the file is missing.
         pyarrow.ArrowInvalid: If the file is damaged.
     """
-    batch = pa.ipc.open_file(pa.memory_map(str(file))).get_batch(0)
+    batch = pa.ipc.open_file(pa.memory_map(utf8_path(file))).get_batch(0)
     if batch.schema != SHARD:
         raise pa.ArrowInvalid("other columns")
     return batch
@@ -191,7 +191,7 @@ def _row(
 
 
 def _write(file: Path, batch: pa.RecordBatch) -> None:
-    with whole_file_with_digest(file) as aside, pa.ipc.new_file(str(aside), SHARD) as writer:
+    with whole_file_with_digest(file) as aside, pa.ipc.new_file(utf8_path(aside), SHARD) as writer:
         writer.write_batch(batch)
 
 

@@ -12,9 +12,9 @@ import polars as pl
 
 from imaxray._defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS
 from imaxray._digests import DIGEST, changed_files
-from imaxray._files import read_parquet, remove_unfinished, sha256, write_json, write_parquet
+from imaxray._files import read_parquet, remove_unfinished, sha256, write_parquet
 from imaxray._folders import Marker, growing_folder, is_free, read_marker, write_marker
-from imaxray._state import known_state
+from imaxray._state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.cache.executors import CacheEngine, run
 from imaxray.cache.image_store import default_folder
@@ -183,7 +183,7 @@ def _claim(out: Path, plan: CachePlan, dataset: Dataset) -> None:
         write_marker(out, Marker(_KIND, plan.key["images_sha256"], _FILES))
         (out / SHARDS).mkdir(exist_ok=True)
         if not path.exists():
-            write_json(path, plan.key, sort_keys=True)
+            write_state(path, plan.key, sort_keys=True)
     except OSError as error:
         raise ImaxrayError(
             f"Expected a folder to write at {out}, but the system says: {error.strerror}; choose "
@@ -230,7 +230,7 @@ def _close(out: Path, plan: CachePlan, digests: dict[str, str]) -> None:
     for name in (INDEX, REJECTS_FILE):
         digests[name] = sha256(out / name)
     remove_unfinished([out / SHARDS])
-    write_json(
+    write_state(
         out / MANIFEST,
         {
             "imaxray": __version__,

@@ -84,6 +84,20 @@ def print_match(report: Any) -> None:
     )
 
 
+_NAMED = 10  # ids that are printed; the manifest has all
+
+
+def print_marks(marks: Mapping[str, Any]) -> None:
+    """Print what a user's marks left out of the datasets, and marks that name nothing."""
+    from imaxray.curation.decisions import sentence_of_marks
+
+    say(sentence_of_marks(marks))
+    lost = marks["unmatched_images"]
+    if lost:
+        more = f" and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
+        say(f"Images of the marks that name nothing: {', '.join(lost[:_NAMED])}{more}.")
+
+
 def print_result(data: Mapping[str, Any]) -> None:
     """Print the scores of a run with intervals and baselines, one row per metric."""
     from imaxray.evaluation import interval_text, why_not_joined

@@ -148,8 +148,9 @@ def _pseudo(tables: Tables) -> list[str]:
     made = tables.entries.filter(IS_PSEUDO)
     if made.is_empty():
         return []
-    names = {quality.removeprefix("pseudo/") for quality in made["quality"]}
-    models = ", ".join(sorted(map(_escaped, names)))
+    grades = {g for quality in made["quality"].drop_nulls() for g in quality.split("+")}
+    names = {g.removeprefix("pseudo/") for g in grades if g.startswith("pseudo/")}
+    models = ", ".join(sorted(map(_escaped, names))) or "not named"
     return [
         "## Pseudo entries",
         "",

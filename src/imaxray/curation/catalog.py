@@ -19,6 +19,13 @@ from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation.account import close_account
 from imaxray.curation.decisions import notice_same_images
 from imaxray.curation.entries import EntriesConfig, catalog_entries, count_uncertain
+from imaxray.curation.exclusions import (
+    Exclusions,
+    account_of_marks,
+    read_exclusions,
+    without_annotations,
+    without_images,
+)
 from imaxray.curation.joining.conflicts import ConflictsConfig
 from imaxray.curation.joining.duplicates import DuplicatesConfig, hash_images, join_duplicates
 from imaxray.curation.joining.join import join_annotations, join_images
@@ -64,10 +71,12 @@ def build_catalog(
     verify: bool | Verify = True,
     workers: int = 1,
     clinical: ClinicalRules = DEFAULT_RULES,
+    exclude: Exclusions | str | Path | None = None,
 ) -> Tables:
     """Read ``releases`` (source name → folder) and join them per image.
 
-    The result depends only on the content of the releases, ``config``, ``clinical`` and ``seed``.
+    The result depends only on the content of the releases, ``config``, ``clinical``, ``seed`` and
+    what the marks of ``exclude`` name.
 
     Args:
         releases: folder of each release as downloaded, by the name of its source; for a release of
@@ -78,15 +87,19 @@ def build_catalog(
             its file exists (``exists`` or False), or trust the tables (``none``).
         workers: processes that read archives and decode.
         clinical: clinical rules that define which annotations contradict each other.
+        exclude: file of marks (`imaxray view`), or what they leave out: images and annotations that
+            a user marked as wrong become rejects.
 
     Raises:
-        ImaxrayError: If no release is given, a source is unknown or a release fails its check.
+        ImaxrayError: If no release is given, a source is unknown, a release fails its check or the
+            file of marks is damaged.
     """
     if not releases:
         raise ImaxrayError(
             "Expected at least one release, but got none; name a source and its path."
         )
     config = config or CurationConfig()
+    excluded = read_exclusions(exclude) if isinstance(exclude, str | Path) else exclude
     how: Verify = verify if isinstance(verify, str) else "decode" if verify else "exists"
     opened = {name: open_release(name, releases[name]) for name in sorted(releases)}
     sources = {name: source for name, (source, _) in opened.items()}
@@ -123,8 +136,10 @@ def build_catalog(
         hashes = hash_images(good, releases, workers=workers)
         good, again, bound = join_duplicates(good, hashes, config.duplicates)
         rejects.append(again)
+    # only now, so that no copy of a marked image under another id takes its place
+    good, marked_images = without_images(good, excluded)
     dropped = images.join(good, on="image_id", how="anti")
-    rejects.append(bad)
+    rejects += [bad, marked_images]
     lap("verify images")
     hints = pl.concat([tables.hints for tables in read])
     good, used, unused = assign_splits(
@@ -142,17 +157,19 @@ def build_catalog(
         clinical=clinical,
     )
     del read
-    rejects += joined.rejects
+    annotations, marked_facts = without_annotations(joined.annotations, excluded)
+    rejects += [*joined.rejects, marked_facts]
+    marks = account_of_marks(excluded, marked_images, marked_facts)
     lap("join annotations")
     all_rejects = _sorted(pl.concat(rejects))
-    account = close_account(files, [good, joined.annotations, used], [all_rejects])
+    account = close_account(files, [good, annotations, used], [all_rejects])
     lap("close account")
-    entries = catalog_entries(joined.annotations, good, config.entries)
-    unsure = count_uncertain(joined.annotations, entries, config.entries.uncertain)
+    entries = catalog_entries(annotations, good, config.entries)
+    unsure = count_uncertain(annotations, entries, config.entries.uncertain)
     lap("make entries")
     return Tables(
         images=good,
-        annotations=joined.annotations,
+        annotations=annotations,
         entries=entries,
         rejects=all_rejects,
         conflicts=joined.conflicts,
@@ -162,6 +179,7 @@ def build_catalog(
             "uncertain_labels": unsure,
             "report_text": as_decision(cleaned, config.cleaning),
             "same_images": shared,
+            **({} if marks is None else {"marks": marks}),
         },
         files=files,
         roots=dict(releases),

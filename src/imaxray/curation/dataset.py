@@ -15,8 +15,9 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._digests import changed_files
-from imaxray._files import read_parquet, sha256, write_json
+from imaxray._files import read_parquet, sha256, utf8_path
 from imaxray._folders import require_own_manifest, whole_folder
+from imaxray._state import read_state, write_state
 from imaxray._version import __version__
 from imaxray.clinical import BLOCK, ClinicalRules, read_block
 from imaxray.curation.card import write_card
@@ -114,9 +115,10 @@ def _write_all(
         },
         "files": {path.relative_to(aside).as_posix(): sha256(path) for path in files},
     }
-    write_json(aside / MANIFEST, manifest, sort_keys=True)
+    write_state(aside / MANIFEST, manifest, sort_keys=True)
     roots = {name: str(path.resolve()) for name, path in sorted(tables.roots.items())}
-    write_json(aside / _ROOTS, roots)
+    # without a digest, because a user may edit it when a release moves
+    (aside / _ROOTS).write_text(json.dumps(roots, indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
         )
     with _whole(folder):
         require_own_manifest(folder, MANIFEST)
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = read_state(folder / MANIFEST, advice="build the dataset again")
         _require_unchanged(folder, manifest["files"])
         roots = json.loads((folder / _ROOTS).read_text()) if (folder / _ROOTS).exists() else {}
         return manifest, {name: Path(path) for name, path in roots.items()}
@@ -320,5 +322,5 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
     # Categories are numbered in the order in which a process met them, so the file holds text.
     few = pl.selectors.by_dtype(pl.Categorical, pl.Enum)
     frame.lazy().with_columns(few.cast(pl.String)).sink_parquet(
-        path, compression="zstd", compression_level=3, row_group_size=65_536
+        utf8_path(path), compression="zstd", compression_level=3, row_group_size=65_536
     )

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imaxray.curation.joining.duplicates import DuplicatesConfig
+from imaxray._printing import counted
 from imaxray.sources import same_images
+
+if TYPE_CHECKING:
+    from imaxray.curation.joining.duplicates import DuplicatesConfig
 
 
 def notice_same_images(sources: Iterable[str], config: DuplicatesConfig) -> dict[str, Any]:
@@ -64,9 +67,36 @@ def card_lines(decisions: Mapping[str, Any]) -> list[str]:
     if unusual:
         named = ", ".join(f"{how} {count:,}" for how, count in unusual.items())
         lines.append(f"- How the headings of report texts were read: {named}.")
+    if "marks" in decisions:
+        lines.append(f"- {sentence_of_marks(decisions['marks'])}")
     same = decisions["same_images"]
     lines += [
         f"- Same images under different ids (`{same['duplicates']}`): {fact}."
         for fact in same["shared"]
     ]
     return [*lines, ""]
+
+
+def sentence_of_marks(marks: Mapping[str, Any]) -> str:
+    """Return what a build left out because a user marked it, in one sentence.
+
+    Args:
+        marks: The block ``marks`` of the decisions.
+
+    Example:
+        >>> marks = {"verdicts": ["wrong"], "sha256": "5e" * 32, "images": {"a": 2},
+        ...          "annotations": {}, "unmatched": 1}
+        >>> print(sentence_of_marks(marks))
+        Marked as wrong and left out: 2 images (a 2), 0 annotations; marks that name nothing of \
+the catalog: 1 (file of marks 5e5e5e5e5e5e).
+    """
+    parts = []
+    for kind in ("images", "annotations"):
+        of = marks[kind]
+        named = ", ".join(f"{source} {count:,}" for source, count in of.items())
+        parts.append(counted(sum(of.values()), kind[:-1]) + (f" ({named})" if named else ""))
+    return (
+        f"Marked as {' or '.join(marks['verdicts'])} and left out: {', '.join(parts)}; marks that "
+        f"name nothing of the catalog: {marks['unmatched']:,} (file of marks "
+        f"{marks['sha256'][:12]})."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import polars as pl
 from imaxray._files import read_parquet
 from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
+from imaxray._state import state_text
 from imaxray._workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
@@ -314,7 +314,7 @@ def _written(
     }
     write_dataset(
         tables, out, config=content, seed=int(source.manifest["seed"]), role=ROLE,
-        beside={REPORT: json.dumps(report, indent=1) + "\n", RULES: made.rules.write_csv()},
+        beside={REPORT: state_text(report), RULES: made.rules.write_csv()},
         tables_beside={FILE: new.derivations, **_distributions(source, tables)},
     )  # fmt: skip
     return DerivedDataset(open_dataset(out), made.rules, yields, counts)

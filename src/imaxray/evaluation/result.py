@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import polars as pl
 
 from imaxray._files import write_parquet, write_text
 from imaxray._folders import growing_folder
+from imaxray._state import state_text
 from imaxray._version import __version__
 from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
@@ -195,7 +195,7 @@ def write_result(result: Result, out: Path) -> None:
     with growing_folder(out):
         out.mkdir(parents=True, exist_ok=True)
         write_parquet(out / "scores.parquet", result.entries)
-        text = json.dumps(result.data, indent=1, allow_nan=False) + "\n"
+        text = state_text(result.data, allow_nan=False)
         write_text(out / "result.json", text)
 
 

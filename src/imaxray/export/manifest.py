@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from imaxray._files import sha256, write_json
+from imaxray._files import sha256
+from imaxray._state import write_state
 
 MANIFEST: Final = "export.json"
 LEFT_OUT: Final = "left_out.jsonl"
@@ -17,5 +18,5 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> dict[str, str]:
     paths = (p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(paths)}
     manifest = {**content, "files": files}
-    write_json(folder / MANIFEST, manifest, sort_keys=True)
+    write_state(folder / MANIFEST, manifest, sort_keys=True)
     return files

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import sha256, write_csv, write_json
+from imaxray._files import sha256, write_csv
 from imaxray._folders import whole_folder
+from imaxray._state import write_state
 from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset
 from imaxray.hashing import digest
@@ -32,6 +33,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "boxes": "coordinates of all boxes",
     "persons": "age, sex and study ids",
     "paths": "folders of releases, and absolute paths in settings",
+    "marks": "marks of a user, and the ids of marks that name nothing of the releases",
 }
 """What a shared folder never holds."""
 
@@ -99,8 +101,8 @@ def share_dataset(dataset: Dataset | Path, out: Path) -> ShareReport:
         for name, table in (("images.csv", images), ("entries.csv", entries)):
             write_csv(folder / name, table)
         paths: list[str] = []
-        manifest = _without_paths(dict(data.manifest), paths)
-        write_json(folder / DATASET_MANIFEST, manifest, sort_keys=True)
+        manifest = _without_paths(_without_ids(data.manifest), paths)
+        write_state(folder / DATASET_MANIFEST, manifest, sort_keys=True)
         files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
         counts = {"images": images.height, "entries": entries.height}
         content = {
@@ -111,7 +113,7 @@ def share_dataset(dataset: Dataset | Path, out: Path) -> ShareReport:
             "left_out": {**LEFT_OUT, "paths_in_settings": len(paths)},
             "files": files,
         }
-        write_json(folder / SHARE, content, sort_keys=True)
+        write_state(folder / SHARE, content, sort_keys=True)
     return ShareReport(out, counts, numbered, LEFT_OUT, files)
 
 
@@ -142,6 +144,15 @@ def _numbers(ids: pl.Series, what: str) -> dict[str, str]:
     # sorted by hash, because the order of the ids may follow dates or names
     ordered = sorted(set(ids.drop_nulls()), key=lambda one: (digest(one), one))
     return {one: f"{what}-{number:07d}" for number, one in enumerate(ordered, start=1)}
+
+
+def _without_ids(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest without the ids of marks that name nothing: nobody knows whose they are."""
+    decisions = dict(manifest.get("decisions", {}))
+    if "marks" not in decisions:
+        return dict(manifest)
+    marks = {k: v for k, v in decisions["marks"].items() if k != "unmatched_images"}
+    return {**manifest, "decisions": {**decisions, "marks": marks}}
 
 
 def _without_paths(value: Any, found: list[str]) -> Any:

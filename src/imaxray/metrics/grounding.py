@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from imaxray.boxes import Box, iou
 from imaxray.metrics.base import Metric, mean_of, ratio
@@ -22,6 +21,10 @@ def matched_ious(gold: Sequence[Box], answer: Sequence[Box]) -> list[float]:
         >>> matched_ious([(0, 0, 10, 10), (20, 0, 30, 10)], [(20, 0, 30, 20), (0, 0, 10, 10)])
         [1.0, 0.5]
     """
+    from scipy.optimize import (
+        linear_sum_assignment,
+    )  # late: the command line and the viewer start without scipy
+
     table = np.array([[iou(g, a) for a in answer] for g in gold])
     rows, columns = linear_sum_assignment(-table)
     return [float(value) for value in table[rows, columns]]
@@ -36,6 +39,10 @@ def _mean_iou(gold: Sequence[Box], answer: Sequence[Box] | None) -> float:
 
 def _hits(gold: Sequence[Box], answer: Sequence[Box], threshold: float) -> int:
     """Return the largest number of pairs of a gold box and an answered box that overlap enough."""
+    from scipy.optimize import (
+        linear_sum_assignment,
+    )  # late: the command line and the viewer start without scipy
+
     close = np.array([[iou(g, a) >= threshold - _HAIR for a in answer] for g in gold])
     rows, columns = linear_sum_assignment(close, maximize=True)
     return int(close[rows, columns].sum())

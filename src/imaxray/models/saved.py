@@ -11,8 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, NotRequired, TypedDict
 
-from imaxray._files import write_json
-from imaxray._state import read_state
+from imaxray._state import read_state, write_state
 from imaxray.errors import ImaxrayError
 
 SIDECAR: Final = "imaxray.json"
@@ -42,7 +41,7 @@ def write_sidecar(folder: Path, about: dict[str, Any]) -> None:
     base = _base_folder(folder)
     if base is not None:
         about = {**about, "base": Path(os.path.relpath(base, folder.resolve())).as_posix()}
-    write_json(folder / SIDECAR, about)
+    write_state(folder / SIDECAR, about)
 
 
 def _base_folder(folder: Path) -> Path | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import numpy as np
 import orjson
 
 from imaxray._folders import is_complete, whole_folder
+from imaxray._state import write_state
 from imaxray._workers import worker_pool
 from imaxray.phantom import anatomy as geometry
 from imaxray.phantom.census import MS_CXR_IMAGES, Census, draw_census
@@ -115,7 +115,7 @@ def write_phantom_tables(
                 files.add(piece)
                 bar.advance(patients)
         files.finish(max(1, round(MS_CXR_IMAGES * times)))
-        (aside / _MARKER).write_text(json.dumps(wanted))
+        write_state(aside / _MARKER, wanted)
 
 
 class _Files:

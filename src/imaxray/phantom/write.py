@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
+from imaxray._files import utf8_path
 from imaxray._folders import is_complete, whole_folder
+from imaxray._state import write_state
 from imaxray._workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import releases
@@ -47,7 +48,7 @@ def write_phantom(out: Path, *, images: int, seed: int = 0, workers: int = 1) ->
         return
     with whole_folder(out, manifest=_MARKER, keys=("seed",), what="phantom") as aside:
         _write_releases(aside, images, seed, workers)
-        (aside / _MARKER).write_text(json.dumps(wanted))
+        write_state(aside / _MARKER, wanted)
 
 
 def _write_releases(aside: Path, images: int, seed: int, workers: int) -> None:
@@ -116,7 +117,7 @@ def _write_truth(folder: Path, radiographs: Sequence[Radiograph]) -> None:
         schema={"image_id": pl.String, "patient_id": pl.String, "view": pl.String,
                 "ctr": pl.Float64, "cpar": pl.Float64, "edema_grade": pl.Int8},
         orient="row",
-    ).write_parquet(folder / "images.parquet")  # fmt: skip
+    ).write_parquet(utf8_path(folder / "images.parquet"))  # fmt: skip
     pl.DataFrame(
         [
             (f"mimic-cxr/{i.dicom_id}", f.kind, f.side, f.zone, f.size, list(box) if box else None)
@@ -126,7 +127,7 @@ def _write_truth(folder: Path, radiographs: Sequence[Radiograph]) -> None:
         schema={"image_id": pl.String, "kind": pl.String, "side": pl.String, "zone": pl.String,
                 "size": pl.String, "box": pl.List(pl.Float64)},
         orient="row",
-    ).write_parquet(folder / "findings.parquet")  # fmt: skip
+    ).write_parquet(utf8_path(folder / "findings.parquet"))  # fmt: skip
 
 
 def default_workers() -> int:

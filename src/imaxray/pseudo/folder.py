@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 from imaxray._files import sha256
 from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
+from imaxray._state import state_text
 from imaxray.clinical import load_clinical_rules
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation.comparing.resampling import finite
@@ -108,7 +108,7 @@ def _filter(
         "tolerances": tolerances.model_dump(),
         "rules": [rule.model_dump(mode="json", exclude_defaults=True) for rule in chosen],
     }
-    text = json.dumps(_report(filtered, thresholds, made.fusion), indent=1) + "\n"
+    text = state_text(_report(filtered, thresholds, made.fusion))
     written = write_pseudo(
         dataset, filtered.kept, out, dropped=filtered.dropped, config=decided,
         beside={REPORT: text},

@@ -7,6 +7,7 @@ from imaxray.report.content import (
     Example,
     Gallery,
     Heading,
+    Lines,
     Missing,
     Part,
     Picture,
@@ -15,6 +16,7 @@ from imaxray.report.content import (
     Section,
     Table,
     Text,
+    attempted,
 )
 from imaxray.report.files import csv_text, latex
 from imaxray.report.write import html, thumbnail, write_report
@@ -26,6 +28,7 @@ __all__ = [
     "Example",
     "Gallery",
     "Heading",
+    "Lines",
     "Missing",
     "Part",
     "Picture",
@@ -34,6 +37,7 @@ __all__ = [
     "Section",
     "Table",
     "Text",
+    "attempted",
     "csv_text",
     "html",
     "latex",

@@ -6,13 +6,16 @@ them, so that they cannot say different things.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import unescape
 from typing import ClassVar
 
 import polars as pl
 
 from imaxray.boxes import Box
+from imaxray.errors import ImaxrayError
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,22 @@ class Text:
     kind: ClassVar[str] = "text"
     text: str
     soft: bool = False
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Sentences, one below the other.
+
+    Attributes:
+        name: What they say; the line that a reader opens if they are folded.
+        lines: Sentences.
+        folded: Whether a reader has to open them.
+    """
+
+    kind: ClassVar[str] = "lines"
+    name: str
+    lines: Sequence[str]
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,12 @@ class Picture:
     kind: ClassVar[str] = "picture"
     svg: str
     caption: str
+
+    @property
+    def name(self) -> str:
+        """Title of the figure, as a screen reader says it."""
+        found = re.search(r"<title\b[^>]*>(.*?)</title>", self.svg, re.DOTALL)
+        return unescape(found[1]) if found else "Figure"
 
 
 @dataclass(frozen=True)
@@ -166,7 +191,7 @@ class Gallery:
     colours: Mapping[str, str]
 
 
-Part = Text | Heading | Missing | Code | Picture | Table | Gallery
+Part = Text | Lines | Heading | Missing | Code | Picture | Table | Gallery
 
 
 @dataclass(frozen=True)
@@ -202,3 +227,14 @@ class Report:
         """Return all tables, in the order of the page."""
         parts = [*self.front, *(part for section in self.sections for part in section.parts)]
         return [part for part in parts if isinstance(part, Table)]
+
+
+def attempted(what: str, make: Callable[[], Sequence[Part]]) -> list[Part]:
+    """Return the parts that ``make`` returns, or one line that says why they cannot be made.
+
+    A folder whose images or runs were moved away still has its other numbers.
+    """
+    try:
+        return list(make())
+    except (ImaxrayError, OSError) as error:
+        return [Missing(what, " ".join(str(error).split()))]

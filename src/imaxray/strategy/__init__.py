@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         WorkResult,
         compared,
     )
+    from imaxray.strategy.reporting.write import write_strategy_report
     from imaxray.strategy.run import StrategyOutcome, run_strategy
     from imaxray.strategy.work import (
         AnnotateWork,
@@ -46,6 +47,7 @@ else:  # these modules train, so importing them loads torch
                 "TrainResult",
                 "WorkResult",
             ],
+            "reporting.write": ["write_strategy_report"],
             "run": ["StrategyOutcome", "run_strategy"],
             "work": [
                 "AnnotateWork",
@@ -83,4 +85,5 @@ __all__ = [
     "needed_work",
     "plan",
     "run_strategy",
+    "write_strategy_report",
 ]

@@ -10,9 +10,8 @@ from typing import Any, TypedDict
 
 import polars as pl
 
-from imaxray._files import write_json
 from imaxray._folders import move_aside
-from imaxray._state import read_state
+from imaxray._state import read_state, write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.derive import derive_dataset
 from imaxray.derive.measure import switched_off
@@ -50,7 +49,7 @@ class WorkExecutor:
         images: Loader of model inputs, if they are already prepared; by default, training
             prepares them.
         pictures: Loader of pictures, which a training with ``augment`` needs with ``images``.
-        progress: Whether to show the progress bars of training.
+        progress: Whether to show the progress of training.
     """
 
     def __init__(
@@ -275,4 +274,4 @@ def _record(path: Path) -> Any:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, content)
+    write_state(path, content)

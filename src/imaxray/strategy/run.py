@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
-from imaxray._files import write_json
 from imaxray._folders import growing_folder
+from imaxray._state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
@@ -97,7 +97,7 @@ def run_strategy(
         config: Configuration of the strategy.
         out: Folder of the strategy.
         tell: Function that receives one sentence after each piece of work.
-        progress: Whether to show the progress bars of training.
+        progress: Whether to show the progress of training.
 
     Raises:
         ImaxrayError: If the configuration does not name the data or the model, if the validation
@@ -146,9 +146,9 @@ def _run(
         stages = [one.work for one in compared(done)]
         choice = choose({work.name: executor.scores(work, "val") for work in stages}, data.tables)
     outcome = StrategyOutcome(out, tuple(done), comparison, choice)
-    write_json(out / "strategy.json", _record(config, data, outcome))
+    write_state(out / "strategy.json", _record(config, data, outcome))
     if comparison is not None:
-        write_json(out / "comparison.json", comparison.as_dict())
+        write_state(out / "comparison.json", comparison.as_dict())
     return outcome
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from imaxray._files import write_json
-from imaxray._state import known_state, read_state
+from imaxray._state import known_state, read_state, write_state
 from imaxray.study.arms import folder_name, pilot
 from imaxray.study.places import run_folders
 from imaxray.study.units import Unit, record_of
@@ -83,7 +82,7 @@ def budget_steps(
     found = max(1, round(steps * measured[config.reference] / measured[own]))
     if keep:
         path.parent.mkdir(exist_ok=True)
-        write_json(path, {"of": of, "seconds": measured, "steps": found})
+        write_state(path, {"of": of, "seconds": measured, "steps": found})
     return found
 
 

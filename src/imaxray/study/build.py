@@ -26,6 +26,7 @@ from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import (
     CurationConfig,
     DmaxConfig,
+    Exclusions,
     ImaxConfig,
     MatchReport,
     SelectionReport,
@@ -33,6 +34,7 @@ from imaxray.curation import (
     build_catalog,
     density,
     match_dmax,
+    read_exclusions,
     select_imax,
     write_dataset,
 )
@@ -102,6 +104,8 @@ class DataReport:
         seconds: Wall-clock seconds of each step.
         derived: Density of the catalog's train split before and after derivation, and the entries
             and rules of the derivation; ``None`` without it.
+        marks: What a user's marks left out, by source, and marks that name nothing; ``None``
+            without marks.
     """
 
     selection: SelectionReport
@@ -110,6 +114,7 @@ class DataReport:
     conflicts: Mapping[str, Any]
     seconds: Mapping[str, float]
     derived: Mapping[str, Any] | None = None
+    marks: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a dictionary that can be written as JSON."""
@@ -120,11 +125,17 @@ class DataReport:
             "conflicts": dict(self.conflicts),
             "build_seconds": dict(self.seconds),
             **({} if self.derived is None else {"derived": dict(self.derived)}),
+            **({} if self.marks is None else {"marks": dict(self.marks)}),
         }
 
 
 def build_datasets(
-    releases: Mapping[str, Path], config: DataConfig, out: Path, *, workers: int = 1
+    releases: Mapping[str, Path],
+    config: DataConfig,
+    out: Path,
+    *,
+    workers: int = 1,
+    exclude: Exclusions | str | Path | None = None,
 ) -> DataReport:
     """Write the datasets ``catalog/``, ``imax/`` and ``dmax/`` into the folder ``out``.
 
@@ -134,15 +145,25 @@ def build_datasets(
             every written byte.
         out: Folder of the three datasets.
         workers: Number of processes; the written bytes do not depend on it.
+        exclude: File of marks that the viewer wrote, or what marks leave out: images and
+            annotations that a user marked as wrong are in none of the datasets.
 
     Raises:
-        ImaxrayError: If building the catalog, selecting IMAX, matching DMAX or writing raises.
+        ImaxrayError: If the file of marks is damaged, or if building the catalog, selecting IMAX,
+            matching DMAX or writing raises.
     """
+    excluded = read_exclusions(exclude) if isinstance(exclude, str | Path) else exclude
     with collector_paused(), growing_folder(out):
-        return _build(releases, config, out, workers)
+        return _build(releases, config, out, workers, excluded)
 
 
-def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers: int) -> DataReport:
+def _build(
+    releases: Mapping[str, Path],
+    config: DataConfig,
+    out: Path,
+    workers: int,
+    excluded: Exclusions | None,
+) -> DataReport:
     catalog = build_catalog(
         releases,
         config.curation,
@@ -150,6 +171,7 @@ def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers:
         verify=config.verify,
         workers=workers,
         clinical=config.clinical,
+        exclude=excluded,
     )
     seconds = dict(catalog.seconds)
     derivations, derived = None, None
@@ -197,6 +219,7 @@ def _build(releases: Mapping[str, Path], config: DataConfig, out: Path, workers:
         count_conflicts(catalog.conflicts, catalog.compared),
         seconds,
         derived,
+        catalog.decisions.get("marks"),
     )
 
 

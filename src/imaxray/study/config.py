@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from imaxray._config import read_yaml, validated
 from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
 from imaxray.configs.builtin import find_config, instead_of, require_kind
+from imaxray.curation import ExcludeConfig
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.models import PhantomConfig
@@ -34,6 +35,10 @@ class PhantomRelease(BaseModel):
 
     images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
     seed: int = Field(default=0, ge=0, description="Random seed of the cohort.")
+
+    def description(self) -> str:
+        """Describe the cohort as a methods paragraph does."""
+        return f"a synthetic cohort of {self.images:,} phantom radiographs (seed {self.seed})"
 
 
 class OwnRelease(BaseModel):
@@ -108,6 +113,11 @@ class StudyConfig(DataConfig):
         description="Name of each source → its folder inside root, or `{source: PATH}` for a "
         "release of your own; a phantom uses all of its releases.",
     )
+    exclude: ExcludeConfig | None = Field(
+        default=None,
+        description="Your marks (`imaxray view`) that leave images and annotations out: a file, or "
+        "`{marks: FILE, verdicts: [wrong, doubtful]}`; default: none.",
+    )
     workers: int = Field(default=2, ge=1, description="Number of processes.")
     seeds: Annotated[int, Field(ge=1)] | tuple[int, ...] = Field(
         default=1,
@@ -147,6 +157,11 @@ class StudyConfig(DataConfig):
         if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) < len(seeds)):
             raise ValueError("seeds must be a number or a list of different seeds")
         return seeds
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _file(cls, exclude: Any) -> Any:
+        return {"marks": exclude} if isinstance(exclude, str | Path) else exclude
 
     @field_validator("models", mode="before")
     @classmethod
@@ -228,9 +243,19 @@ class StudyConfig(DataConfig):
         """Return the options that the datasets depend on."""
         return DataConfig(**{name: getattr(self, name) for name in DataConfig.model_fields})
 
+    @property
+    def cohort(self) -> str | None:
+        """Description of the synthetic cohort; None if the releases are real."""
+        return None if self.phantom is None else self.phantom.description()
+
     def content(self) -> dict[str, Any]:
         """Return all options except the paths of a machine and the number of workers."""
-        return self.model_dump(mode="json", exclude={"root", "root_env", "workers"})
+        content = self.model_dump(mode="json", exclude={"root", "root_env", "workers"})
+        if self.exclude is None:
+            del content["exclude"]  # as before there were marks, so that records still match
+        else:
+            content["exclude"]["marks"] = self.exclude.marks.name
+        return content
 
 
 def load_config(path: str | Path) -> StudyConfig:

@@ -153,26 +153,37 @@ def launched(launch: str, out: Path, unit: str) -> None:
 
 
 def _totals(config: StudyConfig, out: Path, units: Iterable[Unit]) -> dict[str, int]:
-    """Return the entries that each training will see; those of equal compute follow later."""
+    """Return the entries that each training will see; those of equal compute are decided later."""
     totals = {}
     for unit in units:
         if unit.kind == "train" and unit.arm is not None:
             if config.arms[unit.arm].budget == "compute":
                 continue
             recipe = recipe_of(config, out, unit)
-            totals[f"Training {unit.name}"] = recipe.steps * recipe.entries_per_step
+            totals[_label(config, unit)] = recipe.steps * recipe.entries_per_step
     return totals
 
 
+def _label(config: StudyConfig, unit: Unit) -> str:
+    """Return what a training is called while it runs; its length is a number of entries."""
+    model = f"{unit.model}, " if len(config.all_models) > 1 else ""
+    return f"Training {model}{unit.arm}, seed {unit.seed}, entries seen"
+
+
 def _show(
-    config: StudyConfig, out: Path, units: Iterable[Unit], update: Callable[[str, int], None]
+    config: StudyConfig,
+    out: Path,
+    units: Iterable[Unit],
+    update: Callable[[str, int, int | None], None],
 ) -> None:
     for unit in units:
         if unit.kind == "train" and unit.model and unit.arm and unit.seed is not None:
-            if config.arms[unit.arm].budget == "compute":
-                continue
+            total = None
+            if config.arms[unit.arm].budget == "compute":  # it runs, so its length is decided
+                recipe = recipe_of(config, out, unit)
+                total = recipe.steps * recipe.entries_per_step
             folder = run_folder(config, out, unit.model, unit.arm, unit.seed)
-            update(f"Training {unit.name}", entries_seen(folder))
+            update(_label(config, unit), entries_seen(folder), total)
 
 
 def entries_seen(run: Path) -> int:

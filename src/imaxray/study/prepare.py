@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from imaxray._files import write_json
 from imaxray._folders import growing_folder
-from imaxray._state import known_state
+from imaxray._state import known_state, write_state
 from imaxray.curation import open_dataset
 from imaxray.phantom import write_phantom
 from imaxray.study.build import ROLES, build_datasets, built
@@ -18,8 +17,8 @@ from imaxray.study.release_state import release_states
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
     """Write the data of a study: ``releases/`` (phantom), ``catalog/``, ``imax/`` and ``dmax/``.
 
-    Datasets of the same configuration are kept if they are whole and no file of a release has
-    changed since.
+    Datasets of the same configuration are kept if they are whole and neither a file of a release
+    nor the file of marks (``exclude``) has changed since.
 
     Args:
         config: Configuration of the study.
@@ -30,13 +29,15 @@ def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None
         The report of :func:`imaxray.study.build.build_datasets` as a dictionary.
 
     Raises:
-        ImaxrayError: If the releases are not found, or if building a dataset raises.
+        ImaxrayError: If the releases or the file of marks are not found, or if building a dataset
+            raises.
     """
     with growing_folder(out):
         return _prepared(config, out, root)
 
 
 def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, Any]:
+    excluded = None if config.exclude is None else config.exclude.read()  # before anything slow
     if config.phantom is not None:
         write_phantom(
             out / "releases",
@@ -52,12 +53,13 @@ def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, An
         "phantom": config.content()["phantom"],
         "releases": config.content()["releases"],
         "states": release_states(releases),
+        **({} if excluded is None else {"marks": excluded.state}),
     }
     kept = known_state(path)
     # The report of a build that was killed later belongs to other datasets.
     if kept.get("of") == of and kept.get("datasets") == built(config.data(), out):
         return kept
-    report = build_datasets(releases, config.data(), out, workers=config.workers)
+    report = build_datasets(releases, config.data(), out, workers=config.workers, exclude=excluded)
     datasets = {role: open_dataset(out / role).sha256 for role in ROLES}
-    write_json(path, {**report.as_dict(), "of": of, "datasets": datasets})
+    write_state(path, {**report.as_dict(), "of": of, "datasets": datasets})
     return known_state(path)

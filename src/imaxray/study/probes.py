@@ -7,7 +7,8 @@ from typing import Final
 
 import polars as pl
 
-from imaxray._files import read_parquet, write_json, write_parquet
+from imaxray._files import read_parquet, write_parquet
+from imaxray._state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.dynamics import Gram, Probe, make_probe, measure_probe, probe_entries, probe_pair
 from imaxray.dynamics.probing.entries import ImageSharing
@@ -61,7 +62,7 @@ def choose_probes(config: DynamicsConfig, imax: Dataset, dmax: Dataset, out: Pat
         chosen |= {crossed_name(draw, r): (r, p) for r, p in zip(ROLES, pair, strict=True)}
     folder = out / "dynamics"
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "not_made.json", failed)
+    write_state(folder / "not_made.json", failed)
     path = folder / "probes.parquet"
     rows_of_all = [
         rows.select(pl.lit(name).alias("probe"), pl.lit(role).alias("dataset"), pl.all())

@@ -18,7 +18,7 @@ from imaxray._files import sha256
 from imaxray._folders import scratch_folder
 from imaxray._state import known_state
 from imaxray._version import __version__
-from imaxray.curation import open_dataset
+from imaxray.curation import Exclusions, open_dataset, read_exclusions
 from imaxray.errors import ImaxrayError
 from imaxray.progress import track
 from imaxray.sources import MAPPING_FILE, OwnData, open_release
@@ -39,7 +39,12 @@ class RebuildReport:
 
 
 def rebuild_dataset(
-    manifest: Path, releases: Mapping[str, Path], out: Path, *, workers: int = 1
+    manifest: Path,
+    releases: Mapping[str, Path],
+    out: Path,
+    *,
+    workers: int = 1,
+    exclude: str | Path | None = None,
 ) -> RebuildReport:
     """Rebuild the dataset that ``manifest`` describes from ``releases``, and check its files.
 
@@ -51,14 +56,17 @@ def rebuild_dataset(
         releases: Source name → folder of the release, for every source in the manifest.
         out: Dataset folder to write.
         workers: Number of processes.
+        exclude: The file of marks with which the dataset was built, if there was one. A manifest
+            holds its digest only, because marks tell what labels say.
 
     Raises:
-        ImaxrayError: If the file is not a manifest, if a source is missing, if a release file is
-            missing or differs, or if a rebuilt file differs, for example because another version
-            of imaxray is installed.
+        ImaxrayError: If the file is not a manifest, if a source is missing, if the file of marks is
+            missing or another one, if a release file is missing or differs, or if a rebuilt file
+            differs, for example because another version of imaxray is installed.
     """
     described = _read(manifest)
     config = _config(described, manifest)
+    excluded = _marks(described, exclude)
     wanted = sorted({file["source"] for file in described["releases"]})
     missing = [name for name in wanted if name not in releases]
     if missing:
@@ -76,13 +84,40 @@ def rebuild_dataset(
     with scratch_folder(out) as aside:
         if done:
             return RebuildReport(out, dict(described["files"]))
-        build_datasets({n: releases[n] for n in wanted}, config, aside, workers=workers)
+        build_datasets(
+            {n: releases[n] for n in wanted}, config, aside, workers=workers, exclude=excluded
+        )
         made = aside / described["role"]
         _compare_files(described, open_dataset(made).manifest)
         if out.exists():
             out.rmdir()
         shutil.move(made, out)
     return RebuildReport(out, dict(described["files"]))
+
+
+def _marks(described: Mapping[str, Any], exclude: str | Path | None) -> Exclusions | None:
+    """Return what marks left out of the dataset, from the same file of marks."""
+    marks = described.get("decisions", {}).get("marks")
+    if marks is None:
+        if exclude is not None:
+            raise ImaxrayError(
+                "Expected --exclude with a dataset that was built with marks, but this one was "
+                "not; leave it out."
+            )
+        return None
+    wanted = marks["sha256"]
+    if exclude is None:
+        raise ImaxrayError(
+            f"Expected the file of marks (sha256 {wanted}) with which the dataset was built, but "
+            "none is named; add --exclude FILE."
+        )
+    found = read_exclusions(exclude, marks["verdicts"])
+    if found.sha256 != wanted:
+        raise ImaxrayError(
+            f"Expected a file of marks with sha256 {wanted}, but {exclude} has {found.sha256}; use "
+            "the file of then."
+        )
+    return found
 
 
 def _is_rebuilt(out: Path, described: Mapping[str, Any]) -> bool:

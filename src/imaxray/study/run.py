@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,7 @@ def run_unit(
         _write_config(config, out, root)
         launched(launch, out, unit.name)
         return None
-    do_unit(config, out, unit, progress=os.isatty(2))
+    do_unit(config, out, unit, progress=True)
     return None
 
 

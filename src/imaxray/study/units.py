@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from imaxray._files import write_json
 from imaxray._lock import is_locked
 from imaxray._names import near
-from imaxray._state import known_state
+from imaxray._state import known_state, write_state
 from imaxray.errors import ImaxrayError
 from imaxray.study.arms import folder_name, pilot
 from imaxray.study.places import answer_folder, base_folder, run_folder
@@ -124,7 +123,7 @@ def write_record(config: StudyConfig, out: Path, unit: Unit, content: dict[str, 
     """Record that a unit is done, and of which inputs."""
     path = record_of(out, unit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"asked": _asked(config, unit), **content})
+    write_state(path, {"asked": _asked(config, unit), **content})
 
 
 def _asked(config: StudyConfig, unit: Unit) -> str:
@@ -135,6 +134,8 @@ def _asked(config: StudyConfig, unit: Unit) -> str:
         "releases": config.content()["releases"],
         "doses": sorted(a.tasks_per_image or 0 for a in config.arms.values()),
     }
+    if config.exclude is not None:
+        content["exclude"] = config.content()["exclude"]
     if unit.model is not None:
         content["model"] = config.all_models[unit.model].model_dump(mode="json")
     if unit.arm is not None:

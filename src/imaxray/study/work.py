@@ -357,7 +357,9 @@ def require_data(config: StudyConfig, out: Path) -> Dataset:
             "first."
         )
     data = open_dataset(out / "imax")
-    if data.manifest["config"] != config.data().model_dump(mode="json"):
+    marks = data.manifest["decisions"].get("marks", {}).get("verdicts")
+    wanted = None if config.exclude is None else config.exclude.verdicts_in_order
+    if data.manifest["config"] != config.data().model_dump(mode="json") or marks != wanted:
         raise ImaxrayError(
             f"Expected the datasets of this configuration in {out}, but they were built with "
             "another one; run the unit data again, or choose another --out."

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.optimize import linear_sum_assignment
 
 from imaxray.boxes import PLACEHOLDER, Box, box_of, iou
 from imaxray.metrics import accuracy_at, average_precision, invalid_rate, mean_iou, normalise
@@ -85,6 +84,8 @@ class Rec(Task):
         """Return whether the boxes can all be paired with an IoU of at least 0.5 per pair."""
         if len(first) != len(second):
             return False
+        from scipy.optimize import linear_sum_assignment  # late: the viewer starts without scipy
+
         overlap = np.array([[iou(a, b) for b in second] for a in first])
         # maximise the number of pairs that overlap enough, then the total overlap
         rows, columns = linear_sum_assignment(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from imaxray._digests import changed_files
-from imaxray._files import sha256, write_json
-from imaxray._state import known_state
+from imaxray._files import sha256
+from imaxray._state import known_state, write_state
 from imaxray.boxes import PERCENT, BoxConvention
 from imaxray.curation import Dataset
 from imaxray.models import MiniConfig, PhantomConfig, TinyConfig, build_mini, phantom
@@ -56,7 +56,7 @@ def untrained_base(
         corpus = _corpus(data, tiny_convention(shape.family))
         build_tiny(shape, seed=seed, corpus=corpus).save(folder)
     files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if _is_model_file(file)}
-    write_json(path, {**record, "files": files})
+    write_state(path, {**record, "files": files})
     return folder
 
 

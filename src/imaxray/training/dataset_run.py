@@ -62,7 +62,7 @@ def train_dataset(
             needed with ``image_loader``. If None, pictures are read as images are.
         callbacks: Function that makes callbacks of the Trainer from the loaded model and the
             dataset; see :func:`train`.
-        progress: Whether to show the progress bar of the Trainer.
+        progress: Whether to show the progress of the steps, as bar or as lines of a log.
         overwrite: Whether another run in ``out`` gives way; see :func:`train`.
 
     Raises:

@@ -16,8 +16,7 @@ from accelerate import PartialState
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
-from imaxray._files import write_json
-from imaxray._state import read_state, read_state_lines
+from imaxray._state import read_state, read_state_lines, write_state
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import require_packable, use_packed_attention
@@ -47,6 +46,7 @@ from imaxray.training.steps.conversation import Conversations
 from imaxray.training.steps.dataset import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training.steps.images import Pixels
 from imaxray.training.steps.schedule import drawn_shares, once, schedule
+from imaxray.training.steps.shown import StepProgress
 from imaxray.training.steps.soft import SoftAnswer
 from imaxray.training.trainer import EntryTrainer
 
@@ -121,7 +121,7 @@ def train(
         about: More keys for the manifest; ``dataset`` and ``image_cache`` also identify the run.
         callbacks: Callbacks of the Trainer. Their time does not count as training time. A finished
             run calls none of them.
-        progress: Whether to show the progress bar of the Trainer.
+        progress: Whether to show the progress of the steps, as bar or as lines of a log.
         overwrite: Whether another run in ``out`` gives way; its folder is renamed to
             ``NAME.old-1``, or the next number that is free.
 
@@ -140,7 +140,7 @@ def train(
         use_packed_attention(chat.model)
         require_packable(chat.model)
     steps = config.steps_for(entries.height)
-    arguments = _arguments(out, config, steps, seed, progress, validation is not None)
+    arguments = _arguments(out, config, steps, seed, validation is not None)
     processes = PartialState()
     table = schedule(
         entries,
@@ -182,7 +182,13 @@ def train(
                 config=config,
             )
             _add_callbacks(trainer, config, callbacks, curve, out)
-            trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
+            shown = StepProgress()
+            if progress:
+                trainer.add_callback(shown)
+            try:
+                trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
+            finally:
+                shown.close()
         sharded = trainer.is_fsdp_enabled
         whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None
         manifest: Any = {
@@ -200,7 +206,7 @@ def train(
             save_trained(chat, out / weights_folder(config.method), whole)
             manifest["files"] = written_files(out)
             remove_checkpoints(out / "checkpoints")
-            write_json(
+            write_state(
                 out / "run.json", manifest
             )  # written last, because it marks the run as finished
         processes.wait_for_everyone()
@@ -271,7 +277,7 @@ def _validation(
 
 
 def _arguments(
-    out: Path, config: TrainingConfig, steps: int, seed: int, progress: bool, evaluates: bool
+    out: Path, config: TrainingConfig, steps: int, seed: int, evaluates: bool
 ) -> TrainingArguments:
     cuda = torch.cuda.is_available()
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # set by torchrun or accelerate
@@ -310,7 +316,7 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_num_workers=config.workers,
         dataloader_pin_memory=cuda,
-        disable_tqdm=not progress,
+        disable_tqdm=True,  # StepProgress shows the steps
         **checkpointing,
     )
 

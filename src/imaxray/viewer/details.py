@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imaxray.boxes import PERCENT, PLACEHOLDER, Box, split_boxes
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation.comparing.run_answers import RunAnswers
 from imaxray.marks import fact_digest
 from imaxray.schema import EDEMA_GRADES, ImageSize, is_disputed
 from imaxray.tasks import RULES, from_json, get_task, read_answer
 from imaxray.viewer.viewed import ViewedDataset
+
+if TYPE_CHECKING:
+    from imaxray.evaluation.comparing.run_answers import RunAnswers
 
 _LABELS: Final = {1.0: "positive", 0.0: "negative", -1.0: "uncertain"}
 _OPEN: Final = {1.0: "closed question", 0.0: "open question"}

@@ -6,6 +6,7 @@ import importlib.util
 import socket
 import webbrowser
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,9 +66,11 @@ def serve(
         models=models,
     )
     library = Library(subject, marks_file(marks, subject))
-    library.dataset("")  # so that a damaged dataset is told here, and the first page is there
-    with bound(port) as listening:
+    with bound(port) as listening, ThreadPoolExecutor(1) as beside:
+        # so that a damaged dataset is told here; it is read while the server's packages are loaded
+        opening = beside.submit(library.dataset, "")
         server, address = make_server(library, listening)
+        opening.result()
         ready(address)
         if open_browser:
             webbrowser.open(address)

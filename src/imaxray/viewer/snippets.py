@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from imaxray.viewer.query import SORTED_BY, Filter
@@ -91,19 +92,32 @@ def _of_facets(wanted: Filter) -> list[str]:
             ]  # fmt: skip
         else:
             column = "source" if name == "from" else name
-            lines += [
-                f"chosen = pl.col({column!r}).cast(pl.String).is_in({chosen})",
-                "stated = tables.annotations.filter(chosen)",
-                "known = stated[\"image_id\"].unique().implode()",
-            ]  # fmt: skip
             rule = 'pl.col("image_id").is_in(known)'
             if name == "from":
                 rule += f' | pl.col("source").cast(pl.String).is_in({chosen})'
-            elif name == "origin" and "pseudo" in values:
-                lines.append('made = tables.entries.filter("is_pseudo")["image_id"].implode()')
-                rule += ' | pl.col("image_id").is_in(made)'
-            lines.append(f"images = images.filter({rule})")
+            lines += [
+                f"chosen = pl.col({column!r}).cast(pl.String).is_in({chosen})",
+                'stated = tables.annotations.filter(chosen)["image_id"]',
+                f'made = tables.entries.filter({_of_entry(name, values)})["image_id"]',
+                "known = pl.concat([stated, made]).unique().implode()",
+                f"images = images.filter({rule})",
+            ]
     return lines
+
+
+def _of_entry(name: str, values: Sequence[str]) -> str:
+    """Return the rule by which an entry has one of the sources, origins or grades."""
+    chosen = repr(list(values))
+    of_source = f'pl.col("sources").list.set_intersection({chosen}).list.len() > 0'
+    if name == "from":
+        return of_source
+    # the quality of an entry joins ORIGIN/GRADE of its facts by +
+    part = '"^[^/]*"' if name == "origin" else '"/.*$"'
+    found = f'pl.col("quality").str.split("+").list.eval(pl.element().str.extract({part}, 0))'
+    if name == "quality":
+        found = found.removesuffix(")") + '.str.strip_prefix("/"))'
+    of_grade = f"{found}.list.set_intersection({chosen}).list.len() > 0"
+    return f"({of_grade}).fill_null(False) | ({of_source})" if name == "origin" else of_grade
 
 
 def _of_marks(wanted: Filter, marks: str) -> list[str]:

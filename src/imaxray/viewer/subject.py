@@ -13,19 +13,9 @@ from imaxray._files import read_parquet
 from imaxray._state import known_state
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation.comparing.run_answers import (
-    RunAnswers,
-    arm_names,
-    find_dataset,
-    read_run,
-    runs_of,
-)
-from imaxray.pseudo.table import PSEUDO, require_sound
-from imaxray.study import load_config
-from imaxray.study.execute import CONFIG
-from imaxray.study.places import answer_folder, run_folder
 
 if TYPE_CHECKING:
+    from imaxray.evaluation.comparing.run_answers import RunAnswers
     from imaxray.study import StudyConfig
 
 _ROLES: Final = ("imax", "dmax", "catalog")  # the first that is there is shown first
@@ -73,6 +63,7 @@ def open_subject(
     Raises:
         ImaxrayError: If a path is none of these, or the dataset of a run is not found.
     """
+    # imported where they are needed, because a dataset alone is shown much sooner without them
     if not paths:
         raise ImaxrayError(
             "Expected a dataset, study, run or folder of pseudo annotations, but none is named; "
@@ -99,15 +90,25 @@ def open_subject(
                     _add(datasets, role, path / role)
             for dose in sorted((path / "doses").glob(f"*/{MANIFEST}")):
                 _add(datasets, f"dose {dose.parent.name}", dose.parent)
+            from imaxray.study.execute import CONFIG
+
             if (path / CONFIG).is_file():
+                from imaxray.evaluation.comparing.run_answers import read_run
+                from imaxray.study import load_config
+                from imaxray.study.places import answer_folder
+
                 config = load_config(path / CONFIG)
                 for name, folder in _of_study(config, path, split).items():
                     arms[name] = read_run(answer_folder(folder), None, split)
                     known.setdefault(name, str(folder))
         else:
+            from imaxray.evaluation.comparing.run_answers import runs_of
+
             runs += runs_of([path])
     given = data or next(iter(datasets.values()), None)
     if runs:
+        from imaxray.evaluation.comparing.run_answers import arm_names, read_run
+
         for name, run in zip(arm_names([[run] for run in runs]), runs, strict=True):
             arms[name] = read_run(run, given, split)
             if (run / "run.json").is_file():
@@ -116,7 +117,7 @@ def open_subject(
         _add(datasets, data.resolve().name, data)
     candidates = [_candidates(path) for path in pseudo]
     if not datasets:
-        folder = find_dataset(list(arms.values())) if arms else _annotated(pseudo[0])
+        folder = _answered(arms) if arms else _annotated(pseudo[0])
         datasets[folder.name] = folder
     return Subject(
         title=", ".join(path.resolve().name for path in paths),
@@ -144,6 +145,8 @@ def _of_study(config: StudyConfig, out: Path, split: str) -> dict[str, Path]:
     """Return the run folder of each arm, model and seed that was evaluated on the study's test."""
     if split != "test":
         return {}
+    from imaxray.study.places import answer_folder, run_folder
+
     found = {}
     seeds, models = config.training_seeds, list(config.all_models)
     for model in models:
@@ -157,7 +160,15 @@ def _of_study(config: StudyConfig, out: Path, split: str) -> dict[str, Path]:
     return found
 
 
+def _answered(arms: Mapping[str, RunAnswers]) -> Path:
+    from imaxray.evaluation.comparing.run_answers import find_dataset
+
+    return find_dataset(list(arms.values()))
+
+
 def _candidates(folder: Path) -> pl.DataFrame:
+    from imaxray.pseudo.table import PSEUDO, require_sound
+
     path = folder / _CANDIDATES
     table = read_parquet(path)
     require_sound(table, path)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -15,10 +15,13 @@ from imaxray.curation.dataset import content_digest, read_manifest
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, SPLITS
 from imaxray.sources import find_image
-from imaxray.viewer.answers import Judged, judge
 from imaxray.viewer.index import ImageIndex, index_images
 from imaxray.viewer.query import Finder
 from imaxray.viewer.subject import Subject
+from imaxray.viewer.summary import summary_of
+
+if TYPE_CHECKING:
+    from imaxray.viewer.answers import Judged
 
 
 class MissingError(ImaxrayError):
@@ -150,7 +153,13 @@ def open_viewed(name: str, folder: Path, subject: Subject) -> ViewedDataset:
     manifest, roots = read_manifest(folder)
     judged = _judged(folder, subject)
     candidates = subject.candidates
-    index = index_images(folder, judged=judged, candidates=candidates)
+    summary = summary_of(folder, content_digest(manifest), manifest["counts"]["images"])
+    index = index_images(
+        summary,
+        judged=None if judged is None else judged.images,
+        arms=() if judged is None else judged.arms,
+        candidates=candidates,
+    )
     return ViewedDataset(
         name, folder, manifest, roots, index, Finder(index), judged, candidates
     )  # fmt: skip
@@ -159,6 +168,8 @@ def open_viewed(name: str, folder: Path, subject: Subject) -> ViewedDataset:
 def _judged(folder: Path, subject: Subject) -> Judged | None:
     if not subject.arms:
         return None
+    from imaxray.viewer.answers import judge  # late, because a dataset alone needs no metrics
+
     asked = pl.concat([arm.table["entry_id"] for arm in subject.arms.values()]).unique()
     entries = pl.concat(
         [

@@ -107,7 +107,7 @@ def test_nothing_is_loaded_and_the_page_has_no_script(page):
 
 
 def test_figures_are_svg_with_text_names_and_descriptions(page):
-    figures = re.findall(r"<figure><svg.*?</figure>", page, re.DOTALL)
+    figures = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)
     assert len(figures) >= 12
     for figure in figures:
         assert 'role="img"' in figure and "<image" not in figure
@@ -209,8 +209,8 @@ def test_methods_are_those_of_the_manifests(made, page):
 
 
 def test_real_releases_are_cited():
+    from imaxray.report.citing import _of_release
     from imaxray.sources import get_source
-    from imaxray.study.reporting.methods import _of_release
 
     cited = _of_release(get_source("mimic-cxr-jpg"))
     assert cited.startswith("@misc{mimic-cxr-jpg,\n  title = {MIMIC-CXR-JPG}")

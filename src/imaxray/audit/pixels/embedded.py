@@ -13,6 +13,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imaxray._files import utf8_path
+
 COLUMNS: Final = ("images", "image")
 """Columns that may hold images, as ``{"bytes", "path"}`` or as a list of these."""
 
@@ -31,7 +33,7 @@ def parquet_records(path: Path) -> Iterator[dict[str, Any]]:
         pyarrow.ArrowException: The file is damaged or is no Parquet file.
     """
     number = 0
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS):
+    for batch in pq.ParquetFile(utf8_path(path)).iter_batches(batch_size=_ROWS):
         for record in batch.to_pylist():
             for column in COLUMNS:
                 if record.get(column) is not None:
@@ -84,7 +86,7 @@ def embedded_file(path: Path, place: int) -> Iterator[Path]:
 
 @lru_cache(maxsize=1)  # images are read in the order of files and rows
 def _opened(path: Path, _changed: int) -> pq.ParquetFile:
-    return pq.ParquetFile(path)
+    return pq.ParquetFile(utf8_path(path))
 
 
 @lru_cache(maxsize=1)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from imaxray._defaults import LARGEST
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, Root, app, one_config
-from imaxray.cli.printing import print_changed_density, print_density, print_json, print_match
+from imaxray.cli.printing import (
+    print_changed_density,
+    print_density,
+    print_json,
+    print_marks,
+    print_match,
+)
+from imaxray.errors import ImaxrayError
+
+if TYPE_CHECKING:
+    from imaxray.curation import ExcludeConfig
+    from imaxray.study import StudyConfig
 
 
 @app.command()
@@ -38,6 +50,20 @@ def build(
             "configuration can say the same by a block `derive:`.",
         ),
     ] = False,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MARKS",
+            help="File of your marks (`imaxray view`): images and annotations that you marked as "
+            "wrong are left out and counted as rejects; default: as the configuration says.",
+        ),
+    ] = None,
+    exclude_doubtful: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-doubtful", help="Leave out what you marked as doubtful, too (`--exclude`)."
+        ),
+    ] = False,
     form: Format = "text",
 ) -> None:
     """Build the datasets of a study (the catalog of all images, IMAX, DMAX) without training."""
@@ -49,6 +75,7 @@ def build(
     given: dict[str, Any] = {"workers": workers, "verify": verify}
     if derive and study.derive is None:
         given["derive"] = DeriveConfig()
+    given["exclude"] = _excluded(study, exclude, exclude_doubtful)
     study = study.model_copy(update={k: v for k, v in given.items() if v is not None})
     match = build_study_data(study, out, root=root)
     if form == "json":
@@ -59,3 +86,30 @@ def build(
     for name, splits in match["density"].items():
         print_density(name, splits)
     print_match(match)
+    if "marks" in match:
+        print_marks(match["marks"])
+
+
+def _excluded(study: StudyConfig, marks: Path | None, doubtful: bool) -> ExcludeConfig | None:
+    """Return the marks that the options name; None leaves those of the configuration.
+
+    Raises:
+        ImaxrayError: Doubtful marks are to count, but there is no file of marks.
+    """
+    from imaxray.curation import ExcludeConfig
+
+    file = marks or (study.exclude.marks if study.exclude else None)
+    if doubtful and file is None:
+        raise ImaxrayError(
+            "Expected --exclude MARKS with --exclude-doubtful, but no file of marks is named; name "
+            "it, or leave out --exclude-doubtful."
+        )
+    if file is None or (marks is None and not doubtful):
+        return None
+    if doubtful:
+        return ExcludeConfig(marks=file, verdicts=("wrong", "doubtful"))
+    return (
+        study.exclude.model_copy(update={"marks": file})
+        if study.exclude
+        else ExcludeConfig(marks=file)
+    )

@@ -22,6 +22,10 @@ def rebuild(
         typer.Option(help="NAME=PATH of a release; given once for each release that is needed."),
     ],
     workers: Annotated[int, typer.Option(min=1, max=LARGEST, help="Number of processes.")] = 2,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(help="File of marks with which the dataset was built, if there was one."),
+    ] = None,
     form: Format = "text",
 ) -> None:
     """Rebuild a dataset from your own downloads, and check by sha256 that it is identical."""
@@ -35,7 +39,7 @@ def rebuild(
                 f"Expected --source NAME=PATH, but got {item}; give both the name and the path."
             )
         releases[name] = Path(path)
-    report = rebuild_dataset(manifest, releases, out, workers=workers)
+    report = rebuild_dataset(manifest, releases, out, workers=workers, exclude=exclude)
     if form == "json":
         print_json({"folder": out, "files": dict(report.files)})
         return

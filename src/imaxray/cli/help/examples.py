@@ -43,7 +43,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "imaxray rebuild shared/manifest.json --out data/imax --source "
         "mimic-cxr-jpg=releases/mimic-cxr-jpg",
     ),
-    "report": ("imaxray report study/phantom --out phantom.html --images 0",),
+    "report": (
+        "imaxray report study/phantom --out phantom.html --images 0",
+        "imaxray report study/ablation",
+    ),
     "score": ("imaxray score answers.jsonl --data study/phantom/imax --boxes per-mille",),
     "share": ("imaxray share study/phantom/imax --out work/shared",),
     "sources check": ("imaxray sources check ms-cxr releases/ms-cxr",),

@@ -70,7 +70,8 @@ OUTPUTS: Final[dict[str, Output]] = {
         "distance": "task → distance of the answers", "limit": "what limits the spread",
         "shared_images": "images in both", "pool_images": "images that DMAX may use",
         "selection": "how IMAX was selected", "density": "dataset → split → density",
-    }),
+        "marks": "what a user's marks left out; absent without --exclude",
+    }, optional=frozenset({"marks"})),
     "cache": Output({
         "folder": "folder of the cache", "images": "number of images",
         "rejects": "code → number of images that cannot be read", "shards": "number of files",
@@ -165,6 +166,14 @@ OUTPUTS: Final[dict[str, Output]] = {
         "models": "model → comparisons at equal entries and at equal compute, effects of layouts",
         "table": "gains over models; null with one model", "summary": "sentences",
         "report": "file of the report",
+    }),
+    "study (of an ablation)": Output({
+        "config": "configuration", "arms": "arm → per seed: steps, entries, seconds, work",
+        "equal_steps": "comparison of all arms with dmax, the keys of `compare`",
+        "equal_compute": "the same with dmax (equal compute); null without this arm",
+        "pseudo": "per seed, task and filter: candidates, kept, precision",
+        "equal_yield": "filters against as many of the most confident answers",
+        "rules": "per seed and clinical rule: what it said, and how much of it is right",
     }),
     "study --dry-run": Output({
         "title": "title of the study", "units": "per training: entries, tokens, parameters, bytes",

@@ -12,6 +12,7 @@ import typer
 
 from imaxray._lock import sole_writer
 from imaxray._printing import say
+from imaxray._state import write_state
 from imaxray.cli.application import app
 from imaxray.cli.options import chosen, options_of
 from imaxray.errors import ImaxrayError
@@ -78,7 +79,7 @@ def compare_command(
     ] = None,
 ) -> None:
     """Compare the answers of runs with those of other runs, with intervals, as a study does."""
-    from imaxray._files import write_json, write_text
+    from imaxray._files import write_text
     from imaxray.evaluation import CompareConfig, compare_answers, compare_arms
 
     config = chosen(CompareConfig)
@@ -100,7 +101,7 @@ def compare_command(
         found = compare_answers(runs or [], against or [], data, config)
     if out is not None:
         with sole_writer(out):
-            write_json(out / "comparison.json", found.as_dict())
+            write_state(out / "comparison.json", found.as_dict())
             write_text(out / "comparison.csv", found.to_csv())
             write_text(out / "comparison.tex", found.to_latex())
     if form == "json":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -107,10 +106,7 @@ def train(
             out, probe, every=probe_every or PROBE_EVERY, entries_per_step=recipe.entries_per_step,
             tokens_per_batch=recipe.tokens_per_batch,
         )  # fmt: skip
-    run = train_dataset(
-        dataset, out, recipe, callbacks=callbacks, progress=sys.stderr.isatty(),
-        overwrite=overwrite,
-    )  # fmt: skip
+    run = train_dataset(dataset, out, recipe, callbacks=callbacks, overwrite=overwrite)
     if int(os.environ.get("RANK", "0")) == 0:
         last = run.curve[-1]
         say(

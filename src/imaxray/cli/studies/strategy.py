@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from imaxray._state import known_state
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, app, one_config
 from imaxray.cli.printing import print_json
 
@@ -35,7 +35,7 @@ def strategy(
     from imaxray.strategy import load_strategy
 
     loaded = load_strategy(one_config(config, config_file), data=data)
-    from imaxray.strategy import run_strategy  # imported here, because it loads torch
+    from imaxray.strategy import run_strategy, write_strategy_report  # they load torch
 
     console = SafeConsole(width=None if sys.stdout.isatty() else 140)
     outcome = run_strategy(
@@ -44,10 +44,10 @@ def strategy(
         tell=None
         if form == "json"
         else lambda line: console.print(line, highlight=False, soft_wrap=True),
-        progress=sys.stderr.isatty(),
     )
+    report = write_strategy_report(out)
     if form == "json":
-        print_json(json.loads((out / "strategy.json").read_text(encoding="utf-8")))
+        print_json(known_state(out / "strategy.json"))
         return
     if outcome.comparison is not None:
         console.print(outcome.comparison.table("Stages on the test split"))
@@ -55,3 +55,4 @@ def strategy(
     for line in outcome.verdicts():
         console.print(line, highlight=False)
     console.print(f"Final run: {outcome.final}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)

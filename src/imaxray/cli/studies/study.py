@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imaxray._printing import say
+from imaxray._state import known_state
 from imaxray.cli.application import ConfigFile, ConfigName, Root, app, one_config
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_json, print_units
@@ -63,7 +64,7 @@ def study(
     """Run a whole study: build the datasets, train each arm, evaluate, compare, write a report.
 
     The report is report.html. A configuration with a block `strategy` runs the ablation of that
-    strategy, whose report is ablation.md. The same command again continues a stopped run.
+    strategy, whose tables are also in ablation.md. The same command again continues a stopped run.
     """
     from imaxray.ablation import AblationConfig, load_study
     from imaxray.study import EstimateConfig, require_releases
@@ -149,13 +150,20 @@ def _print_outcome(outcome: StudyOutcome, form: str) -> None:
 
 
 def _ablation(config: AblationConfig, out: Path, root: Path | None, form: str) -> None:
-    from imaxray.ablation import ablation_tables, run_ablation, summary, write_ablation
+    from imaxray.ablation import (
+        ablation_tables,
+        run_ablation,
+        summary,
+        write_ablation,
+        write_ablation_report,
+    )
     from imaxray.progress import SafeConsole
 
     outcome = run_ablation(config, out, root=root)
     written = write_ablation(outcome)
+    report = write_ablation_report(out)
     if form == "json":
-        print_json(json.loads((out / "ablation.json").read_text(encoding="utf-8")))
+        print_json(known_state(out / "ablation.json"))
         return
     console = SafeConsole(width=None if sys.stdout.isatty() else 180)
     for table in ablation_tables(outcome):
@@ -163,3 +171,4 @@ def _ablation(config: AblationConfig, out: Path, root: Path | None, form: str) -
     for line in summary(outcome):
         console.print(line, highlight=False)
     console.print(f"Tables: {written}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)

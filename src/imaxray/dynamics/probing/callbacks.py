@@ -13,8 +13,8 @@ import torch.distributed as dist
 from torch import Tensor
 from transformers import TrainerCallback
 
-from imaxray._files import write_json, write_parquet
-from imaxray._state import read_state
+from imaxray._files import write_parquet
+from imaxray._state import read_state, write_state
 from imaxray._version import __version__
 from imaxray.dynamics.numbers.gram import Gram, Matrix
 from imaxray.dynamics.numbers.tables import PAIRS, SPECTRA
@@ -166,7 +166,7 @@ class FisherProbe(TrainerCallback):  # type: ignore[misc]
             "uncovered": list(gram.uncovered),
             "imaxray": __version__,
         }
-        write_json(self._folder / "probe.json", told)
+        write_state(self._folder / "probe.json", told)
 
 
 class StepFisher(TrainerCallback):  # type: ignore[misc]

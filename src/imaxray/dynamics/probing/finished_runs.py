@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from imaxray._files import write_json
+from imaxray._state import write_state
 from imaxray._version import __version__
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset
@@ -142,7 +142,7 @@ def _keep(
         "imaxray": __version__,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "probe.json", told)
+    write_state(folder / "probe.json", told)
     record(folder, gram, step=seen // run.config.entries_per_step, entries_seen=seen)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._state import read_state
+from imaxray._state import known_state, read_state
 from imaxray.boxes import BoxConvention
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.errors import ImaxrayError
@@ -167,9 +166,8 @@ def _near(path: Path) -> Iterator[Path]:
 def _digest(manifest: Path) -> str | None:
     """Return the digest of a dataset by its manifest; ``None`` for manifests of other kinds."""
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        return content_digest(content)
-    except (OSError, ValueError, KeyError, TypeError):
+        return content_digest(known_state(manifest))
+    except (KeyError, TypeError):
         return None
 
 

@@ -148,6 +148,17 @@ def gain_sentence(cell: Interval | None, arm: str, reference: str) -> str:
     return f"{ahead(cell, arm, reference)}: mean relative gain of {arm} {told}."
 
 
+def named(name: str) -> str:
+    """Return the name of an arm as sentences write it.
+
+    Example:
+        >>> named("imax"), named("imax (equal compute)"), named("zero-shot")
+        ('IMAX', 'IMAX (equal compute)', 'zero-shot')
+    """
+    first, gap, rest = name.partition(" ")
+    return f"{first.upper()}{gap}{rest}" if first in ("imax", "dmax") else name
+
+
 def arrow(higher_is_better: bool) -> str:
     """Return an arrow that points in the direction in which a metric is better.
 

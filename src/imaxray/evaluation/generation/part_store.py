@@ -19,10 +19,10 @@ from imaxray._files import (
     read_parquet,
     remove_unfinished,
     sha256,
-    write_json,
+    utf8_path,
     write_parquet,
 )
-from imaxray._state import read_state
+from imaxray._state import read_state, write_state
 from imaxray.errors import ImaxrayError
 
 
@@ -89,7 +89,7 @@ class PartStore:
             )
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(self._manifest, {"identity": identity, **(about or {})})
+            write_state(self._manifest, {"identity": identity, **(about or {})})
         if self.finished:
             self._compare()
             self._remove_parts()
@@ -129,7 +129,7 @@ class PartStore:
 
     def add_to_manifest(self, more: Mapping[str, Any]) -> None:
         """Write further keys into the manifest."""
-        write_json(self._manifest, {**self.manifest(), **more})
+        write_state(self._manifest, {**self.manifest(), **more})
 
     def _close(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """Write the tables, in the order of :attr:`tables`, and remove the parts."""
@@ -174,7 +174,7 @@ class PartStore:
 def add_part(rows: pl.DataFrame, folder: Path, name: str) -> None:
     """Write ``folder/NAME.parquet`` and its digest, because Parquet does not notice a change."""
     with whole_file_with_digest(folder / f"{name}.parquet") as aside:
-        _plain(rows).write_parquet(aside)
+        _plain(rows).write_parquet(utf8_path(aside))
 
 
 def _write_table(rows: pl.DataFrame, folder: Path, name: str) -> None:

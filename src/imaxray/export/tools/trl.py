@@ -17,6 +17,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imaxray._files import utf8_path
 from imaxray.export.conversation import Conversation
 from imaxray.export.tools.chat_format import ChatFormat, RowStyle
 from imaxray.export.tools.settings import MODEL, OUTPUT, SETTINGS, Settings
@@ -71,7 +72,7 @@ def _write(conversations: Iterable[Conversation], path: Path, style: RowStyle) -
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
     rest = iter(conversations)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(utf8_path(path), schema, compression="zstd") as writer:
         while rows := [row(c, style) for c in islice(rest, _ROWS[style.images])]:
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 

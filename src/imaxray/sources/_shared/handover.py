@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
-from imaxray._files import read_arrow
+from imaxray._files import read_arrow, utf8_path
 from imaxray.sources._shared.records import SourceTables
 
 _FRAMES: Final = ("images", "annotations", "hints", "rejects")
@@ -35,5 +35,7 @@ def read_elsewhere(
 def _read_to(folder: Path, read: Callable[[Path], SourceTables], root: Path) -> SourceTables:
     tables = read(root)
     for frame in _FRAMES:
-        getattr(tables, frame).write_ipc(folder / f"{frame}.arrow", compression="uncompressed")
+        getattr(tables, frame).write_ipc(
+            utf8_path(folder / f"{frame}.arrow"), compression="uncompressed"
+        )
     return SourceTables(files=tables.files, checked=tables.checked)

@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from imaxray import dicom, radiograph
 from imaxray.errors import ImaxrayError
@@ -148,6 +147,8 @@ def boxes_of(mask: Mask) -> list[list[float]]:
         >>> boxes_of(mask)
         [[2.0, 1.0, 5.0, 3.0]]
     """
+    from scipy import ndimage  # late: the command line and the viewer start without scipy
+
     labelled, _ = ndimage.label(mask, structure=np.ones((3, 3), bool))
     return [
         [float(x.start), float(y.start), float(x.stop), float(y.stop)]

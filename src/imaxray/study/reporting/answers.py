@@ -13,11 +13,11 @@ from imaxray.evaluation import Interval, interval_text
 from imaxray.evaluation.comparing.groups import box_sizes
 from imaxray.evaluation.comparing.resampling import interval, over_seeds, patient_draws
 from imaxray.metrics import Floats, ratio
-from imaxray.report import Heading, Missing, Part, Picture, Table, Text
+from imaxray.report import Heading, Missing, Part, Picture, Table, Text, attempted
 from imaxray.report.figures import Row, confusion, differences, intervals, svg
 from imaxray.schema import FINDINGS
 from imaxray.study.arms import folder_name
-from imaxray.study.reporting.material import WITHHELD, Material, attempted
+from imaxray.study.reporting.material import WITHHELD, Material
 from imaxray.study.results.outcome import ModelOutcome
 from imaxray.tasks import from_json, get_task
 

@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 
 from imaxray.evaluation import interval_text, number_text, percent_text
-from imaxray.evaluation.comparing.wording import DASH, arrow
+from imaxray.evaluation.comparing.wording import DASH, arrow, named
 from imaxray.labeller import measured_agreement
 from imaxray.report import Heading, Missing, Part, Picture, Section, Table, Text
 from imaxray.report.figures import Row, intervals, metric_bars, svg
 from imaxray.study.arms import folder_name
 from imaxray.study.reporting.front import intervals_cover
-from imaxray.study.reporting.material import Material, named
+from imaxray.study.reporting.material import Material
 from imaxray.study.results.outcome import ModelOutcome
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from imaxray._files import read_parquet
 from imaxray.dynamics import PAIRS
 from imaxray.evaluation import number_text, signed_text
-from imaxray.report import Heading, Missing, Part, Picture, Table, Text
+from imaxray.report import Heading, Lines, Missing, Part, Picture, Table, Text
 from imaxray.report.figures import Line, lines, svg
 from imaxray.study.arms import PROBED
 from imaxray.study.reporting.material import Material
@@ -42,9 +42,9 @@ def dynamics(material: Material) -> list[Part]:
             "same for all arms and seeds.",
             soft=True,
         ),
-        *(Text(line) for line in found.sentences()),
         _spectra(spectra),
         *_conflict(material),
+        Lines("What the measurements say, in sentences", found.sentences(), folded=True),
         *_contrast(found),
         *_crossed(found),
         _tasks(found),

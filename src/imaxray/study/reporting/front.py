@@ -10,12 +10,12 @@ import polars as pl
 from imaxray.curation import density
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import percent_text
-from imaxray.evaluation.comparing.wording import DASH, ahead
-from imaxray.report import Card, Part, Picture, Table
+from imaxray.evaluation.comparing.wording import DASH, ahead, named
+from imaxray.report import Card, Part, Picture, Table, attempted
 from imaxray.report.figures import Row, intervals, svg
 from imaxray.study.arms import StudyArm
 from imaxray.study.budget import training_seconds
-from imaxray.study.reporting.material import Material, attempted, named
+from imaxray.study.reporting.material import Material
 from imaxray.study.results.model_table import OverModels
 from imaxray.study.results.outcome import ModelOutcome
 
@@ -197,7 +197,7 @@ def _forest(material: Material) -> Picture:
     drawn = intervals(
         rows,
         f"relative gain over {reference}, %",
-        zero=f"left: {named(reference)} better    right: {named(main)} better",
+        zero=f"← {named(reference)} better  {named(main)} better →",
         scale=100,
         form="+z.1f",
     )
@@ -251,7 +251,7 @@ def _over_models(material: Material) -> Picture:
     drawn = intervals(
         rows,
         f"mean relative gain over {reference}, %",
-        zero=f"left: {named(reference)} better    right: {named(main)} better",
+        zero=f"← {named(reference)} better  {named(main)} better →",
         scale=100,
         form="+z.1f",
     )

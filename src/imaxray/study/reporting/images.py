@@ -9,6 +9,7 @@ import polars as pl
 
 from imaxray.boxes import PERCENT, BoxConvention, split_boxes
 from imaxray.cache import ImageStore
+from imaxray.evaluation.comparing.wording import named
 from imaxray.evaluation.generation import stored_answers
 from imaxray.report import Answer, Example, Gallery, Missing, Part, Question, Text, thumbnail
 from imaxray.report.figures import css_colour
@@ -47,11 +48,11 @@ def images(material: Material) -> list[Part]:
     return [
         Text(
             f"Answers{of_model}{f' of the first seed, {seed}' if several else ''}. Worst: the "
-            f"images on which {main} ranks lowest, as the mean over their entries of the rank of "
-            "each score among all answers to its task. Most changed: those whose mean rank differs "
-            f"most between {main} and {material.config.reference}. Picked by hash: a hash of the "
-            "image ids chose them, nobody did. Boxes of the truth are solid and green; boxes of "
-            "arms are dashed, in the colours of their names.",
+            f"images on which {named(main)} ranks lowest, as the mean over their entries of the "
+            "rank of each score among all answers to its task. Most changed: those whose mean rank "
+            f"differs most between {named(main)} and {named(material.config.reference)}. Picked by "
+            "hash: a hash of the image ids chose them, nobody did. Boxes of the truth are solid "
+            "and green; boxes of arms are dashed, in the colours of their names.",
             soft=True,
         ),
         Gallery(examples, {arm: css_colour(arm, arms) for arm in arms}),

@@ -10,11 +10,11 @@ import polars as pl
 
 from imaxray._state import read_state_lines
 from imaxray.evaluation import number_text
-from imaxray.report import Heading, Missing, Part, Picture, Section, Table, Text
+from imaxray.report import Heading, Missing, Part, Picture, Section, Table, Text, attempted
 from imaxray.report.figures import Line, lines, svg
 from imaxray.schema import task_names
 from imaxray.study.budget import training_seconds
-from imaxray.study.reporting.material import Material, attempted
+from imaxray.study.reporting.material import Material
 from imaxray.study.results.outcome import ModelOutcome
 from imaxray.training import CurvePoint
 from imaxray.training.runs.manifest import Validation

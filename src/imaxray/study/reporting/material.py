@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,6 @@ from imaxray._defaults import STUDY_EXAMPLES
 from imaxray._files import read_parquet
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.report import Missing, Part
 from imaxray.sources import get_source, published_sources
 from imaxray.study.config import StudyConfig
 from imaxray.study.places import answer_folder, run_folder
@@ -142,25 +140,3 @@ WITHHELD: Final = (
     "--images NUMBER`, or `evaluation.examples` of the study, shows them"
 )
 """Why a report shows no text and no pixels of patients."""
-
-
-def attempted(what: str, make: Callable[[], Sequence[Part]]) -> list[Part]:
-    """Return the parts that ``make`` returns, or one line that says why they cannot be made.
-
-    A study folder whose images or runs were moved away still has its other numbers.
-    """
-    try:
-        return list(make())
-    except (ImaxrayError, OSError) as error:
-        return [Missing(what, " ".join(str(error).split()))]
-
-
-def named(name: str) -> str:
-    """Return the name of an arm as sentences write it.
-
-    Example:
-        >>> named("imax"), named("imax (equal compute)"), named("zero-shot")
-        ('IMAX', 'IMAX (equal compute)', 'zero-shot')
-    """
-    first, gap, rest = name.partition(" ")
-    return f"{first.upper()}{gap}{rest}" if first in ("imax", "dmax") else name

@@ -2,69 +2,40 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
-from imaxray._version import __version__
-from imaxray.curation import density
-from imaxray.evaluation import latex_text
-from imaxray.evaluation.comparing.wording import arrow
+from imaxray.evaluation.comparing.wording import named
 from imaxray.report import Code, Part, Section, Table, Text
-from imaxray.sources import Source, described_source
-from imaxray.study.reporting.material import Material, named
-
-PAPER: Final = """@misc{imax2025,
-  title = {Enhancing Multi-task Learning Capability of Medical Generalist Foundation Model via
-    Image-centric Multi-annotation Data},
-  year = {2025},
-  eprint = {2504.09967},
-  archiveprefix = {arXiv}
-}"""
-
-_ARXIV: Final = re.compile(r"arXiv:\s*(\d{4}\.\d{4,5})")
-_YEAR: Final = re.compile(r"\b(?:19|20)\d\d\b")
-_AUTHORS: Final = re.compile(r"^([^,]+?) et al\.")
+from imaxray.report.citing import bibtex, data_sentences, evaluation_sentences, releases
+from imaxray.study.reporting.material import Material
 
 
 def methods(material: Material) -> list[Part]:
     """Return the paragraph and the BibTeX, made from the manifests of the study."""
-    return [
-        Text(" ".join((_data(material), _training(material), _evaluation(material)))),
-        Code("BibTeX", bibtex(material)),
-    ]
-
-
-def releases(material: Material) -> list[Source]:
-    """Return the sources of the releases that the datasets were built from."""
-    files = material.imax.tables.files
-    return [described_source(name, files) for name in sorted({file.source for file in files})]
-
-
-def _data(material: Material) -> str:
     config = material.config
-    known = releases(material)
-    dense, spread = density(material.imax.tables), density(material.dmax.tables)
-    test = density(material.imax.tables, "test")
-    if config.phantom is not None:
-        origin = (
-            f"a synthetic cohort of {config.phantom.images:,} phantom radiographs (seed "
-            f"{config.phantom.seed}), written in the formats of "
-            + ", ".join(f"{source.title}" for source in known)
-        )
-    else:
-        origin = "; ".join(f"{s.title} {s.version} [{s.name}]".replace("  ", " ") for s in known)
-    return (
-        f"Datasets were built with imaxray {material.imax.manifest['imaxray']} [imaxray] from "
-        f"{origin}. Patients were divided into train, validation and test. IMAX holds "
-        f"{dense.entries:,} train entries on {dense.images:,} images "
-        f"({dense.tasks_per_image:.2f} tasks and {dense.entries_per_image:.2f} entries per "
-        f"image); DMAX holds {spread.entries:,} entries, matched in number per task and answer, "
-        f"on {spread.images:,} images ({spread.tasks_per_image:.2f} tasks per image), following "
-        f"[imax2025]. The test split has {test.entries:,} entries on {test.images:,} images of "
-        f"{test.patients:,} patients."
-    )
+    made_of = releases(material.imax)
+    return [
+        Text(
+            " ".join(
+                (
+                    data_sentences(
+                        material.imax,
+                        material.dmax,
+                        cohort=config.cohort,
+                    ),
+                    _training(material),
+                    evaluation_sentences(
+                        material.outcome.only.equal_entries,
+                        seeds=len(config.training_seeds),
+                        max_new_tokens=config.evaluation.max_new_tokens,
+                    ),
+                )
+            )
+        ),
+        Code("BibTeX", bibtex([] if config.phantom is not None else made_of)),
+    ]
 
 
 def _training(material: Material) -> str:
@@ -96,60 +67,6 @@ def _training(material: Material) -> str:
         f"{'run' if seeds == 1 else 'runs'}; arms of equal compute trained for the time of "
         f"{named(config.reference)}."
     )
-
-
-def _evaluation(material: Material) -> str:
-    config = material.config
-    comparison = material.outcome.only.equal_entries.as_dict()
-    metrics = ", ".join(
-        f"{row['task']} ({row['metric']} {arrow(row['higher_is_better'])})"
-        for row in comparison["tasks"]
-    )
-    seeds = " and training seeds" if len(config.training_seeds) > 1 else ""
-    return (
-        f"Answers were decoded greedily with at most {config.evaluation.max_new_tokens} new "
-        "tokens; unreadable answers count as wrong. Primary metrics are "
-        f"{metrics}. Relative gains are (arm - reference) / |reference| in the direction of the "
-        f"metric. {100 * comparison['level']:.0f} % intervals are of a paired bootstrap over "
-        f"patients{seeds} ({comparison['resamples']:,} resamples), and p-values of a paired "
-        f"permutation test over patients ({comparison['permutations']:,} permutations), corrected "
-        "over the tasks by Holm's method."
-    )
-
-
-def bibtex(material: Material) -> str:
-    """Return BibTeX of the software, of the paper that the design follows, and of the releases.
-
-    Releases of a synthetic cohort are not cited, because none of their data was used.
-    """
-    entries = [
-        f"@software{{imaxray,\n  title = {{imaxray}},\n  version = {{{__version__}}}\n}}",
-        PAPER,
-    ]
-    if material.config.phantom is None:
-        entries += [_of_release(source) for source in releases(material)]
-    return "\n\n".join(entries)
-
-
-def _of_release(source: Source) -> str:
-    fields = {"title": latex_text(source.title)}
-    author = _AUTHORS.match(source.citation)
-    if author:
-        fields["author"] = f"{latex_text(author[1])} and others"
-    year = _YEAR.search(source.citation)
-    if year:
-        fields["year"] = year[0]
-    eprint = _ARXIV.search(source.citation)
-    if eprint:
-        fields |= {"eprint": eprint[1], "archiveprefix": "arXiv"}
-    if source.version:
-        fields["version"] = latex_text(source.version)
-    if source.citation:
-        fields["note"] = latex_text(source.citation)
-    if source.url:
-        fields["url"] = source.url
-    body = ",\n".join(f"  {key} = {{{value}}}" for key, value in fields.items())
-    return f"@misc{{{source.name},\n{body}\n}}"
 
 
 def reading(material: Material) -> Section:
@@ -200,7 +117,9 @@ def provenance(material: Material) -> list[Part]:
         "threads per arm": str(config.training.threads),
         **versions,
     }
-    rows = [[s.name, s.title, s.version, s.access, s.licence, s.url] for s in releases(material)]
+    rows = [
+        [s.name, s.title, s.version, s.access, s.licence, s.url] for s in releases(material.imax)
+    ]
     return [
         Table("provenance", "Digests, seeds and versions", ["what", "value"],
               [[name, value] for name, value in cells.items()], texts=2),

@@ -15,12 +15,12 @@ from imaxray.derive.run import REPORT as DERIVE
 from imaxray.evaluation import number_text
 from imaxray.evaluation.comparing.wording import DASH
 from imaxray.pseudo.folder import REPORT
-from imaxray.report import Heading, Missing, Part, Picture, Table, Text
+from imaxray.report import Heading, Missing, Part, Picture, Table, Text, attempted
 from imaxray.report.figures import agreement, grouped_bars, svg
 from imaxray.schema import task_names
 from imaxray.study.arms import folder_name
 from imaxray.study.places import dataset_folder
-from imaxray.study.reporting.material import Material, attempted
+from imaxray.study.reporting.material import Material
 
 _FILTERS: Final = ("none", "confidence", "consistency", "both", "balance")
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from imaxray._files import whole_file
 from imaxray.errors import ImaxrayError
-from imaxray.report import Report, Section, write_report
+from imaxray.report import Report, Section, attempted, write_report
 from imaxray.report.figures import metric_bars
 from imaxray.study.reporting import comparison, data, front, learning
 from imaxray.study.reporting.answers import answers
 from imaxray.study.reporting.dynamics import dynamics
 from imaxray.study.reporting.images import images as test_images
-from imaxray.study.reporting.material import Material, attempted
+from imaxray.study.reporting.material import Material
 from imaxray.study.reporting.methods import methods, provenance, reading
 from imaxray.study.reporting.pseudo import origins
 from imaxray.study.results.stored import read_outcome

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import read_parquet, write_csv, write_json, write_parquet
-from imaxray._state import known_state, read_state
+from imaxray._files import read_parquet, write_csv, write_parquet, write_text
+from imaxray._state import known_state, read_state, write_state
 from imaxray._workers import worker_pool
 from imaxray.dynamics import (
     PAIRS,
@@ -62,7 +63,7 @@ def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
         folder / "not_made.json", advice="remove it, so that the probes are made again"
     )
     found = StudyDynamics(len(config.training_seeds), **tables, not_made=not_made)
-    write_json(folder / "sentences.json", found.sentences())
+    write_text(folder / "sentences.json", json.dumps(found.sentences(), indent=1) + "\n")
     return found
 
 
@@ -103,7 +104,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
         ]  # fmt: skip
         found_all = pl.concat([f.result() for f in track(futures, "Comparing dynamics")])
     write_parquet(kept, found_all)
-    write_json(told, {"key": key.hexdigest()})
+    write_state(told, {"key": key.hexdigest()})
     return found_all
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from imaxray._files import write_csv, write_json, write_parquet, write_text
+from imaxray._files import write_csv, write_parquet, write_text
+from imaxray._state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import (
     Comparison,
@@ -222,7 +223,7 @@ def compare_study(
         }
         write_csv(out / "models.csv", table.frame)
         write_text(out / "models.tex", table.latex())
-    write_json(out / "comparison.json", content)
+    write_state(out / "comparison.json", content)
     clocks = [m.clock.select(pl.lit(name).alias("model"), pl.all()) for name, m in models.items()]
     write_csv(out / "clock.csv", pl.concat(clocks))
     write_record(config, out, Unit("compare"), {"models": list(models)})

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from imaxray._files import sha256, write_json
-from imaxray._state import read_state
+from imaxray._files import sha256
+from imaxray._state import read_state, write_state
 from imaxray.errors import ImaxrayError
 
 COMPLETE: Final = "complete.json"
@@ -102,7 +102,7 @@ def complete(folder: Path, state: dict[str, Any]) -> None:
     """Mark a checkpoint as complete and remove earlier checkpoints."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
-    write_json(folder / COMPLETE, {**state, "files": files})
+    write_state(folder / COMPLETE, {**state, "files": files})
     for other in folder.parent.glob("checkpoint-*"):
         if other != folder:
             shutil.rmtree(other)

@@ -19,7 +19,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from imaxray._digests import changed_files
-from imaxray._files import sha256, write_json, write_parquet
+from imaxray._files import sha256, write_parquet
 from imaxray._folders import (
     Marker,
     growing_folder,
@@ -30,7 +30,7 @@ from imaxray._folders import (
     remove_listed,
     write_marker,
 )
-from imaxray._state import known_state
+from imaxray._state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
@@ -128,7 +128,7 @@ def _take_up(out: Path, identity: RunIdentity, overwrite: bool) -> RunManifest |
         out.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     write_marker(out, Marker(_KIND, digest, FILES))  # first: what follows is known to be ours
-    write_json(out / "started.json", identity)
+    write_state(out / "started.json", identity)
     return None
 
 

@@ -1,0 +1,1 @@
+"""Writes the report of an ablation: verdict, gains of all arms, tasks, yields and methods."""
