@@ -100,7 +100,9 @@ def group_dynamics(
     groups = groups_table(pools, SIZES, draws=config.draws, seed=config.seed, level=config.level)
     power = pl.DataFrame()
     if contrast is not None and not contrast.is_empty():
-        power = power_table(contrast, groups, len(runs), group=config.group, level=config.level)
+        power = power_table(
+            contrast, groups, len(runs), config.size, group=config.group, level=config.level
+        )
     images, entries = int(sharing["images"][0]), int(sharing["pool"][0])
     missing = [size for size in SIZES if size > images]
     if missing:
@@ -120,7 +122,13 @@ def group_dynamics(
 
 
 def power_table(
-    contrast: pl.DataFrame, groups: pl.DataFrame, seeds: int, *, group: str, level: float = 0.95
+    contrast: pl.DataFrame,
+    groups: pl.DataFrame,
+    seeds: int,
+    probe: int,
+    *,
+    group: str,
+    level: float = 0.95,
 ) -> pl.DataFrame:
     """Say what a study could have seen, and how many seeds the predicted effect would need.
 
@@ -128,14 +136,15 @@ def power_table(
         contrast: Table of :func:`compare_runs`; its last measurement counts.
         groups: Table of :func:`groups_table`.
         seeds: Number of seeds of each arm.
+        probe: Number of entries of the probe that the arms were compared on.
         group: Module group.
         level: Level of the intervals.
 
     Returns:
         One row per reduction and statistic: ``reduction``, ``statistic``, ``difference`` between
         the arms, ``smallest`` difference that would be found in 80 % of such studies, the change
-        that drawing whole images alone would make (``predicted``, the simulated one) at the largest
-        number of ``entries`` of a draw, and the number of ``seeds`` by which that would be found;
+        that drawing whole images alone would make (``predicted``, the simulated one) at the number
+        of ``entries`` of a draw that is nearest to that of the probe, and the number of ``seeds`` by which that would be found;
         null if a hundred thousand do not suffice.
     """
     rows = []
@@ -146,19 +155,21 @@ def power_table(
     several = at.filter(run=MEAN)
     at = at if several.is_empty() else several
     for row in last.iter_rows(named=True):
-        of = at.filter(reduction=row["reduction"], statistic=row["statistic"]).sort("entries")
+        of = at.filter(reduction=row["reduction"], statistic=row["statistic"]).sort(
+            (pl.col("entries") - probe).abs(), "entries"
+        )
         if of.is_empty():
             continue
         half = (row["seeds_high"] - row["seeds_low"]) / 2
         error = half / float(stats.t.ppf((1 + level) / 2, seeds - 1))
         one = Estimate(row["difference"], row["seeds_low"], row["seeds_high"], error, seeds - 1)
-        predicted = float(of["simulated"][-1])
+        predicted = float(of["simulated"][0])
         rows.append(
             {
                 "reduction": row["reduction"], "statistic": row["statistic"],
                 "difference": row["difference"],
                 "smallest": smallest_effect(one, level=level),
-                "predicted": predicted, "entries": int(of["entries"][-1]),
+                "predicted": predicted, "entries": int(of["entries"][0]),
                 "seeds": seeds_needed(predicted, error * seeds**0.5, level=level),
             }
         )  # fmt: skip
