@@ -2,7 +2,12 @@
 
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
-from imaxray.dynamics.comparing.groups import GroupDynamics, group_dynamics, pool_entries
+from imaxray.dynamics.comparing.groups import (
+    GroupDynamics,
+    group_dynamics,
+    pool_entries,
+    power_table,
+)
 from imaxray.dynamics.comparing.report import RunDynamics, run_dynamics
 from imaxray.dynamics.comparing.runs import compare_runs, probe_folder, recorded, run_spectra
 
@@ -15,6 +20,7 @@ __all__ = [
     "correlate_scores",
     "group_dynamics",
     "pool_entries",
+    "power_table",
     "probe_folder",
     "recorded",
     "run_dynamics",
