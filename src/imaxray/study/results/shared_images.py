@@ -86,7 +86,9 @@ def shared_images(
     groups = made.get("groups")
     if groups is not None and not groups.is_empty() and not contrast.is_empty():
         seeds = len(runs["imax"])
-        made["power"] = power_table(contrast, groups, seeds, group="all", level=level)
+        made["power"] = power_table(
+            contrast, groups, seeds, len(_final(grams)), group="all", level=level
+        )
     return SharedImages(**made, not_made=failed)
 
 
@@ -94,6 +96,12 @@ def _ends(run: Path) -> dict[int, Gram]:
     """Read the first and the last measurement of the fixed probe."""
     files = recorded(run)
     return {seen: Gram.read(files[seen]) for seen in sorted({min(files), max(files)})}
+
+
+def _final(grams: Mapping[str, Mapping[int, Gram]]) -> Gram:
+    """Return the last measurement of a run; all runs have the same probe."""
+    found = next(iter(grams.values()))
+    return found[max(found)]
 
 
 def _crossed(pair: tuple[Path, Path]) -> dict[tuple[int, int], Gram]:
