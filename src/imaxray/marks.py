@@ -220,6 +220,7 @@ def _append(path: Path, line: bytes) -> None:
         size = _whole_lines(descriptor, end)
         tail = os.pread(descriptor, end - size, size)
         if tail and not _is_cut(tail):
+            _require_mark(tail, path)
             line, size = b"\n" + line, end  # of an editor, which wrote no last line break
         os.ftruncate(descriptor, size)
         try:
@@ -232,6 +233,16 @@ def _append(path: Path, line: bytes) -> None:
     finally:
         os.close(descriptor)
     flush(path)
+
+
+def _require_mark(line: bytes, path: Path) -> None:
+    try:
+        Mark.model_validate_json(line)
+    except ValidationError as error:
+        raise ImaxrayError(
+            f"Expected a file of marks at {path}, but its last line is none; name another file "
+            "with --marks."
+        ) from error
 
 
 def _whole_lines(descriptor: int, size: int) -> int:

@@ -13,6 +13,7 @@ from imaxray._files import read_parquet
 from imaxray._state import known_state
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.errors import ImaxrayError
+from imaxray.schema import conform
 
 if TYPE_CHECKING:
     from imaxray.evaluation.comparing.run_answers import RunAnswers
@@ -172,7 +173,7 @@ def _candidates(folder: Path) -> pl.DataFrame:
     path = folder / _CANDIDATES
     table = read_parquet(path)
     require_sound(table, path)
-    return table.select(PSEUDO.names()).cast(PSEUDO)
+    return conform(table.select(n for n in table.columns if n in PSEUDO), PSEUDO)
 
 
 def _annotated(folder: Path) -> Path:
