@@ -8,6 +8,7 @@ import pytest
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
+from imaxray._state import known_state, write_state
 from imaxray.cli import app
 from imaxray.curation import ImaxConfig, build_catalog, open_dataset, select_imax, write_dataset
 from imaxray.dynamics import (
@@ -245,8 +246,9 @@ def test_what_does_not_go_together_is_told_first(runs, data, tmp_path):
         )
     longer = tmp_path / "longer"
     shutil.copytree(wide, longer)
-    told = (longer / "run.json").read_text().replace('"entries_seen": 32', '"entries_seen": 40')
-    (longer / "run.json").write_text(told)
+    told = known_state(longer / "run.json")
+    assert told["entries_seen"] == 32
+    write_state(longer / "run.json", {**told, "entries_seen": 40})
     with pytest.raises(ImaxrayError, match="have seen 32, 40"):
         run_dynamics(
             [dense], tmp_path / "out", RunDynamicsConfig(**probe), against=[longer], data=data[0]

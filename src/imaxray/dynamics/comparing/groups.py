@@ -144,8 +144,8 @@ def power_table(
         One row per reduction and statistic: ``reduction``, ``statistic``, ``difference`` between
         the arms, ``smallest`` difference that would be found in 80 % of such studies, the change
         that drawing whole images alone would make (``predicted``, the simulated one) at the number
-        of ``entries`` of a draw that is nearest to that of the probe, and the number of ``seeds`` by which that would be found;
-        null if a hundred thousand do not suffice.
+        of ``entries`` of a draw that is nearest to that of the probe, and the number of ``seeds``
+        by which that would be found; null if a hundred thousand do not suffice.
     """
     rows = []
     last = contrast.filter(pl.col("entries_seen") == pl.col("entries_seen").max())
