@@ -1,6 +1,7 @@
 """Tests a small study with several seeds and dynamics: training is unchanged, work is kept."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,8 @@ from safetensors.torch import load_file
 
 from imaxray.dynamics import Gram, compare_runs
 from imaxray.study import StudyConfig, load_config, run_study, write_study_report
+from imaxray.study.results.effective import effective_table
+from imaxray.study.results.stored import read_outcome
 
 MINI = {
     "title": "Mini study of two seeds",
@@ -142,6 +145,62 @@ def test_the_report_tells_of_seeds_and_dynamics(finished):
     assert all(line in outcome.dynamics.sentences() for line in outcome.dynamics.summary())
 
 
+def test_the_effect_of_shared_images_is_part_of_the_dynamics(finished):
+    """The tables come from measurements that the study has, and the report holds them."""
+    _, out, outcome, html = finished
+    shared = outcome.dynamics.shared
+    assert set(shared.sharing["entries_seen"]) == {0, 48}
+    assert {"imax/seed-0", "imax/seed-5"} == {
+        "/".join(run.split("/")[-2:]) for run in shared.sharing["run"] if run != "mean"
+    }
+    assert shared.groups["entries"].unique().to_list() == [16]  # of a probe of 28 entries
+    assert set(shared.power["statistic"]) == {"se", "rho", "h2"}
+    if shared.effects.is_empty():  # too few images for 16 entries of different ones
+        assert "at least 16 images" in shared.not_made["effects"]
+    else:
+        for row in shared.effects.iter_rows(named=True):
+            parts = row["sampling"] + row["entry"] + row["training"]
+            assert parts == pytest.approx(row["naive"])
+    for name in ("sharing", "groups", "effects", "power"):
+        table = getattr(shared, name)
+        assert pl.read_csv(out / "dynamics" / f"{name}.csv", raise_if_empty=False).height == (
+            table.height
+        )
+    assert read_outcome(out).dynamics.sentences() == outcome.dynamics.sentences()
+    assert "Entries that share images" in html and "seeds for that" in html
+
+
+def test_effective_entries_follow_from_density_and_correlation(finished):
+    config, out, outcome, html = finished
+    table = effective_table(config, out, outcome.only, outcome.dynamics.shared.sharing)
+    assert set(table["arm"]) == {"dmax", "imax"}  # at equal entries
+    last = table.filter(entries_seen=48, reduction="sum")
+    images = pl.read_parquet(out / "imax" / "entries" / "train.parquet")["image_id"].to_list()
+    sizes = [images.count(image) for image in images]
+    row = last.filter(arm="imax").row(0, named=True)
+    assert row["group"] == pytest.approx(np.mean(sizes))  # the image of a random entry
+    assert row["entries"] == len(images) and row["images"] == len(set(images))
+    icc = outcome.dynamics.shared.sharing.filter(
+        run="mean", entries_seen=48, group="all", reduction="sum"
+    )["icc"][0]
+    assert row["design_effect"] == pytest.approx(1 + (np.mean(sizes) - 1) * icc)
+    assert row["effective"] == pytest.approx(len(images) / row["design_effect"])
+    assert row["gain"] == outcome.only.equal_entries.mean_gain("imax")["value"]
+    assert last.filter(arm="dmax")["gain"].is_null().all()
+    assert "Effective entries" in html
+
+
+def test_a_study_of_an_earlier_version_says_so(finished, tmp_path):
+    _, out, _, _ = finished
+    copy = tmp_path / "out"
+    shutil.copytree(out, copy, symlinks=True)
+    for name in ("sharing", "groups", "effects", "power"):
+        (copy / "dynamics" / f"{name}.csv").unlink()
+    (copy / "dynamics" / "shared_images.json").unlink()
+    assert read_outcome(copy).dynamics.shared.groups.is_empty()
+    assert "the study is of an earlier version" in write_study_report(copy).read_text()
+
+
 @pytest.mark.parametrize("seeds", [0, [], [1, 1], "many"])
 def test_seeds_must_be_a_number_or_different_ones(seeds):
     with pytest.raises(ValidationError, match="seeds"):
@@ -152,3 +211,5 @@ def test_the_shipped_study_has_three_seeds_and_dynamics():
     config = load_config("phantom-seeds")
     assert len(config.training_seeds) == 3 and config.dynamics is not None
     assert load_config("phantom").dynamics is None
+    doses = [arm.tasks_per_image for arm in load_config("dose").arms.values()]
+    assert doses == [None, 2, 3, None]

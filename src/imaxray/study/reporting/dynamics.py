@@ -13,6 +13,7 @@ from imaxray.evaluation import number_text, signed_text
 from imaxray.report import Heading, Lines, Missing, Part, Picture, Table, Text
 from imaxray.report.figures import Line, lines, svg
 from imaxray.study.arms import PROBED
+from imaxray.study.reporting.effective import effective_entries
 from imaxray.study.reporting.material import Material
 from imaxray.study.reporting.shared_images import shared_images
 from imaxray.study.results.dynamics_tables import StudyDynamics
@@ -49,6 +50,7 @@ def dynamics(material: Material) -> list[Part]:
         *_contrast(found),
         *_crossed(found),
         *shared_images(found.shared),
+        *effective_entries(material, found.shared),
         _tasks(found),
         _fewer(found),
     ]
