@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -173,6 +174,14 @@ def _sentence(
     if first["type"] == "value_error":
         what = f"a valid value for {name}" if loc else "values that fit together"
         return f"Expected {what}{inside}, but: {message}; correct it{pointer}."
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        choices = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
+        near = nearest(first["input"], choices)
+        if near is not None:
+            return (
+                f"Expected a valid value for {name}{inside}, but got {_line(first['input'])}; did "
+                f"you mean {near}?{pointer}"
+            )
     value = _line(repr(first["input"]))
     came = f"got {value}: " if len(value) <= _SHOWN else ""
     return (

@@ -22,6 +22,7 @@ from imaxray.evaluation import (
     percent_text,
     points_text,
 )
+from imaxray.evaluation.comparing.wording import gain_sentence
 from imaxray.schema import task_names
 
 Rows = list[list[str]]
@@ -73,13 +74,24 @@ def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
     return path
 
 
-def summary(outcome: AblationOutcome) -> list[str]:
-    """Describe the results in sentences, whichever arm is better."""
+def summary(outcome: AblationOutcome, arms: Sequence[str] | None = None) -> list[str]:
+    """Describe the results in sentences, whichever arm is better.
+
+    Args:
+        outcome: Outcome of an ablation.
+        arms: Arms to describe; None: the whole strategy, and the arm whose time was given to dmax.
+    """
+    chosen = arms or dict.fromkeys((outcome.config.ablation.compute_of, WHOLE, CHOSEN))
     lines = []
-    for comparison in (outcome.equal_steps, outcome.equal_compute):
+    views = {"equal steps": outcome.equal_steps, "equal compute": outcome.equal_compute}
+    for view, comparison in views.items():
         if comparison is not None:
-            lines += [comparison.verdict(arm) for arm in (WHOLE, CHOSEN)
-                      if arm in comparison.as_dict()["arms"]]  # fmt: skip
+            reference = comparison.as_dict()["reference"]
+            lines += [
+                f"At {view}, {gain_sentence(comparison.mean_gain(arm), arm, reference)}"
+                for arm in chosen
+                if arm in comparison.others
+            ]
     every = [r for r in outcome.equal_yield.iter_rows(named=True) if r["task"] == "all"]
     for name in ("consistency", "both"):
         gains = [r["gain"] for r in every if r["filter"] == name and r["gain"] is not None]

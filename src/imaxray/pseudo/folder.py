@@ -103,6 +103,7 @@ def _filter(
         ),
         # an option that is off must not change the identity of datasets of earlier versions
         **({"fuse": True} if config.fuse else {}),
+        **({} if config.score == "confidence" else {"score": config.score}),
         "precision": config.precision if config.confidence else None,
         "risk": config.risk if config.confidence else None,
         "balance": config.balance,

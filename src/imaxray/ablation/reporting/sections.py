@@ -238,11 +238,9 @@ def filters(outcome: AblationOutcome) -> list[Part]:
 
 def speed(outcome: AblationOutcome) -> list[Part]:
     """Return where the time of each arm went."""
-    panel = {
-        "training": {str(arm): _mean(runs, "train_seconds") for arm, runs in outcome.arms.items()},
-        "preparing": {
-            str(arm): _mean(runs, "pseudo_seconds") for arm, runs in outcome.arms.items()
-        },
+    panel: dict[str, dict[str, float]] = {
+        "training": {arm: _mean(runs, "train_seconds") for arm, runs in outcome.arms.items()},
+        "preparing": {arm: _mean(runs, "pseudo_seconds") for arm, runs in outcome.arms.items()},
     }
 
     told = " ".join(

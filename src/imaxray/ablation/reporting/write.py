@@ -49,7 +49,7 @@ def ablation_report(outcome: AblationOutcome) -> Report:
     return Report(
         outcome.config.title,
         verdict(outcome),
-        summary(outcome),
+        summary(outcome, list(outcome.arms)),
         cards(outcome),
         front_parts(outcome),
         [
