@@ -322,6 +322,26 @@ def whole_folder(
             _settle(old, out)
 
 
+def require_place(
+    out: Path, *, manifest: str, keys: Collection[str], what: str, unlisted: Collection[str] = ()
+) -> None:
+    """Check, before long work, that :func:`whole_folder` will take a folder.
+
+    Args:
+        out: As for :func:`whole_folder`, like the other arguments.
+        manifest: Name of the JSON file.
+        keys: Keys of the manifest in folders without a marker.
+        what: Name of the kind.
+        unlisted: Files of such folders that their manifest does not list.
+
+    Raises:
+        ImaxrayError: If ``out`` cannot be replaced, or holds anything else.
+    """
+    out = out.resolve()
+    require_replaceable(out)
+    _listed(out, manifest, keys, what, unlisted)
+
+
 @contextmanager
 def scratch_folder(out: Path) -> Iterator[Path]:
     """Yield a folder beside ``out`` for intermediate results, which is removed at the end.

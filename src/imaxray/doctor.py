@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Final, Literal
 
 from imaxray._names import did_you_mean
-from imaxray._plugins import DERIVATIONS, FAMILIES, FORMATS, METRICS, SOURCES, TASKS, plugins
+from imaxray._plugins import (
+    ANNOTATORS,
+    DERIVATIONS,
+    FAMILIES,
+    FORMATS,
+    METRICS,
+    SOURCES,
+    TASKS,
+    plugins,
+)
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 
@@ -200,6 +209,7 @@ def _plug_ins() -> Iterator[Finding]:
     checks: dict[str, Callable[[str], object]] = {
         SOURCES: _source, TASKS: _task, METRICS: _metric, FAMILIES: _load_of(FAMILIES),
         FORMATS: _load_of(FORMATS), DERIVATIONS: _load_of(DERIVATIONS),
+        ANNOTATORS: _load_of(ANNOTATORS),
     }  # fmt: skip
     said, broken = [], []
     for group, check in checks.items():

@@ -106,15 +106,15 @@ def test_shared_work_is_done_once(finished):
     assert len({d for d in every if "/pseudo/" in d}) == 2  # one with the exact rules alone
     asked, filtered = kinds("candidates"), kinds("round-1-dataset")
     staged = [WHOLE, CHOSEN, "+ all answers", "+ model answers", "perfect filter"]
-    softly = asked["+ soft targets"]
-    assert softly != asked[WHOLE]  # these answers have distributions
+    # these answers have distributions, and those a visual advantage
+    assert len({asked[arm][0] for arm in (WHOLE, "+ soft targets", "+ visual advantage")}) == 3
     # one stage 1 and one annotation serve all arms that derive; another those of the paper,
     # and a third one the arm with specialists
     assert len({asked[arm][0] for arm in staged}) == 1
     assert asked["three stages"] and asked["three stages"] != asked[WHOLE]
     assert works[CHOSEN] == works[WHOLE] == works["+ model answers"]
     assert len({filtered[arm][0] for arm in staged}) == 3
-    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 4
+    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 5
 
 
 def test_soft_targets_are_the_only_difference_from_model_answers(finished):
@@ -253,6 +253,10 @@ def test_arms_are_the_strategy_with_parts_left_out():
     softly = arm("+ soft targets")
     assert [s.target for s in softly.stages] == [None, "soft", None]
     assert softly.annotate.top_k and softly.filter == arm("+ model answers").filter
+    plain, judged = arm("+ model answers"), arm("+ visual advantage")
+    assert judged.annotate.visual_advantage and judged.filter.score == "visual-advantage"
+    assert judged.filter.model_copy(update={"score": "confidence"}) == plain.filter
+    assert judged.stages == plain.stages and judged.training == plain.training
     assert stages("three stages") == [("dmax", 60), ("pseudo", 4), ("dmax", 2)]
     assert arm("three stages").derive is None
     assert arm(WHOLE).stages == config.strategy.stages and arm(WHOLE).filter.confidence

@@ -1,12 +1,18 @@
 """Tests the folder with derived entries: train alone, marked, with provenance, the same bytes."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from imaxray._digests import verify_folder
+from imaxray._lock import sole_writer
 from imaxray.audit import CHECKS, audit_dataset
 from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset
@@ -21,6 +27,7 @@ from imaxray.derive import (
 )
 from imaxray.derive.rules import BUILT_IN
 from imaxray.errors import ImaxrayError
+from imaxray.export import share_dataset
 from imaxray.schema import IS_DERIVED, mark_derived
 
 
@@ -188,3 +195,63 @@ def test_the_command_prints_rules_densities_and_what_is_off(dmax, catalog, tmp_p
     assert open_dataset(out).manifest["config"]["derive"]["precision"] == 0.8
     assert {row["rule"] for row in report["rules"]} == {rule.name for rule in BUILT_IN}
     assert (out / "rules.csv").read_text().startswith("rule,reading,kind,judged,right,precision")
+
+
+def test_what_may_leave_the_house_of_a_derived_dataset_holds_no_text(done, tmp_path):
+    shared = share_dataset(done.dataset, tmp_path / "shared")
+    assert verify_folder(tmp_path / "shared") == ("share.json", [])
+    assert shared.counts["entries"] == done.dataset.tables.entries.height
+    entries = pl.read_csv(tmp_path / "shared" / "entries.csv", infer_schema=False)
+    made = derived_of(done.dataset)
+    assert entries.filter(pl.col("sources") == "derived").height == made.height
+    written = "\n".join(path.read_text() for path in (tmp_path / "shared").iterdir())
+    texts = {*made["prompt"], *made["target"], *done.dataset.tables.annotations["text"]} - {None}
+    long = [text for text in texts if len(text) > 12]
+    assert len(long) > 20 and not [text for text in long if text in written]
+
+
+def test_a_derived_folder_is_verified_with_its_report_and_its_rules(dmax, tmp_path):
+    made = derive_dataset(dmax.folder, tmp_path / "out")
+    folder = made.dataset.folder
+    assert verify_folder(folder) == ("manifest.json", [])
+    for name in ("derive.json", "rules.csv", "derivations.parquet", "manifest.json"):
+        before = (folder / name).read_bytes()
+        (folder / name).write_bytes(before.replace(b"1", b"2", 1))
+        assert verify_folder(folder) == ("manifest.json", [name])
+        (folder / name).write_bytes(before)
+
+
+def test_two_derivations_of_one_folder_do_not_meet(dmax, tmp_path):
+    out = tmp_path / "out"
+    with sole_writer(out.resolve(), beside=True):
+        # another process, because a lock is one of a process
+        run = subprocess.run(
+            [sys.executable, "-m", "imaxray.cli", "derive", dmax.folder, "--out", out],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert run.returncode == 2 and f"process {os.getpid()} on " in run.stderr
+    assert not out.exists()
+
+
+def test_foreign_files_stay_and_other_folders_are_refused(dmax, tmp_path, capsys):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    with pytest.raises(ImaxrayError, match="holds other files"):
+        derive_dataset(dmax.folder, tmp_path / "thesis")
+    assert "Deriving" not in capsys.readouterr().err  # said before the work
+    derive_dataset(dmax.folder, tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    derive_dataset(dmax.folder, tmp_path / "out", DeriveConfig(only=("view-question",)))
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "mine"
+
+
+def test_a_changed_input_is_found_before_anything_is_derived(dmax, tmp_path):
+    shutil.copytree(dmax.folder, tmp_path / "dmax")
+    table = tmp_path / "dmax" / "entries" / "train.parquet"
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 1
+    table.write_bytes(content)
+    with pytest.raises(ImaxrayError, match=r"train\.parquet is missing or was changed"):
+        derive_dataset(tmp_path / "dmax", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

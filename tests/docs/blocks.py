@@ -62,8 +62,8 @@ def all_blocks(kind: str | None = None) -> list[Block]:
 SPLITS = {"&&", "||", ";", "|", "&"}
 SHELL = {"do", "done", "while", "then", "fi", "if", "else", "break", "[", "]", "!"}
 PROGRAMS = {"accelerate", "awk", "bash", "cd", "eval", "git", "imaxray", "make", "mapfile", "mkdir",
-            "pip", "python", "sbatch", "source", "torchrun", "vllm", "wget",
-            "xdg-open"}  # fmt: skip
+            "pip",
+            "python", "sbatch", "source", "torchrun", "vllm", "xdg-open", "wget"}  # fmt: skip
 
 
 def commands(text: str) -> list[list[str]]:

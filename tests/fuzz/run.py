@@ -92,6 +92,7 @@ def one(name, seconds, seed):
     except ImportError:
         atheris = None
         from fuzz.targets import DICTIONARY, SEEDS, TARGETS
+    TARGETS[name](SEEDS[name][0])  # what is loaded once is no part of a trial
     trials, start = Trials(name, TARGETS[name]), time.monotonic()
 
     def report():
@@ -127,7 +128,10 @@ def readers(seconds, seed):
         run = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *tests],
             cwd=HERE.parent.parent, capture_output=True, text=True,
-            env={**os.environ, "IMAXRAY_FUZZ_SEED": f" {seed + runs}"},
+            env={  # the package of this checkout, whatever is installed
+                **os.environ, "IMAXRAY_FUZZ_SEED": f" {seed + runs}",
+                "PYTHONPATH": os.pathsep.join(sys.path[:2]),
+            },
         )  # fmt: skip
         runs += 1
         if run.returncode:

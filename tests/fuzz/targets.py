@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from fuzz.viewer_requests import REQUESTS, viewer
 from imaxray._config import parse_yaml
 from imaxray._digests import verify_folder
 from imaxray.boxes import CONVENTIONS
@@ -136,6 +137,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "release-json": _in_a_file("t.json", _items),
     "release-tables": _in_a_file("t.csv", lambda path: read_csv(path, ["a", "b"])),
     "reports": reports,
+    "viewer": viewer,
 }
 
 SEEDS: dict[str, tuple[bytes, ...]] = {
@@ -184,6 +186,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"FINAL REPORT\n FINDINGS: No effusion, pneumothorax.\n\n IMPRESSION: 1. Edema 2. ___",
         b"No XXXX airspace disease.", b"Effusion: none. Lungs: clear without A, B, C.",
     ),
+    "viewer": REQUESTS,
 }  # fmt: skip
 assert SEEDS.keys() == TARGETS.keys()
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from imaxray._folders import MARKER
+from imaxray._state import known_state, write_state
 from imaxray.audit import CHECKS, audit_dataset
 from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset
@@ -129,9 +130,9 @@ def test_writing_pseudo_annotations_of_test_images_is_refused(dmax, tmp_path):
 
 def sign(folder, name):
     """Forge the manifest, too."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = known_state(folder / "manifest.json")
     manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_state(folder / "manifest.json", manifest)
     (folder / MARKER).unlink()  # it holds the digest of the manifest
 
 
@@ -219,7 +220,7 @@ def test_one_call_from_candidates_to_a_data_set(annotated, dmax, catalog_folder,
     done = filter_folder(
         annotated, dmax.folder, tmp_path / "out", FilterConfig(precision=0.8), truth=catalog_folder
     )
-    report = json.loads((tmp_path / "out" / "filter.json").read_text())
+    report = known_state(tmp_path / "out" / "filter.json")
     assert report == json.loads(json.dumps(done.as_dict()))
     assert {row["prompt_from"] for row in report["origins"]} == {"template"}
     assert "filter.json" in done.dataset.manifest["files"]

@@ -209,6 +209,19 @@ def test_questions_without_answers_are_refused(tmp_path):
         get_source("mimic-cxr-vqa").check(tmp_path)
 
 
+@pytest.mark.parametrize("key", ["semantic_type", "answer", "question", "image_id", "content_type"])
+def test_a_null_in_a_question_is_never_a_lost_row(tmp_path, account_closes, key):
+    whole = {
+        "image_id": "0" * 8 + "-" + "-".join(["0" * 8] * 4), "question": "Is there edema?",
+        "answer": ["no"], "semantic_type": "verify", "content_type": "presence",
+    }  # fmt: skip
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "train.json").write_text(json.dumps([whole, {**whole, key: None}]))
+    tables = get_source("mimic-cxr-vqa").read(tmp_path)
+    account_closes(tables)
+    assert tables.annotations.height == 1 + (key == "content_type")
+
+
 def test_consensus_beats_expert_beats_regex(phantom_releases):
     tables = get_source("mimic-cxr-pe-severity").read(phantom_releases["mimic-cxr-pe-severity"])
     best = tables.annotations.filter(pl.col("quality") != "regex").height

@@ -1,10 +1,10 @@
 """Tests that a dataset is rebuilt byte by byte from a manifest and one's own downloads."""
 
-import json
 import shutil
 
 import pytest
 
+from imaxray._state import known_state, write_state
 from imaxray.curation import DmaxConfig, ImaxConfig, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.study import DataConfig, build_datasets, rebuild_dataset
@@ -70,10 +70,10 @@ def test_a_manifest_of_other_things_is_refused(tmp_path, downloads):
 
 
 def test_another_configuration_format_asks_for_its_version(study, downloads, tmp_path):
-    manifest = json.loads((study / "imax" / "manifest.json").read_text())
+    manifest = known_state(study / "imax" / "manifest.json")
     manifest["config"]["imax"]["colour"] = "blue"
     manifest["imaxray"] = "0.0.7"
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    write_state(tmp_path / "manifest.json", manifest)
     with pytest.raises(ImaxrayError, match=r"built by imaxray 0\.0\.7, install that version"):
         rebuild_dataset(tmp_path / "manifest.json", downloads, tmp_path / "again")
 

@@ -76,6 +76,14 @@ COMMANDS: Final = {
             ("data/catalog", "data/imax"),
         ),
         Command(
+            "derive",
+            lambda arena, out: [
+                "derive", f"{arena}/data/dmax", "--truth", f"{arena}/data/catalog", "--out",
+                f"{out}",
+            ],
+            ("data/dmax", "data/catalog"),
+        ),
+        Command(
             "rebuild",
             lambda arena, out: [
                 "rebuild", f"{arena}/data/imax/manifest.json", "--out", f"{out}", "--workers", "1",
@@ -157,7 +165,7 @@ COMMANDS: Final = {
 }  # fmt: skip
 """The commands, by name."""
 
-LIGHT: Final = ("phantom", "build", "match", "rebuild", "cache", "export")
+LIGHT: Final = ("phantom", "build", "match", "derive", "rebuild", "cache", "export")
 """Commands that need no model."""
 
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 MODULES: Final = (
     "imaxray.cli.commands", "imaxray.cli.border", "imaxray.ablation", "imaxray.study",
-    "imaxray.strategy", "imaxray.pseudo",
+    "imaxray.strategy", "imaxray.pseudo", "imaxray.derive",
     "imaxray.dynamics", "imaxray.cache.writer", "imaxray.cache.executors", "imaxray.export",
     "imaxray.report", "imaxray.training.run", "imaxray.training.dataset_run",
     "imaxray.evaluation.generation.evaluate", "imaxray.pseudo.annotating.annotation",
@@ -34,7 +34,7 @@ MODULES: Final = (
 LIGHT: Final = (
     "imaxray.cli.commands", "imaxray.cli.border", "imaxray.study.build", "imaxray.study.prepare",
     "imaxray.study.config",
-    "imaxray.cache.writer", "imaxray.export", "imaxray.phantom",
+    "imaxray.cache.writer", "imaxray.derive", "imaxray.export", "imaxray.phantom",
 )  # fmt: skip
 """What commands without a model need."""
 

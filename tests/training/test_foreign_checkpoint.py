@@ -1,6 +1,5 @@
 """Tests that the checkpoint of a run that somebody else hands over cannot run code."""
 
-import json
 import os
 import pickle
 import signal
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imaxray._files import sha256
+from imaxray._state import known_state, write_state
 from imaxray.training.runs.checkpoint import COMPLETE, last_checkpoint
 
 
@@ -55,13 +55,13 @@ def test_no_file_of_a_checkpoint_is_unpickled(begun, launch, tmp_path):
     sprung = tmp_path / "sprung"
     for path in files:
         whole = path.read_bytes()
-        state = json.loads((checkpoint / COMPLETE).read_text())
+        state = known_state(checkpoint / COMPLETE)
         honest = dict(state["files"])
         path.write_bytes(pickle.dumps(Trap(sprung)))
         state["files"][path.relative_to(checkpoint).as_posix()] = sha256(path)
-        (checkpoint / COMPLETE).write_text(json.dumps(state))
+        write_state(checkpoint / COMPLETE, state)
         codes, text = launch(*argv)
         assert not sprung.exists(), path.name
         assert codes != [0] and "Expected" in text and "Traceback" not in text, (path.name, text)
         path.write_bytes(whole)
-        (checkpoint / COMPLETE).write_text(json.dumps({**state, "files": honest}))
+        write_state(checkpoint / COMPLETE, {**state, "files": honest})

@@ -23,6 +23,7 @@ ArmName = Literal[
     "+ all answers",
     "+ model answers",
     "+ soft targets",
+    "+ visual advantage",
     "whole",
     "whole, chosen",
     "+ specialists",
@@ -116,6 +117,12 @@ ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
             filter=_PLAIN,  # without fusion, which writes answers that the model did not generate
             annotate={"top_k": _TOP_K},
             on_pseudo={"target": "soft"},
+        ),
+        "+ visual advantage": Arm(
+            "as + model answers, but judged by how much more probable the image makes an answer",
+            derive="all",
+            filter={**_PLAIN, "score": "visual-advantage"},
+            annotate={"visual_advantage": True},
         ),
         "whole": Arm("the strategy as configured", derive="all"),
         "whole, chosen": Arm(

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import polars as pl
+
     from imaxray.curation import Tables
-    from imaxray.dynamics import RunDynamics
+    from imaxray.dynamics import GroupDynamics, RunDynamics
     from imaxray.study import StudyConfig
 
 
@@ -345,8 +347,66 @@ def print_dynamics(found: RunDynamics, group: str) -> None:
                 for task, cells in of.items()
             ],
         )  # fmt: skip
+    if found.groups is not None:
+        _print_groups(found.groups, group)
     for line in found.remarks:
         say(line)
+
+
+def _print_groups(found: GroupDynamics, group: str) -> None:
+    from imaxray.evaluation import number_text as number
+    from imaxray.evaluation import signed_text as interval
+
+    def of_mean(table: pl.DataFrame) -> list[dict[str, Any]]:
+        """Return the rows of the mean over runs, or those of the only run."""
+        several = table.filter(run="mean")
+        return (table if several.is_empty() else several).to_dicts()
+
+    print_table(
+        "How alike gradients are within an image and across images (mean over runs)",
+        ["entries seen", "modules", "gradients", "m_w", "m_b", "cosine within", "across",
+         "intraclass correlation"],
+        [
+            [f"{row['entries_seen']:,}", row["group"], row["reduction"],
+             *(number(row[c]) for c in ("within", "across", "cosine_within", "cosine_across")),
+             interval(row, "icc", "icc_")]
+            for row in of_mean(found.sharing)
+        ],
+    )  # fmt: skip
+    print_table(
+        f"Whole images minus entries apart, same weights, modules: {group} (mean over runs)",
+        ["entries seen", "gradients", "N", "statistic", "observed", "simulated", "formula"],
+        [
+            [f"{row['entries_seen']:,}", row["reduction"], f"{row['entries']}", row["statistic"],
+             interval(row, "observed", "observed_"), interval(row, "simulated", "simulated_"),
+             number(row["formula"])]
+            for row in of_mean(found.groups.filter(group=group))
+        ],
+    )  # fmt: skip
+    if not found.effects.is_empty():
+        print_table(
+            "What a naive comparison is made of (naive = sampling + entry + training)",
+            ["gradients", "N", "statistic", "naive", "sampling", "entry", "training"],
+            [
+                [row["reduction"], f"{row['entries']}", row["statistic"],
+                 *(interval(row, effect, f"{effect}_")
+                   for effect in ("naive", "sampling", "entry", "training"))]
+                for row in found.effects.iter_rows(named=True)
+            ],
+        )  # fmt: skip
+
+    if not found.power.is_empty():
+        print_table(
+            "What this study could have seen, by a t interval over its seeds in 80 % of studies",
+            ["gradients", "statistic", "difference", "smallest that would be found",
+             "predicted by sampling alone", "at N", "seeds that this needs"],
+            [
+                [row["reduction"], row["statistic"], number(row["difference"], "+.3f"),
+                 number(row["smallest"]), number(row["predicted"], "+.4f"), f"{row['entries']}",
+                 "–" if row["seeds"] is None else f"{row['seeds']:,}"]
+                for row in found.power.iter_rows(named=True)
+            ],
+        )  # fmt: skip
 
 
 def print_units(config: StudyConfig, out: Path, form: str = "text") -> None:

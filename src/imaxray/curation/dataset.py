@@ -16,7 +16,7 @@ import polars as pl
 
 from imaxray._digests import changed_files
 from imaxray._files import read_parquet, sha256, utf8_path
-from imaxray._folders import require_own_manifest, whole_folder
+from imaxray._folders import require_own_manifest, require_place, whole_folder
 from imaxray._state import read_state, write_state
 from imaxray._version import __version__
 from imaxray.clinical import BLOCK, ClinicalRules, read_block
@@ -36,6 +36,7 @@ from imaxray.sources import ReleaseFile, find_image
 
 MANIFEST: Final = "manifest.json"
 _ROOTS: Final = "roots.json"
+_KEYS: Final = ("imaxray", "files", "account")
 
 
 def write_dataset(
@@ -69,11 +70,19 @@ def write_dataset(
             pseudo annotations or entries.
     """
     require_real_evaluation(tables.images, tables.annotations, tables.entries)
-    ours = ("imaxray", "files", "account")
     with whole_folder(
-        folder, manifest=MANIFEST, keys=ours, what="dataset", unlisted=(_ROOTS,)
+        folder, manifest=MANIFEST, keys=_KEYS, what="dataset", unlisted=(_ROOTS,)
     ) as aside:
         _write_all(tables, aside, config, seed, role, beside, tables_beside)
+
+
+def require_dataset_place(folder: Path) -> None:
+    """Check, before the work begins, that :func:`write_dataset` will take a folder.
+
+    Raises:
+        ImaxrayError: If ``folder`` is a file, cannot be replaced, or holds anything but a dataset.
+    """
+    require_place(folder, manifest=MANIFEST, keys=_KEYS, what="dataset", unlisted=(_ROOTS,))
 
 
 def _write_all(

@@ -11,11 +11,13 @@ from typing import Any, Final, TypeVar
 
 import polars as pl
 
+from imaxray._files import read_parquet
 from imaxray._folders import require_other_folder
 from imaxray._lock import sole_writer
 from imaxray._state import state_text
 from imaxray._workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
+from imaxray.curation.dataset import require_dataset_place
 from imaxray.curation.tables import ACCOUNT
 from imaxray.derive.chosen import chosen_rules, rules_content
 from imaxray.derive.config import DeriveConfig
@@ -30,6 +32,7 @@ from imaxray.derive.images import (
 from imaxray.derive.masks import require_masks
 from imaxray.derive.measure import Tally, measured_rules, switched_off
 from imaxray.derive.render import FILE, Rendered
+from imaxray.derive.replacing import without_replaced
 from imaxray.derive.rule import DerivationRule, Habits
 from imaxray.derive.verdicts import judged_entries
 from imaxray.hashing import digests
@@ -38,6 +41,7 @@ from imaxray.schema import (
     DERIVED_SOURCE,
     IS_DERIVED,
     IS_PSEUDO,
+    SOFT_FILE,
     mark_derived,
     task_names,
 )
@@ -62,8 +66,8 @@ class DerivedDataset:
         rules: Precision of each rule and whether it was used (schema MEASURED).
         yields: Columns rule, task, entries, and, where the truth is known, judged, right,
             precision, patients, clean, low and high.
-        counts: Numbers of real and derived entries by task, of facts that contradict others, and
-            of questions beyond the most of an image.
+        counts: Numbers of real and derived entries by task, of facts that contradict others, of
+            questions beyond the most of an image, and of pseudo entries that derived ones replaced.
     """
 
     dataset: Dataset
@@ -105,8 +109,9 @@ def derive_dataset(
 ) -> DerivedDataset:
     """Derive what follows from the train entries of a dataset, and write both as a dataset.
 
-    Rules conclude from real entries only: pseudo entries are kept as they are, and entries that an
-    earlier derivation made are made anew. The annotations of the folder are not read, because those
+    Rules conclude from real entries only, and entries that an earlier derivation made are made
+    anew. A pseudo entry is kept unless a derived one answers the same or a derived fact contradicts
+    it; those that go are rejects. The annotations of the folder are not read, because those
     of DMAX hold facts that the dataset is supposed to lack.
 
     Args:
@@ -123,6 +128,7 @@ def derive_dataset(
     config = config or DeriveConfig()
     require_other_folder(out, data, *([] if truth is None else [truth]))
     with sole_writer(out, beside=True):
+        require_dataset_place(out)
         source = open_dataset(data)
         known = None if truth is None else open_dataset(truth).tables.split("train")
         made = derive_tables(
@@ -282,8 +288,9 @@ def _written(
     out: Path,
 ) -> DerivedDataset:
     new = made.rendered
-    tables = with_derived(source.tables, made)
-    kept = real_and_pseudo(source.tables.entries)
+    replaced = without_replaced(source.tables, new, source.clinical)
+    tables = with_derived(replaced.tables, made)
+    kept = real_entries(source.tables.entries)
     yields = judged_entries(new, truth)
     counts = {
         "real": _by_task(kept.filter(pl.col("split") == "train")),
@@ -291,6 +298,8 @@ def _written(
         "contradicted": dict(made.contradicted),
         "disputed": dict(made.disputed),
         "over": made.over,
+        # without pseudo entries nothing is said of them
+        **({"replaced": dict(replaced.counts)} if replaced.counts else {}),
     }
     report = _report(made.rules, yields, counts)
     again = source.manifest["role"] == ROLE
@@ -308,9 +317,18 @@ def _written(
     write_dataset(
         tables, out, config=content, seed=int(source.manifest["seed"]), role=ROLE,
         beside={REPORT: state_text(report), RULES: made.rules.write_csv()},
-        tables_beside={FILE: new.derivations},
+        tables_beside={FILE: new.derivations, **_distributions(source, tables)},
     )  # fmt: skip
     return DerivedDataset(open_dataset(out), made.rules, yields, counts)
+
+
+def _distributions(source: Dataset, tables: Tables) -> dict[str, pl.DataFrame]:
+    """Return the table of soft targets of the pseudo entries that stay, if there is one."""
+    path = source.folder / SOFT_FILE
+    if not path.is_file():
+        return {}
+    kept = tables.entries.filter(pl.col(IS_PSEUDO)).select("entry_id")
+    return {SOFT_FILE: read_parquet(path).join(kept, on="entry_id", how="semi")}
 
 
 def with_derived(base: Tables, made: DerivedTables) -> Tables:

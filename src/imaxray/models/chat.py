@@ -287,6 +287,10 @@ class ChatModel:
         )
         return question, None if target is None else answer
 
+    def shown(self, rendered: str) -> str:
+        """Return a text of :meth:`written`, or a conversation of it, as people read it."""
+        return self._guard.shown(rendered)
+
     def tokens(self, rendered: str, size: tuple[int, int] | None) -> list[int]:
         """Return the ids of a conversation that the chat template rendered.
 
@@ -303,6 +307,21 @@ class ChatModel:
         if answer is not None:
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
         return self.render(turns, answering=answer is None)
+
+    def text_prompt(self, prompt: str, boxes: Sequence[Box], size: tuple[int, int]) -> list[int]:
+        """Return the ids of a prompt as the chat template writes it without an image.
+
+        Args:
+            prompt: Prompt with ``<box>`` placeholders.
+            boxes: Boxes in pixels of the original image; those beyond the placeholders are ignored.
+            size: Width and height of the original image in pixels.
+
+        Raises:
+            BoxCountError: The prompt has more placeholders than there are boxes.
+        """
+        question, _ = self.written(prompt, None, boxes, size)
+        turn = {"role": "user", "content": [{"type": "text", "text": question}]}
+        return self.tokens(self.render([turn], answering=True), None)
 
     def render(self, turns: Sequence[Mapping[str, Any]], *, answering: bool) -> str:
         """Render messages by the processor's chat template.

@@ -71,6 +71,10 @@ class TextGuard:
         """Return whether ``text`` contains a stand-in, so that :meth:`ids` must tokenise it."""
         return self._secret in text
 
+    def shown(self, text: str) -> str:
+        """Return ``text`` as people read it: with the words in place of their stand-ins."""
+        return self._stand_in.sub(lambda found: self.marks[int(found[1])], text)
+
     def ids(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Tokenise a rendered text: its marks become tokens, its stand-ins become words.
 
@@ -78,7 +82,7 @@ class TextGuard:
             ImaxrayError: The tokenizer is not one of the library ``tokenizers``.
         """
         renamed = self._any_mark.sub(lambda found: self._new_name(found[0]), text)
-        whole = self._stand_in.sub(lambda found: self.marks[int(found[1])], renamed)
+        whole = self.shown(renamed)
         copy, old_ids = self._copy
         found = copy.encode(whole, add_special_tokens=add_special_tokens).ids
         return [old_ids.get(id_, id_) for id_ in found]

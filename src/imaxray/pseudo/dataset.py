@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._files import read_parquet
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
+from imaxray.derive.render import FILE as DERIVATIONS_FILE
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.filter import DROPPED
 from imaxray.pseudo.table import ADDED, PSEUDO, SOFT_COLUMNS
@@ -105,7 +107,10 @@ def write_pseudo(
     write_dataset(
         tables, out, config=content, seed=seed, role=ROLE, beside=beside,
         # without kept answers there are none to train on, which is no reason to refuse soft targets
-        tables_beside={SOFT_FILE: soft} if kept.is_empty() or not soft.is_empty() else {},
+        tables_beside={
+            **({SOFT_FILE: soft} if kept.is_empty() or not soft.is_empty() else {}),
+            **_derivations(data),
+        },
     )  # fmt: skip
     return open_dataset(out)
 
@@ -127,6 +132,12 @@ def pseudo_entries(kept: pl.DataFrame) -> pl.DataFrame:
         pl.concat_str(pl.lit(f"{PSEUDO_SOURCE}/"), "model").alias("quality"),
     )
     return conform(frame, ENTRIES).sort("entry_id")
+
+
+def _derivations(data: Dataset) -> dict[str, pl.DataFrame]:
+    """Return the provenance of the dataset's derived entries, if it has any."""
+    path = data.folder / DERIVATIONS_FILE
+    return {DERIVATIONS_FILE: read_parquet(path)} if path.is_file() else {}
 
 
 def _soft(kept: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from imaxray._lock import sole_writer
 from imaxray._state import state_text
 from imaxray.clinical import load_clinical_rules
 from imaxray.curation import Dataset, open_dataset
+from imaxray.curation.dataset import require_dataset_place
 from imaxray.evaluation.comparing.resampling import finite
 from imaxray.pseudo.dataset import write_pseudo
 from imaxray.pseudo.selecting.calibrate import Thresholds
@@ -74,6 +75,7 @@ def filter_folder(
     config = config or FilterConfig()
     require_other_folder(out, pseudo, data)
     with sole_writer(out, beside=True):
+        require_dataset_place(out)
         return _filter(pseudo, data, out, config, clinical, truth, tolerances)
 
 
@@ -101,6 +103,7 @@ def _filter(
         ),
         # an option that is off must not change the identity of datasets of earlier versions
         **({"fuse": True} if config.fuse else {}),
+        **({} if config.score == "confidence" else {"score": config.score}),
         "precision": config.precision if config.confidence else None,
         "risk": config.risk if config.confidence else None,
         "balance": config.balance,

@@ -37,6 +37,8 @@ PSEUDO: Final = pl.Schema(
         "agreement": pl.Float64,  # share of samples that parse to the same answer; null if none
         "sampled": pl.List(pl.String),  # answers of the samples, as ``answer``; null: no samples
         "score": pl.Float64,  # probability of being right that fusion gives; null: not fused
+        # mean log-probability with the image less that without it, nats; null: not measured
+        "visual_advantage": pl.Float64,
         # the annotator's distributions: top_ids and top_logprobs hold the same number of most
         # probable tokens for each of token_ids, which end with the token that ended the answer
         "token_ids": pl.List(pl.Int32),
@@ -55,7 +57,7 @@ PSEUDO: Final = pl.Schema(
 SOFT_COLUMNS: Final = ("token_ids", "top_ids", "top_logprobs", "tokenizer")
 """Columns of the annotator's distributions; null if they were not asked for."""
 
-ADDED: Final = frozenset({"sampled", "score", *SOFT_COLUMNS})
+ADDED: Final = frozenset({"sampled", "score", "visual_advantage", *SOFT_COLUMNS})
 """Columns that folders of earlier versions do not have; they are null there."""
 
 _ROUNDING: Final = 1e-6  # by which a log-probability of 0 may be too high
@@ -85,6 +87,7 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
     for name, bad, wanted in (
         ("logprob", logprob.is_nan() | (logprob > _ROUNDING), "log-probabilities of at most 0"),
         ("agreement", ~agreement.is_between(0, 1), "agreements from 0 to 1"),
+        ("visual_advantage", ~pl.col("visual_advantage").is_finite(), "finite numbers"),
         ("score", ~pl.col("score").is_between(0, 1), "scores from 0 to 1"),
         ("top_logprobs", ~_is_distribution(), "log-probabilities of as many tokens at each place"),
     ):

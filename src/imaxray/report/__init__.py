@@ -19,7 +19,7 @@ from imaxray.report.content import (
     attempted,
 )
 from imaxray.report.files import csv_text, latex
-from imaxray.report.write import html, thumbnail, write_report
+from imaxray.report.write import html, require_report_place, thumbnail, write_report
 
 __all__ = [
     "Answer",
@@ -41,6 +41,7 @@ __all__ = [
     "csv_text",
     "html",
     "latex",
+    "require_report_place",
     "thumbnail",
     "write_report",
 ]

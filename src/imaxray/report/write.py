@@ -6,6 +6,7 @@ import base64
 import io
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from imaxray import radiograph
 from imaxray._files import write_text
@@ -22,12 +23,37 @@ def write_report(report: Report, path: Path) -> None:
     The page has no script, and its content security policy lets it load nothing.
 
     Raises:
-        ImaxrayError: If ``path`` is a folder.
+        ImaxrayError: As :func:`require_report_place`.
+    """
+    require_report_place(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, html(report))
+
+
+def require_report_place(path: Path) -> None:
+    """Check that a report may be written to a path; an earlier report there is replaced.
+
+    Raises:
+        ImaxrayError: If ``path`` is a folder, or a file that is no report.
     """
     if path.is_dir():
         raise ImaxrayError(f"Expected a file for the report, but {path} is a folder; name a file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, html(report))
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if not any(mark in head for mark in _OURS):
+        raise ImaxrayError(
+            f"Expected a new file or an earlier report of imaxray at {path}, but there is another "
+            "file, which is kept; name another file."
+        )
+
+
+_OURS: Final = (
+    b'<meta name="generator" content="imaxray">',
+    # reports of earlier versions say no more than this
+    b"content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"",
+)
 
 
 def html(report: Report) -> str:

@@ -195,9 +195,12 @@ def _item(raw: msgspec.Raw) -> _Item:
     content = bytes(raw)
     if all(content.count(key) < 2 for key in _QUOTED):
         try:
-            return _DECODER.decode(raw)
+            item = _DECODER.decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
+        else:
+            if item.semantic_type is not None:  # null would say that the item cannot be read
+                return item
     return _key_by_key(parse_item(content))
 
 

@@ -183,8 +183,8 @@ def _annotation(
     clinical: ClinicalRules,
 ) -> AnnotateWork:
     """Return the annotation of a round, in which each teacher is a stage or a model by name."""
-    apart = {"engine", "seed", "round", "teachers"}
-    asked = config.annotate.model_dump(mode="json", exclude=apart)
+    decided = config.annotate.decides()
+    asked = {name: v for name, v in decided.items() if name not in ("seed", "round")}
     inputs = [asked, derived.key if derived else data, round_, seed]
     if rules := exact_rules(clinical):  # what they settle is not asked
         inputs.append(rules)

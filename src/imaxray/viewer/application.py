@@ -53,7 +53,7 @@ def make_application(library: Library, *, token: str, port: int) -> OnlyThisUser
         token: Token that every request must have.
         port: Port that the server listens on; requests to other hosts are refused.
     """
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_pages(app)
     _add_images(app, library)
     _add_marks(app, library)

@@ -36,8 +36,8 @@ class Renderer:
             size: Width and height of the image in pixels.
 
         Raises:
-            ImaxrayError: If the model is not one of those named at the start, its files are not on
-                this machine, or an entry cannot be rendered.
+            ImaxrayError: If the model is not one of those named at the start, or its files are not
+                on this machine. An entry that cannot be rendered has a key ``problem`` instead.
         """
         if name not in self._models:
             raise ImaxrayError(
@@ -67,18 +67,23 @@ def _rendered(outline: Outline, entries: pl.DataFrame, size: ImageSize) -> dict[
     from imaxray.packing import lay_out
 
     chat, exact = outline.chat, outline.source == "files"
-    found, encoded = [], []
+    found: list[dict[str, Any]] = []
+    encoded, unshown = [], []
     for entry in entries.iter_rows(named=True):
         boxes = [(b[0], b[1], b[2], b[3]) for b in entry["boxes"] or []]
-        one = chat.encode(entry["prompt"], entry["target"], boxes, size)
+        named = {"entry_id": entry["entry_id"], "task": entry["task"]}
+        try:
+            one = chat.encode(entry["prompt"], entry["target"], boxes, size)
+            question, answer = chat.written(entry["prompt"], entry["target"], boxes, size)
+        except ImaxrayError as error:  # of this entry alone; the others are shown
+            unshown.append({**named, "problem": str(error)})
+            continue
         encoded.append(one)
-        question, answer = chat.written(entry["prompt"], entry["target"], boxes, size)
         found.append(
             {
-                "entry_id": entry["entry_id"],
-                "task": entry["task"],
+                **named,
                 "prompt": _pieces(chat, one.prompt) if exact else _text(chat, question, size),
-                "target": _decoded(chat, one.target) if exact else answer,
+                "target": _decoded(chat, one.target) if exact else chat.shown(answer or ""),
                 "prompt_tokens": len(one.prompt),
                 "target_tokens": len(one.target),
             }
@@ -110,7 +115,7 @@ def _rendered(outline: Outline, entries: pl.DataFrame, size: ImageSize) -> dict[
         "convention": chat.convention.name,
         "image_tokens": len(places),
         "image_span": [places[0], places[-1]] if places else [0, 0],
-        "entries": found,
+        "entries": [*found, *unshown],
         "rows": rows,
         "dropped": [found[one.entry[1]]["entry_id"] for one in plan.dropped],
     }
@@ -139,4 +144,8 @@ def _decoded(chat: Any, ids: list[int]) -> str:
 def _text(chat: Any, question: str, size: ImageSize) -> list[dict[str, Any]]:
     """Return a prompt of a model whose vocabulary is not here, from its chat template."""
     before, _, after = chat.chat(question).partition(chat.processor.image_token)
-    return [{"text": before}, {"image": chat.image_tokens(size)}, {"text": after}]
+    return [
+        {"text": chat.shown(before)},
+        {"image": chat.image_tokens(size)},
+        {"text": chat.shown(after)},
+    ]

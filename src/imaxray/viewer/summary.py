@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import query_parquet, read_parquet
+from imaxray._files import query_parquet, read_parquet, utf8_path
 from imaxray._state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.schema import ORIGINS, SPLITS, task_names
@@ -315,7 +315,7 @@ def _keep(made: Summary, path: Path) -> None:
     try:
         # readable by this user only: the ids of images may be credentialed
         part.touch(0o600)
-        made.table.write_ipc(part, compression="lz4")
+        made.table.write_ipc(utf8_path(part), compression="lz4")
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         part.replace(path)
     finally:

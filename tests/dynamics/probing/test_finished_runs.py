@@ -8,6 +8,7 @@ import pytest
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
+from imaxray._state import known_state, write_state
 from imaxray.cli import app
 from imaxray.curation import ImaxConfig, build_catalog, open_dataset, select_imax, write_dataset
 from imaxray.dynamics import (
@@ -15,6 +16,7 @@ from imaxray.dynamics import (
     RunDynamicsConfig,
     crossed_probes,
     measure_probe,
+    pool_entries,
     probe_entries,
     probe_pair,
     probe_while_training,
@@ -244,8 +246,9 @@ def test_what_does_not_go_together_is_told_first(runs, data, tmp_path):
         )
     longer = tmp_path / "longer"
     shutil.copytree(wide, longer)
-    told = (longer / "run.json").read_text().replace('"entries_seen": 32', '"entries_seen": 40')
-    (longer / "run.json").write_text(told)
+    told = known_state(longer / "run.json")
+    assert told["entries_seen"] == 32
+    write_state(longer / "run.json", {**told, "entries_seen": 40})
     with pytest.raises(ImaxrayError, match="have seen 32, 40"):
         run_dynamics(
             [dense], tmp_path / "out", RunDynamicsConfig(**probe), against=[longer], data=data[0]
@@ -267,3 +270,55 @@ def test_whole_images_come_with_their_warning(runs, data, tmp_path):
     [folder] = (tmp_path / "measured").glob("train-*/dense-seed-0-*")
     assert len(set(Gram.read(recorded(folder)[32]).images)) < alone
     assert found.tasks["same_image"].n_unique() == 2
+
+
+def test_groups_are_measured_by_the_command(runs, data, tmp_path):
+    """Whole images against entries apart, and the parts of a naive comparison."""
+    command = ["dynamics", runs["dense", 0], runs["dense", 1], "--against", runs["wide", 0],
+               "--against", runs["wide", 1], "--data", data[0].folder, "--other-data",
+               data[1].folder, "--probe", SIZE, "--split", "train", "--groups", "--pool", 60,
+               "--draws", 25, "--out", tmp_path]  # fmt: skip
+    done = CliRunner().invoke(app, [str(part) for part in command])
+    assert done.exit_code == 0, done.output
+    for title in (
+        "How alike gradients are",
+        "Whole images minus entries apart",
+        "What a naive comparison is made of",
+        "What this study could have seen",
+    ):
+        assert title in done.stdout
+    sharing, groups, effects, power = (
+        pl.read_csv(tmp_path / f"{name}.csv") for name in ("sharing", "groups", "effects", "power")
+    )
+    assert {"mean", str(runs["dense", 0])} < set(sharing["run"])
+    assert {"vision", "connector", "all"} <= set(sharing["group"])
+    assert sharing["pool"].max() <= 60 and (sharing["icc"].abs() <= 1).all()
+    assert set(groups["entries"]) == {16, 32}
+    parts = effects["sampling"] + effects["entry"] + effects["training"]
+    assert np.allclose(parts, effects["naive"], atol=1e-6)
+    assert set(power["statistic"]) == {"se", "rho", "h2"} and (power["smallest"] >= 0).all()
+    same = run_dynamics(
+        [runs["dense", 0]], tmp_path / "same",
+        RunDynamicsConfig(size=SIZE, split="train", groups=True, pool=60, draws=25),
+        against=[runs["dense", 0]], data=data[0], other_data=data[1],
+    )  # fmt: skip
+    assert (same.groups.effects["training"] == 0).all()  # identical weights
+
+
+def test_groups_of_what_was_recorded_while_training(runs, tmp_path):
+    config = RunDynamicsConfig(groups=True, draws=25)
+    found = run_dynamics([runs["dense", 0]], tmp_path, config)
+    seen = found.groups.sharing["entries_seen"].unique().to_list()
+    assert min(seen) == 0 and max(seen) == 32
+    assert found.groups.effects.is_empty() and found.groups.power.is_empty()
+
+
+def test_a_pool_holds_whole_images(data):
+    entries = data[0].tables.split("train")
+    chosen = pool_entries(entries, 40)
+    assert 20 < chosen.height <= 40
+    sizes = dict(entries.group_by("image_id").len().iter_rows())
+    assert all(sizes[image] == n for image, n in chosen.group_by("image_id").len().iter_rows())
+    assert pool_entries(entries.sample(fraction=1, shuffle=True, seed=1), 40).equals(chosen)
+    with pytest.raises(ImaxrayError, match="larger --pool"):
+        pool_entries(entries, 1)

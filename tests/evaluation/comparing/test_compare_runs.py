@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 import pytest
 
+from imaxray._state import known_state, write_state
 from imaxray.boxes import PERCENT, find_convention
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
@@ -123,9 +124,9 @@ def test_a_changed_dataset_is_not_found_by_its_place(dataset, runs, tmp_path):
     )
     write_result(result, tmp_path / "scored")
     shutil.copytree(dataset.folder, tmp_path / "catalog")
-    manifest = json.loads((tmp_path / "catalog" / "manifest.json").read_text())
+    manifest = known_state(tmp_path / "catalog" / "manifest.json")
     manifest["files"]["images.parquet"] = "0" * 64
-    (tmp_path / "catalog" / "manifest.json").write_text(json.dumps(manifest))
+    write_state(tmp_path / "catalog" / "manifest.json", manifest)
     with pytest.raises(ImaxrayError, match=r"not there; name it with --data\.$"):
         compare_answers([tmp_path / "scored"], [runs / "bad.jsonl"])
     with pytest.raises(ImaxrayError, match=r"good-0.jsonl does not state its dataset; name it\.$"):

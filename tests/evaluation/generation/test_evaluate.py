@@ -13,7 +13,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from imaxray._state import known_state
+from imaxray._state import known_state, write_state
 from imaxray.cache import cache_images
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
@@ -173,9 +173,9 @@ def test_finished_predictions_of_a_version_that_knew_no_threads_are_scored(
     whole, model, data, tmp_path
 ):
     out = shutil.copytree(whole.folder, tmp_path / "out")
-    manifest = json.loads((out / "predictions.json").read_text())
+    manifest = known_state(out / "predictions.json")
     del manifest["identity"]["batches"]["threads"]
-    (out / "predictions.json").write_text(json.dumps(manifest))
+    write_state(out / "predictions.json", manifest)
     again = evaluate_model(model, data, out, EvaluateConfig(max_new_tokens=40, images_per_batch=1))
     assert again.predictions.equals(whole.predictions)
 

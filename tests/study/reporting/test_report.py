@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from imaxray.errors import ImaxrayError
+from imaxray.report import Report, write_report
 from imaxray.study import write_study_report
 from imaxray.study.reporting.answers import answers
 from imaxray.study.reporting.front import verdict
@@ -245,6 +246,21 @@ def test_a_folder_without_a_finished_study_is_refused(tmp_path, made):
         write_study_report(out)
     with pytest.raises(ImaxrayError, match="is a folder"):
         write_study_report(made[1], tmp_path)
+
+
+def test_only_an_earlier_report_is_replaced(tmp_path, report):
+    page = Report("Ours", "", [], [], [])
+    for content in ("my thesis", "<html>", ""):
+        mine = tmp_path / "mine.html"
+        mine.write_text(content)
+        with pytest.raises(ImaxrayError, match="another file, which is kept; name another file"):
+            write_report(page, mine)
+        assert mine.read_text() == content
+    earlier = report.read_text().replace('<meta name="generator" content="imaxray">\n', "")
+    for content in (report.read_text(), earlier):
+        mine.write_text(content)
+        write_report(page, mine)
+        assert "Ours" in mine.read_text()
 
 
 def test_colours_differ_for_every_form_of_colour_blindness():

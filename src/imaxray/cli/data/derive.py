@@ -56,6 +56,9 @@ def derive(
         gone = ", ".join(f"{rule} {n:,}" for rule, n in counts[key].items())
         if gone:
             say(f"Left out, because they contradict {what}: {gone}.")
+    if replaced := sum(counts.get("replaced", {}).values()):
+        answers = counted(replaced, "answer")
+        say(f"Left out: {answers} of a model that derived statements replace or contradict.")
     if counts["over"]:
         say(f"Left out, beyond the most questions of an image: {counts['over']:,}.")
     total = sum(counts["derived"].values())

@@ -34,10 +34,12 @@ def match(
     denser spread.
     """
     from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
+    from imaxray.curation.dataset import require_dataset_place
 
     dose = chosen(DmaxConfig)
     require_other_folder(out, catalog, imax)
     with sole_writer(out, beside=True):
+        require_dataset_place(out)
         selected = open_dataset(imax)
         built = selected.manifest["seed"]
         tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)

@@ -153,3 +153,5 @@ def _print(found: AnswersCompared) -> None:
                 console.print(table)
     for arm in whole.others:
         console.print(whole.verdict(arm), highlight=False)
+    for line in whole.power():
+        console.print(line, highlight=False)

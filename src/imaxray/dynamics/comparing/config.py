@@ -42,4 +42,16 @@ class RunDynamicsConfig(BaseModel):
         default=None,
         description="Evaluation whose scores are taken, where a run has several: DATASET-SPLIT.",
     )
+    groups: bool = Field(
+        default=False,
+        description="Measure what it does to the spectrum that entries of one image are drawn "
+        "together (docs/dynamics.md).",
+    )
+    pool: int = Field(
+        default=1000,
+        ge=32,
+        description="With groups and --data: largest number of entries of a pool, which are drawn "
+        "by whole images.",
+    )
+    draws: int = Field(default=200, ge=25, description="With groups: number of draws of each way.")
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")

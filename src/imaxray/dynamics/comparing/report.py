@@ -12,6 +12,7 @@ import polars as pl
 from imaxray._files import write_csv
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
+from imaxray.dynamics.comparing.groups import GroupDynamics, group_dynamics
 from imaxray.dynamics.comparing.plots import plot_spectra
 from imaxray.dynamics.comparing.runs import compare_runs, recorded, run_spectra
 from imaxray.dynamics.numbers.crossed import crossed_table
@@ -44,6 +45,7 @@ class RunDynamics:
         scores: Table in ``scores.csv`` from :func:`run_scores`; empty unless requested.
         correlations: Table in ``correlations.csv`` from :func:`correlate_scores`; empty unless
             requested.
+        groups: Tables of :func:`group_dynamics`; None unless requested.
         remarks: Sentences that a reader needs in order to interpret the numbers.
     """
 
@@ -55,6 +57,7 @@ class RunDynamics:
     scores: pl.DataFrame
     correlations: pl.DataFrame
     remarks: tuple[str, ...]
+    groups: GroupDynamics | None = None
 
 
 def run_dynamics(
@@ -121,8 +124,20 @@ def run_dynamics(
         whole_images=data is not None and config.draw == "together",
         correlated_at=seen if config.scores else None,
     )
+    groups = None
+    if config.groups:
+        groups = group_dynamics(
+            runs,
+            out,
+            config,
+            against=against,
+            data=data,
+            other_data=other_data,
+            contrast=contrast,
+        )
+        remarks += groups.remarks
     tasks = tasks_over_runs(pairs, *folders, level=level) if pairs.height else pl.DataFrame()
-    result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, remarks)
+    result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, remarks, groups)
     _write(result, out)
     plot_spectra(spectra, out / "spectra.svg", group=group)
     return result

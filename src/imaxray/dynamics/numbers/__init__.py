@@ -18,6 +18,7 @@ from imaxray.dynamics.numbers.intervals import (
     subsamples,
     two_probes,
 )
+from imaxray.dynamics.numbers.power import found_share, seeds_needed, smallest_effect
 from imaxray.dynamics.numbers.spectrum import STATISTICS, Spectrum, centred, spectrum
 from imaxray.dynamics.numbers.tables import (
     PAIRS,
@@ -48,8 +49,11 @@ __all__ = [
     "crossed_probes",
     "crossed_table",
     "estimate",
+    "found_share",
     "n_curve",
     "over_seeds",
+    "seeds_needed",
+    "smallest_effect",
     "spectra_table",
     "spectrum",
     "subsamples",

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.comparing.latex import latex_number, latex_table, latex_text
+from imaxray.evaluation.comparing.power import Power, power_sentences
 from imaxray.evaluation.comparing.resampling import Interval
 from imaxray.evaluation.comparing.wording import (
     arrow,
@@ -88,10 +89,13 @@ class Comparison:
         data: Every number of the comparison; can be written as JSON.
         draws: Arm → its mean relative gain on the data and on each resample, (1 + resamples,), for
             means over several comparisons that share their patients and seed.
+        powers: Arm → how small a mean gain would have been found; empty if the comparison was read
+            from a file.
     """
 
     data: ComparisonData
     draws: Mapping[str, Floats] = field(default_factory=dict, compare=False, repr=False)
+    powers: Mapping[str, Power] = field(default_factory=dict, compare=False, repr=False)
 
     def as_dict(self) -> ComparisonData:
         """Return the numbers as a plain dictionary."""
@@ -138,6 +142,11 @@ class Comparison:
         said = gain_sentence(self.mean_gain(name), name, reference)
         # a sentence begins with a capital, but the name of an arm is written as it is
         return said if said.startswith((name, reference)) else said[0].upper() + said[1:]
+
+    def power(self) -> list[str]:
+        """Say for each arm how small a mean gain would have been found, in a sentence each."""
+        gains = {arm: found and found["value"] for arm, found in self.data["mean_gain"].items()}
+        return power_sentences(self.powers, gains)
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row per task and arm: value, difference, gain and p-values with intervals.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from imaxray._defaults import RESAMPLES
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.comparing.comparison import Comparison, ComparisonData, TaskComparison
+from imaxray.evaluation.comparing.power import power_of
 from imaxray.evaluation.comparing.resampling import (
     finite,
     holm,
@@ -77,11 +78,13 @@ def compare(
     tasks = contest.tasks()
     rows: list[TaskComparison] = []
     gains: dict[str, list[Floats]] = {arm: [] for arm in contest.others}
+    of_patients: dict[str, list[Floats]] = {arm: [] for arm in contest.others}
     for task in tasks:
         row, of_task = contest.compare_task(task, constant)
         rows.append(row)
         for arm, gain in of_task.items():
             gains[arm].append(gain)
+            of_patients[arm].append(contest.gain_over_patients(task, arm))
     for arm in contest.others:
         adjusted = holm({row["task"]: row["p"][arm] for row in rows})
         for row in rows:
@@ -98,7 +101,14 @@ def compare(
         "tasks": rows,
         "mean_gain": {arm: interval(draws[arm], level) if arm in draws else None for arm in gains},
     }
-    return Comparison(finite(data), draws)
+    powers = {
+        arm: power_of(
+            drawn, np.mean(of_patients[arm], axis=0),
+            min(len(contest.seeds[arm]), len(contest.seeds[reference])), level,
+        )
+        for arm, drawn in draws.items()
+    }  # fmt: skip
+    return Comparison(finite(data), draws, powers)
 
 
 @dataclass(frozen=True)
@@ -223,6 +233,28 @@ class _Contest:
             },
         }
         return row, {arm: gain for arm, gain in gains.items() if gain is not None}
+
+    def gain_over_patients(self, name: str, arm: str) -> Floats:
+        """Return the relative gains of an arm whose gain is defined, for exactly these trainings.
+
+        Returns:
+            The gain on the data and on each resample of patients alone, (1 + resamples,).
+        """
+        primary = self._compared_metric(name)
+        base = self.seeds[self.reference][0].tasks[name]
+        group = np.array([self.number[p] for p in base.patients], dtype=np.intp)
+        own, other = (
+            np.mean(
+                [
+                    primary.resampled(s.tasks[name].statistics[primary.name], group, self.weights)
+                    for s in self.seeds[one]
+                ],
+                axis=0,
+            )
+            for one in (arm, self.reference)
+        )
+        gain = _gain(own, other, primary)
+        return np.zeros_like(own) if gain is None else gain
 
     def _shared_metrics(self, name: str, primary: Metric) -> list[Metric]:
         """The other metrics of a task that every training of every arm has."""

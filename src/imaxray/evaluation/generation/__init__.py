@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imaxray.evaluation.generation.part_store import PartStore, add_part
     from imaxray.evaluation.generation.prediction_store import PREDICTIONS, PredictionStore
     from imaxray.evaluation.generation.sampling import Sampling, Written
+    from imaxray.evaluation.generation.text_only import text_logprobs
     from imaxray.evaluation.generation.vllm_engine import VllmEngine, require_vllm
     from imaxray.training import weights_digest, weights_of
 else:
@@ -37,6 +38,7 @@ else:
             "part_store": ["PartStore", "add_part"],
             "prediction_store": ["PREDICTIONS", "PredictionStore"],
             "sampling": ["Sampling", "Written"],
+            "text_only": ["text_logprobs"],
             "vllm_engine": ["VllmEngine", "require_vllm"],
             "imaxray.training": ["weights_digest", "weights_of"],
         },
@@ -62,6 +64,7 @@ __all__ = [
     "require_vllm",
     "served",
     "stored_answers",
+    "text_logprobs",
     "versions",
     "weights_digest",
     "weights_of",

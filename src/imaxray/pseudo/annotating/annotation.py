@@ -11,6 +11,7 @@ import polars as pl
 from imaxray._folders import growing_folder
 from imaxray._ray import require_ray
 from imaxray.curation import Dataset, open_dataset
+from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation import require_vllm
 from imaxray.pseudo.annotating.config import AnnotateConfig
 from imaxray.pseudo.annotating.model_answers import answer_by_model
@@ -82,6 +83,12 @@ def annotate(
     # the order in which the user names the tasks must not change the identity
     tasks = tuple(task for task in task_names() if task in config.tasks)
     config = config.model_copy(update={"tasks": tasks})
+    if config.engine == "vllm" and config.visual_advantage:
+        raise ImaxrayError(
+            "Expected the engine local or ray to measure the visual advantage, but got vllm, which "
+            "reads no answer without its image; leave --visual-advantage out, or choose another "
+            "engine."
+        )
     if config.engine == "vllm":
         require_vllm()  # before the model is loaded for minutes
     elif config.engine == "ray":

@@ -23,6 +23,7 @@ class Answered:
     """A prompt, the generated text, and the parsed answer, which is ``None`` if unreadable.
 
     ``sampled`` holds the canonical JSON of each random answer, ``None`` for an unreadable one.
+    ``advantage`` is the mean log-probability of the tokens with the image less that without it.
     """
 
     prompt: Prompt
@@ -31,6 +32,7 @@ class Answered:
     gold: Gold | None
     agreement: float | None
     sampled: tuple[str | None, ...] | None = None
+    advantage: float | None = None
 
 
 class Reader:
@@ -45,7 +47,12 @@ class Reader:
         self._chat, self._ends = chat, frozenset(ends)
 
     def read(
-        self, prompt: Prompt, size: ImageSize, written: Written, samples: Sequence[Written]
+        self,
+        prompt: Prompt,
+        size: ImageSize,
+        written: Written,
+        samples: Sequence[Written],
+        blind: float | None = None,
     ) -> Answered:
         """Read one greedy answer and compute its agreement with the samples.
 
@@ -54,6 +61,8 @@ class Reader:
             size: Width and height of the original image in pixels.
             written: Greedy answer.
             samples: Random answers to the same prompt.
+            blind: Mean log-probability of the answer's tokens without the image, if it was
+                measured.
 
         Returns:
             The parsed answer and the share of the samples with the same parsed answer. An
@@ -72,7 +81,8 @@ class Reader:
             ]
             agreement = sum(equal) / len(equal)
             sampled = tuple(None if one is None else to_json(one.answer) for one in others)
-        return Answered(prompt, written, text, gold, agreement, sampled)
+        advantage = None if blind is None else written.mean - blind
+        return Answered(prompt, written, text, gold, agreement, sampled, advantage)
 
     def _text(self, written: Written) -> str:
         ids = written.ids
@@ -136,6 +146,7 @@ class Reader:
             "agreement": one.agreement,
             "sampled": None if one.sampled is None else list(one.sampled),
             "score": None,
+            "visual_advantage": one.advantage,
             **self._soft(one.written),
             "model": model,
             "checkpoint": checkpoint,

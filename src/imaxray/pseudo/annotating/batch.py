@@ -11,7 +11,13 @@ import torch
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import Tables
 from imaxray.errors import ImaxrayError
-from imaxray.evaluation.generation import EncodedImages, Sampling, Written, end_tokens
+from imaxray.evaluation.generation import (
+    EncodedImages,
+    Sampling,
+    Written,
+    end_tokens,
+    text_logprobs,
+)
 from imaxray.hashing import digest
 from imaxray.models import ChatModel
 from imaxray.progress import progress_bar
@@ -32,6 +38,10 @@ class Asked(Protocol):
         self, prompts: Sequence[Prompt], seeds: Sequence[int] | None
     ) -> list[Written]:  # fmt: skip
         """Answer each prompt, greedily or, with one seed per prompt, by sampling."""
+        ...
+
+    def blind(self, prompts: Sequence[Prompt], written: Sequence[Written]) -> list[float | None]:
+        """Return the mean log-probability of each answer's tokens without the image, if any."""
         ...
 
 
@@ -84,6 +94,14 @@ class _LocalBatch:
             rows_per_batch=self._config.rows_per_batch,
             sampling=None if seeds is None else Sampling(self._config.temperature, seeds),
             top_k=self._config.top_k if seeds is None else 0,
+        )
+
+    def blind(self, prompts: Sequence[Prompt], written: Sequence[Written]) -> list[float | None]:
+        return text_logprobs(
+            self._chat,
+            [self._chat.text_prompt(p.prompt, p.boxes, self._sizes[p.image_id]) for p in prompts],
+            [one.ids for one in written],
+            rows_per_batch=self._config.rows_per_batch,
         )
 
 
@@ -164,12 +182,16 @@ class Annotator:
                 for number in range(count)
             ]
             drawn = batch.ask(repeated, seeds)
+        blind: Sequence[float | None] = [None] * len(prompts)
+        if self._config.visual_advantage:
+            blind = batch.blind(prompts, greedy)
         return [
             self._reader.read(
-                prompt, self._sizes[prompt.image_id], written, drawn[k * count : (k + 1) * count]
+                prompt, self._sizes[prompt.image_id], written, drawn[k * count : (k + 1) * count],
+                blind[k],
             )
             for k, (prompt, written) in enumerate(zip(prompts, greedy, strict=True))
-        ]
+        ]  # fmt: skip
 
     def _table(self, answered: Sequence[Answered]) -> pl.DataFrame:
         return self._reader.table(answered, self._config, self._model, self._checkpoint)

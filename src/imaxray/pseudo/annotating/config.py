@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,8 +17,8 @@ AnnotationEngine = Literal["local", "ray", "vllm"]
 class AskConfig(BaseModel):
     """The options that, with model and data, determine an annotation: prompts and decoding.
 
-    The identity of an annotation contains exactly these fields. If a field is added, existing
-    annotations therefore no longer count as finished.
+    The identity of an annotation contains exactly these fields, except options of a later version
+    that are off, so that annotations of earlier versions still count as finished.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -53,6 +53,11 @@ class AskConfig(BaseModel):
         description="Number of likely tokens stored for each token of an answer, with their "
         "probabilities, as soft targets of a training; 0 stores none.",
     )
+    visual_advantage: bool = Field(
+        default=False,
+        description="Measure how much more probable the image makes each answer, by one pass "
+        "without the image, as a second score beside confidence.",
+    )
     max_new_tokens: int = Field(
         default=MAX_NEW_TOKENS,
         ge=1,
@@ -79,6 +84,15 @@ class AskConfig(BaseModel):
         ge=0,
         description="Number of validation entries per task that are asked; default: all.",
     )
+
+    def decides(self) -> dict[str, Any]:
+        """Return the options that determine the answers, for identities of annotations."""
+        settings = self.model_dump(mode="json", include={*AskConfig.model_fields})
+        return {name: v for name, v in settings.items() if v or name not in _LATER}
+
+
+_LATER: Final = ("visual_advantage",)
+"""Options of later versions, which are left out of an identity while they are off."""
 
 
 class AnnotateConfig(AskConfig, ModelConfig):

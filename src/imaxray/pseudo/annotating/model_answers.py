@@ -17,7 +17,7 @@ from imaxray.curation import Dataset
 from imaxray.evaluation.generation import versions, weights_digest, weights_of
 from imaxray.models import load_model
 from imaxray.progress import progress_bar
-from imaxray.pseudo.annotating.config import AnnotateConfig, AnnotationEngine, AskConfig
+from imaxray.pseudo.annotating.config import AnnotateConfig, AnnotationEngine
 from imaxray.pseudo.annotating.known import exact_rules
 from imaxray.pseudo.annotating.passes import answers_of, count_left_out
 from imaxray.pseudo.annotating.prompts import PROMPTS_VERSION, LeftOut, PromptBook
@@ -111,7 +111,7 @@ def identity_of_question(dataset: Dataset, config: AnnotateConfig) -> dict[str, 
         "prompts": {"version": PROMPTS_VERSION, **({"rules": rules} if rules else {})},
         # ray runs the same code as local
         "engine": "vllm" if config.engine == "vllm" else "transformers",
-        "config": config.model_dump(mode="json", include={*AskConfig.model_fields}),
+        "config": config.decides(),
     }
 
 

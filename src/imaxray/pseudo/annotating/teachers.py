@@ -34,6 +34,7 @@ from imaxray.pseudo.annotating.store import CALIBRATION, CANDIDATES, AnnotationS
 from imaxray.pseudo.annotators import Annotator, find_annotator
 from imaxray.pseudo.annotators.registry import require_tasks_of
 from imaxray.pseudo.table import PSEUDO
+from imaxray.schema import conform
 
 FOLDER: Final = "teachers"
 """Name of the folder with the answers of each sitting."""
@@ -251,6 +252,6 @@ def _join(store: AnnotationStore, done: Mapping[str, Path]) -> None:
     store.add_to_manifest({"answered_by": by, "account": account})
     for stem in (CALIBRATION, CANDIDATES):
         for task, folder in sorted(done.items()):
-            rows = read_parquet(folder / f"{stem}.parquet").cast(PSEUDO)
+            rows = conform(read_parquet(folder / f"{stem}.parquet"), PSEUDO)
             store.add(f"{stem}-{task}", rows.filter(pl.col("task") == task))
     store.finish([f"{CANDIDATES}-{task}" for task in done], [f"{CALIBRATION}-{t}" for t in done])

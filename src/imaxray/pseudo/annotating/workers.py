@@ -203,6 +203,9 @@ class _Served:
             sampling=None if seeds is None else Sampling(self._temperature, seeds),
         )
 
+    def blind(self, prompts: Sequence[Prompt], written: Sequence[Written]) -> list[float | None]:
+        raise NotImplementedError("annotate refuses visual_advantage with the engine vllm")
+
 
 def run_on_ray(job: Job, names: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Make parts by Ray Data, with one row per batch and one worker with the model per CPU or GPU.

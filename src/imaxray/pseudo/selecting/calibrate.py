@@ -41,8 +41,9 @@ CONFIDENCE: Final = pl.coalesce(
 )
 """Confidence in [0, 1]: the geometric mean probability of the generated tokens, multiplied by the
 share of samples that agree, if there are samples. It has no fitted parameters, so calibration on
-the validation split uses those answers only once. A fused answer has a score instead, which is
-fitted on other validation patients than those whose answers it is compared with."""
+the validation split uses those answers only once. An answer that is judged by its visual advantage
+has that as score instead. A fused answer has a score which is fitted on other validation patients
+than those whose answers it is compared with."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from imaxray._state import read_state
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError
+from imaxray.pseudo.selecting.advantage import scored_by_advantage
 from imaxray.pseudo.selecting.calibrate import Thresholds, calibrate
 from imaxray.pseudo.selecting.config import FilterConfig
 from imaxray.pseudo.selecting.correct import DEFAULT, Tolerances
@@ -108,6 +109,10 @@ def filter_annotations(
         if config.confidence or config.fuse
         else pl.DataFrame(schema=PSEUDO)
     )
+
+    if config.score == "visual-advantage":
+        candidates = scored_by_advantage(candidates)
+        answers = scored_by_advantage(answers)
 
     def filtered_as(
         asked: pl.DataFrame, calibration: pl.DataFrame, plain: pl.DataFrame | None

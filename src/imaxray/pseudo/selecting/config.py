@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,11 @@ class FilterConfig(BaseModel):
         default=True,
         description="Drop answers below a threshold of confidence, which the validation split "
         "gives for each task.",
+    )
+    score: Literal["confidence", "visual-advantage"] = Field(
+        default="confidence",
+        description="Score that thresholds compare: the probability of the answer (confidence), or "
+        "how much more probable the image makes it (visual-advantage).",
     )
     precision: float = Field(
         default=0.9,
@@ -79,16 +84,19 @@ class FilterConfig(BaseModel):
     def _alone(self) -> FilterConfig:
         if self.perfect and (self.confidence or self.consistency or self.balance or self.fuse):
             raise ValueError("perfect cannot be combined with other filters; turn the others off")
+        if self.fuse and self.score != "confidence":
+            raise ValueError("fuse computes a score of its own; leave score or fuse out")
         return self
 
     def decides(self) -> dict[str, Any]:
         """Return the settings that decide what is kept, for identities of pseudo IMAX.
 
         The rules are missing, because their content and not their path decides. So is an option of
-        a later version that is off, so that work of earlier versions stays valid.
+        a later version that has its default, so that work of earlier versions stays valid.
         """
         settings = self.model_dump(mode="json", exclude={"rules"})
-        return {k: v for k, v in settings.items() if v or k not in _LATER}
+        defaults = {k: field.default for k, field in FilterConfig.model_fields.items()}
+        return {k: v for k, v in settings.items() if k not in _LATER or v != defaults[k]}
 
 
-_LATER: Final = ("fuse",)
+_LATER: Final = ("fuse", "score")

@@ -14,6 +14,7 @@ from imaxray.report import Heading, Lines, Missing, Part, Picture, Table, Text
 from imaxray.report.figures import Line, lines, svg
 from imaxray.study.arms import PROBED
 from imaxray.study.reporting.material import Material
+from imaxray.study.reporting.shared_images import shared_images
 from imaxray.study.results.dynamics_tables import StudyDynamics
 from imaxray.study.results.sentences import DIRECTIONS, GRADIENTS, LABELS, verdict
 
@@ -47,6 +48,7 @@ def dynamics(material: Material) -> list[Part]:
         Lines("What the measurements say, in sentences", found.sentences(), folded=True),
         *_contrast(found),
         *_crossed(found),
+        *shared_images(found.shared),
         _tasks(found),
         _fewer(found),
     ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imaxray._files import whole_file
-from imaxray.errors import ImaxrayError
-from imaxray.report import Report, Section, attempted, write_report
+from imaxray.report import Report, Section, attempted, require_report_place, write_report
 from imaxray.report.figures import metric_bars
 from imaxray.study.reporting import comparison, data, front, learning
 from imaxray.study.reporting.answers import answers
@@ -39,8 +38,7 @@ def write_study_report(out: Path, path: Path | None = None, *, images: int | Non
             folder lacks otherwise is named in the report.
     """
     target = path or out / REPORT
-    if target.is_dir():  # said before the report is made
-        raise ImaxrayError(f"Expected a file for the report, but {target} is a folder; name one.")
+    require_report_place(target)  # said before the report is made
     material = Material(read_outcome(out), images)
     write_report(study_report(material), target)
     if path is None:

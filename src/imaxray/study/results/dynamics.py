@@ -30,6 +30,7 @@ from imaxray.study.config import StudyConfig
 from imaxray.study.places import run_folders
 from imaxray.study.probes import DRAWS, ROLES, choose_probes, crossed_name, crossed_path
 from imaxray.study.results.dynamics_tables import StudyDynamics
+from imaxray.study.results.shared_images import TABLES, shared_images
 
 __all__ = ["StudyDynamics", "choose_probes", "study_dynamics"]
 
@@ -62,7 +63,11 @@ def study_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
     not_made = read_state(
         folder / "not_made.json", advice="remove it, so that the probes are made again"
     )
-    found = StudyDynamics(len(config.training_seeds), **tables, not_made=not_made)
+    shared = shared_images(runs, tables["contrast"], seed=config.seed, level=level)
+    for name in TABLES:
+        write_csv(folder / f"{name}.csv", getattr(shared, name))
+    write_state(folder / "shared_images.json", dict(shared.not_made))
+    found = StudyDynamics(len(config.training_seeds), **tables, not_made=not_made, shared=shared)
     write_text(folder / "sentences.json", json.dumps(found.sentences(), indent=1) + "\n")
     return found
 

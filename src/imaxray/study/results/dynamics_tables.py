@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import polars as pl
 from imaxray._files import read_own_csv, read_parquet
 from imaxray._state import read_state
 from imaxray.study.results import sentences
+from imaxray.study.results.shared_images import TABLES, SharedImages
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
@@ -33,6 +34,8 @@ class StudyDynamics:
             without pairs of entries of one image, for both arms and their difference.
         curve: ``n_curve.csv``: statistics at N/4, N/2 and N entries of the probe after training.
         not_made: Draw → reason why its probes could not be made.
+        shared: ``sharing.csv``, ``groups.csv``, ``effects.csv``, ``power.csv``: what entries that
+            share images do to these statistics without any difference in training.
     """
 
     seeds: int
@@ -42,6 +45,7 @@ class StudyDynamics:
     tasks: pl.DataFrame
     curve: pl.DataFrame
     not_made: dict[str, str]
+    shared: SharedImages = field(default_factory=SharedImages)
 
     def sentences(self) -> list[str]:
         """Describe all results in sentences, whichever arm they favour."""
@@ -49,6 +53,7 @@ class StudyDynamics:
             *sentences.contrast(self.contrast, self.spectra, self.seeds),
             *sentences.crossed(self.crossed, self.seeds),
             *sentences.tasks(self.tasks, self.seeds),
+            *sentences.shared_images(self.shared.groups, self.shared.effects, self.shared.power),
             *(
                 f"Probes of train entries ({draw}) could not be made: {why}"
                 for draw, why in self.not_made.items()
@@ -60,6 +65,7 @@ class StudyDynamics:
         return [
             *sentences.contrast(self.contrast, self.spectra, self.seeds)[:1],
             *sentences.crossed(self.crossed, self.seeds)[:1],
+            *sentences.power(self.shared.power)[:1],
         ]
 
 
@@ -85,4 +91,16 @@ def read_dynamics(config: StudyConfig, out: Path) -> StudyDynamics:
         not_made=read_state(
             folder / "not_made.json", advice="remove it, so that the probes are made again"
         ),
+        shared=_read_shared(folder),
+    )
+
+
+def _read_shared(folder: Path) -> SharedImages:
+    """Read the tables about shared images; a study of an earlier version has none."""
+    told = folder / "shared_images.json"
+    if not told.is_file():
+        return SharedImages(not_made={"groups": "the study is of an earlier version"})
+    return SharedImages(
+        **{name: read_own_csv(folder / f"{name}.csv") for name in TABLES},
+        not_made=read_state(told, advice="run the study again, which compares its arms again"),
     )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray.dynamics.grouping import MEAN
 from imaxray.evaluation import signed_text
 
 LABELS: Final = {"se": "SE", "rho": "rho", "h2": "H2"}
@@ -111,6 +112,71 @@ def tasks(table: pl.DataFrame, seeds: int) -> list[str]:
             f"{100 * row['conflict_rate_dmax']:.0f} %."
         )
     return said
+
+
+def shared_images(groups: pl.DataFrame, effects: pl.DataFrame, power_: pl.DataFrame) -> list[str]:
+    """Say what drawing whole images does alone, what a naive comparison is made of, and the power.
+
+    Args:
+        groups: Table of :func:`imaxray.dynamics.groups_table`; tables may be empty.
+        effects: Table of :func:`imaxray.dynamics.effects_table`.
+        power_: Table of :func:`imaxray.dynamics.power_table`.
+    """
+    said = []
+    for row in over_runs(groups).iter_rows(named=True):
+        at = row["group"] == "all" and row["reduction"] == "unit-norm" and row["statistic"] == "se"
+        if at and row["observed"] is not None:
+            said.append(
+                f"Drawing {row['entries']} entries by whole images ("
+                f"{row['entries_per_image']:.1f} per image) instead of one per image changes SE by "
+                f"{signed_text(row, 'observed', 'observed_')} under the same weights, after "
+                f"{row['entries_seen']:,} entries of training (unit-norm gradients)."
+            )
+    if not effects.is_empty():
+        for row in effects.filter(
+            pl.col("entries") == pl.col("entries").max(), statistic="se"
+        ).iter_rows(named=True):
+            parts = {
+                part: signed_text(row, part, f"{part}_")
+                for part in ("naive", "sampling", "entry", "training")
+            }
+            said.append(
+                f"A naive comparison, each model on batches of {row['entries']} entries of its own "
+                f"data drawn by whole images ({GRADIENTS[row['reduction']]} gradients), reports a "
+                f"difference in SE of {parts['naive']}. Of it, the way to draw makes "
+                f"{parts['sampling']}, the entries {parts['entry']}, and training "
+                f"{parts['training']}."
+            )
+    return [*said, *power(power_)]
+
+
+def power(table: pl.DataFrame) -> list[str]:
+    """Say how small a difference the study could have found."""
+    said = []
+    for row in table.iter_rows(named=True):
+        if row["statistic"] not in LABELS or row["reduction"] not in GRADIENTS:
+            continue
+        needs = (
+            "no number of seeds up to 100,000 would show"
+            if row["seeds"] is None
+            else f"it would take {row['seeds']:,} seeds per arm to show"
+        )
+        said.append(
+            f"Power: on the fixed probe this study would find a difference in "
+            f"{LABELS[row['statistic']]} ({GRADIENTS[row['reduction']]} gradients) of "
+            f"{row['smallest']:.3f} or more in 80 % of its repetitions; {needs} the "
+            f"{row['predicted']:+.4f} that drawing {row['entries']} entries by whole images makes "
+            "alone."
+        )
+    return said
+
+
+def over_runs(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of the mean over runs of a table of runs, or those of its only run."""
+    if table.is_empty():
+        return table
+    means = table.filter(run=MEAN)
+    return table if means.is_empty() else means
 
 
 def verdict(row: dict[str, Any]) -> str:

@@ -32,9 +32,10 @@ function shown(found) {
       row.parts.map((part, place) => bar(`part-${place % 2}`, part.tokens, row.tokens, `${part.task}, ${part.tokens}`)))));
   const rows = found.entries.map((entry) => make("tr", {},
     make("td", {}, make("span", { class: "chip" }, entry.task), make("br"), make("span", { class: "count" }, entry.entry_id)),
-    make("td", {}, make("span", { class: "text code" }, pieces(entry.prompt))),
-    make("td", {}, make("span", { class: "text code" }, entry.target)),
-    make("td", {}, `${entry.prompt_tokens} + ${entry.target_tokens}`)));
+    ...(entry.problem ? [make("td", { colspan: "3", class: "problem" }, entry.problem)] : [
+      make("td", {}, make("span", { class: "text code" }, pieces(entry.prompt))),
+      make("td", {}, make("span", { class: "text code" }, entry.target)),
+      make("td", {}, `${entry.prompt_tokens} + ${entry.target_tokens}`)])));
   return [
     make("p", {}, `${found.model} (${found.family}), boxes as ${found.convention}; the image is ${plural(found.image_tokens, "token")}, at places ${found.image_span[0]} to ${found.image_span[1]} of the sequence.`),
     make("h3", {}, "Packed"), ...segments,
