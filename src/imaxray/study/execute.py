@@ -51,7 +51,8 @@ def execute(
     tried: set[Unit] = set()
     pool = _pool(lanes)
     try:
-        with multi_bar(_totals(config, out, waiting)) as update:
+        lengths = _totals(config, out, waiting)
+        with multi_bar(lengths) as update:
             while waiting or running:
                 for unit in [u for u in waiting if _is_ready(config, u, among, done)]:
                     if len(running) == lanes:
@@ -61,7 +62,7 @@ def execute(
                 if not running:
                     break  # what is left needs a unit that failed
                 finished, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
-                _show(config, out, running.values(), update)
+                _show(config, out, running.values(), update, lengths)
                 broken = False
                 for future in finished:
                     unit = running.pop(future)
@@ -175,15 +176,17 @@ def _show(
     out: Path,
     units: Iterable[Unit],
     update: Callable[[str, int, int | None], None],
+    lengths: dict[str, int],
 ) -> None:
+    """Move the bars of running trainings; ``lengths`` gets the length of those that have none."""
     for unit in units:
         if unit.kind == "train" and unit.model and unit.arm and unit.seed is not None:
-            total = None
-            if config.arms[unit.arm].budget == "compute":  # it runs, so its length is decided
+            label = _label(config, unit)
+            if label not in lengths:  # of equal compute; it runs, so that its length is decided
                 recipe = recipe_of(config, out, unit)
-                total = recipe.steps * recipe.entries_per_step
+                lengths[label] = recipe.steps * recipe.entries_per_step
             folder = run_folder(config, out, unit.model, unit.arm, unit.seed)
-            update(_label(config, unit), entries_seen(folder), total)
+            update(label, entries_seen(folder), lengths[label])
 
 
 def entries_seen(run: Path) -> int:
