@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imaxray.evaluation import interval_text, number_text, percent_text
+from imaxray.evaluation import Interval, interval_text, number_text, percent_text
 from imaxray.report import Heading, Part, Picture, Table, Text
 from imaxray.report.figures import Line, Row, intervals, lines, svg
 from imaxray.study.reporting.material import Material
@@ -85,10 +85,10 @@ def effective_entries(material: Material, found: SharedImages) -> list[Part]:
     ]  # fmt: skip
 
 
-def _interval(row: dict[str, float], name: str) -> dict[str, float | None]:
+def _interval(row: dict[str, float], name: str) -> Interval:
     return {"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
 
 
-def _gain(row: dict[str, float]) -> dict[str, float | None]:
+def _gain(row: dict[str, float]) -> Interval:
     """Return the gain of an arm; that of the reference is 0."""
     return _interval({**row, "gain": 0.0} if row["gain"] is None else row, "gain")

@@ -60,7 +60,7 @@ def effective_table(
             row |= {"effective": worth[0], "effective_low": worth[2], "effective_high": worth[1]}
             for end in ("value", "low", "high"):
                 name = "gain" if end == "value" else f"gain_{end}"
-                row[name] = None if gain is None else gain[end]  # type: ignore[literal-required]
+                row[name] = None if gain is None else gain[end]
             rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None).sort(
         "entries_seen", "reduction", "group", "arm"
