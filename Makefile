@@ -50,7 +50,7 @@ lowest: $(STAMP)
 
 # The tests of the core that need no torch.
 CORE_TESTS = tests/audit tests/clinical tests/curation tests/labeller tests/metrics tests/sources \
-	tests/test_boxes.py tests/test_files.py --ignore tests/metrics/test_agreement.py
+	tests/test_boxes.py tests/common/test_files.py --ignore tests/metrics/test_agreement.py
 
 # The core in an environment of its own, every archive held against its sha256.
 HASHED := build/hashed

@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from imaxray._config import read_yaml
+    from imaxray._common.config import read_yaml
     from imaxray.configs import find_config
     from imaxray.curation import open_dataset
     from imaxray.strategy import FilterWork, StrategyConfig, run_strategy

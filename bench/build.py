@@ -118,7 +118,7 @@ def _phantom(out: Path, times: float, *, archives: bool) -> None:
 
 
 def _imaxray(releases: Path, out: Path) -> None:
-    from imaxray._memory import keep_freed_memory
+    from imaxray._common.memory import keep_freed_memory
 
     keep_freed_memory()  # the command line calls it, too
     from imaxray.study import build_study_data, load_config

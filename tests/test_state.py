@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from imaxray._state import DIGEST_KEY, is_changed, known_state, read_state, write_state
+from imaxray._common.state import DIGEST_KEY, is_changed, known_state, read_state, write_state
 from imaxray.errors import ImaxrayError
 
 CONTENT = {

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final, Literal
 
-from imaxray._names import did_you_mean
-from imaxray._plugins import (
+from imaxray._common.names import did_you_mean
+from imaxray._common.plugins import (
     ANNOTATORS,
     DERIVATIONS,
     FAMILIES,

@@ -20,9 +20,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imaxray._files import flush
-from imaxray._lock import sole_writer
-from imaxray._state import state_lines
+from imaxray._common.files import flush
+from imaxray._common.lock import sole_writer
+from imaxray._common.state import state_lines
 from imaxray.errors import ImaxrayError
 
 Verdict = Literal["wrong", "doubtful", "note", "none"]

@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from imaxray._printing import printable
+from imaxray._common.printing import printable
 
 T = TypeVar("T")
 

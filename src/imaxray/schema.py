@@ -27,8 +27,8 @@ from typing import Annotated, Any, Final, Literal, get_args
 import polars as pl
 from pydantic import AfterValidator
 
-from imaxray import _plugins
-from imaxray._names import did_you_mean
+from imaxray._common import plugins as _plugins
+from imaxray._common.names import did_you_mean
 from imaxray.errors import ImaxrayError
 
 Kind = Literal["measurement", "report", "grade", "label", "region", "qa"]

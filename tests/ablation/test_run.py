@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
-from imaxray._state import known_state
+from imaxray._common.state import known_state
 from imaxray.ablation import (
     AblationConfig,
     ablation_tables,

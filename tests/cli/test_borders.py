@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from imaxray import _files
+from imaxray._common import files as _files
 from imaxray.cli import app, border
 from imaxray.cli.border import run_command, sentence
 from imaxray.study import build_study_data, load_config
@@ -201,7 +201,7 @@ def test_what_the_system_refuses_is_one_sentence(code, capsys, tmp_path, built, 
         raise OSError(code, os.strerror(code), str(path))
 
     monkeypatch.setattr(_files, "flush", refuse)
-    monkeypatch.setattr("imaxray._folders.flush", refuse)
+    monkeypatch.setattr("imaxray._common.folders.flush", refuse)
     for line in (
         ("match", built / "catalog", built / "imax", "--out", tmp_path / "m"),
         ("cache", built / "imax", "--out", tmp_path / "c", "--workers", 1),

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from typer.testing import CliRunner
 
-from imaxray._names import did_you_mean, nearest
+from imaxray._common.names import did_you_mean, nearest
 from imaxray.cli import app
 from imaxray.cli.border import run_command
 from imaxray.cli.help.completion import completion_script

@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 import pytest
 
-from imaxray._state import known_state
+from imaxray._common.state import known_state
 from imaxray.boxes import PERCENT
 from imaxray.cli.printing import print_result
 from imaxray.curation import CleaningConfig, build_catalog, open_dataset, write_dataset

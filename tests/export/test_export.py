@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaxray._config import validated
+from imaxray._common.config import validated
 from imaxray.boxes import PLACEHOLDER, find_convention
 from imaxray.errors import ImaxrayError
 from imaxray.export import ExportConfig, export_dataset, list_conventions, list_formats

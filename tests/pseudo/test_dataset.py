@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from imaxray._folders import MARKER
-from imaxray._state import known_state, write_state
+from imaxray._common.folders import MARKER
+from imaxray._common.state import known_state, write_state
 from imaxray.audit import CHECKS, audit_dataset
 from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset

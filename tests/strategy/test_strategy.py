@@ -10,7 +10,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from imaxray._state import known_state
+from imaxray._common.state import known_state
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny

@@ -11,7 +11,7 @@ import shutil
 import polars as pl
 import yaml
 
-from imaxray._files import write_text
+from imaxray._common.files import write_text
 from imaxray.boxes import PERCENT, split_boxes
 from imaxray.curation import open_dataset
 from imaxray.evaluation.generation.prediction_store import PREDICTIONS, PredictionStore

@@ -5,7 +5,7 @@ import shutil
 import polars as pl
 import pytest
 
-from imaxray._state import known_state
+from imaxray._common.state import known_state
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import write_phantom

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from imaxray._state import known_state, write_state
+from imaxray._common.state import known_state, write_state
 from imaxray.curation import DmaxConfig, ImaxConfig, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.study import DataConfig, build_datasets, rebuild_dataset

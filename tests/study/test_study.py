@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 
-from imaxray._state import known_state
+from imaxray._common.state import known_state
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.study import (

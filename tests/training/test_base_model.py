@@ -2,7 +2,7 @@
 
 import pytest
 
-from imaxray._files import sha256
+from imaxray._common.files import sha256
 from imaxray.models import PhantomConfig
 from imaxray.training import base_digest, untrained_base, weights_digest
 

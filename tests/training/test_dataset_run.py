@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from imaxray._state import known_state
+from imaxray._common.state import known_state
 from imaxray.cache import cache_images
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imaxray._files import sha256
-from imaxray._state import known_state, write_state
+from imaxray._common.files import sha256
+from imaxray._common.state import known_state, write_state
 from imaxray.training.runs.checkpoint import COMPLETE, last_checkpoint
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 import torch
 
-from imaxray._state import known_state
+from imaxray._common.state import known_state
 from imaxray.curation import ImaxConfig, build_catalog, select_imax
 from imaxray.errors import ImaxrayError
 from imaxray.models import PhantomConfig, phantom

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from imaxray._folders import read_marker
+from imaxray._common.folders import read_marker
 from imaxray.errors import ImaxrayError
 from imaxray.training.runs.folder import FILES, _take_up, only_writer, set_aside
 

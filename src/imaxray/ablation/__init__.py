@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 from imaxray.ablation.config import AblationConfig, load_study
 
 if TYPE_CHECKING:

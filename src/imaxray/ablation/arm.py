@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from imaxray._files import read_parquet, write_parquet
-from imaxray._state import read_state, write_state
+from imaxray._common.files import read_parquet, write_parquet
+from imaxray._common.state import read_state, write_state
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import score

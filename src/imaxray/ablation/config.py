@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from imaxray._config import read_yaml, validated
+from imaxray._common.config import read_yaml, validated
 from imaxray.ablation.arms import ARMS, EQUAL_COMPUTE, REFERENCE, WHOLE, ArmName, arm_strategy
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.schema import TaskName

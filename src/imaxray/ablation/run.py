@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._files import read_parquet
-from imaxray._folders import growing_folder
-from imaxray._state import known_state, read_state, write_state
-from imaxray._workers import worker_pool
+from imaxray._common.files import read_parquet
+from imaxray._common.folders import growing_folder
+from imaxray._common.state import known_state, read_state, write_state
+from imaxray._common.workers import worker_pool
 from imaxray.ablation.arm import ArmRecord, arm_works, do_arm_work, finish_arm
 from imaxray.ablation.arms import CEILING, EQUAL_COMPUTE, REFERENCE, WHOLE, ArmName
 from imaxray.ablation.base_model import base_model

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 from rich.table import Table
 
-from imaxray._files import whole_file, write_csv, write_text
-from imaxray._state import write_state
+from imaxray._common.files import whole_file, write_csv, write_text
+from imaxray._common.state import write_state
 from imaxray.ablation.arms import ARMS, CEILING, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
 from imaxray.ablation.run import AblationOutcome
 from imaxray.evaluation import (

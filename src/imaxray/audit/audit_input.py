@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray import radiograph
-from imaxray._plugins import running
+from imaxray._common.plugins import running
 from imaxray.audit.pixels import PixelDigests, embedded_file
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.errors import ImaxrayError

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS
-from imaxray._printing import counted
+from imaxray._common.defaults import AUDIT_EXAMPLES, AUDIT_WORKERS
+from imaxray._common.printing import counted
 from imaxray.audit.audit_input import AuditInput, AuditIssue
 from imaxray.audit.checks import CHECKS
 from imaxray.audit.reading import data_files, is_croissant, read_croissant, read_files, read_folder

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from imaxray._names import did_you_mean
+from imaxray._common.names import did_you_mean
 from imaxray.boxes.convention import BoxConvention
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import CentreCrop, Letterbox, SmartResize

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 
 if TYPE_CHECKING:
     from imaxray.cache.image_store import ImageStore, default_folder

@@ -9,8 +9,8 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Literal
 
-from imaxray._ray import ray_cluster
-from imaxray._workers import worker_pool
+from imaxray._common.ray import ray_cluster
+from imaxray._common.workers import worker_pool
 from imaxray.cache.shard import Shard, ShardJob, write_shard
 from imaxray.errors import ImaxrayError
 

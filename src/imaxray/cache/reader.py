@@ -15,9 +15,9 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imaxray._digests import changed_files
-from imaxray._files import read_parquet, sha256
-from imaxray._state import read_state
+from imaxray._common.digests import changed_files
+from imaxray._common.files import read_parquet, sha256
+from imaxray._common.state import read_state
 from imaxray.cache.plan import (
     IDENTITY,
     INDEX,

@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaxray._digests import is_as_written, whole_file_with_digest
-from imaxray._files import sha256, utf8_path
+from imaxray._common.digests import is_as_written, whole_file_with_digest
+from imaxray._common.files import sha256, utf8_path
 from imaxray.errors import ImaxrayError
 from imaxray.radiograph import load_checked
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 import PIL
 import polars as pl
 
-from imaxray._defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS
-from imaxray._digests import DIGEST, changed_files
-from imaxray._files import read_parquet, remove_unfinished, sha256, write_parquet
-from imaxray._folders import Marker, growing_folder, is_free, read_marker, write_marker
-from imaxray._state import known_state, write_state
+from imaxray._common.defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS
+from imaxray._common.digests import DIGEST, changed_files
+from imaxray._common.files import read_parquet, remove_unfinished, sha256, write_parquet
+from imaxray._common.folders import Marker, growing_folder, is_free, read_marker, write_marker
+from imaxray._common.state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.cache.executors import CacheEngine, run
 from imaxray.cache.image_store import default_folder

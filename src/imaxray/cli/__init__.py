@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 
 if TYPE_CHECKING:
     from imaxray.cli.commands import app

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from imaxray._digests import always_read
-from imaxray._printing import say
+from imaxray._common.digests import always_read
+from imaxray._common.printing import say
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 

@@ -17,8 +17,8 @@ from functools import cache
 from types import FrameType
 from typing import Any, Final
 
-from imaxray._names import did_you_mean
-from imaxray._printing import printable, say, warn_in_sentences
+from imaxray._common.names import did_you_mean
+from imaxray._common.printing import printable, say, warn_in_sentences
 from imaxray.cli.help import completion
 from imaxray.errors import ImaxrayError
 
@@ -63,7 +63,7 @@ def _run(arguments: Sequence[str]) -> int:
     _prepare_output()
     try:
         # late: this takes a quarter of a second, in which the user may stop the command
-        from imaxray._memory import keep_freed_memory
+        from imaxray._common.memory import keep_freed_memory
 
         keep_freed_memory()
         command = _command()

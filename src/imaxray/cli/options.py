@@ -31,7 +31,7 @@ from typing import (
 import typer
 from typer.core import TyperCommand
 
-from imaxray._defaults import LARGEST
+from imaxray._common.defaults import LARGEST
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def chosen(config: type[Config], **changes: Any) -> Config:
     Raises:
         ImaxrayError: If a value is not valid, or values contradict each other.
     """
-    from imaxray._config import validated
+    from imaxray._common.config import validated
 
     return validated(config, {**given(), **changes}, names=_FLAGS.get())
 
@@ -222,7 +222,7 @@ def _require_valid(flag: str, field: FieldInfo, value: Any) -> None:
         )
     from pydantic import TypeAdapter, ValidationError
 
-    from imaxray._config import FINITE, said_of
+    from imaxray._common.config import FINITE, said_of
 
     kind: Any = field.annotation
     if field.metadata:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from imaxray._printing import counted, say
+from imaxray._common.printing import counted, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

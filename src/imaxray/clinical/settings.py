@@ -9,8 +9,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
-from imaxray._config import read_yaml, validated
-from imaxray._names import nearest
+from imaxray._common.config import read_yaml, validated
+from imaxray._common.names import nearest
 from imaxray.clinical.predicates import PREDICATES
 from imaxray.clinical.rule import ClinicalRule, Severity
 from imaxray.errors import ImaxrayError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from imaxray._names import nearest
+from imaxray._common.names import nearest
 from imaxray.errors import ImaxrayError
 
 _FOLDER: Final = Path(__file__).parent

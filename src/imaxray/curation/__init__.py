@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 
 if TYPE_CHECKING:
     from imaxray.curation.catalog import CurationConfig, build_catalog

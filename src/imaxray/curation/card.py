@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from imaxray._files import sha256
+from imaxray._common.files import sha256
 from imaxray.curation.decisions import card_lines
 from imaxray.curation.selecting.densities import density
 from imaxray.curation.tables import Tables

@@ -14,7 +14,7 @@ from typing import Annotated
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from imaxray._workers import worker_pool
+from imaxray._common.workers import worker_pool
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation.account import close_account
 from imaxray.curation.decisions import notice_same_images

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._digests import changed_files
-from imaxray._files import read_parquet, sha256, utf8_path
-from imaxray._folders import require_own_manifest, require_place, whole_folder
-from imaxray._state import read_state, write_state
+from imaxray._common.digests import changed_files
+from imaxray._common.files import read_parquet, sha256, utf8_path
+from imaxray._common.folders import require_own_manifest, require_place, whole_folder
+from imaxray._common.state import read_state, write_state
 from imaxray._version import __version__
 from imaxray.clinical import BLOCK, ClinicalRules, read_block
 from imaxray.curation.card import write_card

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from imaxray._printing import counted
+from imaxray._common.printing import counted
 from imaxray.sources import same_images
 
 if TYPE_CHECKING:

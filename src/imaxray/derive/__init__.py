@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 
 if TYPE_CHECKING:
     from imaxray.derive.config import DeriveConfig

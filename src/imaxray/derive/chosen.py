@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from imaxray._names import nearest
-from imaxray._plugins import DERIVATIONS, Plugin, plugins_besides
+from imaxray._common.names import nearest
+from imaxray._common.plugins import DERIVATIONS, Plugin, plugins_besides
 from imaxray.derive.config import DeriveConfig
 from imaxray.derive.own_rules import read_own_rules
 from imaxray.derive.rule import Concludes, Conclusion, DerivationRule, Habits, Known

@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from imaxray._config import read_yaml, validated
-from imaxray._names import nearest
+from imaxray._common.config import read_yaml, validated
+from imaxray._common.names import nearest
 from imaxray.clinical import Bounds
 from imaxray.derive.fact import Fact, FactKind, by_content, plain, question
 from imaxray.derive.rule import Conclusion, DerivationRule, Exactness, Habits, Known, State

@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 
 import polars as pl
 
-from imaxray._files import read_parquet
-from imaxray._folders import require_other_folder
-from imaxray._lock import sole_writer
-from imaxray._state import state_text
-from imaxray._workers import worker_pool
+from imaxray._common.files import read_parquet
+from imaxray._common.folders import require_other_folder
+from imaxray._common.lock import sole_writer
+from imaxray._common.state import state_text
+from imaxray._common.workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.dataset import require_dataset_place
 from imaxray.curation.tables import ACCOUNT

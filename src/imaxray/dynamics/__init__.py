@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 from imaxray.dynamics.comparing import (
     CAVEAT,
     GroupDynamics,

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
-from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
+from imaxray._common.defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.boxes import BoxConvention
 from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.tasks import RULES

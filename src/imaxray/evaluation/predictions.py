@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 import polars as pl
 
-from imaxray._files import read_parquet, sha256
+from imaxray._common.files import read_parquet, sha256
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.joining import JoinBy
 from imaxray.sources import read_csv

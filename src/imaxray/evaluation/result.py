@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import write_parquet, write_text
-from imaxray._folders import growing_folder
-from imaxray._state import state_text
+from imaxray._common.files import write_parquet, write_text
+from imaxray._common.folders import growing_folder
+from imaxray._common.state import state_text
 from imaxray._version import __version__
 from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from imaxray._plugins import Plugin, running
+from imaxray._common.plugins import Plugin, running
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import (

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._files import read_parquet
+from imaxray._common.files import read_parquet
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.scoring import Scores, score_answers
 from imaxray.metrics import NORMALISATION, Normalisation

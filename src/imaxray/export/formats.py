@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from imaxray._plugins import FORMATS, Plugin, plugins_besides
+from imaxray._common.plugins import FORMATS, Plugin, plugins_besides
 from imaxray.errors import ImaxrayError
 from imaxray.export.tools import llamafactory, llava, swift, trl
 from imaxray.export.tools.chat_format import ChatFormat

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from imaxray._files import sha256
-from imaxray._state import write_state
+from imaxray._common.files import sha256
+from imaxray._common.state import write_state
 
 MANIFEST: Final = "export.json"
 LEFT_OUT: Final = "left_out.jsonl"

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import sha256, write_csv
-from imaxray._folders import whole_folder
-from imaxray._state import write_state
+from imaxray._common.files import sha256, write_csv
+from imaxray._common.folders import whole_folder
+from imaxray._common.state import write_state
 from imaxray._version import __version__
 from imaxray.curation import Dataset, open_dataset
 from imaxray.hashing import digest

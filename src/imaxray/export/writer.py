@@ -10,9 +10,9 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from imaxray._folders import whole_folder
-from imaxray._names import did_you_mean
-from imaxray._plugins import Plugin, running
+from imaxray._common.folders import whole_folder
+from imaxray._common.names import did_you_mean
+from imaxray._common.plugins import Plugin, running
 from imaxray._version import __version__
 from imaxray.boxes import find_convention
 from imaxray.curation import Dataset, open_dataset

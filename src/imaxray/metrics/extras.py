@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final
 
-from imaxray._plugins import METRICS, Plugin, plugins_besides, running, search_path
+from imaxray._common.plugins import METRICS, Plugin, plugins_besides, running, search_path
 from imaxray.metrics.base import Metric
 from imaxray.metrics.captions import missing_for_captions
 from imaxray.metrics.radiology import missing_for_radiology

@@ -5,7 +5,7 @@ The first name that needs torch imports it; listing the registry does not import
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 from imaxray.models.mini_config import MiniConfig
 from imaxray.models.phantom_config import PhantomConfig
 from imaxray.models.registry import RegistryRow, convention_of, find_row, list_models

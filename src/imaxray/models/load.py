@@ -14,8 +14,8 @@ import transformers
 from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-from imaxray import _plugins
-from imaxray._plugins import Plugin, plugins_besides
+from imaxray._common import plugins as _plugins
+from imaxray._common.plugins import Plugin, plugins_besides
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import ChatModel

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from imaxray._names import near
+from imaxray._common.names import near
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, NotRequired, TypedDict
 
-from imaxray._state import read_state, write_state
+from imaxray._common.state import read_state, write_state
 from imaxray.errors import ImaxrayError
 
 SIDECAR: Final = "imaxray.json"

@@ -18,9 +18,9 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from imaxray._folders import is_complete, whole_folder
-from imaxray._state import write_state
-from imaxray._workers import worker_pool
+from imaxray._common.folders import is_complete, whole_folder
+from imaxray._common.state import write_state
+from imaxray._common.workers import worker_pool
 from imaxray.phantom import anatomy as geometry
 from imaxray.phantom.census import MS_CXR_IMAGES, Census, draw_census
 from imaxray.phantom.cohort import Finding, ImagePlan, draw_body, draw_findings

@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
-from imaxray._files import utf8_path
-from imaxray._folders import is_complete, whole_folder
-from imaxray._state import write_state
-from imaxray._workers import worker_pool
+from imaxray._common.files import utf8_path
+from imaxray._common.folders import is_complete, whole_folder
+from imaxray._common.state import write_state
+from imaxray._common.workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import releases
 from imaxray.phantom.cohort import ImagePlan, draw_cohort

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 from imaxray.pseudo.annotating import AnnotateConfig, AskConfig
 from imaxray.pseudo.annotators import Annotator, ImageRequest, Stated, list_annotators
 from imaxray.pseudo.dataset import pseudo_entries, write_pseudo

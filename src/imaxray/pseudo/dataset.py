@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import read_parquet
+from imaxray._common.files import read_parquet
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
 from imaxray.derive.render import FILE as DERIVATIONS_FILE

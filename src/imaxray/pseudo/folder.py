@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from imaxray._files import sha256
-from imaxray._folders import require_other_folder
-from imaxray._lock import sole_writer
-from imaxray._state import state_text
+from imaxray._common.files import sha256
+from imaxray._common.folders import require_other_folder
+from imaxray._common.lock import sole_writer
+from imaxray._common.state import state_text
 from imaxray.clinical import load_clinical_rules
 from imaxray.curation import Dataset, open_dataset
 from imaxray.curation.dataset import require_dataset_place

@@ -6,7 +6,7 @@ import base64
 
 import polars as pl
 
-from imaxray._files import spreadsheet_safe
+from imaxray._common.files import spreadsheet_safe
 from imaxray.evaluation import latex_number, latex_table, latex_text
 from imaxray.report.content import Table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from imaxray import radiograph
-from imaxray._files import write_text
+from imaxray._common.files import write_text
 from imaxray.boxes import Box
 from imaxray.errors import ImaxrayError
 from imaxray.radiograph import Readable

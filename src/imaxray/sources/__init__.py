@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from imaxray._names import did_you_mean
-from imaxray._plugins import SOURCES, Plugin, plugins_besides
+from imaxray._common.names import did_you_mean
+from imaxray._common.plugins import SOURCES, Plugin, plugins_besides
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.sources._checks.reading import known_encoding

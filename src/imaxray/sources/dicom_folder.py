@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray import dicom, radiograph
-from imaxray._files import sha256
+from imaxray._common.files import sha256
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, conform
 from imaxray.sources._shared.base import Source

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from imaxray._config import read_yaml, validated
-from imaxray._defaults import MAX_NEW_TOKENS, RESAMPLES
+from imaxray._common.config import read_yaml, validated
+from imaxray._common.defaults import MAX_NEW_TOKENS, RESAMPLES
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.derive import DeriveConfig
 from imaxray.errors import ImaxrayError

@@ -10,8 +10,8 @@ from typing import Any, TypedDict
 
 import polars as pl
 
-from imaxray._folders import move_aside
-from imaxray._state import read_state, write_state
+from imaxray._common.folders import move_aside
+from imaxray._common.state import read_state, write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.derive import derive_dataset
 from imaxray.derive.measure import switched_off

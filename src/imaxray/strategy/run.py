@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
-from imaxray._folders import growing_folder
-from imaxray._state import write_state
+from imaxray._common.folders import growing_folder
+from imaxray._common.state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline

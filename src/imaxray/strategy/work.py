@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imaxray._files import sha256
+from imaxray._common.files import sha256
 from imaxray._version import __version__
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import open_dataset

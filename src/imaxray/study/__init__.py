@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 from imaxray.study.arms import StudyArm
 from imaxray.study.build import DataConfig, DataReport, build_datasets
 from imaxray.study.config import StudyConfig, load_config, require_releases

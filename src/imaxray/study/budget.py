@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from imaxray._state import known_state, read_state, write_state
+from imaxray._common.state import known_state, read_state, write_state
 from imaxray.study.arms import folder_name, pilot
 from imaxray.study.places import run_folders
 from imaxray.study.units import Unit, record_of

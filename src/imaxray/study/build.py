@@ -18,10 +18,10 @@ from pydantic import (
     model_serializer,
 )
 
-from imaxray._digests import changed_files
-from imaxray._folders import growing_folder
-from imaxray._memory import collector_paused
-from imaxray._state import known_state
+from imaxray._common.digests import changed_files
+from imaxray._common.folders import growing_folder
+from imaxray._common.memory import collector_paused
+from imaxray._common.state import known_state
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import (
     CurationConfig,

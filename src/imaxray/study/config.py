@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from imaxray._config import read_yaml, validated
-from imaxray._defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
+from imaxray._common.config import read_yaml, validated
+from imaxray._common.defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.curation import ExcludeConfig
 from imaxray.errors import ImaxrayError

@@ -11,8 +11,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imaxray._state import read_state_lines
-from imaxray._workers import worker_pool
+from imaxray._common.state import read_state_lines
+from imaxray._common.workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.progress import multi_bar
 from imaxray.study.places import run_folder

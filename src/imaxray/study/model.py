@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from imaxray._config import validated
+from imaxray._common.config import validated
 from imaxray.models.mini_config import MiniConfig
 from imaxray.models.phantom_config import PhantomConfig
 from imaxray.models.tiny_config import TinyConfig

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from imaxray._folders import growing_folder
-from imaxray._state import known_state, write_state
+from imaxray._common.folders import growing_folder
+from imaxray._common.state import known_state, write_state
 from imaxray.curation import open_dataset
 from imaxray.phantom import write_phantom
 from imaxray.study.build import ROLES, build_datasets, built

@@ -7,8 +7,8 @@ from typing import Final
 
 import polars as pl
 
-from imaxray._files import read_parquet, write_parquet
-from imaxray._state import write_state
+from imaxray._common.files import read_parquet, write_parquet
+from imaxray._common.state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.dynamics import Gram, Probe, make_probe, measure_probe, probe_entries, probe_pair
 from imaxray.dynamics.probing.entries import ImageSharing

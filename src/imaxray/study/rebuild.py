@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imaxray._files import sha256
-from imaxray._folders import scratch_folder
-from imaxray._state import known_state
+from imaxray._common.files import sha256
+from imaxray._common.folders import scratch_folder
+from imaxray._common.state import known_state
 from imaxray._version import __version__
 from imaxray.curation import Exclusions, open_dataset, read_exclusions
 from imaxray.errors import ImaxrayError

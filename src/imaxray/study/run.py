@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from imaxray._files import write_text
-from imaxray._folders import growing_folder
+from imaxray._common.files import write_text
+from imaxray._common.folders import growing_folder
 from imaxray.errors import ImaxrayError
 from imaxray.study.config import StudyConfig
 from imaxray.study.execute import CONFIG, execute, launched, require_all

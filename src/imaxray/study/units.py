@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from imaxray._lock import is_locked
-from imaxray._names import near
-from imaxray._state import known_state, write_state
+from imaxray._common.lock import is_locked
+from imaxray._common.names import near
+from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
 from imaxray.study.arms import folder_name, pilot
 from imaxray.study.places import answer_folder, base_folder, run_folder

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from imaxray._digests import changed_files
-from imaxray._folders import growing_folder, remove_listed
-from imaxray._state import known_state
+from imaxray._common.digests import changed_files
+from imaxray._common.folders import growing_folder, remove_listed
+from imaxray._common.state import known_state
 from imaxray.curation import DmaxConfig, match_dmax, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.study.arms import PROBED

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from imaxray._names import nearest
-from imaxray._plugins import TASKS, Plugin, plugins_besides, search_path
+from imaxray._common.names import nearest
+from imaxray._common.plugins import TASKS, Plugin, plugins_besides, search_path
 from imaxray.errors import ImaxrayError
 from imaxray.metrics import Metric
 from imaxray.schema import task_names

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 from imaxray.training.augmenting.config import AugmentConfig
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe

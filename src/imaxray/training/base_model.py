@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imaxray._digests import changed_files
-from imaxray._files import sha256
-from imaxray._state import known_state, write_state
+from imaxray._common.digests import changed_files
+from imaxray._common.files import sha256
+from imaxray._common.state import known_state, write_state
 from imaxray.boxes import PERCENT, BoxConvention
 from imaxray.curation import Dataset
 from imaxray.models import MiniConfig, PhantomConfig, TinyConfig, build_mini, phantom

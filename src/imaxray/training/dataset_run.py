@@ -12,7 +12,7 @@ import transformers
 from accelerate import PartialState
 from transformers import TrainerCallback
 
-from imaxray._files import write_parquet
+from imaxray._common.files import write_parquet
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError

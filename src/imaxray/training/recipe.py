@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from imaxray._config import read_yaml, validated
+from imaxray._common.config import read_yaml, validated
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TaskName

@@ -16,7 +16,7 @@ from accelerate import PartialState
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
-from imaxray._state import read_state, read_state_lines, write_state
+from imaxray._common.state import read_state, read_state_lines, write_state
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import require_packable, use_packed_attention

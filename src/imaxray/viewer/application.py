@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from imaxray._config import said_of
+from imaxray._common.config import said_of
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.marks import LONGEST_NOTE, Mark

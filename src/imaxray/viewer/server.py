@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.errors import ImaxrayError
 from imaxray.marks import read_marks
 

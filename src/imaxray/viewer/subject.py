@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from imaxray._files import read_parquet
-from imaxray._state import known_state
+from imaxray._common.files import read_parquet
+from imaxray._common.state import known_state
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.errors import ImaxrayError
 from imaxray.schema import conform

@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import query_parquet, read_parquet, utf8_path
-from imaxray._state import known_state, write_state
+from imaxray._common.files import query_parquet, read_parquet, utf8_path
+from imaxray._common.state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.schema import ORIGINS, SPLITS, task_names
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from imaxray._files import query_parquet
+from imaxray._common.files import query_parquet
 from imaxray.curation.dataset import content_digest, read_manifest
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, SPLITS

@@ -8,7 +8,7 @@ import pytest
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
-from imaxray._state import known_state, write_state
+from imaxray._common.state import known_state, write_state
 from imaxray.cli import app
 from imaxray.curation import ImaxConfig, build_catalog, open_dataset, select_imax, write_dataset
 from imaxray.dynamics import (

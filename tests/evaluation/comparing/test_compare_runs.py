@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 import pytest
 
-from imaxray._state import known_state, write_state
+from imaxray._common.state import known_state, write_state
 from imaxray.boxes import PERCENT, find_convention
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError

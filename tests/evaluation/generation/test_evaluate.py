@@ -13,7 +13,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from imaxray._state import known_state, write_state
+from imaxray._common.state import known_state, write_state
 from imaxray.cache import cache_images
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError

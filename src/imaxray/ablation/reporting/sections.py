@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from imaxray._state import read_state
+from imaxray._common.state import read_state
 from imaxray.ablation.arms import CEILING, EQUAL_COMPUTE, REFERENCE
 from imaxray.ablation.reporting.front import (
     added,

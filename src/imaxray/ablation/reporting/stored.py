@@ -7,8 +7,8 @@ from typing import Any, Final, TypedDict
 
 import polars as pl
 
-from imaxray._config import validated
-from imaxray._state import read_state
+from imaxray._common.config import validated
+from imaxray._common.state import read_state
 from imaxray.ablation.arm import ArmRecord
 from imaxray.ablation.config import AblationConfig
 from imaxray.ablation.run import AblationOutcome

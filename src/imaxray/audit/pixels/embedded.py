@@ -13,7 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imaxray._files import utf8_path
+from imaxray._common.files import utf8_path
 
 COLUMNS: Final = ("images", "image")
 """Columns that may hold images, as ``{"bytes", "path"}`` or as a list of these."""

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray import radiograph
-from imaxray._workers import worker_pool
+from imaxray._common.workers import worker_pool
 from imaxray.audit.pixels.cropped_copies import MOST_IMAGES, SIDE, cropped_pairs, thumbnail
 from imaxray.audit.pixels.embedded import embedded_file
 from imaxray.errors import ImaxrayError

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from imaxray._files import read_parquet
+from imaxray._common.files import read_parquet
 from imaxray.audit.audit_input import (
     BOX_LISTS,
     FILES,

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from imaxray._files import read_parquet
+from imaxray._common.files import read_parquet
 from imaxray.errors import ImaxrayError
 from imaxray.sources import read_csv, read_header
 

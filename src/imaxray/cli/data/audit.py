@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from imaxray._defaults import AUDIT_EXAMPLES, AUDIT_WORKERS, LARGEST
-from imaxray._printing import say
+from imaxray._common.defaults import AUDIT_EXAMPLES, AUDIT_WORKERS, LARGEST
+from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from imaxray._defaults import LARGEST
+from imaxray._common.defaults import LARGEST
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, Root, app, one_config
 from imaxray.cli.printing import (
     print_changed_density,

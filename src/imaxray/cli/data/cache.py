@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imaxray._defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS, LARGEST
-from imaxray._printing import counted, say
+from imaxray._common.defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS, LARGEST
+from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, app
 from imaxray.cli.printing import print_codes, print_json
 from imaxray.errors import ImaxrayError

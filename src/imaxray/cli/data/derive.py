@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imaxray._defaults import LARGEST
-from imaxray._printing import counted, say
+from imaxray._common.defaults import LARGEST
+from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import densities, print_changed_density, print_table

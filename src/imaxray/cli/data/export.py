@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_json, print_table

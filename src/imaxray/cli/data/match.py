@@ -7,9 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-from imaxray._folders import require_other_folder
-from imaxray._lock import sole_writer
-from imaxray._printing import say
+from imaxray._common.folders import require_other_folder
+from imaxray._common.lock import sole_writer
+from imaxray._common.printing import say
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import densities, print_density, print_json, print_match

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from imaxray._defaults import LARGEST, PHANTOM_IMAGES
-from imaxray._printing import say
+from imaxray._common.defaults import LARGEST, PHANTOM_IMAGES
+from imaxray._common.printing import say
 from imaxray.cli.application import app
 from imaxray.cli.options import bounded
 from imaxray.errors import ImaxrayError

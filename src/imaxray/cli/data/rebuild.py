@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._defaults import LARGEST
+from imaxray._common.defaults import LARGEST
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.printing import print_json, print_table
 from imaxray.errors import ImaxrayError

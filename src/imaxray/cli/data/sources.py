@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from imaxray._printing import counted, say
+from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, sources_app
 from imaxray.cli.printing import print_codes, print_json, print_table
 from imaxray.errors import ImaxrayError

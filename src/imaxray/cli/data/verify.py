@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
 from imaxray.cli.printing import print_json
 
@@ -22,7 +22,7 @@ def verify(
     The folder is a dataset, an image cache, an export, a shared dataset, a finished run, pseudo
     annotations or predictions. The exit code is 1 if a file is missing or was changed.
     """
-    from imaxray._digests import verify_folder
+    from imaxray._common.digests import verify_folder
 
     manifest, changed = verify_folder(folder)
     if form == "json":

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.cli.application import app
 from imaxray.cli.help.completion import Shell, completion_script
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.cli.application import Format, configs_app
 from imaxray.cli.printing import print_json
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imaxray._lock import sole_writer
-from imaxray._printing import say
-from imaxray._state import write_state
+from imaxray._common.lock import sole_writer
+from imaxray._common.printing import say
+from imaxray._common.state import write_state
 from imaxray.cli.application import app
 from imaxray.cli.options import chosen, options_of
 from imaxray.errors import ImaxrayError
@@ -79,7 +79,7 @@ def compare_command(
     ] = None,
 ) -> None:
     """Compare the answers of runs with those of other runs, with intervals, as a study does."""
-    from imaxray._files import write_text
+    from imaxray._common.files import write_text
     from imaxray.evaluation import CompareConfig, compare_answers, compare_arms
 
     config = chosen(CompareConfig)

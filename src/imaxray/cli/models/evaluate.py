@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._printing import counted, say
+from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, Model, app
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_result

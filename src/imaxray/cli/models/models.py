@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
 from imaxray.cli.printing import print_table
 

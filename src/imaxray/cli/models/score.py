@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from imaxray._defaults import LARGEST
-from imaxray._lock import sole_writer
-from imaxray._printing import say
+from imaxray._common.defaults import LARGEST
+from imaxray._common.lock import sole_writer
+from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_result

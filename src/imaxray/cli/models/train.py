@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from imaxray._defaults import LARGEST, PROBE_EVERY
-from imaxray._printing import counted, say
+from imaxray._common.defaults import LARGEST, PROBE_EVERY
+from imaxray._common.printing import counted, say
 from imaxray.cli.application import Out, app
 from imaxray.cli.options import given, options_of
 from imaxray.errors import ImaxrayError

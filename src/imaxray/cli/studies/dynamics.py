@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._lock import sole_writer
+from imaxray._common.lock import sole_writer
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_json

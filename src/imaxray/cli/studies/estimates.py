@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.cli.printing import print_table
 
 if TYPE_CHECKING:

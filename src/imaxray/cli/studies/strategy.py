@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._state import known_state
+from imaxray._common.state import known_state
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, app, one_config
 from imaxray.cli.printing import print_json
 

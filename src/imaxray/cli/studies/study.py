@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imaxray._printing import say
-from imaxray._state import known_state
+from imaxray._common.printing import say
+from imaxray._common.state import known_state
 from imaxray.cli.application import ConfigFile, ConfigName, Root, app, one_config
 from imaxray.cli.options import chosen, options_of
 from imaxray.cli.printing import print_json, print_units

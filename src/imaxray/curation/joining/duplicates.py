@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaxray import radiograph
-from imaxray._workers import worker_pool
+from imaxray._common.workers import worker_pool
 from imaxray.perceptual import NEAR, groups, near_pairs, perceptual_hash, require_hash
 from imaxray.progress import progress_bar
 from imaxray.schema import REJECTS, conform

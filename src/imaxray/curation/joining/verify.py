@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from imaxray._workers import worker_pool
+from imaxray._common.workers import worker_pool
 from imaxray.progress import progress_bar
 from imaxray.radiograph import IMAGE_CODES, load_checked
 from imaxray.schema import REJECTS, conform

@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from imaxray._files import read_parquet
-from imaxray._state import read_state
+from imaxray._common.files import read_parquet
+from imaxray._common.state import read_state
 from imaxray.dynamics.comparing.runs import probe_folder, recorded
 from imaxray.dynamics.numbers.gram import Reduction
 from imaxray.errors import ImaxrayError

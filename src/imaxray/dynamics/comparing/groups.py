@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 from scipy import stats
 
-from imaxray._files import write_csv
+from imaxray._common.files import write_csv
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.runs import recorded
 from imaxray.dynamics.grouping import MEAN, effects_table, groups_table, sharing_table

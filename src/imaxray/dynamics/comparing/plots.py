@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import whole_file
+from imaxray._common.files import whole_file
 
 _LABELS: Final = {
     "se": "SE (nats)",

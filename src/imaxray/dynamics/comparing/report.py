@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from imaxray._files import write_csv
+from imaxray._common.files import write_csv
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
 from imaxray.dynamics.comparing.groups import GroupDynamics, group_dynamics

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import read_parquet
+from imaxray._common.files import read_parquet
 from imaxray.dynamics.numbers.gram import Gram, Reduction
 from imaxray.dynamics.numbers.intervals import Estimate, contrasts
 from imaxray.errors import ImaxrayError

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from imaxray._files import read_parquet, write_parquet
+from imaxray._common.files import read_parquet, write_parquet
 from imaxray.errors import ImaxrayError
 
 Matrix = NDArray[np.float64]

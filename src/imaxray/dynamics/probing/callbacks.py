@@ -13,8 +13,8 @@ import torch.distributed as dist
 from torch import Tensor
 from transformers import TrainerCallback
 
-from imaxray._files import write_parquet
-from imaxray._state import read_state, write_state
+from imaxray._common.files import write_parquet
+from imaxray._common.state import read_state, write_state
 from imaxray._version import __version__
 from imaxray.dynamics.numbers.gram import Gram, Matrix
 from imaxray.dynamics.numbers.tables import PAIRS, SPECTRA

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from imaxray._state import write_state
+from imaxray._common.state import write_state
 from imaxray._version import __version__
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset

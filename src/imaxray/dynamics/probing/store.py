@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from imaxray._files import read_parquet, write_parquet
+from imaxray._common.files import read_parquet, write_parquet
 from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.numbers.tables import PAIRS, SPECTRA, spectra_table, tasks_table
 

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray._defaults import RESAMPLES
-from imaxray._printing import counted
+from imaxray._common.defaults import RESAMPLES
+from imaxray._common.printing import counted
 from imaxray.boxes import find_convention
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError

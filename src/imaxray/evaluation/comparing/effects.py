@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imaxray._defaults import RESAMPLES
+from imaxray._common.defaults import RESAMPLES
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.comparing.comparison import Comparison, ComparisonData, TaskComparison
 from imaxray.evaluation.comparing.power import power_of

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._state import known_state, read_state
+from imaxray._common.state import known_state, read_state
 from imaxray.boxes import BoxConvention
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.errors import ImaxrayError

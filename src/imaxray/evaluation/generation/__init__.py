@@ -5,7 +5,7 @@ The first name that needs torch imports it; answers of a chat server (``hosted``
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 
 if TYPE_CHECKING:
     from imaxray.evaluation.generation.answering import end_tokens, generate

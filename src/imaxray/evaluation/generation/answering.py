@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from imaxray._defaults import MAX_NEW_TOKENS
+from imaxray._common.defaults import MAX_NEW_TOKENS
 from imaxray.evaluation.generation.attention import shared_prefix_attention
 from imaxray.evaluation.generation.decoding import decode
 from imaxray.evaluation.generation.prediction_store import PREDICTIONS

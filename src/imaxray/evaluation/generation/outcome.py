@@ -10,8 +10,8 @@ from typing import Any, TypedDict
 
 import polars as pl
 
-from imaxray._folders import growing_folder
-from imaxray._state import read_state
+from imaxray._common.folders import growing_folder
+from imaxray._common.state import read_state
 from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError

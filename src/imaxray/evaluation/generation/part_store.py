@@ -9,20 +9,20 @@ from typing import Any, ClassVar, NotRequired, TypedDict
 
 import polars as pl
 
-from imaxray._digests import (
+from imaxray._common.digests import (
     DIGEST,
     changed_files,
     is_as_written,
     whole_file_with_digest,
 )
-from imaxray._files import (
+from imaxray._common.files import (
     read_parquet,
     remove_unfinished,
     sha256,
     utf8_path,
     write_parquet,
 )
-from imaxray._state import read_state, write_state
+from imaxray._common.state import read_state, write_state
 from imaxray.errors import ImaxrayError
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import sha256
+from imaxray._common.files import sha256
 from imaxray.curation import Dataset
 from imaxray.curation import density as density_of
 from imaxray.errors import ImaxrayError

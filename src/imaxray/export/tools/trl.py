@@ -17,7 +17,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imaxray._files import utf8_path
+from imaxray._common.files import utf8_path
 from imaxray.export.conversation import Conversation
 from imaxray.export.tools.chat_format import ChatFormat, RowStyle
 from imaxray.export.tools.settings import MODEL, OUTPUT, SETTINGS, Settings

@@ -46,7 +46,7 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from imaxray._names import did_you_mean
+from imaxray._common.names import did_you_mean
 from imaxray.boxes import BoxConvention, get_convention
 from imaxray.errors import ImaxrayError
 from imaxray.models.chat import ChatModel

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._folders import growing_folder
-from imaxray._ray import require_ray
+from imaxray._common.folders import growing_folder
+from imaxray._common.ray import require_ray
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation import require_vllm

@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray import radiograph
-from imaxray._plugins import running
+from imaxray._common.plugins import running
 from imaxray._version import __version__
 from imaxray.boxes import PLACEHOLDER
 from imaxray.cache import ImageStore

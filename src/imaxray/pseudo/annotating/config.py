@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray._defaults import MAX_NEW_TOKENS
+from imaxray._common.defaults import MAX_NEW_TOKENS
 from imaxray.evaluation.config import ModelConfig
 from imaxray.schema import TaskName, task_names
 

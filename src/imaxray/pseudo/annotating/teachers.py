@@ -17,10 +17,10 @@ from typing import Any, Final, NotRequired, TypedDict
 
 import polars as pl
 
-from imaxray._digests import changed_files
-from imaxray._files import read_parquet
-from imaxray._folders import growing_folder
-from imaxray._state import read_state
+from imaxray._common.digests import changed_files
+from imaxray._common.files import read_parquet
+from imaxray._common.folders import growing_folder
+from imaxray._common.state import read_state
 from imaxray._version import __version__
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError

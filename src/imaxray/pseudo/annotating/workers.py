@@ -16,8 +16,8 @@ import polars as pl
 import torch
 import transformers
 
-from imaxray._files import read_parquet
-from imaxray._ray import ray_cluster
+from imaxray._common.files import read_parquet
+from imaxray._common.ray import ray_cluster
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError

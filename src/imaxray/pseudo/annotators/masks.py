@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaxray import radiograph
-from imaxray._files import sha256
+from imaxray._common.files import sha256
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.annotators.contract import Annotator, ImageRequest, Stated
 from imaxray.sources.wingspan_ctr import mask_box, mask_ratios, read_mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from imaxray._plugins import ANNOTATORS, Plugin, plugins_besides, running
+from imaxray._common.plugins import ANNOTATORS, Plugin, plugins_besides, running
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.annotators.contract import Annotator
 from imaxray.pseudo.annotators.masks import Masks

@@ -9,9 +9,9 @@ from typing import Any, NotRequired, TypedDict
 
 import polars as pl
 
-from imaxray._digests import changed_files
-from imaxray._files import read_parquet
-from imaxray._state import read_state
+from imaxray._common.digests import changed_files
+from imaxray._common.files import read_parquet
+from imaxray._common.state import read_state
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import Dataset
 from imaxray.errors import ImaxrayError

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from imaxray._config import parse_yaml, read_yaml, validated
+from imaxray._common.config import parse_yaml, read_yaml, validated
 from imaxray.clinical import (
     BLOCK,
     DEFAULT_RULES,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import beta
 
-from imaxray._defaults import RESAMPLES
+from imaxray._common.defaults import RESAMPLES
 from imaxray.evaluation.comparing.resampling import patient_draws
 from imaxray.pseudo.selecting.calibrate import CONFIDENCE, Floats
 from imaxray.pseudo.selecting.correct import Tolerances, correct

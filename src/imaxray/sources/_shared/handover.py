@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
-from imaxray._files import read_arrow, utf8_path
+from imaxray._common.files import read_arrow, utf8_path
 from imaxray.sources._shared.records import SourceTables
 
 _FRAMES: Final = ("images", "annotations", "hints", "rejects")

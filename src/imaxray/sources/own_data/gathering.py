@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._printing import counted
+from imaxray._common.printing import counted
 from imaxray.schema import (
     FRONTAL,
     IMAGES,

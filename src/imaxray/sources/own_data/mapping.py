@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from imaxray._config import read_yaml, validated
-from imaxray._names import nearest
+from imaxray._common.config import read_yaml, validated
+from imaxray._common.names import nearest
 from imaxray.errors import ImaxrayError
 from imaxray.schema import FINDINGS
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, known_encoding

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import read_excel, read_parquet, sha256
+from imaxray._common.files import read_excel, read_parquet, sha256
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._checks.reading import Fault, note

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 import yaml
 
-from imaxray._state import read_state
+from imaxray._common.state import read_state
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, interval_text, number_text, percent_text

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imaxray._lazy import lazily
+from imaxray._common.lazy import lazily
 from imaxray.study.estimating.config import EstimateConfig
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._files import read_parquet
+from imaxray._common.files import read_parquet
 from imaxray.dynamics import PAIRS
 from imaxray.evaluation import number_text, signed_text
 from imaxray.report import Heading, Lines, Missing, Part, Picture, Table, Text

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._state import read_state_lines
+from imaxray._common.state import read_state_lines
 from imaxray.evaluation import number_text
 from imaxray.report import Heading, Missing, Part, Picture, Section, Table, Text, attempted
 from imaxray.report.figures import Line, lines, svg

@@ -9,8 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from imaxray._defaults import STUDY_EXAMPLES
-from imaxray._files import read_parquet
+from imaxray._common.defaults import STUDY_EXAMPLES
+from imaxray._common.files import read_parquet
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.sources import get_source, published_sources

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._state import read_state
+from imaxray._common.state import read_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.derive.run import REPORT as DERIVE
 from imaxray.evaluation import number_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imaxray._files import whole_file
+from imaxray._common.files import whole_file
 from imaxray.report import Report, Section, attempted, require_report_place, write_report
 from imaxray.report.figures import metric_bars
 from imaxray.study.reporting import comparison, data, front, learning

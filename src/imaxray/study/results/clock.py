@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from imaxray._state import read_state_lines
+from imaxray._common.state import read_state_lines
 from imaxray.study.budget import read_run, training_seconds
 from imaxray.study.places import run_folders
 from imaxray.training import CurvePoint

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._files import read_parquet, write_csv, write_parquet, write_text
-from imaxray._state import known_state, read_state, write_state
-from imaxray._workers import worker_pool
+from imaxray._common.files import read_parquet, write_csv, write_parquet, write_text
+from imaxray._common.state import known_state, read_state, write_state
+from imaxray._common.workers import worker_pool
 from imaxray.dynamics import (
     PAIRS,
     Gram,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from imaxray._files import read_own_csv, read_parquet
-from imaxray._state import read_state
+from imaxray._common.files import read_own_csv, read_parquet
+from imaxray._common.state import read_state
 from imaxray.study.results import sentences
 from imaxray.study.results.shared_images import TABLES, SharedImages
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from imaxray._files import write_csv, write_parquet, write_text
-from imaxray._state import write_state
+from imaxray._common.files import write_csv, write_parquet, write_text
+from imaxray._common.state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import (
     Comparison,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from imaxray._state import read_state
+from imaxray._common.state import read_state
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison
 from imaxray.evaluation.comparing.comparison import ComparisonData

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from imaxray._plugins import Plugin, running
+from imaxray._common.plugins import Plugin, running
 from imaxray.boxes import Box
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import Hashes, digest, digests, hexadecimal, mixed

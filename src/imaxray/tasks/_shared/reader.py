@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imaxray._plugins import running
+from imaxray._common.plugins import running
 from imaxray.boxes import BOX_RULES, PERCENT, BoxConvention
 from imaxray.tasks._shared.base import Task
 from imaxray.tasks._shared.reading import RULES, Reading, require_rules

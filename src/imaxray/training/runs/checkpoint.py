@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from imaxray._files import sha256
-from imaxray._state import read_state, write_state
+from imaxray._common.files import sha256
+from imaxray._common.state import read_state, write_state
 from imaxray.errors import ImaxrayError
 
 COMPLETE: Final = "complete.json"

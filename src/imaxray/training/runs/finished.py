@@ -9,10 +9,10 @@ from typing import Final, NotRequired, TypedDict
 
 import torch
 
-from imaxray._config import validated
-from imaxray._digests import changed_files
-from imaxray._files import sha256
-from imaxray._state import read_state
+from imaxray._common.config import validated
+from imaxray._common.digests import changed_files
+from imaxray._common.files import sha256
+from imaxray._common.state import read_state
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
 from imaxray.training.config import TrainingConfig

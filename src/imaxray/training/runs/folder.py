@@ -18,9 +18,9 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from imaxray._digests import changed_files
-from imaxray._files import sha256, write_parquet
-from imaxray._folders import (
+from imaxray._common.digests import changed_files
+from imaxray._common.files import sha256, write_parquet
+from imaxray._common.folders import (
     Marker,
     growing_folder,
     is_free,
@@ -30,7 +30,7 @@ from imaxray._folders import (
     remove_listed,
     write_marker,
 )
-from imaxray._state import known_state, write_state
+from imaxray._common.state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from imaxray._files import write_text
-from imaxray._state import read_state_lines
+from imaxray._common.files import write_text
+from imaxray._common.state import read_state_lines
 from imaxray.errors import ImaxrayError
 from imaxray.schema import task_names
 from imaxray.training.clock import Took, now

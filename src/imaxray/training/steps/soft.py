@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from imaxray._files import read_parquet
+from imaxray._common.files import read_parquet
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, tokenizer_digest
 from imaxray.packing import Row, SoftTargets

@@ -16,7 +16,7 @@ from typing import Any, Final
 import PIL
 import polars as pl
 
-from imaxray._printing import counted
+from imaxray._common.printing import counted
 from imaxray._version import __version__
 from imaxray.boxes import BoxConvention, box_of
 from imaxray.cache import ImageStore

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, cast
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
-from imaxray._memory import collector_paused
+from imaxray._common.memory import collector_paused
 from imaxray.errors import ImaxrayError
 from imaxray.sources._shared.files.paths import (
     is_inside,

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from imaxray._files import sha256
+from imaxray._common.files import sha256
 from imaxray.errors import ImaxrayError
 from imaxray.sources._shared.records import ReleaseFile
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping as Named
 from dataclasses import dataclass
 from typing import Final
 
-from imaxray._names import nearest
+from imaxray._common.names import nearest
 from imaxray.errors import ImaxrayError
 from imaxray.schema import FINDINGS, SPLITS
 from imaxray.sources._checks.persons import SEXES, VIEWS

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from imaxray._names import nearest
-from imaxray._printing import counted
+from imaxray._common.names import nearest
+from imaxray._common.printing import counted
 from imaxray.schema import FINDINGS
 from imaxray.sources._checks.persons import SEXES, VIEWS
 from imaxray.sources.own_data.cells import CellError, day, is_blank, label_value

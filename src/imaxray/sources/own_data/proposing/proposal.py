@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 
 from imaxray import radiograph
-from imaxray._config import validated
+from imaxray._common.config import validated
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SPLITS
 from imaxray.sources._checks.persons import SEXES, VIEWS

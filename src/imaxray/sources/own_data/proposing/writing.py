@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from imaxray._files import write_text
+from imaxray._common.files import write_text
 from imaxray.errors import ImaxrayError
 from imaxray.sources.own_data.mapping import FILE, BoxForm
 from imaxray.sources.own_data.proposing.proposal import Proposal, propose_mapping

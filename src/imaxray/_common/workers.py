@@ -12,7 +12,7 @@ from multiprocessing import connection, get_context, parent_process
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from imaxray._printing import warn_in_sentences, warns_in_sentences
+from imaxray._common.printing import warn_in_sentences, warns_in_sentences
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

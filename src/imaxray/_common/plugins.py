@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeVar
 
-from imaxray._printing import say
+from imaxray._common.printing import say
 from imaxray.errors import ImaxrayError
 
 SOURCES: Final = "imaxray.sources"

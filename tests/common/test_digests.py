@@ -7,10 +7,10 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from imaxray import _digests
-from imaxray._digests import MEMORY, changed_files, verify_folder
-from imaxray._files import sha256
-from imaxray._state import known_state, state_text, write_state
+from imaxray._common import digests as _digests
+from imaxray._common.digests import MEMORY, changed_files, verify_folder
+from imaxray._common.files import sha256
+from imaxray._common.state import known_state, state_text, write_state
 from imaxray.cli import app
 from imaxray.errors import ImaxrayError
 

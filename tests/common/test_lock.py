@@ -10,15 +10,15 @@ import time
 
 import pytest
 
-from imaxray import _lock
-from imaxray._folders import whole_folder
-from imaxray._lock import LOCK, sole_writer
+from imaxray._common import lock as _lock
+from imaxray._common.folders import whole_folder
+from imaxray._common.lock import LOCK, sole_writer
 from imaxray.errors import ImaxrayError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from imaxray._lock import sole_writer
+from imaxray._common.lock import sole_writer
 with sole_writer(Path(sys.argv[1]), beside=sys.argv[2] == "beside"):
     print("held", flush=True)
     time.sleep(60)

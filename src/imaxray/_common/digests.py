@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from imaxray._files import sha256, whole_file, write_text
-from imaxray._state import is_changed, known_state, write_state
+from imaxray._common.files import sha256, whole_file, write_text
+from imaxray._common.state import is_changed, known_state, write_state
 from imaxray.errors import ImaxrayError
 
 MEMORY: Final = ".imaxray-digests.json"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imaxray._printing import warn_in_sentences
-from imaxray._workers import _signals_later, worker_pool
+from imaxray._common.printing import warn_in_sentences
+from imaxray._common.workers import _signals_later, worker_pool
 
 KEPT = {}
 
@@ -59,7 +59,7 @@ def test_warnings_of_libraries_keep_their_kind_and_place():
 
 PARENT = """
 import os, sys, time
-from imaxray._workers import worker_pool
+from imaxray._common.workers import worker_pool
 def work(path):
     open(path, "w").write(str(os.getpid()))
     time.sleep(60)
@@ -100,7 +100,7 @@ INTERRUPTED = """
 import os, signal, sys, time
 from multiprocessing import process
 from pathlib import Path
-from imaxray._workers import worker_pool
+from imaxray._common.workers import worker_pool
 
 start = process.BaseProcess.start
 

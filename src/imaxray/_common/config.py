@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
-from imaxray._names import nearest
+from imaxray._common.names import nearest
 from imaxray.errors import ImaxrayError
 
 Model = TypeVar("Model", bound=BaseModel)

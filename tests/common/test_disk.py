@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from imaxray import _disk
-from imaxray._disk import system_errors
-from imaxray._folders import growing_folder, whole_folder
+from imaxray._common import disk as _disk
+from imaxray._common.disk import system_errors
+from imaxray._common.folders import growing_folder, whole_folder
 from imaxray.errors import ImaxrayError
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from imaxray import _files
+from imaxray._common import files as _files
 from imaxray.errors import ImaxrayError
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from imaxray._files import whole_file
+from imaxray._common.files import whole_file
 with whole_file(Path(sys.argv[1])) as aside:
     aside.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -122,7 +122,8 @@ IN_ANOTHER_LOCALE = """
 import os, sys
 from pathlib import Path
 import polars as pl
-from imaxray._files import query_parquet, read_own_csv, read_parquet, write_csv, write_parquet
+from imaxray._common.files import query_parquet, read_own_csv, read_parquet
+from imaxray._common.files import write_csv, write_parquet
 path = Path(os.fsdecode(sys.argv[1].encode(sys.getfilesystemencoding(), "surrogateescape")))
 table = pl.DataFrame({"a": [1, 2]})
 write_parquet(path / "t.parquet", table)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from imaxray._files import write_text
+from imaxray._common.files import write_text
 from imaxray.errors import ImaxrayError
 
 DIGEST_KEY: Final = "content_sha256"

@@ -10,7 +10,7 @@ import pytest
 from rich.table import Table
 
 import imaxray
-from imaxray._printing import printable, say
+from imaxray._common.printing import printable, say
 from imaxray.progress import SafeConsole
 
 EVIL = "a\x1b]0;title\x07b\x1b[2J\x9bc\u202ed\r"

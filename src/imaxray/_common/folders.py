@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from imaxray._digests import MEMORY
-from imaxray._disk import system_errors
-from imaxray._files import PART, flush, is_unfinished, remove_unfinished, sha256
-from imaxray._lock import LOCK, sole_writer
-from imaxray._state import known_state, write_state
+from imaxray._common.digests import MEMORY
+from imaxray._common.disk import system_errors
+from imaxray._common.files import PART, flush, is_unfinished, remove_unfinished, sha256
+from imaxray._common.lock import LOCK, sole_writer
+from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
 
 MARKER: Final = ".imaxray.json"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 import imaxray
-from imaxray._config import nearest, parse_yaml, read_yaml, validated
+from imaxray._common.config import nearest, parse_yaml, read_yaml, validated
 from imaxray.errors import ImaxrayError
 
 
@@ -122,7 +122,7 @@ def test_defaults_are_keywords_so_that_type_checkers_see_them():
 
 def test_mypy_checks_the_options_of_a_config():
     """The plugin of pydantic then rejects a value of another type and an unknown option."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     tools = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     assert "pydantic.mypy" in tools["mypy"]["plugins"]
     assert tools["pydantic-mypy"] == {"init_typed": True, "init_forbid_extra": True}

@@ -1,0 +1,1 @@
+"""What every room uses: files, folders, locks, digests, plug-ins, printed text, defaults."""
