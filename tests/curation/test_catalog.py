@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -211,11 +212,18 @@ def test_dmax_depends_on_the_seed_only(catalog, imax):
     assert one.entries.equals(two.entries) and not one.entries.equals(other.entries)
 
 
-def test_the_dose_lies_in_between(catalog, imax):
+def test_every_dose_between_dmax_and_imax_is_met(catalog, imax):
     _, wide = match_dmax(catalog, imax)
-    _, dose = match_dmax(catalog, imax, DmaxConfig(tasks_per_image=3.5))
-    assert wide.dmax.tasks_per_image < dose.dmax.tasks_per_image < wide.imax.tasks_per_image
-    assert abs(dose.dmax.tasks_per_image - 3.5) < 0.75
+    low, high = wide.dmax.tasks_per_image, wide.imax.tasks_per_image
+    doses = [dose for dose in np.arange(1, 8, 0.5) if low < dose < high]
+    assert len(doses) > 4
+    reached = []
+    for dose in doses:
+        tables, found = match_dmax(catalog, imax, DmaxConfig(tasks_per_image=dose))
+        assert found.dmax.tasks_per_image == pytest.approx(dose, abs=0.4)  # it has few images
+        assert found.volume == wide.volume and not any(found.distance.values())
+        reached.append(tables.split("train")["image_id"].n_unique())
+    assert reached == sorted(reached, reverse=True) and len(set(reached)) == len(reached)
 
 
 def test_a_dataset_folder_opens_verifies_and_loads(catalog, imax, tmp_path):

@@ -212,4 +212,4 @@ def test_the_shipped_study_has_three_seeds_and_dynamics():
     assert len(config.training_seeds) == 3 and config.dynamics is not None
     assert load_config("phantom").dynamics is None
     doses = [arm.tasks_per_image for arm in load_config("dose").arms.values()]
-    assert doses == [None, 2, 3, None]
+    assert doses == [None, 2, 3, 4, 5, 6, None]

@@ -100,7 +100,11 @@ def match_dmax(
     if config.tasks_per_image is None:
         chosen = _take(pool, order.sort("mix"), demand, seed)
     else:
-        dense_first = order.sort("tasks", "mix", descending=[True, False])
+        # the images of IMAX first: they hold every stratum, so that any dose up to its own is met
+        own = wanted["image_id"].unique().implode()
+        dense_first = order.with_columns(pl.col("image_id").is_in(own).alias("own")).sort(
+            "own", "tasks", "mix", descending=[True, True, False]
+        )
         chosen = _dose(pool, dense_first, demand, config.tasks_per_image, seed)
     if chosen is None:
         raise ImaxrayError(
@@ -140,9 +144,9 @@ def _take(
 def _dose(
     pool: pl.DataFrame, dense_first: pl.DataFrame, demand: pl.DataFrame, dose: float, seed: int
 ) -> pl.DataFrame | None:
-    """Return the widest spread over a number of densest images that gives ``dose`` tasks per image.
+    """Return the widest spread over a number of first images that gives ``dose`` tasks per image.
 
-    The number of images is found by bisection.
+    The number of images is found by bisection; the more images, the fewer tasks per image.
     """
     low, high = 1, dense_first.height
     best: tuple[float, pl.DataFrame] | None = None
