@@ -205,7 +205,7 @@ def test_a_damaged_shard_is_made_again_and_never_recorded(dataset):
 
 @pytest.mark.parametrize("name", [".imaxray.json", "plan.json"])
 def test_a_kill_or_a_full_disk_at_the_start_is_no_refusal(dataset, tmp_path, monkeypatch, name):
-    from imaxray import _files
+    from imaxray._common import files as _files
 
     flush = _files.flush
 

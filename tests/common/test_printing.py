@@ -67,4 +67,4 @@ def test_nothing_else_prints():
         for p in source.rglob("*.py")
         if plain.search(p.read_text())
     }
-    assert found == {"_printing.py"}
+    assert found == {"_common/printing.py"}

@@ -198,7 +198,7 @@ def test_a_study_of_an_earlier_version_says_so(finished, tmp_path):
         (copy / "dynamics" / f"{name}.csv").unlink()
     (copy / "dynamics" / "shared_images.json").unlink()
     assert read_outcome(copy).dynamics.shared.groups.is_empty()
-    assert "the study is of an earlier version" in write_study_report(copy).read_text()
+    assert "The study is of an earlier version" in write_study_report(copy).read_text()
 
 
 @pytest.mark.parametrize("seeds", [0, [], [1, 1], "many"])

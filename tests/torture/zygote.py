@@ -154,7 +154,7 @@ def warm(*, light: bool = False) -> None:
     server.ensure_running = lambda: None
     for module in MODULES:
         importlib.import_module(module)
-    from imaxray import _workers
+    from imaxray._common import workers as _workers
 
     def context(method: str) -> Any:
         return multiprocessing.get_context("forkserver" if method == "spawn" else method)

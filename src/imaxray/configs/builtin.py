@@ -36,7 +36,7 @@ def list_configs() -> list[BuiltinConfig]:
 
     Example:
         >>> [config.name for config in list_configs()][:2]
-        ['ablation', 'mimic']
+        ['ablation', 'dose']
     """
     files = sorted(_FOLDER.rglob("*.yaml"), key=lambda path: (len(path.parts), path))
     return [_described(path) for path in files]

@@ -8,6 +8,7 @@ import pytest
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
+import imaxray.dynamics.comparing.groups
 from imaxray._common.state import known_state, write_state
 from imaxray.cli import app
 from imaxray.curation import ImaxConfig, build_catalog, open_dataset, select_imax, write_dataset
@@ -272,8 +273,9 @@ def test_whole_images_come_with_their_warning(runs, data, tmp_path):
     assert found.tasks["same_image"].n_unique() == 2
 
 
-def test_groups_are_measured_by_the_command(runs, data, tmp_path):
+def test_groups_are_measured_by_the_command(runs, data, tmp_path, monkeypatch):
     """Whole images against entries apart, and the parts of a naive comparison."""
+    monkeypatch.setattr(imaxray.dynamics.comparing.groups, "SIZES", (4, 8, 32))
     command = ["dynamics", runs["dense", 0], runs["dense", 1], "--against", runs["wide", 0],
                "--against", runs["wide", 1], "--data", data[0].folder, "--other-data",
                data[1].folder, "--probe", SIZE, "--split", "train", "--groups", "--pool", 60,
@@ -293,7 +295,7 @@ def test_groups_are_measured_by_the_command(runs, data, tmp_path):
     assert {"mean", str(runs["dense", 0])} < set(sharing["run"])
     assert {"vision", "connector", "all"} <= set(sharing["group"])
     assert sharing["pool"].max() <= 60 and (sharing["icc"].abs() <= 1).all()
-    assert set(groups["entries"]) == {16, 32}
+    assert set(groups["entries"]) == {4, 8, 32}
     parts = effects["sampling"] + effects["entry"] + effects["training"]
     assert np.allclose(parts, effects["naive"], atol=1e-6)
     assert set(power["statistic"]) == {"se", "rho", "h2"} and (power["smallest"] >= 0).all()
@@ -303,6 +305,14 @@ def test_groups_are_measured_by_the_command(runs, data, tmp_path):
         against=[runs["dense", 0]], data=data[0], other_data=data[1],
     )  # fmt: skip
     assert (same.groups.effects["training"] == 0).all()  # identical weights
+    monkeypatch.undo()
+    few = run_dynamics(
+        [runs["dense", 0]], tmp_path / "few",
+        RunDynamicsConfig(size=SIZE, split="train", groups=True, pool=60, draws=25),
+        against=[runs["wide", 0]], data=data[0], other_data=data[1],
+    )  # fmt: skip
+    assert few.groups.effects.is_empty() and not few.groups.sharing.is_empty()
+    assert any("The naive comparison is not split: Expected pools" in r for r in few.remarks)
 
 
 def test_groups_of_what_was_recorded_while_training(runs, tmp_path):

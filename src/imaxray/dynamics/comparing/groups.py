@@ -92,10 +92,13 @@ def group_dynamics(
         }
         if other_data is not None:
             seeds = _crossed(runs, against, data, other_data, out, config)
-            effects = effects_table(
-                seeds, SIZES, group=config.group, draws=config.draws, seed=config.seed,
-                level=config.level,
-            )  # fmt: skip
+            try:
+                effects = effects_table(
+                    seeds, SIZES, group=config.group, draws=config.draws, seed=config.seed,
+                    level=config.level,
+                )  # fmt: skip
+            except ImaxrayError as error:  # the other tables are worth having without it
+                remarks.append(f"The naive comparison is not split: {error}")
     sharing = sharing_table(pools, seed=config.seed, level=config.level)
     groups = groups_table(pools, SIZES, draws=config.draws, seed=config.seed, level=config.level)
     power = pl.DataFrame()

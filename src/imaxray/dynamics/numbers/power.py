@@ -57,7 +57,7 @@ def smallest_effect(estimate: Estimate, *, level: float = 0.95, power: float = P
     Example:
         >>> one = Estimate(0.0, -0.1, 0.1, 0.1, 2)
         >>> print(round(smallest_effect(one), 3))  # three seeds with a standard error of 0.1
-        0.526
+        0.565
     """
     if not estimate.degrees > 0 or math.isnan(estimate.error):
         return math.nan
