@@ -4,15 +4,17 @@
 
 CATALOG is a dataset folder such as the `catalog/` that `python bench/build.py` writes from the
 releases of `imaxray phantom RELEASES --scale mimic --no-images`. It has 377,110 images; further
-ones are copies under other ids. For the dataset with pixels, small noisy JPEG files of SIDE × SIDE
-pixels are written, whatever size the tables state, because the time of decoding is not the subject.
+ones are copies under other ids. For the dataset with pixels, noisy images of SIDE × SIDE pixels are
+written, a third each as JPEG, as PNG of 8 bits and as PNG of 16 bits; the tables state their size.
 
 The server runs in a process of its own. First page is the time from the start of the command
 `imaxray view` until the page, its description and the first list of images have been answered: with
-an empty cache, then with the summary that the first start kept. Filters and orders are different
-ones, each once, so that no result is remembered. `cpu` is the processor time of the server, which
-other programs on the machine do not change; `rss` is its resident memory in MB. The script prints
-tables and, as its last line, one JSON object.
+an empty cache, then with the summary that the first start kept; `filters` is the time until the
+tables were read and everything can be filtered. Filters and orders are different ones, each once,
+so that no result is remembered. `cpu` is the processor time of the server, which other programs on
+the machine hardly change; `rss` is its resident memory in MB, and its trend the slope of a line
+through the second half of the requests. The script prints tables and, as its last line, one JSON
+object.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("tables", "pixels"), help="one of the two datasets")
     args = parser.parse_args()
     chosen = [args.only] if args.only else ["tables", "pixels"]
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"machine": _machine()}
     with tempfile.TemporaryDirectory(dir=args.catalog.resolve().parent) as name:
         out = Path(name)
         os.environ["IMAXRAY_CACHE"] = str(out / "cache")
@@ -84,6 +86,15 @@ def main() -> None:
             found[data] = _measured(out / data, args, pixels=data == "pixels")
             _print(data, found[data])
     print(json.dumps(found))
+
+
+def _machine() -> dict[str, Any]:
+    """Return what the times depend on; a load above 0 at the start is of other programs."""
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    return {
+        "processor": model[1] if model else "", "cores": os.cpu_count(),
+        "load at the start": os.getloadavg()[0], "polars": pl.__version__,
+    }  # fmt: skip
 
 
 def _grown(tables: Tables, images: int) -> Tables:
@@ -121,13 +132,18 @@ def _with_pixels(tables: Tables, images: int, side: int, root: Path) -> Tables:
     few = _of(tables, tables.images["image_id"][:images])
     rng = np.random.default_rng(0)
     ramp = np.linspace(40, 200, side)[:, None] + np.zeros(side)
+    names = []
     for number in range(few.images.height):
-        noise = rng.normal(0, 12, (side, side))
-        grey = np.clip(ramp + noise, 0, 255).astype(np.uint8)
-        Image.fromarray(grey).save(root / f"{number:06d}.jpg", quality=75)
-    paths = pl.Series("path", [f"{number:06d}.jpg" for number in range(few.images.height)])
-    sources = few.images["source"].unique()
-    return replace(few, images=few.images.with_columns(paths), roots=dict.fromkeys(sources, root))
+        grey = np.clip(ramp + rng.normal(0, 12, (side, side)), 0, 255)
+        names.append(f"{number:06d}.{'png' if number % 3 else 'jpg'}")
+        if number % 3 == 2:
+            Image.fromarray((grey * 257).astype(np.uint16)).save(root / names[-1], compress_level=1)
+        else:
+            Image.fromarray(grey.astype(np.uint8)).save(root / names[-1], compress_level=1)
+    size = [pl.lit(side, pl.Int32).alias(name) for name in ("width", "height")]
+    images = few.images.with_columns(pl.Series("path", names), *size)
+    roots = dict.fromkeys(few.images["source"].unique(), root)
+    return replace(few, images=images, roots=roots)
 
 
 class Server:
@@ -187,9 +203,14 @@ def _measured(data: Path, args: argparse.Namespace, *, pixels: bool) -> dict[str
         with _running(data) as server:
             for path in ("/", "/api/about", "/api/images"):
                 server.get(path)
-            found[f"first page, {kind}"] = {
+            page = {
                 "seconds": time.perf_counter() - start, "cpu": server.cpu, "rss": server.rss,
             }  # fmt: skip
+            while server.get("/api/about").json()["reading"]:
+                time.sleep(0.05)
+            page["filters"] = time.perf_counter() - start
+            page["filters cpu"] = server.cpu
+            found[f"first page, {kind}"] = page
     with _running(data) as server:
         about = server.get("/api/about").json()
         found["images"] = about["images"]
@@ -218,6 +239,7 @@ def _measured(data: Path, args: argparse.Namespace, *, pixels: bool) -> dict[str
                 memory.append(server.rss)
         found["requests"] = {
             "count": args.requests, "seconds": time.perf_counter() - start, "rss": memory,
+            "trend": _trend(memory, args.requests),
         }  # fmt: skip
         found["clients"] = asyncio.run(
             _crowd(server, mixed, clients=args.clients, seconds=args.seconds)
@@ -272,6 +294,14 @@ def _mixed(
         if kind in ("image", "neighbours", "picture", "pixels"):
             items = [*items, ("id", rng.choice(ids))]
         yield f"/api/{kind}?{urlencode(items)}"
+
+
+def _trend(memory: Sequence[float], requests: int) -> dict[str, float]:
+    """Return the slope of memory over the second half of the requests, and its standard error."""
+    half = np.array(memory[len(memory) // 2 :])
+    at = np.linspace(0, requests / 2000, len(half))
+    (slope, _), covariance = np.polyfit(at, half, 1, cov=True)
+    return {"MB per 1,000 requests": float(slope), "se": float(covariance[0, 0] ** 0.5)}
 
 
 def _timed(server: Server, paths: Sequence[str]) -> dict[str, float]:
@@ -339,8 +369,13 @@ def _print(data: str, found: Mapping[str, Any]) -> None:
         row = found[f"first page, {kind}"]
         console.print(
             f"first page, {kind}: {row['seconds']:.2f} s, cpu {row['cpu']:.2f} s, "
-            f"rss {row['rss']:.0f} MB"
+            f"rss {row['rss']:.0f} MB; filters: {row['filters']:.2f} s, cpu {row['filters cpu']:.2f} s"
         )
+    trend = found["requests"]["trend"]
+    console.print(
+        f"trend of memory: {trend['MB per 1,000 requests']:.1f} ± {trend['se']:.1f} MB (one standard "
+        "error) per 1,000 requests"
+    )
     for what in ("requests", "clients"):
         row = found[what]
         rss = " ".join(f"{value:.0f}" for value in row["rss"])

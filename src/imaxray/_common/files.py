@@ -155,6 +155,18 @@ def query_parquet(path: Path, query: Callable[[pl.LazyFrame], pl.LazyFrame]) -> 
         return query(pl.scan_parquet(utf8_path(path), glob=False)).collect(engine="streaming")
 
 
+def rows_of_parquet(path: Path) -> int:
+    """Return the number of rows of a Parquet file, which its last bytes say.
+
+    Raises:
+        ImaxrayError: The file is damaged or is no Parquet file.
+        OSError: The file is missing, or the system cannot read it.
+    """
+    import polars as pl  # late, as above
+
+    return int(query_parquet(path, lambda table: table.select(pl.len())).item())
+
+
 def read_excel(path: Path, sheet: str | None) -> pl.DataFrame:
     """Read a sheet of an Excel file with the package fastexcel; the default is the first sheet.
 

@@ -23,7 +23,7 @@ from imaxray.sources import get_source, published_sources
 from imaxray.viewer.details import image_page
 from imaxray.viewer.library import Library
 from imaxray.viewer.pixels import SmallPictures, raw_pixels
-from imaxray.viewer.query import PAGE, Filter, page_of, read_filter, whole_number
+from imaxray.viewer.query import PAGE, Filter, needs_tables, page_of, read_filter, whole_number
 from imaxray.viewer.rendering import Renderer
 from imaxray.viewer.security import LARGEST_BODY, OnlyThisUser
 from imaxray.viewer.snippets import python_of_filter, python_of_image
@@ -39,6 +39,12 @@ _DAMAGED: Final = (
     b"</text></svg>"
 )
 """Small picture of an image that cannot be read."""
+
+_OF_TABLES: Final = (
+    "task", "tasks_count", "from", "origin", "quality", "conflict", "entries", "annotations",
+    "conflicts", "candidates",
+)  # fmt: skip
+"""What is null of an image until the tables were read."""
 
 _MOST_PAGES: Final = 10_000_000
 
@@ -87,7 +93,9 @@ def _add_images(app: FastAPI, library: Library) -> None:
 
     @app.get("/api/about")
     def about(request: Request) -> Response:
-        return _json(_about(library, library.dataset(_one(request, "dataset"))))
+        name = _one(request, "dataset")
+        reading = library.reading(name)  # before the dataset: if it says the end, this is whole
+        return _json(_about(library, library.dataset(name)) | {"reading": reading})
 
     @app.get("/api/images")
     def images(request: Request) -> Response:
@@ -101,14 +109,18 @@ def _add_images(app: FastAPI, library: Library) -> None:
             file, why = data.image_file(row)
             row.update(pixels=file is not None, why_not=why)
             row["marks"] = sorted(verdicts.get(row["image_id"], ()))
+            if not data.whole:
+                row.update(dict.fromkeys(_OF_TABLES))
             del row["path"]
-        return _json({"total": len(found), "page": page, "size": size, "images": rows})
+        about = {"total": len(found), "page": page, "size": size, "sha256": data.sha256}
+        return _json({**about, "images": rows})
 
     @app.get("/api/facets")
     def facets(request: Request) -> Response:
         data, wanted = _asked(request, library)
         found = data.finder.find(wanted, library.verdicts())
-        return _json({"total": len(found), "facets": data.finder.facet_counts(found)})
+        counts = data.finder.facet_counts(found)
+        return _json({"total": len(found), "facets": {n: counts[n] for n in _known_facets(data)}})
 
     @app.get("/api/neighbours")
     def neighbours(request: Request) -> Response:
@@ -133,8 +145,12 @@ def _add_images(app: FastAPI, library: Library) -> None:
 
     @app.get("/api/image")
     def image(request: Request) -> Response:
-        data = library.dataset(_one(request, "dataset"))
+        answered = bool(library.subject.arms) or library.subject.candidates is not None
+        data = library.dataset(_one(request, "dataset"), whole=answered)
         found = image_page(data, _one(request, "id"), library.subject.arms)
+        if (now := library.dataset(_one(request, "dataset"), whole=answered)).sha256 != data.sha256:
+            # the dataset was replaced between the first and the last table of this page
+            found = image_page(now, _one(request, "id"), library.subject.arms)
         found["marks"] = library.marks_of(found["image"]["image_id"])
         return _json(found)
 
@@ -142,7 +158,7 @@ def _add_images(app: FastAPI, library: Library) -> None:
     def rendered(request: Request) -> Response:
         data = library.dataset(_one(request, "dataset"))
         row = data.image(_one(request, "id"))
-        entries = data.entries(row["image_id"], row["split"])
+        entries = data.entries(row)
         size = (row["width"], row["height"])
         return _json(renderer.render(_one(request, "model"), entries, size))
 
@@ -264,8 +280,9 @@ def _about(library: Library, data: ViewedDataset) -> dict[str, Any]:
         "datasets": list(subject.datasets),
         "folder": str(data.folder.resolve()),
         "role": data.manifest.get("role"),
+        "sha256": data.sha256,
         "images": index.table.height,
-        "facets": {name: facet.values for name, facet in index.facets.items()},
+        "facets": {name: index.facets[name].values for name in _known_facets(data)},
         "arms": list(index.arms),
         "candidates": data.candidates is not None,
         "models": list(subject.models),
@@ -273,6 +290,11 @@ def _about(library: Library, data: ViewedDataset) -> dict[str, Any]:
         "longest_note": LONGEST_NOTE,
         "releases": _releases(data),
     }
+
+
+def _known_facets(data: ViewedDataset) -> list[str]:
+    """Return the names of the facets that can be counted; before the tables are read, some."""
+    return [name for name, facet in data.index.facets.items() if data.whole or not facet.is_set]
 
 
 def _releases(data: ViewedDataset) -> dict[str, dict[str, Any]]:
@@ -293,8 +315,9 @@ def _releases(data: ViewedDataset) -> dict[str, dict[str, Any]]:
 
 
 def _asked(request: Request, library: Library) -> tuple[ViewedDataset, Filter]:
-    data = library.dataset(_one(request, "dataset"))
-    return data, read_filter(request.query_params.multi_items(), data.index)
+    items = request.query_params.multi_items()
+    data = library.dataset(_one(request, "dataset"), whole=needs_tables(items))
+    return data, read_filter(items, data.index)
 
 
 def _one(request: Request, name: str) -> str:

@@ -36,7 +36,7 @@ def image_page(
     file, why = data.image_file(row)
     size = (row["width"], row["height"])
     return {
-        "image": {**data.provenance(row["number"]), "pixels": file is not None, "why_not": why},
+        "image": {**data.provenance(row), "pixels": file is not None, "why_not": why},
         "annotations": _annotations(data, image_id),
         "conflicts": data.conflicts(image_id),
         "rejects": data.rejects(row),
@@ -77,7 +77,7 @@ def _entries(
 ) -> list[dict[str, Any]]:
     answers = data.answers(row["image_id"])
     found = []
-    for entry in data.entries(row["image_id"], row["split"]).iter_rows(named=True):
+    for entry in data.entries(row).iter_rows(named=True):
         boxes = entry["boxes"] or []
         asked, target = split_boxes(entry["prompt"], entry["target"], boxes) or ([], [])
         found.append(

@@ -1,15 +1,90 @@
-"""Holds what one viewer has open: datasets, opened when they are first asked for, and marks."""
+"""Holds what one viewer has open: datasets, opened when they are first asked for, and marks.
+
+Of a large dataset, the table of images is read first and the rest in the background, so that the
+first page does not wait for it. A dataset that was built anew is opened again.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from imaxray.curation.dataset import MANIFEST
+from imaxray.errors import ImaxrayError
 from imaxray.marks import Mark, append_mark, read_marks
 from imaxray.viewer.subject import Subject
-from imaxray.viewer.viewed import MissingError, ViewedDataset, open_viewed
+from imaxray.viewer.viewed import (
+    LARGE,
+    MissingError,
+    ViewedDataset,
+    complete,
+    open_at_once,
+)
+
+_log: Final = logging.getLogger("imaxray.viewer")
+
+
+class _Opened:
+    """A dataset, of which a thread reads what is not known yet."""
+
+    def __init__(self, data: ViewedDataset, subject: Subject, stamp: tuple[Any, ...]) -> None:
+        self.data, self.stamp = data, stamp
+        self.problem: ImaxrayError | None = None
+        self._subject = subject
+        self._share = 0.0
+        self._start = time.monotonic()
+        self._done = threading.Event()
+        if data.whole:
+            self._done.set()
+        if data.index.table.height >= LARGE:
+            threading.Thread(target=self._read, name="imaxray-view-reading", daemon=True).start()
+
+    def wait(self) -> ViewedDataset:
+        """Return the dataset when its tables were read.
+
+        Raises:
+            ImaxrayError: If a table is damaged.
+        """
+        self._done.wait()
+        if self.problem is not None:
+            raise self.problem
+        return self.data
+
+    def reading(self) -> dict[str, float | None] | None:
+        """Return the share of the tables that was read and the seconds left; None at the end."""
+        if self._done.is_set():
+            return None
+        share, passed = self._share, time.monotonic() - self._start
+        return {"share": share, "seconds_left": passed * (1 - share) / share if share else None}
+
+    def _read(self) -> None:
+        try:
+            self.data = complete(self.data, self._subject, self._told)
+            self._done.set()
+            self.data.prepare()
+        except (ImaxrayError, OSError) as error:
+            self._fail(error if isinstance(error, ImaxrayError) else ImaxrayError(str(error)))
+        except BaseException as error:
+            # whoever waits must learn of it; the message may hold text of a report
+            _log.error("reading the tables: %s", type(error).__name__)
+            self._fail(
+                ImaxrayError(
+                    "Expected to read the tables of the dataset, but the viewer met a fault "
+                    f"({type(error).__name__}); please report it."
+                )
+            )
+
+    def _told(self, share: float) -> None:
+        self._share = share
+
+    def _fail(self, problem: ImaxrayError) -> None:
+        if not self._done.is_set():  # else a question meets the same error and says it
+            self.problem = problem
+            self._done.set()
 
 
 class Library:
@@ -23,20 +98,40 @@ class Library:
     def __init__(self, subject: Subject, marks: Path) -> None:
         self.subject = subject
         self.marks_file = marks
-        self._open: dict[str, ViewedDataset] = {}
+        self._open: dict[str, _Opened] = {}
         self._lock = threading.Lock()
         self._opening = {name: threading.Lock() for name in subject.datasets}
         self._seen: tuple[int, int] | None = None
         self._marks: list[Mark] = []
         self._verdicts: dict[str, frozenset[str]] = {}
 
-    def dataset(self, name: str) -> ViewedDataset:
+    def dataset(self, name: str, *, whole: bool = False) -> ViewedDataset:
         """Return a dataset by its name; empty text is the first one.
+
+        Args:
+            name: Its name.
+            whole: Whether to wait until its tables were read; else it may not be ``whole``.
 
         Raises:
             MissingError: If there is none of this name.
             ImaxrayError: If the dataset is damaged.
         """
+        opened = self._opened(name)
+        return opened.wait() if whole else opened.data
+
+    def reading(self, name: str) -> dict[str, float | None] | None:
+        """Return how far the reading of a dataset's tables is; None if they were read.
+
+        Raises:
+            MissingError: If there is none of this name.
+            ImaxrayError: If the dataset is damaged.
+        """
+        opened = self._opened(name)
+        if opened.problem is not None:
+            raise opened.problem
+        return opened.reading()
+
+    def _opened(self, name: str) -> _Opened:
         name = name or next(iter(self.subject.datasets))
         folder = self.subject.datasets.get(name)
         if folder is None:
@@ -45,9 +140,12 @@ class Library:
                 "name; choose one of them."
             )
         with self._opening[name]:
-            if name not in self._open:
-                self._open[name] = open_viewed(name, folder, self.subject)
-            return self._open[name]
+            found, stamp = self._open.get(name), _stamp(folder)
+            if found is None or found.stamp != stamp:
+                self._open.pop(name, None)  # frees the memory of a dataset that was replaced
+                found = _Opened(open_at_once(name, folder, self.subject), self.subject, stamp)
+                self._open[name] = found
+            return found
 
     def marks(self) -> list[Mark]:
         """Return the marks that count; the file is read again if it has changed.
@@ -91,3 +189,19 @@ class Library:
                 of.setdefault(mark.image_id, set()).add(mark.verdict)
             self._marks, self._seen = found, now
             self._verdicts = {image: frozenset(verdicts) for image, verdicts in of.items()}
+
+
+def _stamp(folder: Path) -> tuple[Any, ...]:
+    """Return what changes when a dataset is built anew or a table of it is edited."""
+    found: list[Any] = []
+    for path in (
+        folder / MANIFEST,
+        *sorted(folder.glob("*.parquet")),
+        *sorted(folder.glob("entries/*.parquet")),
+    ):
+        try:
+            state = path.stat()
+        except OSError:
+            continue
+        found.append((path.name, state.st_ino, state.st_size, state.st_mtime_ns))
+    return tuple(found)

@@ -29,6 +29,21 @@ SORTED_BY: Final = {
 }  # fmt: skip
 """Name of an order → column of the index."""
 
+_OF_TABLES: Final = frozenset(
+    (
+        "task",
+        "from",
+        "origin",
+        "quality",
+        "conflict",
+        "conflicted",
+        "arm",
+        "low",
+        "high",
+        "disagree",
+    )
+)
+_SORTED_AT_ONCE: Final = ("", "id", "age", "width", "patient")
 MARKED: Final = ("wrong", "doubtful", "note", "any", "no")
 """Values by which the marks of a user filter images."""
 
@@ -125,6 +140,19 @@ def read_filter(items: Sequence[tuple[str, str]], index: ImageIndex) -> Filter:
     )
 
 
+def needs_tables(items: Sequence[tuple[str, str]]) -> bool:
+    """Tell whether a filter asks for more than the table of images states.
+
+    Example:
+        >>> needs_tables([("view", "PA"), ("sort", "age")]), needs_tables([("task", "rec")])
+        (False, True)
+    """
+    return any(
+        name in _OF_TABLES or (name == "sort" and value not in _SORTED_AT_ONCE)
+        for name, value in items
+    )
+
+
 def whole_number(name: str, text: str, default: int, low: int, high: int) -> int:
     """Return a number of an address, or ``default`` if it is not given.
 
@@ -151,7 +179,7 @@ class Finder:
         self.index = index
         self._lock = threading.Lock()
         self._results: OrderedDict[tuple[Any, ...], NDArray[np.uint32]] = OrderedDict()
-        self._ids: pl.Series | None = None
+        self._sorted: bool | None = None
 
     def find(self, wanted: Filter, marks: Mapping[str, frozenset[str]]) -> NDArray[np.uint32]:
         """Return the numbers of the images that a filter asks for, in its order.
@@ -187,11 +215,13 @@ class Finder:
 
     def number_of(self, image_id: str) -> int | None:
         """Return the number of an image; None if the dataset does not have it."""
-        found = self.index.table.lazy().select(
-            (pl.col("image_id") == image_id).arg_max().alias("at"),
-            (pl.col("image_id") == image_id).any().alias("there"),
-        ).collect().row(0)  # fmt: skip
-        return int(found[0]) if found[1] else None
+        ids = self.index.table["image_id"]
+        if self._sorted is None:
+            self._sorted = ids.is_sorted()
+        if self._sorted:
+            at = int(ids.search_sorted(image_id))
+            return at if at < len(ids) and ids[at] == image_id else None
+        return ids.index_of(image_id)
 
     def facet_counts(self, numbers: NDArray[np.uint32]) -> dict[str, dict[str, int]]:
         """Return, for each facet, how many of the images have each value."""

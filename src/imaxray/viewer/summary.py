@@ -1,39 +1,33 @@
-"""Summarises the tables of a dataset to one row per image, and keeps the summary for the next time.
+"""Summarises the tables of a dataset to one row per image.
 
-The summary of a large dataset takes seconds. It is kept in the user's cache under the digest of the
-dataset's content, so that another content never gets it; a kept file is compared with its own
-digest before it is used.
+The tables are read in parts, so that little of them is in memory at once and a user can be told how
+far the reading is. Texts that occur often become numbers before rows are grouped, because grouping
+ten million rows by their texts takes three times as long.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import io
-import json
 import operator
-import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from imaxray._common.files import query_parquet, read_parquet, utf8_path
-from imaxray._common.state import known_state, write_state
-from imaxray._version import __version__
+from imaxray._common.files import query_parquet, read_parquet, rows_of_parquet
 from imaxray.schema import ORIGINS, SPLITS, task_names
 
 MOST: Final = 63  # values of a facet that have a bit of their own; the rarest share the last one
 OTHERS: Final = "(others)"
-CACHE: Final = "IMAXRAY_CACHE"
-"""Environment variable that names another folder for the cache; empty text keeps nothing."""
 
-_LAYOUT: Final = 1  # of the kept table
-_LARGE: Final = 20_000  # images; smaller datasets are summarised at once
-_KEPT_FILES: Final = 8  # summaries of about 100 bytes per image
+_PART: Final = 8 * 65_536  # rows that are read at once; a whole number of row groups
+_NONE: Final = np.array([], np.uint64)
+_COUNTS: Final = ("tasks_count", "entries", "annotations", "conflicts")
 _IMAGE: Final = (
     "image_id", "patient_id", "study_id", "split", "view", "sex", "age", "width", "height",
     "source", "path",
@@ -66,80 +60,73 @@ class Summary:
     values: Values
 
 
-def summary_of(folder: Path, digest: str, images: int) -> Summary:
-    """Return the summary of a dataset folder; that of a large one is kept for the next time.
+def without_facts(folder: Path) -> Summary:
+    """Summarise the table of images alone, which takes a tenth of a second.
+
+    Of the sets, only the task names and the sources of the images are known; nothing is counted.
+
+    Raises:
+        ImaxrayError: If the table is damaged.
+    """
+    table = _images(folder)
+    own = tuple(sorted(s for s in table["source"].unique() if s is not None))
+    empty = [
+        pl.lit(0, pl.UInt64).alias(n) for n in ("from", "origin", "quality", "task", "conflict")
+    ]
+    counts = [pl.lit(0, pl.UInt32).alias(name) for name in _COUNTS]
+    return Summary(table.with_columns(*empty, *counts), Values(task_names(), own, (), (), ()))
+
+
+def summarise(folder: Path, told: Callable[[float], None] = lambda _: None) -> Summary:
+    """Read the tables of a dataset folder once and summarise them.
 
     Args:
         folder: Dataset folder, whose tables were compared with its manifest.
-        digest: Digest of its content.
-        images: Number of its images.
+        told: Gets the share of the rows that were read, from 0 to 1.
 
     Raises:
         ImaxrayError: If a table is damaged.
     """
-    cache = _cache_folder() if images >= _LARGE else None
-    if cache is None:
-        return summarise(folder)
-    # tasks can be added by plug-ins; another version may summarise in another way
-    told = [digest, __version__, _LAYOUT, pl.__version__, *task_names()]
-    path = cache / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()}.arrow"
-    kept = _kept(path)
-    if kept is not None:
-        return kept
-    made = summarise(folder)
-    with suppress(OSError):  # without a cache, the next start takes longer
-        _keep(made, path)
-    return made
-
-
-def summarise(folder: Path) -> Summary:
-    """Read the tables of a dataset folder once and summarise them.
-
-    Raises:
-        ImaxrayError: If a table is damaged.
-    """
-    table = read_parquet(folder / "images.parquet", _IMAGE).with_row_index("number")
+    table = _images(folder)
     conflicts = read_parquet(folder / "conflicts.parquet", ["rule", "image_id"])
-    stated = _annotations(folder / "annotations.parquet")
-    asked = [_entries(folder / "entries" / f"{split}.parquet") for split in SPLITS]
-    combined = _combined(pl.concat(part for _, part in asked))
-    sources = {*stated["source"], *table["source"], *(s for row in combined for s in row.sources)}
-    grades = _by_number(
-        [
-            *stated.group_by("quality").agg(pl.col("facts").sum()).iter_rows(),
-            *((grade, row.entries) for row in combined for grade in row.grades),
-        ]
-    )
-    found = {*stated["origin"], *(origin for row in combined for origin in row.origins)}
-    rules = sorted(conflicts["rule"].cast(pl.String).unique())
+    paths = [folder / "entries" / f"{split}.parquet" for split in SPLITS]
+    facts = folder / "annotations.parquet"
+    heights = {path: rows_of_parquet(path) for path in (facts, *paths)}
+    reading = _Reading(sum(heights.values()), told)
+    stated = _Facts(facts, heights[facts], reading)
+    asked = _Asked({path: heights[path] for path in paths}, table.select("image_id"), reading)
     values = Values(
         task=task_names(),
-        source=tuple(sorted(s for s in sources if s is not None)),
-        origin=(*ORIGINS, *sorted({o for o in found if o is not None} - set(ORIGINS))),
-        quality=grades,
-        rule=tuple(rules),
+        source=_sorted({*stated.source.numbers, *table["source"].unique(), *asked.sources}),
+        origin=(*ORIGINS, *_sorted({*stated.origin.numbers, *asked.origins} - set(ORIGINS))),
+        quality=_by_number([*stated.quality.counts(), *asked.grades]),
+        rule=_sorted(conflicts["rule"].cast(pl.String).unique()),
     )
-    parts = [
-        _of_annotations(stated, values),
-        _of_entries(pl.concat(part for part, _ in asked), combined, values),
-        conflicts.group_by("image_id").agg(
-            _mask("rule", values.rule).alias("conflict"), pl.len().alias("conflicts")
-        ),
-    ]
-    for part in parts:
+    disputed = conflicts.group_by("image_id").agg(
+        _mask("rule", values.rule).alias("conflict"), pl.len().alias("conflicts")
+    )
+    for part in (stated.per_image(values), disputed):
         table = table.join(part, on="image_id", how="left", maintain_order="left")
+    table = table.with_columns(asked.per_image(values))
     listed = {name: bit(values.source, name) for name in values.source}
     return Summary(_joined(table, listed), values)
+
+
+def _images(folder: Path) -> pl.DataFrame:
+    return read_parquet(folder / "images.parquet", _IMAGE).with_row_index("number")
+
+
+def _sorted(values: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value is not None}))
 
 
 def _joined(table: pl.DataFrame, listed: Mapping[str, int]) -> pl.DataFrame:
     """Unite what annotations and entries state of an image."""
     sets = ("origin", "quality", "from")
     both = [*sets, *(f"{name} of entries" for name in sets), "task", "conflict"]
-    counts = ("tasks_count", "entries", "annotations", "conflicts")
     table = table.with_columns(
         *(pl.col(name).fill_null(0).cast(pl.UInt64) for name in both),
-        *(pl.col(name).fill_null(0).cast(pl.UInt32) for name in counts),
+        *(pl.col(name).fill_null(0).cast(pl.UInt32) for name in _COUNTS),
     )
     own = pl.col("source").replace_strict(listed, default=0, return_dtype=pl.UInt64)
     return table.with_columns(
@@ -149,92 +136,192 @@ def _joined(table: pl.DataFrame, listed: Mapping[str, int]) -> pl.DataFrame:
     ).drop(f"{name} of entries" for name in sets)
 
 
-def _annotations(path: Path) -> pl.DataFrame:
-    """Return the number of facts by image, source, origin and grade."""
-    few = [pl.col(name).cast(pl.String) for name in ("source", "origin", "quality")]
-    return query_parquet(
-        path, lambda table: table.group_by("image_id", *few).agg(pl.len().alias("facts"))
-    )
+class _Reading:
+    """Reads tables part by part and tells how much of all is read."""
+
+    def __init__(self, rows: int, told: Callable[[float], None]) -> None:
+        self._rows, self._told, self._read = rows, told, 0
+
+    def parts(
+        self, path: Path, rows: int, query: Callable[[pl.LazyFrame], pl.LazyFrame]
+    ) -> Iterator[pl.DataFrame]:
+        """Yield what ``query`` makes of each part of a table, in the order of the file."""
+        for start in range(0, rows, _PART):
+            yield query_parquet(path, partial(_part, start=start, query=query))
+            self._read += min(_PART, rows - start)
+            self._told(self._read / self._rows)
 
 
-def _of_annotations(stated: pl.DataFrame, values: Values) -> pl.DataFrame:
-    masks = (("source", "from"), ("origin", "origin"), ("quality", "quality"))
-    of = {"source": values.source, "origin": values.origin, "quality": values.quality}
-    return stated.group_by("image_id").agg(
-        *(_mask(column, of[column]).alias(name) for column, name in masks),
-        pl.col("facts").sum().alias("annotations"),
-    )
+def _part(
+    table: pl.LazyFrame, start: int, query: Callable[[pl.LazyFrame], pl.LazyFrame]
+) -> pl.LazyFrame:
+    return query(table.slice(start, _PART))
+
+
+class _Column:
+    """A column of few texts as numbers, part by part: one byte per row instead of a text."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str | None, int] = {}
+        self.parts: list[NDArray[Any]] = []
+
+    def add(self, part: pl.Series) -> None:
+        """Add a part of the column, of Polars' type of categories."""
+        codes = part.to_physical().fill_null(0).to_numpy()
+        found = part.unique()
+        table = np.zeros(int(codes.max(initial=0)) + 1, np.uint32)
+        for code, text in zip(found.to_physical(), found.cast(pl.String), strict=True):
+            if code is not None:
+                table[code] = self.numbers.setdefault(text, len(self.numbers))
+        numbers = table[codes]
+        if part.null_count():
+            numbers[part.is_null().to_numpy()] = self.numbers.setdefault(None, len(self.numbers))
+        self.parts.append(numbers.astype(np.uint8 if len(self.numbers) <= 256 else np.uint32))
+
+    def counts(self) -> list[tuple[str | None, int]]:
+        """Return how many rows have each text."""
+        total = np.zeros(len(self.numbers), np.int64)
+        for part in self.parts:
+            total += np.bincount(part, minlength=len(total))
+        return [(text, int(total[number])) for text, number in self.numbers.items()]
+
+    def masks(self, bit_of: Callable[[str], int]) -> NDArray[np.uint64]:
+        """Return the bits that each number stands for; null has none."""
+        bits_of = [0 if text is None else bit_of(text) for text in self.numbers]
+        return np.array(bits_of or [0], np.uint64)
+
+
+class _Facts:
+    """What the table of annotations states; consecutive rows of one image are one run."""
+
+    def __init__(self, path: Path, rows: int, reading: _Reading) -> None:
+        self.source, self.origin, self.quality = _Column(), _Column(), _Column()
+        self._starts: list[NDArray[np.intp]] = []
+        self._ids: list[pl.Series] = []
+        names = ("source", "origin", "quality")
+        few = [pl.col(name).cast(pl.String).cast(pl.Categorical()) for name in names]
+        for part in reading.parts(path, rows, lambda table: table.select("image_id", *few)):
+            ids = part["image_id"]
+            first = ids.ne_missing(ids.shift())
+            first[0] = True
+            self._starts.append(np.flatnonzero(first.to_numpy()))
+            self._ids.append(ids.filter(first))
+            for name in names:
+                getattr(self, name).add(part[name])
+
+    def per_image(self, values: Values) -> pl.DataFrame:
+        """Return image_id, from, origin, quality and annotations of each image with a fact."""
+        none = pl.Series("image_id", [], pl.String)
+        found = pl.DataFrame({"image_id": pl.concat([none, *self._ids])})
+        columns = {
+            "from": (self.source, values.source),
+            "origin": (self.origin, values.origin),
+            "quality": (self.quality, values.quality),
+        }
+        for name, (column, known) in columns.items():
+            masks = column.masks(partial(bit, known))
+            runs = [
+                np.bitwise_or.reduceat(masks[part], starts)
+                for part, starts in zip(column.parts, self._starts, strict=True)
+            ]
+            found = found.with_columns(pl.Series(name, np.concatenate([_NONE, *runs])))
+        lengths = [
+            np.diff(starts, append=len(part)).astype(np.uint64)
+            for part, starts in zip(self.source.parts, self._starts, strict=True)
+        ]
+        found = found.with_columns(pl.Series("annotations", np.concatenate([_NONE, *lengths])))
+        return found.group_by("image_id").agg(
+            pl.col("from", "origin", "quality").bitwise_or(), pl.col("annotations").sum()
+        )
+
+
+class _Asked:
+    """What the entries ask, and the provenance of their facts."""
+
+    def __init__(self, files: Mapping[Path, int], images: pl.DataFrame, reading: _Reading) -> None:
+        self._provenance, self._task = _Column(), _Column()
+        self._images = images.with_row_index("place")
+        self._places: list[NDArray[np.int64]] = []
+        text = pl.concat_str(
+            pl.col("quality").fill_null(""), pl.col("sources").list.join("\n"), separator="\n"
+        )
+        few = [
+            pl.col("task").cast(pl.String).cast(pl.Categorical()),
+            text.alias("provenance").cast(pl.Categorical()),
+        ]
+        for path, rows in files.items():
+            for part in reading.parts(path, rows, lambda table: table.select("image_id", *few)):
+                placed = part.select("image_id").join(
+                    self._images, on="image_id", how="left", maintain_order="left"
+                )
+                self._places.append(placed["place"].cast(pl.Int64).fill_null(-1).to_numpy())
+                self._provenance.add(part["provenance"])
+                self._task.add(part["task"])
+        counts = self._provenance.counts()
+        self._combined = {text: _combination(text or "") for text, _ in counts}
+        self.grades = [
+            (grade, entries) for text, entries in counts for grade in self._combined[text].grades
+        ]
+
+    @property
+    def sources(self) -> set[str]:
+        """Sources of all entries."""
+        return {source for one in self._combined.values() for source in one.sources}
+
+    @property
+    def origins(self) -> set[str]:
+        """Origins of the facts of all entries."""
+        return {origin for one in self._combined.values() for origin in one.origins}
+
+    def per_image(self, values: Values) -> list[pl.Series]:
+        """Return one value per image: its sets of bits, and the numbers of entries and tasks."""
+        of, tasks = self._combined, self._task.numbers
+        wanted = {
+            "task": (self._task, self._task.masks(partial(bit, values.task))),
+            "tasks_count": (self._task, self._task.masks(lambda text: 1 << min(tasks[text], 63))),
+            "from of entries": (
+                self._provenance,
+                self._provenance.masks(lambda text: bits(values.source, of[text].sources)),
+            ),
+            "origin of entries": (
+                self._provenance,
+                self._provenance.masks(lambda text: bits(values.origin, of[text].origins)),
+            ),
+            "quality of entries": (
+                self._provenance,
+                self._provenance.masks(lambda text: bits(values.quality, of[text].grades)),
+            ),
+        }
+        # entries of an image that is not listed go to one more place, which is left out
+        found = {name: np.zeros(self._images.height + 1, np.uint64) for name in wanted}
+        entries = np.zeros(self._images.height + 1, np.int64)
+        for number, places in enumerate(self._places):
+            entries += np.bincount(places % len(entries), minlength=len(entries))
+            for name, (column, masks) in wanted.items():
+                np.bitwise_or.at(found[name], places, masks[column.parts[number]])
+        found["tasks_count"] = np.bitwise_count(found["tasks_count"]).astype(np.uint64)
+        return [
+            pl.Series("entries", entries[:-1]),
+            *(pl.Series(name, column[:-1]) for name, column in found.items()),
+        ]
 
 
 @dataclass(frozen=True)
 class _Combination:
     """The provenance that many entries share: their sources and the grades of their facts."""
 
-    text: str
     sources: tuple[str, ...]
     origins: tuple[str, ...]
     grades: tuple[str, ...]
-    entries: int
 
 
-def _entries(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the entries by image, task and provenance, and the combinations of provenance."""
-    text = pl.concat_str(
-        pl.col("quality").fill_null(""), pl.col("sources").list.join("\n"), separator="\n"
-    )
-    found = query_parquet(
-        path,
-        lambda table: (
-            table.select("image_id", "task", text.alias("provenance"))
-            .group_by("image_id", "task", "provenance")
-            .agg(pl.len().alias("entries"))
-        ),
-    )
-    return found, found.group_by("provenance").agg(pl.col("entries").sum())
-
-
-def _combined(found: pl.DataFrame) -> list[_Combination]:
-    combined = []
-    counts = found.group_by("provenance").agg(pl.col("entries").sum()).sort("provenance")
-    for text, entries in counts.iter_rows():
-        quality, _, rest = text.partition("\n")
-        grades = [grade.partition("/") for grade in quality.split("+") if "/" in grade]
-        sources = tuple(source for source in rest.split("\n") if source)
-        # a source that is also an origin, pseudo or derived, tells it even without a grade
-        origins = {origin for origin, _, _ in grades} | (set(sources) & set(ORIGINS))
-        combined.append(
-            _Combination(
-                text, sources, tuple(sorted(origins)), tuple(grade for _, _, grade in grades),
-                entries,
-            )
-        )  # fmt: skip
-    return combined
-
-
-def _of_entries(
-    asked: pl.DataFrame, combined: Sequence[_Combination], values: Values
-) -> pl.DataFrame:
-    masks = pl.DataFrame(
-        [
-            (row.text, bits(values.source, row.sources), bits(values.origin, row.origins),
-             bits(values.quality, row.grades))
-            for row in combined
-        ],
-        schema={"provenance": pl.String, "from of entries": pl.UInt64,
-                "origin of entries": pl.UInt64, "quality of entries": pl.UInt64},
-        orient="row",
-    )  # fmt: skip
-    names = [name for name in masks.columns if name != "provenance"]
-    return (
-        asked.join(masks, on="provenance", how="left")
-        .group_by("image_id")
-        .agg(
-            _mask("task", values.task).alias("task"),
-            pl.col("task").n_unique().alias("tasks_count"),
-            pl.col("entries").sum(),
-            *(pl.col(name).bitwise_or() for name in names),
-        )
-    )
+def _combination(text: str) -> _Combination:
+    quality, _, rest = text.partition("\n")
+    grades = [grade.partition("/") for grade in quality.split("+") if "/" in grade]
+    sources = tuple(source for source in rest.split("\n") if source)
+    # a source that is also an origin, pseudo or derived, tells it even without a grade
+    origins = {origin for origin, _, _ in grades} | (set(sources) & set(ORIGINS))
+    return _Combination(sources, tuple(sorted(origins)), tuple(grade for _, _, grade in grades))
 
 
 def _by_number(counted: Sequence[tuple[str | None, int]]) -> tuple[str, ...]:
@@ -277,51 +364,3 @@ def _mask(column: str, values: Sequence[str]) -> pl.Expr:
     text = pl.col(column).cast(pl.String)
     found = text.replace_strict(known, default=bit(values, OTHERS), return_dtype=pl.UInt64)
     return pl.when(text.is_null()).then(pl.lit(0, pl.UInt64)).otherwise(found).bitwise_or()
-
-
-def _cache_folder() -> Path | None:
-    """Return the folder of kept summaries; None if there is none."""
-    named = os.environ.get(CACHE)
-    if named == "":
-        return None
-    if named is not None:
-        return Path(named) / "viewer"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "imaxray" / "viewer"
-
-
-def _kept(path: Path) -> Summary | None:
-    """Return a kept summary; None if it is missing or damaged."""
-    about = known_state(path.with_suffix(".json"))
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(content).hexdigest() != about.get("sha256"):
-        return None
-    values = about.get("values")
-    names = [field.name for field in fields(Values)]
-    if not isinstance(values, dict) or any(type(values.get(name)) is not list for name in names):
-        return None
-    with suppress(OSError):
-        os.utime(path)  # the least recently used are removed first
-    table = pl.read_ipc(io.BytesIO(content))
-    return Summary(table, Values(**{name: tuple(map(str, values[name])) for name in names}))
-
-
-def _keep(made: Summary, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        # readable by this user only: the ids of images may be credentialed
-        part.touch(0o600)
-        made.table.write_ipc(utf8_path(part), compression="lz4")
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    write_state(path.with_suffix(".json"), {"sha256": digest, "values": asdict(made.values)})
-    files = sorted(path.parent.glob("*.arrow"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for old in files[_KEPT_FILES:]:
-        old.unlink(missing_ok=True)
-        old.with_suffix(".json").unlink(missing_ok=True)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from imaxray._common.files import query_parquet
 from imaxray.curation.dataset import content_digest, read_manifest
+from imaxray.curation.joining.conflicts import CONFLICTS
 from imaxray.errors import ImaxrayError
-from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, SPLITS
+from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, REJECTS, SPLITS
 from imaxray.sources import find_image
 from imaxray.viewer.index import ImageIndex, index_images
+from imaxray.viewer.kept import keep_summary, kept_summary
 from imaxray.viewer.query import Finder
+from imaxray.viewer.rows import KeyedRows
 from imaxray.viewer.subject import Subject
-from imaxray.viewer.summary import summary_of
+from imaxray.viewer.summary import Summary, summarise, without_facts
 
 if TYPE_CHECKING:
     from imaxray.viewer.answers import Judged
+
+
+LARGE: Final = 20_000  # images; smaller datasets are summarised at once
 
 
 class MissingError(ImaxrayError):
@@ -41,6 +47,8 @@ class ViewedDataset:
         finder: Search over the index.
         judged: Answers of arms; None if there are none.
         candidates: Pseudo annotations, accepted or not (schema PSEUDO); None if there are none.
+        whole: Whether the tables were read; if not, the index only has what the table of images
+            states, and there are no answers and no pseudo annotations yet.
     """
 
     name: str
@@ -51,6 +59,7 @@ class ViewedDataset:
     finder: Finder
     judged: Judged | None = None
     candidates: pl.DataFrame | None = None
+    whole: bool = True
 
     @cached_property
     def sha256(self) -> str:
@@ -87,38 +96,52 @@ class ViewedDataset:
             return None, "its file is not in the folder of its release"
         return file, ""
 
-    def provenance(self, number: int) -> dict[str, Any]:
-        """Return the row of an image in the table of images (schema IMAGES)."""
+    def provenance(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the row of an image in the table of images (schema IMAGES).
+
+        Args:
+            row: Its row in the index, which has most of the columns.
+        """
         path = self.folder / "images.parquet"
-        table = query_parquet(path, lambda t: t.slice(number, 1).select(IMAGES.names()))
-        return table.row(0, named=True)
+        missing = [name for name in IMAGES.names() if name not in row]
+        found = query_parquet(path, lambda t: t.slice(row["number"], 1).select(missing))
+        both = {**row, **found.row(0, named=True)}
+        return {name: both[name] for name in IMAGES.names()}
 
     def annotations(self, image_id: str) -> pl.DataFrame:
         """Return the annotations of an image (schema ANNOTATIONS), in the order of the file."""
-        return self._of_image("annotations.parquet", image_id).select(ANNOTATIONS.names())
+        # the table is sorted by image, so the statistics of the file say where to read
+        this = pl.col("image_id") == image_id
+        path = self.folder / "annotations.parquet"
+        return query_parquet(path, lambda t: t.filter(this)).select(ANNOTATIONS.names())
 
-    def entries(self, image_id: str, split: str | None) -> pl.DataFrame:
+    def entries(self, row: Mapping[str, Any]) -> pl.DataFrame:
         """Return the entries of an image (schema ENTRIES), by task and id.
 
         Args:
-            image_id: Id of the image.
-            split: Split of the image; None searches all of them.
+            row: Row of the image; if its split is not stated, all splits are searched.
         """
+        known = ("image_id", "patient_id", "split")
+        columns = [name for name in ENTRIES.names() if name not in known]
+        names = [row["split"]] if row["split"] in SPLITS else SPLITS
         found = [
-            self._of_image(f"entries/{name}.parquet", image_id)
-            for name in ([split] if split in SPLITS else SPLITS)
+            self._entries[name]
+            .of([row["image_id"]], columns)
+            .with_columns(pl.lit(name).alias("split"))
+            for name in names
         ]
-        return pl.concat(found).select(ENTRIES.names()).sort("task", "entry_id")
+        of_image = [pl.lit(row[name], pl.String).alias(name) for name in known[:2]]
+        both = pl.concat(found).with_columns(of_image)
+        return both.select(ENTRIES.names()).sort("task", "entry_id")
 
     def conflicts(self, image_id: str) -> list[dict[str, Any]]:
         """Return the contradictions between annotations of an image (schema CONFLICTS)."""
-        return self._of_image("conflicts.parquet", image_id).to_dicts()
+        return self._conflicts.of([image_id], CONFLICTS.names()).to_dicts()
 
     def rejects(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the rejected rows that name an image or its study (schema REJECTS)."""
         keys = [key for key in (row["image_id"], row["study_id"]) if key is not None]
-        path = self.folder / "rejects.parquet"
-        return query_parquet(path, lambda t: t.filter(pl.col("key").is_in(keys))).to_dicts()
+        return self._rejects.of(keys, REJECTS.names()).to_dicts()
 
     def answers(self, image_id: str) -> dict[str, list[dict[str, Any]]]:
         """Return the answers of all arms (schema JUDGED) by the id of their entry."""
@@ -138,10 +161,23 @@ class ViewedDataset:
             return []
         return self.candidates.filter(pl.col("image_id") == image_id).to_dicts()
 
-    def _of_image(self, name: str, image_id: str) -> pl.DataFrame:
-        return query_parquet(
-            self.folder / name, lambda table: table.filter(pl.col("image_id") == image_id)
-        )
+    def prepare(self) -> None:
+        """Read the keys of the tables now, so that the first image is shown as fast as others."""
+        for rows in (*self._entries.values(), self._conflicts, self._rejects):
+            rows.prepare()
+
+    @cached_property
+    def _entries(self) -> dict[str, KeyedRows]:
+        folder = self.folder / "entries"
+        return {name: KeyedRows(folder / f"{name}.parquet", "image_id") for name in SPLITS}
+
+    @cached_property
+    def _conflicts(self) -> KeyedRows:
+        return KeyedRows(self.folder / "conflicts.parquet", "image_id")
+
+    @cached_property
+    def _rejects(self) -> KeyedRows:
+        return KeyedRows(self.folder / "rejects.parquet", "key")
 
 
 def open_viewed(name: str, folder: Path, subject: Subject) -> ViewedDataset:
@@ -150,18 +186,67 @@ def open_viewed(name: str, folder: Path, subject: Subject) -> ViewedDataset:
     Raises:
         ImaxrayError: If it is no dataset folder, or it is damaged.
     """
+    return complete(open_at_once(name, folder, subject), subject)
+
+
+def open_at_once(name: str, folder: Path, subject: Subject) -> ViewedDataset:
+    """Check a dataset folder and open as much of it as takes no time.
+
+    A large dataset without a kept summary is opened with its table of images alone; it is not
+    ``whole`` then, and :func:`complete` reads the rest.
+
+    Raises:
+        ImaxrayError: If it is no dataset folder, or it is damaged.
+    """
     manifest, roots = read_manifest(folder)
+    if manifest["counts"]["images"] < LARGE:
+        summary = summarise(folder)
+    else:
+        kept = kept_summary(content_digest(manifest))
+        if kept is None:
+            index = index_images(without_facts(folder))
+            return ViewedDataset(name, folder, manifest, roots, index, Finder(index), whole=False)
+        summary = kept
+    return _with_answers(name, folder, manifest, roots, summary, subject)
+
+
+def complete(
+    data: ViewedDataset, subject: Subject, told: Callable[[float], None] = lambda _: None
+) -> ViewedDataset:
+    """Return a dataset with all that its tables say, which is kept for the next start.
+
+    Args:
+        data: Dataset as :func:`open_at_once` opened it.
+        subject: What is shown.
+        told: Gets the share of the rows that were read, from 0 to 1.
+
+    Raises:
+        ImaxrayError: If a table is damaged.
+    """
+    if data.whole:
+        return data
+    summary = summarise(data.folder, told)
+    keep_summary(summary, data.sha256)
+    return _with_answers(data.name, data.folder, data.manifest, data.roots, summary, subject)
+
+
+def _with_answers(
+    name: str,
+    folder: Path,
+    manifest: Mapping[str, Any],
+    roots: Mapping[str, Path],
+    summary: Summary,
+    subject: Subject,
+) -> ViewedDataset:
     judged = _judged(folder, subject)
-    candidates = subject.candidates
-    summary = summary_of(folder, content_digest(manifest), manifest["counts"]["images"])
     index = index_images(
         summary,
         judged=None if judged is None else judged.images,
         arms=() if judged is None else judged.arms,
-        candidates=candidates,
+        candidates=subject.candidates,
     )
     return ViewedDataset(
-        name, folder, manifest, roots, index, Finder(index), judged, candidates
+        name, folder, manifest, roots, index, Finder(index), judged, subject.candidates
     )  # fmt: skip
 
 

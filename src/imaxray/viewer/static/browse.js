@@ -14,6 +14,8 @@ const SORTS = {
   annotations: "number of annotations", conflicts: "number of conflicts", age: "age", width: "width",
 };
 
+const OF_TABLES = ["task", "from", "origin", "quality", "conflict", "conflicted", "low", "high", "disagree", "arm"];
+
 export class Browse {
   constructor(about, route) {
     this.about = about;
@@ -22,8 +24,10 @@ export class Browse {
     this.total = make("h1", { class: "total", tabindex: "-1" }, "Images");
     this.pages = make("nav", { class: "pages", "aria-label": "Pages" });
     this.chosen = make("p", { class: "chosen" });
+    this.reading = make("p", { class: "reading" });
     this.element = make("div", { class: "browse" }, this.form,
-      make("div", { class: "found" }, make("div", { class: "found-head" }, this.total, this.pages), this.chosen, this.list));
+      make("div", { class: "found" }, make("div", { class: "found-head" }, this.total, this.pages), this.reading, this.chosen, this.list));
+    this.tell(about.reading);
     this.build(route.filter);
     setKeys("List of images", [
       { keys: ["n", "ArrowRight"], what: "next page", run: () => this.turn(1) },
@@ -35,9 +39,11 @@ export class Browse {
 
   build() {
     const { about } = this;
+    const counted = { tasks: 1, entries: 1, annotations: 1, conflicts: 1 };
+    const sorts = Object.entries(SORTS).filter(([name]) => !about.reading || !counted[name]);
     this.search = make("input", { type: "search", name: "q", id: "q", autocomplete: "off", spellcheck: "false", oninput: () => this.later() });
     this.sort = this.select("sort", "Sort by", {
-      ...SORTS,
+      ...Object.fromEntries(sorts),
       ...(about.candidates ? { candidates: "number of pseudo annotations" } : {}),
       ...(about.arms.length ? { score: "right answers of the arm", disagreements: "disagreement of arms" } : {}),
     });
@@ -53,7 +59,7 @@ export class Browse {
       if (values.length) this.form.append(this.facet(name, NAMES[name] ?? name, values.map((value) => [value, value || "(not stated)"])));
     }
     this.form.append(
-      this.facet("conflicted", "Conflicts", [["yes", "has a conflict"], ["no", "has none"]], true),
+      about.reading ? "" : this.facet("conflicted", "Conflicts", [["yes", "has a conflict"], ["no", "has none"]], true),
       this.facet("mark", "Your marks", Object.entries(MARKS), true));
   }
 
@@ -89,9 +95,23 @@ export class Browse {
     return make("fieldset", {}, make("legend", {}, title), make("ul", { class: `values${open ? "" : " many"}`, ...(open ? {} : { tabindex: "0" }) }, rows));
   }
 
+  /** Say how far the reading of the tables is; null when they were read. */
+  tell(reading) {
+    const left = reading?.seconds_left;
+    this.reading.hidden = !reading;
+    this.reading.textContent = !reading ? "" : [
+      `Reading annotations and entries: ${Math.floor(100 * reading.share)} %`,
+      left === null ? "" : `, about ${plural(Math.max(1, Math.ceil(left)), "second")} left`,
+      `. All ${plural(this.about.images, "image")} are listed; filters by task, source, origin, grade and conflict follow.`,
+    ].join("");
+  }
+
   /** Return the filter that the form asks for. */
   read() {
     const filter = new URLSearchParams();
+    if (this.about.reading) { // of an address; the form does not show these filters yet
+      for (const [name, value] of this.filter ?? []) if (OF_TABLES.includes(name)) filter.append(name, value);
+    }
     const add = (name, value) => { if (value) filter.append(name, value); };
     add("q", this.search.value.trim());
     for (const { name, value, input } of this.boxes) if (input.checked) filter.append(name, value);
@@ -164,6 +184,7 @@ export class Browse {
     this.list.setAttribute("aria-busy", "true");
     try {
       const found = await get("/api/images", parameters, this.asking.signal);
+      if (found.sha256 !== this.about.sha256) dispatchEvent(new Event("replaced"));
       this.fill(found);
       const { facets } = await get("/api/facets", parameters, this.asking.signal);
       for (const { name, value, count } of this.boxes) {
@@ -201,7 +222,7 @@ export class Browse {
       : make("span", { class: "no-picture" }, "no pixels");
     const facts = [
       [image.view, image.split, image.sex, image.age === null ? null : `${image.age} years`].filter(Boolean).join(" · "),
-      `${plural(image.tasks_count, "task")} · ${plural(image.entries, "entry", "entries")} · ${plural(image.annotations, "annotation")}`,
+      image.entries === null ? "annotations and entries: being read" : `${plural(image.tasks_count, "task")} · ${plural(image.entries, "entry", "entries")} · ${plural(image.annotations, "annotation")}`,
       ...(image.conflicts ? [plural(image.conflicts, "conflict")] : []),
       ...(image.candidates ? [plural(image.candidates, "pseudo annotation")] : []),
     ];
@@ -209,8 +230,8 @@ export class Browse {
     return make("li", { class: "card" },
       make("a", { href }, make("span", { class: "picture" }, picture), make("span", { class: "id" }, image.image_id)),
       make("ul", { class: "facts" }, facts.map((fact) => make("li", {}, fact))),
-      make("p", { class: "chips" }, image.task.map((task) => make("span", { class: "chip" }, task)),
-        image.origin.filter((origin) => !["human", "silver"].includes(origin)).map((origin) => make("span", { class: "chip origin" }, origin)),
+      make("p", { class: "chips" }, (image.task ?? []).map((task) => make("span", { class: "chip" }, task)),
+        (image.origin ?? []).filter((origin) => !["human", "silver"].includes(origin)).map((origin) => make("span", { class: "chip origin" }, origin)),
         image.marks.map((mark) => make("span", { class: `chip mark ${mark}` }, `marked: ${mark}`))),
       scored ? make("ul", { class: "facts scores" },
         arms.map((arm, place) => make("li", {}, `${arm}: ${percent(image.right[place])} right`)),

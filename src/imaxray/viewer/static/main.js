@@ -19,6 +19,7 @@ async function show() {
       about = await get("/api/about", route.dataset ? { dataset: route.dataset } : {});
       page = null;
       head();
+      follow();
     }
   } catch (error) {
     about = null;
@@ -34,6 +35,34 @@ async function show() {
   }
   document.getElementById("home").href = writeRoute({ dataset: about.dataset, page: "images", filter: new URLSearchParams() });
   await page.show(route);
+}
+
+/** While the tables are read, say how far; then show the page with all that is known. */
+function follow() {
+  clearTimeout(follow.timer);
+  if (!about?.reading) return;
+  const { dataset } = about;
+  follow.timer = setTimeout(async () => {
+    try {
+      const now = await get("/api/about", { dataset });
+      if (about?.dataset !== dataset) return; // the user went to another one
+      if (now.reading) {
+        about.reading = now.reading;
+        page?.tell?.(now.reading);
+      } else {
+        const focused = document.activeElement?.id;
+        about = now;
+        page?.leave?.();
+        page = null;
+        await show();
+        if (focused) document.getElementById(focused)?.focus();
+      }
+    } catch (error) {
+      say(error.message, { lasting: true });
+      return;
+    }
+    follow();
+  }, 400);
 }
 
 function head() {
@@ -55,4 +84,9 @@ setKeys("Everywhere", [
   { keys: ["C"], what: "copy the filter as Python", run: () => about && openPython(about.dataset, "", readRoute().filter) },
 ]);
 addEventListener("hashchange", show);
+addEventListener("replaced", () => { // the dataset was built anew while the viewer runs
+  about = null;
+  say("The dataset was built anew; this is its new content.");
+  show();
+});
 show().catch((error) => say(error.message, { lasting: true }));
