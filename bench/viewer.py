@@ -369,12 +369,13 @@ def _print(data: str, found: Mapping[str, Any]) -> None:
         row = found[f"first page, {kind}"]
         console.print(
             f"first page, {kind}: {row['seconds']:.2f} s, cpu {row['cpu']:.2f} s, "
-            f"rss {row['rss']:.0f} MB; filters: {row['filters']:.2f} s, cpu {row['filters cpu']:.2f} s"
+            f"rss {row['rss']:.0f} MB; filters: {row['filters']:.2f} s, "
+            f"cpu {row['filters cpu']:.2f} s"
         )
     trend = found["requests"]["trend"]
     console.print(
-        f"trend of memory: {trend['MB per 1,000 requests']:.1f} ± {trend['se']:.1f} MB (one standard "
-        "error) per 1,000 requests"
+        f"trend of memory: {trend['MB per 1,000 requests']:.1f} ± {trend['se']:.1f} MB "
+        "(one standard error) per 1,000 requests"
     )
     for what in ("requests", "clients"):
         row = found[what]

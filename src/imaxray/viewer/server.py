@@ -94,7 +94,7 @@ def make_server(library: Library, listening: socket.socket) -> tuple[uvicorn.Ser
 
 
 def bound(port: int) -> socket.socket:
-    """Return a socket that is bound to a port of loopback.
+    """Return a socket that listens on a port of loopback.
 
     Raises:
         ImaxrayError: If the port is in use.
@@ -102,6 +102,7 @@ def bound(port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # a browser that is quicker than the server waits, and is not refused
     except OSError as error:
         listening.close()
         raise ImaxrayError(
