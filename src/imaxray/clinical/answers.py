@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from imaxray.clinical.cases import Verdict
 from imaxray.clinical.rule import ClinicalRule
-from imaxray.labeller import asked
 
 
 def answered(question: str, answer: str) -> tuple[str, int] | None:
@@ -26,6 +25,8 @@ def answered(question: str, answer: str) -> tuple[str, int] | None:
         >>> answered("Is there edema in the left lung?", "no") is None
         True
     """
+    from imaxray.labeller import asked  # late: its patterns take a tenth of a second to compile
+
     found = asked(question) if answer in ("yes", "no") else None
     if found is None:
         return None

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -19,8 +19,6 @@ from imaxray._common.files import read_parquet, sha256, utf8_path
 from imaxray._common.folders import require_own_manifest, require_place, whole_folder
 from imaxray._common.state import read_state, write_state
 from imaxray._version import __version__
-from imaxray.clinical import BLOCK, ClinicalRules, read_block
-from imaxray.curation.card import write_card
 from imaxray.curation.joining.conflicts import CONFLICTS, count_conflicts
 from imaxray.curation.tables import ACCOUNT, Tables
 from imaxray.errors import ImaxrayError
@@ -33,6 +31,9 @@ from imaxray.schema import (
     require_real_evaluation,
 )
 from imaxray.sources import ReleaseFile, find_image
+
+if TYPE_CHECKING:
+    from imaxray.clinical import ClinicalRules
 
 MANIFEST: Final = "manifest.json"
 _ROOTS: Final = "roots.json"
@@ -94,6 +95,8 @@ def _write_all(
     beside: Mapping[str, str],
     tables_beside: Mapping[str, pl.DataFrame],
 ) -> None:
+    from imaxray.curation.card import write_card  # late: it needs the readers of all sources
+
     (aside / "entries").mkdir()
     _write(tables.images, aside / "images.parquet")
     _write(tables.annotations, aside / "annotations.parquet")
@@ -187,6 +190,8 @@ class Dataset:
         Raises:
             ImaxrayError: If the block names a rule, threshold or severity that is unknown.
         """
+        from imaxray.clinical import BLOCK, read_block  # late: reading tables needs no rules
+
         return read_block(self._options.get(BLOCK), str(self.folder / MANIFEST))
 
     @property

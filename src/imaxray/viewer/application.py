@@ -20,7 +20,6 @@ from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.marks import LONGEST_NOTE, Mark
 from imaxray.sources import get_source, published_sources
-from imaxray.viewer.details import image_page
 from imaxray.viewer.library import Library
 from imaxray.viewer.pixels import SmallPictures, raw_pixels
 from imaxray.viewer.query import PAGE, Filter, needs_tables, page_of, read_filter, whole_number
@@ -145,6 +144,8 @@ def _add_images(app: FastAPI, library: Library) -> None:
 
     @app.get("/api/image")
     def image(request: Request) -> Response:
+        from imaxray.viewer.details import image_page  # late: the first page needs no tasks
+
         answered = bool(library.subject.arms) or library.subject.candidates is not None
         data = library.dataset(_one(request, "dataset"), whole=answered)
         found = image_page(data, _one(request, "id"), library.subject.arms)

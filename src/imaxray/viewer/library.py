@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +67,7 @@ class _Opened:
             self.data = complete(self.data, self._subject, self._told)
             self._done.set()
             self.data.prepare()
+            import_module("imaxray.viewer.details")  # so that the first image is shown soon, too
         except (ImaxrayError, OSError) as error:
             self._fail(error if isinstance(error, ImaxrayError) else ImaxrayError(str(error)))
         except BaseException as error:
