@@ -19,6 +19,11 @@ from imaxray.study import DataConfig, build_datasets
 
 ODD = "odd/ü <b>&\"'#?%2e%2e/../x"
 HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'> no effusion"
+ARABIC, HEBREW = "\u0627\u0646\u0635\u0628\u0627\u0628", "\u05d0\u05d9\u05df"
+RTL = f"\u202eno edema\n{ARABIC} ({HEBREW}) 12 \u00d7 3 mm " * 20
+    "\u202eno edema\n\u0644\u0627 \u0627\u0646\u0635\u0628\u0627\u0628 (\u05d0\u05d9\u05df) 12 \u00d7 3 mm "
+    * 20
+)
 FORGED = "</td><svg onload='window.hacked=1'>"
 
 
@@ -43,8 +48,11 @@ def viewed_root(tmp_path_factory, phantom_releases, write_dicom):
     rows = [
         ("deep/png", "ramp.png", 80, 120), ("deep/dicom", "film.dcm", 10, 8),
         ("deep/outside", "../secret.png", 80, 120), ("deep/gone", "gone.png", 80, 120),
-        ("deep/bad", "bad.png", 80, 120),
+        ("deep/bad", "bad.png", 80, 120), ("deep/many", "ramp.png", 80, 120),
+        ("deep/colour", "colour.png", 40, 30), ("deep/other-size", "ramp.png", 800, 1200),
     ]  # fmt: skip
+    colour = np.random.default_rng(0).integers(0, 255, (30, 40, 4), np.uint8)
+    Image.fromarray(colour, "RGBA").save(deep / "colour.png")
     extra = conform(
         pl.DataFrame(
             [
@@ -60,6 +68,7 @@ def viewed_root(tmp_path_factory, phantom_releases, write_dicom):
         pl.when((pl.col("image_id") == ODD) & (pl.col("kind") == "report"))
         .then(pl.lit(HOSTILE)).otherwise("text").alias("text"),
     ).select(ANNOTATIONS.names())  # fmt: skip
+    facts = pl.concat([facts, conform(pl.DataFrame(_many()), ANNOTATIONS)])
     entries = tables.entries.with_columns(rename).with_columns(
         pl.when((pl.col("image_id") == ODD) & (pl.col("task") == "report"))
         .then(pl.lit(HOSTILE)).otherwise("target").alias("target"),
@@ -92,6 +101,24 @@ def viewed_root(tmp_path_factory, phantom_releases, write_dicom):
     shutil.rmtree(out / "imax")
     _answers(out, entries.filter(pl.col("split") == "test"))
     return out
+
+
+def _many():
+    """Annotations that no release should have: too many boxes, boxes outside, very long texts."""
+    one = {
+        "image_id": "deep/many", "origin": "human", "quality": "expert", "source": "deep",
+        "file": "list.csv",
+    }  # fmt: skip
+    odd = [[-50.0, -50.0, 500.0, 500.0], [200.0, 300.0, 210.0, 310.0], [10.0, 10.0, 10.0, 10.0]]
+    grid = [[float(k % 40), float(k // 4), k % 40 + 9.0, k // 4 + 9.0] for k in range(200)]
+    return [
+        {**one, "kind": "region", "name": "nodule", "boxes": grid, "row": 1},
+        {**one, "kind": "region", "name": "outside", "boxes": odd, "row": 2},
+        {**one, "kind": "report", "text": "W" * 5000, "row": 3},
+        {**one, "kind": "report", "text": RTL, "row": 4},
+        {**one, "kind": "label", "name": "Edema", "value": 1.0, "origin": "derived",
+         "quality": "rule", "source": "derived", "file": "derivations.parquet", "row": None},
+    ]  # fmt: skip
 
 
 def _answers(out, entries):

@@ -300,6 +300,58 @@ def test_what_cannot_be_shown_is_one_sentence(page, running):
     page.get_by_text("because its file is not in the folder").wait_for()
 
 
+def test_a_link_with_nonsense_is_one_sentence_and_leads_back(context, running):
+    page = context.new_page()  # the browser writes refused requests to its console
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for route, said in {
+        "none/images": "one of the datasets",
+        "%E0%A4%A/images": "one of the datasets",
+        "data/image/none": "id of an image",
+        "data/image/": "id of an image",
+        "data/images?page=abc": "page to be a number",
+        "data/images?sort=foo": "sort to be one of",
+        "data/images?low=NaN": "low to be a share",
+        "data/images?task=%3Cb%3E": "but got <b>",
+    }.items():
+        page.goto(f"{running.base}/#/{route}")
+        expect(page.locator(".problem", has_text=said)).to_be_visible()
+        assert page.locator(".card").count() == 0
+    for route in ("//////", "data", "data/foo", "?", "data/images?" + "task=rec&" * 2000):
+        page.goto(f"{running.base}/#/{route}")
+        expect(page.locator(".card").first).to_be_visible()
+        expect(page.locator(".problem")).to_be_hidden()
+        expect(page.locator("#said")).to_be_hidden()  # what was said of the page before
+    page.goto(f"{running.base}/#/data/images?page=99999")  # of a list that was longer once
+    expect(page.locator(".at")).to_have_text(re.compile(r"page (\d+) of \1$"))
+    page.goto(f"{running.base}/#/data/image/deep%2Fpng?task=none")
+    expect(page.locator("#said")).to_have_text(re.compile("task to be one of"))
+    expect(page.locator("h1")).to_have_text("deep/png")
+    assert errors == []
+    page.close()
+
+
+def test_an_image_with_odd_annotations_is_shown(page, running):
+    visit(page, running, "data/image/deep%2Fmany")
+    rows = page.locator("table", has_text="provenance").locator("tbody tr")
+    expect(rows.filter(has_text="200 boxes")).not_to_contain_text("not lie within")
+    expect(rows.filter(has_text="outside")).to_contain_text("3 boxes do not lie within the image")
+    derived = rows.filter(has_text="derivations.parquet")
+    expect(derived).not_to_contain_text("row")  # it stands in no row of a release
+    assert page.locator(".box").count() == 203
+    wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    shot(page, "odd-annotations")
+
+
+def test_a_file_of_another_size_than_the_table_says_is_told(page, running):
+    visit(page, running, "data/image/deep%2Fother-size")
+    note = page.locator(".note")
+    expect(note).to_contain_text("80 × 120 pixels; the table states 800 × 1200")
+    visit(page, running, "data/image/deep%2Fcolour")
+    expect(note).to_contain_text("40 × 30 pixels")
+
+
 def test_keys_are_listed_and_python_is_copied(page, running, viewed_root):
     visit(page, running, "data/image/deep%2Fpng", "[data-loaded]")
     page.keyboard.press("?")

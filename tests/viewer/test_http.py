@@ -1,6 +1,9 @@
 """Tests what the viewer answers, and whom it refuses, over a real socket."""
 
 import json
+import socket
+from contextlib import ExitStack, suppress
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -88,6 +91,53 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(running):
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy
         assert page.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        b'x={"y": 1}', b"bad[]{}=1", b"=", b'"', b'a="unclosed', b"expires=1", b"\xc3\xa9=\xc3\xbc",
+        b"a,b=c", b"imaxray_view_1=2", b";;", b"imaxray_view_{port}=an-older-token",
+    ],
+)  # fmt: skip
+def test_cookies_of_other_programs_do_not_lock_the_user_out(running, others):
+    port = running.base.rpartition(":")[2].encode()
+    own = b"imaxray_view_%s=%s" % (port, running.token.encode())
+    others = others.replace(b"{port}", port)
+    for cookies in (others + b"; " + own, own + b"; " + others):
+        answer = httpx.get(f"{running.base}/api/about", headers={"cookie": cookies})
+        assert answer.status_code == 200, cookies
+        wrong = httpx.get(f"{running.base}/api/about", headers={"cookie": cookies[:-1] + b"!"})
+        assert wrong.status_code == (403 if cookies.endswith(own) else 200)
+
+
+def test_slow_clients_do_not_hold_up_others(client, running):
+    port = int(running.base.rpartition(":")[2])
+    with ExitStack() as stack:
+        for _ in range(200):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            slow.sendall(b"GET / HT")
+        assert client.get("/api/about", timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n", b"GET /\x00 HTTP/1.1\r\n\r\n",
+        b"GET http://evil.example/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nHost: evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX: " + b"a" * 300_000 + b"\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_proper_request_is_refused(client, running, content):
+    port = running.base.rpartition(":")[2]
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as raw:
+        with suppress(ConnectionError):  # the server closes while the rest is sent
+            raw.sendall(content.replace(b"{port}", port.encode()))
+        with suppress(ConnectionError):
+            answer = raw.recv(4096)
+            assert not answer or answer.split()[1] in (b"400", b"403"), answer
+    assert client.get("/api/about").status_code == 200
 
 
 def test_a_mark_by_cookie_needs_the_origin_of_the_page(running):
@@ -184,7 +234,8 @@ def test_a_damaged_image_is_one_sentence(client):
     [
         "page=0", "page=x", "page=-1", "page=1e9", "size=0", "size=100000", "task=none",
         "split=all", "sort=color", "mark=great", "conflicted=maybe", "arm=third",
-        "low=2", "low=nan", "high=x",
+        "low=2", "low=nan", "high=x", "low=inf", "low=1e400", "order=sideways", "disagree=maybe",
+        "task=", "task", "split=", "from=%3Cb%3E", "page=%D9%A3", "page=1e3", "page=10000001",
         "origin=divine", "q=" + "a" * 301, "view=%00",
     ],
 )  # fmt: skip
@@ -192,6 +243,61 @@ def test_a_wrong_filter_is_one_sentence(client, query):
     answer = client.get(f"/api/images?{query}")
     assert answer.status_code == 400
     sentence(answer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "' OR 1=1 --",
+        "\0",
+        "\ud800",
+        ".*",
+        "(",
+        "<script>",
+        "\U0001f600" * 80,
+        "\u202e",
+        "\u0130",
+        "\u00df",
+    ],
+)
+def test_any_text_can_be_searched(client, text):
+    q = quote(text.encode("utf-8", "surrogatepass"))
+    assert client.get(f"/api/images?q={q}").json()["total"] == 0
+    assert client.get(f"/api/facets?q={q}").status_code == 200
+    code = client.get(f"/api/python?q={q}").json()["python"]
+    compile(code, "copied", "exec")
+
+
+def test_a_value_that_is_empty_is_named(client):
+    assert "but got (none)" in sentence(client.get("/api/images?task="))
+
+
+def test_damaged_marks_do_not_keep_a_user_from_looking(client, running):
+    before = running.marks.read_bytes() if running.marks.exists() else None
+    body = {"image_id": "deep/png", "verdict": "note"}
+    try:
+        for damage in (b"{\n", b"\xff\xfe\x00" * 100, b"[]\n", None):
+            running.marks.unlink(missing_ok=True)
+            if damage is None:
+                running.marks.mkdir()
+            else:
+                running.marks.write_bytes(damage)
+            page = client.get("/api/images").json()
+            assert page["total"] and str(running.marks) in page["marks_problem"]
+            one = client.get("/api/image?id=deep/png").json()
+            assert one["marks"] == [] and one["marks_problem"] == page["marks_problem"]
+            assert client.get("/api/neighbours?id=deep/png").json()["place"]
+            assert str(running.marks) in sentence(client.get("/api/images?mark=wrong"))
+            assert client.post("/api/marks", json=body).status_code == 400
+            if damage is not None:
+                assert running.marks.read_bytes() == damage  # a refused mark is not kept
+        running.marks.rmdir()
+        assert client.get("/api/images").json()["marks_problem"] is None
+        assert client.post("/api/marks", json=body).status_code == 200
+    finally:
+        running.marks.unlink(missing_ok=True)
+        if before is not None:
+            running.marks.write_bytes(before)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
@@ -232,6 +338,10 @@ def test_marks_are_kept_and_withdrawn(client, running, odd):
         (b'{"image_id": "deep/png", "verdict": "wrong"}', "text/plain"),
         (b"a" * 70_000, "application/json"),
         (b"\xff\xfe", "application/json"),
+        (b"null", "application/json"),
+        (b"[" * 50_000, "application/json"),
+        (b'{"image_id": 5, "verdict": "wrong"}', "application/json"),
+        (b'{"image_id": "deep/png", "verdict": "note", "note": NaN}', "application/json"),
     ],
 )
 def test_a_wrong_mark_is_one_sentence_and_not_kept(client, running, content, kind):

@@ -99,11 +99,12 @@ def _add_images(app: FastAPI, library: Library) -> None:
     @app.get("/api/images")
     def images(request: Request) -> Response:
         data, wanted = _asked(request, library)
-        found = data.finder.find(wanted, library.verdicts())
+        found = data.finder.find(wanted, _verdicts(library, wanted))
         size = whole_number("size", _one(request, "size"), PAGE, 1, 200)
         page = whole_number("page", _one(request, "page"), 1, 1, _MOST_PAGES)
         rows = data.finder.rows(page_of(found, page, size))
-        verdicts = library.verdicts()
+        problem = library.marks_problem()
+        verdicts = {} if problem else library.verdicts()
         for row in rows:
             file, why = data.image_file(row)
             row.update(pixels=file is not None, why_not=why)
@@ -112,12 +113,12 @@ def _add_images(app: FastAPI, library: Library) -> None:
                 row.update(dict.fromkeys(_OF_TABLES))
             del row["path"]
         about = {"total": len(found), "page": page, "size": size, "sha256": data.sha256}
-        return _json({**about, "images": rows})
+        return _json({**about, "marks_problem": problem, "images": rows})
 
     @app.get("/api/facets")
     def facets(request: Request) -> Response:
         data, wanted = _asked(request, library)
-        found = data.finder.find(wanted, library.verdicts())
+        found = data.finder.find(wanted, _verdicts(library, wanted))
         counts = data.finder.facet_counts(found)
         return _json({"total": len(found), "facets": {n: counts[n] for n in _known_facets(data)}})
 
@@ -125,7 +126,7 @@ def _add_images(app: FastAPI, library: Library) -> None:
     def neighbours(request: Request) -> Response:
         data, wanted = _asked(request, library)
         number = data.image(_one(request, "id"))["number"]
-        found = data.finder.find(wanted, library.verdicts())
+        found = data.finder.find(wanted, _verdicts(library, wanted))
         at = (found == number).argmax() if len(found) else 0
         there = bool(len(found)) and int(found[at]) == number
         ids = data.index.table["image_id"]
@@ -152,7 +153,8 @@ def _add_images(app: FastAPI, library: Library) -> None:
         if (now := library.dataset(_one(request, "dataset"), whole=answered)).sha256 != data.sha256:
             # the dataset was replaced between the first and the last table of this page
             found = image_page(now, _one(request, "id"), library.subject.arms)
-        found["marks"] = library.marks_of(found["image"]["image_id"])
+        found["marks_problem"] = problem = library.marks_problem()
+        found["marks"] = [] if problem else library.marks_of(found["image"]["image_id"])
         return _json(found)
 
     @app.get("/api/rendered")
@@ -219,8 +221,10 @@ def _add_marks(app: FastAPI, library: Library) -> None:
         except orjson.JSONDecodeError as error:
             raise ImaxrayError("Expected a mark as JSON, but got other text.") from error
         except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"])) or "it"
             raise ImaxrayError(
-                f"Expected a mark with image_id and verdict, but {said_of(error)}; correct it."
+                f"Expected a mark with image_id and verdict, but {where} is wrong: "
+                f"{said_of(error)}; correct it."
             ) from error
         made = await run_in_threadpool(_marked, library, wanted, request)
         return _json(made)
@@ -291,6 +295,11 @@ def _about(library: Library, data: ViewedDataset) -> dict[str, Any]:
         "longest_note": LONGEST_NOTE,
         "releases": _releases(data),
     }
+
+
+def _verdicts(library: Library, wanted: Filter) -> Mapping[str, frozenset[str]]:
+    """Return the marks if a filter needs them, so that damaged ones stop no other filter."""
+    return library.verdicts() if wanted.marks else {}
 
 
 def _known_facets(data: ViewedDataset) -> list[str]:

@@ -159,20 +159,37 @@ class Library:
         return self._marks
 
     def verdicts(self) -> Mapping[str, frozenset[str]]:
-        """Return the verdicts on each marked image and on its annotations."""
+        """Return the verdicts on each marked image and on its annotations.
+
+        Raises:
+            ImaxrayError: If the file is damaged.
+        """
         self._refresh()
         return self._verdicts
 
+    def marks_problem(self) -> str | None:
+        """Return why the marks cannot be read now; images can be looked at all the same."""
+        try:
+            self._refresh()
+        except ImaxrayError as error:
+            return str(error)
+        return None
+
     def marks_of(self, image_id: str) -> list[dict[str, Any]]:
-        """Return the marks of an image and of its annotations."""
+        """Return the marks of an image and of its annotations.
+
+        Raises:
+            ImaxrayError: If the file is damaged.
+        """
         return [m.model_dump(mode="json") for m in self.marks() if m.image_id == image_id]
 
     def mark(self, mark: Mark) -> Mark:
         """Add a mark to the user's file.
 
         Raises:
-            ImaxrayError: If it cannot be written.
+            ImaxrayError: If it cannot be written or the file is damaged; the mark is not kept.
         """
+        self._refresh()
         return append_mark(self.marks_file, mark)
 
     def _refresh(self) -> None:
@@ -183,6 +200,11 @@ class Library:
             except FileNotFoundError:
                 self._seen, self._marks, self._verdicts = None, [], {}
                 return
+            except OSError as error:
+                raise ImaxrayError(
+                    f"Expected a file of marks at {self.marks_file}, but the system says: "
+                    f"{error.strerror}; make it readable again."
+                ) from error
             if now == self._seen:
                 return
             found = read_marks(self.marks_file)

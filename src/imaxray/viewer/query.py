@@ -29,6 +29,7 @@ SORTED_BY: Final = {
 }  # fmt: skip
 """Name of an order → column of the index."""
 
+_YES: Final = ("1", "yes", "true")
 _OF_TABLES: Final = frozenset(
     (
         "task",
@@ -121,6 +122,10 @@ def read_filter(items: Sequence[tuple[str, str]], index: ImageIndex) -> Filter:
     conflicted = one("conflicted")
     if conflicted:
         _require("conflicted", [conflicted], ("yes", "no"))
+    if one("order"):
+        _require("order", [one("order")], ("asc", "desc"))
+    if one("disagree"):
+        _require("disagree", [one("disagree")], (*_YES, "0", "no", "false"))
     if len(one("q")) > _LONGEST:
         raise ImaxrayError(
             f"Expected a text of at most {_LONGEST} characters to search for, but got a longer "
@@ -134,7 +139,7 @@ def read_filter(items: Sequence[tuple[str, str]], index: ImageIndex) -> Filter:
         arm=arm,
         low=_number("low", one("low")),
         high=_number("high", one("high")),
-        disagree=one("disagree") in ("1", "yes", "true"),
+        disagree=one("disagree") in _YES,
         sort=sort,
         descending=one("order") == "desc",
     )
@@ -315,5 +320,6 @@ def _require(name: str, values: Sequence[str], known: Sequence[str]) -> None:
     for value in values:
         if value not in known:
             raise ImaxrayError(
-                f"Expected {name} to be one of {listed}, but got {value[:60]}; choose one of them."
+                f"Expected {name} to be one of {listed}, but got {value[:60] or '(none)'}; choose "
+                "one of them."
             )

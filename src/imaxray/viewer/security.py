@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -122,23 +121,28 @@ class OnlyThisUser:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return self._is_token(token)
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        found = cookies.get(self.cookie)
-        return found is not None and self._is_token(found.value)
+        # Cookies of other programs on this machine come too, whatever their port, and may be
+        # malformed; a parser of all cookies would stop at them.
+        for part in headers.get("cookie", "").split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == self.cookie and self._is_token(value):
+                return True
+        return False
 
     def _is_token(self, text: str) -> bool:
         return secrets.compare_digest(text.encode("utf-8", "replace"), self._token)
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """Return the headers by name; of a name that occurs twice, all values with a comma between."""
+    """Return the headers by name; of a name that occurs twice, all values with a comma between.
+
+    Cookies have a semicolon between them.
+    """
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
+        between = "; " if key == "cookie" else ", "
+        found[key] = f"{found[key]}{between}{text}" if key in found else text
     return found
 
 

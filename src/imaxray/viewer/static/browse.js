@@ -25,8 +25,9 @@ export class Browse {
     this.pages = make("nav", { class: "pages", "aria-label": "Pages" });
     this.chosen = make("p", { class: "chosen" });
     this.reading = make("p", { class: "reading" });
+    this.problem = make("p", { class: "problem", role: "alert", hidden: true });
     this.element = make("div", { class: "browse" }, this.form,
-      make("div", { class: "found" }, make("div", { class: "found-head" }, this.total, this.pages), this.reading, this.chosen, this.list));
+      make("div", { class: "found" }, make("div", { class: "found-head" }, this.total, this.pages), this.reading, this.problem, this.chosen, this.list));
     this.tell(about.reading);
     this.build(route.filter);
     setKeys("List of images", [
@@ -163,20 +164,20 @@ export class Browse {
     go({ dataset: this.about.dataset, page: "images", filter: new URLSearchParams() });
   }
 
-  turn(steps) {
+  turn(steps, quietly = false) {
     const last = Math.max(1, Math.ceil((this.count ?? 0) / (this.size ?? 1)));
     const page = Math.min(Math.max(this.page + steps, 1), last);
     if (page === this.page) return;
     const filter = new URLSearchParams(this.filter);
     if (page > 1) filter.set("page", page);
     else filter.delete("page");
-    go({ dataset: this.about.dataset, page: "images", filter });
-    this.total.focus();
+    go({ dataset: this.about.dataset, page: "images", filter }, { quietly });
+    if (!quietly) this.total.focus();
   }
 
   async show(route) {
     this.filter = route.filter;
-    this.page = Number(route.filter.get("page") ?? 1) || 1;
+    this.page = Math.max(1, Math.trunc(Number(route.filter.get("page") ?? 1)) || 1);
     this.write(route.filter);
     this.asking?.abort();
     this.asking = new AbortController();
@@ -185,6 +186,12 @@ export class Browse {
     try {
       const found = await get("/api/images", parameters, this.asking.signal);
       if (found.sha256 !== this.about.sha256) dispatchEvent(new Event("replaced"));
+      if (found.total && !found.images.length) { // a page behind the last one, of an old address
+        this.size = found.size;
+        this.count = found.total;
+        this.turn(0, true);
+        return;
+      }
       this.fill(found);
       const { facets } = await get("/api/facets", parameters, this.asking.signal);
       for (const { name, value, count } of this.boxes) {
@@ -192,11 +199,20 @@ export class Browse {
       }
       this.list.setAttribute("aria-busy", "false");
     } catch (error) {
-      if (error.name !== "AbortError") say(error.message, { lasting: true });
+      if (error.name === "AbortError") return;
+      this.list.setAttribute("aria-busy", "false");
+      this.list.replaceChildren();
+      this.pages.replaceChildren();
+      this.total.textContent = "Images";
+      this.chosen.textContent = "";
+      this.problem.hidden = false;
+      this.problem.textContent = error.message;
     }
   }
 
   fill(found) {
+    this.problem.hidden = !found.marks_problem;
+    this.problem.textContent = found.marks_problem ? `Your marks are not shown. ${found.marks_problem}` : "";
     this.count = found.total;
     this.size = found.size;
     const last = Math.max(1, Math.ceil(found.total / found.size));

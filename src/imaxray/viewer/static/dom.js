@@ -27,7 +27,13 @@ export function say(sentence, { lasting = false } = {}) {
   place.textContent = sentence;
   place.classList.toggle("shown", Boolean(sentence));
   clearTimeout(say.timer);
+  say.lasts = lasting;
   if (sentence && !lasting) say.timer = setTimeout(() => place.classList.remove("shown"), 6000);
+}
+
+/** Take back a lasting sentence, which was about a page that the user left. */
+export function unsay() {
+  if (say.lasts) say("");
 }
 
 /** Open the dialog with a title and content; it closes by Escape or its button. */
@@ -44,5 +50,9 @@ export function openDialog(title, ...content) {
 
 export const plural = (count, one, many = `${one}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+
+/** Return where a statement stands; what was derived stands in no row of a release. */
+export const placeOf = (file, row) =>
+  row === null || row === undefined ? file ?? "" : `${file}, row ${row.toLocaleString("en")}`;
 
 export const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(100 * share)} %`);

@@ -1,5 +1,5 @@
 // Makes the tables of annotations, entries, conflicts, rejected rows and pseudo annotations.
-import { make, percent } from "./dom.js";
+import { make, percent, placeOf, plural } from "./dom.js";
 import { badges, keyOf } from "./marks.js";
 
 /** Make a table that can be scrolled by itself. */
@@ -20,9 +20,16 @@ function emphasising(page, boxes, row) {
   return row;
 }
 
+/** Say how many boxes do not lie within the image, or have no area. */
+function strayBoxes(boxes, { width, height }) {
+  const within = ([x1, y1, x2, y2]) => x1 >= 0 && y1 >= 0 && x2 <= width && y2 <= height && x1 < x2 && y1 < y2;
+  const stray = boxes.filter((box) => !within(box)).length;
+  return stray ? make("p", { class: "problem" }, `${plural(stray, "box does", "boxes do")} not lie within the image, or ${stray === 1 ? "has" : "have"} no area`) : "";
+}
+
 export function annotationTable(page) {
   const { about } = page;
-  const { annotations } = page.page;
+  const { annotations, image } = page.page;
   const places = [];
   const rows = annotations.map((one) => {
     const release = about.releases[one.source];
@@ -33,10 +40,11 @@ export function annotationTable(page) {
     return emphasising(page, boxes, make("tr", { class: one.disputed ? "disputed" : null },
       cell(one.kind),
       cell(one.name ?? ""),
-      cell(one.states, one.raw === null ? "" : make("details", {}, make("summary", {}, "as published"), make("p", { class: "raw" }, one.raw)),
-        boxes.length ? make("span", { class: "count" }, ` ${boxes.length === 1 ? "1 box" : `${boxes.length} boxes`}`) : ""),
+      cell(make("span", { class: "text" }, one.states), one.raw === null ? "" : make("details", {}, make("summary", {}, "as published"), make("p", { class: "raw" }, one.raw)),
+        boxes.length ? make("span", { class: "count" }, ` ${plural(boxes.length, "box", "boxes")}`) : "",
+        strayBoxes(one.boxes ?? [], image)),
       cell(make("span", { class: `origin ${one.origin}` }, one.origin), one.quality ? `, ${one.quality}` : "", one.reader ? `, reader ${one.reader}` : ""),
-      cell(make("span", { title }, one.source), make("br"), make("span", { class: "count" }, `${one.file}, row ${one.row.toLocaleString("en")}`)),
+      cell(make("span", { title }, one.source), make("br"), make("span", { class: "count" }, placeOf(one.file, one.row))),
       cell(place, make("button", { type: "button", class: "small", "aria-label": `Mark ${one.kind} ${one.name ?? ""} of ${one.source}`, onclick: () => page.markable(one) }, "Mark"))));
   });
   page.refreshMarks = (marks) => {
@@ -67,14 +75,14 @@ export function entryList(page) {
 }
 
 export function conflictTable(conflicts) {
-  const fact = (row, of) => `${row[`${of}name`] ?? ""} ${row[`${of}value`] ?? ""} (${row[`${of}source`]}, ${row[`${of}file`]}, row ${row[`${of}row`]})`;
+  const fact = (row, of) => `${row[`${of}name`] ?? ""} ${row[`${of}value`] ?? ""} (${row[`${of}source`]}, ${placeOf(row[`${of}file`], row[`${of}row`])})`;
   return table("Contradictions between annotations", ["Rule", "One fact", "The other", "Effect"],
     conflicts.map((row) => make("tr", {}, cell(row.rule), cell(fact(row, "")), cell(fact(row, "other_")), cell(row.effect))));
 }
 
 export function rejectTable(rejects) {
   return table("Rows that did not make it into the dataset", ["Code", "Why", "Release, file, row", "Key"],
-    rejects.map((row) => make("tr", {}, cell(row.code), cell(row.message), cell(`${row.source}, ${row.file}, row ${row.row}`), cell(row.key))));
+    rejects.map((row) => make("tr", {}, cell(row.code), cell(row.message), cell(`${row.source}, ${placeOf(row.file, row.row)}`), cell(row.key))));
 }
 
 export function candidateTable(page) {

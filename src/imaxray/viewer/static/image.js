@@ -1,7 +1,7 @@
 // Shows one image with everything that is known about it.
 import { get, getPixels } from "./api.js";
 import { comparison } from "./compare.js";
-import { make, say } from "./dom.js";
+import { make, placeOf, say } from "./dom.js";
 import { annotationTable, candidateTable, conflictTable, entryList, rejectTable } from "./facts.js";
 import { setKeys } from "./keys.js";
 import { badges, openMark } from "./marks.js";
@@ -30,11 +30,16 @@ export class ImagePage {
     try {
       const [page, beside] = await Promise.all([
         get("/api/image", parameters, signal),
-        get("/api/neighbours", [...parameters, ...route.filter], signal),
+        get("/api/neighbours", [...parameters, ...route.filter], signal).catch((error) => {
+          if (error.name === "AbortError") throw error;
+          return { place: null, problem: error.message }; // of the filter; the image is shown all the same
+        }),
       ]);
       this.page = page;
       this.beside = beside;
       this.build();
+      const problem = beside.problem ?? (page.marks_problem && `Your marks are not shown. ${page.marks_problem}`);
+      if (problem) say(problem, { lasting: true });
       await this.load(parameters, signal);
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -66,7 +71,9 @@ export class ImagePage {
     try {
       const pixels = await getPixels(parameters, signal);
       this.viewport.show(size, pixels, `Radiograph ${image.image_id}`);
-      this.note.textContent = `${pixels.about.bits} bits, ${pixels.about.width} × ${pixels.about.height} pixels`;
+      const { bits, width, height } = pixels.about;
+      const same = width === size.width && height === size.height;
+      this.note.textContent = `${bits} bits, ${width} × ${height} pixels${same ? "" : `; the table states ${size.width} × ${size.height}, so pixels and boxes are stretched to that`}`;
       this.element.dataset.loaded = "true";
       this.controls();
     } catch (error) {
@@ -120,7 +127,7 @@ export class ImagePage {
       ["Sex, age", [image.sex, image.age === null ? null : `${image.age} years`].filter(Boolean).join(", ")],
       ["Size", `${image.width} × ${image.height} pixels`],
       ["Release", release ? `${release.title} ${release.version}` : image.source],
-      ["Row", `${image.file}, row ${image.row}`], ["Path", image.path],
+      ["Row", placeOf(image.file, image.row)], ["Path", image.path],
     ];
     return make("section", { "aria-label": "Image" },
       make("dl", { class: "about" }, rows.filter(([, value]) => value).map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));

@@ -1,7 +1,7 @@
 // Starts the page and shows what the address asks for.
 import { get } from "./api.js";
 import { Browse } from "./browse.js";
-import { make, say } from "./dom.js";
+import { make, say, unsay } from "./dom.js";
 import { ImagePage } from "./image.js";
 import { listKeys, setKeys } from "./keys.js";
 import { openMarks } from "./marks.js";
@@ -83,7 +83,10 @@ setKeys("Everywhere", [
   { keys: ["M"], what: "your marks", run: () => about && openMarks(about.dataset) },
   { keys: ["C"], what: "copy the filter as Python", run: () => about && openPython(about.dataset, "", readRoute().filter) },
 ]);
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => {
+  unsay();
+  show();
+});
 addEventListener("replaced", () => { // the dataset was built anew while the viewer runs
   about = null;
   say("The dataset was built anew; this is its new content.");
