@@ -21,9 +21,6 @@ ODD = "odd/ü <b>&\"'#?%2e%2e/../x"
 HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'> no effusion"
 ARABIC, HEBREW = "\u0627\u0646\u0635\u0628\u0627\u0628", "\u05d0\u05d9\u05df"
 RTL = f"\u202eno edema\n{ARABIC} ({HEBREW}) 12 \u00d7 3 mm " * 20
-    "\u202eno edema\n\u0644\u0627 \u0627\u0646\u0635\u0628\u0627\u0628 (\u05d0\u05d9\u05df) 12 \u00d7 3 mm "
-    * 20
-)
 FORGED = "</td><svg onload='window.hacked=1'>"
 
 
