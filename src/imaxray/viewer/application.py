@@ -293,6 +293,7 @@ def _about(library: Library, data: ViewedDataset) -> dict[str, Any]:
         "models": list(subject.models),
         "marks_file": str(library.marks_file),
         "longest_note": LONGEST_NOTE,
+        "notes": list(subject.notes),
         "releases": _releases(data),
     }
 

@@ -71,6 +71,8 @@ def serve(
         opening = beside.submit(library.dataset, "")
         server, address = make_server(library, listening)
         opening.result()
+        for note in subject.notes:
+            say(note)
         ready(address)
         if open_browser:
             webbrowser.open(address)

@@ -14,14 +14,15 @@ from imaxray._common.state import known_state
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.errors import ImaxrayError
 from imaxray.schema import conform
+from imaxray.viewer.studies import STRATEGY, StudyRuns, is_study, runs_of_study
 
 if TYPE_CHECKING:
     from imaxray.evaluation.comparing.run_answers import RunAnswers
-    from imaxray.study import StudyConfig
 
 _ROLES: Final = ("imax", "dmax", "catalog")  # the first that is there is shown first
 _CANDIDATES: Final = "candidates.parquet"
 _PREDICTIONS: Final = "predictions.parquet"
+_KINDS: Final = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt")  # of files of answers
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Subject:
         arms: Name of an arm → its answers to entries of the datasets.
         candidates: Pseudo annotations (schema PSEUDO), accepted or not; None if there are none.
         models: Name → model whose rendering of entries can be shown.
+        notes: Sentences on what is not shown, for the user.
     """
 
     title: str
@@ -41,6 +43,7 @@ class Subject:
     arms: Mapping[str, RunAnswers] = field(default_factory=dict)
     candidates: pl.DataFrame | None = None
     models: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def open_subject(
@@ -75,6 +78,7 @@ def open_subject(
     runs: list[Path] = []
     pseudo: list[Path] = []
     known = {name: name for name in models}
+    notes: list[str] = []
     for path in paths:
         if not path.exists():
             raise ImaxrayError(
@@ -91,17 +95,22 @@ def open_subject(
                     _add(datasets, role, path / role)
             for dose in sorted((path / "doses").glob(f"*/{MANIFEST}")):
                 _add(datasets, f"dose {dose.parent.name}", dose.parent)
-            from imaxray.study.execute import CONFIG
-
-            if (path / CONFIG).is_file():
-                from imaxray.evaluation.comparing.run_answers import read_run
-                from imaxray.study import load_config
-                from imaxray.study.places import answer_folder
-
-                config = load_config(path / CONFIG)
-                for name, folder in _of_study(config, path, split).items():
-                    arms[name] = read_run(answer_folder(folder), None, split)
-                    known.setdefault(name, str(folder))
+            if is_study(path):
+                _add_study(runs_of_study(path, split), arms, known, notes)
+        elif (path / STRATEGY).is_file():
+            found = runs_of_study(path, split)
+            _add_study(found, arms, known, notes)
+            pseudo += sorted(file.parent for file in path.glob(f"pseudo/*/{_CANDIDATES}"))
+        elif path.is_dir() and not _holds_answers(path):
+            raise ImaxrayError(
+                f"Expected a dataset, study, run that was evaluated, or folder of pseudo "
+                f"annotations at {path}, but it is none; name such a folder."
+            )
+        elif path.is_file() and path.suffix not in _KINDS:
+            raise ImaxrayError(
+                f"Expected a folder, or a file of answers ({', '.join(_KINDS)}), but got {path}; "
+                "name such a file, or the folder of the study."
+            )
         else:
             from imaxray.evaluation.comparing.run_answers import runs_of
 
@@ -118,6 +127,8 @@ def open_subject(
         _add(datasets, data.resolve().name, data)
     candidates = [_candidates(path) for path in pseudo]
     if not datasets:
+        if not arms and not pseudo:
+            raise ImaxrayError(" ".join([*notes, "Name the dataset with --data to look at it."]))
         folder = _answered(arms) if arms else _annotated(pseudo[0])
         datasets[folder.name] = folder
     return Subject(
@@ -126,6 +137,7 @@ def open_subject(
         arms=arms,
         candidates=pl.concat(candidates) if candidates else None,
         models=known,
+        notes=tuple(notes),
     )
 
 
@@ -142,23 +154,23 @@ def _built(path: Path) -> bool:
     return any((path / role / MANIFEST).is_file() for role in _ROLES)
 
 
-def _of_study(config: StudyConfig, out: Path, split: str) -> dict[str, Path]:
-    """Return the run folder of each arm, model and seed that was evaluated on the study's test."""
-    if split != "test":
-        return {}
-    from imaxray.study.places import answer_folder, run_folder
+def _add_study(
+    found: StudyRuns, arms: dict[str, RunAnswers], models: dict[str, str], notes: list[str]
+) -> None:
+    arms.update(found.answers)
+    notes += found.notes
+    for name, folder in found.runs.items():
+        if (folder / "run.json").is_file():
+            models.setdefault(name, str(folder))
 
-    found = {}
-    seeds, models = config.training_seeds, list(config.all_models)
-    for model in models:
-        for arm in config.arms:
-            for seed in seeds:
-                parts = [model] if len(models) > 1 else []
-                parts += [arm, f"seed {seed}"] if len(seeds) > 1 else [arm]
-                folder = run_folder(config, out, model, arm, seed)
-                if (answer_folder(folder) / _PREDICTIONS).is_file():
-                    found[", ".join(parts)] = folder
-    return found
+
+def _holds_answers(folder: Path) -> bool:
+    """Tell whether a folder looks like one whose answers can be read, or of which one can say why.
+
+    A run that was not evaluated is one of the latter.
+    """
+    wanted = (_PREDICTIONS, "scores.parquet", "run.json", "evaluation")
+    return any((one / name).exists() for one in (folder, *folder.glob("seed-*")) for name in wanted)
 
 
 def _answered(arms: Mapping[str, RunAnswers]) -> Path:

@@ -27,7 +27,7 @@ export class Browse {
     this.reading = make("p", { class: "reading" });
     this.problem = make("p", { class: "problem", role: "alert", hidden: true });
     this.element = make("div", { class: "browse" }, this.form,
-      make("div", { class: "found" }, make("div", { class: "found-head" }, this.total, this.pages), this.reading, this.problem, this.chosen, this.list));
+      make("div", { class: "found" }, make("div", { class: "found-head" }, this.total, this.pages), about.notes.map((note) => make("p", { class: "note" }, note)), this.reading, this.problem, this.chosen, this.list));
     this.tell(about.reading);
     this.build(route.filter);
     setKeys("List of images", [
