@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,7 +45,12 @@ class Judged:
     arms: tuple[str, ...]
 
 
-def judge(arms: Mapping[str, RunAnswers], entries: pl.DataFrame, images: pl.DataFrame) -> Judged:
+def judge(
+    arms: Mapping[str, RunAnswers],
+    entries: pl.DataFrame,
+    images: pl.DataFrame,
+    told: Callable[[float], None] = lambda _: None,
+) -> Judged:
     """Read the answers of arms to entries and decide which are right.
 
     An answer is right within the tolerances of :func:`imaxray.pseudo.selecting.correct.correct`.
@@ -54,6 +59,7 @@ def judge(arms: Mapping[str, RunAnswers], entries: pl.DataFrame, images: pl.Data
         arms: Name of an arm → its answers.
         entries: Entries that were answered, schema ENTRIES.
         images: Their images, schema IMAGES.
+        told: Gets the share of the arms that were read, from 0 to 1.
     """
     sizes = image_sizes(images)
     parts = []
@@ -61,6 +67,7 @@ def judge(arms: Mapping[str, RunAnswers], entries: pl.DataFrame, images: pl.Data
         for name, answers in arms.items():
             parts.append(_of_arm(name, answers, entries, sizes))
             bar.advance()
+            told(len(parts) / len(arms))
     table = pl.concat(parts or [pl.DataFrame(schema=JUDGED)])
     table = table.sort("image_id", "entry_id", maintain_order=True)
     return Judged(table, _per_image(table, list(arms)), tuple(arms))

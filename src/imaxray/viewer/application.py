@@ -147,10 +147,9 @@ def _add_images(app: FastAPI, library: Library) -> None:
     def image(request: Request) -> Response:
         from imaxray.viewer.details import image_page  # late: the first page needs no tasks
 
-        answered = bool(library.subject.arms) or library.subject.candidates is not None
-        data = library.dataset(_one(request, "dataset"), whole=answered)
+        data = library.dataset(_one(request, "dataset"))
         found = image_page(data, _one(request, "id"), library.subject.arms)
-        if (now := library.dataset(_one(request, "dataset"), whole=answered)).sha256 != data.sha256:
+        if (now := library.dataset(_one(request, "dataset"))).sha256 != data.sha256:
             # the dataset was replaced between the first and the last table of this page
             found = image_page(now, _one(request, "id"), library.subject.arms)
         found["marks_problem"] = problem = library.marks_problem()
@@ -289,7 +288,8 @@ def _about(library: Library, data: ViewedDataset) -> dict[str, Any]:
         "images": index.table.height,
         "facets": {name: index.facets[name].values for name in _known_facets(data)},
         "arms": list(index.arms),
-        "candidates": data.candidates is not None,
+        "answers": bool(subject.arms),
+        "candidates": subject.candidates is not None,
         "models": list(subject.models),
         "marks_file": str(library.marks_file),
         "longest_note": LONGEST_NOTE,

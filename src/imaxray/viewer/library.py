@@ -41,7 +41,7 @@ class _Opened:
         self._done = threading.Event()
         if data.whole:
             self._done.set()
-        if data.index.table.height >= LARGE:
+        if not data.whole or data.index.table.height >= LARGE:
             threading.Thread(target=self._read, name="imaxray-view-reading", daemon=True).start()
 
     def wait(self) -> ViewedDataset:

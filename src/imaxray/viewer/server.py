@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MARKS: Final = "marks.jsonl"
 """Name of the file of marks in the current folder, unless another one is named."""
 
+_IDLE: Final = 75  # seconds; a busy browser that comes back later must not meet a closed line
 _NEEDED: Final = ("fastapi", "uvicorn")
 
 
@@ -89,8 +90,8 @@ def make_server(library: Library, listening: socket.socket) -> tuple[uvicorn.Ser
     port, token = listening.getsockname()[1], new_token()
     app = make_application(library, token=token, port=port)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
-        timeout_graceful_shutdown=1,
+        app, log_level="critical", access_log=False, server_header=False, lifespan="off", ws="none",
+        timeout_graceful_shutdown=1, timeout_keep_alive=_IDLE,
     )  # fmt: skip
     return uvicorn.Server(config), f"http://127.0.0.1:{port}/?token={token}"
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 LARGE: Final = 20_000  # images; smaller datasets are summarised at once
+_MANY: Final = 20_000  # answers; fewer are read in a second
 
 
 class MissingError(ImaxrayError):
@@ -47,6 +48,7 @@ class ViewedDataset:
         finder: Search over the index.
         judged: Answers of arms; None if there are none.
         candidates: Pseudo annotations, accepted or not (schema PSEUDO); None if there are none.
+        summary: Its summary, if the dataset is not whole but this is known.
         whole: Whether the tables were read; if not, the index only has what the table of images
             states, and there are no answers and no pseudo annotations yet.
     """
@@ -59,6 +61,7 @@ class ViewedDataset:
     finder: Finder
     judged: Judged | None = None
     candidates: pl.DataFrame | None = None
+    summary: Summary | None = None
     whole: bool = True
 
     @cached_property
@@ -192,22 +195,21 @@ def open_viewed(name: str, folder: Path, subject: Subject) -> ViewedDataset:
 def open_at_once(name: str, folder: Path, subject: Subject) -> ViewedDataset:
     """Check a dataset folder and open as much of it as takes no time.
 
-    A large dataset without a kept summary is opened with its table of images alone; it is not
-    ``whole`` then, and :func:`complete` reads the rest.
+    A large dataset without a kept summary, or one to which arms gave many answers, is opened with
+    its table of images alone; it is not ``whole`` then, and :func:`complete` reads the rest.
 
     Raises:
         ImaxrayError: If it is no dataset folder, or it is damaged.
     """
     manifest, roots = read_manifest(folder)
-    if manifest["counts"]["images"] < LARGE:
-        summary = summarise(folder)
-    else:
-        kept = kept_summary(content_digest(manifest))
-        if kept is None:
-            index = index_images(without_facts(folder))
-            return ViewedDataset(name, folder, manifest, roots, index, Finder(index), whole=False)
-        summary = kept
-    return _with_answers(name, folder, manifest, roots, summary, subject)
+    early = _Early(name, folder, manifest, roots)
+    large = manifest["counts"]["images"] >= LARGE
+    summary = kept_summary(content_digest(manifest)) if large else summarise(folder)
+    answers = sum(arm.table.height for arm in subject.arms.values())
+    if summary is None or answers > _MANY:
+        index = index_images(without_facts(folder))
+        return early.opened(index, summary=summary, whole=False)
+    return _with_answers(early, summary, subject, lambda _: None)
 
 
 def complete(
@@ -218,39 +220,51 @@ def complete(
     Args:
         data: Dataset as :func:`open_at_once` opened it.
         subject: What is shown.
-        told: Gets the share of the rows that were read, from 0 to 1.
+        told: Gets the share of the work that is done, from 0 to 1.
 
     Raises:
         ImaxrayError: If a table is damaged.
     """
     if data.whole:
         return data
-    summary = summarise(data.folder, told)
-    keep_summary(summary, data.sha256)
-    return _with_answers(data.name, data.folder, data.manifest, data.roots, summary, subject)
+    summary, done = data.summary, 0.0
+    if summary is None:
+        done = 0.5 if subject.arms else 1.0
+        summary = summarise(data.folder, lambda share: told(done * share))
+        keep_summary(summary, data.sha256)
+    early = _Early(data.name, data.folder, data.manifest, data.roots)
+    return _with_answers(early, summary, subject, lambda share: told(done + (1 - done) * share))
+
+
+@dataclass(frozen=True)
+class _Early:
+    """What is known of a dataset before its tables are read."""
+
+    name: str
+    folder: Path
+    manifest: Mapping[str, Any]
+    roots: Mapping[str, Path]
+
+    def opened(self, index: ImageIndex, **more: Any) -> ViewedDataset:
+        return ViewedDataset(
+            self.name, self.folder, self.manifest, self.roots, index, Finder(index), **more
+        )
 
 
 def _with_answers(
-    name: str,
-    folder: Path,
-    manifest: Mapping[str, Any],
-    roots: Mapping[str, Path],
-    summary: Summary,
-    subject: Subject,
+    early: _Early, summary: Summary, subject: Subject, told: Callable[[float], None]
 ) -> ViewedDataset:
-    judged = _judged(folder, subject)
+    judged = _judged(early.folder, subject, told)
     index = index_images(
         summary,
         judged=None if judged is None else judged.images,
         arms=() if judged is None else judged.arms,
         candidates=subject.candidates,
     )
-    return ViewedDataset(
-        name, folder, manifest, roots, index, Finder(index), judged, subject.candidates
-    )  # fmt: skip
+    return early.opened(index, judged=judged, candidates=subject.candidates)
 
 
-def _judged(folder: Path, subject: Subject) -> Judged | None:
+def _judged(folder: Path, subject: Subject, told: Callable[[float], None]) -> Judged | None:
     if not subject.arms:
         return None
     from imaxray.viewer.answers import judge  # late, because a dataset alone needs no metrics
@@ -270,4 +284,4 @@ def _judged(folder: Path, subject: Subject) -> Judged | None:
         folder / "images.parquet",
         lambda table: table.filter(pl.col("image_id").is_in(wanted.implode())),
     )
-    return judge(subject.arms, entries, images)
+    return judge(subject.arms, entries, images, told)

@@ -1,6 +1,7 @@
 // Shows the images of a dataset that a filter finds, page by page.
 import { addressOf, get } from "./api.js";
 import { make, percent, plural, say } from "./dom.js";
+import { folded } from "./facts.js";
 import { setKeys } from "./keys.js";
 import { go, writeRoute } from "./route.js";
 
@@ -14,6 +15,10 @@ const SORTS = {
   annotations: "number of annotations", conflicts: "number of conflicts", age: "age", width: "width",
 };
 
+const WORDS = {
+  task: "task", split: "split", from: "source", view: "view", origin: "origin", quality: "grade", conflict: "rule of a conflict",
+  conflicted: "conflicts", mark: "your mark", q: "text", arm: "arm", low: "right at least", high: "right at most", disagree: "arms disagree",
+};
 const OF_TABLES = ["task", "from", "origin", "quality", "conflict", "conflicted", "low", "high", "disagree", "arm"];
 
 export class Browse {
@@ -52,7 +57,7 @@ export class Browse {
     this.form.append(
       make("h2", {}, "Filters"),
       make("p", { class: "field" }, make("label", { for: "q" }, "Id of image, patient or study"), this.search),
-      make("div", { class: "pair" }, this.sort.field, this.order.field),
+      this.sort.field, this.order.field,
       make("button", { type: "button", onclick: () => this.clear() }, "Clear filters"));
     if (about.arms.length) this.form.append(this.answers());
     this.boxes = [];
@@ -101,9 +106,9 @@ export class Browse {
     const left = reading?.seconds_left;
     this.reading.hidden = !reading;
     this.reading.textContent = !reading ? "" : [
-      `Reading annotations and entries: ${Math.floor(100 * reading.share)} %`,
+      `Reading annotations, entries and answers: ${Math.floor(100 * reading.share)} %`,
       left === null ? "" : `, about ${plural(Math.max(1, Math.ceil(left)), "second")} left`,
-      `. All ${plural(this.about.images, "image")} are listed; filters by task, source, origin, grade and conflict follow.`,
+      `. All ${plural(this.about.images, "image")} are listed; the other filters follow.`,
     ].join("");
   }
 
@@ -225,7 +230,7 @@ export class Browse {
       make("span", { class: "at" }, `page ${found.page.toLocaleString("en")} of ${last.toLocaleString("en")}`),
       button("Next", 1, found.page >= last), button("Last", last, found.page >= last));
     const filters = [...this.filter].filter(([name]) => !["page", "sort", "order"].includes(name));
-    this.chosen.textContent = filters.length ? `Filtered by ${filters.map(([name, value]) => `${name}: ${value || "(not stated)"}`).join(", ")}` : "";
+    this.chosen.textContent = filters.length ? `Filtered by ${filters.map(([name, value]) => name === "disagree" ? WORDS[name] : `${WORDS[name] ?? name}: ${["low", "high"].includes(name) ? percent(value) : value || "(not stated)"}`).join(", ")}` : "";
     this.list.replaceChildren(...found.images.map((image) => this.card(image)));
     if (!found.total) this.list.append(make("li", { class: "empty" }, "No image is as the filters ask. Clear one of them."));
   }
@@ -242,15 +247,16 @@ export class Browse {
       ...(image.conflicts ? [plural(image.conflicts, "conflict")] : []),
       ...(image.candidates ? [plural(image.candidates, "pseudo annotation")] : []),
     ];
-    const scored = image.right.some((share) => share !== null);
+    const shares = image.right.filter((share) => share !== null);
+    const range = () => `${plural(shares.length, "arm")}: ${percent(Math.min(...shares))} to ${percent(Math.max(...shares))} right`;
     return make("li", { class: "card" },
       make("a", { href }, make("span", { class: "picture" }, picture), make("span", { class: "id" }, image.image_id)),
       make("ul", { class: "facts" }, facts.map((fact) => make("li", {}, fact))),
       make("p", { class: "chips" }, (image.task ?? []).map((task) => make("span", { class: "chip" }, task)),
         (image.origin ?? []).filter((origin) => !["human", "silver"].includes(origin)).map((origin) => make("span", { class: "chip origin" }, origin)),
         image.marks.map((mark) => make("span", { class: `chip mark ${mark}` }, `marked: ${mark}`))),
-      scored ? make("ul", { class: "facts scores" },
-        arms.map((arm, place) => make("li", {}, `${arm}: ${percent(image.right[place])} right`)),
+      shares.length ? make("ul", { class: "facts scores" },
+        folded(arms.map((arm, place) => make("li", {}, `${arm}: ${percent(image.right[place])} right`)), range),
         image.disagreements ? make("li", {}, `arms disagree on ${plural(image.disagreements, "entry", "entries")}`) : "") : "");
   }
 }

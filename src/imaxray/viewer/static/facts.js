@@ -40,7 +40,7 @@ export function annotationTable(page) {
     return emphasising(page, boxes, make("tr", { class: one.disputed ? "disputed" : null },
       cell(one.kind),
       cell(one.name ?? ""),
-      cell(make("span", { class: "text" }, one.states), one.raw === null ? "" : make("details", {}, make("summary", {}, "as published"), make("p", { class: "raw" }, one.raw)),
+      cell(make("span", { class: "stated" }, one.states), one.raw === null ? "" : make("details", {}, make("summary", {}, "as published"), make("p", { class: "raw" }, one.raw)),
         boxes.length ? make("span", { class: "count" }, ` ${plural(boxes.length, "box", "boxes")}`) : "",
         strayBoxes(one.boxes ?? [], image)),
       cell(make("span", { class: `origin ${one.origin}` }, one.origin), one.quality ? `, ${one.quality}` : "", one.reader ? `, reader ${one.reader}` : ""),
@@ -58,6 +58,13 @@ export function verdict(right) {
   return make("span", { class: `verdict ${right ? "right" : "wrong"}` }, right ? "✓ right" : "✗ wrong");
 }
 
+const MOST_SHOWN = 4;
+
+/** Return a list of what arms answered; of many arms, a summary that can be opened. */
+export function folded(list, summary) {
+  return list.length > MOST_SHOWN ? make("details", {}, make("summary", {}, summary()), list) : list;
+}
+
 export function entryList(page) {
   const { entries } = page.page;
   const rows = entries.map((entry) => {
@@ -68,7 +75,8 @@ export function entryList(page) {
       cell(make("span", { class: "chip" }, entry.task), make("br"), make("span", { class: "count" }, entry.split ?? "")),
       cell(make("span", { class: "text" }, entry.prompt)),
       cell(make("span", { class: "text" }, entry.target)),
-      cell(entry.answers.map((answer) => make("p", { class: "answer" }, make("span", { class: "who" }, answer.arm), " ", verdict(answer.right), " ", make("span", { class: "text" }, answer.text ?? "(no answer)")))),
+      cell(folded(entry.answers.map((answer) => make("p", { class: "answer" }, make("span", { class: "who" }, answer.arm), " ", verdict(answer.right), " ", make("span", { class: "text" }, answer.text ?? "(no answer)"))),
+        () => `${entry.answers.filter((answer) => answer.right).length} of ${plural(entry.answers.length, "arm")} right`)),
       cell(make("span", { class: "count" }, `${(entry.sources ?? []).join(", ")}; ${entry.quality ?? ""}; ${entry.template}; ${entry.entry_id}`))));
   });
   return table("Entries; boxes are written in percent of width and height", ["Task", "Prompt", "Target", "Answers of arms", "Made from"], rows);

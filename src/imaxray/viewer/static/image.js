@@ -49,6 +49,11 @@ export class ImagePage {
     }
   }
 
+  /** Say how far the reading of the tables is; null when they were read. */
+  tell(reading) {
+    if (reading && this.reading) this.reading.textContent = `Reading answers of arms and pseudo annotations: ${Math.floor(100 * reading.share)} %; they are shown then.`;
+  }
+
   back() {
     return writeRoute({ dataset: this.about.dataset, page: "images", filter: this.route.filter });
   }
@@ -115,7 +120,10 @@ export class ImagePage {
       section("Conflicts", conflicts.length, conflictTable(conflicts)),
       section("Rejected rows about this image or its study", rejects.length, rejectTable(rejects)),
       this.about.models.length ? section("As a model sees it", null, renderedEntries(this)) : "");
-    this.element.replaceChildren(this.heading, this.badges, head, make("div", { class: "columns" }, left, right));
+    const waiting = this.about.reading && (this.about.answers || this.about.candidates);
+    this.reading = make("p", { class: "reading", hidden: !waiting });
+    this.tell(this.about.reading);
+    this.element.replaceChildren(this.heading, this.badges, head, this.reading, make("div", { class: "columns" }, left, right));
     this.marksChanged(this.page.marks);
     this.keys();
   }
