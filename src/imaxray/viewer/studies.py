@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from imaxray._common.state import known_state
 from imaxray.errors import ImaxrayError
@@ -99,15 +99,11 @@ def _of_ablation(path: Path, split: str) -> Iterator[tuple[str, int | None, Path
         )
     for arm, records in arms.items():
         for record in records if isinstance(records, list) else []:
-            place, seed = _text(record, "run"), record.get("seed")
-            run = path / place
+            known = record if isinstance(record, Mapping) else {}
+            place, seed = known.get("run"), known.get("seed")
+            run = path / place if isinstance(place, str) else path
             if place and run.resolve().is_relative_to(path.resolve()):
                 yield str(arm), seed if isinstance(seed, int) else None, run, run / _ANSWERS
-
-
-def _text(record: Any, name: str) -> str:
-    found = record.get(name) if isinstance(record, Mapping) else None
-    return found if isinstance(found, str) else ""
 
 
 def _of_strategy(path: Path, split: str) -> Iterator[tuple[str, int | None, Path, Path]]:
