@@ -24,7 +24,7 @@ def test_a_metric_of_another_package_is_computed_where_asked_for(plug, phantom_r
     predictions = entries.select("entry_id", pl.lit("0.50").alias("text"))
     space = {"entries": entries, "predictions": predictions, "images": catalog.images,
              "convention": PERCENT}  # fmt: skip
-    with pytest.raises(ImaxrayError, match="extra metrics among captions, radiology, but got"):
+    with pytest.raises(ImaxrayError, match="extra metrics, one of captions, radiology, but got"):
         exec(USE, space)
     plug(PAGE)
     exec(USE, space)

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
+from imaxray.errors import ImaxrayError
+
 _FEW: Final = 12
 """Highest number of known names that a message lists."""
 
@@ -35,6 +37,30 @@ def near(name: str, known: Iterable[str], *, most: int = 3, cutoff: float = 0.4)
         spelled.setdefault(one.lower(), one)
     found = difflib.get_close_matches(name.lower(), list(spelled), n=most, cutoff=cutoff)
     return [spelled[one] for one in found]
+
+
+def require_known(name: str | None, known: Iterable[str], what: str) -> None:
+    """Check that there is something of a name.
+
+    Args:
+        name: What the user wrote.
+        known: Names that there are.
+        what: What the names are of, such as ``a split``.
+
+    Raises:
+        ImaxrayError: If there is nothing of this name; the sentence states the nearest name.
+
+    Example:
+        >>> require_known("test", ("train", "val", "test"), "a split")
+    """
+    names = list(known)
+    if name in names:
+        return
+    best = nearest(name or "", names)
+    raise ImaxrayError(
+        f"Expected {what}, one of {', '.join(names)}, but got {name}; "
+        f"{'name one of these.' if best is None else f'did you mean {best}?'}"
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str], *, listed_by: str = "") -> str:

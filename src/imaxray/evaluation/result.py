@@ -13,6 +13,7 @@ import polars as pl
 
 from imaxray._common.files import write_parquet, write_text
 from imaxray._common.folders import growing_folder
+from imaxray._common.names import require_known
 from imaxray._common.state import state_text
 from imaxray._version import __version__
 from imaxray.boxes import BoxConvention
@@ -79,8 +80,7 @@ def score_run(
     """
     config = config or ScoreConfig()
     split, extras = config.split, config.extras
-    if split not in SPLITS:
-        raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {split}.")
+    require_known(split, SPLITS, "a split")
     tables = dataset.tables
     entries = tables.split(split)
     if entries.is_empty():

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from imaxray._common.names import require_known
 from imaxray._common.plugins import Plugin, running
 from imaxray.boxes import BoxConvention
 from imaxray.errors import ImaxrayError
@@ -275,10 +276,7 @@ def require_extras(extras: Collection[str]) -> None:
     """
     known = list_extras() if extras else {}
     for extra in extras:
-        if extra not in known:
-            raise ImaxrayError(
-                f"Expected extra metrics among {', '.join(known)}, but got {extra}; leave it out."
-            )
+        require_known(extra, known, "extra metrics")
         if lacking := known[extra]():
             raise ImaxrayError(lacking)
 

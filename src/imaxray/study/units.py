@@ -108,10 +108,8 @@ def find_unit(config: StudyConfig, name: str) -> Unit:
     if name in units:
         return units[name]
     best = near(name, units)
-    raise ImaxrayError(
-        f"Expected a unit of this study, but it has no {name}; "
-        f"{'near are ' + ', '.join(best) if best else 'see --list'}."
-    )
+    ends = f"did you mean {' or '.join(best)}?" if best else "--list shows the units."
+    raise ImaxrayError(f"Expected a unit of this study, but it has no {name}; {ends}")
 
 
 def record_of(out: Path, unit: Unit) -> Path:

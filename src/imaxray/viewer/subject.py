@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from imaxray._common.files import read_parquet
+from imaxray._common.names import require_known
 from imaxray._common.state import known_state
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.errors import ImaxrayError
-from imaxray.schema import conform
+from imaxray.schema import SPLITS, conform
 from imaxray.viewer.studies import STRATEGY, StudyRuns, is_study, runs_of_study
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def open_subject(
         ImaxrayError: If a path is none of these, or the dataset of a run is not found.
     """
     # imported where they are needed, because a dataset alone is shown much sooner without them
+    require_known(split, SPLITS, "a split")
     if not paths:
         raise ImaxrayError(
             "Expected a dataset, study, run or folder of pseudo annotations, but none is named; "

@@ -278,7 +278,7 @@ def test_entries_of_one_image_can_be_left_out():
 def test_nan_is_told():
     with pytest.raises(ImaxrayError, match="finite"):
         spectrum(np.array([[1.0, np.nan], [np.nan, 1.0]]))
-    with pytest.raises(ImaxrayError, match="statistics se"):
+    with pytest.raises(ImaxrayError, match="a statistic, one of se"):
         estimate(np.eye(3), "entropy")
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from imaxray._common.files import read_parquet
+from imaxray._common.names import require_known
 from imaxray._common.state import read_state
 from imaxray.dynamics.comparing.runs import probe_folder, recorded
 from imaxray.dynamics.numbers.gram import Reduction
@@ -215,11 +216,7 @@ def _last(folders: Sequence[Path], group: str) -> list[pl.DataFrame]:
         ids.append(read_parquet(files[max(files)], columns=["entry_id"])["entry_id"].to_list())
         table = read_parquet(probe_folder(folder) / "spectra.parquet")
         groups = table["group"].unique().sort().to_list()
-        if group not in groups:
-            raise ImaxrayError(
-                f"Expected one of the module groups {', '.join(groups)}, but got {group}; name "
-                "one of these."
-            )
+        require_known(group, groups, "a module group")
         tables.append(table.filter(pl.col("entries_seen") == max(files), group=group))
     if any(other != ids[0] for other in ids):
         raise ImaxrayError(

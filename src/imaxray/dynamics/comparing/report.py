@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from imaxray._common.files import write_csv
+from imaxray._common.names import require_known
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
 from imaxray.dynamics.comparing.groups import GroupDynamics, group_dynamics
@@ -20,6 +21,7 @@ from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.numbers.tables import tasks_over_runs, tasks_table
 from imaxray.dynamics.probing.entries import probe_entries, probe_pair
 from imaxray.errors import ImaxrayError
+from imaxray.schema import SPLITS
 
 if TYPE_CHECKING:
     from imaxray.curation import Dataset
@@ -243,11 +245,7 @@ def _require_group(spectra: dict[str, pl.DataFrame], group: str) -> None:
     """Check that every arm was measured in a module group."""
     for table in spectra.values():
         known = table["group"].unique().sort().to_list()
-        if group not in known:
-            raise ImaxrayError(
-                f"Expected one of the module groups {', '.join(known)}, but got {group}; name one "
-                "of these with --group."
-            )
+        require_known(group, known, "a module group")
 
 
 def _check(
@@ -279,6 +277,7 @@ def _check(
 
 
 def _fixed(data: Dataset, config: RunDynamicsConfig) -> pl.DataFrame:
+    require_known(config.split, SPLITS, "a split")
     entries = data.tables.split(config.split)
     if entries.is_empty():
         raise ImaxrayError(

@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._common.files import read_parquet
+from imaxray._common.names import require_known
 from imaxray.dynamics.numbers.contrasts import contrasts
 from imaxray.dynamics.numbers.gram import Gram, Reduction
 from imaxray.dynamics.numbers.intervals import Estimate
@@ -114,11 +115,7 @@ def compare_runs(
 def _of_group(gram: Gram, group: str) -> Gram:
     if group == "all":
         return gram
-    if group not in gram.groups:
-        raise ImaxrayError(
-            f"Expected one of the module groups {', '.join(sorted(gram.groups))} or all, but got "
-            f"{group}; name one of these."
-        )
+    require_known(group, [*sorted(gram.groups), "all"], "a module group")
     from dataclasses import replace
 
     return replace(gram, groups={group: gram.groups[group]})

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from imaxray._common.names import require_known
 from imaxray.errors import ImaxrayError
 
 Floats = NDArray[np.float64]
@@ -188,11 +189,7 @@ def statistic(name: str) -> Statistic:
     Raises:
         ImaxrayError: If no statistic has this name.
     """
-    if name not in STATISTICS:
-        raise ImaxrayError(
-            f"Expected one of the statistics {', '.join(STATISTICS)}, but got {name}; name one of "
-            "these."
-        )
+    require_known(name, STATISTICS, "a statistic")
     return STATISTICS[name]
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaxray._common.defaults import RESAMPLES
+from imaxray._common.names import require_known
 from imaxray._common.printing import counted
 from imaxray.boxes import find_convention
 from imaxray.curation import Dataset, open_dataset
@@ -174,12 +175,8 @@ def compare_arms(
             is not found, or :func:`imaxray.evaluation.compare` raises.
     """
     config = config or CompareConfig()
-    if reference not in arms:
-        raise ImaxrayError(
-            f"Expected one of the arms {', '.join(arms)} as reference, but got {reference}."
-        )
-    if config.split not in SPLITS:
-        raise ImaxrayError(f"Expected a split, one of {', '.join(SPLITS)}, but got {config.split}.")
+    require_known(reference, arms, "an arm as reference")
+    require_known(config.split, SPLITS, "a split")
     folder = data.folder if isinstance(data, Dataset) else data
     answers = {
         name: [read_run(path, folder, config.split) for path in runs_of(paths)]

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 from rich.table import Table
 
-from imaxray.errors import ImaxrayError
+from imaxray._common.names import require_known
 from imaxray.evaluation.comparing.latex import latex_number, latex_table, latex_text
 from imaxray.evaluation.comparing.power import Power, power_sentences
 from imaxray.evaluation.comparing.resampling import Interval
@@ -117,24 +117,19 @@ class Comparison:
             ImaxrayError: If the task was not compared, or the arm is not named and there are
                 several.
         """
-        for row in self.data["tasks"]:
-            if row["task"] == task:
-                return row["gains"][self._arm(arm)]
-        known = ", ".join(row["task"] for row in self.data["tasks"])
-        raise ImaxrayError(f"Expected a task that was compared, one of {known}, but got {task}.")
+        of_task = {row["task"]: row for row in self.data["tasks"]}
+        require_known(task, of_task, "a task that was compared")
+        return of_task[task]["gains"][self._arm(arm)]
 
     def mean_gain(self, arm: str | None = None) -> Interval | None:
         """Return the mean relative gain of an arm over the tasks; arguments as :meth:`gain`."""
         return self.data["mean_gain"][self._arm(arm)]
 
     def _arm(self, arm: str | None) -> str:
-        if arm in self.others:
-            return str(arm)
         if arm is None and len(self.others) == 1:
             return self.others[0]
-        raise ImaxrayError(
-            f"Expected one of the arms {', '.join(self.others)}, but got {arm}; name one of them."
-        )
+        require_known(arm, self.others, "an arm")
+        return str(arm)
 
     def verdict(self, arm: str | None = None) -> str:
         """Say in one sentence how an arm compares with the reference, whichever is better."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaxray._common.defaults import RESAMPLES
+from imaxray._common.names import require_known
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.comparing.comparison import Comparison, ComparisonData, TaskComparison
 from imaxray.evaluation.comparing.power import power_of
@@ -143,10 +144,7 @@ class _Contest:
         metric: str | None,
     ) -> _Contest:
         seeds = {name: _seeds(name, arm) for name, arm in arms.items()}
-        if reference not in seeds:
-            raise ImaxrayError(
-                f"Expected one of the arms {', '.join(arms)} as reference, but got {reference}."
-            )
+        require_known(reference, seeds, "an arm as reference")
         _require_same_entries(seeds, reference)
         patients = sorted({p for t in seeds[reference][0].tasks.values() for p in t.patients})
         number = {patient: index for index, patient in enumerate(patients)}
@@ -172,10 +170,7 @@ class _Contest:
         found = [task for task in tasks if self.metric in known[task]]
         if not found:
             names = dict.fromkeys(name for of_task in known.values() for name in of_task)
-            raise ImaxrayError(
-                f"Expected a metric that all arms have, one of {', '.join(names)}, but got "
-                f"{self.metric}; name one of these."
-            )
+            require_known(self.metric, names, "a metric that all arms have")
         for task in found:
             metric = get_task(task).metric(self.metric)
             if metric.best not in (metric.low, metric.high):

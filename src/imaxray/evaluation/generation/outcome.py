@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import polars as pl
 
 from imaxray._common.folders import growing_folder
+from imaxray._common.names import require_known
 from imaxray._common.state import read_state
 from imaxray.boxes import BoxConvention
 from imaxray.curation import Dataset
@@ -74,10 +75,7 @@ def entries_of(data: Dataset, split: str) -> pl.DataFrame:
     Raises:
         ImaxrayError: If the split is unknown or empty, or a task of the dataset is not known here.
     """
-    if split not in SPLITS:
-        raise ImaxrayError(
-            f"Expected a split, one of {', '.join(SPLITS)}, but got {split}; name one of these."
-        )
+    require_known(split, SPLITS, "a split")
     entries = data.tables.split(split)
     if entries.is_empty():
         raise ImaxrayError(

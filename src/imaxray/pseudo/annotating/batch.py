@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import polars as pl
 import torch
 
+from imaxray._common.names import require_known
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import Tables
-from imaxray.errors import ImaxrayError
 from imaxray.evaluation.generation import (
     EncodedImages,
     Sampling,
@@ -316,8 +316,7 @@ def ask_entries(
     Raises:
         ImaxrayError: There is no such split, or a prompt is longer than the context of the model.
     """
-    if split not in SPLITS:
-        raise ImaxrayError(f"Expected a split, but got {split}; choose from {', '.join(SPLITS)}.")
+    require_known(split, SPLITS, "a split")
     config = config or AskConfig()
     sizes = image_sizes(tables.images)
     annotator = _local(chat, pixels, sizes, config, checkpoint)
