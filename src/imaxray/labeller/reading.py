@@ -176,8 +176,8 @@ def _read(sentence: str) -> Iterator[Mention]:
             if finding.status == "denied":
                 continue  # "without a normal heart size" says nothing certain
             yield Mention(
-                label.removeprefix(_NORMAL_MARK), -1 if finding.status == "doubted" else 0, None,
-                _NORMAL_MARK + words,
+                label.removeprefix(_NORMAL_MARK), -1 if finding.status == "doubted" else 0,
+                places.at(finding.start, label), _NORMAL_MARK + words,
                 plain=not (doubtful or finding.status == "doubted"),
             )  # fmt: skip
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
@@ -10,6 +11,7 @@ from imaxray.derive.fact import Fact, labels_fact, question
 from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.labeller import label_report, mentions
 from imaxray.labeller.edema import edema_grade
+from imaxray.labeller.places import Side
 from imaxray.schema import SECTIONS
 
 _LABELLER: Final = "Irvin et al. 2019, AAAI (CheXpert); the labeller is our own"
@@ -28,9 +30,33 @@ def report_of(known: Known) -> tuple[str, tuple[Fact, ...]]:
     return "\n".join(fact.text for fact in sections), tuple(sections)
 
 
+_NORMAL: Final = re.compile(
+    r"\b(?:normal|unremarkable|clear|negative|within (?:normal )?limits"
+    r"|no (?:\w+ ){0,3}(?:abnormalit|process|disease|findings?|pathology))\w*\b",
+    re.IGNORECASE,
+)
+
+
 @lru_cache(maxsize=20_000)
 def _labels(text: str) -> dict[str, int]:
-    return label_report(text)
+    """Return the labels that a report states of the whole image.
+
+    What is denied on one side may be on the other one. A report that neither denies a finding nor
+    calls anything normal ("unchanged", "as above") does not say that there is no finding.
+    """
+    said: dict[str, set[Side | None]] = {}
+    for mention in mentions(text):
+        if mention.value == 0:
+            said.setdefault(mention.label, set()).add(mention.side)
+    one_sided = {label for label, sides in said.items() if sides in ({"left"}, {"right"})}
+    labels = {
+        label: value
+        for label, value in label_report(text).items()
+        if value != 0 or label not in one_sided
+    }
+    if 0 not in labels.values() and not _NORMAL.search(text):
+        labels.pop(_NO_FINDING, None)
+    return labels
 
 
 @lru_cache(maxsize=20_000)
