@@ -9,6 +9,7 @@ from typing import Literal
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.derive.fact import Corners, Fact, FactKind
 from imaxray.derive.questions import Questions
+from imaxray.schema import FRONTAL
 
 Exactness = Literal["exact", "calibrated"]
 """``exact``: the conclusion follows from the words; ``calibrated``: it usually holds, so that its
@@ -35,6 +36,11 @@ class About:
     size: tuple[int, int] = (0, 0)
     organs: Mapping[str, Corners] = field(default_factory=dict)
     ratios: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def frontal(self) -> bool:
+        """Whether the image is frontal as far as is known, so that it shows the chest's width."""
+        return self.view is None or self.view in FRONTAL
 
 
 @dataclass(frozen=True)

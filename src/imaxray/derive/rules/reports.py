@@ -16,7 +16,7 @@ from imaxray.schema import SECTIONS
 
 _LABELLER: Final = "Irvin et al. 2019, AAAI (CheXpert); the labeller is our own"
 _NO_FINDING: Final = "No Finding"
-_PLACES: Final = {
+PLACES: Final = {
     "left": ("left lung",),
     "right": ("right lung",),
     "both": ("left lung", "right lung"),
@@ -71,7 +71,7 @@ def _places(text: str) -> dict[str, tuple[str, ...]]:
         if mention.value == -1 or mention.side is None:
             doubtful.add(mention.label)
         else:
-            sides.setdefault(mention.label, set()).update(_PLACES[mention.side])
+            sides.setdefault(mention.label, set()).update(PLACES[mention.side])
     return {
         label: tuple(sorted(places))
         for label, places in sorted(sides.items())
