@@ -30,6 +30,8 @@ def phrases(*texts):
         ("nodule in the left lung after right lobectomy", {("lung lesion", "left")}),
         ("bilateral effusions", {("pleural effusion", "left"), ("pleural effusion", "right")}),
         ("pneumonia in the rll", {("pneumonia", "right")}),
+        ("mass/nodule (not otherwise specified) in the right lower lung zone",
+         {("lung lesion", "right")}),  # as Chest ImaGenome words it
         ("left picc line", set()),
     ],
 )  # fmt: skip

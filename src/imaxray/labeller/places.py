@@ -25,6 +25,7 @@ Zone = Literal["upper", "mid", "lower"]
 _DEVICE: Final = "Support Devices"
 _BEFORE_DEVICE: Final = 40  # characters between a side and the device that it belongs to
 _BORDER: Final = re.compile(r",|\band\b|\bwith\b")
+_UNSPECIFIED: Final = re.compile(r"otherwise (?:specified|stated|noted)\b")
 _SIDED: Final = r"(?:left|right|[lr]t?|[lr](?:ul|ll)|rml)"
 _PLACE: Final = (
     r"(?:upper|mid|middle|lower|lung|lobes?|zones?|bases?|basal|basilar|apex|apical|side|sided|the"
@@ -122,6 +123,7 @@ class Places:
             for kind, pattern in (("", _BORDER), ("", CONTRAST), ("stop", STOP))
             for match in pattern.finditer(sentence)
             if not any(start < match.start() < end for start, end in within)
+            and not _UNSPECIFIED.match(sentence, match.start())
         )
         self._clauses: list[_Clause] = []
         start, stop = 0, False
