@@ -25,7 +25,7 @@ from imaxray.derive import (
     derive_tables,
     run,
 )
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.rules.builtin import BUILT_IN
 from imaxray.errors import ImaxrayError
 from imaxray.export import share_dataset
 from imaxray.schema import IS_DERIVED, mark_derived
@@ -120,7 +120,7 @@ WRONG = DerivationRule(
 
 
 def test_a_wrong_rule_is_switched_off_by_name(dmax, catalog, monkeypatch):
-    monkeypatch.setattr("imaxray.derive.chosen.all_rules", lambda: (*BUILT_IN, WRONG))
+    monkeypatch.setattr("imaxray.derive.rules.chosen.all_rules", lambda: (*BUILT_IN, WRONG))
     truth = catalog.tables.split("train")
     made = derive_tables(dmax.tables, DeriveConfig(), clinical=dmax.clinical, truth=truth)
     row = made.rules.filter(pl.col("rule") == "planted").row(0, named=True)

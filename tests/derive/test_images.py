@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from imaxray.derive.images import sibling_entries
+from imaxray.derive.entries.images import sibling_entries
 from imaxray.schema import ENTRIES, IMAGES, conform
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from imaxray.derive import DeriveConfig, derive_dataset
-from imaxray.derive.masks import from_masks
+from imaxray.derive.facts.masks import from_masks
 from imaxray.errors import ImaxrayError
 
 

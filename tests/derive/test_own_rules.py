@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from imaxray.derive import About, DeriveConfig, Fact, Habits, Known, derive_dataset, derive_tables
-from imaxray.derive.chosen import chosen_rules
-from imaxray.derive.fact import question
-from imaxray.derive.own_rules import read_own_rules
+from imaxray.derive.facts.fact import question
+from imaxray.derive.rules.chosen import chosen_rules
+from imaxray.derive.rules.own_rules import read_own_rules
 from imaxray.errors import ImaxrayError
 
 FILE = """

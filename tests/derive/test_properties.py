@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from imaxray.clinical import DEFAULT_RULES, answered
 from imaxray.derive import About, Fact, Habits, derive_facts
-from imaxray.derive.conflicts import contradictions
-from imaxray.derive.fact import labels_fact, question
-from imaxray.derive.questions import Questions
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.facts.conflicts import contradictions
+from imaxray.derive.facts.fact import labels_fact, question
+from imaxray.derive.facts.questions import Questions
+from imaxray.derive.rules.builtin import BUILT_IN
 
 LABELS = ("Cardiomegaly", "Edema", "Lung Lesion", "Pleural Effusion")
 NAMES = {"Cardiomegaly": "cardiomegaly", "Edema": "edema", "Lung Lesion": "lung nodule",

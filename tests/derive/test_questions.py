@@ -3,9 +3,9 @@
 import pytest
 
 from imaxray.derive import About, Habits, Known
-from imaxray.derive.fact import question
-from imaxray.derive.questions import Questions, understood
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.facts.fact import question
+from imaxray.derive.facts.questions import Questions, understood
+from imaxray.derive.rules.builtin import BUILT_IN
 
 RULES = {rule.name: rule for rule in BUILT_IN}
 WIDE = "Is the cardiac silhouette wider than half of the thorax?"

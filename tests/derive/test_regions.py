@@ -3,7 +3,7 @@
 import pytest
 
 from imaxray.derive import About, Fact, Habits, Known
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.rules.builtin import BUILT_IN
 
 RULES = {rule.name: rule for rule in BUILT_IN}
 BOX, OTHER = (1.0, 2.0, 30.0, 40.0), (50.0, 2.0, 80.0, 40.0)

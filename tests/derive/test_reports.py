@@ -3,7 +3,7 @@
 import pytest
 
 from imaxray.derive import About, Fact, Habits, Known
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.rules.builtin import BUILT_IN
 from imaxray.labeller.edema import edema_grade
 from imaxray.schema import SECTIONS
 

@@ -3,9 +3,9 @@
 import pytest
 
 from imaxray.derive import About, Fact, Habits, Known
-from imaxray.derive.fact import by_content, labels_fact, question
-from imaxray.derive.questions import Questions, understood
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.facts.fact import by_content, labels_fact, question
+from imaxray.derive.facts.questions import Questions, understood
+from imaxray.derive.rules.builtin import BUILT_IN
 from imaxray.derive.rules.reports import with_companions
 from imaxray.labeller.edema import edema_grade
 

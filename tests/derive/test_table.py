@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from imaxray.derive import derivation_rules_table
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.rules.builtin import BUILT_IN
 
 PAGE = Path(__file__).parents[2] / "docs" / "derive.md"
 

@@ -19,7 +19,7 @@ import blocks
 
 from imaxray.configs import find_config
 from imaxray.curation import build_catalog, write_dataset
-from imaxray.derive.own_rules import read_own_rules
+from imaxray.derive.rules.own_rules import read_own_rules
 from imaxray.pseudo.selecting.rules import load_rules
 from imaxray.strategy import load_strategy
 from imaxray.study import load_config

@@ -15,7 +15,7 @@ from imaxray._common.digests import verify_folder
 from imaxray.boxes import CONVENTIONS
 from imaxray.clinical import load_clinical_rules
 from imaxray.curation import open_dataset
-from imaxray.derive.own_rules import read_own_rules
+from imaxray.derive.rules.own_rules import read_own_rules
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import read_predictions
 from imaxray.labeller import label_report, stated

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from imaxray.ablation.dense_data import DENSE
-from imaxray.derive.chosen import all_rules
+from imaxray.derive.rules.chosen import all_rules
 from imaxray.strategy import StageConfig, StrategyConfig
 from imaxray.strategy.config import On
 

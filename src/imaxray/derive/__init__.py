@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 from imaxray._common.lazy import lazily
 
 if TYPE_CHECKING:
+    from imaxray.derive.applying.engine import Derivation, Outcome, derive_facts
+    from imaxray.derive.applying.measure import MEASURED
     from imaxray.derive.config import DeriveConfig
-    from imaxray.derive.engine import Derivation, Outcome, derive_facts
-    from imaxray.derive.fact import Fact
-    from imaxray.derive.measure import MEASURED
-    from imaxray.derive.render import DERIVATIONS
-    from imaxray.derive.rule import About, Conclusion, DerivationRule, Habits, Known
+    from imaxray.derive.entries.render import DERIVATIONS
+    from imaxray.derive.entries.verdicts import YIELDS
+    from imaxray.derive.facts.fact import Fact
+    from imaxray.derive.rules.rule import About, Conclusion, DerivationRule, Habits, Known
+    from imaxray.derive.rules.table import derivation_rules_table
     from imaxray.derive.run import (
         DerivedDataset,
         DerivedTables,
@@ -18,18 +20,16 @@ if TYPE_CHECKING:
         derive_tables,
         with_derived,
     )
-    from imaxray.derive.table import derivation_rules_table
-    from imaxray.derive.verdicts import YIELDS
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "config": ["DeriveConfig"],
-            "engine": ["Derivation", "Outcome", "derive_facts"],
-            "fact": ["Fact"],
-            "measure": ["MEASURED"],
-            "render": ["DERIVATIONS"],
-            "rule": ["About", "Conclusion", "DerivationRule", "Habits", "Known"],
+            "applying.engine": ["Derivation", "Outcome", "derive_facts"],
+            "facts.fact": ["Fact"],
+            "applying.measure": ["MEASURED"],
+            "entries.render": ["DERIVATIONS"],
+            "rules.rule": ["About", "Conclusion", "DerivationRule", "Habits", "Known"],
             "run": [
                 "DerivedDataset",
                 "DerivedTables",
@@ -37,8 +37,8 @@ else:
                 "derive_tables",
                 "with_derived",
             ],
-            "table": ["derivation_rules_table"],
-            "verdicts": ["YIELDS"],
+            "rules.table": ["derivation_rules_table"],
+            "entries.verdicts": ["YIELDS"],
         },
     )
 

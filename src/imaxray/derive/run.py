@@ -19,22 +19,22 @@ from imaxray._common.workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.dataset import require_dataset_place
 from imaxray.curation.tables import ACCOUNT
-from imaxray.derive.chosen import chosen_rules, rules_content
+from imaxray.derive.applying.measure import Tally, measured_rules, switched_off
 from imaxray.derive.config import DeriveConfig
-from imaxray.derive.habits import habits_of
-from imaxray.derive.images import (
+from imaxray.derive.entries.habits import habits_of
+from imaxray.derive.entries.images import (
     Chunk,
     Derived,
     derive_chunk,
     measure_chunk,
     sibling_entries,
 )
-from imaxray.derive.masks import require_masks
-from imaxray.derive.measure import Tally, measured_rules, switched_off
-from imaxray.derive.render import FILE, Rendered
-from imaxray.derive.replacing import without_replaced
-from imaxray.derive.rule import DerivationRule, Habits
-from imaxray.derive.verdicts import judged_entries
+from imaxray.derive.entries.render import FILE, Rendered
+from imaxray.derive.entries.replacing import without_replaced
+from imaxray.derive.entries.verdicts import judged_entries
+from imaxray.derive.facts.masks import require_masks
+from imaxray.derive.rules.chosen import chosen_rules, rules_content
+from imaxray.derive.rules.rule import DerivationRule, Habits
 from imaxray.hashing import digests
 from imaxray.progress import progress_bar
 from imaxray.schema import (

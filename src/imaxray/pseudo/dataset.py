@@ -15,7 +15,7 @@ import polars as pl
 from imaxray._common.files import read_parquet
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.tables import ACCOUNT
-from imaxray.derive.render import FILE as DERIVATIONS_FILE
+from imaxray.derive.entries.render import FILE as DERIVATIONS_FILE
 from imaxray.errors import ImaxrayError
 from imaxray.pseudo.selecting.filter import DROPPED
 from imaxray.pseudo.table import ADDED, PSEUDO, SOFT_COLUMNS

@@ -14,7 +14,7 @@ from imaxray._common.folders import move_aside
 from imaxray._common.state import read_state, write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.derive import derive_dataset
-from imaxray.derive.measure import switched_off
+from imaxray.derive.applying.measure import switched_off
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.config import EvaluateConfig
 from imaxray.evaluation.generation import evaluate_model, weights_of

@@ -42,7 +42,7 @@ from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.curation.joining.conflicts import count_conflicts
 from imaxray.curation.joining.verify import Verify
 from imaxray.derive import DeriveConfig, derive_tables, with_derived
-from imaxray.derive.render import FILE as DERIVATIONS_FILE
+from imaxray.derive.entries.render import FILE as DERIVATIONS_FILE
 from imaxray.schema import SPLITS
 
 ROLES: Final = ("catalog", "imax", "dmax")

@@ -1,5 +1,1 @@
-"""The built-in rules, one module for each kind of fact that they read."""
-
-from imaxray.derive.rules.builtin import BUILT_IN
-
-__all__ = ["BUILT_IN"]
+"""What a rule is, the built-in rules by the kind of fact that they read, and those of the user."""

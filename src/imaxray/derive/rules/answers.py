@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from imaxray.clinical import answered
-from imaxray.derive.fact import Fact, labels_fact, plain, question
-from imaxray.derive.questions import understood
-from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
+from imaxray.derive.facts.fact import Fact, labels_fact, plain, question
+from imaxray.derive.facts.questions import understood
 from imaxray.derive.rules.reports import BOTH, with_companions
+from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.labeller import mentions
 from imaxray.tasks._shared.wording import is_nowhere, named, sides
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from imaxray.derive.fact import Fact, question
-from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
+from imaxray.derive.facts.fact import Fact, question
+from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
 
 _HEART: Final = "Cardiomegaly"
 _AP_WIDENING: Final = 0.889

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from imaxray.derive.fact import Fact, by_content
-from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
+from imaxray.derive.facts.fact import Fact, by_content
 from imaxray.derive.rules.reports import report_of
+from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.labeller import mentions
 
 _PLACED: Final = {

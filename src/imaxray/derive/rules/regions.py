@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from imaxray.derive.fact import Fact, by_content, question
-from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
+from imaxray.derive.facts.fact import Fact, by_content, question
 from imaxray.derive.rules.reports import PLACES
+from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.labeller import mentions
 from imaxray.tasks._shared.wording import sides
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from imaxray.derive.fact import Fact, labels_fact, question
-from imaxray.derive.rule import Conclusion, DerivationRule, Habits, Known
+from imaxray.derive.facts.fact import Fact, labels_fact, question
+from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.labeller import label_report, mentions
 from imaxray.labeller.edema import edema_grade
 from imaxray.labeller.places import Side

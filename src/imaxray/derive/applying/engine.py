@@ -10,10 +10,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from imaxray.derive.conflicts import contradictions
-from imaxray.derive.fact import Fact, by_content
-from imaxray.derive.judging import judged
-from imaxray.derive.rule import About, Conclusion, DerivationRule, Habits, Known
+from imaxray.derive.facts.conflicts import contradictions
+from imaxray.derive.facts.fact import Fact, by_content
+from imaxray.derive.facts.judging import judged
+from imaxray.derive.rules.rule import About, Conclusion, DerivationRule, Habits, Known
 
 _DEEPEST: Final = 12  # levels; more would mean that a rule of a user makes facts without end
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
-from imaxray.derive.fact import Corners, Fact, FactKind
-from imaxray.derive.questions import Questions
+from imaxray.derive.facts.fact import Corners, Fact, FactKind
+from imaxray.derive.facts.questions import Questions
 from imaxray.schema import FRONTAL
 
 Exactness = Literal["exact", "calibrated"]

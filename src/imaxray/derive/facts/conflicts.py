@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
-from imaxray.derive.fact import Fact
+from imaxray.derive.facts.fact import Fact
 from imaxray.labeller import stated
 from imaxray.schema import FINDINGS
 from imaxray.tasks._shared.wording import named

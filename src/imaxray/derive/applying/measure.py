@@ -9,8 +9,8 @@ from typing import Any, Final
 import polars as pl
 from scipy.stats import beta
 
-from imaxray.derive.engine import Check
-from imaxray.derive.rule import DerivationRule
+from imaxray.derive.applying.engine import Check
+from imaxray.derive.rules.rule import DerivationRule
 
 _LEVEL: Final = 0.95
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from imaxray.derive.fact import Fact
+from imaxray.derive.facts.fact import Fact
 from imaxray.tasks import get_task
 
 TASK_OF = {

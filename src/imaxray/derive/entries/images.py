@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray.derive.engine import Derivation, check_rules, derive_facts
-from imaxray.derive.fact import Fact, facts_of_entry
-from imaxray.derive.masks import from_masks
-from imaxray.derive.measure import Tally
-from imaxray.derive.questions import understood
-from imaxray.derive.render import Rendered, rendered
-from imaxray.derive.rule import About, DerivationRule, Habits
+from imaxray.derive.applying.engine import Derivation, check_rules, derive_facts
+from imaxray.derive.applying.measure import Tally
+from imaxray.derive.entries.render import Rendered, rendered
+from imaxray.derive.facts.fact import Fact, facts_of_entry
+from imaxray.derive.facts.masks import from_masks
+from imaxray.derive.facts.questions import understood
+from imaxray.derive.rules.rule import About, DerivationRule, Habits
 from imaxray.hashing import digest
 from imaxray.schema import FRONTAL
 from imaxray.tasks import Question, from_json, get_task

@@ -10,10 +10,10 @@ import polars as pl
 
 from imaxray.clinical import ClinicalRules
 from imaxray.curation import Tables
-from imaxray.derive.conflicts import contradictions
-from imaxray.derive.fact import Fact
-from imaxray.derive.images import stated_by
-from imaxray.derive.render import Rendered
+from imaxray.derive.entries.images import stated_by
+from imaxray.derive.entries.render import Rendered
+from imaxray.derive.facts.conflicts import contradictions
+from imaxray.derive.facts.fact import Fact
 from imaxray.schema import IS_PSEUDO, PSEUDO_SOURCE, REJECTS, conform
 
 _SINGLE: Final = ("label", "grade", "measurement")

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray.derive.engine import Derivation
-from imaxray.derive.fact import annotation_of
-from imaxray.derive.judging import TASK_OF
+from imaxray.derive.applying.engine import Derivation
+from imaxray.derive.facts.fact import annotation_of
+from imaxray.derive.facts.judging import TASK_OF
 from imaxray.schema import (
     ANATOMY,
     ANNOTATIONS,

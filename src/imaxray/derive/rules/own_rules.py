@@ -21,8 +21,8 @@ from pydantic import (
 from imaxray._common.config import read_yaml, validated
 from imaxray._common.names import nearest
 from imaxray.clinical import Bounds
-from imaxray.derive.fact import Fact, FactKind, by_content, plain, question
-from imaxray.derive.rule import Conclusion, DerivationRule, Exactness, Habits, Known, State
+from imaxray.derive.facts.fact import Fact, FactKind, by_content, plain, question
+from imaxray.derive.rules.rule import Conclusion, DerivationRule, Exactness, Habits, Known, State
 from imaxray.errors import ImaxrayError
 from imaxray.schema import EDEMA_GRADES, FINDINGS
 from imaxray.sources._checks.persons import VIEWS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imaxray.derive.rule import DerivationRule
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.rules.builtin import BUILT_IN
+from imaxray.derive.rules.rule import DerivationRule
 
 
 def derivation_rules_table(rules: Sequence[DerivationRule] = BUILT_IN) -> str:

@@ -9,8 +9,8 @@ from typing import Final
 import polars as pl
 
 from imaxray.clinical import ClinicalRules
-from imaxray.derive.questions import Questions
-from imaxray.derive.rule import Habits
+from imaxray.derive.facts.questions import Questions
+from imaxray.derive.rules.rule import Habits
 from imaxray.schema import FRONTAL
 from imaxray.tasks import Question, from_json, get_task
 

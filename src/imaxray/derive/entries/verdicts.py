@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray.derive.measure import interval
-from imaxray.derive.render import Rendered
+from imaxray.derive.applying.measure import interval
+from imaxray.derive.entries.render import Rendered
 from imaxray.tasks import Question, from_json, get_task
 
 YIELDS: Final = pl.Schema(

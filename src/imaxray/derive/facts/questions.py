@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from imaxray.derive.fact import plain
+from imaxray.derive.facts.fact import plain
 from imaxray.hashing import digest
 from imaxray.labeller import asked, mentions
 from imaxray.schema import FINDINGS

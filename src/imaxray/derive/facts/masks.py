@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from imaxray.derive.fact import Corners
+from imaxray.derive.facts.fact import Corners
 from imaxray.errors import ImaxrayError
 from imaxray.sources.wingspan_ctr import Mask, mask_box, mask_ratios, read_mask
 

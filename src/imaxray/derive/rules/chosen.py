@@ -9,9 +9,9 @@ from typing import Any, Final
 from imaxray._common.names import nearest
 from imaxray._common.plugins import DERIVATIONS, Plugin, plugins_besides
 from imaxray.derive.config import DeriveConfig
-from imaxray.derive.own_rules import read_own_rules
-from imaxray.derive.rule import Concludes, Conclusion, DerivationRule, Habits, Known
-from imaxray.derive.rules import BUILT_IN
+from imaxray.derive.rules.builtin import BUILT_IN
+from imaxray.derive.rules.own_rules import read_own_rules
+from imaxray.derive.rules.rule import Concludes, Conclusion, DerivationRule, Habits, Known
 from imaxray.errors import ImaxrayError
 
 

@@ -1,0 +1,1 @@
+"""Reads entries as facts about images, and writes derived facts as entries."""

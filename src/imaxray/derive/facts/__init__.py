@@ -1,0 +1,1 @@
+"""What is known about an image, and how facts agree, contradict and answer questions."""
