@@ -103,6 +103,12 @@ class Known:
         found = self._facts.get(kind, [])
         return found if name is None else [fact for fact in found if fact.name == name]
 
+    def find(self, fact: Fact) -> Fact | None:
+        """Return the known fact that is equal to a fact, here or on an image of the study."""
+        known = (*self._facts.get(fact.kind, ()), *self.siblings)
+        same = [other for other in known if other is fact]
+        return next((other for other in (*same, *known) if other == fact), None)
+
     def kinds(self) -> frozenset[str]:
         """Return the kinds of which facts are known."""
         return frozenset(self._facts)
