@@ -37,7 +37,7 @@ def test_a_report_that_calls_nothing_normal_has_no_label(text):
 @pytest.mark.parametrize(
     "text",
     ["Normal chest.", "No acute cardiopulmonary process.", "Clear lungs.", "No pneumothorax.",
-     "The chest is unremarkable.", "No evidence of active disease."],
+     "The chest is unremarkable.", "No evidence of active disease.", "Endotracheal tube."],
 )  # fmt: skip
 def test_a_normal_report_has_no_finding(text):
     assert labels(text)["No Finding"] == 1

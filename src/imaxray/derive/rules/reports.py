@@ -41,8 +41,8 @@ _NORMAL: Final = re.compile(
 def _labels(text: str) -> dict[str, int]:
     """Return the labels that a report states of the whole image.
 
-    What is denied on one side may be on the other one. A report that neither denies a finding nor
-    calls anything normal ("unchanged", "as above") does not say that there is no finding.
+    What is denied on one side may be on the other one. A report that mentions no label and calls
+    nothing normal ("unchanged", "as above") does not say that there is no finding.
     """
     said: dict[str, set[Side | None]] = {}
     for mention in mentions(text):
@@ -54,7 +54,7 @@ def _labels(text: str) -> dict[str, int]:
         for label, value in label_report(text).items()
         if value != 0 or label not in one_sided
     }
-    if 0 not in labels.values() and not _NORMAL.search(text):
+    if labels.keys() == {_NO_FINDING} and not _NORMAL.search(text):
         labels.pop(_NO_FINDING, None)
     return labels
 
