@@ -106,15 +106,16 @@ def test_shared_work_is_done_once(finished):
     assert len({d for d in every if "/pseudo/" in d}) == 2  # one with the exact rules alone
     asked, filtered = kinds("candidates"), kinds("round-1-dataset")
     staged = [WHOLE, CHOSEN, "+ all answers", "+ model answers", "perfect filter"]
-    # these answers have distributions, and those a visual advantage
-    assert len({asked[arm][0] for arm in (WHOLE, "+ soft targets", "+ visual advantage")}) == 3
+    # the second answers have distributions, the third a visual advantage, the last another teacher
+    different = (WHOLE, "+ soft targets", "+ visual advantage", "+ averaged teacher")
+    assert len({asked[arm][0] for arm in different}) == 4
     # one stage 1 and one annotation serve all arms that derive; another those of the paper,
     # and a third one the arm with specialists
     assert len({asked[arm][0] for arm in staged}) == 1
     assert asked["three stages"] and asked["three stages"] != asked[WHOLE]
     assert works[CHOSEN] == works[WHOLE] == works["+ model answers"]
     assert len({filtered[arm][0] for arm in staged}) == 3
-    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 5
+    assert len([p for p in (out / "seed-5" / "pseudo").glob("*candidates*/") if p.is_dir()]) == 6
 
 
 def test_soft_targets_are_the_only_difference_from_model_answers(finished):
@@ -257,6 +258,10 @@ def test_arms_are_the_strategy_with_parts_left_out():
     assert judged.annotate.visual_advantage and judged.filter.score == "visual-advantage"
     assert judged.filter.model_copy(update={"score": "confidence"}) == plain.filter
     assert judged.stages == plain.stages and judged.training == plain.training
+    averaged = arm("+ averaged teacher")
+    assert [s.average for s in averaged.stages] == [0.99, None, None]
+    assert averaged.filter == plain.filter and averaged.annotate == plain.annotate
+    assert averaged.recipe(averaged.stages[0], "m", 0).average == 0.99
     assert stages("three stages") == [("dmax", 60), ("pseudo", 4), ("dmax", 2)]
     assert arm("three stages").derive is None
     assert arm(WHOLE).stages == config.strategy.stages and arm(WHOLE).filter.confidence

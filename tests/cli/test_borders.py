@@ -201,7 +201,7 @@ def test_what_the_system_refuses_is_one_sentence(code, capsys, tmp_path, built, 
         raise OSError(code, os.strerror(code), str(path))
 
     monkeypatch.setattr(_files, "flush", refuse)
-    monkeypatch.setattr("imaxray._common.folders.flush", refuse)
+    monkeypatch.setattr("imaxray._common.folders.whole.flush", refuse)
     for line in (
         ("match", built / "catalog", built / "imax", "--out", tmp_path / "m"),
         ("cache", built / "imax", "--out", tmp_path / "c", "--workers", 1),

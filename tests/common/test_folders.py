@@ -23,7 +23,7 @@ from imaxray.errors import ImaxrayError
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from imaxray._common import folders as _folders
+from imaxray._common.folders import whole as _folders
 out, moment = Path(sys.argv[1]), sys.argv[2]
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 if moment == "swapping":

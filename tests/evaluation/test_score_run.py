@@ -11,7 +11,7 @@ import pytest
 
 from imaxray._common.state import known_state
 from imaxray.boxes import PERCENT
-from imaxray.cli.printing import print_result
+from imaxray.cli.printing.scores import print_result
 from imaxray.curation import CleaningConfig, build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import (

@@ -7,6 +7,8 @@ import signal
 import time
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from imaxray.training.runs.checkpoint import COMPLETE, complete, last_checkpoint
 
@@ -86,7 +88,7 @@ def test_a_killed_sharded_run_goes_on(launch, dataset, qwen, tmp_path):
                 "--entries-per-step", 4, "--learning-rate", 0.01, "--save-every", 4, "--fsdp",
                 "--config", tmp_path / "log.yaml")  # fmt: skip
 
-    (tmp_path / "log.yaml").write_text("log_every: 1\n")
+    (tmp_path / "log.yaml").write_text("log_every: 1\naverage: 0.8\n")
     kill_at(launch, command(tmp_path / "cut"), tmp_path / "cut", 6, ranks=2)
     codes, text = launch(*command(tmp_path / "cut"), "--ddp")
     assert codes == [2] and "with or without FSDP" in text
@@ -96,6 +98,11 @@ def test_a_killed_sharded_run_goes_on(launch, dataset, qwen, tmp_path):
     cut, whole = lines(tmp_path / "cut"), lines(tmp_path / "whole")
     assert [p["loss"] for p in cut] == pytest.approx([p["loss"] for p in whole], rel=1e-6)
     assert [p["tokens_seen"] for p in cut] == [p["tokens_seen"] for p in whole]
+    averages = [load_file(tmp_path / out / "adapter/adapter_model.safetensors")
+                for out in ("cut", "whole")]  # fmt: skip
+    assert averages[0].keys() == averages[1].keys()
+    for name, tensor in averages[0].items():
+        torch.testing.assert_close(tensor, averages[1][name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_finished_run_is_kept_and_another_config_needs_overwrite(

@@ -21,6 +21,7 @@ from imaxray.training import (
     train,
     weights_of,
 )
+from imaxray.training.steps.dataset import Examples
 from imaxray.training.trainer import LearningCurve
 
 CONFIG = TrainingConfig(entries_per_step=8, steps=6, log_every=2, save_every=2, optimizer="muon")
@@ -226,3 +227,66 @@ def test_pseudo_entries_count_by_their_weight(data, tmp_path, layout):
     assert steps.weight(0) == pytest.approx(real.height + 0.25 * (mixed.height - real.height))
     assert float(item["weights"].sum()) == pytest.approx(steps.weight(0))
     assert len(item["weights"]) == len(item["tasks"]) == item["batch"].entries
+
+
+AVERAGED = CONFIG.model_copy(update={"average": 0.6, "eval_every": 3})
+
+
+def test_a_run_saves_the_average_of_its_weights(data, whole, tmp_path, monkeypatch):
+    """The weights after each step are those of a run without an average; only the saved differ."""
+    seen = []
+    original = LearningCurve.on_step_end
+
+    def noted(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        seen.append({n: p.detach().double() for n, p in kwargs["model"].named_parameters()})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LearningCurve, "on_step_end", noted)
+        made = run(data, tmp_path / "run", AVERAGED)
+    assert [p["loss"] for p in made.curve] == [p["loss"] for p in whole[0].curve]
+    last, saved = weights(whole[1]), weights(tmp_path / "run")
+    for name, tensor in seen[-1].items():
+        torch.testing.assert_close(last[name].double(), tensor, rtol=0, atol=0)
+        expected = torch.zeros_like(tensor)
+        for step, weight in enumerate(seen, start=1):
+            share = max(0.4, 1 / step)
+            expected = (1 - share) * expected + share * weight[name]
+        torch.testing.assert_close(saved[name].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_killed_run_goes_on_to_the_same_average(data, tmp_path, monkeypatch):
+    run(data, tmp_path / "whole", AVERAGED)
+    original = LearningCurve.on_step_end
+
+    def killed(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LearningCurve, "on_step_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "cut", AVERAGED)
+    run(data, tmp_path / "cut", AVERAGED)
+    for name, tensor in weights(tmp_path / "whole").items():
+        torch.testing.assert_close(weights(tmp_path / "cut")[name], tensor, rtol=0, atol=0)
+
+
+def test_the_validation_loss_is_that_of_the_average(data, tmp_path):
+    entries, encoded, pixels = data
+    val = Examples(entries, encoded, pixels)
+    last = run(data, tmp_path / "last", AVERAGED, validation=val)
+    plain = AVERAGED.model_copy(update={"average": None})
+    other = run(data, tmp_path / "plain", plain, validation=val)
+    assert [p["loss"] for p in last.curve] == [p["loss"] for p in other.curve]
+    assert [e["step"] for e in last.evaluations] == [3, 6]
+    for one, two in zip(last.evaluations, other.evaluations, strict=True):
+        assert one["loss"] != two["loss"]
+    saved = phantom.load(tmp_path / "last" / "model")
+    table = schedule(entries, layout="packed", entries_per_step=entries.height, steps=1, seed=0)
+    item = StepDataset(saved, table, entries, encoded, pixels, "packed")[0]
+    with torch.no_grad():
+        logits = saved.model(**model_inputs(saved.model, item["batch"], item["images"])).logits
+    loss = entry_losses(logits, item["batch"]).mean().item()
+    assert last.evaluations[-1]["loss"] == pytest.approx(loss, rel=1e-4)

@@ -23,6 +23,7 @@ ArmName = Literal[
     "+ all answers",
     "+ model answers",
     "+ soft targets",
+    "+ averaged teacher",
     "+ visual advantage",
     "whole",
     "whole, chosen",
@@ -43,6 +44,7 @@ _OFF: Final = MappingProxyType(
 )
 _PLAIN: Final = MappingProxyType({**_OFF, "confidence": True, "consistency": True})
 _TOP_K: Final = 20  # likely tokens that are stored for each token of an answer
+_DECAY: Final = 0.99  # an average over about the last hundred steps
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Arm:
         filter: Options of the filter that differ from those of the strategy.
         annotate: Options of the annotation that differ from those of the strategy.
         on_pseudo: Options that differ in the stages on answers of the model.
+        on_opening: Options that differ in the stages before these, the last of which annotates.
         stages: Change of the stages of the strategy. ``restarted``: all stages train on what the
             first stage trains on. ``paper``: stages on real entries, pseudo IMAX, real entries.
             ``specialists``: stages that train one task alone, whose models answer it.
@@ -73,6 +76,7 @@ class Arm:
     filter: Mapping[str, Any] = field(default_factory=dict)
     annotate: Mapping[str, Any] = field(default_factory=dict)
     on_pseudo: Mapping[str, Any] = field(default_factory=dict)
+    on_opening: Mapping[str, Any] = field(default_factory=dict)
     stages: Literal["as given", "restarted", "paper", "specialists"] = "as given"
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -117,6 +121,13 @@ ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
             filter=_PLAIN,  # without fusion, which writes answers that the model did not generate
             annotate={"top_k": _TOP_K},
             on_pseudo={"target": "soft"},
+        ),
+        "+ averaged teacher": Arm(
+            "as + model answers, but the annotating model is an average of its weights over the "
+            "steps of its training",
+            derive="all",
+            filter=_PLAIN,
+            on_opening={"average": _DECAY},
         ),
         "+ visual advantage": Arm(
             "as + model answers, but judged by how much more probable the image makes an answer",
@@ -215,10 +226,12 @@ def _stages(arm: Arm, stages: Sequence[StageConfig], steps: int) -> tuple[StageC
         return tuple(_on(stage, stages[0].on) for stage in stages)
     if arm.stages == "paper":
         return tuple(_on(s, "dmax") if not s.on_pseudo else s for s in stages)
-    return tuple(
-        stage.model_copy(update=dict(arm.on_pseudo)) if stage.on_pseudo else stage
-        for stage in stages
-    )
+    first = next((n for n, stage in enumerate(stages) if stage.on_pseudo), len(stages))
+    changed = []
+    for n, stage in enumerate(stages):
+        update = arm.on_opening if n < first else arm.on_pseudo if stage.on_pseudo else {}
+        changed.append(stage.model_copy(update=dict(update)))
+    return tuple(changed)
 
 
 def _specialist(first: StageConfig, task: str, steps: int) -> StageConfig:

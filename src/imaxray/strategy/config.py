@@ -84,6 +84,13 @@ class StageConfig(BaseModel):
     soft_temperature: float | None = Field(
         default=None, gt=0, description="Temperature of the distributions of target soft."
     )
+    average: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Decay of a moving average of the stage's weights, which annotates, and which "
+        "the next stage starts from, instead of its last weights.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -136,7 +143,7 @@ class StageConfig(BaseModel):
         if self.epochs is not None:
             given |= {"epochs": self.epochs}
         for key in ("learning_rate", "muon_learning_rate", "warmup", "final_rate", "tasks",
-                    "target", "soft_temperature"):  # fmt: skip
+                    "target", "soft_temperature", "average"):  # fmt: skip
             if getattr(self, key) is not None:
                 given[key] = getattr(self, key)
         return given

@@ -155,6 +155,14 @@ class TrainingConfig(BaseModel):
     max_gradient_norm: float = Field(
         default=1.0, gt=0, description="Norm that gradients are clipped to."
     )
+    average: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Decay of a moving average of the trained weights, e.g. 0.99; the run then "
+        "measures the validation loss of this average and saves it. Default: the last weights are "
+        "saved.",
+    )
     log_every: int = Field(
         default=10, ge=1, description="Number of steps per point of the learning curve."
     )

@@ -189,6 +189,8 @@ def train(
                 trainer.train(resume_from_checkpoint=_resumable(out / "checkpoints", trainer))
             finally:
                 shown.close()
+        if trainer.average is not None:
+            trainer.average.apply()
         sharded = trainer.is_fsdp_enabled
         whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None
         manifest: Any = {

@@ -17,6 +17,7 @@ from transformers import Trainer, TrainerCallback
 
 from imaxray.errors import ImaxrayError
 from imaxray.packing import Batch, entry_losses, model_inputs, step_loss
+from imaxray.training.averaging import WeightAverage
 from imaxray.training.clock import now
 from imaxray.training.config import TrainingConfig
 from imaxray.training.optimizer import make_optimizer
@@ -45,6 +46,10 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         super().__init__(*args, callbacks=[curve, _Completion(self)], **kwargs)
         self._config = config
         self._curve = curve
+        self.average: WeightAverage | None = None
+        if config.average is not None:
+            self.average = WeightAverage(self.model, config.average)
+            self.add_callback(self.average)
 
     def create_accelerator_and_postprocess(self) -> None:
         """Make Accelerate shard the model on CPUs as well.
@@ -109,16 +114,17 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
         shares: Any = self.eval_dataset if eval_dataset is None else eval_dataset
         sums = LossSums()
         self.model.eval()
-        with torch.no_grad():
+        averaged = nullcontext() if self.average is None else self.average.in_place()
+        with averaged, torch.no_grad():
             for index in range(self.args.process_index, len(shares), self.args.world_size):
                 for item in shares[index]["passes"]:
                     losses, item = self._losses(self.model, item)
                     if not item["idle"]:
                         sums.add(losses, item["tasks"], item["tokens"])
-        for module in self.model.modules():
-            if isinstance(module, FSDPModule):
-                # No backward pass reshards here, and optimizers work on shards only.
-                module.reshard()
+            for module in self.model.modules():
+                if isinstance(module, FSDPModule):
+                    # No backward pass reshards here, and optimizers work on shards only.
+                    module.reshard()
         found, entries, _ = sums.take(self._sum)
         self._curve.evaluated(self.state.global_step, found, entries, began)
         metrics = {f"{metric_key_prefix}_loss": found["loss"]}
@@ -154,11 +160,16 @@ class EntryTrainer(Trainer):  # type: ignore[misc]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the weights of a checkpoint, which are those that are trained."""
-        write_weights(self.model, Path(str(output_dir)), writes=self.args.should_save)
+        folder, writes = Path(str(output_dir)), self.args.should_save
+        write_weights(self.model, folder, writes=writes)
+        if self.average is not None:
+            self.average.write(folder, writes=writes)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load the weights of a checkpoint; see :mod:`imaxray.training.runs.checkpoint`."""
         read_weights(self.model if model is None else model, Path(resume_from_checkpoint))
+        if self.average is not None:
+            self.average.read(Path(resume_from_checkpoint))
         curve = state_of(Path(resume_from_checkpoint))["curve"]
         # The sums are those of all processes, so only one process takes them.
         self._curve.restore(curve, sums=self.args.should_save)

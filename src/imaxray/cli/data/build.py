@@ -9,13 +9,9 @@ import typer
 
 from imaxray._common.defaults import LARGEST
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, Root, app, one_config
-from imaxray.cli.printing import (
-    print_changed_density,
-    print_density,
-    print_json,
-    print_marks,
-    print_match,
-)
+from imaxray.cli.printing.densities import print_changed_density, print_density, print_match
+from imaxray.cli.printing.left_out import print_marks
+from imaxray.cli.printing.tables import print_json
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:

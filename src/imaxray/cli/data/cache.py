@@ -10,7 +10,8 @@ import typer
 from imaxray._common.defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS, LARGEST
 from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, app
-from imaxray.cli.printing import print_codes, print_json
+from imaxray.cli.printing.left_out import print_codes
+from imaxray.cli.printing.tables import print_json
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from imaxray._common.defaults import LARGEST
 from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import densities, print_changed_density, print_table
+from imaxray.cli.printing.densities import densities, print_changed_density
+from imaxray.cli.printing.tables import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ import typer
 
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
-from imaxray.cli.printing import print_table
+from imaxray.cli.printing.tables import print_table
 
 
 @app.command()

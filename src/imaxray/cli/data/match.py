@@ -12,7 +12,8 @@ from imaxray._common.lock import sole_writer
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import densities, print_density, print_json, print_match
+from imaxray.cli.printing.densities import densities, print_density, print_match
+from imaxray.cli.printing.tables import print_json
 
 _NEAR_TARGET: Final = 0.05
 

@@ -9,7 +9,7 @@ import typer
 
 from imaxray._common.defaults import LARGEST
 from imaxray.cli.application import Format, Out, app
-from imaxray.cli.printing import print_json, print_table
+from imaxray.cli.printing.tables import print_json, print_table
 from imaxray.errors import ImaxrayError
 
 

@@ -10,7 +10,7 @@ import typer
 
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, Out, app
-from imaxray.cli.printing import print_json, print_table
+from imaxray.cli.printing.tables import print_json, print_table
 
 
 @app.command()

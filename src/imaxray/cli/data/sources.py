@@ -10,7 +10,8 @@ import typer
 
 from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, sources_app
-from imaxray.cli.printing import print_codes, print_json, print_table
+from imaxray.cli.printing.left_out import print_codes
+from imaxray.cli.printing.tables import print_json, print_table
 from imaxray.errors import ImaxrayError
 
 

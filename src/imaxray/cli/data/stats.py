@@ -10,13 +10,9 @@ import typer
 
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
-from imaxray.cli.printing import (
-    densities,
-    densities_of_made,
-    print_codes,
-    print_density,
-    print_table,
-)
+from imaxray.cli.printing.densities import densities, densities_of_made, print_density
+from imaxray.cli.printing.left_out import print_codes
+from imaxray.cli.printing.tables import print_table
 
 
 @app.command()

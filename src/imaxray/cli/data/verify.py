@@ -9,7 +9,7 @@ import typer
 
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
-from imaxray.cli.printing import print_json
+from imaxray.cli.printing.tables import print_json
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, configs_app
-from imaxray.cli.printing import print_json
+from imaxray.cli.printing.tables import print_json
 
 Name = Annotated[str, typer.Argument(help="Name, as `imaxray configs list` prints it.")]
 

@@ -9,7 +9,8 @@ import typer
 
 from imaxray.cli.application import Format, Model, Out, app
 from imaxray.cli.options import chosen, given, options_of
-from imaxray.cli.printing import print_annotation, print_json
+from imaxray.cli.printing.pseudo import print_annotation
+from imaxray.cli.printing.tables import print_json
 from imaxray.errors import ImaxrayError
 
 

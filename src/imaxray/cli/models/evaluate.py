@@ -11,7 +11,7 @@ import typer
 from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, Model, app
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import print_result
+from imaxray.cli.printing.scores import print_result
 
 
 @app.command(cls=options_of("imaxray.evaluation:EvaluateConfig"))

@@ -11,7 +11,7 @@ import typer
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import print_filter
+from imaxray.cli.printing.pseudo import print_filter
 
 
 @app.command("filter", cls=options_of("imaxray.pseudo:FilterConfig", leave_out=("perfect",)))

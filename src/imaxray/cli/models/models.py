@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
-from imaxray.cli.printing import print_table
+from imaxray.cli.printing.tables import print_table
 
 
 @app.command()

@@ -14,7 +14,7 @@ from imaxray._common.lock import sole_writer
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import print_result
+from imaxray.cli.printing.scores import print_result
 
 
 @app.command(

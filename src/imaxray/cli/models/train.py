@@ -28,7 +28,7 @@ class _Tracker(StrEnum):
         only=(
             "model", "tasks", "layout", "method", "boxes", "epochs", "steps", "entries_per_step",
             "tokens_per_batch", "accumulate", "learning_rate", "weights", "temperature", "augment",
-            "seed", "eval_every", "save_every", "max_image_tokens", "workers", "bf16",
+            "average", "seed", "eval_every", "save_every", "max_image_tokens", "workers", "bf16",
             "gradient_checkpointing", "attention", "quantization", "fsdp",
         ),
         flags={"fsdp": "--fsdp/--ddp", "tasks": "--task"},

@@ -10,7 +10,7 @@ import typer
 from imaxray._common.lock import sole_writer
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import print_json
+from imaxray.cli.printing.tables import print_json
 
 
 @app.command(
@@ -52,7 +52,7 @@ def dynamics(
 
     The numbers are those that were recorded during training, or are measured now with --data.
     """
-    from imaxray.cli.printing import print_dynamics
+    from imaxray.cli.printing.dynamics import print_dynamics
     from imaxray.curation import open_dataset
     from imaxray.dynamics import RunDynamicsConfig, run_dynamics
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imaxray._common.printing import say
-from imaxray.cli.printing import print_table
+from imaxray.cli.printing.tables import print_table
 
 if TYPE_CHECKING:
     from imaxray.study import StudyEstimate, UnitEstimate

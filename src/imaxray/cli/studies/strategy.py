@@ -10,7 +10,7 @@ import typer
 
 from imaxray._common.state import known_state
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, app, one_config
-from imaxray.cli.printing import print_json
+from imaxray.cli.printing.tables import print_json
 
 
 @app.command()

@@ -13,7 +13,8 @@ from imaxray._common.printing import say
 from imaxray._common.state import known_state
 from imaxray.cli.application import ConfigFile, ConfigName, Root, app, one_config
 from imaxray.cli.options import chosen, options_of
-from imaxray.cli.printing import print_json, print_units
+from imaxray.cli.printing.tables import print_json
+from imaxray.cli.printing.units import print_units
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:

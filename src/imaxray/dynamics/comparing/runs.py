@@ -9,8 +9,9 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._common.files import read_parquet
+from imaxray.dynamics.numbers.contrasts import contrasts
 from imaxray.dynamics.numbers.gram import Gram, Reduction
-from imaxray.dynamics.numbers.intervals import Estimate, contrasts
+from imaxray.dynamics.numbers.intervals import Estimate
 from imaxray.errors import ImaxrayError
 
 REPORTED: Final = ("se", "rho", "h2", "se_centred", "rho_centred", "h2_centred")

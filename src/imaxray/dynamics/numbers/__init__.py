@@ -1,5 +1,6 @@
 """Computes numbers from Gram matrices: spectra, task geometry, intervals and tables."""
 
+from imaxray.dynamics.numbers.contrasts import Contrast, contrast, contrasts, two_probes
 from imaxray.dynamics.numbers.crossed import (
     Crossed,
     crossed_over_seeds,
@@ -7,17 +8,7 @@ from imaxray.dynamics.numbers.crossed import (
     crossed_table,
 )
 from imaxray.dynamics.numbers.gram import REDUCTIONS, Gram, Matrix, Reduction
-from imaxray.dynamics.numbers.intervals import (
-    Contrast,
-    Estimate,
-    contrast,
-    contrasts,
-    estimate,
-    n_curve,
-    over_seeds,
-    subsamples,
-    two_probes,
-)
+from imaxray.dynamics.numbers.intervals import Estimate, estimate, n_curve, over_seeds, subsamples
 from imaxray.dynamics.numbers.power import found_share, seeds_needed, smallest_effect
 from imaxray.dynamics.numbers.spectrum import STATISTICS, Spectrum, centred, spectrum
 from imaxray.dynamics.numbers.tables import (

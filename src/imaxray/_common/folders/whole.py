@@ -1,231 +1,36 @@
-"""Lists in each folder what a command wrote there; only what is listed is ever removed.
+"""Writes folders: file by file under a lock, or beside their final place and then renamed.
 
-A hidden file in the folder, the marker, names the kind of the folder and lists the files that the
-command wrote. Everything else in the folder belongs to the user. A folder that is written at once
-(a dataset, an export, a phantom) is written beside its final place and then renamed; the user's
-files are moved over to the new folder.
+A folder that is written at once (a dataset, an export, a phantom) appears whole or not at all; the
+user's files are moved over to the new folder.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any
 
 from imaxray._common.digests import MEMORY
 from imaxray._common.disk import system_errors
-from imaxray._common.files import PART, flush, is_unfinished, remove_unfinished, sha256
-from imaxray._common.lock import LOCK, sole_writer
-from imaxray._common.state import known_state, write_state
+from imaxray._common.files import PART, flush, remove_unfinished, sha256
+from imaxray._common.folders.aside import OLD, rename, require_replaceable
+from imaxray._common.folders.marker import (
+    MARKER,
+    Marker,
+    is_free,
+    is_hidden_own,
+    read_marker,
+    remove_listed,
+    write_marker,
+)
+from imaxray._common.lock import sole_writer
+from imaxray._common.state import known_state
 from imaxray.errors import ImaxrayError
-
-MARKER: Final = ".imaxray.json"
-"""Name of the marker in a folder."""
-
-OLD: Final = ".old"
-"""Suffix of an earlier folder while a new one takes its place."""
-
-
-@dataclass(frozen=True)
-class Marker:
-    """Says what a folder is and what a command wrote into it.
-
-    Attributes:
-        kind: Kind of the folder, e.g. ``dataset`` or ``run``.
-        identity: Digest of what decided the content.
-        files: Files by their paths in the folder, with forward slashes; a name with a slash at its
-            end is a folder that belongs to the command as a whole.
-    """
-
-    kind: str
-    identity: str
-    files: tuple[str, ...]
-
-
-def require_other_folder(out: Path, *inputs: Path) -> None:
-    """Check that the folder to write is none of the folders that are read for it.
-
-    Args:
-        out: Folder to write.
-        inputs: Folders that are read.
-
-    Raises:
-        ImaxrayError: If ``out`` is one of ``inputs`` or contains one.
-    """
-    target = out.resolve()
-    for folder in inputs:
-        source = folder.resolve()
-        if target == source or target in source.parents:
-            raise ImaxrayError(
-                f"Expected a folder of its own to write, but {out} and the input {folder} share "
-                "files; choose another --out."
-            )
-
-
-def write_marker(folder: Path, marker: Marker) -> None:
-    """Write the marker of a folder."""
-    files = sorted(marker.files)
-    write_state(folder / MARKER, {"kind": marker.kind, "identity": marker.identity, "files": files})
-
-
-def read_marker(folder: Path) -> Marker | None:
-    """Return the marker of a folder; None if there is none or it is damaged."""
-    found = known_state(folder / MARKER)
-    try:
-        return Marker(str(found["kind"]), str(found["identity"]), tuple(map(str, found["files"])))
-    except (KeyError, TypeError):
-        return None
-
-
-def require_own_manifest(folder: Path, manifest: str) -> None:
-    """Compare a manifest with the digest in the marker, because a manifest cannot hold its own.
-
-    A folder without a marker, such as a copy without hidden files, is not compared.
-
-    Raises:
-        ImaxrayError: If the manifest is another one than that which was written.
-    """
-    marker = read_marker(folder)
-    if marker is None or manifest not in marker.files or not (folder / manifest).is_file():
-        return
-    if marker.identity and sha256(folder / manifest) != marker.identity:
-        raise ImaxrayError(
-            f"Expected {manifest} of the {marker.kind} folder {folder} as {MARKER} there "
-            "describes it, but one of them was changed or damaged; make the folder again."
-        )
-
-
-def is_complete(folder: Path, manifest: str, wanted: Mapping[str, Any]) -> bool:
-    """Tell whether a folder is there with this manifest and with every file that its marker lists.
-
-    What a process left that was killed right after it finished the folder is removed.
-
-    Args:
-        folder: The folder; one that an earlier version wrote has no marker, and no file is missed.
-        manifest: Name of its JSON file.
-        wanted: Content of that file.
-
-    Raises:
-        ImaxrayError: If another process writes the folder.
-    """
-    folder = folder.resolve()
-    if any(_left_beside(folder)) or folder.with_name(f".{folder.name}.lock").exists():
-        with sole_writer(folder, beside=True):
-            _finish_earlier(folder)
-    found = known_state(folder / manifest)
-    marker = read_marker(folder)
-    files = () if marker is None else marker.files
-    return found == dict(wanted) and all(os.path.lexists(folder / name) for name in files)
-
-
-def is_free(folder: Path) -> bool:
-    """Tell whether a folder is absent, or empty but for what a killed process left."""
-    if not os.path.lexists(folder):
-        return True
-    return folder.is_dir() and all(_is_hidden_own(path.name) for path in folder.iterdir())
-
-
-def _is_hidden_own(name: str) -> bool:
-    return name in (LOCK, MEMORY) or is_unfinished(name)
-
-
-def remove_listed(folder: Path, files: Collection[str]) -> None:
-    """Remove the listed files of a folder, and the folders that are empty afterwards."""
-    for name in files:
-        path = folder / name
-        if not _leads_inside(name):
-            continue
-        if name.endswith("/") and path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
-            path.unlink()
-    parents = {parent for name in files for parent in PurePosixPath(name).parents}
-    for parent in sorted(parents, key=lambda path: -len(path.parts)):
-        inner = folder / parent
-        if parent.parts and inner.is_dir() and not any(inner.iterdir()):
-            inner.rmdir()
-
-
-def _leads_inside(name: str) -> bool:
-    """Tell whether a listed name stays in its folder; a marker could have been edited."""
-    pure = PurePosixPath(name)
-    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
-
-
-def require_replaceable(out: Path) -> None:
-    """Check that a folder can be replaced by a new one of the same name.
-
-    Raises:
-        ImaxrayError: If ``out`` is a file, the place of a mounted volume, or the current folder or
-            one around it.
-    """
-    if out.exists() and not out.is_dir():
-        raise ImaxrayError(
-            f"Expected a folder to write at {out}, but there is a file; choose another folder."
-        )
-    if out.is_mount():
-        raise _not_replaceable(out)
-    here = Path.cwd()
-    if out == here or out in here.parents:
-        raise ImaxrayError(
-            f"Expected a folder that can be replaced, but {out} is the current folder or one "
-            "around it; name a folder inside the current one."
-        )
-
-
-def _not_replaceable(folder: Path) -> ImaxrayError:
-    return ImaxrayError(
-        f"Expected a folder that can be replaced, but {folder} is the place of a mounted volume, "
-        f"which cannot be renamed; name a folder inside it, such as {folder / 'out'}."
-    )
-
-
-def _rename(folder: Path, to: Path) -> None:
-    """Rename a folder.
-
-    Raises:
-        ImaxrayError: If one of the two is the place of a mounted volume, or both lie on two disks.
-    """
-    try:
-        folder.rename(to)
-    except OSError as error:
-        if error.errno not in (errno.EBUSY, errno.EXDEV):
-            raise
-        raise _not_replaceable(folder if is_old(to) else to) from error
-
-
-def is_old(folder: Path) -> bool:
-    """Tell whether a path is one to which an earlier folder is moved."""
-    return OLD in folder.suffixes or re.fullmatch(r".*\.old-\d+", folder.name) is not None
-
-
-def move_aside(folder: Path) -> Path:
-    """Rename a folder to ``NAME.old-1``, or the next number that is free, and return that path.
-
-    If the folder is locked, the lock stays at its place, in an empty folder.
-    """
-    folder, to = folder.resolve(), next_aside(folder)
-    _rename(folder, to)
-    if (to / LOCK).exists():
-        folder.mkdir()
-        (to / LOCK).rename(folder / LOCK)
-    return to
-
-
-def next_aside(folder: Path) -> Path:
-    """Return the path that :func:`move_aside` would rename a folder to."""
-    folder = folder.resolve()
-    number = 1
-    while os.path.lexists(to := folder.with_name(f"{folder.name}.old-{number}")):
-        number += 1
-    return to
 
 
 @contextmanager
@@ -304,13 +109,13 @@ def whole_folder(
                 if unmarked:
                     write_marker(out, Marker(what, "", tuple(files)))  # for a run after a kill
                 try:
-                    _rename(out, old)
+                    rename(out, old)
                 except BaseException:
                     if unmarked:
                         (out / MARKER).unlink(missing_ok=True)
                     raise
             try:
-                _rename(aside, out)
+                rename(aside, out)
             except BaseException:
                 if old.exists():
                     old.rename(out)
@@ -340,6 +145,29 @@ def require_place(
     out = out.resolve()
     require_replaceable(out)
     _listed(out, manifest, keys, what, unlisted)
+
+
+def is_complete(folder: Path, manifest: str, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a folder is there with this manifest and with every file that its marker lists.
+
+    What a process left that was killed right after it finished the folder is removed.
+
+    Args:
+        folder: The folder; one that an earlier version wrote has no marker, and no file is missed.
+        manifest: Name of its JSON file.
+        wanted: Content of that file.
+
+    Raises:
+        ImaxrayError: If another process writes the folder.
+    """
+    folder = folder.resolve()
+    if any(_left_beside(folder)) or folder.with_name(f".{folder.name}.lock").exists():
+        with sole_writer(folder, beside=True):
+            _finish_earlier(folder)
+    found = known_state(folder / manifest)
+    marker = read_marker(folder)
+    files = () if marker is None else marker.files
+    return found == dict(wanted) and all(os.path.lexists(folder / name) for name in files)
 
 
 @contextmanager
@@ -435,7 +263,7 @@ def _foreign(folder: Path, files: Collection[str]) -> Iterator[str]:
     known = set(files)
     parents = {str(parent) for name in files for parent in PurePosixPath(name).parents}
 
-    hidden = {MARKER, *(path.name for path in folder.iterdir() if _is_hidden_own(path.name))}
+    hidden = {MARKER, *(path.name for path in folder.iterdir() if is_hidden_own(path.name))}
 
     def walk(inner: Path, prefix: str) -> Iterator[str]:
         for path in sorted(inner.iterdir()):

@@ -1,0 +1,37 @@
+"""Keeps apart what commands wrote and what users own, and writes folders whole or under a lock."""
+
+from imaxray._common.folders.aside import move_aside, next_aside, require_other_folder
+from imaxray._common.folders.marker import (
+    MARKER,
+    Marker,
+    is_free,
+    read_marker,
+    remove_listed,
+    require_own_manifest,
+    write_marker,
+)
+from imaxray._common.folders.whole import (
+    growing_folder,
+    is_complete,
+    require_place,
+    scratch_folder,
+    whole_folder,
+)
+
+__all__ = [
+    "MARKER",
+    "Marker",
+    "growing_folder",
+    "is_complete",
+    "is_free",
+    "move_aside",
+    "next_aside",
+    "read_marker",
+    "remove_listed",
+    "require_other_folder",
+    "require_own_manifest",
+    "require_place",
+    "scratch_folder",
+    "whole_folder",
+    "write_marker",
+]

@@ -1,0 +1,1 @@
+"""Prints results as tables and sentences on the terminal."""
