@@ -87,3 +87,23 @@ def test_the_clear_lung_denies_no_opacity_of_the_other_lung():
 )
 def test_the_grade_is_of_the_edema_that_is_there_now(text, grade):
     assert edema_grade(text) == grade
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Status post left lower lobectomy for lung cancer.", {}),
+        ("Status post resection of right upper lobe mass. No effusion.", {"Pleural Effusion": 0}),
+        ("Surgical clips from resection of carcinoma with new effusion.", {"Pleural Effusion": 1}),
+        ("After radiation for lung cancer, there is consolidation.", {"Consolidation": 1}),
+        ("Skin fold mimicking a pneumothorax, and edema.", {"Edema": 1}),
+        ("Nipple shadow simulating a nodule.", {}),
+        ("Left lung mass.", {"Lung Lesion": 1}),
+        ("Treatment of pneumonia is recommended; pneumonia persists.", {"Pneumonia": 1}),
+    ],
+)
+def test_what_was_treated_or_only_looks_like_it_is_not_on_the_image(text, wanted):
+    assert {k: v for k, v in labels(text).items() if k != "No Finding"} == wanted
+    known = Known(About("a/1"), [Fact("report", "findings", text=text)])
+    if not any(wanted.values()):
+        assert list(RULES["report-side"].conclude(known, Habits())) == []

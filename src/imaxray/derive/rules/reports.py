@@ -24,10 +24,30 @@ PLACES: Final = {
 BOTH: Final = ("left lung", "right lung")
 
 
+_PROCEDURE: Final = (
+    r"(?:lob|pneumon|segment|bilob|metastas)ectom(?:y|ies)|(?:wedge )?resections?|excisions?"
+    r"|surgery|thoracotomy|thoracentesis|pleurodesis|decortication|radiation(?: therapy)?"
+    r"|radiotherapy|chemotherapy|treatment|therapy"
+)
+_NOT_SHOWN: Final = re.compile(
+    rf"(?P<what>\b(?:{_PROCEDURE}) )(?:for|of)\b[^,.;:\n]*?"
+    r"(?=[,.;:\n]|$|\b(?:with|and|now|but|is|are|was|were|has|have|there|seen|noted|without|no)\b)"
+    r"|(?P<like>\b(?:mimic\w*|simulat\w+|resembl\w+) )[^,.;:\n]*?"
+    r"(?=[,.;:\n]|$|\b(?:with|and|but)\b)",
+    re.IGNORECASE,
+)
+"""What a procedure was for, and what something only looks like, is not on the image: "lobectomy for
+lung cancer", "skin fold mimicking a pneumothorax"."""
+
+
 def report_of(known: Known) -> tuple[str, tuple[Fact, ...]]:
-    """Return the text of the report, section by section, and the facts that hold it."""
+    """Return the text of the report, section by section, and the facts that hold it.
+
+    What a procedure was for and what something only looks like are left out.
+    """
     sections = sorted(known.of("report"), key=lambda fact: SECTIONS.index(fact.name))
-    return "\n".join(fact.text for fact in sections), tuple(sections)
+    text = "\n".join(fact.text for fact in sections)
+    return _NOT_SHOWN.sub(lambda match: match["what"] or match["like"], text), tuple(sections)
 
 
 _NORMAL: Final = re.compile(
