@@ -159,3 +159,23 @@ def test_a_view_is_not_answered_with_another_view_or_with_yes():
     assert words.view_answer("PA") == "pa"
     assert words.view_answer("AP") == "antero-posterior"
     assert {words.view(f"a/{k}") for k in range(9)} == {"Is this an AP or a PA film?"}
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("Cardiomegaly", "Is cardiomegaly present?"),
+        ("Edema", "Is pulmonary edema present?"),
+        ("Support Devices", "Is support devices present?"),
+        ("Fracture", "Is a fracture present?"),
+        ("Enlarged Cardiomediastinum", "Is an enlarged cardiomediastinum present?"),
+        ("Pneumothorax", "Is a pneumothorax present?"),
+    ],
+)
+def test_only_what_can_be_counted_has_an_article(label, text):
+    words = learned(
+        ("Is a pneumothorax present?", ("no",), "PA"),
+        ("Is a pneumothorax present?", ("yes",), "PA"),
+    )
+    words = Questions(forms=words.forms, names={"Cardiomegaly": "cardiomegaly"})
+    assert words.presence("a/1", label) == text

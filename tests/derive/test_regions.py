@@ -81,6 +81,19 @@ def test_a_ratio_is_that_of_a_frontal_image(view, frontal):
     assert bool(concluded("ratio-question", ratio, view)) is frontal
 
 
-def test_a_heart_that_reaches_beyond_the_lungs_has_no_ratio():
-    heart = Fact("rec", text="heart", boxes=((100.0, 50.0, 150.0, 95.0),), anatomy=True)
-    assert concluded("boxes-ratio", [heart, *ORGANS[1:]]) == []
+@pytest.mark.parametrize(
+    ("heart", "ratio"),
+    [
+        ((40.0, 90.0), 0.4),
+        ((47.0, 127.0), 0.64),  # as three of the real hearts of wingspan-ctr
+        ((2.0, 122.0), 0.96),
+        ((10.0, 128.0), None),
+        ((100.0, 150.0), None),
+        ((-60.0, -10.0), None),
+    ],
+)
+def test_a_heart_far_beyond_the_lungs_has_no_ratio(heart, ratio):
+    box = (heart[0], 50.0, heart[1], 95.0)
+    facts = [Fact("rec", text="heart", boxes=(box,), anatomy=True), *ORGANS[1:]]
+    found = [fact.value for fact in concluded("boxes-ratio", facts)]
+    assert found == ([] if ratio is None else [pytest.approx(ratio)])

@@ -314,7 +314,7 @@ def test_questions_are_worded_like_those_of_the_dataset():
         ("Is it a PA or an AP film?", ("frontal PA",), "PA", 1),
     ]
     words = Questions.learned(rows)
-    assert words.presence("a/1", "Edema") == "Is there evidence of a pulmonary edema?"
+    assert words.presence("a/1", "Edema") == "Is there evidence of pulmonary edema?"
     assert words.presence("a/1", "Pleural Effusion") == "Is there evidence of an effusion?"
     assert words.what("a/1") == "Which findings are shown on this film?"
     assert words.view_answer("PA") == "frontal PA" and words.view_answer("AP") == "ap"

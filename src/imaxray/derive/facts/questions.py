@@ -63,6 +63,11 @@ _OUTSIDE: Final = frozenset(
     {"Cardiomegaly", "Enlarged Cardiomediastinum", "Fracture", "Hernia", "Support Devices"}
 )
 """Labels of what lies in no lung, so that no question asks in which lung it is."""
+_UNCOUNTED: Final = re.compile(
+    r"(?:atelectasis|cardiomegaly|edema|emphysema|fibrosis|pneumonia|congestion|thickening|failure"
+    r"|infiltration|[^s]s)$"
+)
+"""Names without an article: "is a cardiomegaly present?" and "is there a support devices?"."""
 _ARTICLE: Final = re.compile(r"\ban? \{\}", re.IGNORECASE)
 _OWN: Final = {
     "Support Devices": re.compile(r"(?:support|medical) devices?"),
@@ -282,6 +287,8 @@ def _names_view(answers: Sequence[str], view: str) -> bool:
 
 
 def _filled(form: str, name: str) -> str:
+    if _UNCOUNTED.search(name):
+        form = form.replace(f"a {SLOT}", SLOT)
     article = "an" if name[:1] in "aeiou" else "a"
     return form.replace(f"a {SLOT}", f"{article} {SLOT}").replace(SLOT, name)
 

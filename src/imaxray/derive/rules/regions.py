@@ -15,6 +15,8 @@ from imaxray.tasks._shared.wording import sides
 
 _HEARTS: Final = ("heart", "cardiac silhouette")
 _LUNGS: Final = ("left lung", "right lung")
+_WIDEST: Final = 0.75  # ratio of a heart that reaches beyond the lungs
+_BEYOND: Final = 0.05  # share of the width of the chest
 _SEVERAL: Final = re.compile(
     r"\b(?:multiple|several|numerous|scattered|multifocal|two|three|both)\b"
 )
@@ -99,8 +101,10 @@ def _boxes_ratio(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     (hx1, _, hx2, _), *lungs = (fact.boxes[0] for fact in chosen)
     left, right = min(box[0] for box in lungs), max(box[2] for box in lungs)
     ratio = (hx2 - hx1) / (right - left) if right > left else 0.0
-    # a heart that reaches beyond the lungs is the box of something else
-    if 0 < ratio < 1 and left <= hx1 and hx2 <= right:
+    # An enlarged heart may reach a little beyond the lungs; one that does and fills nearly the
+    # whole width, or that reaches far beyond, shows that a box is of something else.
+    beyond = max(left - hx1, hx2 - right) / (right - left) if right > left else 1.0
+    if 0 < ratio < (1.0 if beyond <= 0 else _WIDEST) and beyond <= _BEYOND:
         yield Conclusion(Fact("measurement", "ctr", ratio), tuple(chosen))
 
 
