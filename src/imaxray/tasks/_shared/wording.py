@@ -30,7 +30,7 @@ _NOWHERE: Final = frozenset({"none", "no", "nowhere", ""})
 _NO_PLACE: Final = re.compile(
     r"\b(?:no|not|none|nowhere|without|absent|neither|never|cannot|unable|unknown|unclear|uncertain"
     r"|undetermined|indeterminate|n/?a|applicable|possibl[ey]|probabl[ey]|likely|may|might|could"
-    r"|yes|normal|if|except)\b|n't\b|\?",
+    r"|normal|if|except)\b|n't\b|\?",
     re.IGNORECASE,
 )
 
