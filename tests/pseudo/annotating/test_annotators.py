@@ -1,5 +1,7 @@
 """Tests external annotators: the built-in ones, and one of another package (its page is run)."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -255,3 +257,14 @@ def test_masks_of_real_radiographs_give_the_ratios_of_the_release(open_cxr, tmp_
             if fact.kind == "region" and fact.text in entry["prompt"]
         ]  # fmt: skip
         assert box == from_json(entry["answer"])
+
+
+def test_answers_are_not_written_into_the_dataset(decentralized):
+    folder = (
+        open_dataset(decentralized).folder
+        if isinstance(decentralized, Path)
+        else (decentralized.folder)
+    )
+    with pytest.raises(ImaxrayError, match="a folder of its own to write"):
+        annotate("report-labeller", decentralized, folder)
+    assert not (folder / "candidates.parquet").exists()

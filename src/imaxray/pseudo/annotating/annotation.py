@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from imaxray._common.folders import growing_folder
+from imaxray._common.folders import growing_folder, require_other_folder
 from imaxray._common.ray import require_ray
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
@@ -75,6 +75,8 @@ def annotate(
             annotations of another model, dataset or decoding, or the engine fails.
     """
     config = config or AnnotateConfig()
+    # else a dataset would hold files that its manifest does not name
+    require_other_folder(out, data.folder if isinstance(data, Dataset) else data)
     if (annotator := find_annotator(str(run))) is not None and (
         "tasks" not in config.model_fields_set
     ):
