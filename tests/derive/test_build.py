@@ -4,6 +4,7 @@ import pytest
 
 from imaxray.curation import ImaxConfig, open_dataset
 from imaxray.derive import DeriveConfig
+from imaxray.errors import ImaxrayError
 from imaxray.schema import IS_DERIVED, mark_derived
 from imaxray.study import DataConfig, build_datasets
 from imaxray.study.build import ROLES, built
@@ -50,3 +51,10 @@ def test_a_build_is_recognised_by_its_configuration(data):
 def test_files_of_a_machine_are_refused(key):
     with pytest.raises(ValueError, match="leave them out"):
         DataConfig(derive={key: "somewhere"})
+
+
+def test_an_unknown_rule_is_found_before_a_release_is_read(tmp_path):
+    config = DataConfig(derive=DeriveConfig(without=("report-lable",)))
+    with pytest.raises(ImaxrayError, match="did you mean report-label"):
+        build_datasets({"mimic-cxr": tmp_path / "none"}, config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -23,7 +23,7 @@ rules:
     views: PA
     then:
       - {label: Enlarged Cardiomediastinum}
-      - {grade: 0}
+      - {label: Pneumonia, is: uncertain}
       - {question: "How large is the heart?", answer: very large}
 """
 FACTS = [
@@ -50,11 +50,11 @@ def concluded(rule, facts, view="PA"):
 def test_all_conclusions_follow_if_all_conditions_hold(rule):
     assert concluded(rule, FACTS) == [
         Fact("label", "Enlarged Cardiomediastinum", 1.0),
-        Fact("grade", "edema", 0.0),
+        Fact("label", "Pneumonia", -1.0),
         question("How large is the heart?", ("very large",), closed=False),
     ]
     assert set(rule.reads) == {"measurement", "report", "label", "grade", "qa", "rec", "reg"}
-    assert rule.makes == ("grade", "label", "qa")
+    assert rule.makes == ("label", "qa")
 
 
 @pytest.mark.parametrize("missing", range(len(FACTS)))
@@ -100,6 +100,22 @@ def test_a_wrong_condition_is_one_sentence(tmp_path, wrong, said):
         ("views: frntal, when: [{report: x}], then: [{grade: 0}]", "did you mean FRONTAL"),
         ("views: [PA, sagittal], when: [{report: x}], then: [{grade: 0}]", "unknown view sagittal"),
         ("views: unknown, when: [{report: x}], then: [{grade: 0}]", "unknown view unknown"),
+        ("when: [{report: x}], then: [{question: 'What is <box>?', answer: a}]", "name a box"),
+        ("when: [{report: x}], then: [{question: a, answer: <box>}]", "name a box"),
+        ("when: [{report: x}], then: [{grade: true}]", "a grade is a number"),
+        ("when: [{measurement: ctr, above: 0.6, below: 0.5}], then: [{grade: 0}]", "no number is"),
+        ("when: [{measurement: ctr, above: 1}], then: [{grade: 0}]", "no number is within"),
+        ("when: [{grade: edema, at-least: 4}], then: [{label: Edema}]", "no number is within"),
+        # no fact follows from itself, and no rule contradicts itself
+        ("when: [{label: Edema}], then: [{label: Edema}]", "Edema follows from itself"),
+        ("when: [{label: Edema}], then: [{label: Edema, is: absent}]", "Edema follows from itself"),
+        ("when: [{grade: edema, equals: 1}], then: [{grade: 2}]", "grade of edema follows from"),
+        ('when: [{question: "a?", answer: b}], then: [{question: A, answer: c}]', "A follows from"),
+        ("when: [{report: x}], then: [{label: Edema}, {label: Edema, is: absent}]", "twice"),
+        (
+            'when: [{report: x}], then: [{question: q, answer: a}, {question: "q?", answer: b}]',
+            "twice",
+        ),
     ],
 )
 def test_blank_texts_and_unknown_views_are_refused(tmp_path, wrong, said):
@@ -147,6 +163,27 @@ def test_a_condition_reads_a_bare_no_as_the_answer_no(tmp_path):
     path.write_text(FILE.replace('answer: "no"', "answer: no"))
     ((own,), _) = read_own_rules(path)
     assert concluded(own.rule(), FACTS)
+
+
+@pytest.mark.parametrize("state", ["on", "off", "if-measured", "'on'", "'off'"])
+def test_a_state_may_be_written_without_quotes(tmp_path, state):
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        f"rules:\n  - {{name: x, says: y, default: {state}, when: [{{report: x}}], "
+        "then: [{label: Edema}]}\n"
+    )
+    ((own,), _) = read_own_rules(path)
+    assert own.default == state.strip("'")
+
+
+def test_questions_and_answers_are_on_one_line_and_an_answer_may_be_a_number(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "rules:\n  - {name: x, says: y, when: [{report: x}], "
+        'then: [{question: "How\\n many?", answer: [3, "a\\n b", A b]}]}\n'
+    )
+    ((own,), _) = read_own_rules(path)
+    assert own.then[0].fact() == question("How many?", ("3", "a b"), closed=False)
 
 
 def test_two_rules_of_one_name_are_refused(tmp_path):
@@ -234,3 +271,72 @@ def test_a_broken_package_is_one_sentence(dmax, package, body, point, said):
     package(body, point)
     with pytest.raises(ImaxrayError, match=said):
         derive_tables(dmax.tables, DeriveConfig(), clinical=dmax.clinical)
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [
+        ('Fact("lable", "Hernia", 0.0)', "a fact of the kind 'lable'"),
+        ('Fact("label", "Hernja", 0.0)', "the label 'Hernja'"),
+        ('Fact("label", "Hernia", float("nan"))', "with the value nan"),
+        ('Fact("label", "Hernia", 7.0)', "with the value 7.0"),
+        ('Fact("label", "Hernia")', "with the value None"),
+        ('Fact("measurement", "ctr", 3.0)', "a ratio of 3.0"),
+        ('Fact("measurement", "width", 0.3)', "the measurement 'width'"),
+        ('Fact("grade", "edema", 9.0)', "the grade 9.0"),
+        ('Fact("grade", "edema", 0.5)', "the grade 0.5"),
+        ('Fact("report", "history", text="x")', "a section 'history'"),
+        ('Fact("findings", "list")', "a list of findings without labels"),
+        ('Fact("findings", "list", labels=(("Hernja", 1),))', "the label 'Hernja'"),
+        ('Fact("qa", value=1.0, text="Is it?", answers="no")', "answers 'no'"),
+        ('Fact("qa", value=1.0, text=" ", answers=("no",))', "which is empty"),
+        ('Fact("qa", value=1.0, text="What is <box>?", answers=("no",))', "names a box"),
+        ('Fact("rec", text="hernia", boxes=((-5.0, 0.0, 9.0, 9.0),))', "within the image"),
+        ('Fact("rec", text="hernia", boxes=((0.0, 0.0, 1e6, 9.0),))', "within the image"),
+        ('Fact("rec", text="hernia", boxes=((9.0, 9.0, 1.0, 1.0),))', "within the image"),
+        ('Fact("rec", text="hernia", boxes=((1.0, 2.0, 3.0),))', "within the image"),
+        ('Fact("rec", text="hernia", boxes=[[1.0, 2.0, 3.0, 4.0]])', "within the image"),
+        ('Fact("rec", text="hernia")', "within the image"),
+        ('Fact("grade", "edema", 0.0)', "its `makes` names only label"),
+    ],
+)
+def test_what_no_entry_can_state_is_one_sentence(dmax, package, fact, said):
+    package(f"yield Conclusion({fact}, (fact,))")
+    with pytest.raises(ImaxrayError, match=f"package house, but it concludes .*{said}"):
+        derive_tables(dmax.tables, DeriveConfig(), clinical=dmax.clinical)
+
+
+def test_a_premise_may_be_a_copy_of_a_known_fact(dmax, package):
+    copy = "Fact('report', 'findings', text=fact.text)"
+    package(f"yield Conclusion(Fact('label', 'Hernia', 0.0), ({copy},))")
+    made = derive_tables(dmax.tables, DeriveConfig(), clinical=dmax.clinical)
+    assert "house" in set(made.rendered.annotations["quality"].cast(pl.String))
+
+
+def test_a_premise_that_is_not_known_is_one_sentence(dmax, package):
+    package("yield Conclusion(Fact('label', 'Hernia', 0.0), (Fact('label', 'Mass', 1.0),))")
+    with pytest.raises(ImaxrayError, match="a premise that is not known"):
+        derive_tables(dmax.tables, DeriveConfig(), clinical=dmax.clinical)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('kind="calibrated"', 'kind="sure"', "its kind is 'sure'"),
+        ('kind="calibrated"', 'kind="exact", default="maybe"', "its default is 'maybe'"),
+        ('makes=("label",)', 'makes="label"', "its makes is 'label'"),
+    ],
+)
+def test_a_rule_that_is_not_complete_is_one_sentence(dmax, package, monkeypatch, old, new, said):
+    assert old in PLUGIN
+    monkeypatch.setitem(globals(), "PLUGIN", PLUGIN.replace(old, new))
+    package(GOOD)
+    with pytest.raises(ImaxrayError, match=said):
+        derive_tables(dmax.tables, DeriveConfig(), clinical=dmax.clinical)
+
+
+def test_rules_of_packages_are_not_built_in(dmax, package, tmp_path):
+    package(GOOD)
+    path = tmp_path / "rules.yaml"
+    path.write_text("rules: []\nbuiltin: false\n")
+    assert [rule.name for rule in chosen_rules(DeriveConfig(rules=path))] == ["house"]

@@ -235,6 +235,17 @@ def sided(text):
         ("Left pleural effusion. Pleural effusions are larger.", {}),
         ("Pleural effusions. Left pleural effusion is larger.", {}),
         ("Left pleural effusion. Possible right pleural effusion.", {}),
+        # one side alone is named, and the other one has the finding too, or nobody knows
+        ("Pleural effusions, left and right.", {"left": "yes", "right": "yes"}),
+        ("Left pleural effusion, also seen on the right.", {"left": "yes", "right": "yes"}),
+        ("Mild left and moderate right pleural effusions.", {"left": "yes", "right": "yes"}),
+        ("Pleural effusion in the left base and right base.", {"left": "yes", "right": "yes"}),
+        ("Pleural effusion, worse on the left.", {}),
+        ("Pleural effusion after left thoracotomy.", {}),
+        ("Left lateral decubitus view shows pleural effusion.", {}),
+        ("Left pleural effusion but no right pleural effusion.", {"left": "yes", "right": "no"}),
+        ("Left pleural effusion with shift to the right.", {"left": "yes", "right": "no"}),
+        ("Left pleural effusion, larger while right has resolved.", {"left": "yes", "right": "no"}),
     ],
 )
 def test_a_side_is_denied_only_if_every_mention_names_another_one(text, wanted):
@@ -303,7 +314,7 @@ def test_questions_are_worded_like_those_of_the_dataset():
         ("Is it a PA or an AP film?", ("frontal PA",), "PA", 1),
     ]
     words = Questions.learned(rows)
-    assert words.presence("a/1", "Edema") == "Is there evidence of a pulmonary edema?"
+    assert words.presence("a/1", "Edema") == "Is there evidence of pulmonary edema?"
     assert words.presence("a/1", "Pleural Effusion") == "Is there evidence of an effusion?"
     assert words.what("a/1") == "Which findings are shown on this film?"
     assert words.view_answer("PA") == "frontal PA" and words.view_answer("AP") == "ap"

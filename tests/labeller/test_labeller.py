@@ -36,7 +36,7 @@ def test_every_label_is_affirmed_somewhere():
         ("Small left pleural effusion.", ["left"]),
         ("Bilateral pleural effusions.", ["both"]),
         ("Right effusion and left pneumothorax.", ["right", "left"]),
-        ("Effusions, left and right.", [None]),  # the sides stand in clauses of their own
+        ("Effusions, left and right.", ["both"]),  # a clause that only names places
         ("Left greater than right effusion.", ["both"]),
         ("Pulmonary edema.", [None]),
     ],

@@ -19,7 +19,7 @@ from imaxray._common.workers import worker_pool
 from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
 from imaxray.curation.dataset import require_dataset_place
 from imaxray.curation.tables import ACCOUNT
-from imaxray.derive.applying.measure import Tally, measured_rules, switched_off
+from imaxray.derive.applying.measure import Tally, measured_rules, proven, switched_off
 from imaxray.derive.config import DeriveConfig
 from imaxray.derive.entries.habits import habits_of
 from imaxray.derive.entries.images import (
@@ -161,7 +161,7 @@ def derive_tables(
     habits = habits_of(entries.filter(pl.col("split") == "train"), tables.images, clinical)
     measured = _measured(tables.images, entries, truth, rules, habits, config, workers)
     off_rules, off = switched_off(measured)
-    used = [rule for rule in rules if rule.name not in off_rules]
+    used = [proven(rule, measured) for rule in rules if rule.name not in off_rules]
     train = tables.images.filter(pl.col("split") == "train")
     job = partial(
         derive_chunk, rules=used, habits=habits, off=off,

@@ -10,7 +10,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from imaxray.labeller.reading import mentions
+from imaxray.labeller.reading import Mention, mentions
+from imaxray.labeller.sentences import sentences
 
 _ALVEOLAR: Final = re.compile(r"alveolar")
 _INTERSTITIAL: Final = re.compile(r"interstitial|kerley")
@@ -19,6 +20,10 @@ _CONGESTED: Final = re.compile(
     r"|venous hypertension|indistinct"
 )
 _SEVERE: Final = re.compile(r"\bsevere (?:\w+ ){0,2}edema\b")
+_BEFORE: Final = re.compile(
+    r"\b(?:previous\w*|prior|earlier|former\w*|initial\w*|improv\w+|decreas\w+|resolv\w+|from|than"
+    r"|less|no longer|not)\b"
+)
 _NOTHING: Final = re.compile(
     r"\bno (?:acute |active )?cardio-?pulmonary (?:process|disease|abnormalit\w+|findings?)\b"
     r"|\bnormal chest (?:radiograph|x-?ray|film)\b"
@@ -39,22 +44,36 @@ def edema_grade(text: str) -> int | None:
         >>> edema_grade("Pulmonary edema is present.") is None
         True
     """
-    said = [mention for mention in mentions(text) if mention.label == "Edema"]
-    affirmed = [mention.phrase for mention in said if mention.value == 1]
-    grades = [grade for phrase in affirmed if (grade := _grade(phrase, text)) is not None]
+    said: list[Mention] = []
+    found: list[int | None] = []  # of what is affirmed
+    for sentence in sentences(text):
+        here = [mention for mention in mentions(sentence) if mention.label == "Edema"]
+        # "no severe edema, vascular congestion": the words are of the edema that is denied
+        severe = all(mention.value == 1 for mention in here) and _is_severe(sentence)
+        said += here
+        found += [_grade(mention.phrase, severe=severe) for mention in here if mention.value == 1]
+    grades = [grade for grade in found if grade is not None]
     if any(mention.value == -1 for mention in said):
         return None
-    if affirmed:
+    if found:
         # edema without its kind next to congestion may be any of the higher grades
-        vague = any(_grade(phrase, text) is None for phrase in affirmed)
+        vague = any(grade is None for grade in found)
         return None if not grades or (vague and max(grades) < 2) else max(grades)
     if said:
-        return 0
+        # "no alveolar edema" leaves room for interstitial edema
+        kinds = (_ALVEOLAR, _INTERSTITIAL, _CONGESTED)
+        parts = all(any(kind.search(m.phrase) for kind in kinds) for m in said)
+        return None if parts else 0
     return 0 if _NOTHING.search(text.lower()) else None
 
 
-def _grade(phrase: str, text: str) -> int | None:
-    if _ALVEOLAR.search(phrase) or _SEVERE.search(text.lower()):
+def _is_severe(sentence: str) -> bool:
+    """Return whether edema is severe now, and was not only so before."""
+    return _SEVERE.search(sentence) is not None and _BEFORE.search(sentence) is None
+
+
+def _grade(phrase: str, *, severe: bool) -> int | None:
+    if _ALVEOLAR.search(phrase) or severe:
         return 3
     if _INTERSTITIAL.search(phrase):
         return 2

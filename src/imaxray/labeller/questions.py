@@ -17,6 +17,13 @@ _PLACE: Final = re.compile(
     r"left|right|lungs?|both|bilateral|upper|middle|lower|lobes?|zones?|bases?|apex|apices"
     r"|hemithorax|sided?|pleural|space|small|large|mild|moderate|severe"
 )
+_NARROW: Final = re.compile(r"\b(?:interstitial|alveolar|rib|clavic\w+|mass(?:es)?)\b")
+"""Words for one kind of a finding: "no" to a rib fracture leaves room for another fracture."""
+_POINTS: Final = re.compile(
+    r"^(?:is|are) (?:it|they|(?:this|these)(?! (?:an? )?(?:image|x-ray|xray|radiograph|cxr|film"
+    r"|scan|picture|chest|patient)\b))\b"
+)
+"""Questions about something that is pointed at: "no" to "is this a nodule?" denies no nodule."""
 
 
 def asked(question: str) -> tuple[str, bool] | None:
@@ -43,4 +50,7 @@ def asked(question: str) -> tuple[str, bool] | None:
     words = f"{text[: match.start()]} {text[match.end() :]}".split()
     rest = [word for word in words if not _NEUTRAL.fullmatch(word)]
     # any other word makes it another question: "is the effusion new?"
-    return (label, not rest) if all(_PLACE.fullmatch(word) for word in rest) else None
+    if not all(_PLACE.fullmatch(word) for word in rest):
+        return None
+    part = rest or _NARROW.search(match.group()) or _POINTS.search(text)
+    return label, not part

@@ -10,9 +10,10 @@ that reach it (:mod:`imaxray.labeller.cues`, :mod:`imaxray.labeller.scope`):
   history, of what is only said not to be new ("no new effusion"), of findings in other organs
   ("laryngeal edema"), and where a removed word (``XXXX``, ``___``) stands between a denial and its
   finding, because nobody knows what it said.
-- **Laterality.** The word ``left``, ``right`` or ``bilateral`` (``both``) that is nearest to the
-  mention in its clause gives the patient's side. A label is present if it is present on any side.
-  ``upper``, ``mid`` or ``lower`` in the clause gives the zone of the lung.
+- **Laterality** (:mod:`imaxray.labeller.places`). The words ``left``, ``right`` and ``bilateral``
+  (``both``) of the clause of a mention give the patient's side, unless they leave it open. A label
+  is present if it is present on any side. ``upper``, ``mid`` or ``lower`` gives the zone of the
+  lung.
 
 In a report, a label is 1 if any mention affirms it, else -1 if any mention is uncertain, else 0 if
 any mention denies it. A label without a mention is missing, which means unknown. ``No Finding`` is
@@ -24,22 +25,19 @@ labeller (Irvin et al. 2019); the rules are our own.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, get_args
+from typing import Final
 
 from imaxray.labeller.phrases import ANY, ELSEWHERE_AFTER, ELSEWHERE_BEFORE, NORMAL, OTHER, PLAIN
+from imaxray.labeller.places import Places, Side, Zone
 from imaxray.labeller.scope import Finding, judge
 from imaxray.labeller.sentences import sentences
 from imaxray.schema import CHEXPERT
 
 LABELLER_VERSION: Final = "3"
 """Version that increases with every change of the labels of any text."""
-
-Side = Literal["left", "right", "both"]
-Zone = Literal["upper", "mid", "lower"]
 
 _DOUBT: Final = re.compile(
     r"\b(?:may|might|could|can(?:not)?|possibl[ey]|probabl[ey]|likely|questionabl[ey]|question"
@@ -55,15 +53,6 @@ _PART: Final = re.compile(
     r"|significant|substantial|sizable|other|additional|further|gross|convincing|displaced|severe"
     r"|appreciable|discrete|lobar|moderate|tension)\b"
 )
-_SIDE_CLAUSE: Final = re.compile(r",|\band\b|\bwith\b")
-_JOINED: Final = re.compile(
-    r"\b(?:left|right) and (?:the )?(?:left|right)\b"
-    r"|\b(?:upper|mid|middle|lower) and (?:the )?(?:upper|mid|middle|lower)\b"
-)
-"""Two places of one finding; without them, a clause would end at "and"."""
-_SIDE: Final = re.compile(r"\b(left|right|bilateral(?:ly)?|both|biapical|bibasilar)\b")
-_ZONE: Final = re.compile(r"\b(upper|mid|middle|lower)\b")
-_ZONES: Final[tuple[Zone, ...]] = get_args(Zone)
 _NO_FINDING: Final = "No Finding"
 _NOT_AN_ABNORMALITY: Final = (_NO_FINDING, "Support Devices")
 
@@ -177,7 +166,7 @@ def _read(sentence: str) -> Iterator[Mention]:
         return
     doubtful = _DOUBT.search(sentence) is not None
     part = _PART.search(sentence) is not None
-    sides = _Sides(sentence)
+    places = Places(sentence, found)
     for finding in _headed(sentence, judge(sentence, found)):
         if finding.status == "unknown":
             continue
@@ -187,19 +176,19 @@ def _read(sentence: str) -> Iterator[Mention]:
             if finding.status == "denied":
                 continue  # "without a normal heart size" says nothing certain
             yield Mention(
-                label.removeprefix(_NORMAL_MARK), -1 if finding.status == "doubted" else 0, None,
-                _NORMAL_MARK + words,
+                label.removeprefix(_NORMAL_MARK), -1 if finding.status == "doubted" else 0,
+                places.at(finding.start, label), _NORMAL_MARK + words,
                 plain=not (doubtful or finding.status == "doubted"),
             )  # fmt: skip
             continue
         # "no large effusion" leaves room for a small one
         yield Mention(
-            label, _VALUES[finding.status], sides.at(finding.start), words,
+            label, _VALUES[finding.status], places.at(finding.start, label), words,
             plain=not (
                 doubtful or finding.status == "doubted" or finding.after_denial
                 or (finding.status == "denied" and part)
             ),
-            zone=sides.zone_at(finding.start),
+            zone=places.zone_at(finding.start),
         )  # fmt: skip
 
 
@@ -241,42 +230,3 @@ def _elsewhere(sentence: str, start: int, end: int) -> bool:
     """Return whether the finding is in an organ outside the lungs, pleura and heart."""
     before, after = sentence[max(0, start - 40) : start], sentence[end : end + 40]
     return ELSEWHERE_BEFORE.search(before) is not None or ELSEWHERE_AFTER.match(after) is not None
-
-
-class _Sides:
-    """The sides and zones that a sentence names, clause by clause."""
-
-    def __init__(self, sentence: str) -> None:
-        joined = [match.span() for match in _JOINED.finditer(sentence)]
-        borders = (match.start() for match in _SIDE_CLAUSE.finditer(sentence))
-        self._borders = [
-            place for place in borders if not any(start < place < end for start, end in joined)
-        ]
-        self._said: list[list[tuple[int, str]]] = [[] for _ in range(len(self._borders) + 1)]
-        for match in _SIDE.finditer(sentence):
-            clause = bisect_left(self._borders, match.start())
-            self._said[clause].append((match.start(), match.group(1)))
-        self._names = [{name for _, name in said} for said in self._said]
-        self._zones: list[set[str]] = [set() for _ in self._said]
-        for match in _ZONE.finditer(sentence):
-            clause = bisect_left(self._borders, match.start())
-            self._zones[clause].add(match.group(1).replace("middle", "mid"))
-
-    def at(self, position: int) -> Side | None:
-        """Return the side named nearest to a position, or ``both`` if its clause names both."""
-        clause = bisect_left(self._borders, position)
-        said = self._said[clause]
-        if not said:
-            return None
-        at = bisect_left(said, (position, ""))
-        nearest = min(
-            (abs(start - position), name) for start, name in said[max(0, at - 1) : at + 1]
-        )
-        if self._names[clause] >= {"left", "right"} or nearest[1] not in ("left", "right"):
-            return "both"
-        return "left" if nearest[1] == "left" else "right"
-
-    def zone_at(self, position: int) -> Zone | None:
-        """Return the zone that the clause of a position names, if it names exactly one."""
-        zones = self._zones[bisect_left(self._borders, position)]
-        return next((zone for zone in _ZONES if zones == {zone}), None)

@@ -43,6 +43,7 @@ from imaxray.curation.joining.conflicts import count_conflicts
 from imaxray.curation.joining.verify import Verify
 from imaxray.derive import DeriveConfig, derive_tables, with_derived
 from imaxray.derive.entries.render import FILE as DERIVATIONS_FILE
+from imaxray.derive.rules.chosen import chosen_rules
 from imaxray.schema import SPLITS
 
 ROLES: Final = ("catalog", "imax", "dmax")
@@ -153,6 +154,8 @@ def build_datasets(
             matching DMAX or writing raises.
     """
     excluded = read_exclusions(exclude) if isinstance(exclude, str | Path) else exclude
+    if config.derive is not None:
+        chosen_rules(config.derive)  # a wrong name is found before hours of reading
     with collector_paused(), growing_folder(out):
         return _build(releases, config, out, workers, excluded)
 

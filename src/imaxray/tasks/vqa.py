@@ -39,7 +39,7 @@ from imaxray.tasks._shared.reading.phrases import joined_lines, phrase_of
 from imaxray.tasks._shared.reading.verdicts import alternatives, is_yes_no, verdict
 from imaxray.tasks._shared.statements import Statement
 from imaxray.tasks._shared.tolerances import DEFAULT, HAIR, Tolerances
-from imaxray.tasks._shared.wording import named, sides
+from imaxray.tasks._shared.wording import asks_for_width, is_nowhere, sets_aside, sides
 
 CTR_ABOVE: Final = "CTR above 0.5"
 """Name of the fact that the heart is wider than half of the chest, which questions ask for."""
@@ -49,7 +49,6 @@ _PLAIN_COMMA: Final = re.compile(",")
 _COMMA: Final = re.compile(r"(?<![0-9]),|,(?![0-9])")
 _SHORT: Final = 3  # words; a longer answer is a sentence
 _YES_NO: Final = re.compile(r"\b(yes|no)\b")
-_WIDER: Final = re.compile(r"cardiac silhouette.* (?:wider|larger|greater) than (?:1/2|half)")
 _WHERE: Final = re.compile(r"^where (?:is|are) ", re.IGNORECASE)
 _WHAT: Final = re.compile(r"^(?:what|which) (?:abnormalit\w+|findings?|diseases?)\b", re.IGNORECASE)
 _PLACE_ONLY: Final = re.compile(r"\b(?:left|right|upper|lower|lungs?|zones?|lobes?|heart)\b")
@@ -321,15 +320,20 @@ def _letter(answer: str) -> str:
 @lru_cache(maxsize=100_000)
 def labels_answered(question: str, answer: str) -> Mapping[str, int]:
     """Return the labels that an answer to a question affirms (1) or denies (0)."""
-    if _WIDER.search(question.lower()):
+    if asks_for_width(question):
         found = _YES_NO.search(answer)
         return {CTR_ABOVE: int(found.group(1) == "yes")} if found else {}
-    nothing = answer in ("none", "no", "nowhere", "")
     if _WHERE.search(question):
         labels = {mention.label for mention in mentions(question)}
-        return {label: int(not nothing) for label in labels} if len(labels) == 1 else {}
+        nowhere = is_nowhere([answer])
+        if nowhere is None or len(labels) != 1:
+            return {}
+        return {label: int(not nowhere) for label in labels}
     if _WHAT.search(question) and not _PLACE_ONLY.search(question.lower()):
-        return dict.fromkeys(sorted(named(answer)), 1)
+        if sets_aside(question):
+            return {}
+        said = {mention.label for mention in mentions(answer) if mention.value == 1}
+        return dict.fromkeys(sorted(said), 1)
     label = asked(question)
     found = _YES_NO.search(answer)
     if label is None or found is None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import polars as pl
 from scipy.stats import beta
 
 from imaxray.derive.applying.engine import Check
-from imaxray.derive.rules.rule import DerivationRule
+from imaxray.derive.rules.rule import Concludes, Conclusion, DerivationRule, Habits, Known
 
 _LEVEL: Final = 0.95
 
@@ -123,7 +123,9 @@ def measured_rules(
     for rule in rules:
         fixed = _fixed(rule, chosen, without)
         own = []
-        for reading in tally.readings(rule.name):
+        # a reading that was never compared can be switched off, too
+        named = {n.partition("/")[2] for n in without if n.startswith(f"{rule.name}/")}
+        for reading in sorted({*tally.readings(rule.name), *named}):
             counts = tally.of(rule.name, reading=reading)
             off = _OFF if f"{rule.name}/{reading}" in without else None
             own.append(_row(rule, reading, counts, fixed or off or limits.fault(rule, counts)))
@@ -184,6 +186,32 @@ def interval(right: int, n: int) -> tuple[float | None, float | None]:
     low = 0.0 if right == 0 else float(beta.ppf(tail, right, n - right + 1))
     high = 1.0 if right == n else float(beta.ppf(1 - tail, right + 1, n - right))
     return low, high
+
+
+def proven(rule: DerivationRule, measured: pl.DataFrame) -> DerivationRule:
+    """Return a rule without the readings that were never compared, if only measured ones count.
+
+    Args:
+        rule: Rule that is used.
+        measured: Precision of the rules (schema MEASURED).
+    """
+    if rule.default != "if-measured" or rule.kind == "exact":
+        return rule
+    used = measured.filter(pl.col("used"), rule=rule.name)["reading"].drop_nulls()
+    return replace(rule, conclude=_Proven(rule.conclude, frozenset(used)))
+
+
+@dataclass(frozen=True)
+class _Proven:
+    """The conclusions of a rule that need no reading but those that were measured."""
+
+    conclude: Concludes
+    readings: frozenset[str]
+
+    def __call__(self, known: Known, habits: Habits) -> Iterator[Conclusion]:
+        for conclusion in self.conclude(known, habits):
+            if self.readings.issuperset(conclusion.readings):
+                yield conclusion
 
 
 def switched_off(measured: pl.DataFrame) -> tuple[frozenset[str], frozenset[str]]:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
+from imaxray.derive.facts.fact import plain
 from imaxray.hashing import digest
 from imaxray.labeller import asked, mentions
 from imaxray.schema import FINDINGS
-from imaxray.tasks._shared.wording import named
+from imaxray.tasks._shared.wording import asks_for_width, named
 
 SLOT: Final = "{}"
 PLACE: Final = "{place}"
@@ -32,20 +33,41 @@ _NEUTRAL: Final = re.compile(
 _SIDED: Final = re.compile(r" in the ((?:left|right) lung)\b", re.IGNORECASE)
 _WHERE: Final = re.compile(r"^where (?:is|are) (?:the |an? )?\{\}( located)?\??$", re.IGNORECASE)
 _WHAT: Final = re.compile(
-    r"^(?:what|which) (?:abnormalit\w+|findings?|diseases?)\b[^,]*"
-    r"(?:(?:in|on) (?:this|the) (?:image|x-?ray|radiograph|chest x-?ray|film)|seen|present|shown)"
-    r"\s*\?$",
+    r"^(?:what|which) (?:abnormalit\w+|findings?|diseases?)((?: [a-z-]+)*) ?\?$", re.IGNORECASE
+)
+_HERE: Final = re.compile(
+    r"(?:(?:in|on) (?:this|the) (?:image|x-?ray|radiograph|chest x-?ray|film)|seen|present|shown)$",
     re.IGNORECASE,
 )
-_ANATOMY: Final = re.compile(
-    r"\b(?:left|right|upper|middle|mid|lower|lungs?|zones?|lobes?|heart|cardiac|hil\w+|pleur\w+"
-    r"|angle|diaphragm|mediastin\w+)\b",
-    re.IGNORECASE,
+_WHOLE: Final = re.compile(
+    r"is|are|can|be|do|does|you|i|we|there|any|all|in|on|of|this|these|the|a|that|has|have|been"
+    r"|patient|image|x-?ray|radiograph|chest|film|cxr|scan|picture|seen|see|shown|shows?|present"
+    r"|visible|found|find|identified|identify|observed|detected|noted|depicted|demonstrated|evident"
+    r"|it|by|radiographic"
 )
-_WIDER: Final = re.compile(
-    r"cardiac silhouette.* (?:wider|larger|greater) than (?:1/2|half)", re.IGNORECASE
-)
+"""Words of a question for all abnormalities; any other word asks for some of them only."""
 _VIEW: Final = re.compile(r"\b(?:ap|pa)\b.*\bor\b.*\b(?:ap|pa)\b", re.IGNORECASE)
+_VIEWS: Final = {
+    "PA": re.compile(r"\bpa\b|postero-?anterior", re.IGNORECASE),
+    "AP": re.compile(r"\bap\b|antero-?posterior", re.IGNORECASE),
+}
+"""View → how an answer names it."""
+_PREDICATE: Final = re.compile(
+    r"\b(?:is|are|appears?|remains?)\b"
+    r"|(?:heart|silhouette)(?: size)?:? (?:\w+ly )?(?:enlarged|large|increased)$"
+)
+"""Names that are statements: "is the heart enlarged?" has no place for another finding."""
+_POINTED: Final = re.compile(r"^(?:is|are) (?:it|they|this|these) (?:an? )?\{\}", re.IGNORECASE)
+"""Forms about something that is pointed at, which the image as a whole does not answer."""
+_OUTSIDE: Final = frozenset(
+    {"Cardiomegaly", "Enlarged Cardiomediastinum", "Fracture", "Hernia", "Support Devices"}
+)
+"""Labels of what lies in no lung, so that no question asks in which lung it is."""
+_UNCOUNTED: Final = re.compile(
+    r"(?:atelectasis|cardiomegaly|edema|emphysema|fibrosis|pneumonia|congestion|thickening|failure"
+    r"|infiltration|[^s]s)$"
+)
+"""Names without an article: "is a cardiomegaly present?" and "is there a support devices?"."""
 _ARTICLE: Final = re.compile(r"\ban? \{\}", re.IGNORECASE)
 _OWN: Final = {
     "Support Devices": re.compile(r"(?:support|medical) devices?"),
@@ -111,11 +133,11 @@ def understood(question: str) -> Asked | None:
         'Is there {} in the {place}?'
     """
     text = " ".join(question.split())
-    if _WIDER.search(text):
+    if asks_for_width(text):
         return Asked("wider", text)
     if _VIEW.search(text) and not any(True for _ in mentions(text)):
         return Asked("view", text)
-    if _WHAT.search(text) and not _ANATOMY.search(text):
+    if _asks_for_all(text):
         return Asked("what", text)
     found = {(m.label, m.phrase) for m in mentions(text)}
     if len(found) != 1:
@@ -125,7 +147,7 @@ def understood(question: str) -> Asked | None:
     if start < 0 or label == "No Finding":
         return None
     form = text[:start] + SLOT + text[start + len(name) :]
-    whole = _is_whole(label, name)
+    whole = _is_whole(label, name) and not _POINTED.search(form)
     if _WHERE.match(form):
         return Asked("where", form, label, name, whole=whole)
     if not _ASKS.search(form):
@@ -139,6 +161,15 @@ def understood(question: str) -> Asked | None:
     if side is not None:
         return Asked("sided", form, label, name, side.group(1).lower(), whole=whole)
     return Asked("presence", form, label, name, whole=whole)
+
+
+def _asks_for_all(text: str) -> bool:
+    found = _WHAT.match(text)
+    return (
+        found is not None
+        and _HERE.search(found.group(1)) is not None
+        and all(_WHOLE.fullmatch(word) for word in found.group(1).lower().split())
+    )
 
 
 def _is_whole(label: str, name: str) -> bool:
@@ -176,6 +207,11 @@ class Questions:
             asks = understood(text)
             if asks is None:
                 continue
+            verdict = {plain(answer) for answer in answers} & {"yes", "no"}
+            if (asks.kind == "view" and verdict) or _PREDICATE.search(asks.name):
+                continue  # another finding, or another view, would not fit in
+            if _POINTED.search(asks.form):
+                continue
             forms[asks.kind][_ARTICLE.sub(f"a {SLOT}", asks.form)] += count
             if asks.label and asks.whole:
                 names[asks.label][asks.name] += count
@@ -183,7 +219,7 @@ class Questions:
                 for answer in answers:
                     for label in named(answer):
                         listed[label][answer] += count
-            if asks.kind == "view" and view in ("PA", "AP") and len(answers) == 1:
+            if asks.kind == "view" and view in _VIEWS and _names_view(answers, view):
                 views[view][answers[0]] += count
         return cls(
             forms={kind: _ranked(counts)[:_MOST_FORMS] for kind, counts in sorted(forms.items())},
@@ -200,13 +236,13 @@ class Questions:
 
     def sided(self, image: str, label: str, place: str) -> str | None:
         """Return the question whether a finding is in a place, e.g. ``left lung``."""
-        name = self.name(label)
+        name = None if label in _OUTSIDE else self.name(label)
         form = self._form("sided", "Is there {} in the {place}?", f"{image}\n{label}")
         return None if name is None else _filled(form.replace(PLACE, place), name)
 
     def where(self, image: str, label: str) -> str | None:
-        """Return the question where a finding is."""
-        name = self.name(label)
+        """Return the question where a finding is; ``None`` if it is in no lung."""
+        name = None if label in _OUTSIDE else self.name(label)
         form = self._form("where", "Where is the {}?", f"{image}\n{label}")
         return None if name is None else _filled(form, name)
 
@@ -244,7 +280,15 @@ class Questions:
         return forms[digest(key) % len(forms)] if forms else usual
 
 
+def _names_view(answers: Sequence[str], view: str) -> bool:
+    """Return whether an answer names a view of its image, and not the other one."""
+    named_views = {v for v, words in _VIEWS.items() for a in answers if words.search(a)}
+    return len(answers) == 1 and named_views == {view}
+
+
 def _filled(form: str, name: str) -> str:
+    if _UNCOUNTED.search(name):
+        form = form.replace(f"a {SLOT}", SLOT)
     article = "an" if name[:1] in "aeiou" else "a"
     return form.replace(f"a {SLOT}", f"{article} {SLOT}").replace(SLOT, name)
 

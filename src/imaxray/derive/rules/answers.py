@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,7 +11,8 @@ from imaxray.derive.facts.fact import Fact, labels_fact, plain, question
 from imaxray.derive.facts.questions import understood
 from imaxray.derive.rules.reports import BOTH, with_companions
 from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
-from imaxray.tasks._shared.wording import named, sides
+from imaxray.labeller import mentions
+from imaxray.tasks._shared.wording import is_nowhere, named, sides
 
 _NOTHING: Final = frozenset({"none", "no", "nowhere", ""})
 
@@ -31,15 +33,20 @@ def _answer_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
                     Fact("label", asks.label, float(not denies)), (fact,), (asks.label,)
                 )
         elif asks.kind == "where":
-            nothing = {plain(answer) for answer in fact.answers} <= _NOTHING
-            if not nothing or asks.whole:
+            nowhere = is_nowhere(fact.answers)
+            if nowhere is False or (nowhere and asks.whole):
                 yield Conclusion(
-                    Fact("label", asks.label, float(not nothing)), (fact,), (asks.label,)
+                    Fact("label", asks.label, float(not nowhere)), (fact,), (asks.label,)
                 )
         elif asks.kind == "what":
             for answer in fact.answers:
-                for label in sorted(named(answer)):
+                for label in sorted(_affirmed(answer)):
                     yield Conclusion(Fact("label", label, 1.0), (fact,), (label,))
+
+
+def _affirmed(answer: str) -> set[str]:
+    """Return the labels that an answer plainly names: "possible pneumonia" is no pneumonia."""
+    return {mention.label for mention in mentions(answer) if mention.value == 1}
 
 
 def _listed(fact: Fact) -> set[str] | None:
@@ -49,9 +56,9 @@ def _listed(fact: Fact) -> set[str] | None:
         return None
     found: set[str] = set()
     for answer in fact.answers:
-        labels = named(answer)
-        if not labels and plain(answer) not in _NOTHING:
-            return None  # an abnormality that is no label of ours
+        labels = _affirmed(answer)
+        if labels != named(answer) or (not labels and plain(answer) not in _NOTHING):
+            return None  # a doubtful one, or an abnormality that is no label of ours
         found |= labels
     return found
 
@@ -79,19 +86,31 @@ def _answer_denies(known: Known, habits: Habits) -> Iterator[Conclusion]:
                 yield Conclusion(Fact("label", label, 0.0), (fact,), (label,))
 
 
+_PLAIN_PLACE: Final = re.compile(
+    r"(?:(?:in|on|the|and|of|both|left|right|bilateral(?:ly)?|lungs?|side|upper|mid|middle|lower"
+    r"|lobes?|zones?|bases?|basal|basilar|bibasilar|apex|apical|biapical|hemithorax|costophrenic"
+    r"|angles?|pleural|space)\b[ ,/-]*)+",
+    re.IGNORECASE,
+)
+"""Answers that name places and nothing else; "mainly left" does not say that the right has none."""
+
+
 def _where_side(known: Known, habits: Habits) -> Iterator[Conclusion]:
     for fact in known.of("qa"):
         asks = understood(fact.text)
-        if asks is None or asks.kind != "where" or not fact.answers:
+        if asks is None or asks.kind != "where" or is_nowhere(fact.answers) is not False:
             continue
         said = [sides(answer) for answer in fact.answers]
         if any(not some for some in said):
             continue
         there = frozenset().union(*said)
+        # what is no part of the left lung may, as another kind of the label, be there all the same
+        only = asks.whole and all(_PLAIN_PLACE.fullmatch(answer) for answer in fact.answers)
         for place in BOTH:
             text = habits.questions.sided(known.about.image_id, asks.label, place)
-            if text is not None:
-                answer = "yes" if place.split()[0] in there else "no"
+            present = place.split()[0] in there
+            if text is not None and (present or only):
+                answer = "yes" if present else "no"
                 yield Conclusion(question(text, (answer,)), (fact,), (asks.label,))
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from imaxray._common.names import nearest
-from imaxray._common.plugins import DERIVATIONS, Plugin, plugins_besides
+from imaxray._common.plugins import DERIVATIONS, plugins_besides
 from imaxray.derive.config import DeriveConfig
 from imaxray.derive.rules.builtin import BUILT_IN
+from imaxray.derive.rules.foreign import guarded
 from imaxray.derive.rules.own_rules import read_own_rules
-from imaxray.derive.rules.rule import Concludes, Conclusion, DerivationRule, Habits, Known
+from imaxray.derive.rules.rule import DerivationRule
 from imaxray.errors import ImaxrayError
+from imaxray.schema import EDEMA_GRADES, FINDINGS
+
+_BUILT_IN: Final = tuple(rule.name for rule in BUILT_IN)
+_READINGS: Final = (
+    *FINDINGS, *map(str, range(len(EDEMA_GRADES))), "yes", "no", "ctr", "cpar", "heart",
+    "left lung", "right lung", "report", "label", "findings", "grade",
+)  # fmt: skip
+"""Readings of built-in rules."""
 
 
 def chosen_rules(config: DeriveConfig) -> tuple[DerivationRule, ...]:
@@ -26,8 +34,8 @@ def chosen_rules(config: DeriveConfig) -> tuple[DerivationRule, ...]:
     rules = all_rules()
     if config.rules is not None:
         own, builtin = read_own_rules(config.rules)
-        names = {rule.name for rule in own}
-        kept = [rule for rule in rules if builtin and rule.name not in names]
+        gone = {rule.name for rule in own} | (set() if builtin else set(_BUILT_IN))
+        kept = [rule for rule in rules if rule.name not in gone]
         rules = (*kept, *(rule.rule() for rule in own))
     _require_known(config.only, rules, "--only")
     _require_known(config.without, rules, "--without")
@@ -43,7 +51,7 @@ def all_rules() -> tuple[DerivationRule, ...]:
         ImaxrayError: The rule of a package cannot be loaded or is no rule.
     """
     outside = plugins_besides(DERIVATIONS, [rule.name for rule in BUILT_IN])
-    return (*BUILT_IN, *(_checked(plugin) for plugin in outside.values()))
+    return (*BUILT_IN, *(guarded(plugin) for plugin in outside.values()))
 
 
 def rules_content(config: DeriveConfig) -> list[dict[str, Any]]:
@@ -54,40 +62,6 @@ def rules_content(config: DeriveConfig) -> list[dict[str, Any]]:
     return [rule.model_dump(mode="json", by_alias=True, exclude_defaults=True) for rule in own]
 
 
-def _checked(plugin: Plugin) -> DerivationRule:
-    rule = plugin.load()
-    if not isinstance(rule, DerivationRule):
-        raise plugin.unfit("it is no imaxray.derive.DerivationRule")
-    if rule.name != plugin.point.name:
-        raise plugin.unfit(f"its name is {rule.name}, which is not the name of the entry point")
-    failed = str(plugin.unfit(_WHAT))
-    return replace(rule, conclude=_Guarded(rule.conclude, failed))
-
-
-_WHAT: Final = "⟨what⟩"
-
-
-@dataclass(frozen=True)
-class _Guarded:
-    """The conclusions of a rule of another package; what it raises becomes one sentence."""
-
-    conclude: Concludes
-    failed: str
-
-    def __call__(self, known: Known, habits: Habits) -> Iterator[Conclusion]:
-        try:
-            for conclusion in self.conclude(known, habits):
-                if not isinstance(conclusion, Conclusion):
-                    what = f"it concludes a {type(conclusion).__name__} and no Conclusion"
-                    raise ImaxrayError(self.failed.replace(_WHAT, what))
-                yield conclusion
-        except ImaxrayError:
-            raise
-        except (Exception, SystemExit) as error:  # foreign code may raise anything
-            what = f"its conclusions failed ({type(error).__name__}: {error})"
-            raise ImaxrayError(self.failed.replace(_WHAT, what)) from error
-
-
 def _require_known(names: Collection[str], rules: Sequence[DerivationRule], option: str) -> None:
     known = [rule.name for rule in rules]
     for name in names:
@@ -96,3 +70,8 @@ def _require_known(names: Collection[str], rules: Sequence[DerivationRule], opti
             near = nearest(rule, known)
             hint = f"did you mean {near}?" if near else f"choose from {', '.join(known)}."
             raise ImaxrayError(f"Expected the name of a rule for {option}, but got {name}; {hint}")
+        reading = name.partition("/")[2]
+        if "/" in name and rule in _BUILT_IN and reading not in _READINGS:
+            near = nearest(reading, _READINGS)
+            hint = f"did you mean {rule}/{near}?" if near else f"such as {rule}/{FINDINGS[0]}."
+            raise ImaxrayError(f"Expected a reading of {rule} for {option}, but got {name}; {hint}")

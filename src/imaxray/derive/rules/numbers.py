@@ -15,7 +15,7 @@ _AP_WIDENING: Final = 0.889
 
 def _ratio_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
     rule = habits.clinical["ctr-cardiomegaly"]
-    for fact in known.of("measurement", "ctr"):
+    for fact in known.of("measurement", "ctr") if known.about.frontal else ():
         assert fact.value is not None
         # an AP film widens the heart, so that a large ratio of it is that of a smaller heart; a
         # small ratio denies all the more
@@ -28,7 +28,7 @@ def _ratio_label(known: Known, habits: Habits) -> Iterator[Conclusion]:
 
 def _ratio_question(known: Known, habits: Habits) -> Iterator[Conclusion]:
     rule = habits.clinical["ctr-question"]
-    for fact in known.of("measurement", "ctr"):
+    for fact in known.of("measurement", "ctr") if known.about.frontal else ():
         for value, answer in ((0.0, "no"), (1.0, "yes")):
             if rule.contradicts(fact.value, 1.0 - value):
                 asked = habits.questions.wider(known.about.image_id)

@@ -31,6 +31,8 @@ def _mask_region(known: Known, habits: Habits) -> Iterator[Conclusion]:
 
 
 def _mask_ratio(known: Known, _habits: Habits) -> Iterator[Conclusion]:
+    if not known.about.frontal:
+        return  # on a lateral image, neither width nor area is that of the chest
     for name, value in sorted(known.about.ratios.items()):
         yield Conclusion(Fact("measurement", name, value), (), (name,))
 

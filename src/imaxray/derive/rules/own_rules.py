@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -20,6 +20,7 @@ from pydantic import (
 
 from imaxray._common.config import read_yaml, validated
 from imaxray._common.names import nearest
+from imaxray.boxes import PLACEHOLDER
 from imaxray.clinical import Bounds
 from imaxray.derive.facts.fact import Fact, FactKind, by_content, plain, question
 from imaxray.derive.rules.rule import Conclusion, DerivationRule, Exactness, Habits, Known, State
@@ -59,13 +60,44 @@ def _known_view(name: str) -> str:
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | bool) else value
+    return [value] if isinstance(value, str | bool | int | float) else value
+
+
+def _text(value: Any) -> Any:
+    """Return a question or an answer on one line, as prompts have them; an answer may be a number.
+
+    Raises:
+        ValueError: It names a box, but a rule has none to show.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        return value
+    if PLACEHOLDER in value:
+        raise ValueError(f"a question and its answer cannot name a box ({PLACEHOLDER})")
+    return " ".join(value.split())
+
+
+def _each_once(answers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple({plain(answer): answer for answer in reversed(answers)}.values())[::-1]
+
+
+def _switch(value: Any) -> Any:
+    """Return a state; YAML reads a bare on or off as a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a grade is a number")
+    return value
 
 
 def _answer(value: Any) -> Any:
     """Return an answer as entries have it; YAML reads a bare yes or no as a truth value."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    value = _text(value)
     if isinstance(value, str) and plain(value) in _CLOSED:
         return plain(value)
     return value
@@ -74,8 +106,11 @@ def _answer(value: Any) -> Any:
 _Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Label = Annotated[str, AfterValidator(_known_label)]
 _Pattern = Annotated[_Words, AfterValidator(_pattern)]
+_Asked = Annotated[_Words, BeforeValidator(_text)]
 _Answers = Annotated[
-    tuple[Annotated[_Words, BeforeValidator(_answer)], ...], BeforeValidator(_listed)
+    tuple[Annotated[_Words, BeforeValidator(_answer)], ...],
+    BeforeValidator(_listed),
+    AfterValidator(_each_once),
 ]
 _Views = Annotated[
     tuple[Annotated[str, AfterValidator(_known_view)], ...],
@@ -119,7 +154,7 @@ class Condition(_Strict):
     measurement: Literal["ctr", "cpar"] | None = None
     grade: Literal["edema"] | None = None
     report: _Pattern | None = None
-    question: _Words | None = None
+    question: _Asked | None = None
     answer: _Answers = ()
     region: _Pattern | None = None
     below: float | None = None
@@ -139,11 +174,31 @@ class Condition(_Strict):
                 "measurement and grade, and they alone, need below, at-most, above, at-least or "
                 "equals"
             )
+        if bounded and not self._possible():
+            raise ValueError("no number is within these bounds")
         if ("answer" in self.model_fields_set) is not (given[0] == "question"):
             raise ValueError("question, and it alone, needs answer")
         if "is_" in self.model_fields_set and given[0] != "label":
             raise ValueError("is belongs to label")
         return self
+
+    def _possible(self) -> bool:
+        """Return whether a ratio or a grade can be within the bounds."""
+        bounds = Bounds(**{key: getattr(self, key) for key in _BOUNDS})
+        if self.grade is not None:
+            return any(bounds.holds(float(grade)) for grade in range(len(EDEMA_GRADES)))
+        ends = [getattr(self, key) for key in _BOUNDS if getattr(self, key) is not None]
+        near = [end + step for end in ends for step in (-1e-9, 0.0, 1e-9)]
+        return any(0 < number < 1 and bounds.holds(number) for number in (*near, 1e-9, 1 - 1e-9))
+
+    @property
+    def subject(self) -> Hashable:
+        """What the condition reads, if it is one label, grade or question; else ``None``."""
+        if self.question is not None:
+            return question(self.question, ()).subject
+        if self.label is not None or self.grade is not None:
+            return ("label", self.label) if self.label else ("grade", self.grade)
+        return None
 
     @property
     def key(self) -> str:
@@ -176,8 +231,10 @@ class Then(_Strict):
 
     label: _Label | None = None
     is_: _Is = Field(default="present", alias="is")
-    grade: int | None = Field(default=None, ge=0, lt=len(EDEMA_GRADES))
-    question: _Words | None = None
+    grade: Annotated[int | None, BeforeValidator(_no_truth_value)] = Field(
+        default=None, ge=0, lt=len(EDEMA_GRADES)
+    )
+    question: _Asked | None = None
     answer: _Answers = ()
 
     @model_validator(mode="after")
@@ -216,13 +273,28 @@ class OwnRule(_Strict):
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    says: str
+    says: _Words
     when: Annotated[tuple[Condition, ...], Field(min_length=1)]
     views: _Views | None = None
     then: Annotated[tuple[Then, ...], Field(min_length=1)]
     kind: Exactness = "calibrated"
     source: str = "a rule of the user"
-    default: State = "on"
+    default: Annotated[State, BeforeValidator(_switch)] = "on"
+
+    @model_validator(mode="after")
+    def _can_conclude(self) -> OwnRule:
+        read = {condition.subject for condition in self.when} - {None}
+        subjects = [then.fact().subject for then in self.then]
+        for then, subject in zip(self.then, subjects, strict=True):
+            if subject in read:
+                raise ValueError(
+                    f"{_named(then.fact())} follows from itself, as a condition reads it; a rule "
+                    "concludes something else than it reads"
+                )
+        twice = [then for then, s in zip(self.then, subjects, strict=True) if subjects.count(s) > 1]
+        if twice:
+            raise ValueError(f"{_named(twice[0].fact())} is concluded twice")
+        return self
 
     def rule(self) -> DerivationRule:
         """Return the rule for the engine."""
@@ -233,6 +305,10 @@ class OwnRule(_Strict):
             source=self.source, conclude=partial(_concluded, self), scope="file of the user",
             default=self.default,
         )  # fmt: skip
+
+
+def _named(fact: Fact) -> str:
+    return fact.text or (f"the grade of {fact.name}" if fact.kind == "grade" else fact.name)
 
 
 def _concluded(own: OwnRule, known: Known, _habits: Habits) -> Iterator[Conclusion]:

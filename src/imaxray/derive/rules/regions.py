@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
 from imaxray.derive.facts.fact import Fact, by_content, question
+from imaxray.derive.rules.reports import PLACES
 from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.labeller import mentions
 from imaxray.tasks._shared.wording import sides
 
 _HEARTS: Final = ("heart", "cardiac silhouette")
 _LUNGS: Final = ("left lung", "right lung")
+_WIDEST: Final = 0.75  # ratio of a heart that reaches beyond the lungs
+_BEYOND: Final = 0.05  # share of the width of the chest
+_SEVERAL: Final = re.compile(
+    r"\b(?:multiple|several|numerous|scattered|multifocal|two|three|both)\b"
+)
 
 
 def _rec_reg(known: Known, _habits: Habits) -> Iterator[Conclusion]:
@@ -28,7 +35,8 @@ def _reg_rec(known: Known, _habits: Habits) -> Iterator[Conclusion]:
         by_phrase.setdefault(fact.text, []).append(fact)
     for phrase, facts in sorted(by_phrase.items()):
         boxes = tuple(sorted({box for fact in facts for box in fact.boxes}))
-        if len(sides(phrase)) == 2 and len(boxes) == 1:
+        several = len(sides(phrase)) == 2 or _SEVERAL.search(phrase) is not None
+        if several and len(boxes) == 1:
             continue  # a bilateral finding has another box, which nobody gave
         premises = tuple(sorted(facts, key=by_content))
         made = Fact("rec", text=phrase, boxes=boxes, anatomy=any(f.anatomy for f in facts))
@@ -37,10 +45,13 @@ def _reg_rec(known: Known, _habits: Habits) -> Iterator[Conclusion]:
 
 @lru_cache(maxsize=100_000)
 def _located(phrase: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the labels that a phrase affirms, each with the sides of the phrase."""
-    labels = {m.label for m in mentions(phrase) if m.value == 1} - {"No Finding"}
-    found = tuple(sorted(f"{side} lung" for side in sides(phrase)))
-    return tuple((label, found) for label in sorted(labels))
+    """Return the labels that a phrase affirms, each with the lungs in which it places them."""
+    found: dict[str, set[str]] = {}
+    for mention in mentions(phrase):
+        if mention.value == 1:
+            places = () if mention.side is None else PLACES[mention.side]
+            found.setdefault(mention.label, set()).update(places)
+    return tuple((label, tuple(sorted(places))) for label, places in sorted(found.items()))
 
 
 def _region_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
@@ -61,20 +72,24 @@ def _region_side(known: Known, habits: Habits) -> Iterator[Conclusion]:
 def _region_where(known: Known, habits: Habits) -> Iterator[Conclusion]:
     found: dict[str, set[str]] = {}
     premises: dict[str, list[Fact]] = {}
+    open_side: set[str] = set()  # labels with a box of which no side is named
     for fact in (*known.of("rec"), *known.of("reg")):
         for label, places in _located(fact.text):
-            if places:
-                found.setdefault(label, set()).update(places)
-                premises.setdefault(label, []).append(fact)
+            if not places:
+                open_side.add(label)
+            found.setdefault(label, set()).update(places)
+            premises.setdefault(label, []).append(fact)
     for label, all_places in sorted(found.items()):
         asked = habits.questions.where(known.about.image_id, label)
-        if asked is not None:
+        if asked is not None and label not in open_side:
             read = tuple(sorted(premises[label], key=by_content))
             answers = question(asked, tuple(sorted(all_places)), closed=False)
             yield Conclusion(answers, read, (label,))
 
 
 def _boxes_ratio(known: Known, _habits: Habits) -> Iterator[Conclusion]:
+    if not known.about.frontal:
+        return  # on a lateral image, no width is that of the chest
     named: dict[str, list[Fact]] = {}
     for fact in (*known.of("rec"), *known.of("reg")):
         if len(fact.boxes) == 1:
@@ -84,9 +99,12 @@ def _boxes_ratio(known: Known, _habits: Habits) -> Iterator[Conclusion]:
         return
     chosen = [min(named[name], key=by_content) for name in (heart, *_LUNGS)]
     (hx1, _, hx2, _), *lungs = (fact.boxes[0] for fact in chosen)
-    wide = max(box[2] for box in lungs) - min(box[0] for box in lungs)
-    ratio = (hx2 - hx1) / wide if wide > 0 else 0.0
-    if 0 < ratio < 1:
+    left, right = min(box[0] for box in lungs), max(box[2] for box in lungs)
+    ratio = (hx2 - hx1) / (right - left) if right > left else 0.0
+    # An enlarged heart may reach a little beyond the lungs; one that does and fills nearly the
+    # whole width, or that reaches far beyond, shows that a box is of something else.
+    beyond = max(left - hx1, hx2 - right) / (right - left) if right > left else 1.0
+    if 0 < ratio < (1.0 if beyond <= 0 else _WIDEST) and beyond <= _BEYOND:
         yield Conclusion(Fact("measurement", "ctr", ratio), tuple(chosen))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
@@ -10,11 +11,12 @@ from imaxray.derive.facts.fact import Fact, labels_fact, question
 from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
 from imaxray.labeller import label_report, mentions
 from imaxray.labeller.edema import edema_grade
+from imaxray.labeller.places import Side
 from imaxray.schema import SECTIONS
 
 _LABELLER: Final = "Irvin et al. 2019, AAAI (CheXpert); the labeller is our own"
 _NO_FINDING: Final = "No Finding"
-_PLACES: Final = {
+PLACES: Final = {
     "left": ("left lung",),
     "right": ("right lung",),
     "both": ("left lung", "right lung"),
@@ -22,15 +24,59 @@ _PLACES: Final = {
 BOTH: Final = ("left lung", "right lung")
 
 
+_PROCEDURE: Final = (
+    r"(?:lob|pneumon|segment|bilob|metastas)ectom(?:y|ies)|(?:wedge )?resections?|excisions?"
+    r"|surgery|thoracotomy|thoracentesis|pleurodesis|decortication|radiation(?: therapy)?"
+    r"|radiotherapy|chemotherapy|treatment|therapy"
+)
+_NOT_SHOWN: Final = re.compile(
+    rf"(?P<what>\b(?:{_PROCEDURE}) )(?:for|of)\b[^,.;:\n]*?"
+    r"(?=[,.;:\n]|$|\b(?:with|and|now|but|is|are|was|were|has|have|there|seen|noted|without|no)\b)"
+    r"|(?P<like>\b(?:mimic\w*|simulat\w+|resembl\w+) )[^,.;:\n]*?"
+    r"(?=[,.;:\n]|$|\b(?:with|and|but)\b)",
+    re.IGNORECASE,
+)
+"""What a procedure was for, and what something only looks like, is not on the image: "lobectomy for
+lung cancer", "skin fold mimicking a pneumothorax"."""
+
+
 def report_of(known: Known) -> tuple[str, tuple[Fact, ...]]:
-    """Return the text of the report, section by section, and the facts that hold it."""
+    """Return the text of the report, section by section, and the facts that hold it.
+
+    What a procedure was for and what something only looks like are left out.
+    """
     sections = sorted(known.of("report"), key=lambda fact: SECTIONS.index(fact.name))
-    return "\n".join(fact.text for fact in sections), tuple(sections)
+    text = "\n".join(fact.text for fact in sections)
+    return _NOT_SHOWN.sub(lambda match: match["what"] or match["like"], text), tuple(sections)
+
+
+_NORMAL: Final = re.compile(
+    r"\b(?:normal|unremarkable|clear|negative|within (?:normal )?limits"
+    r"|no (?:\w+ ){0,3}(?:abnormalit|process|disease|findings?|pathology))\w*\b",
+    re.IGNORECASE,
+)
 
 
 @lru_cache(maxsize=20_000)
 def _labels(text: str) -> dict[str, int]:
-    return label_report(text)
+    """Return the labels that a report states of the whole image.
+
+    What is denied on one side may be on the other one. A report that mentions no label and calls
+    nothing normal ("unchanged", "as above") does not say that there is no finding.
+    """
+    said: dict[str, set[Side | None]] = {}
+    for mention in mentions(text):
+        if mention.value == 0:
+            said.setdefault(mention.label, set()).add(mention.side)
+    one_sided = {label for label, sides in said.items() if sides in ({"left"}, {"right"})}
+    labels = {
+        label: value
+        for label, value in label_report(text).items()
+        if value != 0 or label not in one_sided
+    }
+    if labels.keys() == {_NO_FINDING} and not _NORMAL.search(text):
+        labels.pop(_NO_FINDING, None)
+    return labels
 
 
 @lru_cache(maxsize=20_000)
@@ -45,7 +91,7 @@ def _places(text: str) -> dict[str, tuple[str, ...]]:
         if mention.value == -1 or mention.side is None:
             doubtful.add(mention.label)
         else:
-            sides.setdefault(mention.label, set()).update(_PLACES[mention.side])
+            sides.setdefault(mention.label, set()).update(PLACES[mention.side])
     return {
         label: tuple(sorted(places))
         for label, places in sorted(sides.items())

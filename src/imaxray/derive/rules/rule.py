@@ -9,6 +9,7 @@ from typing import Literal
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.derive.facts.fact import Corners, Fact, FactKind
 from imaxray.derive.facts.questions import Questions
+from imaxray.schema import FRONTAL
 
 Exactness = Literal["exact", "calibrated"]
 """``exact``: the conclusion follows from the words; ``calibrated``: it usually holds, so that its
@@ -35,6 +36,11 @@ class About:
     size: tuple[int, int] = (0, 0)
     organs: Mapping[str, Corners] = field(default_factory=dict)
     ratios: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def frontal(self) -> bool:
+        """Whether the image is frontal as far as is known, so that it shows the chest's width."""
+        return self.view is None or self.view in FRONTAL
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,12 @@ class Known:
         """Return the facts of a kind, and of a name if one is given, in an order of their own."""
         found = self._facts.get(kind, [])
         return found if name is None else [fact for fact in found if fact.name == name]
+
+    def find(self, fact: Fact) -> Fact | None:
+        """Return the known fact that is equal to a fact, here or on an image of the study."""
+        known = (*self._facts.get(fact.kind, ()), *self.siblings)
+        same = [other for other in known if other is fact]
+        return next((other for other in (*same, *known) if other == fact), None)
 
     def kinds(self) -> frozenset[str]:
         """Return the kinds of which facts are known."""
