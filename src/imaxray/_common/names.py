@@ -39,7 +39,7 @@ def near(name: str, known: Iterable[str], *, most: int = 3, cutoff: float = 0.4)
     return [spelled[one] for one in found]
 
 
-def require_known(name: str | None, known: Iterable[str], what: str) -> None:
+def require_known(name: str, known: Iterable[str], what: str) -> None:
     """Check that there is something of a name.
 
     Args:
@@ -56,7 +56,7 @@ def require_known(name: str | None, known: Iterable[str], what: str) -> None:
     names = list(known)
     if name in names:
         return
-    best = nearest(name or "", names)
+    best = nearest(name, names)
     raise ImaxrayError(
         f"Expected {what}, one of {', '.join(names)}, but got {name}; "
         f"{'name one of these.' if best is None else f'did you mean {best}?'}"

@@ -57,7 +57,7 @@ def test_groups_are_compared_apart(arms):
     whole = compare_runs(*arms, statistics=["h2"], reductions=["sum"])
     part = compare_runs(*arms, statistics=["h2"], reductions=["sum"], group="mlp")
     assert not np.allclose(whole["difference"], part["difference"])
-    with pytest.raises(ImaxrayError, match="attention, mlp or all"):
+    with pytest.raises(ImaxrayError, match="attention, mlp, all"):
         compare_runs(*arms, group="vision")
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from rich.table import Table
 
 from imaxray._common.names import require_known
+from imaxray.errors import ImaxrayError
 from imaxray.evaluation.comparing.latex import latex_number, latex_table, latex_text
 from imaxray.evaluation.comparing.power import Power, power_sentences
 from imaxray.evaluation.comparing.resampling import Interval
@@ -128,8 +129,13 @@ class Comparison:
     def _arm(self, arm: str | None) -> str:
         if arm is None and len(self.others) == 1:
             return self.others[0]
+        if arm is None:
+            raise ImaxrayError(
+                f"Expected one of the arms {', '.join(self.others)}, but none is named; name one "
+                "of them."
+            )
         require_known(arm, self.others, "an arm")
-        return str(arm)
+        return arm
 
     def verdict(self, arm: str | None = None) -> str:
         """Say in one sentence how an arm compares with the reference, whichever is better."""
