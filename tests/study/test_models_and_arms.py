@@ -209,7 +209,7 @@ def test_a_unit_of_another_configuration_is_not_done(whole):
 def test_a_unit_whose_needs_are_missing_says_so(tmp_path):
     with pytest.raises(ImaxrayError, match="run the unit data first"):
         run_unit(config(), tmp_path, "train/gemma/imax/seed-0")
-    with pytest.raises(ImaxrayError, match="near are train/gemma/imax/seed-0"):
+    with pytest.raises(ImaxrayError, match="did you mean train/gemma/imax/seed-0"):
         run_unit(config(), tmp_path, "train/gema/imax/seed-0")
 
 
