@@ -244,7 +244,7 @@ def test_a_data_set_is_replaced_whole(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imaxray.curation.dataset.write_card", killed)
+    monkeypatch.setattr("imaxray.curation.card.write_card", killed)
     with pytest.raises(KeyboardInterrupt):
         write_dataset(some_tables(), folder, config={}, seed=3)
     assert open_dataset(folder).manifest["seed"] == 2
