@@ -93,6 +93,21 @@ def run(data, out, config=CONFIG, **more):
     )  # fmt: skip
 
 
+def run_until_killed(monkeypatch, data, out, config=CONFIG):
+    """Train until the end of step 5, where the process is interrupted."""
+    original = LearningCurve.on_step_end
+
+    def killed(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LearningCurve, "on_step_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, out, config)
+
+
 def weights(out):
     return phantom.load(out / "model").model.state_dict()
 
@@ -122,17 +137,7 @@ def test_a_finished_run_is_returned_as_it_is(data, whole, monkeypatch):
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(data, whole, tmp_path, monkeypatch):
-    original = LearningCurve.on_step_end
-
-    def killed(self, args, state, control, **kwargs):
-        original(self, args, state, control, **kwargs)
-        if state.global_step == 5:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LearningCurve, "on_step_end", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(data, tmp_path / "cut")
+    run_until_killed(monkeypatch, data, tmp_path / "cut")
     assert not (tmp_path / "cut" / "run.json").exists()
     resumed = run(data, tmp_path / "cut")
     assert [p["step"] for p in resumed.curve] == [2, 4, 6]
@@ -143,17 +148,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, whole, tmp_path, monkeyp
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
 def test_a_run_never_goes_on_from_a_damaged_checkpoint(data, tmp_path, monkeypatch, damage):
-    original = LearningCurve.on_step_end
-
-    def killed(self, args, state, control, **kwargs):
-        original(self, args, state, control, **kwargs)
-        if state.global_step == 5:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LearningCurve, "on_step_end", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(data, tmp_path / "cut")
+    run_until_killed(monkeypatch, data, tmp_path / "cut")
     [optimizer] = (tmp_path / "cut" / "checkpoints").glob("*/optimizer.pt")
     raw = bytearray(optimizer.read_bytes())
     raw[len(raw) // 2] ^= 1
@@ -257,17 +252,7 @@ def test_a_run_saves_the_average_of_its_weights(data, whole, tmp_path, monkeypat
 
 def test_a_killed_run_goes_on_to_the_same_average(data, tmp_path, monkeypatch):
     run(data, tmp_path / "whole", AVERAGED)
-    original = LearningCurve.on_step_end
-
-    def killed(self, args, state, control, **kwargs):
-        original(self, args, state, control, **kwargs)
-        if state.global_step == 5:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LearningCurve, "on_step_end", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(data, tmp_path / "cut", AVERAGED)
+    run_until_killed(monkeypatch, data, tmp_path / "cut", AVERAGED)
     run(data, tmp_path / "cut", AVERAGED)
     for name, tensor in weights(tmp_path / "whole").items():
         torch.testing.assert_close(weights(tmp_path / "cut")[name], tensor, rtol=0, atol=0)
