@@ -119,7 +119,10 @@ def remove_checkpoints(folder: Path) -> None:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint in ``folder``, or None."""
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    try:
+        whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    except FileNotFoundError:  # a training that starts or ends removed the folder meanwhile
+        return None
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
