@@ -75,10 +75,10 @@ def test_all_arms_but_one_take_the_same_steps(finished):
             assert {run["steps"] for run in runs} == {config.steps + apart} == {66 + apart}
             assert {run["entries_seen"] for run in runs} == {(66 + apart) * 12}
     [run], [whole], [plain] = (outcome.arms[a] for a in (EQUAL_COMPUTE, WHOLE, REFERENCE))
-    cost = whole["train_seconds"] + whole["pseudo_seconds"]
-    assert run["steps"] == round(cost / (plain["train_seconds"] / plain["steps"]))
+    cost = whole["operations"] * (1 + whole["pseudo_seconds"] / whole["train_seconds"])
+    assert run["steps"] == round(cost / (plain["operations"] / plain["steps"]))
     decided = json.loads((out / "seed-5" / "equal-compute.json").read_text())
-    assert decided["steps"] == run["steps"]
+    assert decided["steps"] == run["steps"] and decided["by"] == "operations"
 
 
 def test_all_arms_but_two_are_augmented_alike_and_all_are_packed(finished):

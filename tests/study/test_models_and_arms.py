@@ -61,24 +61,15 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory, whole):
-    """The same study, unit by unit; the budget is that of the whole, since clocks differ."""
+def single(tmp_path_factory):
+    """The same study, unit by unit."""
     out = tmp_path_factory.mktemp("single") / "out"
     for unit in study_units(config()):
         if unit.kind == "compare":
             outcome = run_unit(config(), out, unit.name)
         else:
-            if unit.arm == "imax (equal compute)" and unit.kind == "train":
-                fix_budget(whole[0], out)
             assert run_unit(config(), out, unit.name) is None
     return out, outcome
-
-
-def fix_budget(source, out):
-    for path in sorted((source / "budgets").glob("*.json")):
-        known = json.loads(path.read_text())
-        (out / "budgets").mkdir(exist_ok=True)
-        (out / "budgets" / path.name).write_text(json.dumps(known))
 
 
 def test_every_model_is_trained_in_every_arm_and_answers(whole):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from imaxray.dynamics import Gram, compare_runs
 from imaxray.study import StudyConfig, load_config, run_study, write_study_report
+from imaxray.study.budget import compute_of
 from imaxray.study.results.effective import effective_table
 from imaxray.study.results.stored import read_outcome
 
@@ -50,6 +51,20 @@ def test_seeds_move_weights_and_schedule_but_not_data(finished):
     assert len(tokenizers) == 1
     assert outcome.only.equal_entries.as_dict()["seeds"] == {"dmax": 2, "imax": 2}
     assert len(outcome.only.scores["imax"]) == 2
+
+
+def test_equal_compute_is_counted_in_operations(finished):
+    _, out, outcome, html = finished
+    runs = outcome.only.runs
+    mean = {a: sum(run["operations"] for run in runs[a]) / 2 for a in ("dmax", "imax")}
+    decided = json.loads((out / "budgets" / "phantom--imax-equal-compute.json").read_text())
+    assert decided["by"] == "operations" and decided["compute"] == mean
+    assert decided["steps"] == round(4 * mean["dmax"] / mean["imax"])
+    assert "as many floating-point operations as" in html and "for the time of" not in html
+    older = {**runs["imax"][0]}
+    del older["operations"]  # a run of an earlier version: then time decides, for both arms
+    compute, by = compute_of({"dmax": runs["dmax"], "imax": [older]})
+    assert by == "seconds" and compute["imax"] == older["cpu_seconds"]
 
 
 def test_all_runs_are_probed_on_the_same_val_entries(finished):
@@ -114,7 +129,7 @@ def test_weights_are_those_of_a_study_without_dynamics(finished, tmp_path):
         (tmp_path / "out" / part).symlink_to(out / part)
     outcome = run_study(plain, tmp_path / "out")
     assert outcome.dynamics is None
-    for arm in ("dmax", "imax"):  # the steps of equal compute follow from clocks
+    for arm in ("dmax", "imax"):  # the steps of equal compute follow from the runs of all seeds
         probed = load_file(out / "runs" / arm / "seed-5" / "model" / "model.safetensors")
         alone = load_file(tmp_path / "out" / "runs" / arm / "model" / "model.safetensors")
         assert all(probed[name].equal(alone[name]) for name in probed), arm

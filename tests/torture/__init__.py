@@ -97,7 +97,7 @@ def _environments(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[s
             yield (
                 name,
                 lambda done, name=name: environments.trials(  # type: ignore[misc]
-                    inputs, name, inputs / "budgets", done=done
+                    inputs, name, done=done
                 ),
             )
 

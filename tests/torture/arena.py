@@ -40,19 +40,11 @@ class Command:
         name: Name of the command.
         arguments: Function from arena and output folder to the words of the command line.
         reads: Folders and files of the arena that it reads.
-        prepare: Function that puts what was measured into the output folder; a measured speed
-            decides the length of one arm of a study, so all runs of a study get the same.
     """
 
     name: str
     arguments: Callable[[Path, Path], list[str]]
     reads: tuple[str, ...]
-    prepare: Callable[[Path, Path], None] | None = None
-
-
-def _keep_budgets(arena: Path, out: Path) -> None:
-    out.mkdir(parents=True)
-    shutil.copytree(arena / "budgets", out / "budgets")
 
 
 COMMANDS: Final = {
@@ -159,7 +151,6 @@ COMMANDS: Final = {
             "study",
             lambda arena, out: ["study", f"{arena}/study.yaml", "--out", f"{out}"],
             ("study.yaml",),
-            _keep_budgets,
         ),
     )
 }  # fmt: skip
@@ -224,7 +215,6 @@ def make(arena: Path, *, other: bool = False, light: bool = False) -> Path:
         (arena / "whole" / name).rename(arena / place / name)
     if not light:
         (arena / "whole" / "init").rename(arena / "base")
-        (arena / "whole" / "budgets").rename(arena / "budgets")
     shutil.rmtree(arena / "whole")
     for role in ("catalog", "imax", "dmax"):
         roots = arena / "data" / role / "roots.json"

@@ -48,14 +48,12 @@ def results(out: Path) -> dict[str, Any]:
     return found
 
 
-def trials(arena: Path, command: str, budgets: Path, *, done: set[str]) -> Iterator[dict[str, Any]]:
+def trials(arena: Path, command: str, *, done: set[str]) -> Iterator[dict[str, Any]]:
     """Yield one record per row of the matrix, whose results must be those of the first row.
 
     Args:
         arena: Folder for the outputs.
         command: ``build`` or ``study``.
-        budgets: Folder with the number of steps of the arm of equal compute, the same for all
-            rows.
         done: Names of trials that are not repeated.
     """
     kept = arena / f"environment-{command}.json"
@@ -68,9 +66,6 @@ def trials(arena: Path, command: str, budgets: Path, *, done: set[str]) -> Itera
         place.mkdir()
         config = place / "study.yaml"
         config.write_text(json.dumps({**STUDY, "seed": 0, "workers": workers}))
-        if command == "study":
-            (place / "out").mkdir()
-            shutil.copytree(budgets, place / "out" / "budgets")
         ended = _run([command, f"{config}", "--out", f"{place / 'out'}"], environment)
         if ended.returncode:
             tail = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]

@@ -53,8 +53,6 @@ class Trials:
         """Empty the work folder."""
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir()
-        if self.command.prepare is not None:
-            self.command.prepare(self.arena, self.out)
 
     def start(
         self, point: Point | None = None, first: Sequence[str] = (), **options: Any

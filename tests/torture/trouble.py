@@ -106,11 +106,6 @@ def _on_tmpfs(work: Trials, wanted: Undisturbed, share: float) -> dict[str, Any]
     shutil.rmtree(work.work, ignore_errors=True)
     work.work.mkdir()
     with _tmpfs(work.work, max(8192, int(share * int(size_file.read_text())))):
-        try:
-            if work.command.prepare is not None:
-                work.command.prepare(work.arena, work.out)
-        except OSError:
-            return {"ok": True, "said": "no room even for what is prepared", "killed": False}
         ended = work.start().wait()
         _mount("-o", "remount,size=512m", f"{work.work}")
         return _judged(work, wanted, ended)
@@ -120,8 +115,6 @@ def _read_only(work: Trials, wanted: Undisturbed) -> dict[str, Any]:
     shutil.rmtree(work.work, ignore_errors=True)
     work.work.mkdir()
     with _tmpfs(work.work, 512 * 2**20):
-        if work.command.prepare is not None:
-            work.command.prepare(work.arena, work.out)
         _mount("-o", "remount,ro", f"{work.work}")
         ended = work.start().wait()
         _mount("-o", "remount,rw", f"{work.work}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from imaxray._common.files import read_parquet, write_parquet
 from imaxray._common.state import read_state, write_state
+from imaxray.ablation.arms import EQUAL_COMPUTE
 from imaxray.boxes import PERCENT
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import score
@@ -46,6 +47,8 @@ class ArmRecord(TypedDict):
         clock: Clock of the seconds: ``wall`` (wall-clock time) or ``cpu`` (CPU time).
         train_seconds: Seconds of training in all its stages.
         pseudo_seconds: Seconds of deriving, annotating, filtering and choosing.
+        operations: Number of floating-point operations of training in all its stages; None if they
+            were not counted.
         derived_entries: Number of derived entries.
         pseudo_entries: Number of kept pseudo entries in each round.
     """
@@ -60,6 +63,7 @@ class ArmRecord(TypedDict):
     clock: Literal["wall", "cpu"]
     train_seconds: float
     pseudo_seconds: float
+    operations: NotRequired[int | None]
     derived_entries: int
     pseudo_entries: list[int]
 
@@ -120,7 +124,8 @@ def do_arm_work(
     """
     _torch(config)
     strategy, data, works = arm_works(config, out, seed, start, arm, steps)
-    executor = _executor(strategy, data, out, seed, _Images(out, start), start)
+    images = _Images(out, start)
+    executor = _executor(config, strategy, data, out, seed, images, start)
     executor.do(next(work for work in works if work.key == key))
 
 
@@ -148,7 +153,7 @@ def finish_arm(
     torch = _torch(config)
     strategy, data, works = arm_works(config, out, seed, start, arm, steps)
     images = _Images(out, start)
-    executor = _executor(strategy, data, out, seed, images, start)
+    executor = _executor(config, strategy, data, out, seed, images, start)
     done = [executor.do(work) for work in works]
     # arms that run side by side slow each other down, so only CPU time is fair without a GPU
     by_wall = torch.cuda.is_available()
@@ -158,6 +163,7 @@ def finish_arm(
         run, choosing = _chosen(config, data, done, images, by_wall=by_wall)
     _answer(config, data, run, "test", images)
     trained = [d.record for d in done if isinstance(d, TrainResult)]
+    counted = [r.get("operations") for r in trained]
     others = [d.record for d in done if not isinstance(d, TrainResult)]
     return {
         "arm": arm,
@@ -173,6 +179,7 @@ def finish_arm(
         ),
         "pseudo_seconds": choosing
         + sum(r["seconds" if by_wall else "cpu_seconds"] for r in others),
+        "operations": None if None in counted else sum(counted),  # type: ignore[arg-type]
         "derived_entries": sum(d.record["derived"] for d in done if isinstance(d, DeriveResult)),
         "pseudo_entries": [d.record["kept"] for d in done if isinstance(d, FilterResult)],
     }
@@ -190,11 +197,18 @@ def _torch(config: AblationConfig) -> Any:
 
 
 def _executor(
-    strategy: StrategyConfig, data: Dataset, out: Path, seed: int, images: _Images, start: Path
+    config: AblationConfig,
+    strategy: StrategyConfig,
+    data: Dataset,
+    out: Path,
+    seed: int,
+    images: _Images,
+    start: Path,
 ) -> WorkExecutor:
     return WorkExecutor(
         strategy, data, str(start), lambda work: place(out, seed, work),
         images=images, pictures=images.picture, progress=False,
+        operations=EQUAL_COMPUTE in config.needed(),
     )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ ARMS: Final[Mapping[ArmName, Arm]] = MappingProxyType(
     {
         "dmax": Arm("real entries only", one="dmax"),
         "dmax (equal compute)": Arm(
-            "as dmax, but for the time of the arm `compute_of`", one="dmax"
+            "as dmax, but with the compute of the arm `compute_of`", one="dmax"
         ),
         "dmax, no augmentation": Arm("as dmax, without augmentation", one="dmax", augment=False),
         "derived, exact": Arm(

@@ -34,8 +34,8 @@ class AblationBlock(BaseModel):
     )
     compute_of: ArmName = Field(
         default=WHOLE,
-        description="Arm whose training and annotation take as long as dmax (equal compute) is "
-        "trained.",
+        description="Arm whose training and annotation need as much compute as dmax (equal "
+        "compute) is trained with.",
     )
 
 

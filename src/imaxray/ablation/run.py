@@ -139,19 +139,27 @@ def _wait_passively() -> None:
 
 
 def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -> int:
-    """Return the number of steps of dmax that take as long as another arm took.
+    """Return the number of steps of dmax that need as much compute as another arm needed.
 
-    The number is decided once and kept in a file.
+    Compute is counted in floating-point operations, which depend on no clock; deriving and
+    answering count as the operations that training would have made in their time. Where training
+    counted none, because it used a GPU, or its record is of an earlier version, compute is
+    time. The number is decided once and kept in a file.
     """
     path = out / f"seed-{seed}" / "equal-compute.json"
     of = {"whole": whole["key"], "reference": reference["key"]}
     known = known_state(path)
     if known.get("of") == of and isinstance(known.get("steps"), int):
         return int(known["steps"])
-    seconds = whole["train_seconds"] + whole["pseudo_seconds"]
-    a_step = reference["train_seconds"] / reference["steps"]
-    steps = max(1, round(seconds / a_step))
-    write_state(path, {"of": of, "seconds": seconds, "seconds_a_step": a_step, "steps": steps})
+    arms = (whole, reference)
+    counted = [c for arm in arms if (c := arm.get("operations")) is not None]
+    by = "operations" if len(counted) == len(arms) else "seconds"
+    own, their = counted if by == "operations" else (arm["train_seconds"] for arm in arms)
+    compute = own * (1 + whole["pseudo_seconds"] / whole["train_seconds"])
+    a_step = their / reference["steps"]
+    steps = max(1, round(compute / a_step))
+    decided = {"of": of, "by": by, "compute": compute, "compute_a_step": a_step, "steps": steps}
+    write_state(path, decided)
     return steps
 
 

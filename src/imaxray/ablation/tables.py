@@ -12,6 +12,7 @@ from rich.table import Table
 
 from imaxray._common.files import whole_file, write_csv, write_text
 from imaxray._common.state import write_state
+from imaxray.ablation.arm import ArmRecord
 from imaxray.ablation.arms import ARMS, CEILING, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
 from imaxray.ablation.run import AblationOutcome
 from imaxray.evaluation import (
@@ -117,8 +118,9 @@ def _content(outcome: AblationOutcome) -> list[tuple[str, tuple[list[str], Rows]
 
 def _arms(outcome: AblationOutcome) -> tuple[list[str], Rows]:
     unit = "CPU s" if next(iter(outcome.arms.values()))[0]["clock"] == "cpu" else "s"
-    header = ["arm", "steps", "entries seen", f"training {unit}", f"pseudo {unit}",
-              "derived entries", "pseudo entries", f"gain over {REFERENCE}"]  # fmt: skip
+    header = ["arm", "steps", "entries seen", "10¹² operations", f"training {unit}",
+              f"pseudo {unit}", "derived entries", "pseudo entries",
+              f"gain over {REFERENCE}"]  # fmt: skip
     fairest = outcome.equal_compute or outcome.equal_steps
     if outcome.equal_compute is not None:
         header.append(f"gain over {EQUAL_COMPUTE}")
@@ -127,14 +129,31 @@ def _arms(outcome: AblationOutcome) -> tuple[list[str], Rows]:
     for arm, runs in outcome.arms.items():
         added = [sum(r["pseudo_entries"]) for r in runs]
         rows.append([
-            arm, _mean(runs, "steps"), _mean(runs, "entries_seen"), _mean(runs, "train_seconds"),
-            _mean(runs, "pseudo_seconds"), _mean(runs, "derived_entries"),
+            arm, _mean(runs, "steps"), _mean(runs, "entries_seen"), tera(mean_operations(runs)),
+            _mean(runs, "train_seconds"), _mean(runs, "pseudo_seconds"),
+            _mean(runs, "derived_entries"),
             f"{sum(added) / len(added):,.0f}",
             _gain(outcome.equal_steps, arm),
             *([] if outcome.equal_compute is None else [_gain(outcome.equal_compute, arm)]),
             _share(fairest, arm),
         ])  # fmt: skip
     return header, rows
+
+
+def mean_operations(runs: Sequence[ArmRecord]) -> float | None:
+    """Return the mean number of operations of an arm's runs; None if one of them counted none."""
+    counted = [run.get("operations") for run in runs]
+    return None if None in counted else sum(counted) / len(counted)  # type: ignore[arg-type]
+
+
+def tera(operations: float | None) -> str:
+    """Write a number of operations in units of 10¹².
+
+    Example:
+        >>> tera(13_860_000_000_000), tera(None)
+        ('13.9', '–')
+    """
+    return "–" if operations is None else f"{operations / 1e12:,.1f}"
 
 
 def _share(comparison: Comparison, arm: str) -> str:

@@ -62,6 +62,7 @@ class WorkExecutor:
         images: ImageLoader | None = None,
         pictures: PictureLoader | None = None,
         progress: bool = True,
+        operations: bool = False,
     ) -> None:
         self._config = config
         self._data = data
@@ -70,6 +71,7 @@ class WorkExecutor:
         self._images = images
         self._pictures = pictures
         self._progress = progress
+        self._operations = operations
 
     def do(self, work: Work) -> WorkResult:
         """Do a piece of work, resume it, or return the result of an earlier call.
@@ -152,7 +154,9 @@ class WorkExecutor:
             picture_loader=self._pictures,
             progress=self._progress,
             overwrite=True,
+            operations=self._operations,
         )
+        counted = run.manifest.get("operations")
         last = run.curve[-1]
         return {
             "stage": stage.name,
@@ -165,6 +169,7 @@ class WorkExecutor:
             "train_seconds": run.manifest["seconds"],
             "train_cpu_seconds": run.manifest["cpu_seconds"],
             "drawn": run.manifest["drawn"],
+            **({} if counted is None else {"operations": counted}),
         }
 
     def _derive(self, folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
 
@@ -22,7 +22,10 @@ class WorkRecord(TypedDict):
 
 
 class TrainRecord(WorkRecord):
-    """Record of a stage: its training data, number of steps and training time in seconds."""
+    """Record of a stage: its training data, number of steps and training time in seconds.
+
+    ``operations`` are the floating-point operations of training, if they were counted.
+    """
 
     stage: str
     on: str
@@ -33,6 +36,7 @@ class TrainRecord(WorkRecord):
     entries_seen: int
     train_seconds: float
     train_cpu_seconds: float
+    operations: NotRequired[int]
     drawn: dict[str, int]
 
 

@@ -49,7 +49,7 @@ class StudyArm(BaseModel):
     budget: Budget = Field(
         default="entries",
         description="How long to train: for as many entries as the reference (entries), for as "
-        "much computing time as the reference (compute), or not at all (none), which evaluates the "
+        "much compute as the reference (compute), or not at all (none), which evaluates the "
         "untrained model.",
     )
 
@@ -74,7 +74,7 @@ DEFAULT_ARMS: Final[dict[str, StudyArm]] = {
 
 
 def pilot(arms: Mapping[str, StudyArm], name: str) -> str:
-    """Return the arm whose runs say how fast an arm of equal compute trains.
+    """Return the arm whose runs say how much compute a step of an arm of equal compute needs.
 
     It has the same data and layout, and sees as many entries as the reference.
 
@@ -91,7 +91,7 @@ def pilot(arms: Mapping[str, StudyArm], name: str) -> str:
             return other
     raise ValueError(
         f"arm {name!r} has budget: compute; add an arm of the same data and layout with budget: "
-        "entries, whose speed decides the number of its steps"
+        "entries, whose compute decides the number of its steps"
     )
 
 

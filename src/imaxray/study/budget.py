@@ -1,7 +1,8 @@
-"""Decides for how many steps an arm trains that has as much computing time as the reference."""
+"""Decides for how many steps an arm trains that has as much compute as the reference."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
 
 Clock = Literal["cpu", "wall"]
+Compute = Literal["operations", "seconds"]
 
 _PROCESSORS: Final = frozenset({"x86_64", "amd64", "aarch64", "arm64", "i686"})
 
@@ -34,6 +36,24 @@ def training_seconds(run: RunManifest) -> tuple[float, Clock]:
     return run["seconds"], "wall"
 
 
+def compute_of(runs: Mapping[str, Sequence[RunManifest]]) -> tuple[dict[str, float], Compute]:
+    """Return the mean compute of each arm's runs, and what it is counted in.
+
+    These are the floating-point operations of training if all runs counted them, because these
+    depend on no clock, and else the computing time in seconds.
+
+    Example:
+        >>> compute_of({"a": [{"operations": 4}, {"operations": 6}], "b": [{"operations": 7}]})
+        ({'a': 5.0, 'b': 7.0}, 'operations')
+    """
+    counted = all("operations" in run for of_arm in runs.values() for run in of_arm)
+    mean = {
+        arm: sum(r["operations"] if counted else training_seconds(r)[0] for r in found) / len(found)
+        for arm, found in runs.items()
+    }
+    return mean, "operations" if counted else "seconds"
+
+
 def read_run(folder: Path) -> RunManifest:
     """Return the manifest of a finished run.
 
@@ -49,11 +69,11 @@ def read_run(folder: Path) -> RunManifest:
 def budget_steps(
     config: StudyConfig, out: Path, model: str, arm: str, steps: int, *, keep: bool = True
 ) -> int:
-    """Return the number of steps in which an arm takes as much time as the reference took.
+    """Return the number of steps in which an arm needs as much compute as the reference needed.
 
-    It follows from the measured time of the reference and of the arm that has the same data and
-    layout but the entries of the reference, as means over the seeds. It is decided once and kept in
-    ``budgets/``, so that a study that is continued does not change it.
+    It follows from the compute (:func:`compute_of`) of the reference and of the arm that has the
+    same data and layout but the entries of the reference, as means over the seeds. It is decided
+    once and kept in ``budgets/``, so that a study that is continued does not change it.
 
     Args:
         config: Configuration of the study.
@@ -68,24 +88,23 @@ def budget_steps(
     """
     path = out / "budgets" / f"{folder_name(model)}--{folder_name(arm)}.json"
     own = pilot(config.arms, arm)
-    measured = {name: _mean(config, out, model, name) for name in (config.reference, own)}
+    runs = {
+        name: [read_run(folder) for folder in run_folders(config, out, model, name)]
+        for name in (config.reference, own)
+    }
     of: dict[str, Any] = {
         name: [
             known_state(record_of(out, Unit("train", model, name, seed))).get("key")
             for seed in config.training_seeds
         ]
-        for name in measured
+        for name in runs
     }
     known = known_state(path)
     if known.get("of") == of and isinstance(known.get("steps"), int):
         return int(known["steps"])
-    found = max(1, round(steps * measured[config.reference] / measured[own]))
+    compute, by = compute_of(runs)
+    found = max(1, round(steps * compute[config.reference] / compute[own]))
     if keep:
         path.parent.mkdir(exist_ok=True)
-        write_state(path, {"of": of, "seconds": measured, "steps": found})
+        write_state(path, {"of": of, "by": by, "compute": compute, "steps": found})
     return found
-
-
-def _mean(config: StudyConfig, out: Path, model: str, arm: str) -> float:
-    runs = [read_run(folder) for folder in run_folders(config, out, model, arm)]
-    return sum(training_seconds(run)[0] for run in runs) / len(runs)

@@ -185,6 +185,7 @@ def _train(config: StudyConfig, out: Path, unit: Unit, *, progress: bool) -> Non
         callbacks=(lambda chat, _: [_probe(config, out, unit, chat, recipe)]) if probed else None,
         progress=progress,
         overwrite=True,
+        operations=any(block.budget == "compute" for block in config.arms.values()),
     )
     if int(os.environ.get("RANK", "0")) > 0:  # set by torchrun and accelerate
         return

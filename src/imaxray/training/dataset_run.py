@@ -42,6 +42,7 @@ def train_dataset(
     callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None = None,
     progress: bool = True,
     overwrite: bool = False,
+    operations: bool = False,
 ) -> Run:
     """Train a model on a dataset folder and write the run folder ``out``.
 
@@ -64,6 +65,7 @@ def train_dataset(
             dataset; see :func:`train`.
         progress: Whether to show the progress of the steps, as bar or as lines of a log.
         overwrite: Whether another run in ``out`` gives way; see :func:`train`.
+        operations: Whether to count floating-point operations; see :func:`train`.
 
     Raises:
         ImaxrayError: If ``out`` holds another run or other files, there is no train split, the
@@ -103,7 +105,7 @@ def train_dataset(
             prepare_attention(chat, recipe)
             return _train(
                 chat, data, learn, out, recipe, image_loader, picture_loader, callbacks, progress,
-                overwrite,
+                overwrite, operations,
             )  # fmt: skip
     finally:
         transformers.utils.logging.set_verbosity(quiet)
@@ -120,6 +122,7 @@ def _train(
     callbacks: Callable[[ChatModel, Dataset], Sequence[TrainerCallback]] | None,
     progress: bool,
     overwrite: bool,
+    operations: bool,
 ) -> Run:
     ready = encode_split(chat, learn, data.tables.images)
     validation, unseen = _validation(chat, data, recipe, loader)
@@ -171,6 +174,7 @@ def _train(
         callbacks=() if callbacks is None else callbacks(chat, data),
         progress=progress,
         overwrite=overwrite,
+        operations=operations,
     )
     if PartialState().is_main_process and not (out / "drops.parquet").exists():
         write_parquet(out / "drops.parquet", drops)

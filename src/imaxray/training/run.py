@@ -25,6 +25,7 @@ from imaxray.training.augmenting.augmenter import Augmenter
 from imaxray.training.config import Layout, TrainingConfig
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.method import make_trainable, save_trained
+from imaxray.training.operations import count_operations
 from imaxray.training.runs.checkpoint import (
     gathered,
     last_checkpoint,
@@ -94,6 +95,7 @@ def train(
     callbacks: Sequence[TrainerCallback] = (),
     progress: bool = True,
     overwrite: bool = False,
+    operations: bool = False,
 ) -> Run:
     """Train ``chat`` in place and write the run folder ``out``.
 
@@ -124,6 +126,9 @@ def train(
         progress: Whether to show the progress of the steps, as bar or as lines of a log.
         overwrite: Whether another run in ``out`` gives way; its folder is renamed to
             ``NAME.old-1``, or the next number that is free.
+        operations: Whether to count the floating-point operations for the manifest, which takes as
+            long as 16 steps. They are counted on CPUs and in one process only: the time on a GPU
+            does not depend on other work.
 
     Raises:
         ImaxrayError: If ``out`` holds another run or other files, or another process writes it; if
@@ -206,6 +211,8 @@ def train(
         chat.model.eval()
         if main:
             save_trained(chat, out / weights_folder(config.method), whole)
+            if operations and _countable(trainer):
+                manifest["operations"] = count_operations(trainer, curve.tokens)
             manifest["files"] = written_files(out)
             remove_checkpoints(out / "checkpoints")
             write_state(
@@ -215,6 +222,10 @@ def train(
         del trainer
         gc.collect()  # the Trainer keeps itself and the model alive by a reference cycle
         return Run(out, manifest)
+
+
+def _countable(trainer: EntryTrainer) -> bool:
+    return bool(trainer.args.device.type == "cpu" and trainer.accelerator.num_processes == 1)
 
 
 def _add_callbacks(

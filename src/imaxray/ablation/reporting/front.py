@@ -19,8 +19,8 @@ COMPUTE = "equal compute"
 def main_arm(outcome: AblationOutcome) -> ArmName | None:
     """Return the arm that the verdict is about.
 
-    It is the arm whose time dmax (equal compute) was given, else the whole strategy, else the last
-    one that could be used without the annotations that it lacks.
+    It is the arm whose compute dmax (equal compute) was given, else the whole strategy, else the
+    last one that could be used without the annotations that it lacks.
     """
     config = outcome.config.ablation
     arms = list(outcome.arms)
@@ -178,19 +178,20 @@ def _meanings(outcome: AblationOutcome) -> Table:
 
 
 def meaning(outcome: AblationOutcome, arm: ArmName) -> str:
-    """Return what an arm trains on, with the name of the arm whose time it was given."""
+    """Return what an arm trains on, with the name of the arm whose compute it was given."""
     return ARMS[arm].meaning.replace("`compute_of`", f"“{outcome.config.ablation.compute_of}”")
 
 
 def fair_note(outcome: AblationOutcome) -> list[Part]:
-    """Say for which arm the time of dmax (equal compute) is its own."""
+    """Say for which arm the compute of dmax (equal compute) is its own."""
     if outcome.equal_compute is None:
         return []
     return [
         Text(
-            f"“{EQUAL_COMPUTE}” trained for as long as “{outcome.config.ablation.compute_of}” "
-            "took, with all that it derived, answered and filtered. For the other arms it is the "
-            "same reference, not a reference of their own time; the table says how long each took.",
+            f"“{EQUAL_COMPUTE}” trained with as much compute as "
+            f"“{outcome.config.ablation.compute_of}” needed, with all that it derived, "
+            "answered and filtered. For the other arms it is the same reference, not one of their "
+            "own compute; the table says how much each of them needed.",
             soft=True,
         )
     ]

@@ -21,6 +21,7 @@ from imaxray.ablation.reporting.front import (
     views,
 )
 from imaxray.ablation.run import AblationOutcome
+from imaxray.ablation.tables import mean_operations, tera
 from imaxray.curation import open_dataset
 from imaxray.evaluation import interval_text, number_text, percent_text
 from imaxray.evaluation.comparing.wording import arrow
@@ -50,6 +51,7 @@ def _arm_table(outcome: AblationOutcome) -> list[Part]:
             "seeds": len(runs),
             "steps": _mean(runs, "steps"),
             "entries_seen": _mean(runs, "entries_seen"),
+            "operations": mean_operations(runs),
             "train_seconds": _mean(runs, "train_seconds"),
             "pseudo_seconds": _mean(runs, "pseudo_seconds"),
             "derived_entries": derived,
@@ -66,6 +68,7 @@ def _arm_table(outcome: AblationOutcome) -> list[Part]:
         raw.append(line)
         rows.append([
             arm, f"{line['steps']:,.0f}", f"{line['entries_seen']:,.0f}",
+            tera(line["operations"]),
             f"{line['train_seconds']:,.0f}", f"{line['pseudo_seconds']:,.0f}", f"{derived:,.0f}",
             f"{pseudo:,.0f}", *(percent_text(cell) for cell in gains.values()),
             number_text(line["share_of_ceiling"], ".2f"),
@@ -75,9 +78,11 @@ def _arm_table(outcome: AblationOutcome) -> list[Part]:
         Table(
             "arms",
             f"All arms, means over seeds; seconds on the {clock}. Preparing is deriving, "
-            "answering, filtering and choosing.",
-            ["arm", "steps", "entries seen", "s of training", "s of preparing", "derived entries",
-             "pseudo entries", *(f"gain at {name}" for name in compared), "share of the ceiling"],
+            "answering, filtering and choosing. Operations are the floating-point operations of "
+            "training.",
+            ["arm", "steps", "entries seen", "10¹² operations", "s of training", "s of preparing",
+             "derived entries", "pseudo entries", *(f"gain at {name}" for name in compared),
+             "share of the ceiling"],
             rows, frame=pl.DataFrame(raw, infer_schema_length=None),
         )
     ]  # fmt: skip

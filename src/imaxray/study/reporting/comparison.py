@@ -13,6 +13,7 @@ from imaxray.labeller import measured_agreement
 from imaxray.report import Heading, Missing, Part, Picture, Section, Table, Text
 from imaxray.report.figures import Row, intervals, metric_bars, svg
 from imaxray.study.arms import folder_name
+from imaxray.study.budget import compute_of
 from imaxray.study.reporting.front import intervals_cover
 from imaxray.study.reporting.material import Material
 from imaxray.study.results.outcome import ModelOutcome
@@ -45,16 +46,23 @@ def _of_model(material: Material, model: ModelOutcome) -> list[Part]:
     if model.equal_compute is None:
         parts.append(Missing("Equal compute", "no arm of this study has budget: compute."))
         return parts
-    cpu = model.clock.height and model.clock["clock"][0] == "cpu"
-    time = "on the processor" if cpu else "on the clock"
-    parts.append(
-        Text(
+    of_reference = {reference: model.runs[material.config.reference]}
+    if compute_of(of_reference)[1] == "operations":
+        said = (
+            f"An arm of equal compute trained with as many floating-point operations as "
+            f"{reference}, {same}. Its number of steps follows from the operations that were "
+            "counted in finished runs on the same data; decoding images, evaluating and measuring "
+            "the dynamics are not counted for any arm. The section on speed has the seconds."
+        )
+    else:
+        cpu = model.clock.height and model.clock["clock"][0] == "cpu"
+        time = "on the processor" if cpu else "on the clock"
+        said = (
             f"An arm of equal compute trained for the time {time} that {reference} took, {same}. "
             "Its number of steps follows from the speed of finished runs on the same data. The "
-            "time for measuring the dynamics is not counted for any arm.",
-            soft=True,
+            "time for measuring the dynamics is not counted for any arm."
         )
-    )
+    parts.append(Text(said, soft=True))
     return [*parts, *_view(material, model, "compute", model.equal_compute.as_dict())]
 
 

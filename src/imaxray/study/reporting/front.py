@@ -290,6 +290,7 @@ def compared_table(material: Material) -> Table:
                 "seeds": len(material.config.training_seeds),
                 "train_entries": runs[0].get("entries") if runs else None,
                 "entries_seen": int(seen[-1]),
+                "operations": runs[0].get("operations") if runs else None,
                 "seconds": seconds[-1],
             })  # fmt: skip
         rows.append([
@@ -337,6 +338,6 @@ def _budget(block: StudyArm, material: Material) -> str:
     reference = material.config.reference
     return {
         "entries": f"entries of {reference}",
-        "compute": f"time of {reference}",
+        "compute": f"compute of {reference}",
         "none": "not trained",
     }[block.budget]

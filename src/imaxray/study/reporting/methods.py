@@ -62,10 +62,15 @@ def _training(material: Material) -> str:
         )
     arms = ", ".join(named(arm) for arm in config.arms)
     seeds = len(config.training_seeds)
+    counted = all("operations" in r for m in material.outcome.models.values()
+                  for r in m.runs[config.reference])  # fmt: skip
+    amount = "with as many floating-point operations as" if counted else "for the time of"
+    equal = ""
+    if any(arm.budget == "compute" for arm in config.arms.values()):
+        equal = f"; arms of equal compute trained {amount} {named(config.reference)}"
     return (
         " ".join(said) + f" The arms are {arms}, each with {seeds} training "
-        f"{'run' if seeds == 1 else 'runs'}; arms of equal compute trained for the time of "
-        f"{named(config.reference)}."
+        f"{'run' if seeds == 1 else 'runs'}{equal}."
     )
 
 

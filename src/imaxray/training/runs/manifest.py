@@ -44,6 +44,8 @@ class RunManifest(TypedDict):
         drawn: Number of entries drawn by task.
         processes: Number of processes that trained together.
         device: Name of the GPU, or the processor architecture.
+        operations: Number of floating-point operations of training, if they were counted
+            (:mod:`imaxray.training.operations`).
         dataset: SHA-256 of the dataset; only of runs of :func:`imaxray.training.train_dataset`.
         entries: Number of train entries that fit the model's context; only of runs of
             :func:`imaxray.training.train_dataset`.
@@ -65,6 +67,7 @@ class RunManifest(TypedDict):
     sharded: bool
     device: str
     versions: dict[str, str]
+    operations: NotRequired[int]
     files: NotRequired[dict[str, str]]
     dataset: NotRequired[str]
     dataset_folder: NotRequired[str]
