@@ -104,7 +104,7 @@ def _opened():
     """A viewer of three images, one of them outside its release; its log stays quiet."""
     from imaxray.viewer.application import make_application
     from imaxray.viewer.library import Library
-    from imaxray.viewer.subject import open_subject
+    from imaxray.viewer.opening.subject import open_subject
 
     logging.getLogger("imaxray.viewer").setLevel(logging.CRITICAL)
     out = Path(tempfile.mkdtemp(prefix="imaxray-fuzz-"))

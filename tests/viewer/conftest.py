@@ -147,7 +147,7 @@ def odd():
 def library_of(viewed_root):
     """A function that opens the dataset with its answers, and a file of marks of its own."""
     from imaxray.viewer.library import Library
-    from imaxray.viewer.subject import open_subject
+    from imaxray.viewer.opening.subject import open_subject
 
     def opened(marks):
         arms = [viewed_root / "arms" / f"{name}.jsonl" for name in ("good", "bad")]

@@ -16,7 +16,7 @@ from imaxray.marks import AnnotationKey, Mark, append_mark, fact_digest, read_ma
 from imaxray.pseudo.table import ADDED, PSEUDO
 from imaxray.schema import conform
 from imaxray.viewer.library import Library
-from imaxray.viewer.subject import open_subject
+from imaxray.viewer.opening.subject import open_subject
 
 WRITER = """
 import sys

@@ -5,7 +5,7 @@ import pytest
 
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ENTRIES, conform
-from imaxray.viewer.rendering import Renderer
+from imaxray.viewer.image.rendering import Renderer
 
 torch = pytest.importorskip("torch", reason="rendering needs the extra train")
 

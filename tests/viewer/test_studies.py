@@ -11,7 +11,7 @@ from imaxray._common.state import write_state
 from imaxray.errors import ImaxrayError
 from imaxray.viewer import viewed
 from imaxray.viewer.library import Library
-from imaxray.viewer.subject import open_subject
+from imaxray.viewer.opening.subject import open_subject
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,18 @@ import pytest
 from imaxray._common.files import write_parquet
 from imaxray.curation import build_catalog, open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.viewer import kept as keeping
 from imaxray.viewer import library as libraries
-from imaxray.viewer import summary as summaries
 from imaxray.viewer import viewed
-from imaxray.viewer.index import index_images
-from imaxray.viewer.kept import keep_summary, kept_summary
+from imaxray.viewer.finding import kept as keeping
+from imaxray.viewer.finding import summary as summaries
+from imaxray.viewer.finding.index import index_images
+from imaxray.viewer.finding.kept import keep_summary, kept_summary
+from imaxray.viewer.finding.query import Finder, read_filter
+from imaxray.viewer.finding.rows import KeyedRows
+from imaxray.viewer.finding.summary import summarise, without_facts
+from imaxray.viewer.image.snippets import python_of_filter
 from imaxray.viewer.library import Library
-from imaxray.viewer.query import Finder, read_filter
-from imaxray.viewer.rows import KeyedRows
-from imaxray.viewer.snippets import python_of_filter
-from imaxray.viewer.subject import open_subject
-from imaxray.viewer.summary import summarise, without_facts
+from imaxray.viewer.opening.subject import open_subject
 from imaxray.viewer.viewed import complete, open_at_once, open_viewed
 
 

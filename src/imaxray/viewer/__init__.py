@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from imaxray._common.lazy import lazily
 
 if TYPE_CHECKING:
+    from imaxray.viewer.opening.subject import Subject, open_subject
     from imaxray.viewer.server import serve
-    from imaxray.viewer.subject import Subject, open_subject
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "server": ["serve"],
-            "subject": ["Subject", "open_subject"],
+            "opening.subject": ["Subject", "open_subject"],
         },
     )
 

@@ -20,12 +20,19 @@ from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.marks import LONGEST_NOTE, Mark
 from imaxray.sources import get_source, published_sources
+from imaxray.viewer.finding.query import (
+    PAGE,
+    Filter,
+    needs_tables,
+    page_of,
+    read_filter,
+    whole_number,
+)
+from imaxray.viewer.image.pixels import SmallPictures, raw_pixels
+from imaxray.viewer.image.rendering import Renderer
+from imaxray.viewer.image.snippets import python_of_filter, python_of_image
 from imaxray.viewer.library import Library
-from imaxray.viewer.pixels import SmallPictures, raw_pixels
-from imaxray.viewer.query import PAGE, Filter, needs_tables, page_of, read_filter, whole_number
-from imaxray.viewer.rendering import Renderer
 from imaxray.viewer.security import LARGEST_BODY, OnlyThisUser
-from imaxray.viewer.snippets import python_of_filter, python_of_image
 from imaxray.viewer.viewed import MissingError, ViewedDataset
 
 _KINDS: Final = {
@@ -145,7 +152,7 @@ def _add_images(app: FastAPI, library: Library) -> None:
 
     @app.get("/api/image")
     def image(request: Request) -> Response:
-        from imaxray.viewer.details import image_page  # late: the first page needs no tasks
+        from imaxray.viewer.image.details import image_page  # late: the first page needs no tasks
 
         data = library.dataset(_one(request, "dataset"))
         found = image_page(data, _one(request, "id"), library.subject.arms)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 from imaxray.marks import Mark, append_mark, read_marks
-from imaxray.viewer.subject import Subject
+from imaxray.viewer.opening.subject import Subject
 from imaxray.viewer.viewed import (
     LARGE,
     MissingError,
@@ -67,7 +67,9 @@ class _Opened:
             self.data = complete(self.data, self._subject, self._told)
             self._done.set()
             self.data.prepare()
-            import_module("imaxray.viewer.details")  # so that the first image is shown soon, too
+            import_module(
+                "imaxray.viewer.image.details"
+            )  # so that the first image is shown soon, too
         except (ImaxrayError, OSError) as error:
             self._fail(error if isinstance(error, ImaxrayError) else ImaxrayError(str(error)))
         except BaseException as error:

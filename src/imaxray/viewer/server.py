@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from imaxray.viewer.library import Library
-    from imaxray.viewer.subject import Subject
+    from imaxray.viewer.opening.subject import Subject
 
 MARKS: Final = "marks.jsonl"
 """Name of the file of marks in the current folder, unless another one is named."""
@@ -58,7 +58,7 @@ def serve(
     """
     require_view()
     from imaxray.viewer.library import Library
-    from imaxray.viewer.subject import open_subject
+    from imaxray.viewer.opening.subject import open_subject
 
     subject = open_subject(
         [Path(path) for path in paths],

@@ -16,12 +16,12 @@ from imaxray.curation.joining.conflicts import CONFLICTS
 from imaxray.errors import ImaxrayError
 from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, REJECTS, SPLITS
 from imaxray.sources import find_image
-from imaxray.viewer.index import ImageIndex, index_images
-from imaxray.viewer.kept import keep_summary, kept_summary
-from imaxray.viewer.query import Finder
-from imaxray.viewer.rows import KeyedRows
-from imaxray.viewer.subject import Subject
-from imaxray.viewer.summary import Summary, summarise, without_facts
+from imaxray.viewer.finding.index import ImageIndex, index_images
+from imaxray.viewer.finding.kept import keep_summary, kept_summary
+from imaxray.viewer.finding.query import Finder
+from imaxray.viewer.finding.rows import KeyedRows
+from imaxray.viewer.finding.summary import Summary, summarise, without_facts
+from imaxray.viewer.opening.subject import Subject
 
 if TYPE_CHECKING:
     from imaxray.viewer.answers import Judged

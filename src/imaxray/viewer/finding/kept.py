@@ -21,7 +21,7 @@ from imaxray._common.files import utf8_path
 from imaxray._common.state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.schema import task_names
-from imaxray.viewer.summary import Summary, Values
+from imaxray.viewer.finding.summary import Summary, Values
 
 CACHE: Final = "IMAXRAY_CACHE"
 """Environment variable that names another folder for the cache; empty text keeps nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from imaxray.viewer.query import SORTED_BY, Filter
+from imaxray.viewer.finding.query import SORTED_BY, Filter
 from imaxray.viewer.viewed import ViewedDataset
 
 _COLUMNS: Final = {"split": "split", "view": "view"}

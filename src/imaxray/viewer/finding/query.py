@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imaxray.errors import ImaxrayError
-from imaxray.viewer.index import ImageIndex
+from imaxray.viewer.finding.index import ImageIndex
 
 PAGE: Final = 48
 """Number of images of a page."""

@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from imaxray.schema import PSEUDO_SOURCE, SPLITS
-from imaxray.viewer.summary import Summary, bit, bits
+from imaxray.viewer.finding.summary import Summary, bit, bits
 
 _ONE_OF: Final = ("split", "view", "sex", "source")
 

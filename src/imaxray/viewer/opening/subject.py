@@ -15,7 +15,7 @@ from imaxray._common.state import known_state
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SPLITS, conform
-from imaxray.viewer.studies import STRATEGY, StudyRuns, is_study, runs_of_study
+from imaxray.viewer.opening.studies import STRATEGY, StudyRuns, is_study, runs_of_study
 
 if TYPE_CHECKING:
     from imaxray.evaluation.comparing.run_answers import RunAnswers
