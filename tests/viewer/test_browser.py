@@ -300,6 +300,24 @@ def test_what_cannot_be_shown_is_one_sentence(page, running):
     page.get_by_text("because its file is not in the folder").wait_for()
 
 
+def test_a_late_answer_for_an_earlier_address_changes_nothing(context, running):
+    page = context.new_page()
+    waiting = []
+    page.route(
+        re.compile(r"/api/about\?dataset=none"),
+        lambda route: waiting.append(route) if not waiting else route.continue_(),
+    )
+    page.goto(f"{running.base}/#/none/images")
+    page.goto(f"{running.base}/#/data/image/none")
+    told = page.locator(".problem", has_text="id of an image")
+    expect(told).to_be_visible()
+    with page.expect_response(re.compile("dataset=none")) as late:
+        waiting[0].continue_()
+    assert late.value.status == 404
+    page.wait_for_timeout(200)  # for the page to take the answer in
+    expect(told).to_be_visible()
+
+
 def test_a_link_with_nonsense_is_one_sentence_and_leads_back(context, running):
     page = context.new_page()  # the browser writes refused requests to its console
     errors = []

@@ -11,17 +11,22 @@ import { go, readRoute, writeRoute } from "./route.js";
 const main = document.getElementById("main");
 let about = null;
 let page = null;
+let turn = 0; // of showing: a late answer for an earlier address must change nothing
 
 async function show() {
   const route = readRoute();
+  const own = ++turn;
   try {
     if (!about || (route.dataset && route.dataset !== about.dataset)) {
-      about = await get("/api/about", route.dataset ? { dataset: route.dataset } : {});
+      const found = await get("/api/about", route.dataset ? { dataset: route.dataset } : {});
+      if (own !== turn) return;
+      about = found;
       page = null;
       head();
       follow();
     }
   } catch (error) {
+    if (own !== turn) return;
     about = null;
     main.replaceChildren(make("h1", { tabindex: "-1" }, "imaxray"), make("p", { class: "problem" }, error.message), make("p", {}, make("a", { href: "#/" }, "Back to the first dataset")));
     return;
