@@ -12,9 +12,10 @@ The server runs in a process of its own. First page is the time from the start o
 an empty cache, then with the summary that the first start kept; `filters` is the time until the
 tables were read and everything can be filtered. Filters and orders are different ones, each once,
 so that no result is remembered. `cpu` is the processor time of the server, which other programs on
-the machine hardly change; `rss` is its resident memory in MB, and its trend the slope of a line
-through the second half of the requests. The script prints tables and, as its last line, one JSON
-object.
+the machine hardly change; `rss` is its resident memory in MB, and `own` the part of it that is no
+page of a file: pages of the tables that were read lie in it until the system needs them. Their
+trends are the slopes of a line through the second half of the requests. The script prints tables
+and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -169,6 +170,12 @@ class Server:
         return float(self.about.memory_info().rss / 1e6)
 
     @property
+    def own(self) -> float:
+        """Resident memory of the server in MB, without pages of files."""
+        memory = self.about.memory_info()
+        return float((memory.rss - memory.shared) / 1e6)
+
+    @property
     def cpu(self) -> float:
         """Processor seconds of the server since its start."""
         times = self.about.cpu_times()
@@ -231,15 +238,17 @@ def _measured(data: Path, args: argparse.Namespace, *, pixels: bool) -> dict[str
                     server, [f"{path}?{urlencode({'id': one})}" for one in ids[:200]]
                 )
         mixed = list(_mixed(rng, about, ids, args.requests, pixels=pixels))
-        memory = [server.rss]
+        memory, own = [server.rss], [server.own]
         start = time.perf_counter()
         for number, path in enumerate(mixed, start=1):
             server.get(path)
             if number % max(1, args.requests // 20) == 0:
                 memory.append(server.rss)
+                own.append(server.own)
         found["requests"] = {
             "count": args.requests, "seconds": time.perf_counter() - start, "rss": memory,
-            "trend": _trend(memory, args.requests),
+            "trend": _trend(memory, args.requests), "own": own,
+            "own trend": _trend(own, args.requests),
         }  # fmt: skip
         found["clients"] = asyncio.run(
             _crowd(server, mixed, clients=args.clients, seconds=args.seconds)
@@ -372,17 +381,19 @@ def _print(data: str, found: Mapping[str, Any]) -> None:
             f"rss {row['rss']:.0f} MB; filters: {row['filters']:.2f} s, "
             f"cpu {row['filters cpu']:.2f} s"
         )
-    trend = found["requests"]["trend"]
-    console.print(
-        f"trend of memory: {trend['MB per 1,000 requests']:.1f} ± {trend['se']:.1f} MB "
-        "(one standard error) per 1,000 requests"
-    )
+    for name, what in (("trend", "memory"), ("own trend", "memory without pages of files")):
+        trend = found["requests"][name]
+        console.print(
+            f"trend of {what}: {trend['MB per 1,000 requests']:.1f} ± {trend['se']:.1f} MB "
+            "(one standard error) per 1,000 requests"
+        )
     for what in ("requests", "clients"):
         row = found[what]
+        own = "" if "own" not in row else "; own MB: " + " ".join(f"{v:.0f}" for v in row["own"])
         rss = " ".join(f"{value:.0f}" for value in row["rss"])
         count = row.get("count", row.get("requests"))
         errors = f", {row['errors']} errors, p95 {row['p95 ms']:.0f} ms" if "errors" in row else ""
-        console.print(f"{what}: {count:,} in {row['seconds']:.0f} s{errors}; rss MB: {rss}")
+        console.print(f"{what}: {count:,} in {row['seconds']:.0f} s{errors}; rss MB: {rss}{own}")
 
 
 if __name__ == "__main__":
