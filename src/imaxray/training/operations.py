@@ -13,8 +13,8 @@ from typing import Any, Final
 import torch
 from torch.utils import flop_counter
 
-SAMPLED_STEPS: Final = 16
-"""Number of steps, spread evenly over a training, whose forward and backward are counted."""
+_MOST: Final = 16
+_LEAST: Final = 4
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
@@ -51,6 +51,17 @@ def counted(work: Any, *args: Any) -> int:
     return int(counter.get_total_flops())
 
 
+def sampled(steps: int) -> list[int]:
+    """Return the steps whose forward and backward are counted: every eighth, 4 to 16 in all.
+
+    Example:
+        >>> sampled(40), sampled(3)
+        ([0, 8, 16, 24, 32], [0, 1, 2])
+    """
+    number = min(_MOST, max(_LEAST, steps // 8))
+    return sorted({k * steps // number for k in range(number)})
+
+
 def count_operations(trainer: Any, tokens: int) -> int:
     """Return the number of floating-point operations of a finished training.
 
@@ -63,10 +74,9 @@ def count_operations(trainer: Any, tokens: int) -> int:
     """
     data = trainer.train_dataset
     steps = len(data)
-    sample = sorted({k * steps // SAMPLED_STEPS for k in range(SAMPLED_STEPS)})
     kept = [(p, p.detach().clone()) for p in trainer.model.parameters() if p.requires_grad]
     operations = seen = 0
-    for step in sample:
+    for step in sampled(steps):
         share = data[step]
         trainer.model.zero_grad()
         operations += counted(trainer.training_step, trainer.model, share)

@@ -127,8 +127,8 @@ def train(
         overwrite: Whether another run in ``out`` gives way; its folder is renamed to
             ``NAME.old-1``, or the next number that is free.
         operations: Whether to count the floating-point operations for the manifest, which takes as
-            long as 16 steps. They are counted on CPUs and in one process only: the time on a GPU
-            does not depend on other work.
+            long as at most 16 steps. They are counted on CPUs and in one process only: the time on
+            a GPU does not depend on other work.
 
     Raises:
         ImaxrayError: If ``out`` holds another run or other files, or another process writes it; if
