@@ -26,6 +26,7 @@ DEVICE, CONSOLIDATION = "Support Devices", "Consolidation"
         ("No change in the left effusion.", "left"),
         ("There is a left effusion but no right effusion.", "left"),
         ("Effusion on the left, none on the right.", "left"),
+        ("Small left and no right effusion.", "left"),
         ("Left effusion, right lung is clear.", "left"),
         ("Left effusion has increased while right has resolved.", "left"),
         ("Left effusion is unchanged from the right decubitus view.", "left"),

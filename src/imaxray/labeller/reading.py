@@ -150,6 +150,15 @@ _ANYWHERE: Final = ("Fracture", "Support Devices")
 _VALUES: Final = {"affirmed": 1, "denied": 0, "doubted": -1}
 
 
+_SIZE: Final = "small|tiny|trace|minimal|mild|moderate|large|massive|new|stable|persistent|residual"
+_ELLIPSIS: Final = re.compile(
+    rf"(?:^|\b(?:an?|is|are|has|no|without|{_SIZE}) )(?P<first>left|right)(?:-sided)?"
+    r",? (?:and|but|with) (?:no|without) (?:an? )?(?P<second>left|right)(?:-sided)? (?:pleural )?$"
+)
+"""The words before a finding that is named for two sides at once, of which the second has none."""
+_ELLIPSIS_LENGTH: Final = 80  # characters; a bound keeps the time linear in the length
+
+
 def _all(text: str) -> Iterator[Mention]:
     for sentence in sentences(text):
         yield from _of_sentence(sentence)
@@ -162,6 +171,9 @@ def _of_sentence(sentence: str) -> tuple[Mention, ...]:
 
 def _read(sentence: str) -> Iterator[Mention]:
     found = _found(sentence)
+    whole = _in_full(sentence, found)
+    if whole != sentence:
+        sentence, found = whole, _found(whole)
     if not found:
         return
     doubtful = _DOUBT.search(sentence) is not None
@@ -190,6 +202,21 @@ def _read(sentence: str) -> Iterator[Mention]:
             ),
             zone=places.zone_at(finding.start),
         )  # fmt: skip
+
+
+def _in_full(sentence: str, found: Sequence[tuple[str, int, int]]) -> str:
+    """Repeat the finding where a sentence names it once for two sides, one of them denied.
+
+    Example:
+        >>> _in_full("small left and no right effusion", [("Pleural Effusion", 24, 32)])
+        'small left effusion and no right effusion'
+    """
+    for _, start, end in reversed(found):
+        before = _ELLIPSIS.search(sentence, max(0, start - _ELLIPSIS_LENGTH), start)
+        if before is not None and before["first"] != before["second"]:
+            at = before.end("first")
+            sentence = f"{sentence[:at]} {sentence[start:end]}{sentence[at:]}"
+    return sentence
 
 
 def _headed(sentence: str, findings: Sequence[Finding]) -> Iterator[Finding]:
