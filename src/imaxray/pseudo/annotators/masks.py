@@ -46,6 +46,11 @@ class Masks(Annotator):
                 f"{argument or 'no folder'}; name a folder that exists."
             )
         self._folder = Path(argument)
+        if next(self._folder.rglob("*.png"), None) is None:
+            raise ImaxrayError(
+                f"Expected masks as PNG files in {argument}, such as heart/IMAGE.png, but there "
+                "are none; name the folder that holds the masks."
+            )
 
     def digest(self) -> str:
         """Return a digest of all masks."""
