@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from imaxray._common.lazy import lazily
 from imaxray._common.names import did_you_mean
 from imaxray._common.plugins import SOURCES, Plugin, plugins_besides
 from imaxray.errors import ImaxrayError
@@ -35,10 +36,20 @@ from imaxray.sources._shared.images.same_images import others_with_same_images, 
 from imaxray.sources._shared.records import ReleaseFile, SourceTables
 from imaxray.sources.own_data.mapping import FILE as MAPPING_FILE
 from imaxray.sources.own_data.mapping import mapping_file, read_mapping, root_of, watched_paths
-from imaxray.sources.own_data.proposing.proposal import Proposal
-from imaxray.sources.own_data.proposing.writing import STUDY as STUDY_FILE
-from imaxray.sources.own_data.proposing.writing import new_source
 from imaxray.sources.own_data.release import OwnData
+
+if TYPE_CHECKING:
+    from imaxray.sources.own_data.proposing.proposal import Proposal
+    from imaxray.sources.own_data.proposing.writing import STUDY_FILE, new_source
+else:
+    # a proposal is needed once, and reading a dataset should start at once
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "own_data.proposing.proposal": ["Proposal"],
+            "own_data.proposing.writing": ["STUDY_FILE", "new_source"],
+        },
+    )
 
 _BUILT_IN: Final = {
     "chest-imagenome": "chest_imagenome:ChestImagenome",

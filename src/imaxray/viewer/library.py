@@ -27,6 +27,7 @@ from imaxray.viewer.viewed import (
 )
 
 _log: Final = logging.getLogger("imaxray.viewer")
+_FIRST_PAGE: Final = 1.0  # seconds in which the first page has the processor to itself
 
 
 class _Opened:
@@ -66,10 +67,10 @@ class _Opened:
         try:
             self.data = complete(self.data, self._subject, self._told)
             self._done.set()
+            # after the first page, so that the first image is shown soon, too
+            time.sleep(_FIRST_PAGE)
             self.data.prepare()
-            import_module(
-                "imaxray.viewer.image.details"
-            )  # so that the first image is shown soon, too
+            import_module("imaxray.viewer.image.details")
         except (ImaxrayError, OSError) as error:
             self._fail(error if isinstance(error, ImaxrayError) else ImaxrayError(str(error)))
         except BaseException as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import socket
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,27 +59,43 @@ def serve(
             is damaged, or the port is in use.
     """
     require_view()
-    from imaxray.viewer.library import Library
-    from imaxray.viewer.opening.subject import open_subject
+    with _uncollected():
+        from imaxray.viewer.library import Library
+        from imaxray.viewer.opening.subject import open_subject
 
-    subject = open_subject(
-        [Path(path) for path in paths],
-        data=None if data is None else Path(data),
-        split=split,
-        models=models,
-    )
-    library = Library(subject, marks_file(marks, subject))
+        subject = open_subject(
+            [Path(path) for path in paths],
+            data=None if data is None else Path(data),
+            split=split,
+            models=models,
+        )
+        library = Library(subject, marks_file(marks, subject))
     with bound(port) as listening, ThreadPoolExecutor(1) as beside:
-        # so that a damaged dataset is told here; it is read while the server's packages are loaded
-        opening = beside.submit(library.dataset, "")
-        server, address = make_server(library, listening)
-        opening.result()
+        with _uncollected():
+            # so that a damaged dataset is told here; it is read while the server's packages are
+            # loaded
+            opening = beside.submit(library.dataset, "")
+            server, address = make_server(library, listening)
+            opening.result()
         for note in subject.notes:
             say(note)
         ready(address)
         if open_browser:
             webbrowser.open(address)
         server.run(sockets=[listening])
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage while packages are loaded, which makes none but is slowed down by it."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # what was loaded stays, so that no later search looks at it
+        if was:
+            gc.enable()
 
 
 def make_server(library: Library, listening: socket.socket) -> tuple[uvicorn.Server, str]:

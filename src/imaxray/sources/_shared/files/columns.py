@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from imaxray.schema import REJECTS, Boxes, conform
@@ -57,6 +56,8 @@ def one_box(x1: str | pl.Expr, y1: str | pl.Expr, x2: str | pl.Expr, y2: str | p
 
 def box_lists(corners: NDArray[np.float64], counts: NDArray[np.int64]) -> pl.Series:
     """Combine flat corners (four per box) into lists with ``counts`` boxes each."""
+    import pyarrow as pa  # late, because the viewer starts without it
+
     inner = pa.LargeListArray.from_arrays(
         np.arange(0, len(corners) + 1, 4, dtype=np.int64), pa.array(corners, pa.float64())
     )

@@ -12,7 +12,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.sources.own_data.mapping import FILE, BoxForm
 from imaxray.sources.own_data.proposing.proposal import Proposal, propose_mapping
 
-STUDY: Final = "study.yaml"
+STUDY_FILE: Final = "study.yaml"
 """Name of the first study, which is written beside `source.yaml`."""
 
 _STUDY_TEXT: Final = """\
@@ -99,10 +99,10 @@ def new_source(
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, proposal.text())
-    study = folder / STUDY
+    study = folder / STUDY_FILE
     if not study.exists():
         text = _STUDY_TEXT.format(
-            name=name, folder=folder.as_posix(), file=STUDY, source=path.as_posix()
+            name=name, folder=folder.as_posix(), file=STUDY_FILE, source=path.as_posix()
         )
         write_text(study, text)
     return proposal
