@@ -54,8 +54,8 @@ def kept_by_autograd(chat, recipe):
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             seen[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor)  # so that no other tensor gets its place
-        return tensor
+            alive.append(tensor.detach())  # so that no other tensor gets its place
+        return tensor.detach()  # with its graph, the node that keeps it would never be freed
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         entry_losses(model(**model_inputs(model, batch, images)).logits, batch).sum()
