@@ -181,6 +181,22 @@ REJECTS: Final = pl.Schema(
 )
 
 
+_ONE_FACT: Final[_Columns] = {
+    "source": _Few, "file": _Few, "row": pl.Int64, "name": _Few, "value": pl.Float64,
+}  # fmt: skip
+
+CONFLICTS: Final = pl.Schema(
+    {
+        "rule": _Few,
+        "image_id": pl.String,
+        "effect": _Few,
+        **_ONE_FACT,
+        **{f"other_{name}": dtype for name, dtype in _ONE_FACT.items()},
+    }
+)
+"""Contradictions: one row per pair of annotations, with both facts and the effect."""
+
+
 _SOFT: Final[_Columns] = {
     "entry_id": pl.String,
     "token_ids": pl.List(pl.Int32),  # the answer as it was generated, with its end

@@ -12,9 +12,8 @@ import polars as pl
 from PIL import Image
 
 from imaxray.curation import Tables, write_dataset
-from imaxray.curation.joining.conflicts import CONFLICTS
 from imaxray.marks import read_marks
-from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, REJECTS, conform
+from imaxray.schema import ANNOTATIONS, CONFLICTS, ENTRIES, IMAGES, REJECTS, conform
 
 TOKEN, PORT = "token", 7
 SECRET = b"only outside of the release"

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from imaxray.curation import Tables, open_dataset, write_dataset
-from imaxray.curation.joining.conflicts import CONFLICTS
-from imaxray.schema import ANNOTATIONS, IMAGES, REJECTS, conform
+from imaxray.schema import ANNOTATIONS, CONFLICTS, IMAGES, REJECTS, conform
 from imaxray.study import DataConfig, build_datasets
 
 ODD = "odd/ü <b>&\"'#?%2e%2e/../x"

@@ -19,11 +19,11 @@ from imaxray._common.files import read_parquet, sha256, utf8_path
 from imaxray._common.folders import require_own_manifest, require_place, whole_folder
 from imaxray._common.state import read_state, write_state
 from imaxray._version import __version__
-from imaxray.curation.joining.conflicts import CONFLICTS, count_conflicts
-from imaxray.curation.tables import ACCOUNT, Tables
+from imaxray.curation.tables import ACCOUNT, Tables, count_conflicts
 from imaxray.errors import ImaxrayError
 from imaxray.schema import (
     ANNOTATIONS,
+    CONFLICTS,
     ENTRIES,
     IMAGES,
     REJECTS,

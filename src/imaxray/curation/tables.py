@@ -9,8 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from imaxray.curation.joining.conflicts import CONFLICTS
-from imaxray.schema import REJECTS, empty, mark_pseudo
+from imaxray.schema import CONFLICTS, REJECTS, empty, mark_pseudo
 from imaxray.sources import ReleaseFile
 
 ACCOUNT = pl.Schema(
@@ -58,3 +57,13 @@ class Tables:
     def split(self, name: str) -> pl.DataFrame:
         """Return the entries of one split."""
         return self.entries.filter(pl.col("split") == name)
+
+
+def count_conflicts(
+    conflicts: pl.DataFrame, compared: Mapping[str, int]
+) -> dict[str, dict[str, int]]:
+    """Return, for each rule, the number of pairs ``compared`` and of contradictions ``found``."""
+    found = dict(conflicts.group_by(pl.col("rule").cast(pl.String)).len().iter_rows())
+    return {
+        rule: {"compared": pairs, "found": found.get(rule, 0)} for rule, pairs in compared.items()
+    }

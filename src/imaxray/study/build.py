@@ -39,8 +39,8 @@ from imaxray.curation import (
     write_dataset,
 )
 from imaxray.curation.dataset import MANIFEST, content_digest
-from imaxray.curation.joining.conflicts import count_conflicts
 from imaxray.curation.joining.verify import Verify
+from imaxray.curation.tables import count_conflicts
 from imaxray.derive import DeriveConfig, derive_tables, with_derived
 from imaxray.derive.entries.render import FILE as DERIVATIONS_FILE
 from imaxray.derive.rules.chosen import chosen_rules

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import traceback
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import PurePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from fastapi import FastAPI, Request
@@ -15,11 +16,9 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from imaxray._common.config import said_of
 from imaxray._version import __version__
 from imaxray.errors import ImaxrayError
 from imaxray.marks import LONGEST_NOTE, Mark
-from imaxray.sources import get_source, published_sources
 from imaxray.viewer.finding.query import (
     PAGE,
     Filter,
@@ -28,12 +27,14 @@ from imaxray.viewer.finding.query import (
     read_filter,
     whole_number,
 )
-from imaxray.viewer.image.pixels import SmallPictures, raw_pixels
 from imaxray.viewer.image.rendering import Renderer
 from imaxray.viewer.image.snippets import python_of_filter, python_of_image
 from imaxray.viewer.library import Library
 from imaxray.viewer.security import LARGEST_BODY, OnlyThisUser
 from imaxray.viewer.viewed import MissingError, ViewedDataset
+
+if TYPE_CHECKING:
+    from imaxray.viewer.image.pixels import SmallPictures
 
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
@@ -94,8 +95,13 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_images(app: FastAPI, library: Library) -> None:
-    pictures = SmallPictures()
     renderer = Renderer(library.subject.models)
+
+    @functools.cache
+    def pictures() -> SmallPictures:
+        from imaxray.viewer.image.pixels import SmallPictures  # late: the first page shows none
+
+        return SmallPictures()
 
     @app.get("/api/about")
     def about(request: Request) -> Response:
@@ -185,6 +191,8 @@ def _add_images(app: FastAPI, library: Library) -> None:
         file, why = data.image_file(data.image(_one(request, "id")))
         if file is None:
             raise MissingError(f"Expected the file of the image, but {why}; see roots.json.")
+        from imaxray.viewer.image.pixels import raw_pixels  # late, as above
+
         content, described = raw_pixels(file)
         return Response(
             content, media_type="application/octet-stream", headers={"x-pixels": described}
@@ -197,7 +205,7 @@ def _add_images(app: FastAPI, library: Library) -> None:
         if file is None:
             raise MissingError(f"Expected the file of the image, but {why}; see roots.json.")
         try:
-            content, kind = pictures.of(file), "image/jpeg"
+            content, kind = pictures().of(file), "image/jpeg"
         except ImaxrayError:  # the page of the image says why; a list is shown all the same
             content, kind = _DAMAGED, "image/svg+xml"
         headers = {"cache-control": "private, max-age=600"}
@@ -227,6 +235,8 @@ def _add_marks(app: FastAPI, library: Library) -> None:
         except orjson.JSONDecodeError as error:
             raise ImaxrayError("Expected a mark as JSON, but got other text.") from error
         except ValidationError as error:
+            from imaxray._common.config import said_of  # late: few marks are wrong
+
             where = ".".join(map(str, error.errors()[0]["loc"])) or "it"
             raise ImaxrayError(
                 f"Expected a mark with image_id and verdict, but {where} is wrong: "
@@ -301,7 +311,6 @@ def _about(library: Library, data: ViewedDataset) -> dict[str, Any]:
         "marks_file": str(library.marks_file),
         "longest_note": LONGEST_NOTE,
         "notes": list(subject.notes),
-        "releases": _releases(data),
     }
 
 
@@ -313,23 +322,6 @@ def _verdicts(library: Library, wanted: Filter) -> Mapping[str, frozenset[str]]:
 def _known_facets(data: ViewedDataset) -> list[str]:
     """Return the names of the facets that can be counted; before the tables are read, some."""
     return [name for name, facet in data.index.facets.items() if data.whole or not facet.is_set]
-
-
-def _releases(data: ViewedDataset) -> dict[str, dict[str, Any]]:
-    """Return title, version and files of each release that the dataset was made from."""
-    found: dict[str, dict[str, Any]] = {}
-    known = published_sources()
-    for file in data.manifest.get("releases", []):
-        name = file["source"]
-        if name not in found:
-            source = get_source(name) if name in known else None
-            found[name] = {
-                "title": name if source is None else source.title,
-                "version": "" if source is None else source.version,
-                "files": {},
-            }
-        found[name]["files"][file["file"]] = file["sha256"]
-    return found
 
 
 def _asked(request: Request, library: Library) -> tuple[ViewedDataset, Filter]:

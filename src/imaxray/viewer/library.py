@@ -70,7 +70,8 @@ class _Opened:
             # after the first page, so that the first image is shown soon, too
             time.sleep(_FIRST_PAGE)
             self.data.prepare()
-            import_module("imaxray.viewer.image.details")
+            for module in ("details", "pixels"):
+                import_module(f"imaxray.viewer.image.{module}")
         except (ImaxrayError, OSError) as error:
             self._fail(error if isinstance(error, ImaxrayError) else ImaxrayError(str(error)))
         except BaseException as error:

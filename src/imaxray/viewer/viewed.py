@@ -12,9 +12,8 @@ import polars as pl
 
 from imaxray._common.files import query_parquet
 from imaxray.curation.dataset import content_digest, read_manifest
-from imaxray.curation.joining.conflicts import CONFLICTS
 from imaxray.errors import ImaxrayError
-from imaxray.schema import ANNOTATIONS, ENTRIES, IMAGES, REJECTS, SPLITS
+from imaxray.schema import ANNOTATIONS, CONFLICTS, ENTRIES, IMAGES, REJECTS, SPLITS
 from imaxray.sources import find_image
 from imaxray.viewer.finding.index import ImageIndex, index_images
 from imaxray.viewer.finding.kept import keep_summary, kept_summary

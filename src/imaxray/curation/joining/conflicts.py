@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -30,29 +30,13 @@ from imaxray.curation.joining.repeats import (
     question_pairs,
     value_pairs,
 )
-from imaxray.schema import DISPUTED, FINDINGS, REJECTS, conform
+from imaxray.schema import CONFLICTS, DISPUTED, FINDINGS, REJECTS, conform
 
 ConflictEffect = Literal["drop", "downgrade", "keep"]
 
 Stage = Literal["repeats", "readers", "facts"]
 """When a rule is applied: before only the strongest of several values stays (``repeats``), before
 the statements of several readers become one (``readers``), or after both (``facts``)."""
-
-_FEW: Final[Any] = pl.Categorical()
-_ONE: Final[dict[str, Any]] = {
-    "source": _FEW, "file": _FEW, "row": pl.Int64, "name": _FEW, "value": pl.Float64,
-}  # fmt: skip
-
-CONFLICTS: Final = pl.Schema(
-    {
-        "rule": _FEW,
-        "image_id": pl.String,
-        "effect": _FEW,
-        **_ONE,
-        **{f"other_{name}": dtype for name, dtype in _ONE.items()},
-    }
-)
-"""Schema of the contradictions: one row per contradiction, with both facts and the effect."""
 
 
 class ConflictRuleConfig(BaseModel):
@@ -164,16 +148,6 @@ def find_conflicts(
     conflicts = _described(pairs, numbered)
     kept, rejects = _apply(pairs, numbered)
     return kept.select(facts.columns), rejects, conflicts, compared
-
-
-def count_conflicts(
-    conflicts: pl.DataFrame, compared: Mapping[str, int]
-) -> dict[str, dict[str, int]]:
-    """Return, for each rule, the number of pairs ``compared`` and of contradictions ``found``."""
-    found = dict(conflicts.group_by(pl.col("rule").cast(pl.String)).len().iter_rows())
-    return {
-        rule: {"compared": pairs, "found": found.get(rule, 0)} for rule, pairs in compared.items()
-    }
 
 
 def _effect(configured: ConflictEffect, chosen: Severity | None) -> ConflictEffect | None:

@@ -28,7 +28,7 @@ from imaxray.sources.own_data.cells import CellError, day, is_blank
 from imaxray.sources.own_data.facts import FactReader, Fault, Row
 from imaxray.sources.own_data.fields import FIELDS
 from imaxray.sources.own_data.image_index import ImageIndex, plain_path
-from imaxray.sources.own_data.mapping import FILE, Mapping, Table
+from imaxray.sources.own_data.mapping import MAPPING_FILE, Mapping, Table
 from imaxray.sources.own_data.reading import TableRows, read_table
 from imaxray.sources.own_data.vocabulary import SPLIT_NAMES, plain
 
@@ -69,7 +69,7 @@ class Gathering:
         """Return everything that the release states."""
         self.read_all()
         images, odd = self._image_frame()
-        own = ReleaseFile(self._source, FILE, 0, self._mapping.digest)
+        own = ReleaseFile(self._source, MAPPING_FILE, 0, self._mapping.digest)
         columns = ("image_id", "kind", "name", "value", "text", "boxes", "answers", "reader",
                    "origin", "quality", "source", "file", "row")  # fmt: skip
         return SourceTables(

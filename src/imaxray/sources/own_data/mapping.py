@@ -20,7 +20,7 @@ from imaxray.sources._shared.files.paths import is_inside
 from imaxray.sources.own_data.fields import FIELDS
 from imaxray.sources.own_data.vocabulary import plain
 
-FILE: Final = "source.yaml"
+MAPPING_FILE: Final = "source.yaml"
 """Name of the file; datasets also list the mapping under this name among their release files."""
 
 Form = Literal[
@@ -255,7 +255,7 @@ def mapping_file(path: Path) -> Path | None:
     """
     if path.suffix in (".yaml", ".yml"):
         return path
-    inner = path / FILE
+    inner = path / MAPPING_FILE
     return inner if inner.is_file() else None
 
 

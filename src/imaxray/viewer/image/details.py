@@ -9,6 +9,7 @@ from imaxray.boxes import PERCENT, PLACEHOLDER, Box, split_boxes
 from imaxray.errors import ImaxrayError
 from imaxray.marks import fact_digest
 from imaxray.schema import EDEMA_GRADES, ImageSize, is_disputed
+from imaxray.sources import get_source, published_sources
 from imaxray.tasks import RULES, from_json, get_task, read_answer
 from imaxray.viewer.viewed import ViewedDataset
 
@@ -35,14 +36,33 @@ def image_page(
     row = data.image(image_id)
     file, why = data.image_file(row)
     size = (row["width"], row["height"])
+    image, annotations = data.provenance(row), _annotations(data, image_id)
     return {
-        "image": {**data.provenance(row), "pixels": file is not None, "why_not": why},
-        "annotations": _annotations(data, image_id),
+        "image": {**image, "pixels": file is not None, "why_not": why},
+        "releases": _releases(data, [image, *annotations]),
+        "annotations": annotations,
         "conflicts": data.conflicts(image_id),
         "rejects": data.rejects(row),
         "entries": _entries(data, row, size, arms),
         "candidates": [_candidate(one) for one in data.proposed(image_id)],
     }
+
+
+def _releases(data: ViewedDataset, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return title, version and files of each release that rows come from."""
+    known, named = published_sources(), {(row["source"], row["file"]) for row in rows}
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted({name for name, _ in named}):
+        source = get_source(name) if name in known else None
+        found[name] = {
+            "title": name if source is None else source.title,
+            "version": "" if source is None else source.version,
+            "files": {},
+        }
+    for file in data.manifest.get("releases", []):
+        if (file["source"], file["file"]) in named:
+            found[file["source"]]["files"][file["file"]] = file["sha256"]
+    return found
 
 
 def _annotations(data: ViewedDataset, image_id: str) -> list[dict[str, Any]]:

@@ -28,11 +28,10 @@ function strayBoxes(boxes, { width, height }) {
 }
 
 export function annotationTable(page) {
-  const { about } = page;
-  const { annotations, image } = page.page;
+  const { annotations, image, releases } = page.page;
   const places = [];
   const rows = annotations.map((one) => {
-    const release = about.releases[one.source];
+    const release = releases[one.source];
     const place = make("span", { class: "badges" });
     places.push([one, place]);
     const boxes = (one.boxes ?? []).map((box) => ({ box, kind: one.quality === "anatomy" ? "anatomy" : "finding", label: one.name ?? one.kind }));

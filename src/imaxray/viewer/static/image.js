@@ -129,7 +129,7 @@ export class ImagePage {
   }
 
   about_image(image) {
-    const release = this.about.releases[image.source];
+    const release = this.page.releases[image.source];
     const rows = [
       ["Patient", image.patient_id], ["Study", image.study_id], ["Split", image.split], ["View", image.view],
       ["Sex, age", [image.sex, image.age === null ? null : `${image.age} years`].filter(Boolean).join(", ")],

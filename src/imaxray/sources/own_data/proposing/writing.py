@@ -9,7 +9,7 @@ from typing import Final
 
 from imaxray._common.files import write_text
 from imaxray.errors import ImaxrayError
-from imaxray.sources.own_data.mapping import FILE, BoxForm
+from imaxray.sources.own_data.mapping import MAPPING_FILE, BoxForm
 from imaxray.sources.own_data.proposing.proposal import Proposal, propose_mapping
 
 STUDY_FILE: Final = "study.yaml"
@@ -88,11 +88,11 @@ def new_source(
             or if a `source.yaml` is there.
     """
     folder = out or Path(name)
-    path = folder / FILE
+    path = folder / MAPPING_FILE
     if path.exists() and not overwrite:
         raise ImaxrayError(
-            f"Expected no {FILE} in {folder}, but there is one; add --overwrite to replace it, or "
-            "choose another folder by --out."
+            f"Expected no {MAPPING_FILE} in {folder}, but there is one; add --overwrite to replace "
+            "it, or choose another folder by --out."
         )
     proposal = propose_mapping(
         name, tables, images, out=folder, columns=columns, means=means, dates=dates, boxes=boxes
