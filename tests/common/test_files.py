@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from imaxray._common import files as _files
+from imaxray._common import processes
 from imaxray.errors import ImaxrayError
 
 KILLED = """
@@ -56,6 +57,47 @@ def test_a_kill_keeps_the_earlier_content(tmp_path):
     _files.write_text(path, "new")
     _files.remove_unfinished([tmp_path, tmp_path / "absent"])
     assert path.read_text() == "new" and names(tmp_path) == ["a.txt", "a.txt.part"]
+
+
+def kill_a_writer_of(path):
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
+    path, other = tmp_path / "a.json", tmp_path / "b.json"
+    for killed in (path, path, other):
+        kill_a_writer_of(killed)
+    assert len(names(tmp_path)) == 2  # the second one removed what the first one left
+    _files.write_text(path, "{}")
+    left = names(tmp_path)
+    assert left[-1] == "a.json" and len(left) == 2 and left[0].startswith(".b.json.")
+    _files.write_text(other, "{}")
+    assert names(tmp_path) == ["a.json", "b.json"]
+
+
+def test_what_a_living_writer_or_another_machine_has_not_finished_stays(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    with _files.whole_file(path) as mine:  # this process lives
+        mine.write_text("mine")
+        _files.write_text(path, "{}")
+        assert mine.exists()
+    kill_a_writer_of(path)
+    monkeypatch.setattr(processes, "host", lambda: "another machine")
+    _files.write_text(path, "{}")
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_process_number_that_was_given_again_keeps_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    with monkeypatch.context() as other:  # an earlier process with the number of this one
+        other.setattr(_files, "started", lambda _: "long ago")
+        with _files.whole_file(path) as aside:
+            aside.write_text("new")
+            (tmp_path / "kept").write_bytes(aside.read_bytes())
+            name = aside.name
+    (tmp_path / "kept").rename(tmp_path / name)
+    _files.write_text(path, "{}")
+    assert names(tmp_path) == ["a.json"]
 
 
 def test_two_writers_of_a_file_do_not_meet(tmp_path):

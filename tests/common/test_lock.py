@@ -11,6 +11,7 @@ import time
 import pytest
 
 from imaxray._common import lock as _lock
+from imaxray._common import processes
 from imaxray._common.folders import whole_folder
 from imaxray._common.lock import LOCK, sole_writer
 from imaxray.errors import ImaxrayError
@@ -191,11 +192,11 @@ def test_a_lost_lock_is_not_touched(tmp_path, monkeypatch):
 
 def test_the_same_process_id_on_another_host_tells_nothing(tmp_path, monkeypatch):
     """Two hosts of a shared file system: each looks at the heartbeat of the other."""
-    monkeypatch.setattr(_lock, "_host", lambda: "first")
+    monkeypatch.setattr(processes, "host", lambda: "first")
     with sole_writer(tmp_path / "a"):
         first = json.loads((tmp_path / "a" / LOCK).read_text())
     first["pid"] = 2**22 + 1  # no process of this machine
-    monkeypatch.setattr(_lock, "_host", lambda: "second")
+    monkeypatch.setattr(processes, "host", lambda: "second")
     (tmp_path / LOCK).write_text(json.dumps(first))
     with pytest.raises(ImaxrayError, match=f"process {first['pid']} on first"):
         sole_writer(tmp_path).__enter__()

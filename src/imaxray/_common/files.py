@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import uuid
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from imaxray._common.processes import has_ended, machine, started
 from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ PART: Final = ".part"
 """Suffix of a file or folder that is not finished."""
 
 
-_ASIDE: Final = re.compile(r"\..+\.[0-9a-f]{32}\.part", re.DOTALL)
+_ASIDE: Final = re.compile(r"\.(?P<of>.+)\.(?P<writer>[0-9a-f]{20})[0-9a-f]{12}\.part", re.DOTALL)
 
 
 @contextmanager
@@ -33,7 +34,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path, whose file becomes ``path`` when the block ends without an error.
 
     Several processes may write the same file at the same time, each to a path of its own. A killed
-    process leaves its temporary file, which :func:`remove_unfinished` finds.
+    process leaves its temporary file; the next process that writes the same file on the same
+    machine removes it, and :func:`remove_unfinished` finds it.
 
     Args:
         path: The final file.
@@ -48,7 +50,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         >>> target.read_text()
         '1,2'
     """
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART}")
+    _remove_abandoned(path)
+    aside = path.with_name(f".{path.name}.{_mine()}{secrets.token_hex(6)}{PART}")
     try:
         yield aside
         flush(aside)
@@ -56,6 +59,28 @@ def whole_file(path: Path) -> Iterator[Path]:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def _mine() -> str:
+    """Return 20 hexadecimal digits that stand for this process: machine, start and number."""
+    return f"{_digits(machine())}{_digits(started(os.getpid()))}{os.getpid():08x}"
+
+
+def _digits(text: str | None) -> str:
+    return hashlib.sha256((text or "").encode()).hexdigest()[:6]
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed processes of this machine left of ``path``."""
+    here = _digits(machine())
+    with suppress(OSError), os.scandir(path.parent) as inside:
+        for item in inside:
+            found = _ASIDE.fullmatch(item.name)
+            if found and found["of"] == path.name and found["writer"].startswith(here):
+                process = int(found["writer"][12:], 16)
+                since = started(process)
+                if has_ended(process, since) or _digits(since) != found["writer"][6:12]:
+                    Path(item.path).unlink()
 
 
 def is_unfinished(name: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import tempfile
 import threading
 import time
@@ -21,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from imaxray._common import processes
 from imaxray.errors import ImaxrayError
 
 LOCK: Final = ".imaxray.lock"
@@ -209,35 +209,13 @@ def _break(path: Path, content: bytes) -> None:
 
 def _myself() -> dict[str, Any]:
     return {
-        "host": _host(),
+        "host": processes.host(),
         "pid": os.getpid(),
-        "machine": _machine(),
-        "process": _started(os.getpid()),
+        "machine": processes.machine(),
+        "process": processes.started(os.getpid()),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "token": uuid.uuid4().hex,
     }
-
-
-def _host() -> str:
-    return socket.gethostname()
-
-
-def _machine() -> str:
-    """Return what must be equal for process ids to have the same meaning."""
-    parts = [_host()]
-    with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(parts)
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process started, in the kernel's clock; None if it is not known."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]  # a zombie has ended
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:
@@ -257,16 +235,9 @@ def _described(holder: dict[str, Any] | None) -> str:
 def _is_dead(path: Path, holder: dict[str, Any] | None) -> bool:
     if holder is None:
         return _age(path) > _EMPTY
-    if holder["machine"] != _machine() or os.name == "nt":
+    if holder["machine"] != processes.machine() or os.name == "nt":
         return _age(path) > STALE
-    try:
-        os.kill(int(holder["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # it lives, under another user
-    # Another process may have the number by now. Without /proc nothing tells.
-    return Path("/proc/self/stat").exists() and _started(int(holder["pid"])) != holder["process"]
+    return processes.has_ended(int(holder["pid"]), holder["process"])
 
 
 def _age(path: Path) -> float:

@@ -1,6 +1,7 @@
 """Reads CheXpert's 14 labels from report text by rules, without a model."""
 
 from imaxray.labeller.agreement import Agreement, labeller_agreement
+from imaxray.labeller.image_labels import image_labels, shown
 from imaxray.labeller.measured import Measured, measured_agreement
 from imaxray.labeller.questions import asked
 from imaxray.labeller.reading import LABELLER_VERSION, Mention, label_report, mentions, stated
@@ -11,9 +12,11 @@ __all__ = [
     "Measured",
     "Mention",
     "asked",
+    "image_labels",
     "label_report",
     "labeller_agreement",
     "measured_agreement",
     "mentions",
+    "shown",
     "stated",
 ]

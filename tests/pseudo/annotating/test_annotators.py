@@ -9,7 +9,7 @@ from PIL import Image
 
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.labeller import label_report
+from imaxray.labeller import image_labels, shown
 from imaxray.pseudo import (
     PSEUDO,
     AnnotateConfig,
@@ -53,14 +53,23 @@ def test_the_report_labeller_reads_the_reports_of_the_images(decentralized, tmp_
     assert set(table["task"]) == {"findings"} and set(table["model"]) == {"report-labeller"}
     assert set(table["prompt_from"]) == {"annotator"} and (table["logprob"] == 0).all()
     for image, answer in table.select("image_id", "answer").iter_rows():
-        said = label_report(reports[image])
+        said = image_labels(shown(reports[image]))
         assert all(said[label] == value for label, value in from_json(answer).items())
     missing = set(reports) - set(table["image_id"])
-    assert not any(1 in label_report(reports[image]).values() for image in missing)
+    assert not any(1 in image_labels(shown(reports[image])).values() for image in missing)
     # the same tool answers real validation entries, which have a report beside the labels
     val = decentralized.tables.split("val").filter(pl.col("task") == "findings")
     assert 0 < done.calibration.height <= val.height
     assert set(done.calibration["pseudo_id"]) <= set(val["entry_id"])
+
+
+def test_the_report_labeller_states_nothing_of_a_report_that_says_nothing():
+    asked = [
+        ImageRequest(name, 8, 8, "PA", report, lambda: np.zeros((8, 8), np.uint8))
+        for name, report in (("a", "Unchanged."), ("b", "Normal chest."), ("c", None))
+    ]
+    stated = list(find_annotator("report-labeller").annotate(asked))
+    assert [(one.image_id, one.name, one.value) for one in stated] == [("b", "No Finding", 1.0)]
 
 
 def draw(shape, box):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
 from imaxray.derive.facts.fact import Fact, labels_fact, question
 from imaxray.derive.rules.rule import Conclusion, DerivationRule, Habits, Known
-from imaxray.labeller import label_report, mentions
+from imaxray.labeller import image_labels, mentions, shown
 from imaxray.labeller.edema import edema_grade
-from imaxray.labeller.places import Side
 from imaxray.schema import SECTIONS
 
 _LABELLER: Final = "Irvin et al. 2019, AAAI (CheXpert); the labeller is our own"
@@ -24,59 +22,11 @@ PLACES: Final = {
 BOTH: Final = ("left lung", "right lung")
 
 
-_PROCEDURE: Final = (
-    r"(?:lob|pneumon|segment|bilob|metastas)ectom(?:y|ies)|(?:wedge )?resections?|excisions?"
-    r"|surgery|thoracotomy|thoracentesis|pleurodesis|decortication|radiation(?: therapy)?"
-    r"|radiotherapy|chemotherapy|treatment|therapy"
-)
-_NOT_SHOWN: Final = re.compile(
-    rf"(?P<what>\b(?:{_PROCEDURE}) )(?:for|of)\b[^,.;:\n]*?"
-    r"(?=[,.;:\n]|$|\b(?:with|and|now|but|is|are|was|were|has|have|there|seen|noted|without|no)\b)"
-    r"|(?P<like>\b(?:mimic\w*|simulat\w+|resembl\w+) )[^,.;:\n]*?"
-    r"(?=[,.;:\n]|$|\b(?:with|and|but)\b)",
-    re.IGNORECASE,
-)
-"""What a procedure was for, and what something only looks like, is not on the image: "lobectomy for
-lung cancer", "skin fold mimicking a pneumothorax"."""
-
-
 def report_of(known: Known) -> tuple[str, tuple[Fact, ...]]:
-    """Return the text of the report, section by section, and the facts that hold it.
-
-    What a procedure was for and what something only looks like are left out.
-    """
+    """Return the text of what the report shows, section by section, and the facts that hold it."""
     sections = sorted(known.of("report"), key=lambda fact: SECTIONS.index(fact.name))
     text = "\n".join(fact.text for fact in sections)
-    return _NOT_SHOWN.sub(lambda match: match["what"] or match["like"], text), tuple(sections)
-
-
-_NORMAL: Final = re.compile(
-    r"\b(?:normal|unremarkable|clear|negative|within (?:normal )?limits"
-    r"|no (?:\w+ ){0,3}(?:abnormalit|process|disease|findings?|pathology))\w*\b",
-    re.IGNORECASE,
-)
-
-
-@lru_cache(maxsize=20_000)
-def _labels(text: str) -> dict[str, int]:
-    """Return the labels that a report states of the whole image.
-
-    What is denied on one side may be on the other one. A report that mentions no label and calls
-    nothing normal ("unchanged", "as above") does not say that there is no finding.
-    """
-    said: dict[str, set[Side | None]] = {}
-    for mention in mentions(text):
-        if mention.value == 0:
-            said.setdefault(mention.label, set()).add(mention.side)
-    one_sided = {label for label, sides in said.items() if sides in ({"left"}, {"right"})}
-    labels = {
-        label: value
-        for label, value in label_report(text).items()
-        if value != 0 or label not in one_sided
-    }
-    if labels.keys() == {_NO_FINDING} and not _NORMAL.search(text):
-        labels.pop(_NO_FINDING, None)
-    return labels
+    return shown(text), tuple(sections)
 
 
 @lru_cache(maxsize=20_000)
@@ -103,13 +53,13 @@ def _report_label(known: Known, _habits: Habits) -> Iterator[Conclusion]:
     text, premises = report_of(known)
     if not premises:
         return
-    for label, value in _labels(text).items():
+    for label, value in image_labels(text).items():
         yield Conclusion(Fact("label", label, float(value)), premises, (label,))
 
 
 def _report_findings(known: Known, habits: Habits) -> Iterator[Conclusion]:
     text, premises = report_of(known)
-    labels = _labels(text) if premises else {}
+    labels = image_labels(text) if premises else {}
     if labels:
         present = tuple(sorted(label for label, value in labels.items() if value != 0))
         yield Conclusion(labels_fact(with_companions(labels, habits)), premises, present)
@@ -133,7 +83,7 @@ def _report_silence(known: Known, habits: Habits) -> Iterator[Conclusion]:
     text, premises = report_of(known)
     if not premises:
         return
-    said = _labels(text)
+    said = image_labels(text)
     for label in sorted(habits.usual - set(said)):
         if label != _NO_FINDING:
             yield Conclusion(Fact("label", label, 0.0), premises, (label,))

@@ -31,7 +31,7 @@ from imaxray.boxes import Box
 from imaxray.clinical import DEFAULT_RULES, ClinicalRules
 from imaxray.curation import Tables
 from imaxray.hashing import digest
-from imaxray.labeller import label_report
+from imaxray.labeller import image_labels, shown
 from imaxray.pseudo.annotating.known import KnownFacts, Reason, without_derived
 from imaxray.pseudo.annotating.phrases import (
     Phrases,
@@ -294,7 +294,7 @@ class PromptBook:
         if self._of(image).labels is None and content.labels:
             findings = findings | _positive(content.labels)
         if not findings and content.text:
-            findings = _positive(label_report(content.text))
+            findings = _positive(image_labels(shown(content.text)))
         return profile(row["view"], row["sex"], row["age"], findings)
 
     def _present(self, image: str) -> frozenset[str]:
@@ -303,7 +303,7 @@ class PromptBook:
         if content.labels is not None:
             found = found | _positive(content.labels)
         if content.text is not None:
-            found = found | _positive(label_report(content.text))
+            found = found | _positive(image_labels(shown(content.text)))
         return found - ({"No Finding"} if len(found) > 1 else frozenset())
 
     def _said(self, image: str) -> list[Said]:

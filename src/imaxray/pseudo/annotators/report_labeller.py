@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from imaxray.errors import ImaxrayError
-from imaxray.labeller import LABELLER_VERSION, label_report
+from imaxray.labeller import LABELLER_VERSION, image_labels, shown
 from imaxray.pseudo.annotators.contract import Annotator, ImageRequest, Stated
 
 
 class ReportLabeller(Annotator):
-    """States the labels that the labeller reads from reports; images without a report get none."""
+    """States the labels that a report states of its whole image; without a report, none."""
 
     name = "report-labeller"
-    version = LABELLER_VERSION
+    version = f"{LABELLER_VERSION} whole image"  # what is read of a report, and how
     tasks = ("findings",)
 
     def __init__(self, argument: str | None = None) -> None:
@@ -26,5 +26,5 @@ class ReportLabeller(Annotator):
     def annotate(self, images: Sequence[ImageRequest]) -> Iterator[Stated]:
         """See :meth:`Annotator.annotate`."""
         for image in images:
-            for label, value in label_report(image.report or "").items():
+            for label, value in image_labels(shown(image.report or "")).items():
                 yield Stated(image.image_id, "label", label, float(value))
