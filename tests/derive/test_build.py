@@ -1,10 +1,12 @@
 """Tests `build --derive`: the catalog is derived from before IMAX is selected."""
 
+import polars as pl
 import pytest
 
-from imaxray.curation import ImaxConfig, open_dataset
+from imaxray.curation import ImaxConfig, open_dataset, read_exclusions
 from imaxray.derive import DeriveConfig
 from imaxray.errors import ImaxrayError
+from imaxray.marks import AnnotationKey, Mark, append_mark, fact_digest
 from imaxray.schema import IS_DERIVED, mark_derived
 from imaxray.study import DataConfig, build_datasets
 from imaxray.study.build import ROLES, built
@@ -58,3 +60,61 @@ def test_an_unknown_rule_is_found_before_a_release_is_read(tmp_path):
     with pytest.raises(ImaxrayError, match="did you mean report-label"):
         build_datasets({"mimic-cxr": tmp_path / "none"}, config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def mark_of(row, verdict="wrong"):
+    names = ("kind", "name", "source", "reader", "file", "row")
+    key = AnnotationKey(**{name: row[name] for name in names}, fact=fact_digest(row))
+    return Mark(image_id=row["image_id"], verdict=verdict, annotation=key)
+
+
+@pytest.fixture(scope="module")
+def marked(data, phantom_releases, tmp_path_factory):
+    """A derived label and a derived question that a user marked, and the build without them."""
+    config, out, _ = data
+    folder = tmp_path_factory.mktemp("marked")
+    derived = open_dataset(out / "catalog").tables.annotations.filter(source="derived")
+    label = derived.filter(kind="label", value=1.0).row(0, named=True)
+    asked = derived.filter(
+        pl.col("kind") == "qa", pl.col("image_id") != label["image_id"]
+    ).row(0, named=True)  # fmt: skip
+    for row, verdict in ((label, "wrong"), (asked, "doubtful")):
+        append_mark(folder / "marks.jsonl", mark_of(row, verdict))
+    marks = read_exclusions(folder / "marks.jsonl", ["wrong", "doubtful"])
+    build_datasets(phantom_releases, config, folder / "data", exclude=marks)
+    return label, asked, folder / "data"
+
+
+def test_what_a_user_marked_is_not_derived(data, marked):
+    label, asked, out = marked
+    before = open_dataset(data[1] / "catalog").tables
+    after = open_dataset(out / "catalog").tables
+    for row in (label, asked):
+        now = after.annotations.filter(pl.col("image_id") == row["image_id"], source="derived")
+        assert fact_digest(row) not in [
+            fact_digest(one)
+            for one in now.filter(kind=row["kind"]).iter_rows(named=True)
+            if one["name"] == row["name"]
+        ]
+    both = [label["image_id"], asked["image_id"]]
+    rest = ~pl.col("image_id").is_in(both)
+    assert after.annotations.filter(rest).equals(before.annotations.filter(rest))
+    assert after.entries.filter(rest).equals(before.entries.filter(rest))
+    gone = before.entries.filter(~rest).join(after.entries, on="entry_id", how="anti")
+    assert gone.filter(~mark_derived(gone)[IS_DERIVED]).is_empty() and gone.height >= 1
+    assert any(asked["text"] in prompt for prompt in gone["prompt"])
+
+
+def test_marks_on_derived_annotations_are_counted(marked):
+    label, asked, out = marked
+    dataset = open_dataset(out / "catalog")
+    rejects = dataset.tables.rejects.filter(source="derived")
+    assert dict(rejects.select("key", pl.col("code").cast(pl.String)).iter_rows()) == {
+        label["image_id"]: "annotation-marked-wrong",
+        asked["image_id"]: "annotation-marked-doubtful",
+    }
+    account = dataset.manifest["decisions"]["marks"]
+    assert account["annotations"] == {"derived": 2} and account["unmatched"] == 0
+    [line] = [one for one in dataset.manifest["account"] if one["source"] == "derived"]
+    assert line["rejected"] == 2 and line["rows_in"] == line["kept"] + 2
+    assert dataset.verify() == []

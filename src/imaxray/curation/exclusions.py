@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -75,6 +76,29 @@ class Exclusions:
     def state(self) -> dict[str, Any]:
         """What a dataset records of the file, by which a later build notices a change."""
         return {"sha256": self.sha256, "verdicts": list(self.verdicts)}
+
+    @cached_property
+    def _concerned(self) -> frozenset[tuple[str | None, str | None]]:
+        return frozenset((key[0], key[3]) for key in self.annotations)
+
+    def concerns(self, image_id: str, source: str) -> bool:
+        """Tell whether a mark is on an annotation of this image and source."""
+        return (image_id, source) in self._concerned
+
+    def reject_of(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the reject of an annotation (schema ANNOTATIONS); None if no mark is on it."""
+        fact = fact_digest(row)
+        key = (row["image_id"], row["kind"], row["name"], row["source"], row["reader"], fact)
+        verdict = self.annotations.get(key)
+        if verdict is None:
+            return None
+        about = " ".join(filter(None, [row["kind"], row["name"]]))
+        return {
+            "source": row["source"], "file": row["file"], "row": row["row"],
+            "key": row["image_id"], "code": f"annotation-marked-{verdict}",
+            # the digest tells several statements of one row apart
+            "message": f"a user marked it as {verdict}: {about} ({fact})",
+        }  # fmt: skip
 
 
 def read_exclusions(path: str | Path, verdicts: Sequence[Excluding] = EXCLUDING) -> Exclusions:
@@ -154,21 +178,10 @@ def without_annotations(
     numbered = annotations.with_row_index("_number")
     gone, rejects = [], []
     for row in numbered.filter(pl.col("image_id").is_in(images)).iter_rows(named=True):
-        fact = fact_digest(row)
-        key = (row["image_id"], row["kind"], row["name"], row["source"], row["reader"], fact)
-        verdict = excluded.annotations.get(key)
-        if verdict is None:
-            continue
-        gone.append(row["_number"])
-        about = " ".join(filter(None, [row["kind"], row["name"]]))
-        rejects.append(
-            {
-                "source": row["source"], "file": row["file"], "row": row["row"],
-                "key": row["image_id"], "code": f"annotation-marked-{verdict}",
-                # the digest tells several statements of one row apart
-                "message": f"a user marked it as {verdict}: {about} ({fact})",
-            }
-        )  # fmt: skip
+        reject = excluded.reject_of(row)
+        if reject is not None:
+            gone.append(row["_number"])
+            rejects.append(reject)
     if not rejects:
         return annotations, none
     kept = numbered.filter(~pl.col("_number").is_in(gone)).drop("_number")
@@ -205,6 +218,22 @@ def account_of_marks(
         "unmatched": len(lost) + sum(of_facts[image] for image in left),
         "unmatched_images": sorted({*lost, *left}),
     }
+
+
+def marks_after_deriving(excluded: Exclusions | None, rejects: pl.DataFrame) -> dict[str, Any]:
+    """Return the decisions of a build about marks, when derived annotations are known, too.
+
+    Args:
+        excluded: What the user marked.
+        rejects: All rejects of the catalog (schema REJECTS).
+    """
+    code = pl.col("code").cast(pl.String)
+    account = account_of_marks(
+        excluded,
+        rejects.filter(code.str.starts_with("image-marked-")),
+        rejects.filter(code.str.starts_with("annotation-marked-")),
+    )
+    return {} if account is None else {"marks": account}
 
 
 def _by_source(rejects: pl.DataFrame) -> dict[str, int]:

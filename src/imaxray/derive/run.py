@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,7 +16,7 @@ from imaxray._common.folders import require_other_folder
 from imaxray._common.lock import sole_writer
 from imaxray._common.state import state_text
 from imaxray._common.workers import worker_pool
-from imaxray.curation import Dataset, Tables, open_dataset, write_dataset
+from imaxray.curation import Dataset, Exclusions, Tables, open_dataset, write_dataset
 from imaxray.curation.dataset import require_dataset_place
 from imaxray.curation.tables import ACCOUNT
 from imaxray.derive.applying.measure import Tally, measured_rules, proven, switched_off
@@ -41,7 +41,10 @@ from imaxray.schema import (
     DERIVED_SOURCE,
     IS_DERIVED,
     IS_PSEUDO,
+    REJECTS,
     SOFT_FILE,
+    conform,
+    empty,
     mark_derived,
     task_names,
 )
@@ -90,6 +93,8 @@ class DerivedTables:
         contradicted: Rule → number of facts that contradict an entry.
         disputed: Rule → number of facts that contradict another derived fact.
         over: Number of questions beyond the most of an image.
+        rejects: Annotations that a user marked and that were therefore not derived (schema
+            REJECTS).
     """
 
     rendered: Rendered
@@ -97,6 +102,7 @@ class DerivedTables:
     contradicted: Mapping[str, int]
     disputed: Mapping[str, int]
     over: int
+    rejects: pl.DataFrame = field(default_factory=lambda: empty(REJECTS))
 
 
 def derive_dataset(
@@ -144,6 +150,7 @@ def derive_tables(
     clinical: Any,
     truth: pl.DataFrame | None = None,
     workers: int = 1,
+    excluded: Exclusions | None = None,
 ) -> DerivedTables:
     """Derive what follows from the real train entries of ``tables``.
 
@@ -153,6 +160,7 @@ def derive_tables(
         clinical: Clinical rules with which the dataset was built.
         truth: True train entries (schema ENTRIES), by which rules are measured too.
         workers: Number of processes.
+        excluded: What a user marked; it is not derived, nor what follows from it alone.
     """
     rules = chosen_rules(config)
     if config.masks is not None:
@@ -165,7 +173,7 @@ def derive_tables(
     train = tables.images.filter(pl.col("split") == "train")
     job = partial(
         derive_chunk, rules=used, habits=habits, off=off,
-        questions_per_image=config.questions_per_image, masks=config.masks,
+        questions_per_image=config.questions_per_image, masks=config.masks, excluded=excluded,
     )  # fmt: skip
     own = entries.filter(pl.col("split") == "train")
     near = sibling_entries(own, train)
@@ -176,6 +184,7 @@ def derive_tables(
         contradicted=_summed(part.contradicted for part in parts),
         disputed=_summed(part.disputed for part in parts),
         over=sum(part.over for part in parts),
+        rejects=_rejects([row for part in parts for row in part.refused]),
     )
 
 
@@ -273,6 +282,12 @@ def _joined(parts: Sequence[Derived]) -> Rendered:
     )
 
 
+def _rejects(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    if not rows:
+        return empty(REJECTS)
+    return conform(pl.DataFrame(rows, schema_overrides={"row": pl.Int64}), REJECTS)
+
+
 def _summed(counts: Any) -> dict[str, int]:
     total: Counter[str] = Counter()
     for some in counts:
@@ -337,13 +352,15 @@ def with_derived(base: Tables, made: DerivedTables) -> Tables:
     entries = new.entries.with_columns(pl.lit(False).alias(IS_PSEUDO))
     annotations = base.annotations.filter(pl.col("source") != DERIVED_SOURCE)
     account = base.account.filter(pl.col("source") != DERIVED_SOURCE)
-    line = (DERIVED_SOURCE, FILE, new.annotations.height, new.annotations.height, 0)
+    kept, refused = new.annotations.height, made.rejects.height
+    line = (DERIVED_SOURCE, FILE, kept + refused, kept, refused)
     return replace(
         base,
         annotations=pl.concat([annotations, new.annotations]).sort("image_id", maintain_order=True),
         entries=pl.concat([real_and_pseudo(base.entries), entries]).sort(
             "split", "task", "entry_id"
         ),
+        rejects=pl.concat([base.rejects.filter(pl.col("source") != DERIVED_SOURCE), made.rejects]),
         account=pl.concat([account, pl.DataFrame([line], schema=ACCOUNT, orient="row")]),
     )
 

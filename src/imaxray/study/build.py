@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ from imaxray.curation import (
     write_dataset,
 )
 from imaxray.curation.dataset import MANIFEST, content_digest
+from imaxray.curation.exclusions import marks_after_deriving
 from imaxray.curation.joining.verify import Verify
 from imaxray.curation.tables import count_conflicts
 from imaxray.derive import DeriveConfig, derive_tables, with_derived
@@ -181,8 +182,12 @@ def _build(
     if config.derive is not None:
         clock = time.perf_counter()
         before = asdict(density(catalog))
-        made = derive_tables(catalog, config.derive, clinical=config.clinical, workers=workers)
+        made = derive_tables(
+            catalog, config.derive, clinical=config.clinical, workers=workers, excluded=excluded
+        )
         catalog = with_derived(catalog, made)
+        marks = marks_after_deriving(excluded, catalog.rejects)
+        catalog = replace(catalog, decisions={**catalog.decisions, **marks})
         derivations = made.rendered.derivations
         after = asdict(density(catalog))
         derived = {"before": before, "after": after, "rules": made.rules.to_dicts()}

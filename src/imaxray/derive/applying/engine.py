@@ -89,6 +89,7 @@ def derive_facts(
     *,
     off: frozenset[str] = frozenset(),
     siblings: Iterable[tuple[Fact, str]] = (),
+    blocked: frozenset[object] = frozenset(),
 ) -> Outcome:
     """Derive what follows from the entries of one image.
 
@@ -99,11 +100,11 @@ def derive_facts(
         habits: Wording and conventions of the dataset.
         off: Readings that are switched off, as ``<rule>/<reading>``.
         siblings: Facts that entries of other frontal images of the study state.
+        blocked: Orders of facts (:attr:`Fact.order`) that are not derived, nor what needs them.
     """
     base, near = _base(stated), _base(siblings)
     human = [item.fact for some in base.values() for item in some]
     outcome = Outcome()
-    blocked: frozenset[object] = frozenset()
     while True:
         items = _closure(about, base, near, rules, habits, off, blocked)
         made = [item for some in items.values() for item in some if item.depth]

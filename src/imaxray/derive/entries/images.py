@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from imaxray.derive.applying.engine import Derivation, check_rules, derive_facts
+from imaxray.curation import Exclusions
+from imaxray.derive.applying.engine import Derivation, Outcome, check_rules, derive_facts
 from imaxray.derive.applying.measure import Tally
-from imaxray.derive.entries.render import Rendered, rendered
+from imaxray.derive.entries.render import Rendered, annotations_of, rendered
 from imaxray.derive.facts.fact import Fact, facts_of_entry
 from imaxray.derive.facts.masks import from_masks
 from imaxray.derive.facts.questions import understood
 from imaxray.derive.rules.rule import About, DerivationRule, Habits
 from imaxray.hashing import digest
-from imaxray.schema import FRONTAL
+from imaxray.schema import DERIVED_SOURCE, FRONTAL
 from imaxray.tasks import Question, from_json, get_task
 
 _OF_STUDY: Final = ("report", "findings", "grading")
@@ -56,12 +58,14 @@ class Derived:
         contradicted: Rule → number of facts that contradict an entry.
         disputed: Rule → number of facts that contradict another derived fact.
         over: Number of questions beyond the most of an image.
+        refused: Annotations that a user marked, each with the verdict, as rows of rejects.
     """
 
     rendered: Rendered
     contradicted: Counter[str] = field(default_factory=Counter)
     disputed: Counter[str] = field(default_factory=Counter)
     over: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
 
 
 def stated_by(entries: pl.DataFrame) -> dict[str, Stated]:
@@ -143,16 +147,22 @@ def derive_chunk(
     off: frozenset[str],
     questions_per_image: int,
     masks: Path | None = None,
+    excluded: Exclusions | None = None,
 ) -> Derived:
-    """Derive what follows from the entries of a chunk of images."""
+    """Derive what follows from the entries of a chunk of images.
+
+    What a user marked is not derived, nor what follows from it alone.
+    """
     stated, near = stated_by(chunk.entries), stated_by(chunk.siblings)
     made: list[tuple[str, Derivation]] = []
     result = Derived(Rendered.empty())
     for about, _ in abouts(chunk.images, masks):
-        outcome = derive_facts(
-            about, stated.get(about.image_id, []), rules, habits, off=off,
+        derive = partial(
+            derive_facts, about, stated.get(about.image_id, []), rules, habits, off=off,
             siblings=near.get(about.image_id, []),
         )  # fmt: skip
+        outcome, refused = _unmarked(about.image_id, derive, excluded)
+        result.refused += refused
         result.contradicted.update(outcome.contradicted)
         result.disputed.update(outcome.disputed)
         kept, over = capped(about.image_id, outcome.derived, questions_per_image)
@@ -160,6 +170,28 @@ def derive_chunk(
         made += [(about.image_id, derivation) for derivation in kept]
     result.rendered = rendered(made, chunk.images, chunk.entries)
     return result
+
+
+def _unmarked(
+    image_id: str, derive: Callable[..., Outcome], excluded: Exclusions | None
+) -> tuple[Outcome, list[dict[str, Any]]]:
+    """Derive without what a user marked of an image; return what was left out as rejects, too."""
+    outcome = derive()
+    if excluded is None or not excluded.concerns(image_id, DERIVED_SOURCE):
+        return outcome, []
+    rejects: dict[str, dict[str, Any]] = {}
+    blocked: set[object] = set()
+    while True:
+        found = len(blocked)
+        for derivation in outcome.derived:
+            for row in annotations_of(image_id, derivation).iter_rows(named=True):
+                if (reject := excluded.reject_of(row)) is not None:
+                    rejects.setdefault(reject["message"], reject)
+                    blocked.add(derivation.fact.order)
+        if len(blocked) == found:
+            return outcome, list(rejects.values())
+        # what goes may make way for another fact, which is compared in turn
+        outcome = derive(blocked=frozenset(blocked))
 
 
 def capped(image: str, derived: Sequence[Derivation], most: int) -> tuple[list[Derivation], int]:

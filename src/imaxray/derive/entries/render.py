@@ -81,6 +81,11 @@ def rendered(
     )
 
 
+def annotations_of(image_id: str, derivation: Derivation) -> pl.DataFrame:
+    """Return the annotations of one derived fact (schema ANNOTATIONS)."""
+    return _tables([(image_id, derivation)])[0]
+
+
 def _tables(
     made: Sequence[tuple[str, Derivation]],
 ) -> tuple[pl.DataFrame, dict[str, list[dict[str, Any]]]]:
