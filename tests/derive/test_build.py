@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from imaxray.cli.printing.densities import print_kept_density
 from imaxray.curation import ImaxConfig, open_dataset, read_exclusions
 from imaxray.derive import DeriveConfig
 from imaxray.errors import ImaxrayError
@@ -118,3 +119,12 @@ def test_marks_on_derived_annotations_are_counted(marked):
     [line] = [one for one in dataset.manifest["account"] if one["source"] == "derived"]
     assert line["rejected"] == 2 and line["rows_in"] == line["kept"] + 2
     assert dataset.verify() == []
+
+
+def test_a_fixed_density_is_told(capsys):
+    print_kept_density(ImaxConfig(min_tasks=2, target_entries=9))
+    assert capsys.readouterr() == ("", "")
+    fixed = {"tasks_per_image": 4.1, "entries_per_image": 7.46, "target_entries": 9}
+    print_kept_density(ImaxConfig(min_tasks=2, **fixed))
+    said = "".join(capsys.readouterr())
+    assert "(tasks_per_image: 4.10, entries_per_image: 7.46)" in said.replace("\n", " ")

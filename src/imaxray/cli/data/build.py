@@ -9,7 +9,12 @@ import typer
 
 from imaxray._common.defaults import LARGEST
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, Root, app, one_config
-from imaxray.cli.printing.densities import print_changed_density, print_density, print_match
+from imaxray.cli.printing.densities import (
+    print_changed_density,
+    print_density,
+    print_kept_density,
+    print_match,
+)
 from imaxray.cli.printing.left_out import print_marks
 from imaxray.cli.printing.tables import print_json
 from imaxray.errors import ImaxrayError
@@ -79,6 +84,7 @@ def build(
         return
     if "derived" in match:
         print_changed_density(match["derived"]["before"], match["derived"]["after"])
+        print_kept_density(study.imax)
     for name, splits in match["density"].items():
         print_density(name, splits)
     print_match(match)

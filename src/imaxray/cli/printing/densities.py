@@ -11,7 +11,7 @@ from imaxray.cli.printing.tables import print_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imaxray.curation import Tables
+    from imaxray.curation import ImaxConfig, Tables
 
 
 def densities(tables: Tables) -> dict[str, Any]:
@@ -47,6 +47,19 @@ def print_changed_density(before: Mapping[str, Any], after: Mapping[str, Any]) -
     """Print the density of the train split before and after a step that adds entries."""
     rows = {"before": before, "after": after}
     _print_densities("Train split", "", rows, after["entries_per_task"])
+
+
+def print_kept_density(config: ImaxConfig) -> None:
+    """Say that derivation cannot raise the density of IMAX if the configuration fixes it."""
+    fixed = {
+        "tasks_per_image": config.tasks_per_image, "entries_per_image": config.entries_per_image,
+    }  # fmt: skip
+    named = [f"{name}: {value:.2f}" for name, value in fixed.items() if value is not None]
+    if named:
+        say(
+            f"IMAX keeps the density that the configuration states ({', '.join(named)}), so "
+            "derived entries take the place of others; raise or remove these keys to let it rise."
+        )
 
 
 def _print_densities(
