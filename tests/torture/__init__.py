@@ -49,6 +49,7 @@ def _damage(options: argparse.Namespace, inputs: Path) -> Iterator[tuple[str, Tr
                 flips=options.flips,
                 seed=options.seed,
                 done=done,
+                share=options.share,
             ),
         )
 

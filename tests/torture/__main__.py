@@ -46,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=50, help="kills at random moments")
     parser.add_argument("--points", type=int, default=50, help="kills at calls that change a file")
     parser.add_argument("--flips", type=int, default=2, help="flipped bits per file")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the damages, drawn")
     parser.add_argument("--times", type=int, default=3, help="moments of each other fault")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit")
     parser.add_argument("--light", action="store_true", help="only commands without a model")

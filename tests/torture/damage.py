@@ -73,7 +73,14 @@ def inputs(arena: Path, command: Command) -> list[Path]:
 
 
 def trials(
-    arena: Path, other: Path, command: Command, *, flips: int, seed: int, done: set[str]
+    arena: Path,
+    other: Path,
+    command: Command,
+    *,
+    flips: int,
+    seed: int,
+    done: set[str],
+    share: float = 1.0,
 ) -> Iterator[dict[str, Any]]:
     """Damage the inputs of a command, its own finished output, and its own unfinished output.
 
@@ -84,7 +91,12 @@ def trials(
         flips: Number of flipped bits per file, each tried alone.
         seed: Seed of the bits.
         done: Names of trials that are not repeated.
+        share: Share of the trials that are made, drawn by their names.
     """
+
+    def drawn(title: str) -> bool:
+        return random.Random(f"{seed} {command.name} {title} drawn").random() < share
+
     work = Trials(arena, command)
     wanted = work.undisturbed()
     for path in inputs(arena, command):
@@ -94,7 +106,7 @@ def trials(
             if brought and trial.startswith(("flipped", "unseen")):
                 continue
             title = f"input {trial} {name}"
-            if title not in done:
+            if title not in done and drawn(title):
                 draw = random.Random(f"{seed} {command.name} {title}")
                 work.fresh()
                 yield {"trial": title, **_judge(work, wanted, path, spoil, draw, trial)}
@@ -102,7 +114,7 @@ def trials(
         for name in _own_files(work, wanted, prepare):
             for trial, spoil in _spoils(work.work / name, None, flips):
                 title = f"{state} {trial} {name}"
-                if title in done:
+                if title in done or not drawn(title):
                     continue
                 prepare(work, wanted)
                 path = work.work / name
