@@ -36,7 +36,7 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if ".csv" in path.suffixes:
             multiply_table(path, target, args.times)
-        elif "mimic-cxr-vqa" in name:
+        elif "mimic-cxr-vqa" in name and path.stem in ("train", "valid", "test"):
             multiply_items(path, target, args.times)
 
 
@@ -53,7 +53,7 @@ def multiply_table(path: Path, target: Path, times: int) -> None:
                 ),
                 # the first digit is the number of the copy; the others are random and many enough
                 *(
-                    pl.lit(f"{copy:x}") + pl.col(name).str.slice(1)
+                    (pl.lit(f"{copy:x}") + pl.col(name).str.slice(1)).alias(name)
                     for name in ("dicom_id", "dicom_file") if name in frame.columns
                 ),
                 *(

@@ -1,10 +1,11 @@
 """Measures time and memory of the commands on datasets of MIMIC-CXR's size and of ten times it.
 
-    python bench/scale.py RELEASES...
+    python bench/scale.py RELEASES... [--keep FOLDER] [--skip STEP ...]
 
 Each RELEASES is a folder that `imaxray phantom RELEASES --scale mimic --no-images` or
 `python bench/multiply_tables.py` wrote. Each command runs in a process of its own. There are no
 pixels, so the audit leaves out the checks that decode images, and the export does not open them.
+With --keep, the datasets stay in FOLDER, for `python bench/viewer.py FOLDER/…/catalog --as-it-is`.
 The script prints a table and, as its last line, one JSON object. `peak_gb` is the resident memory
 of the process and its workers together, sampled ten times per second.
 """
@@ -31,8 +32,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("releases", type=Path, nargs="+")
     parser.add_argument("--skip", nargs="*", default=[], help="steps that are left out")
+    parser.add_argument("--keep", type=Path, help="folder in which the datasets stay")
     args = parser.parse_args()
-    runs = {str(releases): _steps(releases, args.skip) for releases in args.releases}
+    runs = {}
+    for releases in args.releases:
+        with tempfile.TemporaryDirectory(dir=releases.parent) as name:
+            kept = None if args.keep is None else args.keep / releases.name
+            runs[str(releases)] = _steps(releases, args.skip, Path(name), kept)
     for name, steps in runs.items():
         table = Table(title=name)
         for column in ("step", "rows", "seconds", "peak GB", "µs per row"):
@@ -45,35 +51,35 @@ def main() -> None:
     print(json.dumps(runs))
 
 
-def _steps(releases: Path, skip: list[str]) -> dict[str, dict[str, Any]]:
+def _steps(
+    releases: Path, skip: list[str], out: Path, kept: Path | None
+) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory(dir=releases.parent) as name:
-        out = Path(name)
-        data = out / "data"
-        build = [sys.executable, str(HERE / "build.py"), "--part", "imaxray"]
-        found["build"] = measured([*build, "--releases", str(releases), "--out", str(data)])
-        counts = {part: _counts(data / part) for part in ("catalog", "imax")}
-        found["build"]["rows"] = counts["catalog"]["images"]
+    data = kept or out / "data"
+    build = [sys.executable, str(HERE / "build.py"), "--part", "imaxray"]
+    found["build"] = measured([*build, "--releases", str(releases), "--out", str(data)])
+    counts = {part: _counts(data / part) for part in ("catalog", "imax")}
+    found["build"]["rows"] = counts["catalog"]["images"]
 
-        def step(what: str, rows: str, *arguments: str | Path) -> None:
-            if what in skip:
-                return
-            command = [sys.executable, "-m", "imaxray.cli", *map(str, arguments)]
-            result = measured(command, allowed=(0, 1))  # 1: the audit has findings
-            rows_of = {**counts["imax"], "catalog": counts["catalog"]["entries"]}
-            found[what] = {**result, "rows": rows_of[rows]}
-            print(f"{what}: {result['seconds']:.1f} s", file=sys.stderr, flush=True)
+    def step(what: str, rows: str, *arguments: str | Path) -> None:
+        if what in skip:
+            return
+        command = [sys.executable, "-m", "imaxray.cli", *map(str, arguments)]
+        result = measured(command, allowed=(0, 1))  # 1: the audit has findings
+        rows_of = {**counts["imax"], "catalog": counts["catalog"]["entries"]}
+        found[what] = {**result, "rows": rows_of[rows]}
+        print(f"{what}: {result['seconds']:.1f} s", file=sys.stderr, flush=True)
 
-        catalog, imax = data / "catalog", data / "imax"
-        skipped = [word for code in PIXELS for word in ("--skip", code)]
-        step("stats of the catalog", "catalog", "stats", catalog)
-        step("match", "catalog", "match", catalog, imax, "--out", out / "dmax")
-        step("audit of IMAX", "entries", "audit", imax, *skipped)
-        step("audit of the catalog", "catalog", "audit", catalog, *skipped)
-        step("export of IMAX", "entries", "export", imax, "--format", "llava", "--boxes",
-             "percent", "--no-headers", "--out", out / "llava")  # fmt: skip
-        step("share of the catalog", "catalog", "share", catalog, "--out", out / "shared")
-        step("verify of the catalog", "catalog", "verify", catalog)
+    catalog, imax = data / "catalog", data / "imax"
+    skipped = [word for code in PIXELS for word in ("--skip", code)]
+    step("stats of the catalog", "catalog", "stats", catalog)
+    step("match", "catalog", "match", catalog, imax, "--out", out / "dmax")
+    step("audit of IMAX", "entries", "audit", imax, *skipped)
+    step("audit of the catalog", "catalog", "audit", catalog, *skipped)
+    step("export of IMAX", "entries", "export", imax, "--format", "llava", "--boxes",
+         "percent", "--no-headers", "--out", out / "llava")  # fmt: skip
+    step("share of the catalog", "catalog", "share", catalog, "--out", out / "shared")
+    step("verify of the catalog", "catalog", "verify", catalog)
     for run in found.values():
         for key in set(run) - {"seconds", "peak_gb", "rows"}:
             del run[key]
