@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -51,6 +52,9 @@ SPOILS: Final[dict[str, Spoil]] = {
 
 _BY_HAND: Final = ("roots.json",)
 """Files that a user may edit, whose content nothing can check."""
+
+_KEPT: Final = re.compile(r"\.old-\d+")
+"""Where an earlier run is moved that is trained anew."""
 
 _WITHOUT_DIGEST: Final = ("build.yaml", "study.yaml", "recipe.yaml", "strategy.yaml", "base/")
 """Inputs that a user brings: configurations, and a folder with a model.
@@ -154,6 +158,9 @@ def judged(work: Trials, wanted: Undisturbed, path: Path, ended: Outcome) -> dic
     if ended.code == 0:
         differ = same.differences(work.tree(), wanted.tree)
         about = [what for what in differ if path.name not in what] if path.exists() else differ
+        # a study trains a damaged run anew and keeps the damaged one, which it must tell
+        if any(_KEPT.search(what) for what in about) and "is now in" in ended.error:
+            about = [what for what in about if not _KEPT.search(what)]
         return {"ok": not about, "said": "the same output", "why": about[:10]}
     said = ended.sentence
     if ended.code != 2 or said is None:
