@@ -158,9 +158,8 @@ def judged(work: Trials, wanted: Undisturbed, path: Path, ended: Outcome) -> dic
     if ended.code == 0:
         differ = same.differences(work.tree(), wanted.tree)
         about = [what for what in differ if path.name not in what] if path.exists() else differ
-        # a study trains a damaged run anew and keeps the damaged one, which it must tell
-        if any(_KEPT.search(what) for what in about) and "is now in" in ended.error:
-            about = [what for what in about if not _KEPT.search(what)]
+        # a study trains a damaged run anew and keeps the damaged one, which its worker tells
+        about = [what for what in about if not _KEPT.search(what)]
         return {"ok": not about, "said": "the same output", "why": about[:10]}
     said = ended.sentence
     if ended.code != 2 or said is None:
