@@ -102,7 +102,9 @@ def open_subject(
         elif (path / STRATEGY).is_file():
             found = runs_of_study(path, split)
             _add_study(found, arms, known, notes)
-            pseudo += sorted(file.parent for file in path.glob(f"pseudo/*/{_CANDIDATES}"))
+            pseudo += sorted(
+                file.parent for file in path.glob(f"pseudo/*/candidates/{_CANDIDATES}")
+            )
         elif path.is_dir() and not _holds_answers(path):
             raise ImaxrayError(
                 f"Expected a dataset, study, run that was evaluated, or folder of pseudo "
