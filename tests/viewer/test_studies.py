@@ -115,6 +115,10 @@ def test_a_strategy_without_answers_asks_for_the_dataset(tmp_path):
 def test_what_is_nothing_of_imaxray_is_said_to_be_so(tmp_path):
     with pytest.raises(ImaxrayError, match="but it is none; name such a folder"):
         open_subject([tmp_path])
+    (tmp_path / "phantom").mkdir()
+    (tmp_path / "phantom" / "study.yaml").write_text("{}")
+    with pytest.raises(ImaxrayError, match=f"such as {tmp_path}/phantom"):
+        open_subject([tmp_path])
     (tmp_path / "report.html").write_text("<p>")
     with pytest.raises(ImaxrayError, match=r"a file of answers \(\.csv"):
         open_subject([tmp_path / "report.html"])
