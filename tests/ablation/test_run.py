@@ -179,7 +179,7 @@ def test_the_report_says_what_the_comparison_says(finished, tmp_path):
     page = write_ablation_report(out, tmp_path / "report.html").read_text(encoding="utf-8")
     verdict = re.search(r'<p class="verdict">(.*?)</p>', page)[1]
     gain = outcome.equal_compute.as_dict()["mean_gain"][WHOLE]["value"]
-    assert "“whole”" in verdict and f"({100 * gain:+z.1f} % [" in verdict
+    assert "“whole”" in verdict and f"({100 * gain:+z.1f}\N{NO-BREAK SPACE}% [" in verdict
     assert page.count('<li class="card">') in (3, 4)  # without a ceiling that gains, no share
     forest = re.search(r"<svg.*?</svg>", page, re.DOTALL)[0]
     for arm in set(ARMS) - {REFERENCE}:

@@ -345,6 +345,8 @@ def test_resumable_commands_exist_and_say_so(capsys, monkeypatch):
     monkeypatch.setattr(border, "_run", stop)
     assert run_command(["train", "d", "--out", "a b"]) == 130
     assert "the same command continues it: imaxray train d --out 'a b'" in capsys.readouterr().err
+    assert run_command(["view", "d"]) == 130
+    assert "the viewer has ended and your marks are kept" in capsys.readouterr().err
 
 
 def test_ascii_output_never_fails(tmp_path, built):

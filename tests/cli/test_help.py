@@ -1,6 +1,7 @@
 """Tests what helps a user: examples, completion, suggestions, JSON as documented, and doctor."""
 
 import json
+import re
 import shlex
 from enum import Enum
 from pathlib import Path
@@ -73,6 +74,22 @@ def test_help_lists_the_commands_in_the_order_of_the_data():
 def test_help_shows_the_example():
     said = " ".join(run("report", "--help").output.split())
     assert "Example: `imaxray report study/phantom --out phantom.html --images 0`" in said
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_at_80_columns_has_every_name_complete_and_no_type_at_switches(name):
+    said = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "80"}).output
+    assert max(map(len, said.splitlines())) <= 80
+    assert not re.search(r"--[a-z0-9-]*…", said)
+    names = {option for param in COMMANDS[name].params for option in param.opts
+             if option.startswith("--") and not getattr(param, "hidden", False)}  # fmt: skip
+    assert names <= set(re.findall(r"--[a-z0-9-]+", said))
+    assert "bool" not in said
+
+
+def test_paragraphs_of_the_help_are_filled():
+    said = run("view", "--help").output
+    assert "conflicts, entries,   \n and the answers of arms side by side." in said
 
 
 def test_the_page_is_that_of_the_application():

@@ -26,6 +26,7 @@ from imaxray.strategy import (
 )
 from imaxray.training import load_recipe, train_dataset
 from imaxray.training.trainer import LearningCurve
+from imaxray.viewer.opening.subject import open_subject
 
 STAGES = [
     {"name": "dmax", "on": "dmax", "start": "base", "steps": 120},
@@ -52,6 +53,16 @@ def finished(make_strategy, tmp_path_factory):
     told = []
     config = make_strategy(stages=STAGES)
     return config, out, run_strategy(config, out, tell=told.append, progress=False), told
+
+
+def test_the_viewer_shows_the_stages_and_the_answers_of_the_model(finished):
+    config, out, _, _ = finished
+    subject = open_subject([out], data=config.data)
+    assert list(subject.arms) == ["1-dmax", "2-pseudo-imax", "3-finish"]
+    written = pl.read_parquet(out / "pseudo" / "round-1" / "candidates" / "candidates.parquet")
+    assert subject.candidates is not None
+    assert subject.candidates["pseudo_id"].to_list() == written["pseudo_id"].to_list()
+    assert subject.notes == ()
 
 
 def test_each_stage_is_a_run_of_its_own(finished):
@@ -108,7 +119,7 @@ def test_the_report_says_what_the_comparison_says(finished, tmp_path):
     page = write_strategy_report(out, tmp_path / "report.html").read_text(encoding="utf-8")
     gain = outcome.comparison.as_dict()["mean_gain"]["3-finish"]["value"]
     verdict = re.search(r'<p class="verdict">(.*?)</p>', page)[1]
-    assert "3-finish" in verdict and f"{100 * gain:+z.1f} %" in verdict
+    assert "3-finish" in verdict and f"{100 * gain:+z.1f}\N{NO-BREAK SPACE}%" in verdict
     kept = outcome.done[2].record["kept"]
     assert f"<b>{kept:,}</b>" in page
     for name in ("stages", "results", "yields", "provenance"):

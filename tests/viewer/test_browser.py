@@ -230,6 +230,9 @@ def test_boxes_are_shown_and_hidden(page, running, odd):
     assert boxes.count() > shown
     page.get_by_label("answers of bad").check()
     assert page.locator("svg.boxes .arm-1").count() >= 1
+    assert page.locator("svg.boxes .truth").count() == 0
+    page.get_by_label("targets of entries").check()
+    assert page.locator("svg.boxes .truth").count() >= 1
     shot(page, "viewer-image")
     page.locator("h1").click()
     page.keyboard.press("b")
@@ -386,6 +389,37 @@ def test_keys_are_listed_and_python_is_copied(page, running, viewed_root):
         found["path"] == viewed_root / "data" / ".." / "deep" / "ramp.png"
         or found["path"].is_file()
     )
+
+
+def test_the_list_is_copied_as_python_by_key_and_by_button(page, running):
+    visit(page, running, "data/images?split=test")
+    settled(page)
+    found = {}
+    page.keyboard.press("c")
+    exec(page.get_by_label("Python code").input_value(), found)
+    assert f"{found['images'].height:,} images" == page.locator(".total").inner_text()
+    assert set(found["images"]["split"]) == {"test"}
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Copy as Python").click()
+    page.get_by_label("Python code").wait_for()
+
+
+def test_the_way_to_mark_an_annotation_is_in_sight(page, running, odd):
+    page.set_viewport_size({"width": 1400, "height": 900})
+    visit(page, running, f"data/image/{quote(odd.id, safe='')}", "[data-loaded]")
+    region = page.get_by_role("region", name="Annotations with their provenance").bounding_box()
+    button = page.get_by_role("button", name="Mark report").first.bounding_box()
+    assert button["x"] + button["width"] <= region["x"] + region["width"]
+    assert page.get_by_role("link", name="Back to the list").is_visible()
+
+
+def test_on_a_narrow_page_images_stand_on_the_first_screen(page, running):
+    page.set_viewport_size({"width": 600, "height": 900})
+    visit(page, running, "data/images")
+    settled(page)
+    assert page.locator(".card").first.bounding_box()["y"] < 400
+    page.keyboard.press("/")
+    assert page.get_by_label("Id of image, patient or study").is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -96,11 +96,11 @@ def test_a_damaged_ablation_is_one_sentence(ablation, content):
 
 def test_the_stages_of_a_strategy_are_shown(tmp_path, viewed_root, answers):
     out = tmp_path / "strategy"
-    for stage in ("1-dmax", "2-pseudo"):
+    for stage, folder in {"1-dmax": "test", "2-pseudo": "imax-test", "3-finish": "val"}.items():
         run = out / "stages" / stage
-        (run / "evaluation" / "abc-test").mkdir(parents=True)
+        (run / "evaluation" / folder).mkdir(parents=True)
         (run / "run.json").write_text("{}")
-        write_parquet(run / "evaluation" / "abc-test" / "predictions.parquet", answers)
+        write_parquet(run / "evaluation" / folder / "predictions.parquet", answers)
     write_state(out / "strategy.json", {"done": []})
     subject = open_subject([out], data=viewed_root / "data")
     assert list(subject.arms) == ["1-dmax", "2-pseudo"] and list(subject.datasets) == ["data"]
@@ -114,6 +114,10 @@ def test_a_strategy_without_answers_asks_for_the_dataset(tmp_path):
 
 def test_what_is_nothing_of_imaxray_is_said_to_be_so(tmp_path):
     with pytest.raises(ImaxrayError, match="but it is none; name such a folder"):
+        open_subject([tmp_path])
+    (tmp_path / "phantom").mkdir()
+    (tmp_path / "phantom" / "study.yaml").write_text("{}")
+    with pytest.raises(ImaxrayError, match=f"such as {tmp_path}/phantom"):
         open_subject([tmp_path])
     (tmp_path / "report.html").write_text("<p>")
     with pytest.raises(ImaxrayError, match=r"a file of answers \(\.csv"):

@@ -150,10 +150,13 @@ def tera(operations: float | None) -> str:
     """Write a number of operations in units of 10¹².
 
     Example:
-        >>> tera(13_860_000_000_000), tera(None)
-        ('13.9', '–')
+        >>> tera(13_860_000_000_000), tera(912_000_000), tera(None)
+        ('13.9', '0.000912', '–')
     """
-    return "–" if operations is None else f"{operations / 1e12:,.1f}"
+    if operations is None:
+        return "–"
+    amount = operations / 1e12
+    return f"{amount:,.1f}" if amount >= 10 else f"{amount:.3g}"
 
 
 def _share(comparison: Comparison, arm: str) -> str:

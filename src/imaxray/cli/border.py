@@ -23,7 +23,7 @@ from imaxray.cli.help import completion
 from imaxray.errors import ImaxrayError
 
 RESUMABLE: Final = frozenset(
-    {"build", "cache", "train", "evaluate", "annotate", "study", "strategy", "view"}
+    {"build", "cache", "train", "evaluate", "annotate", "study", "strategy"}
 )
 """Commands that continue what an earlier call of the same command began."""
 
@@ -235,6 +235,8 @@ def _short(text: object) -> str:
 def _how_to_go_on(arguments: Sequence[str]) -> str:
     again = shlex.join(["imaxray", *arguments])
     command = next((word for word in arguments if not word.startswith("-")), "")
+    if command == "view":
+        return f"the viewer has ended and your marks are kept; to open it again: {again}"
     if command in RESUMABLE:
         return f"what is done is kept, and the same command continues it: {again}"
     return f"nothing unfinished is kept, so start the command from the beginning: {again}"

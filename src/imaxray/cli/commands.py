@@ -18,6 +18,7 @@ from imaxray.cli.data import (
     stats,
     verify,
 )
+from imaxray.cli.help.columns import make_readable
 from imaxray.cli.help.examples import add_examples
 from imaxray.cli.help.panels import arrange
 from imaxray.cli.machine import completion, configs, doctor
@@ -34,6 +35,7 @@ from imaxray.cli.studies import dynamics, report, strategy, study, view
 
 add_examples(app)
 arrange(app)
+make_readable(app)
 
 __all__ = [
     "annotate",

@@ -214,6 +214,8 @@ class Report:
         cards: The numbers that matter.
         front: Figures and tables of the first screen.
         sections: Sections, in order.
+        lead: Sentence above the numbers that says what was compared.
+        words: Word of the report → what it means, for readers who do not know it.
     """
 
     title: str
@@ -222,6 +224,8 @@ class Report:
     cards: Sequence[Card]
     front: Sequence[Part]
     sections: Sequence[Section] = field(default_factory=tuple)
+    lead: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def tables(self) -> list[Table]:
         """Return all tables, in the order of the page."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -68,6 +69,7 @@ def html(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["rect"] = _rect
+    environment.filters["prose"] = _prose
     environment.filters["csv_link"] = _csv_link
     environment.filters["latex_link"] = _latex_link
     return environment.get_template("template.html").render(
@@ -89,6 +91,14 @@ def thumbnail(source: Readable, max_side: int = 320) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _prose(text: str) -> str:
+    """Return a sentence as HTML: a number stays with its unit, and what is to be typed is code."""
+    from markupsafe import Markup, escape
+
+    safe = re.sub(r"(?<=[\d.]) %", "\N{NO-BREAK SPACE}%", str(escape(text)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", safe))
 
 
 def _csv_link(table: Table) -> str:

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import itertools
+import json
 import re
 import shutil
 from importlib.resources import files
@@ -71,13 +72,39 @@ def test_the_first_screen_has_verdict_numbers_forest_and_arms(made, page):
     gain = comparison.mean_gain("imax")
     said = re.search(r'<p class="verdict">(.*?)</p>', first)[1]
     assert said.startswith("IMAX is ahead of DMAX at equal entries seen: mean relative gain +")
-    assert f"{100 * gain['value']:+.1f} %" in said and "at equal compute" in said
+    assert f"{100 * gain['value']:+.1f}\N{NO-BREAK SPACE}%" in said and "at equal compute" in said
     assert first.count('<li class="card">') == 4
-    assert f"<b>{100 * gain['value']:+.1f} %</b>" in first
+    assert f"<b>{100 * gain['value']:+.1f}\N{NO-BREAK SPACE}%</b>" in first
     forest = re.search(r"<svg.*?</svg>", first, re.DOTALL)[0]
     for task in ("calculation", "report", "grading", "findings", "rec", "reg", "vqa", "mean"):
         assert re.search(rf"<text[^>]*>{task}( \(|<)", forest), task
     assert "What was compared with what" in first and "entries of dmax" in first
+
+
+def test_the_first_screen_explains_its_words(page):
+    first = page[: page.index("<nav")]
+    assert "IMAX has few images with many tasks each. DMAX, its control" in first
+    explained = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", first))
+    assert {"arm", "entry", "equal compute", "relative gain", "interval"} <= set(explained)
+    assert "locate what a phrase names" in explained["task rec"]
+
+
+def test_what_is_to_be_typed_is_code_and_numbers_stay_with_their_unit(page):
+    assert "add a block <code>dynamics</code> to its configuration" in page
+    paragraphs = " ".join(re.findall(r"<(?:p|li|figcaption)\b[^>]*>([^<]*)<", page))
+    assert not re.search(r"\d %", paragraphs) and "\N{NO-BREAK SPACE}%" in paragraphs
+
+
+def test_curves_at_equal_compute_are_over_what_was_equal(made, page, tmp_path):
+    assert "over seconds of computing" in section(page, "learning")  # these runs counted none
+    out = tmp_path / "out"
+    shutil.copytree(made[1], out, symlinks=True)
+    for path in (out / "runs").rglob("run.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "operations": 96 * 10**12}))
+    said = section(write_study_report(out).read_text(encoding="utf-8"), "learning")
+    assert "over 10¹² floating-point operations" in said
+    assert "equal place on the axis of floating-point operations" in said
+    assert "over seconds of computing" not in said
 
 
 def test_the_verdict_says_so_when_the_reference_is_ahead(made, tmp_path):
@@ -163,6 +190,20 @@ def test_wide_intervals_lie_on_the_axis(wide):
     low, high = axis.get_xlim()
     assert low <= -wide and high >= wide
     assert axis.get_xscale() == ("linear" if wide < 12 * 0.03 else "symlog")
+
+
+def test_arms_that_do_not_differ_leave_the_axis_linear_and_readable():
+    """Ends at 0 say nothing about the size of the others."""
+    from imaxray.report.figures import Row, intervals
+
+    same = {"value": 0.0, "low": 0.0, "high": 0.0}
+    rows = [Row(str(n), {"imax": same}) for n in range(6)]
+    rows += [Row("one", {"imax": {"value": 0.5, "low": 0.0, "high": 1.0}}), Row("none", {})]
+    figure = intervals(rows, "gain", zero="", scale=100)
+    figure.canvas.draw()
+    axis = figure.axes[0]
+    assert axis.get_xscale() == "linear" and len(axis.get_xticks()) < 12
+    assert [text.get_text() for text in axis.texts][-1] == "undefined"
 
 
 def test_what_a_folder_lacks_is_named_in_one_line(made, tmp_path):

@@ -80,7 +80,8 @@ def _arm_table(outcome: AblationOutcome) -> list[Part]:
             f"All arms, means over seeds; seconds on the {clock}. Preparing is deriving, "
             "answering, filtering and choosing. Operations are the floating-point operations of "
             "training.",
-            ["arm", "steps", "entries seen", "10¹² operations", "s of training", "s of preparing",
+            ["arm", "steps", "entries seen", "10¹² operations",
+             "seconds of training", "seconds of preparing",
              "derived entries", "pseudo entries", *(f"gain at {name}" for name in compared),
              "share of the ceiling"],
             rows, frame=pl.DataFrame(raw, infer_schema_length=None),

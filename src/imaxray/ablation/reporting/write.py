@@ -10,6 +10,8 @@ from imaxray.ablation.reporting.stored import read_ablation
 from imaxray.ablation.run import AblationOutcome
 from imaxray.ablation.tables import summary
 from imaxray.report import Report, Section, attempted, write_report
+from imaxray.report.words import STRATEGY, explained
+from imaxray.schema import task_names
 
 REPORT = "report.html"
 
@@ -56,4 +58,7 @@ def ablation_report(outcome: AblationOutcome) -> Report:
             Section(key, title, attempted(title, lambda make=make: make(outcome)))  # type: ignore[misc]
             for key, (title, make) in parts.items()
         ],
+        "An arm leaves a part of the strategy out, or adds one. All arms train on DMAX (many "
+        "images with one or a few tasks each), or on what was filled in for it.",
+        explained(STRATEGY, task_names()),
     )

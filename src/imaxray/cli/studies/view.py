@@ -16,7 +16,7 @@ def view(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DATASET|STUDY|RUN|PSEUDO...",
+            metavar="DATASET|STUDY|RUN|PSEUDO",
             help="Dataset folder; study folder, or one that `imaxray build` wrote; run that was "
             "evaluated, result of `imaxray score` or file of answers; or folder that `imaxray "
             "annotate` wrote. Several are shown together.",

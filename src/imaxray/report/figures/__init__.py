@@ -7,11 +7,12 @@ of the page, so that it follows light and dark mode and print. The same input gi
 from imaxray.report.figures.answers import agreement, confusion, differences
 from imaxray.report.figures.bars import grouped_bars, lying_bars, metric_bars, sets
 from imaxray.report.figures.curves import Line, lines
-from imaxray.report.figures.intervals import Row, intervals
+from imaxray.report.figures.intervals import UNDEFINED, Row, intervals
 from imaxray.report.figures.style import COLOURS, colour_of, css_colour, svg
 
 __all__ = [
     "COLOURS",
+    "UNDEFINED",
     "Line",
     "Row",
     "agreement",

@@ -17,6 +17,15 @@ _WIDE: Final = 12
 """How many times as far as the median end of an interval the farthest one may be on a linear
 axis."""
 
+_NONE: Final = 1e-6
+"""End of an interval that counts as 0: ends of arms that do not differ squeeze nothing."""
+
+
+UNDEFINED: Final = (
+    " A gain is undefined where the score of the reference is too near zero to divide by it."
+)
+"""Sentence for the caption of a picture of gains in which a row has no value."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -25,7 +34,7 @@ class Row:
     Attributes:
         label: Name of the row.
         cells: Series → value, low and high, or None if it was not measured. Low and high may be
-            None where there is no interval.
+            None where there is no interval. A row without any value is told to be undefined.
         strong: Whether the row sums up the others, e.g. a mean.
     """
 
@@ -69,7 +78,10 @@ def intervals(
                 assert cell is not None
                 _interval(axis, name, cell, place, row, series, scale, form, told=told)
                 place += 0.2
-            place += 0.0 if line else 0.2
+            if not line:
+                if told:
+                    _told(axis, place, "undefined", color=SOFT)
+                place += 0.2
             ticks.append((first + place - 0.2) / 2)
             place += 0.12
             if row is not rows[-1]:
@@ -107,13 +119,13 @@ def _spread_out(axis: Any, lines: Sequence[Any], scale: float) -> str:
         for line in lines
         for _, cell in line
         for key in ("low", "value", "high")
-        if cell.get(key) is not None
+        if abs(scale * (cell.get(key) or 0)) > _NONE
     )
-    if not ends or ends[-1] < _WIDE * max(ends[len(ends) // 2], 1e-9):
+    if not ends or ends[-1] < _WIDE * ends[len(ends) // 2]:
         return ""
     from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator  # late, as all of Matplotlib
 
-    edge = 10 ** math.ceil(math.log10(max(ends[len(ends) // 2], 1e-9)))
+    edge = 10 ** math.ceil(math.log10(ends[len(ends) // 2]))
     axis.set_xscale("symlog", linthresh=edge, linscale=1.5)
     axis.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=edge, subs=(1,)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -143,5 +155,11 @@ def _interval(
     axis.plot(value, place, mark_of(name, series), color=colour, markersize=8 if row.strong else 6,
               label=name)  # fmt: skip
     if told:
-        axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), fontsize=8.5,
-                  va="center", fontweight="bold" if row.strong else "normal")  # fmt: skip
+        _told(axis, place, text, fontweight="bold" if row.strong else "normal")
+
+
+def _told(axis: Any, place: float, text: str, **style: Any) -> None:
+    """Write beside a row what it shows."""
+    axis.text(
+        1.02, place, text, transform=axis.get_yaxis_transform(), fontsize=8.5, va="center", **style
+    )

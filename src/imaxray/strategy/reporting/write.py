@@ -29,7 +29,9 @@ from imaxray.report import (
     write_report,
 )
 from imaxray.report.citing import bibtex, evaluation_sentences, releases
-from imaxray.report.figures import Row, intervals, metric_bars, svg
+from imaxray.report.figures import UNDEFINED, Row, intervals, metric_bars, svg
+from imaxray.report.words import STRATEGY, explained
+from imaxray.schema import task_names
 from imaxray.strategy.reporting.yields import as_frame, filter_parts, rule_parts
 
 REPORT: Final = "report.html"
@@ -118,6 +120,9 @@ def strategy_report(material: _Material) -> Report:
             Section(key, title, attempted(title, lambda make=make: make(material)))  # type: ignore[misc]
             for key, (title, make) in parts.items()
         ],
+        "The strategy fills in, by rules or by answers of the model, what the images of "
+        "decentralized data lack, and trains on that. Each stage is compared with the first one.",
+        explained(STRATEGY, task_names()),
     )
 
 
@@ -126,9 +131,9 @@ def _verdict(material: _Material) -> str:
         return "The dataset has no test split, so the stages are not compared."
     first, final = material.comparison.as_dict()["reference"], material.final
     if final == first:
-        return f"The first stage, {first}, is the result."
+        return f"The first stage ({first}) is the result."
     cell = material.comparison.as_dict()["mean_gain"].get(final)
-    told = ahead(cell, f"the result, {final},", f"the first stage, {first}")
+    told = ahead(cell, f"the result ({final})", f"the first stage ({first})")
     return f"{told[0].upper()}{told[1:]}: mean relative gain {percent_text(cell)}."
 
 
@@ -194,7 +199,7 @@ def _forest(comparison: Comparison) -> Picture:
         f"Relative gain of each later stage over {first} on each task, with "
         f"{100 * data['level']:.0f} % intervals. They cover the choice of the {data['patients']:,} "
         f"tested patients ({data['resamples']:,} paired resamples), but not the choice of the "
-        "training seed.",
+        "training seed." + UNDEFINED * any(not any(row.cells.values()) for row in rows),
     )
 
 
@@ -220,7 +225,7 @@ def _stages(material: _Material) -> list[Part]:
         Table(
             "stages", "All stages",
             ["stage", "trained on", "starts from", "layout", "steps", "entries seen", "last loss",
-             "s of the clock", "s of the processor"],
+             "seconds passed", "seconds of the processor"],
             rows, texts=4, frame=as_frame(
                 {k: v for k, v in r.items() if k != "drawn"} for r in material.records("stage")
             ),

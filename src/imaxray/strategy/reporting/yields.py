@@ -93,7 +93,7 @@ def filter_parts(
     """
     tasks = [t for t in (*task_names(), "all") if t in set(yields["task"])]
     shown = [f for f in _FILTERS if f in set(yields["filter"])]
-    kept = {f: {t: _share(yields.filter(task=t, filter=f)) for t in tasks} for f in shown}
+    kept = {_named(f): {t: _share(yields.filter(task=t, filter=f)) for t in tasks} for f in shown}
     told = " ".join(f"{t}, {f}: {v:.0f} %." for f, bars in kept.items() for t, v in bars.items())
     drawn = grouped_bars({"share of the readable answers that are kept": kept}, "%",
                          size=(9.0, 2.8))  # fmt: skip
@@ -101,11 +101,11 @@ def filter_parts(
         Picture(
             svg(drawn, f"Yields of the filters{key}", told),
             "Share of the readable answers that each filter keeps, by task, as the mean over "
-            "seeds. None keeps every readable answer.",
+            "seeds. Without a filter, every readable answer is kept.",
         )
     ]
     right = [
-        Row(task, {f: _precision(yields.filter(task=task, filter=f)) for f in shown})
+        Row(task, {_named(f): _precision(yields.filter(task=task, filter=f)) for f in shown})
         for task in tasks
     ]
     right = [row for row in right if any(row.cells.values())]
@@ -126,7 +126,7 @@ def filter_parts(
     else:
         parts.append(Missing("The precision of the answers", "no answer could be judged."))
     cells = [
-        [r["task"], r["filter"], *([str(r["seed"])] if "seed" in r else []),
+        [r["task"], _named(r["filter"]), *([str(r["seed"])] if "seed" in r else []),
          f"{r['candidates']:,}", f"{r['kept']:,}", f"{r['judged'] or 0:,}",
          interval_text({"value": r["precision"], "low": r["low"], "high": r["high"]})]
         for r in yields.iter_rows(named=True)
@@ -142,6 +142,16 @@ def filter_parts(
     if not rules.is_empty():
         parts.append(_consistency(rules, key))
     return parts
+
+
+def _named(name: str) -> str:
+    """Return the name of a filter for a reader.
+
+    Example:
+        >>> _named("none"), _named("both")
+        ('no filter', 'both')
+    """
+    return "no filter" if name == "none" else name
 
 
 def _share(part: pl.DataFrame) -> float:

@@ -12,7 +12,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.evaluation import percent_text
 from imaxray.evaluation.comparing.wording import DASH, ahead, named
 from imaxray.report import Card, Part, Picture, Table, attempted
-from imaxray.report.figures import Row, intervals, svg
+from imaxray.report.figures import UNDEFINED, Row, intervals, svg
 from imaxray.study.arms import StudyArm
 from imaxray.study.budget import training_seconds
 from imaxray.study.reporting.material import Material
@@ -204,7 +204,8 @@ def _forest(material: Material) -> Picture:
     return Picture(
         svg(drawn, f"Relative gain over {named(reference)} on each task", _spoken(rows)),
         f"Relative gain over {named(reference)} on each task, with {_level(material)} intervals. "
-        + intervals_cover(material, first),
+        + intervals_cover(material, first)
+        + UNDEFINED * any(not any(row.cells.values()) for row in rows),
     )
 
 
@@ -299,12 +300,12 @@ def compared_table(material: Material) -> Table:
         ])  # fmt: skip
     seeds = len(material.config.training_seeds)
     each = "arm and model" if material.several else "arm"
-    clock = "on the processor" if _on_cpu(material) else "on the clock"
+    clock = "seconds of the processor" if _on_cpu(material) else "seconds that passed"
     return Table(
         "compared",
         f"What was compared with what: {named(material.config.reference)} is the reference; "
         f"{seeds} training {'run' if seeds == 1 else 'runs'} per {each}, the same test questions "
-        f"for all. Seconds of training are {clock}.",
+        f"for all. The last column is the training in {clock}.",
         ["arm", "train data", "layout", "trained for", "entries seen", "seconds"],
         rows,
         texts=4,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -19,22 +20,30 @@ from imaxray.study.results.outcome import ModelOutcome
 from imaxray.training import CurvePoint
 from imaxray.training.runs.manifest import Validation
 
-AXES = {"entries_seen": "entries seen", "seconds": "seconds of computing"}
+ENTRIES: Final = {"entries_seen": "entries seen"}
+OPERATIONS: Final = {"operations": "10¹² floating-point operations"}
+SECONDS: Final = {"seconds": "seconds of computing"}
 
 
 def learning(material: Material) -> Section:
-    """Return validation and training losses of all runs over entries and over time."""
+    """Return validation and training losses of all runs over entries and over compute."""
+    runs = [run for m in material.outcome.models.values() for r in m.runs.values() for run in r]
+    compute = OPERATIONS if all("operations" in run for run in runs) else SECONDS
+    [unit] = compute.values()
     parts: list[Part] = [
         Text(
             "Equal entries are equal places on the axis of entries; equal compute is an equal "
-            "place on the axis of seconds. Losses of different tasks are not comparable.",
+            f"place on the axis of {unit.removeprefix('10¹² ')}. Losses of different tasks are not "
+            "comparable. Who is ahead is decided by the scores of whole answers, not by the loss "
+            "of their tokens; the two may disagree.",
             soft=True,
         )
     ]
     for model in material.outcome.models.values():
         if material.several:
             parts.append(Heading(model.name))
-        parts += attempted("Learning curves", lambda model=model: _curves(material, model))  # type: ignore[misc]
+        make = partial(_curves, material, model, {**ENTRIES, **compute})
+        parts += attempted("Learning curves", make)
     parts.append(Heading("Speed"))
     parts += [_speed(material), *_clock(material)]
     return Section("learning", "Learning curves and speed", parts)
@@ -43,13 +52,13 @@ def learning(material: Material) -> Section:
 Points = list[dict[str, Any]]
 
 
-def _curves(material: Material, model: ModelOutcome) -> list[Part]:
+def _curves(material: Material, model: ModelOutcome, axes: Mapping[str, str]) -> list[Part]:
     training: dict[str, list[Points]] = {}
     validation: dict[str, list[Points]] = {}
     for arm, runs in model.runs.items():
         for seed, run in zip(material.config.training_seeds, runs, strict=False):
             folder = material.run(model, arm, seed)
-            points = _read(folder, _share(run))
+            points = _read(folder, run)
             training.setdefault(arm, []).append(points)
             known = _validated(folder, points)
             if known:
@@ -60,7 +69,7 @@ def _curves(material: Material, model: ModelOutcome) -> list[Part]:
     if validation:
         parts.append(_picture(
             {
-                f"over {label}": _lines(validation, x, None) for x, label in AXES.items()
+                f"over {label}": _lines(validation, x, None) for x, label in axes.items()
             },
             "",
             "validation loss", "Validation loss of the arms", _last(validation, None),
@@ -72,7 +81,7 @@ def _curves(material: Material, model: ModelOutcome) -> list[Part]:
         parts.append(Missing("The validation loss", "the study does not set training.eval_every."))
     tasks = [t for t in task_names() if any(t in p["losses"] for s in training.values()
                                             for points in s for p in points)]  # fmt: skip
-    for x, label in AXES.items():
+    for x, label in axes.items():
         parts.append(_picture(
             {task: _lines(training, x, task) for task in tasks}, label, "loss",
             f"Training loss of each task over {label}",
@@ -88,11 +97,21 @@ def _share(run: Mapping[str, Any]) -> float:
     return seconds / run["seconds"] if run["seconds"] else 1.0
 
 
-def _read(folder: Path, factor: float) -> Points:
+def _read(folder: Path, run: Mapping[str, Any]) -> Points:
+    """Return the learning curve of a run; operations are counted in proportion to its entries."""
+    factor = _share(run)
+    each = run.get("operations", 0) / run["entries_seen"] / 1e12 if run["entries_seen"] else 0.0
     points: list[CurvePoint] = read_state_lines(
         folder / "curve.jsonl", CurvePoint, advice=f"remove {folder}, so that the run is repeated"
     )
-    return [{**point, "seconds": point["seconds"] * factor} for point in points]
+    return [
+        {
+            **point,
+            "seconds": point["seconds"] * factor,
+            "operations": point["entries_seen"] * each,
+        }
+        for point in points
+    ]
 
 
 def _validated(folder: Path, points: Points) -> Points:
@@ -107,6 +126,7 @@ def _validated(folder: Path, points: Points) -> Points:
         {
             "entries_seen": at[v["step"]]["entries_seen"],
             "seconds": at[v["step"]]["seconds"],
+            "operations": at[v["step"]]["operations"],
             "loss": v["loss"],
         }
         for v in found
@@ -174,9 +194,12 @@ def _speed(material: Material) -> Table:
                     f"{cells['entries_seen']:,}", f"{cells['seconds']:.0f}",
                     f"{cells['entries_per_second']:.0f}", f"{cells['tokens_per_entry']:.1f}",
                 ])  # fmt: skip
-    head = ["arm", "layout", "seed", "entries seen", "seconds", "entries/s", "tokens per entry"]
+    head = ["arm", "layout", "seed", "entries seen", "seconds passed", "entries/s",
+            "tokens per entry"]  # fmt: skip
     return Table(
-        "speed", "Speed of training of each run",
+        "speed",
+        "Speed of training of each run; the seconds that passed include those in which other work "
+        "had the processor",
         (["model"] if material.several else []) + head, rows,
         texts=3 if material.several else 2, frame=pl.DataFrame(raw) if raw else None,
         folded=len(rows) > 12,

@@ -7,6 +7,7 @@ from pathlib import Path
 from imaxray._common.files import whole_file
 from imaxray.report import Report, Section, attempted, require_report_place, write_report
 from imaxray.report.figures import metric_bars
+from imaxray.report.words import LEAD, STUDY, explained
 from imaxray.study.reporting import comparison, data, front, learning
 from imaxray.study.reporting.answers import answers
 from imaxray.study.reporting.dynamics import dynamics
@@ -88,4 +89,6 @@ def study_report(material: Material) -> Report:
         front.cards(material),
         front.front_parts(material),
         sections,
+        LEAD,
+        explained(STUDY, [t["task"] for t in outcome.only.equal_entries.as_dict()["tasks"]]),
     )

@@ -108,9 +108,14 @@ def _of_ablation(path: Path, split: str) -> Iterator[tuple[str, int | None, Path
 
 def _of_strategy(path: Path, split: str) -> Iterator[tuple[str, int | None, Path, Path]]:
     for run in sorted(path.glob("stages/*/run.json")):
-        # of several evaluations on a split, the latest is that of the present settings
+        # the strategy answers into `test`, `imaxray evaluate` into `NAME-test`; the latest counts
         found = sorted(
-            run.parent.glob(f"evaluation/*-{split}/{_ANSWERS}"), key=lambda f: f.stat().st_mtime
+            (
+                file
+                for file in run.parent.glob(f"evaluation/*/{_ANSWERS}")
+                if file.parent.name == split or file.parent.name.endswith(f"-{split}")
+            ),
+            key=lambda file: file.stat().st_mtime,
         )
         if found:
             yield run.parent.name, None, run.parent, found[-1]

@@ -102,11 +102,13 @@ def open_subject(
         elif (path / STRATEGY).is_file():
             found = runs_of_study(path, split)
             _add_study(found, arms, known, notes)
-            pseudo += sorted(file.parent for file in path.glob(f"pseudo/*/{_CANDIDATES}"))
+            pseudo += sorted(
+                file.parent for file in path.glob(f"pseudo/*/candidates/{_CANDIDATES}")
+            )
         elif path.is_dir() and not _holds_answers(path):
             raise ImaxrayError(
                 f"Expected a dataset, study, run that was evaluated, or folder of pseudo "
-                f"annotations at {path}, but it is none; name such a folder."
+                f"annotations at {path}, but it is none; name such a folder{_inside(path)}."
             )
         elif path.is_file() and path.suffix not in _KINDS:
             raise ImaxrayError(
@@ -150,6 +152,14 @@ def _add(datasets: dict[str, Path], name: str, folder: Path) -> None:
     while unique in datasets:
         unique, number = f"{name} ({number})", number + 1
     datasets[unique] = folder
+
+
+def _inside(path: Path) -> str:
+    """Return a folder below a path that can be shown, as an example; empty if there is none."""
+    for child in sorted(path.iterdir()):
+        if child.is_dir() and (_built(child) or is_study(child) or (child / MANIFEST).is_file()):
+            return f", such as {child}"
+    return ""
 
 
 def _built(path: Path) -> bool:

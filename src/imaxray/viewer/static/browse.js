@@ -3,6 +3,7 @@ import { addressOf, get } from "./api.js";
 import { make, percent, plural, say } from "./dom.js";
 import { folded } from "./facts.js";
 import { setKeys } from "./keys.js";
+import { openPython } from "./python.js";
 import { go, writeRoute } from "./route.js";
 
 const NAMES = {
@@ -32,14 +33,15 @@ export class Browse {
     this.reading = make("p", { class: "reading" });
     this.problem = make("p", { class: "problem", role: "alert", hidden: true });
     this.element = make("div", { class: "browse" }, this.form,
-      make("div", { class: "found" }, make("div", { class: "found-head" }, this.total, this.pages), about.notes.map((note) => make("p", { class: "note" }, note)), this.reading, this.problem, this.chosen, this.list));
+      make("div", { class: "found" }, make("div", { class: "found-head" }, this.total, make("button", { type: "button", onclick: () => this.copy() }, "Copy as Python"), this.pages), about.notes.map((note) => make("p", { class: "note" }, note)), this.reading, this.problem, this.chosen, this.list));
     this.tell(about.reading);
     this.build(route.filter);
     setKeys("List of images", [
       { keys: ["n", "ArrowRight"], what: "next page", run: () => this.turn(1) },
       { keys: ["p", "ArrowLeft"], what: "previous page", run: () => this.turn(-1) },
-      { keys: ["/"], what: "search for an id", run: () => this.search.focus() },
+      { keys: ["/"], what: "search for an id", run: () => { this.panel.open = true; this.search.focus(); } },
       { keys: ["x"], what: "clear the filters", run: () => this.clear() },
+      { keys: ["c"], what: "copy the list as Python", run: () => this.copy() },
     ]);
   }
 
@@ -54,17 +56,19 @@ export class Browse {
       ...(about.arms.length ? { score: "right answers of the arm", disagreements: "disagreement of arms" } : {}),
     });
     this.order = this.select("order", "Order", { "": "ascending", desc: "descending" });
-    this.form.append(
-      make("h2", {}, "Filters"),
+    // on a narrow page the images would stand far below all filters
+    this.panel = make("details", { open: matchMedia("(min-width: 62rem)").matches }, make("summary", {}, make("h2", {}, "Filters")));
+    this.form.append(this.panel);
+    this.panel.append(
       make("p", { class: "field" }, make("label", { for: "q" }, "Id of image, patient or study"), this.search),
       this.sort.field, this.order.field,
       make("button", { type: "button", onclick: () => this.clear() }, "Clear filters"));
-    if (about.arms.length) this.form.append(this.answers());
+    if (about.arms.length) this.panel.append(this.answers());
     this.boxes = [];
     for (const [name, values] of Object.entries(about.facets)) {
-      if (values.length) this.form.append(this.facet(name, NAMES[name] ?? name, values.map((value) => [value, value || "(not stated)"])));
+      if (values.length) this.panel.append(this.facet(name, NAMES[name] ?? name, values.map((value) => [value, value || "(not stated)"])));
     }
-    this.form.append(
+    this.panel.append(
       about.reading ? "" : this.facet("conflicted", "Conflicts", [["yes", "has a conflict"], ["no", "has none"]], true),
       this.facet("mark", "Your marks", Object.entries(MARKS), true));
   }
@@ -167,6 +171,10 @@ export class Browse {
   clear() {
     this.search.value = "";
     go({ dataset: this.about.dataset, page: "images", filter: new URLSearchParams() });
+  }
+
+  copy() {
+    openPython(this.about.dataset, "", this.filter ?? new URLSearchParams());
   }
 
   turn(steps, quietly = false) {

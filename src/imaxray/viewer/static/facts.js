@@ -37,8 +37,7 @@ export function annotationTable(page) {
     const boxes = (one.boxes ?? []).map((box) => ({ box, kind: one.quality === "anatomy" ? "anatomy" : "finding", label: one.name ?? one.kind }));
     const title = release ? `${release.title} ${release.version}` : one.source;
     return emphasising(page, boxes, make("tr", { class: one.disputed ? "disputed" : null },
-      cell(one.kind),
-      cell(one.name ?? ""),
+      cell(one.kind, one.name ? [make("br"), make("strong", {}, one.name)] : ""),
       cell(make("span", { class: "stated" }, one.states), one.raw === null ? "" : make("details", {}, make("summary", {}, "as published"), make("p", { class: "raw" }, one.raw)),
         boxes.length ? make("span", { class: "count" }, ` ${plural(boxes.length, "box", "boxes")}`) : "",
         strayBoxes(one.boxes ?? [], image)),
@@ -49,7 +48,7 @@ export function annotationTable(page) {
   page.refreshMarks = (marks) => {
     for (const [one, place] of places) place.replaceChildren(...badges(marks, keyOf(one)));
   };
-  return table("Annotations with their provenance", ["Kind", "Name", "States", "Origin, grade, reader", "Release, file, row", "Your mark"], rows);
+  return table("Annotations with their provenance", ["Kind, name", "States", "Origin, grade, reader", "Release, file, row", "Your mark"], rows);
 }
 
 export function verdict(right) {

@@ -100,7 +100,7 @@ export class ImagePage {
     this.where = make("p", { class: "where" });
     const head = make("div", { class: "image-head" },
       make("nav", { "aria-label": "Images of the list" },
-        make("a", { href: this.back() }, "All images"),
+        make("a", { href: this.back() }, "Back to the list"),
         previous ? make("a", { href: to(previous), rel: "prev" }, "Previous") : make("span", { class: "off" }, "Previous"),
         make("span", {}, place ? `${place.toLocaleString("en")} of ${total.toLocaleString("en")}` : "not in the filtered list"),
         next ? make("a", { href: to(next), rel: "next" }, "Next") : make("span", { class: "off" }, "Next")),
@@ -196,6 +196,10 @@ export class ImagePage {
       { kind: "finding", name: "findings and phrases", boxes: boxed.filter((one) => one.quality !== "anatomy").flatMap(labelled("finding")) },
       { kind: "anatomy", name: "regions of anatomy", boxes: boxed.filter((one) => one.quality === "anatomy").flatMap(labelled("anatomy")) },
     ];
+    found.push({
+      kind: "truth", name: "targets of entries (truth)",
+      boxes: entries.flatMap((entry) => entry.target_boxes.map((box) => ({ box, kind: "truth", label: `target: ${entry.prompt.slice(0, 40)}`, of: entry.entry_id }))),
+    });
     this.about.arms.forEach((arm, place) => {
       const kind = `arm-${place % 6}`;
       const boxes = entries.flatMap((entry) => entry.answers.filter((one) => one.arm === arm)

@@ -55,7 +55,7 @@ export function openMark({ about, image, annotation, marks, saved }) {
   const problem = make("p", { class: "problem", role: "alert" });
   form.append(
     make("p", {}, annotation ? `${annotation.kind} ${annotation.name ?? ""} of ${annotation.source} on ${image}` : image),
-    make("fieldset", {}, make("legend", {}, "It is"), radios),
+    make("fieldset", {}, make("legend", {}, "Mark as"), radios),
     make("p", { class: "field" }, make("label", { for: "note" }, "Note"), note),
     problem,
     make("p", {}, make("button", { type: "submit", class: "main" }, "Save the mark")));
