@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._common.files import write_parquet, write_text
-from imaxray._common.folders import growing_folder
+from imaxray._common.folders import claim_files, growing_folder
 from imaxray._common.names import require_known
 from imaxray._common.state import state_text
 from imaxray._version import __version__
@@ -182,16 +182,27 @@ def score_run(
     return Result(finite(data), per_entry(scores), scores)
 
 
+def require_result_place(out: Path) -> None:
+    """Check, before long work, that :func:`write_result` will take a folder; claim its files.
+
+    Raises:
+        ImaxrayError: If ``out`` is a file, or holds a file of the user with the name of a result.
+    """
+    if out.is_file():
+        raise ImaxrayError(f"Expected an output folder, but {out} is a file; name a folder.")
+    known_by = {"result.json": '"decided_by"', "predictions.json": '"identity"'}
+    claim_files(out, ("result.json", "scores.parquet"), "a result", known_by=known_by)
+
+
 def write_result(result: Result, out: Path) -> None:
     """Write ``result.json`` and ``scores.parquet`` into the folder ``out``.
 
     Each file is written completely or not at all, and what a killed call left is removed.
 
     Raises:
-        ImaxrayError: If ``out`` is a file, or another process writes it.
+        ImaxrayError: As :func:`require_result_place`, or if another process writes the folder.
     """
-    if out.is_file():
-        raise ImaxrayError(f"Expected an output folder, but {out} is a file; name a folder.")
+    require_result_place(out)
     with growing_folder(out):
         out.mkdir(parents=True, exist_ok=True)
         write_parquet(out / "scores.parquet", result.entries)

@@ -6,10 +6,11 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from imaxray._common.folders import claim_files
 from imaxray._common.lock import sole_writer
 from imaxray._common.printing import say
 from imaxray._common.state import write_state
@@ -19,6 +20,9 @@ from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
     from imaxray.evaluation import AnswersCompared
+
+
+_FILES: Final = ("comparison.json", "comparison.csv", "comparison.tex")
 
 
 class _Form(StrEnum):
@@ -83,6 +87,9 @@ def compare_command(
     from imaxray.evaluation import CompareConfig, compare_answers, compare_arms
 
     config = chosen(CompareConfig)
+    if out is not None:
+        with sole_writer(out):
+            claim_files(out, _FILES, "a comparison", known_by={"comparison.json": '"reference"'})
     if arm:
         if runs or against:
             raise ImaxrayError(
