@@ -26,8 +26,7 @@ def claim_files(
 ) -> None:
     """Check that none of the files to write belongs to the user, and list their names as written.
 
-    A command calls this before its work begins. The names may then be written, replaced and
-    removed.
+    The names may then be written, replaced and removed.
 
     Args:
         folder: The folder, which is created.
@@ -46,17 +45,39 @@ def claim_files(
         >>> _ = (folder / "tasks.csv").write_text("1")
         >>> claim_files(folder, ["tasks.csv"], "a measurement", known_by={})
     """
-    known = known_state(folder / CLAIMED).get("files", [])
-    listed = {str(name) for name in known} if isinstance(known, list) else set()
+    require_claimable(folder, names, what, known_by=known_by)
+    listed = _listed(folder)
+    if not {*names} <= listed:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_state(folder / CLAIMED, {"files": sorted({*names, *listed})})
+
+
+def require_claimable(
+    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, str]
+) -> None:
+    """Check, before long work that may still fail, that :func:`claim_files` will take a folder.
+
+    Args:
+        folder: As for :func:`claim_files`, like the other arguments.
+        names: Names of the files.
+        what: What writes them.
+        known_by: Files by which a folder of an earlier version is known.
+
+    Raises:
+        ImaxrayError: If one of the files is there, and is the user's.
+    """
+    listed = _listed(folder)
     there = [name for name in sorted({*names} - listed) if os.path.lexists(folder / name)]
     if there and not any(_has(folder / name, text) for name, text in known_by.items()):
         raise ImaxrayError(
             f"Expected to keep your file {there[0]} in {folder}, but {what} writes a file of that "
             "name; move yours, or choose another folder."
         )
-    if not {*names} <= listed:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_state(folder / CLAIMED, {"files": sorted({*names, *listed})})
+
+
+def _listed(folder: Path) -> set[str]:
+    known = known_state(folder / CLAIMED).get("files", [])
+    return {str(name) for name in known} if isinstance(known, list) else set()
 
 
 def _has(path: Path, text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from imaxray._common.folders import claim_files
+from imaxray._common.folders import claim_files, require_claimable
 from imaxray._common.lock import sole_writer
 from imaxray._common.printing import say
 from imaxray._common.state import write_state
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _FILES: Final = ("comparison.json", "comparison.csv", "comparison.tex")
+_KNOWN_BY: Final = {"comparison.json": '"reference"'}
 
 
 class _Form(StrEnum):
@@ -88,8 +89,7 @@ def compare_command(
 
     config = chosen(CompareConfig)
     if out is not None:
-        with sole_writer(out):
-            claim_files(out, _FILES, "a comparison", known_by={"comparison.json": '"reference"'})
+        require_claimable(out, _FILES, "a comparison", known_by=_KNOWN_BY)
     if arm:
         if runs or against:
             raise ImaxrayError(
@@ -108,6 +108,7 @@ def compare_command(
         found = compare_answers(runs or [], against or [], data, config)
     if out is not None:
         with sole_writer(out):
+            claim_files(out, _FILES, "a comparison", known_by=_KNOWN_BY)
             write_state(out / "comparison.json", found.as_dict())
             write_text(out / "comparison.csv", found.to_csv())
             write_text(out / "comparison.tex", found.to_latex())
