@@ -356,3 +356,10 @@ def test_ascii_output_never_fails(tmp_path, built):
         env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_a_link_that_leads_to_itself_is_one_sentence(built, tmp_path, capsys):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    code, said = told(capsys, "share", built / "imax", "--out", loop)
+    assert code == 2 and "Too many levels of symbolic links" in said and str(loop) in said

@@ -70,3 +70,10 @@ def test_a_copy_is_the_same_text_and_replaces_nothing(tmp_path, monkeypatch):
         copy_config("phantom")
     with pytest.raises(ImaxrayError, match="did you mean phantom"):
         copy_config("phantomm")
+
+
+def test_a_copy_that_cannot_be_written_is_not_left_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr("imaxray.configs.builtin.show_config", lambda _: "\ud800")
+    with pytest.raises(UnicodeError):
+        copy_config("phantom", tmp_path / "a.yaml")
+    assert not (tmp_path / "a.yaml").exists()

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
+from imaxray._common.defaults import LARGEST
 from imaxray._common.names import nearest
 from imaxray.errors import ImaxrayError
 
@@ -23,6 +24,9 @@ FINITE: Final = ConfigDict(allow_inf_nan=False)
 _DEPTH: Final = 50
 _VALUES: Final = 100_000
 """Bounds of a YAML file: levels of values, and number of values; ours have fewer than a hundred."""
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which an escape can write and no file can hold."""
 
 _SHOWN: Final = 40
 """A value longer than this many characters is not repeated in a message."""
@@ -73,7 +77,9 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         raise ImaxrayError(
             f"Expected YAML in {where}, but it is nested too deeply; correct it."
         ) from error
-    except ValueError as error:  # a date such as 2024-02-30, or a number of thousands of digits
+    except (ValueError, KeyError, AttributeError, OverflowError) as error:
+        # a date such as 2024-02-30, a number of thousands of digits, or a value that its tag
+        # (!!bool x) does not fit
         raise ImaxrayError(
             f"Expected YAML in {where}, but a value cannot be read: {_line(error)}; correct it, or "
             "put it in quotes."
@@ -325,3 +331,25 @@ class _Loader(yaml.SafeLoader):
                 )  # fmt: skip
             seen[key.value] = line
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Return a whole number that all libraries take."""
+        found = int(super().construct_yaml_int(node))
+        if abs(found) > LARGEST:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a whole number is greater than {LARGEST}", node.start_mark
+            )
+        return found
+
+    def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
+        """Return a text that can be written as UTF-8."""
+        found = str(super().construct_yaml_str(node))
+        if _SURROGATE.search(found):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a text holds half a character (\\ud800 to \\udfff)", node.start_mark
+            )
+        return found
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_yaml_str)

@@ -240,6 +240,11 @@ def write_csv(path: Path, table: pl.DataFrame) -> None:
         spreadsheet_safe(table).write_csv(utf8_path(aside))
 
 
+def csv_text(table: pl.DataFrame) -> str:
+    """Return ``table`` as CSV, whose texts are safe in a spreadsheet (:func:`spreadsheet_safe`)."""
+    return spreadsheet_safe(table).write_csv()
+
+
 def read_own_csv(path: Path) -> pl.DataFrame:
     """Read a table that :func:`write_csv` wrote; its cells show whether a column holds numbers.
 

@@ -6,12 +6,12 @@ import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from imaxray._common.files import read_parquet
-from imaxray._common.folders import growing_folder
+from imaxray._common.folders import claim_files, growing_folder
 from imaxray._common.state import known_state, read_state, write_state
 from imaxray._common.workers import worker_pool
 from imaxray.ablation.arm import ArmRecord, arm_works, do_arm_work, finish_arm
@@ -24,8 +24,12 @@ from imaxray.boxes import PERCENT
 from imaxray.curation import open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.progress import progress_bar
+from imaxray.report import require_report_place
 from imaxray.strategy import needed_work
 from imaxray.study.prepare import build_study_data
+
+TABLES: Final = ("pseudo", "equal-yield", "rules")
+"""Names of the CSV tables about filters."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,19 @@ def run_ablation(config: AblationConfig, out: Path, *, root: Path | None = None)
         return _run(config, out, root)
 
 
+def claim_ablation(out: Path) -> None:
+    """Check, before anything slow, that no file of the user has the name of one that is written.
+
+    Raises:
+        ImaxrayError: If one has.
+    """
+    names = ["ablation.json", "ablation.csv", "ablation.md", *(f"{name}.csv" for name in TABLES)]
+    claim_files(out, names, "an ablation", known_by={"ablation.json": '"config"'})
+    require_report_place(out / "report.html")
+
+
 def _run(config: AblationConfig, out: Path, root: Path | None) -> AblationOutcome:
+    claim_ablation(out)
     build_study_data(config, out, root=root)
     if CEILING in config.needed():
         write_dense(out, config.imax)

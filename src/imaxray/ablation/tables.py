@@ -14,7 +14,7 @@ from imaxray._common.files import whole_file, write_csv, write_text
 from imaxray._common.state import write_state
 from imaxray.ablation.arm import ArmRecord
 from imaxray.ablation.arms import ARMS, CEILING, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
-from imaxray.ablation.run import AblationOutcome
+from imaxray.ablation.run import TABLES, AblationOutcome, claim_ablation
 from imaxray.evaluation import (
     Comparison,
     Interval,
@@ -50,6 +50,7 @@ def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
         The Markdown file.
     """
     out = out or outcome.out
+    claim_ablation(out)
     equal_compute = outcome.equal_compute
     write_state(
         out / "ablation.json",
@@ -64,11 +65,8 @@ def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
         },
     )
     _write_values(outcome, out / "ablation.csv")
-    for name, table in (
-        ("pseudo", outcome.filters),
-        ("equal-yield", outcome.equal_yield),
-        ("rules", outcome.rules),
-    ):
+    tables = (outcome.filters, outcome.equal_yield, outcome.rules)
+    for name, table in zip(TABLES, tables, strict=True):
         write_csv(out / f"{name}.csv", table)
     path = out / "ablation.md"
     write_text(path, _markdown(outcome))

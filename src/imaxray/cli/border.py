@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import re
 import shlex
 import signal
@@ -118,6 +119,9 @@ directory; check the path, its permissions and the free space.'
         return _of_usage(error)
     if isinstance(error, OSError):
         return _of_system(error)
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop from"):
+        where = str(error).removeprefix("Symlink loop from ").strip("'\"")
+        return _of_system(OSError(errno.ELOOP, os.strerror(errno.ELOOP), where))
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
             "Expected enough memory, but there is none left; use smaller batches, fewer workers or "
@@ -258,8 +262,6 @@ def _prepare_output() -> None:
 
 def _leave_stdout() -> None:
     """Keep Python from writing to a closed pipe again when it ends."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

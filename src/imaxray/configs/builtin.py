@@ -94,13 +94,18 @@ def copy_config(name: str, out: Path | None = None) -> Path:
     target = out or Path(f"{name.rpartition('/')[2]}.yaml")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with target.open("x", encoding="utf-8") as stream:  # "x": two processes never share it
-            stream.write(text)
+        stream = target.open("x", encoding="utf-8")  # "x": two processes never share it
     except FileExistsError as error:
         raise ImaxrayError(
             f"Expected to write a new file {target}, but it exists already; name another file with "
             "--out."
         ) from error
+    try:
+        with stream:
+            stream.write(text)
+    except BaseException:
+        target.unlink()  # a part of it would be in the way of the next call
+        raise
     return target
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import polars as pl
 
-from imaxray._common.files import read_parquet
+from imaxray._common.files import csv_text, read_parquet
 from imaxray._common.folders import require_other_folder
 from imaxray._common.lock import sole_writer
 from imaxray._common.state import state_text
@@ -331,7 +331,7 @@ def _written(
     }
     write_dataset(
         tables, out, config=content, seed=int(source.manifest["seed"]), role=ROLE,
-        beside={REPORT: state_text(report), RULES: made.rules.write_csv()},
+        beside={REPORT: state_text(report), RULES: csv_text(made.rules)},
         tables_beside={FILE: new.derivations, **_distributions(source, tables)},
     )  # fmt: skip
     return DerivedDataset(open_dataset(out), made.rules, yields, counts)

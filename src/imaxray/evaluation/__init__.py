@@ -33,7 +33,7 @@ from imaxray.evaluation.config import EvaluateConfig, ModelConfig, ScoreConfig
 from imaxray.evaluation.joining import Join, JoinBy, join_predictions, why_not_joined
 from imaxray.evaluation.labels import labeller_on
 from imaxray.evaluation.predictions import Predictions, find_predictions, read_predictions
-from imaxray.evaluation.result import Result, score_run, write_result
+from imaxray.evaluation.result import Result, require_result_place, score_run, write_result
 from imaxray.evaluation.scoring import Scores, TaskScores, per_entry, score, score_answers
 from imaxray.evaluation.truth import truth_ceiling
 
@@ -75,6 +75,7 @@ __all__ = [
     "percents",
     "points_text",
     "read_predictions",
+    "require_result_place",
     "score",
     "score_answers",
     "score_run",

@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._common.files import write_parquet, write_text
-from imaxray._common.folders import growing_folder
+from imaxray._common.folders import claim_files, growing_folder, require_claimable
 from imaxray._common.names import require_known
 from imaxray._common.state import state_text
 from imaxray._version import __version__
@@ -35,6 +35,8 @@ from imaxray.schema import SPLITS
 from imaxray.tasks import READING_VERSION, RULES, get_task, require_tasks
 
 FORMAT: Final = 1
+_FILES: Final = ("result.json", "scores.parquet")
+_KNOWN_BY: Final = {"result.json": '"decided_by"', "predictions.json": '"identity"'}
 _RUN: Final = "run"
 _PACKAGES: Final = (
     "numpy", "scipy", "polars", "scikit-learn", "sacrebleu", "rouge-score", "nltk",
@@ -182,17 +184,28 @@ def score_run(
     return Result(finite(data), per_entry(scores), scores)
 
 
+def require_result_place(out: Path) -> None:
+    """Check, before long work, that :func:`write_result` will take a folder.
+
+    Raises:
+        ImaxrayError: If ``out`` is a file, or holds a file of the user with the name of a result.
+    """
+    if out.is_file():
+        raise ImaxrayError(f"Expected an output folder, but {out} is a file; name a folder.")
+    require_claimable(out, _FILES, "a result", known_by=_KNOWN_BY)
+
+
 def write_result(result: Result, out: Path) -> None:
     """Write ``result.json`` and ``scores.parquet`` into the folder ``out``.
 
     Each file is written completely or not at all, and what a killed call left is removed.
 
     Raises:
-        ImaxrayError: If ``out`` is a file, or another process writes it.
+        ImaxrayError: As :func:`require_result_place`, or if another process writes the folder.
     """
-    if out.is_file():
-        raise ImaxrayError(f"Expected an output folder, but {out} is a file; name a folder.")
+    require_result_place(out)
     with growing_folder(out):
+        claim_files(out, _FILES, "a result", known_by=_KNOWN_BY)
         out.mkdir(parents=True, exist_ok=True)
         write_parquet(out / "scores.parquet", result.entries)
         text = state_text(result.data, allow_nan=False)

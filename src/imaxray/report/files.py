@@ -6,6 +6,7 @@ import base64
 
 import polars as pl
 
+from imaxray._common.files import csv_text as to_csv
 from imaxray._common.files import spreadsheet_safe
 from imaxray.evaluation import latex_number, latex_table, latex_text
 from imaxray.report.content import Table
@@ -21,7 +22,7 @@ def csv_text(table: Table) -> str:
         'arm,entries\n\'=imax,"1,000"\n'
     """
     if table.frame is not None:
-        return spreadsheet_safe(table.frame).write_csv()
+        return to_csv(table.frame)
     lines = [table.head, *table.rows, *table.foot]
     cells = pl.DataFrame({str(n): [line[n] for line in lines] for n in range(len(table.head))})
     return spreadsheet_safe(cells).write_csv(include_header=False)

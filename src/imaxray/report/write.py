@@ -27,6 +27,7 @@ def write_report(report: Report, path: Path) -> None:
         ImaxrayError: As :func:`require_report_place`.
     """
     require_report_place(path)
+    path = path.resolve()  # a link stays, and its file is written
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, html(report))
 
@@ -35,11 +36,17 @@ def require_report_place(path: Path) -> None:
     """Check that a report may be written to a path; an earlier report there is replaced.
 
     Raises:
-        ImaxrayError: If ``path`` is a folder, or a file that is no report.
+        ImaxrayError: If ``path`` is a folder, a file that is no report, or a link that leads
+            nowhere.
     """
     if path.is_dir():
         raise ImaxrayError(f"Expected a file for the report, but {path} is a folder; name a file.")
     if not path.exists():
+        if path.is_symlink():
+            raise ImaxrayError(
+                f"Expected a file for the report, but {path} is a link that leads nowhere; remove "
+                "it, or name another file."
+            )
         return
     with path.open("rb") as stream:
         head = stream.read(4096)

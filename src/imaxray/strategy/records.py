@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
+
+RESULTS: Final = "strategy.json"
+"""File of a finished strategy that holds the records of its work."""
+
+REPORT: Final = "report.html"
+"""Name of the report in the folder of a strategy."""
 
 
 class WorkRecord(TypedDict):

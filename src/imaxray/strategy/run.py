@@ -9,15 +9,18 @@ from typing import Any
 
 from rich.table import Table
 
-from imaxray._common.folders import growing_folder
+from imaxray._common.folders import claim_files, growing_folder
 from imaxray._common.state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
+from imaxray.report import require_report_place
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy.executor import WorkExecutor
 from imaxray.strategy.records import (
+    REPORT,
+    RESULTS,
     AnnotateResult,
     DeriveResult,
     FilterResult,
@@ -115,6 +118,11 @@ def run_strategy(
             "none; set choose to last."
         )
     with growing_folder(out):
+        claim_files(
+            out, (RESULTS, "comparison.json"), "a strategy",
+            known_by={RESULTS: '"config"', "stages/1-dmax/run.json": "identity"},
+        )  # fmt: skip
+        require_report_place(out / REPORT)
         return _run(config, data, out, tell, progress)
 
 
@@ -146,7 +154,7 @@ def _run(
         stages = [one.work for one in compared(done)]
         choice = choose({work.name: executor.scores(work, "val") for work in stages}, data.tables)
     outcome = StrategyOutcome(out, tuple(done), comparison, choice)
-    write_state(out / "strategy.json", _record(config, data, outcome))
+    write_state(out / RESULTS, _record(config, data, outcome))
     if comparison is not None:
         write_state(out / "comparison.json", comparison.as_dict())
     return outcome

@@ -56,7 +56,7 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    seed: int = Field(default=0, description="Random seed of splits, selection and matching.")
+    seed: int = Field(default=0, ge=0, description="Random seed of splits, selection and matching.")
     verify: bool | Verify = Field(
         default=True,
         description="How images are checked: decoded (decode or true), looked for (exists or "

@@ -119,7 +119,7 @@ class StudyConfig(DataConfig):
         "`{marks: FILE, verdicts: [wrong, doubtful]}`; default: none.",
     )
     workers: int = Field(default=2, ge=1, description="Number of processes.")
-    seeds: Annotated[int, Field(ge=1)] | tuple[int, ...] = Field(
+    seeds: Annotated[int, Field(ge=1, le=1000)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=1,
         description="Number of training runs per arm, with seeds from ``seed`` on, or a list of "
         "seeds.",

@@ -15,15 +15,12 @@ from imaxray._common.state import read_state_lines
 from imaxray._common.workers import worker_pool
 from imaxray.errors import ImaxrayError
 from imaxray.progress import multi_bar
-from imaxray.study.places import run_folder
+from imaxray.study.places import CONFIG, run_folder
 from imaxray.study.units import Unit, needs
 from imaxray.study.work import do_unit, recipe_of
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
-
-CONFIG: Final = "study.yaml"
-"""Copy of the configuration in the study folder, which launched processes read."""
 
 _DIED: Final = "its process ended, as if it was killed or memory ran out"
 _POLL: Final = 1.0  # seconds between two looks at the learning curves

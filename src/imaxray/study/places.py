@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from imaxray._common.folders import claim_files
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
+from imaxray.report import require_report_place
 from imaxray.study.arms import StudyArm, folder_name
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
+
+CONFIG: Final = "study.yaml"
+"""Name of the file in a study folder that holds its configuration."""
+
+REPORT: Final = "report.html"
+"""Name of the report in a study folder."""
+
+PICTURE: Final = "results.png"
+"""Name of the picture of the results in a study folder."""
+
+_FILES: Final = (CONFIG, PICTURE, "comparison.json", "clock.csv", "models.csv", "models.tex")
+
+
+def claim_study(out: Path) -> None:
+    """Check, before anything slow, that no file of the user has the name of one that is written.
+
+    Raises:
+        ImaxrayError: If one has.
+    """
+    known_by = {"comparison.json": '"reference"', "units/data.json": '"asked"'}
+    claim_files(out, _FILES, "a study", known_by=known_by)
+    require_report_place(out / REPORT)
 
 
 def base_folder(config: StudyConfig, out: Path, model: str, seed: int) -> Path:

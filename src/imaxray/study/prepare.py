@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from imaxray._common.folders import growing_folder
+from imaxray._common.folders import claim_files, growing_folder
 from imaxray._common.state import known_state, write_state
 from imaxray.curation import open_dataset
 from imaxray.phantom import write_phantom
 from imaxray.study.build import ROLES, build_datasets, built
 from imaxray.study.config import StudyConfig
 from imaxray.study.release_state import release_states
+
+MATCH: Final = "match.json"
+"""Name of the file in a study folder that reports how its datasets were built."""
 
 
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:
@@ -37,6 +40,7 @@ def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None
 
 
 def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, Any]:
+    claim_files(out, [MATCH], "a build", known_by={MATCH: '"tasks_per_image"'})
     excluded = None if config.exclude is None else config.exclude.read()  # before anything slow
     if config.phantom is not None:
         write_phantom(
@@ -45,7 +49,7 @@ def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, An
             seed=config.phantom.seed,
             workers=config.workers,
         )
-    path = out / "match.json"
+    path = out / MATCH
     releases = config.release_paths(out, root)
     # What decides the bytes and what no manifest names: the phantom, the list of releases, and the
     # files that lie in them now.

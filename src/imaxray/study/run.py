@@ -12,7 +12,8 @@ from imaxray._common.files import write_text
 from imaxray._common.folders import growing_folder
 from imaxray.errors import ImaxrayError
 from imaxray.study.config import StudyConfig
-from imaxray.study.execute import CONFIG, execute, launched, require_all
+from imaxray.study.execute import execute, launched, require_all
+from imaxray.study.places import CONFIG, claim_study
 from imaxray.study.results.dynamics import study_dynamics
 from imaxray.study.results.outcome import ModelOutcome, StudyOutcome, compare_study
 from imaxray.study.units import find_unit, is_done, needs, study_units
@@ -67,6 +68,7 @@ def run_unit(
             process is doing it, or if it fails.
     """
     unit = find_unit(config, name)
+    claim_study(out)
     if unit.kind == "data":
         with growing_folder(out):
             do_unit(config, out, unit, root=root)
@@ -107,6 +109,7 @@ def _run(config: StudyConfig, out: Path, root: Path | None, launch: str | None) 
         seconds[stage] = now - clock
         clock = now
 
+    claim_study(out)
     require_models(config)
     match = make_data(config, out, root=root)
     lap("write releases, build and match")

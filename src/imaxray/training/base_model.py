@@ -9,6 +9,7 @@ from typing import Any
 
 from imaxray._common.digests import changed_files
 from imaxray._common.files import sha256
+from imaxray._common.folders import CLAIMED, claim_files
 from imaxray._common.state import known_state, write_state
 from imaxray.boxes import PERCENT, BoxConvention
 from imaxray.curation import Dataset
@@ -46,6 +47,7 @@ def untrained_base(
     known = [] if isinstance(shape, MiniConfig) else [d.sha256 for d in data]
     record = {"config": shape.model_dump(), "data": known, "seed": seed}
     path = folder / _RECORD
+    _require_own(folder)
     if _is_kept(path, record):
         return folder
     if isinstance(shape, MiniConfig):
@@ -58,6 +60,23 @@ def untrained_base(
     files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if _is_model_file(file)}
     write_state(path, {**record, "files": files})
     return folder
+
+
+def _require_own(folder: Path) -> None:
+    """Check that a folder is empty or one that an earlier call began, and claim it.
+
+    Raises:
+        ImaxrayError: It holds files of the user.
+    """
+    if (folder / CLAIMED).is_file():
+        return
+    there = [path.name for path in _visible(folder)]
+    claim_files(folder, [_RECORD, *there], "a model to start from", known_by={_RECORD: '"config"'})
+
+
+def _visible(folder: Path) -> list[Path]:
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def _corpus(data: Sequence[Dataset], convention: BoxConvention) -> list[str]:

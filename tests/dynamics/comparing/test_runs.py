@@ -93,3 +93,11 @@ def test_command_writes_tables_and_the_same_plot_twice(arms, tmp_path):
     one = CliRunner().invoke(app, ["dynamics", str(imax[0]), "--out", str(tmp_path / "one")])
     assert one.exit_code == 0
     assert not (tmp_path / "one" / "contrast.csv").exists()
+
+
+def test_command_keeps_files_of_the_user(arms, tmp_path):
+    mine = tmp_path / "contrast.csv"  # a table that one arm does not fill, which was removed
+    mine.write_text("my own table")
+    done = CliRunner().invoke(app, ["dynamics", str(arms[0][0]), "--out", str(tmp_path)])
+    assert "keep your file contrast.csv" in str(done.exception)
+    assert mine.read_text() == "my own table" and list(tmp_path.glob("*.csv")) == [mine]

@@ -200,6 +200,12 @@ def test_several_arms_and_all_formats(dataset, runs, tmp_path):
     assert columns == [2 + 3 + 2 * 2] * (1 + len(found.groups["sex"]))
     with pytest.raises(ImaxrayError, match="name one of them"):
         found.comparison.gain("rec")
+    formula = compare_arms(
+        {"=1+1": arms["bad"], "b": arms["good_0"]}, reference="b", data=dataset,
+        config=CompareConfig(**FAST),
+    )  # fmt: skip
+    assert ",'=1+1," in formula.to_csv() and ",=1+1," not in formula.to_csv()
+    assert ",=1+1," not in formula.comparison.to_csv()
     gain = found.comparison.gain("rec", "bad")
     row = whole.filter(task="rec", arm="bad")
     assert gain == {key: row[f"gain{end}"].item() for key, end in

@@ -1,6 +1,7 @@
 """Keeps apart what commands wrote and what users own, and writes folders whole or under a lock."""
 
 from imaxray._common.folders.aside import move_aside, next_aside, require_other_folder
+from imaxray._common.folders.claimed import CLAIMED, claim_files, require_claimable
 from imaxray._common.folders.marker import (
     MARKER,
     Marker,
@@ -19,8 +20,10 @@ from imaxray._common.folders.whole import (
 )
 
 __all__ = [
+    "CLAIMED",
     "MARKER",
     "Marker",
+    "claim_files",
     "growing_folder",
     "is_complete",
     "is_free",
@@ -28,6 +31,7 @@ __all__ = [
     "next_aside",
     "read_marker",
     "remove_listed",
+    "require_claimable",
     "require_other_folder",
     "require_own_manifest",
     "require_place",

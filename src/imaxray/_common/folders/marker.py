@@ -15,6 +15,7 @@ from typing import Final
 
 from imaxray._common.digests import MEMORY
 from imaxray._common.files import is_unfinished, sha256
+from imaxray._common.folders.claimed import CLAIMED
 from imaxray._common.lock import LOCK
 from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
@@ -80,7 +81,7 @@ def is_free(folder: Path) -> bool:
 
 
 def is_hidden_own(name: str) -> bool:
-    return name in (LOCK, MEMORY) or is_unfinished(name)
+    return name in (LOCK, MEMORY, CLAIMED) or is_unfinished(name)
 
 
 def remove_listed(folder: Path, files: Collection[str]) -> None:

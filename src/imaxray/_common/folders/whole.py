@@ -19,6 +19,7 @@ from imaxray._common.digests import MEMORY
 from imaxray._common.disk import system_errors
 from imaxray._common.files import PART, flush, remove_unfinished, sha256
 from imaxray._common.folders.aside import OLD, rename, require_replaceable
+from imaxray._common.folders.claimed import CLAIMED
 from imaxray._common.folders.marker import (
     MARKER,
     Marker,
@@ -222,7 +223,7 @@ def _settle(old: Path, out: Path) -> None:
     for name in list(_foreign(old, files)):
         if not _clash(old / name, out / name):
             _move(old / name, out / name)
-    remove_listed(old, {*files, MARKER, MEMORY})
+    remove_listed(old, {*files, MARKER, MEMORY, CLAIMED})
     if not any(old.iterdir()):
         old.rmdir()
 

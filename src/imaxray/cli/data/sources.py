@@ -154,6 +154,7 @@ def sources_new(
     from imaxray.sources import MAPPING_FILE, STUDY_FILE, new_source
 
     folder = out or Path(name)
+    kept = (folder / STUDY_FILE).exists()  # it may have been edited
     proposal = new_source(
         name, table, images, out=folder, columns=dict(_pairs(column, "--column")),
         means=_pairs(means, "--means"), dates=dates, boxes=boxes, overwrite=overwrite,
@@ -185,7 +186,11 @@ def sources_new(
     questions = proposal.mapping.questions
     for number, question in enumerate(questions, start=1):
         say(f"Question {number}: {question}")
-    say(f"Wrote {path} and {folder / STUDY_FILE}.")
+    say(
+        f"Wrote {path}; {folder / STUDY_FILE} was there and is kept."
+        if kept
+        else f"Wrote {path} and {folder / STUDY_FILE}."
+    )
     if questions:
         say(
             f"{counted(len(questions), 'question')} must be answered before the release can be "

@@ -6,10 +6,11 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from imaxray._common.folders import claim_files, require_claimable
 from imaxray._common.lock import sole_writer
 from imaxray._common.printing import say
 from imaxray._common.state import write_state
@@ -19,6 +20,10 @@ from imaxray.errors import ImaxrayError
 
 if TYPE_CHECKING:
     from imaxray.evaluation import AnswersCompared
+
+
+_FILES: Final = ("comparison.json", "comparison.csv", "comparison.tex")
+_KNOWN_BY: Final = {"comparison.json": '"reference"'}
 
 
 class _Form(StrEnum):
@@ -83,6 +88,8 @@ def compare_command(
     from imaxray.evaluation import CompareConfig, compare_answers, compare_arms
 
     config = chosen(CompareConfig)
+    if out is not None:
+        require_claimable(out, _FILES, "a comparison", known_by=_KNOWN_BY)
     if arm:
         if runs or against:
             raise ImaxrayError(
@@ -101,6 +108,7 @@ def compare_command(
         found = compare_answers(runs or [], against or [], data, config)
     if out is not None:
         with sole_writer(out):
+            claim_files(out, _FILES, "a comparison", known_by=_KNOWN_BY)
             write_state(out / "comparison.json", found.as_dict())
             write_text(out / "comparison.csv", found.to_csv())
             write_text(out / "comparison.tex", found.to_latex())

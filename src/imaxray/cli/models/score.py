@@ -89,6 +89,7 @@ def score_command(
         ScoreConfig,
         find_predictions,
         read_predictions,
+        require_result_place,
         score_run,
         write_result,
     )
@@ -98,6 +99,8 @@ def score_command(
     convention = find_convention(boxes, min_pixels, max_pixels)
     answers = read_predictions(find_predictions(predictions, data, config.split), join)
     with nullcontext() if out is None else sole_writer(out):
+        if out is not None:
+            require_result_place(out)
         result = score_run(open_dataset(data), answers, convention, config)
         if out is not None:
             write_result(result, out)

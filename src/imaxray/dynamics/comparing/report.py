@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from imaxray._common.files import write_csv
+from imaxray._common.folders import claim_files
 from imaxray._common.names import require_known
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
@@ -95,6 +96,7 @@ def run_dynamics(
     config = config or RunDynamicsConfig()
     group, level = config.group, config.level
     _check(runs, against, data, other_data)
+    _claim(out)
     if config.scores:
         # Missing scores raise an error here, before hours of work.
         run_scores([*runs, *against], evaluation=config.evaluation)
@@ -141,7 +143,7 @@ def run_dynamics(
     tasks = tasks_over_runs(pairs, *folders, level=level) if pairs.height else pl.DataFrame()
     result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, remarks, groups)
     _write(result, out)
-    plot_spectra(spectra, out / "spectra.svg", group=group)
+    plot_spectra(spectra, out / _PICTURE, group=group)
     return result
 
 
@@ -338,6 +340,23 @@ def _pairs(
                 )
             )
     return pl.concat(tables), counts
+
+
+_TABLES: Final = (*ARMS, "contrast", "crossed", "tasks", "task_pairs", "scores", "correlations")
+_GROUPS: Final = ("sharing", "groups", "effects", "power")
+_PICTURE: Final = "spectra.svg"
+
+
+def _claim(out: Path) -> None:
+    """Claim all files that may be written or, if there is nothing to say, removed.
+
+    Raises:
+        ImaxrayError: If one of them is the user's.
+    """
+    names = [f"{name}.csv" for name in (*_TABLES, *_GROUPS)]
+    claim_files(
+        out, [*names, _PICTURE], "`imaxray dynamics`", known_by={"runs.csv": "entries_seen"}
+    )
 
 
 def _write(found: RunDynamics, out: Path) -> None:

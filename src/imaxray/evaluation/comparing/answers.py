@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaxray._common.defaults import RESAMPLES
+from imaxray._common.files import csv_text
 from imaxray._common.names import require_known
 from imaxray._common.printing import counted
 from imaxray.boxes import find_convention
@@ -113,8 +114,8 @@ class AnswersCompared:
         return pl.concat(parts)
 
     def to_csv(self) -> str:
-        """Return :meth:`to_frame` as CSV."""
-        return self.to_frame().write_csv()
+        """Return :meth:`to_frame` as CSV, whose texts are safe in a spreadsheet."""
+        return csv_text(self.to_frame())
 
     def to_latex(self) -> str:
         """Return one LaTeX table over all entries and one per group, each below a comment."""

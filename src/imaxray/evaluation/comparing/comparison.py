@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 from rich.table import Table
 
+from imaxray._common.files import csv_text
 from imaxray._common.names import require_known
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.comparing.latex import latex_number, latex_table, latex_text
@@ -183,8 +184,8 @@ class Comparison:
         return pl.DataFrame(rows, schema=_FRAME)
 
     def to_csv(self) -> str:
-        """Return :meth:`to_frame` as CSV."""
-        return self.to_frame().write_csv()
+        """Return :meth:`to_frame` as CSV, whose texts are safe in a spreadsheet."""
+        return csv_text(self.to_frame())
 
     def to_latex(self) -> str:
         """Return the comparison as a LaTeX table, which needs no package."""

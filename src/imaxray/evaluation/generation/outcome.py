@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,7 +19,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.evaluation.config import EvaluateConfig, ScoreConfig
 from imaxray.evaluation.generation.prediction_store import PredictionStore
 from imaxray.evaluation.predictions import read_predictions
-from imaxray.evaluation.result import Result, score_run, write_result
+from imaxray.evaluation.result import Result, require_result_place, score_run, write_result
 from imaxray.schema import SPLITS
 from imaxray.tasks import require_tasks
 
@@ -59,9 +59,17 @@ class Answers:
     convention: BoxConvention
 
 
-def writing(folder: Path) -> AbstractContextManager[None]:
-    """Let this process alone write the folder of an evaluation."""
-    return growing_folder(folder, ("predictions.parts",))
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Let this process alone write the folder of an evaluation.
+
+    Raises:
+        ImaxrayError: If another process writes it, or it holds a file of the user with the name of
+            a result.
+    """
+    with growing_folder(folder, ("predictions.parts",)):
+        require_result_place(folder)
+        yield
 
 
 def subfolder(data: Dataset, split: str) -> str:

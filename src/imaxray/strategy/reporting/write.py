@@ -32,11 +32,8 @@ from imaxray.report.citing import bibtex, evaluation_sentences, releases
 from imaxray.report.figures import UNDEFINED, Row, intervals, metric_bars, svg
 from imaxray.report.words import STRATEGY, explained
 from imaxray.schema import task_names
+from imaxray.strategy.records import REPORT, RESULTS
 from imaxray.strategy.reporting.yields import as_frame, filter_parts, rule_parts
-
-REPORT: Final = "report.html"
-RESULTS: Final = "strategy.json"
-"""File of a finished strategy that holds the records of its work."""
 
 _AGAIN: Final = "run the strategy again, which repeats no finished work"
 

@@ -91,6 +91,8 @@ def filter_parts(
         rules: What each consistency rule said, per seed.
         key: End of the names of the tables' files.
     """
+    if yields.is_empty():  # without rows it has no columns, either
+        return [Missing("Yields of the filters", "no answer of the model is readable.")]
     tasks = [t for t in (*task_names(), "all") if t in set(yields["task"])]
     shown = [f for f in _FILTERS if f in set(yields["filter"])]
     kept = {_named(f): {t: _share(yields.filter(task=t, filter=f)) for t in tasks} for f in shown}

@@ -8,6 +8,7 @@ from imaxray._common.files import whole_file
 from imaxray.report import Report, Section, attempted, require_report_place, write_report
 from imaxray.report.figures import metric_bars
 from imaxray.report.words import LEAD, STUDY, explained
+from imaxray.study.places import PICTURE, REPORT, claim_study
 from imaxray.study.reporting import comparison, data, front, learning
 from imaxray.study.reporting.answers import answers
 from imaxray.study.reporting.dynamics import dynamics
@@ -16,8 +17,6 @@ from imaxray.study.reporting.material import Material
 from imaxray.study.reporting.methods import methods, provenance, reading
 from imaxray.study.reporting.pseudo import origins
 from imaxray.study.results.stored import read_outcome
-
-REPORT = "report.html"
 
 
 def write_study_report(out: Path, path: Path | None = None, *, images: int | None = None) -> Path:
@@ -41,10 +40,12 @@ def write_study_report(out: Path, path: Path | None = None, *, images: int | Non
     target = path or out / REPORT
     require_report_place(target)  # said before the report is made
     material = Material(read_outcome(out), images)
+    if path is None:
+        claim_study(out)
     write_report(study_report(material), target)
     if path is None:
         figure = metric_bars(material.outcome.only.equal_entries.as_dict())
-        with whole_file(out / "results.png") as aside:
+        with whole_file(out / PICTURE) as aside:
             figure.savefig(
                 aside, dpi=160, format="png", facecolor="white", metadata={"Software": None}
             )

@@ -11,8 +11,7 @@ from imaxray.evaluation import Comparison
 from imaxray.evaluation.comparing.comparison import ComparisonData
 from imaxray.study.budget import read_run
 from imaxray.study.config import StudyConfig, load_config
-from imaxray.study.execute import CONFIG
-from imaxray.study.places import run_folders
+from imaxray.study.places import CONFIG, run_folders
 from imaxray.study.results.clock import clock_table
 from imaxray.study.results.dynamics_tables import read_dynamics
 from imaxray.study.results.model_table import ModelTable, OverModels, gain_frame

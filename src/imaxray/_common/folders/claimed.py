@@ -1,0 +1,88 @@
+"""Claims the names of files that a command writes into a folder which may hold files of the user.
+
+Results such as ``result.json`` or ``tasks.csv`` are written one by one, into any folder that the
+user names. A hidden file in it lists the names that imaxray has written there; a file that is not
+listed belongs to the user.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+from imaxray._common.state import known_state, write_state
+from imaxray.errors import ImaxrayError
+
+CLAIMED: Final = ".imaxray-written.json"
+"""Name of the file that lists the names."""
+
+_HEAD: Final = 65536  # bytes of a file in which its mark is looked for
+
+
+def claim_files(
+    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, str]
+) -> None:
+    """Check that none of the files to write belongs to the user, and list their names as written.
+
+    The names may then be written, replaced and removed.
+
+    Args:
+        folder: The folder, which is created.
+        names: Names of the files.
+        what: What writes them, for the message (``a comparison``).
+        known_by: Files by which a folder of an earlier version, which has no list, is known: name →
+            text that stands near the beginning of the file.
+
+    Raises:
+        ImaxrayError: If one of the files is there, and is the user's.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> claim_files(folder, ["tasks.csv"], "a measurement", known_by={})
+        >>> _ = (folder / "tasks.csv").write_text("1")
+        >>> claim_files(folder, ["tasks.csv"], "a measurement", known_by={})
+    """
+    require_claimable(folder, names, what, known_by=known_by)
+    listed = _listed(folder)
+    if not {*names} <= listed:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_state(folder / CLAIMED, {"files": sorted({*names, *listed})})
+
+
+def require_claimable(
+    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, str]
+) -> None:
+    """Check, before long work that may still fail, that :func:`claim_files` will take a folder.
+
+    Args:
+        folder: As for :func:`claim_files`, like the other arguments.
+        names: Names of the files.
+        what: What writes them.
+        known_by: Files by which a folder of an earlier version is known.
+
+    Raises:
+        ImaxrayError: If one of the files is there, and is the user's.
+    """
+    listed = _listed(folder)
+    there = [name for name in sorted({*names} - listed) if os.path.lexists(folder / name)]
+    if there and not any(_has(folder / name, text) for name, text in known_by.items()):
+        raise ImaxrayError(
+            f"Expected to keep your file {there[0]} in {folder}, but {what} writes a file of that "
+            "name; move yours, or choose another folder."
+        )
+
+
+def _listed(folder: Path) -> set[str]:
+    known = known_state(folder / CLAIMED).get("files", [])
+    return {str(name) for name in known} if isinstance(known, list) else set()
+
+
+def _has(path: Path, text: str) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return text.encode() in stream.read(_HEAD)
+    except OSError:
+        return False

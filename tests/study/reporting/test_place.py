@@ -1,0 +1,42 @@
+"""The report of a study, and what lies beside it, never replace a file of the user."""
+
+import pytest
+
+from imaxray._common.folders import CLAIMED
+from imaxray.errors import ImaxrayError
+from imaxray.report import Report, require_report_place, write_report
+from imaxray.study.places import claim_study
+
+EMPTY = Report("t", "v", [], [], [])
+
+
+@pytest.mark.parametrize("name", ["study.yaml", "clock.csv", "comparison.json", "results.png"])
+def test_a_study_keeps_files_of_the_user(tmp_path, name):
+    (tmp_path / name).write_text("# mine\n")
+    with pytest.raises(ImaxrayError, match=f"keep your file {name}"):
+        claim_study(tmp_path)
+    assert (tmp_path / name).read_text() == "# mine\n"
+
+
+def test_a_report_of_the_user_is_told_before_the_study_runs(tmp_path):
+    (tmp_path / "report.html").write_text("<p>mine</p>")
+    with pytest.raises(ImaxrayError, match="another file, which is kept"):
+        claim_study(tmp_path)
+
+
+def test_a_study_folder_can_be_claimed_again(tmp_path):
+    for _ in range(2):
+        claim_study(tmp_path)
+        (tmp_path / "study.yaml").touch()
+    assert (tmp_path / CLAIMED).is_file()
+
+
+def test_links_stay_links(tmp_path):
+    link, far = tmp_path / "report.html", tmp_path / "far.html"
+    link.symlink_to(far)
+    with pytest.raises(ImaxrayError, match="a link that leads nowhere"):
+        require_report_place(link)
+    write_report(EMPTY, far)
+    far.write_text(far.read_text() + "<!-- old -->")
+    write_report(EMPTY, link)
+    assert link.is_symlink() and "<!-- old -->" not in far.read_text()
