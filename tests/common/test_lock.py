@@ -26,6 +26,25 @@ with sole_writer(Path(sys.argv[1]), beside=sys.argv[2] == "beside"):
 """
 
 
+ORPHAN = """
+import multiprocessing, os, signal, sys, time
+from pathlib import Path
+from imaxray._common.lock import sole_writer
+
+def hold(folder, told):
+    with sole_writer(Path(folder)):
+        told.send("held")
+        time.sleep(float(sys.argv[2]))
+        os._exit(1)
+
+if __name__ == "__main__":
+    ours, theirs = multiprocessing.Pipe()
+    multiprocessing.Process(target=hold, args=(sys.argv[1], theirs)).start()
+    ours.recv()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @pytest.fixture(params=["inside", "beside"])
 def held(tmp_path, request):
     """A folder that another process holds, that process, and where the lock lies."""
@@ -219,3 +238,16 @@ def test_a_wrong_clock_of_this_machine_does_not_break_a_lock(tmp_path, monkeypat
     foreign(tmp_path / LOCK)
     with pytest.raises(ImaxrayError, match="on elsewhere"):
         sole_writer(tmp_path).__enter__()
+
+
+def test_a_worker_whose_command_was_killed_is_waited_for(tmp_path):
+    subprocess.run([sys.executable, "-c", ORPHAN, str(tmp_path / "out"), "1.5"], check=False)
+    with sole_writer(tmp_path / "out"):
+        pass
+
+
+def test_a_worker_that_does_not_end_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(_lock, "_ORPHANED", 0.2)
+    subprocess.run([sys.executable, "-c", ORPHAN, str(tmp_path / "out"), "4"], check=False)
+    with pytest.raises(ImaxrayError, match="is writing it"), sole_writer(tmp_path / "out"):
+        pass

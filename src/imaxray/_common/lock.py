@@ -9,6 +9,7 @@ used, because shared file systems do not keep them reliably and they do not name
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import tempfile
 import threading
@@ -33,6 +34,8 @@ STALE: Final = 300.0
 """Seconds without a touch after which a lock of another machine counts as dead."""
 
 _EMPTY: Final = 10.0  # seconds; the holder is written right after the file is created
+
+_ORPHANED: Final = 20.0  # seconds; a worker process ends soon after the command that started it
 
 _guard: Final = threading.RLock()
 _held: Final[dict[Path, int]] = {}  # lock files of this process and how often each is held
@@ -127,6 +130,7 @@ def _acquire(path: Path, folder: Path) -> str | None:
         ImaxrayError: If a living process holds the lock.
     """
     myself = _myself()
+    until = time.monotonic() + _ORPHANED
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while not _create(path, myself):
@@ -136,6 +140,9 @@ def _acquire(path: Path, folder: Path) -> str | None:
                 dead = _is_dead(path, holder)
             except FileNotFoundError:
                 continue  # it was released just now
+            if not dead and _is_orphan(holder) and time.monotonic() < until:
+                time.sleep(0.05)
+                continue
             if not dead:
                 raise ImaxrayError(
                     f"Expected {folder} to be written by one process at a time, but "
@@ -208,7 +215,12 @@ def _break(path: Path, content: bytes) -> None:
 
 
 def _myself() -> dict[str, Any]:
+    parent = multiprocessing.parent_process()
+    of = {} if parent is None or parent.pid is None else {
+        "parent": parent.pid, "parent_process": processes.started(parent.pid),
+    }  # fmt: skip
     return {
+        **of,
         "host": processes.host(),
         "pid": os.getpid(),
         "machine": processes.machine(),
@@ -230,6 +242,13 @@ def _described(holder: dict[str, Any] | None) -> str:
     if holder is None:
         return "an unknown process"
     return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
+
+
+def _is_orphan(holder: dict[str, Any] | None) -> bool:
+    """Tell whether the holder is a worker process of this machine whose command has ended."""
+    if holder is None or "parent" not in holder or holder["machine"] != processes.machine():
+        return False
+    return processes.has_ended(int(holder["parent"]), holder.get("parent_process"))
 
 
 def _is_dead(path: Path, holder: dict[str, Any] | None) -> bool:
