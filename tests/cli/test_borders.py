@@ -363,3 +363,10 @@ def test_a_link_that_leads_to_itself_is_one_sentence(built, tmp_path, capsys):
     loop.symlink_to(loop)
     code, said = told(capsys, "share", built / "imax", "--out", loop)
     assert code == 2 and "Too many levels of symbolic links" in said and str(loop) in said
+
+
+def test_a_release_of_your_own_has_a_name_of_its_own(tmp_path, capsys):
+    code, said = told(
+        capsys, "sources", "new", "mimic-cxr", "--table", __file__, "--images", tmp_path
+    )
+    assert code == 2 and "no installed source has, but mimic-cxr is one" in said

@@ -186,6 +186,18 @@ def test_questions_and_answers_are_on_one_line_and_an_answer_may_be_a_number(tmp
     assert own.then[0].fact() == question("How many?", ("3", "a b"), closed=False)
 
 
+def test_an_expression_that_takes_for_ever_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("imaxray.derive.rules.own_rules._MOST_SECONDS", 0.2)
+    (tmp_path / "rules.yaml").write_text(
+        "rules:\n- {name: slow, says: s, when: [{report: '(a+)+b'}], then: [{label: Edema}]}\n"
+    )
+    (own,), _ = read_own_rules(tmp_path / "rules.yaml")
+    with pytest.raises(ImaxrayError, match=r"regular expression .*\(a\+\)\+b takes longer"):
+        own.when[0].facts(
+            Known(About("i", "PA", (1, 1)), [Fact("report", "findings", text="a" * 60)])
+        )
+
+
 def test_two_rules_of_one_name_are_refused(tmp_path):
     path = tmp_path / "rules.yaml"
     path.write_text(FILE + FILE.replace("\nrules:\n", ""))

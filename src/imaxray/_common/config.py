@@ -80,9 +80,11 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, OverflowError) as error:
         # a date such as 2024-02-30, a number of thousands of digits, or a value that its tag
         # (!!bool x) does not fit
+        fits = isinstance(error, ValueError | OverflowError)
+        said = _line(error) if fits else "it does not fit its tag"
         raise ImaxrayError(
-            f"Expected YAML in {where}, but a value cannot be read: {_line(error)}; correct it, or "
-            "put it in quotes."
+            f"Expected YAML in {where}, but a value cannot be read: {said}; correct it, or put "
+            "it in quotes."
         ) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -9,7 +9,9 @@ from typing import Final
 import orjson
 import polars as pl
 
+from imaxray._common.digests import changed_files
 from imaxray._common.files import read_parquet, sha256
+from imaxray._common.state import known_state
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.joining import JoinBy
 from imaxray.sources import read_csv
@@ -91,6 +93,7 @@ def read_predictions(path: Path, join: JoinBy = "entry_id") -> Predictions:
             f"Expected predictions (Parquet, JSON Lines or CSV) at {path}, but the file does not "
             f"exist; name a file with {needed}."
         )
+    _require_unchanged(path)
     if path.suffix == ".parquet":
         table = _of_columns(_parquet(path), path, join)
     elif path.suffix == ".csv":
@@ -98,6 +101,22 @@ def read_predictions(path: Path, join: JoinBy = "entry_id") -> Predictions:
     else:
         table = _json_lines(path, join)
     return Predictions(table, path.name, sha256(path), join)
+
+
+def _require_unchanged(path: Path) -> None:
+    """Compare predictions that imaxray wrote with the digest in the manifest beside them.
+
+    Raises:
+        ImaxrayError: They were changed.
+    """
+    files = known_state(path.with_suffix(".json")).get("files")
+    digest = files.get(path.name) if isinstance(files, dict) else None
+    if digest is not None and changed_files(path.parent, {path.name: digest}):
+        raise ImaxrayError(
+            f"Expected {path} as {path.with_suffix('.json').name} beside it describes it, but it "
+            "was changed; evaluate the model again, or, if you changed it yourself, name a copy in "
+            "another folder."
+        )
 
 
 def _parquet(path: Path) -> pl.DataFrame:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         open_release,
         published_sources,
         release_paths,
+        require_new_name,
     )
 else:
     # opening a dataset needs two of these modules, and the readers load slowly
@@ -68,6 +69,7 @@ else:
                 "get_source",
                 "list_sources",
                 "open_release",
+                "require_new_name",
                 "published_sources",
                 "release_paths",
             ],
@@ -102,5 +104,6 @@ __all__ = [
     "reject",
     "release_file",
     "release_paths",
+    "require_new_name",
     "same_images",
 ]

@@ -126,6 +126,18 @@ def open_release(name: str, path: Path) -> tuple[Source, Path]:
     return OwnData(name, mapping), root_of(file, mapping)
 
 
+def require_new_name(name: str) -> None:
+    """Check that a release of your own can have a name, which no installed source has.
+
+    Raises:
+        ImaxrayError: If one has it.
+    """
+    if name in _BUILT_IN or name in plugins_besides(SOURCES, _BUILT_IN):
+        raise ImaxrayError(
+            f"Expected a name that no installed source has, but {name} is one; choose another name."
+        )
+
+
 def described_source(name: str, files: Iterable[ReleaseFile]) -> Source:
     """Return the source of a release of a dataset, for its title, licence and citation.
 

@@ -1,10 +1,13 @@
 """Tests the reading of recorded probes and the command that compares arms."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from imaxray._common.files import sha256
 from imaxray.cli import app
 from imaxray.dynamics import Gram, compare_runs, contrast, run_spectra, spectra_table
 from imaxray.errors import ImaxrayError
@@ -101,3 +104,18 @@ def test_command_keeps_files_of_the_user(arms, tmp_path):
     done = CliRunner().invoke(app, ["dynamics", str(arms[0][0]), "--out", str(tmp_path)])
     assert "keep your file contrast.csv" in str(done.exception)
     assert mine.read_text() == "my own table" and list(tmp_path.glob("*.csv")) == [mine]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "removed"])
+def test_measurements_are_held_against_the_manifest_of_a_finished_run(arms, damage):
+    run = arms[0][0]
+    name = f"dynamics/gram/{0:012d}.parquet"  # without it, the other measurements were used alone
+    (run / "run.json").write_text(json.dumps({"files": {name: sha256(run / name)}}))
+    run_spectra([run])
+    content = bytearray((run / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / name).unlink()
+    if damage == "flipped":
+        (run / name).write_bytes(content)
+    with pytest.raises(ImaxrayError, match=f"but {name} is missing or was changed"):
+        run_spectra([run])

@@ -239,6 +239,8 @@ def test_an_unfit_annotator_is_one_sentence(change, message, plug, decentralized
 def test_what_does_not_fit_is_one_sentence(decentralized, tmp_path, masks):
     with pytest.raises(ImaxrayError, match=r"masks:FOLDER, but got no folder"):
         annotate("masks", decentralized, tmp_path)
+    with pytest.raises(ImaxrayError, match=r"masks:FOLDER, but got no folder"):
+        annotate("masks:", decentralized, tmp_path)  # it was the current folder
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImaxrayError, match=r"masks as PNG files in .*empty.* none"):
         annotate(f"masks:{tmp_path / 'empty'}", decentralized, tmp_path / "out")

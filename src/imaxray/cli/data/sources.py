@@ -151,8 +151,9 @@ def sources_new(
     Beside it the command writes study.yaml, a first study. What only you can know is printed as a
     question; answer by the same command with the options that the question names, or in the file.
     """
-    from imaxray.sources import MAPPING_FILE, STUDY_FILE, new_source
+    from imaxray.sources import MAPPING_FILE, STUDY_FILE, new_source, require_new_name
 
+    require_new_name(name)
     folder = out or Path(name)
     kept = (folder / STUDY_FILE).exists()  # it may have been edited
     proposal = new_source(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -31,6 +35,7 @@ from imaxray.sources._checks.persons import VIEWS
 PAGE: Final = "docs/derive.md"
 
 _CLOSED: Final = ("yes", "no")
+_MOST_SECONDS: Final = 10
 _VALUES: Final = {"present": 1.0, "absent": 0.0, "uncertain": -1.0}
 
 
@@ -131,6 +136,35 @@ _READS: Final[dict[str, tuple[FactKind, ...]]] = {
 _BOUNDS: Final = ("below", "at_most", "above", "at_least", "equals")
 
 
+@contextmanager
+def _bounded(pattern: str) -> Iterator[None]:
+    """End a search that takes more than seconds of computing; in a thread nothing can end one.
+
+    An expression such as ``(a+)+b`` can take longer than the universe exists.
+
+    Raises:
+        ImaxrayError: The search takes too long.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or not hasattr(signal, "SIGVTALRM"):  # Windows has no such signal
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise ImaxrayError(
+            f"Expected a regular expression that reads a text in less than {_MOST_SECONDS} s, but "
+            f"{pattern} takes longer; write it without a repetition inside a repetition."
+        )
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _MOST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
@@ -214,9 +248,11 @@ class Condition(_Strict):
         if self.label is not None:
             return fact.name == self.label and fact.value == _VALUES[self.is_]
         if self.report is not None:
-            return re.search(self.report, fact.text, re.IGNORECASE) is not None
+            with _bounded(self.report):
+                return re.search(self.report, fact.text, re.IGNORECASE) is not None
         if self.region is not None:
-            return re.fullmatch(self.region, fact.text, re.IGNORECASE) is not None
+            with _bounded(self.region):
+                return re.fullmatch(self.region, fact.text, re.IGNORECASE) is not None
         if self.question is not None:
             wanted = {plain(text) for text in self.answer}
             same = plain(fact.text) == plain(self.question)

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._common.digests import changed_files
 from imaxray._common.files import read_parquet
 from imaxray._common.names import require_known
+from imaxray._common.state import known_state
 from imaxray.dynamics.numbers.contrasts import contrasts
 from imaxray.dynamics.numbers.gram import Gram, Reduction
 from imaxray.dynamics.numbers.intervals import Estimate
@@ -23,8 +25,17 @@ def probe_folder(run: Path) -> Path:
     """Return the folder that a :class:`FisherProbe` wrote: ``run`` itself or its ``dynamics``.
 
     Raises:
-        ImaxrayError: If neither folder holds measurements.
+        ImaxrayError: If neither folder holds measurements, or one of a finished run is missing or
+            was changed.
     """
+    recorded = known_state(run / "run.json").get("files", {})
+    files = {name: of for name, of in recorded.items() if name.startswith("dynamics/")}
+    if changed := changed_files(run, files):
+        raise ImaxrayError(
+            f"Expected the measurements of the run {run} as its run.json describes them, but "
+            f"{changed[0]} is missing or was changed; measure it now with --data, or train it "
+            "again."
+        )
     for folder in (run, run / "dynamics"):
         if any((folder / "gram").glob("*.parquet")):
             return folder

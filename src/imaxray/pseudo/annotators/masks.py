@@ -40,7 +40,7 @@ class Masks(Annotator):
 
     def __init__(self, argument: str | None = None) -> None:
         super().__init__(argument)
-        if argument is None or not Path(argument).is_dir():
+        if not argument or not Path(argument).is_dir():
             raise ImaxrayError(
                 f"Expected a folder of masks as {self.name}:FOLDER, but got "
                 f"{argument or 'no folder'}; name a folder that exists."

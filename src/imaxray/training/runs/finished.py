@@ -18,6 +18,7 @@ from imaxray.models import ChatModel, load_model
 from imaxray.training.config import TrainingConfig
 from imaxray.training.method import make_trainable
 from imaxray.training.runs.checkpoint import COMPLETE, read_weights
+from imaxray.training.runs.folder import files_of_training
 from imaxray.training.runs.manifest import RunManifest
 
 _TRAIN_AGAIN: Final = "train it again in another folder"
@@ -55,7 +56,7 @@ def _require_unchanged(folder: Path) -> None:
         ImaxrayError: If a file is missing or has another content.
     """
     manifest = read_state(folder / "run.json", _Files, advice=_TRAIN_AGAIN)
-    changed = changed_files(folder, manifest.get("files", {}))
+    changed = changed_files(folder, files_of_training(manifest))
     if changed:
         raise ImaxrayError(
             f"Expected the run {folder} as its run.json describes it, but {changed[0]} is missing "

@@ -52,6 +52,10 @@ _KIND: Final = "run"
 _PACKAGES: Final = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors")
 
 
+DYNAMICS: Final = "dynamics"
+"""Folder of what a probe recorded, in a run folder."""
+
+
 def only_writer(out: Path) -> AbstractContextManager[None]:
     """Hold the lock of a run folder in the process that writes it.
 
@@ -137,7 +141,13 @@ def _changed(out: Path, manifest: Mapping[str, Any]) -> str | None:
     weights = weights_folder(manifest["identity"]["config"]["method"])
     if not (out / weights).is_dir():
         return weights
-    return next(iter(changed_files(out, manifest.get("files", {}))), None)
+    return next(iter(changed_files(out, files_of_training(manifest))), None)
+
+
+def files_of_training(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of what a model is loaded from; whoever reads dynamics compares theirs."""
+    files: Mapping[str, str] = manifest.get("files", {})
+    return {name: digest for name, digest in files.items() if not name.startswith(f"{DYNAMICS}/")}
 
 
 def set_aside(out: Path) -> None:
@@ -194,10 +204,18 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def written_files(out: Path) -> dict[str, str]:
-    """Return the sha256 of a run's weights and schedule, by their paths in the run folder."""
+    """Return the sha256 of a run's files, by their paths in the run folder.
+
+    They are the weights, the schedule and the recorded dynamics. Curves are not among them, since
+    they hold clocks, and two equal runs have equal manifests but for theirs.
+    """
     weights = (path for name in ("adapter", "model") for path in sorted((out / name).rglob("*")))
     shown = [path for path in weights if path.is_file() and not path.name.startswith(".")]
-    paths = [*shown, out / "schedule.parquet"]
+    recorded = [
+        out / DYNAMICS / name for name in ("probe.json", "spectra.parquet", "tasks.parquet")
+    ]
+    grams = sorted((out / DYNAMICS / "gram").glob("*.parquet"))
+    paths = [*shown, out / "schedule.parquet", *recorded, *grams]
     return {path.relative_to(out).as_posix(): sha256(path) for path in paths if path.is_file()}
 
 
