@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from imaxray._common import digests as _digests
-from imaxray._common.digests import MEMORY, changed_files, verify_folder
+from imaxray._common.digests import MEMORY, changed_files
 from imaxray._common.files import sha256
 from imaxray._common.state import known_state, state_text, write_state
+from imaxray._common.verifying import verify_folder
 from imaxray.cli import app
 from imaxray.errors import ImaxrayError
 
@@ -109,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_read_each_time(folder, monkeypatch):
 def test_the_command(folder):
     path, _ = folder
     done = CliRunner().invoke(app, ["verify", str(path)])
-    assert done.exit_code == 0 and "as export.json describes them" in done.output
+    assert done.exit_code == 0 and "as they were written (export.json)" in done.output
     (path / "b").write_text("B")
     done = CliRunner().invoke(app, ["verify", str(path)])
     assert done.exit_code == 1 and "missing or changed: b" in done.output

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from imaxray._common.digests import verify_folder
 from imaxray._common.lock import sole_writer
+from imaxray._common.verifying import verify_folder
 from imaxray.audit import CHECKS, audit_dataset
 from imaxray.cli import app
 from imaxray.curation import open_dataset, write_dataset

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from imaxray._common.digests import verify_folder
 from imaxray._common.files import spreadsheet_safe
+from imaxray._common.verifying import verify_folder
 from imaxray.cli import app
 from imaxray.errors import ImaxrayError
 from imaxray.export import share_dataset

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fuzz.viewer_requests import REQUESTS, viewer
 from imaxray._common.config import parse_yaml
-from imaxray._common.digests import verify_folder
+from imaxray._common.verifying import verify_folder
 from imaxray.boxes import CONVENTIONS
 from imaxray.clinical import load_clinical_rules
 from imaxray.curation import open_dataset

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from imaxray._common.verifying import verify_folder
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
 from imaxray.study import StudyConfig, execute, run_study, run_unit, study_units, unit_states
@@ -127,6 +128,19 @@ def test_one_table_over_models_keeps_stated_numbers_apart(whole, tmp_path):
     )
     assert "measured" not in latex.split("the paper states")[1].split("\n")[0]
     assert (out / "models.csv").read_text().startswith("view,arm,model,task,gain,low,high")
+
+
+def test_verify_compares_every_folder_of_a_study(whole):
+    out, _ = whole
+    manifests, changed = verify_folder(out)
+    assert manifests.startswith("the digests in ") and changed == []
+    for place in ("comparison.json", "runs/gemma/dmax/evaluation/imax-test/predictions.parquet"):
+        path = out / place
+        before = path.read_bytes()
+        path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        found = verify_folder(out)[1]
+        path.write_bytes(before)
+        assert found == [place]
 
 
 def test_units_one_by_one_give_the_same_bytes_as_the_whole(whole, single):

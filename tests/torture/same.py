@@ -17,6 +17,7 @@ CLOCKS: Final = frozenset(
         "entries_per_second", "tokens_per_second",
         "content_sha256",  # a digest of them, among others
         "states",  # digests of the times of the files of a release
+        "file_sha256",  # digests of results that show times
     }
 )  # fmt: skip
 """Keys of JSON files whose values are times."""

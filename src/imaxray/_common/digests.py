@@ -13,15 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from imaxray._common.files import sha256, whole_file, write_text
-from imaxray._common.state import is_changed, known_state, write_state
-from imaxray.errors import ImaxrayError
+from imaxray._common.state import known_state, write_state
 
 MEMORY: Final = ".imaxray-digests.json"
 """Name of the file that remembers the digests of a folder's files."""
-
-_MANIFESTS: Final = (
-    "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json", "share.json",
-)  # fmt: skip
 
 DIGEST: Final = ".sha256"
 """Suffix of a file that holds the digest of the file beside it."""
@@ -110,45 +105,3 @@ def is_as_written(path: Path) -> bool:
 def digest_file(path: Path) -> Path:
     """Return the path of the file that holds the digest of ``path``."""
     return path.with_suffix(DIGEST)
-
-
-def _changed_states(folder: Path) -> list[str]:
-    """Return the names of the state files of a folder whose content has another digest."""
-    listed = known_state(folder / ".imaxray.json").get("files", [])
-    names = {*_MANIFESTS, ".imaxray.json", "result.json", *map(str, listed)}
-    return sorted(
-        name
-        for name in names
-        if name.endswith(".json") and (folder / name).is_file() and is_changed(folder / name)
-    )
-
-
-def verify_folder(folder: Path) -> tuple[str, list[str]]:
-    """Read every file of a folder and compare it with the folder's manifest.
-
-    Args:
-        folder: A dataset, an image cache, an export, a shared dataset, a run, pseudo annotations or
-            predictions.
-
-    Returns:
-        The name of the manifest, and the names of the files that are missing or were changed; among
-        them are the manifest and the other state files beside it that hold a digest of their own.
-
-    Raises:
-        ImaxrayError: If the folder has no manifest with the digests of its files.
-    """
-    for name in _MANIFESTS:
-        try:
-            files = known_state(folder / name)["files"]
-            digests = {str(file): str(digest) for file, digest in files.items()}
-        except (KeyError, AttributeError):
-            if is_changed(folder / name) and (folder / name).is_file():
-                return name, _changed_states(folder)
-            continue
-        changed = changed_files(folder, digests, full=True)
-        return name, sorted({*changed, *_changed_states(folder)})
-    raise ImaxrayError(
-        f"Expected a folder that imaxray wrote at {folder}, but it has none of "
-        f"{', '.join(_MANIFESTS)} with the digests of its files; name a dataset, an image cache, "
-        "an export, a shared dataset, a finished run, pseudo annotations or predictions."
-    )

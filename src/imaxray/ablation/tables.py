@@ -11,6 +11,7 @@ import polars as pl
 from rich.table import Table
 
 from imaxray._common.files import whole_file, write_csv, write_text
+from imaxray._common.folders import record_claimed
 from imaxray._common.state import write_state
 from imaxray.ablation.arm import ArmRecord
 from imaxray.ablation.arms import ARMS, CEILING, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
@@ -70,6 +71,7 @@ def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
         write_csv(out / f"{name}.csv", table)
     path = out / "ablation.md"
     write_text(path, _markdown(outcome))
+    record_claimed(out)
     return path
 
 

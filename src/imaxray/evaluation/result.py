@@ -12,7 +12,12 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._common.files import write_parquet, write_text
-from imaxray._common.folders import claim_files, growing_folder, require_claimable
+from imaxray._common.folders import (
+    claim_files,
+    growing_folder,
+    record_claimed,
+    require_claimable,
+)
 from imaxray._common.names import require_known
 from imaxray._common.state import state_text
 from imaxray._version import __version__
@@ -210,6 +215,7 @@ def write_result(result: Result, out: Path) -> None:
         write_parquet(out / "scores.parquet", result.entries)
         text = state_text(result.data, allow_nan=False)
         write_text(out / "result.json", text)
+        record_claimed(out)
 
 
 def _task(

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from imaxray._common.folders import claim_files, growing_folder
+from imaxray._common.folders import claim_files, growing_folder, record_claimed
 from imaxray._common.state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
@@ -157,6 +157,7 @@ def _run(
     write_state(out / RESULTS, _record(config, data, outcome))
     if comparison is not None:
         write_state(out / "comparison.json", comparison.as_dict())
+    record_claimed(out)
     return outcome
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from imaxray._common.folders import claim_files, growing_folder
+from imaxray._common.folders import (
+    claim_files,
+    growing_folder,
+    record_claimed,
+    require_claimable,
+)
 from imaxray._common.state import known_state, write_state
 from imaxray.curation import open_dataset
 from imaxray.phantom import write_phantom
@@ -40,8 +45,10 @@ def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None
 
 
 def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, Any]:
-    claim_files(out, [MATCH], "a build", known_by={MATCH: '"tasks_per_image"'})
+    known_by = {MATCH: '"tasks_per_image"'}
+    require_claimable(out, [MATCH], "a build", known_by=known_by)
     excluded = None if config.exclude is None else config.exclude.read()  # before anything slow
+    claim_files(out, [MATCH], "a build", known_by=known_by)
     if config.phantom is not None:
         write_phantom(
             out / "releases",
@@ -62,8 +69,10 @@ def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, An
     kept = known_state(path)
     # The report of a build that was killed later belongs to other datasets.
     if kept.get("of") == of and kept.get("datasets") == built(config.data(), out):
+        record_claimed(out)
         return kept
     report = build_datasets(releases, config.data(), out, workers=config.workers, exclude=excluded)
     datasets = {role: open_dataset(out / role).sha256 for role in ROLES}
     write_state(path, {**report.as_dict(), "of": of, "datasets": datasets})
+    record_claimed(out)
     return known_state(path)

@@ -1,7 +1,13 @@
 """Keeps apart what commands wrote and what users own, and writes folders whole or under a lock."""
 
 from imaxray._common.folders.aside import move_aside, next_aside, require_other_folder
-from imaxray._common.folders.claimed import CLAIMED, claim_files, require_claimable
+from imaxray._common.folders.claimed import (
+    CLAIMED,
+    claim_files,
+    claimed_digests,
+    record_claimed,
+    require_claimable,
+)
 from imaxray._common.folders.marker import (
     MARKER,
     Marker,
@@ -24,12 +30,14 @@ __all__ = [
     "MARKER",
     "Marker",
     "claim_files",
+    "claimed_digests",
     "growing_folder",
     "is_complete",
     "is_free",
     "move_aside",
     "next_aside",
     "read_marker",
+    "record_claimed",
     "remove_listed",
     "require_claimable",
     "require_other_folder",

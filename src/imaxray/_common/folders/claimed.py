@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from imaxray._common.files import sha256
 from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
 
 CLAIMED: Final = ".imaxray-written.json"
 """Name of the file that lists the names."""
 
+_DIGESTS: Final = "file_sha256"
 _HEAD: Final = 65536  # bytes of a file in which its mark is looked for
 
 
@@ -46,10 +48,44 @@ def claim_files(
         >>> claim_files(folder, ["tasks.csv"], "a measurement", known_by={})
     """
     require_claimable(folder, names, what, known_by=known_by)
-    listed = _listed(folder)
-    if not {*names} <= listed:
+    listed, digests = _listed(folder), claimed_digests(folder)
+    kept = {name: digest for name, digest in digests.items() if name not in names}
+    if not {*names} <= listed or kept != digests:
         folder.mkdir(parents=True, exist_ok=True)
-        write_state(folder / CLAIMED, {"files": sorted({*names, *listed})})
+        _write(folder, {*names, *listed}, kept)
+
+
+def record_claimed(folder: Path) -> None:
+    """Record the digests of the claimed files as they lie now, for ``imaxray verify``.
+
+    A command calls this when it has written its files; :func:`claim_files` forgets their digests.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> claim_files(folder, ["tasks.csv", "power.csv"], "a measurement", known_by={})
+        >>> _ = (folder / "tasks.csv").write_text("1")
+        >>> record_claimed(folder)
+        >>> sorted(claimed_digests(folder))
+        ['tasks.csv']
+    """
+    listed = _listed(folder)
+    digests = {name: sha256(folder / name) for name in sorted(listed) if (folder / name).is_file()}
+    if digests != claimed_digests(folder):
+        _write(folder, listed, digests)
+
+
+def claimed_digests(folder: Path) -> dict[str, str]:
+    """Return the recorded SHA-256 hex digests of the claimed files, by their names."""
+    known = known_state(folder / CLAIMED).get(_DIGESTS, {})
+    return {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}
+
+
+def _write(folder: Path, names: Collection[str], digests: Mapping[str, str]) -> None:
+    content: dict[str, Any] = {"files": sorted(names)}
+    if digests:
+        content[_DIGESTS] = dict(digests)
+    write_state(folder / CLAIMED, content)
 
 
 def require_claimable(

@@ -20,9 +20,11 @@ def verify(
     """Compare every file of a folder with the digest in its manifest.
 
     The folder is a dataset, an image cache, an export, a shared dataset, a finished run, pseudo
-    annotations or predictions. The exit code is 1 if a file is missing or was changed.
+    annotations, predictions, or results of score, compare or dynamics. Of a study, a strategy or an
+    ablation, the folders inside are compared, too. The exit code is 1 if a file is missing or was
+    changed.
     """
-    from imaxray._common.digests import verify_folder
+    from imaxray._common.verifying import verify_folder
 
     manifest, changed = verify_folder(folder)
     if form == "json":
@@ -33,4 +35,4 @@ def verify(
     if changed:
         raise typer.Exit(1)
     if form == "text":
-        say(f"All files of {folder} are as {manifest} describes them.")
+        say(f"All files of {folder} are as they were written ({manifest}).")

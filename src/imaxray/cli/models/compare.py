@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from imaxray._common.folders import claim_files, require_claimable
+from imaxray._common.folders import claim_files, record_claimed, require_claimable
 from imaxray._common.lock import sole_writer
 from imaxray._common.printing import say
 from imaxray._common.state import write_state
@@ -112,6 +112,7 @@ def compare_command(
             write_state(out / "comparison.json", found.as_dict())
             write_text(out / "comparison.csv", found.to_csv())
             write_text(out / "comparison.tex", found.to_latex())
+            record_claimed(out)
     if form == "json":
         say(json.dumps(found.as_dict(), indent=1))
     elif form == "csv":

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from imaxray._common.files import write_csv
-from imaxray._common.folders import claim_files
+from imaxray._common.folders import claim_files, record_claimed, require_claimable
 from imaxray._common.names import require_known
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.dynamics.comparing.correlation import CAVEAT, correlate_scores, run_scores
@@ -96,7 +96,7 @@ def run_dynamics(
     config = config or RunDynamicsConfig()
     group, level = config.group, config.level
     _check(runs, against, data, other_data)
-    _claim(out)
+    require_claimable(out, _FILES, **_CLAIM)
     if config.scores:
         # Missing scores raise an error here, before hours of work.
         run_scores([*runs, *against], evaluation=config.evaluation)
@@ -110,6 +110,7 @@ def run_dynamics(
     names = {"runs": runs, "against": against}
     spectra = _spectra(folders, names)
     _require_group(spectra, group)
+    claim_files(out, _FILES, **_CLAIM)
     contrast = pl.DataFrame()
     if against and len(runs) > 1:
         contrast = compare_runs(folders["runs"], folders["against"], group=group, level=level)
@@ -144,6 +145,7 @@ def run_dynamics(
     result = RunDynamics(spectra, contrast, crossed, tasks, pairs, table, found, remarks, groups)
     _write(result, out)
     plot_spectra(spectra, out / _PICTURE, group=group)
+    record_claimed(out)
     return result
 
 
@@ -345,18 +347,12 @@ def _pairs(
 _TABLES: Final = (*ARMS, "contrast", "crossed", "tasks", "task_pairs", "scores", "correlations")
 _GROUPS: Final = ("sharing", "groups", "effects", "power")
 _PICTURE: Final = "spectra.svg"
+_FILES: Final = (*(f"{name}.csv" for name in (*_TABLES, *_GROUPS)), _PICTURE)
+"""Files that may be written or, if there is nothing to say, removed."""
 
-
-def _claim(out: Path) -> None:
-    """Claim all files that may be written or, if there is nothing to say, removed.
-
-    Raises:
-        ImaxrayError: If one of them is the user's.
-    """
-    names = [f"{name}.csv" for name in (*_TABLES, *_GROUPS)]
-    claim_files(
-        out, [*names, _PICTURE], "`imaxray dynamics`", known_by={"runs.csv": "entries_seen"}
-    )
+_CLAIM: Final[dict[str, Any]] = {
+    "what": "`imaxray dynamics`", "known_by": {"runs.csv": "entries_seen"},
+}  # fmt: skip
 
 
 def _write(found: RunDynamics, out: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imaxray._common.files import whole_file
+from imaxray._common.folders import record_claimed
 from imaxray.report import Report, Section, attempted, require_report_place, write_report
 from imaxray.report.figures import metric_bars
 from imaxray.report.words import LEAD, STUDY, explained
@@ -49,6 +50,7 @@ def write_study_report(out: Path, path: Path | None = None, *, images: int | Non
             figure.savefig(
                 aside, dpi=160, format="png", facecolor="white", metadata={"Software": None}
             )
+        record_claimed(out)
     return target
 
 
