@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from imaxray._common.files import write_csv, write_parquet, write_text
+from imaxray._common.folders import record_claimed
 from imaxray._common.state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.evaluation import (
@@ -226,6 +227,7 @@ def compare_study(
     write_state(out / "comparison.json", content)
     clocks = [m.clock.select(pl.lit(name).alias("model"), pl.all()) for name, m in models.items()]
     write_csv(out / "clock.csv", pl.concat(clocks))
+    record_claimed(out)
     write_record(config, out, Unit("compare"), {"models": list(models)})
     return models, table
 
