@@ -56,7 +56,16 @@ class Tables:
 
     def split(self, name: str) -> pl.DataFrame:
         """Return the entries of one split."""
-        return self.entries.filter(pl.col("split") == name)
+        return of_split(self.entries, name)
+
+
+def of_split(entries: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return the entries of one split; those that lie together, as in a dataset, are not copied."""
+    mask = (entries["split"] == name).fill_null(False)
+    count, first = int(mask.sum()), mask.arg_max() or 0
+    if mask.slice(first, count).all():
+        return entries.slice(first, count)
+    return entries.filter(mask)
 
 
 def count_conflicts(

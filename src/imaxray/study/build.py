@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -30,18 +31,18 @@ from imaxray.curation import (
     ImaxConfig,
     MatchReport,
     SelectionReport,
-    Tables,
     build_catalog,
     density,
-    match_dmax,
     read_exclusions,
-    select_imax,
     write_dataset,
 )
 from imaxray.curation.dataset import MANIFEST, content_digest
 from imaxray.curation.exclusions import marks_after_deriving
 from imaxray.curation.joining.verify import Verify
-from imaxray.curation.tables import count_conflicts
+from imaxray.curation.selecting.densities import density_of
+from imaxray.curation.selecting.dmax import choose_dmax
+from imaxray.curation.selecting.imax import choose_imax, subset
+from imaxray.curation.tables import count_conflicts, of_split
 from imaxray.derive import DeriveConfig, derive_tables, with_derived
 from imaxray.derive.entries.render import FILE as DERIVATIONS_FILE
 from imaxray.derive.rules.chosen import chosen_rules
@@ -193,7 +194,8 @@ def _build(
         derived = {"before": before, "after": after, "rules": made.rules.to_dicts()}
         seconds["derive"] = time.perf_counter() - clock
 
-    def write(tables: Tables, role: str) -> None:
+    def write(role: str, entries: pl.DataFrame) -> None:
+        tables = catalog if role == "catalog" else subset(catalog, entries)
         content = config.model_dump(mode="json")
         beside = {}
         if derivations is not None:
@@ -203,26 +205,28 @@ def _build(
             tables, out / role, config=content, seed=config.seed, role=role, tables_beside=beside
         )
 
-    # the catalog is written in a thread while the arms are selected from it, to save time
+    # The catalog is written in a thread while the arms are selected from it, to save time. The
+    # arms' images and annotations are copied one arm after the other and only for its files,
+    # because the tables of all three datasets would need three times the memory.
     with ThreadPoolExecutor(1) as writer:
-        written = writer.submit(write, catalog, "catalog")
+        written = writer.submit(write, "catalog", catalog.entries)
         clock = time.perf_counter()
-        imax, selection = select_imax(catalog, config.imax)
+        imax, selection = choose_imax(catalog.entries, config.imax)
         seconds["select IMAX"] = time.perf_counter() - clock
         clock = time.perf_counter()
-        dmax, match = match_dmax(catalog, imax, config.dmax, seed=config.seed)
+        dmax, match = choose_dmax(catalog.entries, imax, config.dmax, seed=config.seed)
         seconds["match DMAX"] = time.perf_counter() - clock
         clock = time.perf_counter()
         written.result()
-    write(imax, "imax")
-    write(dmax, "dmax")
+    write("imax", imax)
+    write("dmax", dmax)
     seconds["write"] = time.perf_counter() - clock
     return DataReport(
         selection,
         match,
         {
-            role: {split: asdict(density(tables, split)) for split in SPLITS}
-            for role, tables in zip(ROLES, (catalog, imax, dmax), strict=True)
+            role: {split: asdict(density_of(of_split(entries, split))) for split in SPLITS}
+            for role, entries in zip(ROLES, (catalog.entries, imax, dmax), strict=True)
         },
         count_conflicts(catalog.conflicts, catalog.compared),
         seconds,

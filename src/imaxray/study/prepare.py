@@ -12,7 +12,7 @@ from imaxray._common.folders import (
     require_claimable,
 )
 from imaxray._common.state import known_state, write_state
-from imaxray.curation import open_dataset
+from imaxray.curation.dataset import content_digest, read_manifest
 from imaxray.phantom import write_phantom
 from imaxray.study.build import ROLES, build_datasets, built
 from imaxray.study.config import StudyConfig
@@ -72,7 +72,7 @@ def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, An
         record_claimed(out)
         return kept
     report = build_datasets(releases, config.data(), out, workers=config.workers, exclude=excluded)
-    datasets = {role: open_dataset(out / role).sha256 for role in ROLES}
+    datasets = {role: content_digest(read_manifest(out / role)[0]) for role in ROLES}
     write_state(path, {**report.as_dict(), "of": of, "datasets": datasets})
     record_claimed(out)
     return known_state(path)

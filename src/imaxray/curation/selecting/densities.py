@@ -45,7 +45,11 @@ def density(tables: Tables, split: str = "train") -> Density:
         >>> found.images, found.tasks_per_image, found.entries_per_task["vqa"]
         (2, 1.5, 2)
     """
-    entries = tables.split(split)
+    return density_of(tables.split(split))
+
+
+def density_of(entries: pl.DataFrame) -> Density:
+    """Measure the entries of one split (columns image_id, patient_id and task)."""
     per_image = (
         entries.group_by("image_id", "task").len("entries").group_by("image_id")
         .agg(pl.len().alias("tasks"), pl.col("entries").sum())

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray.curation.selecting.densities import Density, density
+from imaxray.curation.selecting.densities import Density, density_of
 from imaxray.curation.selecting.imax import subset
 from imaxray.curation.selecting.spread import Counts, spread
 from imaxray.curation.selecting.strata import with_strata
-from imaxray.curation.tables import Tables
+from imaxray.curation.tables import Tables, of_split
 from imaxray.errors import ImaxrayError
 from imaxray.hashing import digests, from_hexadecimal, mixed
 
@@ -81,19 +81,37 @@ def match_dmax(
     Raises:
         ImaxrayError: If ``imax`` has no train entries or was not selected from ``catalog``.
     """
+    entries, report = choose_dmax(catalog.entries, imax.entries, config, seed=seed)
+    return subset(catalog, entries), report
+
+
+def choose_dmax(
+    catalog: pl.DataFrame,
+    imax: pl.DataFrame,
+    config: DmaxConfig | None = None,
+    *,
+    seed: int = 0,
+) -> tuple[pl.DataFrame, MatchReport]:
+    """Select the entries of DMAX from those of the catalog, see :func:`match_dmax`.
+
+    Args:
+        catalog: Entries of the catalog, schema ENTRIES.
+        imax: Entries of IMAX, selected from those of the catalog.
+        config: Dose and seed.
+        seed: Seed, unless the config names one.
+
+    Returns:
+        The selected rows of ``catalog``, in their order, and the report.
+    """
     config = config or DmaxConfig()
     seed = seed if config.seed is None else config.seed
-    wanted = with_strata(imax.split("train"))
-    if wanted.is_empty() and catalog.split("train").is_empty() and imax.entries.height:
-        return imax, _report(imax, imax, wanted)
+    wanted, offered = _train(imax), _train(catalog)
+    if wanted.is_empty() and offered.is_empty() and imax.height:
+        return imax, _report(wanted, wanted, wanted)
     if wanted.is_empty():
         raise ImaxrayError("Expected train entries in IMAX, but there are none; select it again.")
     needed = wanted["stratum"].unique()
-    pool = (
-        with_strata(catalog.split("train"))
-        .filter(pl.col("stratum").is_in(needed.implode()))
-        .select("entry_id", "image_id", "task", "stratum")  # prompts and boxes are not needed here
-    )
+    pool = offered.filter(pl.col("stratum").is_in(needed.implode()))
     demand = wanted.group_by("stratum").len().sort("stratum")
     order = pool.group_by("image_id").agg(pl.col("task").n_unique().alias("tasks"))
     order = order.with_columns(pl.Series("mix", mixed(digests(order["image_id"]), seed)))
@@ -106,15 +124,21 @@ def match_dmax(
             "own", "tasks", "mix", descending=[True, True, False]
         )
         chosen = _dose(pool, dense_first, demand, config.tasks_per_image, seed)
-    if chosen is None:
+    held_out = imax.filter(pl.col("split") != "train")["entry_id"]
+    if chosen is None or not held_out.is_in(catalog["entry_id"].implode()).all():
         raise ImaxrayError(
             "Expected IMAX to be selected from this catalog, but the catalog lacks entries like "
             "its own; match it with the catalog it came from."
         )
-    train = catalog.entries.filter(pl.col("entry_id").is_in(chosen["entry_id"].implode()))
-    entries = pl.concat([train, imax.entries.filter(pl.col("split") != "train")])
-    dmax = subset(catalog, entries)
-    return dmax, _report(imax, dmax, pool)
+    ids = pl.concat([chosen["entry_id"], held_out])
+    entries = catalog.filter(pl.col("entry_id").is_in(ids.implode()))
+    return entries, _report(wanted, _train(entries), pool)
+
+
+def _train(entries: pl.DataFrame) -> pl.DataFrame:
+    """Return the train entries with their strata, without prompts, answers and boxes."""
+    train = with_strata(of_split(entries, "train"))
+    return train.select("entry_id", "image_id", "patient_id", "task", "stratum")
 
 
 def _take(
@@ -168,8 +192,8 @@ def _dose(
     return None if best is None else best[1]
 
 
-def _report(imax: Tables, dmax: Tables, pool: pl.DataFrame) -> MatchReport:
-    ours, theirs = with_strata(imax.split("train")), with_strata(dmax.split("train"))
+def _report(ours: pl.DataFrame, theirs: pl.DataFrame, pool: pl.DataFrame) -> MatchReport:
+    """Compare the train entries of IMAX and of DMAX, both with their strata."""
     volume = dict(ours.group_by("task").len().sort("task").iter_rows())
     distance = {}
     for task in volume:
@@ -180,7 +204,7 @@ def _report(imax: Tables, dmax: Tables, pool: pl.DataFrame) -> MatchReport:
         both = a.join(b, on="stratum", how="full", coalesce=True).fill_null(0)
         gap = (both["len"].cast(pl.Int64) - both["len_right"].cast(pl.Int64)).abs().sum()
         distance[task] = gap / (2 * volume[task])
-    spread_wide = density(dmax)
+    spread_wide = density_of(theirs)
     images = pool["image_id"].n_unique()
     limit = (
         "the catalog has no train entries"
@@ -194,7 +218,7 @@ def _report(imax: Tables, dmax: Tables, pool: pl.DataFrame) -> MatchReport:
         ours.select("image_id").unique().join(theirs.select("image_id").unique(), on="image_id")
     )
     return MatchReport(
-        imax=density(imax),
+        imax=density_of(ours),
         dmax=spread_wide,
         volume=volume,
         distance=distance,

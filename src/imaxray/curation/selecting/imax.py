@@ -139,18 +139,37 @@ def select_imax(catalog: Tables, config: ImaxConfig) -> tuple[Tables, SelectionR
         ImaxrayError: If there are no entries at all, if no train image has ``min_tasks`` tasks, or
             if the means cannot be met.
     """
-    capped = _cap_tasks(catalog.entries, config.max_entries_per_task)
+    entries, report = choose_imax(catalog.entries, config)
+    return subset(catalog, entries), report
+
+
+def choose_imax(entries: pl.DataFrame, config: ImaxConfig) -> tuple[pl.DataFrame, SelectionReport]:
+    """Select the entries of IMAX from those of the catalog, see :func:`select_imax`.
+
+    Returns:
+        The selected rows of ``entries``, in their order, and the report.
+    """
+    # prompts, answers and boxes decide nothing, and copies of them would fill the memory
+    few = entries.select("entry_id", "image_id", "task", "split").with_row_index("_row")
+    capped = _cap_tasks(few, config.max_entries_per_task)
     train = capped.filter(pl.col("split") == "train")
+    held_out = _held_out(capped, config)
     if train.is_empty() and capped.height:
-        return subset(catalog, _held_out(capped, config)), _NOTHING_TO_TRAIN
+        return _rows(entries, held_out["_row"]), _NOTHING_TO_TRAIN
     order = _by_density(train)
     ids = _images(order, config)
     ids = _fill(train, order, ids, config.fill_tasks)
     taken = order.filter(pl.col("image_id").is_in(pl.Series(ids, dtype=pl.String).implode()))
     chosen = train.filter(pl.col("image_id").is_in(taken["image_id"].implode()))
-    return subset(catalog, pl.concat([chosen, _held_out(capped, config)])), _report(
-        order, taken, config
-    )
+    rows = pl.concat([chosen["_row"], held_out["_row"]])
+    return _rows(entries, rows), _report(order, taken, config)
+
+
+def _rows(entries: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """Return the given rows in the order of ``entries``."""
+    mask = np.zeros(entries.height, dtype=np.bool_)
+    mask[rows.to_numpy()] = True
+    return entries.filter(pl.Series(mask))
 
 
 def _held_out(capped: pl.DataFrame, config: ImaxConfig) -> pl.DataFrame:
@@ -236,8 +255,14 @@ def subset(catalog: Tables, entries: pl.DataFrame) -> Tables:
         catalog,
         images=catalog.images.filter(pl.col("image_id").is_in(ids.implode())),
         annotations=catalog.annotations.filter(pl.Series(mask, dtype=pl.Boolean)),
-        entries=entries.sort("split", "task", "entry_id"),
+        entries=_sorted(entries),
     )
+
+
+def _sorted(entries: pl.DataFrame) -> pl.DataFrame:
+    """Sort by split, task and id; entries that are sorted already are not copied."""
+    rows = entries.select(pl.arg_sort_by("split", "task", "entry_id").alias("row"))["row"]
+    return entries if (rows.diff() == 1).all() else entries[rows]
 
 
 def _cap_tasks(entries: pl.DataFrame, limit: int | Mapping[TaskName, int]) -> pl.DataFrame:

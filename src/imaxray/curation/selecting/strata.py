@@ -13,13 +13,13 @@ def with_strata(entries: pl.DataFrame) -> pl.DataFrame:
     Each task defines its own bins (see :meth:`imaxray.tasks.Task.stratum`). The stratum does not
     depend on which facts of an image become entries.
     """
-    if entries.is_empty():
-        return entries.with_columns(pl.lit(None, dtype=pl.String).alias("stratum"))
-    numbered = entries.with_row_index("_row")
+    head = pl.col("template").str.extract(r"^([^.]*\.[^.]*)\.")
+    # lazily, because only the columns that a stratum depends on are copied then
+    numbered = entries.lazy().with_row_index("_row")
     parts = []
-    for (task,), rows in numbered.group_by("task"):
-        head = pl.col("template").str.extract(r"^([^.]*\.[^.]*)\.")
-        label = pl.concat_str(head, pl.lit("."), get_task(str(task)).stratum())
-        parts.append(rows.select("_row", label.alias("stratum")))
-    strata = pl.concat(parts)
-    return numbered.join(strata, on="_row", how="left", maintain_order="left").drop("_row")
+    for task in entries["task"].unique().sort():
+        label = pl.concat_str(head, pl.lit("."), get_task(task).stratum())
+        rows = numbered.filter(pl.col("task") == task)
+        parts.append(rows.select("_row", label.alias("stratum")).collect())
+    empty = pl.DataFrame(schema={"_row": pl.UInt32, "stratum": pl.String})
+    return entries.with_columns(pl.concat(parts or [empty]).sort("_row")["stratum"])
