@@ -205,6 +205,26 @@ def test_dmax_matches_volume_and_answers_and_spreads(catalog, imax):
     assert not dmax.split("train")["entry_id"].is_duplicated().any()
 
 
+def test_the_arms_are_selected_from_the_entries_alone(catalog, imax, tmp_path):
+    write_dataset(imax, tmp_path / "imax", config={}, seed=0)
+    opened = open_dataset(tmp_path / "imax", entries_only=True).tables
+    assert opened.entries.sort("entry_id").equals(imax.entries.sort("entry_id"))
+    assert opened.images.is_empty() and opened.annotations.is_empty()
+    (one, told), (two, same) = match_dmax(catalog, opened), match_dmax(catalog, imax)
+    assert one.entries.equals(two.entries) and told == same
+    # entries that do not lie in the order of a dataset make the same arms
+    mixed = replace(catalog, entries=catalog.entries.sample(fraction=1, shuffle=True, seed=3))
+    three, _ = match_dmax(mixed, imax)
+    assert three.entries.equals(two.entries)
+
+
+def test_an_imax_of_another_catalog_is_refused(catalog, imax):
+    held_out = imax.split("test")
+    other = replace(catalog, entries=catalog.entries.join(held_out[:1], on="entry_id", how="anti"))
+    with pytest.raises(ImaxrayError, match="selected from this catalog"):
+        match_dmax(other, imax)
+
+
 def test_dmax_depends_on_the_seed_only(catalog, imax):
     one, _ = match_dmax(catalog, imax, seed=4)
     two, _ = match_dmax(catalog, imax, seed=4)

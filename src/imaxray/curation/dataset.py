@@ -28,6 +28,7 @@ from imaxray.schema import (
     IMAGES,
     REJECTS,
     SPLITS,
+    empty,
     require_real_evaluation,
 )
 from imaxray.sources import ReleaseFile, find_image
@@ -239,8 +240,13 @@ def content_digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def open_dataset(folder: str | Path) -> Dataset:
+def open_dataset(folder: str | Path, *, entries_only: bool = False) -> Dataset:
     """Open a dataset folder.
+
+    Args:
+        folder: Folder of the dataset.
+        entries_only: Whether all tables but the entries stay empty, to save memory. Their files are
+            compared with the manifest all the same.
 
     Raises:
         ImaxrayError: If ``folder`` is no dataset folder or is damaged, or if validation or test
@@ -248,15 +254,19 @@ def open_dataset(folder: str | Path) -> Dataset:
     """
     folder = Path(folder)
     manifest, roots = read_manifest(folder)
+
+    def table(name: str, schema: pl.Schema) -> pl.DataFrame:
+        return empty(schema) if entries_only else _read(folder / name, schema)
+
     with _whole(folder):
         tables = Tables(
-            images=_read(folder / "images.parquet", IMAGES),
-            annotations=_read(folder / "annotations.parquet", ANNOTATIONS),
-            rejects=_read(folder / "rejects.parquet", REJECTS),
+            images=table("images.parquet", IMAGES),
+            annotations=table("annotations.parquet", ANNOTATIONS),
+            rejects=table("rejects.parquet", REJECTS),
             entries=pl.concat(
                 [_read(folder / "entries" / f"{split}.parquet", ENTRIES) for split in SPLITS]
             ),
-            conflicts=_read(folder / "conflicts.parquet", CONFLICTS),
+            conflicts=table("conflicts.parquet", CONFLICTS),
             compared={rule: n["compared"] for rule, n in manifest["conflicts"].items()},
             account=pl.DataFrame(manifest["account"], schema=ACCOUNT),
             decisions=manifest.get("decisions", {}),  # older datasets have none

@@ -99,7 +99,7 @@ def _require_training_data(config: StudyConfig, report: dict[str, Any]) -> None:
 
 def _write_dose(out: Path, tasks_per_image: float) -> None:
     """Write the dataset between DMAX and IMAX that has this many tasks per image."""
-    imax = open_dataset(out / "imax")
+    imax = open_dataset(out / "imax", entries_only=True)
     dose = DmaxConfig(tasks_per_image=tasks_per_image)
     content = {**imax.manifest["config"], "dmax": dose.model_dump(mode="json"), "of": imax.sha256}
     folder = out / "doses" / f"{tasks_per_image:g}"

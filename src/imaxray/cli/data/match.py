@@ -41,7 +41,7 @@ def match(
     require_other_folder(out, catalog, imax)
     with sole_writer(out, beside=True):
         require_dataset_place(out)
-        selected = open_dataset(imax)
+        selected = open_dataset(imax, entries_only=True)
         built = selected.manifest["seed"]
         tables, report = match_dmax(open_dataset(catalog).tables, selected.tables, dose, seed=built)
         config = {**selected.manifest["config"], "dmax": dose.model_dump(mode="json")}
