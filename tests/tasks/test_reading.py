@@ -169,3 +169,9 @@ def test_every_text_can_be_read(text):
         ("vqa", "open"), ("reg", "phrase"), ("report", "both"), ("rec", "phrase"),
     ):  # fmt: skip
         read(task, template, CLOSED, text)
+
+
+@pytest.mark.parametrize("text", ["[1and 2]", "{'answer': 'a\\d'}"])
+def test_an_answer_makes_no_warning_of_a_compiler(text, recwarn):
+    read("vqa", "open", "", text)
+    assert not recwarn.list

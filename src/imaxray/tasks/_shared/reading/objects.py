@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -98,7 +99,9 @@ def _load(text: str) -> Any | None:
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(clean)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the compiler, about what a model wrote
+            return ast.literal_eval(clean)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
 
