@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # packages.
 READERS := $(patsubst %.txt,.readers/%/.installed,$(notdir $(wildcard tests/*/readers/*.txt)))
 
-.PHONY: demo study seven examples test torture fuzz lowest hashed licences hashes advisories readers check site map fields format clean
+.PHONY: demo study seven examples test torture fuzz lowest newest weekly hashed licences hashes advisories readers check site map fields format clean
 
 # Runs a whole study on synthetic data: releases, IMAX and DMAX, two trained arms, one comparison.
 demo: $(STAMP)
@@ -43,10 +43,21 @@ LOWEST := build/lowest
 lowest: $(STAMP)
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(BIN)/python tests/supply/dependencies.py lowest > $(LOWEST)/core.txt
-	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/core.txt pytest hypothesis \
-		ensemble-boxes imagehash pydicom datasets
+	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/core.txt $(TEST_PACKAGES)
 	$(LOWEST)/bin/python -m pip install --quiet --no-deps -e .
 	$(LOWEST)/bin/python -m pytest -o addopts= -q $(CORE_TESTS)
+
+# The same with the newest versions that the package index has, whatever constraints.txt says.
+NEWEST := build/newest
+newest: $(STAMP)
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet -e . $(TEST_PACKAGES)
+	$(NEWEST)/bin/python -m pytest -o addopts= -q $(CORE_TESTS)
+
+# What shows each week whether a new version of a dependency breaks or endangers the package.
+weekly: lowest newest hashed advisories
+
+TEST_PACKAGES = pytest hypothesis ensemble-boxes imagehash pydicom datasets
 
 # The tests of the core that need no torch.
 CORE_TESTS = tests/audit tests/clinical tests/curation tests/labeller tests/metrics tests/sources \
