@@ -38,26 +38,29 @@ MINUTES ?= 10
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
 
-# The tests of the core with the lowest versions that pyproject.toml allows.
+# The tests of the core and of training with the lowest versions that pyproject.toml allows; only
+# torch is that of constraints.txt.
 LOWEST := build/lowest
 lowest: $(STAMP)
 	$(PYTHON) -m venv --clear $(LOWEST)
-	$(BIN)/python tests/supply/dependencies.py lowest > $(LOWEST)/core.txt
-	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/core.txt $(TEST_PACKAGES)
+	$(BIN)/python tests/supply/dependencies.py lowest > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/lowest.txt $(TEST_PACKAGES)
 	$(LOWEST)/bin/python -m pip install --quiet --no-deps -e .
-	$(LOWEST)/bin/python -m pytest -o addopts= -q $(CORE_TESTS)
+	$(LOWEST)/bin/python -m pytest $(CORE_TESTS) $(TRAIN_TESTS)
 
 # The same with the newest versions that the package index has, whatever constraints.txt says.
 NEWEST := build/newest
 newest: $(STAMP)
 	$(PYTHON) -m venv --clear $(NEWEST)
-	$(NEWEST)/bin/python -m pip install --quiet -e . $(TEST_PACKAGES)
-	$(NEWEST)/bin/python -m pytest -o addopts= -q $(CORE_TESTS)
+	$(NEWEST)/bin/python -m pip install --quiet -e ".[train]" $(TORCH) $(TEST_PACKAGES)
+	$(NEWEST)/bin/python -m pytest $(CORE_TESTS) $(TRAIN_TESTS)
 
 # What shows each week whether a new version of a dependency breaks or endangers the package.
 weekly: lowest newest hashed advisories
 
 TEST_PACKAGES = pytest hypothesis ensemble-boxes imagehash pydicom datasets
+TORCH = $(shell grep "^torch==" constraints.txt)
+TRAIN_TESTS = tests/training tests/packing tests/models
 
 # The tests of the core that need no torch.
 CORE_TESTS = tests/audit tests/clinical tests/curation tests/labeller tests/metrics tests/sources \

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 LICENCES = ROOT / "docs" / "licences.md"
 HASHED = ROOT / "constraints-hashed.txt"
+CONSTRAINTS = ROOT / "constraints.txt"
 HEAD = """# Licences of the dependencies
 
 `make licences` writes this page from the metadata of the installed packages; a test compares it
@@ -70,12 +71,16 @@ def licences_page(earlier=""):
 
 
 def lowest():
-    """The core's requirements at their lower bounds."""
-    pins = []
-    for requirement in requirements()["core"]:
+    """The requirements of the core and of training at their lower bounds.
+
+    Only torch is that of constraints.txt, because an index has few of its versions for a machine.
+    """
+    pinned = [line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch==")]
+    for requirement in (*requirements()["core"], *requirements()["train"]):
         bounds = [s.version for s in requirement.specifier if s.operator == ">="]
-        pins.append(f"{requirement.name}=={bounds[0]}")
-    return pins
+        if requirement.name != "torch":
+            pinned.append(f"{requirement.name}=={bounds[0]}")
+    return pinned
 
 
 def hashed():
@@ -83,7 +88,7 @@ def hashed():
     names = [str(requirement) for requirement in requirements()["core"]]
     run = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed",
-         "-c", str(ROOT / "constraints.txt"), "--report", "-", *names],
+         "-c", str(CONSTRAINTS), "--report", "-", *names],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = []

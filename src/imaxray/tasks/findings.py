@@ -119,7 +119,8 @@ class Findings(RuledTask):
         possible = pl.col("open") & (name != _NONE) & pl.lit(self.uncertain == "ask")
         wording = pl.when(possible).then(pl.lit(_POSSIBLE) + name).otherwise(name)
         named = (counts & positive) | possible
-        order = [possible.filter(named), pl.col("place").filter(named)]
+        # one key, because older versions of Polars cannot sort empty groups by several
+        order = pl.struct(possible.alias("possible"), "place").filter(named)
         frame = one_each(
             facts,
             ["image_id"],
