@@ -26,13 +26,14 @@ from imaxray.report import (
     Table,
     Text,
     attempted,
+    report_place,
     write_report,
 )
 from imaxray.report.citing import bibtex, evaluation_sentences, releases
 from imaxray.report.figures import UNDEFINED, Row, intervals, metric_bars, svg
 from imaxray.report.words import STRATEGY, explained
 from imaxray.schema import task_names
-from imaxray.strategy.records import REPORT, RESULTS
+from imaxray.strategy.records import KNOWN_BY, RESULTS
 from imaxray.strategy.reporting.yields import as_frame, filter_parts, rule_parts
 
 _AGAIN: Final = "run the strategy again, which repeats no finished work"
@@ -91,8 +92,9 @@ def write_strategy_report(out: Path, path: Path | None = None) -> Path:
         ImaxrayError: If the folder holds no finished strategy, or the file cannot be written. What
             the folder lacks otherwise is named in the report.
     """
-    target = path or out / REPORT
-    write_report(strategy_report(_Material(out)), target)
+    material = _Material(out)
+    with report_place(out, path, known_by=KNOWN_BY) as target:
+        write_report(strategy_report(material), target)
     return target
 
 
