@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 from typer.testing import CliRunner
 
 import imaxray.dynamics.comparing.groups
+from imaxray._common.digests import MEMORY
 from imaxray._common.state import known_state, write_state
 from imaxray._common.verifying import verify_folder
 from imaxray.cli import app
@@ -191,10 +192,15 @@ def test_a_measured_run_is_not_measured_again(crossed, monkeypatch):
 
     monkeypatch.setattr("imaxray.dynamics.probing.finished_runs.measure_probe", never)
     monkeypatch.setattr(FinishedRun, "load", never)
-    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    def content():
+        paths = (p for p in out.rglob("*") if p.is_file() and p.name != MEMORY)
+        return {path: path.read_bytes() for path in paths}
+
+    before = content()
     done = CliRunner().invoke(app, [str(part) for part in command])
     assert done.exit_code == 0 and done.stdout == printed
-    assert before == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert before == content()
 
 
 def test_a_killed_call_goes_on_where_it_was(runs, data, tmp_path, monkeypatch):
