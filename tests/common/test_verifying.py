@@ -8,6 +8,7 @@ from imaxray._common.folders import (
     claim_files,
     claimed_digests,
     record_claimed,
+    require_as_recorded,
     write_marker,
 )
 from imaxray._common.state import write_state
@@ -114,3 +115,13 @@ def test_records_beside_the_folders_are_compared(tmp_path, left):
     assert verify_folder(tmp_path)[1] == []
     (tmp_path / "stages" / "1-dmax.json").write_text(left)
     assert verify_folder(tmp_path)[1] == ["stages/1-dmax.json"]
+
+
+def test_a_result_of_another_folder_is_not_read(results):
+    require_as_recorded(results, ["tasks.csv", "power.csv"], advice="measure again")
+    (results / "tasks.csv").write_text("2")
+    with pytest.raises(ImaxrayError, match=r"tasks\.csv as imaxray wrote it.*; measure again"):
+        require_as_recorded(results, ["tasks.csv"], advice="measure again")
+    (results / "tasks.csv").unlink()
+    with pytest.raises(ImaxrayError, match=r"tasks\.csv as imaxray wrote it"):
+        require_as_recorded(results, ["tasks.csv"], advice="measure again")

@@ -8,6 +8,7 @@ from imaxray._common.folders.claimed import (
     has_claims,
     record_claimed,
     record_files,
+    require_as_recorded,
     require_claimable,
 )
 from imaxray._common.folders.marker import (
@@ -43,6 +44,7 @@ __all__ = [
     "record_claimed",
     "record_files",
     "remove_listed",
+    "require_as_recorded",
     "require_claimable",
     "require_other_folder",
     "require_own_manifest",

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from imaxray._common.digests import changed_files
 from imaxray._common.files import sha256
 from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
@@ -105,6 +106,28 @@ def claimed_digests(folder: Path) -> dict[str, str]:
     """Return the recorded SHA-256 hex digests of the claimed files, by their names."""
     known = known_state(folder / CLAIMED).get(_DIGESTS, {})
     return {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}
+
+
+def require_as_recorded(folder: Path, names: Collection[str], *, advice: str) -> None:
+    """Compare files with the digests that were recorded when they were written.
+
+    Files without a recorded digest, such as those of earlier versions, are not compared.
+
+    Args:
+        folder: The folder.
+        names: Names of the files.
+        advice: End of the message, which says what the user should do.
+
+    Raises:
+        ImaxrayError: If a file is missing or was changed.
+    """
+    known = claimed_digests(folder)
+    digests = {name: known[name] for name in names if name in known}
+    if changed := changed_files(folder, digests):
+        raise ImaxrayError(
+            f"Expected {folder / changed[0]} as imaxray wrote it, but it is missing or was "
+            f"changed; {advice}."
+        )
 
 
 def _write(folder: Path, names: Collection[str], digests: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 import yaml
 
+from imaxray._common.folders import require_as_recorded
 from imaxray._common.state import read_state
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
@@ -59,6 +60,7 @@ class _Material:
                 f"Expected a finished strategy with {RESULTS} in {out}, but there is none; run "
                 "`imaxray strategy` until it ends."
             )
+        require_as_recorded(out, [RESULTS, "comparison.json"], advice=_AGAIN)
         self.out = out
         self.stored: _Strategy = read_state(path, _Strategy, advice=_AGAIN)
         self.comparison: Comparison | None = None
