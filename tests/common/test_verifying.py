@@ -125,3 +125,10 @@ def test_a_result_of_another_folder_is_not_read(results):
     (results / "tasks.csv").unlink()
     with pytest.raises(ImaxrayError, match=r"tasks\.csv as imaxray wrote it"):
         require_as_recorded(results, ["tasks.csv"], advice="measure again")
+
+
+def test_a_state_file_with_the_name_of_a_manifest_needs_no_digests_of_files(results):
+    write_state(results / "predictions.json", {"answers": 3})
+    assert verify_folder(results) == (".imaxray-written.json", [])
+    (results / "predictions.json").write_text('{"answers": 4}')
+    assert verify_folder(results)[1] == ["predictions.json"]

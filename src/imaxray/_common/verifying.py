@@ -117,7 +117,12 @@ def _digests(manifest: Path) -> dict[str, str] | None:
 
 
 def _is_ours(folder: Path, name: str) -> bool:
-    """Tell whether a manifest without digests should have some, since imaxray wrote the folder."""
+    """Tell whether a manifest without digests should have some, since imaxray wrote the folder.
+
+    A state file of that name that holds the digest of its own content is as it was written.
+    """
+    if DIGEST_KEY in _text(folder / name):
+        return False
     if name != _OF_OTHERS and not known_state(folder / name):
         return True
     return any(DIGEST_KEY in _text(folder / hidden) for hidden in (MARKER, CLAIMED))
