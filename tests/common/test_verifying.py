@@ -2,7 +2,16 @@
 
 import pytest
 
-from imaxray._common.folders import claim_files, claimed_digests, record_claimed
+from imaxray._common.files import sha256
+from imaxray._common.folders import (
+    Marker,
+    claim_files,
+    claimed_digests,
+    record_claimed,
+    require_as_recorded,
+    write_marker,
+)
+from imaxray._common.state import write_state
 from imaxray._common.verifying import verify_folder
 from imaxray.errors import ImaxrayError
 
@@ -53,3 +62,73 @@ def test_a_folder_of_the_user_is_refused(tmp_path):
     (tmp_path / "mine.csv").write_text("1")
     with pytest.raises(ImaxrayError, match="Expected a folder that imaxray wrote"):
         verify_folder(tmp_path)
+
+
+def test_digests_of_other_files_stay_as_they_were(results):
+    claim_files(results, ["power.csv"], "a measurement", known_by={})
+    (results / "power.csv").write_text("1")
+    (results / "tasks.csv").write_text("2")  # damaged meanwhile
+    record_claimed(results, ["power.csv"])
+    assert verify_folder(results)[1] == ["tasks.csv"]
+
+
+def test_a_list_that_names_nothing_is_changed(results):
+    (results / ".imaxray-written.json").write_text("{}")
+    assert verify_folder(results)[1] == [".imaxray-written.json"]
+
+
+def test_every_manifest_of_a_folder_is_compared(results):
+    (results / "answers.csv").write_text("1")
+    digest = sha256(results / "answers.csv")
+    write_state(results / "predictions.json", {"files": {"answers.csv": digest}})
+    assert verify_folder(results) == ("predictions.json", [])
+    (results / "tasks.csv").write_text("2")
+    assert verify_folder(results)[1] == ["tasks.csv"]
+    (results / "answers.csv").write_text("2")
+    assert verify_folder(results)[1] == ["answers.csv", "tasks.csv"]
+    (results / "predictions.json").write_text("{}")
+    assert verify_folder(results)[1] == ["predictions.json", "tasks.csv"]
+
+
+def test_files_that_hold_clocks_are_compared(tmp_path):
+    (tmp_path / "curve.jsonl").write_text("1")
+    digests = {"curve.jsonl": sha256(tmp_path / "curve.jsonl")}
+    write_state(tmp_path / "run.json", {"files": {}, "file_sha256": digests})
+    assert verify_folder(tmp_path) == ("run.json", [])
+    (tmp_path / "curve.jsonl").unlink()
+    assert verify_folder(tmp_path) == ("run.json", ["curve.jsonl"])
+
+
+def test_files_of_a_whole_folder_that_are_gone_are_named(tmp_path):
+    write_state(tmp_path / "manifest.json", {"files": {}})
+    write_marker(tmp_path, Marker("dataset", "", ("manifest.json", "README.md", "roots.json")))
+    assert verify_folder(tmp_path) == ("manifest.json", ["README.md"])
+    (tmp_path / "manifest.json").unlink()
+    assert verify_folder(tmp_path)[1] == ["README.md", "manifest.json"]
+
+
+@pytest.mark.parametrize("left", ['{"answers": 3', ""])
+def test_records_beside_the_folders_are_compared(tmp_path, left):
+    claim_files(tmp_path, ["strategy.json"], "a strategy", known_by={})
+    (tmp_path / "stages").mkdir()
+    write_state(tmp_path / "stages" / "1-dmax.json", {"answers": 3})
+    assert verify_folder(tmp_path)[1] == []
+    (tmp_path / "stages" / "1-dmax.json").write_text(left)
+    assert verify_folder(tmp_path)[1] == ["stages/1-dmax.json"]
+
+
+def test_a_result_of_another_folder_is_not_read(results):
+    require_as_recorded(results, ["tasks.csv", "power.csv"], advice="measure again")
+    (results / "tasks.csv").write_text("2")
+    with pytest.raises(ImaxrayError, match=r"tasks\.csv as imaxray wrote it.*; measure again"):
+        require_as_recorded(results, ["tasks.csv"], advice="measure again")
+    (results / "tasks.csv").unlink()
+    with pytest.raises(ImaxrayError, match=r"tasks\.csv as imaxray wrote it"):
+        require_as_recorded(results, ["tasks.csv"], advice="measure again")
+
+
+def test_a_state_file_with_the_name_of_a_manifest_needs_no_digests_of_files(results):
+    write_state(results / "predictions.json", {"answers": 3})
+    assert verify_folder(results) == (".imaxray-written.json", [])
+    (results / "predictions.json").write_text('{"answers": 4}')
+    assert verify_folder(results)[1] == ["predictions.json"]

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from imaxray._common.verifying import verify_folder
 from imaxray.errors import ImaxrayError
 from imaxray.phantom import anatomy, write_phantom
 from imaxray.phantom.cohort import Finding, draw_cohort
@@ -171,6 +172,15 @@ def test_the_documented_quirks_are_there(tmp_path):
 def test_the_same_seed_gives_the_same_plan_and_another_does_not():
     assert draw_cohort(50, 1) == draw_cohort(50, 1) != draw_cohort(50, 2)
     assert draw_cohort(30, 1) == draw_cohort(50, 1)[:30]
+
+
+def test_a_changed_file_of_a_phantom_is_found(tmp_path):
+    write_phantom(tmp_path / "p", images=20)
+    assert verify_folder(tmp_path / "p") == (".imaxray-written.json", [])
+    image = next((tmp_path / "p").rglob("*.jpg"))
+    image.write_bytes(image.read_bytes()[:-1])
+    name = image.relative_to(tmp_path / "p").as_posix()
+    assert verify_folder(tmp_path / "p")[1] == [name]
 
 
 def test_foreign_folders_are_refused_and_finished_ones_left(tmp_path):

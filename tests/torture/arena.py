@@ -26,10 +26,40 @@ STUDY: Final[dict[str, Any]] = {
     "evaluation": {"max_new_tokens": 8, "resamples": 100, "examples": 2},
 }
 
+ABLATION: Final[dict[str, Any]] = {
+    "title": "Tiny ablation",
+    "phantom": {"images": 90, "seed": 1},
+    "workers": 1,
+    "imax": {"min_tasks": 5, "max_entries_per_task": 1, "eval_entries_per_task": 6},
+    "model": SHAPE,
+    "training": {
+        "entries_per_step": 12, "log_every": 2, "save_every": 2, "learning_rate": 4e-3,
+    },
+    "evaluation": {"max_new_tokens": 4, "resamples": 100},
+    "strategy": {
+        "derive": {},
+        "stages": [
+            {"name": "derived", "on": "derived", "start": "base", "steps": 4},
+            {"name": "pseudo-imax", "on": "pseudo", "steps": 2},
+        ],
+        "annotate": {"max_new_tokens": 8, "limit": 12, "rec_per_image": 1, "reg_per_image": 1},
+        "filter": {"confidence": False, "consistency": True},
+    },
+    "ablation": {"arms": ["dmax", "whole"], "seeds": [5], "lanes": 1},
+}  # fmt: skip
+
 _ASKED: Final = {
     "max_new_tokens": 8, "rec_per_image": 1, "reg_per_image": 1, "vqa_per_image": 1, "limit": 12,
     "images_per_batch": 4, "calibration_per_task": 2,
 }  # fmt: skip
+
+
+def _report(folder: Path, out: Path, *more: str) -> list[str]:
+    """Return the words that write a report; its name is no ``report.html``, which may show times.
+
+    The folder stays the same here, so that its report must be the same, too.
+    """
+    return ["report", f"{folder}", "--out", f"{out}/page.html", *more]
 
 
 @dataclass(frozen=True)
@@ -110,6 +140,14 @@ COMMANDS: Final = {
             ("data/imax", "data/releases", "recipe.yaml", "base", "data/image-cache"),
         ),
         Command(
+            "probe",
+            lambda arena, out: [
+                "train", f"{arena}/data/imax", "--out", f"{out}", "--config",
+                f"{arena}/recipe.yaml", "--model", f"{arena}/base", "--probe", "7",
+            ],
+            ("data/imax", "data/releases", "recipe.yaml", "base", "data/image-cache"),
+        ),
+        Command(
             "evaluate",
             lambda arena, out: [
                 "evaluate", f"{arena}/run", "--data", f"{arena}/data/imax", "--out", f"{out}",
@@ -152,11 +190,58 @@ COMMANDS: Final = {
             lambda arena, out: ["study", f"{arena}/study.yaml", "--out", f"{out}"],
             ("study.yaml",),
         ),
+        Command(
+            "ablation",
+            lambda arena, out: ["study", f"{arena}/ablation.yaml", "--out", f"{out}"],
+            ("ablation.yaml",),
+        ),
+        Command(
+            "compare",
+            lambda arena, out: [
+                "compare", f"{arena}/studied/runs/imax", "--against",
+                f"{arena}/studied/runs/dmax", "--data", f"{arena}/data/imax", "--out", f"{out}",
+                "--resamples", "100",
+            ],
+            ("studied/runs/imax", "studied/runs/dmax", "data/imax"),
+        ),
+        Command(
+            "dynamics",
+            lambda arena, out: [
+                "dynamics", f"{arena}/run", "--data", f"{arena}/data/imax", "--out", f"{out}",
+                "--split", "train", "--probe", "14", "--no-groups",
+            ],
+            ("run", "data/imax", "data/image-cache"),
+        ),
+        Command(
+            "recorded",
+            lambda arena, out: ["dynamics", f"{arena}/probed", "--out", f"{out}"],
+            ("probed",),
+        ),
+        Command(
+            "share",
+            lambda arena, out: ["share", f"{arena}/data/imax", "--out", f"{out}"],
+            ("data/imax",),
+        ),
+        Command(
+            "report",
+            lambda arena, out: _report(arena / "studied", out, "--images", "2"),
+            ("studied",),
+        ),
+        Command(
+            "report-ablation",
+            lambda arena, out: _report(arena / "ablated", out),
+            ("ablated",),
+        ),
+        Command(
+            "report-strategy",
+            lambda arena, out: _report(arena / "strategied", out),
+            ("strategied",),
+        ),
     )
 }  # fmt: skip
 """The commands, by name."""
 
-LIGHT: Final = ("phantom", "build", "match", "derive", "rebuild", "cache", "export")
+LIGHT: Final = ("phantom", "build", "match", "derive", "rebuild", "cache", "export", "share")
 """Commands that need no model."""
 
 
@@ -207,22 +292,24 @@ def make(arena: Path, *, other: bool = False, light: bool = False) -> Path:
         "max_new_tokens": 4, "resamples": 100,
     }  # fmt: skip
     _write(arena / "strategy.yaml", strategy)
-    _do(["build" if light else "study", f"{arena}/study.yaml", "--out", f"{arena}/whole"], arena)
-    for name, place in (
-        ("releases", "data"), ("catalog", "data"), ("imax", "data"), ("dmax", "data"),
-    ):  # fmt: skip
-        (arena / place).mkdir(exist_ok=True)
-        (arena / "whole" / name).rename(arena / place / name)
+    _write(arena / "ablation.yaml", {**ABLATION, "phantom": study["phantom"]})
+    whole = arena / "studied"
+    _do(["build" if light else "study", f"{arena}/study.yaml", "--out", f"{whole}"], arena)
+    (arena / "data").mkdir()
+    for name in ("releases", "catalog", "imax", "dmax"):
+        shutil.copytree(whole / name, arena / "data" / name)
     if not light:
-        (arena / "whole" / "init").rename(arena / "base")
-    shutil.rmtree(arena / "whole")
+        shutil.copytree(whole / "init", arena / "base")
     for role in ("catalog", "imax", "dmax"):
         roots = arena / "data" / role / "roots.json"
-        moved = roots.read_text().replace(f"{arena}/whole/releases", f"{arena}/data/releases")
+        moved = roots.read_text().replace(f"{whole}/releases", f"{arena}/data/releases")
         roots.write_text(moved)
     _do(["cache", f"{arena}/data/catalog", "--workers", "1", "--max-side", "64",
          "--shard-images", "24"], arena)  # fmt: skip
-    models = (("train", "run"), ("evaluate", "predictions"), ("annotate", "pseudo"))
+    models = (
+        ("train", "run"), ("probe", "probed"), ("evaluate", "predictions"), ("annotate", "pseudo"),
+        ("ablation", "ablated"), ("strategy", "strategied"),
+    )  # fmt: skip
     for name, out in () if light else models:
         _do(COMMANDS[name].arguments(arena, arena / out), arena)
     (arena / "made").touch()

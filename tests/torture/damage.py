@@ -56,7 +56,14 @@ _BY_HAND: Final = ("roots.json",)
 _KEPT: Final = re.compile(r"\.old-\d+")
 """Where an earlier run is moved that is trained anew."""
 
-_WITHOUT_DIGEST: Final = ("build.yaml", "study.yaml", "recipe.yaml", "strategy.yaml", "base/")
+_WITHOUT_DIGEST: Final = (
+    "build.yaml",
+    "study.yaml",
+    "recipe.yaml",
+    "strategy.yaml",
+    "ablation.yaml",
+    "base/",
+)
 """Inputs that a user brings: configurations, and a folder with a model.
 
 A changed one is another input, and its result is another result. Only what cannot be read must be
@@ -73,6 +80,7 @@ def inputs(arena: Path, command: Command) -> list[Path]:
             continue
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         found += [p for p in inside if p.name != same.MEMORY and p.name not in _BY_HAND]
+    found = [path for path in found if "/releases/" not in path.as_posix()]
     return found
 
 
@@ -160,6 +168,8 @@ def judged(work: Trials, wanted: Undisturbed, path: Path, ended: Outcome) -> dic
         about = [what for what in differ if path.name not in what] if path.exists() else differ
         # a study trains a damaged run anew and keeps the damaged one, which its worker tells
         about = [what for what in about if not _KEPT.search(what)]
+        if same.tells(work.out / "page.html", path.name):
+            about = []
         return {"ok": not about, "said": "the same output", "why": about[:10]}
     said = ended.sentence
     if ended.code != 2 or said is None:

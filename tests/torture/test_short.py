@@ -38,6 +38,6 @@ def test_killed_commands_end_as_undisturbed_ones(torture):
 
 
 def test_two_writers_a_full_disk_and_a_lost_input_are_sentences(torture):
-    found = torture("locks", "trouble", "--times", "1", "--command", "match")
+    found = torture("locks", "trouble", "--times", "1", "--command", "match", "--command", "share")
     kinds = {"locks: two-writers", "trouble: full", "trouble: read-only", "trouble: vanished"}
     assert kinds <= found["counts"].keys()

@@ -56,11 +56,12 @@ def trials(
 
 
 def _judged(
-    work: Trials, wanted: Undisturbed, ended: Outcome, *, may_succeed: bool = False
+    work: Trials, wanted: Undisturbed, ended: Outcome, *, vanished: Path | None = None
 ) -> dict[str, Any]:
     said = []
-    if ended.code == 0 and may_succeed:
-        said += same.differences(work.tree(), wanted.tree)
+    if ended.code == 0 and vanished is not None:
+        if not same.tells(work.out / "page.html", vanished.name):
+            said += same.differences(work.tree(), wanted.tree)
     elif ended.code != 2 or ended.sentence is None:
         tail = ended.error.strip().splitlines()[-1:] or ["nothing"]
         said.append(f"ended with {ended.code}: {tail[0]}")
@@ -134,4 +135,4 @@ def _vanished(work: Trials, wanted: Undisturbed, path: Path, number: int) -> dic
         ended = process.wait()
     finally:
         hidden.rename(path)
-    return _judged(work, wanted, ended, may_succeed=True)
+    return _judged(work, wanted, ended, vanished=path)

@@ -29,6 +29,7 @@ MODULES: Final = (
     "imaxray.evaluation.generation.evaluate", "imaxray.pseudo.annotating.annotation",
     "imaxray.study.run", "imaxray.study.work", "imaxray.study.reporting.write",
     "imaxray.strategy.run", "imaxray.models.phantom", "imaxray.phantom",
+    "imaxray.ablation.reporting.write", "imaxray.strategy.reporting.write",
 )  # fmt: skip
 
 LIGHT: Final = (

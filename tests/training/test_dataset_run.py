@@ -1,5 +1,6 @@
 """Tests `imaxray train` on a dataset folder: written files, training and refused settings."""
 
+import shutil
 from dataclasses import replace
 
 import polars as pl
@@ -7,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from imaxray._common.state import known_state
+from imaxray._common.state import known_state, write_state
+from imaxray._common.verifying import verify_folder
 from imaxray.cache import cache_images
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny, load_model
-from imaxray.training import EntryTrainer, load_recipe, train_dataset
+from imaxray.training import EntryTrainer, load_recipe, read_curve, read_evaluations, train_dataset
 from provenance import unsaid
 
 
@@ -53,6 +55,40 @@ def test_the_manifest_says_everything(lora, dataset):
     assert 0 < manifest["parameters"] < manifest["parameters_in_all"]
     assert known_state(lora.folder / "run.json") == manifest
     assert unsaid(manifest) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["curve.jsonl", "evaluations.jsonl", "drops.parquet", "started.json"]
+)
+def test_a_changed_record_of_a_run_is_found(lora, tmp_path, name):
+    out = tmp_path / "run"
+    shutil.copytree(lora.folder, out)
+    assert verify_folder(out) == ("run.json", [])
+    (out / name).write_bytes((out / name).read_bytes().replace(b"1", b"2", 1) + b" ")
+    assert verify_folder(out) == ("run.json", [name])
+
+
+def test_a_changed_curve_is_not_read(lora, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(lora.folder, out)
+    curve = out / "curve.jsonl"
+    curve.write_text(curve.read_text().replace('"step": 1', '"step": 4', 1))
+    with pytest.raises(ImaxrayError, match=r"curve\.jsonl as run\.json describes it"):
+        read_curve(out, advice="train again")
+    (out / "evaluations.jsonl").unlink()
+    with pytest.raises(ImaxrayError, match=r"evaluations\.jsonl as run\.json describes it"):
+        read_evaluations(out, advice="train again")
+
+
+def test_a_curve_of_an_earlier_version_is_read_as_it_is(lora, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(lora.folder, out)
+    manifest = known_state(out / "run.json")
+    del manifest["file_sha256"]
+    write_state(out / "run.json", manifest)
+    assert read_curve(out, advice="") == lora.curve
+    (out / "evaluations.jsonl").unlink()
+    assert read_evaluations(out, advice="") == []
 
 
 def test_losses_are_told_by_task_in_training_and_on_val(lora, dataset):

@@ -24,11 +24,19 @@ from imaxray.boxes import PERCENT
 from imaxray.curation import open_dataset
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.progress import progress_bar
-from imaxray.report import require_report_place
+from imaxray.report import REPORT, require_report_place
 from imaxray.strategy import needed_work
 from imaxray.study.prepare import build_study_data
 
 TABLES: Final = ("pseudo", "equal-yield", "rules")
+
+FILES: Final = (
+    "ablation.json", "ablation.csv", "ablation.md", *(f"{name}.csv" for name in TABLES),
+)  # fmt: skip
+"""Names of the files of the results of an ablation."""
+
+KNOWN_BY: Final = {"ablation.json": '"config"'}
+"""Files by which the folder of an ablation of an earlier version is known."""
 """Names of the CSV tables about filters."""
 
 
@@ -81,9 +89,8 @@ def claim_ablation(out: Path) -> None:
     Raises:
         ImaxrayError: If one has.
     """
-    names = ["ablation.json", "ablation.csv", "ablation.md", *(f"{name}.csv" for name in TABLES)]
-    claim_files(out, names, "an ablation", known_by={"ablation.json": '"config"'})
-    require_report_place(out / "report.html")
+    claim_files(out, FILES, "an ablation", known_by=KNOWN_BY)
+    require_report_place(out / REPORT)
 
 
 def _run(config: AblationConfig, out: Path, root: Path | None) -> AblationOutcome:

@@ -227,7 +227,9 @@ def _close(out: Path, plan: CachePlan, digests: dict[str, str]) -> None:
     )  # fmt: skip
     _write_parquet(whole.select(*IDENTITY, *_MADE), out / INDEX)
     _write_parquet(conform(rejects, REJECTS), out / REJECTS_FILE)
-    for name in (INDEX, REJECTS_FILE):
+    if not (out / PLAN).exists():  # it had the right content, but other bytes
+        write_state(out / PLAN, plan.key, sort_keys=True)
+    for name in (PLAN, INDEX, REJECTS_FILE):
         digests[name] = sha256(out / name)
     remove_unfinished([out / SHARDS])
     write_state(

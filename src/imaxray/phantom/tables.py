@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from imaxray._common.folders import is_complete, whole_folder
+from imaxray._common.folders import is_complete, record_files, whole_folder
 from imaxray._common.state import write_state
 from imaxray._common.workers import worker_pool
 from imaxray.phantom import anatomy as geometry
@@ -116,6 +116,7 @@ def write_phantom_tables(
                 bar.advance(patients)
         files.finish(max(1, round(MS_CXR_IMAGES * times)))
         write_state(aside / _MARKER, wanted)
+        record_files(aside)
 
 
 class _Files:

@@ -10,7 +10,7 @@ import polars as pl
 from PIL import Image
 
 from imaxray._common.files import utf8_path
-from imaxray._common.folders import is_complete, whole_folder
+from imaxray._common.folders import is_complete, record_files, whole_folder
 from imaxray._common.state import write_state
 from imaxray._common.workers import worker_pool
 from imaxray.errors import ImaxrayError
@@ -49,6 +49,7 @@ def write_phantom(out: Path, *, images: int, seed: int = 0, workers: int = 1) ->
     with whole_folder(out, manifest=_MARKER, keys=("seed",), what="phantom") as aside:
         _write_releases(aside, images, seed, workers)
         write_state(aside / _MARKER, wanted)
+        record_files(aside)
 
 
 def _write_releases(aside: Path, images: int, seed: int, workers: int) -> None:

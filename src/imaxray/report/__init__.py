@@ -19,9 +19,17 @@ from imaxray.report.content import (
     attempted,
 )
 from imaxray.report.files import csv_text, latex
-from imaxray.report.write import html, require_report_place, thumbnail, write_report
+from imaxray.report.write import (
+    REPORT,
+    html,
+    report_place,
+    require_report_place,
+    thumbnail,
+    write_report,
+)
 
 __all__ = [
+    "REPORT",
     "Answer",
     "Card",
     "Code",
@@ -41,6 +49,7 @@ __all__ = [
     "csv_text",
     "html",
     "latex",
+    "report_place",
     "require_report_place",
     "thumbnail",
     "write_report",

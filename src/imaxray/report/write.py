@@ -5,17 +5,24 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from imaxray import radiograph
 from imaxray._common.files import write_text
+from imaxray._common.folders import claim_files, record_claimed
+from imaxray._common.lock import sole_writer
 from imaxray.boxes import Box
 from imaxray.errors import ImaxrayError
 from imaxray.radiograph import Readable
 from imaxray.report.content import Report, Table
 from imaxray.report.files import csv_text, data_link, latex
+
+REPORT: Final = "report.html"
+"""Name of a report in the folder that it is of."""
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -30,6 +37,38 @@ def write_report(report: Report, path: Path) -> None:
     path = path.resolve()  # a link stays, and its file is written
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, html(report))
+
+
+@contextmanager
+def report_place(
+    folder: Path, path: Path | None, *, known_by: Mapping[str, str], beside: Collection[str] = ()
+) -> Iterator[Path]:
+    """Yield the file that a report is written to, while no other process writes it.
+
+    In the folder that the report is of, the digests of what was written are recorded at the end.
+
+    Args:
+        folder: Folder of the study, ablation or strategy.
+        path: File of the report; None: ``report.html`` in the folder.
+        known_by: Files by which a folder of an earlier version is known, as for
+            :func:`imaxray._common.folders.claim_files`.
+        beside: Names of other files that are written beside a report in the folder.
+
+    Raises:
+        ImaxrayError: As :func:`require_report_place`; or if another process writes the folder or
+            the file, or a file of the user has the name of one of the others.
+    """
+    target = path or folder / REPORT
+    require_report_place(target)
+    if path is not None:
+        with sole_writer(target, beside=True):
+            yield target
+        return
+    names = (REPORT, *beside)
+    with sole_writer(folder):
+        claim_files(folder, names, "a report", known_by={**known_by, REPORT: _POLICY})
+        yield target
+        record_claimed(folder, names)
 
 
 def require_report_place(path: Path) -> None:
@@ -57,10 +96,10 @@ def require_report_place(path: Path) -> None:
         )
 
 
+_POLICY: Final = "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\""
 _OURS: Final = (
     b'<meta name="generator" content="imaxray">',
-    # reports of earlier versions say no more than this
-    b"content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"",
+    _POLICY.encode(),  # reports of earlier versions say no more than this
 )
 
 

@@ -14,12 +14,12 @@ from imaxray._common.state import write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison, compare, constant_baseline
-from imaxray.report import require_report_place
+from imaxray.report import REPORT, require_report_place
 from imaxray.strategy.choice import Choice, choose
 from imaxray.strategy.config import StrategyConfig
 from imaxray.strategy.executor import WorkExecutor
 from imaxray.strategy.records import (
-    REPORT,
+    KNOWN_BY,
     RESULTS,
     AnnotateResult,
     DeriveResult,
@@ -120,7 +120,7 @@ def run_strategy(
     with growing_folder(out):
         claim_files(
             out, (RESULTS, "comparison.json"), "a strategy",
-            known_by={RESULTS: '"config"', "stages/1-dmax/run.json": "identity"},
+            known_by={**KNOWN_BY, "stages/1-dmax/run.json": "identity"},
         )  # fmt: skip
         require_report_place(out / REPORT)
         return _run(config, data, out, tell, progress)
@@ -157,7 +157,7 @@ def _run(
     write_state(out / RESULTS, _record(config, data, outcome))
     if comparison is not None:
         write_state(out / "comparison.json", comparison.as_dict())
-    record_claimed(out)
+    record_claimed(out, (RESULTS, "comparison.json"))
     return outcome
 
 

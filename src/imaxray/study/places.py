@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from imaxray._common.folders import claim_files
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
-from imaxray.report import require_report_place
+from imaxray.report import REPORT, require_report_place
 from imaxray.study.arms import StudyArm, folder_name
 
 if TYPE_CHECKING:
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 CONFIG: Final = "study.yaml"
 """Name of the file in a study folder that holds its configuration."""
 
-REPORT: Final = "report.html"
-"""Name of the report in a study folder."""
-
 PICTURE: Final = "results.png"
 """Name of the picture of the results in a study folder."""
 
-_FILES: Final = (CONFIG, PICTURE, "comparison.json", "clock.csv", "models.csv", "models.tex")
+RESULTS: Final = ("comparison.json", "clock.csv", "models.csv", "models.tex")
+"""Names of the files of the results of a study."""
+
+KNOWN_BY: Final = {"comparison.json": '"reference"', "units/data.json": '"asked"'}
+"""Files by which the folder of a study of an earlier version is known."""
 
 
 def claim_study(out: Path) -> None:
@@ -32,8 +33,7 @@ def claim_study(out: Path) -> None:
     Raises:
         ImaxrayError: If one has.
     """
-    known_by = {"comparison.json": '"reference"', "units/data.json": '"asked"'}
-    claim_files(out, _FILES, "a study", known_by=known_by)
+    claim_files(out, [CONFIG, PICTURE, *RESULTS], "a study", known_by=KNOWN_BY)
     require_report_place(out / REPORT)
 
 

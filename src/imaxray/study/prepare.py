@@ -69,10 +69,10 @@ def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, An
     kept = known_state(path)
     # The report of a build that was killed later belongs to other datasets.
     if kept.get("of") == of and kept.get("datasets") == built(config.data(), out):
-        record_claimed(out)
+        record_claimed(out, [MATCH])
         return kept
     report = build_datasets(releases, config.data(), out, workers=config.workers, exclude=excluded)
     datasets = {role: content_digest(read_manifest(out / role)[0]) for role in ROLES}
     write_state(path, {**report.as_dict(), "of": of, "datasets": datasets})
-    record_claimed(out)
+    record_claimed(out, [MATCH])
     return known_state(path)

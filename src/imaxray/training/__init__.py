@@ -6,6 +6,7 @@ from imaxray._common.lazy import lazily
 from imaxray.training.augmenting.config import AugmentConfig
 from imaxray.training.config import Layout, LoraSettings, TrainingConfig
 from imaxray.training.recipe import Recipe, load_recipe
+from imaxray.training.runs.curves import read_curve, read_evaluations
 from imaxray.training.runs.manifest import CurvePoint, RunManifest
 from imaxray.training.steps.schedule import (
     drawn_shares,
@@ -109,6 +110,8 @@ __all__ = [
     "load_recipe",
     "origin_shares",
     "prepare_images",
+    "read_curve",
+    "read_evaluations",
     "real_task_shares",
     "schedule",
     "share_out",

@@ -24,7 +24,7 @@ from imaxray.training.backend import attention_of, prepare_attention, require_ba
 from imaxray.training.memory import told_when_memory_runs_out
 from imaxray.training.recipe import Recipe
 from imaxray.training.run import Run, train
-from imaxray.training.runs.folder import only_writer
+from imaxray.training.runs.folder import DROPS_FILE, only_writer
 from imaxray.training.steps.conversation import Conversations
 from imaxray.training.steps.dataset import Examples
 from imaxray.training.steps.images import ImageLoader, LazyImages, LazyPictures, PictureLoader
@@ -175,9 +175,10 @@ def _train(
         progress=progress,
         overwrite=overwrite,
         operations=operations,
+        drops=drops,
     )
-    if PartialState().is_main_process and not (out / "drops.parquet").exists():
-        write_parquet(out / "drops.parquet", drops)
+    if PartialState().is_main_process and not (out / DROPS_FILE).exists():
+        write_parquet(out / DROPS_FILE, drops)  # of a finished run, which may have lost it
     return run
 
 

@@ -16,7 +16,8 @@ from accelerate import PartialState
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
-from imaxray._common.state import read_state, read_state_lines, write_state
+from imaxray._common.files import write_parquet
+from imaxray._common.state import read_state, write_state
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, EncodedEntry
 from imaxray.packing import require_packable, use_packed_attention
@@ -33,16 +34,20 @@ from imaxray.training.runs.checkpoint import (
     require_unchanged,
     state_of,
 )
+from imaxray.training.runs.curves import CURVE, read_curve, read_evaluations
 from imaxray.training.runs.folder import (
+    DROPS_FILE,
+    STARTED,
     device_name,
     only_writer,
     open_run,
+    record_digests,
     versions,
     weights_folder,
     written_files,
 )
 from imaxray.training.runs.learning_curve import LearningCurve, OffTheClock
-from imaxray.training.runs.manifest import CurvePoint, RunIdentity, RunManifest, Validation
+from imaxray.training.runs.manifest import CurvePoint, RunIdentity, RunManifest
 from imaxray.training.steps.conversation import Conversations
 from imaxray.training.steps.dataset import Examples, ShareDataset, StepDataset, first_item
 from imaxray.training.steps.images import Pixels
@@ -62,14 +67,12 @@ class Run:
     @property
     def curve(self) -> list[CurvePoint]:
         """Points of the learning curve in order."""
-        points: list[CurvePoint] = _lines(self.folder / "curve.jsonl", CurvePoint)
-        return points
+        return read_curve(self.folder, advice=_ANOTHER)
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
         """Losses on the val split during training, in order."""
-        path = self.folder / "evaluations.jsonl"
-        return _lines(path, Validation) if path.exists() else []
+        return [dict(one) for one in read_evaluations(self.folder, advice=_ANOTHER)]
 
     @property
     def weights(self) -> Path:
@@ -96,6 +99,7 @@ def train(
     progress: bool = True,
     overwrite: bool = False,
     operations: bool = False,
+    drops: pl.DataFrame | None = None,
 ) -> Run:
     """Train ``chat`` in place and write the run folder ``out``.
 
@@ -129,6 +133,7 @@ def train(
         operations: Whether to count the floating-point operations for the manifest, which takes as
             long as at most 16 steps. They are counted on CPUs and in one process only: the time on
             a GPU does not depend on other work.
+        drops: Entries that were left out before, which are written to ``drops.parquet``.
 
     Raises:
         ImaxrayError: If ``out`` holds another run or other files, or another process writes it; if
@@ -166,7 +171,7 @@ def train(
         torch.use_deterministic_algorithms(True, warn_only=True)
         make_trainable(chat, config, seed)
         main = processes.is_main_process
-        curve = LearningCurve(out / "curve.jsonl", config.log_every, writes=main)
+        curve = LearningCurve(out / CURVE, config.log_every, writes=main)
         data = StepDataset(
             chat, table, entries, encoded, pixels, layout, conversations,
             pseudo_weight=config.pseudo_weight, augmenter=augmenter, soft=soft,
@@ -199,7 +204,7 @@ def train(
         sharded = trainer.is_fsdp_enabled
         whole = gathered(chat.model, keep=main, all_of_them=True) if sharded else None
         manifest: Any = {
-            "identity": read_state(out / "started.json", RunIdentity, advice=_ANOTHER),
+            "identity": read_state(out / STARTED, RunIdentity, advice=_ANOTHER),
             **_amounts(curve, chat),
             "drawn": _by_task(table, entries),
             "processes": processes.num_processes,
@@ -213,7 +218,10 @@ def train(
             save_trained(chat, out / weights_folder(config.method), whole)
             if operations and _countable(trainer):
                 manifest["operations"] = count_operations(trainer, curve.tokens)
+            if drops is not None:
+                write_parquet(out / DROPS_FILE, drops)
             manifest["files"] = written_files(out)
+            manifest["file_sha256"] = record_digests(out)
             remove_checkpoints(out / "checkpoints")
             write_state(
                 out / "run.json", manifest
@@ -368,7 +376,3 @@ def _by_task(table: pl.DataFrame, entries: pl.DataFrame) -> dict[str, int]:
     task = entries.select("entry_id", pl.col("task").cast(pl.String))
     drawn = table.join(task, on="entry_id").group_by("task").len().sort("task")
     return dict(drawn.iter_rows())
-
-
-def _lines(path: Path, shape: type) -> list[Any]:
-    return read_state_lines(path, shape, advice=_ANOTHER)

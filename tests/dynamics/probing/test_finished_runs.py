@@ -1,6 +1,7 @@
 """Tests measuring finished runs: it repeats the recorded numbers, once, on probes of both arms."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,9 @@ from transformers import TrainerCallback
 from typer.testing import CliRunner
 
 import imaxray.dynamics.comparing.groups
+from imaxray._common.digests import MEMORY
 from imaxray._common.state import known_state, write_state
+from imaxray._common.verifying import verify_folder
 from imaxray.cli import app
 from imaxray.curation import ImaxConfig, build_catalog, open_dataset, select_imax, write_dataset
 from imaxray.dynamics import (
@@ -189,10 +192,15 @@ def test_a_measured_run_is_not_measured_again(crossed, monkeypatch):
 
     monkeypatch.setattr("imaxray.dynamics.probing.finished_runs.measure_probe", never)
     monkeypatch.setattr(FinishedRun, "load", never)
-    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    def content():
+        paths = (p for p in out.rglob("*") if p.is_file() and p.name != MEMORY)
+        return {path: path.read_bytes() for path in paths}
+
+    before = content()
     done = CliRunner().invoke(app, [str(part) for part in command])
     assert done.exit_code == 0 and done.stdout == printed
-    assert before == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert before == content()
 
 
 def test_a_killed_call_goes_on_where_it_was(runs, data, tmp_path, monkeypatch):
@@ -212,11 +220,28 @@ def test_a_killed_call_goes_on_where_it_was(runs, data, tmp_path, monkeypatch):
     # and a kill between the Gram matrix and its tables
     [first] = (tmp_path / "measured").rglob("wide-seed-0-*")
     (first / "tasks.parquet").unlink()
+    (first / "measured.json").unlink()
     found = run_dynamics(arm, tmp_path, config, data=data[0])
     assert len(calls) == 3  # the first run's is kept
     assert found.spectra["runs"]["run"].unique().sort().to_list() == sorted(map(str, arm))
     assert found.contrast.is_empty() and found.crossed.is_empty() and found.remarks == ()
     assert (first / "tasks.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["spectra.parquet", "tasks.parquet", "gram"])
+def test_a_changed_measurement_is_found_and_made_again(runs, data, tmp_path, name):
+    config = RunDynamicsConfig(size=SIZE, split="train")
+    run = [runs["wide", 0]]
+    run_dynamics(run, tmp_path, config, data=data[0])
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    [path] = (p for p in before if p.name == name or p.parent.name == name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert [Path(n).name for n in verify_folder(tmp_path)[1]] == [path.name]
+    run_dynamics(run, tmp_path, config, data=data[0])
+    assert verify_folder(tmp_path)[1] == []
+    assert path.read_bytes() == before[path]
 
 
 def test_what_does_not_go_together_is_told_first(runs, data, tmp_path):

@@ -2,9 +2,10 @@
 
 import pytest
 
-from imaxray._common.folders import CLAIMED
+from imaxray._common.folders import CLAIMED, claim_files, claimed_digests, record_claimed
+from imaxray._common.verifying import verify_folder
 from imaxray.errors import ImaxrayError
-from imaxray.report import Report, require_report_place, write_report
+from imaxray.report import Report, report_place, require_report_place, write_report
 from imaxray.study.places import claim_study
 
 EMPTY = Report("t", "v", [], [], [])
@@ -40,3 +41,32 @@ def test_links_stay_links(tmp_path):
     far.write_text(far.read_text() + "<!-- old -->")
     write_report(EMPTY, link)
     assert link.is_symlink() and "<!-- old -->" not in far.read_text()
+
+
+def test_a_report_does_not_record_what_lies_beside_it(tmp_path):
+    claim_files(tmp_path, ["clock.csv"], "a study", known_by={})
+    (tmp_path / "clock.csv").write_text("1")
+    record_claimed(tmp_path)
+    (tmp_path / "clock.csv").write_text("2")  # damaged
+    with report_place(tmp_path, None, known_by={}) as target:
+        write_report(EMPTY, target)
+    assert verify_folder(tmp_path)[1] == ["clock.csv"]
+    assert set(claimed_digests(tmp_path)) == {"clock.csv", "report.html"}
+    (tmp_path / "report.html").write_text("")
+    assert verify_folder(tmp_path)[1] == ["clock.csv", "report.html"]
+
+
+@pytest.mark.parametrize("path", [None, "page.html"])
+def test_a_report_has_one_writer(tmp_path, path):
+    target = path and tmp_path / path
+    with report_place(tmp_path, target, known_by={}):
+        held = tmp_path / (".page.html.lock" if path else ".imaxray.lock")
+        assert held.is_file()
+    assert not held.exists()
+
+
+def test_a_report_of_an_earlier_version_is_replaced(tmp_path):
+    write_report(EMPTY, tmp_path / "report.html")
+    with report_place(tmp_path, None, known_by={}) as target:
+        write_report(EMPTY, target)
+    assert verify_folder(tmp_path) == (CLAIMED, [])

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from imaxray._common.digests import changed_files
 from imaxray._common.files import sha256
 from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
@@ -55,10 +56,15 @@ def claim_files(
         _write(folder, {*names, *listed}, kept)
 
 
-def record_claimed(folder: Path) -> None:
+def record_claimed(folder: Path, names: Collection[str] | None = None) -> None:
     """Record the digests of the claimed files as they lie now, for ``imaxray verify``.
 
     A command calls this when it has written its files; :func:`claim_files` forgets their digests.
+
+    Args:
+        folder: The folder.
+        names: Files that the command has written; the digests of others stay as they are, so that
+            damage in them is still found. None: all claimed files.
 
     Example:
         >>> import tempfile
@@ -70,9 +76,30 @@ def record_claimed(folder: Path) -> None:
         ['tasks.csv']
     """
     listed = _listed(folder)
-    digests = {name: sha256(folder / name) for name in sorted(listed) if (folder / name).is_file()}
+    new = listed if names is None else listed & {*names}
+    known = claimed_digests(folder)
+    digests = {name: digest for name, digest in known.items() if name not in new}
+    digests |= {name: sha256(folder / name) for name in new if (folder / name).is_file()}
     if digests != claimed_digests(folder):
         _write(folder, listed, digests)
+
+
+def record_files(folder: Path) -> None:
+    """List all files below a folder that is written as a whole, and record their digests.
+
+    This is for folders without a manifest of their own that holds digests.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "tasks.csv").write_text("1")
+        >>> record_files(folder)
+        >>> sorted(claimed_digests(folder))
+        ['tasks.csv']
+    """
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    digests = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+    _write(folder, digests, digests)
 
 
 def claimed_digests(folder: Path) -> dict[str, str]:
@@ -81,10 +108,32 @@ def claimed_digests(folder: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}
 
 
+def require_as_recorded(folder: Path, names: Collection[str], *, advice: str) -> None:
+    """Compare files with the digests that were recorded when they were written.
+
+    Files without a recorded digest, such as those of earlier versions, are not compared.
+
+    Args:
+        folder: The folder.
+        names: Names of the files.
+        advice: End of the message, which says what the user should do.
+
+    Raises:
+        ImaxrayError: If a file is missing or was changed.
+    """
+    known = claimed_digests(folder)
+    digests = {name: known[name] for name in names if name in known}
+    if changed := changed_files(folder, digests):
+        raise ImaxrayError(
+            f"Expected {folder / changed[0]} as imaxray wrote it, but it is missing or was "
+            f"changed; {advice}."
+        )
+
+
 def _write(folder: Path, names: Collection[str], digests: Mapping[str, str]) -> None:
     content: dict[str, Any] = {"files": sorted(names)}
     if digests:
-        content[_DIGESTS] = dict(digests)
+        content[_DIGESTS] = dict(sorted(digests.items()))
     write_state(folder / CLAIMED, content)
 
 
@@ -109,6 +158,11 @@ def require_claimable(
             f"Expected to keep your file {there[0]} in {folder}, but {what} writes a file of that "
             "name; move yours, or choose another folder."
         )
+
+
+def has_claims(folder: Path) -> bool:
+    """Tell whether the list of a folder can be read; a damaged one names no file."""
+    return isinstance(known_state(folder / CLAIMED).get("files"), list)
 
 
 def _listed(folder: Path) -> set[str]:

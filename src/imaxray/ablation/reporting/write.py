@@ -7,13 +7,11 @@ from pathlib import Path
 from imaxray.ablation.reporting import sections
 from imaxray.ablation.reporting.front import cards, front_parts, verdict
 from imaxray.ablation.reporting.stored import read_ablation
-from imaxray.ablation.run import AblationOutcome
+from imaxray.ablation.run import KNOWN_BY, AblationOutcome
 from imaxray.ablation.tables import summary
-from imaxray.report import Report, Section, attempted, write_report
+from imaxray.report import Report, Section, attempted, report_place, write_report
 from imaxray.report.words import STRATEGY, explained
 from imaxray.schema import task_names
-
-REPORT = "report.html"
 
 
 def write_ablation_report(out: Path, path: Path | None = None) -> Path:
@@ -31,8 +29,9 @@ def write_ablation_report(out: Path, path: Path | None = None) -> Path:
         ImaxrayError: If the folder holds no finished ablation, or the file cannot be written. What
             the folder lacks otherwise is named in the report.
     """
-    target = path or out / REPORT
-    write_report(ablation_report(read_ablation(out)), target)
+    outcome = read_ablation(out)
+    with report_place(out, path, known_by=KNOWN_BY) as target:
+        write_report(ablation_report(outcome), target)
     return target
 
 

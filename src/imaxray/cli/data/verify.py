@@ -19,9 +19,9 @@ def verify(
 ) -> None:
     """Compare every file of a folder with the digest in its manifest.
 
-    The folder is a dataset, an image cache, an export, a shared dataset, a finished run, pseudo
-    annotations, predictions, or results of score, compare or dynamics. Of a study, a strategy or an
-    ablation, the folders inside are compared, too. The exit code is 1 if a file is missing or was
+    The folder is a dataset, an image cache, an export, a shared dataset, a phantom, a finished run,
+    pseudo annotations, predictions, results of score, compare or dynamics, a study, a strategy or
+    an ablation. Folders inside are compared, too. The exit code is 1 if a file is missing or was
     changed.
     """
     from imaxray._common.verifying import verify_folder

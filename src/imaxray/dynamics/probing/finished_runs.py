@@ -7,10 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
-from imaxray._common.state import write_state
+from imaxray._common.digests import changed_files
+from imaxray._common.files import sha256
+from imaxray._common.state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset
@@ -22,6 +25,9 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
 from imaxray.progress import track
 from imaxray.training import FinishedRun, weights_digest
+
+_DIGESTS: Final = "measured.json"
+"""File in a folder of measurements that holds the digests of the others."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ def _measure(
     }
     lacking: dict[int, list[str]] = {}
     for name, probe in probes.items():
+        _forget_if_changed(places[name])
         for seen in [run.entries_seen, *(saved if probe.checkpoints else ())]:
             if not is_recorded(places[name], seen):
                 lacking.setdefault(seen, []).append(name)
@@ -142,8 +149,29 @@ def _keep(
         "imaxray": __version__,
     }
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / _DIGESTS).unlink(missing_ok=True)
     write_state(folder / "probe.json", told)
     record(folder, gram, step=seen // run.config.entries_per_step, entries_seen=seen)
+    write_state(folder / _DIGESTS, {"files": _digests(folder)})
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    paths = [folder / "probe.json", *sorted(folder.rglob("*.parquet"))]
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+
+
+def _forget_if_changed(folder: Path) -> None:
+    """Remove measurements that are missing in part or were changed, so that they are made again.
+
+    Measurements of an earlier version have no digests and are taken as they are.
+    """
+    if not (folder / _DIGESTS).is_file():
+        return
+    files = known_state(folder / _DIGESTS).get("files")
+    if isinstance(files, dict) and not changed_files(folder, files):
+        return
+    for path in (folder / _DIGESTS, *folder.rglob("*.parquet")):
+        path.unlink()
 
 
 def _run_key(run: FinishedRun) -> str:

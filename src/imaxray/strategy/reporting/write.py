@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 import yaml
 
+from imaxray._common.folders import require_as_recorded
 from imaxray._common.state import read_state
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
@@ -26,13 +27,14 @@ from imaxray.report import (
     Table,
     Text,
     attempted,
+    report_place,
     write_report,
 )
 from imaxray.report.citing import bibtex, evaluation_sentences, releases
 from imaxray.report.figures import UNDEFINED, Row, intervals, metric_bars, svg
 from imaxray.report.words import STRATEGY, explained
 from imaxray.schema import task_names
-from imaxray.strategy.records import REPORT, RESULTS
+from imaxray.strategy.records import KNOWN_BY, RESULTS
 from imaxray.strategy.reporting.yields import as_frame, filter_parts, rule_parts
 
 _AGAIN: Final = "run the strategy again, which repeats no finished work"
@@ -58,6 +60,7 @@ class _Material:
                 f"Expected a finished strategy with {RESULTS} in {out}, but there is none; run "
                 "`imaxray strategy` until it ends."
             )
+        require_as_recorded(out, [RESULTS, "comparison.json"], advice=_AGAIN)
         self.out = out
         self.stored: _Strategy = read_state(path, _Strategy, advice=_AGAIN)
         self.comparison: Comparison | None = None
@@ -91,8 +94,9 @@ def write_strategy_report(out: Path, path: Path | None = None) -> Path:
         ImaxrayError: If the folder holds no finished strategy, or the file cannot be written. What
             the folder lacks otherwise is named in the report.
     """
-    target = path or out / REPORT
-    write_report(strategy_report(_Material(out)), target)
+    material = _Material(out)
+    with report_place(out, path, known_by=KNOWN_BY) as target:
+        write_report(strategy_report(material), target)
     return target
 
 

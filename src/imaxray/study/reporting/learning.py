@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._common.state import read_state_lines
 from imaxray.evaluation import number_text
 from imaxray.report import Heading, Missing, Part, Picture, Section, Table, Text, attempted
 from imaxray.report.figures import Line, lines, svg
@@ -17,8 +16,7 @@ from imaxray.schema import task_names
 from imaxray.study.budget import training_seconds
 from imaxray.study.reporting.material import Material
 from imaxray.study.results.outcome import ModelOutcome
-from imaxray.training import CurvePoint
-from imaxray.training.runs.manifest import Validation
+from imaxray.training import read_curve, read_evaluations
 
 ENTRIES: Final = {"entries_seen": "entries seen"}
 OPERATIONS: Final = {"operations": "10¹² floating-point operations"}
@@ -101,9 +99,7 @@ def _read(folder: Path, run: Mapping[str, Any]) -> Points:
     """Return the learning curve of a run; operations are counted in proportion to its entries."""
     factor = _share(run)
     each = run.get("operations", 0) / run["entries_seen"] / 1e12 if run["entries_seen"] else 0.0
-    points: list[CurvePoint] = read_state_lines(
-        folder / "curve.jsonl", CurvePoint, advice=f"remove {folder}, so that the run is repeated"
-    )
+    points = read_curve(folder, advice=_again(folder))
     return [
         {
             **point,
@@ -114,14 +110,13 @@ def _read(folder: Path, run: Mapping[str, Any]) -> Points:
     ]
 
 
+def _again(folder: Path) -> str:
+    return f"remove {folder}, so that the run is repeated"
+
+
 def _validated(folder: Path, points: Points) -> Points:
-    path = folder / "evaluations.jsonl"
-    if not path.exists():
-        return []
     at = {point["step"]: point for point in points}
-    found: list[Validation] = read_state_lines(
-        path, Validation, advice=f"remove {folder}, so that the run is repeated"
-    )
+    found = read_evaluations(folder, advice=_again(folder))
     return [
         {
             "entries_seen": at[v["step"]]["entries_seen"],

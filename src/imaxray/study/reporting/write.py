@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from imaxray._common.files import whole_file
-from imaxray._common.folders import record_claimed
-from imaxray.report import Report, Section, attempted, require_report_place, write_report
+from imaxray.report import (
+    REPORT,
+    Report,
+    Section,
+    attempted,
+    report_place,
+    require_report_place,
+    write_report,
+)
 from imaxray.report.figures import metric_bars
 from imaxray.report.words import LEAD, STUDY, explained
-from imaxray.study.places import PICTURE, REPORT, claim_study
+from imaxray.study.places import KNOWN_BY, PICTURE
 from imaxray.study.reporting import comparison, data, front, learning
 from imaxray.study.reporting.answers import answers
 from imaxray.study.reporting.dynamics import dynamics
@@ -38,19 +45,16 @@ def write_study_report(out: Path, path: Path | None = None, *, images: int | Non
         ImaxrayError: If the folder holds no finished study, or the file cannot be written. What the
             folder lacks otherwise is named in the report.
     """
-    target = path or out / REPORT
-    require_report_place(target)  # said before the report is made
+    require_report_place(path or out / REPORT)  # said before the report is made
     material = Material(read_outcome(out), images)
-    if path is None:
-        claim_study(out)
-    write_report(study_report(material), target)
-    if path is None:
-        figure = metric_bars(material.outcome.only.equal_entries.as_dict())
-        with whole_file(out / PICTURE) as aside:
-            figure.savefig(
-                aside, dpi=160, format="png", facecolor="white", metadata={"Software": None}
-            )
-        record_claimed(out)
+    with report_place(out, path, known_by=KNOWN_BY, beside=[PICTURE]) as target:
+        write_report(study_report(material), target)
+        if path is None:
+            figure = metric_bars(material.outcome.only.equal_entries.as_dict())
+            with whole_file(out / PICTURE) as aside:
+                figure.savefig(
+                    aside, dpi=160, format="png", facecolor="white", metadata={"Software": None}
+                )
     return target
 
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from imaxray._common.state import read_state_lines
 from imaxray.study.budget import read_run, training_seconds
 from imaxray.study.places import run_folders
-from imaxray.training import CurvePoint
-from imaxray.training.runs.manifest import Validation
+from imaxray.training import read_curve, read_evaluations
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
@@ -70,15 +68,14 @@ def _of(config: StudyConfig, out: Path, model: str, arm: str) -> list[float]:
 def _then(folder: Path, share: float) -> tuple[int, float | None]:
     """Return the entries seen and the val loss of a run after a share of its own time."""
     advice = f"remove {folder}, so that the run is trained again"
-    curve: list[CurvePoint] = read_state_lines(folder / "curve.jsonl", CurvePoint, advice=advice)
+    curve = read_curve(folder, advice=advice)
     end = curve[-1]["seconds"]
     then = share * end
     entries = _at(then, [(p["seconds"], p["entries_seen"]) for p in curve])
-    path = folder / "evaluations.jsonl"
-    if not path.exists() or share > 1.05:
+    if share > 1.05:
         return round(entries), None
     seconds_of = {point["step"]: point["seconds"] for point in curve}
-    losses: list[Validation] = read_state_lines(path, Validation, advice=advice)
+    losses = read_evaluations(folder, advice=advice)
     known = [(seconds_of[v["step"]], v["loss"]) for v in losses if v["step"] in seconds_of]
     return round(entries), None if len(known) < 2 else _at(then, known)
 

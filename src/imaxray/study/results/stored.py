@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from imaxray._common.folders import require_as_recorded
 from imaxray._common.state import read_state
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison
@@ -80,6 +81,7 @@ def read_outcome(out: Path) -> StudyOutcome:
     """
     config = stored_config(out)
     path = out / "comparison.json"
+    require_as_recorded(out, [CONFIG, path.name, "match.json"], advice=_AGAIN)
     table: _Over | None = None
     if len(config.all_models) > 1:
         several: _Several = read_state(path, _Several, advice=_AGAIN)

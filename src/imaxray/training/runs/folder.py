@@ -36,13 +36,20 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
 from imaxray.training.config import Layout, TrainingConfig
 from imaxray.training.runs.checkpoint import last_checkpoint
+from imaxray.training.runs.curves import CURVE, EVALUATIONS
 from imaxray.training.runs.manifest import RunIdentity, RunManifest
 
 _NEVER_DECIDE: Final = {"fsdp", "workers", "image_cache_mb", "report_to"}
 """Keys that change how a run is computed and reported, but not its result."""
 
+STARTED: Final = "started.json"
+"""Name of the file with the identity of a run."""
+
+DROPS_FILE: Final = "drops.parquet"
+"""Name of the table of the entries that a run leaves out."""
+
 FILES: Final = (
-    "started.json", "schedule.parquet", "curve.jsonl", "evaluations.jsonl", "drops.parquet",
+    STARTED, "schedule.parquet", CURVE, EVALUATIONS, DROPS_FILE,
     "checkpoints/", "tensorboard/", "dynamics/", "adapter/", "model/", "run.json",
 )  # fmt: skip
 """Files and folders that a training writes into its run folder."""
@@ -123,7 +130,7 @@ def _take_up(out: Path, identity: RunIdentity, overwrite: bool) -> RunManifest |
             _make_room(out, what, overwrite)
         else:
             return cast("RunManifest", manifest)
-    begun = known_state(out / "started.json")
+    begun = known_state(out / STARTED)
     if begun != identity:
         if last_checkpoint(out / "checkpoints") is not None and _is_identity(begun):
             _make_room(out, f"an unfinished run {_difference(begun, identity)}", overwrite)
@@ -132,7 +139,7 @@ def _take_up(out: Path, identity: RunIdentity, overwrite: bool) -> RunManifest |
         out.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     write_marker(out, Marker(_KIND, digest, FILES))  # first: what follows is known to be ours
-    write_state(out / "started.json", identity)
+    write_state(out / STARTED, identity)
     return None
 
 
@@ -207,7 +214,8 @@ def written_files(out: Path) -> dict[str, str]:
     """Return the sha256 of a run's files, by their paths in the run folder.
 
     They are the weights, the schedule and the recorded dynamics. Curves are not among them, since
-    they hold clocks, and two equal runs have equal manifests but for theirs.
+    they hold clocks, and two equal runs have equal manifests but for theirs;
+    :func:`record_digests` has the others.
     """
     weights = (path for name in ("adapter", "model") for path in sorted((out / name).rglob("*")))
     shown = [path for path in weights if path.is_file() and not path.name.startswith(".")]
@@ -217,6 +225,12 @@ def written_files(out: Path) -> dict[str, str]:
     grams = sorted((out / DYNAMICS / "gram").glob("*.parquet"))
     paths = [*shown, out / "schedule.parquet", *recorded, *grams]
     return {path.relative_to(out).as_posix(): sha256(path) for path in paths if path.is_file()}
+
+
+def record_digests(out: Path) -> dict[str, str]:
+    """Return the sha256 of what a run records beside its weights, by the names of the files."""
+    paths = [out / name for name in (CURVE, EVALUATIONS, DROPS_FILE, STARTED)]
+    return {path.name: sha256(path) for path in paths if path.is_file()}
 
 
 def weights_folder(method: str) -> str:

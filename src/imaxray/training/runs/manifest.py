@@ -44,6 +44,8 @@ class RunManifest(TypedDict):
         drawn: Number of entries drawn by task.
         processes: Number of processes that trained together.
         device: Name of the GPU, or the processor architecture.
+        files: SHA-256 of the weights, the schedule and the recorded dynamics, by their paths.
+        file_sha256: SHA-256 of the other files of the run, which hold clocks, by their names.
         operations: Number of floating-point operations of training, if they were counted
             (:mod:`imaxray.training.operations`).
         dataset: SHA-256 of the dataset; only of runs of :func:`imaxray.training.train_dataset`.
@@ -69,6 +71,7 @@ class RunManifest(TypedDict):
     versions: dict[str, str]
     operations: NotRequired[int]
     files: NotRequired[dict[str, str]]
+    file_sha256: NotRequired[dict[str, str]]
     dataset: NotRequired[str]
     dataset_folder: NotRequired[str]
     model: NotRequired[dict[str, Any]]
