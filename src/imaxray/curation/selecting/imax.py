@@ -110,6 +110,8 @@ class SelectionReport:
         }
 
 
+_ORDER: Final = ("split", "task", "entry_id")
+
 _NOTHING_TO_TRAIN: Final = SelectionReport(
     eligible_images=0, eligible_entries=0, images=0, entries=0, images_by_tasks={},
     limit="the catalog has no train entries",
@@ -261,8 +263,11 @@ def subset(catalog: Tables, entries: pl.DataFrame) -> Tables:
 
 def _sorted(entries: pl.DataFrame) -> pl.DataFrame:
     """Sort by split, task and id; entries that are sorted already are not copied."""
-    rows = entries.select(pl.arg_sort_by("split", "task", "entry_id").alias("row"))["row"]
-    return entries if (rows.diff() == 1).all() else entries[rows]
+    rising = pl.lit(False)
+    for name in reversed(_ORDER):
+        before = pl.col(name).shift()
+        rising = (pl.col(name) > before) | ((pl.col(name) == before) & rising)
+    return entries if entries.select(rising.slice(1).all()).item() else entries.sort(_ORDER)
 
 
 def _cap_tasks(entries: pl.DataFrame, limit: int | Mapping[TaskName, int]) -> pl.DataFrame:
