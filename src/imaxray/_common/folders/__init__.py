@@ -1,6 +1,11 @@
 """Keeps apart what commands wrote and what users own, and writes folders whole or under a lock."""
 
-from imaxray._common.folders.aside import move_aside, next_aside, require_other_folder
+from imaxray._common.folders.aside import (
+    move_aside,
+    next_aside,
+    require_other_folder,
+    require_replaceable,
+)
 from imaxray._common.folders.claimed import (
     CLAIMED,
     claim_files,
@@ -43,6 +48,7 @@ __all__ = [
     "require_other_folder",
     "require_own_manifest",
     "require_place",
+    "require_replaceable",
     "scratch_folder",
     "whole_folder",
     "write_marker",
