@@ -29,6 +29,7 @@ from imaxray.strategy import needed_work
 from imaxray.study.prepare import build_study_data
 
 TABLES: Final = ("pseudo", "equal-yield", "rules")
+_KNOWN_BY: Final = {"ablation.json": ('"config"', '"arms"')}
 """Names of the CSV tables about filters."""
 
 
@@ -82,7 +83,7 @@ def claim_ablation(out: Path) -> None:
         ImaxrayError: If one has.
     """
     names = ["ablation.json", "ablation.csv", "ablation.md", *(f"{name}.csv" for name in TABLES)]
-    claim_files(out, names, "an ablation", known_by={"ablation.json": '"config"'})
+    claim_files(out, names, "an ablation", known_by=_KNOWN_BY)
     require_report_place(out / "report.html")
 
 

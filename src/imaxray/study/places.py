@@ -32,7 +32,10 @@ def claim_study(out: Path) -> None:
     Raises:
         ImaxrayError: If one has.
     """
-    known_by = {"comparison.json": '"reference"', "units/data.json": '"asked"'}
+    known_by = {
+        "comparison.json": ('"reference"', '"arms"', '"resamples"'),
+        "units/data.json": ('"asked"', '"datasets"'),
+    }
     claim_files(out, _FILES, "a study", known_by=known_by)
     require_report_place(out / REPORT)
 

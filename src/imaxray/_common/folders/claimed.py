@@ -8,7 +8,7 @@ listed belongs to the user.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ _HEAD: Final = 65536  # bytes of a file in which its mark is looked for
 
 
 def claim_files(
-    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, str]
+    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, Sequence[str]]
 ) -> None:
     """Check that none of the files to write belongs to the user, and list their names as written.
 
@@ -35,7 +35,8 @@ def claim_files(
         names: Names of the files.
         what: What writes them, for the message (``a comparison``).
         known_by: Files by which a folder of an earlier version, which has no list, is known: name →
-            text that stands near the beginning of the file.
+            texts that all stand near the beginning of the file, enough for no other file to have
+            them.
 
     Raises:
         ImaxrayError: If one of the files is there, and is the user's.
@@ -89,7 +90,7 @@ def _write(folder: Path, names: Collection[str], digests: Mapping[str, str]) -> 
 
 
 def require_claimable(
-    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, str]
+    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, Sequence[str]]
 ) -> None:
     """Check, before long work that may still fail, that :func:`claim_files` will take a folder.
 
@@ -104,7 +105,7 @@ def require_claimable(
     """
     listed = _listed(folder)
     there = [name for name in sorted({*names} - listed) if os.path.lexists(folder / name)]
-    if there and not any(_has(folder / name, text) for name, text in known_by.items()):
+    if there and not any(_has(folder / name, texts) for name, texts in known_by.items()):
         raise ImaxrayError(
             f"Expected to keep your file {there[0]} in {folder}, but {what} writes a file of that "
             "name; move yours, or choose another folder."
@@ -116,9 +117,10 @@ def _listed(folder: Path) -> set[str]:
     return {str(name) for name in known} if isinstance(known, list) else set()
 
 
-def _has(path: Path, text: str) -> bool:
+def _has(path: Path, texts: Sequence[str]) -> bool:
     try:
         with path.open("rb") as stream:
-            return text.encode() in stream.read(_HEAD)
+            head = stream.read(_HEAD)
+            return all(text.encode() in head for text in texts)
     except OSError:
         return False
