@@ -10,8 +10,10 @@ from imaxray._common.folders.claimed import (
     CLAIMED,
     claim_files,
     claimed_digests,
+    forget_recorded,
     record_claimed,
     require_claimable,
+    require_recorded,
 )
 from imaxray._common.folders.marker import (
     MARKER,
@@ -36,6 +38,7 @@ __all__ = [
     "Marker",
     "claim_files",
     "claimed_digests",
+    "forget_recorded",
     "growing_folder",
     "is_complete",
     "is_free",
@@ -48,6 +51,7 @@ __all__ = [
     "require_other_folder",
     "require_own_manifest",
     "require_place",
+    "require_recorded",
     "require_replaceable",
     "scratch_folder",
     "whole_folder",

@@ -8,10 +8,11 @@ listed belongs to the user.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from imaxray._common.digests import changed_files
 from imaxray._common.files import sha256
 from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
@@ -56,10 +57,15 @@ def claim_files(
         _write(folder, {*names, *listed}, kept)
 
 
-def record_claimed(folder: Path) -> None:
+def record_claimed(folder: Path, also: Iterable[str] = ()) -> None:
     """Record the digests of the claimed files as they lie now, for ``imaxray verify``.
 
     A command calls this when it has written its files; :func:`claim_files` forgets their digests.
+    Digests of other files that were recorded before are kept.
+
+    Args:
+        folder: The folder.
+        also: Paths in the folder of other files of imaxray that the results were made from.
 
     Example:
         >>> import tempfile
@@ -70,10 +76,70 @@ def record_claimed(folder: Path) -> None:
         >>> sorted(claimed_digests(folder))
         ['tasks.csv']
     """
-    listed = _listed(folder)
-    digests = {name: sha256(folder / name) for name in sorted(listed) if (folder / name).is_file()}
-    if digests != claimed_digests(folder):
+    listed, known = _listed(folder), claimed_digests(folder)
+    names = sorted({*listed, *also})
+    found = {name: sha256(folder / name) for name in names if (folder / name).is_file()}
+    kept = {name: digest for name, digest in known.items() if name not in listed}
+    if (digests := {**kept, **found}) != known:
         _write(folder, listed, digests)
+
+
+def forget_recorded(folder: Path) -> None:
+    """Forget all digests in a folder, because work begins that changes its files.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> claim_files(folder, ["tasks.csv"], "a measurement", known_by={})
+        >>> _ = (folder / "run.json").write_text("{}")
+        >>> record_claimed(folder, ["run.json"])
+        >>> forget_recorded(folder)
+        >>> claimed_digests(folder)
+        {}
+    """
+    if claimed_digests(folder):
+        _write(folder, _listed(folder), {})
+
+
+def require_recorded(folder: Path, *, advice: str, leave_out: Collection[str] = ()) -> None:
+    """Compare what lies in a folder with the digests that :func:`record_claimed` recorded.
+
+    A file that is gone is left to its reader; a folder of an earlier version has no digests.
+
+    Args:
+        folder: Folder of results.
+        advice: End of the message, which says what the user should do.
+        leave_out: Names of files that are not read.
+
+    Raises:
+        ImaxrayError: A file was changed since.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> claim_files(folder, ["tasks.csv"], "a measurement", known_by={})
+        >>> _ = (folder / "tasks.csv").write_text("1")
+        >>> record_claimed(folder)
+        >>> require_recorded(folder, advice="measure again")
+        >>> _ = (folder / "tasks.csv").write_text("2")
+        >>> require_recorded(folder, advice="measure again", leave_out=["tasks.csv"])
+        >>> require_recorded(folder, advice="measure again")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        imaxray.errors.ImaxrayError: Expected tasks.csv in ... as it was when the results there \
+were written, but it was changed; measure again.
+    """
+    digests = {
+        name: digest
+        for name, digest in claimed_digests(folder).items()
+        if name not in leave_out and os.path.lexists(folder / name)
+    }
+    changed = changed_files(folder, digests)
+    if changed:
+        raise ImaxrayError(
+            f"Expected {changed[0]} in {folder} as it was when the results there were written, but "
+            f"it was changed; {advice}."
+        )
 
 
 def claimed_digests(folder: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 
 from imaxray._common.config import validated
+from imaxray._common.folders import require_recorded
 from imaxray._common.state import read_state
 from imaxray.ablation.arm import ArmRecord
 from imaxray.ablation.config import AblationConfig
@@ -48,6 +49,7 @@ def read_ablation(out: Path) -> AblationOutcome:
             "`imaxray study` with its configuration until it ends."
         )
     again = "run the ablation again, which repeats no finished work"
+    require_recorded(out, advice=again)
     found: _Results = read_state(path, _Results, advice=again)
     compute = found["equal_compute"]
     return AblationOutcome(

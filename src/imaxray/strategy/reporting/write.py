@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 import yaml
 
+from imaxray._common.folders import require_recorded
 from imaxray._common.state import read_state
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
@@ -59,6 +60,7 @@ class _Material:
                 "`imaxray strategy` until it ends."
             )
         self.out = out
+        require_recorded(out, advice=_AGAIN)
         self.stored: _Strategy = read_state(path, _Strategy, advice=_AGAIN)
         self.comparison: Comparison | None = None
         if (out / "comparison.json").is_file():

@@ -42,7 +42,7 @@ def write_study_report(out: Path, path: Path | None = None, *, images: int | Non
     require_report_place(target)  # said before the report is made
     material = Material(read_outcome(out), images)
     if path is None:
-        claim_study(out)
+        claim_study(out, begins=False)
     write_report(study_report(material), target)
     if path is None:
         figure = metric_bars(material.outcome.only.equal_entries.as_dict())

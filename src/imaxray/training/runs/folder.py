@@ -54,7 +54,7 @@ _WEIGHTS: Final = re.compile(
 _INSIDE: Final = {
     "checkpoints": re.compile(r"checkpoint-[0-9]+/.*"),
     "tensorboard": re.compile(r"(.*/)?events\.out\.[^/]*"),
-    "dynamics": re.compile(r"(gram|crossed)/[^/]*\.parquet|[^/]*\.parquet|[^/]*\.json"),
+    "dynamics": re.compile(r"((gram|crossed)/)?[^/]*\.(parquet|json)"),
     "adapter": _WEIGHTS,
     "model": _WEIGHTS,
 }
