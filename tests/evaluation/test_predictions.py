@@ -34,5 +34,5 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
 def test_a_column_that_stands_there_twice_is_refused(tmp_path):
     path = tmp_path / "answers.csv"
     path.write_text("entry_id,text,text\na,yes,no\n")
-    with pytest.raises(ImaxrayError, match="one column text in .*, but there are 2"):
+    with pytest.raises(ImaxrayError, match=r"one column text in .*, but there are 2"):
         read_predictions(path)
