@@ -2,7 +2,9 @@
 
 import pytest
 
-from imaxray._common.folders import claim_files, claimed_digests, record_claimed
+from imaxray._common.files import sha256
+from imaxray._common.folders import claim_files, claimed_digests, record_claimed, whole_folder
+from imaxray._common.state import write_state
 from imaxray._common.verifying import verify_folder
 from imaxray.errors import ImaxrayError
 
@@ -47,6 +49,19 @@ def test_folders_inside_are_compared(tmp_path, results):
     assert verify_folder(outer) == ("the digests in 1 folder", [])
     (outer / "arms" / "imax" / "tasks.csv").write_text("2")
     assert verify_folder(outer)[1] == ["arms/imax/tasks.csv"]
+
+
+def test_the_manifest_of_another_folder_is_named(tmp_path):
+    for name, seed in (("one", 1), ("two", 2)):
+        with whole_folder(
+            tmp_path / name, manifest="manifest.json", keys=(), what="dataset"
+        ) as aside:
+            (aside / "images.parquet").write_text("the same")
+            files = {"images.parquet": sha256(aside / "images.parquet")}
+            write_state(aside / "manifest.json", {"seed": seed, "files": files})
+    assert verify_folder(tmp_path / "one") == ("manifest.json", [])
+    (tmp_path / "two" / "manifest.json").replace(tmp_path / "one" / "manifest.json")
+    assert verify_folder(tmp_path / "one") == ("manifest.json", ["manifest.json"])
 
 
 def test_a_folder_of_the_user_is_refused(tmp_path):

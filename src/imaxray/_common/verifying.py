@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from imaxray._common.digests import changed_files
-from imaxray._common.files import PART
-from imaxray._common.folders import CLAIMED, MARKER, claimed_digests
+from imaxray._common.files import PART, sha256
+from imaxray._common.folders import CLAIMED, MARKER, claimed_digests, read_marker
 from imaxray._common.printing import counted
 from imaxray._common.state import is_changed, known_state
 from imaxray.errors import ImaxrayError
@@ -16,6 +16,11 @@ from imaxray.errors import ImaxrayError
 _MANIFESTS: Final = (
     "manifest.json", "export.json", "run.json", "annotate.json", "predictions.json", "share.json",
 )  # fmt: skip
+_IN_MARKER: Final = {
+    "dataset": "manifest.json", "export": "export.json", "shared dataset": "share.json",
+}  # fmt: skip
+"""Kinds of folders whose marker holds the digest of their manifest."""
+
 _ASIDE: Final = (PART, ".old")
 
 
@@ -87,11 +92,20 @@ def _compared(folder: Path) -> tuple[str, list[str]] | None:
                 return name, _changed_states(folder)
             continue
         changed = changed_files(folder, digests, full=True)
-        return name, sorted({*changed, *_changed_states(folder)})
+        of_another = [name] if _is_of_another(folder, name) else []
+        return name, sorted({*changed, *of_another, *_changed_states(folder)})
     if (folder / CLAIMED).is_file():
         changed = changed_files(folder, claimed_digests(folder), full=True)
         return CLAIMED, sorted({*changed, *_changed_states(folder)})
     return None
+
+
+def _is_of_another(folder: Path, manifest: str) -> bool:
+    """Tell whether a whole manifest is another one than that which was written in this folder."""
+    marker = read_marker(folder)
+    if marker is None or _IN_MARKER.get(marker.kind) != manifest or not marker.identity:
+        return False
+    return sha256(folder / manifest) != marker.identity
 
 
 def _changed_states(folder: Path) -> list[str]:
