@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from imaxray._common.files import require_file
 from imaxray.errors import ImaxrayError
 
 SUFFIXES: Final = (".dcm", ".dicom")
@@ -95,9 +96,10 @@ def is_dicom(path: Path) -> bool:
 def has_preamble(path: Path) -> bool:
     """Return whether ``path`` starts with the preamble of PS3.10: 128 bytes, then ``DICM``."""
     try:
+        require_file(path)
         with path.open("rb") as stream:
             return stream.read(132)[128:] == _MAGIC
-    except (OSError, ValueError):  # a name with a NUL raises ValueError
+    except (OSError, ValueError, ImaxrayError):  # a name with a NUL raises ValueError
         return False
 
 
@@ -108,6 +110,7 @@ def read_header(path: Path) -> Header:
         ImaxrayError: pydicom is not installed, or the file is missing, damaged or not DICOM.
     """
     require_dicom()
+    require_file(path)
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
 
@@ -236,6 +239,7 @@ def _decoded(path: Path, most: int) -> Iterator[tuple[NDArray[Any], Any, bool]]:
     from pydicom import dcmread
     from pydicom.uid import UID
 
+    require_file(path)
     with _reading(path):
         data = dcmread(path, force=True)
         data.ensure_file_meta()

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imaxray._common.files import flush
+from imaxray._common.files import flush, require_file
 from imaxray._common.lock import sole_writer
 from imaxray._common.state import state_lines
 from imaxray.errors import ImaxrayError
@@ -142,6 +142,7 @@ def _is_cut(tail: bytes) -> bool:
 
 
 def _content(path: Path) -> bytes:
+    require_file(path)
     try:
         return path.read_bytes()
     except OSError as error:
@@ -161,6 +162,7 @@ def append_mark(path: Path, mark: Mark) -> Mark:
     """
     mark = mark.model_copy(update={"time": datetime.now(UTC).isoformat(timespec="seconds")})
     line = json.dumps(mark.model_dump(mode="json", exclude_none=True), ensure_ascii=False) + "\n"
+    require_file(path)
     with _in_process, ExitStack() as stack:
         _locked(path, stack)
         try:

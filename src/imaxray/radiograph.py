@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from imaxray import dicom
+from imaxray._common.files import require_file
 from imaxray.errors import ImaxrayError
 from imaxray.geometry import Letterbox
 
@@ -61,8 +62,14 @@ def open_image(source: Path | IO[bytes]) -> Image.Image:
     """Open an image with one of the decoders of FORMATS; no other part of imaxray opens images.
 
     Raises:
-        UnidentifiedImageError: The content has another format.
+        UnidentifiedImageError: The content has another format, or there is no file but a pipe or a
+            device.
     """
+    if isinstance(source, Path):
+        try:
+            require_file(source)
+        except ImaxrayError as error:
+            raise UnidentifiedImageError(str(error)) from error
     return Image.open(source, formats=FORMATS)
 
 
@@ -198,6 +205,7 @@ def load_checked(
 
 def _decode(path: Path, most: int) -> tuple[NDArray[Any], bool]:
     """Return the upright pixels of a file, and whether they have more than 8 bits."""
+    require_file(path)
     if _is_raw(path):
         return _raw_grey(path), False
     if dicom.is_dicom(path):

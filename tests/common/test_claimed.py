@@ -6,7 +6,7 @@ from imaxray._common.folders import CLAIMED, claim_files, is_free, whole_folder
 from imaxray.errors import ImaxrayError
 
 NAMES = ("result.json", "scores.csv")
-EARLIER = {"result.json": '"decided_by"'}
+EARLIER = {"result.json": ('"decided_by"', '"tasks"')}
 
 
 def claim(folder):
@@ -35,8 +35,15 @@ def test_what_was_claimed_may_be_written_again(tmp_path):
 
 def test_a_folder_of_an_earlier_version_is_known(tmp_path):
     (tmp_path / "scores.csv").touch()
-    (tmp_path / "result.json").write_text('{"decided_by": {}}')
+    (tmp_path / "result.json").write_text('{"decided_by": {}, "tasks": []}')
     claim(tmp_path)
+
+
+def test_one_common_word_makes_no_file_ours(tmp_path):
+    (tmp_path / "scores.csv").touch()
+    (tmp_path / "result.json").write_text('{"tasks": ["buy milk"]}')
+    with pytest.raises(ImaxrayError, match="keep your file"):
+        claim(tmp_path)
 
 
 def test_a_damaged_list_takes_no_file_of_the_user(tmp_path):

@@ -130,7 +130,8 @@ def test_a_digit_that_flips_in_a_manifest_is_found(folder):
 
 def test_a_digit_that_flips_in_a_state_file_beside_the_manifest_is_found(folder):
     path, _ = folder
-    marker = {"kind": "export", "identity": "1", "files": ["started.json", "roots.json"]}
+    identity = sha256(path / "export.json")
+    marker = {"kind": "export", "identity": identity, "files": ["started.json", "roots.json"]}
     write_state(path / ".imaxray.json", marker)
     write_state(path / "started.json", {"seed": 10})
     (path / "roots.json").write_text("{}")

@@ -23,3 +23,16 @@ def test_answers_that_were_replaced_are_not_scored(tmp_path):
             read_predictions(given)
     (tmp_path / "predictions.json").unlink()
     assert read_predictions(path).table["text"].to_list() == ["gold", "gold"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"entry_id": "a", "text": "yes"}\n')
+    assert read_predictions(path).table.rows() == [("a", "yes")]
+
+
+def test_a_column_that_stands_there_twice_is_refused(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_text("entry_id,text,text\na,yes,no\n")
+    with pytest.raises(ImaxrayError, match=r"one column text in .*, but there are 2"):
+        read_predictions(path)

@@ -18,7 +18,7 @@ from imaxray.evaluation.generation.prediction_store import PREDICTIONS, Predicti
 from imaxray.schema import TASKS, image_sizes
 from imaxray.study import StudyConfig, build_study_data
 from imaxray.study.execute import CONFIG
-from imaxray.study.places import answer_folder, run_folder
+from imaxray.study.places import answer_folder, claim_study, run_folder
 from imaxray.study.results.outcome import compare_study
 
 SCRIPT = '<script>document.title = "taken over"</script><img src=x onerror=alert(1)>'
@@ -71,8 +71,9 @@ def made_study(out, data=None, **changes):
                 if block.is_trained:
                     _write_run(run, arm, block, seed)
                 _write_answers(run, test, sizes, arm, f"{model} {arm} {seed}")
-    compare_study(config, out)
+    claim_study(out)
     write_text(out / CONFIG, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    compare_study(config, out)
     return config
 
 

@@ -1,6 +1,7 @@
 """Tests that a dataset is rebuilt byte by byte from a manifest and one's own downloads."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,28 @@ def test_the_same_sha256(study, downloads, tmp_path, role):
     assert open_dataset(tmp_path / "again").verify() == []
     assert (tmp_path / "again" / "manifest.json").read_bytes() == manifest.read_bytes()
     assert not list(tmp_path.glob(".again*"))
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_before_the_work(
+    study, downloads, tmp_path, monkeypatch
+):
+    manifest = study / "imax" / "manifest.json"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImaxrayError, match="is the current folder or one around it"):
+        rebuild_dataset(manifest, {}, Path())
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "volume")
+    with pytest.raises(ImaxrayError, match="is the place of a mounted volume"):
+        rebuild_dataset(manifest, {}, tmp_path / "volume")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_to_an_empty_or_absent_folder_is_followed(study, downloads, tmp_path, there):
+    if there:
+        (tmp_path / "disk").mkdir()
+    (tmp_path / "again").symlink_to("disk")
+    rebuild_dataset(study / "imax" / "manifest.json", downloads, tmp_path / "again", workers=2)
+    assert (tmp_path / "again").is_symlink()
+    assert open_dataset(tmp_path / "disk").verify() == []
 
 
 def test_one_changed_byte_is_named(study, downloads, tmp_path):

@@ -9,11 +9,17 @@ import pytest
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from imaxray._common.files import write_parquet
 from imaxray.dynamics import Gram, compare_runs
+from imaxray.errors import ImaxrayError
 from imaxray.study import StudyConfig, load_config, run_study, write_study_report
 from imaxray.study.budget import compute_of
+from imaxray.study.probes import crossed_is_measured, crossed_path, read_crossed
+from imaxray.study.results.dynamics import study_dynamics
 from imaxray.study.results.effective import effective_table
 from imaxray.study.results.stored import read_outcome
+from imaxray.study.units import Unit
+from imaxray.study.work import do_unit
 
 MINI = {
     "title": "Mini study of two seeds",
@@ -146,6 +152,28 @@ def test_a_finished_study_is_not_repeated(finished):
     again = run_study(config, out)
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert again.summary() == outcome.summary()
+
+
+def test_a_measurement_of_another_run_is_not_used(finished):
+    config, out, _, _ = finished
+    first, second = (out / "runs" / "imax" / f"seed-{seed}" for seed in (0, 5))
+    probes, name = out / "dynamics" / "probes.parquet", "imax-train-together"
+    path = crossed_path(first, name)
+    before = path.read_bytes()
+    assert crossed_is_measured(probes, first)
+    shutil.copyfile(crossed_path(second, name), path)  # of the same entries, by other weights
+    assert Gram.read(path).ids == Gram.read(crossed_path(second, name)).ids
+    with pytest.raises(ImaxrayError, match=r"missing or was changed; run the study again"):
+        read_crossed(first, name)
+    do_unit(config, out, Unit("train", "phantom", "imax", 0))
+    assert path.read_bytes() == before and crossed_is_measured(probes, first)
+
+
+def test_a_comparison_of_dynamics_that_was_changed_is_made_again(finished):
+    config, out, outcome, _ = finished
+    kept = out / "dynamics" / "contrast.parquet"
+    write_parquet(kept, pl.read_parquet(kept).with_columns(pl.col("difference") + 1))
+    assert study_dynamics(config, out).contrast.equals(outcome.dynamics.contrast)
 
 
 def test_the_report_tells_of_seeds_and_dynamics(finished):

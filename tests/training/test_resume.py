@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from imaxray.training.runs.checkpoint import COMPLETE, complete, last_checkpoint
+from imaxray.training.runs.checkpoint import COMPLETE, complete, last_checkpoint, remove_checkpoints
 
 STEPS = 40
 
@@ -122,6 +122,24 @@ def test_a_finished_run_is_kept_and_another_config_needs_overwrite(
     assert (tmp_path / "copy.old-1" / "run.json").stat().st_mtime_ns == stamp
     assert (tmp_path / "copy.old-1" / "notes.txt").exists() and not (out / "notes.txt").exists()
     assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_copies_of_a_checkpoint_are_the_users(tmp_path):
+    copies = ("checkpoint-5-best", "checkpoint-mine")
+    for name in ("checkpoint-5", *copies):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / COMPLETE).write_text("{}")
+    (tmp_path / "checkpoint-7").symlink_to("checkpoint-mine")
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-5"
+    (tmp_path / "checkpoint-10").mkdir()
+    complete(tmp_path / "checkpoint-10", {})
+    assert not (tmp_path / "checkpoint-5").exists()
+    remove_checkpoints(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *copies[:1],
+        "checkpoint-7",
+        copies[1],
+    ]
 
 
 def test_a_half_written_checkpoint_does_not_count(tmp_path):

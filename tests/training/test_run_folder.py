@@ -60,6 +60,34 @@ def test_a_begun_run_gives_way_and_the_users_files_stay(tmp_path):
     assert set(read_marker(tmp_path).files) == set(FILES)
 
 
+@pytest.mark.parametrize(
+    "mine", ["checkpoints/notes.txt", "dynamics/notes.txt", "model/notes.txt", "adapter/a/b.pdf"]
+)
+def test_a_begun_run_with_a_file_of_the_user_is_moved_aside(tmp_path, mine):
+    out = tmp_path / "run"
+    _take_up(out, IDENTITY, False)
+    (out / mine).parent.mkdir(parents=True)
+    (out / mine).write_text("mine")
+    with pytest.warns(UserWarning, match=rf"with your file {mine}, is now in .*run\.old-1"):
+        assert _take_up(out, OTHER, False) is None
+    assert (tmp_path / "run.old-1" / mine).read_text() == "mine"
+    assert names(out) == ["started.json"]
+
+
+def test_what_a_training_writes_into_its_folders_is_no_file_of_the_user(tmp_path):
+    out = tmp_path / "run"
+    _take_up(out, IDENTITY, False)
+    for ours in (
+        "checkpoints/checkpoint-4/optimizer.pt", "dynamics/gram/000000000012.parquet",
+        "dynamics/probe.json", "model/config.json", "model/.part", "adapter/README.md",
+        "model/model.safetensors", "tensorboard/events.out.tfevents.1.host",
+    ):  # fmt: skip
+        (out / ours).parent.mkdir(parents=True, exist_ok=True)
+        (out / ours).touch()
+    assert _take_up(out, OTHER, False) is None
+    assert names(out) == ["started.json"] and names(tmp_path) == ["run"]
+
+
 def test_a_run_with_a_checkpoint_is_not_lost_by_a_mistyped_option(tmp_path):
     out = tmp_path / "run"
     _take_up(out, IDENTITY, False)

@@ -196,6 +196,15 @@ def test_a_damaged_summary_is_not_used(folder, cache, damage):
     assert kept_summary("a" * 64) is None
 
 
+def test_other_files_in_the_cache_are_not_removed(folder, cache):
+    cache.mkdir(parents=True)
+    mine = [cache / f"mine-{n}{ending}" for n in range(12) for ending in (".arrow", ".json")]
+    for path in mine:
+        path.write_text("mine")
+    keep_summary(summarise(folder[0]), "a" * 64)
+    assert all(path.read_text() == "mine" for path in mine)
+
+
 def test_only_the_latest_summaries_are_kept(folder, cache):
     made = summarise(folder[0])
     for number in range(11):

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from imaxray._common.defaults import LARGEST
+from imaxray._common.files import require_file
 from imaxray._common.names import nearest
 from imaxray.errors import ImaxrayError
 
@@ -43,6 +44,7 @@ def read_yaml(path: Path, *, what: str, advice: str) -> dict[str, Any]:
     Raises:
         ImaxrayError: The file cannot be read, or :func:`parse_yaml` refuses its text.
     """
+    require_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors write a mark of the encoding
     except OSError as error:

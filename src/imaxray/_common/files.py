@@ -11,7 +11,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -95,6 +96,40 @@ def remove_unfinished(folders: Iterable[Path]) -> None:
             for path in folder.iterdir():
                 if is_unfinished(path.name) and not path.is_dir():
                     path.unlink(missing_ok=True)
+
+
+def require_file(path: Path) -> None:
+    """Check that reading a path comes to an end; a missing file or a folder is left to the reader.
+
+    Reading a named pipe waits for a writer that may never come, and a device such as ``/dev/zero``
+    never ends. A pipe that the shell has opened, as in ``<(command)``, has a writer.
+
+    Args:
+        path: Path that a user names, or that lies in a folder of a user.
+
+    Raises:
+        ImaxrayError: There is a named pipe, a socket or a device.
+
+    Example:
+        >>> require_file(Path("/dev/zero"))
+        Traceback (most recent call last):
+        ...
+        imaxray.errors.ImaxrayError: Expected a file at /dev/zero, but there is a device; name a \
+file.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    for is_one, name in _NO_FILES.items():
+        if is_one(mode) and not os.path.realpath(path).rpartition("/")[2].startswith("pipe:["):
+            raise ImaxrayError(f"Expected a file at {path}, but there is a {name}; name a file.")
+
+
+_NO_FILES: Final[Mapping[Callable[[int], bool], str]] = {
+    stat.S_ISFIFO: "named pipe", stat.S_ISSOCK: "socket", stat.S_ISCHR: "device",
+    stat.S_ISBLK: "device",
+}  # fmt: skip
 
 
 def write_text(path: Path, text: str) -> None:
@@ -199,6 +234,7 @@ def read_excel(path: Path, sheet: str | None) -> pl.DataFrame:
     """
     import polars as pl
 
+    require_file(path)
     # from bytes, because a path would be a pattern
     content = path.read_bytes()
     frame: pl.DataFrame = pl.read_excel(content, sheet_name=sheet, infer_schema_length=None)
@@ -222,6 +258,7 @@ def _named(path: Path, what: str) -> Iterator[None]:
     """
     import polars as pl  # late, as above
 
+    require_file(path)
     panic = pl.exceptions.PanicException
     try:
         yield
@@ -317,6 +354,7 @@ def spreadsheet_safe(table: pl.DataFrame) -> pl.DataFrame:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 hex digest of a file's bytes."""
+    require_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from imaxray._common.files import write_text
+from imaxray._common.files import require_file, write_text
 from imaxray.errors import ImaxrayError
 
 DIGEST_KEY: Final = "content_sha256"
@@ -81,8 +81,9 @@ def _parsed(text: str) -> Any:
 def is_changed(path: Path) -> bool:
     """Tell whether a file is no JSON, or has other content than its digest says."""
     try:
+        require_file(path)
         _parsed(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, ImaxrayError):
         return True
     return False
 
@@ -152,8 +153,9 @@ def known_state(path: Path) -> dict[str, Any]:
     This is for files without which the work is only done again.
     """
     try:
+        require_file(path)
         content = _parsed(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, ImaxrayError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -169,6 +171,7 @@ def _lines(text: str, shape: Any, path: Path, advice: str, cut_end: bool) -> lis
 
 
 def _text(path: Path, advice: str) -> str:
+    require_file(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

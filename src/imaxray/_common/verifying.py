@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from imaxray._common.digests import MEMORY, changed_files
-from imaxray._common.files import PART
+from imaxray._common.files import PART, sha256
 from imaxray._common.folders import CLAIMED, MARKER, claimed_digests, has_claims, read_marker
 from imaxray._common.printing import counted
 from imaxray._common.state import DIGEST_KEY, is_changed, known_state
@@ -22,6 +22,11 @@ _MANIFESTS: Final = (
 _OF_OTHERS: Final = "manifest.json"  # other programs write files of this name, too
 _GROWING: Final = ("run", "image cache")
 _BY_HAND: Final = ("roots.json",)  # a user edits it when a release moves
+_IN_MARKER: Final = {
+    "dataset": "manifest.json", "export": "export.json", "shared dataset": "share.json",
+}  # fmt: skip
+"""Kinds of folders whose marker holds the digest of their manifest."""
+
 _ASIDE: Final = (PART, ".old")
 
 
@@ -94,6 +99,7 @@ def _compared(folder: Path) -> tuple[str, list[str]] | None:
         if digests is not None:
             named.append(name)
             changed += changed_files(folder, digests, full=True)
+            changed += [name] if _is_of_another(folder, name) else []
         elif (folder / name).is_file() and (is_changed(folder / name) or _is_ours(folder, name)):
             named.append(name)
             changed.append(name)
@@ -141,6 +147,14 @@ def _missing(folder: Path) -> list[str]:
     if marker.kind in _GROWING:
         return []
     return [n for n in marker.files if n not in _BY_HAND and not os.path.lexists(folder / n)]
+
+
+def _is_of_another(folder: Path, manifest: str) -> bool:
+    """Tell whether a whole manifest is another one than that which was written in this folder."""
+    marker = read_marker(folder)
+    if marker is None or _IN_MARKER.get(marker.kind) != manifest or not marker.identity:
+        return False
+    return sha256(folder / manifest) != marker.identity
 
 
 def _changed_states(folder: Path) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
-from imaxray._common.files import read_parquet, write_parquet
+from imaxray._common.digests import digest_file, is_as_written, whole_file_with_digest
+from imaxray._common.files import read_parquet, utf8_path
 from imaxray._common.state import read_state, write_state
 from imaxray.ablation.arms import EQUAL_COMPUTE
 from imaxray.boxes import PERCENT
@@ -250,7 +251,8 @@ def _answer(
 
     path = run / _ANSWERS[split]
     told = path.with_suffix(".json")
-    if path.exists():
+    digest = digest_file(path)
+    if is_as_written(path) or (path.exists() and not digest.exists()):  # of an earlier version
         known: dict[str, float] = read_state(
             told, dict[str, float], advice=f"remove {path}, so that it is made again"
         )
@@ -268,7 +270,8 @@ def _answer(
     )
     took = {"seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu}
     write_state(told, took)  # written first, so that existing answers always have their seconds
-    write_parquet(path, answers)
+    with whole_file_with_digest(path) as aside:
+        answers.write_parquet(utf8_path(aside))
     return took
 
 

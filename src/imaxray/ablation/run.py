@@ -29,15 +29,15 @@ from imaxray.strategy import needed_work
 from imaxray.study.prepare import build_study_data
 
 TABLES: Final = ("pseudo", "equal-yield", "rules")
+"""Names of the CSV tables about filters."""
 
 FILES: Final = (
     "ablation.json", "ablation.csv", "ablation.md", *(f"{name}.csv" for name in TABLES),
 )  # fmt: skip
 """Names of the files of the results of an ablation."""
 
-KNOWN_BY: Final = {"ablation.json": '"config"'}
+KNOWN_BY: Final = {"ablation.json": ('"config"', '"arms"')}
 """Files by which the folder of an ablation of an earlier version is known."""
-"""Names of the CSV tables about filters."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from imaxray._common.files import read_parquet, sha256
 from imaxray._common.state import known_state
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.joining import JoinBy
-from imaxray.sources import read_csv
+from imaxray.sources import read_csv, read_header
 
 _NAMES: Final[dict[JoinBy, dict[str, tuple[str, ...]]]] = {
     "entry_id": {"entry_id": ("entry_id",), "text": ("text",)},
@@ -97,7 +98,7 @@ def read_predictions(path: Path, join: JoinBy = "entry_id") -> Predictions:
     if path.suffix == ".parquet":
         table = _of_columns(_parquet(path), path, join)
     elif path.suffix == ".csv":
-        table = _of_columns(_csv(path), path, join)
+        table = _of_columns(_csv(path, join), path, join)
     else:
         table = _json_lines(path, join)
     return Predictions(table, path.name, sha256(path), join)
@@ -128,7 +129,15 @@ def _parquet(path: Path) -> pl.DataFrame:
         ) from error
 
 
-def _csv(path: Path) -> pl.DataFrame:
+def _csv(path: Path, join: JoinBy) -> pl.DataFrame:
+    ours = {name for names in _NAMES[join].values() for name in names}
+    header = read_header(path)
+    twice = sorted(name for name in ours if header.count(name) > 1)
+    if twice:
+        raise ImaxrayError(
+            f"Expected one column {twice[0]} in {path}, but there are {header.count(twice[0])}; "
+            "remove or rename the others."
+        )
     try:
         return read_csv(path, []).drop("row")
     except OSError as error:
@@ -162,7 +171,8 @@ def _of_columns(table: pl.DataFrame, path: Path, join: JoinBy) -> pl.DataFrame:
 
 def _json_lines(path: Path, join: JoinBy) -> pl.DataFrame:
     rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # some editors write this mark
+    for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():
             continue
         try:

@@ -41,7 +41,9 @@ from imaxray.tasks import READING_VERSION, RULES, get_task, require_tasks
 
 FORMAT: Final = 1
 _FILES: Final = ("result.json", "scores.parquet")
-_KNOWN_BY: Final = {"result.json": '"decided_by"', "predictions.json": '"identity"'}
+_KNOWN_BY: Final = {
+    "result.json": ('"decided_by"',), "predictions.json": ('"identity"', '"dataset"'),
+}  # fmt: skip
 _RUN: Final = "run"
 _PACKAGES: Final = (
     "numpy", "scipy", "polars", "scikit-learn", "sacrebleu", "rouge-score", "nltk",

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from imaxray._common.files import require_file
 from imaxray.boxes import BoxConvention
 from imaxray.boxes.known import CHECKPOINT
 from imaxray.errors import ImaxrayError
@@ -175,6 +176,7 @@ def token_counter(
     if tokenizer is None:
         return TokenCounter(convention, model, scaled, lambda text: len(text.encode()), BYTES)
     path = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
+    require_file(path)
     try:
         from tokenizers import Tokenizer
     except ImportError as error:

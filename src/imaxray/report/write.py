@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -41,7 +41,11 @@ def write_report(report: Report, path: Path) -> None:
 
 @contextmanager
 def report_place(
-    folder: Path, path: Path | None, *, known_by: Mapping[str, str], beside: Collection[str] = ()
+    folder: Path,
+    path: Path | None,
+    *,
+    known_by: Mapping[str, Sequence[str]],
+    beside: Collection[str] = (),
 ) -> Iterator[Path]:
     """Yield the file that a report is written to, while no other process writes it.
 
@@ -66,7 +70,7 @@ def report_place(
         return
     names = (REPORT, *beside)
     with sole_writer(folder):
-        claim_files(folder, names, "a report", known_by={**known_by, REPORT: _POLICY})
+        claim_files(folder, names, "a report", known_by={**known_by, REPORT: (_POLICY,)})
         yield target
         record_claimed(folder, names)
 

@@ -12,7 +12,7 @@ from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWor
 RESULTS: Final = "strategy.json"
 """File of a finished strategy that holds the records of its work."""
 
-KNOWN_BY: Final = {RESULTS: '"config"'}
+KNOWN_BY: Final = {RESULTS: ('"config"', '"dataset"', '"final"')}
 """Name of the report in the folder of a strategy."""
 
 

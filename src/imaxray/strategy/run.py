@@ -120,7 +120,7 @@ def run_strategy(
     with growing_folder(out):
         claim_files(
             out, (RESULTS, "comparison.json"), "a strategy",
-            known_by={**KNOWN_BY, "stages/1-dmax/run.json": "identity"},
+            known_by={**KNOWN_BY, "stages/1-dmax/run.json": ('"identity"', '"imaxray"')},
         )  # fmt: skip
         require_report_place(out / REPORT)
         return _run(config, data, out, tell, progress)

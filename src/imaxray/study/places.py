@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imaxray._common.folders import claim_files
+from imaxray._common.folders import claim_files, forget_recorded
 from imaxray.curation import Dataset, open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.report import REPORT, require_report_place
@@ -23,17 +23,23 @@ PICTURE: Final = "results.png"
 RESULTS: Final = ("comparison.json", "clock.csv", "models.csv", "models.tex")
 """Names of the files of the results of a study."""
 
-KNOWN_BY: Final = {"comparison.json": '"reference"', "units/data.json": '"asked"'}
+KNOWN_BY: Final = {
+    "comparison.json": ('"reference"', '"arms"', '"resamples"'),
+    "units/data.json": ('"asked"', '"datasets"'),
+}
 """Files by which the folder of a study of an earlier version is known."""
 
 
 def claim_study(out: Path) -> None:
     """Check, before anything slow, that no file of the user has the name of one that is written.
 
+    What was recorded of the files of the study is forgotten, because work begins that changes them.
+
     Raises:
         ImaxrayError: If one has.
     """
     claim_files(out, [CONFIG, PICTURE, *RESULTS], "a study", known_by=KNOWN_BY)
+    forget_recorded(out)
     require_report_place(out / REPORT)
 
 
@@ -55,6 +61,28 @@ def run_folder(config: StudyConfig, out: Path, model: str, arm: str, seed: int) 
 def run_folders(config: StudyConfig, out: Path, model: str, arm: str) -> list[Path]:
     """Return the run folders of an arm, in the order of the seeds."""
     return [run_folder(config, out, model, arm, seed) for seed in config.training_seeds]
+
+
+def result_files(config: StudyConfig, out: Path) -> list[str]:
+    """Return the paths in a study folder of what its results are made from, as far as it is there.
+
+    They are what the runs of each arm recorded, their scored answers, and the measured dynamics.
+    Datasets and answers have digests of their own; ``run.json`` holds those of the weights.
+    """
+    runs = [
+        folder
+        for model in config.all_models
+        for arm in config.arms
+        for folder in run_folders(config, out, model, arm)
+    ]
+    of_runs = [folder / name for folder in runs for name in _OF_A_RUN]
+    answers = [answer_folder(folder) / "scores.parquet" for folder in runs]
+    measured = sorted((out / "dynamics").glob("*.*"))
+    known = [path for path in (*of_runs, *answers, *measured) if path.is_file()]
+    return [path.relative_to(out).as_posix() for path in known]
+
+
+_OF_A_RUN: Final = ("run.json", "curve.jsonl", "evaluations.jsonl")
 
 
 def answer_folder(run: Path) -> Path:

@@ -45,7 +45,7 @@ def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None
 
 
 def _prepared(config: StudyConfig, out: Path, root: Path | None) -> dict[str, Any]:
-    known_by = {MATCH: '"tasks_per_image"'}
+    known_by = {MATCH: ('"tasks_per_image"', '"pool_images"')}
     require_claimable(out, [MATCH], "a build", known_by=known_by)
     excluded = None if config.exclude is None else config.exclude.read()  # before anything slow
     claim_files(out, [MATCH], "a build", known_by=known_by)

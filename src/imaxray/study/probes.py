@@ -7,8 +7,8 @@ from typing import Final
 
 import polars as pl
 
-from imaxray._common.files import read_parquet, write_parquet
-from imaxray._common.state import write_state
+from imaxray._common.files import read_parquet, sha256, write_parquet
+from imaxray._common.state import known_state, write_state
 from imaxray.curation import Dataset, open_dataset
 from imaxray.dynamics import Gram, Probe, make_probe, measure_probe, probe_entries, probe_pair
 from imaxray.dynamics.probing.entries import ImageSharing
@@ -89,12 +89,49 @@ def probe_of(chat: ChatModel, probes: Path, name: str, study: Path) -> Probe:
 
 def measure_crossed(trained: ChatModel, probes: Path, study: Path, run: Path) -> None:
     """Measure a finished run on all probes of train entries; finished measurements are kept."""
-    table = read_parquet(probes)
-    for name in table["probe"].unique(maintain_order=True).to_list():
-        path = crossed_path(run, name)
-        ids = tuple(table.filter(probe=name)["entry_id"])
-        if name != VAL and not (path.exists() and Gram.read(path).ids == ids):
+    for name, ids in _crossed_ids(probes).items():
+        if not _is_measured(run, name, ids):
+            path = crossed_path(run, name)
             measure_probe(trained.model, probe_of(trained, probes, name, study)).write(path)
+            write_state(path.with_suffix(".json"), _told(run, path))
+
+
+def crossed_is_measured(probes: Path, run: Path) -> bool:
+    """Tell whether :func:`measure_crossed` has nothing to do, since all is there and unchanged."""
+    return all(_is_measured(run, name, ids) for name, ids in _crossed_ids(probes).items())
+
+
+def read_crossed(run: Path, name: str) -> Gram:
+    """Read what :func:`measure_crossed` wrote for a probe.
+
+    Raises:
+        ImaxrayError: It was changed since, or is of other weights.
+    """
+    path = crossed_path(run, name)
+    if not path.is_file() or known_state(path.with_suffix(".json")) != _told(run, path):
+        raise ImaxrayError(
+            f"Expected {path} as it was measured with the weights of {run}, but it is missing or "
+            "was changed; run the study again, which measures it again."
+        )
+    return Gram.read(path)
+
+
+def _crossed_ids(probes: Path) -> dict[str, tuple[str, ...]]:
+    """Map each probe of train entries to the ids of its entries."""
+    table = read_parquet(probes)
+    names = table["probe"].unique(maintain_order=True).to_list()
+    return {name: tuple(table.filter(probe=name)["entry_id"]) for name in names if name != VAL}
+
+
+def _is_measured(run: Path, name: str, ids: tuple[str, ...]) -> bool:
+    path = crossed_path(run, name)
+    whole = path.is_file() and known_state(path.with_suffix(".json")) == _told(run, path)
+    return whole and Gram.read(path).ids == ids
+
+
+def _told(run: Path, path: Path) -> dict[str, str]:
+    """Return the digests of a measurement and of the run that it was made with."""
+    return {"sha256": sha256(path), "run": sha256(run / "run.json")}
 
 
 def crossed_path(run: Path, name: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from imaxray._common.files import sha256
-from imaxray._common.folders import scratch_folder
+from imaxray._common.folders import require_replaceable, scratch_folder
 from imaxray._common.state import known_state
 from imaxray._version import __version__
 from imaxray.curation import Exclusions, open_dataset, read_exclusions
@@ -64,6 +64,8 @@ def rebuild_dataset(
             missing or another one, if a release file is missing or differs, or if a rebuilt file
             differs, for example because another version of imaxray is installed.
     """
+    place = out.resolve()
+    require_replaceable(place)  # before anything slow
     described = _read(manifest)
     config = _config(described, manifest)
     excluded = _marks(described, exclude)
@@ -75,13 +77,13 @@ def rebuild_dataset(
             f"add --source {missing[0]}=PATH."
         )
     _compare_releases(described["releases"], {n: releases[n] for n in wanted})
-    done = _is_rebuilt(out, described)  # by a call that was killed right after its end
-    if not done and out.exists() and any(out.iterdir()):
+    done = _is_rebuilt(place, described)  # by a call that was killed right after its end
+    if not done and place.exists() and any(place.iterdir()):
         raise ImaxrayError(
             f"Expected an empty folder, or no folder, at {out}, but it holds files; choose another "
             "folder."
         )
-    with scratch_folder(out) as aside:
+    with scratch_folder(place) as aside:
         if done:
             return RebuildReport(out, dict(described["files"]))
         build_datasets(
@@ -89,9 +91,9 @@ def rebuild_dataset(
         )
         made = aside / described["role"]
         _compare_files(described, open_dataset(made).manifest)
-        if out.exists():
-            out.rmdir()
-        shutil.move(made, out)
+        if place.exists():
+            place.rmdir()
+        shutil.move(made, place)
     return RebuildReport(out, dict(described["files"]))
 
 

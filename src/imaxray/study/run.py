@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from imaxray._common.files import write_text
-from imaxray._common.folders import growing_folder
+from imaxray._common.folders import growing_folder, record_claimed
 from imaxray.errors import ImaxrayError
 from imaxray.study.config import StudyConfig
 from imaxray.study.execute import execute, launched, require_all
-from imaxray.study.places import CONFIG, claim_study
+from imaxray.study.places import CONFIG, claim_study, result_files
 from imaxray.study.results.dynamics import study_dynamics
 from imaxray.study.results.outcome import ModelOutcome, StudyOutcome, compare_study
 from imaxray.study.units import find_unit, is_done, needs, study_units
@@ -130,5 +130,6 @@ def _outcome(
     clock = time.perf_counter()
     models, table = compare_study(config, out)
     dynamics = None if config.dynamics is None else study_dynamics(config, out)
+    record_claimed(out, result_files(config, out))
     seconds["compare"] = time.perf_counter() - clock
     return StudyOutcome(config, out, models, table, match, dynamics, seconds)

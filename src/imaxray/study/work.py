@@ -169,7 +169,12 @@ def _train(config: StudyConfig, out: Path, unit: Unit, *, progress: bool) -> Non
         "dynamics": config.dynamics.model_dump(mode="json") if probed and config.dynamics else None,
     }
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    if known_state(record_of(out, unit)).get("key") == key and _is_whole(run):
+    probes = out / "dynamics" / "probes.parquet"
+    if (
+        known_state(record_of(out, unit)).get("key") == key
+        and _is_whole(run)
+        and (not probed or _crossed_is_measured(probes, run))
+    ):
         write_record(config, out, unit, {"key": key})  # of this configuration, too
         return
     first = base_of(config, out, unit.model, config.training_seeds[0])
@@ -193,8 +198,14 @@ def _train(config: StudyConfig, out: Path, unit: Unit, *, progress: bool) -> Non
         from imaxray.study.probes import measure_crossed
         from imaxray.training import FinishedRun
 
-        measure_crossed(FinishedRun(run).load(), out / "dynamics" / "probes.parquet", out, run)
+        measure_crossed(FinishedRun(run).load(), probes, out, run)
     write_record(config, out, unit, {"key": key})
+
+
+def _crossed_is_measured(probes: Path, run: Path) -> bool:
+    from imaxray.study.probes import crossed_is_measured  # late, because it loads torch
+
+    return crossed_is_measured(probes, run)
 
 
 def _is_whole(run: Path) -> bool:

@@ -18,6 +18,7 @@ from imaxray.models.tiny import build_tiny, tiny_convention
 from imaxray.schema import image_sizes
 
 _RECORD = "init.json"
+_KNOWN_BY = {_RECORD: ('"config"', '"seed"')}  # of an earlier version
 
 
 def untrained_base(
@@ -71,7 +72,7 @@ def _require_own(folder: Path) -> None:
     if (folder / CLAIMED).is_file():
         return
     there = [path.name for path in _visible(folder)]
-    claim_files(folder, [_RECORD, *there], "a model to start from", known_by={_RECORD: '"config"'})
+    claim_files(folder, [_RECORD, *there], "a model to start from", known_by=_KNOWN_BY)
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -12,6 +12,9 @@ from importlib.resources import files
 import polars as pl
 import pytest
 
+from imaxray._common.files import read_parquet, write_parquet
+from imaxray._common.state import known_state, write_state
+from imaxray._common.verifying import verify_folder
 from imaxray.errors import ImaxrayError
 from imaxray.report import Report, write_report
 from imaxray.study import write_study_report
@@ -19,6 +22,7 @@ from imaxray.study.reporting.answers import answers
 from imaxray.study.reporting.front import verdict
 from imaxray.study.reporting.images import images
 from imaxray.study.reporting.material import Material
+from imaxray.study.results.outcome import compare_study
 from imaxray.study.results.stored import read_outcome
 from latex_tables import columns_of
 from study.made_study import FACTORS, SCRIPT, add_pseudo, made_study
@@ -101,6 +105,7 @@ def test_curves_at_equal_compute_are_over_what_was_equal(made, page, tmp_path):
     shutil.copytree(made[1], out, symlinks=True)
     for path in (out / "runs").rglob("run.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "operations": 96 * 10**12}))
+    compare_study(made[0], out)
     said = section(write_study_report(out).read_text(encoding="utf-8"), "learning")
     assert "over 10¹² floating-point operations" in said
     assert "equal place on the axis of floating-point operations" in said
@@ -221,6 +226,33 @@ def test_what_a_folder_lacks_is_named_in_one_line(made, tmp_path):
     }  # fmt: skip
     assert all(len(why) > 20 and "\n" not in why for _, why in gaps)
     assert page.count("<figure>") > 5  # what is there is shown
+
+
+CHANGED = (
+    "study.yaml", "comparison.json", "match.json", "runs/imax/run.json", "runs/dmax/curve.jsonl",
+    "runs/imax/evaluations.jsonl", "runs/dmax/evaluation/imax-test/scores.parquet",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_file_that_was_changed_is_not_reported(made, tmp_path, name):
+    out = tmp_path / "out"
+    shutil.copytree(made[1], out, symlinks=True)
+    path = out / name
+    if name.endswith("jsonl"):  # still valid
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    elif name.endswith("parquet"):
+        write_parquet(path, read_parquet(path).reverse())
+    elif name.endswith("yaml"):
+        path.write_text(path.read_text().replace("seed: 0", "seed: 1"))
+    else:
+        content = known_state(path)
+        content["seconds"] = 1
+        write_state(path, content)
+    wanted = rf"^Expected {re.escape(name)} in .* but it was changed; run the study again"
+    with pytest.raises(ImaxrayError, match=wanted):
+        write_study_report(out)
+    assert verify_folder(out)[1][:1] == [name]
 
 
 def test_images_are_shown_only_where_allowed_or_asked(made, page):

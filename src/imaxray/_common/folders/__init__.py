@@ -1,15 +1,21 @@
 """Keeps apart what commands wrote and what users own, and writes folders whole or under a lock."""
 
-from imaxray._common.folders.aside import move_aside, next_aside, require_other_folder
+from imaxray._common.folders.aside import (
+    move_aside,
+    next_aside,
+    require_other_folder,
+    require_replaceable,
+)
 from imaxray._common.folders.claimed import (
     CLAIMED,
     claim_files,
     claimed_digests,
+    forget_recorded,
     has_claims,
     record_claimed,
     record_files,
-    require_as_recorded,
     require_claimable,
+    require_recorded,
 )
 from imaxray._common.folders.marker import (
     MARKER,
@@ -34,6 +40,7 @@ __all__ = [
     "Marker",
     "claim_files",
     "claimed_digests",
+    "forget_recorded",
     "growing_folder",
     "has_claims",
     "is_complete",
@@ -44,11 +51,12 @@ __all__ = [
     "record_claimed",
     "record_files",
     "remove_listed",
-    "require_as_recorded",
     "require_claimable",
     "require_other_folder",
     "require_own_manifest",
     "require_place",
+    "require_recorded",
+    "require_replaceable",
     "scratch_folder",
     "whole_folder",
     "write_marker",

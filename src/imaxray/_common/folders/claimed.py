@@ -8,7 +8,7 @@ listed belongs to the user.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ _HEAD: Final = 65536  # bytes of a file in which its mark is looked for
 
 
 def claim_files(
-    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, str]
+    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, Sequence[str]]
 ) -> None:
     """Check that none of the files to write belongs to the user, and list their names as written.
 
@@ -36,7 +36,8 @@ def claim_files(
         names: Names of the files.
         what: What writes them, for the message (``a comparison``).
         known_by: Files by which a folder of an earlier version, which has no list, is known: name →
-            text that stands near the beginning of the file.
+            texts that all stand near the beginning of the file, enough for no other file to have
+            them.
 
     Raises:
         ImaxrayError: If one of the files is there, and is the user's.
@@ -63,7 +64,8 @@ def record_claimed(folder: Path, names: Collection[str] | None = None) -> None:
 
     Args:
         folder: The folder.
-        names: Files that the command has written; the digests of others stay as they are, so that
+        names: Files that the command has written, claimed or not, and those that its results were
+            made from, as paths in the folder. The digests of others stay as they are, so that
             damage in them is still found. None: all claimed files.
 
     Example:
@@ -75,12 +77,11 @@ def record_claimed(folder: Path, names: Collection[str] | None = None) -> None:
         >>> sorted(claimed_digests(folder))
         ['tasks.csv']
     """
-    listed = _listed(folder)
-    new = listed if names is None else listed & {*names}
-    known = claimed_digests(folder)
+    listed, known = _listed(folder), claimed_digests(folder)
+    new = listed if names is None else {*names}
     digests = {name: digest for name, digest in known.items() if name not in new}
     digests |= {name: sha256(folder / name) for name in new if (folder / name).is_file()}
-    if digests != claimed_digests(folder):
+    if digests != known:
         _write(folder, listed, digests)
 
 
@@ -102,32 +103,68 @@ def record_files(folder: Path) -> None:
     _write(folder, digests, digests)
 
 
+def forget_recorded(folder: Path) -> None:
+    """Forget all digests in a folder, because work begins that changes its files.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> claim_files(folder, ["tasks.csv"], "a measurement", known_by={})
+        >>> _ = (folder / "run.json").write_text("{}")
+        >>> record_claimed(folder, ["run.json"])
+        >>> forget_recorded(folder)
+        >>> claimed_digests(folder)
+        {}
+    """
+    if claimed_digests(folder):
+        _write(folder, _listed(folder), {})
+
+
+def require_recorded(folder: Path, *, advice: str, leave_out: Collection[str] = ()) -> None:
+    """Compare what lies in a folder with the digests that :func:`record_claimed` recorded.
+
+    A file that is gone is left to its reader; a folder of an earlier version has no digests.
+
+    Args:
+        folder: Folder of results.
+        advice: End of the message, which says what the user should do.
+        leave_out: Names of files that are not read.
+
+    Raises:
+        ImaxrayError: A file was changed since.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> claim_files(folder, ["tasks.csv"], "a measurement", known_by={})
+        >>> _ = (folder / "tasks.csv").write_text("1")
+        >>> record_claimed(folder)
+        >>> require_recorded(folder, advice="measure again")
+        >>> _ = (folder / "tasks.csv").write_text("2")
+        >>> require_recorded(folder, advice="measure again", leave_out=["tasks.csv"])
+        >>> require_recorded(folder, advice="measure again")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        imaxray.errors.ImaxrayError: Expected tasks.csv in ... as it was when the results there \
+were written, but it was changed; measure again.
+    """
+    digests = {
+        name: digest
+        for name, digest in claimed_digests(folder).items()
+        if name not in leave_out and os.path.lexists(folder / name)
+    }
+    changed = changed_files(folder, digests)
+    if changed:
+        raise ImaxrayError(
+            f"Expected {changed[0]} in {folder} as it was when the results there were written, but "
+            f"it was changed; {advice}."
+        )
+
+
 def claimed_digests(folder: Path) -> dict[str, str]:
     """Return the recorded SHA-256 hex digests of the claimed files, by their names."""
     known = known_state(folder / CLAIMED).get(_DIGESTS, {})
     return {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}
-
-
-def require_as_recorded(folder: Path, names: Collection[str], *, advice: str) -> None:
-    """Compare files with the digests that were recorded when they were written.
-
-    Files without a recorded digest, such as those of earlier versions, are not compared.
-
-    Args:
-        folder: The folder.
-        names: Names of the files.
-        advice: End of the message, which says what the user should do.
-
-    Raises:
-        ImaxrayError: If a file is missing or was changed.
-    """
-    known = claimed_digests(folder)
-    digests = {name: known[name] for name in names if name in known}
-    if changed := changed_files(folder, digests):
-        raise ImaxrayError(
-            f"Expected {folder / changed[0]} as imaxray wrote it, but it is missing or was "
-            f"changed; {advice}."
-        )
 
 
 def _write(folder: Path, names: Collection[str], digests: Mapping[str, str]) -> None:
@@ -138,7 +175,7 @@ def _write(folder: Path, names: Collection[str], digests: Mapping[str, str]) -> 
 
 
 def require_claimable(
-    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, str]
+    folder: Path, names: Collection[str], what: str, *, known_by: Mapping[str, Sequence[str]]
 ) -> None:
     """Check, before long work that may still fail, that :func:`claim_files` will take a folder.
 
@@ -153,7 +190,7 @@ def require_claimable(
     """
     listed = _listed(folder)
     there = [name for name in sorted({*names} - listed) if os.path.lexists(folder / name)]
-    if there and not any(_has(folder / name, text) for name, text in known_by.items()):
+    if there and not any(_has(folder / name, texts) for name, texts in known_by.items()):
         raise ImaxrayError(
             f"Expected to keep your file {there[0]} in {folder}, but {what} writes a file of that "
             "name; move yours, or choose another folder."
@@ -170,9 +207,10 @@ def _listed(folder: Path) -> set[str]:
     return {str(name) for name in known} if isinstance(known, list) else set()
 
 
-def _has(path: Path, text: str) -> bool:
+def _has(path: Path, texts: Sequence[str]) -> bool:
     try:
         with path.open("rb") as stream:
-            return text.encode() in stream.read(_HEAD)
+            head = stream.read(_HEAD)
+            return all(text.encode() in head for text in texts)
     except OSError:
         return False

@@ -8,7 +8,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 
 from imaxray._common.config import validated
-from imaxray._common.folders import require_as_recorded
+from imaxray._common.folders import require_recorded
 from imaxray._common.state import read_state
 from imaxray.ablation.arm import ArmRecord
 from imaxray.ablation.config import AblationConfig
@@ -16,6 +16,7 @@ from imaxray.ablation.run import AblationOutcome
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison
 from imaxray.evaluation.comparing.comparison import ComparisonData
+from imaxray.report import REPORT
 
 RESULTS: Final = "ablation.json"
 """File of a finished ablation that holds its results."""
@@ -49,7 +50,7 @@ def read_ablation(out: Path) -> AblationOutcome:
             "`imaxray study` with its configuration until it ends."
         )
     again = "run the ablation again, which repeats no finished work"
-    require_as_recorded(out, [RESULTS], advice=again)
+    require_recorded(out, advice=again, leave_out=[REPORT])
     found: _Results = read_state(path, _Results, advice=again)
     compute = found["equal_compute"]
     return AblationOutcome(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 import pyarrow as pa
 
+from imaxray._common.files import require_file
 from imaxray.audit.pixels import parquet_records
 from imaxray.errors import ImaxrayError
 
@@ -103,6 +104,7 @@ def records_of(path: Path) -> Iterator[Any]:
     Raises:
         ImaxrayError: The file is missing, damaged or of another form.
     """
+    require_file(path)
     if path.suffix.lower() == ".parquet":
         yield from _rows_of(path)
         return

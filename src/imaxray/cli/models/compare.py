@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _FILES: Final = ("comparison.json", "comparison.csv", "comparison.tex")
-_KNOWN_BY: Final = {"comparison.json": '"reference"'}
+_KNOWN_BY: Final = {"comparison.json": ('"reference"', '"arms"', '"resamples"')}
 
 
 class _Form(StrEnum):

@@ -351,7 +351,7 @@ _FILES: Final = (*(f"{name}.csv" for name in (*_TABLES, *_GROUPS)), _PICTURE)
 """Files that may be written or, if there is nothing to say, removed."""
 
 _CLAIM: Final[dict[str, Any]] = {
-    "what": "`imaxray dynamics`", "known_by": {"runs.csv": "entries_seen"},
+    "what": "`imaxray dynamics`", "known_by": {"runs.csv": ("run,step,entries_seen",)},
 }  # fmt: skip
 
 

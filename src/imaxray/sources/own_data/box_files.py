@@ -16,6 +16,7 @@ import orjson
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from imaxray._common.files import require_file
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.reading import Fault
 
@@ -34,6 +35,7 @@ def read_coco(path: Path, _classes: tuple[str, ...]) -> Rows:
     Raises:
         ImaxrayError: If the file is no JSON, or lacks images or annotations.
     """
+    require_file(path)
     try:
         content = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
@@ -90,6 +92,7 @@ def read_voc(folder: Path, _classes: tuple[str, ...]) -> Rows:
     faults: list[Fault] = []
     row = 0
     for path in sorted(folder.rglob("*.xml")):
+        require_file(path)
         try:
             tree = fromstring(path.read_bytes())
         except (OSError, ParseError, ValueError, DefusedXmlException):
@@ -133,6 +136,7 @@ def read_yolo(folder: Path, classes: tuple[str, ...]) -> Rows:
     row = 0
     for path in label_files(folder):
         image = path.relative_to(folder).with_suffix("").as_posix()
+        require_file(path)
         # a byte that is no text makes its own line no box, which is a reject
         lines = path.read_bytes().decode("utf-8", "replace").splitlines()
         boxes = [line.split() for line in lines if line.strip()]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imaxray import dicom, radiograph
+from imaxray._common.files import require_file
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.reading import Fault, current_encoding
 from imaxray.sources._shared.images.image_files import list_files
@@ -35,6 +36,7 @@ def read_reports(folder: Path, _classes: tuple[str, ...]) -> Rows:
     faults: list[Fault] = []
     paths = list_files(folder, [".txt"])
     for row, path in enumerate(paths, start=1):
+        require_file(path)
         try:
             text = path.read_bytes().decode(current_encoding())
         except (OSError, UnicodeDecodeError):

@@ -68,6 +68,11 @@ def form_of(path: Path) -> Form:
     )
 
 
+def _first_line(folder: Path) -> str:
+    first = next(file for file in folder.rglob("*.txt") if file.is_file())
+    return first.read_text("utf-8", "replace").split("\n", 1)[0]
+
+
 def _form_of_folder(path: Path) -> Form:
     endings = {file.suffix.lower() for file in path.rglob("*") if file.is_file()}
     if ".xml" in endings:
@@ -76,7 +81,7 @@ def _form_of_folder(path: Path) -> Form:
         return "masks"
     if ".txt" in endings:
         # only the form of the first line counts here
-        lines = next(path.rglob("*.txt")).read_text("utf-8", "replace").split("\n", 1)[0].split()
+        lines = _first_line(path).split()
         return "yolo" if len(lines) == 5 and all(map(_is_number, lines)) else "reports"
     if endings & {".dcm", ".dicom", ""}:
         return "dicom"

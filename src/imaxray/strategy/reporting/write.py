@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 import yaml
 
-from imaxray._common.folders import require_as_recorded
+from imaxray._common.folders import require_recorded
 from imaxray._common.state import read_state
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
@@ -17,6 +17,7 @@ from imaxray.evaluation import Comparison, interval_text, number_text, percent_t
 from imaxray.evaluation.comparing.comparison import ComparisonData
 from imaxray.evaluation.comparing.wording import ahead, arrow
 from imaxray.report import (
+    REPORT,
     Card,
     Code,
     Missing,
@@ -60,8 +61,8 @@ class _Material:
                 f"Expected a finished strategy with {RESULTS} in {out}, but there is none; run "
                 "`imaxray strategy` until it ends."
             )
-        require_as_recorded(out, [RESULTS, "comparison.json"], advice=_AGAIN)
         self.out = out
+        require_recorded(out, advice=_AGAIN, leave_out=[REPORT])
         self.stored: _Strategy = read_state(path, _Strategy, advice=_AGAIN)
         self.comparison: Comparison | None = None
         if (out / "comparison.json").is_file():

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from imaxray._common.files import read_parquet, write_csv, write_parquet, write_text
+from imaxray._common.files import read_parquet, sha256, write_csv, write_parquet, write_text
 from imaxray._common.state import known_state, read_state, write_state
 from imaxray._common.workers import worker_pool
 from imaxray.dynamics import (
@@ -28,7 +28,14 @@ from imaxray.progress import track
 from imaxray.study.arms import PROBED
 from imaxray.study.config import StudyConfig
 from imaxray.study.places import run_folders
-from imaxray.study.probes import DRAWS, ROLES, choose_probes, crossed_name, crossed_path
+from imaxray.study.probes import (
+    DRAWS,
+    ROLES,
+    choose_probes,
+    crossed_name,
+    crossed_path,
+    read_crossed,
+)
 from imaxray.study.results.dynamics_tables import StudyDynamics
 from imaxray.study.results.shared_images import TABLES, shared_images
 
@@ -98,7 +105,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
         for path in found.values():
             key.update(path.read_bytes())
     kept, told = folder / "contrast.parquet", folder / "contrast.json"
-    if kept.exists() and known_state(told).get("key") == key.hexdigest():
+    if kept.exists() and known_state(told) == {"key": key.hexdigest(), "sha256": sha256(kept)}:
         return read_parquet(kept)
     lanes = min(config.workers, len(counts))
     with worker_pool(lanes, _one_thread) as pool:
@@ -109,7 +116,7 @@ def _contrast(config: StudyConfig, runs: dict[str, list[Path]], folder: Path) ->
         ]  # fmt: skip
         found_all = pl.concat([f.result() for f in track(futures, "Comparing dynamics")])
     write_parquet(kept, found_all)
-    write_state(told, {"key": key.hexdigest()})
+    write_state(told, {"key": key.hexdigest(), "sha256": sha256(kept)})
     return found_all
 
 
@@ -128,7 +135,7 @@ def _crossed(runs: dict[str, list[Path]], level: float) -> pl.DataFrame:
             continue
         grams = [
             {
-                (model, probe): Gram.read(crossed_path(run, names[probe]))
+                (model, probe): read_crossed(run, names[probe])
                 for model, run in zip(ROLES, pair, strict=True)
                 for probe in ROLES
             }

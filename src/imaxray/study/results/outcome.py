@@ -24,7 +24,7 @@ from imaxray.evaluation import (
 from imaxray.evaluation.generation import stored_answers
 from imaxray.sources import described_source
 from imaxray.study.budget import read_run, training_seconds
-from imaxray.study.places import CONFIG, RESULTS, answer_folder, run_folders
+from imaxray.study.places import CONFIG, RESULTS, answer_folder, result_files, run_folders
 from imaxray.study.results.clock import clock_sentence, clock_table
 from imaxray.study.results.model_table import ModelTable, model_table
 from imaxray.study.units import Unit, write_record
@@ -227,7 +227,7 @@ def compare_study(
     write_state(out / "comparison.json", content)
     clocks = [m.clock.select(pl.lit(name).alias("model"), pl.all()) for name, m in models.items()]
     write_csv(out / "clock.csv", pl.concat(clocks))
-    record_claimed(out, [CONFIG, *RESULTS])
+    record_claimed(out, [CONFIG, *RESULTS, *result_files(config, out)])
     write_record(config, out, Unit("compare"), {"models": list(models)})
     return models, table
 

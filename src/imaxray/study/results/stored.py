@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from imaxray._common.folders import require_as_recorded
+from imaxray._common.folders import require_recorded
 from imaxray._common.state import read_state
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation import Comparison
 from imaxray.evaluation.comparing.comparison import ComparisonData
+from imaxray.report import REPORT
 from imaxray.study.budget import read_run
 from imaxray.study.config import StudyConfig, load_config
-from imaxray.study.places import CONFIG, run_folders
+from imaxray.study.places import CONFIG, PICTURE, run_folders
 from imaxray.study.results.clock import clock_table
 from imaxray.study.results.dynamics_tables import read_dynamics
 from imaxray.study.results.model_table import ModelTable, OverModels, gain_frame
@@ -80,8 +81,8 @@ def read_outcome(out: Path) -> StudyOutcome:
         ImaxrayError: If the folder holds no finished study, or a file is missing or damaged.
     """
     config = stored_config(out)
+    require_recorded(out, advice=_AGAIN, leave_out=[PICTURE, REPORT])
     path = out / "comparison.json"
-    require_as_recorded(out, [CONFIG, path.name, "match.json"], advice=_AGAIN)
     table: _Over | None = None
     if len(config.all_models) > 1:
         several: _Several = read_state(path, _Several, advice=_AGAIN)

@@ -9,6 +9,7 @@ holds only trained tensors, and counts only once its last file, :data:`COMPLETE`
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,27 +104,48 @@ def complete(folder: Path, state: dict[str, Any]) -> None:
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
     write_state(folder / COMPLETE, {**state, "files": files})
-    for other in folder.parent.glob("checkpoint-*"):
+    for other in _checkpoints(folder.parent):
         if other != folder:
             shutil.rmtree(other)
 
 
+def complete_checkpoints(folder: Path) -> dict[int, Path]:
+    """Map the steps of the complete checkpoints in ``folder`` to their folders, ascending."""
+    found = {int(path.name.rpartition("-")[2]): path for path in _checkpoints(folder)}
+    return {step: found[step] for step in sorted(found) if (found[step] / COMPLETE).exists()}
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the folders that the Trainer writes; a copy such as ``checkpoint-4-best`` is a user's.
+
+    Links are left alone, because they lead to folders elsewhere.
+    """
+    try:
+        inside = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # a training that starts or ends removed the folder meanwhile
+    return [
+        path
+        for path in inside
+        if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    ]
+
+
+_NAME: Final = re.compile(r"checkpoint-[0-9]+")
+
+
 def remove_checkpoints(folder: Path) -> None:
     """Remove all checkpoints in ``folder``, and the folder if nothing else is in it."""
-    for path in folder.glob("checkpoint-*"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+    for path in _checkpoints(folder):
+        shutil.rmtree(path)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint in ``folder``, or None."""
-    try:
-        whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    except FileNotFoundError:  # a training that starts or ends removed the folder meanwhile
-        return None
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    whole = complete_checkpoints(folder)
+    return whole[max(whole)] if whole else None
 
 
 def require_unchanged(folder: Path) -> None:

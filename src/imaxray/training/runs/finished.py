@@ -17,7 +17,7 @@ from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel, load_model
 from imaxray.training.config import TrainingConfig
 from imaxray.training.method import make_trainable
-from imaxray.training.runs.checkpoint import COMPLETE, read_weights
+from imaxray.training.runs.checkpoint import complete_checkpoints, read_weights
 from imaxray.training.runs.folder import files_of_training
 from imaxray.training.runs.manifest import RunManifest
 
@@ -120,11 +120,8 @@ class FinishedRun:
 
         A finished run removes its own checkpoints; those found here were copied back by a user.
         """
-        found = {
-            int(path.parent.name.rpartition("-")[2]) * self.config.entries_per_step: path.parent
-            for path in self.folder.glob(f"checkpoints/checkpoint-*/{COMPLETE}")
-        }
-        return dict(sorted(found.items()))
+        found = complete_checkpoints(self.folder / "checkpoints")
+        return {step * self.config.entries_per_step: path for step, path in found.items()}
 
     def states(self, chat: ChatModel, wanted: dict[int, Path | None]) -> Iterator[int]:
         """Put ``chat``, which :meth:`load` returned, into one state after the other.

@@ -7,8 +7,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, cast
@@ -19,7 +20,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from imaxray._common.digests import changed_files
-from imaxray._common.files import sha256, write_parquet
+from imaxray._common.files import is_unfinished, sha256, write_parquet
 from imaxray._common.folders import (
     Marker,
     growing_folder,
@@ -53,6 +54,18 @@ FILES: Final = (
     "checkpoints/", "tensorboard/", "dynamics/", "adapter/", "model/", "run.json",
 )  # fmt: skip
 """Files and folders that a training writes into its run folder."""
+
+_WEIGHTS: Final = re.compile(
+    r"[^/]*\.(json|safetensors|jinja|model)|merges\.txt|vocab\.txt|README\.md|\.[^/]*"
+)
+_INSIDE: Final = {
+    "checkpoints": re.compile(r"checkpoint-[0-9]+/.*"),
+    "tensorboard": re.compile(r"(.*/)?events\.out\.[^/]*"),
+    "dynamics": re.compile(r"((gram|crossed)/)?[^/]*\.(parquet|json)"),
+    "adapter": _WEIGHTS,
+    "model": _WEIGHTS,
+}
+"""Names of what a training writes into the folders of FILES; others are files of the user."""
 
 _KIND: Final = "run"
 
@@ -191,7 +204,20 @@ def _remove_unfinished(out: Path) -> None:
             f"Expected an empty folder or an earlier run at {out}, but it holds other files; "
             "choose another --out."
         )
+    if (foreign := next(_foreign(out), None)) is not None:
+        what = f"The run of {out} that was begun, with your file {foreign.relative_to(out)},"
+        warnings.warn(f"{what} is now in {move_aside(out)}.", stacklevel=2)
+        return
     remove_listed(out, marker.files)
+
+
+def _foreign(out: Path) -> Iterator[Path]:
+    """Yield the files in the folders of an unfinished run whose names no training writes."""
+    for folder, ours in _INSIDE.items():
+        for path in sorted((out / folder).rglob("*")):
+            name = path.relative_to(out / folder).as_posix()
+            if not path.is_dir() and not ours.fullmatch(name) and not is_unfinished(path.name):
+                yield path
 
 
 def _is_identity(content: Any) -> bool:

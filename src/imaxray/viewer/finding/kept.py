@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Final
 
 import polars as pl
 
-from imaxray._common.files import utf8_path
+from imaxray._common.files import utf8_path, whole_file
 from imaxray._common.state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.schema import task_names
@@ -27,6 +28,7 @@ CACHE: Final = "IMAXRAY_CACHE"
 """Environment variable that names another folder for the cache; empty text keeps nothing."""
 
 _LAYOUT: Final = 1  # of the kept table
+_OURS: Final = re.compile(r"[0-9a-f]{64}\.arrow")  # other files in the folder are the user's
 _KEPT_FILES: Final = 8  # summaries of about 100 bytes per image
 
 
@@ -89,17 +91,14 @@ def _kept(path: Path) -> Summary | None:
 
 def _keep(made: Summary, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         # readable by this user only: the ids of images may be credentialed
         part.touch(0o600)
         made.table.write_ipc(utf8_path(part), compression="lz4")
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     write_state(path.with_suffix(".json"), {"sha256": digest, "values": asdict(made.values)})
-    files = sorted(path.parent.glob("*.arrow"), key=lambda file: file.stat().st_mtime, reverse=True)
+    ours = [file for file in path.parent.glob("*.arrow") if _OURS.fullmatch(file.name)]
+    files = sorted(ours, key=lambda file: file.stat().st_mtime, reverse=True)
     for old in files[_KEPT_FILES:]:
         old.unlink(missing_ok=True)
         old.with_suffix(".json").unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from imaxray._common.files import require_file
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.json_items import BadItem, parse_items
 from imaxray.sources._checks.reading import current_encoding
@@ -23,6 +24,7 @@ def check_items(path: Path, required: Sequence[str], what: str = "questions") ->
     Raises:
         ImaxrayError: For the reasons that :func:`read_items` lists.
     """
+    require_file(path)
     try:
         with path.open("rb") as stream:
             # The head may end within a character, so the rest of it is ignored.

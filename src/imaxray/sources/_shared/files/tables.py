@@ -17,6 +17,7 @@ from typing import IO, Final, cast
 import numpy as np
 import polars as pl
 
+from imaxray._common.files import require_file
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.csv_rows import (
     FAULTS,
@@ -210,6 +211,7 @@ def read_lines(path: Path, ends: re.Pattern[bytes] = _LINE_ENDS) -> list[str | N
 @contextmanager
 def opened_table(path: Path) -> Iterator[IO[bytes]]:
     """Open the bytes of a table; a zip must hold exactly one CSV file, which is opened."""
+    require_file(path)
     if path.suffix == ".gz":
         with gzip.open(path) as stream:
             yield cast(IO[bytes], stream)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import yaml
-
+from imaxray._common.config import read_yaml
+from imaxray._common.files import require_file
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.reading import DEFAULT_ENCODING
 from imaxray.sources._shared.files.tables import read_header
 from imaxray.sources.own_data.box_files import NOT_LABELS
 from imaxray.sources.own_data.reading import form_of
 
+_MOVED: Final = "correct it, or move it out of the folder of the boxes"
 _SEPARATORS: Final = (",", ";", "\t", "|")
 
 
@@ -24,6 +25,7 @@ def encoding_of(tables: Sequence[Path]) -> tuple[str, str]:
     for path in tables:
         if form_of(path) not in ("csv", "jsonl") or path.suffix.lower() in (".gz", ".zip"):
             continue
+        require_file(path)
         data = path.read_bytes()
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             found["utf-16"] = path.name
@@ -82,7 +84,7 @@ def classes_of(folder: Path) -> list[str]:
                 return [line.strip() for line in lines if line.strip()]
         for file in (place / "data.yaml", place / "dataset.yaml"):
             if file.is_file():
-                names = (yaml.safe_load(file.read_text("utf-8")) or {}).get("names")
+                names = read_yaml(file, what="the classes of the boxes", advice=_MOVED).get("names")
                 if isinstance(names, dict):
                     names = [names[k] for k in sorted(names)]
                 if isinstance(names, list):
