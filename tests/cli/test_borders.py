@@ -370,3 +370,15 @@ def test_a_release_of_your_own_has_a_name_of_its_own(tmp_path, capsys):
         capsys, "sources", "new", "mimic-cxr", "--table", __file__, "--images", tmp_path
     )
     assert code == 2 and "no installed source has, but mimic-cxr is one" in said
+
+
+@pytest.mark.parametrize("out", [["--out", ""], ["--out="]])
+def test_an_empty_variable_of_the_shell_is_not_the_current_folder(
+    out, built, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code, text = told(capsys, "compare", built / "imax", *out)
+    assert code == 2 and "a value after --out, but it is empty" in text
+    code, text = told(capsys, "stats", "")
+    assert code == 2 and "a value after stats, but it is empty" in text
+    assert not list(tmp_path.iterdir())

@@ -63,6 +63,7 @@ def run_command(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     _prepare_output()
     try:
+        _require_texts(arguments)
         # late: this takes a quarter of a second, in which the user may stop the command
         from imaxray._common.memory import keep_freed_memory
 
@@ -92,6 +93,21 @@ def _run(arguments: Sequence[str]) -> int:
             raise
         _tell(_damaged(error))
         return 2
+
+
+def _require_texts(arguments: Sequence[str]) -> None:
+    """Check that no argument is empty, because an empty path would mean the current folder.
+
+    Raises:
+        ImaxrayError: One is empty, most often because a variable of the shell is.
+    """
+    for argument, before in zip(arguments, ("imaxray", *arguments), strict=False):
+        name, given, value = argument.partition("=")
+        if not argument or (name.startswith("--") and given and not value):
+            raise ImaxrayError(
+                f"Expected a value after {name or before}, but it is empty; name one, and check "
+                "the variables of your shell."
+            )
 
 
 @cache
