@@ -36,3 +36,17 @@ def test_a_column_that_stands_there_twice_is_refused(tmp_path):
     path.write_text("entry_id,text,text\na,yes,no\n")
     with pytest.raises(ImaxrayError, match=r"one column text in .*, but there are 2"):
         read_predictions(path)
+
+
+def test_a_field_that_stands_there_twice_is_refused(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    first = (
+        '{"entry_id": "a", "text": "a field \\"text\\", and \\"text\\"", "more": {"text": "x"}}\n'
+    )
+    path.write_text(first)
+    assert read_predictions(path).table["entry_id"].to_list() == ["a"]
+    path.write_text(first + '{"entry_id": "b", "text": "yes", "text": "no"}\n')
+    with pytest.raises(
+        ImaxrayError, match=r"each field of an object once in .*, but line 2 has te"
+    ):
+        read_predictions(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -182,6 +183,11 @@ def _json_lines(path: Path, join: JoinBy) -> pl.DataFrame:
                 f"Expected one JSON object per line in {path}, but line {number} is not JSON; "
                 "correct the line."
             ) from error
+        if (twice := _twice(line, join)) is not None:
+            raise ImaxrayError(
+                f"Expected each field of an object once in {path}, but line {number} has {twice} "
+                "twice; remove one."
+            )
         row = []
         for ours, names in _NAMES[join].items():
             name = next((n for n in names if isinstance(item, dict) and n in item), None)
@@ -200,6 +206,16 @@ def _json_lines(path: Path, join: JoinBy) -> pl.DataFrame:
             row.append(value)
         rows.append(row)
     return pl.DataFrame(rows, schema=dict.fromkeys(_NAMES[join], pl.String), orient="row")
+
+
+def _twice(line: bytes, join: JoinBy) -> str | None:
+    """Return a field of ours that the object of a line has twice; orjson takes the last one."""
+    fields = [name for names in _NAMES[join].values() for name in names]
+    if all(line.count(f'"{name}"'.encode()) < 2 for name in fields):  # fast, and mostly true
+        return None
+    pairs = json.loads(line, object_pairs_hook=list)
+    given = [name for name, _ in pairs] if line.lstrip().startswith(b"{") else []
+    return next((name for name in fields if given.count(name) > 1), None)
 
 
 def _advice(join: JoinBy) -> str:
