@@ -14,6 +14,7 @@ from imaxray.dynamics import Gram, compare_runs
 from imaxray.errors import ImaxrayError
 from imaxray.study import StudyConfig, load_config, run_study, write_study_report
 from imaxray.study.budget import compute_of
+from imaxray.study.places import DYNAMICS
 from imaxray.study.probes import crossed_is_measured, crossed_path, read_crossed
 from imaxray.study.results.dynamics import study_dynamics
 from imaxray.study.results.effective import effective_table
@@ -174,6 +175,12 @@ def test_a_comparison_of_dynamics_that_was_changed_is_made_again(finished):
     kept = out / "dynamics" / "contrast.parquet"
     write_parquet(kept, pl.read_parquet(kept).with_columns(pl.col("difference") + 1))
     assert study_dynamics(config, out).contrast.equals(outcome.dynamics.contrast)
+
+
+def test_every_file_of_dynamics_is_claimed_before_it_is_written(finished):
+    _, out, _, _ = finished
+    written = {f"dynamics/{path.name}" for path in (out / "dynamics").iterdir()}
+    assert written == set(DYNAMICS)
 
 
 def test_the_report_tells_of_seeds_and_dynamics(finished):

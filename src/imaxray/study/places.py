@@ -17,11 +17,24 @@ if TYPE_CHECKING:
 CONFIG: Final = "study.yaml"
 """Name of the file in a study folder that holds its configuration."""
 
+MATCH: Final = "match.json"
+"""Name of the report of the build in a study folder."""
+
 PICTURE: Final = "results.png"
 """Name of the picture of the results in a study folder."""
 
 RESULTS: Final = ("comparison.json", "clock.csv", "models.csv", "models.tex")
 """Names of the files of the results of a study."""
+
+DYNAMICS: Final = tuple(
+    f"dynamics/{name}"
+    for name in (
+        "contrast.csv", "contrast.json", "contrast.parquet", "crossed.csv", "effects.csv",
+        "groups.csv", "n_curve.csv", "not_made.json", "power.csv", "probes.parquet",
+        "sentences.json", "shared_images.json", "sharing.csv", "spectra.parquet", "tasks.csv",
+    )
+)  # fmt: skip
+"""Files of the dynamics of a study that measures them."""
 
 KNOWN_BY: Final = {
     "comparison.json": ('"reference"', '"arms"', '"resamples"'),
@@ -30,15 +43,20 @@ KNOWN_BY: Final = {
 """Files by which the folder of a study of an earlier version is known."""
 
 
-def claim_study(out: Path) -> None:
+def claim_study(out: Path, *, measures: bool = False) -> None:
     """Check, before anything slow, that no file of the user has the name of one that is written.
 
     What was recorded of the files of the study is forgotten, because work begins that changes them.
 
+    Args:
+        out: Study folder.
+        measures: Whether the study measures dynamics.
+
     Raises:
         ImaxrayError: If one has.
     """
-    claim_files(out, [CONFIG, PICTURE, *RESULTS], "a study", known_by=KNOWN_BY)
+    names = [CONFIG, PICTURE, *RESULTS, *(DYNAMICS if measures else ())]
+    claim_files(out, names, "a study", known_by=KNOWN_BY)
     forget_recorded(out)
     require_report_place(out / REPORT)
 
@@ -66,7 +84,8 @@ def run_folders(config: StudyConfig, out: Path, model: str, arm: str) -> list[Pa
 def result_files(config: StudyConfig, out: Path) -> list[str]:
     """Return the paths in a study folder of what its results are made from, as far as it is there.
 
-    They are what the runs of each arm recorded, their scored answers, and the measured dynamics.
+    They are the report of the build, what the runs of each arm recorded, their scored answers, and
+    the measured dynamics.
     Datasets and answers have digests of their own; ``run.json`` holds those of the weights.
     """
     runs = [
@@ -78,7 +97,8 @@ def result_files(config: StudyConfig, out: Path) -> list[str]:
     of_runs = [folder / name for folder in runs for name in _OF_A_RUN]
     answers = [answer_folder(folder) / "scores.parquet" for folder in runs]
     measured = sorted((out / "dynamics").glob("*.*"))
-    known = [path for path in (*of_runs, *answers, *measured) if path.is_file()]
+    paths = (out / MATCH, *of_runs, *answers, *measured)
+    known = [path for path in paths if path.is_file()]
     return [path.relative_to(out).as_posix() for path in known]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from imaxray._common.folders import (
     claim_files,
@@ -16,10 +16,8 @@ from imaxray.curation.dataset import content_digest, read_manifest
 from imaxray.phantom import write_phantom
 from imaxray.study.build import ROLES, build_datasets, built
 from imaxray.study.config import StudyConfig
+from imaxray.study.places import MATCH
 from imaxray.study.release_state import release_states
-
-MATCH: Final = "match.json"
-"""Name of the file in a study folder that reports how its datasets were built."""
 
 
 def build_study_data(config: StudyConfig, out: Path, *, root: Path | None = None) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def run_unit(
             process is doing it, or if it fails.
     """
     unit = find_unit(config, name)
-    claim_study(out)
+    claim_study(out, measures=config.dynamics is not None)
     if unit.kind == "data":
         with growing_folder(out):
             do_unit(config, out, unit, root=root)
@@ -109,7 +109,7 @@ def _run(config: StudyConfig, out: Path, root: Path | None, launch: str | None) 
         seconds[stage] = now - clock
         clock = now
 
-    claim_study(out)
+    claim_study(out, measures=config.dynamics is not None)
     require_models(config)
     match = make_data(config, out, root=root)
     lap("write releases, build and match")

@@ -19,6 +19,16 @@ def test_a_study_keeps_files_of_the_user(tmp_path, name):
     assert (tmp_path / name).read_text() == "# mine\n"
 
 
+def test_a_study_keeps_measurements_of_the_user(tmp_path):
+    mine = tmp_path / "dynamics" / "tasks.csv"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    claim_study(tmp_path)  # a study without dynamics writes no such file
+    with pytest.raises(ImaxrayError, match=r"keep your file dynamics/tasks\.csv"):
+        claim_study(tmp_path, measures=True)
+    assert mine.read_text() == "mine"
+
+
 def test_a_report_of_the_user_is_told_before_the_study_runs(tmp_path):
     (tmp_path / "report.html").write_text("<p>mine</p>")
     with pytest.raises(ImaxrayError, match="another file, which is kept"):

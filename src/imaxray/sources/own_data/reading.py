@@ -70,6 +70,7 @@ def form_of(path: Path) -> Form:
 
 def _first_line(folder: Path) -> str:
     first = next(file for file in folder.rglob("*.txt") if file.is_file())
+    # only the form of the line counts, so a byte that is no text does not matter
     return first.read_text("utf-8", "replace").split("\n", 1)[0]
 
 
@@ -80,7 +81,6 @@ def _form_of_folder(path: Path) -> Form:
     if endings & {".nii", ".gz", ".png"}:
         return "masks"
     if ".txt" in endings:
-        # only the form of the first line counts here
         lines = _first_line(path).split()
         return "yolo" if len(lines) == 5 and all(map(_is_number, lines)) else "reports"
     if endings & {".dcm", ".dicom", ""}:
