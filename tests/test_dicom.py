@@ -1,6 +1,7 @@
 """Tests that DICOM radiographs are shown as their header says, or refused in one sentence."""
 
 import contextlib
+import importlib.util
 import io
 import random
 
@@ -248,6 +249,6 @@ def test_what_is_no_dicom(tmp_path, content):
 
 def test_without_pydicom_the_sentence_names_the_extra(tmp_path, write_dicom, monkeypatch):
     path = write_dicom(tmp_path / "a.dcm", RAMP)
-    monkeypatch.setattr(dicom.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImaxrayError, match=r"imaxray\[dicom\]"):
         radiograph.load(path)
