@@ -222,10 +222,27 @@ def test_a_killed_call_goes_on_where_it_was(runs, data, tmp_path, monkeypatch):
     (first / "tasks.parquet").unlink()
     (first / "measured.json").unlink()
     found = run_dynamics(arm, tmp_path, config, data=data[0])
-    assert len(calls) == 3  # the first run's is kept
+    assert len(calls) == 4  # what has no digests is measured again
+    assert verify_folder(tmp_path)[1] == [] and (first / "measured.json").exists()
+    assert run_dynamics(arm, tmp_path, config, data=data[0]).spectra["runs"].height
+    assert len(calls) == 4
     assert found.spectra["runs"]["run"].unique().sort().to_list() == sorted(map(str, arm))
     assert found.contrast.is_empty() and found.crossed.is_empty() and found.remarks == ()
     assert (first / "tasks.parquet").exists()
+
+
+def test_measurements_without_digests_are_made_again(runs, data, tmp_path):
+    config = RunDynamicsConfig(size=SIZE, split="train")
+    run = [runs["wide", 0]]
+    run_dynamics(run, tmp_path, config, data=data[0])
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    [digests] = tmp_path.rglob("measured.json")
+    digests.unlink()
+    table = pl.read_parquet(digests.with_name("spectra.parquet"))
+    table.head(1).write_parquet(digests.with_name("spectra.parquet"))
+    run_dynamics(run, tmp_path, config, data=data[0])
+    for path in (digests, digests.with_name("spectra.parquet")):
+        assert path.read_bytes() == before[path]
 
 
 @pytest.mark.parametrize("name", ["spectra.parquet", "tasks.parquet", "gram"])

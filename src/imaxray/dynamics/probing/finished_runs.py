@@ -17,10 +17,9 @@ from imaxray._common.state import known_state, write_state
 from imaxray._version import __version__
 from imaxray.cache import ImageStore
 from imaxray.curation import Dataset
-from imaxray.dynamics.numbers.gram import Gram
 from imaxray.dynamics.probing.callbacks import Probe
 from imaxray.dynamics.probing.measure import dataset_images, make_probe, measure_probe
-from imaxray.dynamics.probing.store import gram_path, is_recorded, record
+from imaxray.dynamics.probing.store import is_recorded, record
 from imaxray.errors import ImaxrayError
 from imaxray.models import ChatModel
 from imaxray.progress import track
@@ -112,7 +111,7 @@ def _measure(
     }
     lacking: dict[int, list[str]] = {}
     for name, probe in probes.items():
-        _forget_if_changed(places[name])
+        _forget_unless_whole(places[name])
         for seen in [run.entries_seen, *(saved if probe.checkpoints else ())]:
             if not is_recorded(places[name], seen):
                 lacking.setdefault(seen, []).append(name)
@@ -137,9 +136,8 @@ def _prepared(chat: ChatModel, of: RunProbe, tokens_per_batch: int | None) -> Pr
 def _keep(
     run: FinishedRun, chat: ChatModel, probe: Probe, of: RunProbe, folder: Path, seen: int
 ) -> None:
-    """Store one measurement; use the Gram matrix of an interrupted call if there is one."""
-    done = gram_path(folder, seen)
-    gram = Gram.read(done) if done.exists() else measure_probe(chat.model, probe)
+    """Make one measurement and store it; digests are written last, so they vouch for all."""
+    gram = measure_probe(chat.model, probe)
     told = {
         "entry_ids": list(probe.ids),
         "strata": list(probe.strata),
@@ -160,17 +158,17 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
 
 
-def _forget_if_changed(folder: Path) -> None:
-    """Remove measurements that are missing in part or were changed, so that they are made again.
+def _forget_unless_whole(folder: Path) -> None:
+    """Remove measurements unless their digests vouch for all of them, so that they are made again.
 
-    Measurements of an earlier version have no digests and are taken as they are.
+    A call that was killed while it stored a measurement leaves no digests.
     """
-    if not (folder / _DIGESTS).is_file():
-        return
-    files = known_state(folder / _DIGESTS).get("files")
-    if isinstance(files, dict) and not changed_files(folder, files):
-        return
-    for path in (folder / _DIGESTS, *folder.rglob("*.parquet")):
+    if (folder / _DIGESTS).is_file():
+        files = known_state(folder / _DIGESTS).get("files")
+        if isinstance(files, dict) and not changed_files(folder, files):
+            return
+        (folder / _DIGESTS).unlink()
+    for path in folder.rglob("*.parquet"):
         path.unlink()
 
 
