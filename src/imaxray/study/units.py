@@ -6,23 +6,20 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imaxray._common.lock import is_locked
 from imaxray._common.names import near
 from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
 from imaxray.study.arms import folder_name, pilot
-from imaxray.study.places import answer_folder, base_folder, run_folder
+from imaxray.study.places import RECORDS, answer_folder, base_folder, run_folder
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
 
 Kind = Literal["data", "base", "train", "answer", "compare"]
 State = Literal["done", "running", "ready", "waiting"]
-
-RECORDS: Final = "units"
-"""Folder in a study folder with one record per finished unit."""
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,8 @@ def _answer(config: StudyConfig, out: Path, unit: Unit) -> None:
     if known == told and _are_whole(folder):
         write_record(config, out, unit, told)
         return
-    if known != told and any(known.values()) and folder.is_dir():
+    unknown = known != told or not (folder / _ANSWERS[0]).is_file()
+    if unknown and any(known.values()) and folder.is_dir():
         remove_listed(folder, _ANSWERS)  # of an earlier training, or with other settings
         record_of(out, unit).unlink()
     answer_model(source, tested, folder, how)

@@ -16,6 +16,7 @@ from imaxray._common.folders.claimed import (
     record_files,
     require_claimable,
     require_recorded,
+    require_records,
 )
 from imaxray._common.folders.marker import (
     MARKER,
@@ -56,6 +57,7 @@ __all__ = [
     "require_own_manifest",
     "require_place",
     "require_recorded",
+    "require_records",
     "require_replaceable",
     "scratch_folder",
     "whole_folder",
