@@ -29,6 +29,9 @@ MATCH: Final = "match.json"
 PICTURE: Final = "results.png"
 """Name of the picture of the results in a study folder."""
 
+PUT_BACK: Final = "put it back, or remove it, so that its work is done again"
+"""What to do with a record that was edited."""
+
 RECORDS: Final = "units"
 """Folder in a study folder with one record per finished unit."""
 
@@ -70,7 +73,7 @@ def claim_study(out: Path, *, measures: bool = False) -> None:
     require_records(
         out,
         [name for name in claimed_digests(out) if _is_record(name)],
-        advice="put it back, or remove it, so that its work is done again",
+        advice=PUT_BACK,
     )
     names = [CONFIG, PICTURE, *RESULTS, *(DYNAMICS if measures else ())]
     claim_files(out, names, "a study", known_by=KNOWN_BY)

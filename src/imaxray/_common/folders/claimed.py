@@ -21,6 +21,7 @@ CLAIMED: Final = ".imaxray-written.json"
 """Name of the file that lists the names."""
 
 _DIGESTS: Final = "file_sha256"
+_WRITTEN: Final = "the results there were written"
 _HEAD: Final = 65536  # bytes of a file in which its mark is looked for
 
 
@@ -152,7 +153,7 @@ were written, but it was changed; measure again.
     """
     digests = claimed_digests(folder)
     there = [n for n in digests if n not in leave_out and os.path.lexists(folder / n)]
-    _require_as_recorded(folder, {name: digests[name] for name in there}, advice)
+    _require_same(folder, {name: digests[name] for name in there}, _WRITTEN, advice)
 
 
 def require_records(folder: Path, names: Collection[str], *, advice: str) -> None:
@@ -184,8 +185,26 @@ def require_records(folder: Path, names: Collection[str], *, advice: str) -> Non
 were written, but it was changed; put it back.
     """
     known = claimed_digests(folder)
-    whole = {n: known[n] for n in sorted({*names} & {*known}) if _is_whole(folder / n)}
-    _require_as_recorded(folder, whole, advice)
+    digests = {name: known[name] for name in sorted({*names} & {*known})}
+    require_as_recorded(folder, digests, _WRITTEN, advice=advice)
+
+
+def require_as_recorded(
+    folder: Path, digests: Mapping[str, str], when: str, *, advice: str
+) -> None:
+    """Compare records with given digests, as :func:`require_records` does with recorded ones.
+
+    Args:
+        folder: Folder of results.
+        digests: SHA-256 hex digest of each record, by its path in the folder.
+        when: What was done when the digests were taken, for the message.
+        advice: End of the message, which says what the user should do.
+
+    Raises:
+        ImaxrayError: A record is another one than then.
+    """
+    whole = {name: digest for name, digest in digests.items() if _is_whole(folder / name)}
+    _require_same(folder, whole, when, advice)
 
 
 def _is_whole(path: Path) -> bool:
@@ -194,12 +213,12 @@ def _is_whole(path: Path) -> bool:
     return is_as_written(path) or (path.is_file() and not digest_file(path).exists())
 
 
-def _require_as_recorded(folder: Path, digests: Mapping[str, str], advice: str) -> None:
+def _require_same(folder: Path, digests: Mapping[str, str], when: str, advice: str) -> None:
     changed = changed_files(folder, digests)
     if changed:
         raise ImaxrayError(
-            f"Expected {changed[0]} in {folder} as it was when the results there were written, but "
-            f"it was changed; {advice}."
+            f"Expected {changed[0]} in {folder} as it was when {when}, but it was changed; "
+            f"{advice}."
         )
 
 
