@@ -7,6 +7,7 @@ import shutil
 import pytest
 import yaml
 
+from imaxray._common.folders import forget_recorded
 from imaxray._common.state import known_state, write_state
 from imaxray._common.verifying import verify_folder
 from imaxray.curation import open_dataset
@@ -16,6 +17,7 @@ from imaxray.study import (
     build_study_data,
     load_config,
     run_study,
+    run_unit,
     write_study_report,
 )
 from imaxray.study.budget import budget_steps
@@ -137,6 +139,24 @@ def test_a_record_that_was_edited_or_removed_is_named(finished, tmp_path, name):
         write_study_report(out)
     with pytest.raises(ImaxrayError, match=rf"^Expected {re.escape(name)} in .*; put it back"):
         run_study(finished[0], out)
+
+
+@pytest.mark.parametrize("kind", ["train", "answer"])
+def test_an_unfinished_study_does_not_go_on_from_another_manifest(finished, tmp_path, kind):
+    config, out = finished[0], tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    forget_recorded(out)  # as a study does that was started again, and killed
+    unit = Unit(kind, "phantom", "imax", 0)
+    inner = {"train": "run.json", "answer": "evaluation/imax-test/predictions.json"}[kind]
+    path = out / "runs" / "imax" / inner
+    before = path.read_bytes()
+    write_state(path, {**known_state(path), "entries_seen": 999})
+    with pytest.raises(ImaxrayError, match=rf"^Expected runs/imax/{inner} .* the unit {unit.name}"):
+        do_unit(config, out, unit)
+    with pytest.raises(ImaxrayError, match=rf"^Expected runs/imax/{inner} in .*; put it back"):
+        run_unit(config, out, "compare")
+    path.write_bytes(before)
+    do_unit(config, out, unit)
 
 
 def test_steps_of_equal_compute_follow_from_counted_operations(finished, tmp_path):
