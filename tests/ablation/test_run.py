@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 import yaml
 
-from imaxray._common.state import known_state
+from imaxray._common.state import known_state, write_state
+from imaxray._common.verifying import verify_folder
 from imaxray.ablation import (
     AblationConfig,
     ablation_tables,
@@ -232,6 +233,32 @@ def test_a_finished_ablation_is_not_repeated(finished):
     again = run_ablation(config, out)
     assert before == {p: p.stat().st_mtime_ns for p in out.glob("seed-*/*/*/run.json")}
     assert again.equal_steps.as_dict() == outcome.equal_steps.as_dict()
+
+
+def test_a_record_that_was_edited_or_removed_is_named(finished, tmp_path):
+    config, whole, outcome, _ = finished
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    assert verify_folder(out)[1] == []
+    [run] = outcome.arms[WHOLE]
+    names = ["seed-5/equal-compute.json", "seed-5/init/init.json", f"{run['run']}/run.json"]
+    names += [f"{folder}.json" for folder in run["work"]]
+    for name in (*names, f"{run['run']}/predictions.json"):
+        (out / name).unlink()
+        assert verify_folder(out)[1] == [name]
+        write_state(out / name, {**known_state(whole / name), "steps": 999})
+        assert verify_folder(out)[1] == [name]
+        wanted = rf"^Expected {re.escape(name)} in .* was changed; "
+        with pytest.raises(ImaxrayError, match=wanted):
+            read_ablation(out)
+        with pytest.raises(ImaxrayError, match=f"{wanted}put it back"):
+            run_ablation(config, out)
+        shutil.copy(whole / name, out / name)
+    path = out / run["run"] / "predictions.parquet"
+    pl.read_parquet(path).reverse().write_parquet(path)
+    path.with_suffix(".sha256").unlink()
+    with pytest.raises(ImaxrayError, match=r"predictions\.parquet in .* was changed; put it back"):
+        run_ablation(config, out)
 
 
 def test_arms_are_the_strategy_with_parts_left_out():

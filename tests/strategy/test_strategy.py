@@ -10,7 +10,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from imaxray._common.state import known_state
+from imaxray._common.state import known_state, write_state
+from imaxray._common.verifying import verify_folder
 from imaxray.curation import open_dataset, write_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.models import build_tiny
@@ -136,6 +137,29 @@ def test_a_finished_strategy_is_not_repeated(finished, monkeypatch):
     again = run_strategy(config, out, progress=False)
     assert not any(done.done_now for done in again.done)
     assert again.comparison.as_dict() == outcome.comparison.as_dict()
+
+
+RECORDS = (
+    "init/init.json", "pseudo/round-1/candidates.json", "pseudo/round-1/candidates/annotate.json",
+    "pseudo/round-1/dataset/manifest.json", "stages/1-dmax.json", "stages/1-dmax/run.json",
+    "stages/3-finish/evaluation/test/predictions.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_that_was_edited_or_removed_is_named(finished, tmp_path, name):
+    out = tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    assert verify_folder(out)[1] == []
+    (out / name).unlink()
+    assert verify_folder(out)[1] == [name]
+    write_state(out / name, {**known_state(finished[1] / name), "steps": 999})
+    assert name in verify_folder(out)[1]
+    with pytest.raises(ImaxrayError, match=rf"^Expected {re.escape(name)} in .* was changed"):
+        write_strategy_report(out)
+    if not name.endswith("manifest.json"):  # whose dataset is held against a hidden file
+        with pytest.raises(ImaxrayError, match=rf"^Expected {re.escape(name)} in .*; put it back"):
+            run_strategy(finished[0], out, progress=False)
 
 
 def test_a_change_repeats_a_stage_and_the_later_ones(finished, make_strategy, tmp_path):

@@ -1,12 +1,15 @@
 """Tests a small study from releases to report: it resumes and writes the same bytes."""
 
 import json
+import re
 import shutil
 
 import pytest
 import yaml
 
-from imaxray._common.state import known_state
+from imaxray._common.folders import forget_recorded
+from imaxray._common.state import known_state, write_state
+from imaxray._common.verifying import verify_folder
 from imaxray.curation import open_dataset
 from imaxray.errors import ImaxrayError
 from imaxray.study import (
@@ -14,8 +17,13 @@ from imaxray.study import (
     build_study_data,
     load_config,
     run_study,
+    run_unit,
     write_study_report,
 )
+from imaxray.study.budget import budget_steps
+from imaxray.study.places import answer_folder
+from imaxray.study.units import Unit
+from imaxray.study.work import do_unit
 from latex_tables import columns_of
 
 TINY = {
@@ -109,6 +117,72 @@ def here(pool, config, out, unit, launch):
     do_unit(config, out, unit)
     future.set_result(None)
     return future
+
+
+RECORDS = (
+    "budgets/phantom--imax-equal-compute.json", "init/init.json", "match.json",
+    "runs/dmax/run.json", "runs/imax/evaluation/imax-test/predictions.json",
+    "units/train/phantom/imax/seed-0.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_that_was_edited_or_removed_is_named(finished, tmp_path, name):
+    out = tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    assert verify_folder(out)[1] == []
+    (out / name).unlink()
+    assert verify_folder(out)[1] == [name]
+    write_state(out / name, {**known_state(finished[1] / name), "steps": 999})
+    assert name in verify_folder(out)[1]
+    with pytest.raises(ImaxrayError, match=rf"^Expected {re.escape(name)} in .* was changed"):
+        write_study_report(out)
+    with pytest.raises(ImaxrayError, match=rf"^Expected {re.escape(name)} in .*; put it back"):
+        run_study(finished[0], out)
+
+
+@pytest.mark.parametrize("kind", ["train", "answer"])
+def test_an_unfinished_study_does_not_go_on_from_another_manifest(finished, tmp_path, kind):
+    config, out = finished[0], tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    forget_recorded(out)  # as a study does that was started again, and killed
+    unit = Unit(kind, "phantom", "imax", 0)
+    inner = {"train": "run.json", "answer": "evaluation/imax-test/predictions.json"}[kind]
+    path = out / "runs" / "imax" / inner
+    before = path.read_bytes()
+    write_state(path, {**known_state(path), "entries_seen": 999})
+    with pytest.raises(ImaxrayError, match=rf"^Expected runs/imax/{inner} .* the unit {unit.name}"):
+        do_unit(config, out, unit)
+    with pytest.raises(ImaxrayError, match=rf"^Expected runs/imax/{inner} in .*; put it back"):
+        run_unit(config, out, "compare")
+    path.write_bytes(before)
+    do_unit(config, out, unit)
+
+
+def test_steps_of_equal_compute_follow_from_counted_operations(finished, tmp_path):
+    config, out, outcome, _ = finished
+    path = tmp_path / "budgets" / "phantom--imax-equal-compute.json"
+    for name in ("budgets", "runs", "units"):
+        shutil.copytree(out / name, tmp_path / name)
+    before = path.read_bytes()
+    write_state(path, {**known_state(path), "steps": 999})  # of a study that is not finished
+    arm, steps = "imax (equal compute)", 4
+    [run] = outcome.only.runs[arm]
+    assert (
+        budget_steps(config, tmp_path, "phantom", arm, steps) == run["identity"]["config"]["steps"]
+    )
+    assert path.read_bytes() == before
+
+
+def test_answers_without_their_record_are_made_again(finished, tmp_path):
+    config, out = finished[0], tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    folder = answer_folder(out / "runs" / "imax")
+    (folder / "predictions.json").unlink()
+    do_unit(config, out, Unit("answer", "phantom", "imax", 0))
+    for name in ("predictions.json", "predictions.parquet"):
+        wanted = answer_folder(finished[1] / "runs" / "imax") / name
+        assert (folder / name).read_bytes() == wanted.read_bytes()
 
 
 def test_building_twice_and_with_two_workers_gives_the_same_sha256(finished, tmp_path):

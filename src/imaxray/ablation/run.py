@@ -16,16 +16,18 @@ from imaxray._common.state import known_state, read_state, write_state
 from imaxray._common.workers import worker_pool
 from imaxray.ablation.arm import ArmRecord, arm_works, do_arm_work, finish_arm
 from imaxray.ablation.arms import CEILING, EQUAL_COMPUTE, REFERENCE, WHOLE, ArmName
-from imaxray.ablation.base_model import base_model
+from imaxray.ablation.base_model import OTHERS, base_model
 from imaxray.ablation.config import AblationConfig
-from imaxray.ablation.dense_data import write_dense
+from imaxray.ablation.dense_data import DENSE, write_dense
 from imaxray.ablation.jobs import Job, run_jobs
 from imaxray.boxes import PERCENT
 from imaxray.curation import open_dataset
+from imaxray.curation.dataset import MANIFEST
 from imaxray.evaluation import Comparison, Scores, compare, constant_baseline, score
 from imaxray.progress import progress_bar
 from imaxray.report import REPORT, require_report_place
 from imaxray.strategy import needed_work
+from imaxray.strategy.records import begin_work, record_names
 from imaxray.study.prepare import build_study_data
 
 TABLES: Final = ("pseudo", "equal-yield", "rules")
@@ -35,6 +37,9 @@ FILES: Final = (
     "ablation.json", "ablation.csv", "ablation.md", *(f"{name}.csv" for name in TABLES),
 )  # fmt: skip
 """Names of the files of the results of an ablation."""
+
+EQUAL_STEPS: Final = "equal-compute.json"
+"""Name of the file of a seed with the number of steps of ``dmax (equal compute)``."""
 
 KNOWN_BY: Final = {"ablation.json": ('"config"', '"arms"')}
 """Files by which the folder of an ablation of an earlier version is known."""
@@ -93,8 +98,23 @@ def claim_ablation(out: Path) -> None:
     require_report_place(out / REPORT)
 
 
+def made_from(outcome: AblationOutcome) -> list[str]:
+    """Return the paths in a study folder of the records that the results are made from."""
+    out, seeds = outcome.out, outcome.config.ablation.seeds
+    folders = [name for runs in outcome.arms.values() for run in runs for name in run["work"]]
+    data = ("catalog", "imax", "dmax", DENSE, OTHERS)
+    paths = [
+        "pretraining/init/init.json",
+        *(f"{name}/{MANIFEST}" for name in data),
+        *(f"seed-{k}/{name}" for k in seeds for name in (EQUAL_STEPS, "init/init.json")),
+    ]
+    there = [name for name in paths if (out / name).is_file()]
+    return [*there, *record_names(out, ["pretraining/run", *folders])]
+
+
 def _run(config: AblationConfig, out: Path, root: Path | None) -> AblationOutcome:
     claim_ablation(out)
+    begin_work(out, FILES)
     build_study_data(config, out, root=root)
     if CEILING in config.needed():
         write_dense(out, config.imax)
@@ -169,7 +189,7 @@ def _equal_steps(out: Path, seed: int, whole: ArmRecord, reference: ArmRecord) -
     counted none, because it used a GPU, or its record is of an earlier version, compute is
     time. The number is decided once and kept in a file.
     """
-    path = out / f"seed-{seed}" / "equal-compute.json"
+    path = out / f"seed-{seed}" / EQUAL_STEPS
     of = {"whole": whole["key"], "reference": reference["key"]}
     known = known_state(path)
     if known.get("of") == of and isinstance(known.get("steps"), int):

@@ -15,7 +15,7 @@ from imaxray._common.folders import record_claimed
 from imaxray._common.state import write_state
 from imaxray.ablation.arm import ArmRecord
 from imaxray.ablation.arms import ARMS, CEILING, CHOSEN, EQUAL_COMPUTE, REFERENCE, WHOLE
-from imaxray.ablation.run import FILES, TABLES, AblationOutcome, claim_ablation
+from imaxray.ablation.run import FILES, TABLES, AblationOutcome, claim_ablation, made_from
 from imaxray.evaluation import (
     Comparison,
     Interval,
@@ -71,7 +71,8 @@ def write_ablation(outcome: AblationOutcome, out: Path | None = None) -> Path:
         write_csv(out / f"{name}.csv", table)
     path = out / "ablation.md"
     write_text(path, _markdown(outcome))
-    record_claimed(out, FILES)
+    made = made_from(outcome) if out == outcome.out else ()
+    record_claimed(out, (*FILES, *made))
     return path
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NotRequired, TypedDict
 
+from imaxray._common.folders import claimed_digests, forget_recorded, require_records
 from imaxray.strategy.work import AnnotateWork, DeriveWork, FilterWork, TrainWork, Work
 
 RESULTS: Final = "strategy.json"
@@ -14,6 +15,14 @@ RESULTS: Final = "strategy.json"
 
 KNOWN_BY: Final = {RESULTS: ('"config"', '"dataset"', '"final"')}
 """Name of the report in the folder of a strategy."""
+
+
+_MANIFESTS: Final = (
+    "run.json", "annotate.json", "manifest.json", "evaluation/test/predictions.json",
+    "evaluation/val/predictions.json", "predictions.json", "predictions.parquet",
+    "predictions-val.json", "predictions-val.parquet",
+)  # fmt: skip
+"""Files in the folder of a piece of work that its record or its results follow from."""
 
 
 class WorkRecord(TypedDict):
@@ -110,6 +119,44 @@ class DeriveResult(WorkResult):
 
     work: DeriveWork
     record: DeriveRecord
+
+
+def record_names(out: Path, folders: Iterable[str]) -> list[str]:
+    """Return the paths in ``out`` of the records of work and of the manifests in its folders.
+
+    Args:
+        out: Folder of a strategy or of an ablation.
+        folders: Folders of the work, as paths in ``out``.
+    """
+    return [
+        name
+        for folder in sorted({*folders})
+        for name in (f"{folder}.json", *(f"{folder}/{inner}" for inner in _MANIFESTS))
+        if (out / name).is_file()
+    ]
+
+
+def begin_work(out: Path, results: Collection[str]) -> None:
+    """Compare the records that work goes on from, and forget what was recorded of the folder.
+
+    Args:
+        out: Folder of a strategy or of an ablation, whose files are claimed.
+        results: Names of the files that are written anew.
+
+    Raises:
+        ImaxrayError: A record of finished work was changed by hand, or is that of other work.
+    """
+    records = [
+        name
+        for name in claimed_digests(out)
+        if name not in results
+        and name.endswith((".json", ".parquet"))
+        # datasets are held against the hidden file beside their manifest
+        and PurePosixPath(name).name != "manifest.json"
+    ]
+    advice = "put it back, or remove it with what it describes, so that its work is done again"
+    require_records(out, records, advice=advice)
+    forget_recorded(out)
 
 
 def compared(done: Iterable[WorkResult]) -> list[TrainResult]:

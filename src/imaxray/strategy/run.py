@@ -26,7 +26,9 @@ from imaxray.strategy.records import (
     FilterResult,
     TrainResult,
     WorkResult,
+    begin_work,
     compared,
+    record_names,
 )
 from imaxray.strategy.work import TrainWork, Work, plan
 from imaxray.training import base_digest, untrained_base
@@ -122,6 +124,7 @@ def run_strategy(
             out, (RESULTS, "comparison.json"), "a strategy",
             known_by={**KNOWN_BY, "stages/1-dmax/run.json": ('"identity"', '"imaxray"')},
         )  # fmt: skip
+        begin_work(out, (RESULTS, "comparison.json"))
         require_report_place(out / REPORT)
         return _run(config, data, out, tell, progress)
 
@@ -157,7 +160,9 @@ def _run(
     write_state(out / RESULTS, _record(config, data, outcome))
     if comparison is not None:
         write_state(out / "comparison.json", comparison.as_dict())
-    record_claimed(out, (RESULTS, "comparison.json"))
+    folders = [one.folder.relative_to(out).as_posix() for one in done]
+    made = [*record_names(out, folders), "init/init.json"]
+    record_claimed(out, (RESULTS, "comparison.json", *made))
     return outcome
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from imaxray._common.state import known_state, read_state, write_state
 from imaxray.study.arms import folder_name, pilot
-from imaxray.study.places import run_folders
+from imaxray.study.places import BUDGETS, run_folders
 from imaxray.study.units import Unit, record_of
 from imaxray.training import RunManifest
 
@@ -72,8 +72,8 @@ def budget_steps(
     """Return the number of steps in which an arm needs as much compute as the reference needed.
 
     It follows from the compute (:func:`compute_of`) of the reference and of the arm that has the
-    same data and layout but the entries of the reference, as means over the seeds. It is decided
-    once and kept in ``budgets/``, so that a study that is continued does not change it.
+    same data and layout but the entries of the reference, as means over the seeds. It is kept in
+    ``budgets/``; where clocks decide it, a study that is continued does not change it.
 
     Args:
         config: Configuration of the study.
@@ -86,7 +86,7 @@ def budget_steps(
     Raises:
         ImaxrayError: If a run that was measured is missing.
     """
-    path = out / "budgets" / f"{folder_name(model)}--{folder_name(arm)}.json"
+    path = out / BUDGETS / f"{folder_name(model)}--{folder_name(arm)}.json"
     own = pilot(config.arms, arm)
     runs = {
         name: [read_run(folder) for folder in run_folders(config, out, model, name)]
@@ -100,11 +100,13 @@ def budget_steps(
         for name in runs
     }
     known = known_state(path)
-    if known.get("of") == of and isinstance(known.get("steps"), int):
-        return int(known["steps"])
     compute, by = compute_of(runs)
+    # a run that is trained again takes other seconds, but as many operations
+    if by == "seconds" and known.get("of") == of and isinstance(known.get("steps"), int):
+        return int(known["steps"])
     found = max(1, round(steps * compute[config.reference] / compute[own]))
-    if keep:
+    decided = {"of": of, "by": by, "compute": compute, "steps": found}
+    if keep and known != decided:
         path.parent.mkdir(exist_ok=True)
-        write_state(path, {"of": of, "by": by, "compute": compute, "steps": found})
+        write_state(path, decided)
     return found

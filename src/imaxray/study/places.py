@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imaxray._common.folders import claim_files, forget_recorded
+from imaxray._common.folders import (
+    claim_files,
+    claimed_digests,
+    forget_recorded,
+    require_records,
+)
 from imaxray.curation import Dataset, open_dataset
+from imaxray.curation.dataset import MANIFEST
 from imaxray.errors import ImaxrayError
 from imaxray.report import REPORT, require_report_place
 from imaxray.study.arms import StudyArm, folder_name
@@ -22,6 +28,15 @@ MATCH: Final = "match.json"
 
 PICTURE: Final = "results.png"
 """Name of the picture of the results in a study folder."""
+
+PUT_BACK: Final = "put it back, or remove it, so that its work is done again"
+"""What to do with a record that was edited."""
+
+RECORDS: Final = "units"
+"""Folder in a study folder with one record per finished unit."""
+
+BUDGETS: Final = "budgets"
+"""Folder in a study folder with the numbers of steps of arms with ``budget: compute``."""
 
 RESULTS: Final = ("comparison.json", "clock.csv", "models.csv", "models.tex")
 """Names of the files of the results of a study."""
@@ -53,12 +68,23 @@ def claim_study(out: Path, *, measures: bool = False) -> None:
         measures: Whether the study measures dynamics.
 
     Raises:
-        ImaxrayError: If one has.
+        ImaxrayError: If one has, or a record that the work goes on from was changed by hand.
     """
+    require_records(
+        out,
+        [name for name in claimed_digests(out) if _is_record(name)],
+        advice=PUT_BACK,
+    )
     names = [CONFIG, PICTURE, *RESULTS, *(DYNAMICS if measures else ())]
     claim_files(out, names, "a study", known_by=KNOWN_BY)
     forget_recorded(out)
     require_report_place(out / REPORT)
+
+
+def _is_record(name: str) -> bool:
+    """Tell whether work goes on from a file; others are written anew or hold their own digests."""
+    made_anew = name in RESULTS or name.startswith("dynamics/") or "/dynamics/crossed/" in name
+    return name.endswith(".json") and not name.endswith(f"/{MANIFEST}") and not made_anew
 
 
 def base_folder(config: StudyConfig, out: Path, model: str, seed: int) -> Path:
@@ -84,9 +110,9 @@ def run_folders(config: StudyConfig, out: Path, model: str, arm: str) -> list[Pa
 def result_files(config: StudyConfig, out: Path) -> list[str]:
     """Return the paths in a study folder of what its results are made from, as far as it is there.
 
-    They are the report of the build, what the runs of each arm recorded, their scored answers, and
-    the measured dynamics.
-    Datasets and answers have digests of their own; ``run.json`` holds those of the weights.
+    They are the report of the build, what the runs of each arm recorded, their scored answers, the
+    measured dynamics, and all records of finished work. The manifests of datasets, of models to
+    start from, of runs and of answers hold the digests of the other files.
     """
     runs = [
         folder
@@ -95,9 +121,26 @@ def result_files(config: StudyConfig, out: Path) -> list[str]:
         for folder in run_folders(config, out, model, arm)
     ]
     of_runs = [folder / name for folder in runs for name in _OF_A_RUN]
-    answers = [answer_folder(folder) / "scores.parquet" for folder in runs]
-    measured = sorted((out / "dynamics").glob("*.*"))
-    paths = (out / MATCH, *of_runs, *answers, *measured)
+    answers = [
+        answer_folder(folder) / name
+        for folder in runs
+        for name in ("scores.parquet", "predictions.json")
+    ]
+    crossed = [folder / "dynamics" / "crossed" for folder in runs]
+    measured = [p for folder in (out / "dynamics", *crossed) for p in sorted(folder.glob("*.*"))]
+    begun = [
+        base_folder(config, out, model, seed) / "init.json"
+        for model in config.all_models
+        for seed in config.training_seeds
+    ]
+    data = [out / name / MANIFEST for name in ("catalog", "imax", "dmax")]
+    data += [
+        dataset_folder(out, arm) / MANIFEST
+        for arm in config.arms.values()
+        if arm.tasks_per_image is not None
+    ]
+    records = [path for name in (RECORDS, BUDGETS) for path in (out / name).rglob("*.json")]
+    paths = (out / MATCH, *data, *begun, *of_runs, *answers, *measured, *sorted(records))
     known = [path for path in paths if path.is_file()]
     return [path.relative_to(out).as_posix() for path in known]
 

@@ -16,7 +16,7 @@ from imaxray.study.execute import execute, launched, require_all
 from imaxray.study.places import CONFIG, claim_study, result_files
 from imaxray.study.results.dynamics import study_dynamics
 from imaxray.study.results.outcome import ModelOutcome, StudyOutcome, compare_study
-from imaxray.study.units import find_unit, is_done, needs, study_units
+from imaxray.study.units import find_unit, is_done, needs, require_result, study_units
 from imaxray.study.work import do_unit, make_data, require_data, require_models
 
 __all__ = ["ModelOutcome", "StudyOutcome", "run_study", "run_unit"]
@@ -81,6 +81,8 @@ def run_unit(
             f"{missing[0]}); run them first, see --list."
         )
     if unit.kind == "compare":
+        for other in study_units(config):
+            require_result(out, other)
         _write_config(config, out, root)  # the report reads it
         return _outcome(config, out, make_data(config, out, root=root), {})
     if launch and unit.kind == "train":

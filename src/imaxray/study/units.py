@@ -6,23 +6,22 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from imaxray._common.files import sha256
+from imaxray._common.folders import require_as_recorded
 from imaxray._common.lock import is_locked
 from imaxray._common.names import near
 from imaxray._common.state import known_state, write_state
 from imaxray.errors import ImaxrayError
 from imaxray.study.arms import folder_name, pilot
-from imaxray.study.places import answer_folder, base_folder, run_folder
+from imaxray.study.places import PUT_BACK, RECORDS, answer_folder, base_folder, run_folder
 
 if TYPE_CHECKING:
     from imaxray.study.config import StudyConfig
 
 Kind = Literal["data", "base", "train", "answer", "compare"]
 State = Literal["done", "running", "ready", "waiting"]
-
-RECORDS: Final = "units"
-"""Folder in a study folder with one record per finished unit."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +117,34 @@ def record_of(out: Path, unit: Unit) -> Path:
 
 
 def write_record(config: StudyConfig, out: Path, unit: Unit, content: dict[str, Any]) -> None:
-    """Record that a unit is done, and of which inputs."""
+    """Record that a unit is done, of which inputs, and the digest of the manifest of its result."""
     path = record_of(out, unit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_state(path, {"asked": _asked(config, unit), **content})
+    made = _manifest_of(config, out, unit)
+    digests = {} if made is None else {made.relative_to(out).as_posix(): sha256(made)}
+    more = {"file_sha256": digests} if digests else {}
+    write_state(path, {"asked": _asked(config, unit), **content, **more})
+
+
+def require_result(out: Path, unit: Unit) -> None:
+    """Compare the manifest of a unit's result with the digest in its record, if it has one.
+
+    Raises:
+        ImaxrayError: If the manifest is whole, but another one than when the unit was done.
+    """
+    digests = known_state(record_of(out, unit)).get("file_sha256")
+    if isinstance(digests, dict):
+        when = f"the unit {unit.name} was done"
+        require_as_recorded(out, digests, when, advice=PUT_BACK)
+
+
+def _manifest_of(config: StudyConfig, out: Path, unit: Unit) -> Path | None:
+    """Return the manifest of what a training or its answers left, if it is there."""
+    if unit.model is None or unit.arm is None or unit.seed is None:
+        return None
+    run = run_folder(config, out, unit.model, unit.arm, unit.seed)
+    path = run / "run.json" if unit.kind == "train" else answer_folder(run) / "predictions.json"
+    return path if path.is_file() else None
 
 
 def _asked(config: StudyConfig, unit: Unit) -> str:

@@ -26,7 +26,7 @@ from imaxray.study.places import (
     run_folder,
 )
 from imaxray.study.prepare import build_study_data
-from imaxray.study.units import Unit, record_of, write_record
+from imaxray.study.units import Unit, record_of, require_result, write_record
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -170,13 +170,13 @@ def _train(config: StudyConfig, out: Path, unit: Unit, *, progress: bool) -> Non
     }
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     probes = out / "dynamics" / "probes.parquet"
-    if (
-        known_state(record_of(out, unit)).get("key") == key
-        and _is_whole(run)
-        and (not probed or _crossed_is_measured(probes, run))
-    ):
+    same = known_state(record_of(out, unit)).get("key") == key
+    if same:
+        require_result(out, unit)
+    if same and _is_whole(run) and (not probed or _crossed_is_measured(probes, run)):
         write_record(config, out, unit, {"key": key})  # of this configuration, too
         return
+    record_of(out, unit).unlink(missing_ok=True)  # its run may be trained anew
     first = base_of(config, out, unit.model, config.training_seeds[0])
     splits = ("train",) if recipe.eval_every is None else ("train", "val")
     wanted = (data.folder, data.sha256, first, splits, recipe.image_cache_mb)
@@ -242,10 +242,13 @@ def _answer(config: StudyConfig, out: Path, unit: Unit) -> None:
         "how": how.model_dump(mode="json"),
     }
     known = {key: known_state(record_of(out, unit)).get(key) for key in told}
+    if known == told:
+        require_result(out, unit)
     if known == told and _are_whole(folder):
         write_record(config, out, unit, told)
         return
-    if known != told and any(known.values()) and folder.is_dir():
+    unknown = known != told or not (folder / _ANSWERS[0]).is_file()
+    if unknown and any(known.values()) and folder.is_dir():
         remove_listed(folder, _ANSWERS)  # of an earlier training, or with other settings
         record_of(out, unit).unlink()
     answer_model(source, tested, folder, how)

@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 
 from imaxray._common.files import read_parquet, write_parquet
+from imaxray._common.folders import claimed_digests
 from imaxray._common.state import known_state, write_state
 from imaxray._common.verifying import verify_folder
 from imaxray.errors import ImaxrayError
 from imaxray.report import Report, write_report
 from imaxray.study import write_study_report
+from imaxray.study.places import claim_study
 from imaxray.study.reporting.answers import answers
 from imaxray.study.reporting.front import verdict
 from imaxray.study.reporting.images import images
@@ -231,6 +233,7 @@ def test_what_a_folder_lacks_is_named_in_one_line(made, tmp_path):
 CHANGED = (
     "study.yaml", "comparison.json", "match.json", "runs/imax/run.json", "runs/dmax/curve.jsonl",
     "runs/imax/evaluations.jsonl", "runs/dmax/evaluation/imax-test/scores.parquet",
+    "runs/dmax/evaluation/imax-test/predictions.json", "units/compare.json",
 )  # fmt: skip
 
 
@@ -253,6 +256,51 @@ def test_a_file_that_was_changed_is_not_reported(made, tmp_path, name):
     with pytest.raises(ImaxrayError, match=wanted):
         write_study_report(out)
     assert verify_folder(out)[1][:1] == [name]
+
+
+RECORDS = (
+    "match.json", "imax/manifest.json", "runs/imax/run.json", "units/compare.json",
+    "runs/dmax/evaluation/imax-test/predictions.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_that_was_removed_is_missed(made, tmp_path, name):
+    out = tmp_path / "out"
+    shutil.copytree(made[1], out, symlinks=True)
+    assert verify_folder(out)[1] == []
+    (out / name).unlink()
+    assert verify_folder(out)[1] == [name]
+
+
+def with_its_digest(path):
+    write_state(path, {**known_state(path), "steps": 9})
+
+
+def without_its_digest(path):
+    path.write_text(json.dumps({**known_state(path), "steps": 9}))
+
+
+def of_other_work(path):
+    study = next(folder for folder in path.parents if (folder / "study.yaml").is_file())
+    shutil.copy(study / "units" / "compare.json", path)
+
+
+@pytest.mark.parametrize("edit", [with_its_digest, without_its_digest, of_other_work])
+@pytest.mark.parametrize(
+    "name", ["match.json", "runs/imax/run.json", "runs/imax/evaluation/imax-test/predictions.json"]
+)
+def test_a_study_does_not_go_on_from_an_edited_record(made, tmp_path, name, edit):
+    out = tmp_path / "out"
+    shutil.copytree(made[1], out, symlinks=True)
+    path = out / name
+    before = path.read_bytes()
+    edit(path)
+    with pytest.raises(ImaxrayError, match=rf"^Expected {re.escape(name)} in .*; put it back, or"):
+        claim_study(out)
+    path.write_bytes(before[:-9])  # cut, as its own digest tells, so that its work is done again
+    claim_study(out)
+    assert claimed_digests(out) == {}
 
 
 def test_images_are_shown_only_where_allowed_or_asked(made, page):

@@ -12,15 +12,16 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from imaxray._common.digests import changed_files
+from imaxray._common.digests import changed_files, digest_file, is_as_written
 from imaxray._common.files import sha256
-from imaxray._common.state import known_state, write_state
+from imaxray._common.state import is_changed, known_state, write_state
 from imaxray.errors import ImaxrayError
 
 CLAIMED: Final = ".imaxray-written.json"
 """Name of the file that lists the names."""
 
 _DIGESTS: Final = "file_sha256"
+_WRITTEN: Final = "the results there were written"
 _HEAD: Final = 65536  # bytes of a file in which its mark is looked for
 
 
@@ -106,6 +107,8 @@ def record_files(folder: Path) -> None:
 def forget_recorded(folder: Path) -> None:
     """Forget all digests in a folder, because work begins that changes its files.
 
+    Before, :func:`require_records` compares what the work goes on from.
+
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -148,16 +151,74 @@ def require_recorded(folder: Path, *, advice: str, leave_out: Collection[str] = 
         imaxray.errors.ImaxrayError: Expected tasks.csv in ... as it was when the results there \
 were written, but it was changed; measure again.
     """
-    digests = {
-        name: digest
-        for name, digest in claimed_digests(folder).items()
-        if name not in leave_out and os.path.lexists(folder / name)
-    }
+    digests = claimed_digests(folder)
+    there = [n for n in digests if n not in leave_out and os.path.lexists(folder / n)]
+    _require_same(folder, {name: digests[name] for name in there}, _WRITTEN, advice)
+
+
+def require_records(folder: Path, names: Collection[str], *, advice: str) -> None:
+    """Compare the records that work goes on from with the digests of :func:`record_claimed`.
+
+    A record that is gone, or whose own digest tells that it was damaged, is left to its reader, who
+    does the work again. One that is whole but another one was edited, or is that of other work.
+
+    Args:
+        folder: Folder of results.
+        names: State files of finished work, and tables with their digests beside them, as paths in
+            the folder.
+        advice: End of the message, which says what the user should do.
+
+    Raises:
+        ImaxrayError: A record is another one than when the results were written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_state(folder / "budget.json", {"steps": 4})
+        >>> record_claimed(folder, ["budget.json"])
+        >>> require_records(folder, ["budget.json"], advice="put it back")
+        >>> write_state(folder / "budget.json", {"steps": 5})
+        >>> require_records(folder, ["budget.json"], advice="put it back")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        imaxray.errors.ImaxrayError: Expected budget.json in ... as it was when the results there \
+were written, but it was changed; put it back.
+    """
+    known = claimed_digests(folder)
+    digests = {name: known[name] for name in sorted({*names} & {*known})}
+    require_as_recorded(folder, digests, _WRITTEN, advice=advice)
+
+
+def require_as_recorded(
+    folder: Path, digests: Mapping[str, str], when: str, *, advice: str
+) -> None:
+    """Compare records with given digests, as :func:`require_records` does with recorded ones.
+
+    Args:
+        folder: Folder of results.
+        digests: SHA-256 hex digest of each record, by its path in the folder.
+        when: What was done when the digests were taken, for the message.
+        advice: End of the message, which says what the user should do.
+
+    Raises:
+        ImaxrayError: A record is another one than then.
+    """
+    whole = {name: digest for name, digest in digests.items() if _is_whole(folder / name)}
+    _require_same(folder, whole, when, advice)
+
+
+def _is_whole(path: Path) -> bool:
+    if path.suffix == ".json":
+        return not is_changed(path)
+    return is_as_written(path) or (path.is_file() and not digest_file(path).exists())
+
+
+def _require_same(folder: Path, digests: Mapping[str, str], when: str, advice: str) -> None:
     changed = changed_files(folder, digests)
     if changed:
         raise ImaxrayError(
-            f"Expected {changed[0]} in {folder} as it was when the results there were written, but "
-            f"it was changed; {advice}."
+            f"Expected {changed[0]} in {folder} as it was when {when}, but it was changed; "
+            f"{advice}."
         )
 
 

@@ -85,7 +85,7 @@ class PartStore:
         elif there := [name for name in self.tables if self._table(name).exists()]:
             raise ImaxrayError(
                 f"Expected {self.what} of a known origin in {folder}, but {there[0]}.parquet is "
-                f"there without {self._manifest.name}; choose another --out."
+                f"there without {self._manifest.name}; choose another --out, or remove the folder."
             )
         else:
             folder.mkdir(parents=True, exist_ok=True)

@@ -227,8 +227,8 @@ def compare_study(
     write_state(out / "comparison.json", content)
     clocks = [m.clock.select(pl.lit(name).alias("model"), pl.all()) for name, m in models.items()]
     write_csv(out / "clock.csv", pl.concat(clocks))
-    record_claimed(out, [CONFIG, *RESULTS, *result_files(config, out)])
     write_record(config, out, Unit("compare"), {"models": list(models)})
+    record_claimed(out, [CONFIG, *RESULTS, *result_files(config, out)])
     return models, table
 
 
