@@ -37,7 +37,7 @@ class StudyArm(BaseModel):
     )
     tasks_per_image: float | None = Field(
         default=None,
-        gt=0,
+        ge=1,
         description="Dose: number of tasks per image of a DMAX between DMAX and IMAX; only with "
         "data: dmax.",
     )

@@ -59,6 +59,40 @@ def test_coco(images, tmp_path, release):
     assert {f.file: f.rows for f in tables.files} == {"boxes.json": 7, "source.yaml": 0}
 
 
+def test_coco_that_can_be_read_in_two_ways_is_not_read_in_one(images, tmp_path, release):
+    content = {
+        "images": [
+            {"id": 1, "file_name": "p1/1.png"},
+            {"id": 1, "file_name": "p2/2.png"},  # the annotation may be about either
+            {"id": [2], "file_name": "3.png", "width": -5},
+            {"file_name": "p2/2.png"},
+            {"id": 7, "file_name": "p1/1.png"},
+        ],
+        "annotations": [
+            {"image_id": 1, "category_id": 7, "bbox": [10, 5, 20, 10]},
+            {"category_id": 7, "bbox": [10, 5, 20, 10]},
+            {"image_id": True, "category_id": 7, "bbox": [10, 5, 20, 10]},
+            {"image_id": 7, "category_id": 7, "bbox": [1e400, 5, 20, 10]},
+            {"image_id": 7, "category_id": 8, "bbox": [1, 5, 20, 10]},
+        ],
+        "categories": [
+            {"id": [7], "name": "effusion"}, {"id": 7, "name": "clip"}, 5,
+            {"id": 8, "name": "clip"}, {"id": 8, "name": "wire"},
+        ],
+    }  # fmt: skip
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps(content).replace("Infinity", "1e300"))
+    tables = release("boxes.json", **NOBODY)
+    assert regions(tables) == []
+    assert sorted(tables.rejects["code"].to_list()) == [
+        "bad-value", "bad-value", "unknown-class", "unknown-image", "unknown-image",
+        "unknown-image",
+    ]  # fmt: skip
+    file.write_text('{"images": [], "images": [], "annotations": [], "categories": 5}')
+    with pytest.raises(ImaxrayError, match="a key of the item stands there twice"):
+        release("boxes.json", **NOBODY)
+
+
 def test_pascal_voc(images, tmp_path, release):
     one = """<annotation><filename>1.png</filename>
     <size><width>100</width><height>80</height></size>
