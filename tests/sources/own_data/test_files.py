@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import struct
 
 import numpy as np
 import polars as pl
@@ -251,6 +252,35 @@ def test_every_form_of_table_says_the_same(images, tmp_path, release, form):
         [("mine/01", "mine/01 2024-01-31", 40), ("mine/02", "mine/02 2024-02-01", 50)],
         [("mine/p1/1.png", "Pleural Effusion", 1.0), ("mine/p2/2.png", "Pleural Effusion", 0.0)],
     )
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, np.nan, np.inf])
+def test_a_nifti_mask_with_numbers_of_no_class_is_a_reject(images, tmp_path, release, value):
+    nibabel = pytest.importorskip("nibabel")
+    folder = tmp_path / "masks/heart"
+    folder.mkdir(parents=True)
+    for name, odd in (("1", 1), ("2", value)):
+        mask = np.zeros((100, 80))
+        mask[10:20, 10:20], mask[15, 15] = 1, odd
+        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), folder / f"{name}.nii")
+    tables = release("masks", **NOBODY)
+    assert tables.rejects["code"].to_list() == ["bad-mask"]
+    assert [region[0] for region in regions(tables)] == ["mine/p1/1.png"]
+
+
+def test_a_nifti_header_that_states_more_pixels_than_an_image_may_have_is_not_believed(
+    images, tmp_path, release
+):
+    nibabel = pytest.importorskip("nibabel")
+    folder = tmp_path / "masks/heart"
+    folder.mkdir(parents=True)
+    for name in ("1", "2"):
+        mask = np.ones((100, 80), np.uint8)
+        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), folder / f"{name}.nii")
+    damaged = bytearray((folder / "2.nii").read_bytes())
+    damaged[42:46] = struct.pack("<hh", 32767, 32767)
+    (folder / "2.nii").write_bytes(damaged)
+    assert release("masks", **NOBODY).rejects["code"].to_list() == ["bad-mask"]
 
 
 def test_a_nifti_mask_needs_its_package(images, tmp_path, release):
