@@ -5,6 +5,7 @@ import pytest
 from imaxray._common.config import validated
 from imaxray._common.defaults import LARGEST
 from imaxray.ablation.config import AblationBlock, PretrainingConfig
+from imaxray.curation import DmaxConfig
 from imaxray.dynamics.comparing.config import RunDynamicsConfig
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.comparing.answers import CompareConfig
@@ -69,3 +70,10 @@ def test_a_truth_value_is_no_number(model):
     name = "steps" if model is TrainingConfig else "seed"
     with pytest.raises(ImaxrayError, match=rf"value for {name} .*got true: it should be a number"):
         validated(model, {**NEEDED.get(model, {}), name: True}, where="a.yaml")
+
+
+def test_a_dose_of_more_tasks_than_there_are_is_refused():
+    with pytest.raises(ImaxrayError, match="at most 7, the number of tasks"):
+        validated(DmaxConfig, {"tasks_per_image": HUGE})
+    with pytest.raises(ImaxrayError, match="at most 7, the number of tasks"):
+        validated(StudyArm, {"data": "dmax", "tasks_per_image": 8})
