@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from imaxray.errors import ImaxrayError
+from imaxray.pseudo.selecting.fusing.claims import confidence_of
 from imaxray.pseudo.table import PSEUDO, require_sound
 
 
@@ -74,3 +75,12 @@ def test_a_box_that_cannot_be_one_is_one_sentence(tmp_path, boxes):
 def test_an_unknown_task_is_one_sentence(tmp_path):
     with pytest.raises(ImaxrayError, match=r"one of calculation, .* in the column task"):
         require_sound(table(task=["rec", "detect"], answer=["[]", "[]"]), tmp_path)
+
+
+def test_a_row_without_an_id_is_one_sentence(tmp_path):
+    with pytest.raises(ImaxrayError, match="an id in the column pseudo_id"):
+        require_sound(table(pseudo_id=["a", None]), tmp_path)
+
+
+def test_an_answer_without_a_log_probability_is_the_least_probable_one():
+    assert confidence_of({"logprob": None}, None) == confidence_of({"logprob": -1e9}, None)

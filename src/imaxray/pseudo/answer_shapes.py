@@ -39,6 +39,11 @@ def require_answers(table: pl.DataFrame, path: Path) -> None:
     Raises:
         ImaxrayError: If an answer or a box is none.
     """
+    if table["pseudo_id"].null_count():
+        raise ImaxrayError(
+            f"Expected an id in the column pseudo_id of each row of {path}, but a row has none; "
+            "write the file again with imaxray annotate."
+        )
     given = table.select("pseudo_id", pl.col("task", "answer").cast(pl.String)).drop_nulls()
     readers = {task: msgspec.json.Decoder(shape) for task, shape in _SHAPES.items()}
     for pseudo_id, task, answer in given.iter_rows():
