@@ -41,7 +41,8 @@ CASES = [
                    "soft_temperature")),
     (TrainingConfig, "betas", [1.5, 0.9]), (TrainingConfig, "betas", [0.9, -1]),
     (StageConfig, "steps", LARGEST), (PretrainingConfig, "steps", LARGEST),
-    (StrategyConfig, "seed", -1), (AblationBlock, "seeds", [-1]),
+    (StrategyConfig, "seed", -1),
+    (EvaluationConfig, "examples", LARGEST), (AblationBlock, "seeds", [-1]),
     (AblationBlock, "specialists", {"rec": 0}), (AblationBlock, "lanes", LARGEST),
     (StudyArm, "tasks_per_image", 0.5), (PhantomRelease, "images", LARGEST),
     (AskConfig, "samples", LARGEST), (AskConfig, "temperature", HUGE),
@@ -70,6 +71,11 @@ def test_a_truth_value_is_no_number(model):
     name = "steps" if model is TrainingConfig else "seed"
     with pytest.raises(ImaxrayError, match=rf"value for {name} .*got true: it should be a number"):
         validated(model, {**NEEDED.get(model, {}), name: True}, where="a.yaml")
+
+
+def test_weights_whose_sum_is_no_number_are_refused():
+    with pytest.raises(ImaxrayError, match="weights must not be negative"):
+        validated(TrainingConfig, {"weights": {"rec": HUGE, "reg": HUGE}})
 
 
 def test_a_dose_of_more_tasks_than_there_are_is_refused():

@@ -91,6 +91,7 @@ class EvaluationConfig(BaseModel):
     examples: int | None = Field(
         default=None,
         ge=0,
+        le=1000,
         description=f"Number of test images with questions and answers in the report; default: "
         f"{STUDY_EXAMPLES} if all releases are synthetic or open, else none, so that the report "
         "may be passed on.",

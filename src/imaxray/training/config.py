@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -227,7 +228,8 @@ class TrainingConfig(BaseModel):
         if self.weights is not None and self.temperature is not None:
             raise ValueError("weights and temperature exclude each other; give only one of them")
         if self.weights is not None and (
-            min(self.weights.values(), default=0) < 0 or not sum(self.weights.values()) > 0
+            min(self.weights.values(), default=0) < 0
+            or not 0 < sum(self.weights.values()) < math.inf
         ):
             raise ValueError("weights must not be negative, and at least one must be above 0")
         by_real = self.real_share is not None or self.task_shares == "real"
