@@ -56,3 +56,10 @@ def test_a_changed_value_is_one_sentence(tmp_path, value):
     path.write_text(path.read_text().replace("10", value, 1))
     with pytest.raises(ImaxrayError, match=r"state\.json as imaxray wrote it, but it was changed"):
         read_state(path, advice="make it again")
+
+
+def test_a_key_that_stands_there_twice_is_no_state(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1, "a": 2}')
+    with pytest.raises(ImaxrayError, match="changed or cut"):
+        read_state(path, advice="write it again")

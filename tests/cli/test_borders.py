@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
 
@@ -382,3 +383,10 @@ def test_an_empty_variable_of_the_shell_is_not_the_current_folder(
     code, text = told(capsys, "stats", "")
     assert code == 2 and "a value after stats, but it is empty" in text
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_library_says_of_a_cell_is_not_shown():
+    text = '["The heart of Ms Miller is enlarged."]'
+    with pytest.raises(pl.exceptions.PolarsError) as caught:
+        pl.Series([text]).cast(pl.Float64)
+    assert "Miller" in str(caught.value) and "Miller" not in (sentence(caught.value) or "")

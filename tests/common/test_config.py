@@ -60,6 +60,11 @@ def test_a_good_file_is_read(tmp_path):
     assert study.title == "über" and study.stages[0].name == "x" and study.stages[0].kind == "mix"
 
 
+def test_a_number_in_a_text_is_a_number():
+    study = validated(Study, parse_yaml("title: x\nfirst: {entries_per_step: '8'}", "s.yaml"))
+    assert study.first.entries_per_step == 8
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -73,6 +78,15 @@ def test_a_good_file_is_read(tmp_path):
         ("first: {}", ["the key `title`", "is missing"]),
         ("title: x\nfirst: {entries_per_step: 0}", ["entries_per_step", "got 0", "greater than"]),
         ("title: x\nfirst: {entries_per_step: many}", ["got 'many'", "a whole number"]),
+        (
+            "title: x\nfirst: {entries_per_step: yes}",
+            ["entries_per_step", "got true"],
+        ),
+        ("title: x\nrate: {a: on}", ["for rate.a", "got true", "number"]),
+        ("title: x\nstages: [{name: b, entries_per_step: true}]", ["stages.b.entries_per_step"]),
+        ("title: x\nby_name: {b: {entries_per_step: true}}", ["by_name.b.entries_per_step"]),
+        ("title: x\nnamed: {b: {entries_per_step: true}}", ["named.b.entries_per_step"]),
+        ("title: x\nfirst: {entries_per_step: '99999999999'}", ["at most 4294967295"]),
         ("title: x\nfirst: {kind: dmex}", ["first.kind", "got dmex; did you mean dmax?"]),
         ("title: x\nfirst: {kind: other}", ["first.kind", "got 'other'", "'dmax' or 'mix'"]),
         ("title: x\nrate: {a: b}", ["for rate in", "a whole number"]),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imaxray._common.names import require_known
+from imaxray._common.names import columns_shown, require_known
 from imaxray.ablation import load_study
 from imaxray.dynamics.numbers.spectrum import statistic
 from imaxray.errors import ImaxrayError
@@ -31,6 +31,31 @@ def test_a_split_of_the_viewer():
 def test_extra_metrics():
     with pytest.raises(ImaxrayError, match=r"did you mean radiology\?"):
         require_extras(["radiolgy"])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["a.png", "Effusion"],
+        ["image", "5"],
+        ["image", "12.03.2021"],
+        ["id", "The heart is enlarged."],
+        ["id", "no pleural effusion or pneumothorax seen today"],
+        ["id", "Müller, Hans"],
+    ],
+)
+def test_a_first_row_of_data_is_not_shown(cells):
+    assert columns_shown(cells) == (
+        "2 cells that do not look like names of columns (is there a header?)"
+    )
+
+
+def test_a_header_is_shown():
+    header = ["dicom_id", "Pleural Effusion", "x1", "", "is the image frontal?"]
+    assert columns_shown(header[:4]) == "dicom_id, Pleural Effusion, x1, "
+    assert columns_shown([]) == "none"
+    assert columns_shown(["a\nb"]) == "a?b"
+    assert columns_shown(["column"] * 99).endswith("…")
 
 
 def test_a_unit_of_a_study():

@@ -45,8 +45,18 @@ def test_a_field_that_stands_there_twice_is_refused(tmp_path):
     )
     path.write_text(first)
     assert read_predictions(path).table["entry_id"].to_list() == ["a"]
-    path.write_text(first + '{"entry_id": "b", "text": "yes", "text": "no"}\n')
-    with pytest.raises(
-        ImaxrayError, match=r"each field of an object once in .*, but line 2 has te"
-    ):
+    for twice in ('"text": "yes", "text": "no"', '"text": "yes", "te\\u0078t": "no"'):
+        path.write_text(first + '{"entry_id": "b", ' + twice + "}\n")
+        with pytest.raises(ImaxrayError, match=r"line 2 is wrong: a key of the item stands there"):
+            read_predictions(path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_answers_without_a_header_are_not_shown(ending, tmp_path):
+    path = tmp_path / f"answers.{ending}"
+    first = {"img-1": ["img-2"], "The heart of Ms Miller is enlarged.": ["No."]}
+    table = pl.DataFrame(first)
+    table.write_csv(path) if ending == "csv" else table.write_parquet(path)
+    with pytest.raises(ImaxrayError, match="do not look like names of columns") as caught:
         read_predictions(path)
+    assert "Miller" not in str(caught.value)

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from imaxray.errors import ImaxrayError
+from imaxray.pseudo.selecting.fusing.claims import confidence_of
 from imaxray.pseudo.table import PSEUDO, require_sound
 
 
@@ -30,3 +31,56 @@ def test_a_number_that_cannot_be_is_one_sentence(tmp_path, values):
 def test_a_missing_column_is_one_sentence(tmp_path):
     with pytest.raises(ImaxrayError, match="Expected the column answer in"):
         require_sound(table().drop("answer"), tmp_path)
+
+
+GOOD = {
+    "calculation": "0.52", "report": '{"findings":"Clear."}', "grading": "2",
+    "reg": '["left lung"]',
+    "findings": '{"Edema":0}', "rec": "[[1.0,2.0,3.0,4.0]]",
+    "vqa": '{"answers":["no"],"closed":true}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", GOOD)
+@pytest.mark.parametrize("wrong", ["null", "NaN", "1e400", '["Ms Miller"]', "{Ms Miller", "true"])
+def test_an_answer_that_cannot_be_one_of_its_task_is_one_sentence(tmp_path, task, wrong):
+    require_sound(table(task=[task, task], answer=[GOOD[task], None]), tmp_path)
+    if (task, wrong) == ("reg", '["Ms Miller"]'):
+        return
+    said = f"answer of {task} in the column answer .* but b has"
+    with pytest.raises(ImaxrayError, match=said) as caught:
+        require_sound(table(task=[task, task], answer=[GOOD[task], wrong]), tmp_path)
+    assert "Miller" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [[1.0, 2.0, 3.0]],
+        [[1.0, 2.0, 3.0, float("nan")]],
+        [[1.0, 2.0, 3.0, float("inf")]],
+        [[1.0, 2.0, None, 4.0]],
+        [None],
+    ],
+)
+def test_a_box_that_cannot_be_one_is_one_sentence(tmp_path, boxes):
+    good = [[1.0, 2.0, 3.0, 4.0]]
+    for sound in (good, [], None):
+        values = pl.Series([good, sound], dtype=PSEUDO["boxes"])
+        require_sound(table(boxes=values), tmp_path)
+    with pytest.raises(ImaxrayError, match=r"four finite numbers in the column boxes .* but b has"):
+        require_sound(table(boxes=pl.Series([good, boxes], dtype=PSEUDO["boxes"])), tmp_path)
+
+
+def test_an_unknown_task_is_one_sentence(tmp_path):
+    with pytest.raises(ImaxrayError, match=r"one of calculation, .* in the column task"):
+        require_sound(table(task=["rec", "detect"], answer=["[]", "[]"]), tmp_path)
+
+
+def test_a_row_without_an_id_is_one_sentence(tmp_path):
+    with pytest.raises(ImaxrayError, match="an id in the column pseudo_id"):
+        require_sound(table(pseudo_id=["a", None]), tmp_path)
+
+
+def test_an_answer_without_a_log_probability_is_the_least_probable_one():
+    assert confidence_of({"logprob": None}, None) == confidence_of({"logprob": -1e9}, None)

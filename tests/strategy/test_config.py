@@ -254,6 +254,7 @@ def test_a_rule_file_is_known_by_its_content(tmp_path):
             "[{name: a, on: dmax}, {name: b, on: dmax, tasks: [reg]}, {name: c, on: pseudo}]",
             "only trained on reg",
         ),
+        ("data: x\nmodel: qwen\ntraining: {steps: yes}", "training has true as steps"),
         ("data: x\nmodel: qwen\ntraining: {learning_rate: -1}", "learning_rate|greater"),
         ("data: x\nmodel: qwen\nfilter: {precision: 1.5}", "filter.precision"),
         ("data: x\nmodel: qwen\nfilter: {perfect: true}", "turn the others off"),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from imaxray._common.defaults import LARGEST
 from imaxray._common.files import require_file
 from imaxray._common.names import nearest
+from imaxray._common.numbers import mistaken_number
 from imaxray.errors import ImaxrayError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -138,9 +139,19 @@ def validated(
 mean `steps`?
     """
     try:
-        return model.model_validate(content, context=context)
+        made = model.model_validate(content, context=context)
     except ValidationError as error:
         raise ImaxrayError(_sentence(error, model, content, where, see, names or {})) from error
+    taken = mistaken_number(content, made)
+    if taken is not None:
+        keys, given, said = taken
+        name = _name(content, keys)
+        raise ImaxrayError(
+            f"Expected a valid value for {(names or {}).get(name, name)}"
+            f"{f' in {where}' if where else ''}, but got {given}: {said}; correct it"
+            f"{f' ({see} lists all keys)' if see else ''}."
+        )
+    return made
 
 
 def said_of(error: ValidationError) -> str:

@@ -34,5 +34,23 @@ AUDIT_EXAMPLES: Final = 5
 STUDY_EXAMPLES: Final = 12
 """Number of test images in the report of a study on synthetic or open releases."""
 
+MOST_RESAMPLES: Final = 100_000
+"""Highest number of bootstrap samples; their counts are in memory, one number per patient."""
+
+MOST_PROCESSES: Final = 1024
+"""Highest number of processes or threads."""
+
+MOST_STEPS: Final = 10_000_000
+"""Highest number of optimizer steps."""
+
+MOST_ENTRIES_PER_STEP: Final = 1_000_000
+"""Highest number of entries of an optimizer step."""
+
+MOST_NEW_TOKENS: Final = 65_536
+"""Highest number of tokens of an answer."""
+
+MOST_IMAGES: Final = 10_000_000
+"""Highest number of radiographs of a phantom."""
+
 LARGEST: Final = 2**32 - 1
 """Largest whole number of an option; the generators of random numbers take no larger seed."""

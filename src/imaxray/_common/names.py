@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from imaxray.errors import ImaxrayError
 
 _FEW: Final = 12
 """Highest number of known names that a message lists."""
+
+_LONGEST: Final = 40
+_WORDS: Final = 5
+_DATA: Final = re.compile(
+    r"^\s*[-+]?\d[\d.,:/-]*\s*$|[.;?!](?:\s|$)|,\s|\.(?:png|jpe?g|dcm|dicom|tiff?)$", re.IGNORECASE
+)
+"""A number or a date, the end of a sentence, a list, or the name of an image."""
+
+_MOST_SHOWN: Final = 400
+"""Number of characters of a header that a message shows."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -37,6 +48,32 @@ def near(name: str, known: Iterable[str], *, most: int = 3, cutoff: float = 0.4)
         spelled.setdefault(one.lower(), one)
     found = difflib.get_close_matches(name.lower(), list(spelled), n=most, cutoff=cutoff)
     return [spelled[one] for one in found]
+
+
+def columns_shown(names: Sequence[str]) -> str:
+    """Return the columns of a table for an error message.
+
+    The first row of a table without a header is one of its data: a report or an answer, which no
+    message may show. So the names are shown only if none of them looks like data: a number, a text
+    of more than five words or forty characters, or one with a sentence's punctuation.
+
+    Args:
+        names: Cells of the first row.
+
+    Example:
+        >>> columns_shown(["image", "patient id"])
+        'image, patient id'
+        >>> columns_shown(["a.png", "The heart is enlarged."])
+        '2 cells that do not look like names of columns (is there a header?)'
+    """
+    if not names:
+        return "none"
+    if any(len(name) > _LONGEST or len(name.split()) > _WORDS or _DATA.search(name)
+           for name in names):  # fmt: skip
+        cells = "1 cell that does" if len(names) == 1 else f"{len(names)} cells that do"
+        return f"{cells} not look like names of columns (is there a header?)"
+    line = "".join(c if c.isprintable() else "?" for c in ", ".join(names))
+    return line if len(line) <= _MOST_SHOWN else f"{line[:_MOST_SHOWN]} …"
 
 
 def require_known(name: str, known: Iterable[str], what: str) -> None:

@@ -68,14 +68,22 @@ def _parsed(text: str) -> Any:
     """Return the content of a JSON text without its digest.
 
     Raises:
-        ValueError, RecursionError: The text is not JSON, or its content has another digest.
+        ValueError, RecursionError: The text is not JSON, an object has a key twice, or the content
+            has another digest.
     """
-    content = json.loads(text)
+    content = json.loads(text, object_pairs_hook=_once)
     if isinstance(content, dict) and DIGEST_KEY in content:
         stated = content.pop(DIGEST_KEY)
         if stated != _digest(content):
             raise ValueError("its content has another digest")
     return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return found
 
 
 def is_changed(path: Path) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from imaxray._common.config import read_yaml, validated
+from imaxray._common.defaults import MOST_PROCESSES, MOST_STEPS
 from imaxray.ablation.arms import ARMS, EQUAL_COMPUTE, REFERENCE, WHOLE, ArmName, arm_strategy
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.schema import TaskName
@@ -21,13 +22,16 @@ class AblationBlock(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     arms: tuple[ArmName, ...] = Field(default=tuple(ARMS), description="Arms to train.")
-    seeds: tuple[int, ...] = Field(
+    seeds: tuple[NonNegativeInt, ...] = Field(
         default=(0, 1, 2), min_length=1, description="Seeds of each arm."
     )
     lanes: int = Field(
-        default=2, ge=1, description="Number of processes; it never changes the result of an arm."
+        default=2,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="Number of processes; it never changes the result of an arm.",
     )
-    specialists: dict[TaskName, int] = Field(
+    specialists: dict[TaskName, PositiveInt] = Field(
         default_factory=lambda: {"calculation": 150, "rec": 150},
         description="Tasks that specialists answer in the arm + specialists, each with the number "
         "of optimizer steps of its specialist.",
@@ -48,7 +52,9 @@ class PretrainingConfig(BaseModel):
         default=("report",), min_length=1, description="Tasks that the model has been trained on."
     )
     steps: int = Field(
-        ge=1, description="Number of optimizer steps of training.entries_per_step entries, packed."
+        ge=1,
+        le=MOST_STEPS,
+        description="Number of optimizer steps of training.entries_per_step entries, packed.",
     )
 
 

@@ -171,10 +171,23 @@ _DAMAGE: Final = frozenset(
 """Errors that decoders raise about content, by package and name, so that none is imported."""
 
 
+_QUOTING: Final = frozenset(
+    {"polars", "pyo3_runtime", "pyarrow", "pydantic_core", "msgspec", "yaml"}
+)
+"""Packages whose errors quote the content that they cannot read."""
+
+
 def _damaged(error: BaseException) -> str:
+    """Say that content cannot be read.
+
+    What tables and validators say of it is left out, since they quote cells: texts of reports.
+    """
+    name = type(error).__name__
+    quotes = type(error).__module__.partition(".")[0] in _QUOTING or name == "PanicException"
+    said = name if quotes else _short(error)
     return (
         f"Expected files that can be read, but the content of one is damaged or of another kind "
-        f"({_short(error)}); `imaxray verify FOLDER` finds a file that was changed."
+        f"({said}); `imaxray verify FOLDER` finds a file that was changed."
     )
 
 

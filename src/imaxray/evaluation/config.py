@@ -7,7 +7,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
-from imaxray._common.defaults import MAX_NEW_TOKENS, RESAMPLES
+from imaxray._common.defaults import (
+    MAX_NEW_TOKENS,
+    MOST_NEW_TOKENS,
+    MOST_PROCESSES,
+    MOST_RESAMPLES,
+    RESAMPLES,
+)
 from imaxray.boxes import BoxConvention
 from imaxray.metrics import NORMALISATION, Normalisation
 from imaxray.tasks import RULES
@@ -98,6 +104,7 @@ class EvaluateConfig(ModelConfig, ServerConfig):
     max_new_tokens: int = Field(
         default=MAX_NEW_TOKENS,
         ge=1,
+        le=MOST_NEW_TOKENS,
         description="Maximum number of tokens per answer; longer answers are cut.",
     )
     images_per_batch: int = Field(
@@ -109,6 +116,7 @@ class EvaluateConfig(ModelConfig, ServerConfig):
     threads: int = Field(
         default=1,
         ge=1,
+        le=MOST_PROCESSES,
         description="Number of CPU threads of torch; on a CPU, their number decides the rounding.",
     )
     engine: Literal["local", "vllm", "openai"] = Field(
@@ -172,5 +180,7 @@ class ScoreConfig(BaseModel):
         description="Folder `truth` of a phantom; adds the scores that the true answers would get.",
     )
     seed: int = Field(default=0, ge=0, description="Random seed of the bootstrap over patients.")
-    resamples: int = Field(default=RESAMPLES, ge=100, description="Number of bootstrap samples.")
+    resamples: int = Field(
+        default=RESAMPLES, ge=100, le=MOST_RESAMPLES, description="Number of bootstrap samples."
+    )
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")

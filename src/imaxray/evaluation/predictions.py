@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import orjson
 import polars as pl
 
 from imaxray._common.digests import changed_files
 from imaxray._common.files import read_parquet, sha256
+from imaxray._common.names import columns_shown
 from imaxray._common.state import known_state
+from imaxray._common.strict_json import BadItem, parse_item
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.joining import JoinBy
 from imaxray.sources import read_csv, read_header
@@ -157,7 +157,7 @@ def _of_columns(table: pl.DataFrame, path: Path, join: JoinBy) -> pl.DataFrame:
         elif name is None or table[name].dtype not in (pl.String, pl.Categorical):
             raise ImaxrayError(
                 f"Expected a text column {' or '.join(names)} in {path}, but got "
-                f"{', '.join(table.columns)}; rename a column or add {names[0]}{_advice(join)}."
+                f"{columns_shown(table.columns)}; rename a column or add {names[0]}{_advice(join)}."
             )
         else:
             if ours not in ("text", *_OPTIONAL) and table[name].null_count():
@@ -176,17 +176,11 @@ def _json_lines(path: Path, join: JoinBy) -> pl.DataFrame:
     for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():
             continue
-        try:
-            item = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
+        item = parse_item(line)
+        if isinstance(item, BadItem):
             raise ImaxrayError(
-                f"Expected one JSON object per line in {path}, but line {number} is not JSON; "
-                "correct the line."
-            ) from error
-        if (twice := _twice(line, join)) is not None:
-            raise ImaxrayError(
-                f"Expected each field of an object once in {path}, but line {number} has {twice} "
-                "twice; remove one."
+                f"Expected one JSON object per line in {path}, but line {number} is wrong: "
+                f"{item.message}; correct the line."
             )
         row = []
         for ours, names in _NAMES[join].items():
@@ -206,16 +200,6 @@ def _json_lines(path: Path, join: JoinBy) -> pl.DataFrame:
             row.append(value)
         rows.append(row)
     return pl.DataFrame(rows, schema=dict.fromkeys(_NAMES[join], pl.String), orient="row")
-
-
-def _twice(line: bytes, join: JoinBy) -> str | None:
-    """Return a field of ours that the object of a line has twice; orjson takes the last one."""
-    fields = [name for names in _NAMES[join].values() for name in names]
-    if all(line.count(f'"{name}"'.encode()) < 2 for name in fields):  # fast, and mostly true
-        return None
-    pairs = json.loads(line, object_pairs_hook=list)
-    given = [name for name, _ in pairs] if line.lstrip().startswith(b"{") else []
-    return next((name for name in fields if given.count(name) > 1), None)
 
 
 def _advice(join: JoinBy) -> str:

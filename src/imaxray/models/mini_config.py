@@ -23,6 +23,7 @@ class MiniConfig(BaseModel):
     image_size: int = Field(
         default=320,
         ge=64,
+        le=4096,
         description="Side length of the model's square input in pixels, a multiple of 32; an image "
         "has (image_size / 32)² tokens.",
     )

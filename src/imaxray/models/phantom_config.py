@@ -11,21 +11,29 @@ class PhantomConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image_size: int = Field(
-        default=96, ge=1, description="Side length of the model's square input in pixels."
+        default=96, ge=1, le=4096, description="Side length of the model's square input in pixels."
     )
     patch_size: int = Field(
         default=16,
         ge=1,
+        le=4096,
         description="Side length of a patch in pixels; an image has (image_size / patch_size)² "
         "tokens.",
     )
-    width: int = Field(default=128, ge=2, description="Hidden size of image tower and text model.")
-    heads: int = Field(default=4, ge=1, description="Number of attention heads.")
-    vision_layers: int = Field(default=4, ge=1, description="Number of layers of the image tower.")
-    text_layers: int = Field(default=2, ge=1, description="Number of layers of the text model.")
+    width: int = Field(
+        default=128, ge=2, le=16_384, description="Hidden size of image tower and text model."
+    )
+    heads: int = Field(default=4, ge=1, le=1024, description="Number of attention heads.")
+    vision_layers: int = Field(
+        default=4, ge=1, le=256, description="Number of layers of the image tower."
+    )
+    text_layers: int = Field(
+        default=2, ge=1, le=256, description="Number of layers of the text model."
+    )
     vocabulary: int = Field(
         default=1200,
         ge=260,
+        le=1_000_000,
         description="Size of the vocabulary, which is learned from the corpus.",
     )
 

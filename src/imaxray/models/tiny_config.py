@@ -29,19 +29,26 @@ class TinyConfig(BaseModel):
     width: int = Field(
         default=32,
         ge=32,
+        le=16_384,
         description="Hidden size of image tower and text model; a multiple of 32.",
     )
-    vision_layers: int = Field(default=2, ge=2, description="Number of layers of the image tower.")
-    text_layers: int = Field(default=2, ge=2, description="Number of layers of the text model.")
+    vision_layers: int = Field(
+        default=2, ge=2, le=256, description="Number of layers of the image tower."
+    )
+    text_layers: int = Field(
+        default=2, ge=2, le=256, description="Number of layers of the text model."
+    )
     image_size: int = Field(
         default=56,
         ge=56,
+        le=4032,
         description="Side length of the model's square input in pixels, a multiple of 56; where a "
         "family keeps the shape of an image, the highest number of pixels is its square.",
     )
     vocabulary: int = Field(
         default=256,
         ge=256,
+        le=1_000_000,
         description="Number of pieces that the tokenizer has besides its special tokens.",
     )
 

@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from imaxray.errors import ImaxrayError
+from imaxray.pseudo.answer_shapes import require_answers
 from imaxray.schema import Boxes
 
 ORIGINS: Final = ("template", "real", "model", "similar", "annotator")
@@ -71,8 +72,8 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
         path: The file, for the message.
 
     Raises:
-        ImaxrayError: If a column is missing, a log-probability is not a number or above 0, or an
-            agreement is not a share.
+        ImaxrayError: If a column is missing, a log-probability is not a number or above 0, an
+            agreement is not a share, or an answer or a box cannot be one.
     """
     missing = [name for name in PSEUDO.names() if name not in {*table.columns, *ADDED}]
     if missing:
@@ -98,6 +99,7 @@ def require_sound(table: pl.DataFrame, path: Path) -> None:
                 f"such as {_shown(rows[name][0])} of {rows['pseudo_id'][0]}; write the file "
                 "again with imaxray annotate."
             )
+    require_answers(table, path)
 
 
 def _is_distribution() -> pl.Expr:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._common.strict_json import BadItem, parse_item
 from imaxray.errors import ImaxrayError
 from imaxray.schema import CHEXPERT, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.collections import chexpert
 from imaxray.sources._shared.files.columns import provenance, reject, stated_by

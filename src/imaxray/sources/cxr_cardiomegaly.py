@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from imaxray._common.names import columns_shown
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SOURCE_ANNOTATIONS, conform
 from imaxray.sources._shared.base import Source
@@ -21,7 +22,6 @@ from imaxray.sources._shared.files.paths import (
     find_file,
     relative,
     release_file,
-    shown,
 )
 from imaxray.sources._shared.files.tables import check_columns, read_csv, read_header
 from imaxray.sources._shared.records import SourceTables
@@ -55,7 +55,7 @@ class CxrCardiomegaly(Source):
             if not set(_IDS) & set(header):
                 raise ImaxrayError(
                     f"Expected the column {' or '.join(_IDS)} in {path}, but its header is "
-                    f"{shown(','.join(header))}; check that it is the file of the stated release."
+                    f"{columns_shown(header)}; check that it is the file of the stated release."
                 )
             found.append(relative(path, root))
         return found

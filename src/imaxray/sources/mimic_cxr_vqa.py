@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
+from imaxray._common.strict_json import BadItem, parse_item
 from imaxray.errors import ImaxrayError
 from imaxray.schema import SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.collections import mimic
 from imaxray.sources._shared.files.columns import reject, stated_by

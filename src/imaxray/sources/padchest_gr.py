@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._common.strict_json import BadItem
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._checks.json_items import BadItem
 from imaxray.sources._checks.persons import age, odd_persons, view
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.collections.padchest_labels import padchest_findings, plain_label

@@ -10,9 +10,9 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray import boxes, radiograph
+from imaxray._common.strict_json import BadItem, parse_item
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.files.archives import MAX_MEMBER_BYTES
 from imaxray.sources._shared.files.json_items import read_items, text_of

@@ -8,9 +8,9 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray import radiograph
+from imaxray._common.strict_json import BadItem
 from imaxray.errors import ImaxrayError
 from imaxray.schema import IMAGES, REJECTS, SOURCE_ANNOTATIONS, SPLIT_HINTS, conform
-from imaxray.sources._checks.json_items import BadItem
 from imaxray.sources._shared.base import Source
 from imaxray.sources._shared.files.json_items import read_items, text_of
 from imaxray.sources._shared.files.paths import (

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray._common.config import read_yaml, validated
-from imaxray._common.defaults import MAX_NEW_TOKENS, RESAMPLES
+from imaxray._common.defaults import MAX_NEW_TOKENS, MOST_RESAMPLES, MOST_STEPS, RESAMPLES
+from imaxray._common.numbers import mistaken_number
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.derive import DeriveConfig
 from imaxray.errors import ImaxrayError
@@ -50,13 +51,20 @@ class StageConfig(BaseModel):
         default=None,
         description="How entries become sequences; default: packed.",
     )
-    steps: int | None = Field(default=None, ge=1, description="Number of optimizer steps.")
-    epochs: float | None = Field(
-        default=None, gt=0, description="Number of passes over the entries."
+    steps: int | None = Field(
+        default=None, ge=1, le=MOST_STEPS, description="Number of optimizer steps."
     )
-    learning_rate: float | None = Field(default=None, gt=0, description="Highest learning rate.")
+    epochs: float | None = Field(
+        default=None, gt=0, le=100_000, description="Number of passes over the entries."
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=100, description="Highest learning rate."
+    )
     muon_learning_rate: float | None = Field(
-        default=None, gt=0, description="Highest learning rate of weight matrices, with muon."
+        default=None,
+        gt=0,
+        le=100,
+        description="Highest learning rate of weight matrices, with muon.",
     )
     warmup: float | None = Field(
         default=None, ge=0, lt=1, description="Share of the steps in which the rate rises."
@@ -74,7 +82,9 @@ class StageConfig(BaseModel):
         description="On mix: share of entries that no model answered among the drawn entries of "
         "a task that has both.",
     )
-    pseudo_weight: float = Field(default=1.0, gt=0, description="Weight of a pseudo entry's loss.")
+    pseudo_weight: float = Field(
+        default=1.0, gt=0, le=1000, description="Weight of a pseudo entry's loss."
+    )
     target: Literal["hard", "soft"] | None = Field(
         default=None,
         description="What a pseudo entry is trained towards: the tokens of its answer (hard) or "
@@ -82,7 +92,7 @@ class StageConfig(BaseModel):
         "hard.",
     )
     soft_temperature: float | None = Field(
-        default=None, gt=0, description="Temperature of the distributions of target soft."
+        default=None, gt=0, le=100, description="Temperature of the distributions of target soft."
     )
     average: float | None = Field(
         default=None,
@@ -199,7 +209,9 @@ class StrategyConfig(BaseModel):
     phantom: PhantomConfig | None = Field(
         default=None, description="Shape of a tiny model that is trained from scratch instead."
     )
-    seed: int = Field(default=0, description="Random seed of weights, schedules and sampling.")
+    seed: int = Field(
+        default=0, ge=0, description="Random seed of weights, schedules and sampling."
+    )
     training: dict[str, Any] = Field(
         default_factory=dict,
         description="Keys of a recipe that hold for all stages (docs/training.md).",
@@ -233,7 +245,10 @@ class StrategyConfig(BaseModel):
         default="cpu", description="Device that annotates and answers; training finds its own."
     )
     resamples: int = Field(
-        default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
+        default=RESAMPLES,
+        ge=100,
+        le=MOST_RESAMPLES,
+        description="Number of bootstrap samples of patients.",
     )
 
     @model_validator(mode="after")
@@ -333,7 +348,11 @@ class StrategyConfig(BaseModel):
         merged = {**self.training, **stage.changes(), "model": model, "seed": seed}
         if "steps" in self.training and "epochs" not in merged:
             merged["epochs"] = None
-        return Recipe.model_validate(merged)
+        recipe = Recipe.model_validate(merged)
+        if (taken := mistaken_number(merged, recipe)) is not None:
+            name = ".".join(map(str, taken[0]))
+            raise ValueError(f"training has {taken[1]} as {name}: {taken[2]}")
+        return recipe
 
 
 def load_strategy(path: str | Path, *, data: Path | None = None) -> StrategyConfig:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imaxray.schema import task_names
 from imaxray.training import Layout
 
 Budget = Literal["entries", "compute", "none"]
@@ -37,7 +38,7 @@ class StudyArm(BaseModel):
     )
     tasks_per_image: float | None = Field(
         default=None,
-        gt=0,
+        ge=1,
         description="Dose: number of tasks per image of a DMAX between DMAX and IMAX; only with "
         "data: dmax.",
     )
@@ -57,6 +58,8 @@ class StudyArm(BaseModel):
     def _dosed(self) -> StudyArm:
         if self.tasks_per_image is not None and self.data != "dmax":
             raise ValueError("tasks_per_image needs data: dmax")
+        if self.tasks_per_image is not None and self.tasks_per_image > (most := len(task_names())):
+            raise ValueError(f"tasks_per_image should be at most {most}, the number of tasks")
         return self
 
     @property

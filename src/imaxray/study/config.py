@@ -9,7 +9,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from imaxray._common.config import read_yaml, validated
-from imaxray._common.defaults import PHANTOM_IMAGES, RESAMPLES, STUDY_EXAMPLES
+from imaxray._common.defaults import (
+    MOST_IMAGES,
+    MOST_NEW_TOKENS,
+    MOST_PROCESSES,
+    MOST_RESAMPLES,
+    PHANTOM_IMAGES,
+    RESAMPLES,
+    STUDY_EXAMPLES,
+)
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.curation import ExcludeConfig
 from imaxray.errors import ImaxrayError
@@ -33,7 +41,9 @@ class PhantomRelease(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    images: int = Field(default=PHANTOM_IMAGES, ge=20, description="Number of radiographs.")
+    images: int = Field(
+        default=PHANTOM_IMAGES, ge=20, le=MOST_IMAGES, description="Number of radiographs."
+    )
     seed: int = Field(default=0, ge=0, description="Random seed of the cohort.")
 
     def description(self) -> str:
@@ -58,13 +68,19 @@ class EvaluationConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_new_tokens: int = Field(
-        default=96, ge=1, description="Maximum number of tokens per answer; longer answers are cut."
+        default=96,
+        ge=1,
+        le=MOST_NEW_TOKENS,
+        description="Maximum number of tokens per answer; longer answers are cut.",
     )
     images_per_batch: int = Field(
         default=16, ge=1, description="Maximum number of images that are encoded together."
     )
     resamples: int = Field(
-        default=RESAMPLES, ge=100, description="Number of bootstrap samples of patients."
+        default=RESAMPLES,
+        ge=100,
+        le=MOST_RESAMPLES,
+        description="Number of bootstrap samples of patients.",
     )
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
     normalisation: Normalisation = Field(
@@ -75,6 +91,7 @@ class EvaluationConfig(BaseModel):
     examples: int | None = Field(
         default=None,
         ge=0,
+        le=1000,
         description=f"Number of test images with questions and answers in the report; default: "
         f"{STUDY_EXAMPLES} if all releases are synthetic or open, else none, so that the report "
         "may be passed on.",
@@ -118,7 +135,7 @@ class StudyConfig(DataConfig):
         description="Your marks (`imaxray view`) that leave images and annotations out: a file, or "
         "`{marks: FILE, verdicts: [wrong, doubtful]}`; default: none.",
     )
-    workers: int = Field(default=2, ge=1, description="Number of processes.")
+    workers: int = Field(default=2, ge=1, le=MOST_PROCESSES, description="Number of processes.")
     seeds: Annotated[int, Field(ge=1, le=1000)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=1,
         description="Number of training runs per arm, with seeds from ``seed`` on, or a list of "

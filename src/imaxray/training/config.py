@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imaxray._common.defaults import MOST_ENTRIES_PER_STEP, MOST_PROCESSES, MOST_STEPS
 from imaxray.training.augmenting.config import Augment
 
 Layout = Literal["packed", "separate", "conversation"]
@@ -18,6 +20,7 @@ which later turns see earlier answers; this is another objective and therefore a
 
 Method = Literal["full", "lora", "connector"]
 Tracker = Literal["tensorboard", "wandb"]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LoraSettings(BaseModel):
@@ -25,10 +28,11 @@ class LoraSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    rank: int = Field(default=16, ge=1, description="Rank of the adapters.")
+    rank: int = Field(default=16, ge=1, le=65_536, description="Rank of the adapters.")
     alpha: float = Field(
         default=32,
         gt=0,
+        le=1_000_000,
         description="Scale of the adapters; their output is multiplied by alpha / rank.",
     )
     dropout: float = Field(
@@ -75,11 +79,17 @@ class TrainingConfig(BaseModel):
     )
     lora: LoraSettings = Field(default=LoraSettings(), description="Settings of the adapters.")
     entries_per_step: int = Field(
-        default=64, ge=1, description="Number of entries per optimizer step, over all processes."
+        default=64,
+        ge=1,
+        le=MOST_ENTRIES_PER_STEP,
+        description="Number of entries per optimizer step, over all processes.",
     )
-    steps: int = Field(default=400, ge=1, description="Number of optimizer steps.")
+    steps: int = Field(default=400, ge=1, le=MOST_STEPS, description="Number of optimizer steps.")
     epochs: float | None = Field(
-        default=None, gt=0, description="Number of passes over the entries; overrides steps."
+        default=None,
+        gt=0,
+        le=100_000,
+        description="Number of passes over the entries; overrides steps.",
     )
     tokens_per_batch: int | None = Field(
         default=None,
@@ -119,11 +129,12 @@ class TrainingConfig(BaseModel):
         "the annotator's distribution over tokens where the dataset has it (soft).",
     )
     soft_temperature: float = Field(
-        default=1.0, gt=0, description="Temperature of the distributions of target soft."
+        default=1.0, gt=0, le=100, description="Temperature of the distributions of target soft."
     )
     pseudo_weight: float = Field(
         default=1.0,
         gt=0,
+        le=1000,
         description="Weight of a pseudo entry's loss in the mean of a step; a real entry has 1.",
     )
     augment: Augment = Field(
@@ -132,11 +143,14 @@ class TrainingConfig(BaseModel):
         "strength of each transform; default: none.",
     )
     optimizer: Literal["adamw", "muon"] = Field(default="adamw", description="Optimizer.")
-    learning_rate: float = Field(default=1e-3, gt=0, description="Highest learning rate.")
+    learning_rate: float = Field(default=1e-3, gt=0, le=100, description="Highest learning rate.")
     muon_learning_rate: float = Field(
-        default=2e-3, gt=0, description="Highest learning rate of weight matrices, with muon."
+        default=2e-3,
+        gt=0,
+        le=100,
+        description="Highest learning rate of weight matrices, with muon.",
     )
-    betas: tuple[float, float] = Field(
+    betas: tuple[_Decay, _Decay] = Field(
         default=(0.9, 0.98),
         description="Decay rates of AdamW's moments; in short runs 0.999 would remember the first "
         "steps too long.",
@@ -185,11 +199,15 @@ class TrainingConfig(BaseModel):
     threads: int = Field(
         default=1,
         ge=1,
+        le=MOST_PROCESSES,
         description="Number of CPU threads of torch; on a busy machine, two can be far slower than "
         "one.",
     )
     workers: int = Field(
-        default=0, ge=0, description="Number of processes that decode images beside training."
+        default=0,
+        ge=0,
+        le=MOST_PROCESSES,
+        description="Number of processes that decode images beside training.",
     )
     image_cache_mb: int = Field(
         default=2048, ge=0, description="Memory for prepared images, in MB per process."
@@ -210,7 +228,8 @@ class TrainingConfig(BaseModel):
         if self.weights is not None and self.temperature is not None:
             raise ValueError("weights and temperature exclude each other; give only one of them")
         if self.weights is not None and (
-            min(self.weights.values(), default=0) < 0 or not sum(self.weights.values()) > 0
+            min(self.weights.values(), default=0) < 0
+            or not 0 < sum(self.weights.values()) < math.inf
         ):
             raise ValueError("weights must not be negative, and at least one must be above 0")
         by_real = self.real_share is not None or self.task_shares == "real"

@@ -282,6 +282,20 @@ def test_bad_records_are_told_and_the_others_are_read(write, record):
     assert result.entries == 1
 
 
+def test_a_key_that_stands_there_twice_is_told(write, tmp_path):
+    root = write(train=[chat("a.png")])
+    good = json.dumps(chat("a.png"))
+    twice = good[:-1] + ', "split": "train", "split": "test"}'
+    lines, whole, list_ = root / "train.jsonl", root / "val.json", root / "test.json"
+    lines.write_text(f"{good}\n{twice}\n")
+    whole.write_text('{"train": [], "train": [\n' + good + "]}")
+    list_.write_text(f"[{twice}, {good}]")
+    result = audit_dataset(root)
+    bad = {where for code, _, where in codes(result) if code == "bad-record"}
+    assert bad == {"train.jsonl:2", "val.json:1", "test.json:1"}
+    assert "twice" in result.to_text()
+
+
 def test_text_blocks_and_image_blocks(write):
     root = write(train=[chat("a.png")])
     blocks = [{"type": "image", "path": "a.png"}, {"type": "text", "text": "Say lung."}]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import struct
 
 import numpy as np
 import polars as pl
@@ -57,6 +58,40 @@ def test_coco(images, tmp_path, release):
         "missing-image", "unknown-class", "unknown-image",
     ]  # fmt: skip
     assert {f.file: f.rows for f in tables.files} == {"boxes.json": 7, "source.yaml": 0}
+
+
+def test_coco_that_can_be_read_in_two_ways_is_not_read_in_one(images, tmp_path, release):
+    content = {
+        "images": [
+            {"id": 1, "file_name": "p1/1.png"},
+            {"id": 1, "file_name": "p2/2.png"},  # the annotation may be about either
+            {"id": [2], "file_name": "3.png", "width": -5},
+            {"file_name": "p2/2.png"},
+            {"id": 7, "file_name": "p1/1.png"},
+        ],
+        "annotations": [
+            {"image_id": 1, "category_id": 7, "bbox": [10, 5, 20, 10]},
+            {"category_id": 7, "bbox": [10, 5, 20, 10]},
+            {"image_id": True, "category_id": 7, "bbox": [10, 5, 20, 10]},
+            {"image_id": 7, "category_id": 7, "bbox": [1e400, 5, 20, 10]},
+            {"image_id": 7, "category_id": 8, "bbox": [1, 5, 20, 10]},
+        ],
+        "categories": [
+            {"id": [7], "name": "effusion"}, {"id": 7, "name": "clip"}, 5,
+            {"id": 8, "name": "clip"}, {"id": 8, "name": "wire"},
+        ],
+    }  # fmt: skip
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps(content).replace("Infinity", "1e300"))
+    tables = release("boxes.json", **NOBODY)
+    assert regions(tables) == []
+    assert sorted(tables.rejects["code"].to_list()) == [
+        "bad-value", "bad-value", "unknown-class", "unknown-image", "unknown-image",
+        "unknown-image",
+    ]  # fmt: skip
+    file.write_text('{"images": [], "images": [], "annotations": [], "categories": 5}')
+    with pytest.raises(ImaxrayError, match="a key of the item stands there twice"):
+        release("boxes.json", **NOBODY)
 
 
 def test_pascal_voc(images, tmp_path, release):
@@ -217,6 +252,35 @@ def test_every_form_of_table_says_the_same(images, tmp_path, release, form):
         [("mine/01", "mine/01 2024-01-31", 40), ("mine/02", "mine/02 2024-02-01", 50)],
         [("mine/p1/1.png", "Pleural Effusion", 1.0), ("mine/p2/2.png", "Pleural Effusion", 0.0)],
     )
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, np.nan, np.inf])
+def test_a_nifti_mask_with_numbers_of_no_class_is_a_reject(images, tmp_path, release, value):
+    nibabel = pytest.importorskip("nibabel")
+    folder = tmp_path / "masks/heart"
+    folder.mkdir(parents=True)
+    for name, odd in (("1", 1), ("2", value)):
+        mask = np.zeros((100, 80))
+        mask[10:20, 10:20], mask[15, 15] = 1, odd
+        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), folder / f"{name}.nii")
+    tables = release("masks", **NOBODY)
+    assert tables.rejects["code"].to_list() == ["bad-mask"]
+    assert [region[0] for region in regions(tables)] == ["mine/p1/1.png"]
+
+
+def test_a_nifti_header_that_states_more_pixels_than_an_image_may_have_is_not_believed(
+    images, tmp_path, release
+):
+    nibabel = pytest.importorskip("nibabel")
+    folder = tmp_path / "masks/heart"
+    folder.mkdir(parents=True)
+    for name in ("1", "2"):
+        mask = np.ones((100, 80), np.uint8)
+        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), folder / f"{name}.nii")
+    damaged = bytearray((folder / "2.nii").read_bytes())
+    damaged[42:46] = struct.pack("<hh", 32767, 32767)
+    (folder / "2.nii").write_bytes(damaged)
+    assert release("masks", **NOBODY).rejects["code"].to_list() == ["bad-mask"]
 
 
 def test_a_nifti_mask_needs_its_package(images, tmp_path, release):

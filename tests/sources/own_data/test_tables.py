@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from hospitals import write_image, write_table
+from imaxray.cli.border import run_command
 from imaxray.errors import ImaxrayError
 
 ROW = {"image": "1.png", "patient": "A"}
@@ -320,3 +321,18 @@ def test_an_answer_that_is_none_is_one_sentence(tmp_path, release, options, said
     write(tmp_path, [ROW])
     with pytest.raises(ImaxrayError, match=said):
         release("t.csv", **options)
+
+
+@pytest.mark.parametrize("column", ["findings", "Pneumothorax", "view", "sex", "split", "phrase"])
+def test_prose_in_a_column_of_spellings_is_counted_and_never_shown(tmp_path, column, capsys):
+    report = "The heart of Ms Miller is too large, no effusion"
+    write(tmp_path, [{**ROW, column: report}, {"image": "2", "patient": "B", column: report}])
+    out = tmp_path / "mine"
+    code = run_command(
+        ["sources", "new", "mine", "--table", f"{tmp_path}/t.csv", "--images",
+         f"{tmp_path}/images", "--out", f"{out}", "--column",
+         f"{column}={column}"]
+    )  # fmt: skip
+    said = capsys.readouterr()
+    assert code == 0 and "2 cells of" in said.out and "Miller" not in said.out + said.err
+    assert "Miller" not in (out / "source.yaml").read_text()

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
+from imaxray._common.strict_json import parse_item
 
 _USER: Final = ("user", "human")
 _MODEL: Final = ("assistant", "gpt", "model")
@@ -53,10 +53,7 @@ def field(record: dict[str, Any], name: str) -> Any:
         return record[name]
     meta = record.get("meta")
     if isinstance(meta, str):
-        try:
-            meta = orjson.loads(meta)
-        except orjson.JSONDecodeError:
-            return None
+        meta = parse_item(meta)
     return meta.get(name) if isinstance(meta, dict) else None
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from imaxray._common.strict_json import BadItem
 from imaxray.audit.audit_input import NO_SPLIT, AuditInput, AuditIssue
 from imaxray.audit.reading.chat_record import (
     BadRecordError,
@@ -125,6 +126,8 @@ class _Reader:
         """Add one record, or an issue that says why it cannot be read."""
         self.records += 1
         try:
+            if isinstance(record, BadItem):
+                raise BadRecordError(record.message)
             if not isinstance(record, dict):
                 raise BadRecordError("not a JSON object")
             if is_sample(record):

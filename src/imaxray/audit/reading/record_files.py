@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import pyarrow as pa
 
 from imaxray._common.files import require_file
+from imaxray._common.strict_json import NO_JSON, BadItem, parse_item, parse_items
 from imaxray.audit.pixels import parquet_records
 from imaxray.errors import ImaxrayError
 
@@ -96,7 +96,7 @@ def is_own_export(path: Path) -> bool:
 
 
 def records_of(path: Path) -> Iterator[Any]:
-    """Yield the records of a file; ``None`` stands for an unreadable line.
+    """Yield the records of a file; a :class:`BadItem` stands for an unreadable one.
 
     The file is Parquet, a JSON list, one JSON object per line, one JSON object of lists by split
     (R2Gen), or the samples of a FiftyOne dataset.
@@ -116,25 +116,27 @@ def records_of(path: Path) -> Iterator[Any]:
             "the path."
         ) from error
     if content.startswith(b"["):
-        try:
-            yield from orjson.loads(content)
-        except orjson.JSONDecodeError as error:
+        items = parse_items(content)
+        if items is None:
             raise ImaxrayError(
                 f"Expected a JSON list in {path}, but it is damaged; write the file again."
-            ) from error
+            )
+        yield from items
         return
     if not content.startswith(b"{"):
         raise ImaxrayError(
             f"Expected a JSON list or one JSON object per line in {path}, but it holds neither; "
             "export the data as LLaVA JSON or messages JSONL."
         )
-    whole = _line(content)  # None for several lines
-    if isinstance(whole, dict) and isinstance(whole.get("samples"), list):
+    whole = parse_item(content)  # bad for several lines
+    if isinstance(whole, BadItem) and whole.message != NO_JSON:
+        yield whole
+    elif isinstance(whole, dict) and isinstance(whole.get("samples"), list):
         yield from whole["samples"]
     elif isinstance(whole, dict) and whole.keys() <= SPLITS.keys():
         yield from _by_split(whole)
     else:
-        yield from (_line(line) for line in content.split(b"\n") if line.strip())
+        yield from (parse_item(line) for line in content.split(b"\n") if line.strip())
 
 
 def _rows_of(path: Path) -> Iterator[dict[str, Any]]:
@@ -152,10 +154,3 @@ def _by_split(whole: dict[str, Any]) -> Iterator[Any]:
     for name, records in whole.items():
         for record in records if isinstance(records, list) else [records]:
             yield {"split": name, **record} if isinstance(record, dict) else record
-
-
-def _line(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None

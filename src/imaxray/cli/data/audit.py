@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._common.defaults import AUDIT_EXAMPLES, AUDIT_WORKERS, LARGEST
+from imaxray._common.defaults import AUDIT_EXAMPLES, AUDIT_WORKERS, LARGEST, MOST_PROCESSES
 from imaxray._common.printing import say
 from imaxray.cli.application import Format, app
 
@@ -43,7 +43,7 @@ def audit(
         ),
     ] = AUDIT_EXAMPLES,
     workers: Annotated[
-        int, typer.Option(min=1, max=LARGEST, help="Number of processes that decode images.")
+        int, typer.Option(min=1, max=MOST_PROCESSES, help="Number of processes that decode images.")
     ] = AUDIT_WORKERS,
     clinical: Annotated[
         Path | None,

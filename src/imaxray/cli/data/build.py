@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from imaxray._common.defaults import LARGEST
+from imaxray._common.defaults import MOST_PROCESSES
 from imaxray.cli.application import ConfigFile, ConfigName, Format, Out, Root, app, one_config
 from imaxray.cli.printing.densities import (
     print_changed_density,
@@ -33,7 +33,9 @@ def build(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, max=LARGEST, help="Number of processes; default: the configuration's number."
+            min=1,
+            max=MOST_PROCESSES,
+            help="Number of processes; default: the configuration's number.",
         ),
     ] = None,
     verify: Annotated[

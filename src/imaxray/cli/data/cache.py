@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imaxray._common.defaults import CACHE_MAX_SIDE, CACHE_SHARD_IMAGES, CACHE_WORKERS, LARGEST
+from imaxray._common.defaults import (
+    CACHE_MAX_SIDE,
+    CACHE_SHARD_IMAGES,
+    CACHE_WORKERS,
+    LARGEST,
+    MOST_PROCESSES,
+)
 from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, app
 from imaxray.cli.printing.left_out import print_codes
@@ -44,7 +50,8 @@ def cache(
         ),
     ] = "local",
     workers: Annotated[
-        int, typer.Option(min=1, max=LARGEST, help="Number of processes of the engine local.")
+        int,
+        typer.Option(min=1, max=MOST_PROCESSES, help="Number of processes of the engine local."),
     ] = CACHE_WORKERS,
     form: Format = "text",
 ) -> None:

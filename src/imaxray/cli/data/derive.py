@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imaxray._common.defaults import LARGEST
+from imaxray._common.defaults import MOST_PROCESSES
 from imaxray._common.printing import counted, say
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.options import chosen, options_of
@@ -30,7 +30,9 @@ def derive(
             "rules are measured on them too."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=LARGEST, help="Number of processes.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_PROCESSES, help="Number of processes.")
+    ] = 1,
     form: Format = "text",
 ) -> None:
     """Derive what follows from the entries of a dataset, without a model.

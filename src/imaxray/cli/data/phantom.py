@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from imaxray._common.defaults import LARGEST, PHANTOM_IMAGES
+from imaxray._common.defaults import LARGEST, MOST_IMAGES, MOST_PROCESSES, PHANTOM_IMAGES
 from imaxray._common.printing import say
 from imaxray.cli.application import app
 from imaxray.cli.options import bounded
@@ -21,7 +21,7 @@ def phantom(
         int,
         typer.Option(
             min=20,
-            max=LARGEST,
+            max=MOST_IMAGES,
             help="Number of radiographs, frontal and lateral together; minimum 20.",
         ),
     ] = PHANTOM_IMAGES,
@@ -58,7 +58,7 @@ def phantom(
     ] = 0,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=LARGEST, help="Number of processes; default: one per core."),
+        typer.Option(min=1, max=MOST_PROCESSES, help="Number of processes; default: one per core."),
     ] = None,
 ) -> None:
     """Write synthetic radiographs and annotations in the file formats of the real releases."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imaxray._common.defaults import LARGEST
+from imaxray._common.defaults import MOST_PROCESSES
 from imaxray.cli.application import Format, Out, app
 from imaxray.cli.printing.tables import print_json, print_table
 from imaxray.errors import ImaxrayError
@@ -21,7 +21,9 @@ def rebuild(
         list[str],
         typer.Option(help="NAME=PATH of a release; given once for each release that is needed."),
     ],
-    workers: Annotated[int, typer.Option(min=1, max=LARGEST, help="Number of processes.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_PROCESSES, help="Number of processes.")
+    ] = 2,
     exclude: Annotated[
         Path | None,
         typer.Option(help="File of marks with which the dataset was built, if there was one."),

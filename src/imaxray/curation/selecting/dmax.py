@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaxray.curation.selecting.densities import Density, density_of
-from imaxray.curation.selecting.imax import subset
+from imaxray.curation.selecting.imax import TaskMean, subset
 from imaxray.curation.selecting.spread import Counts, spread
 from imaxray.curation.selecting.strata import with_strata
 from imaxray.curation.tables import Tables, of_split
@@ -24,7 +24,7 @@ class DmaxConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    tasks_per_image: float | None = Field(
+    tasks_per_image: TaskMean | None = Field(
         default=None,
         ge=1,
         description="Mean number of tasks per image to aim at; default: as few as possible.",

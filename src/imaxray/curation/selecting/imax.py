@@ -24,7 +24,8 @@ def _possible(number: float) -> float:
 
 
 _TaskCount = Annotated[int, AfterValidator(_possible)]
-_TaskMean = Annotated[float, AfterValidator(_possible)]
+TaskMean = Annotated[float, AfterValidator(_possible)]
+"""Mean number of tasks per image, which is at most the number of tasks."""
 
 
 class ImaxConfig(BaseModel):
@@ -45,7 +46,7 @@ class ImaxConfig(BaseModel):
         ge=1,
         description="Number of train entries at which the selection stops; default: all images.",
     )
-    tasks_per_image: _TaskMean | None = Field(
+    tasks_per_image: TaskMean | None = Field(
         default=None,
         ge=1,
         description="Mean number of tasks per image to reach; without it, the densest images are "

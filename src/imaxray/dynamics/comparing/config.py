@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imaxray._common.defaults import MOST_RESAMPLES
 from imaxray.dynamics.probing.entries import ImageSharing
 
 
@@ -53,5 +54,10 @@ class RunDynamicsConfig(BaseModel):
         description="With groups and --data: largest number of entries of a pool, which are drawn "
         "by whole images.",
     )
-    draws: int = Field(default=200, ge=25, description="With groups: number of draws of each way.")
+    draws: int = Field(
+        default=200,
+        ge=25,
+        le=MOST_RESAMPLES,
+        description="With groups: number of draws of each way.",
+    )
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray._common.defaults import RESAMPLES
+from imaxray._common.defaults import MOST_RESAMPLES, RESAMPLES
 from imaxray._common.files import csv_text
 from imaxray._common.names import require_known
 from imaxray._common.printing import counted
@@ -71,7 +71,9 @@ class CompareConfig(BaseModel):
         "CheXbert, GREEN); can be repeated.",
     )
     seed: int = Field(default=0, ge=0, description="Random seed of the bootstrap over patients.")
-    resamples: int = Field(default=RESAMPLES, ge=100, description="Number of bootstrap samples.")
+    resamples: int = Field(
+        default=RESAMPLES, ge=100, le=MOST_RESAMPLES, description="Number of bootstrap samples."
+    )
     level: float = Field(default=0.95, gt=0, lt=1, description="Confidence level of the intervals.")
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imaxray._common.defaults import MAX_NEW_TOKENS
+from imaxray._common.defaults import MAX_NEW_TOKENS, MOST_NEW_TOKENS, MOST_PROCESSES
 from imaxray.evaluation.config import ModelConfig
 from imaxray.schema import TaskName, task_names
 
@@ -30,10 +30,14 @@ class AskConfig(BaseModel):
     samples: int = Field(
         default=0,
         ge=0,
+        le=1000,
         description="Number of random answers drawn beside the greedy one, to measure agreement.",
     )
     temperature: float = Field(
-        default=1.0, gt=0, description="Temperature of the random answers; 1 is the model's own."
+        default=1.0,
+        gt=0,
+        le=100,
+        description="Temperature of the random answers; 1 is the model's own.",
     )
     seed: int = Field(default=0, ge=0, description="Random seed of the random answers.")
     round: int = Field(
@@ -61,6 +65,7 @@ class AskConfig(BaseModel):
     max_new_tokens: int = Field(
         default=MAX_NEW_TOKENS,
         ge=1,
+        le=MOST_NEW_TOKENS,
         description="Maximum number of tokens per answer; longer answers are cut.",
     )
     images_per_batch: int = Field(
@@ -72,6 +77,7 @@ class AskConfig(BaseModel):
     threads: int = Field(
         default=1,
         ge=1,
+        le=MOST_PROCESSES,
         description="Number of CPU threads per worker; their number decides the rounding.",
     )
     limit: int | None = Field(

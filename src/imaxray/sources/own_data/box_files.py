@@ -5,6 +5,7 @@ An image without boxes is a row too, because it belongs to the release.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 from xml.etree.ElementTree import Element, ParseError
 
-import orjson
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from imaxray._common.files import require_file
+from imaxray._common.strict_json import BadItem, parse_item
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.reading import Fault
 
@@ -26,6 +27,7 @@ Rows = tuple[list[dict[str, Any]], int, list[Fault]]
 NOT_LABELS: Final = ("classes.txt", "obj.names", "labels.txt", "train.txt", "val.txt", "test.txt")
 """Files beside YOLO's labels that hold no boxes."""
 
+_DIGITS: Final = 10  # of a width or height, at most one less
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -37,11 +39,16 @@ def read_coco(path: Path, _classes: tuple[str, ...]) -> Rows:
     """
     require_file(path)
     try:
-        content = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
+        content = parse_item(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    except OSError as error:
         raise ImaxrayError(
             f"Expected JSON of COCO at {path}, but it cannot be read; write it again."
         ) from error
+    if isinstance(content, BadItem):
+        raise ImaxrayError(
+            f"Expected JSON of COCO at {path}, but it cannot be read, because {content.message}; "
+            "correct it, or write it again."
+        )
     content = content if isinstance(content, dict) else {}
     images, boxes = content.get("images"), content.get("annotations")
     if not isinstance(images, list) or not isinstance(boxes, list):
@@ -49,38 +56,58 @@ def read_coco(path: Path, _classes: tuple[str, ...]) -> Rows:
             f"Expected the lists images and annotations in {path}, as COCO has them, but they are "
             "missing; name another file, or write JSON lines."
         )
-    names = {
-        item.get("id"): item.get("name")
-        for item in content.get("categories") or []
-        if isinstance(item, dict)
-    }
+    categories = content.get("categories")
+    names = _by_id(categories if isinstance(categories, list) else [], "name")
+    files = _by_id(images, "file_name")
     rows: list[dict[str, Any]] = []
     faults: list[Fault] = []
-    by_id: dict[Any, dict[str, Any]] = {}
+    described: dict[str, dict[str, Any]] = {}
     for row, item in enumerate(images, start=1):
         if not isinstance(item, dict) or not isinstance(item.get("file_name"), str):
             faults.append((row, "bad-json", "the image has no file_name"))
             continue
-        size = {k: str(item[k]) for k in ("width", "height") if isinstance(item.get(k), int)}
-        about = {"image": item["file_name"], **{f"image_{k}": v for k, v in size.items()}}
-        by_id[_key(item.get("id"))] = about
-        rows.append({"row": row, **about})
+        size = {f"image_{k}": _side(item[k]) for k in ("width", "height") if item.get(k)}
+        if None in size.values():
+            faults.append((row, "bad-value", "the size of the image is no positive whole number"))
+            continue
+        described[item["file_name"]] = {"image": item["file_name"], **size}
+        rows.append({"row": row, **described[item["file_name"]]})
     for row, item in enumerate(boxes, start=len(images) + 1):
-        about_image = by_id.get(_key(item.get("image_id"))) if isinstance(item, dict) else None
+        item = item if isinstance(item, dict) else {}
+        about_image = described.get(files.get(_key(item.get("image_id"))) or "")
         if about_image is None:
-            faults.append((row, "unknown-image", "the annotation names none of the images"))
+            faults.append((row, "unknown-image", "the annotation names none of the images, or two"))
             continue
         phrase = names.get(_key(item.get("category_id")))
-        if not isinstance(phrase, str):
-            faults.append((row, "unknown-class", "the annotation names none of the categories"))
+        if phrase is None:
+            faults.append(
+                (row, "unknown-class", "the annotation names none of the categories, or two")
+            )
             continue
         rows.append({"row": row, **about_image, "phrase": phrase,
                      "box": json.dumps(item.get("bbox"))})  # fmt: skip
     return rows, len(images) + len(boxes), faults
 
 
-def _key(value: Any) -> Any:
-    return value if isinstance(value, (int, str)) else None
+def _by_id(items: list[Any], field: str) -> dict[Any, str | None]:
+    """Return the text in a field of items by their id; None for an id that several texts have."""
+    found: dict[Any, str | None] = {None: None}
+    for item in items:
+        text = item.get(field) if isinstance(item, dict) else None
+        if isinstance(text, str):
+            key = _key(item.get("id"))
+            found[key] = text if found.get(key, text) == text else None
+    return found
+
+
+def _key(value: Any) -> int | str | None:
+    return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+
+
+def _side(value: Any) -> str | None:
+    """Return a width or height that COCO states as text; None if it is no positive whole number."""
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return text if text.isdecimal() and text.isascii() and len(text) < _DIGITS else None
 
 
 def read_voc(folder: Path, _classes: tuple[str, ...]) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,7 +96,11 @@ def read_masks(folder: Path, classes: tuple[str, ...]) -> Rows:
         if values.ndim != 2:
             faults.append((row, "bad-mask", "the mask is not one picture of numbers"))
             continue
-        numbers = {int(v) for v in np.unique(values)} - {0}
+        numbers = _numbers(values)
+        if numbers is None:
+            what = "a value of the mask is negative, a fraction or not finite"
+            faults.append((row, "bad-mask", what))
+            continue
         if classes and max(numbers, default=0) >= len(classes):
             faults.append((row, "unknown-class", "source.yaml has no name for a value of the mask"))
             continue
@@ -173,6 +178,21 @@ def runs_of(mask: Mask) -> NDArray[np.int64]:
     return np.array(parts, np.int64).reshape(-1, 2)
 
 
+def _numbers(values: NDArray[Any]) -> set[int] | None:
+    """Return the numbers of a mask except 0; None if one cannot be the number of a class.
+
+    Example:
+        >>> _numbers(np.array([[0.0, 2.0]])), _numbers(np.array([[0.0, np.nan]]))
+        ({2}, None)
+    """
+    if values.dtype.kind not in "buif":
+        return None
+    found = np.unique(values)
+    if values.dtype.kind == "f" and not (np.isfinite(found) & (found == np.floor(found))).all():
+        return None
+    return None if (found < 0).any() else {int(v) for v in found} - {0}
+
+
 def _values(path: Path) -> NDArray[Any]:
     """Return the numbers of a mask, shape (height, width)."""
     if not path.name.lower().endswith(_NIFTI):
@@ -186,11 +206,14 @@ def _values(path: Path) -> NDArray[Any]:
             "install 'imaxray[nifti]', or save the masks as PNG."
         )
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
 
     try:
-        data = np.asarray(nibabel.load(path).dataobj)
-    except (ImageFileError, EOFError) as error:
+        stored = nibabel.load(path)
+        small = math.prod(stored.shape) <= radiograph.MAX_PIXELS  # a header may state any size
+        data = np.asarray(stored.dataobj) if small else None
+    except Exception as error:  # the parser raises its own kinds
         raise ValueError("no NIfTI") from error
+    if data is None:
+        raise ValueError("the mask is too large")
     flat = data.reshape(data.shape[:2]) if data.shape[2:] == (1,) * (data.ndim - 2) else data
     return flat.T  # NIfTI counts columns first

@@ -14,10 +14,10 @@ from typing import Any, Final
 import polars as pl
 
 from imaxray._common.files import read_excel, read_parquet, sha256
+from imaxray._common.names import columns_shown
+from imaxray._common.strict_json import BadItem, parse_item
 from imaxray.errors import ImaxrayError
-from imaxray.sources._checks.json_items import BadItem, parse_item
 from imaxray.sources._checks.reading import Fault, note
-from imaxray.sources._shared.files.paths import shown
 from imaxray.sources._shared.files.tables import read_csv, read_header, read_lines
 from imaxray.sources.own_data.box_files import read_coco, read_voc, read_yolo
 from imaxray.sources.own_data.file_folders import read_dicom, read_masks, read_reports
@@ -142,7 +142,7 @@ def _require_columns(path: Path, table: Table, columns: Sequence[str]) -> None:
         if column not in columns:
             raise ImaxrayError(
                 f"Expected the column {column} ({key}) in {path}, but its columns are "
-                f"{shown(', '.join(columns)) or 'none'}; correct source.yaml."
+                f"{columns_shown(columns)}; correct source.yaml."
             )
         if columns.count(column) > 1:
             raise ImaxrayError(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 ALL: Final = "all"
 """Name under which one value stands for all datasets or models."""
 
-_Positive = Annotated[float, Field(gt=0)]
+_Positive = Annotated[float, Field(gt=0, le=1e15)]
 
 
 class EstimateConfig(BaseModel):
@@ -28,7 +28,7 @@ class EstimateConfig(BaseModel):
         description="Train entries of a dataset that is not built yet, as DATA=NUMBER, e.g. "
         "imax=354003; default: imax.target_entries of the configuration.",
     )
-    entries_per_image: dict[str, Annotated[float, Field(ge=1)]] = Field(
+    entries_per_image: dict[str, Annotated[float, Field(ge=1, le=1_000_000)]] = Field(
         default_factory=dict,
         description="Mean entries per image of a dataset that is not built yet, as DATA=NUMBER; "
         "default for imax: imax.entries_per_image of the configuration.",
@@ -36,17 +36,22 @@ class EstimateConfig(BaseModel):
     text_tokens: float | None = Field(
         default=None,
         gt=0,
+        le=1_000_000,
         description="Mean text tokens of an entry, question and answer together, of data that are "
         "not built yet.",
     )
     image_width: int = Field(
         default=2544,
         ge=1,
+        le=1_000_000,
         description="Width in pixels of images that are not built yet; the default is common in "
         "MIMIC-CXR.",
     )
     image_height: int = Field(
-        default=3056, ge=1, description="Height in pixels of images that are not built yet."
+        default=3056,
+        ge=1,
+        le=1_000_000,
+        description="Height in pixels of images that are not built yet.",
     )
     sample: int = Field(
         default=20_000,
@@ -54,7 +59,9 @@ class EstimateConfig(BaseModel):
         description="Entries per unit whose tokens are counted; a longer training is counted in "
         "steps spread evenly over it.",
     )
-    processes: int = Field(default=1, ge=1, description="Processes of each training, one per GPU.")
+    processes: int = Field(
+        default=1, ge=1, le=1_000_000, description="Processes of each training, one per GPU."
+    )
     tokens_per_second: dict[str, _Positive] = Field(
         default_factory=dict,
         description="Measured speed of training in tokens per second over all processes, as "

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from imaxray.evaluation.generation.hosted.reply import message_of, read_reply
+from imaxray.evaluation.generation.hosted.reply import message_of, read_reply, without_request
 
 
 def body(message, **choice):
@@ -60,3 +60,22 @@ def test_the_finish_reason(given, told):
 ])  # fmt: skip
 def test_what_a_server_says_about_an_error(content, said):
     assert message_of(content) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Prompt 'Describe the heart-size of Ms Miller.' is too long", "Prompt […] is too long"),
+        ("describe THE heart-size", "[…]"),
+        ("the heart-size", "the heart-size"),
+        ("Ms Miller\nHow wide is the heart? twice", "[…] twice"),
+        ("the model served-7b is not loaded", "the model served-7b is not loaded"),
+        ("", ""),
+    ],
+)
+def test_what_a_server_repeats_of_a_request_is_not_shown(said, shown):
+    content = [{"type": "image_url", "image_url": {"url": "data:the model served-7b"}},
+               {"type": "text", "text": "Describe the heart-size of Ms Miller."},
+               {"type": "text", "text": "How wide is the heart?"}]  # fmt: skip
+    request = json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]})
+    assert without_request(said, request.encode()) == shown

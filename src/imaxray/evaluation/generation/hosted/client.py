@@ -20,6 +20,7 @@ from imaxray.evaluation.generation.hosted.reply import (
     UnreadableReplyError,
     message_of,
     read_reply,
+    without_request,
 )
 
 FIRST_WAIT: Final = 1.0
@@ -86,8 +87,8 @@ class ChatServer:
                 problem = self._cause(error)
             else:
                 if status == http.client.OK:
-                    return self._read(content)
-                said = message_of(content)
+                    return self._read(content, body)
+                said = without_request(message_of(content), body)
                 problem = f"it answers with status {status}{f' ({said})' if said else ''}"
                 if status not in _AGAIN and status < http.client.INTERNAL_SERVER_ERROR:
                     raise self._failed(problem, _advice(status))
@@ -175,14 +176,14 @@ class ChatServer:
                 "use http://127.0.0.1, or correct the table of host names."
             )
 
-    def _read(self, content: bytes) -> Reply:
+    def _read(self, content: bytes, request: bytes) -> Reply:
         try:
             if len(content) > _LARGEST:
                 raise UnreadableReplyError(f"it is longer than {_LARGEST:,} bytes")
             return read_reply(content)
         except UnreadableReplyError as error:
             raise self._failed(
-                f"its reply cannot be read, because {error}",
+                f"its reply cannot be read, because {without_request(str(error), request)}",
                 "name the base URL of an OpenAI-compatible API, which often ends in /v1",
             ) from None
 

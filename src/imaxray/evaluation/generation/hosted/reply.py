@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+_REPEATED: Final = 3  # words in a row that a message has from the request
+_HIDDEN: Final = "[…]"
+_MARK: Final = re.compile(r"[\W_]+")
 
 CUT: Final = "length"
 """Finish reason of an answer that was cut at the maximum number of tokens."""
@@ -80,6 +85,52 @@ def message_of(content: bytes) -> str:
         return _said(_parsed(content))
     except UnreadableReplyError:
         return ""
+
+
+def without_request(said: str, request: bytes) -> str:
+    """Return what a server says with […] in the place of words that it repeats from a request.
+
+    A server may quote the prompt that it refuses, and a prompt may hold text of a report.
+
+    Args:
+        said: Message of the server.
+        request: Body of the request, JSON.
+
+    Example:
+        >>> asked = b'{"messages": [{"content": [{"text": "Where is the large nodule?"}]}]}'
+        >>> without_request('Bad prompt: "Where is the large nodule?" is too long', asked)
+        'Bad prompt: […] is too long'
+    """
+    try:
+        texts = _texts(_parsed(request))
+    except UnreadableReplyError:
+        texts = []
+    asked = [_plain(word) for text in texts for word in text.split()]
+    runs = {tuple(asked[k : k + _REPEATED]) for k in range(len(asked) - _REPEATED + 1)}
+    words = said.split()
+    plain = [_plain(word) for word in words]
+    hidden = [False] * len(words)
+    for k in range(len(words) - _REPEATED + 1):
+        if tuple(plain[k : k + _REPEATED]) in runs:
+            hidden[k : k + _REPEATED] = [True] * _REPEATED
+    kept = [_HIDDEN if hide else word for word, hide in zip(words, hidden, strict=True)]
+    return " ".join(
+        word for k, word in enumerate(kept) if word != _HIDDEN or not k or kept[k - 1] != _HIDDEN
+    )
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the texts of a request's messages, in their order."""
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    if isinstance(value, Mapping):
+        found = value.get("messages") or value.get("content") or value.get("text")
+        return _texts(found)
+    return [value] if isinstance(value, str) else []
+
+
+def _plain(word: str) -> str:
+    return _MARK.sub("", word.lower())
 
 
 def _parsed(content: bytes) -> Any:

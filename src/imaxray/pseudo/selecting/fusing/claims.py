@@ -247,12 +247,13 @@ def confidence_of(row: Mapping[str, Any], agreeing: list[bool] | None) -> tuple[
     """Return the logarithms of the mean token probability and of the share of agreeing samples.
 
     The share counts half a sample more on each side, so that four of four do not mean certainty.
-    It is 1 without samples.
+    It is 1 without samples. An answer without a log-probability has the least probability.
     """
     share = 1.0
     if agreeing is not None:
         share = (sum(agreeing) + 0.5) / (len(agreeing) + 1)
-    token = max(math.exp(min(row["logprob"], 0.0)), _LEAST)
+    logprob = -math.inf if row["logprob"] is None else min(row["logprob"], 0.0)
+    token = max(math.exp(logprob), _LEAST)
     return math.log(token), math.log(share)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from imaxray._common.files import require_file
+from imaxray._common.strict_json import BadItem, parse_items
 from imaxray.errors import ImaxrayError
-from imaxray.sources._checks.json_items import BadItem, parse_items
 from imaxray.sources._checks.reading import current_encoding
 from imaxray.sources._shared.files.paths import shown
 

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from imaxray._common.files import require_file
+from imaxray._common.names import columns_shown
 from imaxray.errors import ImaxrayError
 from imaxray.sources._checks.csv_rows import (
     FAULTS,
@@ -30,7 +31,6 @@ from imaxray.sources._checks.csv_rows import (
     without_blank_end,
 )
 from imaxray.sources._checks.reading import DEFAULT_ENCODING, Fault, current_encoding, note
-from imaxray.sources._shared.files.paths import shown
 
 MAX_TABLE_BYTES = 20 * 2**30
 """A table that unpacks to more than this is refused; it is a gzip bomb and no release."""
@@ -79,7 +79,7 @@ def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) ->
     if missing:
         raise ImaxrayError(
             f"Expected the column {', '.join(missing)} in {path}, but its header is "
-            f"{shown(','.join(header)) or 'empty'}; check that it is the file of the stated "
+            f"{columns_shown(header)}; check that it is the file of the stated "
             "release."
         )
 

@@ -15,6 +15,7 @@ from imaxray.sources._checks.persons import SEXES, VIEWS
 from imaxray.sources.own_data.cells import CellError, day, is_blank, label_value
 from imaxray.sources.own_data.fields import FIELDS
 from imaxray.sources.own_data.proposing.answers import NONE
+from imaxray.sources.own_data.proposing.prose import without_prose
 from imaxray.sources.own_data.vocabulary import (
     GRADES,
     PERSONS,
@@ -260,14 +261,15 @@ def list_separator(column: Column) -> str:
 def look_at_persons(name: str, column: Column, said: Understood) -> None:
     """Write down spellings of views or sexes that the package does not know by itself."""
     known = VIEWS if name == "view" else SEXES
-    spelled = {text: plain(text) for text in column.cells}
-    upper = {text: re.sub(r"[\s_-]+", " ", text.upper()).strip() for text in column.cells}
+    cells = without_prose(column.cells, column.name, said.notes)
+    spelled = {text: plain(text) for text in cells}
+    upper = {text: re.sub(r"[\s_-]+", " ", text.upper()).strip() for text in cells}
     if name == "sex" and {"h", "m"} <= set(spelled.values()) and "f" not in spelled.values():
         said.questions["values.sex", "H"] = (
             f"values.sex: the column {column.name} has H and M but no F; if H means a man and M a "
             "woman (hombre, mujer), answer with --means H=M --means M=F."
         )
-    for text, count in column.cells.most_common():
+    for text, count in cells.most_common():
         if upper[text] in known:
             continue
         ours = PERSONS[name].get(spelled[text])
@@ -285,7 +287,8 @@ def look_at_persons(name: str, column: Column, said: Understood) -> None:
 
 def look_at_splits(column: Column, said: Understood) -> None:
     """Ask about spellings of splits that are not known."""
-    strange = [text for text in column.cells if plain(text) not in SPLIT_NAMES]
+    cells = without_prose(column.cells, column.name, said.notes)
+    strange = [text for text in cells if plain(text) not in SPLIT_NAMES]
     if strange:
         said.questions["values.split", strange[0]] = (
             f"values.split: which of train, val, test are {_some(strange)} in the column "
@@ -306,7 +309,7 @@ def look_at_findings(column: Column, separator: str, said: Understood) -> None:
 def look_at_phrases(items: Counter[str], column: str, said: Understood) -> None:
     """Match spellings with labels: known ones, likely ones (a question), and others (a note)."""
     spellings = label_spellings()
-    for text, count in items.most_common(200):
+    for text, count in without_prose(items, column, said.notes).most_common(200):
         label = known_label(text)
         if label is not None:
             if text != label:
@@ -340,11 +343,12 @@ def look_at_nones(known: str, column: Column, meaning: str, said: Understood) ->
 
 def look_at_label_values(columns: Sequence[Column], said: Understood) -> None:
     """Ask about values of labels that are not known, or that may mean several things."""
-    strange: Counter[str] = Counter()
+    strange, asked = Counter[str](), Counter[str]()
     for column in columns:
-        for text in unknown_values(column):
-            strange[text] += column.cells[text]
-    for text, count in strange.most_common(20):
+        unknown = Counter({text: column.cells[text] for text in unknown_values(column)})
+        strange += unknown
+        asked += without_prose(unknown, column.name, said.notes)
+    for text, count in asked.most_common(20):
         said.questions["label_values", text] = (
             f"label_values: {text} ({counted(count, 'cell')} of labels): is it yes, no, uncertain "
             f"or unknown? Answer with --means '{text}=yes', =no, =uncertain or =unknown."

@@ -2,8 +2,9 @@
 
 JSON has no NaN and no infinity, is text in one encoding, and has each key of an object once.
 Parsers are lenient in different places: most of them keep the last of two equal keys, so that a
-value vanishes without a word. Here such an element becomes a :class:`BadItem` with the code and
-the message of its reject. If the elements of a list cannot be told apart, the whole list is bad.
+value vanishes without a word. So all JSON that users or publishers write is read here. An element
+that is wrong becomes a :class:`BadItem` with the code and the message of its reject. If the
+elements of a list cannot be told apart, the whole list is bad.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Any, Final
 
 import orjson
 
-from imaxray.sources._checks.reading import DEFAULT_ENCODING
+_UTF_8: Final = "utf-8"
+NO_JSON: Final = "the item is no JSON"
+"""Message of an element that breaks the syntax of JSON."""
 
-_SYNTAX: Final = "the item is no JSON"
 _NO_TEXT: Final = "the item is not text in the encoding of the release"
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -62,7 +64,7 @@ def parse_item(content: bytes | str) -> Any:
     return item if len(_KEY.findall(data)) == _keys(item) else _strictly(data)
 
 
-def parse_items(content: bytes, encoding: str = DEFAULT_ENCODING) -> list[Any] | None:
+def parse_items(content: bytes, encoding: str = _UTF_8) -> list[Any] | None:
     """Parse a list of JSON values; elements that cannot be read are :class:`BadItem`.
 
     Returns:
@@ -70,7 +72,7 @@ def parse_items(content: bytes, encoding: str = DEFAULT_ENCODING) -> list[Any] |
     """
     content = content.removeprefix(codecs.BOM_UTF8)
     if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
-        data, encoding = content, DEFAULT_ENCODING
+        data, encoding = content, _UTF_8
     else:
         try:
             data = content.decode(encoding).encode()
@@ -152,7 +154,7 @@ def _strictly(data: bytes) -> Any:
     except _NoNumberError:
         return BadItem("bad-json", "a number of the item is NaN or infinite")
     except (ValueError, RecursionError):
-        return BadItem("bad-json", _SYNTAX)
+        return BadItem("bad-json", NO_JSON)
     try:
         data.decode()
     except UnicodeDecodeError:

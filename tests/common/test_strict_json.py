@@ -2,7 +2,7 @@
 
 import pytest
 
-from imaxray.sources._checks.json_items import BadItem, parse_item, parse_items
+from imaxray._common.strict_json import BadItem, parse_item, parse_items
 
 
 @pytest.mark.parametrize(
