@@ -6,6 +6,7 @@ folder that cannot be written has none: its files are then read each time.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -68,6 +69,23 @@ def changed_files(folder: Path, files: Mapping[str, str], *, full: bool | None =
         with suppress(OSError):
             write_state(folder / MEMORY, remembered, sort_keys=True)
     return changed
+
+
+def model_digest(files: Mapping[str, str]) -> str:
+    """Return the SHA-256 hex digest of a model from those of its files.
+
+    Weights (safetensors) and configurations (JSON) decide. Hidden files are no part of a model:
+    there imaxray remembers which digests it compared.
+
+    Args:
+        files: SHA-256 hex digest of each file in the model's folder, by its name.
+    """
+    whole = hashlib.sha256()
+    for suffix in (".safetensors", ".json"):
+        for name in sorted(files):
+            if name.endswith(suffix) and not name.startswith("."):
+                whole.update(f"{name} {files[name]}".encode())
+    return whole.hexdigest()
 
 
 @contextmanager

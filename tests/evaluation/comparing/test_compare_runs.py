@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 import pytest
 
+from imaxray._common.files import sha256
 from imaxray._common.state import known_state, write_state
 from imaxray.boxes import PERCENT, find_convention
 from imaxray.curation import build_catalog, open_dataset, write_dataset
@@ -28,7 +29,9 @@ from imaxray.evaluation import (
     write_result,
 )
 from imaxray.evaluation.comparing.groups import box_sizes
+from imaxray.evaluation.comparing.run_answers import read_run
 from imaxray.tasks import reading_rules
+from imaxray.training import weights_digest
 from latex_tables import columns_of
 
 FAST = {"resamples": 100}
@@ -278,6 +281,31 @@ def test_what_is_not_used_is_counted(dataset, runs, tmp_path):
         "1 answers of A repeat an id; the first counts.",
         "1 answers of A are empty and count as wrong.",
     ]
+
+
+def test_answers_of_other_weights_are_not_taken_for_those_of_a_run(tmp_path):
+    """The answers of a run are those of the weights that its manifest names."""
+    for name, content in (("one", "weights of one"), ("two", "weights of two")):
+        model = tmp_path / name / "model"
+        (folder := tmp_path / name / "evaluation" / "imax-test").mkdir(parents=True)
+        model.mkdir()
+        (model / "config.json").write_text("{}")
+        (model / ".imaxray-digests.json").write_text("{}")
+        (model / "model.safetensors").write_text(content)
+        files = {f"model/{path.name}": sha256(path) for path in model.glob("[!.]*")}
+        write_state(tmp_path / name / "run.json", {"files": files})
+        pl.DataFrame({"entry_id": ["a"], "text": [name]}).write_parquet(
+            folder / "predictions.parquet"
+        )
+        about = {"identity": {"model": {"weights": weights_digest(str(model))}, "dataset": "d"}}
+        write_state(folder / "predictions.json", about)
+    assert read_run(tmp_path / "one", None, "test").table["text"].to_list() == ["one"]
+    shutil.rmtree(tmp_path / "one" / "model")  # weights may go once they have answered
+    assert read_run(tmp_path / "one", None, "test").dataset == "d"
+    shutil.rmtree(tmp_path / "one" / "evaluation")
+    shutil.copytree(tmp_path / "two" / "evaluation", tmp_path / "one" / "evaluation")
+    with pytest.raises(ImaxrayError, match="but they are those of other weights"):
+        read_run(tmp_path / "one", None, "test")
 
 
 def test_a_run_is_not_two_seeds(dataset, runs):

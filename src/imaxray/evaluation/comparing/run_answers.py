@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from imaxray._common.digests import model_digest
 from imaxray._common.state import known_state, read_state
 from imaxray.boxes import BoxConvention
 from imaxray.curation.dataset import MANIFEST, content_digest
@@ -84,7 +85,35 @@ def read_run(path: Path, data: Path | None, split: str) -> RunAnswers:
     if file.name != _ANSWERS or not about.is_file():
         return RunAnswers(file, table)
     identity = read_state(about, advice="evaluate the model again").get("identity", {})
+    _require_own(path, identity, about)
     return RunAnswers(file, table, _convention(identity, about), None, identity.get("dataset"))
+
+
+def _require_own(run: Path, identity: Mapping[str, Any], about: Path) -> None:
+    """Compare the model that answered with that of the run in whose folder the answers lie.
+
+    Raises:
+        ImaxrayError: The answers are those of other weights.
+    """
+    answered = identity.get("model", {}).get("weights")
+    trained = _trained(run)
+    if answered is not None and trained is not None and answered != trained:
+        raise ImaxrayError(
+            f"Expected {about.parent} to hold answers of the model in {run}, but they are those of "
+            "other weights; name the run that they belong to, or evaluate this one again."
+        )
+
+
+def _trained(run: Path) -> str | None:
+    """Return the digest of the weights that a run wrote; ``None`` if it is no run."""
+    files = known_state(run / "run.json").get("files")
+    if not isinstance(files, dict):
+        return None
+    for folder in ("adapter/", "model/"):
+        names = [name for name in files if name.startswith(folder) and name.count("/") == 1]
+        if names:
+            return model_digest({name.removeprefix(folder): files[name] for name in names})
+    return None
 
 
 def _of_result(folder: Path) -> RunAnswers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NotRequired, TypedDict
@@ -10,7 +9,7 @@ from typing import Final, NotRequired, TypedDict
 import torch
 
 from imaxray._common.config import validated
-from imaxray._common.digests import changed_files
+from imaxray._common.digests import changed_files, model_digest
 from imaxray._common.files import sha256
 from imaxray._common.state import read_state
 from imaxray.errors import ImaxrayError
@@ -65,17 +64,12 @@ def _require_unchanged(folder: Path) -> None:
 
 
 def weights_digest(weights: str) -> str | None:
-    """Return the SHA-256 of a local model's files, or None for a repository (it has a commit).
-
-    Hidden files are no part of the model: there imaxray remembers which digests it compared.
-    """
+    """Return the SHA-256 of a local model's files, or None for a repository (it has a commit)."""
     folder = Path(weights)
     if not folder.is_dir():
         return None
-    whole = hashlib.sha256()
-    for path in sorted(folder.glob("[!.]*.safetensors")) + sorted(folder.glob("[!.]*.json")):
-        whole.update(f"{path.name} {sha256(path)}".encode())
-    return whole.hexdigest()
+    paths = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".json")]
+    return model_digest({p.name: sha256(p) for p in paths if not p.name.startswith(".")})
 
 
 class FinishedRun:
