@@ -77,6 +77,13 @@ def test_an_unknown_task_is_one_sentence(tmp_path):
         require_sound(table(task=["rec", "detect"], answer=["[]", "[]"]), tmp_path)
 
 
+def test_answers_of_a_task_of_another_package_are_any_json(tmp_path, monkeypatch):
+    monkeypatch.setattr("imaxray.pseudo.answer_shapes.task_names", lambda: (*GOOD, "side"))
+    require_sound(table(task=["side", "side"], answer=['"left"', '["both"]']), tmp_path)
+    with pytest.raises(ImaxrayError, match="the JSON of an answer of side"):
+        require_sound(table(task=["side", "side"], answer=['"left"', "left"]), tmp_path)
+
+
 def test_a_row_without_an_id_is_one_sentence(tmp_path):
     with pytest.raises(ImaxrayError, match="an id in the column pseudo_id"):
         require_sound(table(pseudo_id=["a", None]), tmp_path)

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from imaxray.errors import ImaxrayError
-from imaxray.schema import Boxes
+from imaxray.schema import Boxes, task_names
 
 
 class _Answers(msgspec.Struct):
@@ -26,7 +26,7 @@ _SHAPES: Final[dict[str, Any]] = {
     "reg": list[str],
     "vqa": _Answers,
 }
-"""Task → type of its answers."""
+"""Task → type of its answers. Those of a task of another package may be any JSON."""
 
 
 def require_answers(table: pl.DataFrame, path: Path) -> None:
@@ -45,11 +45,12 @@ def require_answers(table: pl.DataFrame, path: Path) -> None:
             "write the file again with imaxray annotate."
         )
     given = table.select("pseudo_id", pl.col("task", "answer").cast(pl.String)).drop_nulls()
-    readers = {task: msgspec.json.Decoder(shape) for task, shape in _SHAPES.items()}
+    shapes = {task: _SHAPES.get(task, Any) for task in task_names()}
+    readers = {task: msgspec.json.Decoder(shape) for task, shape in shapes.items()}
     for pseudo_id, task, answer in given.iter_rows():
         reader = readers.get(task)
         if reader is None:
-            raise _wrong(path, "task", f"one of {', '.join(_SHAPES)}", pseudo_id)
+            raise _wrong(path, "task", f"one of {', '.join(readers)}", pseudo_id)
         try:
             reader.decode(answer)
         except (msgspec.DecodeError, UnicodeError) as error:
