@@ -238,6 +238,7 @@ def test_a_finished_ablation_is_not_repeated(finished):
 def test_a_record_that_was_edited_or_removed_is_named(finished, tmp_path):
     config, whole, outcome, _ = finished
     out = tmp_path / "out"
+    write_ablation(outcome)  # another test may have started the ablation again
     shutil.copytree(whole, out)
     assert verify_folder(out)[1] == []
     [run] = outcome.arms[WHOLE]

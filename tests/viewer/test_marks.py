@@ -106,7 +106,8 @@ def places(viewed_root, tmp_path_factory):
     train = data.tables.images.filter(split="train", source="mimic-cxr-jpg")
     row = {
         "pseudo_id": "0" * 16, "image_id": train["image_id"][0], "patient_id": "p", "task": "vqa",
-        "prompt": "Is there an effusion?", "target": "no", "boxes": [], "answer": '"no"',
+        "prompt": "Is there an effusion?", "target": "no", "boxes": [],
+        "answer": '{"answers":["no"],"closed":true}',
         "template": "vqa.closed.0", "prompt_from": "template", "text": "no", "raw": "no",
         "tokens": 1, "ended": True, "logprob": -0.1, "agreement": None, "model": "m",
         "checkpoint": "c", "decoding": "{}", "round": 1,

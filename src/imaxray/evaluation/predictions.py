@@ -13,7 +13,7 @@ from imaxray._common.digests import changed_files
 from imaxray._common.files import read_parquet, sha256
 from imaxray._common.names import columns_shown
 from imaxray._common.state import known_state
-from imaxray._common.strict_json import BadItem, parse_item
+from imaxray._common.strict_json import NO_JSON, BadItem, parse_item
 from imaxray.errors import ImaxrayError
 from imaxray.evaluation.joining import JoinBy
 from imaxray.sources import read_csv, read_header
@@ -178,9 +178,10 @@ def _json_lines(path: Path, join: JoinBy) -> pl.DataFrame:
             continue
         item = parse_item(line)
         if isinstance(item, BadItem):
+            wrong = "is not JSON" if item.message == NO_JSON else f"is wrong: {item.message}"
             raise ImaxrayError(
-                f"Expected one JSON object per line in {path}, but line {number} is wrong: "
-                f"{item.message}; correct the line."
+                f"Expected one JSON object per line in {path}, but line {number} {wrong}; "
+                "correct the line."
             )
         row = []
         for ours, names in _NAMES[join].items():

@@ -57,13 +57,10 @@ class StageConfig(BaseModel):
     epochs: float | None = Field(
         default=None, gt=0, le=100_000, description="Number of passes over the entries."
     )
-    learning_rate: float | None = Field(
-        default=None, gt=0, le=100, description="Highest learning rate."
-    )
+    learning_rate: float | None = Field(default=None, gt=0, description="Highest learning rate.")
     muon_learning_rate: float | None = Field(
         default=None,
         gt=0,
-        le=100,
         description="Highest learning rate of weight matrices, with muon.",
     )
     warmup: float | None = Field(

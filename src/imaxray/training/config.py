@@ -143,11 +143,10 @@ class TrainingConfig(BaseModel):
         "strength of each transform; default: none.",
     )
     optimizer: Literal["adamw", "muon"] = Field(default="adamw", description="Optimizer.")
-    learning_rate: float = Field(default=1e-3, gt=0, le=100, description="Highest learning rate.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Highest learning rate.")
     muon_learning_rate: float = Field(
         default=2e-3,
         gt=0,
-        le=100,
         description="Highest learning rate of weight matrices, with muon.",
     )
     betas: tuple[_Decay, _Decay] = Field(

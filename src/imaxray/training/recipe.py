@@ -81,7 +81,7 @@ class Recipe(TrainingConfig):
         le=100_000,
         description="Number of passes over the entries; null: as many as steps says.",
     )
-    learning_rate: float = Field(default=1e-4, gt=0, le=100, description="Highest learning rate.")
+    learning_rate: float = Field(default=1e-4, gt=0, description="Highest learning rate.")
     betas: tuple[float, float] = Field(
         default=(0.9, 0.999), description="Decay rates of AdamW's moments."
     )

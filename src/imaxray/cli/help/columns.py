@@ -17,8 +17,8 @@ _WIDE: Final = 14
 _LONG: Final = 24
 """Characters of a name that stand in one line of the text beside an option."""
 
-_GREATEST: Final = 2**32 - 1
-"""A number that bounds nothing that somebody would type."""
+_FAR: Final = 1000
+"""Upper bounds from here on only keep a slip from freezing a command; the help leaves them out."""
 
 
 class _Readable:
@@ -68,7 +68,7 @@ def _param(param: Any, ctx: Any) -> Any:
             shown.metavar, shown.help = "<name>", f"{shown.help or ''} One of: {said}."
         else:
             shown.metavar = kind.replace("|", "|\n") if len(kind) > _WIDE else kind
-        if getattr(shown, "max", None) == _GREATEST:
+        if (getattr(shown, "max", None) or 0) >= _FAR:
             shown.max = None
     if shown.secondary_opts:  # the names of both would take the place of the text
         off = " ".join(shown.secondary_opts)
