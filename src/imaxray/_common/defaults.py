@@ -52,5 +52,8 @@ MOST_NEW_TOKENS: Final = 65_536
 MOST_IMAGES: Final = 10_000_000
 """Highest number of radiographs of a phantom."""
 
+MOST_RATE: Final = 1e30
+"""Highest learning rate; a number of 32 bits holds its product with a gradient of common size."""
+
 LARGEST: Final = 2**32 - 1
 """Largest whole number of an option; the generators of random numbers take no larger seed."""

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imaxray._common.config import read_yaml, validated
-from imaxray._common.defaults import MAX_NEW_TOKENS, MOST_RESAMPLES, MOST_STEPS, RESAMPLES
+from imaxray._common.defaults import (
+    MAX_NEW_TOKENS,
+    MOST_RATE,
+    MOST_RESAMPLES,
+    MOST_STEPS,
+    RESAMPLES,
+)
 from imaxray._common.numbers import mistaken_number
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.derive import DeriveConfig
@@ -57,10 +63,13 @@ class StageConfig(BaseModel):
     epochs: float | None = Field(
         default=None, gt=0, le=100_000, description="Number of passes over the entries."
     )
-    learning_rate: float | None = Field(default=None, gt=0, description="Highest learning rate.")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=MOST_RATE, description="Highest learning rate."
+    )
     muon_learning_rate: float | None = Field(
         default=None,
         gt=0,
+        le=MOST_RATE,
         description="Highest learning rate of weight matrices, with muon.",
     )
     warmup: float | None = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from imaxray._common.defaults import MOST_ENTRIES_PER_STEP, MOST_PROCESSES, MOST_STEPS
+from imaxray._common.defaults import MOST_ENTRIES_PER_STEP, MOST_PROCESSES, MOST_RATE, MOST_STEPS
 from imaxray.training.augmenting.config import Augment
 
 Layout = Literal["packed", "separate", "conversation"]
@@ -143,10 +143,13 @@ class TrainingConfig(BaseModel):
         "strength of each transform; default: none.",
     )
     optimizer: Literal["adamw", "muon"] = Field(default="adamw", description="Optimizer.")
-    learning_rate: float = Field(default=1e-3, gt=0, description="Highest learning rate.")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, le=MOST_RATE, description="Highest learning rate."
+    )
     muon_learning_rate: float = Field(
         default=2e-3,
         gt=0,
+        le=MOST_RATE,
         description="Highest learning rate of weight matrices, with muon.",
     )
     betas: tuple[_Decay, _Decay] = Field(

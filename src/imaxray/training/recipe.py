@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from imaxray._common.config import read_yaml, validated
+from imaxray._common.defaults import MOST_RATE
 from imaxray.configs.builtin import find_config, instead_of, require_kind
 from imaxray.errors import ImaxrayError
 from imaxray.schema import TaskName
@@ -81,7 +82,9 @@ class Recipe(TrainingConfig):
         le=100_000,
         description="Number of passes over the entries; null: as many as steps says.",
     )
-    learning_rate: float = Field(default=1e-4, gt=0, description="Highest learning rate.")
+    learning_rate: float = Field(
+        default=1e-4, gt=0, le=MOST_RATE, description="Highest learning rate."
+    )
     betas: tuple[float, float] = Field(
         default=(0.9, 0.999), description="Decay rates of AdamW's moments."
     )
